@@ -1,0 +1,84 @@
+//! What all programs have in common on the command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::pipeline::{Guarantee, Mistakes, Pipeline};
+
+/// The options that every program takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// The pipeline file
+    #[arg(
+        long,
+        short,
+        env = "RIVULET_PIPELINE",
+        default_value = "/etc/rivulet/pipeline.toml",
+        value_name = "FILE",
+        global = true
+    )]
+    pub pipeline: PathBuf,
+
+    /// The brokers to ask first, as HOST:PORT,…; wins over the file
+    #[arg(long, env = "RIVULET_BROKERS", value_name = "LIST", global = true)]
+    pub brokers: Option<String>,
+
+    /// `exactly-once` or `at-least-once`; wins over the file
+    #[arg(long, env = "RIVULET_GUARANTEE", global = true)]
+    pub guarantee: Option<Guarantee>,
+
+    /// Tells this process from others that run the same stage; by default the host's name
+    #[arg(long, env = "RIVULET_INSTANCE", value_name = "NAME", global = true)]
+    pub instance: Option<String>,
+}
+
+impl Common {
+    /// The pipeline file with what the command line changes.
+    ///
+    /// # Errors
+    /// Every mistake in the file.
+    pub fn load(&self) -> Result<Pipeline, Mistakes> {
+        let mut pipeline = Pipeline::load(&self.pipeline)?;
+        if let Some(brokers) = &self.brokers {
+            pipeline.kafka.insert("bootstrap.servers".into(), brokers.clone());
+        }
+        if let Some(guarantee) = self.guarantee {
+            pipeline.guarantee = guarantee;
+        }
+        Ok(pipeline)
+    }
+
+    /// The name of this instance.
+    #[must_use]
+    pub fn instance(&self) -> String {
+        self.instance.clone().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
+    }
+}
+
+/// Sends log lines to standard error, filtered by `RUST_LOG` (default `info`).
+///
+/// Under systemd the journal has its own clock, so the lines come without a time.
+pub fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false);
+    // A second call, as in tests, changes nothing.
+    let _ =
+        if std::env::var_os("JOURNAL_STREAM").is_some() { lines.without_time().try_init() } else { lines.try_init() };
+}
+
+/// The end of a program: 0, or the error on standard error and 1.
+pub fn exit<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The one error type of the house: what was being done, what went wrong, what to do about it.
+
+use std::fmt;
+
+/// An error written to the person who has to act on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    doing: String,
+    cause: String,
+    help: Option<String>,
+}
+
+/// A result whose error is an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// `doing` names the act and the topic or file ("opening readings.csv"), `cause` what went wrong.
+    pub fn new(doing: impl Into<String>, cause: impl fmt::Display) -> Self {
+        Error { doing: doing.into(), cause: cause.to_string(), help: None }
+    }
+
+    /// Adds what the person can do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.doing, self.cause)?;
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

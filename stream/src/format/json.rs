@@ -1,0 +1,133 @@
+//! `json`: one object a reading, keyed by sensor.
+//!
+//! ```json
+//! {"sensor":"seattle","seq":7,"time":1325376000000,"value":12.8,"unit":"celsius"}
+//! ```
+//!
+//! `time` is in milliseconds since the epoch. Numbers are written in the shortest form that reads
+//! back to the same 64-bit float. Fields that are not known are passed over, so that a newer writer
+//! does not stop an older reader.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Format, excerpt, finite, value_of};
+use crate::log::Incoming;
+use crate::reading::{Reading, Refusal, Unit};
+
+/// See the [module](self).
+#[derive(Debug, Clone, Copy)]
+pub struct Json;
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    sensor: Cow<'a, str>,
+    seq: u64,
+    time: i64,
+    value: f64,
+    unit: Unit,
+}
+
+impl Format for Json {
+    fn decode<'a>(&self, record: &Incoming<'a>) -> Result<Reading<'a>, Refusal> {
+        parse(value_of(record)?)
+    }
+
+    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), Refusal> {
+        let unit = reading.unit.ok_or_else(|| {
+            Refusal::new(
+                "no-unit",
+                "json needs a unit and the reading has none; state `unit` in the table of the topic it came from, \
+                 or convert it first",
+            )
+        })?;
+        let wire = Wire {
+            sensor: Cow::Borrowed(&reading.sensor),
+            seq: reading.seq,
+            time: reading.time,
+            value: finite(reading.value)?,
+            unit,
+        };
+        serde_json::to_writer(value, &wire).map_err(|error| Refusal::new("not-json", error.to_string()))
+    }
+
+    fn keyed(&self) -> bool {
+        true
+    }
+}
+
+/// Reads one JSON object; what borrows, borrows from `value`.
+///
+/// # Errors
+/// Whatever keeps it from being a reading.
+pub fn parse(value: &[u8]) -> Result<Reading<'_>, Refusal> {
+    let wire: Wire<'_> = serde_json::from_slice(value)
+        .map_err(|error| Refusal::new("not-json", format!("{error}, in {}", excerpt(value))))?;
+    Ok(Reading {
+        sensor: wire.sensor,
+        seq: wire.seq,
+        time: wire.time,
+        value: finite(wire.value)?,
+        unit: Some(wire.unit),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn refused(value: &[u8]) -> String {
+        parse(value).expect_err("should be refused").to_string()
+    }
+
+    #[test]
+    fn the_documented_line_is_read_and_written_to_the_letter() {
+        let line = br#"{"sensor":"seattle","seq":7,"time":1325376000000,"value":12.8,"unit":"celsius"}"#;
+        let reading = parse(line).unwrap();
+        assert!(matches!(reading.sensor, Cow::Borrowed("seattle")), "the sensor is borrowed, not copied");
+        let mut written = Vec::new();
+        Json.encode(&reading, &mut written).unwrap();
+        assert_eq!(written, line);
+    }
+
+    #[test]
+    fn an_escaped_sensor_is_unescaped() {
+        let reading = parse(br#"{"sensor":"s\u00e3o","seq":0,"time":0,"value":1,"unit":"kelvin"}"#).unwrap();
+        assert_eq!(reading.sensor, "são");
+    }
+
+    #[test]
+    fn fields_of_a_newer_writer_are_passed_over() {
+        parse(br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":"kelvin","accuracy":{"plus":1}}"#).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_reading_is_refused_with_the_reason() {
+        assert!(refused(b"null").starts_with("not-json"));
+        assert!(refused(b"\"abc\"").contains("abc"));
+        assert!(refused(b"NaN").starts_with("not-json"));
+        assert!(refused(b"[[[[[]]]]]").starts_with("not-json"));
+        assert!(refused(b"\xff\xfe").starts_with("not-json"));
+        assert!(refused(br#"{"sensor":"a","seq":0,"time":0,"value":1}"#).contains("missing field `unit`"));
+        assert!(refused(br#"{"sensor":"a","seq":0,"time":0,"value":1e999,"unit":"kelvin"}"#).contains("out of range"));
+        assert!(refused(&vec![b'x'; 10_000_000]).contains("10000000 bytes"));
+        let deep = "[".repeat(100_000);
+        assert!(refused(deep.as_bytes()).starts_with("not-json"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_written_reading_reads_back_the_same(
+            sensor in ".*", seq: u64, time: i64, value in proptest::num::f64::NORMAL | proptest::num::f64::ZERO | proptest::num::f64::SUBNORMAL,
+        ) {
+            let reading = Reading { sensor: sensor.into(), seq, time, value, unit: Some(Unit::Fahrenheit) };
+            let mut written = Vec::new();
+            Json.encode(&reading, &mut written).unwrap();
+            prop_assert_eq!(parse(&written).unwrap(), reading);
+        }
+    }
+}

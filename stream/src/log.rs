@@ -1,0 +1,181 @@
+//! The log: everything that Kafka does to a stage comes through one narrow trait.
+//!
+//! Two things stand behind [`Log`]: [`KafkaLog`](crate::kafka::KafkaLog) and the logs of tests. The
+//! [stage loop](crate::stage) knows no other way to the outside, so what it does when partitions
+//! move, commits fail and processes die can be tried in memory.
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// Where a stage's records come from and where its results go.
+///
+/// What was sent since the last commit, and the offsets given with the commit, become visible
+/// together (`exactly-once`), or the offsets strictly after the records were acknowledged
+/// (`at-least-once`).
+pub trait Log {
+    /// A record, borrowed from the log until it is dropped.
+    type Record<'a>: Record
+    where
+        Self: 'a;
+
+    /// Waits at most `wait` for the next thing to happen.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn poll(&self, wait: Duration) -> Result<Event<Self::Record<'_>>, Fault>;
+
+    /// Answers [`Event::Given`]: reading starts at the committed offsets.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn assign(&mut self, given: &[Partition]) -> Result<(), Fault>;
+
+    /// Answers [`Event::Taken`]: gives all partitions back.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn release(&mut self) -> Result<(), Fault>;
+
+    /// Queues a record; waits while the queue is full.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), Fault>;
+
+    /// Under `at-least-once`, waits until all that was sent is acknowledged, so that what is sent
+    /// next can rely on it. In a transaction there is nothing to wait for.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn flush(&mut self) -> Result<(), Fault>;
+
+    /// Makes all that was sent permanent, together with the positions to go on from.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn commit(&mut self, positions: &[Position]) -> Result<(), Fault>;
+
+    /// Undoes everything since the last commit: nothing of it is or becomes visible, an older owner
+    /// of this identity is fenced, and reading goes on from the committed offsets.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn rewind(&mut self) -> Result<(), Fault>;
+
+    /// Reads the committed records of `partitions` of a compacted topic from the first to the end,
+    /// calling `each` with partition, key and value (nothing for a tombstone).
+    ///
+    /// # Errors
+    /// See [`Fault`]; never a part of the records taken for the whole.
+    fn restore(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        each: &mut dyn FnMut(i32, &[u8], Option<&[u8]>),
+    ) -> Result<(), Fault>;
+
+    /// The first offset of `position`'s partition from which there is nothing left to read, if that
+    /// is `position` itself: whether a reader that stands there has read all there is.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn at_end(&mut self, position: Position) -> Result<bool, Fault>;
+}
+
+/// What [`Log::poll`] saw.
+#[derive(Debug)]
+pub enum Event<R> {
+    /// The next record of one of the assigned partitions.
+    Record(R),
+    /// These partitions are this process's now; nothing is read before [`Log::assign`].
+    Given(Vec<Partition>),
+    /// All partitions are being taken away; they are kept until [`Log::release`].
+    Taken {
+        /// The group has already given them to somebody else: what is uncommitted cannot be
+        /// committed any more.
+        lost: bool,
+    },
+    /// Nothing came in time.
+    Nothing,
+}
+
+/// A record in the hands of a stage.
+pub trait Record {
+    /// Its parts, borrowed.
+    fn incoming(&self) -> Incoming<'_>;
+
+    /// Its headers, copied: only dead letters need them.
+    fn headers(&self) -> Vec<(String, Option<Vec<u8>>)>;
+}
+
+/// The parts of a record that is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// Which of the stage's inputs: an index into the topics it subscribed to.
+    pub topic: usize,
+    /// The partition in that topic.
+    pub partition: i32,
+    /// The offset in that partition.
+    pub offset: i64,
+    /// The record's own timestamp, in milliseconds since the epoch: when it entered the pipeline.
+    pub timestamp: i64,
+    /// The key, if it has one.
+    pub key: Option<&'a [u8]>,
+    /// The value; nothing for a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+impl Incoming<'_> {
+    /// Where it was read.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        Partition { topic: self.topic, partition: self.partition }
+    }
+}
+
+/// The parts of a record that is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The topic's name.
+    pub topic: &'a str,
+    /// A fixed partition, or nothing to let the key decide as Java clients do (`murmur2_random`).
+    pub partition: Option<i32>,
+    /// The record's timestamp, in milliseconds since the epoch; nothing for now.
+    pub timestamp: Option<i64>,
+    /// The key, if it has one.
+    pub key: Option<&'a [u8]>,
+    /// The value; nothing for a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Header names and values.
+    pub headers: &'a [(String, Option<Vec<u8>>)],
+}
+
+/// A partition of one of the stage's inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// An index into the topics the stage subscribed to.
+    pub topic: usize,
+    /// The partition in that topic.
+    pub partition: i32,
+}
+
+/// The next offset to read of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The partition.
+    pub partition: Partition,
+    /// One more than the offset of the last record that was processed.
+    pub next: i64,
+}
+
+/// Why a call to the log did not do what it should.
+#[derive(Debug)]
+pub enum Fault {
+    /// Nothing since the last commit can be committed: [`Log::rewind`], and do it again.
+    Undo(Error),
+    /// This process cannot go on; another may.
+    Fatal(Error),
+    /// It was asked to stop while it waited.
+    Stopped,
+}

@@ -1,0 +1,45 @@
+//! The operator: one step on readings.
+//!
+//! The `operators` crate holds the catalog and re-exports this trait; it stands here because the
+//! [stage loop](crate::stage) drives it.
+
+use crate::reading::{Reading, Refusal};
+
+/// What one stateful operator remembers of one sensor: a handful of numbers, empty at first.
+///
+/// Plain numbers, so that the changelog can hold any operator's state and a person can read it.
+pub type Memory = Vec<f64>;
+
+/// Whether a reading goes on to the next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It goes on.
+    Pass,
+    /// It ends here, as meant: filtered out, or it only fed the state.
+    Drop,
+}
+
+/// One step on readings, stateless or keyed and stateful.
+///
+/// An operator is pure: no Kafka, no clock, no randomness of its own. The same reading with the same
+/// memory gives the same result on every machine, so that what is processed again after a crash
+/// comes out the same. An operator itself never changes; what it remembers of a sensor is handed to
+/// it with each reading.
+pub trait Operator: Send {
+    /// Changes `reading` in place and says whether it goes on.
+    ///
+    /// `memories` are this operator's own, [`memories`](Self::memories) of them.
+    ///
+    /// # Errors
+    /// A reading it cannot work on; its memories are then as they were.
+    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal>;
+
+    /// How many memories it keeps for each sensor: 0 for a stateless operator.
+    fn memories(&self) -> usize {
+        0
+    }
+
+    /// Its name and settings, such as `ewma(alpha=0.5)`. State that was made under another
+    /// description is not taken for this operator's.
+    fn describe(&self) -> String;
+}

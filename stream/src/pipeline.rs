@@ -1,0 +1,275 @@
+//! The pipeline file: all the stages and topics of one `config/*.toml`.
+//!
+//! Reading it collects every mistake instead of stopping at the first. What a step, a source or a
+//! sink is, the file does not know: it hands each to the crate that does as a [`Part`].
+
+mod check;
+mod mistake;
+mod part;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use self::mistake::{Mistake, Mistakes, Text, suggest};
+pub use self::part::Part;
+use crate::format::{Format, FormatName};
+use crate::reading::Unit;
+
+/// A pipeline file that was read and holds together.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// The file, for messages that point into it and paths that are relative to it.
+    pub text: Arc<Text>,
+    /// What a crash may do to the results.
+    pub guarantee: Guarantee,
+    /// When stages commit.
+    pub commit: CommitPolicy,
+    /// librdkafka properties, `bootstrap.servers` among them.
+    pub kafka: BTreeMap<String, String>,
+    /// Every topic that the stages name, by name.
+    pub topics: BTreeMap<String, Topic>,
+    /// The stages in the order of the file.
+    pub stages: Vec<Stage>,
+}
+
+/// What a crash may do to the results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guarantee {
+    /// Outputs, state, dead letters and offsets commit in one Kafka transaction.
+    #[default]
+    ExactlyOnce,
+    /// Offsets commit after everything else was acknowledged: nothing is lost, and after a crash
+    /// some outputs may be there twice, with the same values.
+    AtLeastOnce,
+}
+
+impl Guarantee {
+    /// The name in pipeline files and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Guarantee::ExactlyOnce => "exactly-once",
+            Guarantee::AtLeastOnce => "at-least-once",
+        }
+    }
+}
+
+impl std::fmt::Display for Guarantee {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Guarantee {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce]
+            .into_iter()
+            .find(|guarantee| guarantee.name() == name)
+            .ok_or_else(|| format!("`{name}` is no guarantee; there are `exactly-once` and `at-least-once`"))
+    }
+}
+
+/// When a stage commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitPolicy {
+    /// With nothing left to read, a stage commits, but no sooner than this after its last commit.
+    pub least_interval: Duration,
+    /// With work uncommitted, a stage commits at the latest after this.
+    pub longest_interval: Duration,
+    /// With this many records read, a stage commits.
+    pub records: u64,
+}
+
+impl Default for CommitPolicy {
+    fn default() -> Self {
+        CommitPolicy {
+            least_interval: Duration::from_millis(20),
+            longest_interval: Duration::from_millis(100),
+            records: 10_000,
+        }
+    }
+}
+
+/// A topic as the pipeline wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Topic {
+    /// How many partitions it is created with.
+    pub partitions: i32,
+    /// How many copies the cluster keeps.
+    pub replication: i32,
+    /// How readings are written in it.
+    pub format: FormatName,
+    /// The unit of its values, where the format does not carry it.
+    pub unit: Option<Unit>,
+    /// Whether somebody outside the pipeline writes it.
+    pub external: bool,
+    /// Topic settings such as `retention.ms`.
+    pub config: BTreeMap<String, String>,
+    /// What the topic is for.
+    pub role: Role,
+}
+
+/// What a topic is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Carries readings from stage to stage.
+    Readings,
+    /// Holds a stage's state or a source's position: compacted.
+    Changelog,
+    /// Holds what a stage refused.
+    DeadLetters,
+}
+
+impl Topic {
+    /// The topic's format, ready for use.
+    #[must_use]
+    pub fn build_format(&self) -> Box<dyn Format> {
+        self.format.build(self.unit)
+    }
+}
+
+/// A stage: one process, one consumer group, one unit.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    /// Its name everywhere: consumer group, transactional id, unit, log field.
+    pub name: String,
+    /// Where it stands in the file.
+    pub place: std::ops::Range<usize>,
+    /// The topics it reads; none for a producer.
+    pub from: Vec<String>,
+    /// The topics it writes; none for a sink.
+    pub to: Vec<String>,
+    /// What it does.
+    pub work: Work,
+}
+
+/// What a stage does.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Brings readings in.
+    Producer {
+        /// One entry of the `producer` crate's catalog.
+        source: Part,
+    },
+    /// Works on readings.
+    Operator {
+        /// Entries of the `operators` crate's catalog, in order.
+        steps: Vec<Part>,
+    },
+    /// Shows or keeps readings.
+    Sink {
+        /// One entry of the `sinks` crate's catalog.
+        sink: Part,
+    },
+}
+
+impl Work {
+    /// The table of the pipeline file that holds such stages.
+    #[must_use]
+    pub fn table(&self) -> &'static str {
+        match self {
+            Work::Producer { .. } => "producer",
+            Work::Operator { .. } => "operator",
+            Work::Sink { .. } => "sink",
+        }
+    }
+}
+
+impl Stage {
+    /// The topic that holds the stage's state, or a source's position.
+    #[must_use]
+    pub fn changelog(&self) -> String {
+        format!("{}-changelog", self.name)
+    }
+
+    /// The topic that holds what the stage refused.
+    #[must_use]
+    pub fn dead_letters(&self) -> String {
+        format!("{}-dead-letters", self.name)
+    }
+}
+
+impl Pipeline {
+    /// Reads and checks a pipeline file.
+    ///
+    /// # Errors
+    /// Every mistake in it, each with its place and what to do.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        let read = std::fs::read_to_string(path);
+        let text = Arc::new(Text { path: path.to_owned(), text: read.as_deref().unwrap_or_default().to_owned() });
+        match read {
+            Ok(_) => Self::parse(text),
+            Err(error) => Err(Mistakes::new(
+                text,
+                vec![
+                    Mistake::nowhere(format!("cannot be read: {error}"))
+                        .help("give another file with --pipeline FILE or RIVULET_PIPELINE"),
+                ],
+            )),
+        }
+    }
+
+    /// Checks the text of a pipeline file.
+    ///
+    /// # Errors
+    /// Every mistake in it, each with its place and what to do.
+    pub fn parse(text: Arc<Text>) -> Result<Self, Mistakes> {
+        let (pipeline, mut mistakes) = tables::read(&text);
+        // What the tables lack would only be reported a second time by what follows from it.
+        if mistakes.is_empty() {
+            check::check(&pipeline, &mut mistakes);
+        }
+        if mistakes.is_empty() { Ok(pipeline) } else { Err(Mistakes::new(text, mistakes)) }
+    }
+
+    /// The stage of that name.
+    ///
+    /// # Errors
+    /// A mistake that lists the stages there are.
+    pub fn stage(&self, name: &str) -> Result<&Stage, Mistakes> {
+        self.stages.iter().find(|stage| stage.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
+            let mistake = Mistake::nowhere(format!("has no stage `{name}`")).help(suggest(name, &names));
+            Mistakes::new(self.text.clone(), vec![mistake])
+        })
+    }
+
+    /// The topic of that name, which must be one that a stage names.
+    ///
+    /// # Panics
+    /// If no stage names it.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> &Topic {
+        &self.topics[name]
+    }
+
+    /// A path of the file, relative to the folder that the file is in.
+    #[must_use]
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.text.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The brokers to ask first.
+    #[must_use]
+    pub fn brokers(&self) -> &str {
+        self.kafka.get("bootstrap.servers").map_or("", String::as_str)
+    }
+
+    /// The stages that write a topic.
+    pub fn writers<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Stage> {
+        self.stages.iter().filter(move |stage| stage.to.iter().any(|to| to == topic))
+    }
+
+    /// The stages that read a topic.
+    pub fn readers<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Stage> {
+        self.stages.iter().filter(move |stage| stage.from.iter().any(|from| from == topic))
+    }
+}

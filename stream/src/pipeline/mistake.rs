@@ -1,0 +1,157 @@
+//! Mistakes in a pipeline file, and how they are shown.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A pipeline file's name and text.
+#[derive(Debug, Default)]
+pub struct Text {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// What it says.
+    pub text: String,
+}
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    place: Option<Range<usize>>,
+    message: String,
+    help: Option<String>,
+}
+
+impl Mistake {
+    /// A mistake at a range of bytes of the text.
+    pub fn at(place: Range<usize>, message: impl Into<String>) -> Self {
+        Mistake { place: Some(place), message: message.into(), help: None }
+    }
+
+    /// A mistake of the file as a whole.
+    pub fn nowhere(message: impl Into<String>) -> Self {
+        Mistake { place: None, message: message.into(), help: None }
+    }
+
+    /// Adds the remedy.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Gives the mistake a place if it has none of its own.
+    #[must_use]
+    pub fn or_at(mut self, place: Range<usize>) -> Self {
+        self.place.get_or_insert(place);
+        self
+    }
+}
+
+impl From<toml::de::Error> for Mistake {
+    fn from(error: toml::de::Error) -> Self {
+        // A remedy may follow the message after a semicolon: the settings' own checks write it so.
+        let (message, help) = match error.message().split_once("; ") {
+            Some((message, help)) => (message, Some(help.to_owned())),
+            None => (error.message(), None),
+        };
+        Mistake { place: error.span(), message: message.trim_end().to_owned(), help }
+    }
+}
+
+/// Everything that is wrong with a pipeline file.
+#[derive(Debug, Clone)]
+pub struct Mistakes {
+    text: Arc<Text>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Mistakes {
+    /// The mistakes of one text, in the order of the text.
+    #[must_use]
+    pub fn new(text: Arc<Text>, mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by_key(|mistake| mistake.place.as_ref().map(|place| place.start));
+        Mistakes { text, mistakes }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.mistakes.len()
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.mistakes.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}", self.text.path.display())?;
+            let Some(place) = &mistake.place else {
+                write!(f, ": {}", mistake.message)?;
+                write_help(f, "  ", mistake.help.as_deref())?;
+                continue;
+            };
+            let text = &self.text.text;
+            let start = text.floor_char_boundary(place.start);
+            let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+            let line = text[line_start..].lines().next().unwrap_or_default();
+            let number = text[..line_start].matches('\n').count() + 1;
+            let column = text[line_start..start].chars().count();
+            let end = text.floor_char_boundary(place.end).clamp(start, line_start + line.len());
+            let marks = text[start..end].chars().count().max(1);
+            let margin = " ".repeat(number.to_string().len());
+            writeln!(f, ":{number}:{}: {}", column + 1, mistake.message)?;
+            writeln!(f, "{number} | {line}")?;
+            write!(f, "{margin} | {}{}", " ".repeat(column), "^".repeat(marks))?;
+            write_help(f, &format!("{margin} = "), mistake.help.as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+fn write_help(f: &mut fmt::Formatter<'_>, margin: &str, help: Option<&str>) -> fmt::Result {
+    match help {
+        Some(help) => write!(f, "\n{margin}help: {help}"),
+        None => Ok(()),
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// The remedy for a name that is not known: the one that was probably meant, or all there are.
+#[must_use]
+pub fn suggest(name: &str, known: &[&str]) -> String {
+    let closest = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .min()
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4);
+    match closest {
+        Some((_, closest)) => format!("did you mean `{closest}`?"),
+        None if known.is_empty() => "there are none".to_owned(),
+        None => {
+            let names: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
+            format!("there {} {}", if known.len() == 1 { "is only" } else { "are" }, names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_shown_with_its_line_and_column() {
+        let text = Arc::new(Text { path: "a.toml".into(), text: "x = 1\nå = 2 # two\n".into() });
+        let mistakes = Mistakes::new(text, vec![Mistake::at(11..12, "two is too much").help("say 1")]);
+        assert_eq!(mistakes.to_string(), "a.toml:2:5: two is too much\n2 | å = 2 # two\n  |     ^\n  = help: say 1");
+    }
+
+    #[test]
+    fn a_near_miss_is_suggested_and_a_far_one_lists_all() {
+        assert_eq!(suggest("emwa", &["average", "ewma"]), "did you mean `ewma`?");
+        assert_eq!(suggest("median", &["average", "ewma"]), "there are `average`, `ewma`");
+    }
+}

@@ -1,0 +1,134 @@
+//! A step, source or sink as the file states it: a name and its settings.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::mistake::{Mistake, Text, suggest};
+
+/// One entry of a catalog with its settings: `{ ewma = { alpha = 0.5 } }`, or just `"console"`.
+#[derive(Debug, Clone)]
+pub struct Part {
+    name: String,
+    place: Range<usize>,
+    text: Arc<Text>,
+    path: Vec<Key>,
+}
+
+/// One step on the way from the top of the file to a value.
+#[derive(Debug, Clone)]
+pub(super) enum Key {
+    Name(String),
+    Index(usize),
+}
+
+impl Part {
+    /// Reads a part from the value at `path` of the file.
+    ///
+    /// # Errors
+    /// If the value is neither a name nor a table with one key.
+    pub(super) fn read(text: &Arc<Text>, mut path: Vec<Key>, value: &Spanned<DeValue<'_>>) -> Result<Self, Mistake> {
+        let (name, place) = match value.get_ref() {
+            DeValue::String(name) => (name.to_string(), value.span()),
+            DeValue::Table(table) if table.len() > 1 => {
+                let second = table.keys().map(Spanned::span).max_by_key(|span| span.start).unwrap_or(value.span());
+                return Err(Mistake::at(second, "one table names two things")
+                    .help("give each a table of its own, in the order they are to run: [{ … }, { … }]"));
+            }
+            DeValue::Table(table) if !table.is_empty() => {
+                let (name, _) = table.iter().next().expect("it is not empty");
+                path.push(Key::Name(name.get_ref().to_string()));
+                (name.get_ref().to_string(), name.span())
+            }
+            other => {
+                let found = if other.is_table() { "an empty table" } else { other.type_str() };
+                return Err(Mistake::at(value.span(), format!("expected a name or a table, found {found}"))
+                    .help("write \"NAME\" or { NAME = { SETTING = VALUE } }"));
+            }
+        };
+        Ok(Part { name, place, text: text.clone(), path })
+    }
+
+    /// A part that no file states, for tests and examples: `ewma = { alpha = 0.5 }`.
+    ///
+    /// # Errors
+    /// If the text is not one key with its settings.
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
+        let text = Arc::new(Text { path: "example".into(), text: text.to_owned() });
+        let table = DeTable::parse(&text.text)?;
+        let value = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+        Part::read(&text, Vec::new(), &value)
+    }
+
+    /// The catalog entry's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the name stands in the file.
+    #[must_use]
+    pub fn place(&self) -> Range<usize> {
+        self.place.clone()
+    }
+
+    /// The settings as the type that knows them.
+    ///
+    /// # Errors
+    /// An unknown or missing setting, or a value that the type refuses, with its place.
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
+        // Parsed anew: the file is small, and so no part has to outlive the text it borrows from.
+        let table = DeTable::parse(&self.text.text)?;
+        let mut value = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+        for key in &self.path {
+            let below = match key {
+                Key::Name(name) => value.get_ref().get(name.as_str()),
+                Key::Index(index) => value.get_ref().get(*index),
+            };
+            value = below.expect("the path was taken from this text").clone();
+        }
+        if value.get_ref().is_str() {
+            value = Spanned::new(value.span(), DeValue::Table(DeTable::new()));
+        }
+        T::deserialize(ValueDeserializer::from(value)).map_err(|error| Mistake::from(error).or_at(self.place()))
+    }
+
+    /// A mistake for a name that is in no catalog.
+    #[must_use]
+    pub fn unknown(&self, kind: &str, known: &[&str]) -> Mistake {
+        Mistake::at(self.place(), format!("there is no {kind} `{}`", self.name)).help(suggest(&self.name, known))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Settings {
+        #[serde(default)]
+        alpha: f64,
+    }
+
+    #[test]
+    fn a_name_alone_has_default_settings() {
+        let text = Arc::new(Text { path: "a".into(), text: "sink = \"console\"".into() });
+        let table = DeTable::parse(&text.text).unwrap();
+        let part = Part::read(&text, vec![Key::Name("sink".into())], &table.get_ref()["sink"]).unwrap();
+        assert_eq!(part.name(), "console");
+        assert_eq!(part.settings::<Settings>().unwrap(), Settings { alpha: 0.0 });
+    }
+
+    #[test]
+    fn an_unknown_setting_is_pointed_at() {
+        let part = Part::parse("ewma = { alhpa = 0.5 }").unwrap();
+        let mistake = part.settings::<Settings>().unwrap_err();
+        assert!(format!("{mistake:?}").contains("place: Some(9..14)"), "{mistake:?}");
+    }
+}

@@ -1,0 +1,388 @@
+//! The tables of a pipeline file, as they are written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::mistake::{Mistake, Text, suggest};
+use super::part::{Key, Part};
+use super::{CommitPolicy, Pipeline, Role, Stage, Topic, Work};
+use crate::format::FormatName;
+use crate::reading::Unit;
+
+/// The keys at the top of the file.
+const TOP: [&str; 8] = ["guarantee", "kafka", "commit", "defaults", "topic", "producer", "operator", "sink"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct CommitTable {
+    least_interval_ms: Option<u64>,
+    longest_interval_ms: Option<u64>,
+    records: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TopicTable {
+    partitions: Option<Count>,
+    replication: Option<Count>,
+    format: Option<FormatName>,
+    unit: Option<Unit>,
+    #[serde(default)]
+    external: bool,
+    #[serde(default)]
+    config: BTreeMap<String, Scalar>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct DefaultsTable {
+    partitions: Option<Count>,
+    replication: Option<Count>,
+    format: Option<FormatName>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProducerTable {
+    #[serde(rename = "source")]
+    _source: IgnoredAny,
+    to: Names,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OperatorTable {
+    from: Names,
+    #[serde(rename = "steps")]
+    _steps: IgnoredAny,
+    to: Names,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SinkTable {
+    from: Names,
+    #[serde(rename = "sink")]
+    _sink: IgnoredAny,
+}
+
+/// A count of partitions or replicas.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(try_from = "i64")]
+struct Count(i32);
+
+impl TryFrom<i64> for Count {
+    type Error = String;
+
+    fn try_from(count: i64) -> Result<Self, String> {
+        match i32::try_from(count) {
+            Ok(count @ 1..=10_000) => Ok(Count(count)),
+            _ => Err(format!("{count} is not a count from 1 to 10000; most pipelines want 1, 3 or 4")),
+        }
+    }
+}
+
+/// One topic name or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a topic name or a list of topic names")]
+enum Names {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<Names> for Vec<String> {
+    fn from(names: Names) -> Self {
+        match names {
+            Names::One(name) => vec![name],
+            Names::Many(names) => names,
+        }
+    }
+}
+
+/// A property's value; Kafka takes them all as text.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected text, a number, true or false")]
+enum Scalar {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Text(text) => f.write_str(text),
+            Scalar::Integer(integer) => integer.fmt(f),
+            Scalar::Float(float) => float.fmt(f),
+            Scalar::Boolean(boolean) => boolean.fmt(f),
+        }
+    }
+}
+
+/// Reads all tables; the pipeline is whole only if there are no mistakes.
+pub(super) fn read(text: &Arc<Text>) -> (Pipeline, Vec<Mistake>) {
+    let (document, errors) = DeTable::parse_recoverable(&text.text);
+    let mut reader = Reader { text, mistakes: errors.into_iter().map(Mistake::from).collect() };
+    // A file that is not TOML has no structure to complain about.
+    let document = if reader.mistakes.is_empty() { document.into_inner() } else { DeTable::new() };
+    let pipeline = reader.pipeline(&document);
+    (pipeline, reader.mistakes)
+}
+
+struct Reader<'t> {
+    text: &'t Arc<Text>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn pipeline(&mut self, document: &DeTable<'_>) -> Pipeline {
+        for key in document.keys().filter(|key| !TOP.contains(&key.get_ref().as_ref())) {
+            let message = format!("unknown table or setting `{}`", key.get_ref());
+            self.mistakes.push(Mistake::at(key.span(), message).help(suggest(key.get_ref(), &TOP)));
+        }
+        let guarantee = self.value(document, "guarantee").unwrap_or_default();
+        let commit = self.commit(document);
+        let kafka = self.kafka(document);
+        let stages = self.stages(document);
+        let topics = self.topics(document, &stages);
+        Pipeline { text: self.text.clone(), guarantee, commit, kafka, topics, stages }
+    }
+
+    /// The value of a key at the top, if it is there and right.
+    fn value<T: DeserializeOwned>(&mut self, table: &DeTable<'_>, key: &str) -> Option<T> {
+        self.take(table.get(key)?)
+    }
+
+    fn take<T: DeserializeOwned>(&mut self, value: &Spanned<DeValue<'_>>) -> Option<T> {
+        T::deserialize(ValueDeserializer::from(value.clone()))
+            .map_err(|error| self.mistakes.push(Mistake::from(error).or_at(value.span())))
+            .ok()
+    }
+
+    /// The named tables in a table, such as each `[sink.NAME]`, in the order of the file.
+    fn named<'d, 'i>(&mut self, document: &'d DeTable<'i>, key: &str) -> Vec<Named<'d, 'i>> {
+        let Some(value) = document.get(key) else { return Vec::new() };
+        let Some(table) = value.get_ref().as_table() else {
+            let message = format!("`{key}` is a group of tables");
+            self.mistakes
+                .push(Mistake::at(value.span(), message).help(format!("write [{key}.NAME] above the settings")));
+            return Vec::new();
+        };
+        let mut named: Vec<_> = table
+            .iter()
+            .map(|(name, value)| Named { name: name.get_ref().to_string(), place: name.span(), value })
+            .collect();
+        named.sort_by_key(|named| named.place.start);
+        named
+    }
+
+    fn commit(&mut self, document: &DeTable<'_>) -> CommitPolicy {
+        let mut policy = CommitPolicy::default();
+        let Some(table) = self.value::<CommitTable>(document, "commit") else { return policy };
+        let set = |given: Option<u64>, to: &mut Duration| {
+            if let Some(given) = given {
+                *to = Duration::from_millis(given);
+            }
+        };
+        set(table.least_interval_ms, &mut policy.least_interval);
+        set(table.longest_interval_ms, &mut policy.longest_interval);
+        policy.records = table.records.unwrap_or(policy.records);
+        let place = document["commit"].span();
+        if policy.least_interval > policy.longest_interval {
+            let message = format!(
+                "the least interval between commits ({:?}) is longer than the longest ({:?})",
+                policy.least_interval, policy.longest_interval
+            );
+            self.mistakes.push(Mistake::at(place.clone(), message).help("raise `longest-interval-ms`"));
+        }
+        if policy.records == 0 {
+            self.mistakes.push(Mistake::at(place, "a commit of 0 records never comes").help("say at least 1"));
+        }
+        policy
+    }
+
+    /// librdkafka's properties: those of the included file, then those of the table, then ours.
+    fn kafka(&mut self, document: &DeTable<'_>) -> BTreeMap<String, String> {
+        let mut properties = BTreeMap::new();
+        let Some(value) = document.get("kafka") else { return properties };
+        let Some(mut table) = self.take::<BTreeMap<String, Spanned<Scalar>>>(value) else { return properties };
+        if let Some(include) = table.remove("include") {
+            let folder = self.text.path.parent().unwrap_or("".as_ref());
+            match crate::client_file::read(&folder.join(PathBuf::from(include.get_ref().to_string()))) {
+                Ok(included) => properties.extend(included),
+                Err(error) => self.mistakes.push(Mistake::at(include.span(), error.to_string())),
+            }
+        }
+        if let Some(brokers) = table.remove("brokers") {
+            properties.insert("bootstrap.servers".into(), brokers.get_ref().to_string());
+        }
+        for (name, value) in table {
+            if let Some(why) = reserved(&name) {
+                self.mistakes.push(Mistake::at(value.span(), format!("`{name}` is not yours to set")).help(why));
+            }
+            properties.insert(name, value.get_ref().to_string());
+        }
+        properties
+    }
+
+    fn stages(&mut self, document: &DeTable<'_>) -> Vec<Stage> {
+        let mut stages = Vec::new();
+        for named in self.named(document, "producer") {
+            let Some(table) = self.take::<ProducerTable>(named.value) else { continue };
+            if let Some(source) = self.part(&named, "producer", "source") {
+                stages.push(named.stage(Vec::new(), table.to.into(), Work::Producer { source }));
+            }
+        }
+        for named in self.named(document, "operator") {
+            let Some(table) = self.take::<OperatorTable>(named.value) else { continue };
+            let steps = self.steps(&named);
+            stages.push(named.stage(table.from.into(), table.to.into(), Work::Operator { steps }));
+        }
+        for named in self.named(document, "sink") {
+            let Some(table) = self.take::<SinkTable>(named.value) else { continue };
+            if let Some(sink) = self.part(&named, "sink", "sink") {
+                stages.push(named.stage(table.from.into(), Vec::new(), Work::Sink { sink }));
+            }
+        }
+        stages.sort_by_key(|stage| stage.place.start);
+        stages
+    }
+
+    fn part(&mut self, stage: &Named<'_, '_>, table: &str, key: &str) -> Option<Part> {
+        let value = stage.value.get_ref().get(key)?;
+        Part::read(self.text, stage.path(table, key), value).map_err(|mistake| self.mistakes.push(mistake)).ok()
+    }
+
+    fn steps(&mut self, stage: &Named<'_, '_>) -> Vec<Part> {
+        let Some(value) = stage.value.get_ref().get("steps") else { return Vec::new() };
+        let Some(array) = value.get_ref().as_array() else {
+            let mistake = Mistake::at(value.span(), format!("expected a list, found {}", value.get_ref().type_str()));
+            self.mistakes.push(mistake.help("write steps = [{ NAME = { … } }, …]"));
+            return Vec::new();
+        };
+        if array.is_empty() {
+            self.mistakes.push(
+                Mistake::at(value.span(), "a stage without steps does nothing").help("name at least one operator"),
+            );
+        }
+        let mut steps = Vec::new();
+        for (index, value) in array.iter().enumerate() {
+            let mut path = stage.path("operator", "steps");
+            path.push(Key::Index(index));
+            match Part::read(self.text, path, value) {
+                Ok(step) => steps.push(step),
+                Err(mistake) => self.mistakes.push(mistake),
+            }
+        }
+        steps
+    }
+
+    fn topics(&mut self, document: &DeTable<'_>, stages: &[Stage]) -> BTreeMap<String, Topic> {
+        let defaults = self.value::<DefaultsTable>(document, "defaults");
+        let mut tables = BTreeMap::new();
+        for named in self.named(document, "topic") {
+            if let Some(table) = self.take::<TopicTable>(named.value) {
+                if table.unit.is_some() && !matches!(table.format, Some(FormatName::Number)) {
+                    self.mistakes.push(
+                        Mistake::at(named.place.clone(), "only a topic of format `number` states a unit")
+                            .help("take `unit` away, or add format = \"number\""),
+                    );
+                }
+                tables.insert(named.name, (named.place, table));
+            }
+        }
+        let count = |given: Option<Count>, default: Option<Count>| given.or(default).map_or(1, |count| count.0);
+        let (partitions, replication, format) =
+            defaults.map_or((None, None, None), |table| (table.partitions, table.replication, table.format));
+        let mut topics = BTreeMap::new();
+        for name in stages.iter().flat_map(|stage| stage.from.iter().chain(&stage.to)) {
+            let table = tables.remove(name).map(|(_, table)| table).unwrap_or_default();
+            topics.entry(name.clone()).or_insert_with(|| Topic {
+                partitions: count(table.partitions, partitions),
+                replication: count(table.replication, replication),
+                format: table.format.or(format).unwrap_or_default(),
+                unit: table.unit,
+                external: table.external,
+                config: table.config.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
+                role: Role::Readings,
+            });
+        }
+        let known: Vec<&str> = topics.keys().map(String::as_str).collect();
+        for (name, (place, _)) in tables {
+            let message = format!("no stage reads or writes the topic `{name}`");
+            self.mistakes.push(Mistake::at(place, message).help(suggest(&name, &known)));
+        }
+        add_topics_of_stages(&mut topics, stages, count(None, replication));
+        topics
+    }
+}
+
+/// Adds each stage's changelog and dead letters. Changelogs of stages that turn out to keep no state
+/// are left out later by who knows the catalogs.
+fn add_topics_of_stages(topics: &mut BTreeMap<String, Topic>, stages: &[Stage], replication: i32) {
+    for stage in stages {
+        let plain = |partitions, role| Topic {
+            partitions,
+            replication,
+            format: FormatName::Json,
+            unit: None,
+            external: false,
+            config: BTreeMap::new(),
+            role,
+        };
+        topics.entry(stage.dead_letters()).or_insert_with(|| plain(1, Role::DeadLetters));
+        if !matches!(stage.work, Work::Sink { .. }) {
+            let partitions = stage.from.iter().filter_map(|from| topics.get(from)).map(|topic| topic.partitions).max();
+            let changelog = Topic {
+                config: [("cleanup.policy".to_owned(), "compact".to_owned())].into(),
+                ..plain(partitions.unwrap_or(1), Role::Changelog)
+            };
+            topics.entry(stage.changelog()).or_insert(changelog);
+        }
+    }
+}
+
+/// Why a property cannot be set, if it cannot: the guarantees rest on it.
+fn reserved(name: &str) -> Option<&'static str> {
+    match name {
+        "bootstrap.servers" | "metadata.broker.list" => Some("write brokers = \"HOST:PORT,…\""),
+        "group.id" | "transactional.id" | "client.id" => Some("it is the stage's name"),
+        "group.instance.id" => Some("it is STAGE@INSTANCE; give --instance"),
+        "enable.auto.commit"
+        | "enable.auto.offset.store"
+        | "enable.idempotence"
+        | "acks"
+        | "isolation.level"
+        | "enable.partition.eof"
+        | "delivery.report.only.error"
+        | "partitioner" => Some("the guarantee rests on it; choose `guarantee` instead"),
+        _ => None,
+    }
+}
+
+/// A table with its name.
+struct Named<'d, 'i> {
+    name: String,
+    place: Range<usize>,
+    value: &'d Spanned<DeValue<'i>>,
+}
+
+impl Named<'_, '_> {
+    fn stage(&self, from: Vec<String>, to: Vec<String>, work: Work) -> Stage {
+        Stage { name: self.name.clone(), place: self.place.clone(), from, to, work }
+    }
+
+    fn path(&self, table: &str, key: &str) -> Vec<Key> {
+        [table, &self.name, key].map(|name| Key::Name(name.to_owned())).into()
+    }
+}
