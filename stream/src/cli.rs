@@ -1,11 +1,16 @@
 //! What all programs have in common on the command line.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::counters::Counters;
 use crate::pipeline::{Guarantee, Mistakes, Pipeline};
+use crate::process::Process;
+use crate::shutdown::Shutdown;
 
 /// The options that every program takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,6 +62,41 @@ impl Common {
     }
 }
 
+/// The arguments of the programs that run one stage.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StageArgs {
+    /// The stage to run: the NAME of one of the file's tables
+    pub stage: String,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+impl StageArgs {
+    /// Loads the pipeline and runs `stage` on it until it ends or the process is asked to stop.
+    ///
+    /// # Errors
+    /// Mistakes in the file, and those of `stage`.
+    pub fn run(&self, drain: bool, stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>) -> Result<(), BoxError> {
+        let pipeline = self.common.load()?;
+        let shutdown = Shutdown::new();
+        shutdown.at_signals()?;
+        if drain {
+            shutdown.drain();
+        }
+        stage(&Process {
+            pipeline: &pipeline,
+            stage: pipeline.stage(&self.stage)?,
+            instance: self.common.instance(),
+            shutdown,
+            counters: Arc::new(Counters::default()),
+        })
+    }
+}
+
+/// Any error, on its way to the person.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
 /// Sends log lines to standard error, filtered by `RUST_LOG` (default `info`).
 ///
 /// Under systemd the journal has its own clock, so the lines come without a time.
@@ -73,7 +113,8 @@ pub fn log_to_stderr() {
 }
 
 /// The end of a program: 0, or the error on standard error and 1.
-pub fn exit<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+#[must_use]
+pub fn exit(result: Result<(), BoxError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -8,10 +8,16 @@
 pub mod cli;
 pub mod client_file;
 pub mod counters;
+pub mod dead_letter;
 pub mod error;
 pub mod format;
+pub mod kafka;
 pub mod log;
 pub mod operator;
 pub mod pipeline;
+pub mod process;
+pub mod processing;
 pub mod reading;
 pub mod shutdown;
+pub mod stage;
+pub mod state;

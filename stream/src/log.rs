@@ -25,7 +25,8 @@ pub trait Log {
     /// See [`Fault`].
     fn poll(&self, wait: Duration) -> Result<Event<Self::Record<'_>>, Fault>;
 
-    /// Answers [`Event::Given`]: reading starts at the committed offsets.
+    /// Answers [`Event::Given`], or follows [`rewind`](Self::rewind): reading starts at the committed
+    /// offsets, or at the first record where nothing was ever committed.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -56,32 +57,30 @@ pub trait Log {
     /// See [`Fault`].
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault>;
 
-    /// Undoes everything since the last commit: nothing of it is or becomes visible, an older owner
-    /// of this identity is fenced, and reading goes on from the committed offsets.
+    /// Undoes everything since the last commit: nothing of it is or becomes visible, and an older owner
+    /// of this identity is fenced. Nothing is read before the next [`assign`](Self::assign). Under
+    /// `at-least-once` what was already acknowledged stays.
     ///
     /// # Errors
     /// See [`Fault`].
     fn rewind(&mut self) -> Result<(), Fault>;
 
-    /// Reads the committed records of `partitions` of a compacted topic from the first to the end,
-    /// calling `each` with partition, key and value (nothing for a tombstone).
+    /// Reads the committed records of `partitions` of a compacted topic from the first to the end.
     ///
     /// # Errors
     /// See [`Fault`]; never a part of the records taken for the whole.
-    fn restore(
-        &mut self,
-        topic: &str,
-        partitions: &[i32],
-        each: &mut dyn FnMut(i32, &[u8], Option<&[u8]>),
-    ) -> Result<(), Fault>;
+    fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault>;
 
-    /// The first offset of `position`'s partition from which there is nothing left to read, if that
-    /// is `position` itself: whether a reader that stands there has read all there is.
+    /// Whether there is nothing left to read of an assigned partition for a reader at offset `next`,
+    /// or at the committed offset if it has read nothing yet.
     ///
     /// # Errors
     /// See [`Fault`].
-    fn at_end(&mut self, position: Position) -> Result<bool, Fault>;
+    fn at_end(&mut self, partition: Partition, next: Option<i64>) -> Result<bool, Fault>;
 }
+
+/// Takes a restored record: its partition, key and value (nothing for a tombstone).
+pub type Each<'e> = &'e mut dyn FnMut(i32, &[u8], Option<&[u8]>);
 
 /// What [`Log::poll`] saw.
 #[derive(Debug)]

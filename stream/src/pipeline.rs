@@ -128,7 +128,21 @@ pub enum Role {
     DeadLetters,
 }
 
+/// The topic setting that bounds a record.
+pub(crate) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+
 impl Topic {
+    /// How many bytes of key and value the topic takes as one record: its `max.message.bytes`, by default
+    /// Kafka's 1,048,588, less room for headers.
+    #[must_use]
+    pub fn largest_record(&self) -> usize {
+        self.largest_setting().unwrap_or(1_048_588).saturating_sub(48_588)
+    }
+
+    fn largest_setting(&self) -> Option<usize> {
+        self.config.get(MAX_MESSAGE_BYTES)?.parse().ok()
+    }
+
     /// The topic's format, ready for use.
     #[must_use]
     pub fn build_format(&self) -> Box<dyn Format> {

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-const RUN: u8 = 0;
 const DRAIN: u8 = 1;
 const STOP: u8 = 2;
 
-/// How long a stage that was asked to stop may wait for a broker before it leaves without it.
-pub const GRACE: Duration = Duration::from_secs(3);
+/// How long a process that was asked to stop may wait for a broker before it leaves without it.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Tells stages to go on, to finish what there is, or to stop. Clones share one state.
 #[derive(Debug, Clone, Default)]
@@ -48,11 +47,14 @@ impl Shutdown {
 
     /// Stops at SIGTERM and at SIGINT (Ctrl-C). A second signal ends the process at once.
     ///
+    /// A process that cannot finish within some seconds, because no broker answers, ends all the same:
+    /// what is uncommitted is done again by the next one, as after a power cut.
+    ///
     /// # Errors
     /// If the signals cannot be watched.
     pub fn at_signals(&self) -> Result<()> {
         let failed = |cause: std::io::Error| Error::new("watching for SIGTERM and SIGINT", cause);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (mut term, mut int) = {
             use tokio::signal::unix::{SignalKind, signal};
             let _inside = runtime.enter();
@@ -60,17 +62,17 @@ impl Shutdown {
         };
         let shutdown = self.clone();
         let watch = move || {
-            for asked_before in [false, true] {
-                runtime.block_on(async {
-                    tokio::select! { _ = term.recv() => (), _ = int.recv() => () }
-                });
-                if asked_before {
-                    tracing::warn!("asked to stop a second time: leaving at once");
-                    std::process::exit(130);
-                }
-                tracing::info!("asked to stop: committing what is done");
-                shutdown.stop();
+            let mut signal = async || tokio::select! { _ = term.recv() => (), _ = int.recv() => () };
+            runtime.block_on(signal());
+            tracing::info!("asked to stop: committing what is done");
+            shutdown.stop();
+            let again = runtime.block_on(async { tokio::time::timeout(GRACE, signal()).await });
+            if again.is_ok() {
+                tracing::warn!("asked to stop a second time: leaving at once");
+                std::process::exit(130);
             }
+            tracing::warn!("no broker answers: leaving; what is uncommitted will be done again");
+            std::process::exit(0);
         };
         std::thread::Builder::new().name("signals".into()).spawn(watch).map_err(failed)?;
         Ok(())

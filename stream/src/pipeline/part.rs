@@ -79,6 +79,9 @@ impl Part {
     ///
     /// # Errors
     /// An unknown or missing setting, or a value that the type refuses, with its place.
+    ///
+    /// # Panics
+    /// Never: the part's own text holds what it was read from.
     pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
         // Parsed anew: the file is small, and so no part has to outlive the text it borrows from.
         let table = DeTable::parse(&self.text.text)?;

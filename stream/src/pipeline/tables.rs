@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::mistake::{Mistake, Text, suggest};
 use super::part::{Key, Part};
-use super::{CommitPolicy, Pipeline, Role, Stage, Topic, Work};
+use super::{CommitPolicy, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, Topic, Work};
 use crate::format::FormatName;
 use crate::reading::Unit;
 
@@ -340,7 +340,13 @@ fn add_topics_of_stages(topics: &mut BTreeMap<String, Topic>, stages: &[Stage], 
             config: BTreeMap::new(),
             role,
         };
-        topics.entry(stage.dead_letters()).or_insert_with(|| plain(1, Role::DeadLetters));
+        // What an input takes, the dead letters must take too.
+        let largest = stage.from.iter().filter_map(|from| topics.get(from)).map(Topic::largest_setting).max().flatten();
+        let dead_letters = Topic {
+            config: largest.map(|largest| (MAX_MESSAGE_BYTES.to_owned(), largest.to_string())).into_iter().collect(),
+            ..plain(1, Role::DeadLetters)
+        };
+        topics.entry(stage.dead_letters()).or_insert(dead_letters);
         if !matches!(stage.work, Work::Sink { .. }) {
             let partitions = stage.from.iter().filter_map(|from| topics.get(from)).map(|topic| topic.partitions).max();
             let changelog = Topic {

@@ -1,0 +1,177 @@
+//! `average`: the mean of the last readings.
+
+use serde::Deserialize;
+use stream::operator::{Flow, Memory, Operator};
+use stream::reading::{Reading, Refusal};
+
+use super::Entry;
+
+/// The mean of the last `window` readings of each sensor, sliding by one; nothing is emitted before
+/// the window is full.
+///
+/// The sum is made anew for each reading from the readings that are in the window, so no rounding
+/// error is carried from one window to the next, however long the stage runs. Within a window the
+/// sum is compensated (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher
+/// Summen", ZAMM 54 (1974)): the mean's error is at most about ε·|mean| + n²·ε²·max|x| with
+/// ε = 2⁻⁵³, whatever the signs of the readings. The price is `window` additions a reading, less than the JSON of one
+/// reading up to a window of some hundred.
+///
+/// ```
+/// use operators::{Flow, Memory, Operator, catalog};
+/// use stream::pipeline::Part;
+/// use stream::reading::Reading;
+///
+/// let average = catalog::build(&Part::parse("average = { window = 3 }")?)?;
+/// let mut memory = [Memory::new()];
+/// let mut means = Vec::new();
+/// for value in [1.0, 2.0, 6.0, 7.0] {
+///     let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
+///     if average.apply(&mut reading, &mut memory)? == Flow::Pass {
+///         means.push(reading.value);
+///     }
+/// }
+/// assert_eq!(means, [3.0, 5.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Average {
+    window: Window,
+}
+
+/// How many readings a mean is taken of: 1 to 4096.
+///
+/// The window is written whole to the changelog once a transaction, and a record must stay small.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Window(usize);
+
+impl TryFrom<i64> for Window {
+    type Error = String;
+
+    fn try_from(window: i64) -> Result<Self, String> {
+        match usize::try_from(window) {
+            Ok(window @ 1..=4096) => Ok(Window(window)),
+            _ => Err(format!("a window cannot hold {window} readings; give a number from 1 to 4096")),
+        }
+    }
+}
+
+impl Entry for Average {
+    const NAME: &'static str = "average";
+    const ABOUT: &'static str = "moving average over the last readings of each sensor";
+    const EXAMPLE: &'static str = "average = { window = 3 }";
+}
+
+impl Operator for Average {
+    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
+        let Window(window) = self.window;
+        let recent = &mut memories[0];
+        if recent.len() == window {
+            recent.remove(0);
+        } else {
+            // The whole window at once: growing by doubling would leave up to half of it unused.
+            recent.reserve_exact(window - recent.len());
+        }
+        recent.push(reading.value);
+        if recent.len() < window {
+            return Ok(Flow::Drop);
+        }
+        reading.value = mean(recent);
+        Ok(Flow::Pass)
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+
+    fn describe(&self) -> String {
+        format!("average(window={})", self.window.0)
+    }
+}
+
+/// The mean of at least one value, summed after Neumaier.
+fn mean(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let (mut sum, mut lost) = (0.0_f64, 0.0_f64);
+    for &value in values {
+        let next = sum + value;
+        lost += if sum.abs() >= value.abs() { (sum - next) + value } else { (value - next) + sum };
+        sum = next;
+    }
+    if sum.is_finite() {
+        (sum + lost) / count
+    } else {
+        // The sum of huge values overflows where their mean does not.
+        values.iter().map(|value| value / count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stream::pipeline::Part;
+
+    use super::*;
+
+    fn run(window: usize, values: &[f64]) -> Vec<f64> {
+        let step = format!("average = {{ window = {window} }}");
+        let average = Part::parse(&step).unwrap().settings::<Average>().unwrap();
+        let mut memory = [Memory::new()];
+        let mut out = Vec::new();
+        for &value in values {
+            let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
+            if average.apply(&mut reading, &mut memory).unwrap() == Flow::Pass {
+                out.push(reading.value);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_window_of_one_passes_everything_through() {
+        assert_eq!(run(1, &[3.0, -1.0]), [3.0, -1.0]);
+    }
+
+    #[test]
+    fn a_window_outside_its_range_is_a_mistake_with_the_range() {
+        for window in ["0", "-3", "4097", "1000000"] {
+            let step = Part::parse(&format!("average = {{ window = {window} }}")).unwrap();
+            assert!(format!("{:?}", step.settings::<Average>()).contains("from 1 to 4096"));
+        }
+    }
+
+    #[test]
+    fn a_huge_reading_leaves_no_trace_once_it_has_left_the_window() {
+        let mut values = vec![1e16];
+        values.extend([0.125; 5]);
+        assert_eq!(run(3, &values).last(), Some(&0.125));
+    }
+
+    #[test]
+    fn the_mean_of_huge_readings_does_not_overflow() {
+        assert_eq!(run(2, &[f64::MAX, f64::MAX]), [f64::MAX]);
+    }
+
+    #[test]
+    fn a_million_readings_do_not_drift() {
+        let values: Vec<f64> = (0..1_000_000_u32).map(|n| f64::from(n % 7) * 0.1).collect();
+        let found = run(7, &values);
+        assert!(found.iter().all(|mean| (mean - 0.3).abs() < 1e-15), "the mean of a whole period is always the same");
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_the_plain_mean_of_each_window(
+            values in proptest::collection::vec(-1e6..1e6f64, 0..200), window in 1..20usize,
+        ) {
+            let expected: Vec<f64> =
+                values.windows(window).map(|values| values.iter().sum::<f64>() / window as f64).collect();
+            let found = run(window, &values);
+            prop_assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                prop_assert!((found - expected).abs() < 1e-6);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `ewma`: the exponentially weighted moving average.
+
+use serde::Deserialize;
+use stream::operator::{Flow, Memory, Operator};
+use stream::reading::{Reading, Refusal};
+
+use super::Entry;
+
+/// Smooths each sensor: e = α·x + (1−α)·e, with α in (0, 1].
+///
+/// The first reading of a sensor only seeds e. Nothing is emitted for it unless `emit-seed` is set.
+///
+/// Each e is a convex combination of the readings so far, so it never leaves their range, and
+/// rounding errors fade with the same factor 1−α as old readings do: the error stays below about
+/// ε·max|x|/α with ε = 2⁻⁵³.
+///
+/// Formula: S. W. Roberts, "Control Chart Tests Based on Geometric Moving Averages", Technometrics
+/// 1 (1959).
+///
+/// ```
+/// use operators::{Flow, Memory, Operator, catalog};
+/// use stream::pipeline::Part;
+/// use stream::reading::Reading;
+///
+/// let ewma = catalog::build(&Part::parse("ewma = { alpha = 0.5 }")?)?;
+/// let mut memory = [Memory::new()];
+/// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 57.2, unit: None };
+/// assert_eq!(ewma.apply(&mut reading, &mut memory)?, Flow::Drop);
+/// reading.value = 53.6;
+/// assert_eq!(ewma.apply(&mut reading, &mut memory)?, Flow::Pass);
+/// assert_eq!(reading.value, 55.4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ewma {
+    alpha: Alpha,
+    #[serde(default)]
+    emit_seed: bool,
+}
+
+/// The weight of the newest reading, in (0, 1].
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Alpha(f64);
+
+impl TryFrom<f64> for Alpha {
+    type Error = String;
+
+    fn try_from(alpha: f64) -> Result<Self, String> {
+        if alpha > 0.0 && alpha <= 1.0 {
+            Ok(Alpha(alpha))
+        } else {
+            Err(format!("alpha cannot be {alpha}; it must be above 0 (old readings last long) and at most 1 (no smoothing)"))
+        }
+    }
+}
+
+impl Entry for Ewma {
+    const NAME: &'static str = "ewma";
+    const ABOUT: &'static str = "exponentially weighted moving average of each sensor";
+    const EXAMPLE: &'static str = "ewma = { alpha = 0.5 }";
+}
+
+impl Operator for Ewma {
+    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
+        let Alpha(alpha) = self.alpha;
+        let average = &mut memories[0];
+        let Some(previous) = average.first_mut() else {
+            average.push(reading.value);
+            return Ok(if self.emit_seed { Flow::Pass } else { Flow::Drop });
+        };
+        *previous = alpha * reading.value + (1.0 - alpha) * *previous;
+        reading.value = *previous;
+        Ok(Flow::Pass)
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+
+    fn describe(&self) -> String {
+        format!("ewma(alpha={})", self.alpha.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stream::pipeline::Part;
+
+    use super::*;
+
+    fn run(step: &str, values: &[f64]) -> Vec<f64> {
+        let ewma = Part::parse(step).unwrap().settings::<Ewma>().unwrap();
+        let mut memory = [Memory::new()];
+        let mut out = Vec::new();
+        for &value in values {
+            let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
+            if ewma.apply(&mut reading, &mut memory).unwrap() == Flow::Pass {
+                out.push(reading.value);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn the_first_reading_is_emitted_only_when_asked() {
+        assert_eq!(run("ewma = { alpha = 0.5 }", &[1.0]), [] as [f64; 0]);
+        assert_eq!(run("ewma = { alpha = 0.5, emit-seed = true }", &[1.0, 3.0]), [1.0, 2.0]);
+    }
+
+    #[test]
+    fn alpha_one_passes_everything_through() {
+        assert_eq!(run("ewma = { alpha = 1 }", &[1.0, 3.0, -7.0]), [3.0, -7.0]);
+    }
+
+    #[test]
+    fn an_alpha_outside_its_range_is_a_mistake_with_the_range() {
+        for alpha in ["0", "0.0", "1.5", "-0.1", "nan", "inf"] {
+            let mistake = Part::parse(&format!("ewma = {{ alpha = {alpha} }}")).unwrap().settings::<Ewma>();
+            assert!(format!("{mistake:?}").contains("above 0"), "{alpha}: {mistake:?}");
+        }
+    }
+
+    proptest! {
+        /// The sum written out: eₙ = (1−α)ⁿ·x₀ + Σ α·(1−α)ⁿ⁻ⁱ·xᵢ.
+        #[test]
+        fn it_is_the_weighted_sum_it_stands_for(
+            values in proptest::collection::vec(-1e3..1e3f64, 2..200), alpha in 0.01..1.0f64,
+        ) {
+            let found = run(&format!("ewma = {{ alpha = {alpha:?} }}"), &values);
+            for (n, found) in (1..).zip(&found) {
+                let age = |i: usize| i32::try_from(n - i).unwrap();
+                let mut expected = (1.0 - alpha).powi(age(0)) * values[0];
+                for (i, value) in values.iter().enumerate().take(n + 1).skip(1) {
+                    expected += alpha * (1.0 - alpha).powi(age(i)) * value;
+                }
+                prop_assert!((found - expected).abs() <= 1e-9 * 1e3, "{found} is not {expected}");
+            }
+        }
+    }
+}

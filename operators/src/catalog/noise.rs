@@ -1,0 +1,116 @@
+//! `noise`: adds reproducible uniform noise.
+
+use serde::Deserialize;
+use stream::operator::{Flow, Memory, Operator};
+use stream::reading::{Reading, Refusal};
+
+use super::Entry;
+
+/// Adds uniform noise in [−amplitude, amplitude).
+///
+/// The noise of a reading is a function of `seed`, its sensor and its sequence number alone, so a
+/// reading that is processed again after a crash gets the same noise, on any machine, and no
+/// generator's state has to be kept. The function is one step of `SplitMix64` (G. L. Steele et al.,
+/// "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014), started at seed ⊕ FNV-1a(sensor)
+/// and advanced by the sequence number.
+///
+/// ```
+/// use operators::{Operator, catalog};
+/// use stream::pipeline::Part;
+/// use stream::reading::Reading;
+///
+/// let noise = catalog::build(&Part::parse("noise = { amplitude = 1.0, seed = 7 }")?)?;
+/// let reading = Reading { sensor: "s".into(), seq: 3, time: 0, value: 20.0, unit: None };
+/// let (mut once, mut again) = (reading.clone(), reading);
+/// noise.apply(&mut once, &mut [])?;
+/// noise.apply(&mut again, &mut [])?;
+/// assert!(once == again && (once.value - 20.0).abs() <= 1.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noise {
+    #[serde(default)]
+    amplitude: Amplitude,
+    #[serde(default)]
+    seed: u64,
+}
+
+/// The largest noise, in the reading's unit: finite and not negative. By default 1.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Amplitude(f64);
+
+impl Default for Amplitude {
+    fn default() -> Self {
+        Amplitude(1.0)
+    }
+}
+
+impl TryFrom<f64> for Amplitude {
+    type Error = String;
+
+    fn try_from(amplitude: f64) -> Result<Self, String> {
+        if amplitude.is_finite() && amplitude >= 0.0 {
+            Ok(Amplitude(amplitude))
+        } else {
+            Err(format!("an amplitude cannot be {amplitude}; give a number of at least 0"))
+        }
+    }
+}
+
+impl Entry for Noise {
+    const NAME: &'static str = "noise";
+    const ABOUT: &'static str = "adds uniform noise, the same each time for the same reading";
+    const EXAMPLE: &'static str = "noise = { amplitude = 1.0, seed = 7 }";
+}
+
+impl Operator for Noise {
+    fn apply(&self, reading: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
+        reading.value += (2.0 * uniform(self.seed, &reading.sensor, reading.seq) - 1.0) * self.amplitude.0;
+        Ok(Flow::Pass)
+    }
+
+    fn describe(&self) -> String {
+        format!("noise(amplitude={}, seed={})", self.amplitude.0, self.seed)
+    }
+}
+
+/// A number in [0, 1) that belongs to this seed, sensor and sequence number.
+fn uniform(seed: u64, sensor: &str, seq: u64) -> f64 {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    let start = seed ^ sensor.bytes().fold(0xCBF2_9CE4_8422_2325, hash);
+    let mut z = start.wrapping_add(seq.wrapping_add(1).wrapping_mul(STEP));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^= z >> 31;
+    // The upper 53 bits fill an f64's mantissa.
+    (z >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published first outputs of `SplitMix64` seeded with 1234567 = 0x12d687.
+    #[test]
+    fn it_is_the_published_generator() {
+        let fnv_of_nothing = 0xCBF2_9CE4_8422_2325_u64;
+        let published = [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        for (seq, published) in (0..).zip(published) {
+            let expected = (published >> 11) as f64 / (1_u64 << 53) as f64;
+            assert_eq!(uniform(0x0012_d687 ^ fnv_of_nothing, "", seq).to_bits(), expected.to_bits());
+        }
+    }
+
+    #[test]
+    fn it_is_uniform_and_differs_between_sensors() {
+        let draws: Vec<f64> = (0..100_000).map(|seq| uniform(1, "a", seq)).collect();
+        let mean = draws.iter().sum::<f64>() / 1e5;
+        assert!((mean - 0.5).abs() < 0.005, "the mean is {mean}");
+        let tenth = draws.iter().filter(|draw| **draw < 0.1).count();
+        assert!((9_500..10_500).contains(&tenth), "{tenth} of 100000 are below 0.1");
+        assert!((0..100).any(|seq| uniform(1, "a", seq) != uniform(1, "b", seq)));
+    }
+}

@@ -1,0 +1,106 @@
+//! `threshold`: keeps the readings on one side of a limit.
+
+use serde::Deserialize;
+use stream::operator::{Flow, Memory, Operator};
+use stream::reading::{Reading, Refusal};
+
+use super::Entry;
+
+/// Keeps the readings above, below, at least or at most a limit and drops the others.
+///
+/// ```
+/// use operators::{Flow, Operator, catalog};
+/// use stream::pipeline::Part;
+/// use stream::reading::Reading;
+///
+/// let threshold = catalog::build(&Part::parse("threshold = { above = 50 }")?)?;
+/// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 50.0, unit: None };
+/// assert_eq!(threshold.apply(&mut reading, &mut [])?, Flow::Drop);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Threshold {
+    /// Strictly greater.
+    Above(Limit),
+    /// Strictly less.
+    Below(Limit),
+    /// Greater or equal.
+    AtLeast(Limit),
+    /// Less or equal.
+    AtMost(Limit),
+}
+
+/// A finite number to compare with.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Limit(f64);
+
+impl TryFrom<f64> for Limit {
+    type Error = String;
+
+    fn try_from(limit: f64) -> Result<Self, String> {
+        if limit.is_finite() { Ok(Limit(limit)) } else { Err(format!("a threshold cannot be {limit}; give a number")) }
+    }
+}
+
+impl Entry for Threshold {
+    const NAME: &'static str = "threshold";
+    const ABOUT: &'static str = "keeps readings above, below, at-least or at-most a limit";
+    const EXAMPLE: &'static str = "threshold = { above = 50 }";
+}
+
+impl Operator for Threshold {
+    fn apply(&self, reading: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
+        let value = reading.value;
+        let kept = match self {
+            Threshold::Above(limit) => value > limit.0,
+            Threshold::Below(limit) => value < limit.0,
+            Threshold::AtLeast(limit) => value >= limit.0,
+            Threshold::AtMost(limit) => value <= limit.0,
+        };
+        Ok(if kept { Flow::Pass } else { Flow::Drop })
+    }
+
+    fn describe(&self) -> String {
+        let (side, limit) = match self {
+            Threshold::Above(limit) => ("above", limit),
+            Threshold::Below(limit) => ("below", limit),
+            Threshold::AtLeast(limit) => ("at-least", limit),
+            Threshold::AtMost(limit) => ("at-most", limit),
+        };
+        format!("threshold({side}={})", limit.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stream::pipeline::Part;
+
+    use super::*;
+
+    fn keeps(step: &str, value: f64) -> bool {
+        let threshold = Part::parse(step).unwrap().settings::<Threshold>().unwrap();
+        let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
+        threshold.apply(&mut reading, &mut []).unwrap() == Flow::Pass
+    }
+
+    #[test]
+    fn each_side_of_each_kind() {
+        for (step, kept) in [
+            ("threshold = { above = 50 }", [false, false, true]),
+            ("threshold = { below = 50 }", [true, false, false]),
+            ("threshold = { at-least = 50 }", [false, true, true]),
+            ("threshold = { at-most = 50.0 }", [true, true, false]),
+        ] {
+            assert_eq!([49.9, 50.0, 50.1].map(|value| keeps(step, value)), kept, "{step}");
+        }
+    }
+
+    #[test]
+    fn no_side_or_two_sides_or_no_number_are_mistakes() {
+        for step in ["threshold = {}", "threshold = { above = 1, below = 2 }", "threshold = { above = nan }"] {
+            Part::parse(step).unwrap().settings::<Threshold>().expect_err(step);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The chain: operators run back to back in one process.
+
+use stream::operator::{Flow, Memory, Operator};
+use stream::pipeline::{Mistake, Part};
+use stream::reading::{Reading, Refusal};
+
+use crate::catalog;
+
+/// Operators run back to back, itself an operator.
+///
+/// Splitting a chain over stages and topics, or fusing stages into one chain, changes nothing in the
+/// results.
+///
+/// ```
+/// use operators::{Chain, Flow, Memory, Operator};
+/// use stream::pipeline::Part;
+/// use stream::reading::{Reading, Unit};
+///
+/// let steps = [
+///     Part::parse("convert = { from = \"celsius\", to = \"fahrenheit\" }")?,
+///     Part::parse("threshold = { above = 50 }")?,
+/// ];
+/// let chain = Chain::build(&steps).map_err(|mistakes| mistakes[0].clone())?;
+///
+/// let mut reading =
+///     Reading { sensor: "seattle".into(), seq: 0, time: 0, value: 14.0, unit: Some(Unit::Celsius) };
+/// assert_eq!(chain.apply(&mut reading, &mut [])?, Flow::Pass);
+/// assert_eq!(reading.value, 57.2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Chain {
+    steps: Vec<Box<dyn Operator>>,
+    memories: usize,
+}
+
+impl Chain {
+    /// Builds the steps of a pipeline file.
+    ///
+    /// # Errors
+    /// Every mistake in the steps, not only the first.
+    pub fn build(steps: &[Part]) -> Result<Self, Vec<Mistake>> {
+        let mut built = Vec::with_capacity(steps.len());
+        let mut mistakes = Vec::new();
+        for step in steps {
+            match catalog::build(step) {
+                Ok(operator) => built.push(operator),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if mistakes.is_empty() { Ok(Chain::new(built)) } else { Err(mistakes) }
+    }
+
+    /// A chain of operators that are already there.
+    #[must_use]
+    pub fn new(steps: Vec<Box<dyn Operator>>) -> Self {
+        let memories = steps.iter().map(|step| step.memories()).sum();
+        Chain { steps, memories }
+    }
+}
+
+impl Operator for Chain {
+    /// Applies the steps in order. A value that a step made infinite or not a number is refused before
+    /// the next step, so that it never enters a memory.
+    ///
+    /// When a late step refuses a reading, earlier steps have already taken it into their memories,
+    /// just as if each step were a stage of its own.
+    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
+        let mut rest = memories;
+        for step in &self.steps {
+            let (own, others) = rest.split_at_mut(step.memories());
+            rest = others;
+            if step.apply(reading, own)? == Flow::Drop {
+                return Ok(Flow::Drop);
+            }
+            if !reading.value.is_finite() {
+                let what = format!("{} made the value {}", step.describe(), reading.value);
+                return Err(Refusal::new("not-finite", what));
+            }
+        }
+        Ok(Flow::Pass)
+    }
+
+    fn memories(&self) -> usize {
+        self.memories
+    }
+
+    fn describe(&self) -> String {
+        let steps: Vec<String> = self.steps.iter().map(|step| step.describe()).collect();
+        steps.join(" → ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stream::reading::Unit;
+
+    use super::*;
+
+    fn chain(steps: &[&str]) -> Chain {
+        let steps: Vec<Part> = steps.iter().map(|step| Part::parse(step).unwrap()).collect();
+        Chain::build(&steps).unwrap()
+    }
+
+    /// What comes out of a chain for one sensor.
+    fn run(chain: &Chain, values: &[f64]) -> Vec<f64> {
+        let mut memories = vec![Memory::new(); chain.memories()];
+        let mut out = Vec::new();
+        for (value, seq) in values.iter().zip(0..) {
+            let mut reading = Reading { sensor: "s".into(), seq, time: 0, value: *value, unit: Some(Unit::Celsius) };
+            if let Ok(Flow::Pass) = chain.apply(&mut reading, &mut memories) {
+                out.push(reading.value);
+            }
+        }
+        out
+    }
+
+    const CONVERT: &str = "convert = { from = \"celsius\", to = \"fahrenheit\" }";
+    const KEEP: &str = "threshold = { above = 50 }";
+    const CELSIUS: [f64; 14] = [7., 6., 9., 14., 12., 17., 9., 13., 11., 12., 13., 16., 16., 19.];
+
+    fn close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= expected.abs() * 1e-9, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn the_classwork_values_come_out_as_they_always_did() {
+        let ewma = [55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.281_25, 62.740_625];
+        close(&run(&chain(&[CONVERT, KEEP, "ewma = { alpha = 0.5 }"]), &CELSIUS), &ewma);
+        let average = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
+        close(&run(&chain(&[CONVERT, KEEP, "average = { window = 3 }"]), &CELSIUS), &average);
+    }
+
+    #[test]
+    fn an_overflow_is_refused_before_it_enters_a_memory() {
+        let chain = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
+        let mut memories = vec![Memory::new(); 1];
+        let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: f64::MAX, unit: Some(Unit::Celsius) };
+        assert_eq!(chain.apply(&mut reading, &mut memories).unwrap_err().reason, "not-finite");
+        assert!(memories[0].is_empty());
+    }
+
+    #[test]
+    fn all_mistakes_of_a_chain_are_reported() {
+        let steps = [Part::parse("ewma = { alpha = 0 }").unwrap(), Part::parse("median = {}").unwrap()];
+        assert_eq!(Chain::build(&steps).err().map(|mistakes| mistakes.len()), Some(2));
+    }
+
+    proptest! {
+        #[test]
+        fn a_split_chain_and_a_fused_one_give_the_same(values in proptest::collection::vec(-50.0..50.0f64, 0..100)) {
+            let fused = chain(&[CONVERT, KEEP, "average = { window = 4 }", "ewma = { alpha = 0.3 }"]);
+            let mut split = values.clone();
+            // Between stages a reading carries its unit; here each part gets Celsius, so one unit stays.
+            split = run(&chain(&[CONVERT, KEEP, "average = { window = 4 }"]), &split);
+            split = run(&chain(&["ewma = { alpha = 0.3 }"]), &split);
+            prop_assert_eq!(run(&fused, &values), split);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `rivulet-operator STAGE`: runs one `[operator.STAGE]` of a pipeline file.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use stream::cli::{self, StageArgs};
+
+/// Runs one [operator.STAGE] of a pipeline file: topic → chain of operators → topics
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    stage: StageArgs,
+
+    /// End once everything there is to read has been processed
+    #[arg(long)]
+    drain: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    cli::log_to_stderr();
+    cli::exit(args.stage.run(args.drain, operators::stage::run))
+}

@@ -1,0 +1,507 @@
+//! The log as Apache Kafka: [`KafkaLog`].
+
+mod config;
+mod reader;
+mod watch;
+
+use std::cell::{Cell, OnceCell};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use self::config::Clients;
+use self::reader::Reader;
+use self::watch::{Rebalance, Watch};
+use crate::error::Error;
+use crate::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use crate::pipeline::{Guarantee, Pipeline, Stage, Work};
+use crate::shutdown::Shutdown;
+
+/// How long one call may wait for a broker before the loop looks at the shutdown again.
+const CALL: Duration = Duration::from_secs(1);
+/// How long a topic may stay unknown before it counts as missing: a new one needs a moment.
+const TOPIC_GRACE: Duration = Duration::from_secs(5);
+/// How many records are sent between two looks at what the producer has to say.
+const STRIDE: u32 = 1000;
+
+/// A stage's consumer and producer.
+///
+/// In order of their coming to be: the producer first, because initialising its transactions fences
+/// the process that went before and ends what it left open; only then does the consumer join the
+/// group, so that nothing of the dead holds the living back.
+pub struct KafkaLog {
+    clients: Clients,
+    inputs: Vec<String>,
+    guarantee: Guarantee,
+    shutdown: Shutdown,
+    watch: Watch,
+    /// Nothing for a stage without inputs.
+    consumer: Option<BaseConsumer<Watch>>,
+    /// Made at the first use for a sink, which may never have a dead letter to send.
+    producer: OnceCell<BaseProducer<Watch>>,
+    /// Whether a transaction is open.
+    begun: Cell<bool>,
+    sent_since_poll: Cell<u32>,
+}
+
+impl KafkaLog {
+    /// Connects a stage: waits for a broker, checks that the stage's topics exist, fences an older
+    /// instance of the same name and joins the group.
+    ///
+    /// # Errors
+    /// Properties that librdkafka refuses, topics that do not exist, or a stop while waiting.
+    pub fn open(pipeline: &Pipeline, stage: &Stage, instance: &str, shutdown: &Shutdown) -> Result<Self, Fault> {
+        // A sink's results leave Kafka, so a transaction could not hold them together with the offsets.
+        let is_sink = matches!(stage.work, Work::Sink { .. });
+        let guarantee = if is_sink { Guarantee::AtLeastOnce } else { pipeline.guarantee };
+        let clients = Clients::new(pipeline, stage, instance, guarantee);
+        let watch = Watch::new(&stage.name, pipeline.brokers());
+        let mut log = KafkaLog {
+            clients,
+            inputs: stage.from.clone(),
+            guarantee,
+            shutdown: shutdown.clone(),
+            watch,
+            consumer: None,
+            producer: OnceCell::new(),
+            begun: Cell::new(false),
+            sent_since_poll: Cell::new(0),
+        };
+        log.wait_for_topics(&topics_of(pipeline, stage))?;
+        if !is_sink {
+            let producer = log.make_producer()?;
+            log.producer = OnceCell::from(producer);
+        }
+        if !log.inputs.is_empty() {
+            let consumer = log.clients.consumer(&log.watch).map_err(Fault::Fatal)?;
+            let topics: Vec<&str> = log.inputs.iter().map(String::as_str).collect();
+            consumer
+                .subscribe(&topics)
+                .map_err(|error| Fault::Fatal(Error::new(format!("subscribing to {}", topics.join(", ")), error)))?;
+            log.consumer = Some(consumer);
+        }
+        Ok(log)
+    }
+
+    /// Waits until a broker answers and knows all topics.
+    fn wait_for_topics(&self, topics: &[String]) -> Result<(), Fault> {
+        let observer = self.clients.observer(&self.watch).map_err(Fault::Fatal)?;
+        let mut missing_since = None;
+        for topic in topics {
+            loop {
+                let answer = observer.fetch_metadata(Some(topic), CALL);
+                // Serves what the client has to say about its connections.
+                let _ = observer.poll(Duration::ZERO);
+                self.check_stop()?;
+                let error = match &answer {
+                    Ok(metadata) => metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error),
+                    Err(error) => {
+                        self.watch.no_answer(&error.to_string());
+                        continue;
+                    }
+                };
+                self.watch.answered();
+                match error.map(RDKafkaErrorCode::from) {
+                    None => break,
+                    Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                        let error = Error::new(format!("looking for the topic {topic}"), "not authorized")
+                            .help("allow this user to read and write it");
+                        return Err(Fault::Fatal(error));
+                    }
+                    Some(code) => {
+                        let since = *missing_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() > TOPIC_GRACE {
+                            let error = Error::new(format!("looking for the topic {topic}"), code).help(
+                                "create the pipeline's topics with `rivulet topics create --pipeline FILE`; \
+                                 `rivulet topics describe` tells what the cluster lacks",
+                            );
+                            return Err(Fault::Fatal(error));
+                        }
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_stop(&self) -> Result<(), Fault> {
+        if self.shutdown.is_stopping() { Err(Fault::Stopped) } else { Ok(()) }
+    }
+
+    /// A producer that is ready to send; in a transaction one whose predecessor is fenced.
+    fn make_producer(&self) -> Result<BaseProducer<Watch>, Fault> {
+        let producer = self.clients.producer(&self.watch).map_err(Fault::Fatal)?;
+        if self.guarantee == Guarantee::AtLeastOnce {
+            return Ok(producer);
+        }
+        let mut told = false;
+        loop {
+            match producer.init_transactions(CALL * 5) {
+                Ok(()) => return Ok(producer),
+                Err(error) if is_retriable(&error) => {
+                    producer.poll(Duration::ZERO);
+                    self.check_stop()?;
+                    if !told {
+                        told = true;
+                        self.tell_why_transactions_wait(&producer, &error);
+                    }
+                }
+                Err(error) => {
+                    let error = Error::new("initialising transactions", error)
+                        .help("if the cluster has no transactions, choose guarantee = \"at-least-once\"");
+                    return Err(Fault::Fatal(error));
+                }
+            }
+        }
+    }
+
+    /// Transactions need a log of their own in the cluster, which a small cluster may be unable to
+    /// make.
+    fn tell_why_transactions_wait(&self, producer: &BaseProducer<Watch>, error: &KafkaError) {
+        let Ok(metadata) = producer.client().fetch_metadata(None, CALL) else {
+            self.watch.no_answer(&error.to_string());
+            return;
+        };
+        let brokers = metadata.brokers().len();
+        let has_log = metadata.topics().iter().any(|topic| topic.name() == "__transaction_state");
+        if has_log {
+            tracing::warn!("the transaction coordinator does not answer yet ({error}): waiting");
+        } else {
+            tracing::error!(
+                "the cluster cannot make its transaction log: it has {brokers} broker(s), and \
+                 transaction.state.log.replication.factor in the brokers' server.properties asks for more copies\n  \
+                 help: set transaction.state.log.replication.factor and transaction.state.log.min.isr to at most \
+                 {brokers}, or start more brokers, or choose guarantee = \"at-least-once\"; waiting"
+            );
+        }
+    }
+
+    fn consumer(&self) -> &BaseConsumer<Watch> {
+        self.consumer.as_ref().expect("only a stage with inputs is given partitions")
+    }
+
+    fn producer(&self) -> Result<&BaseProducer<Watch>, Fault> {
+        if let Some(producer) = self.producer.get() {
+            return Ok(producer);
+        }
+        let producer = self.make_producer()?;
+        Ok(self.producer.get_or_init(|| producer))
+    }
+
+    /// The next rebalance that waits for an answer.
+    fn rebalanced<R>(&self) -> Option<Event<R>> {
+        Some(match self.watch.next_rebalance()? {
+            Rebalance::Assign(partitions) => Event::Given(
+                partitions.into_iter().filter_map(|(topic, partition)| self.partition(&topic, partition)).collect(),
+            ),
+            Rebalance::Revoke => Event::Taken { lost: self.consumer().assignment_lost() },
+        })
+    }
+
+    fn partition(&self, topic: &str, partition: i32) -> Option<Partition> {
+        let topic = self.inputs.iter().position(|input| input == topic)?;
+        Some(Partition { topic, partition })
+    }
+
+    fn list(&self, partitions: impl IntoIterator<Item = (Partition, Offset)>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in partitions {
+            list.add_partition_offset(&self.inputs[partition.topic], partition.partition, offset)
+                .expect("offsets of records are valid");
+        }
+        list
+    }
+
+    /// What the consumer reports instead of a record.
+    fn consumer_error(&self, error: KafkaError) -> Result<(), Fault> {
+        match error {
+            KafkaError::MessageConsumptionFatal(code) => {
+                let fatal = Error::new(format!("reading {}", self.inputs.join(", ")), code).help(
+                    "another process with the same stage and instance name has taken this one's place: give each \
+                     its own --instance",
+                );
+                Err(Fault::Fatal(fatal))
+            }
+            KafkaError::MessageConsumption(
+                code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed),
+            ) => Err(Fault::Fatal(
+                Error::new(format!("reading {}", self.inputs.join(", ")), code)
+                    .help("allow this user to read the topics and to use the consumer group named like the stage"),
+            )),
+            other => {
+                self.watch.consumer_error(&other);
+                Ok(())
+            }
+        }
+    }
+
+    /// After a broker was away: finds out whether one is back.
+    fn look_for_brokers(&self) {
+        if self.watch.wants_a_look()
+            && let Some(consumer) = &self.consumer
+            && consumer.fetch_metadata(self.inputs.first().map(String::as_str), CALL / 2).is_ok()
+        {
+            self.watch.answered();
+        }
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    fn drain(&self) -> Result<(), Fault> {
+        let Some(producer) = self.producer.get() else { return Ok(()) };
+        while producer.in_flight_count() > 0 {
+            producer.poll(Duration::from_millis(1));
+            self.check_delivery()?;
+        }
+        producer.poll(Duration::ZERO);
+        self.check_delivery()
+    }
+
+    fn check_delivery(&self) -> Result<(), Fault> {
+        match self.watch.take_failed_delivery() {
+            Some(error) => Err(Fault::Undo(Error::new("sending", error))),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls until it succeeds; each call waits at most [`CALL`].
+    fn patiently(&self, doing: &str, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Fault> {
+        loop {
+            match call() {
+                Ok(()) => return Ok(()),
+                Err(error) if is_retriable(&error) => {
+                    self.watch.no_answer(&error.to_string());
+                    if let Some(producer) = self.producer.get() {
+                        producer.poll(Duration::ZERO);
+                    }
+                    if self.shutdown.is_stopping() {
+                        return Err(Fault::Stopped);
+                    }
+                }
+                Err(error) => return Err(Fault::Undo(Error::new(doing, error))),
+            }
+        }
+    }
+
+    fn begin(&self) -> Result<(), Fault> {
+        if self.guarantee == Guarantee::ExactlyOnce && !self.begun.get() {
+            let begun = self.producer()?.begin_transaction();
+            begun.map_err(|error| Fault::Undo(Error::new("beginning a transaction", error)))?;
+            self.begun.set(true);
+        }
+        Ok(())
+    }
+
+    fn commit_transaction(&self, positions: &TopicPartitionList) -> Result<(), Fault> {
+        self.begin()?;
+        let producer = self.producer()?;
+        self.drain()?;
+        if positions.count() > 0 {
+            let Some(group) = self.consumer().group_metadata() else {
+                return Err(Fault::Undo(Error::new("committing", "the consumer is in no group")));
+            };
+            self.patiently("adding the offsets to the transaction", || {
+                producer.send_offsets_to_transaction(positions, &group, CALL)
+            })?;
+        }
+        self.patiently("committing the transaction", || producer.commit_transaction(CALL))?;
+        self.begun.set(false);
+        Ok(())
+    }
+
+    fn commit_offsets(&self, positions: &TopicPartitionList) -> Result<(), Fault> {
+        self.drain()?;
+        if positions.count() == 0 {
+            return Ok(());
+        }
+        let commit = self.consumer().commit(positions, CommitMode::Sync);
+        commit.map_err(|error| Fault::Undo(Error::new("committing the offsets", error)))
+    }
+}
+
+impl Log for KafkaLog {
+    type Record<'a> = KafkaRecord<'a>;
+
+    fn poll(&self, wait: Duration) -> Result<Event<KafkaRecord<'_>>, Fault> {
+        if let Some(event) = self.rebalanced() {
+            return Ok(event);
+        }
+        match self.consumer().poll(wait) {
+            Some(Ok(message)) => {
+                let topic = if self.inputs.len() == 1 {
+                    0
+                } else {
+                    self.inputs.iter().position(|input| input == message.topic()).unwrap_or_default()
+                };
+                return Ok(Event::Record(KafkaRecord { topic, message }));
+            }
+            Some(Err(error)) => self.consumer_error(error)?,
+            None => {}
+        }
+        if let Some(producer) = self.producer.get() {
+            producer.poll(Duration::ZERO);
+            self.check_delivery()?;
+        }
+        self.look_for_brokers();
+        Ok(self.rebalanced().unwrap_or(Event::Nothing))
+    }
+
+    fn assign(&mut self, given: &[Partition]) -> Result<(), Fault> {
+        let list = self.list(given.iter().map(|partition| (*partition, Offset::Invalid)));
+        self.consumer().assign(&list).map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
+    }
+
+    fn release(&mut self) -> Result<(), Fault> {
+        self.consumer().unassign().map_err(|error| Fault::Undo(Error::new("giving partitions back", error)))
+    }
+
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), Fault> {
+        self.begin()?;
+        let producer = self.producer()?;
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(record.topic);
+        (message.key, message.payload) = (record.key, record.value);
+        (message.partition, message.timestamp) = (record.partition, record.timestamp);
+        if !record.headers.is_empty() {
+            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            message.headers = Some(
+                record
+                    .headers
+                    .iter()
+                    .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: value.as_ref() })),
+            );
+        }
+        self.sent_since_poll.set(self.sent_since_poll.get() + 1);
+        if self.sent_since_poll.get() >= STRIDE {
+            self.sent_since_poll.set(0);
+            producer.poll(Duration::ZERO);
+            self.check_delivery()?;
+        }
+        loop {
+            match producer.send(message) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
+                    message = refused;
+                    producer.poll(Duration::from_millis(1));
+                    self.check_delivery()?;
+                }
+                Err((error, _)) => {
+                    return Err(Fault::Undo(Error::new(format!("sending to {}", record.topic), error)));
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        if self.guarantee == Guarantee::AtLeastOnce { self.drain() } else { Ok(()) }
+    }
+
+    fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
+        let list = self.list(positions.iter().map(|position| (position.partition, Offset::Offset(position.next))));
+        match self.guarantee {
+            Guarantee::ExactlyOnce => self.commit_transaction(&list)?,
+            Guarantee::AtLeastOnce => self.commit_offsets(&list)?,
+        }
+        self.watch.answered();
+        Ok(())
+    }
+
+    fn rewind(&mut self) -> Result<(), Fault> {
+        if let Some(consumer) = &self.consumer {
+            consumer.unassign().map_err(|error| Fault::Fatal(Error::new("stopping to read", error)))?;
+        }
+        self.begun.set(false);
+        if self.producer.take().is_none() {
+            return Ok(());
+        }
+        // A new producer, not an abort: whatever became of the last commit, its outcome is settled when
+        // the new one's transactions are initialised, and there is only one way back to test.
+        self.watch.take_failed_delivery();
+        let producer = self.make_producer()?;
+        self.producer = OnceCell::from(producer);
+        Ok(())
+    }
+
+    fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
+        let reader = Reader { clients: &self.clients, watch: &self.watch, shutdown: &self.shutdown };
+        reader.restore(topic, partitions, each)
+    }
+
+    fn at_end(&mut self, partition: Partition, next: Option<i64>) -> Result<bool, Fault> {
+        let next = match next {
+            Some(next) => Offset::Offset(next),
+            None => {
+                let list = self.list([(partition, Offset::Invalid)]);
+                let committed = self.consumer().committed_offsets(list, CALL * 5);
+                let committed = committed.map_err(|error| Fault::Undo(Error::new("asking for the offsets", error)))?;
+                match committed.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
+                    Some(offset @ Offset::Offset(_)) => offset,
+                    _ => Offset::Beginning,
+                }
+            }
+        };
+        let reader = Reader { clients: &self.clients, watch: &self.watch, shutdown: &self.shutdown };
+        reader.is_at_end(&self.inputs[partition.topic], partition.partition, next)
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        // From here on a rebalance is answered at once: nobody is left to commit for it.
+        self.watch.close();
+        if let Some(consumer) = self.consumer.take() {
+            // A static member does not leave its group by closing, so that a restart keeps its
+            // partitions. One that was asked to stop hands them over by unsubscribing first.
+            consumer.unsubscribe();
+            let _ = consumer.unassign();
+            let until = Instant::now() + CALL;
+            while consumer.subscription().is_ok_and(|topics| topics.count() > 0) && Instant::now() < until {
+                let _ = consumer.poll(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// A record that librdkafka holds.
+pub struct KafkaRecord<'a> {
+    topic: usize,
+    message: BorrowedMessage<'a>,
+}
+
+impl Record for KafkaRecord<'_> {
+    fn incoming(&self) -> Incoming<'_> {
+        Incoming {
+            topic: self.topic,
+            partition: self.message.partition(),
+            offset: self.message.offset(),
+            timestamp: self.message.timestamp().to_millis().unwrap_or(-1),
+            key: self.message.key(),
+            value: self.message.payload(),
+        }
+    }
+
+    fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let Some(headers) = self.message.headers() else { return Vec::new() };
+        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+    }
+}
+
+/// The topics that must be there before the stage can run.
+fn topics_of(pipeline: &Pipeline, stage: &Stage) -> Vec<String> {
+    let mut topics: Vec<String> = stage.from.iter().chain(&stage.to).cloned().collect();
+    topics.extend(
+        [stage.dead_letters(), stage.changelog()].into_iter().filter(|topic| pipeline.topics.contains_key(topic)),
+    );
+    topics
+}
+
+/// Whether calling again may help.
+fn is_retriable(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable(),
+        _ => false,
+    }
+}

@@ -1,0 +1,139 @@
+//! librdkafka's properties for each kind of client.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::producer::BaseProducer;
+
+use super::watch::Watch;
+use crate::error::{Error, Result};
+use crate::pipeline::{Guarantee, Pipeline, Stage, Topic};
+
+/// Makes a stage's clients.
+///
+/// librdkafka's own defaults are made for servers: up to 64 MiB of records waiting for each
+/// partition and a gigabyte to be sent. These are made for machines with little memory. The
+/// pipeline file can change any of them.
+#[derive(Debug)]
+pub(super) struct Clients {
+    properties: BTreeMap<String, String>,
+    stage: String,
+    instance: String,
+    guarantee: Guarantee,
+    largest_record: usize,
+}
+
+const CONSUMER: &[(&str, &str)] = &[
+    ("queued.max.messages.kbytes", "1024"),
+    ("queued.min.messages", "1000"),
+    ("fetch.message.max.bytes", "65536"),
+    ("fetch.max.bytes", "262144"),
+    // With queues this small a fetch waits for room all the time; the default of 1000 ms would make
+    // it wait a whole second each time.
+    ("fetch.queue.backoff.ms", "2"),
+    ("auto.offset.reset", "earliest"),
+    // Gives the same partition of several topics to the same member, as a merge with state needs.
+    ("partition.assignment.strategy", "range"),
+    ("socket.keepalive.enable", "true"),
+];
+
+const PRODUCER: &[(&str, &str)] = &[
+    ("queue.buffering.max.kbytes", "8192"),
+    ("queue.buffering.max.messages", "100000"),
+    ("linger.ms", "2"),
+    // After a commit the broker is busy for a moment and asks to come again; by default librdkafka
+    // would come after 100 ms. It grows to a second while nothing answers.
+    ("retry.backoff.ms", "2"),
+    ("retry.backoff.max.ms", "1000"),
+    // A key goes to the partition that Java clients put it in.
+    ("partitioner", "murmur2_random"),
+    ("socket.keepalive.enable", "true"),
+];
+
+impl Clients {
+    pub(super) fn new(pipeline: &Pipeline, stage: &Stage, instance: &str, guarantee: Guarantee) -> Self {
+        let topics = [stage.dead_letters()].into_iter().chain(stage.to.iter().cloned());
+        let largest_record = topics.filter_map(|topic| pipeline.topics.get(&topic)).map(Topic::largest_record);
+        Clients {
+            properties: pipeline.kafka.clone(),
+            stage: stage.name.clone(),
+            instance: instance.to_owned(),
+            guarantee,
+            largest_record: largest_record.max().unwrap_or_default(),
+        }
+    }
+
+    fn identity(&self) -> String {
+        format!("{}@{}", self.stage, self.instance)
+    }
+
+    fn config(&self, defaults: &[(&str, &str)], given: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.extend(defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        config.extend(self.properties.clone());
+        config.set("client.id", self.identity());
+        config.extend(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        config
+    }
+
+    fn make<T: FromClientConfigAndContext<Watch>>(&self, config: &ClientConfig, watch: &Watch) -> Result<T> {
+        config.create_with_context(watch.clone()).map_err(|error| {
+            Error::new(format!("making a Kafka client for {}", self.stage), error)
+                .help("look at [kafka] in the pipeline file: names and files there go to librdkafka as they are")
+        })
+    }
+
+    /// The stage's member of its consumer group.
+    pub(super) fn consumer(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
+        let identity = self.identity();
+        let config = self.config(
+            CONSUMER,
+            &[
+                ("group.id", &self.stage),
+                // A restart within the session timeout keeps its partitions, and fences what it replaces.
+                ("group.instance.id", &identity),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("isolation.level", "read_committed"),
+            ],
+        );
+        self.make(&config, watch)
+    }
+
+    /// The stage's producer: idempotent, and transactional if the guarantee is exactly-once.
+    pub(super) fn producer(&self, watch: &Watch) -> Result<BaseProducer<Watch>> {
+        let (identity, largest) = (self.identity(), (self.largest_record + 48_588).to_string());
+        let mut given = vec![
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("message.max.bytes", &largest),
+            // Reports of what arrived would cost as much as the sending: the count in flight tells.
+            ("delivery.report.only.error", "true"),
+        ];
+        if self.guarantee == Guarantee::ExactlyOnce {
+            given.push(("transactional.id", &identity));
+        } else {
+            // A transaction's records live as long as the transaction may; others as long as it takes.
+            given.push(("message.timeout.ms", "0"));
+        }
+        self.make(&self.config(PRODUCER, &given), watch)
+    }
+
+    /// A client in no group that sees everything, committed or not: for metadata and watermarks.
+    pub(super) fn observer(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
+        self.make(&self.config(CONSUMER, &[("isolation.level", "read_uncommitted")]), watch)
+    }
+
+    /// A client in no group that reads committed records and tells where they end.
+    pub(super) fn reader(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
+        let given = [
+            ("group.id", self.stage.as_str()),
+            ("enable.auto.commit", "false"),
+            ("isolation.level", "read_committed"),
+            ("enable.partition.eof", "true"),
+        ];
+        self.make(&self.config(CONSUMER, &given), watch)
+    }
+}

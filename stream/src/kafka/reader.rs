@@ -1,0 +1,154 @@
+//! Reads topics from a given place to their end, outside any group.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use super::CALL;
+use super::config::Clients;
+use super::watch::Watch;
+use crate::error::Error;
+use crate::log::{Each, Fault};
+use crate::shutdown::Shutdown;
+
+/// How long a read may go without any progress before it is given up and tried again.
+const NO_PROGRESS: Duration = Duration::from_secs(30);
+/// How long an open transaction of somebody else is waited for: the broker ends it after its
+/// `transaction.timeout.ms`, by default a minute.
+const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
+
+pub(super) struct Reader<'l> {
+    pub clients: &'l Clients,
+    pub watch: &'l Watch,
+    pub shutdown: &'l Shutdown,
+}
+
+impl Reader<'_> {
+    /// See [`Log::restore`](crate::log::Log::restore).
+    pub(super) fn restore(&self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let observer = self.clients.observer(self.watch).map_err(Fault::Fatal)?;
+        let reader = self.clients.reader(self.watch).map_err(Fault::Fatal)?;
+        let mut list = TopicPartitionList::new();
+        let mut unread = BTreeSet::new();
+        for &partition in partitions {
+            // Everything up to here counts, also what is not yet known to be committed or aborted.
+            let (low, high) = self.watermarks(&observer, topic, partition)?;
+            if low == high {
+                continue;
+            }
+            self.wait_until_settled(&reader, topic, partition, high)?;
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("the beginning is an offset");
+            unread.insert(partition);
+        }
+        self.read(&reader, &list, unread, each)
+    }
+
+    /// Whether there is nothing to read at or behind an offset.
+    pub(super) fn is_at_end(&self, topic: &str, partition: i32, next: Offset) -> Result<bool, Fault> {
+        let reader = self.clients.reader(self.watch).map_err(Fault::Fatal)?;
+        let (low, high) = self.watermarks(&reader, topic, partition)?;
+        match next {
+            Offset::Offset(next) if next >= high => return Ok(true),
+            Offset::Beginning if low == high => return Ok(true),
+            _ => {}
+        }
+        // What is left may be no records but the marks of transactions, which no watermark tells apart.
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, next).map_err(|error| undo(topic, &error))?;
+        let mut found = false;
+        self.read(&reader, &list, BTreeSet::from([partition]), &mut |_, _, _| found = true)?;
+        Ok(!found)
+    }
+
+    fn watermarks(&self, client: &BaseConsumer<Watch>, topic: &str, partition: i32) -> Result<(i64, i64), Fault> {
+        loop {
+            match client.fetch_watermarks(topic, partition, CALL) {
+                Ok(watermarks) => return Ok(watermarks),
+                Err(error) => {
+                    let _ = client.poll(Duration::ZERO);
+                    self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
+                    if self.shutdown.is_stopping() {
+                        return Err(Fault::Stopped);
+                    }
+                    // Some errors are answered at once, a missing leader for one.
+                    std::thread::sleep(CALL / 10);
+                }
+            }
+        }
+    }
+
+    /// Waits until every transaction below `end` is committed or aborted: what a reader of committed
+    /// records is shown before that may be a part of the whole.
+    fn wait_until_settled(
+        &self,
+        reader: &BaseConsumer<Watch>,
+        topic: &str,
+        partition: i32,
+        end: i64,
+    ) -> Result<(), Fault> {
+        let start = Instant::now();
+        let mut told = false;
+        while self.watermarks(reader, topic, partition)?.1 < end {
+            if start.elapsed() > OPEN_TRANSACTION {
+                let doing = format!("restoring from {topic} [{partition}]");
+                let error = Error::new(doing, "a transaction in it stays open").help(
+                    "another instance of the stage holds it; stop that instance, or find it with \
+                     kafka-transactions.sh --find-hanging",
+                );
+                return Err(Fault::Fatal(error));
+            }
+            if !told && start.elapsed() > CALL {
+                told = true;
+                tracing::info!("waiting for an open transaction in {topic} [{partition}] to end");
+            }
+            if self.shutdown.is_stopping() {
+                return Err(Fault::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        reader: &BaseConsumer<Watch>,
+        list: &TopicPartitionList,
+        mut unread: BTreeSet<i32>,
+        each: Each<'_>,
+    ) -> Result<(), Fault> {
+        reader.assign(list).map_err(|error| Fault::Undo(Error::new("assigning partitions to read", error)))?;
+        let mut progress = Instant::now();
+        while !unread.is_empty() {
+            match reader.poll(Duration::from_millis(100)) {
+                Some(Ok(record)) => {
+                    each(record.partition(), record.key().unwrap_or_default(), record.payload());
+                    progress = Instant::now();
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    unread.remove(&partition);
+                    progress = Instant::now();
+                }
+                Some(Err(error)) => self.watch.consumer_error(&error),
+                None => {}
+            }
+            if self.shutdown.is_stopping() {
+                return Err(Fault::Stopped);
+            }
+            if progress.elapsed() > NO_PROGRESS {
+                let cause = format!("nothing came for {} s from partitions {unread:?}", NO_PROGRESS.as_secs());
+                return Err(Fault::Undo(Error::new("reading to the end", cause)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn undo(topic: &str, error: &KafkaError) -> Fault {
+    Fault::Undo(Error::new(format!("reading {topic}"), error))
+}

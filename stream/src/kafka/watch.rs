@@ -1,0 +1,176 @@
+//! What librdkafka reports on the side: rebalances, failed deliveries, brokers that come and go.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
+use rdkafka::types::RDKafkaRespErr;
+
+/// How often a lost cluster is looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The ears of a stage's clients; clones share what was heard.
+#[derive(Debug, Clone)]
+pub(super) struct Watch(Arc<Mutex<Heard>>);
+
+#[derive(Debug)]
+struct Heard {
+    stage: String,
+    brokers: String,
+    /// Since when no broker has answered, if that is so.
+    away: Option<Instant>,
+    looked: Option<Instant>,
+    /// The last reason that a connection failed for.
+    reason: String,
+    rebalances: VecDeque<Rebalance>,
+    failed_delivery: Option<String>,
+    closed: bool,
+}
+
+/// A rebalance that waits for the stage's answer.
+#[derive(Debug)]
+pub(super) enum Rebalance {
+    Assign(Vec<(String, i32)>),
+    Revoke,
+}
+
+impl Watch {
+    pub(super) fn new(stage: &str, brokers: &str) -> Self {
+        Watch(Arc::new(Mutex::new(Heard {
+            stage: stage.to_owned(),
+            brokers: brokers.to_owned(),
+            away: None,
+            looked: None,
+            reason: String::new(),
+            rebalances: VecDeque::new(),
+            failed_delivery: None,
+            closed: false,
+        })))
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        // Nothing that holds the lock can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
+        self.heard().rebalances.pop_front()
+    }
+
+    pub(super) fn take_failed_delivery(&self) -> Option<String> {
+        self.heard().failed_delivery.take()
+    }
+
+    /// From now on rebalances are answered without the stage.
+    pub(super) fn close(&self) {
+        self.heard().closed = true;
+    }
+
+    /// No broker answers: says so once.
+    pub(super) fn no_answer(&self, error: &str) {
+        let mut heard = self.heard();
+        if heard.away.is_none() {
+            heard.away = Some(Instant::now());
+            let reason = if heard.reason.is_empty() { error } else { &heard.reason };
+            tracing::warn!(
+                stage = heard.stage,
+                "no broker of {} answers: waiting ({reason})\n  help: see that Kafka runs there and that the names \
+                 resolve; give other brokers with --brokers or [kafka] brokers",
+                if heard.brokers.is_empty() { "an empty list" } else { &heard.brokers }
+            );
+        }
+    }
+
+    /// A broker answers: says so if none did before.
+    pub(super) fn answered(&self) {
+        let mut heard = self.heard();
+        if let Some(since) = heard.away.take() {
+            tracing::info!(stage = heard.stage, "Kafka is back after {:.1} s", since.elapsed().as_secs_f64());
+        }
+        heard.reason.clear();
+    }
+
+    /// Whether it is time to look if a broker is back.
+    pub(super) fn wants_a_look(&self) -> bool {
+        let mut heard = self.heard();
+        let due = heard.away.is_some() && heard.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        if due {
+            heard.looked = Some(Instant::now());
+        }
+        due
+    }
+
+    /// What a consumer got instead of a record, unless it is fatal.
+    pub(super) fn consumer_error(&self, error: &KafkaError) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.no_answer("all brokers are down"),
+            _ => tracing::debug!("consumer: {error}"),
+        }
+    }
+}
+
+impl ClientContext for Watch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match facility {
+            // Properties of the other kind of client in the same [kafka] table.
+            "CONFWARN" => tracing::debug!("librdkafka: {message}"),
+            // Connections that fail again and again: told once, by `no_answer`, with the last reason.
+            "FAIL" | "ERROR" => {
+                let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
+                tracing::debug!("librdkafka: {facility} {message}");
+                if !reason.contains("brokers are down") {
+                    reason.clone_into(&mut self.heard().reason);
+                }
+            }
+            _ => match level {
+                RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                    tracing::error!("librdkafka: {facility} {message}");
+                }
+                _ => tracing::debug!("librdkafka: {facility} {message}"),
+            },
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.no_answer(reason),
+            _ => tracing::debug!("producer: {error}: {reason}"),
+        }
+    }
+}
+
+impl ConsumerContext for Watch {
+    /// Notes a rebalance for the stage loop instead of answering it here, inside a poll, where the
+    /// open transaction cannot be committed.
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let mut heard = self.heard();
+        if heard.closed {
+            drop(heard);
+            let _ = consumer.unassign();
+            return;
+        }
+        heard.rebalances.push_back(match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(
+                partitions.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect(),
+            ),
+            _ => Rebalance::Revoke,
+        });
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Watch {
+    type DeliveryOpaque = ();
+
+    /// Only failures are reported: see the property `delivery.report.only.error`.
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.heard().failed_delivery.get_or_insert_with(|| error.to_string());
+        }
+    }
+}

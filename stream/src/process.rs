@@ -1,0 +1,62 @@
+//! One stage at work: what it is, who runs it, and how it is told to stop.
+
+use std::sync::Arc;
+
+use crate::counters::Counters;
+use crate::error::Result;
+use crate::kafka::KafkaLog;
+use crate::log::Fault;
+use crate::pipeline::{Mistake, Mistakes, Pipeline, Stage};
+use crate::shutdown::Shutdown;
+
+/// One stage at work, in a process of its own or in a thread.
+#[derive(Debug)]
+pub struct Process<'p> {
+    /// The pipeline it is a part of.
+    pub pipeline: &'p Pipeline,
+    /// The stage.
+    pub stage: &'p Stage,
+    /// Tells it from others that run the same stage.
+    pub instance: String,
+    /// How it is told to stop.
+    pub shutdown: Shutdown,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+}
+
+impl Process<'_> {
+    /// Connects the stage to Kafka; nothing if it was asked to stop before a broker answered.
+    ///
+    /// # Errors
+    /// What waiting will not mend.
+    pub fn open_log(&self) -> Result<Option<KafkaLog>> {
+        match KafkaLog::open(self.pipeline, self.stage, &self.instance, &self.shutdown) {
+            Ok(log) => {
+                tracing::info!(
+                    "{} runs as {}@{}, {}",
+                    self.stage.name,
+                    self.stage.name,
+                    self.instance,
+                    self.pipeline.guarantee
+                );
+                Ok(Some(log))
+            }
+            Err(Fault::Stopped) => Ok(None),
+            Err(Fault::Fatal(error) | Fault::Undo(error)) => Err(error),
+        }
+    }
+
+    /// Mistakes of the stage's own part of the file.
+    #[must_use]
+    pub fn mistakes(&self, mistakes: Vec<Mistake>) -> Mistakes {
+        Mistakes::new(self.pipeline.text.clone(), mistakes)
+    }
+
+    /// The mistake of running a stage with the program of another kind.
+    #[must_use]
+    pub fn wrong_program(&self) -> Mistakes {
+        let table = self.stage.work.table();
+        let mistake = Mistake::at(self.stage.place.clone(), format!("`{}` is in a [{table}] table", self.stage.name));
+        self.mistakes(vec![mistake.help(format!("run it with rivulet-{table} {}", self.stage.name))])
+    }
+}

@@ -1,0 +1,260 @@
+//! The stage loop: poll, work, commit.
+//!
+//! One thread does everything. Results, state, dead letters and positions are committed together
+//! when there is nothing more to read, or when enough time or work has gone by ([`CommitClock`]).
+//! Whatever goes wrong before a commit is undone as a whole and done again: there is one way back,
+//! and it is the same for a failed send, a lost partition and a broker that was away.
+
+mod clock;
+
+use std::time::{Duration, Instant};
+
+pub use self::clock::CommitClock;
+use crate::counters::Counters;
+use crate::error::{Error, Result};
+use crate::log::{Event, Fault, Log, Partition, Position, Record};
+use crate::pipeline::CommitPolicy;
+use crate::shutdown::Shutdown;
+
+/// What a stage does with records; the loop does the rest.
+pub trait Work<L: Log> {
+    /// Partitions are this stage's now: restores what it must know to work on them.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn given(&mut self, log: &mut L, partitions: &[Partition]) -> Result<(), Fault>;
+
+    /// No partition is this stage's any more, or what it knows is no longer true: forgets everything
+    /// that [`given`](Self::given) would restore.
+    fn forget(&mut self);
+
+    /// Works on one record.
+    ///
+    /// # Errors
+    /// See [`Fault`]; a bad record is not a fault but a dead letter.
+    fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault>;
+
+    /// Everything done so far is about to be committed: writes the state, empties buffers.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn before_commit(&mut self, log: &mut L) -> Result<(), Fault>;
+
+    /// Called several times a second while nothing arrives.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn idle(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// The longest wait for a record, so that a stop is noticed soon.
+const LONGEST_POLL: Duration = Duration::from_millis(100);
+/// How many records are worked on between two looks at the clock and at the shutdown.
+const STRIDE: u64 = 64;
+/// The wait before undone work is tried again; doubled up to [`LONGEST_BACK_OFF`].
+const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
+
+/// Runs a stage until it is asked to stop, or to drain and there is nothing left to read.
+///
+/// # Errors
+/// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
+pub fn run<L: Log>(
+    log: &mut L,
+    work: &mut impl Work<L>,
+    policy: CommitPolicy,
+    shutdown: &Shutdown,
+    counters: &Counters,
+) -> Result<()> {
+    let clock = CommitClock::new(policy, Instant::now());
+    let mut stage = Loop { log, work, shutdown, counters, clock, owned: Vec::new(), back_off: FIRST_BACK_OFF };
+    loop {
+        let mut outcome = stage.turn();
+        while let Err(Fault::Undo(cause)) = outcome {
+            outcome = stage.undo(&cause).map(|()| Turn::GoOn);
+        }
+        match outcome {
+            Ok(Turn::GoOn) => {}
+            Ok(Turn::Done) | Err(Fault::Stopped) => return Ok(()),
+            Err(Fault::Fatal(error) | Fault::Undo(error)) => return Err(error),
+        }
+    }
+}
+
+struct Loop<'s, L, W> {
+    log: &'s mut L,
+    work: &'s mut W,
+    shutdown: &'s Shutdown,
+    counters: &'s Counters,
+    clock: CommitClock,
+    /// The partitions that are this stage's, each with the offset to go on from once there is one.
+    owned: Vec<Owned>,
+    back_off: Duration,
+}
+
+struct Owned {
+    partition: Partition,
+    /// The next offset to read, if anything was read since the partition was given.
+    next: Option<i64>,
+    /// Whether that offset has been committed.
+    committed: bool,
+}
+
+enum Turn {
+    GoOn,
+    Done,
+}
+
+/// An event after the work on it, free of the log.
+enum Seen {
+    Record,
+    Nothing,
+    Given(Vec<Partition>),
+    Taken { lost: bool },
+}
+
+impl<L: Log, W: Work<L>> Loop<'_, L, W> {
+    fn turn(&mut self) -> Result<Turn, Fault> {
+        if self.shutdown.is_stopping() {
+            self.commit()?;
+            return Ok(Turn::Done);
+        }
+        // Only a poll without waiting tells that everything has been read.
+        let mut wait = Duration::ZERO;
+        for _ in 0..STRIDE {
+            match self.look(wait)? {
+                Seen::Record => wait = Duration::ZERO,
+                Seen::Nothing if wait > Duration::ZERO => return self.idle(),
+                Seen::Nothing => {
+                    if self.clock.is_due_when_drained(Instant::now()) {
+                        self.commit()?;
+                    }
+                    wait = self.clock.wait(Instant::now()).min(LONGEST_POLL);
+                }
+                Seen::Given(partitions) => {
+                    let owned = |partition| Owned { partition, next: None, committed: true };
+                    self.owned = partitions.into_iter().map(owned).collect();
+                    self.take_over()?;
+                }
+                Seen::Taken { lost } => self.give_up(lost)?,
+            }
+        }
+        if self.clock.is_due(Instant::now()) {
+            self.commit()?;
+        }
+        Ok(Turn::GoOn)
+    }
+
+    /// Polls once and works on the record, if there is one.
+    fn look(&mut self, wait: Duration) -> Result<Seen, Fault> {
+        Ok(match self.log.poll(wait)? {
+            Event::Record(record) => {
+                let incoming = record.incoming();
+                let (partition, next) = (incoming.partition(), incoming.offset + 1);
+                self.counters.read.add(1);
+                self.work.record(self.log, &record)?;
+                self.clock.worked();
+                // Records come in runs of one partition, and there are few: a search beats a map.
+                if let Some(owned) = self.owned.iter_mut().find(|owned| owned.partition == partition) {
+                    (owned.next, owned.committed) = (Some(next), false);
+                }
+                Seen::Record
+            }
+            Event::Given(partitions) => Seen::Given(partitions),
+            Event::Taken { lost } => Seen::Taken { lost },
+            Event::Nothing => Seen::Nothing,
+        })
+    }
+
+    /// Nothing came for a while.
+    fn idle(&mut self) -> Result<Turn, Fault> {
+        if self.clock.is_due_when_drained(Instant::now()) {
+            self.commit()?;
+        }
+        self.work.idle()?;
+        if !self.shutdown.is_draining() || self.clock.is_open() || self.owned.is_empty() {
+            return Ok(Turn::GoOn);
+        }
+        for owned in &self.owned {
+            if !self.log.at_end(owned.partition, owned.next)? {
+                return Ok(Turn::GoOn);
+            }
+        }
+        Ok(Turn::Done)
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        if !self.clock.is_open() {
+            return Ok(());
+        }
+        self.work.before_commit(self.log)?;
+        let uncommitted = self.owned.iter_mut().filter(|owned| !owned.committed);
+        let positions: Vec<Position> = uncommitted
+            .filter_map(|owned| owned.next.map(|next| Position { partition: owned.partition, next }))
+            .collect();
+        self.log.commit(&positions)?;
+        for owned in &mut self.owned {
+            owned.committed = true;
+        }
+        self.counters.commits.add(1);
+        self.clock.committed(Instant::now());
+        self.back_off = FIRST_BACK_OFF;
+        Ok(())
+    }
+
+    /// Restores what the owned partitions need and starts reading them.
+    fn take_over(&mut self) -> Result<(), Fault> {
+        let partitions: Vec<Partition> = self.owned.iter().map(|owned| owned.partition).collect();
+        self.work.forget();
+        self.work.given(self.log, &partitions)?;
+        self.log.assign(&partitions)
+    }
+
+    /// Commits while the partitions are still this stage's, and lets go of them.
+    fn give_up(&mut self, lost: bool) -> Result<(), Fault> {
+        let committed = if lost && self.clock.is_open() {
+            Err(Fault::Undo(Error::new("committing", "the group has given the partitions to another member")))
+        } else {
+            self.commit()
+        };
+        match committed {
+            Err(Fault::Undo(cause)) => self.discard(&cause)?,
+            committed => committed?,
+        }
+        self.owned.clear();
+        self.work.forget();
+        self.log.release()
+    }
+
+    /// Goes back to the last commit and on from there.
+    fn undo(&mut self, cause: &Error) -> Result<(), Fault> {
+        self.discard(cause)?;
+        self.take_over()
+    }
+
+    fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
+        tracing::warn!("going back to the last commit: {cause}");
+        self.counters.rewinds.add(1);
+        self.wait_before_retry()?;
+        self.log.rewind()?;
+        self.clock.committed(Instant::now());
+        for owned in &mut self.owned {
+            (owned.next, owned.committed) = (None, true);
+        }
+        Ok(())
+    }
+
+    fn wait_before_retry(&mut self) -> Result<(), Fault> {
+        let until = Instant::now() + self.back_off;
+        self.back_off = (self.back_off * 2).min(LONGEST_BACK_OFF);
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            if self.shutdown.is_stopping() {
+                return Err(Fault::Stopped);
+            }
+            std::thread::sleep(left.min(LONGEST_POLL));
+        }
+        Ok(())
+    }
+}

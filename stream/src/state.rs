@@ -1,0 +1,233 @@
+//! What the stateful operators of a stage remember, by partition and sensor.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::operator::Memory;
+
+/// The memories of all sensors of the partitions that a stage owns.
+///
+/// Everything is in memory. What changes in a transaction is written to the changelog in the same
+/// transaction, once for each sensor, however many of its readings there were.
+#[derive(Debug)]
+pub struct State {
+    /// Which chain the memories belong to.
+    chain: String,
+    /// The names of the input topics.
+    inputs: Vec<String>,
+    /// How many memories the chain keeps for each sensor.
+    memories: usize,
+    partitions: Vec<(i32, Sensors)>,
+    /// The entries that changed since the last commit, as indices.
+    changed: Vec<(usize, usize)>,
+}
+
+#[derive(Debug, Default)]
+struct Sensors {
+    by_name: HashMap<Box<str>, usize>,
+    entries: Vec<Entry>,
+}
+
+/// What is remembered of one sensor.
+#[derive(Debug)]
+pub struct Entry {
+    sensor: Box<str>,
+    /// One for each stateful operator of the chain.
+    pub memories: Box<[Memory]>,
+    /// For each input topic, the offset of the last record that is in the memories; −1 for none.
+    applied: Box<[i64]>,
+    changed: bool,
+}
+
+/// An entry as the changelog holds it. Its key is the sensor.
+#[derive(Serialize, Deserialize)]
+struct Saved<'a> {
+    #[serde(borrow)]
+    chain: Cow<'a, str>,
+    /// Input topic and the offset of its last record that is in the memories.
+    #[serde(borrow)]
+    offsets: BTreeMap<Cow<'a, str>, i64>,
+    memories: Cow<'a, [Memory]>,
+}
+
+impl State {
+    /// No memories yet of a chain that keeps `memories` for each sensor.
+    #[must_use]
+    pub fn new(chain: String, memories: usize, inputs: Vec<String>) -> Self {
+        State { chain, inputs, memories, partitions: Vec::new(), changed: Vec::new() }
+    }
+
+    /// How many sensors are remembered.
+    #[must_use]
+    pub fn sensors(&self) -> usize {
+        self.partitions.iter().map(|(_, sensors)| sensors.entries.len()).sum()
+    }
+
+    /// Forgets everything.
+    pub fn forget(&mut self) {
+        self.partitions.clear();
+        self.changed.clear();
+    }
+
+    /// The memories of a sensor for the record at `offset` of an input topic, to be changed by it; or
+    /// nothing if that record is in them already.
+    pub fn apply(&mut self, topic: usize, partition: i32, offset: i64, sensor: &str) -> Option<&mut [Memory]> {
+        let at = self.partition(partition);
+        let index = self.index(at, sensor);
+        let entry = &mut self.partitions[at].1.entries[index];
+        if entry.applied[topic] >= offset {
+            return None;
+        }
+        entry.applied[topic] = offset;
+        if !entry.changed {
+            entry.changed = true;
+            self.changed.push((at, index));
+        }
+        Some(&mut entry.memories)
+    }
+
+    fn partition(&mut self, partition: i32) -> usize {
+        self.partitions.iter().position(|(number, _)| *number == partition).unwrap_or_else(|| {
+            self.partitions.push((partition, Sensors::default()));
+            self.partitions.len() - 1
+        })
+    }
+
+    fn index(&mut self, at: usize, sensor: &str) -> usize {
+        let sensors = &mut self.partitions[at].1;
+        if let Some(index) = sensors.by_name.get(sensor) {
+            return *index;
+        }
+        sensors.entries.push(Entry {
+            sensor: sensor.into(),
+            memories: vec![Memory::new(); self.memories].into(),
+            applied: vec![-1; self.inputs.len()].into(),
+            changed: false,
+        });
+        sensors.by_name.insert(sensor.into(), sensors.entries.len() - 1);
+        sensors.entries.len() - 1
+    }
+
+    /// Writes every entry that changed since the last time, as partition, sensor and value.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    ///
+    /// # Panics
+    /// Never: text and finite numbers always make JSON.
+    pub fn save<E>(&mut self, mut write: impl FnMut(i32, &str, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut value = Vec::new();
+        for (at, index) in self.changed.drain(..) {
+            let (partition, sensors) = &mut self.partitions[at];
+            let entry = &mut sensors.entries[index];
+            entry.changed = false;
+            let offsets = self.inputs.iter().zip(&entry.applied).filter(|(_, offset)| **offset >= 0);
+            let saved = Saved {
+                chain: Cow::Borrowed(&self.chain),
+                offsets: offsets.map(|(topic, offset)| (Cow::Borrowed(topic.as_str()), *offset)).collect(),
+                memories: Cow::Borrowed(&entry.memories),
+            };
+            value.clear();
+            serde_json::to_writer(&mut value, &saved).expect("text and finite numbers always make JSON");
+            write(*partition, &entry.sensor, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one record of the changelog. A later record of a sensor replaces an earlier one; a
+    /// tombstone forgets the sensor.
+    ///
+    /// # Errors
+    /// If the record is not a state of this chain.
+    pub fn restore(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        let sensor = std::str::from_utf8(key).map_err(|error| Error::new("restoring the state", error))?;
+        let doing = || format!("restoring the state of sensor `{sensor}` from partition {partition} of the changelog");
+        let (memories, applied) = match value {
+            None => (vec![Memory::new(); self.memories], vec![-1; self.inputs.len()]),
+            Some(value) => {
+                let saved: Saved<'_> = serde_json::from_slice(value).map_err(|error| Error::new(doing(), error))?;
+                if saved.chain != self.chain || saved.memories.len() != self.memories {
+                    let cause = format!("it was made by `{}`, but the stage now is `{}`", saved.chain, self.chain);
+                    return Err(Error::new(doing(), cause).help(
+                        "state of another chain means something else: undo the change, give the stage a new name, or \
+                         delete its changelog topic to start with an empty state",
+                    ));
+                }
+                let applied = self.inputs.iter().map(|topic| saved.offsets.get(topic.as_str()).copied().unwrap_or(-1));
+                (saved.memories.to_vec(), applied.collect())
+            }
+        };
+        let at = self.partition(partition);
+        let index = self.index(at, sensor);
+        let entry = &mut self.partitions[at].1.entries[index];
+        (entry.memories, entry.applied) = (memories.into(), applied.into());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(chain: &str) -> State {
+        State::new(chain.into(), 1, vec!["in".into()])
+    }
+
+    fn saved(state: &mut State) -> Vec<(i32, String, String)> {
+        let mut out = Vec::new();
+        state
+            .save(|partition, sensor, value| {
+                out.push((partition, sensor.to_owned(), String::from_utf8_lossy(value).into_owned()));
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+        out
+    }
+
+    #[test]
+    fn what_is_saved_is_restored_and_each_sensor_is_saved_once() {
+        let mut first = state("ewma(alpha=0.5)");
+        for offset in 0..10_i32 {
+            first.apply(0, 2, offset.into(), "a").unwrap()[0] = vec![f64::from(offset) + 0.1];
+        }
+        let records = saved(&mut first);
+        let value = r#"{"chain":"ewma(alpha=0.5)","offsets":{"in":9},"memories":[[9.1]]}"#;
+        assert_eq!(records, [(2, "a".to_owned(), value.to_owned())]);
+        assert!(saved(&mut first).is_empty(), "nothing has changed since");
+
+        let mut second = state("ewma(alpha=0.5)");
+        second.restore(2, b"a", Some(value.as_bytes())).unwrap();
+        assert_eq!(second.apply(0, 2, 9, "a"), None, "the record at 9 is in the state already");
+        assert_eq!(second.apply(0, 2, 10, "a").unwrap(), [vec![9.1]]);
+    }
+
+    #[test]
+    fn sensors_of_one_name_in_two_partitions_are_two() {
+        let mut state = state("c");
+        state.apply(0, 0, 0, "a").unwrap()[0].push(1.0);
+        assert_eq!(state.apply(0, 1, 0, "a").unwrap(), [Memory::new()]);
+        assert_eq!(state.sensors(), 2);
+    }
+
+    #[test]
+    fn a_tombstone_forgets_and_the_last_record_counts() {
+        let mut state = state("c");
+        for memory in ["1.5", "2.5"] {
+            let value = format!(r#"{{"chain":"c","offsets":{{}},"memories":[[{memory}]]}}"#);
+            state.restore(0, b"a", Some(value.as_bytes())).unwrap();
+        }
+        assert_eq!(state.apply(0, 0, 0, "a").unwrap(), [vec![2.5]]);
+        state.restore(0, b"a", None).unwrap();
+        assert_eq!(state.apply(0, 0, 0, "a").unwrap(), [Memory::new()]);
+    }
+
+    #[test]
+    fn the_state_of_another_chain_is_refused() {
+        let value = br#"{"chain":"ewma(alpha=0.5)","offsets":{},"memories":[[1.0]]}"#;
+        let error = state("ewma(alpha=0.3)").restore(0, b"a", Some(value)).unwrap_err().to_string();
+        assert!(error.contains("made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`"), "{error}");
+    }
+}
