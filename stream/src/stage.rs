@@ -5,10 +5,12 @@
 //! Whatever goes wrong before a commit is undone as a whole and done again: there is one way back,
 //! and it is the same for a failed send, a lost partition and a broker that was away.
 
+mod back_off;
 mod clock;
 
 use std::time::{Duration, Instant};
 
+pub use self::back_off::BackOff;
 pub use self::clock::CommitClock;
 use crate::counters::Counters;
 use crate::error::{Error, Result};
@@ -53,9 +55,6 @@ pub trait Work<L: Log> {
 const LONGEST_POLL: Duration = Duration::from_millis(100);
 /// How many records are worked on between two looks at the clock and at the shutdown.
 const STRIDE: u64 = 64;
-/// The wait before undone work is tried again; doubled up to [`LONGEST_BACK_OFF`].
-const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
 /// Runs a stage until it is asked to stop, or to drain and there is nothing left to read.
 ///
@@ -69,7 +68,7 @@ pub fn run<L: Log>(
     counters: &Counters,
 ) -> Result<()> {
     let clock = CommitClock::new(policy, Instant::now());
-    let mut stage = Loop { log, work, shutdown, counters, clock, owned: Vec::new(), back_off: FIRST_BACK_OFF };
+    let mut stage = Loop { log, work, shutdown, counters, clock, owned: Vec::new(), back_off: BackOff::new() };
     loop {
         let mut outcome = stage.turn();
         while let Err(Fault::Undo(cause)) = outcome {
@@ -91,7 +90,7 @@ struct Loop<'s, L, W> {
     clock: CommitClock,
     /// The partitions that are this stage's, each with the offset to go on from once there is one.
     owned: Vec<Owned>,
-    back_off: Duration,
+    back_off: BackOff,
 }
 
 struct Owned {
@@ -200,7 +199,7 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
         }
         self.counters.commits.add(1);
         self.clock.committed(Instant::now());
-        self.back_off = FIRST_BACK_OFF;
+        self.back_off.reset();
         Ok(())
     }
 
@@ -237,23 +236,13 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
         tracing::warn!("going back to the last commit: {cause}");
         self.counters.rewinds.add(1);
-        self.wait_before_retry()?;
+        if !self.back_off.wait(self.shutdown) {
+            return Err(Fault::Stopped);
+        }
         self.log.rewind()?;
         self.clock.committed(Instant::now());
         for owned in &mut self.owned {
             (owned.next, owned.committed) = (None, true);
-        }
-        Ok(())
-    }
-
-    fn wait_before_retry(&mut self) -> Result<(), Fault> {
-        let until = Instant::now() + self.back_off;
-        self.back_off = (self.back_off * 2).min(LONGEST_BACK_OFF);
-        while let Some(left) = until.checked_duration_since(Instant::now()) {
-            if self.shutdown.is_stopping() {
-                return Err(Fault::Stopped);
-            }
-            std::thread::sleep(left.min(LONGEST_POLL));
         }
         Ok(())
     }

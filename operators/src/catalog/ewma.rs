@@ -24,11 +24,11 @@ use super::Entry;
 ///
 /// let ewma = catalog::build(&Part::parse("ewma = { alpha = 0.5 }")?)?;
 /// let mut memory = [Memory::new()];
-/// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 57.2, unit: None };
+/// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 20.0, unit: None };
 /// assert_eq!(ewma.apply(&mut reading, &mut memory)?, Flow::Drop);
-/// reading.value = 53.6;
+/// reading.value = 30.0;
 /// assert_eq!(ewma.apply(&mut reading, &mut memory)?, Flow::Pass);
-/// assert_eq!(reading.value, 55.4);
+/// assert_eq!(reading.value, 25.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Deserialize)]

@@ -48,6 +48,15 @@ impl Mistake {
     }
 }
 
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        write_help(f, "  ", self.help.as_deref())
+    }
+}
+
+impl std::error::Error for Mistake {}
+
 impl From<toml::de::Error> for Mistake {
     fn from(error: toml::de::Error) -> Self {
         // A remedy may follow the message after a semicolon: the settings' own checks write it so.

@@ -1,0 +1,28 @@
+//! `rivulet-producer STAGE`: runs one `[producer.STAGE]` of a pipeline file.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use producer::progress;
+use stream::cli::{self, StageArgs};
+
+/// Runs one [producer.STAGE] of a pipeline file: a source of readings → topics
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    stage: StageArgs,
+
+    /// Begin at the source's first reading instead of where the last run stopped
+    #[arg(long)]
+    from_start: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    cli::log_to_stderr();
+    cli::exit(args.stage.run(false, |process| {
+        let mut bar = progress::bar(&process.stage.name);
+        producer::run(process, args.from_start, &mut |progress| bar.show(progress))
+    }))
+}

@@ -1,0 +1,24 @@
+//! `rivulet-sink STAGE`: runs one `[sink.STAGE]` of a pipeline file.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use stream::cli::{self, StageArgs};
+
+/// Runs one [sink.STAGE] of a pipeline file: topics → a place where readings are shown or kept
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    #[command(flatten)]
+    stage: StageArgs,
+
+    /// End once everything there is to read has been shown
+    #[arg(long)]
+    drain: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    cli::log_to_stderr();
+    cli::exit(args.stage.run(args.drain, |process| sinks::run(process, Box::new(std::io::stdout()))))
+}
