@@ -40,7 +40,8 @@ use crate::sink::{Delivery, Sink};
 /// use stream::pipeline::Part;
 ///
 /// let topics = vec!["smooth".to_owned(), "temperatures_moving_average".to_owned()];
-/// let settings = read(&Part::parse(r#"compare = { ewma = "smooth", every-seconds = 10 }"#).unwrap(), &topics).unwrap();
+/// let part = Part::parse(r#"compare = { ewma = "smooth", every-seconds = 10 }"#).unwrap();
+/// let settings = read(&part, &topics).unwrap();
 /// let mut sink = settings.open(Context::new("config", "compare", topics))?;
 /// sink.finish()?;
 /// # Ok::<(), stream::error::Error>(())

@@ -203,7 +203,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_series_delayed_by_some_steps_has_that_lag(
-            input in prop::collection::vec(-50.0..50.0_f64, 60..200), steps in 0_usize..=24, scale in 0.1..10.0_f64, shift in -1e3..1e3,
+            input in prop::collection::vec(-50.0..50.0_f64, 60..200),
+            steps in 0_usize..=24,
+            scale in 0.1..10.0_f64,
+            shift in -1e3..1e3,
         ) {
             let delayed: Vec<f64> =
                 (0..input.len()).map(|t| input[t.saturating_sub(steps)].mul_add(scale, shift)).collect();

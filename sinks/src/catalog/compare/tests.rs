@@ -352,7 +352,8 @@ proptest! {
                 close(level.mean.get(), mean(points.iter().map(|point| point.0[side])))?;
                 close(level.last, last.0[side])?;
             }
-            let pairs = [(0, 1, &sensor.ewma_to_average), (0, 2, &sensor.ewma_to_input), (1, 2, &sensor.average_to_input)];
+            let pairs =
+                [(0, 1, &sensor.ewma_to_average), (0, 2, &sensor.ewma_to_input), (1, 2, &sensor.average_to_input)];
             for (one, other, found) in pairs {
                 let differences = points.iter().map(|(values, _)| values[one] - values[other]);
                 close(found.level.mean.get(), mean(differences.clone()))?;

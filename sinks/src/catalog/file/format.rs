@@ -72,14 +72,15 @@ mod tests {
         #[test]
         fn any_csv_reader_reads_what_was_written(sensor in ".*", value in proptest::num::f64::NORMAL, offset: i64) {
             let mut row = FileFormat::Csv.beginning().to_vec();
-            let reading = Reading { sensor: sensor.as_str().into(), seq: 7, time: 1000, value, unit: Some(Unit::Celsius) };
+            let unit = Some(Unit::Celsius);
+            let reading = Reading { sensor: sensor.as_str().into(), seq: 7, time: 1000, value, unit };
             let delivery = Delivery { topic: "t", partition: 3, offset, timestamp: 0, key: None, reading: &reading };
             FileFormat::Csv.push(&mut row, &delivery);
             let mut rows = csv::Reader::from_reader(row.as_slice());
             let read: (String, i32, i64, String, u64, String, f64, Option<Unit>) =
                 rows.deserialize().next().unwrap().unwrap();
             let time = "1970-01-01T00:00:01Z".to_owned();
-            let expected = ("t".to_owned(), 3, offset, sensor.clone(), 7, time, value, Some(Unit::Celsius));
+            let expected = ("t".to_owned(), 3, offset, sensor.clone(), 7, time, value, unit);
             prop_assert_eq!(read, expected);
         }
     }
