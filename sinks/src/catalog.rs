@@ -1,0 +1,156 @@
+//! The catalog: every sink, one file each.
+//!
+//! To add one, write its file beside the others and add its line to the list below: a type whose
+//! fields are the settings, with [`Settings`] and [`Entry`] for it, and the [`Sink`] that it opens.
+
+use std::fmt;
+use std::io::Write;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use stream::error::Result;
+use stream::pipeline::{Mistake, Part};
+
+use crate::sink::Sink;
+
+/// The settings of a sink, read and found right; nothing is opened yet.
+pub trait Settings: fmt::Debug + Send {
+    /// Whether the sink can work with the topics that its stage reads.
+    ///
+    /// # Errors
+    /// A topic that is missing or that the sink has no use for.
+    fn check(&self, topics: &[String]) -> Result<(), Mistake> {
+        let _ = topics;
+        Ok(())
+    }
+
+    /// Opens the sink.
+    ///
+    /// # Errors
+    /// If what it shows or keeps readings in cannot be opened.
+    fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>>;
+}
+
+/// One entry of the catalog: a type whose fields are the settings of a sink.
+pub trait Entry: Settings + DeserializeOwned + 'static {
+    /// The name in pipeline files.
+    const NAME: &'static str;
+    /// What it does, in one line.
+    const ABOUT: &'static str;
+    /// An example of a sink, as it stands in a pipeline file.
+    const EXAMPLE: &'static str;
+}
+
+/// What a sink is told of its surroundings.
+pub struct Context {
+    /// The pipeline file's folder; paths in the file are relative to it.
+    pub folder: PathBuf,
+    /// The stage's name.
+    pub stage: String,
+    /// The topics that the stage reads, in the order of the file.
+    pub topics: Vec<String>,
+    /// Where the sink shows what it shows.
+    pub output: Box<dyn Write + Send>,
+}
+
+impl Context {
+    /// Surroundings whose output is standard output.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>, stage: impl Into<String>, topics: Vec<String>) -> Self {
+        Context { folder: folder.into(), stage: stage.into(), topics, output: Box::new(std::io::stdout()) }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("folder", &self.folder)
+            .field("stage", &self.stage)
+            .field("topics", &self.topics)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An entry's row in the [`CATALOG`].
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// See [`Entry::NAME`].
+    pub name: &'static str,
+    /// See [`Entry::ABOUT`].
+    pub about: &'static str,
+    /// See [`Entry::EXAMPLE`].
+    pub example: &'static str,
+    read: fn(&Part) -> Result<Box<dyn Settings>, Mistake>,
+}
+
+const fn row<E: Entry>() -> Row {
+    Row { name: E::NAME, about: E::ABOUT, example: E::EXAMPLE, read: |part| Ok(Box::new(part.settings::<E>()?)) }
+}
+
+macro_rules! catalog {
+    ($($file:ident :: $entry:ident),* $(,)?) => {
+        $(pub mod $file;)*
+
+        /// Every sink there is.
+        pub const CATALOG: &[Row] = &[$(row::<$file::$entry>()),*];
+    };
+}
+
+catalog! {
+    compare::Compare,
+    console::Console,
+    file::File,
+}
+
+/// Reads the settings of the sink that a stage of a pipeline file names; `topics` are those that the
+/// stage reads. Nothing is opened: a pipeline file can be checked on any machine.
+///
+/// # Errors
+/// An unknown name, settings that the sink refuses, or topics that it cannot work with, with the
+/// place in the file.
+pub fn read(sink: &Part, topics: &[String]) -> Result<Box<dyn Settings>, Mistake> {
+    let known: Vec<&str> = CATALOG.iter().map(|row| row.name).collect();
+    let Some(row) = CATALOG.iter().find(|row| row.name == sink.name()) else {
+        return Err(sink.unknown("sink", &known));
+    };
+    let settings = (row.read)(sink)?;
+    settings.check(topics).map_err(|mistake| mistake.or_at(sink.place()))?;
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_catalog_is_in_its_list() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
+        let files: BTreeSet<String> =
+            folder.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        assert_eq!(files, CATALOG.iter().map(|row| row.name.to_owned()).collect());
+    }
+
+    #[test]
+    fn every_example_opens_the_sink_it_stands_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let topics = ["temperatures_ewma", "temperatures_moving_average"].map(str::to_owned).to_vec();
+        for row in CATALOG {
+            let part = Part::parse(row.example).unwrap();
+            assert_eq!(part.name(), row.name);
+            assert!(!row.about.is_empty());
+            let settings = read(&part, &topics).unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
+            let output = Box::new(std::io::sink());
+            let context = Context { output, ..Context::new(folder.path(), "stage", topics.clone()) };
+            let mut sink = settings.open(context).unwrap_or_else(|error| panic!("{}: {error}", row.example));
+            sink.finish().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_sink_that_does_not_exist_is_a_mistake() {
+        let mistake = read(&Part::parse("consle = {}").unwrap(), &[]).unwrap_err();
+        assert!(format!("{mistake:?}").contains("did you mean `console`?"), "{mistake:?}");
+    }
+}

@@ -1,0 +1,165 @@
+//! What is known of one sensor in a comparison.
+
+use std::collections::VecDeque;
+
+use stream::reading::{Reading, Unit};
+
+use super::join::{Join, Point, Seen, Side};
+use super::statistics::{Difference, Lag, Level};
+use super::table::{Block, Cells, Row, figure};
+use crate::text::push_sensor;
+
+/// What is the same for every sensor.
+#[derive(Debug)]
+pub struct Rules {
+    /// The sides that a point is complete with.
+    pub sides: Vec<Side>,
+    /// The longest lag that is tried, in steps.
+    pub lag_max: usize,
+    /// How many times may wait for their partners.
+    pub waiting_max: usize,
+}
+
+impl Rules {
+    fn with_input(&self) -> bool {
+        self.sides.contains(&Side::Input)
+    }
+}
+
+/// One sensor's figures, and what they do not hold yet or never will.
+#[derive(Debug)]
+pub struct Sensor {
+    /// That of the first reading that has one.
+    unit: Option<Unit>,
+    seen: [Seen; 3],
+    pub(super) join: Join,
+    /// The latest readings of the input, as far back as a lag may have to look.
+    inputs: VecDeque<f64>,
+    pub(super) joined: u64,
+    pub(super) ewma: Level,
+    pub(super) average: Level,
+    pub(super) input: Level,
+    pub(super) ewma_to_average: Difference,
+    pub(super) ewma_to_input: Difference,
+    pub(super) average_to_input: Difference,
+    pub(super) ewma_lag: Lag,
+    pub(super) average_lag: Lag,
+    /// Readings that had come before.
+    pub duplicates: u64,
+    /// Readings in another unit than the sensor's first.
+    pub other_unit: u64,
+}
+
+impl Sensor {
+    /// A sensor of which nothing has come yet.
+    #[must_use]
+    pub fn new(rules: &Rules) -> Self {
+        Sensor {
+            unit: None,
+            seen: Default::default(),
+            join: Join::default(),
+            inputs: VecDeque::new(),
+            joined: 0,
+            ewma: Level::default(),
+            average: Level::default(),
+            input: Level::default(),
+            ewma_to_average: Difference::default(),
+            ewma_to_input: Difference::default(),
+            average_to_input: Difference::default(),
+            ewma_lag: Lag::new(rules.lag_max),
+            average_lag: Lag::new(rules.lag_max),
+            duplicates: 0,
+            other_unit: 0,
+        }
+    }
+
+    /// Takes one reading of one side.
+    pub fn add(&mut self, side: Side, partition: i32, reading: &Reading<'_>, rules: &Rules) {
+        if self.seen[side as usize].before(partition, reading.seq, reading.time) {
+            self.duplicates += 1;
+            return;
+        }
+        if self.unit.is_some() && reading.unit.is_some() && self.unit != reading.unit {
+            self.other_unit += 1;
+            return;
+        }
+        self.unit = self.unit.or(reading.unit);
+        if side == Side::Input {
+            self.inputs.push_back(reading.value);
+            if self.inputs.len() > rules.waiting_max + rules.lag_max + 1 {
+                self.inputs.pop_front();
+            }
+        }
+        if let Some(point) = self.join.add(side, reading.time, reading.value, &rules.sides, rules.waiting_max) {
+            self.compare(point, rules);
+        }
+    }
+
+    fn compare(&mut self, point: Point, rules: &Rules) {
+        let (Some(ewma), Some(average)) = (point.get(Side::Ewma), point.get(Side::Average)) else { return };
+        self.joined += 1;
+        self.ewma.add(ewma);
+        self.average.add(average);
+        self.ewma_to_average.add(ewma, average);
+        let Some(input) = point.get(Side::Input) else { return };
+        self.input.add(input);
+        self.ewma_to_input.add(ewma, input);
+        self.average_to_input.add(average, input);
+        // Inputs that are no longer kept can only be missed if the topics are out of order.
+        let first = self.join.inputs() - self.inputs.len() as u64;
+        let Some(back) = point.input_index.checked_sub(first).and_then(|back| usize::try_from(back).ok()) else {
+            return;
+        };
+        self.ewma_lag.add(ewma, self.inputs.range(..=back).rev().copied());
+        self.average_lag.add(average, self.inputs.range(..=back).rev().copied());
+        // The next point to be completed looks back from a later input than this.
+        self.inputs.drain(..(back + 1).saturating_sub(rules.lag_max));
+    }
+
+    /// The sensor's part of the table.
+    #[must_use]
+    pub fn block(&self, name: &str, rules: &Rules) -> Block {
+        let mut shown = Vec::new();
+        push_sensor(&mut shown, name);
+        let mut heading = vec![format!("{}: {} joined", String::from_utf8_lossy(&shown), self.joined)];
+        heading.extend(self.unit.map(|unit| format!("in {}", unit.symbol())));
+        let rows = self.rows(rules);
+        if !rows.is_empty() && rules.with_input() {
+            heading.push("lag in steps".to_owned());
+        }
+        Block { heading: heading.join(", "), rows }
+    }
+
+    fn rows(&self, rules: &Rules) -> Vec<Row> {
+        if self.joined == 0 {
+            return Vec::new();
+        }
+        if !rules.with_input() {
+            return vec![
+                ("ewma", level(&self.ewma, None)),
+                ("average", level(&self.average, None)),
+                ("ewma - average", difference(&self.ewma_to_average)),
+            ];
+        }
+        vec![
+            ("ewma", level(&self.ewma, Some(&self.ewma_lag))),
+            ("average", level(&self.average, Some(&self.average_lag))),
+            ("input", level(&self.input, None)),
+            ("ewma - average", difference(&self.ewma_to_average)),
+            ("ewma - input", difference(&self.ewma_to_input)),
+            ("average - input", difference(&self.average_to_input)),
+        ]
+    }
+}
+
+fn level(level: &Level, lag: Option<&Lag>) -> Cells {
+    let lag = lag.map_or(String::new(), |lag| lag.steps().map_or("-".to_owned(), |steps| steps.to_string()));
+    [figure(level.mean.get()), figure(level.last), String::new(), String::new(), lag]
+}
+
+fn difference(difference: &Difference) -> Cells {
+    let Difference { level, absolute, .. } = difference;
+    let figures = [level.mean.get(), level.last, absolute.get(), difference.root_mean_square()].map(figure);
+    let [mean, last, absolute, square] = figures;
+    [mean, last, absolute, square, String::new()]
+}

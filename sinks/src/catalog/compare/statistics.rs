@@ -1,0 +1,216 @@
+//! The figures of a comparison, updated with each point and never summed up.
+//!
+//! Means move by `m += (x - m) / n` and squared deviations by `(x - m_before) * (x - m_after)`
+//! (B. P. Welford, "Note on a method for calculating corrected sums of squares and products",
+//! Technometrics 4, 1962; D. E. Knuth, The Art of Computer Programming, volume 2, 4.2.2): no large sum
+//! swallows small terms, however long the stage runs.
+
+/// The mean of some numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mean {
+    count: u64,
+    mean: f64,
+}
+
+impl Mean {
+    /// Takes one number.
+    pub fn add(&mut self, number: f64) {
+        self.count += 1;
+        self.mean += (number - self.mean) / self.count as f64;
+    }
+
+    /// The mean so far; 0 of nothing.
+    #[must_use]
+    pub fn get(&self) -> f64 {
+        self.mean
+    }
+}
+
+/// Mean and last value of a series.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Level {
+    /// (1/n) Σ xᵢ
+    pub mean: Mean,
+    /// The value of the last point.
+    pub last: f64,
+}
+
+impl Level {
+    /// Takes the next value.
+    pub fn add(&mut self, value: f64) {
+        self.mean.add(value);
+        self.last = value;
+    }
+}
+
+/// How far two series are apart.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Difference {
+    /// The difference itself, with its sign.
+    pub level: Level,
+    /// The mean absolute difference, (1/n) Σ |xᵢ - yᵢ|.
+    pub absolute: Mean,
+    square: Mean,
+}
+
+impl Difference {
+    /// Takes the values of both series at one point.
+    pub fn add(&mut self, x: f64, y: f64) {
+        let difference = x - y;
+        self.level.add(difference);
+        self.absolute.add(difference.abs());
+        self.square.add(difference * difference);
+    }
+
+    /// The root-mean-square difference, √((1/n) Σ (xᵢ - yᵢ)²).
+    #[must_use]
+    pub fn root_mean_square(&self) -> f64 {
+        self.square.get().sqrt()
+    }
+}
+
+/// Pearson's correlation of two series, with their means and squared deviations as they go along.
+#[derive(Debug, Clone, Copy, Default)]
+struct Correlation {
+    count: u64,
+    mean: (f64, f64),
+    squares: (f64, f64),
+    products: f64,
+}
+
+impl Correlation {
+    fn add(&mut self, x: f64, y: f64) {
+        self.count += 1;
+        let count = self.count as f64;
+        let before = (x - self.mean.0, y - self.mean.1);
+        self.mean.0 += before.0 / count;
+        self.mean.1 += before.1 / count;
+        let after = (x - self.mean.0, y - self.mean.1);
+        self.squares.0 += before.0 * after.0;
+        self.squares.1 += before.1 * after.1;
+        self.products += before.0 * after.1;
+    }
+
+    /// Σ (xᵢ - x̄)(yᵢ - ȳ) / √(Σ (xᵢ - x̄)² · Σ (yᵢ - ȳ)²); nothing if one series is constant.
+    fn coefficient(&self) -> Option<f64> {
+        let spread = self.squares.0.sqrt() * self.squares.1.sqrt();
+        (spread > 0.0).then(|| self.products / spread)
+    }
+}
+
+/// How many steps a smoothed series is behind its input.
+///
+/// For each k from 0 to a limit it keeps the normalized cross-correlation of `smoothed[t]` with
+/// `input[t - k]` over all t where both are there:
+///
+/// ```text
+///          Σ (smoothed[t] - mean) (input[t - k] - mean)
+/// r[k] = ----------------------------------------------------------
+///        √(Σ (smoothed[t] - mean)²) · √(Σ (input[t - k] - mean)²)
+/// ```
+///
+/// with the means over the same t (G. E. P. Box, G. M. Jenkins, Time Series Analysis: Forecasting and
+/// Control, chapter on the cross-correlation function; there with one mean for all k, which differs
+/// where the series are short). The lag is the k with the largest r. The sums are kept, not the series.
+#[derive(Debug, Clone)]
+pub struct Lag {
+    by_steps: Vec<Correlation>,
+}
+
+/// Coefficients closer than this are taken for equal: then the shorter lag counts.
+const TIE: f64 = 1e-9;
+/// Two points always lie on a line; their correlation says nothing.
+const LEAST_POINTS: u64 = 3;
+
+impl Lag {
+    /// Lags from 0 to `limit` steps.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Lag { by_steps: vec![Correlation::default(); limit + 1] }
+    }
+
+    /// Takes a smoothed value with its own input, the input before that, and so on.
+    pub fn add(&mut self, smoothed: f64, inputs: impl Iterator<Item = f64>) {
+        for (correlation, input) in self.by_steps.iter_mut().zip(inputs) {
+            correlation.add(smoothed, input);
+        }
+    }
+
+    /// The lag in steps of the input.
+    ///
+    /// A lag that only fewer than half of the points could be compared at does not count: a handful of
+    /// points at the end of a short series correlate by chance. There is none while the points are too
+    /// few, while a series is constant, or if no correlation is positive.
+    #[must_use]
+    pub fn steps(&self) -> Option<usize> {
+        let points = self.by_steps[0].count;
+        let coefficients = self.by_steps.iter().enumerate().filter_map(|(steps, correlation)| {
+            let enough = correlation.count >= LEAST_POINTS && correlation.count * 2 >= points;
+            Some((steps, correlation.coefficient().filter(|_| enough)?))
+        });
+        let mut best = None;
+        let mut largest = 0.0;
+        for (steps, coefficient) in coefficients {
+            if coefficient > largest + TIE {
+                (best, largest) = (Some(steps), coefficient);
+            }
+        }
+        best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lag(smoothed: &[f64], input: &[f64], limit: usize) -> Option<usize> {
+        let mut lag = Lag::new(limit);
+        for (t, value) in smoothed.iter().enumerate() {
+            lag.add(*value, (0..=t).rev().map(|t| input[t]));
+        }
+        lag.steps()
+    }
+
+    #[test]
+    fn a_mean_far_from_zero_keeps_its_small_digits() {
+        let mut difference = Difference::default();
+        for _ in 0..1_000_000 {
+            difference.add(1e9 + 0.001, 1e9);
+            difference.add(1e9, 1e9 + 0.001);
+        }
+        // 0.001 is only known to the 64-bit float's grid at 1e9, which is 1.2e-7.
+        assert!(difference.level.mean.get().abs() < 1e-9);
+        assert!((difference.absolute.get() - 0.001).abs() < 1e-7);
+        assert!((difference.root_mean_square() - 0.001).abs() < 1e-7);
+    }
+
+    #[test]
+    fn what_has_no_correlation_has_no_lag() {
+        assert_eq!(lag(&[], &[], 3), None);
+        assert_eq!(lag(&[1.0, 2.0], &[1.0, 2.0], 3), None, "two points are on a line whatever they are");
+        assert_eq!(lag(&[1.0; 9], &[1.0; 9], 3), None);
+        assert_eq!(lag(&[3.0, 2.0, 1.0], &[1.0, 2.0, 3.0], 1), None, "only opposites");
+    }
+
+    #[test]
+    fn of_equal_correlations_the_shorter_lag_counts() {
+        let wave: Vec<f64> = (0..40).map(|t| [0.0, 1.0, 0.0, -1.0][t % 4]).collect();
+        assert_eq!(lag(&wave, &wave, 12), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn a_series_delayed_by_some_steps_has_that_lag(
+            input in prop::collection::vec(-50.0..50.0_f64, 60..200),
+            steps in 0_usize..=24,
+            scale in 0.1..10.0_f64,
+            shift in -1e3..1e3,
+        ) {
+            let delayed: Vec<f64> =
+                (0..input.len()).map(|t| input[t.saturating_sub(steps)].mul_add(scale, shift)).collect();
+            prop_assert_eq!(lag(&delayed, &input, 24), Some(steps));
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `console`: shows readings on standard output, one a line.
+
+use serde::Deserialize;
+use stream::error::Result;
+use stream::reading::{Reading, Unit};
+
+use super::{Context, Entry, Settings};
+use crate::json;
+use crate::output::Output;
+use crate::sink::{Delivery, Sink};
+use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
+
+/// Shows a title, then each reading on a line of its own.
+///
+/// What is shown becomes visible before the offsets are committed, so after a crash a reading may be
+/// shown twice, and none is left out.
+///
+/// ```
+/// use sinks::catalog::{Context, read};
+/// use sinks::sink::Delivery;
+/// use stream::pipeline::Part;
+/// use stream::reading::{Reading, Unit};
+///
+/// let topics = vec!["temperatures_ewma".to_owned()];
+/// let settings = read(&Part::parse(r#"console = { title = "EWMA", show = "reading" }"#).unwrap(), &topics).unwrap();
+/// let mut sink = settings.open(Context::new("config", "out-ewma", topics))?;
+/// let reading = Reading { sensor: "seattle".into(), seq: 7, time: 0, value: 54.05, unit: Some(Unit::Fahrenheit) };
+/// let (topic, partition, offset) = ("temperatures_ewma", 0, 41);
+/// sink.write(&Delivery { topic, partition, offset, timestamp: 0, key: None, reading: &reading })?;
+/// sink.flush()?; // EWMA, and below it: seattle   1970-01-01T00:00:00Z          54.050 °F
+/// # Ok::<(), stream::error::Error>(())
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Console {
+    /// The first line; the stage and its topics if it is not given, none if it is "".
+    pub title: Option<String>,
+    /// What is shown of each reading.
+    #[serde(default)]
+    pub show: Show,
+}
+
+/// What is shown of a reading.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Show {
+    /// The number alone, in the shortest form that reads back to the same 64-bit float.
+    #[default]
+    Value,
+    /// Sensor, event time and value with its unit, aligned; the value to three decimals.
+    Reading,
+    /// A JSON object; the unit of a reading without one is `null`.
+    Json,
+    /// The record's key ("-" for none), topic, partition and offset, and the value.
+    Record,
+}
+
+impl Entry for Console {
+    const NAME: &'static str = "console";
+    const ABOUT: &'static str = "shows a title, then each value, reading, JSON object or record on a line";
+    const EXAMPLE: &'static str = r#"console = { title = "EWMA", show = "reading" }"#;
+}
+
+impl Settings for Console {
+    fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>> {
+        let title = self.title.unwrap_or_else(|| format!("{}: {}", context.stage, context.topics.join(", ")));
+        let mut output = Output::new(&context.stage, context.output);
+        if !title.is_empty() {
+            output.write(format!("{title}\n").as_bytes())?;
+            output.flush()?;
+        }
+        Ok(Box::new(ConsoleSink { output, show: self.show, line: Vec::new(), sensor_width: 8 }))
+    }
+}
+
+/// The widest column that a long sensor's name can force on the lines after it.
+const SENSOR_WIDTH_LIMIT: usize = 32;
+/// The width of an event time with milliseconds.
+const TIME_WIDTH: usize = "2012-01-01T00:00:00.000Z".len();
+
+#[derive(Debug)]
+struct ConsoleSink {
+    output: Output,
+    show: Show,
+    line: Vec<u8>,
+    /// In characters; grows with the names, since they are not known beforehand.
+    sensor_width: usize,
+}
+
+impl ConsoleSink {
+    fn push_aligned(&mut self, reading: &Reading<'_>) {
+        let line = &mut self.line;
+        push_sensor(line, &reading.sensor);
+        self.sensor_width = self.sensor_width.max(reading.sensor.chars().count().min(SENSOR_WIDTH_LIMIT));
+        pad(line, 0, self.sensor_width + 2);
+        let start = line.len();
+        push_time(line, reading.time);
+        pad(line, start, TIME_WIDTH);
+        push(line, format_args!("  {:>10.3}", reading.value));
+        if let Some(symbol) = reading.unit.map(Unit::symbol) {
+            push(line, format_args!(" {symbol}"));
+        }
+    }
+}
+
+impl Sink for ConsoleSink {
+    fn write(&mut self, delivery: &Delivery<'_>) -> Result<()> {
+        self.line.clear();
+        match self.show {
+            Show::Value => push_number(&mut self.line, delivery.reading.value),
+            Show::Reading => self.push_aligned(delivery.reading),
+            Show::Json => {
+                json::push_reading(&mut self.line, delivery.reading);
+                return self.output.write(&self.line);
+            }
+            Show::Record => {
+                push_key(&mut self.line, delivery.key);
+                let Delivery { topic, partition, offset, .. } = delivery;
+                push(&mut self.line, format_args!(" {topic}[{partition}] {offset} "));
+                push_number(&mut self.line, delivery.reading.value);
+            }
+        }
+        self.line.push(b'\n');
+        self.output.write(&self.line)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.output.flush()
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stream::pipeline::Part;
+
+    use super::*;
+    use crate::catalog::read;
+    use crate::output::tests::Screen;
+
+    fn shown(settings: &str) -> String {
+        let screen = Screen::default();
+        let topics = vec!["temperatures_ewma".to_owned(), "other".to_owned()];
+        let settings = read(&Part::parse(settings).unwrap(), &topics).unwrap();
+        let output = Box::new(screen.clone());
+        let mut sink = settings.open(Context { output, ..Context::new("", "out", topics) }).unwrap();
+        let reading =
+            |sensor: &'static str, time, value, unit| Reading { sensor: sensor.into(), seq: 7, time, value, unit };
+        let readings = [
+            reading("seattle", 1_325_376_000_000, 54.05, Some(Unit::Fahrenheit)),
+            reading("são-paulo", 1_325_376_000_250, -3.0, Some(Unit::Celsius)),
+            reading("", 0, 0.1 + 0.2, None),
+        ];
+        let keys = [Some(&b"seattle"[..]), Some("são-paulo".as_bytes()), None];
+        for ((reading, key), offset) in readings.iter().zip(keys).zip(41..) {
+            let delivery = Delivery { topic: "temperatures_ewma", partition: 0, offset, timestamp: 0, key, reading };
+            sink.write(&delivery).unwrap();
+        }
+        sink.flush().unwrap();
+        screen.text()
+    }
+
+    #[test]
+    fn values_stand_alone_under_the_stage_and_its_topics() {
+        assert_eq!(shown("console = {}"), "out: temperatures_ewma, other\n54.05\n-3.0\n0.30000000000000004\n");
+    }
+
+    #[test]
+    fn readings_are_aligned_under_the_title() {
+        let expected = "\
+EWMA
+seattle   2012-01-01T00:00:00Z          54.050 °F
+são-paulo  2012-01-01T00:00:00.25Z       -3.000 °C
+(all)      1970-01-01T00:00:00Z           0.300
+";
+        assert_eq!(shown(r#"console = { title = "EWMA", show = "reading" }"#), expected);
+    }
+
+    #[test]
+    fn json_is_a_reading_a_line_and_the_title_can_be_left_out() {
+        let expected = r#"{"sensor":"seattle","seq":7,"time":1325376000000,"value":54.05,"unit":"fahrenheit"}
+{"sensor":"são-paulo","seq":7,"time":1325376000250,"value":-3.0,"unit":"celsius"}
+{"sensor":"","seq":7,"time":0,"value":0.30000000000000004,"unit":null}
+"#;
+        assert_eq!(shown(r#"console = { title = "", show = "json" }"#), expected);
+    }
+
+    #[test]
+    fn records_say_where_they_were_read() {
+        let expected = "\
+T
+seattle temperatures_ewma[0] 41 54.05
+são-paulo temperatures_ewma[0] 42 -3.0
+- temperatures_ewma[0] 43 0.30000000000000004
+";
+        assert_eq!(shown(r#"console = { title = "T", show = "record" }"#), expected);
+    }
+
+    #[test]
+    fn a_form_that_does_not_exist_is_a_mistake() {
+        let part = Part::parse(r#"console = { show = "table" }"#).unwrap();
+        let mistake = format!("{:?}", read(&part, &[]).unwrap_err());
+        assert!(mistake.contains("unknown variant `table`, expected one of `value`, `reading`"), "{mistake}");
+    }
+}

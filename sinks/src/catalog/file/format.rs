@@ -1,0 +1,87 @@
+//! How readings are written in a file.
+
+use serde::Deserialize;
+use stream::reading::Unit;
+
+use crate::json;
+use crate::sink::Delivery;
+use crate::text::{push, push_number, push_time};
+
+/// How readings are written in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFormat {
+    /// A header, then a row a reading; the time is RFC 3339, and a field that needs it is quoted as
+    /// RFC 4180 says.
+    Csv,
+    /// The fields of the [`json` format](stream::format::json) after topic, partition and offset.
+    JsonLines,
+}
+
+impl FileFormat {
+    /// What every file of this format begins with.
+    pub(super) fn beginning(self) -> &'static [u8] {
+        match self {
+            FileFormat::Csv => b"topic,partition,offset,sensor,seq,time,value,unit\n",
+            FileFormat::JsonLines => b"{\"topic\":",
+        }
+    }
+
+    /// Appends one line.
+    pub(super) fn push(self, line: &mut Vec<u8>, delivery: &Delivery<'_>) {
+        match self {
+            FileFormat::Csv => push_row(line, delivery),
+            FileFormat::JsonLines => json::push_delivery(line, delivery),
+        }
+    }
+}
+
+fn push_row(line: &mut Vec<u8>, delivery: &Delivery<'_>) {
+    let Delivery { topic, partition, offset, reading, .. } = delivery;
+    push(line, format_args!("{topic},{partition},{offset},"));
+    push_field(line, &reading.sensor);
+    push(line, format_args!(",{},", reading.seq));
+    push_time(line, reading.time);
+    line.push(b',');
+    push_number(line, reading.value);
+    push(line, format_args!(",{}\n", reading.unit.map_or("", Unit::name)));
+}
+
+fn push_field(line: &mut Vec<u8>, field: &str) {
+    if !field.contains([',', '"', '\r', '\n']) {
+        return line.extend_from_slice(field.as_bytes());
+    }
+    line.push(b'"');
+    for byte in field.bytes() {
+        if byte == b'"' {
+            line.push(b'"');
+        }
+        line.push(byte);
+    }
+    line.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stream::reading::Reading;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_csv_reader_reads_what_was_written(sensor in ".*", value in proptest::num::f64::NORMAL, offset: i64) {
+            let mut row = FileFormat::Csv.beginning().to_vec();
+            let unit = Some(Unit::Celsius);
+            let reading = Reading { sensor: sensor.as_str().into(), seq: 7, time: 1000, value, unit };
+            let delivery = Delivery { topic: "t", partition: 3, offset, timestamp: 0, key: None, reading: &reading };
+            FileFormat::Csv.push(&mut row, &delivery);
+            let mut rows = csv::Reader::from_reader(row.as_slice());
+            let read: (String, i32, i64, String, u64, String, f64, Option<Unit>) =
+                rows.deserialize().next().unwrap().unwrap();
+            let time = "1970-01-01T00:00:01Z".to_owned();
+            let expected = ("t".to_owned(), 3, offset, sensor.clone(), 7, time, value, unit);
+            prop_assert_eq!(read, expected);
+        }
+    }
+}

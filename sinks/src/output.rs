@@ -1,0 +1,107 @@
+//! The output: where a sink shows what people read.
+
+use std::fmt;
+use std::io::{BufWriter, ErrorKind, Write};
+
+use stream::error::{Error, Result};
+
+/// Standard output, or what stands for it in a test.
+///
+/// It is buffered, and what one call of [`write`](Self::write) takes is never torn apart by the
+/// buffer: several sinks of one process can share the screen line by line.
+pub struct Output {
+    stage: String,
+    to: BufWriter<Box<dyn Write + Send>>,
+}
+
+impl Output {
+    /// The output of a stage; its name is for error messages.
+    #[must_use]
+    pub fn new(stage: &str, to: Box<dyn Write + Send>) -> Self {
+        Output { stage: stage.to_owned(), to: BufWriter::new(to) }
+    }
+
+    /// Takes whole lines.
+    ///
+    /// # Errors
+    /// If they cannot be shown, for example because their reader is gone.
+    pub fn write(&mut self, lines: &[u8]) -> Result<()> {
+        self.to.write_all(lines).map_err(|error| self.failed(&error))
+    }
+
+    /// Shows all that was taken.
+    ///
+    /// # Errors
+    /// If it cannot be shown, for example because its reader is gone.
+    pub fn flush(&mut self) -> Result<()> {
+        self.to.flush().map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        let doing = format!("showing the readings of {}", self.stage);
+        match error.kind() {
+            ErrorKind::BrokenPipe => Error::new(doing, "the reader of the output is gone: the pipe is closed")
+                .help("let the program after the `|` read on, or leave it out"),
+            _ => Error::new(doing, error).help("check what standard output is connected to"),
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    /// A screen that a test can read.
+    #[derive(Clone, Default)]
+    pub(crate) struct Screen(Arc<Mutex<Vec<u8>>>);
+
+    impl Screen {
+        /// What is on it.
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap()
+        }
+    }
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_is_named_as_the_cause() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut output = Output::new("out", Box::new(writer));
+        output.write(b"1\n").unwrap();
+        let error = output.flush().unwrap_err().to_string();
+        assert!(error.starts_with("showing the readings of out: the reader of the output is gone"), "{error}");
+    }
+
+    #[test]
+    fn nothing_is_shown_before_the_flush_and_lines_stay_whole() {
+        let screen = Screen::default();
+        let mut output = Output::new("out", Box::new(screen.clone()));
+        output.write(b"first\n").unwrap();
+        assert_eq!(screen.text(), "");
+        let line = [b"x".repeat(5000), b"\n".to_vec()].concat();
+        output.write(&line).unwrap();
+        output.write(&line).unwrap();
+        assert!(screen.text().ends_with('\n'), "the buffer was emptied within a line");
+        output.flush().unwrap();
+        assert_eq!(screen.text().lines().count(), 3);
+    }
+}

@@ -1,0 +1,115 @@
+//! Times, numbers and names as text.
+//!
+//! All of them append to a line that is used again and again, so that showing a reading allocates
+//! nothing.
+
+use std::io::Write;
+
+use jiff::Timestamp;
+
+/// The first moment of the year 0, in milliseconds since the epoch; RFC 3339 knows no earlier one.
+const YEAR_0: i64 = -62_167_219_200_000;
+
+/// Appends what is displayed.
+pub(crate) fn push(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    line.write_fmt(text).expect("memory takes all that is written to it");
+}
+
+/// Appends a time in milliseconds since the epoch as RFC 3339 in UTC, with a fraction only if it has
+/// one; a time beyond the years 0 to 9999 as the number it is.
+pub(crate) fn push_time(line: &mut Vec<u8>, time: i64) {
+    match Timestamp::from_millisecond(time) {
+        Ok(timestamp) if time >= YEAR_0 => push(line, format_args!("{timestamp}")),
+        _ => push(line, format_args!("{time}")),
+    }
+}
+
+/// Appends a number in the shortest form that reads back to the same 64-bit float, as it is written
+/// on the wire.
+pub(crate) fn push_number(line: &mut Vec<u8>, number: f64) {
+    serde_json::to_writer(line, &number).expect("memory takes all that is written to it");
+}
+
+/// Appends a sensor's name; control characters, which could play tricks on a terminal, are escaped.
+/// The readings of a format without sensors have the name "", shown as "(all)".
+pub(crate) fn push_sensor(line: &mut Vec<u8>, sensor: &str) {
+    if sensor.is_empty() {
+        line.extend_from_slice(b"(all)");
+    }
+    push_safe(line, sensor);
+}
+
+/// Appends a record's key, or "-" if it has none.
+pub(crate) fn push_key(line: &mut Vec<u8>, key: Option<&[u8]>) {
+    match key {
+        Some(key) => push_safe(line, &String::from_utf8_lossy(key)),
+        None => line.push(b'-'),
+    }
+}
+
+fn push_safe(line: &mut Vec<u8>, text: &str) {
+    if !text.contains(char::is_control) {
+        return line.extend_from_slice(text.as_bytes());
+    }
+    for letter in text.chars() {
+        if letter.is_control() {
+            push(line, format_args!("{}", letter.escape_default()));
+        } else {
+            push(line, format_args!("{letter}"));
+        }
+    }
+}
+
+/// Fills the line with spaces until what it holds from `start` on is `width` characters wide.
+pub(crate) fn pad(line: &mut Vec<u8>, start: usize, width: usize) {
+    // Every character has exactly one byte that is no continuation byte.
+    let filled = line[start..].iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
+    line.resize(line.len() + width.saturating_sub(filled), b' ');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(push: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut line = Vec::new();
+        push(&mut line);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn times_are_rfc_3339_as_far_as_that_goes() {
+        assert_eq!(shown(|line| push_time(line, 1_325_376_000_000)), "2012-01-01T00:00:00Z");
+        assert_eq!(shown(|line| push_time(line, 1_325_376_000_120)), "2012-01-01T00:00:00.12Z");
+        assert_eq!(shown(|line| push_time(line, -1)), "1969-12-31T23:59:59.999Z");
+        assert_eq!(shown(|line| push_time(line, YEAR_0)), "0000-01-01T00:00:00Z");
+        assert_eq!(shown(|line| push_time(line, YEAR_0 - 1)), "-62167219200001");
+        assert_eq!(shown(|line| push_time(line, i64::MAX)), "9223372036854775807");
+    }
+
+    #[test]
+    fn numbers_are_short_and_exact() {
+        assert_eq!(shown(|line| push_number(line, 54.05)), "54.05");
+        assert_eq!(shown(|line| push_number(line, 59.0)), "59.0");
+        assert_eq!(shown(|line| push_number(line, 0.1 + 0.2)), "0.30000000000000004");
+        assert_eq!(shown(|line| push_number(line, 1e300)), "1e+300");
+    }
+
+    #[test]
+    fn a_name_cannot_command_the_terminal() {
+        assert_eq!(shown(|line| push_sensor(line, "são\u{1b}[2J\n")), "são\\u{1b}[2J\\n");
+        assert_eq!(shown(|line| push_sensor(line, "")), "(all)");
+        assert_eq!(shown(|line| push_key(line, Some(b"a\xff\0"))), "a\u{fffd}\\u{0}");
+        assert_eq!(shown(|line| push_key(line, None)), "-");
+    }
+
+    #[test]
+    fn letters_of_two_bytes_are_padded_as_one() {
+        assert_eq!(shown(|line| pad(line, 0, 2)), "  ");
+        let padded = shown(|line| {
+            line.extend_from_slice("12 °C".as_bytes());
+            pad(line, 3, 4);
+        });
+        assert_eq!(padded, "12 °C  ");
+    }
+}
