@@ -30,6 +30,8 @@ const CONSUMER: &[(&str, &str)] = &[
     ("queued.min.messages", "1000"),
     ("fetch.message.max.bytes", "65536"),
     ("fetch.max.bytes", "262144"),
+    // Bounds what is sent, not what is read: a larger record still arrives. It may not exceed the above.
+    ("message.max.bytes", "200000"),
     // With queues this small a fetch waits for room all the time; the default of 1000 ms would make
     // it wait a whole second each time.
     ("fetch.queue.backoff.ms", "2"),
