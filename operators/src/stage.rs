@@ -1,11 +1,52 @@
 //! A chain put into the stage loop.
 
 use stream::cli::BoxError;
-use stream::pipeline::Work;
+use stream::format::FormatName;
+use stream::operator::Operator;
+use stream::pipeline::{Mistake, Part, Pipeline, Stage, Work};
 use stream::process::Process;
 use stream::processing::Processing;
 
 use crate::Chain;
+
+/// Builds the chain of an operator stage and checks that it can work on the stage's topics.
+///
+/// # Errors
+/// Every mistake in the stage's steps, or between them and its topics.
+pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain, Vec<Mistake>> {
+    let chain = Chain::build(steps)?;
+    let mut mistakes = Vec::new();
+    let mistake = |message: String| Mistake::at(stage.place.clone(), message);
+    let inputs: Vec<_> = stage.from.iter().map(|name| (name, pipeline.topic(name))).collect();
+    if chain.memories() > 0 {
+        for (name, topic) in &inputs {
+            if topic.format == FormatName::Number && topic.partitions > 1 {
+                let message = format!(
+                    "`{}` keeps state, but `{name}` is of format `number` and has {} partitions",
+                    stage.name, topic.partitions
+                );
+                mistakes.push(mistake(message).help(
+                    "numbers have no key, so the readings of one sensor are spread over all partitions and no instance \
+                     sees them all: give the topic 1 partition, or write it in json",
+                ));
+            }
+        }
+        if inputs.iter().any(|(_, topic)| topic.partitions != inputs[0].1.partitions) {
+            let message = format!("`{}` keeps state, but its inputs have different numbers of partitions", stage.name);
+            mistakes.push(mistake(message).help("a sensor must be in the same partition of each: give them the same number"));
+        }
+    }
+    // What a number lacks cannot be made up later.
+    let converts = steps.iter().any(|step| step.name() == "convert");
+    let needs_unit = stage.to.iter().any(|name| pipeline.topic(name).format == FormatName::Json);
+    for (name, topic) in inputs {
+        if topic.format == FormatName::Number && topic.unit.is_none() && needs_unit && !converts {
+            let message = format!("`{}` writes json, which needs a unit, but the numbers of `{name}` have none", stage.name);
+            mistakes.push(mistake(message).help(format!("say unit = \"celsius\" in [topic.{name}], or convert first")));
+        }
+    }
+    if mistakes.is_empty() { Ok(chain) } else { Err(mistakes) }
+}
 
 /// Runs an operator stage until it is asked to stop.
 ///
@@ -13,8 +54,8 @@ use crate::Chain;
 /// Mistakes in the stage's steps, or what the stage loop cannot go on from.
 pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
     let Work::Operator { steps } = &process.stage.work else { return Err(process.wrong_program().into()) };
-    let chain = Chain::build(steps).map_err(|mistakes| process.mistakes(mistakes))?;
-    let Some(mut log) = process.open_log()? else { return Ok(()) };
+    let chain = chain(process.pipeline, process.stage, steps).map_err(|mistakes| process.mistakes(mistakes))?;
+    let Some(mut log) = process.open_log(chain.memories() > 0)? else { return Ok(()) };
     let counters = &process.counters;
     let mut work = Processing::new(process.pipeline, process.stage, Box::new(chain), counters.clone());
     stream::stage::run(&mut log, &mut work, process.pipeline.commit, &process.shutdown, counters)?;

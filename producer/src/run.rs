@@ -33,7 +33,7 @@ pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option
     let settings = catalog::read(source).map_err(|mistake| process.mistakes(vec![mistake]))?;
     let folder = process.pipeline.resolve("".as_ref());
     let source = settings.open(&Context { folder, host: process.instance.clone() })?;
-    let Some(mut log) = process.open_log()? else { return Ok(()) };
+    let Some(mut log) = process.open_log(true)? else { return Ok(()) };
     let outputs = process.stage.to.iter().map(|topic| Output {
         topic: topic.clone(),
         format: process.pipeline.topic(topic).build_format(),

@@ -49,12 +49,18 @@ pub struct KafkaLog {
 }
 
 impl KafkaLog {
-    /// Connects a stage: waits for a broker, checks that the stage's topics exist, fences an older
-    /// instance of the same name and joins the group.
+    /// Connects a stage: waits for a broker, checks that the stage's `topics` exist, fences an older
+    /// process of the same instance and joins the group.
     ///
     /// # Errors
     /// Properties that librdkafka refuses, topics that do not exist, or a stop while waiting.
-    pub fn open(pipeline: &Pipeline, stage: &Stage, instance: &str, shutdown: &Shutdown) -> Result<Self, Fault> {
+    pub fn open(
+        pipeline: &Pipeline,
+        stage: &Stage,
+        topics: &[String],
+        instance: &str,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Fault> {
         // A sink's results leave Kafka, so a transaction could not hold them together with the offsets.
         let is_sink = matches!(stage.work, Work::Sink { .. });
         let guarantee = if is_sink { Guarantee::AtLeastOnce } else { pipeline.guarantee };
@@ -71,7 +77,7 @@ impl KafkaLog {
             begun: Cell::new(false),
             sent_since_poll: Cell::new(0),
         };
-        log.wait_for_topics(&topics_of(pipeline, stage))?;
+        log.wait_for_topics(topics)?;
         if !is_sink {
             let producer = log.make_producer()?;
             log.producer = OnceCell::from(producer);
@@ -487,15 +493,6 @@ impl Record for KafkaRecord<'_> {
         let Some(headers) = self.message.headers() else { return Vec::new() };
         headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
     }
-}
-
-/// The topics that must be there before the stage can run.
-fn topics_of(pipeline: &Pipeline, stage: &Stage) -> Vec<String> {
-    let mut topics: Vec<String> = stage.from.iter().chain(&stage.to).cloned().collect();
-    topics.extend(
-        [stage.dead_letters(), stage.changelog()].into_iter().filter(|topic| pipeline.topics.contains_key(topic)),
-    );
-    topics
 }
 
 /// Whether calling again may help.

@@ -103,8 +103,8 @@ impl Default for CommitPolicy {
 pub struct Topic {
     /// How many partitions it is created with.
     pub partitions: i32,
-    /// How many copies the cluster keeps.
-    pub replication: i32,
+    /// How many copies the cluster keeps; nothing for the cluster's own default.
+    pub replication: Option<i32>,
     /// How readings are written in it.
     pub format: FormatName,
     /// The unit of its values, where the format does not carry it.
@@ -275,6 +275,25 @@ impl Pipeline {
     #[must_use]
     pub fn brokers(&self) -> &str {
         self.kafka.get("bootstrap.servers").map_or("", String::as_str)
+    }
+
+    /// The stages in the order of the data's way: each after those that write what it reads.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<&Stage> {
+        let mut ordered: Vec<&Stage> = Vec::with_capacity(self.stages.len());
+        let mut left: Vec<&Stage> = self.stages.iter().collect();
+        while !left.is_empty() {
+            let waits = |stage: &&Stage| left.iter().any(|other| other.to.iter().any(|topic| stage.from.contains(topic)));
+            let (later, now): (Vec<&Stage>, Vec<&Stage>) = left.iter().partition(|stage| waits(stage));
+            // A checked pipeline has no circle, so some stage never waits.
+            if now.is_empty() {
+                ordered.extend(later);
+                break;
+            }
+            ordered.extend(now);
+            left = later;
+        }
+        ordered
     }
 
     /// The stages that write a topic.

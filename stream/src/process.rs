@@ -26,11 +26,15 @@ pub struct Process<'p> {
 
 impl Process<'_> {
     /// Connects the stage to Kafka; nothing if it was asked to stop before a broker answered.
+    /// `has_changelog` tells whether it needs its changelog topic.
     ///
     /// # Errors
     /// What waiting will not mend.
-    pub fn open_log(&self) -> Result<Option<KafkaLog>> {
-        match KafkaLog::open(self.pipeline, self.stage, &self.instance, &self.shutdown) {
+    pub fn open_log(&self, has_changelog: bool) -> Result<Option<KafkaLog>> {
+        let mut topics: Vec<String> = self.stage.from.iter().chain(&self.stage.to).cloned().collect();
+        topics.push(self.stage.dead_letters());
+        topics.extend(has_changelog.then(|| self.stage.changelog()));
+        match KafkaLog::open(self.pipeline, self.stage, &topics, &self.instance, &self.shutdown) {
             Ok(log) => {
                 tracing::info!(
                     "{} runs as {}@{}, {}",

@@ -42,7 +42,7 @@ struct TopicTable {
     config: BTreeMap<String, Scalar>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct DefaultsTable {
     partitions: Option<Count>,
@@ -288,11 +288,12 @@ impl Reader<'_> {
     }
 
     fn topics(&mut self, document: &DeTable<'_>, stages: &[Stage]) -> BTreeMap<String, Topic> {
-        let defaults = self.value::<DefaultsTable>(document, "defaults");
+        let defaults = self.value::<DefaultsTable>(document, "defaults").unwrap_or_default();
         let mut tables = BTreeMap::new();
         for named in self.named(document, "topic") {
             if let Some(table) = self.take::<TopicTable>(named.value) {
-                if table.unit.is_some() && !matches!(table.format, Some(FormatName::Number)) {
+                let format = table.format.or(defaults.format).unwrap_or_default();
+                if table.unit.is_some() && format != FormatName::Number {
                     self.mistakes.push(
                         Mistake::at(named.place.clone(), "only a topic of format `number` states a unit")
                             .help("take `unit` away, or add format = \"number\""),
@@ -301,16 +302,13 @@ impl Reader<'_> {
                 tables.insert(named.name, (named.place, table));
             }
         }
-        let count = |given: Option<Count>, default: Option<Count>| given.or(default).map_or(1, |count| count.0);
-        let (partitions, replication, format) =
-            defaults.map_or((None, None, None), |table| (table.partitions, table.replication, table.format));
         let mut topics = BTreeMap::new();
         for name in stages.iter().flat_map(|stage| stage.from.iter().chain(&stage.to)) {
             let table = tables.remove(name).map(|(_, table)| table).unwrap_or_default();
             topics.entry(name.clone()).or_insert_with(|| Topic {
-                partitions: count(table.partitions, partitions),
-                replication: count(table.replication, replication),
-                format: table.format.or(format).unwrap_or_default(),
+                partitions: table.partitions.or(defaults.partitions).map_or(1, |count| count.0),
+                replication: table.replication.or(defaults.replication).map(|count| count.0),
+                format: table.format.or(defaults.format).unwrap_or_default(),
                 unit: table.unit,
                 external: table.external,
                 config: table.config.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
@@ -322,14 +320,14 @@ impl Reader<'_> {
             let message = format!("no stage reads or writes the topic `{name}`");
             self.mistakes.push(Mistake::at(place, message).help(suggest(&name, &known)));
         }
-        add_topics_of_stages(&mut topics, stages, count(None, replication));
+        add_topics_of_stages(&mut topics, stages, defaults.replication.map(|count| count.0));
         topics
     }
 }
 
 /// Adds each stage's changelog and dead letters. Changelogs of stages that turn out to keep no state
 /// are left out later by who knows the catalogs.
-fn add_topics_of_stages(topics: &mut BTreeMap<String, Topic>, stages: &[Stage], replication: i32) {
+fn add_topics_of_stages(topics: &mut BTreeMap<String, Topic>, stages: &[Stage], replication: Option<i32>) {
     for stage in stages {
         let plain = |partitions, role| Topic {
             partitions,
