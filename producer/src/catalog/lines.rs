@@ -1,0 +1,321 @@
+//! `lines`: standard input, a reading a line.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stream::error::{Error, Result as OrError};
+use stream::format::json;
+use stream::reading::{Reading, Refusal, Unit};
+
+use super::{Context, Entry, Settings};
+use crate::line_reader::{BLOCK, LineReader, read_some};
+use crate::position;
+use crate::row::number;
+use crate::sequences::Sequences;
+use crate::setting::{Sensor, celsius, now};
+use crate::source::{Next, Source};
+
+/// How many blocks may have been read ahead.
+const AHEAD: usize = 4;
+
+/// Lines of standard input. A line is one of
+///
+/// - `21.5`: a value of `sensor`, measured now,
+/// - `kitchen 21.5`: a value of another sensor, measured now,
+/// - `{"sensor":"kitchen","seq":7,…}`: a whole reading, taken as it is.
+///
+/// Values without a unit are in `unit`. Their sequence numbers count up for each sensor, also over a
+/// restart; a whole reading keeps its own. Blank lines are passed over.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use producer::catalog::lines::Lines;
+/// use producer::source::{Next, Source};
+/// use stream::pipeline::Part;
+///
+/// let lines: Lines = Part::parse("lines = { sensor = \"hall\" }").unwrap().settings().unwrap();
+/// let mut source = lines.read_from(&b"20\nkitchen 21.5\n"[..])?;
+/// let mut seen = Vec::new();
+/// while let Next::Reading(reading) = source.next(Duration::from_secs(5))? {
+///     seen.push(format!("{} {}", reading.sensor, reading.value));
+/// }
+/// assert_eq!(seen, ["hall 20", "kitchen 21.5"]);
+/// # Ok::<(), stream::error::Error>(())
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lines {
+    #[serde(default = "celsius")]
+    unit: Unit,
+    #[serde(default = "stdin")]
+    sensor: Sensor,
+}
+
+fn stdin() -> Sensor {
+    Sensor("stdin".to_owned())
+}
+
+impl Entry for Lines {
+    const NAME: &'static str = "lines";
+    const ABOUT: &'static str = "standard input: a number, `SENSOR NUMBER` or a JSON reading a line";
+    const EXAMPLE: &'static str = "lines = { unit = \"celsius\", sensor = \"kitchen\" }";
+}
+
+impl Settings for Lines {
+    fn open(&self, _: &Context) -> OrError<Box<dyn Source>> {
+        Ok(Box::new(self.read_from(io::stdin())?))
+    }
+}
+
+impl Lines {
+    /// The source that reads these lines. They are read by a thread of their own, a few blocks ahead,
+    /// so that nobody has to wait for a read that may never return.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn read_from(&self, from: impl Read + Send + 'static) -> OrError<LinesSource> {
+        let (to, blocks) = sync_channel(AHEAD);
+        thread::Builder::new()
+            .name("lines".into())
+            .spawn(move || read_ahead(from, &to))
+            .map_err(|error| Error::new("starting to read standard input", error))?;
+        let (settings, lines, sequences) = (self.clone(), LineReader::default(), Sequences::default());
+        Ok(LinesSource { settings, blocks, lines, sequences })
+    }
+}
+
+/// Hands over block after block to the end, or until nobody takes them any more.
+fn read_ahead(mut from: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
+    let mut block = vec![0; BLOCK];
+    loop {
+        let read = read_some(&mut from, &mut block).map(|read| block[..read].to_vec());
+        let last = read.as_ref().map_or(true, Vec::is_empty);
+        if to.send(read).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// See [`Lines`].
+#[derive(Debug)]
+pub struct LinesSource {
+    settings: Lines,
+    blocks: Receiver<io::Result<Vec<u8>>>,
+    lines: LineReader,
+    sequences: Sequences,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place<S> {
+    next: S,
+}
+
+impl LinesSource {
+    /// Takes in one more block; false if none comes until then.
+    fn fill(&mut self, deadline: Instant) -> OrError<bool> {
+        let failed = |error| Error::new("reading standard input", error);
+        match self.blocks.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(block) => self.lines.fill(&mut &block.map_err(failed)?[..]).map_err(failed)?,
+            Err(RecvTimeoutError::Timeout) => return Ok(false),
+            // What could not be read was reported before.
+            Err(RecvTimeoutError::Disconnected) => self.lines.fill(&mut io::empty()).map_err(failed)?,
+        }
+        Ok(true)
+    }
+}
+
+impl Source for LinesSource {
+    fn next(&mut self, wait: Duration) -> OrError<Next<'_>> {
+        let mut deadline = None;
+        loop {
+            if self.lines.advance() {
+                if self.lines.is_blank() {
+                    continue;
+                }
+                break;
+            }
+            if self.lines.has_ended() {
+                return Ok(Next::End);
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + wait);
+            if !self.fill(deadline)? {
+                return Ok(Next::NotYet);
+            }
+        }
+        let read = self.lines.whole().and_then(|line| read(line, &self.settings, &mut self.sequences));
+        Ok(match read {
+            Ok(reading) => Next::Reading(reading),
+            Err(refusal) => {
+                let place = format!("standard input line {}", self.lines.number());
+                Next::Bad { bytes: self.lines.line(), place, refusal }
+            }
+        })
+    }
+
+    fn position(&self) -> Value {
+        json!(Place { next: &self.sequences })
+    }
+
+    fn resume(&mut self, position: &Value) -> OrError<()> {
+        self.sequences = position::read::<Place<Sequences>>(position)?.next;
+        Ok(())
+    }
+}
+
+/// Reads one line.
+fn read<'a>(line: &'a [u8], settings: &'a Lines, sequences: &mut Sequences) -> Result<Reading<'a>, Refusal> {
+    let line = line.trim_ascii();
+    if line.starts_with(b"{") {
+        return json::parse(line);
+    }
+    let text = str::from_utf8(line).map_err(|error| Refusal::new("not-utf-8", error.to_string()))?;
+    let mut words = text.split_whitespace();
+    let (sensor, value) = match (words.next(), words.next(), words.next()) {
+        (Some(value), None, _) => (settings.sensor.0.as_str(), value),
+        (Some(sensor), Some(value), None) => (sensor, value),
+        _ => {
+            let detail = "more than two words; a line is a number, `SENSOR NUMBER` or a JSON reading";
+            return Err(Refusal::new("not-a-reading", detail));
+        }
+    };
+    let value = number(value)?;
+    let seq = sequences.take(sensor)?;
+    Ok(Reading { sensor: sensor.into(), seq, time: now(), value, unit: Some(settings.unit) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use stream::pipeline::Part;
+
+    use super::*;
+    use crate::line_reader::LONGEST;
+    use crate::testing::{Seen, all, mistake, readings, take};
+
+    fn lines(settings: &str) -> Lines {
+        Part::parse(&format!("lines = {{ {settings} }}")).unwrap().settings().unwrap()
+    }
+
+    fn source(text: impl Into<Vec<u8>>) -> LinesSource {
+        lines("").read_from(io::Cursor::new(text.into())).unwrap()
+    }
+
+    /// A pipe into the source, written by the test.
+    struct Pipe(Receiver<&'static str>);
+
+    impl Read for Pipe {
+        fn read(&mut self, mut to: &mut [u8]) -> io::Result<usize> {
+            match self.0.recv() {
+                Ok(text) => io::Write::write(&mut to, text.as_bytes()),
+                Err(_) => Ok(0),
+            }
+        }
+    }
+
+    fn piped() -> (Sender<&'static str>, LinesSource) {
+        let (write, read) = channel();
+        (write, lines("").read_from(Pipe(read)).unwrap())
+    }
+
+    #[test]
+    fn a_line_is_a_number_or_a_sensor_and_a_number_or_a_reading() {
+        let before = now();
+        let json = r#"{"sensor":"k","seq":70,"time":5,"value":1,"unit":"kelvin"}"#;
+        let mut source = source(format!("20\r\n\n kitchen\t-1.5e1 \n{json}\n21\nkitchen 3"));
+        let found = readings(&mut source, 99);
+        let plain: Vec<_> = found.iter().map(|got| (got.sensor.as_str(), got.seq, got.value)).collect();
+        assert_eq!(plain, [("stdin", 0, 20.0), ("kitchen", 0, -15.0), ("k", 70, 1.0), ("stdin", 1, 21.0), ("kitchen", 1, 3.0)]);
+        assert_eq!((found[2].time, found[2].unit), (5, Some(Unit::Kelvin)));
+        assert!((before..=now()).contains(&found[0].time) && found[0].unit == Some(Unit::Celsius));
+        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::End));
+    }
+
+    #[test]
+    fn a_bad_line_is_handed_on_with_its_bytes_and_its_number() {
+        let text = [&b"1\nabc\n1 2 3\n\xff\xfe\nNaN\n1e999\n\"7\"\n{\"sensor\":1}\n"[..], &vec![b'9'; LONGEST + 1], b"\n2"].concat();
+        let found = all(&mut source(text));
+        let bad: Vec<_> = found
+            .iter()
+            .filter_map(|seen| match seen {
+                Seen::Bad { bytes, place, reason } => Some((&bytes[..], place.as_str(), *reason)),
+                Seen::Reading(_) => None,
+            })
+            .collect();
+        assert_eq!(bad[0], (&b"abc"[..], "standard input line 2", "not-a-number"));
+        assert_eq!(bad[1], (&b"1 2 3"[..], "standard input line 3", "not-a-reading"));
+        assert_eq!(bad[2], (&b"\xff\xfe"[..], "standard input line 4", "not-utf-8"));
+        assert_eq!(bad[3..6].iter().map(|bad| bad.2).collect::<Vec<_>>(), ["not-finite", "not-finite", "not-a-number"]);
+        assert_eq!(bad[6].2, "not-json");
+        assert_eq!((bad[7].0.len(), bad[7].2), (LONGEST, "too-long"));
+        assert_eq!((bad.len(), found.len()), (8, 10));
+        assert!(matches!(&found[9], Seen::Reading(got) if (got.seq, got.value) == (1, 2.0)), "only what is good counts");
+    }
+
+    #[test]
+    fn a_line_that_is_not_yet_whole_is_waited_for_no_longer_than_asked() {
+        let (write, mut source) = piped();
+        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::NotYet));
+        write.send("2").unwrap();
+        let asked = Instant::now();
+        assert!(matches!(source.next(Duration::from_millis(20)).unwrap(), Next::NotYet));
+        assert!(asked.elapsed() < Duration::from_secs(5));
+        write.send("0\n2").unwrap();
+        assert_eq!(readings(&mut source, 1)[0].value, 20.0);
+        write.send("1").unwrap();
+        drop(write);
+        assert_eq!(readings(&mut source, 9)[0].value, 21.0, "the end ends the last line");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_once() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("unplugged"))
+            }
+        }
+        let mut source = lines("").read_from(Broken).unwrap();
+        let error = source.next(Duration::from_secs(5)).unwrap_err();
+        assert_eq!(error.to_string(), "reading standard input: unplugged");
+        assert!(matches!(source.next(Duration::from_secs(5)).unwrap(), Next::End));
+    }
+
+    #[test]
+    fn nobody_reads_far_ahead_of_a_source_that_is_not_asked() {
+        let (write, mut source) = piped();
+        for _ in 0..AHEAD {
+            write.send("1\n").unwrap();
+        }
+        assert_eq!(take(&mut source, AHEAD).len(), AHEAD);
+        // Without anybody to take its blocks the thread ends and closes its end of the pipe.
+        drop(source);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while write.send("1\n").is_ok() {
+            assert!(Instant::now() < deadline, "the thread still reads");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn after_a_restart_each_sensor_counts_on() {
+        let mut first = source("1\n2\na 3\n");
+        assert_eq!(readings(&mut first, 99).len(), 3);
+        let mut second = source("4\na 5\nb 6\n");
+        second.resume(&first.position()).unwrap();
+        let seqs: Vec<u64> = readings(&mut second, 99).iter().map(|got| got.seq).collect();
+        assert_eq!(seqs, [2, 1, 0]);
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_is_explained() {
+        assert!(mistake("lines = { unit = \"C\" }").contains("celsius"));
+        assert!(mistake("lines = { sensor = \"living room\" }").contains("give one word"));
+    }
+}

@@ -1,0 +1,182 @@
+//! `list`: the values that stand in the pipeline file.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stream::error::Result as OrError;
+use stream::reading::{Reading, Unit};
+
+use super::{Context, Entry, Settings};
+use crate::position;
+use crate::setting::{Rate, Sensor, celsius, now};
+use crate::source::{Next, Progress, Source};
+
+/// One sensor's values, in their order; each is measured at the moment it is sent.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use producer::catalog::{Context, read};
+/// use producer::source::Next;
+/// use stream::pipeline::Part;
+///
+/// let settings = read(&Part::parse("list = { values = [20, 21.5] }").unwrap()).unwrap();
+/// let mut source = settings.open(&Context::default())?;
+/// let mut values = Vec::new();
+/// while let Next::Reading(reading) = source.next(Duration::ZERO)? {
+///     values.push((reading.seq, reading.value));
+/// }
+/// assert_eq!(values, [(0, 20.0), (1, 21.5)]);
+/// # Ok::<(), stream::error::Error>(())
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    values: Values,
+    #[serde(default = "celsius")]
+    unit: Unit,
+    #[serde(default = "own_name")]
+    sensor: Sensor,
+    rate: Option<Rate>,
+}
+
+fn own_name() -> Sensor {
+    Sensor(List::NAME.to_owned())
+}
+
+/// At least one value, all of them finite.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Vec<f64>")]
+pub struct Values(Vec<f64>);
+
+impl TryFrom<Vec<f64>> for Values {
+    type Error = String;
+
+    fn try_from(values: Vec<f64>) -> Result<Self, String> {
+        if values.is_empty() {
+            return Err("the list is empty; give at least one value".to_owned());
+        }
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(value) => Err(format!("{value} is not a finite number; take it away")),
+            None => Ok(Values(values)),
+        }
+    }
+}
+
+impl Entry for List {
+    const NAME: &'static str = "list";
+    const ABOUT: &'static str = "the values that stand in the pipeline file";
+    const EXAMPLE: &'static str = "list = { values = [20, 21, 19.5], unit = \"celsius\", rate = 1.0 }";
+}
+
+impl Settings for List {
+    fn open(&self, _: &Context) -> OrError<Box<dyn Source>> {
+        Ok(Box::new(ListSource { list: self.clone(), next: 0 }))
+    }
+}
+
+struct ListSource {
+    list: List,
+    next: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    value: usize,
+}
+
+impl Source for ListSource {
+    fn next(&mut self, _: Duration) -> OrError<Next<'_>> {
+        let Some(&value) = self.list.values.0.get(self.next) else { return Ok(Next::End) };
+        let seq = self.next as u64;
+        self.next += 1;
+        let sensor = self.list.sensor.0.as_str().into();
+        Ok(Next::Reading(Reading { sensor, seq, time: now(), value, unit: Some(self.list.unit) }))
+    }
+
+    fn position(&self) -> Value {
+        json!(Place { value: self.next })
+    }
+
+    fn resume(&mut self, position: &Value) -> OrError<()> {
+        let Place { value } = position::read(position)?;
+        let count = self.list.values.0.len();
+        if value > count {
+            return Err(position::refused(format!("{value} values were sent and the list has only {count}")));
+        }
+        self.next = value;
+        Ok(())
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.list.rate.map(|rate| rate.0)
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        Some(Progress { done: self.next as u64, total: self.list.values.0.len() as u64 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{mistake, open, readings};
+
+    #[test]
+    fn a_value_is_measured_when_it_is_sent_and_the_end_stays_the_end() {
+        let before = now();
+        let mut source = open("list = { values = [20, -1.5], unit = \"kelvin\", sensor = \"s\", rate = 2 }");
+        assert_eq!(source.rate(), Some(2.0));
+        let found = readings(&mut *source, 9);
+        assert!(found.iter().all(|got| (before..=now()).contains(&got.time) && got.unit == Some(Unit::Kelvin)));
+        let found: Vec<_> = found.iter().map(|got| (got.sensor.as_str(), got.seq, got.value)).collect();
+        assert_eq!(found, [("s", 0, 20.0), ("s", 1, -1.5)]);
+        assert!(readings(&mut *source, 9).is_empty());
+        assert_eq!(source.progress(), Some(Progress { done: 2, total: 2 }));
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_is_explained() {
+        for (settings, told) in [
+            ("values = []", "at least one value"),
+            ("values = [1, nan]", "NaN is not a finite number"),
+            ("values = [1], sensor = \"\"", "give one word"),
+            ("values = [1], rate = 0", "a number above 0"),
+            ("values = [1], rate = inf", "a number above 0"),
+            ("values = [1], valeus = 1", "valeus"),
+            ("", "missing field `values`"),
+        ] {
+            let mistake = mistake(&format!("list = {{ {settings} }}"));
+            assert!(mistake.contains(told), "{settings}: {mistake}");
+        }
+    }
+
+    #[test]
+    fn a_position_that_cannot_be_is_refused_with_the_way_out() {
+        let mut source = open("list = { values = [1] }");
+        for (position, told) in [(json!({ "value": 2 }), "only 1"), (json!({ "reading": 0 }), "this kind of source")] {
+            let error = source.resume(&position).unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("--from-start"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn stopped_anywhere_it_goes_on_as_if_it_had_not(
+            values in prop::collection::vec(-1e3..1e3_f64, 1..20), stop in 0..25_usize,
+        ) {
+            let part = format!("list = {{ values = {values:?} }}");
+            let mut first = open(&part);
+            let mut found = readings(&mut *first, stop);
+            let mut second = open(&part);
+            second.resume(&first.position()).unwrap();
+            found.extend(readings(&mut *second, 99));
+            let found: Vec<_> = found.into_iter().map(|got| (got.seq, got.value)).collect();
+            prop_assert_eq!(found, (0..).zip(values).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! `simulated`: any number of sensors, each with a daily curve and noise.
+
+use std::f64::consts::TAU;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stream::error::Result as OrError;
+use stream::reading::{Reading, Unit};
+
+use super::{Context, Entry, Settings};
+use crate::position;
+use crate::setting::{Count, Rate};
+use crate::source::{Next, Progress, Source};
+
+const MOST_SENSORS: u64 = 100_000;
+const MOST_READINGS: u64 = 1_000_000_000_000;
+const DAY_MS: u32 = 86_400_000;
+
+/// The sensors `sensor0`, `sensor1`, … in turn, in °C; the reading number seq of a sensor is
+///
+/// base + daily-amplitude · sin(2π · time of day / 24 h) + offset + noise · u
+///
+/// at the time start + seq · step-ms. The offset is a sensor's own, in ±spread, and u is uniform in
+/// [−1, 1). Both come from `seed`, the sensor's number and seq alone, so a source that goes on after a
+/// restart yields what it would have yielded without. The generator is xoshiro256++ (D. Blackman and
+/// S. Vigna, "Scrambled Linear Pseudorandom Number Generators", ACM TOMS 47 (2021)), seeded anew for
+/// each reading. Only the last bit of the sine may differ between machines.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use producer::catalog::{Context, read};
+/// use producer::source::Next;
+/// use stream::pipeline::Part;
+///
+/// let part = Part::parse("simulated = { sensors = 2, readings = 3, seed = 7 }").unwrap();
+/// let mut source = read(&part).unwrap().open(&Context::default())?;
+/// let mut sensors = Vec::new();
+/// while let Next::Reading(reading) = source.next(Duration::ZERO)? {
+///     sensors.push(format!("{} {}", reading.sensor, reading.seq));
+/// }
+/// assert_eq!(sensors, ["sensor0 0", "sensor1 0", "sensor0 1", "sensor1 1", "sensor0 2", "sensor1 2"]);
+/// # Ok::<(), stream::error::Error>(())
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Simulated {
+    sensors: Count<MOST_SENSORS>,
+    /// Of each sensor; endless without.
+    readings: Option<Count<MOST_READINGS>>,
+    /// Of all sensors together.
+    rate: Option<Rate>,
+    seed: u64,
+    base: Degrees,
+    daily_amplitude: Degrees,
+    spread: Degrees,
+    noise: Degrees,
+    /// Event time from one reading of a sensor to its next.
+    step_ms: Count<31_536_000_000>,
+    start: Start,
+}
+
+impl Default for Simulated {
+    fn default() -> Self {
+        Simulated {
+            sensors: Count(10),
+            readings: None,
+            rate: None,
+            seed: 1,
+            base: Degrees(12.0),
+            daily_amplitude: Degrees(8.0),
+            spread: Degrees(2.0),
+            noise: Degrees(0.5),
+            step_ms: Count(60_000),
+            // 2024-01-01T00:00:00Z
+            start: Start(1_704_067_200_000),
+        }
+    }
+}
+
+/// °C within ±1,000,000, so that no sum of them is ever infinite.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Degrees(f64);
+
+impl TryFrom<f64> for Degrees {
+    type Error = String;
+
+    fn try_from(degrees: f64) -> Result<Self, String> {
+        if degrees.abs() <= 1e6 {
+            Ok(Degrees(degrees))
+        } else {
+            Err(format!("{degrees} is no temperature; give a number from -1000000 to 1000000"))
+        }
+    }
+}
+
+/// The first event time, in milliseconds since the epoch; written in RFC 3339.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "Text")]
+pub struct Start(i64);
+
+/// Text, and a better word than serde's for TOML's own times.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a time in quotes such as \"2024-01-01T00:00:00Z\"")]
+enum Text {
+    Text(String),
+}
+
+impl TryFrom<Text> for Start {
+    type Error = String;
+
+    fn try_from(Text::Text(text): Text) -> Result<Self, String> {
+        let time: Timestamp = text
+            .parse()
+            .map_err(|error| format!("\"{text}\" is not a time ({error}); write it like 2024-01-01T00:00:00Z"))?;
+        Ok(Start(time.as_millisecond()))
+    }
+}
+
+impl Entry for Simulated {
+    const NAME: &'static str = "simulated";
+    const ABOUT: &'static str = "any number of sensors, each with a daily curve and noise";
+    const EXAMPLE: &'static str = "simulated = { sensors = 10, readings = 2000, rate = 1000, seed = 1 }";
+}
+
+impl Settings for Simulated {
+    fn open(&self, _: &Context) -> OrError<Box<dyn Source>> {
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let sensors = (0..self.sensors.0)
+            .map(|number| Sensor {
+                name: format!("sensor{number}"),
+                level: self.base.0 + self.spread.0 * symmetric(&mut generator),
+                seed: generator.next_u64(),
+            })
+            .collect();
+        Ok(Box::new(SimulatedSource { settings: self.clone(), sensors, sensor: 0, seq: 0 }))
+    }
+}
+
+struct Sensor {
+    name: String,
+    /// What its curve goes around.
+    level: f64,
+    seed: u64,
+}
+
+struct SimulatedSource {
+    settings: Simulated,
+    sensors: Vec<Sensor>,
+    /// Whose turn it is.
+    sensor: usize,
+    /// The number of its next reading.
+    seq: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    sensors: usize,
+    sensor: usize,
+    seq: u64,
+}
+
+impl Source for SimulatedSource {
+    fn next(&mut self, _: Duration) -> OrError<Next<'_>> {
+        let Simulated { readings, daily_amplitude, noise, step_ms, start, .. } = &self.settings;
+        if readings.is_some_and(|readings| self.seq >= readings.0) {
+            return Ok(Next::End);
+        }
+        let seq = self.seq;
+        let sensor = &self.sensors[self.sensor];
+        self.sensor += 1;
+        if self.sensor == self.sensors.len() {
+            (self.sensor, self.seq) = (0, seq.saturating_add(1));
+        }
+        let since = i64::try_from(seq.saturating_mul(step_ms.0)).unwrap_or(i64::MAX);
+        let time = start.0.saturating_add(since);
+        let of_day = time.rem_euclid(i64::from(DAY_MS)) as f64 / f64::from(DAY_MS);
+        let random = symmetric(&mut Xoshiro256PlusPlus::seed_from_u64(sensor.seed.wrapping_add(seq)));
+        let value = sensor.level + daily_amplitude.0 * (TAU * of_day).sin() + noise.0 * random;
+        Ok(Next::Reading(Reading { sensor: sensor.name.as_str().into(), seq, time, value, unit: Some(Unit::Celsius) }))
+    }
+
+    fn position(&self) -> Value {
+        json!(Place { sensors: self.sensors.len(), sensor: self.sensor, seq: self.seq })
+    }
+
+    fn resume(&mut self, position: &Value) -> OrError<()> {
+        let Place { sensors, sensor, seq } = position::read(position)?;
+        if sensors != self.sensors.len() || sensor >= sensors {
+            let count = self.sensors.len();
+            return Err(position::refused(format!("there were {sensors} sensors and now there are {count}")));
+        }
+        (self.sensor, self.seq) = (sensor, seq);
+        Ok(())
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.settings.rate.map(|rate| rate.0)
+    }
+
+    fn progress(&self) -> Option<Progress> {
+        let sensors = self.sensors.len() as u64;
+        let total = self.settings.readings?.0 * sensors;
+        Some(Progress { done: self.seq.saturating_mul(sensors).saturating_add(self.sensor as u64).min(total), total })
+    }
+}
+
+/// A number in [−1, 1): the upper 53 bits fill an f64's mantissa. Made here and not by rand's
+/// distributions, whose values may change with its versions.
+fn symmetric(generator: &mut Xoshiro256PlusPlus) -> f64 {
+    (generator.next_u64() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{Got, mistake, open, readings};
+
+    /// The values were also computed in another language from the published algorithm.
+    #[test]
+    fn the_first_readings_are_what_they_always_were() {
+        let found: Vec<f64> =
+            readings(&mut *open("simulated = { daily-amplitude = 0 }"), 3).iter().map(|got| got.value).collect();
+        assert_eq!(found, [13.277_298_855_533_102, 10.601_520_666_811_938, 10.557_745_098_350_804]);
+    }
+
+    #[test]
+    fn without_noise_and_spread_there_is_the_daily_curve() {
+        let mut source = open(
+            "simulated = { sensors = 1, readings = 5, base = 10, daily-amplitude = 4, noise = 0, spread = 0, \
+             step-ms = 21600000, start = \"2024-02-28T00:00:00Z\" }",
+        );
+        assert_eq!(source.progress(), Some(Progress { done: 0, total: 5 }));
+        let found = readings(&mut *source, 9);
+        for (got, expected) in found.iter().zip([10.0, 14.0, 10.0, 6.0, 10.0]) {
+            assert!((got.value - expected).abs() < 1e-12, "{got:?}");
+            assert_eq!((got.sensor.as_str(), got.unit), ("sensor0", Some(Unit::Celsius)));
+        }
+        assert_eq!(found[4].time - found[0].time, i64::from(DAY_MS));
+        assert_eq!(source.progress(), Some(Progress { done: 5, total: 5 }));
+        assert!(readings(&mut *source, 9).is_empty());
+    }
+
+    #[test]
+    fn noise_is_uniform_and_each_sensor_and_seed_has_its_own() {
+        let draws = |seed: u64, sensor: usize| -> Vec<f64> {
+            let part = format!(
+                "simulated = {{ sensors = 2, base = 0, spread = 0, daily-amplitude = 0, noise = 1, seed = {seed} }}"
+            );
+            readings(&mut *open(&part), 20_000).iter().skip(sensor).step_by(2).map(|got| got.value).collect()
+        };
+        let one = draws(1, 0);
+        assert!(one.iter().all(|draw| (-1.0..1.0).contains(draw)));
+        let mean = one.iter().sum::<f64>() / one.len() as f64;
+        assert!(mean.abs() < 0.03, "the mean is {mean}");
+        let below = one.iter().filter(|draw| **draw < -0.8).count();
+        assert!((900..1_100).contains(&below), "{below} of 10000 are in the lowest tenth");
+        for other in [draws(1, 1), draws(2, 0)] {
+            assert!(one.iter().zip(&other).filter(|(a, b)| a == b).count() < 3);
+        }
+    }
+
+    #[test]
+    fn a_setting_that_is_refused_is_explained() {
+        for (settings, told) in [
+            ("sensors = 0", "a whole number from 1 to 100000"),
+            ("readings = 0", "a whole number from 1"),
+            ("step-ms = -1", "a whole number from 1"),
+            ("noise = nan", "no temperature"),
+            ("base = 1e300", "no temperature"),
+            ("start = \"today\"", "write it like 2024-01-01T00:00:00Z"),
+            ("start = 2024-01-01T00:00:00Z", "a time in quotes"),
+            ("amplitude = 1", "unknown field"),
+        ] {
+            let mistake = mistake(&format!("simulated = {{ {settings} }}"));
+            assert!(mistake.contains(told), "{settings}: {mistake}");
+        }
+    }
+
+    #[test]
+    fn other_sensors_than_before_are_refused() {
+        let mut source = open("simulated = { sensors = 3 }");
+        source.resume(&open("simulated = { sensors = 3 }").position()).unwrap();
+        let error = source.resume(&open("simulated = { sensors = 4 }").position()).unwrap_err().to_string();
+        assert!(error.contains("there were 4 sensors and now there are 3"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn stopped_anywhere_it_goes_on_as_if_it_had_not(sensors in 1..5_usize, count in 1..9_usize, stop in 0..40_usize) {
+            let part = format!("simulated = {{ sensors = {sensors}, readings = {count} }}");
+            let whole: Vec<Got> = readings(&mut *open(&part), 99);
+            prop_assert_eq!(whole.len(), sensors * count);
+            let mut first = open(&part);
+            let mut found = readings(&mut *first, stop);
+            let mut second = open(&part);
+            second.resume(&first.position()).unwrap();
+            found.extend(readings(&mut *second, 99));
+            prop_assert_eq!(found, whole);
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! `thermal`: the machine's own thermometers.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use stream::error::{Error, Result as OrError};
+use stream::reading::{Reading, Refusal, Unit};
+
+use super::{Context, Entry, Settings};
+use crate::position;
+use crate::sequences::Sequences;
+use crate::setting::{Count, now};
+use crate::source::{Next, Source};
+
+/// How much of a device's file is read, in bytes; a temperature takes six.
+const MOST: u64 = 4096;
+
+/// Thermal zones (`/sys/class/thermal/*/temp`: the processor) and 1-wire thermometers
+/// (`/sys/bus/w1/devices/28-*/temperature`: DS18B20), each read once every `interval-ms`, in °C.
+///
+/// A sensor is called `PREFIX.DEVICE`, such as `rpi0.thermal_zone0`; the prefix is the machine's name
+/// unless it is set, and with an empty one the device's name is all. Devices are looked for in each
+/// round, so one may be plugged in later. A device that cannot be read is reported in each round and
+/// disturbs no other. Reading a 1-wire thermometer takes it up to 0.75 s.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use producer::catalog::{Context, read};
+/// use producer::source::Next;
+/// use stream::pipeline::Part;
+///
+/// # let base = tempfile::tempdir().unwrap();
+/// # let base = base.path().to_str().unwrap();
+/// let zone = format!("{base}/sys/class/thermal/thermal_zone0");
+/// std::fs::create_dir_all(&zone).unwrap();
+/// std::fs::write(format!("{zone}/temp"), "48312\n").unwrap();
+/// let part = Part::parse(&format!("thermal = {{ base = \"{base}\", prefix = \"rpi0\" }}")).unwrap();
+/// let mut source = read(&part).unwrap().open(&Context::default())?;
+/// let Next::Reading(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
+/// assert_eq!((&*reading.sensor, reading.value), ("rpi0.thermal_zone0", 48.312));
+/// # Ok::<(), stream::error::Error>(())
+/// ```
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Table")]
+pub struct Thermal {
+    base: PathBuf,
+    interval: Duration,
+    zones: bool,
+    one_wire: bool,
+    prefix: Option<String>,
+}
+
+/// The settings as they are written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct Table {
+    base: PathBuf,
+    interval_ms: Count<86_400_000>,
+    zones: bool,
+    one_wire: bool,
+    prefix: Option<String>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Table { base: "/".into(), interval_ms: Count(1000), zones: true, one_wire: true, prefix: None }
+    }
+}
+
+impl TryFrom<Table> for Thermal {
+    type Error = &'static str;
+
+    fn try_from(Table { base, interval_ms, zones, one_wire, prefix }: Table) -> Result<Self, Self::Error> {
+        if !zones && !one_wire {
+            return Err("neither zones nor 1-wire thermometers are wanted; leave out `zones` or `one-wire`");
+        }
+        Ok(Thermal { base, interval: Duration::from_millis(interval_ms.0), zones, one_wire, prefix })
+    }
+}
+
+impl Entry for Thermal {
+    const NAME: &'static str = "thermal";
+    const ABOUT: &'static str = "the machine's own thermometers: its processor's and those on the 1-wire bus";
+    const EXAMPLE: &'static str = "thermal = { interval-ms = 5000 }";
+}
+
+impl Settings for Thermal {
+    fn open(&self, context: &Context) -> OrError<Box<dyn Source>> {
+        let prefix = match self.prefix.as_deref().unwrap_or(&context.host) {
+            "" => String::new(),
+            prefix => format!("{prefix}."),
+        };
+        let thermal = Thermal { base: context.folder.join(&self.base), ..self.clone() };
+        if devices(&thermal, &prefix)?.is_empty() {
+            let looking = format!("looking for thermometers under {}", thermal.base.display());
+            return Err(Error::new(looking, "there are none").help(
+                "on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio in /boot/firmware/config.txt, restart it and \
+                 check the wiring; elsewhere use the source `simulated`",
+            ));
+        }
+        Ok(Box::new(ThermalSource {
+            thermal,
+            prefix,
+            devices: Vec::new(),
+            next: 0,
+            due: Instant::now(),
+            content: Vec::new(),
+            sequences: Sequences::default(),
+        }))
+    }
+}
+
+struct ThermalSource {
+    thermal: Thermal,
+    prefix: String,
+    /// This round's devices, and which of them is next.
+    devices: Vec<Device>,
+    next: usize,
+    /// When the next round begins.
+    due: Instant,
+    /// What the last device said.
+    content: Vec<u8>,
+    sequences: Sequences,
+}
+
+struct Device {
+    sensor: String,
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place<S> {
+    next: S,
+}
+
+impl ThermalSource {
+    /// Begins a round as soon as it is due; false if that is later than within `wait`.
+    fn begin_round(&mut self, wait: Duration) -> OrError<bool> {
+        let left = self.due.saturating_duration_since(Instant::now());
+        thread::sleep(left.min(wait));
+        if left > wait {
+            return Ok(false);
+        }
+        // Rounds that were missed are not made up for.
+        self.due = Instant::now().max(self.due + self.thermal.interval);
+        self.devices = devices(&self.thermal, &self.prefix)?;
+        self.next = 0;
+        Ok(true)
+    }
+}
+
+impl Source for ThermalSource {
+    fn next(&mut self, wait: Duration) -> OrError<Next<'_>> {
+        if self.next == self.devices.len() && !self.begin_round(wait)? {
+            return Ok(Next::NotYet);
+        }
+        let Some(device) = self.devices.get(self.next) else { return Ok(Next::NotYet) };
+        self.next += 1;
+        let value = measure(&device.path, &mut self.content);
+        Ok(match value.and_then(|value| Ok((value, self.sequences.take(&device.sensor)?))) {
+            Ok((value, seq)) => {
+                let sensor = device.sensor.as_str().into();
+                Next::Reading(Reading { sensor, seq, time: now(), value, unit: Some(Unit::Celsius) })
+            }
+            Err(refusal) => Next::Bad { bytes: &self.content, place: device.path.display().to_string(), refusal },
+        })
+    }
+
+    fn position(&self) -> Value {
+        json!(Place { next: &self.sequences })
+    }
+
+    fn resume(&mut self, position: &Value) -> OrError<()> {
+        self.sequences = position::read::<Place<Sequences>>(position)?.next;
+        Ok(())
+    }
+}
+
+/// The devices there are, in the order of their names.
+fn devices(thermal: &Thermal, prefix: &str) -> OrError<Vec<Device>> {
+    let kinds = [
+        (thermal.zones, "sys/class/thermal", "", "temp"),
+        (thermal.one_wire, "sys/bus/w1/devices", "28-", "temperature"),
+    ];
+    let mut devices = Vec::new();
+    for (_, folder, start, file) in kinds.into_iter().filter(|kind| kind.0) {
+        let folder = thermal.base.join(folder);
+        let names = names(&folder, start).map_err(|error| {
+            Error::new(format!("looking for thermometers in {}", folder.display()), error).help("let this user read it")
+        })?;
+        for name in names {
+            let path = folder.join(&name).join(file);
+            // Coolers stand among the zones and have no temperature.
+            if path.exists() {
+                devices.push(Device { sensor: format!("{prefix}{name}"), path });
+            }
+        }
+    }
+    Ok(devices)
+}
+
+/// The names in a folder that start with `start`, in order; none if there is no such folder.
+fn names(folder: &Path, start: &str) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string().ok().filter(|name| name.starts_with(start)));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What a device says, in °C; `content` is then what it said.
+fn measure(path: &Path, content: &mut Vec<u8>) -> Result<f64, Refusal> {
+    content.clear();
+    File::open(path)
+        .and_then(|file| file.take(MOST).read_to_end(content))
+        .map_err(|error| Refusal::new("not-readable", error.to_string()))?;
+    let text = String::from_utf8_lossy(content);
+    let thousandths: i32 = text
+        .trim()
+        .parse()
+        .map_err(|_| Refusal::new("not-a-number", format!("{:?} is not a number of thousandths of a degree", text.trim())))?;
+    Ok(f64::from(thousandths) / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::testing::{Seen, mistake, open_in, readings, take};
+
+    const ZONE: &str = "sys/class/thermal/thermal_zone0/temp";
+    const PROBE: &str = "sys/bus/w1/devices/28-0316a27913ff/temperature";
+
+    /// A tree with these files.
+    fn tree(files: &[(&str, &str)]) -> TempDir {
+        let base = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            write(&base, path, content);
+        }
+        base
+    }
+
+    fn write(base: &TempDir, path: &str, content: &str) {
+        let path = base.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    fn open(base: &TempDir, settings: &str) -> OrError<Box<dyn Source>> {
+        open_in(base.path(), &format!("thermal = {{ base = \".\", interval-ms = 1, {settings} }}"))
+    }
+
+    fn fails(base: &TempDir, settings: &str) -> String {
+        open(base, settings).err().expect("should not open").to_string()
+    }
+
+    #[test]
+    fn each_round_reads_every_device() {
+        let base = tree(&[(ZONE, "48312\n"), (PROBE, "-1250\n"), ("sys/class/thermal/cooling_device0/type", "fan\n")]);
+        let before = now();
+        let found = readings(&mut *open(&base, "").unwrap(), 4);
+        let plain: Vec<_> = found.iter().map(|got| (got.sensor.as_str(), got.seq, got.value)).collect();
+        let (zone, probe) = ("rpi0.thermal_zone0", "rpi0.28-0316a27913ff");
+        assert_eq!(plain, [(zone, 0, 48.312), (probe, 0, -1.25), (zone, 1, 48.312), (probe, 1, -1.25)]);
+        assert!(found.iter().all(|got| (before..=now()).contains(&got.time) && got.unit == Some(Unit::Celsius)));
+    }
+
+    #[test]
+    fn the_prefix_and_the_kinds_of_devices_are_settings() {
+        let base = tree(&[(ZONE, "1000"), (PROBE, "2000")]);
+        let first = |settings| readings(&mut *open(&base, settings).unwrap(), 1).remove(0).sensor;
+        assert_eq!(first("prefix = \"attic\""), "attic.thermal_zone0");
+        assert_eq!(first("prefix = \"\", zones = false"), "28-0316a27913ff");
+        assert!(mistake("thermal = { zones = false, one-wire = false }").contains("leave out"));
+        assert!(mistake("thermal = { interval-ms = 0 }").contains("from 1"));
+    }
+
+    #[test]
+    fn a_round_waits_for_its_time_and_no_longer_than_asked() {
+        let base = tree(&[(ZONE, "1000")]);
+        let mut source = open_in(base.path(), "thermal = { base = \".\", interval-ms = 86400000 }").unwrap();
+        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Reading(_)), "the first round is due at once");
+        let asked = Instant::now();
+        assert!(matches!(source.next(Duration::from_millis(5)).unwrap(), Next::NotYet));
+        assert!((Duration::from_millis(5)..Duration::from_secs(20)).contains(&asked.elapsed()));
+    }
+
+    #[test]
+    fn a_device_that_talks_nonsense_disturbs_no_other() {
+        let base = tree(&[(ZONE, "warm\n"), (PROBE, "85000\n")]);
+        fs::create_dir_all(base.path().join("sys/class/thermal/thermal_zone1/temp")).unwrap();
+        let found = take(&mut *open(&base, "").unwrap(), 3);
+        let place = |zone: &str| base.path().join("./sys/class/thermal").join(zone).join("temp").display().to_string();
+        let bad = |zone, bytes: &[u8], reason| Seen::Bad { bytes: bytes.into(), place: place(zone), reason };
+        assert_eq!(found[..2], [bad("thermal_zone0", b"warm\n", "not-a-number"), bad("thermal_zone1", b"", "not-readable")]);
+        assert!(matches!(&found[2], Seen::Reading(got) if got.value == 85.0));
+    }
+
+    #[test]
+    fn a_probe_may_be_plugged_in_and_out_while_it_runs() {
+        let base = tree(&[(ZONE, "1000")]);
+        let mut source = open(&base, "prefix = \"\"").unwrap();
+        let sensors = |source: &mut dyn Source, count| -> Vec<String> {
+            readings(source, count).into_iter().map(|got| got.sensor).collect()
+        };
+        assert_eq!(sensors(&mut *source, 2), ["thermal_zone0"; 2]);
+        write(&base, PROBE, "2000");
+        assert_eq!(sensors(&mut *source, 2), ["thermal_zone0", "28-0316a27913ff"]);
+        fs::remove_dir_all(base.path().join("sys")).unwrap();
+        assert!(matches!(source.next(Duration::from_secs(5)).unwrap(), Next::NotYet), "a pause, not the end");
+        write(&base, ZONE, "3000");
+        assert_eq!(sensors(&mut *source, 1), ["thermal_zone0"]);
+    }
+
+    #[test]
+    fn without_devices_it_says_what_to_do() {
+        let base = tree(&[("sys/class/thermal/cooling_device0/type", "fan\n")]);
+        assert!(fails(&base, "").contains("there are none\n  help: on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio"));
+        let base = tree(&[(ZONE, "1000")]);
+        assert!(fails(&base, "zones = false").contains("there are none"));
+        let base = tree(&[("sys/class/thermal", "not a folder")]);
+        let error = fails(&base, "");
+        assert!(error.contains("sys/class/thermal: Not a directory"), "{error}");
+    }
+
+    #[test]
+    fn after_a_restart_each_sensor_counts_on() {
+        let base = tree(&[(ZONE, "1000")]);
+        let mut first = open(&base, "").unwrap();
+        assert_eq!(readings(&mut *first, 3).len(), 3);
+        let mut second = open(&base, "").unwrap();
+        second.resume(&first.position()).unwrap();
+        assert_eq!(readings(&mut *second, 1)[0].seq, 3);
+    }
+}

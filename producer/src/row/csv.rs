@@ -1,0 +1,167 @@
+//! Comma-separated values (RFC 4180), one row a line: a quoted cell may hold commas and quotes, but no
+//! line break, so that a quote that is never closed spoils one row and not the rest of the file.
+
+use std::io::{Cursor, SeekFrom};
+use std::path::Path;
+
+use csv::{ByteRecord, Position, Reader, ReaderBuilder, Terminator};
+use stream::error::{Error, Result as OrError};
+use stream::reading::Refusal;
+
+use super::{Columns, Row, Rows, missing, number, time, unit, without_mark};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Csv {
+    /// Reads one line after the other, each as if it were a file.
+    reader: Reader<Cursor<Vec<u8>>>,
+    record: ByteRecord,
+    names: Columns,
+    sensor: usize,
+    time: usize,
+    value: usize,
+    unit: Option<usize>,
+    /// How many cells the header has.
+    width: usize,
+}
+
+impl Csv {
+    /// What takes the lines below this header of `path` apart.
+    ///
+    /// # Errors
+    /// If it lacks a column.
+    pub fn new(path: &Path, header: &[u8], columns: &Columns) -> OrError<Self> {
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            // The line was cut off already; what looks like a line break in it is data.
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(Cursor::default());
+        let mut csv = Csv {
+            reader,
+            record: ByteRecord::new(),
+            names: columns.clone(),
+            sensor: 0,
+            time: 0,
+            value: 0,
+            unit: None,
+            width: 0,
+        };
+        let failed = |cause: String| Error::new(format!("reading the header of {}", path.display()), cause);
+        csv.read(without_mark(header)).map_err(|refusal| failed(refusal.detail))?;
+        let there: Vec<String> =
+            csv.record.iter().map(|cell| String::from_utf8_lossy(cell.trim_ascii()).into_owned()).collect();
+        let find = |name: &str| there.iter().position(|there| there == name);
+        let (Some(sensor), Some(time), Some(value)) =
+            (find(&columns.sensor), find(&columns.time), find(&columns.value))
+        else {
+            let wanted = [("sensor", &columns.sensor), ("time", &columns.time), ("value", &columns.value)];
+            let lacking = wanted.into_iter().filter(|(_, name)| find(name).is_none());
+            let (settings, names): (Vec<_>, Vec<_>) =
+                lacking.map(|(setting, name)| (format!("{setting} = \"COLUMN\""), format!("`{name}`"))).unzip();
+            let there: Vec<String> = there.iter().map(|name| format!("`{name}`")).collect();
+            let cause = format!("there is no column {}; there are {}", names.join(", "), there.join(", "));
+            let help = format!("say in the source's settings which column it is: {}", settings.join(", "));
+            return Err(failed(cause).help(help));
+        };
+        let unit = columns.unit.and_then(find);
+        let width = there.len();
+        Ok(Csv { sensor, time, value, unit, width, ..csv })
+    }
+
+    /// Takes one line apart into `record`.
+    fn read(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        let cells = self.reader.get_mut().get_mut();
+        cells.clear();
+        cells.extend_from_slice(line);
+        self.reader
+            .seek_raw(SeekFrom::Start(0), Position::new())
+            .and_then(|()| self.reader.read_byte_record(&mut self.record))
+            .map_err(|error| Refusal::new("not-csv", error.to_string()))?;
+        Ok(())
+    }
+
+    /// A cell's text, which is there and not empty.
+    fn cell(&self, index: usize, name: &str) -> Result<&str, Refusal> {
+        let cell = self.record.get(index).unwrap_or_default().trim_ascii();
+        if cell.is_empty() {
+            return Err(missing(name));
+        }
+        str::from_utf8(cell).map_err(|error| Refusal::new("not-utf-8", format!("`{name}`: {error}")))
+    }
+}
+
+impl Rows for Csv {
+    fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<Row<'a>, Refusal> {
+        self.read(line)?;
+        if self.record.len() > self.width {
+            let detail =
+                format!("there are {} cells below a header of {}: is a comma unquoted?", self.record.len(), self.width);
+            return Err(Refusal::new("extra-cell", detail));
+        }
+        let unit = match self.unit {
+            Some(index) => Some(unit(self.cell(index, "unit")?)?),
+            None => None,
+        };
+        Ok(Row {
+            sensor: self.cell(self.sensor, &self.names.sensor)?.into(),
+            time: time(self.cell(self.time, &self.names.time)?)?,
+            value: number(self.cell(self.value, &self.names.value)?)?,
+            unit,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stream::reading::Unit;
+
+    use super::*;
+
+    fn columns() -> Columns {
+        Columns { sensor: "sensor".into(), time: "time".into(), value: "value".into(), unit: Some("unit") }
+    }
+
+    fn csv(header: &str) -> Csv {
+        Csv::new(Path::new("a.csv"), header.as_bytes(), &columns()).unwrap()
+    }
+
+    #[test]
+    fn columns_are_found_by_name_wherever_they_stand() {
+        let mut csv = csv("\u{feff}value, note ,unit,time,\"sensor\"");
+        let row = csv.row(b" 1.5,\"a, \"\"b\"\"\",kelvin,7,s1").unwrap();
+        assert_eq!(row, Row { sensor: "s1".into(), time: 7, value: 1.5, unit: Some(Unit::Kelvin) });
+        assert_eq!(csv.row(b"-2e1,,celsius,8,s2").unwrap().value, -20.0);
+    }
+
+    #[test]
+    fn a_row_that_is_wrong_is_refused_and_the_next_is_read() {
+        let mut csv = csv("sensor,time,value");
+        for (row, reason) in [
+            (&b"s,7"[..], "missing-cell"),
+            (b"s,7,", "missing-cell"),
+            (b",7,1", "missing-cell"),
+            (b",,", "missing-cell"),
+            (b"s,7,abc", "not-a-number"),
+            (b"s,7,12 C", "not-a-number"),
+            (b"s,7,NaN", "not-finite"),
+            (b"s,7,1e999", "not-finite"),
+            (b"s,7,12,8", "extra-cell"),
+            (b"s,noon,1", "bad-time"),
+            (b"s\xff,7,1", "not-utf-8"),
+            (b"\"s,7,1", "missing-cell"),
+            (b"\0\0\0", "missing-cell"),
+        ] {
+            assert_eq!(csv.row(row).unwrap_err().reason, reason, "{}", String::from_utf8_lossy(row));
+            assert_eq!(csv.row(b"s,7,1").unwrap().value, 1.0);
+        }
+    }
+
+    #[test]
+    fn a_column_that_is_lacking_is_named_with_those_there_are() {
+        let header = b"sensor,time,celsius";
+        let error = Csv::new(Path::new("a.csv"), header, &columns()).unwrap_err().to_string();
+        assert!(error.contains("a.csv: there is no column `value`; there are `sensor`, `time`, `celsius`"), "{error}");
+        assert!(error.contains("value = \"COLUMN\""), "{error}");
+    }
+}

@@ -1,0 +1,92 @@
+//! One JSON object a line. Fields that are not asked for are passed over.
+
+use serde_json::{Map, Value};
+use stream::reading::Refusal;
+
+use super::{Columns, Row, Rows, missing, time, unit, without_mark};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct JsonLines {
+    names: Columns,
+}
+
+impl JsonLines {
+    /// What reads the fields of these names.
+    #[must_use]
+    pub fn new(columns: &Columns) -> Self {
+        JsonLines { names: columns.clone() }
+    }
+}
+
+impl Rows for JsonLines {
+    fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<Row<'a>, Refusal> {
+        let mut object: Map<String, Value> = serde_json::from_slice(without_mark(line))
+            .map_err(|error| Refusal::new("not-json", format!("not a JSON object: {error}")))?;
+        let mut field = |name: &str| match object.remove(name) {
+            None | Some(Value::Null) => Err(missing(name)),
+            Some(value) => Ok(value),
+        };
+        let sensor = match field(&self.names.sensor)? {
+            Value::String(sensor) if sensor.is_empty() => return Err(missing(&self.names.sensor)),
+            Value::String(sensor) => sensor,
+            other => {
+                return Err(Refusal::new("bad-sensor", format!("{other} is not a sensor's name; write it as text")));
+            }
+        };
+        let time = match field(&self.names.time)? {
+            Value::String(text) => time(&text)?,
+            // Only a whole number is a time, and its text says whether it is one.
+            other => time(&other.to_string())?,
+        };
+        let value = field(&self.names.value)?;
+        let value = value.as_f64().ok_or_else(|| Refusal::new("not-a-number", format!("{value} is not a number")))?;
+        let unit = match self.names.unit.map(field) {
+            Some(Ok(Value::String(text))) => Some(unit(&text)?),
+            Some(Ok(other)) => return Err(Refusal::new("bad-unit", format!("{other} is not a unit's name"))),
+            Some(Err(_)) | None => None,
+        };
+        Ok(Row { sensor: sensor.into(), time, value, unit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stream::reading::Unit;
+
+    use super::*;
+
+    fn row(line: &str) -> Result<Row<'static>, Refusal> {
+        let columns = Columns { sensor: "id".into(), time: "at".into(), value: "t".into(), unit: Some("unit") };
+        let mut rows = JsonLines::new(&columns);
+        rows.row(line.as_bytes()).map(|row| Row { sensor: row.sensor.into_owned().into(), ..row })
+    }
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let expected = Row { sensor: "s".into(), time: 0, value: 0.1, unit: None };
+        assert_eq!(row(r#"{"id":"s","at":"1970-01-01T00:00:00Z","t":0.1,"more":[1]}"#).unwrap(), expected);
+        let kelvin = row(r#"{"unit":"kelvin","t":0.1,"at":0,"id":"s"}"#).unwrap();
+        assert_eq!(kelvin, Row { unit: Some(Unit::Kelvin), ..expected });
+        assert_eq!(row("\u{feff}{\"id\":\"s\",\"at\":-5,\"t\":3}").unwrap().time, -5);
+    }
+
+    #[test]
+    fn an_object_that_is_wrong_is_refused_with_the_reason() {
+        for (line, reason) in [
+            ("abc", "not-json"),
+            ("[1]", "not-json"),
+            (r#"{"id":"s","at":0,"t":1e999}"#, "not-json"),
+            (r#"{"id":"s","at":0}"#, "missing-cell"),
+            (r#"{"id":"","at":0,"t":1}"#, "missing-cell"),
+            (r#"{"id":"s","at":0,"t":null}"#, "missing-cell"),
+            (r#"{"id":"s","at":0,"t":"1"}"#, "not-a-number"),
+            (r#"{"id":"s","at":0.5,"t":1}"#, "bad-time"),
+            (r#"{"id":"s","at":"noon","t":1}"#, "bad-time"),
+            (r#"{"id":7,"at":0,"t":1}"#, "bad-sensor"),
+            (r#"{"id":"s","at":0,"t":1,"unit":"C"}"#, "bad-unit"),
+        ] {
+            assert_eq!(row(line).unwrap_err().reason, reason, "{line}");
+        }
+    }
+}

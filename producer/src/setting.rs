@@ -1,0 +1,72 @@
+//! Values that the settings of several sources take.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use stream::reading::Unit;
+
+/// How many readings a second: more than 0.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Rate(pub f64);
+
+impl TryFrom<f64> for Rate {
+    type Error = String;
+
+    fn try_from(rate: f64) -> Result<Self, String> {
+        if rate.is_finite() && rate > 0.0 {
+            Ok(Rate(rate))
+        } else {
+            Err(format!(
+                "{rate} readings a second is not a rate; give a number above 0, or none for as fast as they come"
+            ))
+        }
+    }
+}
+
+/// A count from 1 to `MOST`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct Count<const MOST: u64>(pub u64);
+
+impl<const MOST: u64> TryFrom<i64> for Count<MOST> {
+    type Error = String;
+
+    fn try_from(count: i64) -> Result<Self, String> {
+        match u64::try_from(count) {
+            Ok(count) if (1..=MOST).contains(&count) => Ok(Count(count)),
+            _ => Err(format!("{count} is out of range; give a whole number from 1 to {MOST}")),
+        }
+    }
+}
+
+/// A sensor's name: one word, so that it can stand before a value in a line.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Sensor(pub String);
+
+impl TryFrom<String> for Sensor {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            Err(format!("\"{name}\" does not name a sensor; give one word"))
+        } else {
+            Ok(Sensor(name))
+        }
+    }
+}
+
+/// The unit where none is stated.
+#[must_use]
+pub fn celsius() -> Unit {
+    Unit::Celsius
+}
+
+/// The wall clock, in milliseconds since the epoch: the event time of what is measured just now.
+#[must_use]
+pub fn now() -> i64 {
+    // A clock before 1970 is one that was never set.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
