@@ -1,0 +1,124 @@
+//! Checks a pipeline file with all catalogs at hand.
+
+use std::collections::BTreeMap;
+
+use stream::operator::Operator;
+use stream::pipeline::{Mistake, Mistakes, Pipeline, Role, Stage, Topic, Work};
+
+/// Checks every step, source and sink of a pipeline, without opening any of them.
+///
+/// # Errors
+/// Every mistake, each with its place and what to do.
+pub fn check(pipeline: &Pipeline) -> Result<(), Mistakes> {
+    let mistakes: Vec<Mistake> = pipeline.stages.iter().flat_map(|stage| mistakes(pipeline, stage)).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(Mistakes::new(pipeline.text.clone(), mistakes)) }
+}
+
+fn mistakes(pipeline: &Pipeline, stage: &Stage) -> Vec<Mistake> {
+    match &stage.work {
+        Work::Producer { source } => producer::catalog::read(source).err().into_iter().collect(),
+        Work::Operator { steps } => operators::stage::chain(pipeline, stage, steps).err().unwrap_or_default(),
+        Work::Sink { sink } => sinks::catalog::read(sink, &stage.from).err().into_iter().collect(),
+    }
+}
+
+/// The topics that the pipeline needs: all but the changelogs of operators that keep no state.
+#[must_use]
+pub fn wanted_topics(pipeline: &Pipeline) -> BTreeMap<String, Topic> {
+    let stateless = |stage: &&Stage| match &stage.work {
+        Work::Operator { steps } => {
+            operators::stage::chain(pipeline, stage, steps).is_ok_and(|chain| chain.memories() == 0)
+        }
+        Work::Producer { .. } | Work::Sink { .. } => false,
+    };
+    let unused: Vec<String> = pipeline.stages.iter().filter(stateless).map(Stage::changelog).collect();
+    let wanted = pipeline.topics.iter().filter(|(name, topic)| topic.role != Role::Changelog || !unused.contains(name));
+    wanted.map(|(name, topic)| (name.clone(), topic.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use stream::pipeline::Text;
+
+    use super::*;
+
+    fn checked(text: &str) -> Result<Pipeline, Mistakes> {
+        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() }))?;
+        check(&pipeline).map(|()| pipeline)
+    }
+
+    const CHAIN: &str = r#"
+[producer.in]
+source = { list = { values = [1] } }
+to = "a"
+[operator.work]
+from = "a"
+steps = [STEPS]
+to = "b"
+[sink.out]
+from = "b"
+sink = "console"
+"#;
+
+    fn with_steps(steps: &str) -> Result<Pipeline, Mistakes> {
+        checked(&CHAIN.replace("STEPS", steps))
+    }
+
+    #[test]
+    fn every_pipeline_of_the_house_is_right() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+        let mut count = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let pipeline = Pipeline::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+                check(&pipeline).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+                count += 1;
+            }
+        }
+        assert!(count >= 3);
+    }
+
+    #[test]
+    fn mistakes_in_several_steps_are_all_reported_with_their_places() {
+        let mistakes = with_steps(
+            "{ ewma = { alpha = 1.5 } }, { average = { window = 0 } }, { median = {} }, { ewma = { alhpa = 1 } }",
+        )
+        .unwrap_err();
+        let shown = mistakes.to_string();
+        assert!(shown.contains("p.toml:7:27: alpha cannot be 1.5"), "{shown}");
+        assert!(shown.contains("a window cannot hold 0 readings"), "{shown}");
+        assert!(shown.contains("there is no operator `median`"), "{shown}");
+        assert!(shown.contains("unknown field `alhpa`, expected"), "{shown}");
+        assert_eq!(mistakes.count(), 4, "{shown}");
+    }
+
+    #[test]
+    fn only_stages_with_state_have_a_changelog() {
+        let topics = wanted_topics(&with_steps("{ threshold = { above = 1 } }").unwrap());
+        assert!(!topics.contains_key("work-changelog") && topics.contains_key("in-changelog"));
+        let topics = wanted_topics(&with_steps("{ ewma = { alpha = 0.5 } }").unwrap());
+        assert!(topics.contains_key("work-changelog"));
+    }
+
+    #[test]
+    fn state_on_several_partitions_of_bare_numbers_is_refused_with_the_reason() {
+        let numbers = "[defaults]\npartitions = 4\nformat = \"number\"\n";
+        let text = numbers.to_owned() + &CHAIN.replace("STEPS", "{ ewma = { alpha = 0.5 } }");
+        let shown = checked(&text).unwrap_err().to_string();
+        assert!(shown.contains("is of format `number` and has 4 partitions"), "{shown}");
+        assert!(shown.contains("numbers have no key"), "{shown}");
+    }
+
+    #[test]
+    fn a_number_without_a_unit_cannot_become_json() {
+        let text = "[topic.a]\nformat = \"number\"\n".to_owned() + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
+        assert!(checked(&text).unwrap_err().to_string().contains("say unit = \"celsius\" in [topic.a]"));
+        let text = "[topic.a]\nformat = \"number\"\nunit = \"kelvin\"\n".to_owned()
+            + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
+        checked(&text).unwrap();
+    }
+}

@@ -1,0 +1,150 @@
+//! The demonstration: a whole pipeline in one process, watched live, ended when all is through.
+
+mod screen;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::DefaultClientContext;
+use rdkafka::mocking::MockCluster;
+use stream::cli::BoxError;
+use stream::error::{Error, Result};
+use stream::pipeline::{Guarantee, Pipeline, Stage, Topic, Work};
+use stream::shutdown::Shutdown;
+
+use self::screen::Screen;
+use crate::run::Running;
+
+/// How often the screen is drawn and the end looked for.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The broker built into librdkafka, as one process' own little cluster.
+///
+/// It has topics, groups and idempotent producers, but it shows a reader what a transaction has not
+/// committed, so a pipeline on it runs at-least-once.
+pub struct EmbeddedBroker {
+    cluster: MockCluster<'static, DefaultClientContext>,
+}
+
+impl EmbeddedBroker {
+    /// Starts a broker on a free port of the loopback interface.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start() -> Result<Self> {
+        let cluster = MockCluster::new(1).map_err(|error| Error::new("starting the embedded broker", error))?;
+        Ok(EmbeddedBroker { cluster })
+    }
+
+    /// Makes topics and points the pipeline at this broker.
+    ///
+    /// # Errors
+    /// If a topic cannot be made.
+    pub fn adopt(&self, pipeline: &mut Pipeline, topics: &BTreeMap<String, Topic>) -> Result<()> {
+        for (name, topic) in topics {
+            let made = self.cluster.create_topic(name, topic.partitions, 1);
+            made.map_err(|error| Error::new(format!("making the topic {name} on the embedded broker"), error))?;
+        }
+        pipeline.kafka.insert("bootstrap.servers".into(), self.cluster.bootstrap_servers());
+        pipeline.guarantee = Guarantee::AtLeastOnce;
+        Ok(())
+    }
+}
+
+/// Runs every stage until the sources have ended and everything is through, each stage stopping when
+/// those before it have. Then shows what the comparisons found.
+///
+/// # Errors
+/// Those of the stages, and a stop before the end.
+pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(), BoxError> {
+    let order = pipeline.in_order();
+    let shown: Vec<(&Stage, Shown)> = order.iter().map(|stage| (*stage, Shown::default())).collect();
+    thread::scope(|scope| {
+        let mut screen = Screen::new(&order);
+        let mut running: Vec<Option<Running<'_, '_>>> = shown
+            .iter()
+            .map(|(stage, shown)| {
+                Some(Running::start(scope, pipeline, stage, instance, Box::new(shown.clone())))
+            })
+            .collect();
+        let counters: Vec<_> = running.iter().flatten().map(|running| running.counters.clone()).collect();
+        let mut failure = None;
+        let mut last = Instant::now();
+        while let Some(first) = running.iter().position(Option::is_some) {
+            if shutdown.is_stopping() || failure.is_some() {
+                running.iter().flatten().for_each(|running| running.shutdown.stop());
+            }
+            // All before the first that still runs have ended: what it reads is complete.
+            if let Some(next) = &running[first]
+                && !matches!(next.stage.work, Work::Producer { .. })
+            {
+                next.shutdown.drain();
+            }
+            for slot in &mut running {
+                if let Some(ended) = slot.take_if(|running| running.is_finished())
+                    && let Err(error) = ended.join()
+                {
+                    failure.get_or_insert(error);
+                }
+            }
+            thread::sleep(TICK.saturating_sub(last.elapsed()));
+            last = Instant::now();
+            let line = |index: usize| (&*counters[index], running[index].is_some(), shown[index].1.last_line());
+            screen.draw((0..order.len()).map(line));
+        }
+        screen.close();
+        match failure {
+            Some(failure) => Err(failure),
+            None if shutdown.is_stopping() => Err("stopped before everything was through".into()),
+            None => Ok(()),
+        }
+    })?;
+    for (stage, shown) in &shown {
+        if let Work::Sink { sink } = &stage.work
+            && sink.name() == "compare"
+        {
+            println!("\n{}", shown.text());
+        }
+    }
+    Ok(())
+}
+
+/// What a sink has shown, kept for the screen.
+#[derive(Debug, Clone, Default)]
+struct Shown(Arc<Mutex<Vec<u8>>>);
+
+/// A table at the end is kept whole; of a long list of readings only the last lines are.
+const KEPT: usize = 256 * 1024;
+
+impl Shown {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).trim_end().to_owned()
+    }
+
+    fn last_line(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |at| at + 1);
+        let start = bytes[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        String::from_utf8_lossy(&bytes[start..end]).into_owned()
+    }
+}
+
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+        if kept.len() > 2 * KEPT {
+            let cut = kept.len() - KEPT;
+            kept.drain(..cut);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

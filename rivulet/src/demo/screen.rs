@@ -1,0 +1,75 @@
+//! A line for each stage: live at a terminal, now and then in a log.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use stream::counters::Counters;
+use stream::pipeline::Stage;
+
+/// How often the lines are printed where there is no terminal.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Shows what the stages do.
+#[derive(Debug)]
+pub(super) struct Screen {
+    names: Vec<String>,
+    width: usize,
+    /// One a stage at a terminal, none elsewhere.
+    lines: Vec<ProgressBar>,
+    all: MultiProgress,
+    printed: Instant,
+    start: Instant,
+}
+
+impl Screen {
+    pub(super) fn new(stages: &[&Stage]) -> Self {
+        let names: Vec<String> = stages.iter().map(|stage| stage.name.clone()).collect();
+        let all = MultiProgress::new();
+        let style = ProgressStyle::with_template("{wide_msg}").expect("a valid template");
+        let lines = if std::io::stderr().is_terminal() {
+            names.iter().map(|_| all.add(ProgressBar::new_spinner().with_style(style.clone()))).collect()
+        } else {
+            Vec::new()
+        };
+        let width = names.iter().map(String::len).max().unwrap_or_default();
+        Screen { names, width, lines, all, printed: Instant::now(), start: Instant::now() }
+    }
+
+    /// Shows for each stage its figures, whether it runs, and the last line that it has shown itself.
+    pub(super) fn draw<'c>(&mut self, stages: impl Iterator<Item = (&'c Counters, bool, String)>) {
+        let now = Instant::now();
+        let is_log = self.lines.is_empty();
+        if is_log && now.duration_since(self.printed) < LOG_INTERVAL {
+            return;
+        }
+        self.printed = now;
+        let width = self.width;
+        let shown: Vec<String> = self
+            .names
+            .iter()
+            .zip(stages)
+            .map(|(name, (counters, runs, last))| {
+                let Counters { read, written, dead, .. } = counters;
+                let mark = if runs { '▶' } else { '✔' };
+                let dead = if dead.get() > 0 { format!(" {} dead", dead.get()) } else { String::new() };
+                format!("{mark} {name:width$} {:>7} in {:>7} out{dead}   {last}", read.get(), written.get())
+            })
+            .collect();
+        if is_log {
+            eprintln!("after {:.0} s\n{}", self.start.elapsed().as_secs_f64(), shown.join("\n"));
+        }
+        for (line, shown) in self.lines.iter().zip(shown) {
+            line.set_message(shown);
+            line.tick();
+        }
+    }
+
+    /// Leaves the last lines standing.
+    pub(super) fn close(&self) {
+        for line in &self.lines {
+            line.abandon();
+        }
+        drop(self.all.clone());
+    }
+}

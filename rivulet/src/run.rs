@@ -1,0 +1,91 @@
+//! Any stages of a pipeline in one process, a thread each.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+use stream::cli::BoxError;
+use stream::counters::Counters;
+use stream::pipeline::{Pipeline, Stage, Work};
+use stream::process::Process;
+use stream::shutdown::Shutdown;
+
+/// A stage that runs in a thread.
+pub struct Running<'scope, 'p> {
+    /// The stage.
+    pub stage: &'p Stage,
+    /// Its figures.
+    pub counters: Arc<Counters>,
+    /// Stops this stage alone.
+    pub shutdown: Shutdown,
+    thread: ScopedJoinHandle<'scope, Result<(), BoxError>>,
+}
+
+impl<'scope, 'p: 'scope> Running<'scope, 'p> {
+    /// Starts a stage; what a sink shows goes to `output`.
+    pub fn start(
+        scope: &'scope Scope<'scope, '_>,
+        pipeline: &'p Pipeline,
+        stage: &'p Stage,
+        instance: &str,
+        output: Box<dyn Write + Send>,
+    ) -> Self {
+        let (counters, shutdown) = (Arc::new(Counters::default()), Shutdown::new());
+        let process = Process {
+            pipeline,
+            stage,
+            instance: instance.to_owned(),
+            shutdown: shutdown.clone(),
+            counters: counters.clone(),
+        };
+        let thread = scope.spawn(move || {
+            // The log lines of all stages meet in one place: each says whose it is.
+            let _named = tracing::info_span!("stage", name = process.stage.name).entered();
+            match &process.stage.work {
+                Work::Producer { .. } => producer::run(&process, false, &mut |_| ()),
+                Work::Operator { .. } => operators::stage::run(&process),
+                Work::Sink { .. } => sinks::run(&process, output),
+            }
+        });
+        Running { stage, counters, shutdown, thread }
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// The stage's own.
+    pub fn join(self) -> Result<(), BoxError> {
+        match self.thread.join() {
+            Ok(result) => result.map_err(|error| format!("{}: {error}", self.stage.name).into()),
+            Err(_) => Err(format!("{}: the thread panicked", self.stage.name).into()),
+        }
+    }
+}
+
+/// Runs stages until each has ended or the process is asked to stop. One that fails stops them all.
+///
+/// # Errors
+/// Those of the stages, one after the other.
+pub fn run(pipeline: &Pipeline, stages: &[&Stage], instance: &str, shutdown: &Shutdown) -> Result<(), BoxError> {
+    thread::scope(|scope| {
+        let start = |stage: &&'_ Stage| Running::start(scope, pipeline, stage, instance, Box::new(std::io::stdout()));
+        let mut running: Vec<_> = stages.iter().map(start).collect();
+        let mut errors = Vec::new();
+        while !running.is_empty() {
+            if shutdown.is_stopping() || !errors.is_empty() {
+                running.iter().for_each(|running| running.shutdown.stop());
+            }
+            let (ended, going): (Vec<_>, Vec<_>) = running.into_iter().partition(Running::is_finished);
+            running = going;
+            errors.extend(ended.into_iter().filter_map(|ended| ended.join().err()).map(|error| error.to_string()));
+            thread::sleep(std::time::Duration::from_millis(20));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("\n").into()) }
+    })
+}
