@@ -1,0 +1,414 @@
+//! The pipeline as a small text graph, in the order of the data's way.
+//!
+//! ```text
+//! [thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
+//! temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma → [out-ewma: console]
+//!                               └→ [average] → temperatures_moving_average → [out-average: console]
+//! ```
+//!
+//! A stage stands in brackets, with what it does where its name does not say so. A topic stands bare,
+//! with what differs from one partition of `json`. Where ways meet, the meeting stage or topic gets
+//! a line of its own below, which names all that flows into it; so every graph without circles can
+//! be drawn. A split that would not fit beside its branch moves below in the same way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stream::format::FormatName;
+use stream::pipeline::{Part, Pipeline, Stage, Topic, Work};
+
+/// No line is wider than this, unless a name leaves no choice.
+const WIDTH: usize = 100;
+
+/// Draws the pipeline; every line ends with a newline.
+#[must_use]
+pub fn draw(pipeline: &Pipeline) -> String {
+    let nodes = nodes(pipeline);
+    let depths = depths(&nodes);
+    let roots = (0..nodes.len()).filter(|&node| nodes[node].inputs.is_empty());
+    let below = roots.map(|node| (depths[node], node)).collect();
+    let mut pen = Pen { nodes: &nodes, depths: &depths, lines: Vec::new(), below };
+    while let Some((_, root)) = pen.below.pop_first() {
+        pen.tree(root);
+    }
+    pen.lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// A stage or a topic.
+struct Node {
+    /// How it is shown where other nodes refer to it.
+    name: String,
+    /// How it is shown at its own place.
+    label: String,
+    /// What flows into it.
+    inputs: Vec<usize>,
+    /// What it flows into.
+    outputs: Vec<usize>,
+}
+
+impl Node {
+    fn new(name: String, label: String) -> Self {
+        Node { name, label, inputs: Vec::new(), outputs: Vec::new() }
+    }
+
+    fn meets(&self) -> bool {
+        self.inputs.len() > 1
+    }
+}
+
+fn nodes(pipeline: &Pipeline) -> Vec<Node> {
+    let mut nodes: Vec<Node> =
+        pipeline.stages.iter().map(|stage| Node::new(format!("[{}]", stage.name), stage_label(stage))).collect();
+    let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        for name in stage.from.iter().chain(&stage.to) {
+            let topic = *topics.entry(name).or_insert_with(|| {
+                nodes.push(Node::new(name.clone(), topic_label(name, pipeline.topic(name))));
+                nodes.len() - 1
+            });
+            let (from, to) = if stage.from.contains(name) { (topic, index) } else { (index, topic) };
+            nodes[from].outputs.push(to);
+            nodes[to].inputs.push(from);
+        }
+    }
+    nodes
+}
+
+fn stage_label(stage: &Stage) -> String {
+    let does: Vec<&str> = match &stage.work {
+        Work::Producer { source } => vec![source.name()],
+        Work::Operator { steps } => steps.iter().map(Part::name).collect(),
+        Work::Sink { sink } => vec![sink.name()],
+    };
+    if does == [stage.name.as_str()] {
+        format!("[{}]", stage.name)
+    } else {
+        format!("[{}: {}]", stage.name, does.join(", "))
+    }
+}
+
+fn topic_label(name: &str, topic: &Topic) -> String {
+    let mut notes = Vec::new();
+    match topic.format {
+        FormatName::Json => (),
+        FormatName::Number => notes.push("number".to_owned()),
+    }
+    if topic.partitions != 1 {
+        notes.push(format!("{} partitions", topic.partitions));
+    }
+    if topic.external {
+        notes.push("external".to_owned());
+    }
+    if notes.is_empty() { name.to_owned() } else { format!("{name} ({})", notes.join(", ")) }
+}
+
+/// The length of the longest way to each node.
+fn depths(nodes: &[Node]) -> Vec<usize> {
+    fn depth(node: usize, nodes: &[Node], known: &mut [Option<usize>]) -> usize {
+        if let Some(depth) = known[node] {
+            return depth;
+        }
+        let longest = nodes[node].inputs.iter().map(|&input| depth(input, nodes, known) + 1).max().unwrap_or(0);
+        known[node] = Some(longest);
+        longest
+    }
+    let mut known = vec![None; nodes.len()];
+    (0..nodes.len()).map(|node| depth(node, nodes, &mut known)).collect()
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Writes trees of nodes line by line.
+struct Pen<'g> {
+    nodes: &'g [Node],
+    depths: &'g [usize],
+    lines: Vec<String>,
+    /// The nodes that still need a tree of their own, the first on the data's way first.
+    below: BTreeSet<(usize, usize)>,
+}
+
+impl Pen<'_> {
+    fn column(&self) -> usize {
+        self.lines.last().map_or(0, |line| width(line))
+    }
+
+    fn write(&mut self, text: &str) {
+        if let Some(line) = self.lines.last_mut() {
+            line.push_str(text);
+        }
+    }
+
+    /// Goes on in the next line if `needed` columns do not fit into this one.
+    fn make_room(&mut self, needed: usize, indent: &str) {
+        if self.column() + needed > WIDTH && self.column() > width(indent) {
+            self.lines.push(indent.to_owned());
+        }
+    }
+
+    fn tree(&mut self, root: usize) {
+        let nodes = self.nodes;
+        self.lines.push(String::new());
+        if nodes[root].meets() {
+            for (index, &input) in nodes[root].inputs.iter().enumerate() {
+                let separator = if index + 1 == nodes[root].inputs.len() { " → " } else { " + " };
+                self.make_room(width(&nodes[input].name) + 2, "");
+                self.write(&nodes[input].name);
+                self.write(separator);
+            }
+        }
+        self.way(root, "");
+    }
+
+    /// Writes a node and everything behind it; `indent` begins each further line.
+    fn way(&mut self, mut at: usize, indent: &str) {
+        let nodes = self.nodes;
+        loop {
+            let node = &nodes[at];
+            let behind = match node.outputs.as_slice() {
+                [] => 0,
+                [_] => width(" →"),
+                several => width(" ─┬→ ") + several.iter().map(|&to| self.least_width(to)).max().unwrap_or(0),
+            };
+            let needed = width(&node.label) + behind;
+            self.make_room(needed, indent);
+            if self.column() + needed > WIDTH && !indent.is_empty() && node.outputs.len() > 1 {
+                return self.refer(at, indent);
+            }
+            self.write(&node.label);
+            match node.outputs.as_slice() {
+                [] => return,
+                &[next] => {
+                    self.write(" → ");
+                    if nodes[next].meets() {
+                        return self.refer(next, indent);
+                    }
+                    at = next;
+                }
+                several => return self.branches(several, indent),
+            }
+        }
+    }
+
+    fn branches(&mut self, to: &[usize], indent: &str) {
+        self.write(" ─");
+        let margin = format!("{indent}{}", " ".repeat(self.column() - width(indent)));
+        for (index, &next) in to.iter().enumerate() {
+            let last = index + 1 == to.len();
+            match (index, last) {
+                (0, _) => self.write("┬→ "),
+                (_, false) => self.lines.push(format!("{margin}├→ ")),
+                (_, true) => self.lines.push(format!("{margin}└→ ")),
+            }
+            let indent = format!("{margin}{}", if last { "   " } else { "│  " });
+            if self.nodes[next].meets() {
+                self.refer(next, &indent);
+            } else {
+                self.way(next, &indent);
+            }
+        }
+    }
+
+    /// Names a node that has a tree of its own further down.
+    fn refer(&mut self, node: usize, indent: &str) {
+        self.below.insert((self.depths[node], node));
+        self.make_room(self.referred_width(node), indent);
+        self.write(&format!("{} (below)", self.nodes[node].name));
+    }
+
+    fn referred_width(&self, node: usize) -> usize {
+        width(&self.nodes[node].name) + width(" (below)")
+    }
+
+    /// The columns without which not even the node itself, or the reference to it, can be written.
+    fn least_width(&self, node: usize) -> usize {
+        let itself = &self.nodes[node];
+        match itself.outputs.len() {
+            _ if itself.meets() => self.referred_width(node),
+            0 => width(&itself.label),
+            1 => width(&itself.label) + width(" →"),
+            _ => self.referred_width(node),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+    use stream::pipeline::Text;
+
+    use super::*;
+
+    fn drawn(text: &str) -> String {
+        let text = Arc::new(Text { path: "p.toml".into(), text: text.into() });
+        draw(&Pipeline::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}")))
+    }
+
+    const CHAIN: &str = r#"
+        [producer.thermometer]
+        source = { file = { path = "t.csv" } }
+        to     = "temperatures_celsius"
+        [operator.convert]
+        from  = "temperatures_celsius"
+        steps = [{ convert = { from = "celsius", to = "fahrenheit" } }]
+        to    = "temperatures_fahrenheit"
+        [operator.threshold]
+        from  = "temperatures_fahrenheit"
+        steps = [{ threshold = { above = 50 } }]
+        to    = "temperatures_above_threshold"
+        [operator.ewma]
+        from  = "temperatures_above_threshold"
+        steps = [{ ewma = { alpha = 0.5 } }]
+        to    = "temperatures_ewma"
+        [operator.average]
+        from  = "temperatures_above_threshold"
+        steps = [{ average = { window = 3 } }]
+        to    = "temperatures_moving_average"
+        [sink.out-ewma]
+        from = "temperatures_ewma"
+        sink = "console"
+        [sink.out-average]
+        from = "temperatures_moving_average"
+        sink = "console"
+    "#;
+
+    #[test]
+    fn the_chain_shows_its_split() {
+        let expected = "\
+[thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
+temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma → [out-ewma: console]
+                              └→ [average] → temperatures_moving_average → [out-average: console]
+";
+        assert_eq!(drawn(CHAIN), expected);
+    }
+
+    #[test]
+    fn a_sink_that_reads_both_ends_is_named_once_with_all_it_reads() {
+        let text = format!(
+            "{CHAIN}\n[sink.compare]\nfrom = [\"temperatures_ewma\", \"temperatures_moving_average\"]\nsink = \"compare\""
+        );
+        let expected = "\
+[thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
+temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma ─┬→ [out-ewma: console]
+                              │                              └→ [compare] (below)
+                              └→ [average] → temperatures_moving_average ─┬→ [out-average: console]
+                                                                          └→ [compare] (below)
+temperatures_ewma + temperatures_moving_average → [compare]
+";
+        assert_eq!(drawn(&text), expected);
+    }
+
+    #[test]
+    fn a_fused_stage_lists_its_steps_and_unusual_topics_say_so() {
+        let text = r#"
+            [topic.celsius]
+            format = "number"
+            external = true
+            [topic.ewma]
+            format = "number"
+            partitions = 4
+            [operator.fused]
+            from  = "celsius"
+            steps = ["convert", "threshold", "ewma"]
+            to    = "ewma"
+            [sink.console]
+            from = "ewma"
+            sink = "console"
+        "#;
+        let expected = "celsius (number, external) → [fused: convert, threshold, ewma] → ewma (number, 4 partitions) → [console]\n";
+        // One column too many for a line: the last stage moves to the next.
+        assert!(width(expected) > WIDTH);
+        assert_eq!(drawn(text), expected.replace("[console]", "\n[console]").replace(" \n", "\n"));
+    }
+
+    #[test]
+    fn a_diamond_and_a_second_input_meet_below() {
+        let text = r#"
+            [producer.source]
+            source = "lines"
+            to     = "a"
+            [producer.other]
+            source = "lines"
+            to     = ["d", "c"]
+            [operator.left]
+            from  = "a"
+            steps = ["noise"]
+            to    = "b"
+            [operator.right]
+            from  = "a"
+            steps = ["round"]
+            to    = "c"
+            [operator.join]
+            from  = ["b", "c"]
+            steps = ["noise"]
+            to    = "e"
+            [sink.out]
+            from = ["e", "d"]
+            sink = "console"
+        "#;
+        let expected = "\
+[source: lines] → a ─┬→ [left: noise] → b → [join] (below)
+                     └→ [right: round] → c (below)
+[other: lines] ─┬→ d → [out] (below)
+                └→ c (below)
+[other] + [right] → c → [join] (below)
+b + c → [join: noise] → e → [out] (below)
+e + d → [out: console]
+";
+        assert_eq!(drawn(text), expected);
+    }
+
+    #[test]
+    fn a_split_that_does_not_fit_beside_its_branch_moves_below() {
+        let text = r#"
+            [producer.a-producer-with-a-long-name]
+            source = "lines"
+            to     = "first"
+            [operator.left]
+            from  = "first"
+            steps = ["noise"]
+            to    = "second_topic_with_a_name_of_forty_letters"
+            [sink.keep-all-that-comes-in-a-file]
+            from = "second_topic_with_a_name_of_forty_letters"
+            sink = "file"
+            [sink.show]
+            from = "second_topic_with_a_name_of_forty_letters"
+            sink = "console"
+            [sink.out]
+            from = "first"
+            sink = "console"
+        "#;
+        let expected = "\
+[a-producer-with-a-long-name: lines] → first ─┬→ [left: noise] →
+                                              │  second_topic_with_a_name_of_forty_letters (below)
+                                              └→ [out: console]
+second_topic_with_a_name_of_forty_letters ─┬→ [keep-all-that-comes-in-a-file: file]
+                                           └→ [show: console]
+";
+        assert_eq!(drawn(text), expected);
+    }
+
+    proptest! {
+        /// Stages at random over topics in a fixed order, so that there is no circle.
+        #[test]
+        fn every_stage_of_any_graph_is_drawn_once_at_its_own_place(
+            stages in proptest::collection::vec((0usize..6, 0usize..6, 1usize..4), 1..12),
+        ) {
+            let mut text = "[producer.source]\nsource = \"lines\"\nto = [\"t0\", \"t1\", \"t2\", \"t3\", \"t4\", \"t5\"]\n".to_owned();
+            for (index, (from, second, ahead)) in stages.iter().enumerate() {
+                let second = if from == second { String::new() } else { format!(", \"t{second}\"") };
+                text += &format!(
+                    "[operator.stage{index}]\nfrom = [\"t{from}\"{second}]\nsteps = [\"noise\"]\nto = \"t{}\"\n",
+                    6 + index + ahead
+                );
+            }
+            let drawn = drawn(&text);
+            for index in 0..stages.len() {
+                prop_assert_eq!(drawn.matches(&format!("[stage{index}: noise]")).count(), 1, "{}", drawn);
+            }
+            prop_assert!(drawn.lines().all(|line| width(line) <= WIDTH), "{}", drawn);
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! A pipeline's topics on the cluster: made, listed, compared with the file, and deleted.
+//!
+//! Each function takes the librdkafka properties of the pipeline and the topics that are wanted:
+//! the caller leaves out the changelogs of stages that keep no state. Nothing here changes a topic
+//! that exists, and every question to the cluster has a deadline.
+
+mod description;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use stream::error::{Error, Result};
+use stream::pipeline::{Role, Topic};
+
+pub use self::description::{Description, Difference, Row};
+use crate::cluster::{self, Cluster, Inventory, Witness};
+
+/// How long a change may take, and then new topics to be ready and deleted ones to be gone.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// How long to wait between two looks at the cluster.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The settings that a topic is made with: those of the pipeline file and those that its role needs.
+#[must_use]
+pub fn settings(topic: &Topic) -> BTreeMap<String, String> {
+    let role: &[(&str, &str)] = match topic.role {
+        // Stated, because a cluster's default can be to compact, and that would lose readings.
+        Role::Readings | Role::DeadLetters => &[("cleanup.policy", "delete")],
+        // Kafka never compacts the segment it writes to. By default that one grows to 1 GiB or for a
+        // week: a handful of sensors would fill a Pi's card and a restart would read all of it. At
+        // 4 MiB or an hour old a segment is closed, and next to nothing of it survives compaction.
+        Role::Changelog => &[("cleanup.policy", "compact"), ("segment.bytes", "4194304"), ("segment.ms", "3600000")],
+    };
+    let mut settings: BTreeMap<String, String> =
+        role.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    settings.extend(topic.config.clone());
+    settings
+}
+
+/// What [`create`] found and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Created {
+    /// Topics that were missing and are there now.
+    pub created: usize,
+    /// Topics that were there as the file wants them.
+    pub existed: usize,
+    /// Topics that are there, but not as the file wants them; they were not touched.
+    pub differing: usize,
+}
+
+/// Makes the topics that are missing and waits until they can be written and read.
+///
+/// Tells `say` a line for each topic: created, exists, or how it differs from the file.
+///
+/// # Errors
+/// If the cluster does not answer, has fewer brokers than a missing topic wants copies (then none is
+/// made), or refuses a topic (then the others are made).
+pub fn create(
+    kafka: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, Topic>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Created> {
+    let admin = Admin::new(kafka)?;
+    let inventory = admin.cluster.inventory()?;
+    let description = admin.describe(wanted, &inventory)?;
+    let missing: BTreeMap<&str, &Topic> = wanted
+        .iter()
+        .filter(|(name, _)| !inventory.topics.contains_key(*name))
+        .map(|(name, topic)| (name.as_str(), topic))
+        .collect();
+    for (name, topic) in &missing {
+        enough_brokers(name, topic, &inventory)?;
+    }
+    let mut created = Created::default();
+    for name in wanted.keys().filter(|name| !missing.contains_key(name.as_str())) {
+        let differences = description.differences(name);
+        if differences.is_empty() {
+            created.existed += 1;
+            say(&format!("exists   {name}"));
+        } else {
+            created.differing += 1;
+            let how: Vec<String> = differences.iter().map(ToString::to_string).collect();
+            say(&format!("differs  {name}: {}; left as it is", how.join(", ")));
+        }
+    }
+    let results = admin.create(&missing)?;
+    admin.wait_until("waiting for the new topics", |inventory| {
+        let ready = |name: &str| inventory.topics.get(name).is_some_and(|found| found.ready);
+        let lagging = results.iter().find(|(name, result)| result.is_ok() && !ready(name));
+        lagging.map(|(name, _)| format!("{name} has no leader yet"))
+    })?;
+    for (name, result) in &results {
+        let topic = missing[name.as_str()];
+        match result {
+            Ok(()) => {
+                created.created += 1;
+                let (partitions, copies) = (plural(topic.partitions, "partition"), plural(topic.replication, "copy"));
+                say(&format!("created  {name} ({partitions}, {copies})"));
+            }
+            Err(RDKafkaErrorCode::TopicAlreadyExists) => {
+                created.existed += 1;
+                say(&format!("exists   {name} (somebody else made it just now)"));
+            }
+            Err(_) => (),
+        }
+    }
+    let refusal = results.iter().find_map(|(name, result)| match result {
+        Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists) => None,
+        Err(code) => Some(refused("creating", name, *code)),
+    });
+    refusal.map_or(Ok(created), Err)
+}
+
+/// The topics of the pipeline that the cluster has.
+///
+/// # Errors
+/// If the cluster does not answer.
+pub fn list(kafka: &BTreeMap<String, String>, wanted: &BTreeMap<String, Topic>) -> Result<Listing> {
+    let inventory = Cluster::new(kafka)?.inventory()?;
+    let topics = inventory.topics.iter().filter(|(name, _)| wanted.contains_key(*name));
+    Ok(Listing { topics: topics.map(|(name, found)| (name.clone(), found.partitions, found.replication)).collect() })
+}
+
+/// The pipeline file and the cluster side by side.
+///
+/// # Errors
+/// If the cluster does not answer.
+pub fn describe(kafka: &BTreeMap<String, String>, wanted: &BTreeMap<String, Topic>) -> Result<Description> {
+    let admin = Admin::new(kafka)?;
+    let inventory = admin.cluster.inventory()?;
+    admin.describe(wanted, &inventory)
+}
+
+/// Deletes those topics that the cluster has, with all that is in them, and waits until they are
+/// gone. Returns how many there were.
+///
+/// Asking the person first is up to the caller.
+///
+/// # Errors
+/// If the cluster does not answer or refuses.
+pub fn delete(
+    kafka: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, Topic>,
+    say: &mut dyn FnMut(&str),
+) -> Result<usize> {
+    let admin = Admin::new(kafka)?;
+    let inventory = admin.cluster.inventory()?;
+    let there: Vec<&str> =
+        wanted.keys().map(String::as_str).filter(|name| inventory.topics.contains_key(*name)).collect();
+    admin.delete(&there)?;
+    admin.wait_until("waiting for the topics to go", |inventory| {
+        let still = there.iter().find(|name| inventory.topics.contains_key(**name));
+        still.map(|name| format!("{name} is still there"))
+    })?;
+    for name in wanted.keys() {
+        say(&if there.contains(&name.as_str()) { format!("deleted  {name}") } else { format!("missing  {name}") });
+    }
+    Ok(there.len())
+}
+
+/// What [`list`] found: a line for each topic when it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Name, partitions and copies.
+    pub topics: Vec<(String, i32, i32)>,
+}
+
+impl fmt::Display for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.topics.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+        for (name, partitions, replication) in &self.topics {
+            let partitions = plural(*partitions, "partition");
+            writeln!(f, "{name:width$}  {partitions:>12}  {}", plural(*replication, "copy"))?;
+        }
+        Ok(())
+    }
+}
+
+fn plural(count: i32, noun: &str) -> String {
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("{count} {noun}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {noun}s"),
+    }
+}
+
+fn enough_brokers(name: &str, topic: &Topic, inventory: &Inventory) -> Result<()> {
+    let brokers = i32::try_from(inventory.brokers).unwrap_or(i32::MAX);
+    if topic.replication <= brokers {
+        return Ok(());
+    }
+    let cause = format!(
+        "the file wants {} of it and the cluster has {}",
+        plural(topic.replication, "copy"),
+        plural(brokers, "broker")
+    );
+    Err(Error::new(format!("creating the topic {name}"), cause)
+        .help(format!("set replication = {brokers} in [defaults] or [topic.{name}], or start the other brokers")))
+}
+
+/// The connection that changes topics.
+struct Admin {
+    cluster: Cluster,
+    client: AdminClient<Witness>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Admin {
+    fn new(kafka: &BTreeMap<String, String>) -> Result<Self> {
+        // librdkafka answers from a thread of its own: the runtime only waits.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|error| Error::new("setting up the Kafka client", error))?;
+        Ok(Admin { cluster: Cluster::new(kafka)?, client: cluster::client(&cluster::config(kafka))?, runtime })
+    }
+
+    /// Waits for an answer, which comes by the deadline in the request's options at the latest.
+    fn ask<T>(&self, doing: &str, answer: impl Future<Output = KafkaResult<T>>) -> Result<T> {
+        self.runtime
+            .block_on(answer)
+            .map_err(|error| cluster::unanswered(doing.to_owned(), &error, self.client.inner().context()))
+    }
+
+    fn describe(&self, wanted: &BTreeMap<String, Topic>, inventory: &Inventory) -> Result<Description> {
+        let there: Vec<ResourceSpecifier<'_>> = wanted
+            .keys()
+            .filter(|name| inventory.topics.contains_key(*name))
+            .map(|name| ResourceSpecifier::Topic(name))
+            .collect();
+        let mut configs: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        if !there.is_empty() {
+            let doing = "asking for the settings of the topics";
+            for answer in self.ask(doing, self.client.describe_configs(&there, &options()))? {
+                let resource = answer.map_err(|code| Error::new(doing, code))?;
+                if let OwnedResourceSpecifier::Topic(name) = resource.specifier {
+                    let entries = resource.entries.into_iter();
+                    configs.insert(name, entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
+                }
+            }
+        }
+        Ok(Description::new(wanted, &inventory.topics, &configs))
+    }
+
+    /// Makes topics, and tells for each what came of it.
+    fn create(&self, missing: &BTreeMap<&str, &Topic>) -> Result<Vec<(String, Result<(), RDKafkaErrorCode>)>> {
+        if missing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let settings: Vec<BTreeMap<String, String>> = missing.values().map(|topic| settings(topic)).collect();
+        let topics: Vec<NewTopic<'_>> = missing
+            .iter()
+            .zip(&settings)
+            .map(|((name, topic), settings)| NewTopic {
+                name,
+                num_partitions: topic.partitions,
+                replication: TopicReplication::Fixed(topic.replication),
+                config: settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            })
+            .collect();
+        let results = self.ask("creating the topics", self.client.create_topics(&topics, &options()))?;
+        Ok(results
+            .into_iter()
+            .map(|result| match result {
+                Ok(name) => (name, Ok(())),
+                Err((name, code)) => (name, Err(code)),
+            })
+            .collect())
+    }
+
+    fn delete(&self, there: &[&str]) -> Result<()> {
+        if there.is_empty() {
+            return Ok(());
+        }
+        for result in self.ask("deleting the topics", self.client.delete_topics(there, &options()))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => (),
+                Err((name, code)) => return Err(refused("deleting", &name, code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the cluster until `lacks` names nothing any more that is still to happen.
+    fn wait_until(&self, doing: &str, lacks: impl Fn(&Inventory) -> Option<String>) -> Result<()> {
+        let deadline = Instant::now() + SETTLE;
+        while let Some(lacking) = lacks(&self.cluster.inventory()?) {
+            if Instant::now() > deadline {
+                return Err(Error::new(doing, format!("after {} s {lacking}", SETTLE.as_secs()))
+                    .help("look at the brokers' logs; `rivulet topics list` shows what is there"));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(SETTLE)).operation_timeout(Some(SETTLE))
+}
+
+fn refused(doing: &str, name: &str, code: RDKafkaErrorCode) -> Error {
+    let error = Error::new(format!("{doing} the topic {name}"), code);
+    match code {
+        RDKafkaErrorCode::InvalidConfig => {
+            error.help(format!("correct the settings in [topic.{name}] config: the broker's log says which it refuses"))
+        }
+        RDKafkaErrorCode::InvalidReplicationFactor => error.help("lower `replication`, or start the other brokers"),
+        RDKafkaErrorCode::TopicDeletionDisabled => error.help("the brokers are set to delete.topic.enable=false"),
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            error.help("the user in [kafka] lacks the right to do that; the cluster's administrator can grant it")
+        }
+        _ => error.help("look at the brokers' logs"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use stream::format::FormatName;
+
+    use super::*;
+
+    fn topic(role: Role, replication: i32) -> Topic {
+        Topic {
+            partitions: 1,
+            replication,
+            format: FormatName::Json,
+            unit: None,
+            external: false,
+            config: BTreeMap::new(),
+            role,
+        }
+    }
+
+    fn kafka(brokers: String) -> BTreeMap<String, String> {
+        [("bootstrap.servers".to_owned(), brokers)].into()
+    }
+
+    #[test]
+    fn a_changelog_is_compacted_in_small_segments_and_the_file_wins() {
+        let mut changelog = topic(Role::Changelog, 1);
+        changelog.config.insert("segment.ms".into(), "60000".into());
+        let settings = settings(&changelog);
+        assert_eq!(settings["cleanup.policy"], "compact");
+        assert_eq!(settings["segment.bytes"], "4194304");
+        assert_eq!(settings["segment.ms"], "60000");
+    }
+
+    #[test]
+    fn more_copies_than_brokers_are_refused_before_anything_is_made() {
+        let mock = MockCluster::new(1).unwrap();
+        let wanted = [("a".to_owned(), topic(Role::Readings, 1)), ("b".to_owned(), topic(Role::Readings, 3))].into();
+        let error = create(&kafka(mock.bootstrap_servers()), &wanted, &mut |line| panic!("said: {line}"));
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("creating the topic b: the file wants 3 copies of it and the cluster has 1 broker"),
+            "{error}"
+        );
+        assert!(error.contains("replication = 1"), "{error}");
+    }
+
+    #[test]
+    fn only_topics_of_the_pipeline_are_listed() {
+        let mock = MockCluster::new(1).unwrap();
+        mock.create_topic("mine", 4, 1).unwrap();
+        mock.create_topic("other", 1, 1).unwrap();
+        let wanted = ["mine", "missing"].map(|name| (name.to_owned(), topic(Role::Readings, 1))).into();
+        let listing = list(&kafka(mock.bootstrap_servers()), &wanted).unwrap();
+        assert_eq!(listing.to_string(), "mine  4 partitions  1 copy\n");
+    }
+
+    #[test]
+    fn a_broker_that_is_away_is_an_error_in_time() {
+        let begun = Instant::now();
+        let error = describe(&kafka("127.0.0.1:1".into()), &BTreeMap::new()).unwrap_err().to_string();
+        assert!(begun.elapsed() < SETTLE);
+        assert!(error.contains("asking 127.0.0.1:1 for the topics"), "{error}");
+    }
+}
