@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod line_reader;
 pub mod position;
+pub mod replay;
 pub mod row;
 pub mod sequences;
 pub mod setting;
