@@ -33,7 +33,9 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
         }
         if inputs.iter().any(|(_, topic)| topic.partitions != inputs[0].1.partitions) {
             let message = format!("`{}` keeps state, but its inputs have different numbers of partitions", stage.name);
-            mistakes.push(mistake(message).help("a sensor must be in the same partition of each: give them the same number"));
+            mistakes.push(
+                mistake(message).help("a sensor must be in the same partition of each: give them the same number"),
+            );
         }
     }
     // What a number lacks cannot be made up later.
@@ -41,7 +43,8 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
     let needs_unit = stage.to.iter().any(|name| pipeline.topic(name).format == FormatName::Json);
     for (name, topic) in inputs {
         if topic.format == FormatName::Number && topic.unit.is_none() && needs_unit && !converts {
-            let message = format!("`{}` writes json, which needs a unit, but the numbers of `{name}` have none", stage.name);
+            let message =
+                format!("`{}` writes json, which needs a unit, but the numbers of `{name}` have none", stage.name);
             mistakes.push(mistake(message).help(format!("say unit = \"celsius\" in [topic.{name}], or convert first")));
         }
     }

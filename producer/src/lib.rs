@@ -5,17 +5,17 @@
 //! that sends what they bring.
 
 pub mod catalog;
-pub mod line_reader;
-pub mod pace;
-pub mod position;
+mod line_reader;
+mod pace;
+mod position;
 pub mod progress;
-pub mod row;
+mod replay;
+mod row;
 mod run;
-pub mod sequences;
-pub mod setting;
+mod sequences;
+mod setting;
 pub mod source;
-
-pub use self::run::run;
-
 #[cfg(test)]
 mod testing;
+
+pub use self::run::run;

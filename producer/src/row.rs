@@ -12,6 +12,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Deserialize;
 use stream::error::Result as OrError;
+use stream::format::finite;
 use stream::reading::{Refusal, Unit};
 
 /// What a row says of a reading.
@@ -92,18 +93,6 @@ impl FileFormat {
 #[must_use]
 pub fn without_mark(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
-}
-
-/// A value that no operator has to fear.
-///
-/// # Errors
-/// If it is not finite.
-pub fn finite(value: f64) -> Result<f64, Refusal> {
-    if value.is_finite() {
-        Ok(value)
-    } else {
-        Err(Refusal::new("not-finite", format!("the value is {value}, not a finite number")))
-    }
 }
 
 /// A number as text.

@@ -34,10 +34,11 @@ pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option
     let folder = process.pipeline.resolve("".as_ref());
     let source = settings.open(&Context { folder, host: process.instance.clone() })?;
     let Some(mut log) = process.open_log(true)? else { return Ok(()) };
-    let outputs = process.stage.to.iter().map(|topic| Output {
-        topic: topic.clone(),
-        format: process.pipeline.topic(topic).build_format(),
-    });
+    let outputs = process
+        .stage
+        .to
+        .iter()
+        .map(|topic| Output { topic: topic.clone(), format: process.pipeline.topic(topic).build_format() });
     let mut producer = Producer {
         pace: Pace::new(source.rate(), Instant::now()),
         clock: CommitClock::new(process.pipeline.commit, Instant::now()),
@@ -55,7 +56,12 @@ pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option
         Err(Fault::Fatal(error) | Fault::Undo(error)) => return Err(error.into()),
     }
     let Counters { written, dead, .. } = &*process.counters;
-    tracing::info!("delivered {} readings to {}, {} dead letters", written.get(), process.stage.to.join(", "), dead.get());
+    tracing::info!(
+        "delivered {} readings to {}, {} dead letters",
+        written.get(),
+        process.stage.to.join(", "),
+        dead.get()
+    );
     Ok(())
 }
 

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
+use stream::error::Result as OrError;
 use stream::reading::Refusal;
+
+use crate::position;
 
 /// How many bytes all sensors may take in a position: it has to fit in one record.
 const ROOM: usize = 128 * 1024;
@@ -39,6 +42,25 @@ impl Sequences {
         self.taken = taken;
         self.next.insert(sensor.to_owned(), 1);
         Ok(0)
+    }
+
+    /// The position of a source that has no other.
+    #[must_use]
+    pub fn position(&self) -> Value {
+        json!({ "next": self })
+    }
+
+    /// Reads such a position.
+    ///
+    /// # Errors
+    /// If it is another source's.
+    pub fn at(position: &Value) -> OrError<Self> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Place {
+            next: Sequences,
+        }
+        Ok(position::read::<Place>(position)?.next)
     }
 }
 

@@ -12,13 +12,14 @@ use stream::reading::{Reading, Refusal};
 /// its [`position`](Self::position) in the same transaction as the readings, so that a source that
 /// [`resume`](Self::resume)s goes on with the very next reading.
 pub trait Source: Send {
-    /// The next reading; waits at most `wait` for it.
+    /// The next reading; waits at most `wait` for it. After the end there is only the end.
     ///
     /// # Errors
     /// What cannot be skipped, such as a file that can no longer be read.
     fn next(&mut self, wait: Duration) -> Result<Next<'_>>;
 
-    /// Where the source stands after all that [`next`](Self::next) has yielded.
+    /// Where the source stands after all that [`next`](Self::next) has yielded, also what was bad. It
+    /// is asked for at each commit and small enough for one record.
     fn position(&self) -> Value;
 
     /// Goes on behind a position that this kind of source once gave.

@@ -1,10 +1,12 @@
 //! What the tests of all sources share.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use stream::pipeline::Part;
 use stream::reading::{Reading, Unit};
+use tempfile::TempDir;
 
 use crate::catalog::{Context, read};
 use crate::source::{Next, Source};
@@ -41,6 +43,13 @@ pub fn open_in(folder: &Path, part: &str) -> stream::error::Result<Box<dyn Sourc
 /// Opens what a pipeline file would say.
 pub fn open(part: &str) -> Box<dyn Source> {
     open_in(Path::new(""), part).unwrap()
+}
+
+/// A folder with one file in it.
+pub fn folder(name: &str, text: impl AsRef<[u8]>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(name), text).unwrap();
+    folder
 }
 
 /// The mistake in a part.

@@ -115,7 +115,8 @@ sink = "console"
 
     #[test]
     fn a_number_without_a_unit_cannot_become_json() {
-        let text = "[topic.a]\nformat = \"number\"\n".to_owned() + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
+        let text =
+            "[topic.a]\nformat = \"number\"\n".to_owned() + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
         assert!(checked(&text).unwrap_err().to_string().contains("say unit = \"celsius\" in [topic.a]"));
         let text = "[topic.a]\nformat = \"number\"\nunit = \"kelvin\"\n".to_owned()
             + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");

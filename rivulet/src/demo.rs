@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::DefaultClientContext;
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 use stream::cli::BoxError;
 use stream::error::{Error, Result};
 use stream::pipeline::{Guarantee, Pipeline, Stage, Topic, Work};
@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// It has topics, groups and idempotent producers, but it shows a reader what a transaction has not
 /// committed, so a pipeline on it runs at-least-once.
 pub struct EmbeddedBroker {
-    cluster: MockCluster<'static, DefaultClientContext>,
+    cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
 impl EmbeddedBroker {
@@ -66,9 +66,7 @@ pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(
         let mut screen = Screen::new(&order);
         let mut running: Vec<Option<Running<'_, '_>>> = shown
             .iter()
-            .map(|(stage, shown)| {
-                Some(Running::start(scope, pipeline, stage, instance, Box::new(shown.clone())))
-            })
+            .map(|(stage, shown)| Some(Running::start(scope, pipeline, stage, instance, Box::new(shown.clone()))))
             .collect();
         let counters: Vec<_> = running.iter().flatten().map(|running| running.counters.clone()).collect();
         let mut failure = None;

@@ -1,7 +1,12 @@
 //! What the laptop program does, command by command.
 //!
-//! [`graph`] draws a pipeline, [`topics`] makes, shows and deletes its topics.
+//! [`check`] finds the mistakes in a pipeline, [`graph`] draws it, [`topics`] makes, shows and deletes
+//! its topics, [`run`] runs any of its stages in one process, [`demo`] all of them on a broker of its
+//! own.
 
+pub mod check;
 mod cluster;
+pub mod demo;
 pub mod graph;
+pub mod run;
 pub mod topics;

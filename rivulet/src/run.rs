@@ -74,8 +74,10 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
 /// Those of the stages, one after the other.
 pub fn run(pipeline: &Pipeline, stages: &[&Stage], instance: &str, shutdown: &Shutdown) -> Result<(), BoxError> {
     thread::scope(|scope| {
-        let start = |stage: &&'_ Stage| Running::start(scope, pipeline, stage, instance, Box::new(std::io::stdout()));
-        let mut running: Vec<_> = stages.iter().map(start).collect();
+        let mut running: Vec<Running<'_, '_>> = Vec::new();
+        for stage in stages {
+            running.push(Running::start(scope, pipeline, stage, instance, Box::new(std::io::stdout())));
+        }
         let mut errors = Vec::new();
         while !running.is_empty() {
             if shutdown.is_stopping() || !errors.is_empty() {

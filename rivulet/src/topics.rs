@@ -24,6 +24,9 @@ use crate::cluster::{self, Cluster, Inventory, Witness};
 /// How long a change may take, and then new topics to be ready and deleted ones to be gone.
 const SETTLE: Duration = Duration::from_secs(30);
 
+/// What the protocol calls "as many copies as the brokers' `default.replication.factor`".
+const DEFAULT_REPLICATION: i32 = -1;
+
 /// How long to wait between two looks at the cluster.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -101,8 +104,9 @@ pub fn create(
         match result {
             Ok(()) => {
                 created.created += 1;
-                let (partitions, copies) = (plural(topic.partitions, "partition"), plural(topic.replication, "copy"));
-                say(&format!("created  {name} ({partitions}, {copies})"));
+                let copies =
+                    topic.replication.map_or_else(String::new, |copies| format!(", {}", plural(copies, "copy")));
+                say(&format!("created  {name} ({}{copies})", plural(topic.partitions, "partition")));
             }
             Err(RDKafkaErrorCode::TopicAlreadyExists) => {
                 created.existed += 1;
@@ -193,14 +197,9 @@ fn plural(count: i32, noun: &str) -> String {
 
 fn enough_brokers(name: &str, topic: &Topic, inventory: &Inventory) -> Result<()> {
     let brokers = i32::try_from(inventory.brokers).unwrap_or(i32::MAX);
-    if topic.replication <= brokers {
-        return Ok(());
-    }
-    let cause = format!(
-        "the file wants {} of it and the cluster has {}",
-        plural(topic.replication, "copy"),
-        plural(brokers, "broker")
-    );
+    let Some(copies) = topic.replication.filter(|copies| *copies > brokers) else { return Ok(()) };
+    let cause =
+        format!("the file wants {} of it and the cluster has {}", plural(copies, "copy"), plural(brokers, "broker"));
     Err(Error::new(format!("creating the topic {name}"), cause)
         .help(format!("set replication = {brokers} in [defaults] or [topic.{name}], or start the other brokers")))
 }
@@ -260,7 +259,7 @@ impl Admin {
             .map(|((name, topic), settings)| NewTopic {
                 name,
                 num_partitions: topic.partitions,
-                replication: TopicReplication::Fixed(topic.replication),
+                replication: TopicReplication::Fixed(topic.replication.unwrap_or(DEFAULT_REPLICATION)),
                 config: settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             })
             .collect();
@@ -330,7 +329,7 @@ mod tests {
     fn topic(role: Role, replication: i32) -> Topic {
         Topic {
             partitions: 1,
-            replication,
+            replication: Some(replication),
             format: FormatName::Json,
             unit: None,
             external: false,

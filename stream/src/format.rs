@@ -55,7 +55,10 @@ impl FormatName {
 }
 
 /// Refuses what no operator may ever see.
-fn finite(value: f64) -> Result<f64, Refusal> {
+///
+/// # Errors
+/// If the value is infinite or not a number.
+pub fn finite(value: f64) -> Result<f64, Refusal> {
     if value.is_finite() {
         Ok(value)
     } else {

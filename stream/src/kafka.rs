@@ -436,21 +436,27 @@ impl Log for KafkaLog {
         reader.restore(topic, partitions, each)
     }
 
-    fn at_end(&mut self, partition: Partition, next: Option<i64>) -> Result<bool, Fault> {
-        let next = match next {
-            Some(next) => Offset::Offset(next),
-            None => {
-                let list = self.list([(partition, Offset::Invalid)]);
-                let committed = self.consumer().committed_offsets(list, CALL * 5);
-                let committed = committed.map_err(|error| Fault::Undo(Error::new("asking for the offsets", error)))?;
-                match committed.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
-                    Some(offset @ Offset::Offset(_)) => offset,
-                    _ => Offset::Beginning,
-                }
-            }
-        };
+    fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
+        let list = self.list(positions.iter().map(|(partition, _)| (*partition, Offset::Invalid)));
+        let committed = self.consumer().committed_offsets(list, CALL * 5);
+        let committed = committed.map_err(|error| Fault::Undo(Error::new("asking for the offsets", error)))?;
         let reader = Reader { clients: &self.clients, watch: &self.watch, shutdown: &self.shutdown };
-        reader.is_at_end(&self.inputs[partition.topic], partition.partition, next)
+        for (topic, name) in self.inputs.iter().enumerate() {
+            let of_topic = positions.iter().filter(|(partition, _)| partition.topic == topic);
+            let from = of_topic.map(|(Partition { partition, .. }, next)| {
+                let committed = committed.find_partition(name, *partition).map(|found| found.offset());
+                let from = match (next, committed) {
+                    (Some(next), _) => Offset::Offset(*next),
+                    (None, Some(offset @ Offset::Offset(_))) => offset,
+                    (None, _) => Offset::Beginning,
+                };
+                (*partition, from)
+            });
+            if !reader.is_at_end(name, &from.collect::<Vec<_>>())? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

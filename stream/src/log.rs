@@ -71,12 +71,12 @@ pub trait Log {
     /// See [`Fault`]; never a part of the records taken for the whole.
     fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault>;
 
-    /// Whether there is nothing left to read of an assigned partition for a reader at offset `next`,
-    /// or at the committed offset if it has read nothing yet.
+    /// Whether there is nothing left to read of the assigned partitions for a reader at these offsets,
+    /// or at the committed offset where it has read nothing yet.
     ///
     /// # Errors
     /// See [`Fault`].
-    fn at_end(&mut self, partition: Partition, next: Option<i64>) -> Result<bool, Fault>;
+    fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault>;
 }
 
 /// Takes a restored record: its partition, key and value (nothing for a tombstone).

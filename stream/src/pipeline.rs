@@ -283,7 +283,8 @@ impl Pipeline {
         let mut ordered: Vec<&Stage> = Vec::with_capacity(self.stages.len());
         let mut left: Vec<&Stage> = self.stages.iter().collect();
         while !left.is_empty() {
-            let waits = |stage: &&Stage| left.iter().any(|other| other.to.iter().any(|topic| stage.from.contains(topic)));
+            let waits =
+                |stage: &&Stage| left.iter().any(|other| other.to.iter().any(|topic| stage.from.contains(topic)));
             let (later, now): (Vec<&Stage>, Vec<&Stage>) = left.iter().partition(|stage| waits(stage));
             // A checked pipeline has no circle, so some stage never waits.
             if now.is_empty() {

@@ -176,12 +176,8 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
         if !self.shutdown.is_draining() || self.clock.is_open() || self.owned.is_empty() {
             return Ok(Turn::GoOn);
         }
-        for owned in &self.owned {
-            if !self.log.at_end(owned.partition, owned.next)? {
-                return Ok(Turn::GoOn);
-            }
-        }
-        Ok(Turn::Done)
+        let positions: Vec<_> = self.owned.iter().map(|owned| (owned.partition, owned.next)).collect();
+        Ok(if self.log.at_end(&positions)? { Turn::Done } else { Turn::GoOn })
     }
 
     fn commit(&mut self) -> Result<(), Fault> {

@@ -5,15 +5,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 use stream::error::{Error, Result as OrError};
 use stream::format::json;
 use stream::reading::{Reading, Refusal, Unit};
 
 use super::{Context, Entry, Settings};
 use crate::line_reader::{BLOCK, LineReader, read_some};
-use crate::position;
 use crate::row::number;
 use crate::sequences::Sequences;
 use crate::setting::{Sensor, celsius, now};
@@ -30,6 +29,8 @@ const AHEAD: usize = 4;
 ///
 /// Values without a unit are in `unit`. Their sequence numbers count up for each sensor, also over a
 /// restart; a whole reading keeps its own. Blank lines are passed over.
+///
+/// A pipe cannot be read twice: lines that were read and not committed when the process dies are gone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -110,12 +111,6 @@ pub struct LinesSource {
     sequences: Sequences,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place<S> {
-    next: S,
-}
-
 impl LinesSource {
     /// Takes in one more block; false if none comes until then.
     fn fill(&mut self, deadline: Instant) -> OrError<bool> {
@@ -159,11 +154,11 @@ impl Source for LinesSource {
     }
 
     fn position(&self) -> Value {
-        json!(Place { next: &self.sequences })
+        self.sequences.position()
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
-        self.sequences = position::read::<Place<Sequences>>(position)?.next;
+        self.sequences = Sequences::at(position)?;
         Ok(())
     }
 }
@@ -191,13 +186,15 @@ fn read<'a>(line: &'a [u8], settings: &'a Lines, sequences: &mut Sequences) -> R
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Sender, channel};
 
     use stream::pipeline::Part;
 
     use super::*;
     use crate::line_reader::LONGEST;
-    use crate::testing::{Seen, all, mistake, readings, take};
+    use crate::testing::{Seen, all, mistake, readings};
 
     fn lines(settings: &str) -> Lines {
         Part::parse(&format!("lines = {{ {settings} }}")).unwrap().settings().unwrap()
@@ -288,16 +285,22 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reads_far_ahead_of_a_source_that_is_not_asked() {
-        let (write, mut source) = piped();
-        for _ in 0..AHEAD {
-            write.send("1\n").unwrap();
+    fn a_pipe_without_end_is_read_only_as_far_ahead_as_allowed() {
+        struct Endless(Arc<AtomicUsize>);
+        impl Read for Endless {
+            fn read(&mut self, mut to: &mut [u8]) -> io::Result<usize> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                io::Write::write(&mut to, b"1\n")
+            }
         }
-        assert_eq!(take(&mut source, AHEAD).len(), AHEAD);
-        // Without anybody to take its blocks the thread ends and closes its end of the pipe.
+        let blocks = Arc::new(AtomicUsize::new(0));
+        let mut source = lines("").read_from(Endless(blocks.clone())).unwrap();
+        assert_eq!(readings(&mut source, 100).len(), 100);
+        assert!(blocks.load(Ordering::Relaxed) <= 100 + AHEAD + 1);
+        // Without anybody to take its blocks the thread ends and lets go of the pipe.
         drop(source);
         let deadline = Instant::now() + Duration::from_secs(20);
-        while write.send("1\n").is_ok() {
+        while Arc::strong_count(&blocks) > 1 {
             assert!(Instant::now() < deadline, "the thread still reads");
             thread::yield_now();
         }

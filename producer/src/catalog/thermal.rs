@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 use stream::error::{Error, Result as OrError};
 use stream::reading::{Reading, Refusal, Unit};
 
 use super::{Context, Entry, Settings};
-use crate::position;
 use crate::sequences::Sequences;
 use crate::setting::{Count, now};
 use crate::source::{Next, Source};
@@ -134,12 +133,6 @@ struct Device {
     path: PathBuf,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Place<S> {
-    next: S,
-}
-
 impl ThermalSource {
     /// Begins a round as soon as it is due; false if that is later than within `wait`.
     fn begin_round(&mut self, wait: Duration) -> OrError<bool> {
@@ -174,11 +167,11 @@ impl Source for ThermalSource {
     }
 
     fn position(&self) -> Value {
-        json!(Place { next: &self.sequences })
+        self.sequences.position()
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
-        self.sequences = position::read::<Place<Sequences>>(position)?.next;
+        self.sequences = Sequences::at(position)?;
         Ok(())
     }
 }

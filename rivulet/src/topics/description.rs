@@ -63,7 +63,9 @@ impl Description {
                 rows.push(Row { topic: name.clone(), setting: setting.to_owned(), file, cluster });
             };
             row("partitions", topic.partitions.to_string(), there.map(|there| there.partitions.to_string()));
-            row("replication", topic.replication.to_string(), there.map(|there| there.replication.to_string()));
+            if let Some(copies) = topic.replication {
+                row("replication", copies.to_string(), there.map(|there| there.replication.to_string()));
+            }
             for (setting, file) in settings(topic) {
                 let cluster = configs.get(name).and_then(|config| config.get(&setting)).cloned();
                 row(&setting, file, cluster);
@@ -120,7 +122,7 @@ mod tests {
     fn topic(partitions: i32, config: &[(&str, &str)]) -> Topic {
         Topic {
             partitions,
-            replication: 1,
+            replication: Some(1),
             format: FormatName::Json,
             unit: None,
             external: false,

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::CALL;
 use super::config::Clients;
 use super::watch::Watch;
+use super::{CALL, TOPIC_GRACE};
 use crate::error::Error;
 use crate::log::{Each, Fault};
 use crate::shutdown::Shutdown;
@@ -49,30 +49,49 @@ impl Reader<'_> {
         self.read(&reader, &list, unread, each)
     }
 
-    /// Whether there is nothing to read at or behind an offset.
-    pub(super) fn is_at_end(&self, topic: &str, partition: i32, next: Offset) -> Result<bool, Fault> {
+    /// Whether there is nothing to read from these offsets of a topic's partitions on.
+    pub(super) fn is_at_end(&self, topic: &str, from: &[(i32, Offset)]) -> Result<bool, Fault> {
         let reader = self.clients.reader(self.watch).map_err(Fault::Fatal)?;
-        let (low, high) = self.watermarks(&reader, topic, partition)?;
-        match next {
-            Offset::Offset(next) if next >= high => return Ok(true),
-            Offset::Beginning if low == high => return Ok(true),
-            _ => {}
-        }
-        // What is left may be no records but the marks of transactions, which no watermark tells apart.
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, next).map_err(|error| undo(topic, &error))?;
+        let mut unread = BTreeSet::new();
+        for (partition, from) in from {
+            let (low, high) = self.watermarks(&reader, topic, *partition)?;
+            let at_end = match from {
+                Offset::Offset(next) => *next >= high,
+                _ => low == high,
+            };
+            // What is left may be no records but the marks of transactions, which no watermark tells apart.
+            if !at_end {
+                list.add_partition_offset(topic, *partition, *from).map_err(|error| undo(topic, &error))?;
+                unread.insert(*partition);
+            }
+        }
         let mut found = false;
-        self.read(&reader, &list, BTreeSet::from([partition]), &mut |_, _, _| found = true)?;
+        self.read(&reader, &list, unread, &mut |_, _, _| found = true)?;
         Ok(!found)
     }
 
     fn watermarks(&self, client: &BaseConsumer<Watch>, topic: &str, partition: i32) -> Result<(i64, i64), Fault> {
+        let start = Instant::now();
         loop {
             match client.fetch_watermarks(topic, partition, CALL) {
                 Ok(watermarks) => return Ok(watermarks),
+                Err(error) if is_unknown_partition(&error) && start.elapsed() > TOPIC_GRACE => {
+                    let error = Error::new(
+                        format!("asking for the end of {topic}"),
+                        format!("it has no partition {partition}"),
+                    );
+                    return Err(Fault::Fatal(error.help(
+                        "it needs as many partitions as the stage's input: `rivulet topics describe` compares the \
+                         cluster with the file",
+                    )));
+                }
                 Err(error) => {
                     let _ = client.poll(Duration::ZERO);
-                    self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
+                    // A new client may not know the partition yet, though its broker answers.
+                    if !is_unknown_partition(&error) {
+                        self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
+                    }
                     if self.shutdown.is_stopping() {
                         return Err(Fault::Stopped);
                     }
@@ -147,6 +166,13 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+fn is_unknown_partition(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopicOrPartition)
+    )
 }
 
 fn undo(topic: &str, error: &KafkaError) -> Fault {

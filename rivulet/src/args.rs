@@ -1,0 +1,77 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+use stream::cli::Common;
+
+/// Chains of small stream operators over Kafka: check, run, watch and verify them
+#[derive(Parser)]
+#[command(name = "rivulet", version, max_term_width = 100)]
+pub struct Args {
+    #[command(flatten)]
+    pub common: Common,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a whole pipeline here and verify what comes out
+    ///
+    /// Without --brokers it runs on a broker inside this process, which knows no transactions, so the
+    /// pipeline runs at-least-once. With --brokers it runs on that Kafka, with the pipeline's own
+    /// guarantee.
+    Demo,
+    /// Show every mistake in a pipeline file, or draw the pipeline
+    Check {
+        /// The pipeline file; by default that of --pipeline
+        file: Option<PathBuf>,
+    },
+    /// Run stages in this process, a thread each
+    Run {
+        /// The stages to run
+        #[arg(required_unless_present = "all")]
+        stages: Vec<String>,
+        /// Run every stage of the file
+        #[arg(long, conflicts_with = "stages")]
+        all: bool,
+    },
+    /// Make, show, compare or delete the pipeline's topics
+    #[command(subcommand)]
+    Topics(Topics),
+    /// Compute what the output topics must hold, and compare it with what they hold
+    ///
+    /// The truth is computed from the pipeline's first topics, by code that shares nothing with the
+    /// operators. Ends with 1 if anything is missing, extra, wrong or out of order.
+    Verify {
+        /// Count readings that are there twice with the same value, but do not take them for errors
+        #[arg(long)]
+        allow_duplicates: bool,
+    },
+    /// Print completions for a shell: put them where it looks for them
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page: `rivulet man | man -l -`
+    Man,
+}
+
+#[derive(Subcommand)]
+pub enum Topics {
+    /// Make those that are missing
+    Create,
+    /// Those that the cluster has
+    List,
+    /// The file and the cluster side by side; ends with 1 if they differ
+    Describe,
+    /// Delete them with all that is in them
+    Delete {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}

