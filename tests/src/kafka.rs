@@ -38,6 +38,9 @@ group.initial.rebalance.delay.ms=0
 # Lets a test wait for the end of a dead member's session, or transaction, without waiting long.
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+# A broker that comes back after a kill is only let in when its old session has ended.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 # The cleaner takes 128 MB unasked.
 log.cleaner.dedupe.buffer.size=8388608
 ";
@@ -141,14 +144,12 @@ impl Kafka {
         }
     }
 
-    /// Makes it hang: connections stay open and nothing answers.
-    pub fn pause(&self) {
-        send(self.pid(), Signal::Stop);
-    }
-
-    /// Goes on after [`pause`](Self::pause).
-    pub fn resume(&self) {
-        send(self.pid(), Signal::Continue);
+    /// Makes it hang for a while: connections stay open and nothing answers.
+    pub fn hang(&self, time: Duration) {
+        let java = self.java.as_ref().expect("the broker runs").id();
+        send(java, Signal::Stop);
+        std::thread::sleep(time);
+        send(java, Signal::Continue);
     }
 
     /// Runs a command that finds this broker's address in [`BROKERS`](Self::BROKERS).
@@ -167,10 +168,6 @@ impl Kafka {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    fn pid(&self) -> u32 {
-        self.java.as_ref().expect("the broker runs").id()
     }
 
     fn config(&self) -> PathBuf {

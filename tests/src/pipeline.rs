@@ -66,6 +66,12 @@ impl Pipeline {
         self
     }
 
+    /// The names of the stages of a kind: `producer`, `operator` or `sink`.
+    #[must_use]
+    pub fn stages(&self, kind: &str) -> Vec<String> {
+        self.stages.iter().filter(|stage| stage.kind == kind).map(|stage| stage.name.clone()).collect()
+    }
+
     /// What kind of stage that is.
     pub(crate) fn kind(&self, stage: &str) -> &'static str {
         let found = self.stages.iter().find(|known| known.name == stage);

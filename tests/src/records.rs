@@ -131,6 +131,14 @@ pub fn written(brokers: &str, topic: &str) -> i64 {
         .sum()
 }
 
+/// How many members a consumer group has, if it is at rest.
+#[must_use]
+pub fn members(brokers: &str, group: &str) -> Option<usize> {
+    let groups = consumer(brokers).fetch_group_list(Some(group), Duration::from_secs(5)).ok()?;
+    let group = groups.groups().first()?;
+    (group.state() == "Stable").then(|| group.members().len())
+}
+
 /// Writes records and waits until the broker has them; the key decides about the partition.
 pub fn produce(brokers: &str, topic: &str, records: &[Record]) {
     let acknowledged = AtomicUsize::new(0);

@@ -87,14 +87,6 @@ impl Scenario {
         Process::start(format!("{stage}@{instance}"), &mut self.stage(stage, instance))
     }
 
-    /// Starts a producer and gives it these lines on its standard input.
-    #[must_use]
-    pub fn start_with_input(&self, stage: &str, lines: &str) -> Process {
-        self.write("input", lines);
-        let input = std::fs::File::open(self.path("input")).expect("it was just written");
-        Process::start(stage, self.stage(stage, "a").stdin(input))
-    }
-
     /// Runs a stage until it has processed all there is to read.
     pub fn drain(&self, stage: &str) {
         Process::start(format!("{stage} draining"), self.stage(stage, "a").arg("--drain")).succeeds();
@@ -103,9 +95,20 @@ impl Scenario {
     /// Starts `rivulet` with these arguments, the pipeline and the brokers.
     #[must_use]
     pub fn rivulet(&self, arguments: &[&str]) -> Process {
-        let mut command = Command::new(programs::program("rivulet"));
-        command.args(arguments);
-        Process::start(format!("rivulet {}", arguments.join(" ")), self.options(&mut command))
+        self.program("rivulet", arguments)
+    }
+
+    /// Starts one of the project's programs with these arguments, the pipeline and the brokers.
+    #[must_use]
+    pub fn program(&self, program: &str, arguments: &[&str]) -> Process {
+        let mut command = self.command(program);
+        Process::start(format!("{program} {}", arguments.join(" ")), self.options(command.args(arguments)))
+    }
+
+    /// Starts `rivulet check` on a file beside the pipeline file, or on that itself.
+    #[must_use]
+    pub fn check(&self, file: &str) -> Process {
+        Process::start(format!("rivulet check {file}"), self.command("rivulet").arg("check").arg(self.path(file)))
     }
 
     /// Creates the pipeline's topics.
@@ -144,22 +147,33 @@ impl Scenario {
         wait::until_so(&format!("{topic} grows by {by} records"), || self.written(topic) >= start + by);
     }
 
+    /// Waits until the stage's group is at rest with so many members.
+    pub fn has_members(&self, stage: &str, count: usize) {
+        let group = self.name(stage);
+        let what = format!("{stage}'s group is at rest with {count} members");
+        wait::until_so(&what, || records::members(&self.brokers, &group) == Some(count));
+    }
+
     fn stage(&self, stage: &str, instance: &str) -> Command {
-        let mut command = Command::new(programs::program(&format!("rivulet-{}", self.pipeline.kind(stage))));
-        command.arg(self.name(stage)).args(["--instance", instance]);
-        self.options(&mut command);
+        let mut command = self.command(&format!("rivulet-{}", self.pipeline.kind(stage)));
+        self.options(command.arg(self.name(stage)).args(["--instance", instance]));
         command
     }
 
     fn options<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        let pipeline = self.path("pipeline.toml");
+        command.arg("--pipeline").arg(pipeline).args(["--brokers", &self.brokers, "--guarantee", self.guarantee])
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(programs::program(program));
+        command.current_dir(&self.folder).stdin(Stdio::null());
+        // Whoever runs the tests may use rivulet too.
+        for variable in ["PIPELINE", "BROKERS", "GUARANTEE", "INSTANCE"] {
+            command.env_remove(format!("RIVULET_{variable}"));
+        }
+        command.env_remove("RUST_LOG");
         command
-            .arg("--pipeline")
-            .arg(self.path("pipeline.toml"))
-            .args(["--brokers", &self.brokers, "--guarantee", self.guarantee])
-            // Whoever runs the tests may use rivulet too.
-            .env_remove("RIVULET_PIPELINE")
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use tests::records::{self, Record};
 use tests::{Kafka, Process, Signal, wait};
@@ -28,14 +29,13 @@ fn what_is_produced_is_consumed() {
 
 #[test]
 fn a_killed_broker_comes_back_with_its_records_and_then_leaves_nothing() {
-    let mut kafka = Kafka::prepare(&[("num.partitions", "2")]);
+    let mut kafka = Kafka::prepare(&[("message.max.bytes", "2000000")]);
     kafka.run();
     records::create_topic(&kafka.brokers(), "t", 1);
     records::produce(&kafka.brokers(), "t", &[Record::of("1")]);
     kafka.kill();
     kafka.run();
-    kafka.pause();
-    kafka.resume();
+    kafka.hang(Duration::from_millis(100));
     assert_eq!(records::read(&kafka.brokers(), "t", 1).len(), 1);
     let (folder, address) = (kafka.folder().to_owned(), kafka.brokers());
     assert!(folder.is_dir());
