@@ -22,7 +22,7 @@ bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/setup test
 	scripts/kafka-jars
 	cargo build --release --locked --workspace --bins
-	$(TARGET)/release/kafka cargo run --release --locked --package bench -- $(ARGS)
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(TARGET)/release/kafka cargo run --release --locked --package bench -- $(ARGS)
 
 audit: ## checks the dependencies' licences, duplicates and known holes
 	command -v cargo-deny || cargo install --locked cargo-deny

@@ -180,8 +180,10 @@ impl Kafka {
 
     fn java(&self, main: &str) -> Command {
         let mut java = Command::new("java");
-        // Quick to start rather than quick in the long run.
-        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        // Quick to start rather than quick in the long run, unless somebody measures.
+        let options = std::env::var("RIVULET_TEST_JAVA_OPTIONS")
+            .unwrap_or_else(|_| "-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1".to_owned());
+        java.args(options.split_whitespace())
             .arg(format!("-Dlog4j2.configurationFile={}", programs::source("kafka/log4j2.properties").display()))
             .arg("-cp")
             .arg(programs::kafka_jars().join("*"))
