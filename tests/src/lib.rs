@@ -1,1 +1,26 @@
+//! What crosses crates: the real binaries, each a process of its own, on a real Apache Kafka.
+//!
+//! A [`Kafka`] is a broker, started for the test and gone after it. A [`Pipeline`] is the text of a
+//! pipeline file, stage by stage. Both make a [`Scenario`], whose stages and topics have names that
+//! no other scenario has, so that all of them share one broker; it starts stages as [`Process`]es.
+//! [`records`] is a plain Kafka client that knows nothing of rivulet, and [`chain`] the worked
+//! example whose results are known.
+//!
+//! `make test` installs what this needs and starts the one broker; a test that lacks something says
+//! so and fails.
+#![allow(clippy::missing_panics_doc, reason = "whatever goes wrong in here is a failed test")]
 
+pub mod chain;
+mod guard;
+mod kafka;
+mod pipeline;
+mod process;
+mod programs;
+pub mod records;
+mod scenario;
+pub mod wait;
+
+pub use self::kafka::Kafka;
+pub use self::pipeline::Pipeline;
+pub use self::process::{Process, Signal, stop_all};
+pub use self::scenario::Scenario;

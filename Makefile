@@ -1,0 +1,40 @@
+# The few commands people type. ARGS are passed on: make test ARGS='--test vector'
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help demo test bench audit doc lint setup
+
+help: ## prints this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+
+demo: ## runs the whole chain on real readings, without Kafka, for some 40 s
+	scripts/setup
+	cargo build --release --locked --bin rivulet
+	$(TARGET)/release/rivulet demo $(ARGS)
+
+test: ## runs every test; those on Apache Kafka start one themselves
+	scripts/setup test
+	scripts/kafka-jars
+	cargo build --locked --workspace --bins
+	$(TARGET)/debug/kafka cargo test --locked --workspace $(ARGS)
+
+bench: ## measures the stages beside a byte relay, on Apache Kafka
+	scripts/setup test
+	scripts/kafka-jars
+	cargo build --release --locked --workspace --bins
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(TARGET)/release/kafka cargo run --release --locked --package bench -- $(ARGS)
+
+audit: ## checks the dependencies' licences, duplicates and known holes
+	command -v cargo-deny || cargo install --locked cargo-deny
+	cargo deny check $(ARGS)
+
+doc: ## builds the documentation of the code
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps $(ARGS)
+
+lint: ## checks format and lints
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+setup: ## installs what building and testing need
+	scripts/setup test
+	scripts/kafka-jars

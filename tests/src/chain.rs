@@ -1,0 +1,58 @@
+//! The worked example: fourteen readings whose results are known.
+
+use crate::Pipeline;
+
+/// The readings in °C.
+pub const CELSIUS: [f64; 14] = [7., 6., 9., 14., 12., 17., 9., 13., 11., 12., 13., 16., 16., 19.];
+
+/// Their exponentially weighted moving average in °F where they are above 50 °F: α = 0.5, the first
+/// of them only seeds.
+pub const EWMA: [f64; 9] = [55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625];
+
+/// Their sliding mean over 3 in °F where they are above 50 °F.
+pub const AVERAGE: [f64; 8] = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
+
+/// The operators of the chain, each a stage: what [`chained`] adds.
+pub const OPERATORS: [&str; 4] = ["convert", "threshold", "ewma", "average"];
+
+const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
+const THRESHOLD: &str = "{ threshold = { above = 50 } }";
+const WEIGHTED: &str = "{ ewma = { alpha = 0.5 } }";
+const SLIDING: &str = "{ average = { window = 3 } }";
+
+/// A source of the [`CELSIUS`] readings.
+#[must_use]
+pub fn source() -> String {
+    format!("{{ list = {{ values = {CELSIUS:?}, unit = \"celsius\" }} }}")
+}
+
+/// Adds the chain with one stage for each operator.
+#[must_use]
+pub fn chained(pipeline: Pipeline) -> Pipeline {
+    pipeline
+        .operator("convert", "temperatures_celsius", CONVERT, "temperatures_fahrenheit")
+        .operator("threshold", "temperatures_fahrenheit", THRESHOLD, "temperatures_above_threshold")
+        .operator("ewma", "temperatures_above_threshold", WEIGHTED, "temperatures_ewma")
+        .operator("average", "temperatures_above_threshold", SLIDING, "temperatures_moving_average")
+}
+
+/// Adds the chain with one stage for each branch, which runs all its operators.
+#[must_use]
+pub fn fused(pipeline: Pipeline) -> Pipeline {
+    let steps = |last: &str| format!("{CONVERT}, {THRESHOLD}, {last}");
+    pipeline.operator("ewma", "temperatures_celsius", &steps(WEIGHTED), "temperatures_ewma").operator(
+        "average",
+        "temperatures_celsius",
+        &steps(SLIDING),
+        "temperatures_moving_average",
+    )
+}
+
+/// Fails unless both are the same up to a relative 1e-9.
+pub fn assert_close(found: &[f64], expected: &[f64]) {
+    let close = |(found, expected): (&f64, &f64)| (found - expected).abs() <= 1e-9 * expected.abs();
+    assert!(
+        found.len() == expected.len() && found.iter().zip(expected).all(close),
+        "found    {found:?}\nexpected {expected:?}"
+    );
+}

@@ -1,0 +1,219 @@
+//! A broker: Apache Kafka on one node, on a free port of 127.0.0.1, with a folder of its own.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::process::{Signal, send};
+use crate::{guard, programs, wait};
+
+/// Settings for one small node; those that are not Kafka's default each have their reason.
+const CONFIG: &str = "\
+process.roles=broker,controller
+node.id=1
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+# A topic that is missing is a mistake which the tests must see.
+auto.create.topics.enable=false
+# One node keeps one copy.
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+# Each partition is files to open and to elect a leader for at the first use.
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.num.partitions=1
+# Nobody else is coming.
+group.initial.rebalance.delay.ms=0
+# Lets a test wait for the end of a dead member's session, or transaction, without waiting long.
+group.min.session.timeout.ms=1000
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+# A broker that comes back after a kill is only let in when its old session has ended.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+# The cleaner takes 128 MB unasked.
+log.cleaner.dedupe.buffer.size=8388608
+";
+
+/// A broker, stopped and removed when it goes out of scope.
+#[derive(Debug)]
+pub struct Kafka {
+    folder: PathBuf,
+    port: u16,
+    java: Option<Child>,
+}
+
+impl Kafka {
+    /// The environment variable with the address of a broker that already runs.
+    pub const BROKERS: &str = "RIVULET_TEST_BROKERS";
+
+    /// The address of the broker that all tests share: the one of `make test`, or else one for this
+    /// test process.
+    #[must_use]
+    pub fn shared() -> &'static str {
+        static SHARED: OnceLock<String> = OnceLock::new();
+        static OWN: OnceLock<Kafka> = OnceLock::new();
+        let own = || OWN.get_or_init(|| Kafka::start(&[])).brokers();
+        SHARED.get_or_init(|| std::env::var(Self::BROKERS).unwrap_or_else(|_| own()))
+    }
+
+    /// Starts a broker with some settings of its own and waits until it answers.
+    #[must_use]
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        let mut kafka = Kafka::prepare(settings);
+        kafka.run();
+        kafka
+    }
+
+    /// A broker that has its address and its folder, but does not run yet.
+    #[must_use]
+    pub fn prepare(settings: &[(&str, &str)]) -> Self {
+        let kafka = Kafka { folder: guard::folder("kafka"), port: free_port(), java: None };
+        let mut config = CONFIG.to_owned();
+        let (port, controller, data) = (kafka.port, free_port(), kafka.folder.join("data"));
+        let own = [
+            ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")),
+            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
+            ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
+            ("log.dirs", data.display().to_string()),
+        ];
+        let given = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        for (name, value) in own.into_iter().chain(given) {
+            writeln!(config, "{name}={value}").expect("text takes any text");
+        }
+        std::fs::write(kafka.config(), config).expect("the folder was just made");
+        let format = kafka
+            .java("kafka.tools.StorageTool")
+            .args(["format", "--cluster-id", "cml2dWxldC10ZXN0cy0wMQ", "--config"])
+            .arg(kafka.config())
+            .output()
+            .unwrap_or_else(|error| panic!("java does not run ({error}): run `make test`, which installs it"));
+        assert!(format.status.success(), "formatting the broker's folder: {}", String::from_utf8_lossy(&format.stderr));
+        kafka
+    }
+
+    /// Starts the broker, again if it ran before, and waits until it answers.
+    pub fn run(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log()).expect("the folder is ours");
+        let java = self
+            .java("kafka.Kafka")
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("an open file"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("java does not run ({error}): run `make test`, which installs it"));
+        guard::watch(java.id());
+        self.java = Some(java);
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.brokers())
+            .set("reconnect.backoff.max.ms", "100")
+            .create()
+            .expect("the settings are right");
+        let answer = wait::until(wait::LONG, || {
+            let ended = self.java.as_mut().and_then(|java| java.try_wait().expect("it is our child"));
+            assert!(ended.is_none(), "the broker ended ({}):\n{}", ended.unwrap_or_default(), self.last_words());
+            let metadata = client.fetch_metadata(None, Duration::from_millis(200)).ok()?;
+            (!metadata.brokers().is_empty()).then_some(())
+        });
+        assert!(answer.is_some(), "the broker does not answer:\n{}", self.last_words());
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn brokers(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it as a power cut does; its data stays.
+    pub fn kill(&mut self) {
+        if let Some(mut java) = self.java.take() {
+            java.kill().expect("it is our child");
+            java.wait().expect("it is our child");
+            guard::forget(java.id());
+        }
+    }
+
+    /// Makes it hang for a while: connections stay open and nothing answers.
+    pub fn hang(&self, time: Duration) {
+        let java = self.java.as_ref().expect("the broker runs").id();
+        send(java, Signal::Stop);
+        std::thread::sleep(time);
+        send(java, Signal::Continue);
+    }
+
+    /// Runs a command that finds this broker's address in [`BROKERS`](Self::BROKERS).
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn serve(&self, command: &mut Command) -> std::io::Result<ExitStatus> {
+        let mut child = command.env(Self::BROKERS, self.brokers()).spawn()?;
+        guard::watch(child.id());
+        let status = child.wait();
+        guard::forget(child.id());
+        status
+    }
+
+    /// Where it keeps its settings, its data and its log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("server.properties")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("kafka.log")
+    }
+
+    fn java(&self, main: &str) -> Command {
+        let mut java = Command::new("java");
+        // Quick to start rather than quick in the long run, unless somebody measures.
+        let options = std::env::var("RIVULET_TEST_JAVA_OPTIONS")
+            .unwrap_or_else(|_| "-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1".to_owned());
+        java.args(options.split_whitespace())
+            .arg(format!("-Dlog4j2.configurationFile={}", programs::source("kafka/log4j2.properties").display()))
+            .arg("-cp")
+            .arg(programs::kafka_jars().join("*"))
+            .arg(main)
+            .current_dir(&self.folder);
+        java
+    }
+
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.kill();
+        guard::remove(&self.folder);
+    }
+}
+
+/// A port that nobody listens on, below the range that outgoing connections take theirs from, so
+/// that it is still free later.
+fn free_port() -> u16 {
+    static COUNT: AtomicU16 = AtomicU16::new(0);
+    // Test processes that run side by side start at different places.
+    let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");
+    (0..10_000)
+        .map(|_| 20_000 + (start + COUNT.fetch_add(1, Ordering::Relaxed)) % 10_000)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("one of 10,000 ports is free")
+}

@@ -1,0 +1,97 @@
+//! The text of a pipeline file, put together stage by stage.
+
+use std::fmt::Write;
+
+/// A pipeline whose names get an ending of their own when it becomes a scenario's file.
+#[derive(Debug, Clone, Default)]
+pub struct Pipeline {
+    settings: String,
+    topics: Vec<(String, String)>,
+    stages: Vec<Stage>,
+}
+
+#[derive(Debug, Clone)]
+struct Stage {
+    name: String,
+    /// `producer`, `operator` or `sink`: the table's name, and the end of the program's.
+    kind: &'static str,
+    from: Option<String>,
+    to: Option<String>,
+    /// The line that says what it does.
+    work: String,
+}
+
+impl Pipeline {
+    /// A pipeline without anything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds lines as they are, such as `guarantee = "exactly-once"`; tables after plain settings.
+    #[must_use]
+    pub fn settings(mut self, lines: &str) -> Self {
+        writeln!(self.settings, "{lines}").expect("text takes any text");
+        self
+    }
+
+    /// Adds a topic's table with these lines.
+    #[must_use]
+    pub fn topic(mut self, name: &str, lines: &str) -> Self {
+        self.topics.push((name.to_owned(), lines.to_owned()));
+        self
+    }
+
+    /// Adds a producer: `source` is TOML, such as `{ lines = {} }`.
+    #[must_use]
+    pub fn producer(self, name: &str, source: &str, to: &str) -> Self {
+        self.stage(name, "producer", None, Some(to), format!("source = {source}"))
+    }
+
+    /// Adds an operator: `steps` are TOML, such as `{ ewma = { alpha = 0.5 } }, "noise"`.
+    #[must_use]
+    pub fn operator(self, name: &str, from: &str, steps: &str, to: &str) -> Self {
+        self.stage(name, "operator", Some(from), Some(to), format!("steps = [{steps}]"))
+    }
+
+    /// Adds a sink: `sink` is TOML, such as `"console"`.
+    #[must_use]
+    pub fn sink(self, name: &str, from: &str, sink: &str) -> Self {
+        self.stage(name, "sink", Some(from), None, format!("sink = {sink}"))
+    }
+
+    fn stage(mut self, name: &str, kind: &'static str, from: Option<&str>, to: Option<&str>, work: String) -> Self {
+        let [from, to] = [from, to].map(|topic| topic.map(str::to_owned));
+        self.stages.push(Stage { name: name.to_owned(), kind, from, to, work });
+        self
+    }
+
+    /// The names of the stages of a kind: `producer`, `operator` or `sink`.
+    #[must_use]
+    pub fn stages(&self, kind: &str) -> Vec<String> {
+        self.stages.iter().filter(|stage| stage.kind == kind).map(|stage| stage.name.clone()).collect()
+    }
+
+    /// What kind of stage that is.
+    pub(crate) fn kind(&self, stage: &str) -> &'static str {
+        let found = self.stages.iter().find(|known| known.name == stage);
+        found.unwrap_or_else(|| panic!("the scenario has no stage `{stage}`")).kind
+    }
+
+    /// The file, with `ending` added to the name of each stage and topic.
+    pub(crate) fn text(&self, ending: &str) -> String {
+        let mut text = self.settings.clone();
+        for (name, lines) in &self.topics {
+            write!(text, "\n[topic.{name}{ending}]\n{lines}\n").expect("text takes any text");
+        }
+        for stage in &self.stages {
+            write!(text, "\n[{}.{}{ending}]\n{}\n", stage.kind, stage.name, stage.work).expect("text takes any text");
+            for (key, topic) in [("from", &stage.from), ("to", &stage.to)] {
+                if let Some(topic) = topic {
+                    writeln!(text, "{key} = \"{topic}{ending}\"").expect("text takes any text");
+                }
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,218 @@
+//! A process: one program under test, with all that it says.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::{guard, wait};
+
+/// What a process can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Asks it to end: `SIGTERM`.
+    Terminate,
+    /// Ends it without asking: `SIGKILL`.
+    Kill,
+    /// Freezes it: `SIGSTOP`.
+    Stop,
+    /// Thaws it: `SIGCONT`.
+    Continue,
+}
+
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Signal::Terminate => "TERM",
+            Signal::Kill => "KILL",
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
+        }
+    }
+}
+
+/// Sends a signal to one of our children that has not been waited for.
+pub(crate) fn send(pid: u32, signal: Signal) {
+    // The shell's own `kill` is there even where no `kill` program is installed.
+    let sent =
+        Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "kill", signal.name(), &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "sending {signal:?} to {pid}");
+}
+
+/// A running or ended program. It is killed when it goes out of scope; if the test has failed, it
+/// then tells what it said.
+#[derive(Debug)]
+pub struct Process {
+    title: String,
+    child: Child,
+    started: Instant,
+    status: Option<ExitStatus>,
+    out: Stream,
+    err: Stream,
+}
+
+impl Process {
+    /// Starts a program; `title` names it in messages.
+    #[must_use]
+    pub fn start(title: impl Into<String>, command: &mut Command) -> Self {
+        let title = title.into();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("starting {title} ({command:?}): {error}"));
+        guard::watch(child.id());
+        let out = Stream::read(child.stdout.take().expect("it was asked for"));
+        let err = Stream::read(child.stderr.take().expect("it was asked for"));
+        Process { title, child, started: Instant::now(), status: None, out, err }
+    }
+
+    /// All that it has written to standard output.
+    #[must_use]
+    pub fn out(&self) -> String {
+        self.out.text()
+    }
+
+    /// All that it has written to standard error.
+    #[must_use]
+    pub fn err(&self) -> String {
+        self.err.text()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        if self.status.is_none()
+            && let Some(status) = self.child.try_wait().expect("it is our child")
+        {
+            self.ended(status);
+        }
+        self.status.is_none()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&mut self, signal: Signal) {
+        assert!(self.is_running(), "{} has ended before it could be sent {signal:?}: {}", self.title, self.story());
+        send(self.child.id(), signal);
+    }
+
+    /// Ends it without asking, as a power cut does.
+    pub fn kill(&mut self) {
+        assert!(self.is_running(), "{} was to be killed and has ended by itself: {}", self.title, self.story());
+        self.end();
+    }
+
+    /// Waits until it ends, at most `limit`, and gives its exit status.
+    pub fn ends_within(&mut self, limit: Duration) -> i32 {
+        let ended = wait::until(limit, || (!self.is_running()).then_some(()));
+        assert!(ended.is_some(), "{} should have ended within {limit:?}: {}", self.title, self.story());
+        self.status.and_then(|status| status.code()).unwrap_or_else(|| panic!("{} was killed", self.title))
+    }
+
+    /// Waits until it ends, which it must do by itself and well.
+    pub fn succeeds(&mut self) {
+        let code = self.ends_within(wait::LONG);
+        assert_eq!(code, 0, "{}'s exit status: {}", self.title, self.story());
+    }
+
+    /// Waits until it ends, which it must do by itself and with exit status 1, and gives what it said
+    /// on standard error.
+    pub fn fails(&mut self) -> String {
+        let code = self.ends_within(wait::LONG);
+        assert_eq!(code, 1, "{}'s exit status: {}", self.title, self.story());
+        self.err()
+    }
+
+    /// Asks it to end: it must do so well and within five seconds.
+    pub fn stop(&mut self) {
+        stop_all(std::slice::from_mut(self));
+    }
+
+    /// Waits until it has said all these words on standard output or standard error.
+    pub fn says(&mut self, words: &[&str]) {
+        let said = wait::until(wait::LONG, || {
+            // Asked before the words are looked for: the last of them come with the end.
+            let running = self.is_running();
+            let text = self.out() + &self.err();
+            if words.iter().all(|word| text.contains(word)) { Some(true) } else { (!running).then_some(false) }
+        });
+        assert_eq!(said, Some(true), "{} should have said {words:?}: {}", self.title, self.story());
+    }
+
+    /// What it is, how it goes, and all that it said.
+    fn story(&self) -> String {
+        let state = self.status.map_or("running".to_owned(), |status| status.to_string());
+        let age = self.started.elapsed();
+        format!("\n--- {}, {state}, {age:.1?} after its start ---\n{}{}", self.title, self.out(), self.err())
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself in this moment; then there is nothing to kill.
+        let _ = self.child.kill();
+        let status = self.child.wait().expect("it is our child");
+        self.ended(status);
+    }
+
+    fn ended(&mut self, status: ExitStatus) {
+        guard::forget(self.child.id());
+        self.out.finish();
+        self.err.finish();
+        self.status = Some(status);
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.end();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.story());
+        }
+    }
+}
+
+/// Asks several processes to end at once; each must do so well and within five seconds.
+pub fn stop_all(processes: &mut [Process]) {
+    for process in &mut *processes {
+        process.signal(Signal::Terminate);
+    }
+    let asked = Instant::now();
+    for process in processes {
+        let code = process.ends_within(Duration::from_secs(5).saturating_sub(asked.elapsed()));
+        assert_eq!(code, 0, "{}'s exit status after SIGTERM: {}", process.title, process.story());
+    }
+}
+
+/// What came out of one of a process's two streams, read in a thread as it comes.
+#[derive(Debug)]
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Stream {
+    fn read(from: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let into = bytes.clone();
+        let reader = std::thread::spawn(move || {
+            let mut from = BufReader::new(from);
+            let mut line = Vec::new();
+            while from.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+                into.lock().expect("nothing panics while it holds this").append(&mut line);
+            }
+        });
+        Stream { bytes, reader: Some(reader) }
+    }
+
+    /// Waits for the rest.
+    fn finish(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("it does not panic");
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().expect("nothing panics while it holds this")).into_owned()
+    }
+}

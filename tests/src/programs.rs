@@ -1,0 +1,34 @@
+//! Where cargo has put the programs, and maven Kafka.
+
+use std::path::{Path, PathBuf};
+
+/// The folder that the test at hand was built into, such as `target/debug`.
+fn profile() -> PathBuf {
+    let exe = std::env::current_exe().expect("a process knows its own file");
+    let folder = exe.parent().expect("a file is in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("cargo's deps are in a folder") } else { folder };
+    folder.to_owned()
+}
+
+/// The file of one of the project's programs.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let file = profile().join(name);
+    assert!(
+        file.is_file(),
+        "{} is not there: run `make test`, or `cargo build --workspace --bins` first",
+        file.display()
+    );
+    file
+}
+
+/// The folder with Kafka's jars.
+pub(crate) fn kafka_jars() -> PathBuf {
+    let jars = profile().parent().expect("a profile is in the target folder").join("kafka/libs");
+    assert!(jars.is_dir(), "{} is not there: run `make test`, or `scripts/kafka-jars` first", jars.display());
+    jars
+}
+
+/// A file of this package's sources.
+pub(crate) fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

@@ -1,0 +1,212 @@
+//! A plain Kafka client that knows nothing of rivulet: what it reads, any program can read.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Headers, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use crate::wait;
+
+/// Room for records far above Kafka's default limit of 1 MB.
+const LARGEST: &str = "20000000";
+
+/// A record as it is in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    /// The partition.
+    pub partition: i32,
+    /// The offset in the partition.
+    pub offset: i64,
+    /// The key, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// The value, unless it is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Header names and values.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// A record with this value, to be produced.
+    #[must_use]
+    pub fn of(value: impl Into<Vec<u8>>) -> Self {
+        Record { value: Some(value.into()), ..Self::default() }
+    }
+
+    /// The same with a key.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.to_owned(), Some(value.into())));
+        self
+    }
+
+    /// A header's value as text; empty if there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> String {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.and_then(|(_, value)| value.as_deref()).map(String::from_utf8_lossy).unwrap_or_default().into_owned()
+    }
+
+    /// The reading's value: the whole value if it is a number, or its field `value`.
+    #[must_use]
+    pub fn number(&self) -> f64 {
+        let value = self.value.as_deref().unwrap_or_default();
+        let json: serde_json::Value = serde_json::from_slice(value)
+            .unwrap_or_else(|error| panic!("{} is not JSON: {error}", String::from_utf8_lossy(value)));
+        let number = json.as_f64().or_else(|| json.get("value")?.as_f64());
+        number.unwrap_or_else(|| panic!("{json} is no reading"))
+    }
+}
+
+impl From<OwnedMessage> for Record {
+    fn from(message: OwnedMessage) -> Self {
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        Record {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
+        }
+    }
+}
+
+/// All committed records of a topic in the order of their partitions, once there are at least so
+/// many and nothing follows.
+#[must_use]
+pub fn read(brokers: &str, topic: &str, at_least: usize) -> Vec<Record> {
+    let consumer = consumer(brokers);
+    let partitions = partitions(&consumer, topic);
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("the offset is valid");
+    }
+    consumer.assign(&assignment).expect("the topic is there");
+    let (mut records, mut ended): (Vec<Record>, BTreeSet<i32>) = <_>::default();
+    let deadline = Instant::now() + wait::LONG;
+    while records.len() < at_least || ended.len() < usize::try_from(partitions).expect("it is a count") {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                ended.remove(&message.partition());
+                records.push(message.detach().into());
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                ended.insert(partition);
+            }
+            // A broker that is away comes back, or the deadline tells.
+            Some(Err(_)) | None => {}
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{topic}: {} committed records after {:?}, not {at_least}; the last: {:?}",
+            records.len(),
+            wait::LONG,
+            records.last()
+        );
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// The sum of the ends of a topic's partitions.
+#[must_use]
+pub fn written(brokers: &str, topic: &str) -> i64 {
+    let consumer = consumer(brokers);
+    let end = |partition| consumer.fetch_watermarks(topic, partition, wait::LONG).map(|(_, end)| end);
+    (0..partitions(&consumer, topic))
+        .map(|partition| end(partition).unwrap_or_else(|error| panic!("asking for the end of {topic}: {error}")))
+        .sum()
+}
+
+/// How many members a consumer group has, if it is at rest.
+#[must_use]
+pub fn members(brokers: &str, group: &str) -> Option<usize> {
+    let groups = consumer(brokers).fetch_group_list(Some(group), Duration::from_secs(5)).ok()?;
+    let group = groups.groups().first()?;
+    (group.state() == "Stable").then(|| group.members().len())
+}
+
+/// Writes records and waits until the broker has them; the key decides about the partition.
+pub fn produce(brokers: &str, topic: &str, records: &[Record]) {
+    let acknowledged = AtomicUsize::new(0);
+    let producer: BaseProducer<Acknowledged<'_>> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("message.max.bytes", LARGEST)
+        .create_with_context(Acknowledged(&acknowledged))
+        .expect("the settings are right");
+    for record in records {
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: value.as_ref() }));
+        let mut outgoing = BaseRecord::<[u8], [u8]>::to(topic).headers(headers);
+        outgoing.key = record.key.as_deref();
+        outgoing.payload = record.value.as_deref();
+        producer.send(outgoing).unwrap_or_else(|(error, _)| panic!("producing to {topic}: {error}"));
+    }
+    producer.flush(wait::LONG).unwrap_or_else(|error| panic!("producing to {topic}: {error}"));
+    assert_eq!(acknowledged.load(Ordering::Relaxed), records.len(), "records of {topic} that were acknowledged");
+}
+
+/// Creates a topic without the help of `rivulet topics`.
+pub fn create_topic(brokers: &str, topic: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("the settings are right");
+    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("nothing can fail");
+    let created = runtime.block_on(admin.create_topics([&wanted], &AdminOptions::new()));
+    for result in created.unwrap_or_else(|error| panic!("creating {topic}: {error}")) {
+        result.unwrap_or_else(|(_, error)| panic!("creating {topic}: {error}"));
+    }
+}
+
+fn consumer(brokers: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "tests")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .create()
+        .expect("the settings are right")
+}
+
+/// How many partitions a topic has, once it is there.
+fn partitions(consumer: &BaseConsumer, topic: &str) -> i32 {
+    let found = wait::until(wait::LONG, || {
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        let topic = metadata.topics().first()?;
+        (topic.error().is_none() && !topic.partitions().is_empty()).then(|| topic.partitions().len())
+    });
+    let count = found.unwrap_or_else(|| panic!("there is no topic {topic}"));
+    i32::try_from(count).expect("Kafka counts partitions in 32 bits")
+}
+
+/// Counts acknowledgements.
+struct Acknowledged<'a>(&'a AtomicUsize);
+
+impl ClientContext for Acknowledged<'_> {}
+
+impl ProducerContext for Acknowledged<'_> {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => _ = self.0.fetch_add(1, Ordering::Relaxed),
+            Err((error, _)) => assert_ne!(error.rdkafka_error_code(), None::<RDKafkaErrorCode>, "{error}"),
+        }
+    }
+}

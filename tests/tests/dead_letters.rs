@@ -1,0 +1,131 @@
+//! Bad records among good ones: the good ones come through, the bad ones are kept with the reason.
+
+use tests::records::{self, Record};
+use tests::{Pipeline, Scenario, stop_all};
+
+const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
+
+#[test]
+fn what_is_no_json_reading_is_kept_as_it_was() {
+    let bad: Vec<Record> = [
+        &b""[..],
+        b"\"\"",
+        b"null",
+        b"\"abc\"",
+        b"NaN",
+        b"1e999",
+        br#"{"sensor":"a","seq":1,"time":0,"value":NaN,"unit":"celsius"}"#,
+        br#"{"sensor":"a","seq":1,"time":0,"value":1e999,"unit":"celsius"}"#,
+        br#"{"sensor":"a","seq":1,"time":0,"value":12.5}"#,
+        br#"{"sensor":{"name":{"first":"a"}},"seq":1,"time":0,"value":[[1]],"unit":"celsius"}"#,
+        br#"{"sensor":"a","seq":1,"time":0,"value":12.5,"unit":"celsius""#,
+        br#"{"sensor":"a","seq":1,"time":0,"value":12.5,"unit":"kelvin"}"#,
+        b"\xff\xfe\xfd",
+    ]
+    .into_iter()
+    .map(|value| Record::of(value).key("a key").with_header("origin", "a test").with_header("raw", b"\xff\0"))
+    .chain([Record { key: Some(b"a tombstone".to_vec()), ..Record::default() }, Record::of("no key")])
+    .collect();
+    let scenario =
+        Scenario::new(Pipeline::new().topic("in", "external = true").operator("convert", "in", CONVERT, "out"));
+    let good = |seq: usize| {
+        let value = format!(r#"{{"sensor":"a","seq":{seq},"time":0,"value":{seq},"unit":"celsius"}}"#);
+        Record::of(value).key("a")
+    };
+    // A good one before each bad one, and one behind the last.
+    let mut sent: Vec<Record> = bad.iter().enumerate().flat_map(|(seq, bad)| [good(seq), bad.clone()]).collect();
+    sent.push(good(bad.len()));
+    records::produce(scenario.brokers(), &scenario.name("in"), &sent);
+
+    let mut convert = scenario.start("convert");
+    let values = scenario.values("out", bad.len() + 1);
+    assert!(values.iter().copied().eq((0..=bad.len()).map(|seq| seq as f64 * 1.8 + 32.0)), "{values:?}");
+    let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), bad.len());
+    assert_eq!(letters.len(), bad.len());
+    for (index, (letter, original)) in letters.iter().zip(&bad).enumerate() {
+        assert_eq!((&letter.key, &letter.value), (&original.key, &original.value));
+        assert_eq!(letter.headers[..original.headers.len()], original.headers);
+        assert_eq!(letter.header("rivulet.topic"), scenario.name("in"));
+        assert_eq!(letter.header("rivulet.partition"), "0");
+        assert_eq!(letter.header("rivulet.offset"), (2 * index + 1).to_string());
+        assert_eq!(letter.header("rivulet.stage"), scenario.name("convert"));
+        assert!(!letter.header("rivulet.reason").is_empty() && !letter.header("rivulet.error").is_empty());
+    }
+    let reason = |index: usize| letters[index].header("rivulet.reason");
+    assert_eq!(reason(0), "empty");
+    assert_eq!(reason(1), "not-json");
+    assert_eq!(reason(bad.len() - 2), "no-value");
+    assert!(letters[8].header("rivulet.error").contains("unit"), "{}", letters[8].header("rivulet.error"));
+    convert.stop();
+}
+
+#[test]
+fn what_is_no_number_is_kept_as_it_was() {
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\nformat = \"number\"")
+        .topic("in", "format = \"number\"\nunit = \"celsius\"\nexternal = true")
+        .operator("convert", "in", CONVERT, "out");
+    let scenario = Scenario::new(pipeline);
+    let values = ["10", "", "null", "20", "\"abc\"", "NaN", "1e999", "[1]", "1 2", "30"];
+    records::produce(scenario.brokers(), &scenario.name("in"), &values.map(Record::of));
+
+    let mut convert = scenario.start("convert");
+    assert_eq!(scenario.values("out", 3), [50.0, 68.0, 86.0]);
+    let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 7);
+    let kept: Vec<String> = letters
+        .into_iter()
+        .map(|letter| String::from_utf8(letter.value.unwrap_or_default()).unwrap_or_default())
+        .collect();
+    assert_eq!(kept, ["", "null", "\"abc\"", "NaN", "1e999", "[1]", "1 2"]);
+    convert.stop();
+}
+
+/// The dead-letter topic has Kafka's usual limit of 1 MB a record, so it cannot take all of this.
+#[test]
+fn ten_megabytes_of_rubbish_are_passed_over() {
+    let pipeline = Pipeline::new()
+        .topic("in", "external = true\nconfig = { \"max.message.bytes\" = 12000000 }")
+        .operator("convert", "in", CONVERT, "out");
+    let scenario = Scenario::new(pipeline);
+    let good = r#"{"sensor":"a","seq":0,"time":0,"value":10,"unit":"celsius"}"#;
+    let rubbish = vec![b'x'; 10_000_000];
+    records::produce(
+        scenario.brokers(),
+        &scenario.name("in"),
+        &[Record::of(good), Record::of(rubbish.clone()).key("a"), Record::of(good)],
+    );
+
+    let mut convert = scenario.start("convert");
+    assert_eq!(scenario.values("out", 2), [50.0, 50.0]);
+    let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 1);
+    let beginning = letters[0].value.as_deref().unwrap_or_default();
+    assert!(!beginning.is_empty() && rubbish.starts_with(beginning));
+    assert_eq!(letters[0].header("rivulet.offset"), "1");
+    assert_eq!(letters[0].header("rivulet.truncated"), "10000000");
+    convert.stop();
+}
+
+#[test]
+fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
+    let pipeline = Pipeline::new()
+        .producer("replay", "{ file = { path = \"readings.csv\" } }", "in")
+        .operator("convert", "in", CONVERT, "out");
+    let scenario = Scenario::new(pipeline);
+    let rows =
+        ["sensor,time,celsius", "a,2012-01-01T00:00:00Z,10", "a,2012-01-02T00:00:00Z,", "a,2012-01-03T00:00:00Z,warm"];
+    scenario.write("readings.csv", rows.join("\n") + "\na,2012-01-04T00:00:00Z,20\n");
+
+    let mut stages = [scenario.start("convert")];
+    let mut replay = scenario.start("replay");
+    replay.succeeds();
+    replay.says(&["line 3", "line 4"]);
+    assert_eq!(scenario.values("out", 2), [50.0, 68.0]);
+    let letters = records::read(scenario.brokers(), &scenario.dead_letters("replay"), 2);
+    for (letter, row) in letters.iter().zip(&rows[2..]) {
+        assert_eq!(String::from_utf8_lossy(letter.value.as_deref().unwrap_or_default()).trim_end(), *row);
+        assert!(letter.header("rivulet.topic").contains("readings.csv"), "{letter:?}");
+        assert_eq!(letter.header("rivulet.stage"), scenario.name("replay"));
+    }
+    assert_eq!(letters.len(), 2);
+    stop_all(&mut stages);
+}

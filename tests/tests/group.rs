@@ -1,0 +1,44 @@
+//! Instances of one stage share its partitions, come and go, and die.
+
+use tests::chain::{OPERATORS, chained};
+use tests::{Pipeline, Process, Scenario, stop_all};
+
+#[test]
+fn instances_come_go_and_die_while_readings_flow() {
+    let pipeline = Pipeline::new()
+        // A member that does not come back is missed sooner than by default.
+        .settings("[kafka]\n\"session.timeout.ms\" = 3000\n\"transaction.timeout.ms\" = 5000")
+        .settings("[defaults]\npartitions = 4")
+        // More than will flow: the producer is stopped in the end.
+        .producer(
+            "thermometers",
+            "{ simulated = { sensors = 10, readings = 100000, rate = 1000 } }",
+            "temperatures_celsius",
+        );
+    let scenario = Scenario::new(chained(pipeline));
+    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    let mut producer = scenario.start("thermometers");
+    scenario.grows("temperatures_ewma", 500);
+    scenario.has_members("ewma", 1);
+
+    let mut second = scenario.start_as("ewma", "b");
+    scenario.has_members("ewma", 2);
+    scenario.grows("temperatures_ewma", 500);
+    second.stop();
+    scenario.has_members("ewma", 1);
+    scenario.grows("temperatures_ewma", 500);
+
+    let mut second = scenario.start_as("ewma", "b");
+    scenario.has_members("ewma", 2);
+    scenario.grows("temperatures_ewma", 500);
+    second.kill();
+    scenario.has_members("ewma", 1);
+    scenario.grows("temperatures_ewma", 500);
+
+    producer.stop();
+    stop_all(&mut running);
+    for stage in OPERATORS {
+        scenario.drain(stage);
+    }
+    scenario.verify();
+}

@@ -1,0 +1,66 @@
+//! A plain Kafka client at either end: bare numbers in, bare numbers out.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+use tests::chain::{AVERAGE, CELSIUS, EWMA, assert_close, chained};
+use tests::{Pipeline, Process, Scenario, stop_all, wait};
+
+#[test]
+fn kcat_at_both_ends_sees_the_known_results_whatever_starts_first() {
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\nformat = \"number\"")
+        .topic("temperatures_celsius", "format = \"number\"\nunit = \"celsius\"\nexternal = true");
+    let pipeline = chained(pipeline).sink("out-ewma", "temperatures_ewma", "{ console = { show = \"value\" } }").sink(
+        "out-average",
+        "temperatures_moving_average",
+        "{ console = { show = \"value\" } }",
+    );
+    let scenario = Scenario::new(pipeline);
+    let lines: Vec<String> = CELSIUS.iter().map(ToString::to_string).collect();
+    let (first, second) = lines.split_at(6);
+
+    kcat_produces(&scenario, "temperatures_celsius", first);
+    let mut stages: Vec<Process> =
+        ["average", "threshold", "ewma", "convert"].iter().map(|stage| scenario.start(stage)).collect();
+    kcat_produces(&scenario, "temperatures_celsius", second);
+    assert_eq!(scenario.read("temperatures_ewma", EWMA.len()).len(), EWMA.len());
+    assert_eq!(scenario.read("temperatures_moving_average", AVERAGE.len()).len(), AVERAGE.len());
+    let sinks = ["out-ewma", "out-average"].map(|sink| scenario.start(sink));
+    for (sink, expected) in sinks.iter().zip([&EWMA[..], &AVERAGE]) {
+        wait::until_so("a sink shows every value", || numbers(&sink.out()).len() == expected.len());
+        assert_close(&numbers(&sink.out()), expected);
+    }
+    stages.extend(sinks);
+    stop_all(&mut stages);
+
+    assert_close(&kcat_consumes(&scenario, "temperatures_ewma"), &EWMA);
+    assert_close(&kcat_consumes(&scenario, "temperatures_moving_average"), &AVERAGE);
+}
+
+fn kcat_produces(scenario: &Scenario, topic: &str, lines: &[String]) {
+    scenario.write("lines", lines.join("\n") + "\n");
+    let lines = File::open(scenario.path("lines")).expect("it was just written");
+    kcat(scenario, topic, "-P", lines.into()).succeeds();
+}
+
+fn kcat_consumes(scenario: &Scenario, topic: &str) -> Vec<f64> {
+    let mut kcat = kcat(scenario, topic, "-C", Stdio::null());
+    kcat.succeeds();
+    numbers(&kcat.out())
+}
+
+/// Starts kcat; as a consumer it reads from the beginning to the end.
+fn kcat(scenario: &Scenario, topic: &str, mode: &str, input: Stdio) -> Process {
+    let mut command = Command::new("kcat");
+    command.args([mode, "-b", scenario.brokers(), "-t", &scenario.name(topic)]);
+    if mode == "-C" {
+        command.args(["-o", "beginning", "-e", "-q", "-X", "isolation.level=read_committed"]);
+    }
+    Process::start("kcat (which `make test` installs)", command.stdin(input))
+}
+
+/// The lines that are numbers: a sink begins with a title.
+fn numbers(text: &str) -> Vec<f64> {
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}

@@ -1,0 +1,125 @@
+//! Stages that are asked to end, and brokers that are away.
+
+use std::time::Duration;
+
+use tests::chain::{EWMA, OPERATORS, assert_close, chained, source};
+use tests::{Kafka, Pipeline, Process, Scenario, stop_all};
+
+/// As fast as it goes, and more than a test lets through.
+const FLOOD: &str = "{ simulated = { sensors = 10, readings = 10000000 } }";
+const FLOW: &str = "{ simulated = { sensors = 10, readings = 10000000, rate = 1000 } }";
+
+#[test]
+fn sigterm_under_the_fastest_flow_commits_and_ends_exactly_once() {
+    ends_in_time_under_the_fastest_flow("exactly-once");
+}
+
+#[test]
+fn sigterm_under_the_fastest_flow_commits_and_ends_at_least_once() {
+    ends_in_time_under_the_fastest_flow("at-least-once");
+}
+
+fn ends_in_time_under_the_fastest_flow(guarantee: &'static str) {
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\npartitions = 2")
+        .producer("thermometers", FLOOD, "temperatures_celsius")
+        .sink("out-ewma", "temperatures_ewma", "{ file = { path = \"ewma.csv\" } }");
+    let scenario = Scenario::new(chained(pipeline)).guarantee(guarantee);
+    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    running.push(scenario.start("out-ewma"));
+    running.push(scenario.start("thermometers"));
+    scenario.grows("temperatures_ewma", 10_000);
+    stop_all(&mut running);
+    for stage in OPERATORS {
+        scenario.drain(stage);
+    }
+    scenario.verify();
+}
+
+#[test]
+fn a_producer_goes_on_where_it_was_stopped() {
+    let pipeline = Pipeline::new().settings("[defaults]\npartitions = 4").producer(
+        "thermometers",
+        "{ simulated = { sensors = 10, readings = 300, rate = 1000 } }",
+        "temperatures_celsius",
+    );
+    let scenario = Scenario::new(pipeline);
+    for _ in 0..2 {
+        let mut producer = scenario.start("thermometers");
+        scenario.grows("temperatures_celsius", 500);
+        producer.stop();
+    }
+    let mut producer = scenario.start("thermometers");
+    producer.succeeds();
+    assert_eq!(scenario.read("temperatures_celsius", 3000).len(), 3000);
+    let mut again = scenario.start("thermometers");
+    again.succeeds();
+    assert_eq!(scenario.read("temperatures_celsius", 3000).len(), 3000);
+}
+
+#[test]
+fn a_broker_that_is_down_at_the_start_is_waited_for() {
+    let mut kafka = Kafka::start(&[]);
+    let pipeline = Pipeline::new().producer("thermometer", &source(), "temperatures_celsius");
+    let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
+    scenario.create_topics();
+    kafka.kill();
+
+    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    let mut producer = scenario.start("thermometer");
+    for process in running.iter_mut().chain([&mut producer]) {
+        process.says(&[scenario.brokers(), "waiting"]);
+    }
+    // One that is asked to end while it waits ends.
+    let mut asked = scenario.start_as("ewma", "b");
+    asked.says(&["waiting"]);
+    asked.stop();
+
+    kafka.run();
+    producer.succeeds();
+    assert_close(&scenario.values("temperatures_ewma", EWMA.len()), &EWMA);
+    stop_all(&mut running);
+    for process in running.iter().chain([&producer]) {
+        assert_eq!(process.err().matches("waiting").count(), 1, "{}", process.err());
+        assert!(process.err().lines().count() < 12, "{}", process.err());
+    }
+}
+
+#[test]
+fn a_broker_that_goes_and_comes_back_is_a_pause() {
+    let mut kafka = Kafka::start(&[]);
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\npartitions = 2")
+        .producer("thermometers", FLOW, "temperatures_celsius")
+        .sink("out-ewma", "temperatures_ewma", "{ file = { path = \"ewma.csv\" } }");
+    let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
+    scenario.create_topics();
+    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    running.push(scenario.start("out-ewma"));
+    running.push(scenario.start("thermometers"));
+
+    scenario.grows("temperatures_ewma", 500);
+    kafka.kill();
+    for process in &mut running {
+        process.says(&["waiting"]);
+    }
+    kafka.run();
+    scenario.grows("temperatures_ewma", 500);
+    kafka.hang(Duration::from_secs(3));
+    scenario.grows("temperatures_ewma", 500);
+    kafka.kill();
+    kafka.run();
+    scenario.grows("temperatures_ewma", 500);
+
+    for process in &mut running {
+        assert!(process.is_running());
+    }
+    stop_all(&mut running);
+    for process in &running {
+        assert!(process.err().lines().count() < 60, "{}", process.err());
+    }
+    for stage in OPERATORS {
+        scenario.drain(stage);
+    }
+    scenario.verify();
+}

@@ -1,0 +1,68 @@
+//! The worked example gives its known results, every stage a process of its own: one operator a
+//! stage or all of a branch in one, in both formats, with both guarantees.
+
+use tests::chain::{AVERAGE, EWMA, assert_close, chained, fused, source};
+use tests::{Pipeline, Process, Scenario, stop_all};
+
+#[test]
+fn chained_json_exactly_once() {
+    gives_the_known_results(chained, "json", "exactly-once");
+}
+
+#[test]
+fn chained_json_at_least_once() {
+    gives_the_known_results(chained, "json", "at-least-once");
+}
+
+#[test]
+fn chained_number_exactly_once() {
+    gives_the_known_results(chained, "number", "exactly-once");
+}
+
+#[test]
+fn chained_number_at_least_once() {
+    gives_the_known_results(chained, "number", "at-least-once");
+}
+
+#[test]
+fn fused_json_exactly_once() {
+    gives_the_known_results(fused, "json", "exactly-once");
+}
+
+#[test]
+fn fused_json_at_least_once() {
+    gives_the_known_results(fused, "json", "at-least-once");
+}
+
+#[test]
+fn fused_number_exactly_once() {
+    gives_the_known_results(fused, "number", "exactly-once");
+}
+
+#[test]
+fn fused_number_at_least_once() {
+    gives_the_known_results(fused, "number", "at-least-once");
+}
+
+fn gives_the_known_results(chain: fn(Pipeline) -> Pipeline, format: &str, guarantee: &'static str) {
+    let mut pipeline = Pipeline::new().settings(&format!("[defaults]\nformat = \"{format}\""));
+    if format == "number" {
+        pipeline = pipeline.topic("temperatures_celsius", "format = \"number\"\nunit = \"celsius\"");
+    }
+    let pipeline = chain(pipeline.producer("thermometer", &source(), "temperatures_celsius"));
+    let operators = pipeline.stages("operator");
+    let scenario = Scenario::new(pipeline).guarantee(guarantee);
+
+    let mut stages: Vec<Process> = operators.iter().map(|operator| scenario.start(operator)).collect();
+    let mut producer = scenario.start("thermometer");
+    producer.succeeds();
+    producer.says(&["14"]);
+    assert_close(&scenario.values("temperatures_ewma", EWMA.len()), &EWMA);
+    assert_close(&scenario.values("temperatures_moving_average", AVERAGE.len()), &AVERAGE);
+    stop_all(&mut stages);
+
+    // Whatever a stage had still held back would be there now.
+    assert_close(&scenario.values("temperatures_ewma", EWMA.len()), &EWMA);
+    assert_close(&scenario.values("temperatures_moving_average", AVERAGE.len()), &AVERAGE);
+    scenario.verify();
+}
