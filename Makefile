@@ -10,7 +10,7 @@ help: ## prints this list
 demo: ## runs the whole chain on real readings, without Kafka, for some 40 s
 	scripts/setup
 	cargo build --release --locked --bin rivulet
-	$(TARGET)/release/rivulet demo $(ARGS)
+	$(TARGET)/release/rivulet demo --pipeline config/chain.toml $(ARGS)
 
 test: ## runs every test; those on Apache Kafka start one themselves
 	scripts/setup test
@@ -33,6 +33,8 @@ doc: ## builds the documentation of the code
 
 lint: ## checks format and lints
 	cargo fmt --all --check
+# rustfmt does not follow the modules that the catalogs name in a macro.
+	rustfmt --check */src/catalog/*.rs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 setup: ## installs what building and testing need

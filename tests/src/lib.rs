@@ -15,7 +15,7 @@ mod guard;
 mod kafka;
 mod pipeline;
 mod process;
-mod programs;
+pub mod programs;
 pub mod records;
 mod scenario;
 pub mod wait;

@@ -11,7 +11,11 @@ fn profile() -> PathBuf {
 }
 
 /// The file of one of the project's programs.
-pub(crate) fn program(name: &str) -> PathBuf {
+///
+/// # Panics
+/// If it has not been built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
     let file = profile().join(name);
     assert!(
         file.is_file(),
