@@ -38,7 +38,7 @@ pub use self::read::Progress;
 pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
 use self::steps::Step;
 use self::tally::{Found, Tally};
-use self::truth::{Lane, Order, Output, Sensors, Stream};
+use self::truth::{Order, Output, Sensors, Stream};
 
 /// What counts as right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -190,11 +190,8 @@ impl<'p> Verification<'p> {
             }
             Err(_) => undecodable += 1,
         })?;
-        for (sensor, lane) in stream.lanes.iter().filter(|_| topic.format == FormatName::Json && !topic.external) {
-            if let Some(gaps) = gaps(lane) {
-                let sensor = self.sensors.name(*sensor);
-                self.report.notes.push(format!("in {name}, of sensor \"{sensor}\", {gaps}"));
-            }
+        if topic.format == FormatName::Json && !topic.external {
+            self.report.notes.extend(gaps(&stream).map(|gaps| format!("in {name}, {gaps}")));
         }
         if topics.is_trimmed(name) {
             self.report.notes.push(format!(
@@ -325,15 +322,25 @@ fn in_order(pipeline: &Pipeline) -> Vec<&Stage> {
     order
 }
 
-/// What is odd about the sequence numbers that a producer gave, if anything is.
-fn gaps(lane: &Lane) -> Option<String> {
-    let mut seqs: Vec<u64> = lane.entries.iter().map(|entry| entry.seq).collect();
-    seqs.sort_unstable();
-    let steps = seqs.windows(2).map(|pair| pair[1] - pair[0]);
-    let repeated = steps.clone().filter(|step| *step == 0).count();
-    let left_out: u64 = steps.map(|step| step.saturating_sub(1)).sum();
-    (repeated > 0 || left_out > 0)
-        .then(|| format!("{left_out} sequence numbers are left out and {repeated} are there again"))
+/// What is odd about the sequence numbers that producers gave, if anything is: from its first on, a
+/// sensor's go up by one.
+fn gaps(stream: &Stream) -> Option<String> {
+    let (mut left_out, mut repeated, mut sensors) = (0, 0, 0);
+    for lane in stream.lanes.values() {
+        let mut seqs: Vec<u64> = lane.entries.iter().map(|entry| entry.seq).collect();
+        seqs.sort_unstable();
+        let before = (left_out, repeated);
+        for pair in seqs.windows(2) {
+            match pair[1] - pair[0] {
+                0 => repeated += 1,
+                step => left_out += step - 1,
+            }
+        }
+        sensors += u64::from(before != (left_out, repeated));
+    }
+    (sensors > 0).then(|| {
+        format!("{left_out} sequence numbers are left out and {repeated} are there again, of {sensors} sensors")
+    })
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ pub struct Progress<'a> {
     pub done: u64,
     /// Offsets from the first to the last, of all topics together.
     pub total: u64,
+    /// Whether it waits for a transaction on the topic to be committed or aborted: a dead stage's
+    /// takes a minute.
+    pub waiting: bool,
 }
 
 /// Reads topics up to where they ended when the reader was made.
@@ -95,7 +98,7 @@ impl<'p> Reader<'p> {
 
     /// Waits until every transaction that reaches into the span is committed or aborted. Without that
     /// a reader of committed records takes the first open one for the end.
-    fn wait_for_transactions(&self, topic: &str, span: Span) -> Result<()> {
+    fn wait_for_transactions(&mut self, topic: &str, span: Span) -> Result<()> {
         let doing = || format!("waiting for open transactions on {topic}/{}", span.partition);
         let deadline = Instant::now() + OPEN_TRANSACTIONS;
         loop {
@@ -112,12 +115,13 @@ impl<'p> Reader<'p> {
                     "a stage that hangs keeps it open: stop it, and try again when its transaction.timeout.ms is over",
                 ));
             }
+            self.tell(topic, true);
             thread::sleep(Duration::from_millis(50));
         }
     }
 
-    fn tell(&mut self, topic: &str, more: u64) {
-        (self.progress)(Progress { topic, done: self.done + more, total: self.total });
+    fn tell(&mut self, topic: &str, waiting: bool) {
+        (self.progress)(Progress { topic, done: self.done, total: self.total, waiting });
     }
 
     fn read_spans(&mut self, topic: &str, spans: &[Span], each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
@@ -164,7 +168,7 @@ impl<'p> Reader<'p> {
             if read >= EVERY {
                 self.done += read;
                 read = 0;
-                self.tell(topic, 0);
+                self.tell(topic, false);
             }
         }
         self.done += read;
@@ -201,14 +205,14 @@ impl Topics for Reader<'_> {
         };
         let spans: Vec<Span> = spans.iter().copied().filter(|span| span.first < span.end).collect();
         let before = self.done;
-        self.tell(topic, 0);
+        self.tell(topic, false);
         for span in &spans {
             self.wait_for_transactions(topic, *span)?;
         }
         self.read_spans(topic, &spans, each)?;
         // Transactions' own marks take offsets too, and are never seen.
         self.done = before + spans.iter().map(|span| span.len()).sum::<u64>();
-        self.tell(topic, 0);
+        self.tell(topic, false);
         Ok(())
     }
 }
