@@ -3,8 +3,10 @@
 use std::io::{IsTerminal, Write};
 
 use clap::CommandFactory;
+use indicatif::{ProgressBar, ProgressStyle};
 use rivulet::check::{self, wanted_topics};
 use rivulet::demo::{self, EmbeddedBroker};
+use rivulet::verify::{self, Options};
 use rivulet::{graph, run, topics};
 use stream::cli::{BoxError, Common};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
@@ -104,14 +106,16 @@ fn confirmed(count: usize) -> Result<bool, BoxError> {
     Ok(answer.trim() == "yes")
 }
 
-struct Options {
-    allow_duplicates: bool,
-}
-impl Default for Options {
-    fn default() -> Self {
-        Options { allow_duplicates: false }
-    }
-}
-fn verify(_: &Pipeline, _: Options) -> Result<(), BoxError> {
-    Ok(())
+/// Tells how far the reading is, at a terminal line by line in place, and shows what was found.
+fn verify(pipeline: &Pipeline, options: Options) -> Result<(), BoxError> {
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")?);
+    let report = verify::verify(pipeline, options, &mut |progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        bar.set_message(format!("verifying {}", progress.topic));
+    });
+    bar.finish_and_clear();
+    let report = report?;
+    print!("{report}");
+    if report.is_clean() { Ok(()) } else { Err("the topics do not hold what they must".into()) }
 }

@@ -30,7 +30,12 @@ pub fn draw(pipeline: &Pipeline) -> String {
     while let Some((_, root)) = pen.below.pop_first() {
         pen.tree(root);
     }
-    pen.lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    let mut drawing = String::new();
+    for line in &pen.lines {
+        drawing.push_str(line.trim_end());
+        drawing.push('\n');
+    }
+    drawing
 }
 
 /// A stage or a topic.
@@ -234,6 +239,7 @@ impl Pen<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
     use std::sync::Arc;
 
     use proptest::prelude::*;
@@ -399,10 +405,8 @@ second_topic_with_a_name_of_forty_letters ─┬→ [keep-all-that-comes-in-a-fi
             let mut text = "[producer.source]\nsource = \"lines\"\nto = [\"t0\", \"t1\", \"t2\", \"t3\", \"t4\", \"t5\"]\n".to_owned();
             for (index, (from, second, ahead)) in stages.iter().enumerate() {
                 let second = if from == second { String::new() } else { format!(", \"t{second}\"") };
-                text += &format!(
-                    "[operator.stage{index}]\nfrom = [\"t{from}\"{second}]\nsteps = [\"noise\"]\nto = \"t{}\"\n",
-                    6 + index + ahead
-                );
+                let to = 6 + index + ahead;
+                writeln!(text, "[operator.stage{index}]\nfrom = [\"t{from}\"{second}]\nsteps = [\"noise\"]\nto = \"t{to}\"").unwrap();
             }
             let drawn = drawn(&text);
             for index in 0..stages.len() {

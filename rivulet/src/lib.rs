@@ -2,7 +2,7 @@
 //!
 //! [`check`] finds the mistakes in a pipeline, [`graph`] draws it, [`topics`] makes, shows and deletes
 //! its topics, [`run`] runs any of its stages in one process, [`demo`] all of them on a broker of its
-//! own.
+//! own, [`verify`] tells whether its topics hold what they must.
 
 pub mod check;
 mod cluster;
@@ -10,3 +10,4 @@ pub mod demo;
 pub mod graph;
 pub mod run;
 pub mod topics;
+pub mod verify;

@@ -1,0 +1,347 @@
+//! The truth: what must be in every topic, against what is in it.
+//!
+//! [`verify`] reads the topics that producers or others outside write, computes with plain naive code
+//! what every operator of the pipeline must have made of them, and compares that with what its output
+//! topics hold. The expected stream of a stage comes from the *expected* stream of its input, never
+//! from the actual one, so that a wrong stage shows in its own topic and in all behind it. Readings
+//! that a stage must have refused are counted and compared with its dead letters.
+//!
+//! It shares nothing with the `operators` crate, nor the decoding with `stream`. Run it when the
+//! pipeline has come to rest: what is still on its way counts as missing.
+//!
+//! Where the order of readings is not defined (one sensor in several inputs or partitions, bare
+//! numbers in several partitions), only what there is can be compared. What a stage with a state
+//! makes of such readings nobody can say: its topics, and all behind them, are shown as not
+//! verifiable, and do not count for the verdict.
+//!
+//! A record, decoded, is some 32 bytes of memory, held from the topic that it comes into until all
+//! stages that read the topic have been computed.
+
+mod compare;
+mod decode;
+mod read;
+mod report;
+mod sequence;
+mod steps;
+mod tally;
+mod truth;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use stream::error::Result;
+use stream::format::FormatName;
+use stream::pipeline::{Pipeline, Stage, Work};
+
+use self::compare::Comparison;
+pub use self::read::Progress;
+pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
+use self::steps::Step;
+use self::tally::{Found, Tally};
+use self::truth::{Order, Output, Sensors, Stream};
+
+/// What counts as right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// A reading that is there again, with the same value, is counted apart and is no fault: for
+    /// pipelines that run `at-least-once`.
+    pub allow_duplicates: bool,
+}
+
+/// Compares all topics of a pipeline with the truth, and tells `progress` now and then how far it is.
+///
+/// # Errors
+/// If the cluster does not answer, a topic that is given does not exist, or a stage has a step that
+/// is not known here.
+pub fn verify(pipeline: &Pipeline, options: Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
+    let verification = Verification::new(pipeline, options)?;
+    let mut topics = read::Reader::new(&pipeline.kafka, &verification.topics(), progress)?;
+    verification.run(&mut topics)
+}
+
+/// A record as it is in a topic.
+#[derive(Debug, Clone, Copy)]
+struct Record<'a> {
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+    value: Option<&'a [u8]>,
+}
+
+/// Where records come from: the cluster, or a table in tests.
+trait Topics {
+    /// How many partitions the topic has; nothing if there is no such topic.
+    fn partitions(&self, topic: &str) -> Option<usize>;
+
+    /// Whether the first records of the topic are gone.
+    fn is_trimmed(&self, topic: &str) -> bool;
+
+    /// Reads the topic from the first record to the last, each partition in its order.
+    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()>;
+}
+
+/// What is known to come out of a topic, or why nothing is.
+type Known = Result<Rc<Stream>, String>;
+
+/// One run over a pipeline.
+struct Verification<'p> {
+    pipeline: &'p Pipeline,
+    options: Options,
+    /// The stages that read, each behind all that write what it reads, with their steps.
+    stages: Vec<(&'p Stage, Vec<Step>)>,
+    sensors: Sensors,
+    /// What comes out of the topics that are still to be read by a stage.
+    known: BTreeMap<&'p str, Known>,
+    /// What stages have put into topics that further stages write to.
+    pending: BTreeMap<&'p str, Vec<Result<Stream, String>>>,
+    /// Records that are no readings, by given topic.
+    undecodable: BTreeMap<&'p str, u64>,
+    report: Report,
+}
+
+impl<'p> Verification<'p> {
+    fn new(pipeline: &'p Pipeline, options: Options) -> Result<Self> {
+        let mut stages = Vec::new();
+        for stage in in_order(pipeline) {
+            match &stage.work {
+                Work::Producer { .. } => (),
+                Work::Operator { steps } => stages.push((stage, Step::all(pipeline, stage, steps)?)),
+                Work::Sink { .. } => stages.push((stage, Vec::new())),
+            }
+        }
+        let report = Report {
+            topics: Vec::new(),
+            differences: Vec::new(),
+            notes: Vec::new(),
+            allow_duplicates: options.allow_duplicates,
+        };
+        Ok(Verification {
+            pipeline,
+            options,
+            stages,
+            sensors: Sensors::default(),
+            known: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            undecodable: BTreeMap::new(),
+            report,
+        })
+    }
+
+    /// The topics that will be read, each once.
+    fn topics(&self) -> Vec<String> {
+        let mut topics: Vec<String> = Vec::new();
+        for (stage, _) in &self.stages {
+            let given = stage.from.iter().filter(|topic| self.is_given(topic));
+            let made = stage.to.iter().filter(|topic| !self.is_given(topic));
+            topics.extend(given.chain(made).cloned().chain([stage.dead_letters()]));
+        }
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    fn run(mut self, topics: &mut dyn Topics) -> Result<Report> {
+        for index in 0..self.stages.len() {
+            let stage = self.stages[index].0;
+            for topic in &stage.from {
+                if self.is_given(topic) {
+                    self.read_given(topic, topics)?;
+                }
+            }
+            let refused = match &stage.work {
+                Work::Operator { .. } => self.operate(index, topics)?,
+                Work::Producer { .. } | Work::Sink { .. } => Some(0),
+            };
+            let undecodable: u64 = stage.from.iter().filter_map(|topic| self.undecodable.get(topic.as_str())).sum();
+            if let Some(refused) = refused {
+                self.compare_dead_letters(stage, refused + undecodable, topics)?;
+            }
+            let later = &self.stages[index + 1..];
+            self.known.retain(|topic, _| later.iter().any(|(stage, _)| stage.from.iter().any(|from| from == topic)));
+        }
+        if self.report.total().expected == 0 {
+            self.report.notes.push("there was nothing to compare: no reading must have come out of any stage".into());
+        }
+        Ok(self.report)
+    }
+
+    /// Whether a topic's readings are taken as they are.
+    fn is_given(&self, topic: &str) -> bool {
+        self.pipeline.topic(topic).external
+            || self.pipeline.writers(topic).any(|stage| matches!(stage.work, Work::Producer { .. }))
+    }
+
+    fn read_given(&mut self, name: &'p str, topics: &mut dyn Topics) -> Result<()> {
+        if self.known.contains_key(name) {
+            return Ok(());
+        }
+        let topic = self.pipeline.topic(name);
+        let (mut stream, mut undecodable) = (Stream::new(), 0);
+        let mut partitions: BTreeMap<u32, i32> = BTreeMap::new();
+        let sensors = &mut self.sensors;
+        topics.read(name, &mut |record| match decode::decode(topic, record) {
+            Ok((sensor, entry)) => {
+                let sensor = sensors.id(&sensor);
+                let lane = stream.lanes.entry(sensor).or_default();
+                if *partitions.entry(sensor).or_insert(record.partition) != record.partition {
+                    lane.order = Order::Undefined;
+                }
+                lane.entries.push(entry);
+            }
+            Err(_) => undecodable += 1,
+        })?;
+        if topic.format == FormatName::Json && !topic.external {
+            self.report.notes.extend(gaps(&stream).map(|gaps| format!("in {name}, {gaps}")));
+        }
+        if topics.is_trimmed(name) {
+            self.report.notes.push(format!(
+                "the first records of {name} are gone: what stages made of them counts as extra, and averages begin later"
+            ));
+        }
+        self.undecodable.insert(name, undecodable);
+        self.add(name, Outcome::Given { readings: stream.len() as u64, undecodable });
+        self.known.insert(name, Ok(Rc::new(stream)));
+        Ok(())
+    }
+
+    /// Computes what an operator stage must have written and compares the topics that are complete
+    /// with it. Returns how many readings the stage must have refused, if that is known.
+    fn operate(&mut self, index: usize, topics: &mut dyn Topics) -> Result<Option<u64>> {
+        let (stage, steps) = &self.stages[index];
+        let stage = *stage;
+        let mut output = self.process(stage, steps);
+        if let Ok(Output { stream, refused }) = &mut output
+            && stage.to.iter().any(|topic| self.pipeline.topic(topic).format == FormatName::Json)
+        {
+            // That format cannot say nothing about the unit.
+            *refused += stream.drop_unitless();
+        }
+        let refused = output.as_ref().ok().map(|output| output.refused);
+        let stream = output.map(|output| output.stream);
+        for topic in &stage.to {
+            let writers =
+                self.pipeline.writers(topic).filter(|stage| matches!(stage.work, Work::Operator { .. })).count();
+            let pending = self.pending.entry(topic).or_default();
+            pending.push(stream.clone());
+            if pending.len() == writers {
+                let streams = self.pending.remove(topic.as_str()).unwrap_or_default();
+                self.compare(topic, streams, topics)?;
+            }
+        }
+        Ok(refused)
+    }
+
+    fn process(&self, stage: &'p Stage, steps: &[Step]) -> Result<Output, String> {
+        let mut inputs: Vec<(&str, &Stream)> = Vec::new();
+        for topic in &stage.from {
+            match self.known.get(topic.as_str()) {
+                Some(Ok(stream)) => inputs.push((topic, stream)),
+                _ => return Err(format!("its input `{topic}` is not verifiable")),
+            }
+        }
+        truth::process(steps, &inputs, &self.sensors).map_err(|reason| format!("`{}` writes it: {reason}", stage.name))
+    }
+
+    fn compare(&mut self, name: &'p str, streams: Vec<Result<Stream, String>>, topics: &mut dyn Topics) -> Result<()> {
+        if self.is_given(name) {
+            let reason = "producers or others outside write it too, so nobody can say what must be in it".to_owned();
+            self.add(name, Outcome::NotVerifiable { reason });
+            return Ok(());
+        }
+        let topic = self.pipeline.topic(name);
+        let partitions = topics.partitions(name).unwrap_or_default();
+        let mut expected = Stream::new();
+        for stream in streams {
+            match (stream, topic.format) {
+                (Ok(stream), FormatName::Json) => expected.join(stream),
+                (Ok(stream), FormatName::Number) => {
+                    expected.join(stream.into_numbers(partitions, topic.unit, &mut self.sensors));
+                }
+                (Err(reason), _) => {
+                    self.add(name, Outcome::NotVerifiable { reason: reason.clone() });
+                    self.known.insert(name, Err(reason));
+                    return Ok(());
+                }
+            }
+        }
+        let mut comparison = Comparison::new(&expected, Tally::new(name, self.options.allow_duplicates));
+        if partitions == 0 {
+            self.report.notes.push(format!("there is no topic {name}; `rivulet topics create` makes it"));
+        } else {
+            let sensors = &mut self.sensors;
+            topics.read(name, &mut |record| match decode::decode(topic, record) {
+                Ok((sensor, entry)) => {
+                    let sensor = sensors.id(&sensor);
+                    let found = Found { sensor, entry, partition: record.partition, offset: record.offset };
+                    comparison.found(found, sensors);
+                }
+                Err(why) => comparison.undecodable(record.partition, record.offset, why),
+            })?;
+        }
+        let tally = comparison.finish(&self.sensors);
+        self.add(name, Outcome::Compared(tally.counts));
+        self.report.differences.extend(tally.differences);
+        self.known.insert(name, Ok(Rc::new(expected)));
+        Ok(())
+    }
+
+    fn compare_dead_letters(&mut self, stage: &Stage, expected: u64, topics: &mut dyn Topics) -> Result<()> {
+        let name = stage.dead_letters();
+        let mut found: u64 = 0;
+        if topics.partitions(&name).is_some() {
+            topics.read(&name, &mut |_| found += 1)?;
+        }
+        if expected == 0 && found == 0 {
+            return Ok(());
+        }
+        let surplus = found.saturating_sub(expected);
+        let (extra, duplicates) =
+            if self.options.allow_duplicates && expected > 0 { (0, surplus) } else { (surplus, 0) };
+        let missing = expected.saturating_sub(found);
+        self.add(
+            &name,
+            Outcome::DeadLetters(Counts { expected, found, missing, extra, duplicates, ..Counts::default() }),
+        );
+        Ok(())
+    }
+
+    fn add(&mut self, topic: &str, outcome: Outcome) {
+        self.report.topics.push(TopicReport { topic: topic.to_owned(), outcome });
+    }
+}
+
+/// The stages of a pipeline, each behind all that write what it reads; otherwise as in the file.
+fn in_order(pipeline: &Pipeline) -> Vec<&Stage> {
+    let mut rest: Vec<&Stage> = pipeline.stages.iter().collect();
+    let mut order = Vec::new();
+    while !rest.is_empty() {
+        let waits = |stage: &&Stage| stage.from.iter().any(|topic| rest.iter().any(|other| other.to.contains(topic)));
+        let next = rest.iter().position(|stage| !waits(stage)).expect("a pipeline without circles has a first stage");
+        order.push(rest.remove(next));
+    }
+    order
+}
+
+/// What is odd about the sequence numbers that producers gave, if anything is: from its first on, a
+/// sensor's go up by one.
+fn gaps(stream: &Stream) -> Option<String> {
+    let (mut left_out, mut repeated, mut sensors) = (0, 0, 0);
+    for lane in stream.lanes.values() {
+        let mut seqs: Vec<u64> = lane.entries.iter().map(|entry| entry.seq).collect();
+        seqs.sort_unstable();
+        let before = (left_out, repeated);
+        for pair in seqs.windows(2) {
+            match pair[1] - pair[0] {
+                0 => repeated += 1,
+                step => left_out += step - 1,
+            }
+        }
+        sensors += u64::from(before != (left_out, repeated));
+    }
+    (sensors > 0).then(|| {
+        format!("{left_out} sequence numbers are left out and {repeated} are there again, of {sensors} sensors")
+    })
+}
+
+#[cfg(test)]
+mod tests;

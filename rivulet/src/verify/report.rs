@@ -1,0 +1,279 @@
+//! What verification found, for people and for the exit status.
+
+use std::fmt;
+
+/// How many differences are kept of each topic, and shown of all.
+pub(super) const SHOWN: usize = 10;
+
+/// What [`verify`](super::verify) found.
+///
+/// Shown, it is a line for each topic, the first differences, and last the verdict, such as
+/// `verified 8766 readings in 4 topics: 0 missing, 0 extra, 0 wrong, 0 out of order`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// One for each topic, in the order of the data's way.
+    pub topics: Vec<TopicReport>,
+    /// The first differences, topic after topic.
+    pub differences: Vec<Difference>,
+    /// What a person should know besides.
+    pub notes: Vec<String>,
+    /// Whether repeated readings were allowed, and so are counted apart.
+    pub allow_duplicates: bool,
+}
+
+/// What was found in one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicReport {
+    /// The topic's name.
+    pub topic: String,
+    /// What it was compared with.
+    pub outcome: Outcome,
+}
+
+/// What a topic was compared with, and the result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: its readings come from outside the pipeline or from producers, and the truth is
+    /// computed from them.
+    Given {
+        /// Records that are readings.
+        readings: u64,
+        /// Records that are not.
+        undecodable: u64,
+    },
+    /// The truth.
+    Compared(Counts),
+    /// The number of readings that the stage must have refused.
+    DeadLetters(Counts),
+    /// Nothing, because nobody can say what must be in it.
+    NotVerifiable {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// The figures of one topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Readings that must be there.
+    pub expected: u64,
+    /// Records that are there.
+    pub found: u64,
+    /// Readings that must be there and are not.
+    pub missing: u64,
+    /// Records that must not be there; repeated readings among them unless they are allowed.
+    pub extra: u64,
+    /// Readings that must be there, and are with another value, time or unit.
+    pub wrong: u64,
+    /// Readings that come after one of the same sensor that they must come before.
+    pub out_of_order: u64,
+    /// Readings that are there again, with the same value, where that is allowed.
+    pub duplicates: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.expected += other.expected;
+        self.found += other.found;
+        self.missing += other.missing;
+        self.extra += other.extra;
+        self.wrong += other.wrong;
+        self.out_of_order += other.out_of_order;
+        self.duplicates += other.duplicates;
+    }
+}
+
+/// How a record differs from what must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// See [`Counts::missing`].
+    Missing,
+    /// See [`Counts::extra`].
+    Extra,
+    /// See [`Counts::wrong`].
+    Wrong,
+    /// See [`Counts::out_of_order`].
+    OutOfOrder,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Missing => "missing",
+            Kind::Extra => "extra",
+            Kind::Wrong => "wrong",
+            Kind::OutOfOrder => "out of order",
+        }
+    }
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// How it differs.
+    pub kind: Kind,
+    /// The topic's name.
+    pub topic: String,
+    /// Which reading, for a person: `sensor "seattle", seq 7`.
+    pub reading: String,
+    /// Partition and offset of the record, if there is one.
+    pub place: Option<(i32, i64)>,
+    /// What must be there, if anything.
+    pub expected: Option<String>,
+    /// What is there, if anything.
+    pub found: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.name(), self.topic)?;
+        if let Some((partition, offset)) = self.place {
+            write!(f, " partition {partition} offset {offset}")?;
+        }
+        write!(f, ", {}", self.reading)?;
+        match (&self.expected, &self.found) {
+            (Some(expected), Some(found)) => write!(f, ": expected {expected}, found {found}"),
+            (Some(expected), None) => write!(f, ": expected {expected}"),
+            (None, Some(found)) => write!(f, ": found {found}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl Report {
+    /// Whether everything that could be compared is as it must be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let total = self.total();
+        (total.missing, total.extra, total.wrong, total.out_of_order) == (0, 0, 0, 0)
+    }
+
+    /// The figures of all compared topics, dead letters included, except that `expected` and `found`
+    /// count readings only.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        let mut total = Counts::default();
+        for topic in &self.topics {
+            match &topic.outcome {
+                Outcome::Compared(counts) => total.add(counts),
+                Outcome::DeadLetters(counts) => total.add(&Counts { expected: 0, found: 0, ..*counts }),
+                Outcome::Given { .. } | Outcome::NotVerifiable { .. } => (),
+            }
+        }
+        total
+    }
+
+    /// How many topics were compared reading by reading.
+    #[must_use]
+    pub fn compared(&self) -> usize {
+        self.topics.iter().filter(|topic| matches!(topic.outcome, Outcome::Compared(_))).count()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.topics.iter().map(|topic| topic.topic.len()).max().unwrap_or_default().max("topic".len());
+        writeln!(f, "{:width$}  expected     found  missing  extra  wrong  out of order", "topic")?;
+        for TopicReport { topic, outcome } in &self.topics {
+            write!(f, "{topic:width$}  ")?;
+            match outcome {
+                Outcome::Given { readings, undecodable: 0 } => writeln!(f, "{:>8}  {readings:>8}", "given")?,
+                Outcome::Given { readings, undecodable } => {
+                    writeln!(f, "{:>8}  {readings:>8}, and {undecodable} that are no readings", "given")?;
+                }
+                Outcome::Compared(counts) => {
+                    let Counts { expected, found, missing, extra, wrong, out_of_order, .. } = counts;
+                    write!(f, "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {wrong:>5}  {out_of_order:>12}")?;
+                    duplicates(f, counts)?;
+                }
+                Outcome::DeadLetters(counts) => {
+                    let Counts { expected, found, missing, extra, .. } = counts;
+                    write!(f, "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {:>5}  {:>12}", "-", "-")?;
+                    duplicates(f, counts)?;
+                }
+                Outcome::NotVerifiable { reason } => writeln!(f, "not verifiable: {reason}")?,
+            }
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        for difference in self.differences.iter().take(SHOWN) {
+            writeln!(f, "{difference}")?;
+        }
+        let Counts { expected, missing, extra, wrong, out_of_order, duplicates, .. } = self.total();
+        write!(f, "verified {expected} readings in {} topics: ", self.compared())?;
+        write!(f, "{missing} missing, {extra} extra, {wrong} wrong, {out_of_order} out of order")?;
+        if self.allow_duplicates {
+            write!(f, ", {duplicates} duplicates")?;
+        }
+        writeln!(f)
+    }
+}
+
+fn duplicates(f: &mut fmt::Formatter<'_>, counts: &Counts) -> fmt::Result {
+    match counts.duplicates {
+        0 => writeln!(f),
+        duplicates => writeln!(f, ", {duplicates} duplicates"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(allow_duplicates: bool) -> Report {
+        let counts = Counts { expected: 9, found: 9, wrong: 1, ..Counts::default() };
+        let topic = |name: &str, outcome| TopicReport { topic: name.into(), outcome };
+        Report {
+            topics: vec![
+                topic("celsius", Outcome::Given { readings: 14, undecodable: 2 }),
+                topic("ewma", Outcome::Compared(counts)),
+                topic("joined", Outcome::NotVerifiable { reason: "it keeps state".into() }),
+                topic(
+                    "convert-dead-letters",
+                    Outcome::DeadLetters(Counts { expected: 2, found: 2, ..Counts::default() }),
+                ),
+            ],
+            differences: vec![Difference {
+                kind: Kind::Wrong,
+                topic: "ewma".into(),
+                reading: "sensor \"a\", seq 3".into(),
+                place: Some((0, 4)),
+                expected: Some("55.4 fahrenheit".into()),
+                found: Some("55.5 fahrenheit".into()),
+            }],
+            notes: vec!["the tide is high".into()],
+            allow_duplicates,
+        }
+    }
+
+    #[test]
+    fn the_verdict_is_the_last_line() {
+        let expected = "\
+topic                 expected     found  missing  extra  wrong  out of order
+celsius                  given        14, and 2 that are no readings
+ewma                         9         9        0      0      1             0
+joined                not verifiable: it keeps state
+convert-dead-letters         2         2        0      0      -             -
+note: the tide is high
+wrong: ewma partition 0 offset 4, sensor \"a\", seq 3: expected 55.4 fahrenheit, found 55.5 fahrenheit
+verified 9 readings in 1 topics: 0 missing, 0 extra, 1 wrong, 0 out of order
+";
+        assert_eq!(report(false).to_string(), expected);
+        assert!(!report(false).is_clean());
+        assert!(report(true).to_string().ends_with("0 out of order, 0 duplicates\n"));
+    }
+
+    #[test]
+    fn a_dead_letter_too_few_is_not_clean() {
+        let counts = Counts { expected: 2, found: 1, missing: 1, ..Counts::default() };
+        let mut report = report(false);
+        report.topics = vec![TopicReport { topic: "d".into(), outcome: Outcome::DeadLetters(counts) }];
+        assert!(!report.is_clean());
+        assert!(
+            report
+                .to_string()
+                .ends_with("verified 0 readings in 0 topics: 1 missing, 0 extra, 0 wrong, 0 out of order\n")
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! The operators once more, in the plainest way.
+//!
+//! Nothing here is shared with the `operators` crate, on purpose: a mistake would have to be made
+//! twice to go unseen.
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+use stream::error::{Error, Result};
+use stream::pipeline::{Mistakes, Part, Pipeline, Stage};
+use stream::reading::Unit;
+
+use super::truth::Entry;
+
+/// One step of a stage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Step {
+    Convert { from: Unit, to: Unit },
+    Above(f64),
+    Below(f64),
+    AtLeast(f64),
+    AtMost(f64),
+    Ewma { alpha: f64, emit_seed: bool },
+    Average { window: usize },
+    Noise { amplitude: f64, seed: u64 },
+    Round { digits: i32 },
+}
+
+/// What one step remembers of one sensor.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    ewma: Option<f64>,
+    window: VecDeque<f64>,
+}
+
+/// What becomes of a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Goes,
+    Ends,
+    DeadLetter,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Convert {
+    from: Unit,
+    to: Unit,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Threshold {
+    above: Option<f64>,
+    below: Option<f64>,
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Ewma {
+    alpha: f64,
+    #[serde(default)]
+    emit_seed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Average {
+    window: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Noise {
+    amplitude: f64,
+    seed: u64,
+}
+
+impl Default for Noise {
+    fn default() -> Self {
+        Noise { amplitude: 1.0, seed: 1 }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Round {
+    digits: i32,
+}
+
+impl Step {
+    /// The steps of a stage.
+    ///
+    /// # Errors
+    /// A step that is not known here, or settings that are not those of the step.
+    pub(super) fn all(pipeline: &Pipeline, stage: &Stage, parts: &[Part]) -> Result<Vec<Self>> {
+        let doing = || format!("computing what `{}` must write", stage.name);
+        let step = |part: &Part| {
+            let read = Step::read(part)
+                .map_err(|mistake| Error::new(doing(), Mistakes::new(pipeline.text.clone(), vec![mistake])))?;
+            read.ok_or_else(|| {
+                Error::new(doing(), format!("verify does not know a step `{}` with these settings", part.name()))
+                    .help("write its plain counterpart in rivulet/src/verify/steps.rs")
+            })
+        };
+        parts.iter().map(step).collect()
+    }
+
+    fn read(part: &Part) -> Result<Option<Self>, stream::pipeline::Mistake> {
+        Ok(Some(match part.name() {
+            "convert" => {
+                let Convert { from, to } = part.settings()?;
+                Step::Convert { from, to }
+            }
+            "threshold" => match part.settings()? {
+                Threshold { above: Some(bound), below: None, at_least: None, at_most: None } => Step::Above(bound),
+                Threshold { above: None, below: Some(bound), at_least: None, at_most: None } => Step::Below(bound),
+                Threshold { above: None, below: None, at_least: Some(bound), at_most: None } => Step::AtLeast(bound),
+                Threshold { above: None, below: None, at_least: None, at_most: Some(bound) } => Step::AtMost(bound),
+                _ => return Ok(None),
+            },
+            "ewma" => {
+                let Ewma { alpha, emit_seed } = part.settings()?;
+                Step::Ewma { alpha, emit_seed }
+            }
+            "average" => Step::Average { window: part.settings::<Average>()?.window },
+            "noise" => {
+                let Noise { amplitude, seed } = part.settings()?;
+                Step::Noise { amplitude, seed }
+            }
+            "round" => Step::Round { digits: part.settings::<Round>()?.digits },
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Whether it remembers anything, so that the order of readings matters.
+    pub(super) fn is_stateful(self) -> bool {
+        matches!(self, Step::Ewma { .. } | Step::Average { .. })
+    }
+
+    /// Works on one reading of a sensor.
+    pub(super) fn apply(self, sensor: &str, history: &mut History, entry: &mut Entry) -> Fate {
+        let value = entry.value;
+        let result = match self {
+            Step::Convert { from, to } => {
+                if entry.unit.is_some_and(|unit| unit != from) {
+                    return Fate::DeadLetter;
+                }
+                entry.unit = Some(to);
+                convert(value, from, to)
+            }
+            Step::Above(bound) if value > bound => value,
+            Step::Below(bound) if value < bound => value,
+            Step::AtLeast(bound) if value >= bound => value,
+            Step::AtMost(bound) if value <= bound => value,
+            Step::Above(_) | Step::Below(_) | Step::AtLeast(_) | Step::AtMost(_) => return Fate::Ends,
+            Step::Ewma { alpha, emit_seed } => {
+                let previous = history.ewma;
+                let mean = previous.map_or(value, |previous| alpha * value + (1.0 - alpha) * previous);
+                history.ewma = Some(mean);
+                if previous.is_none() && !emit_seed {
+                    return Fate::Ends;
+                }
+                mean
+            }
+            Step::Average { window } => {
+                history.window.push_back(value);
+                if history.window.len() > window {
+                    history.window.pop_front();
+                }
+                if history.window.len() < window {
+                    return Fate::Ends;
+                }
+                history.window.iter().sum::<f64>() / window as f64
+            }
+            Step::Noise { amplitude, seed } => value + noise(seed, sensor, entry.seq) * amplitude,
+            Step::Round { digits } => {
+                let scale = 10f64.powi(digits);
+                (value * scale).round_ties_even() / scale
+            }
+        };
+        entry.value = result;
+        if result.is_finite() { Fate::Goes } else { Fate::DeadLetter }
+    }
+}
+
+fn convert(value: f64, from: Unit, to: Unit) -> f64 {
+    if from == to {
+        return value;
+    }
+    let celsius = match from {
+        Unit::Celsius => value,
+        Unit::Fahrenheit => (value - 32.0) * 5.0 / 9.0,
+        Unit::Kelvin => value - 273.15,
+    };
+    match to {
+        Unit::Celsius => celsius,
+        Unit::Fahrenheit => celsius * 9.0 / 5.0 + 32.0,
+        Unit::Kelvin => celsius + 273.15,
+    }
+}
+
+/// A number in [-1, 1) that depends on nothing but its arguments: the sensor's 64-bit FNV-1a hash and
+/// the sequence number through the finalizer of `SplitMix64`.
+fn noise(seed: u64, sensor: &str, seq: u64) -> f64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in sensor.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let golden: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut z = (seed ^ hash).wrapping_add(seq.wrapping_mul(golden)).wrapping_add(golden);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^= z >> 31;
+    let unit = (z >> 11) as f64 / 2f64.powi(53);
+    2.0 * unit - 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(text: &str) -> Step {
+        Step::read(&Part::parse(text).unwrap()).unwrap().unwrap_or_else(|| panic!("{text} is not known"))
+    }
+
+    /// What comes out of a step for the readings of one sensor, in °C.
+    fn run(text: &str, values: &[f64]) -> Vec<Option<f64>> {
+        let (step, mut history) = (step(text), History::default());
+        let one = |(seq, value): (usize, &f64)| {
+            let mut entry = Entry { seq: seq as u64, time: 0, value: *value, unit: Some(Unit::Celsius) };
+            (step.apply("a", &mut history, &mut entry) == Fate::Goes).then_some(entry.value)
+        };
+        values.iter().enumerate().map(one).collect()
+    }
+
+    #[test]
+    fn each_step_does_the_textbook_thing() {
+        assert_eq!(
+            run("convert = { from = \"celsius\", to = \"fahrenheit\" }", &[-40.0, 7.0]),
+            [Some(-40.0), Some(44.6)]
+        );
+        assert_eq!(run("convert = { from = \"celsius\", to = \"kelvin\" }", &[0.0]), [Some(273.15)]);
+        assert_eq!(run("convert = { from = \"kelvin\", to = \"celsius\" }", &[0.0]), [None], "another unit");
+        assert_eq!(run("convert = { from = \"celsius\", to = \"fahrenheit\" }", &[1e308]), [None], "not finite");
+        assert_eq!(run("threshold = { above = 1 }", &[0.0, 1.0, 2.0]), [None, None, Some(2.0)]);
+        assert_eq!(run("threshold = { at-least = 1 }", &[0.0, 1.0, 2.0]), [None, Some(1.0), Some(2.0)]);
+        assert_eq!(run("threshold = { below = 1 }", &[0.0, 1.0, 2.0]), [Some(0.0), None, None]);
+        assert_eq!(run("threshold = { at-most = 1 }", &[0.0, 1.0, 2.0]), [Some(0.0), Some(1.0), None]);
+        assert_eq!(run("ewma = { alpha = 0.25 }", &[4.0, 8.0, 1.0]), [None, Some(5.0), Some(4.0)]);
+        assert_eq!(run("ewma = { alpha = 0.25, emit-seed = true }", &[4.0, 8.0]), [Some(4.0), Some(5.0)]);
+        assert_eq!(run("average = { window = 2 }", &[1.0, 3.0, 7.0]), [None, Some(2.0), Some(5.0)]);
+        assert_eq!(run("round = { digits = 0 }", &[0.5, 1.5, -2.5, 2.51]), [0.0, 2.0, -2.0, 3.0].map(Some));
+        assert_eq!(run("round = { digits = 1 }", &[0.25, 54.725]), [0.2, 54.7].map(Some));
+    }
+
+    #[test]
+    fn noise_is_bounded_spread_and_the_same_each_time() {
+        let noisy = run("noise = { amplitude = 2, seed = 1 }", &vec![0.0; 10_000]);
+        let values: Vec<f64> = noisy.into_iter().flatten().collect();
+        assert!(values.iter().all(|value| (-2.0..2.0).contains(value)));
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let square = values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64;
+        assert!(mean.abs() < 0.05 && (square - 4.0 / 3.0).abs() < 0.05, "{mean} {square}");
+        // The first output of SplitMix64 from seed 0 is e220a8397b1dcdaf.
+        let unit = (0xe220_a839_7b1d_cdaf_u64 >> 11) as f64 / 2f64.powi(53);
+        let first = noise(0xcbf2_9ce4_8422_2325, "", 0);
+        assert!((first - (2.0 * unit - 1.0)).abs() < f64::EPSILON, "{first}");
+    }
+
+    #[test]
+    fn an_unknown_step_says_so() {
+        let text = "[topic.a]\nexternal = true\n[operator.b]\nfrom = \"a\"\nsteps = [\"median\"]\nto = \"c\"";
+        let text = stream::pipeline::Text { path: "p.toml".into(), text: text.into() };
+        let pipeline = Pipeline::parse(text.into()).unwrap();
+        let stage = &pipeline.stages[0];
+        let stream::pipeline::Work::Operator { steps } = &stage.work else { panic!("it is an operator") };
+        let error = Step::all(&pipeline, stage, steps).unwrap_err().to_string();
+        assert!(error.contains("verify does not know a step `median`"), "{error}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The count of what differs in one topic, and when two values are the same.
+
+use super::report::{Counts, Difference, Kind, SHOWN};
+use super::truth::Entry;
+
+/// Two values are the same if they differ by no more than this part of the greater.
+const RELATIVE: f64 = 1e-9;
+
+/// Or by no more than this: behind a difference of like numbers, as in °F to °C near freezing, no
+/// relative bound holds.
+const ABSOLUTE: f64 = 1e-12;
+
+/// A reading that was found in a topic.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) sensor: u32,
+    pub(super) entry: Entry,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+}
+
+pub(super) fn close(one: f64, other: f64) -> bool {
+    let difference = (one - other).abs();
+    difference <= ABSOLUTE || difference <= RELATIVE * one.abs().max(other.abs())
+}
+
+/// Counts what differs in one topic and keeps the first differences.
+#[derive(Debug)]
+pub(super) struct Tally {
+    topic: String,
+    allow_duplicates: bool,
+    pub(super) counts: Counts,
+    pub(super) differences: Vec<Difference>,
+}
+
+impl Tally {
+    pub(super) fn new(topic: &str, allow_duplicates: bool) -> Self {
+        Tally { topic: topic.to_owned(), allow_duplicates, counts: Counts::default(), differences: Vec::new() }
+    }
+
+    fn keep(&mut self, kind: Kind, difference: impl FnOnce(String) -> Difference) {
+        if self.differences.len() < SHOWN {
+            self.differences.push(Difference { kind, ..difference(self.topic.clone()) });
+        }
+    }
+
+    pub(super) fn missing(&mut self, sensor: &str, expected: &Entry) {
+        self.counts.missing += 1;
+        self.keep(Kind::Missing, |topic| between(topic, sensor, Some(expected), None));
+    }
+
+    /// A record that nothing was expected for; `again` if an expected reading is there once more.
+    pub(super) fn extra(&mut self, sensor: &str, found: &Found, again: bool) {
+        if again && self.allow_duplicates {
+            self.counts.duplicates += 1;
+            return;
+        }
+        self.counts.extra += 1;
+        self.keep(Kind::Extra, |topic| between(topic, sensor, None, Some(found)));
+    }
+
+    pub(super) fn wrong(&mut self, sensor: &str, expected: &Entry, found: &Found) {
+        self.counts.wrong += 1;
+        self.keep(Kind::Wrong, |topic| between(topic, sensor, Some(expected), Some(found)));
+    }
+
+    pub(super) fn out_of_order(&mut self, sensor: &str, found: &Found, after: &str) {
+        self.counts.out_of_order += 1;
+        self.keep(Kind::OutOfOrder, |topic| Difference {
+            found: Some(format!("{} {after}", shown(&found.entry))),
+            ..between(topic, sensor, None, Some(found))
+        });
+    }
+
+    /// A record that is no reading at all.
+    pub(super) fn undecodable(&mut self, partition: i32, offset: i64, why: String) {
+        self.counts.found += 1;
+        self.counts.extra += 1;
+        self.keep(Kind::Extra, |topic| Difference {
+            kind: Kind::Extra,
+            topic,
+            reading: "no reading".to_owned(),
+            place: Some((partition, offset)),
+            expected: None,
+            found: Some(why),
+        });
+    }
+}
+
+fn between(topic: String, sensor: &str, expected: Option<&Entry>, found: Option<&Found>) -> Difference {
+    let seq = expected.or(found.map(|found| &found.entry)).map_or(0, |entry| entry.seq);
+    Difference {
+        kind: Kind::Wrong,
+        topic,
+        reading: format!("sensor \"{sensor}\", seq {seq}"),
+        place: found.map(|found| (found.partition, found.offset)),
+        expected: expected.map(shown),
+        found: found.map(|found| shown(&found.entry)),
+    }
+}
+
+fn shown(entry: &Entry) -> String {
+    match entry.unit {
+        Some(unit) => format!("{} {unit} at time {}", entry.value, entry.time),
+        None => entry.value.to_string(),
+    }
+}

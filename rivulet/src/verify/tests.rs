@@ -1,0 +1,302 @@
+//! Whole pipelines, verified over topics in memory.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use stream::pipeline::Text;
+
+use super::*;
+
+/// Topics in memory: the records of each partition.
+#[derive(Default)]
+struct Table {
+    topics: BTreeMap<String, Vec<Vec<Vec<u8>>>>,
+}
+
+impl Table {
+    fn with(mut self, topic: &str, partitions: Vec<Vec<String>>) -> Self {
+        let bytes = partitions.into_iter().map(|values| values.into_iter().map(String::into_bytes).collect());
+        self.topics.insert(topic.to_owned(), bytes.collect());
+        self
+    }
+}
+
+impl Topics for Table {
+    fn partitions(&self, topic: &str) -> Option<usize> {
+        self.topics.get(topic).map(Vec::len)
+    }
+
+    fn is_trimmed(&self, _: &str) -> bool {
+        false
+    }
+
+    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
+        for (partition, values) in (0..).zip(&self.topics[topic]) {
+            for (offset, value) in (0..).zip(values) {
+                each(&Record { partition, offset, timestamp: 1000, value: Some(value) });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn verified(pipeline: &str, table: &mut Table) -> Report {
+    let text = Arc::new(Text { path: "p.toml".into(), text: pipeline.into() });
+    let pipeline = Pipeline::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let verification = Verification::new(&pipeline, Options::default()).unwrap();
+    for name in verification.topics() {
+        table.topics.entry(name).or_insert_with(|| vec![Vec::new()]);
+    }
+    verification.run(table).unwrap()
+}
+
+fn verdict(report: &Report) -> String {
+    report.to_string().lines().last().unwrap().to_owned()
+}
+
+fn json(sensor: &str, unit: &str, readings: &[(u64, f64)]) -> Vec<String> {
+    let line = |(seq, value): &(u64, f64)| {
+        format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":{},"value":{value},"unit":"{unit}"}}"#, seq * 1000)
+    };
+    readings.iter().map(line).collect()
+}
+
+fn numbers(values: &[f64]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+const CLASSWORK: [f64; 14] = truth::tests::CELSIUS;
+const FAHRENHEIT: [f64; 14] = [44.6, 42.8, 48.2, 57.2, 53.6, 62.6, 48.2, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2];
+const EWMA: [f64; 9] = [55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625];
+const AVERAGE: [f64; 8] = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
+
+/// The values with the places they have among the first readings: those above the threshold, without
+/// the first `skip`.
+fn placed(values: &[f64], skip: usize) -> Vec<(u64, f64)> {
+    let kept = (0..).zip(FAHRENHEIT).filter(|(_, value)| *value > 50.0).map(|(seq, _)| seq);
+    kept.skip(skip).zip(values.iter().copied()).collect()
+}
+
+fn chain(first: &str, defaults: &str) -> String {
+    format!(
+        r#"
+        {defaults}
+        {first}
+        [operator.convert]
+        from  = "celsius"
+        steps = [{{ convert = {{ from = "celsius", to = "fahrenheit" }} }}]
+        to    = "fahrenheit"
+        [operator.threshold]
+        from  = "fahrenheit"
+        steps = [{{ threshold = {{ above = 50 }} }}]
+        to    = "above"
+        [operator.ewma]
+        from  = "above"
+        steps = [{{ ewma = {{ alpha = 0.5 }} }}]
+        to    = "ewma"
+        [operator.average]
+        from  = "above"
+        steps = [{{ average = {{ window = 3 }} }}]
+        to    = "average"
+        [sink.compare]
+        from = ["ewma", "average"]
+        sink = "compare"
+    "#
+    )
+}
+
+const PRODUCER: &str = "[producer.list]\nsource = \"list\"\nto = \"celsius\"";
+
+fn classwork() -> Table {
+    let all: Vec<(u64, f64)> = (0..).zip(CLASSWORK).collect();
+    let converted: Vec<(u64, f64)> = (0..).zip(FAHRENHEIT).collect();
+    let kept: Vec<f64> = FAHRENHEIT.into_iter().filter(|value| *value > 50.0).collect();
+    Table::default()
+        .with("celsius", vec![json("a", "celsius", &all)])
+        .with("fahrenheit", vec![json("a", "fahrenheit", &converted)])
+        .with("above", vec![json("a", "fahrenheit", &placed(&kept, 0))])
+        .with("ewma", vec![json("a", "fahrenheit", &placed(&EWMA, 1))])
+        .with("average", vec![json("a", "fahrenheit", &placed(&AVERAGE, 2))])
+}
+
+#[test]
+fn the_classwork_in_json_is_clean() {
+    let report = verified(&chain(PRODUCER, ""), &mut classwork());
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 0 missing, 0 extra, 0 wrong, 0 out of order");
+    assert!(report.notes.is_empty(), "{report}");
+}
+
+#[test]
+fn the_classwork_in_numbers_is_clean() {
+    let kept: Vec<f64> = FAHRENHEIT.into_iter().filter(|value| *value > 50.0).collect();
+    let mut table = Table::default()
+        .with("celsius", vec![numbers(&CLASSWORK)])
+        .with("fahrenheit", vec![numbers(&FAHRENHEIT)])
+        .with("above", vec![numbers(&kept)])
+        .with("ewma", vec![numbers(&EWMA)])
+        .with("average", vec![numbers(&AVERAGE)]);
+    let pipeline = chain("[topic.celsius]\nexternal = true", "[defaults]\nformat = \"number\"");
+    let report = verified(&pipeline, &mut table);
+    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 0 missing, 0 extra, 0 wrong, 0 out of order");
+    table.topics.get_mut("ewma").unwrap()[0].remove(4);
+    let report = verified(&pipeline, &mut table);
+    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 1 missing, 0 extra, 0 wrong, 0 out of order");
+}
+
+#[test]
+fn a_wrong_stage_shows_in_its_own_topic_and_does_not_excuse_the_next() {
+    let mut table = classwork();
+    let above = &mut table.topics.get_mut("above").unwrap()[0];
+    above.remove(0);
+    let report = verified(&chain(PRODUCER, ""), &mut table);
+    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 1 missing, 0 extra, 0 wrong, 0 out of order");
+    assert_eq!(report.differences[0].topic, "above");
+}
+
+#[test]
+fn an_empty_pipeline_is_clean_but_says_so() {
+    let report = verified(&chain(PRODUCER, ""), &mut Table::default());
+    assert!(report.is_clean());
+    assert!(report.to_string().contains("nothing to compare"), "{report}");
+}
+
+#[test]
+fn bad_records_and_wrong_units_must_be_dead_letters() {
+    let mut table = classwork();
+    let first = &mut table.topics.get_mut("celsius").unwrap()[0];
+    first.insert(3, b"abc".to_vec());
+    first.insert(5, json("a", "kelvin", &[(99, 280.0)])[0].clone().into_bytes());
+    let report = verified(&chain(PRODUCER, ""), &mut table);
+    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 2 missing, 0 extra, 0 wrong, 0 out of order");
+    table = table.with("convert-dead-letters", vec![vec!["abc".into(), "k".into()]]);
+    let report = verified(&chain(PRODUCER, ""), &mut table);
+    assert!(report.is_clean(), "{report}");
+    table = table.with("ewma-dead-letters", vec![vec!["?".into()]]);
+    let report = verified(&chain(PRODUCER, ""), &mut table);
+    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 0 missing, 1 extra, 0 wrong, 0 out of order");
+}
+
+#[test]
+fn numbers_without_a_unit_cannot_become_json() {
+    let pipeline = "
+        [topic.first]
+        format = \"number\"
+        external = true
+        [operator.round]
+        from  = \"first\"
+        steps = [\"round\"]
+        to    = \"rounded\"
+    ";
+    let mut table = Table::default()
+        .with("first", vec![numbers(&[1.4, 2.6])])
+        .with("round-dead-letters", vec![numbers(&[1.4, 2.6])]);
+    assert!(verified(pipeline, &mut table).is_clean());
+    let pipeline = pipeline.replace("external", "unit = \"celsius\"\nexternal");
+    let rounded = r#"{"sensor":"","seq":SEQ,"time":1000,"value":VALUE,"unit":"celsius"}"#;
+    let line = |seq: &str, value: &str| rounded.replace("SEQ", seq).replace("VALUE", value);
+    let mut table = Table::default()
+        .with("first", vec![numbers(&[1.4, 2.6])])
+        .with("rounded", vec![vec![line("0", "1"), line("1", "3")]]);
+    let report = verified(&pipeline, &mut table);
+    assert!(report.is_clean() && report.total().expected == 2, "{report}");
+}
+
+#[test]
+fn what_depends_on_an_undefined_order_is_shown_and_does_not_fail() {
+    let pipeline = r#"
+        [producer.one]
+        source = "list"
+        to = "first"
+        [producer.two]
+        source = "list"
+        to = "second"
+        [operator.smooth]
+        from  = ["first", "second"]
+        steps = [{ ewma = { alpha = 0.5 } }]
+        to    = "smooth"
+        [operator.behind]
+        from  = "smooth"
+        steps = ["round"]
+        to    = "rounded"
+        [operator.stateless]
+        from  = ["first", "second"]
+        steps = ["round"]
+        to    = "joined"
+    "#;
+    let (one, two) = (json("a", "celsius", &[(0, 1.0), (1, 2.0)]), json("a", "celsius", &[(0, 3.0), (1, 4.0)]));
+    let joined = [&two[..1], &one[..], &two[1..]].concat();
+    let mut table = Table::default().with("first", vec![one]).with("second", vec![two]).with("joined", vec![joined]);
+    let report = verified(pipeline, &mut table);
+    assert_eq!(verdict(&report), "verified 4 readings in 1 topics: 0 missing, 0 extra, 0 wrong, 0 out of order");
+    let shown = report.to_string();
+    assert!(shown.contains("smooth   not verifiable: `smooth` writes it: it keeps state"), "{shown}");
+    assert!(shown.contains("rounded  not verifiable: its input `smooth` is not verifiable"), "{shown}");
+}
+
+#[test]
+fn sensors_apart_in_several_inputs_and_partitions_are_verified_one_by_one() {
+    let pipeline = r#"
+        [topic.smooth]
+        partitions = 2
+        [producer.one]
+        source = "list"
+        to = "first"
+        [producer.two]
+        source = "list"
+        to = "second"
+        [operator.smooth]
+        from  = ["first", "second"]
+        steps = [{ ewma = { alpha = 0.5, emit-seed = true } }]
+        to    = "smooth"
+    "#;
+    let mut table = Table::default()
+        .with("first", vec![json("a", "celsius", &[(0, 1.0), (1, 3.0)]), json("c", "celsius", &[(0, 9.0)])])
+        .with("second", vec![json("b", "celsius", &[(0, 5.0), (1, 7.0)])])
+        .with(
+            "smooth",
+            vec![
+                json("b", "celsius", &[(0, 5.0), (1, 6.0)]),
+                [
+                    json("a", "celsius", &[(0, 1.0)]),
+                    json("c", "celsius", &[(0, 9.0)]),
+                    json("a", "celsius", &[(1, 2.0)]),
+                ]
+                .concat(),
+            ],
+        );
+    let report = verified(pipeline, &mut table);
+    assert!(report.is_clean() && report.total().expected == 5, "{report}");
+    table.topics.get_mut("smooth").unwrap()[0].swap(0, 1);
+    assert_eq!(verified(pipeline, &mut table).total().out_of_order, 1);
+}
+
+#[test]
+fn a_producer_that_left_readings_out_is_noted() {
+    let mut table = classwork();
+    table.topics.get_mut("celsius").unwrap()[0].remove(0);
+    let fahrenheit = &mut table.topics.get_mut("fahrenheit").unwrap()[0];
+    fahrenheit.remove(0);
+    assert!(verified(&chain(PRODUCER, ""), &mut table).notes.is_empty(), "it may begin anywhere");
+    table.topics.get_mut("celsius").unwrap()[0].remove(1);
+    let report = verified(&chain(PRODUCER, ""), &mut table);
+    assert!(report.to_string().contains("1 sequence numbers are left out"), "{report}");
+}
+
+#[test]
+fn many_readings_are_held_and_compared_in_the_time_of_a_test() {
+    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"a\"\n[operator.o]\nfrom = \"a\"\nsteps = [{ average = { window = 2 } }]\nto = \"b\"";
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for seq in 0..20_000u64 {
+        let mut line = String::new();
+        write!(line, r#"{{"sensor":"s{}","seq":{seq},"time":0,"value":{seq},"unit":"kelvin"}}"#, seq % 10).unwrap();
+        if seq >= 10 {
+            second.push(line.replace(&format!(r#""value":{seq}"#), &format!(r#""value":{}"#, seq - 5)));
+        }
+        first.push(line);
+    }
+    let mut table = Table::default().with("a", vec![first]).with("b", vec![second]);
+    let report = verified(pipeline, &mut table);
+    assert!(report.is_clean() && report.total().found == 19_990, "{report}");
+    assert_eq!(std::mem::size_of::<truth::Entry>(), 32);
+}
