@@ -97,7 +97,7 @@ fn a_source_file_that_is_not_there_or_is_a_folder() {
 
 #[test]
 fn a_folder_that_a_sink_cannot_write_in() {
-    for (path, why) in [("missing/out.csv", "No such file"), ("pipeline.toml/out.csv", "Not a directory")] {
+    for (path, why) in [("missing/out.csv", "there is no folder"), ("pipeline.toml/out.csv", "Not a directory")] {
         let sink = format!("{{ file = {{ path = \"{path}\" }} }}");
         let scenario = Scenario::new(lines().sink("keep", "in", &sink));
         let refusal = scenario.start("keep").fails();
