@@ -16,7 +16,7 @@ test: ## runs every test; those on Apache Kafka start one themselves
 	scripts/setup test
 	scripts/kafka-jars
 	cargo build --locked --workspace --bins
-	$(TARGET)/debug/kafka cargo test --locked --workspace $(ARGS)
+	$(TARGET)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS)
 
 bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/setup test

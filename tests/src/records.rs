@@ -125,10 +125,12 @@ pub fn read(brokers: &str, topic: &str, at_least: usize) -> Vec<Record> {
 #[must_use]
 pub fn written(brokers: &str, topic: &str) -> i64 {
     let consumer = consumer(brokers);
-    let end = |partition| consumer.fetch_watermarks(topic, partition, wait::LONG).map(|(_, end)| end);
-    (0..partitions(&consumer, topic))
-        .map(|partition| end(partition).unwrap_or_else(|error| panic!("asking for the end of {topic}: {error}")))
-        .sum()
+    // The leader of a new partition, or one behind a broker that just came back, needs a moment.
+    let end = |partition| {
+        let answer = || consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok();
+        wait::until(wait::LONG, answer).unwrap_or_else(|| panic!("nobody tells the end of {topic} [{partition}]")).1
+    };
+    (0..partitions(&consumer, topic)).map(end).sum()
 }
 
 /// How many members a consumer group has, if it is at rest.

@@ -7,7 +7,8 @@ use tests::{Pipeline, Process, Scenario, stop_all};
 fn instances_come_go_and_die_while_readings_flow() {
     let pipeline = Pipeline::new()
         // A member that does not come back is missed sooner than by default.
-        .settings("[kafka]\n\"session.timeout.ms\" = 3000\n\"transaction.timeout.ms\" = 5000")
+        .settings("[kafka]\n\"session.timeout.ms\" = 4000\n\"heartbeat.interval.ms\" = 500")
+        .settings("\"transaction.timeout.ms\" = 5000")
         .settings("[defaults]\npartitions = 4")
         // More than will flow: the producer is stopped in the end.
         .producer(

@@ -20,7 +20,7 @@ const TIMES: usize = 10;
 fn nothing_is_lost_or_doubled_however_often_stages_are_killed() {
     let pipeline = Pipeline::new().settings("[defaults]\npartitions = 4").producer(
         "thermometers",
-        "{ simulated = { sensors = 10, readings = 2000, rate = 500 } }",
+        "{ simulated = { sensors = 10, readings = 2000, rate = 400 } }",
         "temperatures_celsius",
     );
     let scenario = Scenario::new(chained(pipeline));
@@ -30,7 +30,7 @@ fn nothing_is_lost_or_doubled_however_often_stages_are_killed() {
     for _ in 0..TIMES {
         for ((stage, topic), process) in STAGES.iter().zip(&mut running) {
             // It is back from the last kill and in the midst of its work.
-            scenario.grows(topic, 50);
+            scenario.grows(topic, 20);
             process.kill();
             *process = scenario.start(stage);
         }
