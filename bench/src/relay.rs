@@ -92,9 +92,11 @@ fn relay(args: &Args, in_transactions: bool, producer: &BaseProducer, consumer: 
     let policy = CommitPolicy::default();
     let mut last_commit = Instant::now();
     let (mut next, mut uncommitted) = (0, 0);
+    let mut wait = Duration::ZERO;
     loop {
-        if let Some(message) = consumer.poll(if uncommitted == 0 { Duration::from_millis(100) } else { Duration::ZERO }) {
+        if let Some(message) = consumer.poll(wait) {
             let message = message?;
+            wait = Duration::ZERO;
             if uncommitted == 0 && in_transactions {
                 producer.begin_transaction()?;
             }
@@ -105,7 +107,13 @@ fn relay(args: &Args, in_transactions: bool, producer: &BaseProducer, consumer: 
                 continue;
             }
         }
-        if uncommitted == 0 || uncommitted < policy.records && last_commit.elapsed() < policy.least_interval {
+        if uncommitted == 0 {
+            wait = Duration::from_millis(100);
+            continue;
+        }
+        let early = policy.least_interval.saturating_sub(last_commit.elapsed());
+        if uncommitted < policy.records && !early.is_zero() {
+            wait = early;
             continue;
         }
         while producer.in_flight_count() > 0 {

@@ -7,7 +7,7 @@ use stream::cli::{self, StageArgs};
 
 /// Runs one [operator.STAGE] of a pipeline file: topic → chain of operators → topics
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "rivulet-operator", version)]
 struct Args {
     #[command(flatten)]
     stage: StageArgs,

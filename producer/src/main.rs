@@ -8,7 +8,7 @@ use stream::cli::{self, StageArgs};
 
 /// Runs one [producer.STAGE] of a pipeline file: a source of readings → topics
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "rivulet-producer", version)]
 struct Args {
     #[command(flatten)]
     stage: StageArgs,

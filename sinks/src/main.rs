@@ -7,7 +7,7 @@ use stream::cli::{self, StageArgs};
 
 /// Runs one [sink.STAGE] of a pipeline file: topics → a place where readings are shown or kept
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "rivulet-sink", version)]
 struct Args {
     #[command(flatten)]
     stage: StageArgs,

@@ -36,6 +36,8 @@ const STRIDE: u32 = 1000;
 pub struct KafkaLog {
     clients: Clients,
     inputs: Vec<String>,
+    /// One of the stage's topics.
+    topic: String,
     guarantee: Guarantee,
     shutdown: Shutdown,
     watch: Watch,
@@ -69,6 +71,7 @@ impl KafkaLog {
         let mut log = KafkaLog {
             clients,
             inputs: stage.from.clone(),
+            topic: topics.first().cloned().unwrap_or_default(),
             guarantee,
             shutdown: shutdown.clone(),
             watch,
@@ -240,19 +243,27 @@ impl KafkaLog {
                     .help("allow this user to read the topics and to use the consumer group named like the stage"),
             )),
             other => {
-                self.watch.consumer_error(&other);
+                self.watch.client_error(&other);
                 Ok(())
             }
         }
     }
 
-    /// After a broker was away: finds out whether one is back.
+    /// Finds out whether a broker answers, where there is a doubt.
     fn look_for_brokers(&self) {
-        if self.watch.wants_a_look()
-            && let Some(consumer) = &self.consumer
-            && consumer.fetch_metadata(self.inputs.first().map(String::as_str), CALL / 2).is_ok()
-        {
-            self.watch.answered();
+        if !self.watch.wants_a_look() {
+            return;
+        }
+        // Any topic will do that is known to exist: asking for all of them would cost more.
+        let topic = Some(self.topic.as_str());
+        let answer = match (&self.consumer, self.producer.get()) {
+            (Some(consumer), _) => consumer.fetch_metadata(topic, CALL / 2),
+            (None, Some(producer)) => producer.client().fetch_metadata(topic, CALL / 2),
+            (None, None) => return,
+        };
+        match answer {
+            Ok(_) => self.watch.answered(),
+            Err(error) => self.watch.no_answer(&error.to_string()),
         }
     }
 
@@ -262,6 +273,7 @@ impl KafkaLog {
         while producer.in_flight_count() > 0 {
             producer.poll(Duration::from_millis(1));
             self.check_delivery()?;
+            self.look_for_brokers();
         }
         producer.poll(Duration::ZERO);
         self.check_delivery()
@@ -393,6 +405,8 @@ impl Log for KafkaLog {
                     message = refused;
                     producer.poll(Duration::from_millis(1));
                     self.check_delivery()?;
+                    self.look_for_brokers();
+                    self.check_stop()?;
                 }
                 Err((error, _)) => {
                     return Err(Fault::Undo(Error::new(format!("sending to {}", record.topic), error)));

@@ -63,6 +63,10 @@ impl Format for Json {
 /// # Errors
 /// Whatever keeps it from being a reading.
 pub fn parse(value: &[u8]) -> Result<Reading<'_>, Refusal> {
+    // An array of the fields in their order would do for serde, but not for other readers of the topic.
+    if value.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::new("not-json", format!("expected a JSON object, found {}", excerpt(value))));
+    }
     let wire: Wire<'_> = serde_json::from_slice(value)
         .map_err(|error| Refusal::new("not-json", format!("{error}, in {}", excerpt(value))))?;
     Ok(Reading {
@@ -110,6 +114,7 @@ mod tests {
         assert!(refused(b"null").starts_with("not-json"));
         assert!(refused(b"\"abc\"").contains("abc"));
         assert!(refused(b"NaN").starts_with("not-json"));
+        assert!(refused(br#"["a",0,0,1,"kelvin"]"#).contains("expected a JSON object"));
         assert!(refused(b"[[[[[]]]]]").starts_with("not-json"));
         assert!(refused(b"\xff\xfe").starts_with("not-json"));
         assert!(refused(br#"{"sensor":"a","seq":0,"time":0,"value":1}"#).contains("missing field `unit`"));

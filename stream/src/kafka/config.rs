@@ -1,9 +1,10 @@
 //! librdkafka's properties for each kind of client.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::BaseProducer;
 
@@ -42,17 +43,25 @@ const CONSUMER: &[(&str, &str)] = &[
 ];
 
 const PRODUCER: &[(&str, &str)] = &[
-    ("queue.buffering.max.kbytes", "8192"),
     ("queue.buffering.max.messages", "100000"),
     ("linger.ms", "2"),
     // After a commit the broker is busy for a moment and asks to come again; by default librdkafka
     // would come after 100 ms. It grows to a second while nothing answers.
     ("retry.backoff.ms", "2"),
     ("retry.backoff.max.ms", "1000"),
+    // What a dead process left open holds back its successors for so long; a living one that was away
+    // for longer does its work again.
+    ("transaction.timeout.ms", "10000"),
     // A key goes to the partition that Java clients put it in.
     ("partitioner", "murmur2_random"),
     ("socket.keepalive.enable", "true"),
 ];
+
+/// How much waits to be sent at the most, unless one record is larger.
+const QUEUE_KILOBYTES: usize = 8192;
+
+const SESSION_TIMEOUT: &str = "session.timeout.ms";
+const HEARTBEAT: &str = "heartbeat.interval.ms";
 
 impl Clients {
     pub(super) fn new(pipeline: &Pipeline, stage: &Stage, instance: &str, guarantee: Guarantee) -> Self {
@@ -73,8 +82,18 @@ impl Clients {
 
     fn config(&self, defaults: &[(&str, &str)], given: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // What the property `debug` makes librdkafka say would else be dropped on the way.
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
         config.extend(defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         config.extend(self.properties.clone());
+        // A heart that beats no faster than the session ends is missed again and again.
+        if let Some(session) = self.properties.get(SESSION_TIMEOUT).and_then(|session| session.parse::<u32>().ok())
+            && !self.properties.contains_key(HEARTBEAT)
+        {
+            config.set(HEARTBEAT, (session / 3).clamp(1, 3000).to_string());
+        }
         config.set("client.id", self.identity());
         config.extend(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         config
@@ -82,7 +101,11 @@ impl Clients {
 
     fn make<T: FromClientConfigAndContext<Watch>>(&self, config: &ClientConfig, watch: &Watch) -> Result<T> {
         config.create_with_context(watch.clone()).map_err(|error| {
-            Error::new(format!("making a Kafka client for {}", self.stage), error)
+            // librdkafka says what it wanted of a file, but not which.
+            let files = self.properties.iter().filter(|(name, _)| name.ends_with(".location"));
+            let unreadable = files.filter_map(|(name, path)| Some(format!("{name}: {path}: {}", File::open(path).err()?)));
+            let cause = [error.to_string()].into_iter().chain(unreadable).collect::<Vec<_>>().join("; ");
+            Error::new(format!("making a Kafka client for {}", self.stage), cause)
                 .help("look at [kafka] in the pipeline file: names and files there go to librdkafka as they are")
         })
     }
@@ -106,11 +129,15 @@ impl Clients {
 
     /// The stage's producer: idempotent, and transactional if the guarantee is exactly-once.
     pub(super) fn producer(&self, watch: &Watch) -> Result<BaseProducer<Watch>> {
-        let (identity, largest) = (self.identity(), (self.largest_record + 48_588).to_string());
+        let identity = self.identity();
+        let largest = self.largest_record + 48_588;
+        let queue = (2 * largest / 1024).max(QUEUE_KILOBYTES).to_string();
+        let largest = largest.to_string();
         let mut given = vec![
             ("enable.idempotence", "true"),
             ("acks", "all"),
             ("message.max.bytes", &largest),
+            ("queue.buffering.max.kbytes", self.properties.get("queue.buffering.max.kbytes").unwrap_or(&queue)),
             // Reports of what arrived would cost as much as the sending: the count in flight tells.
             ("delivery.report.only.error", "true"),
         ];

@@ -153,7 +153,7 @@ impl Reader<'_> {
                     unread.remove(&partition);
                     progress = Instant::now();
                 }
-                Some(Err(error)) => self.watch.consumer_error(&error),
+                Some(Err(error)) => self.watch.client_error(&error),
                 None => {}
             }
             if self.shutdown.is_stopping() {

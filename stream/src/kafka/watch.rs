@@ -25,6 +25,8 @@ struct Heard {
     brokers: String,
     /// Since when no broker has answered, if that is so.
     away: Option<Instant>,
+    /// Whether a client has lost its brokers, so that somebody should look.
+    doubted: bool,
     looked: Option<Instant>,
     /// The last reason that a connection failed for.
     reason: String,
@@ -46,6 +48,7 @@ impl Watch {
             stage: stage.to_owned(),
             brokers: brokers.to_owned(),
             away: None,
+            doubted: false,
             looked: None,
             reason: String::new(),
             rebalances: VecDeque::new(),
@@ -90,27 +93,29 @@ impl Watch {
     /// A broker answers: says so if none did before.
     pub(super) fn answered(&self) {
         let mut heard = self.heard();
+        heard.doubted = false;
         if let Some(since) = heard.away.take() {
             tracing::info!(stage = heard.stage, "Kafka is back after {:.1} s", since.elapsed().as_secs_f64());
         }
         heard.reason.clear();
     }
 
-    /// Whether it is time to look if a broker is back.
+    /// Whether it is time to look if a broker answers.
     pub(super) fn wants_a_look(&self) -> bool {
         let mut heard = self.heard();
-        let due = heard.away.is_some() && heard.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        let due = (heard.doubted || heard.away.is_some()) && heard.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
         if due {
             heard.looked = Some(Instant::now());
         }
         due
     }
 
-    /// What a consumer got instead of a record, unless it is fatal.
-    pub(super) fn consumer_error(&self, error: &KafkaError) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.no_answer("all brokers are down"),
-            _ => tracing::debug!("consumer: {error}"),
+    /// What a client reports of its connections. A late report of brokers that were down is no news of
+    /// them being so, hence it only raises a doubt.
+    pub(super) fn client_error(&self, error: &KafkaError) {
+        tracing::debug!("librdkafka: {error}");
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.heard().doubted = true;
         }
     }
 }
@@ -137,11 +142,8 @@ impl ClientContext for Watch {
         }
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.no_answer(reason),
-            _ => tracing::debug!("producer: {error}: {reason}"),
-        }
+    fn error(&self, error: KafkaError, _: &str) {
+        self.client_error(&error);
     }
 }
 

@@ -315,12 +315,22 @@ impl Reader<'_> {
                 role: Role::Readings,
             });
         }
-        let known: Vec<&str> = topics.keys().map(String::as_str).collect();
-        for (name, (place, _)) in tables {
-            let message = format!("no stage reads or writes the topic `{name}`");
-            self.mistakes.push(Mistake::at(place, message).help(suggest(&name, &known)));
-        }
         add_topics_of_stages(&mut topics, stages, defaults.replication.map(|count| count.0));
+        for (name, (place, table)) in tables {
+            if let Some(topic) = topics.get_mut(&name) {
+                // A stage's own topic: how it is kept can be set, what it is cannot.
+                topic.replication = table.replication.map(|count| count.0).or(topic.replication);
+                topic.config.extend(table.config.into_iter().map(|(name, value)| (name, value.to_string())));
+                if table.partitions.is_some() || table.format.is_some() || table.external {
+                    let message = format!("`{name}` belongs to its stage, which fixes its partitions and format");
+                    self.mistakes.push(Mistake::at(place, message).help("set only `replication` and `config` here"));
+                }
+            } else {
+                let known: Vec<&str> = topics.keys().map(String::as_str).collect();
+                let message = format!("no stage reads or writes the topic `{name}`");
+                self.mistakes.push(Mistake::at(place, message).help(suggest(&name, &known)));
+            }
+        }
         topics
     }
 }
