@@ -82,10 +82,10 @@ impl Clients {
 
     fn config(&self, defaults: &[(&str, &str)], given: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        // What the property `debug` makes librdkafka say would else be dropped on the way.
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            config.set_log_level(RDKafkaLogLevel::Debug);
-        }
+        // The watch wants to hear of connections that fail; what the property `debug` makes librdkafka
+        // say is only of use where it is shown.
+        let is_shown = tracing::enabled!(tracing::Level::DEBUG);
+        config.set_log_level(if is_shown { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         config.extend(defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         config.extend(self.properties.clone());
         // A heart that beats no faster than the session ends is missed again and again.
@@ -103,8 +103,11 @@ impl Clients {
         config.create_with_context(watch.clone()).map_err(|error| {
             // librdkafka says what it wanted of a file, but not which.
             let files = self.properties.iter().filter(|(name, _)| name.ends_with(".location"));
-            let unreadable = files.filter_map(|(name, path)| Some(format!("{name}: {path}: {}", File::open(path).err()?)));
-            let cause = [error.to_string()].into_iter().chain(unreadable).collect::<Vec<_>>().join("; ");
+            let files = files.map(|(name, path)| match File::open(path) {
+                Ok(_) => format!("{name} is {path}"),
+                Err(error) => format!("{name} is {path}: {error}"),
+            });
+            let cause = [error.to_string()].into_iter().chain(files).collect::<Vec<_>>().join("; ");
             Error::new(format!("making a Kafka client for {}", self.stage), cause)
                 .help("look at [kafka] in the pipeline file: names and files there go to librdkafka as they are")
         })

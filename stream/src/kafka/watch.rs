@@ -125,12 +125,15 @@ impl ClientContext for Watch {
         match facility {
             // Properties of the other kind of client in the same [kafka] table.
             "CONFWARN" => tracing::debug!("librdkafka: {message}"),
-            // Connections that fail again and again: told once, by `no_answer`, with the last reason.
+            // A connection failed, which may be one of several, or just an idle one: reason to look. What
+            // fails again and again is told once, by `no_answer`, with the last reason.
             "FAIL" | "ERROR" => {
                 let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
                 tracing::debug!("librdkafka: {facility} {message}");
+                let mut heard = self.heard();
+                heard.doubted = true;
                 if !reason.contains("brokers are down") {
-                    reason.clone_into(&mut self.heard().reason);
+                    reason.clone_into(&mut heard.reason);
                 }
             }
             _ => match level {
