@@ -103,7 +103,8 @@ fn relay(args: &Args, in_transactions: bool, producer: &BaseProducer, consumer: 
             copy(args, producer, &message)?;
             next = message.offset() + 1;
             uncommitted += 1;
-            if uncommitted % 64 != 0 || uncommitted < policy.records && last_commit.elapsed() < policy.longest_interval {
+            if uncommitted % 64 != 0 || uncommitted < policy.records && last_commit.elapsed() < policy.longest_interval
+            {
                 continue;
             }
         }
@@ -117,7 +118,7 @@ fn relay(args: &Args, in_transactions: bool, producer: &BaseProducer, consumer: 
             continue;
         }
         while producer.in_flight_count() > 0 {
-            producer.poll(Duration::from_millis(1));
+            pause(producer);
         }
         let mut offsets = TopicPartitionList::new();
         offsets.add_partition_offset(&args.from, 0, Offset::Offset(next))?;
@@ -133,6 +134,12 @@ fn relay(args: &Args, in_transactions: bool, producer: &BaseProducer, consumer: 
     }
 }
 
+/// As in a stage: the producer's `poll` would spin through the last millisecond of any wait.
+fn pause(producer: &BaseProducer) {
+    producer.poll(Duration::ZERO);
+    std::thread::sleep(Duration::from_micros(200));
+}
+
 fn copy(args: &Args, producer: &BaseProducer, message: &impl Message) -> KafkaResult<()> {
     let mut record = BaseRecord::<[u8], [u8]>::to(&args.to);
     (record.key, record.payload) = (message.key(), message.payload());
@@ -142,7 +149,7 @@ fn copy(args: &Args, producer: &BaseProducer, message: &impl Message) -> KafkaRe
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                 record = back;
-                producer.poll(Duration::from_millis(1));
+                pause(producer);
             }
             Err((error, _)) => return Err(error),
         }

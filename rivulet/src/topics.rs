@@ -92,7 +92,8 @@ pub fn create(
         match result {
             Ok(()) => {
                 created.created += 1;
-                let copies = topic.replication.map_or_else(String::new, |copies| format!(", {}", plural(copies, "copy")));
+                let copies =
+                    topic.replication.map_or_else(String::new, |copies| format!(", {}", plural(copies, "copy")));
                 say(&format!("created  {name} ({}{copies})", plural(topic.partitions, "partition")));
             }
             Err(RDKafkaErrorCode::TopicAlreadyExists) => {
@@ -185,11 +186,8 @@ fn plural(count: i32, noun: &str) -> String {
 fn enough_brokers(name: &str, topic: &Topic, inventory: &Inventory) -> Result<()> {
     let brokers = i32::try_from(inventory.brokers).unwrap_or(i32::MAX);
     let Some(copies) = topic.replication.filter(|copies| *copies > brokers) else { return Ok(()) };
-    let cause = format!(
-        "the file wants {} of it and the cluster has {}",
-        plural(copies, "copy"),
-        plural(brokers, "broker")
-    );
+    let cause =
+        format!("the file wants {} of it and the cluster has {}", plural(copies, "copy"), plural(brokers, "broker"));
     Err(Error::new(format!("creating the topic {name}"), cause)
         .help(format!("set replication = {brokers} in [defaults] or [topic.{name}], or start the other brokers")))
 }

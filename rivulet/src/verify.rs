@@ -102,7 +102,7 @@ struct Verification<'p> {
 impl<'p> Verification<'p> {
     fn new(pipeline: &'p Pipeline, options: Options) -> Result<Self> {
         let mut stages = Vec::new();
-        for stage in in_order(pipeline) {
+        for stage in pipeline.in_order() {
             match &stage.work {
                 Work::Producer { .. } => (),
                 Work::Operator { steps } => stages.push((stage, Step::all(pipeline, stage, steps)?)),
@@ -308,18 +308,6 @@ impl<'p> Verification<'p> {
     fn add(&mut self, topic: &str, outcome: Outcome) {
         self.report.topics.push(TopicReport { topic: topic.to_owned(), outcome });
     }
-}
-
-/// The stages of a pipeline, each behind all that write what it reads; otherwise as in the file.
-fn in_order(pipeline: &Pipeline) -> Vec<&Stage> {
-    let mut rest: Vec<&Stage> = pipeline.stages.iter().collect();
-    let mut order = Vec::new();
-    while !rest.is_empty() {
-        let waits = |stage: &&Stage| stage.from.iter().any(|topic| rest.iter().any(|other| other.to.contains(topic)));
-        let next = rest.iter().position(|stage| !waits(stage)).expect("a pipeline without circles has a first stage");
-        order.push(rest.remove(next));
-    }
-    order
 }
 
 /// What is odd about the sequence numbers that producers gave, if anything is: from its first on, a

@@ -271,7 +271,7 @@ impl KafkaLog {
     fn drain(&self) -> Result<(), Fault> {
         let Some(producer) = self.producer.get() else { return Ok(()) };
         while producer.in_flight_count() > 0 {
-            producer.poll(Duration::from_millis(1));
+            pause(producer);
             self.check_delivery()?;
             self.look_for_brokers();
         }
@@ -403,7 +403,7 @@ impl Log for KafkaLog {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
                     message = refused;
-                    producer.poll(Duration::from_millis(1));
+                    pause(producer);
                     self.check_delivery()?;
                     self.look_for_brokers();
                     self.check_stop()?;
@@ -513,6 +513,13 @@ impl Record for KafkaRecord<'_> {
         let Some(headers) = self.message.headers() else { return Vec::new() };
         headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
     }
+}
+
+/// Gives the producer's own threads a moment. Its `poll` would spin through the last millisecond of any
+/// wait.
+fn pause(producer: &BaseProducer<Watch>) {
+    producer.poll(Duration::ZERO);
+    std::thread::sleep(Duration::from_micros(200));
 }
 
 /// Whether calling again may help.

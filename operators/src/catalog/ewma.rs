@@ -51,7 +51,9 @@ impl TryFrom<f64> for Alpha {
         if alpha > 0.0 && alpha <= 1.0 {
             Ok(Alpha(alpha))
         } else {
-            Err(format!("alpha cannot be {alpha}; it must be above 0 (old readings last long) and at most 1 (no smoothing)"))
+            Err(format!(
+                "alpha cannot be {alpha}; it must be above 0 (old readings last long) and at most 1 (no smoothing)"
+            ))
         }
     }
 }

@@ -228,7 +228,10 @@ mod tests {
         let mut source = source(format!("20\r\n\n kitchen\t-1.5e1 \n{json}\n21\nkitchen 3"));
         let found = readings(&mut source, 99);
         let plain: Vec<_> = found.iter().map(|got| (got.sensor.as_str(), got.seq, got.value)).collect();
-        assert_eq!(plain, [("stdin", 0, 20.0), ("kitchen", 0, -15.0), ("k", 70, 1.0), ("stdin", 1, 21.0), ("kitchen", 1, 3.0)]);
+        assert_eq!(
+            plain,
+            [("stdin", 0, 20.0), ("kitchen", 0, -15.0), ("k", 70, 1.0), ("stdin", 1, 21.0), ("kitchen", 1, 3.0)]
+        );
         assert_eq!((found[2].time, found[2].unit), (5, Some(Unit::Kelvin)));
         assert!((before..=now()).contains(&found[0].time) && found[0].unit == Some(Unit::Celsius));
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::End));
@@ -236,7 +239,9 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_handed_on_with_its_bytes_and_its_number() {
-        let text = [&b"1\nabc\n1 2 3\n\xff\xfe\nNaN\n1e999\n\"7\"\n{\"sensor\":1}\n"[..], &vec![b'9'; LONGEST + 1], b"\n2"].concat();
+        let text =
+            [&b"1\nabc\n1 2 3\n\xff\xfe\nNaN\n1e999\n\"7\"\n{\"sensor\":1}\n"[..], &vec![b'9'; LONGEST + 1], b"\n2"]
+                .concat();
         let found = all(&mut source(text));
         let bad: Vec<_> = found
             .iter()
@@ -252,7 +257,10 @@ mod tests {
         assert_eq!(bad[6].2, "not-json");
         assert_eq!((bad[7].0.len(), bad[7].2), (LONGEST, "too-long"));
         assert_eq!((bad.len(), found.len()), (8, 10));
-        assert!(matches!(&found[9], Seen::Reading(got) if (got.seq, got.value) == (1, 2.0)), "only what is good counts");
+        assert!(
+            matches!(&found[9], Seen::Reading(got) if (got.seq, got.value) == (1, 2.0)),
+            "only what is good counts"
+        );
     }
 
     #[test]

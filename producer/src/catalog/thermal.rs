@@ -220,10 +220,9 @@ fn measure(path: &Path, content: &mut Vec<u8>) -> Result<f64, Refusal> {
         .and_then(|file| file.take(MOST).read_to_end(content))
         .map_err(|error| Refusal::new("not-readable", error.to_string()))?;
     let text = String::from_utf8_lossy(content);
-    let thousandths: i32 = text
-        .trim()
-        .parse()
-        .map_err(|_| Refusal::new("not-a-number", format!("{:?} is not a number of thousandths of a degree", text.trim())))?;
+    let thousandths: i32 = text.trim().parse().map_err(|_| {
+        Refusal::new("not-a-number", format!("{:?} is not a number of thousandths of a degree", text.trim()))
+    })?;
     Ok(f64::from(thousandths) / 1000.0)
 }
 
@@ -298,7 +297,10 @@ mod tests {
         let found = take(&mut *open(&base, "").unwrap(), 3);
         let place = |zone: &str| base.path().join("./sys/class/thermal").join(zone).join("temp").display().to_string();
         let bad = |zone, bytes: &[u8], reason| Seen::Bad { bytes: bytes.into(), place: place(zone), reason };
-        assert_eq!(found[..2], [bad("thermal_zone0", b"warm\n", "not-a-number"), bad("thermal_zone1", b"", "not-readable")]);
+        assert_eq!(
+            found[..2],
+            [bad("thermal_zone0", b"warm\n", "not-a-number"), bad("thermal_zone1", b"", "not-readable")]
+        );
         assert!(matches!(&found[2], Seen::Reading(got) if got.value == 85.0));
     }
 
@@ -321,7 +323,9 @@ mod tests {
     #[test]
     fn without_devices_it_says_what_to_do() {
         let base = tree(&[("sys/class/thermal/cooling_device0/type", "fan\n")]);
-        assert!(fails(&base, "").contains("there are none\n  help: on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio"));
+        assert!(
+            fails(&base, "").contains("there are none\n  help: on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio")
+        );
         let base = tree(&[(ZONE, "1000")]);
         assert!(fails(&base, "zones = false").contains("there are none"));
         let base = tree(&[("sys/class/thermal", "not a folder")]);

@@ -1,6 +1,7 @@
 //! What librdkafka reports on the side: rebalances, failed deliveries, brokers that come and go.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,11 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The ears of a stage's clients; clones share what was heard.
 #[derive(Debug, Clone)]
-pub(super) struct Watch(Arc<Mutex<Heard>>);
+pub(super) struct Watch {
+    heard: Arc<Mutex<Heard>>,
+    /// Whether there is a rebalance to answer: looked at before every record, so it must cost nothing.
+    rebalanced: Arc<AtomicBool>,
+}
 
 #[derive(Debug)]
 struct Heard {
@@ -30,6 +35,8 @@ struct Heard {
     looked: Option<Instant>,
     /// The last reason that a connection failed for.
     reason: String,
+    /// The last error that was shown.
+    said: String,
     rebalances: VecDeque<Rebalance>,
     failed_delivery: Option<String>,
     closed: bool,
@@ -44,26 +51,34 @@ pub(super) enum Rebalance {
 
 impl Watch {
     pub(super) fn new(stage: &str, brokers: &str) -> Self {
-        Watch(Arc::new(Mutex::new(Heard {
+        let heard = Heard {
             stage: stage.to_owned(),
             brokers: brokers.to_owned(),
             away: None,
             doubted: false,
             looked: None,
             reason: String::new(),
+            said: String::new(),
             rebalances: VecDeque::new(),
             failed_delivery: None,
             closed: false,
-        })))
+        };
+        Watch { heard: Arc::new(Mutex::new(heard)), rebalanced: Arc::default() }
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
         // Nothing that holds the lock can panic half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
-        self.heard().rebalances.pop_front()
+        if !self.rebalanced.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut heard = self.heard();
+        let next = heard.rebalances.pop_front();
+        self.rebalanced.store(!heard.rebalances.is_empty(), Ordering::Release);
+        next
     }
 
     pub(super) fn take_failed_delivery(&self) -> Option<String> {
@@ -113,9 +128,19 @@ impl Watch {
     /// What a client reports of its connections. A late report of brokers that were down is no news of
     /// them being so, hence it only raises a doubt.
     pub(super) fn client_error(&self, error: &KafkaError) {
-        tracing::debug!("librdkafka: {error}");
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.heard().doubted = true;
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+        let mut heard = self.heard();
+        match error.rdkafka_error_code() {
+            Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
+                heard.doubted = true;
+                tracing::debug!("librdkafka: {error}");
+            }
+            // Whatever else it is, it comes again and again until somebody mends it.
+            _ if heard.said != error.to_string() => {
+                heard.said = error.to_string();
+                tracing::warn!(stage = heard.stage, "{error}");
+            }
+            _ => tracing::debug!("librdkafka: {error}"),
         }
     }
 }
@@ -166,6 +191,7 @@ impl ConsumerContext for Watch {
             ),
             _ => Rebalance::Revoke,
         });
+        self.rebalanced.store(true, Ordering::Release);
     }
 }
 
