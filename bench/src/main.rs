@@ -38,11 +38,11 @@ const GUARANTEES: [Guarantee; 2] = [Guarantee::ExactlyOnce, Guarantee::AtLeastOn
 const SUBJECTS: [&str; 3] = ["relay", "convert", "ewma"];
 const SENSORS: u64 = 10;
 /// Nothing measured here takes as long.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let bench = Bench::new(&args, &Kafka::shared())?;
+    let bench = Bench::new(&args, Kafka::shared())?;
     bench.rivulet(&["topics", "create"])?;
     let start = Instant::now();
     bench.finish("rivulet-producer", "fill")?;

@@ -23,6 +23,7 @@ pub struct Running<'scope, 'p> {
 
 impl<'scope, 'p: 'scope> Running<'scope, 'p> {
     /// Starts a stage; what a sink shows goes to `output`.
+    #[must_use]
     pub fn start(
         scope: &'scope Scope<'scope, '_>,
         pipeline: &'p Pipeline,
@@ -81,7 +82,9 @@ pub fn run(pipeline: &Pipeline, stages: &[&Stage], instance: &str, shutdown: &Sh
         let mut errors = Vec::new();
         while !running.is_empty() {
             if shutdown.is_stopping() || !errors.is_empty() {
-                running.iter().for_each(|running| running.shutdown.stop());
+                for running in &running {
+                    running.shutdown.stop();
+                }
             }
             let (ended, going): (Vec<_>, Vec<_>) = running.into_iter().partition(Running::is_finished);
             running = going;
