@@ -1,48 +1,13 @@
 //! The catalog: every operator, one file each.
 //!
 //! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`Operator`] and [`Entry`] for it.
+//! fields are the settings, with [`Operator`] and [`Entry`](catalog::Entry) for it.
 
-use serde::de::DeserializeOwned;
+use stream::catalog;
 use stream::operator::Operator;
 use stream::pipeline::{Mistake, Part};
 
-/// One entry of the catalog: a type whose fields are the settings of an operator.
-pub trait Entry: Operator + DeserializeOwned + 'static {
-    /// The name in pipeline files.
-    const NAME: &'static str;
-    /// What it does, in one line.
-    const ABOUT: &'static str;
-    /// An example of a step, as it stands in a pipeline file.
-    const EXAMPLE: &'static str;
-}
-
-/// An entry's row in the [`CATALOG`].
-#[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// See [`Entry::NAME`].
-    pub name: &'static str,
-    /// See [`Entry::ABOUT`].
-    pub about: &'static str,
-    /// See [`Entry::EXAMPLE`].
-    pub example: &'static str,
-    build: fn(&Part) -> Result<Box<dyn Operator>, Mistake>,
-}
-
-const fn row<E: Entry>() -> Row {
-    Row { name: E::NAME, about: E::ABOUT, example: E::EXAMPLE, build: |part| Ok(Box::new(part.settings::<E>()?)) }
-}
-
-macro_rules! catalog {
-    ($($file:ident :: $entry:ident),* $(,)?) => {
-        $(pub mod $file;)*
-
-        /// Every operator there is.
-        pub const CATALOG: &[Row] = &[$(row::<$file::$entry>()),*];
-    };
-}
-
-catalog! {
+stream::catalog! { dyn Operator:
     average::Average,
     convert::Convert,
     ewma::Ewma,
@@ -56,11 +21,7 @@ catalog! {
 /// # Errors
 /// An unknown name, or settings that the operator refuses, with the place in the file.
 pub fn build(step: &Part) -> Result<Box<dyn Operator>, Mistake> {
-    let known: Vec<&str> = CATALOG.iter().map(|row| row.name).collect();
-    match CATALOG.iter().find(|row| row.name == step.name()) {
-        Some(row) => (row.build)(step),
-        None => Err(step.unknown("operator", &known)),
-    }
+    catalog::read(CATALOG, "operator", step)
 }
 
 #[cfg(test)]

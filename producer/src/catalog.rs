@@ -1,12 +1,12 @@
 //! The catalog: every source, one file each.
 //!
 //! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`Settings`] and [`Entry`] for it.
+//! fields are the settings, with [`Settings`] and [`Entry`](catalog::Entry) for it.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
+use stream::catalog;
 use stream::error::Result as OrError;
 use stream::pipeline::{Mistake, Part};
 
@@ -30,42 +30,7 @@ pub struct Context {
     pub host: String,
 }
 
-/// One entry of the catalog: a type whose fields are the settings of a source.
-pub trait Entry: Settings + DeserializeOwned + 'static {
-    /// The name in pipeline files.
-    const NAME: &'static str;
-    /// What it does, in one line.
-    const ABOUT: &'static str;
-    /// An example, as it stands behind `source =` in a pipeline file.
-    const EXAMPLE: &'static str;
-}
-
-/// An entry's row in the [`CATALOG`].
-#[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// See [`Entry::NAME`].
-    pub name: &'static str,
-    /// See [`Entry::ABOUT`].
-    pub about: &'static str,
-    /// See [`Entry::EXAMPLE`].
-    pub example: &'static str,
-    read: fn(&Part) -> Result<Box<dyn Settings>, Mistake>,
-}
-
-const fn row<E: Entry>() -> Row {
-    Row { name: E::NAME, about: E::ABOUT, example: E::EXAMPLE, read: |part| Ok(Box::new(part.settings::<E>()?)) }
-}
-
-macro_rules! catalog {
-    ($($file:ident :: $entry:ident),* $(,)?) => {
-        $(pub mod $file;)*
-
-        /// Every source there is.
-        pub const CATALOG: &[Row] = &[$(row::<$file::$entry>()),*];
-    };
-}
-
-catalog! {
+stream::catalog! { dyn Settings:
     file::File,
     lines::Lines,
     list::List,
@@ -78,11 +43,7 @@ catalog! {
 /// # Errors
 /// An unknown name, or settings that the source refuses, with the place in the file.
 pub fn read(source: &Part) -> Result<Box<dyn Settings>, Mistake> {
-    let known: Vec<&str> = CATALOG.iter().map(|row| row.name).collect();
-    match CATALOG.iter().find(|row| row.name == source.name()) {
-        Some(row) => (row.read)(source),
-        None => Err(source.unknown("source", &known)),
-    }
+    catalog::read(CATALOG, "source", source)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The catalog: every sink, one file each.
 //!
 //! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`Settings`] and [`Entry`] for it, and the [`Sink`] that it opens.
+//! fields are the settings, with [`Settings`] and [`Entry`](catalog::Entry) for it, and the [`Sink`] that it opens.
 
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
+use stream::catalog;
 use stream::error::Result;
 use stream::pipeline::{Mistake, Part};
 
@@ -29,16 +29,6 @@ pub trait Settings: fmt::Debug + Send {
     /// # Errors
     /// If what it shows or keeps readings in cannot be opened.
     fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>>;
-}
-
-/// One entry of the catalog: a type whose fields are the settings of a sink.
-pub trait Entry: Settings + DeserializeOwned + 'static {
-    /// The name in pipeline files.
-    const NAME: &'static str;
-    /// What it does, in one line.
-    const ABOUT: &'static str;
-    /// An example of a sink, as it stands in a pipeline file.
-    const EXAMPLE: &'static str;
 }
 
 /// What a sink is told of its surroundings.
@@ -71,32 +61,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// An entry's row in the [`CATALOG`].
-#[derive(Debug, Clone, Copy)]
-pub struct Row {
-    /// See [`Entry::NAME`].
-    pub name: &'static str,
-    /// See [`Entry::ABOUT`].
-    pub about: &'static str,
-    /// See [`Entry::EXAMPLE`].
-    pub example: &'static str,
-    read: fn(&Part) -> Result<Box<dyn Settings>, Mistake>,
-}
-
-const fn row<E: Entry>() -> Row {
-    Row { name: E::NAME, about: E::ABOUT, example: E::EXAMPLE, read: |part| Ok(Box::new(part.settings::<E>()?)) }
-}
-
-macro_rules! catalog {
-    ($($file:ident :: $entry:ident),* $(,)?) => {
-        $(pub mod $file;)*
-
-        /// Every sink there is.
-        pub const CATALOG: &[Row] = &[$(row::<$file::$entry>()),*];
-    };
-}
-
-catalog! {
+stream::catalog! { dyn Settings:
     compare::Compare,
     console::Console,
     file::File,
@@ -109,11 +74,7 @@ catalog! {
 /// An unknown name, settings that the sink refuses, or topics that it cannot work with, with the
 /// place in the file.
 pub fn read(sink: &Part, topics: &[String]) -> Result<Box<dyn Settings>, Mistake> {
-    let known: Vec<&str> = CATALOG.iter().map(|row| row.name).collect();
-    let Some(row) = CATALOG.iter().find(|row| row.name == sink.name()) else {
-        return Err(sink.unknown("sink", &known));
-    };
-    let settings = (row.read)(sink)?;
+    let settings = catalog::read(CATALOG, "sink", sink)?;
     settings.check(topics).map_err(|mistake| mistake.or_at(sink.place()))?;
     Ok(settings)
 }

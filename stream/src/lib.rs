@@ -5,6 +5,7 @@
 //! [`Log`](log::Log), works on them, and writes the results back to it: [`stage`] is that loop,
 //! [`kafka`] the log it runs on.
 
+pub mod catalog;
 pub mod cli;
 pub mod client_file;
 pub mod counters;

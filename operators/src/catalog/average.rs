@@ -1,10 +1,9 @@
 //! `average`: the mean of the last readings.
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::operator::{Flow, Memory, Operator};
 use stream::reading::{Reading, Refusal};
-
-use super::Entry;
 
 /// The mean of the last `window` readings of each sensor, sliding by one; nothing is emitted before
 /// the window is full.

@@ -1,10 +1,9 @@
 //! `convert`: from one unit of temperature to another.
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::operator::{Flow, Memory, Operator};
 use stream::reading::{Reading, Refusal, Unit};
-
-use super::Entry;
 
 /// Converts between Celsius, Fahrenheit and kelvin: F = C·9/5 + 32, K = C + 273.15.
 ///

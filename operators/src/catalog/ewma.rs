@@ -1,10 +1,9 @@
 //! `ewma`: the exponentially weighted moving average.
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::operator::{Flow, Memory, Operator};
 use stream::reading::{Reading, Refusal};
-
-use super::Entry;
 
 /// Smooths each sensor: e = α·x + (1−α)·e, with α in (0, 1].
 ///

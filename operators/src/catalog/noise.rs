@@ -1,10 +1,9 @@
 //! `noise`: adds reproducible uniform noise.
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::operator::{Flow, Memory, Operator};
 use stream::reading::{Reading, Refusal};
-
-use super::Entry;
 
 /// Adds uniform noise in [−amplitude, amplitude).
 ///

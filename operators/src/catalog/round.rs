@@ -1,10 +1,9 @@
 //! `round`: rounds to a number of decimal digits.
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::operator::{Flow, Memory, Operator};
 use stream::reading::{Reading, Refusal};
-
-use super::Entry;
 
 /// Rounds to `digits` decimal digits (0 by default), halves to the even neighbour, so that a long
 /// series is not pushed upwards.

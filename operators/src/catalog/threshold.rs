@@ -1,10 +1,9 @@
 //! `threshold`: keeps the readings on one side of a limit.
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::operator::{Flow, Memory, Operator};
 use stream::reading::{Reading, Refusal};
-
-use super::Entry;
 
 /// Keeps the readings above, below, at least or at most a limit and drops the others.
 ///

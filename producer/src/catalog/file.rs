@@ -5,10 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::error::{Error, Result as OrError};
 use stream::reading::Unit;
 
-use super::{Context, Entry, Settings};
+use super::{Context, Settings};
 use crate::replay::Replay;
 use crate::row::{Columns, FileFormat};
 use crate::setting::Rate;

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
+use stream::catalog::Entry;
 use stream::error::{Error, Result as OrError};
 use stream::format::json;
 use stream::reading::{Reading, Refusal, Unit};
 
-use super::{Context, Entry, Settings};
+use super::{Context, Settings};
 use crate::line_reader::{BLOCK, LineReader, read_some};
 use crate::row::number;
 use crate::sequences::Sequences;

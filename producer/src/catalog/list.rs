@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use stream::catalog::Entry;
 use stream::error::Result as OrError;
 use stream::reading::{Reading, Unit};
 
-use super::{Context, Entry, Settings};
+use super::{Context, Settings};
 use crate::position;
 use crate::setting::{Rate, Sensor, celsius, now};
 use crate::source::{Next, Progress, Source};

@@ -8,10 +8,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use stream::catalog::Entry;
 use stream::error::Result as OrError;
 use stream::reading::{Reading, Unit};
 
-use super::{Context, Entry, Settings};
+use super::{Context, Settings};
 use crate::position;
 use crate::setting::{Count, Rate};
 use crate::source::{Next, Progress, Source};

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
+use stream::catalog::Entry;
 use stream::error::{Error, Result as OrError};
 use stream::reading::{Reading, Refusal, Unit};
 
-use super::{Context, Entry, Settings};
+use super::{Context, Settings};
 use crate::sequences::Sequences;
 use crate::setting::{Count, now};
 use crate::source::{Next, Source};

@@ -17,7 +17,8 @@ pub(super) struct Screen {
     width: usize,
     /// One a stage at a terminal, none elsewhere.
     lines: Vec<ProgressBar>,
-    all: MultiProgress,
+    /// Draws the lines as long as it lives.
+    _all: MultiProgress,
     printed: Instant,
     start: Instant,
 }
@@ -33,7 +34,7 @@ impl Screen {
             Vec::new()
         };
         let width = names.iter().map(String::len).max().unwrap_or_default();
-        Screen { names, width, lines, all, printed: Instant::now(), start: Instant::now() }
+        Screen { names, width, lines, _all: all, printed: Instant::now(), start: Instant::now() }
     }
 
     /// Shows for each stage its figures, whether it runs, and the last line that it has shown itself.
@@ -70,6 +71,5 @@ impl Screen {
         for line in &self.lines {
             line.abandon();
         }
-        drop(self.all.clone());
     }
 }

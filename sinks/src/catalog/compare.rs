@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::error::{Error, Result};
 use stream::pipeline::Mistake;
 
 use self::join::Side;
 use self::sensor::{Rules, Sensor};
 use self::table::{Block, Table};
-use super::{Context, Entry, Settings};
+use super::{Context, Settings};
 use crate::output::Output;
 use crate::sink::{Delivery, Sink};
 

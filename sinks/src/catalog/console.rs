@@ -1,10 +1,11 @@
 //! `console`: shows readings on standard output, one a line.
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::error::Result;
 use stream::reading::{Reading, Unit};
 
-use super::{Context, Entry, Settings};
+use super::{Context, Settings};
 use crate::json;
 use crate::output::Output;
 use crate::sink::{Delivery, Sink};

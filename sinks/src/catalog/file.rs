@@ -7,10 +7,11 @@ use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use stream::catalog::Entry;
 use stream::error::{Error, Result};
 
 pub use self::format::FileFormat;
-use super::{Context, Entry, Settings};
+use super::{Context, Settings};
 use crate::sink::{Delivery, Sink};
 
 /// Appends each reading to a file, with the topic, partition and offset it was read from.
