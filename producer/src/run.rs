@@ -31,7 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option<Progress>)) -> Result<(), BoxError> {
     let Work::Producer { source } = &process.stage.work else { return Err(process.wrong_program().into()) };
     let settings = catalog::read(source).map_err(|mistake| process.mistakes(vec![mistake]))?;
-    let folder = process.pipeline.resolve("".as_ref());
+    let folder = process.pipeline.text.folder().to_owned();
     let source = settings.open(&Context { folder, host: process.instance.clone() })?;
     let Some(mut log) = process.open_log(true)? else { return Ok(()) };
     let outputs = process

@@ -24,7 +24,7 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
     let stage = process.stage;
     let pipeline::Work::Sink { sink } = &stage.work else { return Err(process.wrong_program().into()) };
     let settings = catalog::read(sink, &stage.from).map_err(|mistake| process.mistakes(vec![mistake]))?;
-    let folder = process.pipeline.resolve("".as_ref());
+    let folder = process.pipeline.text.folder().to_owned();
     let sink = settings.open(Context { folder, stage: stage.name.clone(), topics: stage.from.clone(), output })?;
     let Some(mut log) = process.open_log(false)? else { return Ok(()) };
     let inputs = stage.from.iter().map(|topic| (topic.clone(), process.pipeline.topic(topic).build_format()));

@@ -23,3 +23,28 @@ pub fn read(path: &Path) -> Result<Vec<(String, String)>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> Result<Vec<(String, String)>> {
+        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let path = folder.path().join("client.properties");
+        std::fs::write(&path, text).expect("a file in it");
+        read(&path)
+    }
+
+    #[test]
+    fn comments_and_empty_lines_are_passed_over_and_values_may_hold_anything() {
+        let properties = written("# TLS\n\n security.protocol = ssl\nsasl.password=a=b#c\n").unwrap();
+        let expected = [("security.protocol", "ssl"), ("sasl.password", "a=b#c")];
+        assert_eq!(properties, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn a_line_that_is_no_property_is_told_with_its_number() {
+        let error = written("acks=all\nfast\n").unwrap_err().to_string();
+        assert!(error.contains("line 2 is not key=value: fast"), "{error}");
+    }
+}

@@ -25,6 +25,12 @@ impl Error {
         self.help = Some(help.into());
         self
     }
+
+    /// What was being done and went wrong, and what the person can do.
+    #[must_use]
+    pub fn into_parts(self) -> (String, Option<String>) {
+        (format!("{}: {}", self.doing, self.cause), self.help)
+    }
 }
 
 impl fmt::Display for Error {

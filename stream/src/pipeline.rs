@@ -9,7 +9,7 @@ mod part;
 mod tables;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -263,12 +263,6 @@ impl Pipeline {
     #[must_use]
     pub fn topic(&self, name: &str) -> &Topic {
         &self.topics[name]
-    }
-
-    /// A path of the file, relative to the folder that the file is in.
-    #[must_use]
-    pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.text.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// The brokers to ask first.

@@ -180,6 +180,19 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_type_and_a_wrong_name_say_what_was_wanted() {
+        let shown = mistakes("[commit]\nrecords = \"many\"\n[sink.a]\nform = \"t\"\nsink = \"console\"");
+        assert!(shown.contains("p.toml:2:11: invalid type: string \"many\", expected a whole number"), "{shown}");
+        assert!(shown.contains("did you mean `from`?"), "{shown}");
+    }
+
+    #[test]
+    fn what_the_guarantee_rests_on_cannot_be_set() {
+        let shown = mistakes(&format!("[kafka]\n\"isolation.level\" = \"read_uncommitted\"\n{SOURCE}"));
+        assert!(shown.contains("p.toml:2:21: `isolation.level` is not yours to set"), "{shown}");
+    }
+
+    #[test]
     fn a_syntax_error_has_its_place() {
         assert!(mistakes("[sink.a\n").starts_with("p.toml:1:8: "), "{}", mistakes("[sink.a\n"));
     }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::error::Error;
 
 /// A pipeline file's name and text.
 #[derive(Debug, Default)]
@@ -12,6 +14,17 @@ pub struct Text {
     pub path: PathBuf,
     /// What it says.
     pub text: String,
+}
+
+impl Text {
+    /// The folder that the file is in: relative paths in it start here.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        }
+    }
 }
 
 /// One mistake.
@@ -62,9 +75,31 @@ impl From<toml::de::Error> for Mistake {
         // A remedy may follow the message after a semicolon: the settings' own checks write it so.
         let (message, help) = match error.message().split_once("; ") {
             Some((message, help)) => (message, Some(help.to_owned())),
-            None => (error.message(), None),
+            None => (error.message(), nearest(error.message())),
         };
-        Mistake { place: error.span(), message: message.trim_end().to_owned(), help }
+        // Rust's names of types say nothing to whoever writes a pipeline file.
+        let message = message.trim_end().replace("expected f64", "expected a number");
+        let message = message.replace("expected i64", "expected a whole number");
+        Mistake { place: error.span(), message: message.replace("expected u64", "expected a whole number"), help }
+    }
+}
+
+/// What was probably meant by a name that serde does not know: it says the name first and then all it
+/// knows, each in backticks.
+fn nearest(message: &str) -> Option<String> {
+    if !message.starts_with("unknown") {
+        return None;
+    }
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let (unknown, known) = names.split_first()?;
+    let suggestion = suggest(unknown, known);
+    suggestion.starts_with("did you mean").then_some(suggestion)
+}
+
+impl From<Error> for Mistake {
+    fn from(error: Error) -> Self {
+        let (message, help) = error.into_parts();
+        Mistake { place: None, message, help }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -217,10 +216,9 @@ impl Reader<'_> {
         let Some(value) = document.get("kafka") else { return properties };
         let Some(mut table) = self.take::<BTreeMap<String, Spanned<Scalar>>>(value) else { return properties };
         if let Some(include) = table.remove("include") {
-            let folder = self.text.path.parent().unwrap_or("".as_ref());
-            match crate::client_file::read(&folder.join(PathBuf::from(include.get_ref().to_string()))) {
+            match crate::client_file::read(&self.text.folder().join(include.get_ref().to_string())) {
                 Ok(included) => properties.extend(included),
-                Err(error) => self.mistakes.push(Mistake::at(include.span(), error.to_string())),
+                Err(error) => self.mistakes.push(Mistake::from(error).or_at(include.span())),
             }
         }
         if let Some(brokers) = table.remove("brokers") {
