@@ -89,7 +89,7 @@ sink = "console"
         )
         .unwrap_err();
         let shown = mistakes.to_string();
-        assert!(shown.contains("p.toml:7:27: alpha cannot be 1.5"), "{shown}");
+        assert!(shown.contains("p.toml:7:29: alpha cannot be 1.5"), "{shown}");
         assert!(shown.contains("a window cannot hold 0 readings"), "{shown}");
         assert!(shown.contains("there is no operator `median`"), "{shown}");
         assert!(shown.contains("unknown field `alhpa`, expected"), "{shown}");

@@ -124,6 +124,7 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
         let mut wait = Duration::ZERO;
         for _ in 0..STRIDE {
             match self.look(wait)? {
+                Seen::Record if self.clock.is_full() => break,
                 Seen::Record => wait = Duration::ZERO,
                 Seen::Nothing if wait > Duration::ZERO => return self.idle(),
                 Seen::Nothing => {
@@ -243,3 +244,6 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,12 +34,16 @@ impl CommitClock {
         self.uncommitted > 0
     }
 
+    /// Whether there is as much to commit as a commit may hold.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.uncommitted >= self.policy.records
+    }
+
     /// Whether to commit although there may be more to read.
     #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {
-        self.is_open()
-            && (self.uncommitted >= self.policy.records
-                || now.duration_since(self.last_commit) >= self.policy.longest_interval)
+        self.is_full() || (self.is_open() && now.duration_since(self.last_commit) >= self.policy.longest_interval)
     }
 
     /// Whether to commit now that there is nothing more to read.
