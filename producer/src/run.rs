@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use stream::cli::BoxError;
 use stream::counters::Counters;
 use stream::dead_letter::DeadLetters;
@@ -48,6 +50,7 @@ pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option
         changelog: process.stage.changelog(),
         dead_letters: DeadLetters::of(process.pipeline, process.stage),
         pending: Pending::default(),
+        commits: 0,
         counters: process.counters.clone(),
         shutdown: process.shutdown.clone(),
     };
@@ -74,6 +77,8 @@ struct Producer {
     clock: CommitClock,
     back_off: BackOff,
     pending: Pending,
+    /// How many commits there have been, those of earlier runs among them.
+    commits: u64,
     counters: Arc<Counters>,
     shutdown: Shutdown,
 }
@@ -116,11 +121,12 @@ impl Producer {
         from_start: bool,
         watch: &mut dyn FnMut(Option<Progress>),
     ) -> Result<(), Fault> {
-        let position = self.saved_position(log)?;
-        if let Some(position) = position.filter(|_| !from_start) {
-            let value = serde_json::from_str(&position).map_err(|error| self.bad_position(&error))?;
-            self.source.resume(&value).map_err(Fault::Fatal)?;
-            tracing::info!("going on behind {position}; --from-start begins anew");
+        if let Some(Saved { commit, position }) = self.saved(log)? {
+            self.commits = commit;
+            if !from_start {
+                self.source.resume(&position).map_err(Fault::Fatal)?;
+                tracing::info!("going on behind {position}; --from-start begins anew");
+            }
         }
         let mut told = Instant::now();
         loop {
@@ -210,12 +216,13 @@ impl Producer {
         }
         // Without transactions the position must not get ahead of the readings.
         log.flush()?;
+        let saved = json!(Saved { commit: self.commits + 1, position: self.source.position() });
         log.send(&Outgoing {
             topic: &self.changelog,
             partition: Some(0),
             timestamp: None,
             key: Some(POSITION),
-            value: Some(self.source.position().to_string().as_bytes()),
+            value: Some(saved.to_string().as_bytes()),
             headers: &[],
         })?;
         log.commit(&[])?;
@@ -227,6 +234,7 @@ impl Producer {
         let readings = self.pending.records.iter().filter(|taken| matches!(taken, Taken::Reading { .. })).count();
         self.counters.written.add(readings as u64);
         self.counters.commits.add(1);
+        self.commits += 1;
         self.pending.clear();
         self.clock.committed(Instant::now());
         self.back_off.reset();
@@ -249,7 +257,7 @@ impl Producer {
 
     fn redo(&mut self, log: &mut impl Log) -> Result<(), Fault> {
         log.rewind()?;
-        if self.clock.is_open() && self.saved_position(log)? == Some(self.source.position().to_string()) {
+        if self.clock.is_open() && self.saved(log)?.is_some_and(|saved| saved.commit > self.commits) {
             self.committed();
             return Ok(());
         }
@@ -257,23 +265,30 @@ impl Producer {
         self.commit(log)
     }
 
-    /// The position that was committed last.
-    fn saved_position(&self, log: &mut impl Log) -> Result<Option<String>, Fault> {
-        let mut position = None;
-        log.restore(&self.changelog, &[0], &mut |_, _, value| {
-            position = value.map(|value| String::from_utf8_lossy(value).into_owned());
-        })?;
-        Ok(position)
-    }
-
-    fn bad_position(&self, error: &serde_json::Error) -> Fault {
-        let error = Error::new(format!("reading the source's position from {}", self.changelog), error);
-        Fault::Fatal(error.help("begin anew with --from-start"))
+    /// What was committed last.
+    fn saved(&self, log: &mut impl Log) -> Result<Option<Saved>, Fault> {
+        let mut last = None;
+        log.restore(&self.changelog, &[0], &mut |_, _, value| last = value.map(<[u8]>::to_vec))?;
+        let Some(last) = last else { return Ok(None) };
+        serde_json::from_slice(&last).map(Some).map_err(|error| {
+            let error = Error::new(format!("reading the source's position from {}", self.changelog), error);
+            Fault::Fatal(error.help("something else has written there: delete the topic to begin anew"))
+        })
     }
 }
 
 /// The key of the one record that a source's changelog holds.
 const POSITION: &[u8] = b"position";
+
+/// That record's value.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    /// Counts the commits. A position alone would not tell whether a commit went through: not every
+    /// reading moves it.
+    commit: u64,
+    /// The source's own.
+    position: Value,
+}
 
 /// Writes a reading in every output's format; one that a format cannot carry becomes a dead letter.
 fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
@@ -297,3 +312,6 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
