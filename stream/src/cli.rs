@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tracing::Level;
+pub use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
@@ -99,12 +99,12 @@ impl StageArgs {
 /// Any error, on its way to the person.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Sends log lines to standard error, filtered by `RUST_LOG` (default `info`).
+/// Sends log lines to standard error, filtered by `RUST_LOG`, or from the given level up.
 ///
 /// Under systemd the journal has its own clock, so the lines come without a time.
-pub fn log_to_stderr() {
+pub fn log_to_stderr(level: Level) {
     let asked = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
-    let filter = asked.unwrap_or_else(|| Targets::new().with_default(Level::INFO));
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(level));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))

@@ -128,13 +128,15 @@ impl Watch {
     /// What a client reports of its connections. A late report of brokers that were down is no news of
     /// them being so, hence it only raises a doubt.
     pub(super) fn client_error(&self, error: &KafkaError) {
-        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, PartitionEOF, Resolve};
         let mut heard = self.heard();
         match error.rdkafka_error_code() {
             Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
                 heard.doubted = true;
                 tracing::debug!("librdkafka: {error}");
             }
+            // A reader that is closed right behind the last record.
+            Some(PartitionEOF) => {}
             // Whatever else it is, it comes again and again until somebody mends it.
             _ if heard.said != error.to_string() => {
                 heard.said = error.to_string();
