@@ -247,9 +247,7 @@ impl Producer {
         while let Err(Fault::Undo(cause)) = outcome {
             tracing::warn!("sending again what is not committed: {cause}");
             self.counters.rewinds.add(1);
-            if !self.back_off.wait(&self.shutdown) {
-                return Err(Fault::Stopped);
-            }
+            self.back_off.wait(&self.shutdown)?;
             outcome = self.redo(log).map(|()| true);
         }
         outcome

@@ -52,17 +52,15 @@ impl DeadLetters {
         log: &L,
         topic: &str,
         record: &Incoming<'_>,
-        headers: Vec<(String, Option<Vec<u8>>)>,
+        mut headers: Vec<(String, Option<Vec<u8>>)>,
         refusal: &Refusal,
         counters: &Counters,
     ) -> Result<(), Fault> {
         let place = format!("{topic} [{}] at offset {}", record.partition, record.offset);
-        let mut headers = headers;
         headers.push(text(header::TOPIC, topic));
         headers.push(text(header::PARTITION, &record.partition.to_string()));
         headers.push(text(header::OFFSET, &record.offset.to_string()));
-        let timestamp = Some(record.timestamp).filter(|timestamp| *timestamp >= 0);
-        self.send(log, &place, timestamp, record.key, record.value, headers, refusal, counters)
+        self.send(log, &place, record.stamped(), record.key, record.value, headers, refusal, counters)
     }
 
     /// Sends what a source could not make a reading of.

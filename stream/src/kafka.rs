@@ -105,7 +105,7 @@ impl KafkaLog {
                 let answer = observer.fetch_metadata(Some(topic), CALL);
                 // Serves what the client has to say about its connections.
                 let _ = observer.poll(Duration::ZERO);
-                self.check_stop()?;
+                self.shutdown.check()?;
                 let error = match &answer {
                     Ok(metadata) => metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error),
                     Err(error) => {
@@ -138,10 +138,6 @@ impl KafkaLog {
         Ok(())
     }
 
-    fn check_stop(&self) -> Result<(), Fault> {
-        if self.shutdown.is_stopping() { Err(Fault::Stopped) } else { Ok(()) }
-    }
-
     /// A producer that is ready to send; in a transaction one whose predecessor is fenced.
     fn make_producer(&self) -> Result<BaseProducer<Watch>, Fault> {
         let producer = self.clients.producer(&self.watch).map_err(Fault::Fatal)?;
@@ -154,7 +150,7 @@ impl KafkaLog {
                 Ok(()) => return Ok(producer),
                 Err(error) if is_retriable(&error) => {
                     producer.poll(Duration::ZERO);
-                    self.check_stop()?;
+                    self.shutdown.check()?;
                     if !told {
                         told = true;
                         self.tell_why_transactions_wait(&producer, &error);
@@ -188,6 +184,10 @@ impl KafkaLog {
                  {brokers}, or start more brokers, or choose guarantee = \"at-least-once\"; waiting"
             );
         }
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader { clients: &self.clients, watch: &self.watch, shutdown: &self.shutdown }
     }
 
     fn consumer(&self) -> &BaseConsumer<Watch> {
@@ -296,9 +296,7 @@ impl KafkaLog {
                     if let Some(producer) = self.producer.get() {
                         producer.poll(Duration::ZERO);
                     }
-                    if self.shutdown.is_stopping() {
-                        return Err(Fault::Stopped);
-                    }
+                    self.shutdown.check()?;
                 }
                 Err(error) => return Err(Fault::Undo(Error::new(doing, error))),
             }
@@ -406,7 +404,7 @@ impl Log for KafkaLog {
                     pause(producer);
                     self.check_delivery()?;
                     self.look_for_brokers();
-                    self.check_stop()?;
+                    self.shutdown.check()?;
                 }
                 Err((error, _)) => {
                     return Err(Fault::Undo(Error::new(format!("sending to {}", record.topic), error)));
@@ -421,10 +419,13 @@ impl Log for KafkaLog {
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
         let list = self.list(positions.iter().map(|position| (position.partition, Offset::Offset(position.next))));
-        match self.guarantee {
-            Guarantee::ExactlyOnce => self.commit_transaction(&list)?,
-            Guarantee::AtLeastOnce => self.commit_offsets(&list)?,
-        }
+        self.watch.committing(true);
+        let committed = match self.guarantee {
+            Guarantee::ExactlyOnce => self.commit_transaction(&list),
+            Guarantee::AtLeastOnce => self.commit_offsets(&list),
+        };
+        self.watch.committing(false);
+        committed?;
         self.watch.answered();
         Ok(())
     }
@@ -446,15 +447,14 @@ impl Log for KafkaLog {
     }
 
     fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
-        let reader = Reader { clients: &self.clients, watch: &self.watch, shutdown: &self.shutdown };
-        reader.restore(topic, partitions, each)
+        self.reader().restore(topic, partitions, each)
     }
 
     fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
         let list = self.list(positions.iter().map(|(partition, _)| (*partition, Offset::Invalid)));
         let committed = self.consumer().committed_offsets(list, CALL * 5);
         let committed = committed.map_err(|error| Fault::Undo(Error::new("asking for the offsets", error)))?;
-        let reader = Reader { clients: &self.clients, watch: &self.watch, shutdown: &self.shutdown };
+        let reader = self.reader();
         for (topic, name) in self.inputs.iter().enumerate() {
             let of_topic = positions.iter().filter(|(partition, _)| partition.topic == topic);
             let from = of_topic.map(|(Partition { partition, .. }, next)| {

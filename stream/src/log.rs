@@ -117,7 +117,8 @@ pub struct Incoming<'a> {
     pub partition: i32,
     /// The offset in that partition.
     pub offset: i64,
-    /// The record's own timestamp, in milliseconds since the epoch: when it entered the pipeline.
+    /// The record's own timestamp, in milliseconds since the epoch: when it entered the pipeline. −1
+    /// if it has none.
     pub timestamp: i64,
     /// The key, if it has one.
     pub key: Option<&'a [u8]>,
@@ -126,6 +127,12 @@ pub struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
+    /// The timestamp, unless the record is so old that it has none.
+    #[must_use]
+    pub fn stamped(&self) -> Option<i64> {
+        Some(self.timestamp).filter(|timestamp| *timestamp >= 0)
+    }
+
     /// Where it was read.
     #[must_use]
     pub fn partition(&self) -> Partition {

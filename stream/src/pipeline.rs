@@ -130,13 +130,20 @@ pub enum Role {
 
 /// The topic setting that bounds a record.
 pub(crate) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+/// What of a message's bytes is left to headers and framing.
+const HEADROOM: usize = 48_588;
 
 impl Topic {
     /// How many bytes of key and value the topic takes as one record: its `max.message.bytes`, by default
     /// Kafka's 1,048,588, less room for headers.
     #[must_use]
     pub fn largest_record(&self) -> usize {
-        self.largest_setting().unwrap_or(1_048_588).saturating_sub(48_588)
+        self.largest_message().saturating_sub(HEADROOM)
+    }
+
+    /// How large a message the topic takes, headers and all, in bytes.
+    pub(crate) fn largest_message(&self) -> usize {
+        self.largest_setting().unwrap_or(1_048_588)
     }
 
     fn largest_setting(&self) -> Option<usize> {

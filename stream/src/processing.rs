@@ -117,7 +117,7 @@ impl Processing {
             log.send(&Outgoing {
                 topic: &output.topic,
                 partition: None,
-                timestamp: Some(record.timestamp).filter(|timestamp| *timestamp >= 0),
+                timestamp: record.stamped(),
                 key: output.format.keyed().then_some(reading.sensor.as_bytes()),
                 value: Some(&output.value),
                 headers: &[],

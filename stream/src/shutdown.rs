@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::log::Fault;
 
 const DRAIN: u8 = 1;
 const STOP: u8 = 2;
@@ -43,6 +44,14 @@ impl Shutdown {
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.0.load(Ordering::Relaxed) == STOP
+    }
+
+    /// Goes on unless it is time to stop: for whoever waits.
+    ///
+    /// # Errors
+    /// [`Fault::Stopped`] once it was asked to stop.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.is_stopping() { Err(Fault::Stopped) } else { Ok(()) }
     }
 
     /// Stops at SIGTERM and at SIGINT (Ctrl-C). A second signal ends the process at once.

@@ -233,9 +233,7 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
         tracing::warn!("going back to the last commit: {cause}");
         self.counters.rewinds.add(1);
-        if !self.back_off.wait(self.shutdown) {
-            return Err(Fault::Stopped);
-        }
+        self.back_off.wait(self.shutdown)?;
         self.log.rewind()?;
         self.clock.committed(Instant::now());
         for owned in &mut self.owned {

@@ -33,10 +33,10 @@ struct Sensors {
 
 /// What is remembered of one sensor.
 #[derive(Debug)]
-pub struct Entry {
+struct Entry {
     sensor: Box<str>,
     /// One for each stateful operator of the chain.
-    pub memories: Box<[Memory]>,
+    memories: Box<[Memory]>,
     /// For each input topic, the offset of the last record that is in the memories; −1 for none.
     applied: Box<[i64]>,
     changed: bool,

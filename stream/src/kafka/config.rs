@@ -23,7 +23,8 @@ pub(super) struct Clients {
     stage: String,
     instance: String,
     guarantee: Guarantee,
-    largest_record: usize,
+    /// The largest message that one of its topics takes, in bytes.
+    largest_message: usize,
 }
 
 const CONSUMER: &[(&str, &str)] = &[
@@ -66,13 +67,13 @@ const HEARTBEAT: &str = "heartbeat.interval.ms";
 impl Clients {
     pub(super) fn new(pipeline: &Pipeline, stage: &Stage, instance: &str, guarantee: Guarantee) -> Self {
         let topics = [stage.dead_letters()].into_iter().chain(stage.to.iter().cloned());
-        let largest_record = topics.filter_map(|topic| pipeline.topics.get(&topic)).map(Topic::largest_record);
+        let largest = topics.filter_map(|topic| pipeline.topics.get(&topic)).map(Topic::largest_message);
         Clients {
             properties: pipeline.kafka.clone(),
             stage: stage.name.clone(),
             instance: instance.to_owned(),
             guarantee,
-            largest_record: largest_record.max().unwrap_or_default(),
+            largest_message: largest.max().unwrap_or_default(),
         }
     }
 
@@ -133,9 +134,8 @@ impl Clients {
     /// The stage's producer: idempotent, and transactional if the guarantee is exactly-once.
     pub(super) fn producer(&self, watch: &Watch) -> Result<BaseProducer<Watch>> {
         let identity = self.identity();
-        let largest = self.largest_record + 48_588;
-        let queue = (2 * largest / 1024).max(QUEUE_KILOBYTES).to_string();
-        let largest = largest.to_string();
+        let queue = (2 * self.largest_message / 1024).max(QUEUE_KILOBYTES).to_string();
+        let largest = self.largest_message.to_string();
         let mut given = vec![
             ("enable.idempotence", "true"),
             ("acks", "all"),

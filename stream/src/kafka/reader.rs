@@ -92,9 +92,7 @@ impl Reader<'_> {
                     if !is_unknown_partition(&error) {
                         self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
                     }
-                    if self.shutdown.is_stopping() {
-                        return Err(Fault::Stopped);
-                    }
+                    self.shutdown.check()?;
                     // Some errors are answered at once, a missing leader for one.
                     std::thread::sleep(CALL / 10);
                 }
@@ -126,9 +124,7 @@ impl Reader<'_> {
                 told = true;
                 tracing::info!("waiting for an open transaction in {topic} [{partition}] to end");
             }
-            if self.shutdown.is_stopping() {
-                return Err(Fault::Stopped);
-            }
+            self.shutdown.check()?;
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
@@ -156,9 +152,7 @@ impl Reader<'_> {
                 Some(Err(error)) => self.watch.client_error(&error),
                 None => {}
             }
-            if self.shutdown.is_stopping() {
-                return Err(Fault::Stopped);
-            }
+            self.shutdown.check()?;
             if progress.elapsed() > NO_PROGRESS {
                 let cause = format!("nothing came for {} s from partitions {unread:?}", NO_PROGRESS.as_secs());
                 return Err(Fault::Undo(Error::new("reading to the end", cause)));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -12,6 +12,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
+
+/// A commit that takes longer is one that nobody answers.
+const SLOW_COMMIT: Duration = Duration::from_secs(2);
 
 /// How often a lost cluster is looked for.
 const LOOK: Duration = Duration::from_secs(1);
@@ -39,6 +42,8 @@ struct Heard {
     said: String,
     rebalances: VecDeque<Rebalance>,
     failed_delivery: Option<String>,
+    /// Since when a commit is under way.
+    committing: Option<Instant>,
     closed: bool,
 }
 
@@ -47,6 +52,33 @@ struct Heard {
 pub(super) enum Rebalance {
     Assign(Vec<(String, i32)>),
     Revoke,
+}
+
+impl Heard {
+    fn no_answer(&mut self, error: &str) {
+        if self.away.is_none() {
+            self.away = Some(Instant::now());
+            let reason = if self.reason.is_empty() { error } else { &self.reason };
+            tracing::warn!(
+                stage = self.stage,
+                "no broker of {} answers: waiting ({reason})\n  help: see that Kafka runs there and that the names \
+                 resolve; give other brokers with --brokers or [kafka] brokers",
+                if self.brokers.is_empty() { "an empty list" } else { &self.brokers }
+            );
+        }
+    }
+}
+
+/// Tells of a commit that takes too long, as long as anybody is there to commit.
+fn watch_commits(heard: &Weak<Mutex<Heard>>) {
+    while let Some(heard) = heard.upgrade() {
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.committing.is_some_and(|since| since.elapsed() > SLOW_COMMIT) {
+            heard.no_answer("a commit gets no answer");
+        }
+        drop(heard);
+        std::thread::sleep(LOOK / 2);
+    }
 }
 
 impl Watch {
@@ -61,9 +93,16 @@ impl Watch {
             said: String::new(),
             rebalances: VecDeque::new(),
             failed_delivery: None,
+            committing: None,
             closed: false,
         };
-        Watch { heard: Arc::new(Mutex::new(heard)), rebalanced: Arc::default() }
+        let heard = Arc::new(Mutex::new(heard));
+        let weak = Arc::downgrade(&heard);
+        let span = tracing::Span::current();
+        // Without the thread a slow commit is not told of, and nothing else is missing.
+        let _ =
+            std::thread::Builder::new().name("commits".into()).spawn(move || span.in_scope(|| watch_commits(&weak)));
+        Watch { heard, rebalanced: Arc::default() }
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -92,17 +131,13 @@ impl Watch {
 
     /// No broker answers: says so once.
     pub(super) fn no_answer(&self, error: &str) {
-        let mut heard = self.heard();
-        if heard.away.is_none() {
-            heard.away = Some(Instant::now());
-            let reason = if heard.reason.is_empty() { error } else { &heard.reason };
-            tracing::warn!(
-                stage = heard.stage,
-                "no broker of {} answers: waiting ({reason})\n  help: see that Kafka runs there and that the names \
-                 resolve; give other brokers with --brokers or [kafka] brokers",
-                if heard.brokers.is_empty() { "an empty list" } else { &heard.brokers }
-            );
-        }
+        self.heard().no_answer(error);
+    }
+
+    /// A commit begins or has ended. While a broker is away librdkafka can keep a commit for as long,
+    /// whatever it was told of timeouts, and nothing else is heard meanwhile.
+    pub(super) fn committing(&self, is_committing: bool) {
+        self.heard().committing = is_committing.then(Instant::now);
     }
 
     /// A broker answers: says so if none did before.

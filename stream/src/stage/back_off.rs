@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::log::Fault;
 use crate::shutdown::Shutdown;
 
 const FIRST: Duration = Duration::from_millis(50);
@@ -27,18 +28,18 @@ impl BackOff {
         self.next = FIRST;
     }
 
-    /// Waits; false if it was asked to stop meanwhile.
-    #[must_use]
-    pub fn wait(&mut self, shutdown: &Shutdown) -> bool {
+    /// Waits.
+    ///
+    /// # Errors
+    /// [`Fault::Stopped`] if it was asked to stop meanwhile.
+    pub fn wait(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
         let until = Instant::now() + self.next;
         self.next = (self.next * 2).min(LONGEST);
         while let Some(left) = until.checked_duration_since(Instant::now()) {
-            if shutdown.is_stopping() {
-                return false;
-            }
+            shutdown.check()?;
             std::thread::sleep(left.min(LOOK));
         }
-        true
+        Ok(())
     }
 }
 
@@ -57,7 +58,7 @@ mod tests {
         let (mut back_off, shutdown) = (BackOff::new(), Shutdown::new());
         shutdown.stop();
         for _ in 0..10 {
-            assert!(!back_off.wait(&shutdown), "a stop ends the wait");
+            assert!(matches!(back_off.wait(&shutdown), Err(Fault::Stopped)), "a stop ends the wait");
         }
         assert_eq!(back_off.next, LONGEST);
         back_off.reset();
