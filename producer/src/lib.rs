@@ -1,8 +1,8 @@
 //! Where readings enter.
 //!
 //! A [`Source`](source::Source) brings readings in, one after the other, and can tell where it
-//! stands; the [`catalog`] holds every source there is. None of them knows Kafka: [`run`] is the loop
-//! that sends what they bring.
+//! stands; the [`catalog`] holds every source there is. None of them knows Kafka: [`source_loop`] sends
+//! what they bring.
 
 pub mod catalog;
 mod line_reader;
@@ -15,6 +15,7 @@ mod run;
 mod sequences;
 mod setting;
 pub mod source;
+pub mod source_loop;
 #[cfg(test)]
 mod testing;
 

@@ -26,15 +26,15 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
     let settings = catalog::read(sink, &stage.from).map_err(|mistake| process.mistakes(vec![mistake]))?;
     let folder = process.pipeline.text.folder().to_owned();
     let sink = settings.open(Context { folder, stage: stage.name.clone(), topics: stage.from.clone(), output })?;
-    let Some(mut log) = process.open_log(false)? else { return Ok(()) };
+    let Some(log) = process.open_log(false)? else { return Ok(()) };
     let inputs = stage.from.iter().map(|topic| (topic.clone(), process.pipeline.topic(topic).build_format()));
-    let mut work = Delivering {
+    let work = Delivering {
         sink,
         inputs: inputs.collect(),
         dead_letters: DeadLetters::of(process.pipeline, stage),
         counters: process.counters.clone(),
     };
-    stream::stage::run(&mut log, &mut work, process.pipeline.commit, &process.shutdown, &process.counters)?;
+    let mut work = stream::stage::run(log, work, process.pipeline.commit, &process.shutdown, &process.counters)?;
     work.sink.finish()?;
     Ok(())
 }

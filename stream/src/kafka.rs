@@ -7,11 +7,12 @@ mod watch;
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
 use self::config::Clients;
 use self::reader::Reader;
@@ -418,7 +419,14 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
-        let list = self.list(positions.iter().map(|position| (position.partition, Offset::Offset(position.next))));
+        let mut list = TopicPartitionList::new();
+        for Position { partition: Partition { topic, partition }, next, note } in positions {
+            let mut added = list.add_partition(&self.inputs[*topic], *partition);
+            added.set_offset(Offset::Offset(*next)).expect("offsets of records are valid");
+            if !note.is_empty() {
+                added.set_metadata(note);
+            }
+        }
         self.watch.committing(true);
         let committed = match self.guarantee {
             Guarantee::ExactlyOnce => self.commit_transaction(&list),
@@ -446,25 +454,35 @@ impl Log for KafkaLog {
         Ok(())
     }
 
+    fn committed(&mut self, partitions: &[Partition]) -> Result<Vec<Position>, Fault> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list = self.list(partitions.iter().map(|partition| (*partition, Offset::Invalid)));
+        let committed = self.consumer().committed_offsets(list, CALL * 5);
+        let committed = committed.map_err(|error| Fault::Undo(Error::new("asking for the offsets", error)))?;
+        let position = |element: &TopicPartitionListElem<'_>| {
+            let partition = self.partition(element.topic(), element.partition())?;
+            let Offset::Offset(next) = element.offset() else { return None };
+            Some(Position { partition, next, note: element.metadata().to_owned() })
+        };
+        Ok(committed.elements().iter().filter_map(position).collect())
+    }
+
     fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
         self.reader().restore(topic, partitions, each)
     }
 
     fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
-        let list = self.list(positions.iter().map(|(partition, _)| (*partition, Offset::Invalid)));
-        let committed = self.consumer().committed_offsets(list, CALL * 5);
-        let committed = committed.map_err(|error| Fault::Undo(Error::new("asking for the offsets", error)))?;
+        let partitions: Vec<Partition> = positions.iter().map(|(partition, _)| *partition).collect();
+        let committed = self.committed(&partitions)?;
         let reader = self.reader();
         for (topic, name) in self.inputs.iter().enumerate() {
             let of_topic = positions.iter().filter(|(partition, _)| partition.topic == topic);
-            let from = of_topic.map(|(Partition { partition, .. }, next)| {
-                let committed = committed.find_partition(name, *partition).map(|found| found.offset());
-                let from = match (next, committed) {
-                    (Some(next), _) => Offset::Offset(*next),
-                    (None, Some(offset @ Offset::Offset(_))) => offset,
-                    (None, _) => Offset::Beginning,
-                };
-                (*partition, from)
+            let from = of_topic.map(|(partition, next)| {
+                let committed = || committed.iter().find(|committed| committed.partition == *partition);
+                let from = next.or_else(|| Some(committed()?.next));
+                (partition.partition, from.map_or(Offset::Beginning, Offset::Offset))
             });
             if !reader.is_at_end(name, &from.collect::<Vec<_>>())? {
                 return Ok(false);

@@ -4,7 +4,7 @@
 //! [stage loop](crate::stage) knows no other way to the outside, so what it does when partitions
 //! move, commits fail and processes die can be tried in memory.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
@@ -65,6 +65,12 @@ pub trait Log {
     /// See [`Fault`].
     fn rewind(&mut self) -> Result<(), Fault>;
 
+    /// What was committed last of each of these partitions; nothing of those that never were.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn committed(&mut self, partitions: &[Partition]) -> Result<Vec<Position>, Fault>;
+
     /// Reads the committed records of `partitions` of a compacted topic from the first to the end.
     ///
     /// # Errors
@@ -77,6 +83,16 @@ pub trait Log {
     /// # Errors
     /// See [`Fault`].
     fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault>;
+
+    /// The time by which intervals are measured. A log in memory has a time of its own.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Lets time go by.
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
 /// Takes a restored record: its partition, key and value (nothing for a tombstone).
@@ -167,12 +183,15 @@ pub struct Partition {
 }
 
 /// The next offset to read of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// The partition.
     pub partition: Partition,
     /// One more than the offset of the last record that was processed.
     pub next: i64,
+    /// What the stage notes beside it: what its state must be when it goes on from here. Empty for
+    /// nothing.
+    pub note: String,
 }
 
 /// Why a call to the log did not do what it should.

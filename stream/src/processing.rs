@@ -6,12 +6,12 @@ use crate::counters::Counters;
 use crate::dead_letter::DeadLetters;
 use crate::error::{Error, Result};
 use crate::format::Format;
-use crate::log::{Fault, Incoming, Log, Outgoing, Partition, Record};
+use crate::log::{Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use crate::operator::{Flow, Operator};
 use crate::pipeline::{Guarantee, Pipeline, Stage};
 use crate::reading::{Reading, Refusal};
 use crate::stage::Work;
-use crate::state::State;
+use crate::state::{State, Summary};
 
 /// The work of an operator stage.
 pub struct Processing {
@@ -145,9 +145,40 @@ impl Processing {
     }
 }
 
+impl Processing {
+    /// State is never silently wrong: what was restored must be what the committed offset belongs to.
+    fn check_restored(&self, position: &Position) -> Result<(), Fault> {
+        let Partition { topic, partition } = position.partition;
+        let Some(state) = &self.state else { return Ok(()) };
+        // Offsets that another tool has set come without a note.
+        let Ok(noted) = position.note.parse::<Summary>() else { return Ok(()) };
+        let found = state.summary(topic, partition);
+        let whole = match self.guarantee {
+            Guarantee::ExactlyOnce => found == noted,
+            // State gets ahead of its offset when a process dies between the two.
+            Guarantee::AtLeastOnce => found.sensors >= noted.sensors,
+        };
+        if whole {
+            return Ok(());
+        }
+        let doing = format!("restoring the state of partition {partition} from {}", self.changelog);
+        let cause = format!(
+            "it is not the state that belongs to offset {} of {}: it has {} sensors where {} were noted",
+            position.next, self.inputs[topic].topic, found.sensors, noted.sensors
+        );
+        let cause = if found.sensors == noted.sensors { format!("{cause}, but of other records") } else { cause };
+        Err(Fault::Fatal(Error::new(doing, cause).help(
+            "the changelog was deleted, cut short or is not compacted (`rivulet topics describe` tells), or the stage \
+             ran at-least-once before (drain it so first); bring the topic back, or begin with an empty state: \
+             rivulet state reset STAGE",
+        )))
+    }
+}
+
 impl<L: Log> Work<L> for Processing {
     fn given(&mut self, log: &mut L, partitions: &[Partition]) -> Result<(), Fault> {
         let Some(state) = &mut self.state else { return Ok(()) };
+        let committed = log.committed(partitions)?;
         // The same partition of several inputs shares one partition of the changelog.
         let mut numbers: Vec<i32> = partitions.iter().map(|partition| partition.partition).collect();
         numbers.sort_unstable();
@@ -160,6 +191,9 @@ impl<L: Log> Work<L> for Processing {
         })?;
         outcome.map_err(Fault::Fatal)?;
         let sensors = state.sensors();
+        for position in &committed {
+            self.check_restored(position)?;
+        }
         self.counters.restored.add(sensors as u64);
         if !numbers.is_empty() {
             tracing::info!("restored {sensors} sensors from partitions {numbers:?} of {}", self.changelog);
@@ -186,6 +220,10 @@ impl<L: Log> Work<L> for Processing {
         };
         let topic = &self.inputs[incoming.topic].topic;
         self.dead_letters.bury(log, topic, &incoming, record.headers(), &refusal, &self.counters)
+    }
+
+    fn note(&self, Partition { topic, partition }: Partition) -> String {
+        self.state.as_ref().map(|state| state.summary(topic, partition).to_string()).unwrap_or_default()
     }
 
     fn before_commit(&mut self, log: &mut L) -> Result<(), Fault> {

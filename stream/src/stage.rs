@@ -8,7 +8,8 @@
 mod back_off;
 mod clock;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::back_off::BackOff;
 pub use self::clock::CommitClock;
@@ -42,6 +43,12 @@ pub trait Work<L: Log> {
     /// See [`Fault`].
     fn before_commit(&mut self, log: &mut L) -> Result<(), Fault>;
 
+    /// What to note beside the position in a partition: see [`Position::note`].
+    fn note(&self, partition: Partition) -> String {
+        let _ = partition;
+        String::new()
+    }
+
     /// Called several times a second while nothing arrives.
     ///
     /// # Errors
@@ -56,43 +63,37 @@ const LONGEST_POLL: Duration = Duration::from_millis(100);
 /// How many records are worked on between two looks at the clock and at the shutdown.
 const STRIDE: u64 = 64;
 
-/// Runs a stage until it is asked to stop, or to drain and there is nothing left to read.
+/// Runs a stage until it is asked to stop, or to drain and there is nothing left to read; gives its
+/// work back.
 ///
 /// # Errors
 /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
-pub fn run<L: Log>(
-    log: &mut L,
-    work: &mut impl Work<L>,
+pub fn run<L: Log, W: Work<L>>(
+    log: L,
+    work: W,
     policy: CommitPolicy,
     shutdown: &Shutdown,
-    counters: &Counters,
-) -> Result<()> {
-    let clock = CommitClock::new(policy, Instant::now());
-    let mut stage = Loop { log, work, shutdown, counters, clock, owned: Vec::new(), back_off: BackOff::new() };
-    loop {
-        let mut outcome = stage.turn();
-        while let Err(Fault::Undo(cause)) = outcome {
-            outcome = stage.undo(&cause).map(|()| Turn::GoOn);
-        }
-        match outcome {
-            Ok(Turn::GoOn) => {}
-            Ok(Turn::Done) | Err(Fault::Stopped) => return Ok(()),
-            Err(Fault::Fatal(error) | Fault::Undo(error)) => return Err(error),
-        }
-    }
+    counters: &Arc<Counters>,
+) -> Result<W> {
+    let mut stage = StageLoop::new(log, work, policy, shutdown.clone(), counters.clone());
+    while stage.turn()? == Turn::GoOn {}
+    Ok(stage.work)
 }
 
-struct Loop<'s, L, W> {
-    log: &'s mut L,
-    work: &'s mut W,
-    shutdown: &'s Shutdown,
-    counters: &'s Counters,
+/// The loop, turn by turn: [`run`] turns it to its end, a simulation turns several in its own order.
+#[derive(Debug)]
+pub struct StageLoop<L, W> {
+    log: L,
+    work: W,
+    shutdown: Shutdown,
+    counters: Arc<Counters>,
     clock: CommitClock,
     /// The partitions that are this stage's, each with the offset to go on from once there is one.
     owned: Vec<Owned>,
     back_off: BackOff,
 }
 
+#[derive(Debug)]
 struct Owned {
     partition: Partition,
     /// The next offset to read, if anything was read since the partition was given.
@@ -101,8 +102,12 @@ struct Owned {
     committed: bool,
 }
 
-enum Turn {
+/// Whether there is another turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// There is.
     GoOn,
+    /// The stage has come to its end.
     Done,
 }
 
@@ -114,8 +119,31 @@ enum Seen {
     Taken { lost: bool },
 }
 
-impl<L: Log, W: Work<L>> Loop<'_, L, W> {
-    fn turn(&mut self) -> Result<Turn, Fault> {
+impl<L: Log, W: Work<L>> StageLoop<L, W> {
+    /// A stage that owns nothing yet.
+    #[must_use]
+    pub fn new(log: L, work: W, policy: CommitPolicy, shutdown: Shutdown, counters: Arc<Counters>) -> Self {
+        let clock = CommitClock::new(policy, log.now());
+        StageLoop { log, work, shutdown, counters, clock, owned: Vec::new(), back_off: BackOff::new() }
+    }
+
+    /// Works on what there is, at most a few records; waits a moment if there is nothing.
+    ///
+    /// # Errors
+    /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
+    pub fn turn(&mut self) -> Result<Turn> {
+        let mut outcome = self.read_and_commit();
+        while let Err(Fault::Undo(cause)) = outcome {
+            outcome = self.undo(&cause).map(|()| Turn::GoOn);
+        }
+        match outcome {
+            Ok(turn) => Ok(turn),
+            Err(Fault::Stopped) => Ok(Turn::Done),
+            Err(Fault::Fatal(error) | Fault::Undo(error)) => Err(error),
+        }
+    }
+
+    fn read_and_commit(&mut self) -> Result<Turn, Fault> {
         if self.shutdown.is_stopping() {
             self.commit()?;
             return Ok(Turn::Done);
@@ -128,10 +156,10 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
                 Seen::Record => wait = Duration::ZERO,
                 Seen::Nothing if wait > Duration::ZERO => return self.idle(),
                 Seen::Nothing => {
-                    if self.clock.is_due_when_drained(Instant::now()) {
+                    if self.clock.is_due_when_drained(self.log.now()) {
                         self.commit()?;
                     }
-                    wait = self.clock.wait(Instant::now()).min(LONGEST_POLL);
+                    wait = self.clock.wait(self.log.now()).min(LONGEST_POLL);
                 }
                 Seen::Given(partitions) => {
                     let owned = |partition| Owned { partition, next: None, committed: true };
@@ -141,7 +169,7 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
                 Seen::Taken { lost } => self.give_up(lost)?,
             }
         }
-        if self.clock.is_due(Instant::now()) {
+        if self.clock.is_due(self.log.now()) {
             self.commit()?;
         }
         Ok(Turn::GoOn)
@@ -154,7 +182,7 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
                 let incoming = record.incoming();
                 let (partition, next) = (incoming.partition(), incoming.offset + 1);
                 self.counters.read.add(1);
-                self.work.record(self.log, &record)?;
+                self.work.record(&self.log, &record)?;
                 self.clock.worked();
                 // Records come in runs of one partition, and there are few: a search beats a map.
                 if let Some(owned) = self.owned.iter_mut().find(|owned| owned.partition == partition) {
@@ -170,7 +198,7 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
 
     /// Nothing came for a while.
     fn idle(&mut self) -> Result<Turn, Fault> {
-        if self.clock.is_due_when_drained(Instant::now()) {
+        if self.clock.is_due_when_drained(self.log.now()) {
             self.commit()?;
         }
         self.work.idle()?;
@@ -185,17 +213,18 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
         if !self.clock.is_open() {
             return Ok(());
         }
-        self.work.before_commit(self.log)?;
-        let uncommitted = self.owned.iter_mut().filter(|owned| !owned.committed);
-        let positions: Vec<Position> = uncommitted
-            .filter_map(|owned| owned.next.map(|next| Position { partition: owned.partition, next }))
-            .collect();
+        self.work.before_commit(&mut self.log)?;
+        let uncommitted = self.owned.iter().filter(|owned| !owned.committed);
+        let position = |Owned { partition, next, .. }: &Owned| {
+            next.map(|next| Position { partition: *partition, next, note: self.work.note(*partition) })
+        };
+        let positions: Vec<Position> = uncommitted.filter_map(position).collect();
         self.log.commit(&positions)?;
         for owned in &mut self.owned {
             owned.committed = true;
         }
         self.counters.commits.add(1);
-        self.clock.committed(Instant::now());
+        self.clock.committed(self.log.now());
         self.back_off.reset();
         Ok(())
     }
@@ -204,7 +233,7 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
     fn take_over(&mut self) -> Result<(), Fault> {
         let partitions: Vec<Partition> = self.owned.iter().map(|owned| owned.partition).collect();
         self.work.forget();
-        self.work.given(self.log, &partitions)?;
+        self.work.given(&mut self.log, &partitions)?;
         self.log.assign(&partitions)
     }
 
@@ -233,15 +262,12 @@ impl<L: Log, W: Work<L>> Loop<'_, L, W> {
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
         tracing::warn!("going back to the last commit: {cause}");
         self.counters.rewinds.add(1);
-        self.back_off.wait(self.shutdown)?;
+        self.back_off.wait(&self.log, &self.shutdown)?;
         self.log.rewind()?;
-        self.clock.committed(Instant::now());
+        self.clock.committed(self.log.now());
         for owned in &mut self.owned {
             (owned.next, owned.committed) = (None, true);
         }
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,10 +1,13 @@
 //! What the stateful operators of a stage remember, by partition and sensor.
 
+mod summary;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::summary::Summary;
 use crate::error::{Error, Result};
 use crate::operator::Memory;
 
@@ -20,15 +23,19 @@ pub struct State {
     inputs: Vec<String>,
     /// How many memories the chain keeps for each sensor.
     memories: usize,
-    partitions: Vec<(i32, Sensors)>,
+    partitions: Vec<Sensors>,
     /// The entries that changed since the last commit, as indices.
     changed: Vec<(usize, usize)>,
 }
 
-#[derive(Debug, Default)]
+/// The sensors of one partition.
+#[derive(Debug)]
 struct Sensors {
+    partition: i32,
     by_name: HashMap<Box<str>, usize>,
     entries: Vec<Entry>,
+    /// For each input topic.
+    summaries: Box<[Summary]>,
 }
 
 /// What is remembered of one sensor.
@@ -39,6 +46,8 @@ struct Entry {
     memories: Box<[Memory]>,
     /// For each input topic, the offset of the last record that is in the memories; −1 for none.
     applied: Box<[i64]>,
+    /// The sensor's name in 64 bits.
+    hash: u64,
     changed: bool,
 }
 
@@ -63,7 +72,14 @@ impl State {
     /// How many sensors are remembered.
     #[must_use]
     pub fn sensors(&self) -> usize {
-        self.partitions.iter().map(|(_, sensors)| sensors.entries.len()).sum()
+        self.partitions.iter().map(|sensors| sensors.entries.len()).sum()
+    }
+
+    /// What is remembered of the records of one partition of an input topic.
+    #[must_use]
+    pub fn summary(&self, topic: usize, partition: i32) -> Summary {
+        let found = self.partitions.iter().find(|sensors| sensors.partition == partition);
+        found.map(|sensors| sensors.summaries[topic]).unwrap_or_default()
     }
 
     /// Forgets everything.
@@ -77,10 +93,12 @@ impl State {
     pub fn apply(&mut self, topic: usize, partition: i32, offset: i64, sensor: &str) -> Option<&mut [Memory]> {
         let at = self.partition(partition);
         let index = self.index(at, sensor);
-        let entry = &mut self.partitions[at].1.entries[index];
+        let Sensors { entries, summaries, .. } = &mut self.partitions[at];
+        let entry = &mut entries[index];
         if entry.applied[topic] >= offset {
             return None;
         }
+        summaries[topic].replace(entry.hash, entry.applied[topic], offset);
         entry.applied[topic] = offset;
         if !entry.changed {
             entry.changed = true;
@@ -90,14 +108,19 @@ impl State {
     }
 
     fn partition(&mut self, partition: i32) -> usize {
-        self.partitions.iter().position(|(number, _)| *number == partition).unwrap_or_else(|| {
-            self.partitions.push((partition, Sensors::default()));
+        self.partitions.iter().position(|sensors| sensors.partition == partition).unwrap_or_else(|| {
+            self.partitions.push(Sensors {
+                partition,
+                by_name: HashMap::new(),
+                entries: Vec::new(),
+                summaries: vec![Summary::default(); self.inputs.len()].into(),
+            });
             self.partitions.len() - 1
         })
     }
 
     fn index(&mut self, at: usize, sensor: &str) -> usize {
-        let sensors = &mut self.partitions[at].1;
+        let sensors = &mut self.partitions[at];
         if let Some(index) = sensors.by_name.get(sensor) {
             return *index;
         }
@@ -105,6 +128,7 @@ impl State {
             sensor: sensor.into(),
             memories: vec![Memory::new(); self.memories].into(),
             applied: vec![-1; self.inputs.len()].into(),
+            hash: summary::hash(sensor),
             changed: false,
         });
         sensors.by_name.insert(sensor.into(), sensors.entries.len() - 1);
@@ -121,7 +145,7 @@ impl State {
     pub fn save<E>(&mut self, mut write: impl FnMut(i32, &str, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut value = Vec::new();
         for (at, index) in self.changed.drain(..) {
-            let (partition, sensors) = &mut self.partitions[at];
+            let sensors = &mut self.partitions[at];
             let entry = &mut sensors.entries[index];
             entry.changed = false;
             let offsets = self.inputs.iter().zip(&entry.applied).filter(|(_, offset)| **offset >= 0);
@@ -132,7 +156,7 @@ impl State {
             };
             value.clear();
             serde_json::to_writer(&mut value, &saved).expect("text and finite numbers always make JSON");
-            write(*partition, &entry.sensor, &value)?;
+            write(sensors.partition, &entry.sensor, &value)?;
         }
         Ok(())
     }
@@ -157,12 +181,16 @@ impl State {
                     ));
                 }
                 let applied = self.inputs.iter().map(|topic| saved.offsets.get(topic.as_str()).copied().unwrap_or(-1));
-                (saved.memories.to_vec(), applied.collect())
+                (saved.memories.to_vec(), applied.collect::<Vec<_>>())
             }
         };
         let at = self.partition(partition);
         let index = self.index(at, sensor);
-        let entry = &mut self.partitions[at].1.entries[index];
+        let Sensors { entries, summaries, .. } = &mut self.partitions[at];
+        let entry = &mut entries[index];
+        for (summary, (before, after)) in summaries.iter_mut().zip(entry.applied.iter().zip(&applied)) {
+            summary.replace(entry.hash, *before, *after);
+        }
         (entry.memories, entry.applied) = (memories.into(), applied.into());
         Ok(())
     }
@@ -200,6 +228,7 @@ mod tests {
 
         let mut second = state("ewma(alpha=0.5)");
         second.restore(2, b"a", Some(value.as_bytes())).unwrap();
+        assert_eq!(second.summary(0, 2), first.summary(0, 2));
         assert_eq!(second.apply(0, 2, 9, "a"), None, "the record at 9 is in the state already");
         assert_eq!(second.apply(0, 2, 10, "a").unwrap(), [vec![9.1]]);
     }
@@ -221,6 +250,7 @@ mod tests {
         }
         assert_eq!(state.apply(0, 0, 0, "a").unwrap(), [vec![2.5]]);
         state.restore(0, b"a", None).unwrap();
+        assert_eq!(state.summary(0, 0), Summary::default());
         assert_eq!(state.apply(0, 0, 0, "a").unwrap(), [Memory::new()]);
     }
 

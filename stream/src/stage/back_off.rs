@@ -1,8 +1,8 @@
 //! The wait before undone work is tried again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::log::Fault;
+use crate::log::{Fault, Log};
 use crate::shutdown::Shutdown;
 
 const FIRST: Duration = Duration::from_millis(50);
@@ -28,18 +28,25 @@ impl BackOff {
         self.next = FIRST;
     }
 
+    fn after_failure(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 2).min(LONGEST);
+        wait
+    }
+
     /// Waits.
     ///
     /// # Errors
     /// [`Fault::Stopped`] if it was asked to stop meanwhile.
-    pub fn wait(&mut self, shutdown: &Shutdown) -> Result<(), Fault> {
-        let until = Instant::now() + self.next;
-        self.next = (self.next * 2).min(LONGEST);
-        while let Some(left) = until.checked_duration_since(Instant::now()) {
+    pub fn wait(&mut self, log: &impl Log, shutdown: &Shutdown) -> Result<(), Fault> {
+        let until = log.now() + self.after_failure();
+        loop {
             shutdown.check()?;
-            std::thread::sleep(left.min(LOOK));
+            match until.checked_duration_since(log.now()) {
+                None | Some(Duration::ZERO) => return Ok(()),
+                Some(left) => log.sleep(left.min(LOOK)),
+            }
         }
-        Ok(())
     }
 }
 
@@ -55,13 +62,10 @@ mod tests {
 
     #[test]
     fn it_grows_to_a_limit_and_starts_again_after_a_success() {
-        let (mut back_off, shutdown) = (BackOff::new(), Shutdown::new());
-        shutdown.stop();
-        for _ in 0..10 {
-            assert!(matches!(back_off.wait(&shutdown), Err(Fault::Stopped)), "a stop ends the wait");
-        }
-        assert_eq!(back_off.next, LONGEST);
+        let mut back_off = BackOff::new();
+        let waits: Vec<u128> = (0..9).map(|_| back_off.after_failure().as_millis()).collect();
+        assert_eq!(waits, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         back_off.reset();
-        assert_eq!(back_off.next, FIRST);
+        assert_eq!(back_off.after_failure(), FIRST);
     }
 }
