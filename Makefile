@@ -2,7 +2,7 @@
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test bench audit doc lint setup
+.PHONY: help demo test bench recovery audit doc lint setup
 
 help: ## prints this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -23,6 +23,12 @@ bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/kafka-jars
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(TARGET)/release/kafka cargo run --release --locked --package bench -- $(ARGS)
+
+recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
+	scripts/setup test
+	scripts/kafka-jars
+	cargo build --release --locked --workspace --bins
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(TARGET)/release/kafka cargo run --release --locked --package bench --bin recovery -- $(ARGS)
 
 audit: ## checks the dependencies' licences, duplicates and known holes
 	command -v cargo-deny || cargo install --locked cargo-deny
