@@ -11,6 +11,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
@@ -24,6 +25,10 @@ use crate::shutdown::Shutdown;
 
 /// How long one call may wait for a broker before the loop looks at the shutdown again.
 const CALL: Duration = Duration::from_secs(1);
+/// How long one attempt to initialise transactions waits before it is looked what holds it up.
+const INITIALISE: Duration = Duration::from_millis(20);
+/// The first wait for the coordinator to end a transaction.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// How long a topic may stay unknown before it counts as missing: a new one needs a moment.
 const TOPIC_GRACE: Duration = Duration::from_secs(5);
 /// How many records are sent between two looks at what the producer has to say.
@@ -46,6 +51,8 @@ pub struct KafkaLog {
     consumer: Option<BaseConsumer<Watch>>,
     /// Made at the first use for a sink, which may never have a dead letter to send.
     producer: OnceCell<BaseProducer<Watch>>,
+    /// A reader that is connecting already, for the first use.
+    reader: Option<Reader>,
     /// Whether a transaction is open.
     begun: Cell<bool>,
     sent_since_poll: Cell<u32>,
@@ -78,37 +85,45 @@ impl KafkaLog {
             watch,
             consumer: None,
             producer: OnceCell::new(),
+            reader: None,
             begun: Cell::new(false),
             sent_since_poll: Cell::new(0),
         };
-        log.wait_for_topics(topics)?;
-        if !is_sink {
-            let producer = log.make_producer()?;
-            log.producer = OnceCell::from(producer);
-        }
+        // All clients connect at the same time, while the first of them looks for the topics.
         if !log.inputs.is_empty() {
-            let consumer = log.clients.consumer(&log.watch).map_err(Fault::Fatal)?;
+            log.consumer = Some(log.clients.consumer(&log.watch).map_err(Fault::Fatal)?);
+        }
+        if topics.contains(&stage.changelog()) {
+            log.reader = Some(Reader::new(&log.clients, &log.watch, shutdown)?);
+        }
+        let producer = if is_sink { None } else { Some(log.clients.producer(&log.watch).map_err(Fault::Fatal)?) };
+        log.wait_for_topics(topics, producer.as_ref())?;
+        if let Some(producer) = producer {
+            log.producer = OnceCell::from(log.initialise(producer)?);
+        }
+        if let Some(consumer) = &log.consumer {
             let topics: Vec<&str> = log.inputs.iter().map(String::as_str).collect();
             consumer
                 .subscribe(&topics)
                 .map_err(|error| Fault::Fatal(Error::new(format!("subscribing to {}", topics.join(", ")), error)))?;
-            log.consumer = Some(consumer);
         }
         Ok(log)
     }
 
     /// Waits until a broker answers and knows all topics.
-    fn wait_for_topics(&self, topics: &[String]) -> Result<(), Fault> {
-        let observer = self.clients.observer(&self.watch).map_err(Fault::Fatal)?;
+    fn wait_for_topics(&self, topics: &[String], producer: Option<&BaseProducer<Watch>>) -> Result<(), Fault> {
         let mut missing_since = None;
         for topic in topics {
             loop {
-                let answer = observer.fetch_metadata(Some(topic), CALL);
-                // Serves what the client has to say about its connections.
-                let _ = observer.poll(Duration::ZERO);
+                let answer = self.metadata(topic, producer, CALL);
+                // Serves what the client has to say about its connections. Nothing is subscribed yet.
+                match (&self.consumer, producer) {
+                    (Some(consumer), _) => _ = consumer.poll(Duration::ZERO),
+                    (None, producer) => _ = producer.map(|producer| producer.poll(Duration::ZERO)),
+                }
                 self.shutdown.check()?;
                 let error = match &answer {
-                    Ok(metadata) => metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error),
+                    Ok(metadata) => metadata.topics().first().and_then(MetadataTopic::error),
                     Err(error) => {
                         self.watch.no_answer(&error.to_string());
                         continue;
@@ -139,22 +154,50 @@ impl KafkaLog {
         Ok(())
     }
 
+    /// What the brokers say of a topic, asked through one of the clients there are.
+    fn metadata(
+        &self,
+        topic: &str,
+        producer: Option<&BaseProducer<Watch>>,
+        wait: Duration,
+    ) -> Result<Metadata, KafkaError> {
+        match (&self.consumer, producer) {
+            (Some(consumer), _) => consumer.fetch_metadata(Some(topic), wait),
+            (None, Some(producer)) => producer.client().fetch_metadata(Some(topic), wait),
+            (None, None) => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerNotAvailable)),
+        }
+    }
+
     /// A producer that is ready to send; in a transaction one whose predecessor is fenced.
     fn make_producer(&self) -> Result<BaseProducer<Watch>, Fault> {
-        let producer = self.clients.producer(&self.watch).map_err(Fault::Fatal)?;
+        self.initialise(self.clients.producer(&self.watch).map_err(Fault::Fatal)?)
+    }
+
+    fn initialise(&self, mut producer: BaseProducer<Watch>) -> Result<BaseProducer<Watch>, Fault> {
         if self.guarantee == Guarantee::AtLeastOnce {
             return Ok(producer);
         }
+        let begun = Instant::now();
         let mut told = false;
+        let mut pause = FIRST_PAUSE;
         loop {
-            match producer.init_transactions(CALL * 5) {
+            match producer.init_transactions(INITIALISE) {
                 Ok(()) => return Ok(producer),
                 Err(error) if is_retriable(&error) => {
                     producer.poll(Duration::ZERO);
                     self.shutdown.check()?;
-                    if !told {
+                    if !told && begun.elapsed() > CALL * 5 {
                         told = true;
                         self.tell_why_transactions_wait(&producer, &error);
+                    }
+                    if self.watch.take_predecessor() {
+                        // The coordinator is still ending the transaction of the process that went before.
+                        // This client would ask again after half a second, which is librdkafka's own; a new
+                        // one asks at once.
+                        drop(producer);
+                        std::thread::sleep(pause);
+                        pause = (pause * 2).min(CALL);
+                        producer = self.clients.producer(&self.watch).map_err(Fault::Fatal)?;
                     }
                 }
                 Err(error) => {
@@ -187,8 +230,8 @@ impl KafkaLog {
         }
     }
 
-    fn reader(&self) -> Reader<'_> {
-        Reader { clients: &self.clients, watch: &self.watch, shutdown: &self.shutdown }
+    fn reader(&mut self) -> Result<Reader, Fault> {
+        self.reader.take().map_or_else(|| Reader::new(&self.clients, &self.watch, &self.shutdown), Ok)
     }
 
     fn consumer(&self) -> &BaseConsumer<Watch> {
@@ -256,13 +299,7 @@ impl KafkaLog {
             return;
         }
         // Any topic will do that is known to exist: asking for all of them would cost more.
-        let topic = Some(self.topic.as_str());
-        let answer = match (&self.consumer, self.producer.get()) {
-            (Some(consumer), _) => consumer.fetch_metadata(topic, CALL / 2),
-            (None, Some(producer)) => producer.client().fetch_metadata(topic, CALL / 2),
-            (None, None) => return,
-        };
-        match answer {
+        match self.metadata(&self.topic, self.producer.get(), CALL / 2) {
             Ok(_) => self.watch.answered(),
             Err(error) => self.watch.no_answer(&error.to_string()),
         }
@@ -470,13 +507,16 @@ impl Log for KafkaLog {
     }
 
     fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
-        self.reader().restore(topic, partitions, each)
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        self.reader()?.restore(topic, partitions, each)
     }
 
     fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
         let partitions: Vec<Partition> = positions.iter().map(|(partition, _)| *partition).collect();
         let committed = self.committed(&partitions)?;
-        let reader = self.reader();
+        let reader = self.reader()?;
         for (topic, name) in self.inputs.iter().enumerate() {
             let of_topic = positions.iter().filter(|(partition, _)| partition.topic == topic);
             let from = of_topic.map(|(partition, next)| {

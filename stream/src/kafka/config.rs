@@ -43,6 +43,17 @@ const CONSUMER: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
 ];
 
+/// A reader reads a whole topic once, as fast as it can, while nothing else goes on.
+const READER: &[(&str, &str)] = &[
+    ("fetch.message.max.bytes", "1048576"),
+    ("fetch.max.bytes", "4194304"),
+    ("receive.message.max.bytes", "8000000"),
+    ("queued.max.messages.kbytes", "4096"),
+    ("queued.min.messages", "100000"),
+    // The end of a partition is only told by a fetch that finds nothing: by default it waits 500 ms.
+    ("fetch.wait.max.ms", "5"),
+];
+
 const PRODUCER: &[(&str, &str)] = &[
     ("queue.buffering.max.messages", "100000"),
     ("linger.ms", "2"),
@@ -160,12 +171,13 @@ impl Clients {
 
     /// A client in no group that reads committed records and tells where they end.
     pub(super) fn reader(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
-        let given = [
+        let mut given = READER.to_vec();
+        given.extend([
             ("group.id", self.stage.as_str()),
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),
-        ];
+        ]);
         self.make(&self.config(CONSUMER, &given), watch)
     }
 }

@@ -1,6 +1,6 @@
 //! Reads topics from a given place to their end, outside any group.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -20,42 +20,68 @@ const NO_PROGRESS: Duration = Duration::from_secs(30);
 /// `transaction.timeout.ms`, by default a minute.
 const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 
-pub(super) struct Reader<'l> {
-    pub clients: &'l Clients,
-    pub watch: &'l Watch,
-    pub shutdown: &'l Shutdown,
+/// How often a long restore tells how far it is.
+const TELL: Duration = Duration::from_secs(1);
+
+pub(super) struct Reader {
+    /// Sees everything, committed or not. Both are there until the reader goes.
+    observer: Option<BaseConsumer<Watch>>,
+    /// Reads what is committed.
+    committed: Option<BaseConsumer<Watch>>,
+    watch: Watch,
+    shutdown: Shutdown,
 }
 
-impl Reader<'_> {
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Closing takes a tenth of a second for which a stage need not wait.
+        let clients = (self.observer.take(), self.committed.take());
+        let _ = std::thread::Builder::new().name("close".into()).spawn(move || drop(clients));
+    }
+}
+
+impl Reader {
+    /// A reader that begins to connect.
+    pub(super) fn new(clients: &Clients, watch: &Watch, shutdown: &Shutdown) -> Result<Self, Fault> {
+        Ok(Reader {
+            observer: Some(clients.observer(watch).map_err(Fault::Fatal)?),
+            committed: Some(clients.reader(watch).map_err(Fault::Fatal)?),
+            watch: watch.clone(),
+            shutdown: shutdown.clone(),
+        })
+    }
+
+    fn observer(&self) -> &BaseConsumer<Watch> {
+        self.observer.as_ref().expect("it is there until the reader goes")
+    }
+
+    fn committed(&self) -> &BaseConsumer<Watch> {
+        self.committed.as_ref().expect("it is there until the reader goes")
+    }
+
     /// See [`Log::restore`](crate::log::Log::restore).
     pub(super) fn restore(&self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
-        if partitions.is_empty() {
-            return Ok(());
-        }
-        let observer = self.clients.observer(self.watch).map_err(Fault::Fatal)?;
-        let reader = self.clients.reader(self.watch).map_err(Fault::Fatal)?;
         let mut list = TopicPartitionList::new();
-        let mut unread = BTreeSet::new();
+        let mut unread = BTreeMap::new();
         for &partition in partitions {
             // Everything up to here counts, also what is not yet known to be committed or aborted.
-            let (low, high) = self.watermarks(&observer, topic, partition)?;
+            let (low, high) = self.watermarks(self.observer(), topic, partition)?;
             if low == high {
                 continue;
             }
-            self.wait_until_settled(&reader, topic, partition, high)?;
+            self.wait_until_settled(topic, partition, high)?;
             list.add_partition_offset(topic, partition, Offset::Beginning).expect("the beginning is an offset");
-            unread.insert(partition);
+            unread.insert(partition, high - low);
         }
-        self.read(&reader, &list, unread, each)
+        self.read(topic, &list, unread, each)
     }
 
     /// Whether there is nothing to read from these offsets of a topic's partitions on.
     pub(super) fn is_at_end(&self, topic: &str, from: &[(i32, Offset)]) -> Result<bool, Fault> {
-        let reader = self.clients.reader(self.watch).map_err(Fault::Fatal)?;
         let mut list = TopicPartitionList::new();
-        let mut unread = BTreeSet::new();
+        let mut unread = BTreeMap::new();
         for (partition, from) in from {
-            let (low, high) = self.watermarks(&reader, topic, *partition)?;
+            let (low, high) = self.watermarks(self.committed(), topic, *partition)?;
             let at_end = match from {
                 Offset::Offset(next) => *next >= high,
                 _ => low == high,
@@ -63,11 +89,11 @@ impl Reader<'_> {
             // What is left may be no records but the marks of transactions, which no watermark tells apart.
             if !at_end {
                 list.add_partition_offset(topic, *partition, *from).map_err(|error| undo(topic, &error))?;
-                unread.insert(*partition);
+                unread.insert(*partition, high - low);
             }
         }
         let mut found = false;
-        self.read(&reader, &list, unread, &mut |_, _, _| found = true)?;
+        self.read(topic, &list, unread, &mut |_, _, _| found = true)?;
         Ok(!found)
     }
 
@@ -102,16 +128,10 @@ impl Reader<'_> {
 
     /// Waits until every transaction below `end` is committed or aborted: what a reader of committed
     /// records is shown before that may be a part of the whole.
-    fn wait_until_settled(
-        &self,
-        reader: &BaseConsumer<Watch>,
-        topic: &str,
-        partition: i32,
-        end: i64,
-    ) -> Result<(), Fault> {
+    fn wait_until_settled(&self, topic: &str, partition: i32, end: i64) -> Result<(), Fault> {
         let start = Instant::now();
         let mut told = false;
-        while self.watermarks(reader, topic, partition)?.1 < end {
+        while self.watermarks(self.committed(), topic, partition)?.1 < end {
             if start.elapsed() > OPEN_TRANSACTION {
                 let doing = format!("restoring from {topic} [{partition}]");
                 let error = Error::new(doing, "a transaction in it stays open").help(
@@ -130,20 +150,24 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Reads the listed partitions to their ends; `unread` has about how many records are in each.
     fn read(
         &self,
-        reader: &BaseConsumer<Watch>,
+        topic: &str,
         list: &TopicPartitionList,
-        mut unread: BTreeSet<i32>,
+        mut unread: BTreeMap<i32, i64>,
         each: Each<'_>,
     ) -> Result<(), Fault> {
+        let reader = self.committed();
         reader.assign(list).map_err(|error| Fault::Undo(Error::new("assigning partitions to read", error)))?;
-        let mut progress = Instant::now();
+        let (mut progress, mut told, mut read) = (Instant::now(), Instant::now(), 0_i64);
+        let all: i64 = unread.values().sum();
         while !unread.is_empty() {
             match reader.poll(Duration::from_millis(100)) {
                 Some(Ok(record)) => {
                     each(record.partition(), record.key().unwrap_or_default(), record.payload());
                     progress = Instant::now();
+                    read += 1;
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     unread.remove(&partition);
@@ -153,12 +177,16 @@ impl Reader<'_> {
                 None => {}
             }
             self.shutdown.check()?;
+            if told.elapsed() > TELL {
+                told = Instant::now();
+                tracing::info!("reading {topic}: {read} of at most {all} records");
+            }
             if progress.elapsed() > NO_PROGRESS {
-                let cause = format!("nothing came for {} s from partitions {unread:?}", NO_PROGRESS.as_secs());
-                return Err(Fault::Undo(Error::new("reading to the end", cause)));
+                let cause = format!("nothing came for {} s from partitions {:?}", NO_PROGRESS.as_secs(), unread.keys());
+                return Err(Fault::Undo(Error::new(format!("reading {topic} to the end"), cause)));
             }
         }
-        Ok(())
+        reader.unassign().map_err(|error| Fault::Undo(Error::new("ending to read", error)))
     }
 }
 

@@ -42,6 +42,8 @@ struct Heard {
     said: String,
     rebalances: VecDeque<Rebalance>,
     failed_delivery: Option<String>,
+    /// Whether the coordinator is busy ending the transaction of a process that went before.
+    predecessor: bool,
     /// Since when a commit is under way.
     committing: Option<Instant>,
     closed: bool,
@@ -55,6 +57,10 @@ pub(super) enum Rebalance {
 }
 
 impl Heard {
+    fn is_commit_slow(&self) -> bool {
+        self.committing.is_some_and(|since| since.elapsed() > SLOW_COMMIT)
+    }
+
     fn no_answer(&mut self, error: &str) {
         if self.away.is_none() {
             self.away = Some(Instant::now());
@@ -73,7 +79,7 @@ impl Heard {
 fn watch_commits(heard: &Weak<Mutex<Heard>>) {
     while let Some(heard) = heard.upgrade() {
         let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.committing.is_some_and(|since| since.elapsed() > SLOW_COMMIT) {
+        if heard.is_commit_slow() {
             heard.no_answer("a commit gets no answer");
         }
         drop(heard);
@@ -93,6 +99,7 @@ impl Watch {
             said: String::new(),
             rebalances: VecDeque::new(),
             failed_delivery: None,
+            predecessor: false,
             committing: None,
             closed: false,
         };
@@ -124,6 +131,12 @@ impl Watch {
         self.heard().failed_delivery.take()
     }
 
+    /// Whether the transactions of this stage cannot be initialised yet because those of the process that
+    /// went before are being ended.
+    pub(super) fn take_predecessor(&self) -> bool {
+        std::mem::take(&mut self.heard().predecessor)
+    }
+
     /// From now on rebalances are answered without the stage.
     pub(super) fn close(&self) {
         self.heard().closed = true;
@@ -140,10 +153,14 @@ impl Watch {
         self.heard().committing = is_committing.then(Instant::now);
     }
 
-    /// A broker answers: says so if none did before.
+    /// A broker answers: says so if none did before. While a commit waits, other answers are no sign that
+    /// the stage can go on.
     pub(super) fn answered(&self) {
         let mut heard = self.heard();
         heard.doubted = false;
+        if heard.is_commit_slow() {
+            return;
+        }
         if let Some(since) = heard.away.take() {
             tracing::info!(stage = heard.stage, "Kafka is back after {:.1} s", since.elapsed().as_secs_f64());
         }
@@ -197,6 +214,11 @@ impl ClientContext for Watch {
                 if !reason.contains("brokers are down") {
                     reason.clone_into(&mut heard.reason);
                 }
+            }
+            // librdkafka has no other way to tell: the call just times out.
+            "GETPID" if message.contains("concurrent operation") => {
+                tracing::debug!("librdkafka: {message}");
+                self.heard().predecessor = true;
             }
             _ => match level {
                 RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
