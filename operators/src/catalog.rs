@@ -28,6 +28,9 @@ pub fn build(step: &Part) -> Result<Box<dyn Operator>, Mistake> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use stream::operator::Memory;
+    use stream::reading::{Reading, Unit};
+
     use super::*;
 
     #[test]
@@ -36,6 +39,20 @@ mod tests {
         let files: BTreeSet<String> =
             folder.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
         assert_eq!(files, CATALOG.iter().map(|row| row.name.to_owned()).collect());
+    }
+
+    #[test]
+    fn no_operator_remembers_more_numbers_than_it_says() {
+        for row in CATALOG {
+            let operator = build(&Part::parse(row.example).unwrap()).unwrap();
+            let mut memories = vec![Memory::new(); operator.memories()];
+            for seq in 0..100 {
+                let mut reading = Reading { sensor: "s".into(), seq, time: 0, value: 20.0, unit: Some(Unit::Celsius) };
+                let _ = operator.apply(&mut reading, &mut memories);
+            }
+            let numbers: usize = memories.iter().map(Vec::len).sum();
+            assert_eq!(numbers, operator.numbers(), "{}", operator.describe());
+        }
     }
 
     #[test]

@@ -84,6 +84,10 @@ impl Operator for Chain {
         self.memories
     }
 
+    fn numbers(&self) -> usize {
+        self.steps.iter().map(|step| step.numbers()).sum()
+    }
+
     fn describe(&self) -> String {
         let steps: Vec<String> = self.steps.iter().map(|step| step.describe()).collect();
         steps.join(" → ")

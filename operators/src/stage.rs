@@ -61,7 +61,7 @@ pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
     let Some(log) = process.open_log(chain.memories() > 0)? else { return Ok(()) };
     let counters = &process.counters;
     let work = Processing::new(process.pipeline, process.stage, Box::new(chain), counters.clone());
-    stream::stage::run(log, work, process.pipeline.commit, &process.shutdown, counters)?;
+    stream::stage::run(log, work, process.pipeline.commit_policy(), &process.shutdown, counters)?;
     tracing::info!(
         "{} stops: {} read, {} written, {} dead letters, {} commits",
         process.stage.name,

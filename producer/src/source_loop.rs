@@ -33,6 +33,8 @@ pub struct SourceLoop<L> {
     clock: CommitClock,
     back_off: BackOff,
     pending: Pending,
+    /// How many bytes may be pending.
+    room: u64,
     /// How many commits there have been, those of earlier runs among them.
     commits: u64,
     /// When the source's progress was last told.
@@ -88,13 +90,14 @@ impl<L: Log> SourceLoop<L> {
         SourceLoop {
             log,
             pace: Pace::new(source.rate(), now),
-            clock: CommitClock::new(pipeline.commit, now),
+            clock: CommitClock::new(pipeline.commit_policy(), now),
             back_off: BackOff::new(),
             source,
             outputs: stage.to.iter().map(output).collect(),
             changelog: stage.changelog(),
             dead_letters: DeadLetters::of(pipeline, stage),
             pending: Pending::default(),
+            room: pipeline.limits.state(),
             commits: 0,
             told: now,
             counters,
@@ -149,7 +152,8 @@ impl<L: Log> SourceLoop<L> {
         let now = self.log.now();
         let early = self.pace.wait(now);
         // A reading that is not due yet leaves time to commit, as an input that is drained.
-        if self.clock.is_due(now) || (!early.is_zero() && self.clock.is_due_when_drained(now)) {
+        let is_full = self.pending.bytes.len() as u64 >= self.room;
+        if is_full || self.clock.is_due(now) || (!early.is_zero() && self.clock.is_due_when_drained(now)) {
             self.commit()?;
         }
         if self.shutdown.is_stopping() {

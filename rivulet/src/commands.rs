@@ -24,7 +24,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         Command::Check { file: Some(file) } => args.common.pipeline.clone_from(file),
         _ => {}
     }
-    let pipeline = args.common.load()?;
+    let mut pipeline = args.common.load()?;
     check::check(&pipeline)?;
     match args.command {
         Command::Check { .. } => {
@@ -33,6 +33,9 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         }
         Command::Demo => demo(pipeline, &args.common),
         Command::Run { stages, all } => {
+            // One process, one limit.
+            let count = if all { pipeline.stages.len() } else { stages.len() };
+            pipeline.limits = pipeline.limits.shared_by(count);
             let named = stages.iter().map(|name| pipeline.stage(name)).collect::<Result<Vec<&Stage>, _>>()?;
             let stages = if all { pipeline.stages.iter().collect() } else { named };
             let shutdown = Shutdown::new();

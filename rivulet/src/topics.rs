@@ -26,8 +26,14 @@ pub fn settings(topic: &Topic) -> BTreeMap<String, String> {
         Role::Readings | Role::DeadLetters => &[("cleanup.policy", "delete")],
         // Kafka never compacts the segment it writes to. By default that one grows to 1 GiB or for a
         // week: a handful of sensors would fill a Pi's card and a restart would read all of it. At
-        // 4 MiB or an hour old a segment is closed, and next to nothing of it survives compaction.
-        Role::Changelog => &[("cleanup.policy", "compact"), ("segment.bytes", "4194304"), ("segment.ms", "3600000")],
+        // 4 MiB or an hour old a segment is closed, and next to nothing of it survives compaction, which
+        // by default begins only when half of the log is new.
+        Role::Changelog => &[
+            ("cleanup.policy", "compact"),
+            ("segment.bytes", "4194304"),
+            ("segment.ms", "3600000"),
+            ("min.cleanable.dirty.ratio", "0.1"),
+        ],
     };
     let mut settings: BTreeMap<String, String> =
         role.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

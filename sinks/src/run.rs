@@ -34,7 +34,8 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
         dead_letters: DeadLetters::of(process.pipeline, stage),
         counters: process.counters.clone(),
     };
-    let mut work = stream::stage::run(log, work, process.pipeline.commit, &process.shutdown, &process.counters)?;
+    let mut work =
+        stream::stage::run(log, work, process.pipeline.commit_policy(), &process.shutdown, &process.counters)?;
     work.sink.finish()?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::counters::Counters;
+use crate::limits::Limits;
 use crate::pipeline::{Guarantee, Mistakes, Pipeline};
 use crate::process::Process;
 use crate::shutdown::Shutdown;
@@ -36,6 +37,10 @@ pub struct Common {
     #[arg(long, env = "RIVULET_GUARANTEE", global = true)]
     pub guarantee: Option<Guarantee>,
 
+    /// The most memory the process may take, such as `64 MB`; wins over the file
+    #[arg(long, env = "RIVULET_MEMORY_MAX", value_name = "SIZE", value_parser = limits, global = true)]
+    pub memory_max: Option<Limits>,
+
     /// Tells this process from others that run the same stage; by default the host's name
     #[arg(long, env = "RIVULET_INSTANCE", value_name = "NAME", global = true)]
     pub instance: Option<String>,
@@ -54,6 +59,9 @@ impl Common {
         if let Some(guarantee) = self.guarantee {
             pipeline.guarantee = guarantee;
         }
+        if let Some(limits) = self.memory_max {
+            pipeline.limits = limits;
+        }
         Ok(pipeline)
     }
 
@@ -62,6 +70,10 @@ impl Common {
     pub fn instance(&self) -> String {
         self.instance.clone().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
     }
+}
+
+fn limits(size: &str) -> Result<Limits, String> {
+    Limits::new(size.parse()?)
 }
 
 /// The arguments of the programs that run one stage.

@@ -39,6 +39,11 @@ pub trait Operator: Send {
         0
     }
 
+    /// At most how many numbers its memories of one sensor hold, all together: what a sensor costs.
+    fn numbers(&self) -> usize {
+        0
+    }
+
     /// Its name and settings, such as `ewma(alpha=0.5)`. State that was made under another
     /// description is not taken for this operator's.
     fn describe(&self) -> String;

@@ -18,6 +18,7 @@ use serde::Deserialize;
 pub use self::mistake::{Mistake, Mistakes, Text, suggest};
 pub use self::part::Part;
 use crate::format::{Format, FormatName};
+use crate::limits::Limits;
 use crate::reading::Unit;
 
 /// A pipeline file that was read and holds together.
@@ -29,6 +30,8 @@ pub struct Pipeline {
     pub guarantee: Guarantee,
     /// When stages commit.
     pub commit: CommitPolicy,
+    /// How much memory each process may take.
+    pub limits: Limits,
     /// librdkafka properties, `bootstrap.servers` among them.
     pub kafka: BTreeMap<String, String>,
     /// Every topic that the stages name, by name.
@@ -270,6 +273,12 @@ impl Pipeline {
     #[must_use]
     pub fn topic(&self, name: &str) -> &Topic {
         &self.topics[name]
+    }
+
+    /// When stages commit: what is uncommitted must fit into a process's memory.
+    #[must_use]
+    pub fn commit_policy(&self) -> CommitPolicy {
+        CommitPolicy { records: self.commit.records.min(self.limits.producer_records()), ..self.commit }
     }
 
     /// The brokers to ask first.

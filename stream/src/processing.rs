@@ -11,7 +11,7 @@ use crate::operator::{Flow, Operator};
 use crate::pipeline::{Guarantee, Pipeline, Stage};
 use crate::reading::{Reading, Refusal};
 use crate::stage::Work;
-use crate::state::{State, Summary};
+use crate::state::{Full, State, Summary};
 
 /// The work of an operator stage.
 pub struct Processing {
@@ -67,8 +67,8 @@ impl Processing {
                 value: Vec::new(),
             })
             .collect();
-        let memories = operator.memories();
-        let state = (memories > 0).then(|| State::new(operator.describe(), memories, stage.from.clone()));
+        let state =
+            (operator.memories() > 0).then(|| State::new(&*operator, stage.from.clone(), pipeline.limits.state()));
         Processing {
             operator,
             inputs,
@@ -89,8 +89,9 @@ impl Processing {
         let memories = match &mut self.state {
             None => &mut [],
             Some(state) => match state.apply(record.topic, record.partition, record.offset, &reading.sensor) {
-                Some(memories) => memories,
-                None => return Outcome::Applied,
+                Ok(Some(memories)) => memories,
+                Ok(None) => return Outcome::Applied,
+                Err(full) => return Outcome::Refused(Refusal::new("state-full", format!("{full}; {}", Full::HELP))),
             },
         };
         match self.operator.apply(&mut reading, memories) {

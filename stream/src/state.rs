@@ -4,12 +4,14 @@ mod summary;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::summary::Summary;
 use crate::error::{Error, Result};
-use crate::operator::Memory;
+use crate::operator::{Memory, Operator};
+use crate::size::Size;
 
 /// The memories of all sensors of the partitions that a stage owns.
 ///
@@ -23,6 +25,7 @@ pub struct State {
     inputs: Vec<String>,
     /// How many memories the chain keeps for each sensor.
     memories: usize,
+    room: Room,
     partitions: Vec<Sensors>,
     /// The entries that changed since the last commit, as indices.
     changed: Vec<(usize, usize)>,
@@ -51,6 +54,38 @@ struct Entry {
     changed: bool,
 }
 
+/// How much more there may be, in bytes.
+#[derive(Debug)]
+struct Room {
+    /// What a sensor costs beside its name.
+    each: u64,
+    left: u64,
+    whole: u64,
+}
+
+/// What the allocator and the hash table add to an entry, in bytes.
+const OVERHEAD: usize = 128;
+
+/// The state is as large as it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full {
+    bytes: u64,
+}
+
+impl Full {
+    /// What to do about it.
+    pub const HELP: &'static str =
+        "give the stage more memory ([limits] memory, or --memory-max), or run more instances of it";
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the state has its full size of {}", Size(self.bytes))
+    }
+}
+
+impl std::error::Error for Full {}
+
 /// An entry as the changelog holds it. Its key is the sensor.
 #[derive(Serialize, Deserialize)]
 struct Saved<'a> {
@@ -63,10 +98,19 @@ struct Saved<'a> {
 }
 
 impl State {
-    /// No memories yet of a chain that keeps `memories` for each sensor.
+    /// No memories yet of a chain; at most `bytes` of them.
     #[must_use]
-    pub fn new(chain: String, memories: usize, inputs: Vec<String>) -> Self {
-        State { chain, inputs, memories, partitions: Vec::new(), changed: Vec::new() }
+    pub fn new(chain: &dyn Operator, inputs: Vec<String>, bytes: u64) -> Self {
+        let memories = chain.memories();
+        let each = size_of::<Entry>() + size_of::<Memory>() * memories + 8 * (chain.numbers() + inputs.len());
+        State {
+            chain: chain.describe(),
+            room: Room { each: (each + OVERHEAD) as u64, left: bytes, whole: bytes },
+            inputs,
+            memories,
+            partitions: Vec::new(),
+            changed: Vec::new(),
+        }
     }
 
     /// How many sensors are remembered.
@@ -86,17 +130,27 @@ impl State {
     pub fn forget(&mut self) {
         self.partitions.clear();
         self.changed.clear();
+        self.room.left = self.room.whole;
     }
 
     /// The memories of a sensor for the record at `offset` of an input topic, to be changed by it; or
     /// nothing if that record is in them already.
-    pub fn apply(&mut self, topic: usize, partition: i32, offset: i64, sensor: &str) -> Option<&mut [Memory]> {
+    ///
+    /// # Errors
+    /// If the sensor is new and there is no room for it.
+    pub fn apply(
+        &mut self,
+        topic: usize,
+        partition: i32,
+        offset: i64,
+        sensor: &str,
+    ) -> Result<Option<&mut [Memory]>, Full> {
         let at = self.partition(partition);
-        let index = self.index(at, sensor);
+        let index = self.index(at, sensor)?;
         let Sensors { entries, summaries, .. } = &mut self.partitions[at];
         let entry = &mut entries[index];
         if entry.applied[topic] >= offset {
-            return None;
+            return Ok(None);
         }
         summaries[topic].replace(entry.hash, entry.applied[topic], offset);
         entry.applied[topic] = offset;
@@ -104,7 +158,7 @@ impl State {
             entry.changed = true;
             self.changed.push((at, index));
         }
-        Some(&mut entry.memories)
+        Ok(Some(&mut entry.memories))
     }
 
     fn partition(&mut self, partition: i32) -> usize {
@@ -119,11 +173,14 @@ impl State {
         })
     }
 
-    fn index(&mut self, at: usize, sensor: &str) -> usize {
+    fn index(&mut self, at: usize, sensor: &str) -> Result<usize, Full> {
         let sensors = &mut self.partitions[at];
         if let Some(index) = sensors.by_name.get(sensor) {
-            return *index;
+            return Ok(*index);
         }
+        // The name is there twice: in the entry and to find it.
+        let cost = self.room.each + 2 * sensor.len() as u64;
+        self.room.left = self.room.left.checked_sub(cost).ok_or(Full { bytes: self.room.whole })?;
         sensors.entries.push(Entry {
             sensor: sensor.into(),
             memories: vec![Memory::new(); self.memories].into(),
@@ -132,7 +189,7 @@ impl State {
             changed: false,
         });
         sensors.by_name.insert(sensor.into(), sensors.entries.len() - 1);
-        sensors.entries.len() - 1
+        Ok(sensors.entries.len() - 1)
     }
 
     /// Writes every entry that changed since the last time, as partition, sensor and value.
@@ -165,7 +222,7 @@ impl State {
     /// tombstone forgets the sensor.
     ///
     /// # Errors
-    /// If the record is not a state of this chain.
+    /// If the record is not a state of this chain, or there is no room for it.
     pub fn restore(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         let sensor = std::str::from_utf8(key).map_err(|error| Error::new("restoring the state", error))?;
         let doing = || format!("restoring the state of sensor `{sensor}` from partition {partition} of the changelog");
@@ -185,7 +242,10 @@ impl State {
             }
         };
         let at = self.partition(partition);
-        let index = self.index(at, sensor);
+        if value.is_none() && !self.partitions[at].by_name.contains_key(sensor) {
+            return Ok(());
+        }
+        let index = self.index(at, sensor).map_err(|full| Error::new(doing(), full).help(Full::HELP))?;
         let Sensors { entries, summaries, .. } = &mut self.partitions[at];
         let entry = &mut entries[index];
         for (summary, (before, after)) in summaries.iter_mut().zip(entry.applied.iter().zip(&applied)) {
@@ -199,9 +259,37 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::Flow;
+    use crate::reading::{Reading, Refusal};
 
-    fn state(chain: &str) -> State {
-        State::new(chain.into(), 1, vec!["in".into()])
+    /// Remembers one number of each sensor.
+    struct Named(&'static str);
+
+    impl Operator for Named {
+        fn apply(&self, _: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
+            Ok(Flow::Drop)
+        }
+
+        fn memories(&self) -> usize {
+            1
+        }
+
+        fn numbers(&self) -> usize {
+            1
+        }
+
+        fn describe(&self) -> String {
+            self.0.to_owned()
+        }
+    }
+
+    fn state(chain: &'static str) -> State {
+        State::new(&Named(chain), vec!["in".into()], 1_000_000)
+    }
+
+    /// The memories for a record that is new and has room.
+    fn apply<'s>(state: &'s mut State, partition: i32, offset: i64, sensor: &str) -> &'s mut [Memory] {
+        state.apply(0, partition, offset, sensor).unwrap().unwrap()
     }
 
     fn saved(state: &mut State) -> Vec<(i32, String, String)> {
@@ -219,7 +307,7 @@ mod tests {
     fn what_is_saved_is_restored_and_each_sensor_is_saved_once() {
         let mut first = state("ewma(alpha=0.5)");
         for offset in 0..10_i32 {
-            first.apply(0, 2, offset.into(), "a").unwrap()[0] = vec![f64::from(offset) + 0.1];
+            apply(&mut first, 2, offset.into(), "a")[0] = vec![f64::from(offset) + 0.1];
         }
         let records = saved(&mut first);
         let value = r#"{"chain":"ewma(alpha=0.5)","offsets":{"in":9},"memories":[[9.1]]}"#;
@@ -229,15 +317,15 @@ mod tests {
         let mut second = state("ewma(alpha=0.5)");
         second.restore(2, b"a", Some(value.as_bytes())).unwrap();
         assert_eq!(second.summary(0, 2), first.summary(0, 2));
-        assert_eq!(second.apply(0, 2, 9, "a"), None, "the record at 9 is in the state already");
-        assert_eq!(second.apply(0, 2, 10, "a").unwrap(), [vec![9.1]]);
+        assert_eq!(second.apply(0, 2, 9, "a"), Ok(None), "the record at 9 is in the state already");
+        assert_eq!(apply(&mut second, 2, 10, "a"), [vec![9.1]]);
     }
 
     #[test]
     fn sensors_of_one_name_in_two_partitions_are_two() {
         let mut state = state("c");
-        state.apply(0, 0, 0, "a").unwrap()[0].push(1.0);
-        assert_eq!(state.apply(0, 1, 0, "a").unwrap(), [Memory::new()]);
+        apply(&mut state, 0, 0, "a")[0].push(1.0);
+        assert_eq!(apply(&mut state, 1, 0, "a"), [Memory::new()]);
         assert_eq!(state.sensors(), 2);
     }
 
@@ -248,10 +336,10 @@ mod tests {
             let value = format!(r#"{{"chain":"c","offsets":{{}},"memories":[[{memory}]]}}"#);
             state.restore(0, b"a", Some(value.as_bytes())).unwrap();
         }
-        assert_eq!(state.apply(0, 0, 0, "a").unwrap(), [vec![2.5]]);
+        assert_eq!(apply(&mut state, 0, 0, "a"), [vec![2.5]]);
         state.restore(0, b"a", None).unwrap();
         assert_eq!(state.summary(0, 0), Summary::default());
-        assert_eq!(state.apply(0, 0, 0, "a").unwrap(), [Memory::new()]);
+        assert_eq!(apply(&mut state, 0, 0, "a"), [Memory::new()]);
     }
 
     #[test]
@@ -259,5 +347,26 @@ mod tests {
         let value = br#"{"chain":"ewma(alpha=0.5)","offsets":{},"memories":[[1.0]]}"#;
         let error = state("ewma(alpha=0.3)").restore(0, b"a", Some(value)).unwrap_err().to_string();
         assert!(error.contains("made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`"), "{error}");
+    }
+
+    #[test]
+    fn a_full_state_takes_no_new_sensor_and_goes_on_with_those_it_has() {
+        let mut state = State::new(&Named("c"), vec!["in".into()], 1000);
+        let sensors: Vec<String> = (0..10).map(|number| format!("sensor-{number}")).collect();
+        let known = sensors.iter().take_while(|sensor| state.apply(0, 0, 0, sensor).is_ok()).count();
+        assert!((2..8).contains(&known), "{known} sensors in 1000 bytes");
+        let full = state.apply(0, 0, 1, &sensors[known]).unwrap_err();
+        assert_eq!(full.to_string(), "the state has its full size of 1 kB");
+        assert!(state.apply(0, 0, 1, &sensors[0]).is_ok());
+        let records = saved(&mut state);
+
+        state.forget();
+        for (partition, sensor, value) in &records {
+            state.restore(*partition, sensor.as_bytes(), Some(value.as_bytes())).unwrap();
+        }
+        state.restore(0, b"unknown", None).unwrap();
+        let error = state.restore(0, b"one more", Some(records[0].2.as_bytes())).unwrap_err().to_string();
+        assert!(error.contains("full size") && error.contains("--memory-max"), "{error}");
+        assert!(state.apply(0, 0, 2, &sensors[known - 1]).is_ok());
     }
 }

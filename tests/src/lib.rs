@@ -10,6 +10,7 @@
 //! so and fails.
 #![allow(clippy::missing_panics_doc, reason = "whatever goes wrong in here is a failed test")]
 
+mod cage;
 pub mod chain;
 mod guard;
 mod kafka;
@@ -20,6 +21,7 @@ pub mod records;
 mod scenario;
 pub mod wait;
 
+pub use self::cage::Cage;
 pub use self::kafka::Kafka;
 pub use self::pipeline::Pipeline;
 pub use self::process::{Process, Signal, stop_all};

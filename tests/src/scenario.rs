@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::Process;
 use crate::records::{self, Record};
-use crate::{Kafka, Pipeline, guard, programs, wait};
+use crate::{Cage, Kafka, Pipeline, guard, programs, wait};
 
 /// One pipeline on a broker; its folder is removed when it goes out of scope.
 #[derive(Debug)]
@@ -85,6 +85,12 @@ impl Scenario {
     #[must_use]
     pub fn start_as(&self, stage: &str, instance: &str) -> Process {
         Process::start(format!("{stage}@{instance}"), &mut self.stage(stage, instance))
+    }
+
+    /// Starts a stage with hard limits on its memory.
+    #[must_use]
+    pub fn start_within(&self, cage: &Cage, stage: &str) -> Process {
+        Process::start(format!("{stage}@a"), &mut cage.command(&self.stage(stage, "a")))
     }
 
     /// Runs a stage until it has processed all there is to read.

@@ -84,6 +84,10 @@ impl Operator for Average {
         1
     }
 
+    fn numbers(&self) -> usize {
+        self.window.0
+    }
+
     fn describe(&self) -> String {
         format!("average(window={})", self.window.0)
     }

@@ -80,6 +80,10 @@ impl Operator for Ewma {
         1
     }
 
+    fn numbers(&self) -> usize {
+        1
+    }
+
     fn describe(&self) -> String {
         format!("ewma(alpha={})", self.alpha.0)
     }

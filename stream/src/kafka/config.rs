@@ -10,25 +10,26 @@ use rdkafka::producer::BaseProducer;
 
 use super::watch::Watch;
 use crate::error::{Error, Result};
+use crate::limits::Limits;
 use crate::pipeline::{Guarantee, Pipeline, Stage, Topic};
 
 /// Makes a stage's clients.
 ///
 /// librdkafka's own defaults are made for servers: up to 64 MiB of records waiting for each
-/// partition and a gigabyte to be sent. These are made for machines with little memory. The
-/// pipeline file can change any of them.
+/// partition and a gigabyte to be sent. These are made for machines with little memory, and what can
+/// grow is sized by the pipeline's [`Limits`]. The pipeline file can change any of them.
 #[derive(Debug)]
 pub(super) struct Clients {
     properties: BTreeMap<String, String>,
     stage: String,
     instance: String,
     guarantee: Guarantee,
+    limits: Limits,
     /// The largest message that one of its topics takes, in bytes.
     largest_message: usize,
 }
 
 const CONSUMER: &[(&str, &str)] = &[
-    ("queued.max.messages.kbytes", "1024"),
     ("queued.min.messages", "1000"),
     ("fetch.message.max.bytes", "65536"),
     ("fetch.max.bytes", "262144"),
@@ -48,14 +49,12 @@ const READER: &[(&str, &str)] = &[
     ("fetch.message.max.bytes", "1048576"),
     ("fetch.max.bytes", "4194304"),
     ("receive.message.max.bytes", "8000000"),
-    ("queued.max.messages.kbytes", "4096"),
     ("queued.min.messages", "100000"),
     // The end of a partition is only told by a fetch that finds nothing: by default it waits 500 ms.
     ("fetch.wait.max.ms", "5"),
 ];
 
 const PRODUCER: &[(&str, &str)] = &[
-    ("queue.buffering.max.messages", "100000"),
     ("linger.ms", "2"),
     // After a commit the broker is busy for a moment and asks to come again; by default librdkafka
     // would come after 100 ms. It grows to a second while nothing answers.
@@ -69,9 +68,6 @@ const PRODUCER: &[(&str, &str)] = &[
     ("socket.keepalive.enable", "true"),
 ];
 
-/// How much waits to be sent at the most, unless one record is larger.
-const QUEUE_KILOBYTES: usize = 8192;
-
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
 const HEARTBEAT: &str = "heartbeat.interval.ms";
 
@@ -84,6 +80,7 @@ impl Clients {
             stage: stage.name.clone(),
             instance: instance.to_owned(),
             guarantee,
+            limits: pipeline.limits,
             largest_message: largest.max().unwrap_or_default(),
         }
     }
@@ -92,13 +89,17 @@ impl Clients {
         format!("{}@{}", self.stage, self.instance)
     }
 
-    fn config(&self, defaults: &[(&str, &str)], given: &[(&str, &str)]) -> ClientConfig {
+    /// The properties of a client: `defaults`, then what is sized by the limits, then those of the pipeline
+    /// file, then `given`.
+    fn config(&self, defaults: &[&[(&str, &str)]], sized: &[(&str, u64)], given: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         // The watch wants to hear of connections that fail; what the property `debug` makes librdkafka
         // say is only of use where it is shown.
         let is_shown = tracing::enabled!(tracing::Level::DEBUG);
         config.set_log_level(if is_shown { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
-        config.extend(defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let defaults = defaults.iter().copied().flatten();
+        config.extend(defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        config.extend(sized.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())));
         config.extend(self.properties.clone());
         // A heart that beats no faster than the session ends is missed again and again.
         if let Some(session) = self.properties.get(SESSION_TIMEOUT).and_then(|session| session.parse::<u32>().ok())
@@ -129,7 +130,8 @@ impl Clients {
     pub(super) fn consumer(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
         let identity = self.identity();
         let config = self.config(
-            CONSUMER,
+            &[CONSUMER],
+            &[("queued.max.messages.kbytes", self.limits.consumer_queue() / 1024)],
             &[
                 ("group.id", &self.stage),
                 // A restart within the session timeout keeps its partitions, and fences what it replaces.
@@ -145,7 +147,9 @@ impl Clients {
     /// The stage's producer: idempotent, and transactional if the guarantee is exactly-once.
     pub(super) fn producer(&self, watch: &Watch) -> Result<BaseProducer<Watch>> {
         let identity = self.identity();
-        let queue = (2 * self.largest_message / 1024).max(QUEUE_KILOBYTES).to_string();
+        // Room for one record at least.
+        let queue = (2 * self.largest_message as u64).max(self.limits.producer_queue()) / 1024;
+        let queue = queue.to_string();
         let largest = self.largest_message.to_string();
         let mut given = vec![
             ("enable.idempotence", "true"),
@@ -161,23 +165,25 @@ impl Clients {
             // A transaction's records live as long as the transaction may; others as long as it takes.
             given.push(("message.timeout.ms", "0"));
         }
-        self.make(&self.config(PRODUCER, &given), watch)
+        let sized =
+            [("queue.buffering.max.messages", self.limits.producer_records()), ("batch.size", self.limits.batch())];
+        self.make(&self.config(&[PRODUCER], &sized, &given), watch)
     }
 
     /// A client in no group that sees everything, committed or not: for metadata and watermarks.
     pub(super) fn observer(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
-        self.make(&self.config(CONSUMER, &[("isolation.level", "read_uncommitted")]), watch)
+        self.make(&self.config(&[CONSUMER], &[], &[("isolation.level", "read_uncommitted")]), watch)
     }
 
     /// A client in no group that reads committed records and tells where they end.
     pub(super) fn reader(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
-        let mut given = READER.to_vec();
-        given.extend([
+        let sized = [("queued.max.messages.kbytes", self.limits.reader_queue() / 1024)];
+        let given = [
             ("group.id", self.stage.as_str()),
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),
-        ]);
-        self.make(&self.config(CONSUMER, &given), watch)
+        ];
+        self.make(&self.config(&[CONSUMER, READER], &sized, &given), watch)
     }
 }

@@ -15,10 +15,12 @@ use super::mistake::{Mistake, Text, suggest};
 use super::part::{Key, Part};
 use super::{CommitPolicy, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, Topic, Work};
 use crate::format::FormatName;
+use crate::limits::Limits;
 use crate::reading::Unit;
+use crate::size::Size;
 
 /// The keys at the top of the file.
-const TOP: [&str; 8] = ["guarantee", "kafka", "commit", "defaults", "topic", "producer", "operator", "sink"];
+const TOP: [&str; 9] = ["guarantee", "kafka", "commit", "limits", "defaults", "topic", "producer", "operator", "sink"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -26,6 +28,12 @@ struct CommitTable {
     least_interval_ms: Option<u64>,
     longest_interval_ms: Option<u64>,
     records: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsTable {
+    memory: Option<Spanned<Size>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -151,10 +159,11 @@ impl Reader<'_> {
         }
         let guarantee = self.value(document, "guarantee").unwrap_or_default();
         let commit = self.commit(document);
+        let limits = self.limits(document);
         let kafka = self.kafka(document);
         let stages = self.stages(document);
         let topics = self.topics(document, &stages);
-        Pipeline { text: self.text.clone(), guarantee, commit, kafka, topics, stages }
+        Pipeline { text: self.text.clone(), guarantee, commit, limits, kafka, topics, stages }
     }
 
     /// The value of a key at the top, if it is there and right.
@@ -208,6 +217,17 @@ impl Reader<'_> {
             self.mistakes.push(Mistake::at(place, "a commit of 0 records never comes").help("say at least 1"));
         }
         policy
+    }
+
+    fn limits(&mut self, document: &DeTable<'_>) -> Limits {
+        let Some(LimitsTable { memory: Some(memory) }) = self.value(document, "limits") else {
+            return Limits::default();
+        };
+        let (place, memory) = (memory.span(), memory.into_inner());
+        Limits::new(memory).unwrap_or_else(|error| {
+            self.mistakes.push(Mistake::at(place, error));
+            Limits::default()
+        })
     }
 
     /// librdkafka's properties: those of the included file, then those of the table, then ours.
