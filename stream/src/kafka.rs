@@ -538,7 +538,9 @@ impl Drop for KafkaLog {
         self.watch.close();
         if let Some(consumer) = self.consumer.take() {
             // A static member does not leave its group by closing, so that a restart keeps its
-            // partitions. One that was asked to stop hands them over by unsubscribing first.
+            // partitions. One that ends in order hands them over by unsubscribing first. Partitions that were
+            // given but never assigned, because they could not be restored, would keep it from leaving.
+            let _ = consumer.assign(&TopicPartitionList::new());
             consumer.unsubscribe();
             let _ = consumer.unassign();
             let until = Instant::now() + CALL;
