@@ -56,6 +56,12 @@ impl Chain {
         let memories = steps.iter().map(|step| step.memories()).sum();
         Chain { steps, memories }
     }
+
+    /// For each memory, the description of the operator that keeps it.
+    #[must_use]
+    pub fn keepers(&self) -> Vec<String> {
+        self.steps.iter().flat_map(|step| std::iter::repeat_n(step.describe(), step.memories())).collect()
+    }
 }
 
 impl Operator for Chain {
@@ -145,6 +151,12 @@ mod tests {
         let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: f64::MAX, unit: Some(Unit::Celsius) };
         assert_eq!(chain.apply(&mut reading, &mut memories).unwrap_err().reason, "not-finite");
         assert!(memories[0].is_empty());
+    }
+
+    #[test]
+    fn each_memory_has_its_keeper() {
+        let chain = chain(&[CONVERT, "ewma = { alpha = 0.5 }", KEEP, "average = { window = 3 }"]);
+        assert_eq!(chain.keepers(), ["ewma(alpha=0.5)", "average(window=3)"]);
     }
 
     #[test]

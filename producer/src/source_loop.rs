@@ -275,14 +275,14 @@ impl<L: Log> SourceLoop<L> {
 /// The key of the one record that a source's changelog holds.
 const POSITION: &[u8] = b"position";
 
-/// That record's value.
-#[derive(Serialize, Deserialize)]
-struct Saved {
+/// That record's value, in JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
     /// Counts the commits. A position alone would not tell whether a commit went through: not every
     /// reading moves it.
-    commit: u64,
+    pub commit: u64,
     /// The source's own.
-    position: Value,
+    pub position: Value,
 }
 
 /// Writes a reading in every output's format; one that a format cannot carry becomes a dead letter.

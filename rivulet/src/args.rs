@@ -42,6 +42,9 @@ pub enum Command {
     /// Make, show, compare or delete the pipeline's topics
     #[command(subcommand)]
     Topics(Topics),
+    /// Show what stages remember, or have one forget it
+    #[command(subcommand)]
+    State(State),
     /// Compute what the output topics must hold, and compare it with what they hold
     ///
     /// The truth is computed from the pipeline's first topics, by code that shares nothing with the
@@ -73,5 +76,48 @@ pub enum Topics {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum State {
+    /// What a stage remembers of each sensor, and whether that is whole; or a line for each stage
+    ///
+    /// It is read from the stage's changelog and compared with what the stage noted beside the offsets
+    /// that it committed. Ends with 1 if the stage would not start with it. The lag of a stage counts
+    /// offsets, those of transactions' marks among them.
+    #[command(after_help = "Examples:
+  rivulet state show                        # a line for each stage
+  rivulet state show ewma --sensor seattle
+  rivulet state show ewma --json | jq '.sensors[].memories'")]
+    Show {
+        /// The stage; without it all that keep something
+        stage: Option<String>,
+        /// Only this sensor
+        #[arg(long, value_name = "NAME", requires = "stage")]
+        sensor: Option<String>,
+        /// As JSON, with every number in full
+        #[arg(long, requires = "stage")]
+        json: bool,
+    },
+    /// Have a stage forget what it remembers: it begins with an empty state
+    ///
+    /// The stage must not run. It goes on at its committed offsets, so nothing is processed twice; a
+    /// producer, which keeps nothing but its position, begins anew.
+    #[command(after_help = "Examples:
+  rivulet state reset ewma --dry-run        # what would be done
+  rivulet state reset ewma --from-start     # process the inputs anew; the outputs are written again")]
+    Reset {
+        /// The stage
+        stage: String,
+        /// Begin at the first records of the inputs: results are written again
+        #[arg(long)]
+        from_start: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
     },
 }

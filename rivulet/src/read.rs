@@ -11,7 +11,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream::error::{Error, Result};
 
-use super::{Record, Topics};
 use crate::cluster::{self, Cluster, DEADLINE, Witness};
 
 /// How long a topic may yield nothing before that is an error.
@@ -22,6 +21,28 @@ const OPEN_TRANSACTIONS: Duration = Duration::from_secs(90);
 
 /// How many records are read between two calls for progress.
 const EVERY: u64 = 4096;
+
+/// A record as it is in a topic.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record<'a> {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+/// Where records come from: the cluster, or a table in tests.
+pub(crate) trait Topics {
+    /// How many partitions the topic has; nothing if there is no such topic.
+    fn partitions(&self, topic: &str) -> Option<usize>;
+
+    /// Whether the first records of the topic are gone.
+    fn is_trimmed(&self, topic: &str) -> bool;
+
+    /// Reads the topic from the first record to the last, each partition in its order.
+    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()>;
+}
 
 /// How far reading is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +59,7 @@ pub struct Progress<'a> {
 }
 
 /// Reads topics up to where they ended when the reader was made.
-pub(super) struct Reader<'p> {
+pub(crate) struct Reader<'p> {
     consumer: BaseConsumer<Witness>,
     topics: BTreeMap<String, Vec<Span>>,
     progress: &'p mut dyn FnMut(Progress<'_>),
@@ -65,7 +86,7 @@ impl<'p> Reader<'p> {
     ///
     /// # Errors
     /// If the cluster does not answer.
-    pub(super) fn new(
+    pub(crate) fn new(
         kafka: &BTreeMap<String, String>,
         names: &[String],
         progress: &'p mut dyn FnMut(Progress<'_>),
@@ -85,7 +106,7 @@ impl<'p> Reader<'p> {
         let total = topics.values().flatten().map(|span| span.len()).sum();
         let mut config = cluster::config(kafka);
         // librdkafka wants a name even where partitions are assigned by hand; the group is never joined.
-        config.set("group.id", "rivulet-verify").set("enable.auto.commit", "false");
+        config.set("group.id", "rivulet").set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
         for (name, value) in [("queued.max.messages.kbytes", "8192"), ("fetch.queue.backoff.ms", "2")] {
             // The default would queue 64 MiB, and a small queue must be filled up quickly.
@@ -143,7 +164,8 @@ impl<'p> Reader<'p> {
                     let end = ends.get(&partition).copied().unwrap_or_default();
                     if offset < end {
                         let timestamp = message.timestamp().to_millis().unwrap_or_default();
-                        each(&Record { partition, offset, timestamp, value: message.payload() });
+                        let (key, value) = (message.key(), message.payload());
+                        each(&Record { partition, offset, timestamp, key, value });
                         read += 1;
                     }
                     if offset + 1 >= end {

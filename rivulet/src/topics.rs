@@ -181,7 +181,8 @@ impl fmt::Display for Listing {
     }
 }
 
-fn plural(count: i32, noun: &str) -> String {
+pub(crate) fn plural(count: impl Into<i64>, noun: &str) -> String {
+    let count = count.into();
     match (count, noun.strip_suffix('y')) {
         (1, _) => format!("{count} {noun}"),
         (_, Some(stem)) => format!("{count} {stem}ies"),

@@ -19,7 +19,6 @@
 
 mod compare;
 mod decode;
-mod read;
 mod report;
 mod sequence;
 mod steps;
@@ -34,11 +33,12 @@ use stream::format::FormatName;
 use stream::pipeline::{Pipeline, Stage, Work};
 
 use self::compare::Comparison;
-pub use self::read::Progress;
 pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
 use self::steps::Step;
 use self::tally::{Found, Tally};
 use self::truth::{Order, Output, Sensors, Stream};
+pub use crate::read::Progress;
+use crate::read::{Reader, Record, Topics};
 
 /// What counts as right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,29 +55,8 @@ pub struct Options {
 /// is not known here.
 pub fn verify(pipeline: &Pipeline, options: Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
     let verification = Verification::new(pipeline, options)?;
-    let mut topics = read::Reader::new(&pipeline.kafka, &verification.topics(), progress)?;
+    let mut topics = Reader::new(&pipeline.kafka, &verification.topics(), progress)?;
     verification.run(&mut topics)
-}
-
-/// A record as it is in a topic.
-#[derive(Debug, Clone, Copy)]
-struct Record<'a> {
-    partition: i32,
-    offset: i64,
-    timestamp: i64,
-    value: Option<&'a [u8]>,
-}
-
-/// Where records come from: the cluster, or a table in tests.
-trait Topics {
-    /// How many partitions the topic has; nothing if there is no such topic.
-    fn partitions(&self, topic: &str) -> Option<usize>;
-
-    /// Whether the first records of the topic are gone.
-    fn is_trimmed(&self, topic: &str) -> bool;
-
-    /// Reads the topic from the first record to the last, each partition in its order.
-    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()>;
 }
 
 /// What is known to come out of a topic, or why nothing is.

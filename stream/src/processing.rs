@@ -1,5 +1,6 @@
 //! An operator stage's work: decode, apply the chain, encode, send.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::counters::Counters;
@@ -15,6 +16,7 @@ use crate::state::{Full, State, Summary};
 
 /// The work of an operator stage.
 pub struct Processing {
+    stage: String,
     operator: Box<dyn Operator>,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
@@ -70,6 +72,7 @@ impl Processing {
         let state =
             (operator.memories() > 0).then(|| State::new(&*operator, stage.from.clone(), pipeline.limits.state()));
         Processing {
+            stage: stage.name.clone(),
             operator,
             inputs,
             outputs,
@@ -138,9 +141,9 @@ impl Processing {
             format!("reading {} [{}] at offset {}", self.inputs[record.topic].topic, record.partition, record.offset);
         let error = Error::new(doing, "the stage's state already holds this record, so the offsets were moved back")
             .help(format!(
-                "to process the topic anew, delete {} as well; after a change from at-least-once, drain the stage \
-                 with --guarantee at-least-once first",
-                self.changelog
+                "to process the topic anew, begin with an empty state: rivulet state reset {}; after a change from \
+                 at-least-once, drain the stage with --guarantee at-least-once first",
+                self.stage
             ));
         Err(Fault::Fatal(error))
     }
@@ -154,12 +157,7 @@ impl Processing {
         // Offsets that another tool has set come without a note.
         let Ok(noted) = position.note.parse::<Summary>() else { return Ok(()) };
         let found = state.summary(topic, partition);
-        let whole = match self.guarantee {
-            Guarantee::ExactlyOnce => found == noted,
-            // State gets ahead of its offset when a process dies between the two.
-            Guarantee::AtLeastOnce => found.sensors >= noted.sensors,
-        };
-        if whole {
+        if found.fits(&noted, self.guarantee) {
             return Ok(());
         }
         let doing = format!("restoring the state of partition {partition} from {}", self.changelog);
@@ -168,11 +166,12 @@ impl Processing {
             position.next, self.inputs[topic].topic, found.sensors, noted.sensors
         );
         let cause = if found.sensors == noted.sensors { format!("{cause}, but of other records") } else { cause };
-        Err(Fault::Fatal(Error::new(doing, cause).help(
+        Err(Fault::Fatal(Error::new(doing, cause).help(format!(
             "the changelog was deleted, cut short or is not compacted (`rivulet topics describe` tells), or the stage \
              ran at-least-once before (drain it so first); bring the topic back, or begin with an empty state: \
-             rivulet state reset STAGE",
-        )))
+             rivulet state reset {}",
+            self.stage
+        ))))
     }
 }
 
@@ -184,13 +183,22 @@ impl<L: Log> Work<L> for Processing {
         let mut numbers: Vec<i32> = partitions.iter().map(|partition| partition.partition).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let mut outcome = Ok(());
+        let mut refused = BTreeMap::new();
         log.restore(&self.changelog, &numbers, &mut |partition, key, value| {
-            if outcome.is_ok() {
-                outcome = state.restore(partition, key, value);
+            match state.restore(partition, key, value) {
+                Err(error) => _ = refused.insert((partition, key.to_vec()), error),
+                // What a later record replaces, a tombstone perhaps, need not have been a state.
+                Ok(()) if !refused.is_empty() => _ = refused.remove(&(partition, key.to_vec())),
+                Ok(()) => (),
             }
         })?;
-        outcome.map_err(Fault::Fatal)?;
+        if let Some((_, error)) = refused.pop_first() {
+            return Err(Fault::Fatal(error.help(format!(
+                "state of another chain means something else: undo the change, give the stage a new name, or begin \
+                 with an empty state: rivulet state reset {}",
+                self.stage
+            ))));
+        }
         let sensors = state.sensors();
         for position in &committed {
             self.check_restored(position)?;

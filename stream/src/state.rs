@@ -86,15 +86,17 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
-/// An entry as the changelog holds it. Its key is the sensor.
-#[derive(Serialize, Deserialize)]
-struct Saved<'a> {
+/// What the changelog holds of one sensor, in JSON. Its key is the sensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Saved<'a> {
+    /// Which chain the memories belong to.
     #[serde(borrow)]
-    chain: Cow<'a, str>,
+    pub chain: Cow<'a, str>,
     /// Input topic and the offset of its last record that is in the memories.
     #[serde(borrow)]
-    offsets: BTreeMap<Cow<'a, str>, i64>,
-    memories: Cow<'a, [Memory]>,
+    pub offsets: BTreeMap<Cow<'a, str>, i64>,
+    /// One for each that the chain's operators keep, in order.
+    pub memories: Cow<'a, [Memory]>,
 }
 
 impl State {
@@ -116,7 +118,8 @@ impl State {
     /// How many sensors are remembered.
     #[must_use]
     pub fn sensors(&self) -> usize {
-        self.partitions.iter().map(|sensors| sensors.entries.len()).sum()
+        let known = |entry: &&Entry| entry.applied.iter().any(|offset| *offset >= 0);
+        self.partitions.iter().map(|sensors| sensors.entries.iter().filter(known).count()).sum()
     }
 
     /// What is remembered of the records of one partition of an input topic.
@@ -224,7 +227,12 @@ impl State {
     /// # Errors
     /// If the record is not a state of this chain, or there is no room for it.
     pub fn restore(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
-        let sensor = std::str::from_utf8(key).map_err(|error| Error::new("restoring the state", error))?;
+        let sensor = match (std::str::from_utf8(key), value) {
+            (Ok(sensor), _) => sensor,
+            // No sensor has such a name, so there is nothing to forget.
+            (Err(_), None) => return Ok(()),
+            (Err(error), _) => return Err(Error::new("restoring the state", error)),
+        };
         let doing = || format!("restoring the state of sensor `{sensor}` from partition {partition} of the changelog");
         let (memories, applied) = match value {
             None => (vec![Memory::new(); self.memories], vec![-1; self.inputs.len()]),
@@ -232,10 +240,7 @@ impl State {
                 let saved: Saved<'_> = serde_json::from_slice(value).map_err(|error| Error::new(doing(), error))?;
                 if saved.chain != self.chain || saved.memories.len() != self.memories {
                     let cause = format!("it was made by `{}`, but the stage now is `{}`", saved.chain, self.chain);
-                    return Err(Error::new(doing(), cause).help(
-                        "state of another chain means something else: undo the change, give the stage a new name, or \
-                         delete its changelog topic to start with an empty state",
-                    ));
+                    return Err(Error::new(doing(), cause));
                 }
                 let applied = self.inputs.iter().map(|topic| saved.offsets.get(topic.as_str()).copied().unwrap_or(-1));
                 (saved.memories.to_vec(), applied.collect::<Vec<_>>())
@@ -338,8 +343,14 @@ mod tests {
         }
         assert_eq!(apply(&mut state, 0, 0, "a"), [vec![2.5]]);
         state.restore(0, b"a", None).unwrap();
-        assert_eq!(state.summary(0, 0), Summary::default());
+        assert_eq!((state.summary(0, 0), state.sensors()), (Summary::default(), 0));
         assert_eq!(apply(&mut state, 0, 0, "a"), [Memory::new()]);
+    }
+
+    #[test]
+    fn a_tombstone_is_taken_whatever_its_key() {
+        assert_eq!(state("c").restore(0, b"\xff", None), Ok(()));
+        assert!(state("c").restore(0, b"\xff", Some(b"")).is_err());
     }
 
     #[test]

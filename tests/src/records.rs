@@ -165,14 +165,42 @@ pub fn produce(brokers: &str, topic: &str, records: &[Record]) {
 
 /// Creates a topic without the help of `rivulet topics`.
 pub fn create_topic(brokers: &str, topic: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("the settings are right");
     let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("nothing can fail");
-    let created = runtime.block_on(admin.create_topics([&wanted], &AdminOptions::new()));
+    let created = wait_for(admin(brokers).create_topics([&wanted], &AdminOptions::new()));
     for result in created.unwrap_or_else(|error| panic!("creating {topic}: {error}")) {
         result.unwrap_or_else(|(_, error)| panic!("creating {topic}: {error}"));
     }
+}
+
+/// Deletes a topic and waits until it is gone.
+pub fn delete_topic(brokers: &str, topic: &str) {
+    let deleted = wait_for(admin(brokers).delete_topics(&[topic], &AdminOptions::new()));
+    for result in deleted.unwrap_or_else(|error| panic!("deleting {topic}: {error}")) {
+        result.unwrap_or_else(|(_, error)| panic!("deleting {topic}: {error}"));
+    }
+    let consumer = consumer(brokers);
+    wait::until_so(&format!("{topic} is gone"), || {
+        let metadata = consumer.fetch_metadata(None, Duration::from_secs(5));
+        metadata.is_ok_and(|metadata| metadata.topics().iter().all(|found| found.name() != topic))
+    });
+}
+
+/// Deletes the records of a partition that come before an offset, as retention does.
+pub fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("the offset is valid");
+    let deleted = wait_for(admin(brokers).delete_records(&offsets, &AdminOptions::new()));
+    for element in deleted.unwrap_or_else(|error| panic!("deleting records of {topic}: {error}")).elements() {
+        element.error().unwrap_or_else(|error| panic!("deleting records of {topic}: {error}"));
+    }
+}
+
+fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", brokers).create().expect("the settings are right")
+}
+
+fn wait_for<T>(answer: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("nothing can fail").block_on(answer)
 }
 
 fn consumer(brokers: &str) -> BaseConsumer {

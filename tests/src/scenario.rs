@@ -69,6 +69,12 @@ impl Scenario {
         format!("{}-dead-letters", self.name(stage))
     }
 
+    /// The full name of the topic with a stage's state, or a source's position.
+    #[must_use]
+    pub fn changelog(&self, stage: &str) -> String {
+        format!("{}-changelog", self.name(stage))
+    }
+
     /// The broker's address.
     #[must_use]
     pub fn brokers(&self) -> &str {

@@ -61,7 +61,7 @@ mod tests {
 
     fn both(format: FormatName, value: &[u8]) -> (Option<f64>, Option<f64>) {
         let topic = topic(format);
-        let record = Record { partition: 0, offset: 7, timestamp: 9, value: Some(value) };
+        let record = Record { partition: 0, offset: 7, timestamp: 9, key: None, value: Some(value) };
         let incoming = Incoming { topic: 0, partition: 0, offset: 7, timestamp: 9, key: None, value: Some(value) };
         let theirs = topic.build_format().decode(&incoming).ok().map(|reading| reading.value);
         (decode(&topic, &record).ok().map(|(_, entry)| entry.value), theirs)
@@ -70,10 +70,10 @@ mod tests {
     #[test]
     fn a_reading_is_read_in_both_formats() {
         let line = br#"{"sensor":"a","seq":7,"time":-5,"value":12,"unit":"celsius"}"#;
-        let record = Record { partition: 0, offset: 3, timestamp: 9, value: Some(line) };
+        let record = Record { partition: 0, offset: 3, timestamp: 9, key: None, value: Some(line) };
         let entry = Entry { seq: 7, time: -5, value: 12.0, unit: Some(Unit::Celsius) };
         assert_eq!(decode(&topic(FormatName::Json), &record), Ok(("a".into(), entry)));
-        let record = Record { partition: 0, offset: 3, timestamp: 9, value: Some(b"-1.5") };
+        let record = Record { partition: 0, offset: 3, timestamp: 9, key: None, value: Some(b"-1.5") };
         let entry = Entry { seq: 3, time: 9, value: -1.5, unit: Some(Unit::Kelvin) };
         assert_eq!(decode(&topic(FormatName::Number), &record), Ok((String::new(), entry)));
     }

@@ -33,7 +33,7 @@ impl Topics for Table {
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
         for (partition, values) in (0..).zip(&self.topics[topic]) {
             for (offset, value) in (0..).zip(values) {
-                each(&Record { partition, offset, timestamp: 1000, value: Some(value) });
+                each(&Record { partition, offset, timestamp: 1000, key: None, value: Some(value) });
             }
         }
         Ok(())

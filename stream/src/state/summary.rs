@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::pipeline::Guarantee;
+
 /// How many sensors have sent something through a partition of an input, and which of their records
 /// were the last.
 ///
@@ -19,6 +21,25 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What sensors with these last offsets come to.
+    pub fn of<'s>(last: impl IntoIterator<Item = (&'s str, i64)>) -> Self {
+        let mut summary = Summary::default();
+        for (sensor, offset) in last {
+            summary.replace(hash(sensor), -1, offset);
+        }
+        summary
+    }
+
+    /// Whether a state that comes to this is whole where `noted` was noted.
+    #[must_use]
+    pub fn fits(&self, noted: &Summary, guarantee: Guarantee) -> bool {
+        match guarantee {
+            Guarantee::ExactlyOnce => self == noted,
+            // State gets ahead of its offset when a process dies between the two.
+            Guarantee::AtLeastOnce => self.sensors >= noted.sensors,
+        }
+    }
+
     /// Replaces a sensor's last offset; −1 for none.
     pub(super) fn replace(&mut self, sensor: u64, before: i64, after: i64) {
         if before >= 0 {
@@ -68,11 +89,7 @@ mod tests {
     use super::*;
 
     fn summary(last: &[(&str, i64)]) -> Summary {
-        let mut summary = Summary::default();
-        for (sensor, offset) in last {
-            summary.replace(hash(sensor), -1, *offset);
-        }
-        summary
+        Summary::of(last.iter().copied())
     }
 
     #[test]
@@ -87,6 +104,14 @@ mod tests {
         assert_eq!(all, replaced);
         replaced.replace(hash("b"), 2, -1);
         assert_eq!(summary(&[("a", 1)]), replaced);
+    }
+
+    #[test]
+    fn state_may_be_ahead_of_its_offset_only_without_transactions() {
+        let (noted, ahead) = (summary(&[("a", 1)]), summary(&[("a", 2), ("b", 3)]));
+        assert!(noted.fits(&noted, Guarantee::ExactlyOnce));
+        assert!(!ahead.fits(&noted, Guarantee::ExactlyOnce) && ahead.fits(&noted, Guarantee::AtLeastOnce));
+        assert!(!noted.fits(&ahead, Guarantee::AtLeastOnce));
     }
 
     #[test]

@@ -1,0 +1,286 @@
+//! Beginning with an empty state.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use stream::error::{Error, Result};
+use stream::pipeline::{Pipeline, Stage};
+use stream::state::Summary;
+
+use super::group::Committed;
+use super::{Changelog, Group};
+use crate::cluster::{self, Cluster, Witness};
+use crate::table::aligned;
+use crate::topics::{self, plural};
+
+/// How long a step of the transaction may take.
+const STEP: Duration = Duration::from_secs(30);
+/// How long to look whether a source commits: no group tells whether a producer runs.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What it takes for a stage to begin with an empty state; shown, what will be done.
+///
+/// It is one transaction: tombstones for all that the changelog holds, and the group's offsets
+/// committed again, each with the note that an empty state belongs there.
+#[derive(Debug)]
+pub struct Reset<'p> {
+    pipeline: &'p Pipeline,
+    stage: &'p Stage,
+    from_start: bool,
+    /// How many keys the changelog holds; nothing if there is no such topic.
+    keys: Option<usize>,
+    /// What is committed again.
+    moves: Vec<Move>,
+}
+
+/// An offset that is committed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The input.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// What is committed now.
+    pub committed: i64,
+    /// What will be.
+    pub next: i64,
+}
+
+impl<'p> Reset<'p> {
+    /// Looks at what there is to do; nothing is changed. `from_start` begins at the first records of the
+    /// inputs instead of at the committed offsets. The stage is one that [keeps](super::keeper)
+    /// something.
+    ///
+    /// # Errors
+    /// If the stage runs, the cluster does not answer, or a transaction on the changelog stays open.
+    pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, from_start: bool) -> Result<Self> {
+        let group = if stage.from.is_empty() { None } else { Some(Group::new(pipeline, stage)?) };
+        let members = group.as_ref().map_or(Ok(Vec::new()), Group::members)?;
+        if !members.is_empty() {
+            return Err(is_at_work(stage, &format!("{} runs it", members.join(" and "))));
+        }
+        let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
+        if group.is_none() && changelog.is_some() {
+            look_for_commits(pipeline, stage)?;
+        }
+        let moves = group.map_or(Ok(Vec::new()), |group| moves(&group, from_start))?;
+        Ok(Reset { pipeline, stage, from_start, keys: changelog.map(|changelog| changelog.last.len()), moves })
+    }
+
+    /// Does it. A changelog that is missing is made.
+    ///
+    /// # Errors
+    /// If somebody has started the stage meanwhile, or the cluster refuses. Unless the error says
+    /// otherwise, nothing has changed then.
+    pub fn carry_out(&self) -> Result<()> {
+        let (pipeline, stage) = (self.pipeline, self.stage);
+        let topic = stage.changelog();
+        if self.keys.is_none() {
+            let wanted = [(topic.clone(), pipeline.topic(&topic).clone())].into();
+            topics::create(&pipeline.kafka, &wanted, &mut |line| tracing::info!("{line}"))?;
+        }
+        let group = if stage.from.is_empty() { None } else { Some(Group::new(pipeline, stage)?) };
+        // From here to its end nobody else can work on the stage's partitions. What is there now counts.
+        let place = group.as_ref().map(Group::take_place).transpose()?;
+        let moves = group.as_ref().map_or(Ok(Vec::new()), |group| moves(group, self.from_start))?;
+        let changelog = Changelog::read(&pipeline.kafka, &topic)?;
+
+        let producer = Transaction::begin(pipeline, stage)?;
+        for (partition, key) in changelog.last.keys() {
+            producer.bury(&topic, *partition, key)?;
+        }
+        if let Some(place) = place.filter(|_| !moves.is_empty()) {
+            let mut offsets = TopicPartitionList::new();
+            for Move { topic, partition, next, .. } in &moves {
+                let mut offset = offsets.add_partition(topic, *partition);
+                offset.set_offset(Offset::Offset(*next)).map_err(|error| producer.failed("committing", &error))?;
+                offset.set_metadata(Summary::default().to_string());
+            }
+            let sent = producer.client.send_offsets_to_transaction(&offsets, &place, STEP);
+            sent.map_err(|error| producer.failed("committing the offsets", &error))?;
+        }
+        producer.commit()
+    }
+}
+
+fn moves(group: &Group, from_start: bool) -> Result<Vec<Move>> {
+    let ends = if from_start { group.ends()? } else { BTreeMap::new() };
+    let again = |Committed { topic, partition, next: committed, .. }| {
+        let next = ends.get(&(topic.clone(), partition)).map_or(committed, |(first, _)| *first);
+        Move { topic, partition, committed, next }
+    };
+    Ok(group.committed()?.into_iter().map(again).collect())
+}
+
+fn is_at_work(stage: &Stage, cause: &str) -> Error {
+    Error::new(format!("resetting the state of {}", stage.name), cause).help(
+        "stop the stage first; if it was killed, its group keeps its place until session.timeout.ms is over, by \
+         default 45 s",
+    )
+}
+
+/// Refuses if a source commits just now. One that rests, or is slow, nothing tells of.
+fn look_for_commits(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
+    let cluster = Cluster::new(&pipeline.kafka)?;
+    let topic = stage.changelog();
+    let (_, end) = cluster.ends(&topic, 0)?;
+    let start = Instant::now();
+    while start.elapsed() < LOOK {
+        if cluster.ends(&topic, 0)?.1 != end {
+            return Err(is_at_work(stage, "it commits just now"));
+        }
+        std::thread::sleep(LOOK / 20);
+    }
+    Ok(())
+}
+
+impl fmt::Display for Reset<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stage { name, from, to, .. } = self.stage;
+        let (changelog, outputs) = (self.stage.changelog(), to.join(", "));
+        if !self.moves.is_empty() {
+            let head = ["topic", "partition", "committed", "goes on at"].map(str::to_owned).to_vec();
+            let rows = self.moves.iter().map(|Move { topic, partition, committed, next }| {
+                vec![topic.clone(), partition.to_string(), committed.to_string(), next.to_string()]
+            });
+            f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
+        }
+        match self.keys {
+            None => writeln!(f, "{changelog} is made: there is no such topic")?,
+            Some(0) => writeln!(f, "{changelog} holds nothing")?,
+            Some(_) if from.is_empty() => writeln!(f, "the position in {changelog} is forgotten")?,
+            Some(keys) => {
+                let sensors = plural(i64::try_from(keys).unwrap_or(i64::MAX), "sensor");
+                writeln!(f, "what {changelog} holds of {sensors} is forgotten")?;
+            }
+        }
+        if from.is_empty() {
+            return writeln!(
+                f,
+                "{name} begins anew and writes its readings again to {outputs}; one that still runs would write its \
+                 position again: stop it first"
+            );
+        }
+        if self.moves.is_empty() {
+            writeln!(f, "nothing is committed: {name} begins with an empty state at the first records")
+        } else if self.from_start {
+            writeln!(
+                f,
+                "{name} begins with an empty state at the first records, and writes again to {outputs} what it reads \
+                 again"
+            )
+        } else {
+            writeln!(f, "{name} goes on with an empty state; nothing is read twice")
+        }
+    }
+}
+
+/// The transaction of a reset.
+struct Transaction {
+    client: BaseProducer<Witness>,
+    doing: String,
+}
+
+impl Transaction {
+    fn begin(pipeline: &Pipeline, stage: &Stage) -> Result<Self> {
+        let mut config = cluster::config(&pipeline.kafka);
+        // A name of its own: that of an instance would fence one that was overlooked, and help nobody.
+        config.set("transactional.id", format!("{}@rivulet-state-reset", stage.name)).set("client.id", "rivulet");
+        let transaction =
+            Transaction { client: cluster::client(&config)?, doing: format!("resetting the state of {}", stage.name) };
+        let begun = transaction.client.init_transactions(STEP).and_then(|()| transaction.client.begin_transaction());
+        begun.map_err(|error| {
+            transaction.failed("beginning a transaction", &error).help(
+                "a reset is one transaction, whatever the stage's guarantee: does the cluster have them? a single \
+                 broker needs transaction.state.log.replication.factor=1 and transaction.state.log.min.isr=1",
+            )
+        })?;
+        Ok(transaction)
+    }
+
+    fn failed(&self, step: &str, error: &KafkaError) -> Error {
+        cluster::unanswered(format!("{}: {step}", self.doing), error, self.client.context())
+    }
+
+    /// Sends a tombstone.
+    fn bury(&self, topic: &str, partition: i32, key: &[u8]) -> Result<()> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).key(key);
+        loop {
+            match self.client.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
+                    record = refused;
+                    self.client.poll(Duration::from_millis(10));
+                }
+                Err((error, _)) => return Err(self.failed(&format!("sending to {topic}"), &error)),
+            }
+        }
+    }
+
+    fn commit(self) -> Result<()> {
+        self.client.commit_transaction(STEP).map_err(|error| {
+            self.failed("committing", &error)
+                .help("`rivulet state show` tells what became of it; it does no harm to reset again")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stream::pipeline::Text;
+
+    use super::*;
+
+    const PIPELINE: &str = r#"
+[producer.in]
+source = { list = { values = [1] } }
+to = "a"
+[operator.smooth]
+from = "a"
+steps = [{ ewma = { alpha = 0.5 } }]
+to = "b"
+"#;
+
+    fn shown(stage: &str, from_start: bool, keys: Option<usize>, moves: Vec<Move>) -> String {
+        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: PIPELINE.into() })).unwrap();
+        let stage = pipeline.stage(stage).unwrap();
+        Reset { pipeline: &pipeline, stage, from_start, keys, moves }.to_string()
+    }
+
+    fn moved(committed: i64, next: i64) -> Vec<Move> {
+        vec![Move { topic: "a".into(), partition: 0, committed, next }]
+    }
+
+    #[test]
+    fn it_goes_on_at_the_committed_offsets() {
+        let expected = "\
+topic  partition  committed  goes on at
+a      0          9          9
+what smooth-changelog holds of 2 sensors is forgotten
+smooth goes on with an empty state; nothing is read twice
+";
+        assert_eq!(shown("smooth", false, Some(2), moved(9, 9)), expected);
+    }
+
+    #[test]
+    fn what_is_written_again_is_said() {
+        let text = shown("smooth", true, Some(1), moved(9, 3));
+        assert!(text.contains("a      0          9          3\n"), "{text}");
+        assert!(text.contains("writes again to b what it reads again"), "{text}");
+        let text = shown("in", false, Some(1), vec![]);
+        assert!(text.contains("the position in in-changelog is forgotten\nin begins anew"), "{text}");
+    }
+
+    #[test]
+    fn what_there_is_not_is_said() {
+        let text = shown("smooth", false, None, vec![]);
+        assert!(text.contains("smooth-changelog is made: there is no such topic"), "{text}");
+        assert!(text.contains("nothing is committed: smooth begins with an empty state"), "{text}");
+    }
+}

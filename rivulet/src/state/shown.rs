@@ -1,0 +1,323 @@
+//! What a stage remembers, for people and for programs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+use stream::error::{Error, Result};
+use stream::operator::Memory;
+use stream::pipeline::suggest;
+
+use super::Whole;
+use crate::table::aligned;
+use crate::topics::plural;
+
+/// How many numbers of a memory are shown; all of them are in the JSON.
+const NUMBERS: usize = 8;
+
+/// What a stage remembers.
+///
+/// Shown, it is a table with a line for each sensor, and last what it all comes to. Serialized, it
+/// has every number in full.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Shown {
+    /// The stage's name.
+    pub stage: String,
+    /// What its changelog holds.
+    #[serde(flatten)]
+    pub kept: Kept,
+}
+
+/// What a changelog holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Kept {
+    /// Of an operator stage.
+    Memories(Memories),
+    /// Of a producer; nothing before its first commit.
+    Position(Option<Position>),
+}
+
+/// Where a source stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Position {
+    /// How many commits there have been.
+    pub commit: u64,
+    /// The source's own.
+    pub position: Value,
+}
+
+/// What an operator stage remembers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Memories {
+    /// The stage's chain in the pipeline file.
+    pub chain: String,
+    /// For each memory of that chain, the operator that keeps it.
+    pub keepers: Vec<String>,
+    /// The stage's inputs.
+    pub inputs: Vec<String>,
+    /// How many partitions the changelog has.
+    pub partitions: usize,
+    /// Whether it is what was noted at the committed offsets.
+    pub whole: Whole,
+    /// What is remembered of each sensor, by partition and name.
+    pub sensors: Vec<Sensor>,
+}
+
+/// What is remembered of one sensor.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sensor {
+    /// The partition of the inputs that it comes in.
+    pub partition: i32,
+    /// Its name.
+    #[serde(rename = "sensor")]
+    pub name: String,
+    /// The chain that made the memories.
+    pub chain: String,
+    /// One for each that the chain keeps.
+    pub memories: Vec<Memory>,
+    /// For each input, the offset of the last record that is in the memories.
+    pub offsets: BTreeMap<String, i64>,
+}
+
+impl Shown {
+    /// The same of one sensor alone; what it all comes to stays.
+    ///
+    /// # Errors
+    /// If there is no such sensor.
+    pub fn only(mut self, sensor: &str) -> Result<Self> {
+        let doing = || format!("looking for sensor `{sensor}` in the state of {}", self.stage);
+        let Kept::Memories(memories) = &mut self.kept else {
+            return Err(Error::new(doing(), "a producer keeps a position, no sensors").help("leave --sensor out"));
+        };
+        let names: BTreeSet<&str> = memories.sensors.iter().map(|sensor| sensor.name.as_str()).collect();
+        if !names.contains(sensor) {
+            let help = suggest(sensor, &names.into_iter().collect::<Vec<_>>());
+            return Err(Error::new(doing(), "it is not there").help(help));
+        }
+        memories.sensors.retain(|found| found.name == sensor);
+        Ok(self)
+    }
+
+    /// Why the stage would not start with this state, if so.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let Kept::Memories(memories) = &self.kept else { return None };
+        let cause = match (&memories.whole, memories.others().is_empty()) {
+            (Whole::NotWhole(_), _) => format!("the state of {} is not whole", self.stage),
+            (_, false) => format!("the state of {} is of another chain", self.stage),
+            _ => return None,
+        };
+        Some(format!(
+            "{cause}, so it does not start\n  help: bring back what was lost or changed, or begin with an empty state: \
+             rivulet state reset {}",
+            self.stage
+        ))
+    }
+}
+
+impl Memories {
+    /// The chains that made memories, other than that of the file.
+    fn others(&self) -> BTreeSet<&str> {
+        self.sensors.iter().map(|sensor| sensor.chain.as_str()).filter(|chain| *chain != self.chain).collect()
+    }
+
+    fn head(&self) -> Vec<String> {
+        // What the memories of another chain belong to, only that chain could tell.
+        let memories = if self.others().is_empty() { self.keepers.clone() } else { vec!["memories".to_owned()] };
+        let last = self.inputs.iter().map(|input| format!("last of {input}"));
+        ["partition", "sensor"].map(str::to_owned).into_iter().chain(memories).chain(last).collect()
+    }
+
+    fn row(&self, sensor: &Sensor) -> Vec<String> {
+        let memories: Vec<String> = sensor.memories.iter().map(numbers).collect();
+        let memories = if self.others().is_empty() { memories } else { vec![memories.join(" | ")] };
+        let last = self.inputs.iter().map(|input| sensor.offsets.get(input).map_or("-".to_owned(), i64::to_string));
+        [sensor.partition.to_string(), sensor.name.clone()].into_iter().chain(memories).chain(last).collect()
+    }
+
+    /// How many sensors there are in how many partitions.
+    pub(super) fn count(&self) -> String {
+        if self.sensors.is_empty() {
+            return "empty".to_owned();
+        }
+        let partitions: BTreeSet<i32> = self.sensors.iter().map(|sensor| sensor.partition).collect();
+        let count = |count: usize, noun| plural(i64::try_from(count).unwrap_or(i64::MAX), noun);
+        format!("{} in {}", count(self.sensors.len(), "sensor"), count(partitions.len(), "partition"))
+    }
+}
+
+impl fmt::Display for Memories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.sensors.is_empty() {
+            let rows: Vec<Vec<String>> =
+                std::iter::once(self.head()).chain(self.sensors.iter().map(|sensor| self.row(sensor))).collect();
+            f.write_str(&aligned(&rows))?;
+        }
+        write!(f, "{}", self.count())?;
+        let others = self.others();
+        if !others.is_empty() {
+            let others: Vec<&str> = others.into_iter().collect();
+            write!(f, ", made by `{}`, but the file's stage is `{}`", others.join("` and `"), self.chain)?;
+        } else if !self.sensors.is_empty() {
+            write!(f, ", made by `{}`", self.chain)?;
+        }
+        writeln!(
+            f,
+            "; {}",
+            match &self.whole {
+                Whole::Whole => "whole: what was noted at the committed offsets",
+                Whole::NotWhole(_) => "not whole: not what was noted at the committed offsets",
+                Whole::NoNote => "nothing is noted at the committed offsets to compare it with",
+                Whole::Moving => "changing while it is read: whether it is whole can be told when the stage rests",
+            }
+        )?;
+        if let Whole::NotWhole(differences) = &self.whole {
+            differences.iter().try_for_each(|difference| writeln!(f, "  {difference}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "position {}, commit {}", self.position, self.commit)
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kept {
+            Kept::Memories(memories) => memories.fmt(f),
+            Kept::Position(Some(position)) => writeln!(f, "{position}"),
+            Kept::Position(None) => writeln!(f, "empty: the source begins anew"),
+        }
+    }
+}
+
+/// The last numbers of a memory.
+fn numbers(memory: &Memory) -> String {
+    let left_out = memory.len().saturating_sub(NUMBERS);
+    let shown: Vec<String> = memory[left_out..].iter().map(|number| short(*number)).collect();
+    match left_out {
+        0 if memory.is_empty() => "-".to_owned(),
+        0 => shown.join(" "),
+        _ => format!("({left_out} more) {}", shown.join(" ")),
+    }
+}
+
+/// A number in six digits.
+fn short(number: f64) -> String {
+    let rounded: f64 = format!("{number:.5e}").parse().unwrap_or(number);
+    let is_plain = rounded == 0.0 || (1e-5..1e16).contains(&rounded.abs());
+    if is_plain { rounded.to_string() } else { format!("{rounded:e}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sensor(partition: i32, name: &str, chain: &str, memories: &[&[f64]]) -> Sensor {
+        Sensor {
+            partition,
+            name: name.into(),
+            chain: chain.into(),
+            memories: memories.iter().map(|memory| memory.to_vec()).collect(),
+            offsets: [("warm".to_owned(), 8)].into(),
+        }
+    }
+
+    fn shown(sensors: Vec<Sensor>, whole: Whole) -> Shown {
+        let memories = Memories {
+            chain: "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)".into(),
+            keepers: vec!["ewma(alpha=0.5)".into(), "average(window=3)".into()],
+            inputs: vec!["warm".into(), "late".into()],
+            partitions: 4,
+            whole,
+            sensors,
+        };
+        Shown { stage: "smooth".into(), kept: Kept::Memories(memories) }
+    }
+
+    const CHAIN: &str = "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)";
+
+    #[test]
+    fn every_sensor_is_a_line_and_the_last_tells_what_it_comes_to() {
+        let sensors = vec![
+            sensor(0, "boston", CHAIN, &[&[62.740_625], &[1.0, 2.0, 3.0]]),
+            sensor(2, "rome", CHAIN, &[&[-0.5], &[]]),
+        ];
+        let shown = shown(sensors, Whole::Whole);
+        let expected = "\
+partition  sensor  ewma(alpha=0.5)  average(window=3)  last of warm  last of late
+0          boston  62.7406          1 2 3              8             -
+2          rome    -0.5             -                  8             -
+2 sensors in 2 partitions, made by `convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)`; \
+whole: what was noted at the committed offsets
+";
+        assert_eq!(shown.to_string(), expected);
+        assert_eq!(shown.fault(), None);
+        let only = shown.clone().only("rome").unwrap().to_string();
+        assert!(only.contains("rome") && !only.contains("boston"), "{only}");
+        assert!(shown.only("bosten").unwrap_err().to_string().contains("did you mean `boston`?"));
+    }
+
+    #[test]
+    fn the_json_has_every_number_in_full() {
+        let shown = shown(vec![sensor(0, "boston", CHAIN, &[&[62.740_625], &[1.0, 2.0, 3.0]])], Whole::Whole);
+        let expected = json!({
+            "stage": "smooth",
+            "chain": CHAIN,
+            "keepers": ["ewma(alpha=0.5)", "average(window=3)"],
+            "inputs": ["warm", "late"],
+            "partitions": 4,
+            "whole": "whole",
+            "sensors": [{
+                "partition": 0, "sensor": "boston", "chain": CHAIN, "memories": [[62.740_625], [1.0, 2.0, 3.0]],
+                "offsets": {"warm": 8}
+            }]
+        });
+        assert_eq!(json!(shown), expected);
+    }
+
+    #[test]
+    fn an_empty_state_says_so() {
+        let shown = shown(vec![], Whole::Whole);
+        assert_eq!(shown.to_string(), "empty; whole: what was noted at the committed offsets\n");
+        let none = Shown { stage: "in".into(), kept: Kept::Position(None) };
+        assert_eq!(none.to_string(), "empty: the source begins anew\n");
+    }
+
+    #[test]
+    fn the_state_of_another_chain_and_one_that_is_not_whole_are_faults() {
+        let other = shown(vec![sensor(0, "boston", "ewma(alpha=0.3)", &[&[1.0]])], Whole::Whole);
+        let text = other.to_string();
+        assert!(text.contains("made by `ewma(alpha=0.3)`, but the file's stage is `convert("), "{text}");
+        assert!(other.fault().unwrap().contains("the state of smooth is of another chain"));
+        let difference = super::super::Difference { topic: "warm".into(), partition: 1, next: 9, noted: 3, found: 0 };
+        let lost = shown(vec![], Whole::NotWhole(vec![difference]));
+        assert!(lost.to_string().contains("sensors in the changelog: 0, noted at offset 9 of warm/1: 3"), "{lost}");
+        let fault = lost.fault().unwrap();
+        assert!(fault.contains("is not whole") && fault.contains("rivulet state reset smooth"), "{fault}");
+    }
+
+    #[test]
+    fn numbers_are_shown_in_six_digits_and_long_memories_by_their_end() {
+        let expected = [
+            (62.740_625, "62.7406"),
+            (1.0, "1"),
+            (-1_234_567.0, "-1234570"),
+            (1e-7, "1e-7"),
+            (0.0, "0"),
+            (2e300, "2e300"),
+        ];
+        for (number, text) in expected {
+            assert_eq!(short(number), text);
+        }
+        let memory: Memory = (1..=10).map(f64::from).collect();
+        assert_eq!(numbers(&memory), "(2 more) 3 4 5 6 7 8 9 10");
+    }
+}

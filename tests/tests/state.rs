@@ -1,0 +1,280 @@
+//! What stages remember: shown, found to be lost, and forgotten on request.
+
+use tests::chain::{AVERAGE, CELSIUS, EWMA, OPERATORS, assert_close, chained, source};
+use tests::records::{self, Record};
+use tests::{Pipeline, Scenario, wait};
+
+const SMOOTH: &str = "{ ewma = { alpha = 0.5 } }";
+
+/// The worked example, every stage drained.
+fn worked_example() -> Scenario {
+    let pipeline = Pipeline::new().producer("thermometer", &source(), "temperatures_celsius");
+    let scenario = Scenario::new(chained(pipeline));
+    scenario.start("thermometer").succeeds();
+    for stage in OPERATORS {
+        scenario.drain(stage);
+    }
+    scenario
+}
+
+/// One stage that smooths readings which the test writes.
+fn smoothing() -> Scenario {
+    let pipeline = Pipeline::new().topic("warm", "partitions = 1\nexternal = true");
+    Scenario::new(pipeline.operator("smooth", "warm", SMOOTH, "smooth"))
+}
+
+/// Writes one reading of each sensor, and has them processed.
+fn process(scenario: &Scenario, sensors: &[&str], seq: u64, value: f64) {
+    let reading = |sensor: &&str| {
+        let json = format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#);
+        Record::of(json).key(*sensor)
+    };
+    let readings: Vec<Record> = sensors.iter().map(reading).collect();
+    records::produce(scenario.brokers(), &scenario.name("warm"), &readings);
+    scenario.drain("smooth");
+}
+
+/// What `rivulet state` answers when it succeeds.
+fn state(scenario: &Scenario, arguments: &[&str]) -> String {
+    let mut rivulet = scenario.rivulet(&[&["state"], arguments].concat());
+    rivulet.succeeds();
+    rivulet.out()
+}
+
+/// The stage refuses to start, and `rivulet state show` says why.
+fn is_refused(scenario: &Scenario, stage: &str, words: &[&str]) {
+    let remedy = format!("rivulet state reset {}", scenario.name(stage));
+    let refusal = scenario.start(stage).fails();
+    for word in words.iter().chain([&remedy.as_str()]) {
+        assert!(refusal.contains(word), "`{word}` is missing in:\n{refusal}");
+    }
+    let mut show = scenario.rivulet(&["state", "show", &scenario.name(stage)]);
+    let refusal = show.fails();
+    assert!(refusal.contains(&remedy), "{refusal}");
+}
+
+#[test]
+fn the_known_state_is_shown() {
+    let scenario = worked_example();
+    let [ewma, average, thermometer] = ["ewma", "average", "thermometer"].map(|stage| scenario.name(stage));
+    let shown = state(&scenario, &["show", &ewma]);
+    for words in [" ewma(alpha=0.5) ", "  62.7406  ", "1 sensor in 1 partition, made by `ewma(alpha=0.5)`; whole: "] {
+        assert!(shown.contains(words), "`{words}` is missing in:\n{shown}");
+    }
+    let shown = state(&scenario, &["show", &average]);
+    assert!(shown.contains("  60.8 60.8 66.2  "), "{shown}");
+
+    let json: serde_json::Value = serde_json::from_str(&state(&scenario, &["show", &ewma, "--json"])).unwrap();
+    let found = json["sensors"][0]["memories"][0][0].as_f64().expect("the EWMA is a number");
+    assert_close(&[found], &EWMA[EWMA.len() - 1..]);
+    let sensor = json["sensors"][0]["sensor"].as_str().expect("a sensor has a name").to_owned();
+    let only = state(&scenario, &["show", &ewma, "--sensor", &sensor]);
+    assert!(only.contains("62.7406"), "{only}");
+    let refusal = scenario.rivulet(&["state", "show", &ewma, "--sensor", "nobody"]).fails();
+    assert!(refusal.contains("sensor `nobody`") && refusal.contains(&sensor), "{refusal}");
+
+    let shown = state(&scenario, &["show", &thermometer]);
+    assert!(shown.contains("position ") && shown.contains("commit "), "{shown}");
+    let overview = state(&scenario, &["show"]);
+    for stage in [&ewma, &average] {
+        let line = overview.lines().find(|line| line.starts_with(stage.as_str()));
+        assert!(
+            line.is_some_and(|line| line.contains("1 sensor in 1 partition ") && line.contains(" whole ")),
+            "{overview}"
+        );
+    }
+    assert!(overview.contains(&format!("{thermometer} ")), "{overview}");
+    let refusal = scenario.rivulet(&["state", "show", &scenario.name("convert")]).fails();
+    assert!(refusal.contains("keeps no state"), "{refusal}");
+}
+
+#[test]
+fn a_stage_at_work_is_not_taken_for_one_that_lost_its_state() {
+    let pipeline = Pipeline::new().settings("[defaults]\npartitions = 4").producer(
+        "thermometers",
+        "{ simulated = { sensors = 10, readings = 100000, rate = 2000 } }",
+        "warm",
+    );
+    let scenario = Scenario::new(pipeline.operator("smooth", "warm", SMOOTH, "smooth"));
+    let mut running = [scenario.start("thermometers"), scenario.start("smooth")];
+    for _ in 0..5 {
+        scenario.grows("smooth", 100);
+        let _ = state(&scenario, &["show", &scenario.name("smooth")]);
+    }
+    tests::stop_all(&mut running);
+    scenario.drain("smooth");
+    let shown = state(&scenario, &["show", &scenario.name("smooth")]);
+    assert!(shown.contains("10 sensors in ") && shown.contains("; whole: "), "{shown}");
+}
+
+#[test]
+fn a_changelog_that_was_deleted_and_made_again_is_no_silent_new_start() {
+    let scenario = smoothing();
+    process(&scenario, &["a", "b"], 0, 1.0);
+    records::delete_topic(scenario.brokers(), &scenario.changelog("smooth"));
+    let missing = scenario.start("smooth").fails();
+    assert!(missing.contains("looking for the topic") && missing.contains("rivulet topics create"), "{missing}");
+    scenario.create_topics();
+    is_refused(&scenario, "smooth", &["0 sensors where 2 were noted", "was deleted"]);
+
+    let done = state(&scenario, &["reset", &scenario.name("smooth"), "--yes"]);
+    assert!(done.contains("begins with an empty state"), "{done}");
+    process(&scenario, &["a"], 1, 2.0);
+}
+
+#[test]
+fn a_changelog_that_is_not_compacted_and_lost_records_is_refused() {
+    let scenario = smoothing();
+    let changelog = scenario.changelog("smooth");
+    process(&scenario, &["a"], 0, 1.0);
+    records::delete_topic(scenario.brokers(), &changelog);
+    records::create_topic(scenario.brokers(), &changelog, 1);
+    is_refused(&scenario, "smooth", &["is not compacted", "rivulet topics describe"]);
+    let mut describe = scenario.rivulet(&["topics", "describe"]);
+    let _ = describe.fails();
+    let differs = describe.out();
+    assert!(differs.contains("cleanup.policy") && differs.contains("differs"), "{differs}");
+}
+
+#[test]
+fn a_changelog_with_fewer_partitions_than_the_input_is_refused() {
+    let pipeline = Pipeline::new().topic("warm", "partitions = 2\nexternal = true");
+    let scenario = Scenario::new(pipeline.operator("smooth", "warm", SMOOTH, "smooth"));
+    records::delete_topic(scenario.brokers(), &scenario.changelog("smooth"));
+    records::create_topic(scenario.brokers(), &scenario.changelog("smooth"), 1);
+    let refusal = scenario.start("smooth").fails();
+    for words in ["it has no partition 1", "as many partitions as the stage's input", "rivulet topics describe"] {
+        assert!(refusal.contains(words), "`{words}` is missing in:\n{refusal}");
+    }
+}
+
+#[test]
+fn a_changelog_cut_short_is_refused_only_if_something_is_gone_that_is_needed() {
+    let scenario = smoothing();
+    let changelog = scenario.changelog("smooth");
+    // Kafka lets nobody cut a compacted topic short: only one whose records are deleted by age.
+    records::delete_topic(scenario.brokers(), &changelog);
+    records::create_topic(scenario.brokers(), &changelog, 1);
+    process(&scenario, &["a", "b"], 0, 1.0);
+    let first_round = records::written(scenario.brokers(), &changelog);
+    process(&scenario, &["a", "b"], 1, 3.0);
+    records::delete_records(scenario.brokers(), &changelog, 0, first_round);
+    process(&scenario, &["a", "b"], 2, 5.0);
+    assert_close(&scenario.values("smooth", 4), &[2.0, 2.0, 3.5, 3.5]);
+    let shown = state(&scenario, &["show", &scenario.name("smooth")]);
+    assert!(shown.contains("2 sensors in 1 partition") && shown.contains("; whole: "), "{shown}");
+
+    process(&scenario, &["a"], 3, 7.0);
+    let end = records::written(scenario.brokers(), &changelog);
+    // Behind the state of `a` comes the mark of its transaction.
+    records::delete_records(scenario.brokers(), &changelog, 0, end - 2);
+    is_refused(&scenario, "smooth", &["1 sensors where 2 were noted", "cut short"]);
+}
+
+#[test]
+fn after_a_reset_a_stage_begins_with_an_empty_state_and_goes_on() {
+    goes_on_after_a_reset("exactly-once");
+}
+
+#[test]
+fn after_a_reset_a_stage_goes_on_at_least_once_too() {
+    goes_on_after_a_reset("at-least-once");
+}
+
+fn goes_on_after_a_reset(guarantee: &'static str) {
+    let scenario = smoothing().guarantee(guarantee);
+    let smooth = scenario.name("smooth");
+    process(&scenario, &["a", "b"], 0, 10.0);
+    process(&scenario, &["a", "b"], 1, 20.0);
+    let _ = state(&scenario, &["reset", &smooth, "--yes"]);
+    let shown = state(&scenario, &["show", &smooth]);
+    assert!(shown.contains("empty; whole: "), "{shown}");
+
+    // The first reading of a sensor only seeds: without its old state `a` emits nothing for the third.
+    process(&scenario, &["a"], 2, 100.0);
+    process(&scenario, &["a"], 3, 200.0);
+    assert_close(&scenario.values("smooth", 3), &[15.0, 15.0, 150.0]);
+    let shown = state(&scenario, &["show", &smooth]);
+    assert!(shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "), "{shown}");
+    let mut stage = scenario.start("smooth");
+    stage.says(&["restored 1 sensors"]);
+    stage.stop();
+}
+
+#[test]
+fn a_reset_from_the_start_gives_the_same_results_again() {
+    let scenario = worked_example();
+    let mut once = scenario.values("temperatures_moving_average", AVERAGE.len());
+    assert_close(&once, &AVERAGE);
+    let average = scenario.name("average");
+    let done = state(&scenario, &["reset", &average, "--from-start", "--yes"]);
+    assert!(done.contains("writes again to") && done.contains(&scenario.name("temperatures_moving_average")), "{done}");
+    scenario.drain("average");
+    once.extend(AVERAGE);
+    assert_close(&scenario.values("temperatures_moving_average", once.len()), &once);
+    let shown = state(&scenario, &["show", &average]);
+    assert!(shown.contains("  60.8 60.8 66.2  ") && shown.contains("; whole: "), "{shown}");
+}
+
+#[test]
+fn a_producer_begins_anew_after_a_reset() {
+    let pipeline = Pipeline::new().producer("thermometer", &source(), "cold");
+    let scenario = Scenario::new(pipeline);
+    let thermometer = scenario.name("thermometer");
+    for _ in 0..2 {
+        scenario.start("thermometer").succeeds();
+    }
+    assert_eq!(scenario.values("cold", CELSIUS.len()), CELSIUS);
+    let done = state(&scenario, &["reset", &thermometer, "--yes"]);
+    assert!(done.contains("position") && done.contains("writes its readings again"), "{done}");
+    let shown = state(&scenario, &["show", &thermometer]);
+    assert!(shown.contains("empty"), "{shown}");
+    scenario.start("thermometer").succeeds();
+    assert_eq!(scenario.values("cold", 2 * CELSIUS.len()), [CELSIUS, CELSIUS].concat());
+}
+
+#[test]
+fn nothing_is_reset_while_the_stage_runs_or_without_a_yes() {
+    let scenario = smoothing();
+    let smooth = scenario.name("smooth");
+    process(&scenario, &["a"], 0, 1.0);
+    let mut stage = scenario.start("smooth");
+    scenario.has_members("smooth", 1);
+    let refusal = scenario.rivulet(&["state", "reset", &smooth, "--yes"]).fails();
+    assert!(refusal.contains(&format!("{smooth}@a")) && refusal.contains("stop the stage first"), "{refusal}");
+    stage.stop();
+
+    wait::until_so("the group is empty", || records::members(scenario.brokers(), &smooth).is_none());
+    let refusal = scenario.rivulet(&["state", "reset", &smooth]).fails();
+    assert!(refusal.contains("no terminal") && refusal.contains("--yes"), "{refusal}");
+    let plan = state(&scenario, &["reset", &smooth, "--dry-run"]);
+    assert!(plan.contains("1 sensor is forgotten") && plan.contains("nothing was changed"), "{plan}");
+    let shown = state(&scenario, &["show", &smooth]);
+    assert!(shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "), "{shown}");
+}
+
+#[test]
+fn a_producer_that_commits_just_now_is_not_reset() {
+    let source = "{ simulated = { sensors = 1, readings = 100000, rate = 100 } }";
+    let scenario = Scenario::new(Pipeline::new().producer("thermometers", source, "warm"));
+    let mut producer = scenario.start("thermometers");
+    scenario.grows("warm", 10);
+    let refusal = scenario.rivulet(&["state", "reset", &scenario.name("thermometers"), "--yes"]).fails();
+    assert!(refusal.contains("it commits just now"), "{refusal}");
+    producer.stop();
+}
+
+#[test]
+fn the_state_of_another_chain_is_told_and_refused() {
+    let scenario = smoothing();
+    process(&scenario, &["a"], 0, 1.0);
+    let changed = std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario wrote it");
+    scenario.write("pipeline.toml", changed.replace("alpha = 0.5", "alpha = 0.3"));
+    is_refused(&scenario, "smooth", &["made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`"]);
+    let mut show = scenario.rivulet(&["state", "show", &scenario.name("smooth")]);
+    let _ = show.fails();
+    let shown = show.out();
+    assert!(shown.contains("made by `ewma(alpha=0.5)`, but the file's stage is `ewma(alpha=0.3)`"), "{shown}");
+    let _ = state(&scenario, &["reset", &scenario.name("smooth"), "--yes"]);
+    process(&scenario, &["a"], 1, 2.0);
+}
