@@ -26,6 +26,12 @@ impl Error {
         self
     }
 
+    /// Adds what the person can do, unless that has been said already.
+    #[must_use]
+    pub fn or_help(self, help: impl Into<String>) -> Self {
+        if self.help.is_some() { self } else { self.help(help) }
+    }
+
     /// What was being done and went wrong, and what the person can do.
     #[must_use]
     pub fn into_parts(self) -> (String, Option<String>) {

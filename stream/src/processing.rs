@@ -193,7 +193,7 @@ impl<L: Log> Work<L> for Processing {
             }
         })?;
         if let Some((_, error)) = refused.pop_first() {
-            return Err(Fault::Fatal(error.help(format!(
+            return Err(Fault::Fatal(error.or_help(format!(
                 "state of another chain means something else: undo the change, give the stage a new name, or begin \
                  with an empty state: rivulet state reset {}",
                 self.stage
