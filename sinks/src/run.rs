@@ -61,7 +61,7 @@ impl<L: Log> Work<L> for Delivering {
         let reading = match format.decode(&incoming) {
             Ok(reading) => reading,
             Err(refusal) => {
-                return self.dead_letters.bury(log, topic, &incoming, record.headers(), &refusal, &self.counters);
+                return self.dead_letters.bury(log, topic, &incoming, &record.headers(), &refusal, &self.counters);
             }
         };
         let delivery = Delivery {

@@ -228,7 +228,7 @@ impl<L: Log> Work<L> for Processing {
             },
         };
         let topic = &self.inputs[incoming.topic].topic;
-        self.dead_letters.bury(log, topic, &incoming, record.headers(), &refusal, &self.counters)
+        self.dead_letters.bury(log, topic, &incoming, &record.headers(), &refusal, &self.counters)
     }
 
     fn note(&self, Partition { topic, partition }: Partition) -> String {

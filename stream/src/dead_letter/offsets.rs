@@ -1,0 +1,100 @@
+//! Sets of offsets, as people write them: `3,7..9`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A set of offsets of one partition, kept as ranges. As text `3,7..9`: both ends belong to a range.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offsets(Vec<(i64, i64)>);
+
+impl Offsets {
+    /// The ranges in ascending order, each with its first and last offset; they do not touch.
+    #[must_use]
+    pub fn ranges(&self) -> &[(i64, i64)] {
+        &self.0
+    }
+
+    /// Whether an offset is in the set.
+    #[must_use]
+    pub fn contains(&self, offset: i64) -> bool {
+        let behind = self.0.partition_point(|(first, _)| *first <= offset);
+        behind > 0 && self.0[behind - 1].1 >= offset
+    }
+
+    fn of(mut ranges: Vec<(i64, i64)>) -> Self {
+        ranges.sort_unstable();
+        let mut offsets = Offsets(Vec::with_capacity(ranges.len()));
+        for (first, last) in ranges {
+            match offsets.0.last_mut() {
+                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+                _ => offsets.0.push((first, last)),
+            }
+        }
+        offsets
+    }
+}
+
+impl FromIterator<i64> for Offsets {
+    fn from_iter<I: IntoIterator<Item = i64>>(offsets: I) -> Self {
+        Self::of(offsets.into_iter().map(|offset| (offset, offset)).collect())
+    }
+}
+
+impl fmt::Display for Offsets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (first, last)) in self.0.iter().enumerate() {
+            f.write_str(if index > 0 { "," } else { "" })?;
+            if first == last { write!(f, "{first}")? } else { write!(f, "{first}..{last}")? }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Offsets {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let offset = |text: &str| text.trim().parse().ok().filter(|offset: &i64| *offset >= 0);
+        let range = |part: &str| {
+            let (first, last) = part.split_once("..").unwrap_or((part, part));
+            let range = offset(first).zip(offset(last)).filter(|(first, last)| first <= last);
+            range.ok_or_else(|| format!("`{part}` is no offset and no range; write 3, 7..9 or 3,7..9"))
+        };
+        text.split(',').map(range).collect::<Result<_, _>>().map(Self::of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_offset_is_refused_with_the_way_to_write_it() {
+        for text in ["", "a", "-1", "9..7", "1..", "..", "1,,2", "1...3", "99999999999999999999"] {
+            let error = text.parse::<Offsets>().unwrap_err();
+            assert!(error.contains("3,7..9"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_range_to_the_last_offset_there_can_be_is_one_range() {
+        let all: Offsets = format!("5,0..{}", i64::MAX).parse().unwrap();
+        assert_eq!(all.ranges(), [(0, i64::MAX)]);
+    }
+
+    proptest! {
+        /// Against a plain set.
+        #[test]
+        fn the_same_offsets_come_back_from_their_text(set in proptest::collection::btree_set(0i64..60, 1..40)) {
+            let offsets: Offsets = set.iter().rev().copied().collect();
+            prop_assert_eq!(&offsets.to_string().parse::<Offsets>().unwrap(), &offsets);
+            let found: BTreeSet<i64> = (-1..61).filter(|offset| offsets.contains(*offset)).collect();
+            prop_assert_eq!(found, set);
+            prop_assert!(offsets.ranges().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
+        }
+    }
+}
