@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use rivulet::dlq::{Moment, Offsets, Selection};
 use stream::cli::Common;
 
 /// Chains of small stream operators over Kafka: check, run, watch and verify them
@@ -45,6 +46,9 @@ pub enum Command {
     /// Show what stages remember, or have one forget it
     #[command(subcommand)]
     State(State),
+    /// Look at what stages refused, send it back or drop it
+    #[command(subcommand, after_help = DLQ_EXAMPLES)]
+    Dlq(Dlq),
     /// Compute what the output topics must hold, and compare it with what they hold
     ///
     /// The truth is computed from the pipeline's first topics, by code that shares nothing with the
@@ -120,4 +124,97 @@ pub enum State {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+const DLQ_EXAMPLES: &str = "\
+Examples:
+  rivulet dlq ls                                    what is open, by stage and reason
+  rivulet dlq show convert --reason not-json        each of them
+  rivulet dlq replay convert --since 2h --dry-run   what would be sent back
+  rivulet dlq drop convert --offset 3,7..9          nothing is to be done about these";
+
+#[derive(Subcommand)]
+pub enum Dlq {
+    /// Count the dead letters by stage and reason
+    ///
+    /// Letters that were replayed or dropped are not open any more and are counted apart.
+    #[command(after_help = "Example: rivulet dlq ls --since 2h")]
+    Ls {
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON, a list of groups, for scripts
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print dead letters: where they come from, why, when, and what is in them
+    #[command(after_help = "Example: rivulet dlq show convert --reason not-json --full")]
+    Show {
+        #[command(flatten)]
+        which: Which,
+        /// Print also those that were replayed or dropped
+        #[arg(long)]
+        handled: bool,
+        /// Print all of keys, headers and values, however long
+        #[arg(long)]
+        full: bool,
+    },
+    /// Send the originals back to the topics that they came from, exactly once
+    ///
+    /// Key, value, headers and timestamp are as they were; the key decides about the partition. Every
+    /// stage that reads the topic gets the record again. Killed in between and run again, it goes on with
+    /// what is open; of two that run at once the one that began last goes on. Needs a Kafka with
+    /// transactions, whatever the pipeline's guarantee.
+    #[command(after_help = "Example: rivulet dlq replay convert --reason wrong-unit --dry-run")]
+    Replay {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Mark dead letters as dropped: nothing is to be done about them
+    ///
+    /// Nothing is deleted: they are no longer counted as open, and the topic's retention takes them in its
+    /// time.
+    #[command(after_help = "Example: rivulet dlq drop convert --offset 3,7..9")]
+    Drop {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// Which dead letters: those for which all that is given holds
+#[derive(clap::Args)]
+pub struct Which {
+    /// The stage that refused them; by default every stage of the file
+    pub stage: Option<String>,
+    /// Only those that were refused for this reason, a word that `ls` shows
+    #[arg(long, value_name = "WORD")]
+    reason: Option<String>,
+    /// Only records that entered the pipeline at this time or later: RFC 3339, or how long ago, as 2h
+    #[arg(long, value_name = "TIME")]
+    since: Option<Moment>,
+    /// Only records that entered the pipeline before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<Moment>,
+    /// Only those at these offsets of the dead-letter topic: 3, 7..9 (both ends) or 3,7..9
+    #[arg(long, value_name = "OFFSETS")]
+    offset: Option<Offsets>,
+}
+
+impl Which {
+    pub fn selection(&self) -> Selection {
+        Selection { reason: self.reason.clone(), since: self.since, until: self.until, offsets: self.offset.clone() }
+    }
+}
+
+#[derive(clap::Args)]
+pub struct How {
+    /// Only tell what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }

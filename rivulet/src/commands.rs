@@ -1,5 +1,7 @@
 //! What each command does with the library.
 
+mod dlq;
+
 use std::io::{IsTerminal, Write};
 
 use clap::CommandFactory;
@@ -45,6 +47,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         }
         Command::Topics(command) => topics(&pipeline, &command),
         Command::State(command) => state(&pipeline, &command),
+        Command::Dlq(command) => dlq::run(&pipeline, &command),
         Command::Verify { allow_duplicates } => verify(&pipeline, Options { allow_duplicates }),
         Command::Completions { .. } | Command::Man => Ok(()),
     }
@@ -143,6 +146,7 @@ fn state(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// Whether somebody at a terminal says yes.
 fn confirmed(question: &str) -> Result<bool, BoxError> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
@@ -154,9 +158,13 @@ fn confirmed(question: &str) -> Result<bool, BoxError> {
     Ok(answer.trim() == "yes")
 }
 
+fn bar() -> Result<ProgressBar, BoxError> {
+    Ok(ProgressBar::new(0).with_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")?))
+}
+
 /// Tells how far the reading is, at a terminal line by line in place, and shows what was found.
 fn verify(pipeline: &Pipeline, options: Options) -> Result<(), BoxError> {
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")?);
+    let bar = bar()?;
     let report = verify::verify(pipeline, options, &mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedHeaders, Headers};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use stream::dead_letter::Header;
 use stream::error::{Error, Result};
 
 use crate::cluster::{self, Cluster, DEADLINE, Witness};
@@ -27,9 +29,11 @@ const EVERY: u64 = 4096;
 pub(crate) struct Record<'a> {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
+    /// In milliseconds since the epoch; 0 if it has none.
     pub(crate) timestamp: i64,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: &'a [Header],
 }
 
 /// Where records come from: the cluster, or a table in tests.
@@ -63,6 +67,8 @@ pub(crate) struct Reader<'p> {
     consumer: BaseConsumer<Witness>,
     topics: BTreeMap<String, Vec<Span>>,
     progress: &'p mut dyn FnMut(Progress<'_>),
+    /// Whether it waits for open transactions instead of ending in front of them.
+    waits: bool,
     done: u64,
     total: u64,
 }
@@ -108,13 +114,21 @@ impl<'p> Reader<'p> {
         // librdkafka wants a name even where partitions are assigned by hand; the group is never joined.
         config.set("group.id", "rivulet").set("enable.auto.commit", "false");
         config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+        // Where retention has just taken what is asked for, what is left is read, and not nothing.
+        config.set("auto.offset.reset", "earliest");
         for (name, value) in [("queued.max.messages.kbytes", "8192"), ("fetch.queue.backoff.ms", "2")] {
             // The default would queue 64 MiB, and a small queue must be filled up quickly.
             if !kafka.contains_key(name) {
                 config.set(name, value);
             }
         }
-        Ok(Reader { consumer: cluster::client(&config)?, topics, progress, done: 0, total })
+        Ok(Reader { consumer: cluster::client(&config)?, topics, progress, waits: true, done: 0, total })
+    }
+
+    /// From now on reads what is committed so far, and in front of an open transaction it ends.
+    pub(crate) fn without_waiting(mut self) -> Self {
+        self.waits = false;
+        self
     }
 
     /// Waits until every transaction that reaches into the span is committed or aborted. Without that
@@ -164,8 +178,10 @@ impl<'p> Reader<'p> {
                     let end = ends.get(&partition).copied().unwrap_or_default();
                     if offset < end {
                         let timestamp = message.timestamp().to_millis().unwrap_or_default();
+                        // Records without headers, most of them, cost nothing here.
+                        let headers: Vec<Header> = message.headers().map(own).unwrap_or_default();
                         let (key, value) = (message.key(), message.payload());
-                        each(&Record { partition, offset, timestamp, key, value });
+                        each(&Record { partition, offset, timestamp, key, value, headers: &headers });
                         read += 1;
                     }
                     if offset + 1 >= end {
@@ -198,6 +214,10 @@ impl<'p> Reader<'p> {
     }
 }
 
+fn own(headers: &BorrowedHeaders) -> Vec<Header> {
+    headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+}
+
 /// Whether trying again is of no use.
 fn is_final(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageConsumptionFatal(_))
@@ -209,6 +229,26 @@ fn is_final(error: &KafkaError) -> bool {
                     | RDKafkaErrorCode::UnknownTopicOrPartition
             )
         )
+}
+
+impl Reader<'_> {
+    /// Reads the records of a partition from `first` to `last`, as far as they are there. The topic must
+    /// have been read before: no transaction up to its end is open any more.
+    ///
+    /// # Errors
+    /// If the cluster does not answer.
+    pub(crate) fn read_range(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        (first, last): (i64, i64),
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<()> {
+        let (done, end) = (self.done, last.saturating_add(1));
+        let read = self.read_spans(topic, &[Span { partition, first, end }], each);
+        self.done = done;
+        read
+    }
 }
 
 impl Topics for Reader<'_> {
@@ -228,8 +268,10 @@ impl Topics for Reader<'_> {
         let spans: Vec<Span> = spans.iter().copied().filter(|span| span.first < span.end).collect();
         let before = self.done;
         self.tell(topic, false);
-        for span in &spans {
-            self.wait_for_transactions(topic, *span)?;
+        if self.waits {
+            for span in &spans {
+                self.wait_for_transactions(topic, *span)?;
+            }
         }
         self.read_spans(topic, &spans, each)?;
         // Transactions' own marks take offsets too, and are never seen.

@@ -6,6 +6,12 @@
 //! from the actual one, so that a wrong stage shows in its own topic and in all behind it. Readings
 //! that a stage must have refused are counted and compared with its dead letters.
 //!
+//! A letter that was replayed or dropped (`rivulet dlq`) is settled: neither it nor the record that it
+//! holds counts for the stage any more. A replayed record is in its topic once more, and that one counts
+//! as any other: refused again, it must be a letter again; processed now, it must have come out. Where
+//! in a topic that the pipeline itself writes replayed records stand, nobody can say: of their sensors
+//! only what there is, is compared there.
+//!
 //! It shares nothing with the `operators` crate, nor the decoding with `stream`. Run it when the
 //! pipeline has come to rest: what is still on its way counts as missing.
 //!
@@ -19,12 +25,14 @@
 
 mod compare;
 mod decode;
+mod letters;
 mod report;
 mod sequence;
 mod steps;
 mod tally;
 mod truth;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -33,12 +41,13 @@ use stream::format::FormatName;
 use stream::pipeline::{Pipeline, Stage, Work};
 
 use self::compare::Comparison;
+use self::letters::Letters;
 pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
 use self::steps::Step;
 use self::tally::{Found, Tally};
 use self::truth::{Order, Output, Sensors, Stream};
 pub use crate::read::Progress;
-use crate::read::{Reader, Record, Topics};
+use crate::read::{Reader, Topics};
 
 /// What counts as right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,6 +84,8 @@ struct Verification<'p> {
     pending: BTreeMap<&'p str, Vec<Result<Stream, String>>>,
     /// Records that are no readings, by given topic.
     undecodable: BTreeMap<&'p str, u64>,
+    /// What the dead-letter topics hold, by stage.
+    letters: BTreeMap<&'p str, Letters>,
     report: Report,
 }
 
@@ -102,6 +113,7 @@ impl<'p> Verification<'p> {
             known: BTreeMap::new(),
             pending: BTreeMap::new(),
             undecodable: BTreeMap::new(),
+            letters: BTreeMap::new(),
             report,
         })
     }
@@ -120,6 +132,11 @@ impl<'p> Verification<'p> {
     }
 
     fn run(mut self, topics: &mut dyn Topics) -> Result<Report> {
+        // First, because what was replayed is in topics that are compared before its stage's turn.
+        for (stage, _) in &self.stages {
+            let letters = Letters::read(self.pipeline, stage, &mut self.sensors, topics)?;
+            self.letters.insert(&stage.name, letters);
+        }
         for index in 0..self.stages.len() {
             let stage = self.stages[index].0;
             for topic in &stage.from {
@@ -131,9 +148,8 @@ impl<'p> Verification<'p> {
                 Work::Operator { .. } => self.operate(index, topics)?,
                 Work::Producer { .. } | Work::Sink { .. } => Some(0),
             };
-            let undecodable: u64 = stage.from.iter().filter_map(|topic| self.undecodable.get(topic.as_str())).sum();
             if let Some(refused) = refused {
-                self.compare_dead_letters(stage, refused + undecodable, topics)?;
+                self.compare_dead_letters(stage, refused + self.undecodable(stage));
             }
             let later = &self.stages[index + 1..];
             self.known.retain(|topic, _| later.iter().any(|(stage, _)| stage.from.iter().any(|from| from == topic)));
@@ -170,7 +186,9 @@ impl<'p> Verification<'p> {
             Err(_) => undecodable += 1,
         })?;
         if topic.format == FormatName::Json && !topic.external {
-            self.report.notes.extend(gaps(&stream).map(|gaps| format!("in {name}, {gaps}")));
+            let replayed = self.letters.values().flat_map(|letters| letters.replayed(name));
+            let gaps = gaps(&stream, replayed.map(|(sensor, _)| sensor));
+            self.report.notes.extend(gaps.map(|gaps| format!("in {name}, {gaps}")));
         }
         if topics.is_trimmed(name) {
             self.report.notes.push(format!(
@@ -211,13 +229,14 @@ impl<'p> Verification<'p> {
     }
 
     fn process(&self, stage: &'p Stage, steps: &[Step]) -> Result<Output, String> {
-        let mut inputs: Vec<(&str, &Stream)> = Vec::new();
+        let mut known: Vec<(&str, Cow<'_, Stream>)> = Vec::new();
         for topic in &stage.from {
             match self.known.get(topic.as_str()) {
-                Some(Ok(stream)) => inputs.push((topic, stream)),
+                Some(Ok(stream)) => known.push((topic, self.letters[stage.name.as_str()].take_settled(topic, stream))),
                 _ => return Err(format!("its input `{topic}` is not verifiable")),
             }
         }
+        let inputs: Vec<(&str, &Stream)> = known.iter().map(|(topic, stream)| (*topic, &**stream)).collect();
         truth::process(steps, &inputs, &self.sensors).map_err(|reason| format!("`{}` writes it: {reason}", stage.name))
     }
 
@@ -243,6 +262,11 @@ impl<'p> Verification<'p> {
                 }
             }
         }
+        for (sensor, entry) in self.letters.values().flat_map(|letters| letters.replayed(name)) {
+            let lane = expected.lanes.entry(sensor).or_default();
+            lane.entries.push(entry);
+            lane.order = Order::Undefined;
+        }
         let mut comparison = Comparison::new(&expected, Tally::new(name, self.options.allow_duplicates));
         if partitions == 0 {
             self.report.notes.push(format!("there is no topic {name}; `rivulet topics create` makes it"));
@@ -264,14 +288,21 @@ impl<'p> Verification<'p> {
         Ok(())
     }
 
-    fn compare_dead_letters(&mut self, stage: &Stage, expected: u64, topics: &mut dyn Topics) -> Result<()> {
+    /// How many records of its given inputs the stage cannot have read, settled ones aside.
+    fn undecodable(&self, stage: &Stage) -> u64 {
+        let letters = &self.letters[stage.name.as_str()];
+        let of_topic = |topic: &String| {
+            let found = self.undecodable.get(topic.as_str()).copied().unwrap_or_default();
+            found.saturating_sub(letters.settled_undecodable(topic))
+        };
+        stage.from.iter().map(of_topic).sum()
+    }
+
+    fn compare_dead_letters(&mut self, stage: &Stage, expected: u64) {
         let name = stage.dead_letters();
-        let mut found: u64 = 0;
-        if topics.partitions(&name).is_some() {
-            topics.read(&name, &mut |_| found += 1)?;
-        }
+        let found = self.letters[stage.name.as_str()].unsettled;
         if expected == 0 && found == 0 {
-            return Ok(());
+            return;
         }
         let surplus = found.saturating_sub(expected);
         let (extra, duplicates) =
@@ -281,7 +312,6 @@ impl<'p> Verification<'p> {
             &name,
             Outcome::DeadLetters(Counts { expected, found, missing, extra, duplicates, ..Counts::default() }),
         );
-        Ok(())
     }
 
     fn add(&mut self, topic: &str, outcome: Outcome) {
@@ -290,20 +320,25 @@ impl<'p> Verification<'p> {
 }
 
 /// What is odd about the sequence numbers that producers gave, if anything is: from its first on, a
-/// sensor's go up by one.
-fn gaps(stream: &Stream) -> Option<String> {
+/// sensor's go up by one. Those that were replayed, given by their sensors, are there again with reason.
+fn gaps(stream: &Stream, replayed: impl Iterator<Item = u32>) -> Option<String> {
+    let mut excused: BTreeMap<u32, u64> = BTreeMap::new();
+    replayed.for_each(|sensor| *excused.entry(sensor).or_default() += 1);
     let (mut left_out, mut repeated, mut sensors) = (0, 0, 0);
-    for lane in stream.lanes.values() {
+    for (sensor, lane) in &stream.lanes {
         let mut seqs: Vec<u64> = lane.entries.iter().map(|entry| entry.seq).collect();
         seqs.sort_unstable();
-        let before = (left_out, repeated);
+        let (mut gap, mut again) = (0, 0);
         for pair in seqs.windows(2) {
             match pair[1] - pair[0] {
-                0 => repeated += 1,
-                step => left_out += step - 1,
+                0 => again += 1,
+                step => gap += step - 1,
             }
         }
-        sensors += u64::from(before != (left_out, repeated));
+        again = u64::saturating_sub(again, excused.get(sensor).copied().unwrap_or_default());
+        left_out += gap;
+        repeated += again;
+        sensors += u64::from((gap, again) != (0, 0));
     }
     (sensors > 0).then(|| {
         format!("{left_out} sequence numbers are left out and {repeated} are there again, of {sensors} sensors")

@@ -5,8 +5,8 @@ use stream::format::FormatName;
 use stream::pipeline::Topic;
 use stream::reading::Unit;
 
-use super::Record;
 use super::truth::Entry;
+use crate::read::Record;
 
 /// The sensor and the rest of the reading in a record, or why there is none.
 pub(super) fn decode(topic: &Topic, record: &Record<'_>) -> Result<(String, Entry), String> {
@@ -59,9 +59,13 @@ mod tests {
         }
     }
 
+    fn record(offset: i64, value: Option<&[u8]>) -> Record<'_> {
+        Record { partition: 0, offset, timestamp: 9, key: None, value, headers: &[] }
+    }
+
     fn both(format: FormatName, value: &[u8]) -> (Option<f64>, Option<f64>) {
         let topic = topic(format);
-        let record = Record { partition: 0, offset: 7, timestamp: 9, key: None, value: Some(value) };
+        let record = record(7, Some(value));
         let incoming = Incoming { topic: 0, partition: 0, offset: 7, timestamp: 9, key: None, value: Some(value) };
         let theirs = topic.build_format().decode(&incoming).ok().map(|reading| reading.value);
         (decode(&topic, &record).ok().map(|(_, entry)| entry.value), theirs)
@@ -70,12 +74,10 @@ mod tests {
     #[test]
     fn a_reading_is_read_in_both_formats() {
         let line = br#"{"sensor":"a","seq":7,"time":-5,"value":12,"unit":"celsius"}"#;
-        let record = Record { partition: 0, offset: 3, timestamp: 9, key: None, value: Some(line) };
         let entry = Entry { seq: 7, time: -5, value: 12.0, unit: Some(Unit::Celsius) };
-        assert_eq!(decode(&topic(FormatName::Json), &record), Ok(("a".into(), entry)));
-        let record = Record { partition: 0, offset: 3, timestamp: 9, key: None, value: Some(b"-1.5") };
+        assert_eq!(decode(&topic(FormatName::Json), &record(3, Some(line))), Ok(("a".into(), entry)));
         let entry = Entry { seq: 3, time: 9, value: -1.5, unit: Some(Unit::Kelvin) };
-        assert_eq!(decode(&topic(FormatName::Number), &record), Ok((String::new(), entry)));
+        assert_eq!(decode(&topic(FormatName::Number), &record(3, Some(b"-1.5"))), Ok((String::new(), entry)));
     }
 
     #[test]

@@ -3,14 +3,17 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use stream::dead_letter::{Handled, Header, Letter, Mark};
 use stream::pipeline::Text;
 
 use super::*;
+use crate::read::Record;
 
-/// Topics in memory: the records of each partition.
+/// Topics in memory: the records of each partition, and the headers of those that have any.
 #[derive(Default)]
 struct Table {
     topics: BTreeMap<String, Vec<Vec<Vec<u8>>>>,
+    headers: BTreeMap<(String, usize), Vec<Header>>,
 }
 
 impl Table {
@@ -18,6 +21,26 @@ impl Table {
         let bytes = partitions.into_iter().map(|values| values.into_iter().map(String::into_bytes).collect());
         self.topics.insert(topic.to_owned(), bytes.collect());
         self
+    }
+
+    /// Adds a record to a topic of one partition.
+    fn add(&mut self, topic: &str, value: &str, headers: Vec<Header>) {
+        let records = &mut self.topics.entry(topic.to_owned()).or_insert_with(|| vec![Vec::new()])[0];
+        self.headers.insert((topic.to_owned(), records.len()), headers);
+        records.push(value.into());
+    }
+
+    /// Adds a letter of the stage with the record at this offset of the topic.
+    fn refuse(&mut self, stage: &str, topic: &str, offset: usize) {
+        let value = String::from_utf8(self.topics[topic][0][offset].clone()).unwrap();
+        let place = Some((0, i64::try_from(offset).unwrap()));
+        let letter = Letter { original: &[], topic, place, stage, reason: "?", error: "?", truncated: None };
+        self.add(&format!("{stage}-dead-letters"), &value, letter.headers());
+    }
+
+    fn mark(&mut self, stage: &str, handled: Handled, letters: &str) {
+        let mark = Mark { handled, letters: letters.parse().unwrap() };
+        self.add(&format!("{stage}-dead-letters"), "", mark.headers());
     }
 }
 
@@ -33,7 +56,9 @@ impl Topics for Table {
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
         for (partition, values) in (0..).zip(&self.topics[topic]) {
             for (offset, value) in (0..).zip(values) {
-                each(&Record { partition, offset, timestamp: 1000, key: None, value: Some(value) });
+                let headers = usize::try_from(offset).ok().and_then(|at| self.headers.get(&(topic.to_owned(), at)));
+                let headers = headers.map_or(&[][..], Vec::as_slice);
+                each(&Record { partition, offset, timestamp: 1000, key: None, value: Some(value), headers });
             }
         }
         Ok(())
@@ -175,6 +200,87 @@ fn bad_records_and_wrong_units_must_be_dead_letters() {
     table = table.with("ewma-dead-letters", vec![vec!["?".into()]]);
     let report = verified(&chain(PRODUCER, ""), &mut table);
     assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 0 missing, 1 extra, 0 wrong, 0 out of order");
+}
+
+#[test]
+fn a_record_that_is_refused_again_after_its_replay_is_one_open_letter() {
+    let mut table = classwork();
+    let input = &mut table.topics.get_mut("celsius").unwrap()[0];
+    input.push(b"abc".to_vec());
+    input.push(json("a", "kelvin", &[(14, 280.0)])[0].clone().into_bytes());
+    table.refuse("convert", "celsius", 14);
+    table.refuse("convert", "celsius", 15);
+    assert!(verified(&chain(PRODUCER, ""), &mut table).is_clean());
+    table.mark("convert", Handled::Replayed, "0..1");
+    let input = &mut table.topics.get_mut("celsius").unwrap()[0];
+    input.extend(input.clone().drain(14..));
+    let report = verified(&chain(PRODUCER, ""), &mut table);
+    assert!(report.to_string().contains("2 missing"), "they have been sent and not been refused again: {report}");
+    table.refuse("convert", "celsius", 16);
+    table.refuse("convert", "celsius", 17);
+    let report = verified(&chain(PRODUCER, ""), &mut table);
+    assert!(report.is_clean() && !report.to_string().contains("there again"), "{report}");
+    table.mark("convert", Handled::Dropped, "3..4");
+    let report = verified(&chain(PRODUCER, ""), &mut table);
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_reading_that_an_older_pipeline_refused_must_come_out_once_it_is_replayed() {
+    let mut table = classwork();
+    // An older pipeline refused the fourth reading, so it is missing all the way.
+    for (topic, at) in [("fahrenheit", 3), ("above", 0)] {
+        table.topics.get_mut(topic).unwrap()[0].remove(at);
+    }
+    let pipeline = chain(PRODUCER, "");
+    let pipeline = &pipeline[..pipeline.find("[operator.ewma]").unwrap()];
+    table.refuse("convert", "celsius", 3);
+    let report = verified(pipeline, &mut table);
+    assert!(report.to_string().contains("2 missing, 1 extra"), "{report}");
+    table.mark("convert", Handled::Replayed, "0");
+    for (topic, reading) in [
+        ("celsius", json("a", "celsius", &[(3, 14.0)])),
+        ("fahrenheit", json("a", "fahrenheit", &[(3, 57.2)])),
+        ("above", json("a", "fahrenheit", &[(3, 57.2)])),
+    ] {
+        table.add(topic, &reading[0], Vec::new());
+    }
+    let report = verified(pipeline, &mut table);
+    assert!(report.is_clean() && report.total().expected == 24, "{report}");
+    table.topics.get_mut("fahrenheit").unwrap()[0].pop();
+    assert!(verified(pipeline, &mut table).to_string().contains("1 missing, 0 extra"), "it did not come out");
+}
+
+#[test]
+fn a_replay_into_a_topic_that_the_pipeline_writes_is_expected_there() {
+    let pipeline = chain(PRODUCER, "");
+    let pipeline = &pipeline[..pipeline.find("[operator.ewma]").unwrap()];
+    let mut table = classwork();
+    // `threshold` refused the reading at offset 3 of its input, and takes it when it comes again.
+    table.topics.get_mut("above").unwrap()[0].remove(0);
+    table.refuse("threshold", "fahrenheit", 3);
+    table.mark("threshold", Handled::Replayed, "0");
+    table.add("fahrenheit", &json("a", "fahrenheit", &[(3, 57.2)])[0], Vec::new());
+    table.add("above", &json("a", "fahrenheit", &[(3, 57.2)])[0], Vec::new());
+    let report = verified(pipeline, &mut table);
+    assert!(report.is_clean() && report.total().expected == 25, "{report}");
+    table.add("fahrenheit", &json("a", "fahrenheit", &[(3, 57.2)])[0], Vec::new());
+    assert!(verified(pipeline, &mut table).to_string().contains("0 missing, 1 extra"), "it was sent once");
+}
+
+#[test]
+fn a_dropped_letter_is_settled_whatever_the_pipeline_would_make_of_it() {
+    let mut table = classwork();
+    let pipeline = chain(PRODUCER, "");
+    let pipeline = &pipeline[..pipeline.find("[operator.threshold]").unwrap()];
+    table.topics.get_mut("fahrenheit").unwrap()[0].remove(3);
+    table.refuse("convert", "celsius", 3);
+    table.add("convert-dead-letters", "?", vec![("rivulet.stage".into(), None)]);
+    let report = verified(pipeline, &mut table);
+    assert!(report.to_string().contains("1 missing, 2 extra"), "{report}");
+    table.mark("convert", Handled::Dropped, "0..1");
+    let report = verified(pipeline, &mut table);
+    assert!(report.is_clean() && report.total().expected == 13, "{report}");
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! Which letters are meant.
+
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use stream::dead_letter::Offsets;
+
+use super::ledger::{Filed, Id};
+
+/// Which letters are meant: those for which all that is given holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// The word that says why the stage refused it.
+    pub reason: Option<String>,
+    /// The record entered the pipeline then or later.
+    pub since: Option<Moment>,
+    /// The record entered the pipeline before that.
+    pub until: Option<Moment>,
+    /// The letter's offset in the dead-letter topic, in any of its partitions.
+    pub offsets: Option<Offsets>,
+}
+
+impl Selection {
+    pub(super) fn takes(&self, id: Id, filed: &Filed) -> bool {
+        self.reason.as_deref().is_none_or(|reason| reason == &*filed.reason)
+            && self.since.is_none_or(|since| filed.timestamp >= since.0)
+            && self.until.is_none_or(|until| filed.timestamp < until.0)
+            && self.offsets.as_ref().is_none_or(|offsets| offsets.contains(id.offset))
+    }
+}
+
+/// A time in milliseconds since the epoch. As text it is RFC 3339, or a span before now such as `2h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(pub i64);
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        moment(text, Timestamp::now()).ok_or_else(|| {
+            format!("`{text}` is no time; write 2026-03-01T12:00:00Z, or how long ago: 30m, 2h, 7d or 2h 30m")
+        })
+    }
+}
+
+fn moment(text: &str, now: Timestamp) -> Option<Moment> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(Moment(time.as_millisecond()));
+    }
+    let span: Span = text.parse().ok()?;
+    let ago = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    let ago = Some(ago).filter(|ago| *ago >= SignedDuration::ZERO)?;
+    now.checked_sub(ago).ok().map(|time| Moment(time.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_a_span_before_now() {
+        let now = Timestamp::from_millisecond(1_000_000_000_000).unwrap();
+        let at = |text: &str| moment(text, now).map(|moment| moment.0);
+        assert_eq!(at("1970-01-01T00:00:01Z"), Some(1000));
+        assert_eq!(at("1970-01-01T01:00:01+01:00"), Some(1000));
+        assert_eq!(at("2h"), Some(1_000_000_000_000 - 7_200_000));
+        assert_eq!(at("1d 30m"), Some(1_000_000_000_000 - 88_200_000));
+        assert_eq!(at("0s"), Some(1_000_000_000_000));
+        for text in ["", "2", "yesterday", "-2h", "2026-03-01", "99999999y", "1mo"] {
+            assert_eq!(at(text), None, "{text}");
+        }
+        assert!("soon".parse::<Moment>().unwrap_err().contains("2h"));
+    }
+}

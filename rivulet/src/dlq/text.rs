@@ -1,0 +1,70 @@
+//! What comes from outside, as text that can do no harm to a terminal.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+
+/// The text with control characters escaped and, if it has more than so many characters, shortened.
+pub(super) fn plain(text: &str, longest: usize) -> String {
+    let mut plain = String::new();
+    for (count, letter) in text.chars().enumerate() {
+        if count == longest {
+            plain.push('…');
+            break;
+        }
+        if letter.is_control() { plain.extend(letter.escape_default()) } else { plain.push(letter) }
+    }
+    plain
+}
+
+/// Bytes as text if they are UTF-8, otherwise in hexadecimal; of more than `longest` the beginning, and
+/// how many there are.
+pub(super) fn bytes(bytes: &[u8], longest: usize) -> String {
+    let (shown, is_cut) = match std::str::from_utf8(bytes) {
+        Ok("") => ("(empty)".to_owned(), false),
+        Ok(text) => (plain(text, longest), text.chars().nth(longest).is_some()),
+        Err(_) => {
+            let mut hex = "0x".to_owned();
+            for byte in &bytes[..bytes.len().min(longest)] {
+                write!(hex, "{byte:02x}").expect("memory takes all that is written to it");
+            }
+            let is_cut = bytes.len() > longest;
+            hex.push_str(if is_cut { "…" } else { "" });
+            (hex, is_cut)
+        }
+    };
+    if is_cut { format!("{shown} ({} bytes; --full shows all)", bytes.len()) } else { shown }
+}
+
+/// A time in milliseconds since the epoch as RFC 3339.
+pub(super) fn time(millis: i64) -> String {
+    Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_play_tricks_on_a_terminal_is_escaped() {
+        assert_eq!(plain("a\u{1b}[2J\nb", 80), "a\\u{1b}[2J\\nb");
+        assert_eq!(plain("°C°C", 4), "°C°C");
+        assert_eq!(plain("°C°C", 3), "°C°…");
+    }
+
+    #[test]
+    fn bytes_are_text_or_hexadecimal() {
+        assert_eq!(bytes(b"12.5", 9), "12.5");
+        assert_eq!(bytes("…".as_bytes(), 9), "…");
+        assert_eq!(bytes(b"", 9), "(empty)");
+        assert_eq!(bytes(b"\xff\xfe\0", 9), "0xfffe00");
+        assert_eq!(bytes(b"\xff\xfe\0", 2), "0xfffe… (3 bytes; --full shows all)");
+        assert_eq!(bytes(b"0123456789", 4), "0123… (10 bytes; --full shows all)");
+    }
+
+    #[test]
+    fn a_time_beyond_the_calendar_is_a_number() {
+        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(i64::MAX), i64::MAX.to_string());
+    }
+}
