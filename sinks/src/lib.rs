@@ -12,4 +12,6 @@ pub mod sink;
 pub use self::run::run;
 
 mod json;
+mod place;
+mod positions;
 mod text;

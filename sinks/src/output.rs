@@ -1,24 +1,28 @@
 //! The output: where a sink shows what people read.
 
 use std::fmt;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 
 use stream::error::{Error, Result};
 
 /// Standard output, or what stands for it in a test.
 ///
-/// It is buffered, and what one call of [`write`](Self::write) takes is never torn apart by the
+/// It is buffered. What one call of [`write`](Self::write) takes is never torn apart by the
 /// buffer: several sinks of one process can share the screen line by line.
 pub struct Output {
     stage: String,
-    to: BufWriter<Box<dyn Write + Send>>,
+    buffer: Vec<u8>,
+    to: Box<dyn Write + Send>,
 }
+
+/// How many bytes wait for a flush at most.
+const BUFFER: usize = 8192;
 
 impl Output {
     /// The output of a stage; its name is for error messages.
     #[must_use]
     pub fn new(stage: &str, to: Box<dyn Write + Send>) -> Self {
-        Output { stage: stage.to_owned(), to: BufWriter::new(to) }
+        Output { stage: stage.to_owned(), buffer: Vec::new(), to }
     }
 
     /// Takes whole lines.
@@ -26,7 +30,11 @@ impl Output {
     /// # Errors
     /// If they cannot be shown, for example because their reader is gone.
     pub fn write(&mut self, lines: &[u8]) -> Result<()> {
-        self.to.write_all(lines).map_err(|error| self.failed(&error))
+        if self.buffer.len() + lines.len() > BUFFER {
+            self.flush()?;
+        }
+        self.buffer.extend_from_slice(lines);
+        Ok(())
     }
 
     /// Shows all that was taken.
@@ -34,7 +42,14 @@ impl Output {
     /// # Errors
     /// If it cannot be shown, for example because its reader is gone.
     pub fn flush(&mut self) -> Result<()> {
-        self.to.flush().map_err(|error| self.failed(&error))
+        let shown = self.to.write_all(&self.buffer).and_then(|()| self.to.flush());
+        self.buffer.clear();
+        shown.map_err(|error| self.failed(&error))
+    }
+
+    /// Drops what was taken and is not shown yet.
+    pub fn discard(&mut self) {
+        self.buffer.clear();
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {
@@ -101,6 +116,10 @@ pub(crate) mod tests {
         output.write(&line).unwrap();
         output.write(&line).unwrap();
         assert!(screen.text().ends_with('\n'), "the buffer was emptied within a line");
+        output.flush().unwrap();
+        assert_eq!(screen.text().lines().count(), 3);
+        output.write(b"dropped\n").unwrap();
+        output.discard();
         output.flush().unwrap();
         assert_eq!(screen.text().lines().count(), 3);
     }

@@ -14,7 +14,7 @@ use stream::process::Process;
 use stream::stage::Work;
 
 use crate::catalog::{self, Context};
-use crate::sink::{Delivery, Sink};
+use crate::sink::{Delivery, Failure, Sink};
 
 /// Runs a sink stage until it is asked to stop; what it shows goes to `output`.
 ///
@@ -33,6 +33,7 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
         inputs: inputs.collect(),
         dead_letters: DeadLetters::of(process.pipeline, stage),
         counters: process.counters.clone(),
+        paused: None,
     };
     let mut work =
         stream::stage::run(log, work, process.pipeline.commit_policy(), &process.shutdown, &process.counters)?;
@@ -46,6 +47,21 @@ struct Delivering {
     inputs: Vec<(String, Box<dyn Format>)>,
     dead_letters: DeadLetters,
     counters: Arc<Counters>,
+    /// Since when the sink cannot keep readings, if that is so.
+    paused: Option<Instant>,
+}
+
+impl Delivering {
+    /// What will pass is a reason to go back to the last commit and try again, like a broker that is away.
+    fn fault(&mut self, failure: Failure) -> Fault {
+        match failure {
+            Failure::Passing(error) => {
+                self.paused.get_or_insert_with(Instant::now);
+                Fault::Undo(error)
+            }
+            Failure::Lasting(error) => Fault::Fatal(error),
+        }
+    }
 }
 
 impl<L: Log> Work<L> for Delivering {
@@ -53,7 +69,9 @@ impl<L: Log> Work<L> for Delivering {
         Ok(())
     }
 
-    fn forget(&mut self) {}
+    fn forget(&mut self) {
+        self.sink.rollback();
+    }
 
     fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
         let incoming = record.incoming();
@@ -72,13 +90,17 @@ impl<L: Log> Work<L> for Delivering {
             key: incoming.key,
             reading: &reading,
         };
-        self.sink.write(&delivery).map_err(Fault::Fatal)?;
+        self.sink.write(&delivery).map_err(|failure| self.fault(failure))?;
         self.counters.written.add(1);
         Ok(())
     }
 
     fn before_commit(&mut self, _: &mut L) -> Result<(), Fault> {
-        self.sink.flush().map_err(Fault::Fatal)
+        self.sink.flush().map_err(|failure| self.fault(failure))?;
+        if let Some(since) = self.paused.take() {
+            tracing::info!("keeping readings again after {:.1} s", since.elapsed().as_secs_f64());
+        }
+        Ok(())
     }
 
     fn idle(&mut self) -> Result<(), Fault> {

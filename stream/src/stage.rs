@@ -91,6 +91,8 @@ pub struct StageLoop<L, W> {
     /// The partitions that are this stage's, each with the offset to go on from once there is one.
     owned: Vec<Owned>,
     back_off: BackOff,
+    /// Why it went back to the last commit, until it gets on: what fails again and again is told once.
+    told: Option<Error>,
 }
 
 #[derive(Debug)]
@@ -124,7 +126,7 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     #[must_use]
     pub fn new(log: L, work: W, policy: CommitPolicy, shutdown: Shutdown, counters: Arc<Counters>) -> Self {
         let clock = CommitClock::new(policy, log.now());
-        StageLoop { log, work, shutdown, counters, clock, owned: Vec::new(), back_off: BackOff::new() }
+        StageLoop { log, work, shutdown, counters, clock, owned: Vec::new(), back_off: BackOff::new(), told: None }
     }
 
     /// Works on what there is, at most a few records; waits a moment if there is nothing.
@@ -226,6 +228,7 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
         self.counters.commits.add(1);
         self.clock.committed(self.log.now());
         self.back_off.reset();
+        self.told = None;
         Ok(())
     }
 
@@ -260,7 +263,10 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     }
 
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
-        tracing::warn!("going back to the last commit: {cause}");
+        if self.told.as_ref() != Some(cause) {
+            tracing::warn!("going back to the last commit: {cause}");
+            self.told = Some(cause.clone());
+        }
         self.counters.rewinds.add(1);
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.log.rewind()?;

@@ -18,7 +18,7 @@ use self::sensor::{Rules, Sensor};
 use self::table::{Block, Table};
 use super::{Context, Settings};
 use crate::output::Output;
-use crate::sink::{Delivery, Sink};
+use crate::sink::{Delivery, Failure, Sink};
 
 /// Joins EWMA, moving average and their input by sensor and event time, and compares them.
 ///
@@ -261,13 +261,14 @@ impl CompareSink {
 }
 
 impl Sink for CompareSink {
-    fn write(&mut self, delivery: &Delivery<'_>) -> Result<()> {
+    fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
         let Some((_, side)) = self.topics.iter().find(|(topic, _)| topic == delivery.topic) else {
             return Err(Error::new(
                 "comparing readings",
                 format!("the topic {} is none of those compared", delivery.topic),
             )
-            .help("let `from` and the settings of `compare` name the same topics"));
+            .help("let `from` and the settings of `compare` name the same topics")
+            .into());
         };
         let Delivery { partition, reading, .. } = delivery;
         if !self.sensors.contains_key(reading.sensor.as_ref()) {
@@ -280,9 +281,12 @@ impl Sink for CompareSink {
     }
 
     /// Nothing: the figures live in memory and are shown at the end or every so often.
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// Nothing: a reading that comes again is counted as one that came twice.
+    fn rollback(&mut self) {}
 
     fn tick(&mut self, now: Instant) -> Result<()> {
         let Some(every) = self.every else { return Ok(()) };

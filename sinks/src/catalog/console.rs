@@ -8,7 +8,7 @@ use stream::reading::{Reading, Unit};
 use super::{Context, Settings};
 use crate::json;
 use crate::output::Output;
-use crate::sink::{Delivery, Sink};
+use crate::sink::{Delivery, Failure, Sink};
 use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 
 /// Shows a title, then each reading on a line of its own.
@@ -29,7 +29,7 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 /// let (topic, partition, offset) = ("temperatures_ewma", 0, 41);
 /// sink.write(&Delivery { topic, partition, offset, timestamp: 0, key: None, reading: &reading })?;
 /// sink.flush()?; // EWMA, and below it: seattle   1970-01-01T00:00:00Z          54.050 °F
-/// # Ok::<(), stream::error::Error>(())
+/// # Ok::<(), sinks::sink::Failure>(())
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -105,14 +105,14 @@ impl ConsoleSink {
 }
 
 impl Sink for ConsoleSink {
-    fn write(&mut self, delivery: &Delivery<'_>) -> Result<()> {
+    fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
         self.line.clear();
         match self.show {
             Show::Value => push_number(&mut self.line, delivery.reading.value),
             Show::Reading => self.push_aligned(delivery.reading),
             Show::Json => {
                 json::push_reading(&mut self.line, delivery.reading);
-                return self.output.write(&self.line);
+                return Ok(self.output.write(&self.line)?);
             }
             Show::Record => {
                 push_key(&mut self.line, delivery.key);
@@ -122,11 +122,15 @@ impl Sink for ConsoleSink {
             }
         }
         self.line.push(b'\n');
-        self.output.write(&self.line)
+        Ok(self.output.write(&self.line)?)
     }
 
-    fn flush(&mut self) -> Result<()> {
-        self.output.flush()
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.output.flush()?)
+    }
+
+    fn rollback(&mut self) {
+        self.output.discard();
     }
 
     fn finish(&mut self) -> Result<()> {

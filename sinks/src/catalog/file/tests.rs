@@ -1,0 +1,252 @@
+//! The file sink on real files.
+
+use std::fs;
+
+use stream::format::json;
+use stream::pipeline::Part;
+use stream::reading::{Reading, Unit};
+use tempfile::TempDir;
+
+use super::*;
+use crate::catalog::read;
+
+fn opened(folder: &TempDir, settings: &str) -> Result<Box<dyn Sink>> {
+    let settings = read(&Part::parse(settings).unwrap(), &[]).unwrap();
+    settings.open(Context::new(folder.path(), "keep", Vec::new()))
+}
+
+fn reading(sensor: &str, time: i64, value: f64, unit: Option<Unit>) -> Reading<'_> {
+    Reading { sensor: sensor.into(), seq: 7, time, value, unit }
+}
+
+fn write(sink: &mut dyn Sink, offset: i64, reading: &Reading<'_>) {
+    let delivery = Delivery { topic: "t", partition: 3, offset, timestamp: offset, key: None, reading };
+    sink.write(&delivery).unwrap();
+}
+
+const CSV: &str = r#"file = { path = "a.csv" }"#;
+const HEADER: &str = "topic,partition,offset,sensor,seq,time,value,unit\n";
+
+#[test]
+fn a_csv_file_is_continued_after_its_one_header() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = opened(&folder, CSV).unwrap();
+    write(&mut *sink, 41, &reading("seattle", 1_325_376_000_000, 54.05, Some(Unit::Fahrenheit)));
+    sink.flush().unwrap();
+    let first = format!("{HEADER}t,3,41,seattle,7,2012-01-01T00:00:00Z,54.05,fahrenheit\n");
+    assert_eq!(fs::read_to_string(folder.path().join("a.csv")).unwrap(), first, "flush makes it visible");
+    drop(sink);
+    let mut sink = opened(&folder, CSV).unwrap();
+    write(&mut *sink, 42, &reading("", -1, 1e300, None));
+    sink.flush().unwrap();
+    let second = format!("{first}t,3,42,,7,1969-12-31T23:59:59.999Z,1e+300,\n");
+    assert_eq!(fs::read_to_string(folder.path().join("a.csv")).unwrap(), second);
+}
+
+#[test]
+fn json_lines_read_back_as_readings() {
+    let folder = TempDir::new().unwrap();
+    let settings = r#"file = { path = "a.jsonl" }"#;
+    let readings = [1.5, -3.0].map(|value| reading("a\nb", 5, value, Some(Unit::Kelvin)));
+    for (offset, reading) in readings.iter().enumerate() {
+        let mut sink = opened(&folder, settings).unwrap();
+        write(&mut *sink, i64::try_from(offset).unwrap(), reading);
+        sink.flush().unwrap();
+    }
+    let text = fs::read_to_string(folder.path().join("a.jsonl")).unwrap();
+    assert!(text.starts_with(r#"{"topic":"t","partition":3,"offset":0,"sensor":"a\nb","seq":7,"time":5,"#), "{text}");
+    let read: Vec<Reading<'_>> = text.lines().map(|line| json::parse(line.as_bytes()).unwrap()).collect();
+    assert_eq!(read, readings);
+}
+
+/// Writes and flushes rows of these offsets.
+fn keep(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
+    for offset in offsets {
+        write(sink, offset, &reading("a", offset, 0.5, None));
+    }
+    sink.flush().unwrap();
+}
+
+/// The offsets of the file's rows.
+fn offsets(folder: &TempDir) -> Vec<i64> {
+    let text = fs::read_to_string(folder.path().join("a.csv")).unwrap();
+    let rows = text.strip_prefix(HEADER).unwrap().lines();
+    rows.map(|row| row.strip_prefix("t,3,").unwrap().split_once(',').unwrap().0.parse().unwrap()).collect()
+}
+
+fn append(folder: &TempDir, text: &str) {
+    use std::io::Write;
+    fs::OpenOptions::new().append(true).open(folder.path().join("a.csv")).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn what_comes_again_after_a_crash_is_there_once() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = opened(&folder, CSV).unwrap();
+    keep(&mut *sink, 0..5);
+    // Killed between the flush and the commit of the offsets, with more taken.
+    write(&mut *sink, 5, &reading("a", 5, 0.5, None));
+    drop(sink);
+    let mut sink = opened(&folder, CSV).unwrap();
+    keep(&mut *sink, 2..7);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn what_is_behind_the_record_is_cut_off_whatever_it_looks_like() {
+    let folder = TempDir::new().unwrap();
+    keep(&mut *opened(&folder, CSV).unwrap(), 0..2);
+    let kept = fs::read(folder.path().join("a.csv")).unwrap();
+    let row = "t,3,2,a,7,1970-01-01T00:00:00.002Z,0.5,\n";
+    for tail in ["t,3,2,a,7,19", row, "t,3,2,\"a\n", "\0\0\0\0\n", &format!("\0\0\0{row}")] {
+        append(&folder, tail);
+        drop(opened(&folder, CSV).unwrap());
+        assert_eq!(fs::read(folder.path().join("a.csv")).unwrap(), kept);
+    }
+    keep(&mut *opened(&folder, CSV).unwrap(), 0..4);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_rollback_drops_what_is_not_flushed_and_only_that() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = opened(&folder, CSV).unwrap();
+    keep(&mut *sink, 0..2);
+    write(&mut *sink, 2, &reading("dropped", 0, 0.5, None));
+    sink.rollback();
+    sink.flush().unwrap();
+    assert_eq!(offsets(&folder), [0, 1]);
+    keep(&mut *sink, 1..4);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3]);
+    assert!(!fs::read_to_string(folder.path().join("a.csv")).unwrap().contains("dropped"));
+}
+
+#[test]
+fn a_file_without_a_record_goes_on_behind_its_whole_lines() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.csv");
+    let row = |offset| format!("t,3,{offset},\"a\n,\"\"\",7,1970-01-01T00:00:00Z,0.5,\n");
+    let rows: String = (0..300).map(row).collect();
+    let long = format!("t,3,300,{}", "x".repeat(10_000));
+    for (before, after) in [
+        (format!("{HEADER}{rows}{}", &row(300)[..12]), format!("{HEADER}{rows}")),
+        (format!("{HEADER}{rows}{long}"), format!("{HEADER}{rows}")),
+        (format!("{HEADER}{rows}"), format!("{HEADER}{rows}")),
+        (HEADER[..9].to_owned(), HEADER.to_owned()),
+        (HEADER.trim_end().to_owned(), HEADER.to_owned()),
+        (String::new(), HEADER.to_owned()),
+    ] {
+        fs::write(&path, &before).unwrap();
+        let _ = fs::remove_file(folder.path().join("a.csv.position"));
+        let mut sink = opened(&folder, CSV).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), after);
+        if after.len() > HEADER.len() {
+            keep(&mut *sink, 290..302);
+            let text = fs::read_to_string(&path).unwrap();
+            assert_eq!(text.matches("t,3,299,").count(), 1);
+            assert!(text.contains("\nt,3,300,a,") && text.ends_with("\nt,3,301,a,7,1970-01-01T00:00:00.301Z,0.5,\n"));
+        }
+    }
+}
+
+#[test]
+fn a_new_file_begins_behind_one_that_was_moved_away() {
+    let folder = TempDir::new().unwrap();
+    keep(&mut *opened(&folder, CSV).unwrap(), 0..5);
+    fs::rename(folder.path().join("a.csv"), folder.path().join("old.csv")).unwrap();
+    // A second start before anything comes changes nothing.
+    drop(opened(&folder, CSV).unwrap());
+    keep(&mut *opened(&folder, CSV).unwrap(), 3..7);
+    assert_eq!(offsets(&folder), [5, 6]);
+}
+
+#[test]
+fn a_file_that_does_not_fit_its_record_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.csv");
+    keep(&mut *opened(&folder, CSV).unwrap(), 0..5);
+    let whole = fs::read_to_string(&path).unwrap();
+    fs::write(&path, whole.replacen("t,3,2,", "", 1)).unwrap();
+    let error = opened(&folder, CSV).err().unwrap().to_string();
+    assert!(error.contains("something was taken out") && error.contains("help: move it away"), "{error}");
+
+    // What the message says helps.
+    fs::write(&path, whole.split_inclusive('\n').take(3).collect::<String>()).unwrap();
+    fs::remove_file(folder.path().join("a.csv.position")).unwrap();
+    keep(&mut *opened(&folder, CSV).unwrap(), 0..4);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3]);
+
+    fs::write(folder.path().join("a.csv.position"), "{\"length\":").unwrap();
+    let error = opened(&folder, CSV).err().unwrap().to_string();
+    assert!(error.contains("a.csv.position: ") && error.contains("help: delete it"), "{error}");
+}
+
+#[test]
+fn a_disk_that_is_full_is_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = opened(&folder, CSV).unwrap();
+    keep(&mut *sink, 0..2);
+    // Whatever is written to /dev/full finds no space.
+    let full = folder.path().join("a.csv.position.new");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    for _ in 0..2 {
+        write(&mut *sink, 2, &reading("a", 2, 0.5, None));
+        let failure = sink.flush().unwrap_err();
+        assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
+        assert!(failure.to_string().contains("No space left on device"), "{failure}");
+        assert!(failure.to_string().contains("the stage waits and goes on by itself"), "{failure}");
+        sink.rollback();
+    }
+    fs::remove_file(full).unwrap();
+    keep(&mut *sink, 1..4);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_file_that_another_sink_has_open_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let first = opened(&folder, CSV).unwrap();
+    let error = opened(&folder, CSV).err().unwrap().to_string();
+    assert!(error.contains("a.csv: another process keeps readings in it"), "{error}");
+    drop(first);
+    opened(&folder, CSV).unwrap();
+}
+
+#[test]
+fn a_file_of_somebody_else_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    for (name, text) in [("a.csv", "sensor,time,celsius\na,b,c\n"), ("b.jsonl", "no newline"), ("c.csv", "\n")] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let error = opened(&folder, &format!("file = {{ path = {name:?} }}")).err().unwrap().to_string();
+        assert!(error.contains(&format!("{name}: it does not begin with ")), "{error}");
+        assert!(error.contains("move this one away"), "{error}");
+        assert_eq!(fs::read_to_string(path).unwrap(), text);
+    }
+    let edited = format!("{HEADER}t,0,1,a,1,1970-01-01T00:00:00Z,1.0,\nsum,1.0\n");
+    fs::write(folder.path().join("a.csv"), &edited).unwrap();
+    let error = opened(&folder, CSV).err().unwrap().to_string();
+    assert!(error.contains("a.csv: line 3 is not one of this sink's"), "{error}");
+    assert_eq!(fs::read_to_string(folder.path().join("a.csv")).unwrap(), edited);
+}
+
+#[test]
+fn what_cannot_be_opened_says_why_and_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let error = opened(&folder, r#"file = { path = "no/such/a.csv" }"#).err().unwrap().to_string();
+    assert!(error.contains("no/such/a.csv: there is no folder "), "{error}");
+    assert!(error.contains("help: create it: mkdir -p "), "{error}");
+    assert!(!folder.path().join("no").exists(), "the sink makes no folders");
+    let error = opened(&folder, r#"file = { path = "/dev/null", format = "csv" }"#).err().unwrap().to_string();
+    assert!(error.starts_with("opening /dev/null: it is no ordinary file"), "{error}");
+    let error = opened(&folder, r#"file = { path = ".", format = "csv" }"#).err().unwrap().to_string();
+    assert!(error.contains("directory"), "{error}");
+}
+
+#[test]
+fn a_name_that_tells_no_format_is_a_mistake() {
+    let part = Part::parse(r#"file = { path = "readings" }"#).unwrap();
+    let mistake = format!("{:?}", read(&part, &[]).unwrap_err());
+    assert!(mistake.contains("the name `readings` does not tell the file's format"), "{mistake}");
+    assert!(mistake.contains("help: Some(\"say format = "), "{mistake}");
+}
