@@ -65,6 +65,7 @@ stream::catalog! { dyn Settings:
     compare::Compare,
     console::Console,
     file::File,
+    sqlite::Sqlite,
 }
 
 /// Reads the settings of the sink that a stage of a pipeline file names; `topics` are those that the

@@ -1,0 +1,191 @@
+//! The database sink on real databases.
+
+use std::fs;
+
+use stream::pipeline::Part;
+use stream::reading::Reading;
+use tempfile::TempDir;
+
+use super::*;
+use crate::catalog::read;
+
+fn opened(folder: &TempDir, path: &str) -> Result<Box<dyn Sink>> {
+    let settings = read(&Part::parse(&format!("sqlite = {{ path = {path:?} }}")).unwrap(), &[]).unwrap();
+    settings.open(Context::new(folder.path(), "keep", Vec::new()))
+}
+
+/// The sink itself, with its connection in reach.
+fn sink(folder: &TempDir) -> SqliteSink {
+    let path = folder.path().join("a.db");
+    SqliteSink { connection: Some(connect(&path).unwrap()), path, rows: Vec::new() }
+}
+
+fn write(sink: &mut dyn Sink, partition: i32, offset: i64, reading: &Reading<'_>) {
+    let delivery = Delivery { topic: "t", partition, offset, timestamp: offset, key: None, reading };
+    sink.write(&delivery).unwrap();
+}
+
+fn take(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
+    for offset in offsets {
+        write(sink, 3, offset, &Reading { sensor: "a".into(), seq: 7, time: offset, value: 0.5, unit: None });
+    }
+}
+
+fn keep(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
+    take(sink, offsets);
+    sink.flush().unwrap();
+}
+
+/// The offsets of the kept rows, as another program sees them.
+fn offsets(folder: &TempDir) -> Vec<i64> {
+    let other = Connection::open(folder.path().join("a.db")).unwrap();
+    let mut rows = other.prepare("SELECT offset FROM readings ORDER BY offset").unwrap();
+    rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_reading_is_read_back_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = opened(&folder, "a.db").unwrap();
+    let reading = Reading { sensor: "s'ão\n".into(), seq: 7, time: -5, value: 0.1 + 0.2, unit: Some(Unit::Celsius) };
+    write(&mut *sink, 3, 41, &reading);
+    let delivery = Delivery { topic: "u", partition: 0, offset: 0, timestamp: -1, key: None, reading: &reading };
+    sink.write(&Delivery { reading: &Reading { unit: None, seq: u64::MAX, ..reading.clone() }, ..delivery }).unwrap();
+    sink.flush().unwrap();
+    let other = Connection::open(folder.path().join("a.db")).unwrap();
+    let row = |query: &str| {
+        other
+            .query_row(query, [], |row| {
+                let place: (String, i32, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+                let what: (String, i64, i64, f64, Option<String>) =
+                    (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?);
+                Ok((place, what))
+            })
+            .unwrap()
+    };
+    let (place, what) = row("SELECT * FROM readings WHERE topic = 't'");
+    assert_eq!(place, ("t".to_owned(), 3, 41, Some(41)));
+    assert_eq!(what, ("s'ão\n".to_owned(), 7, -5, 0.1 + 0.2, Some("celsius".to_owned())));
+    let (place, what) = row("SELECT * FROM readings WHERE topic = 'u'");
+    assert_eq!((place.3, what.1, what.4), (None, -1, None));
+}
+
+#[test]
+fn what_comes_again_after_a_crash_is_there_once() {
+    let folder = TempDir::new().unwrap();
+    let mut first = opened(&folder, "a.db").unwrap();
+    keep(&mut *first, 0..5);
+    take(&mut *first, 5..6);
+    drop(first);
+    keep(&mut *opened(&folder, "a.db").unwrap(), 2..7);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn rows_that_somebody_deleted_do_not_come_back() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = opened(&folder, "a.db").unwrap();
+    keep(&mut *sink, 0..5);
+    Connection::open(folder.path().join("a.db")).unwrap().execute("DELETE FROM readings", []).unwrap();
+    keep(&mut *sink, 3..6);
+    assert_eq!(offsets(&folder), [5]);
+}
+
+#[test]
+fn a_rollback_drops_what_is_not_flushed_and_only_that() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = sink(&folder);
+    keep(&mut sink, 0..2);
+    take(&mut sink, 2..9);
+    sink.rollback();
+    sink.flush().unwrap();
+    assert_eq!(offsets(&folder), [0, 1]);
+    keep(&mut sink, 1..4);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3]);
+}
+
+#[test]
+fn two_instances_share_a_database() {
+    let folder = TempDir::new().unwrap();
+    let (mut one, mut two) = (sink(&folder), sink(&folder));
+    keep(&mut one, 0..3);
+    // The partition goes to the other, which reads from the last commit, and comes back.
+    keep(&mut two, 1..6);
+    keep(&mut one, 5..8);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[test]
+fn a_flush_that_finds_the_disk_full_keeps_nothing_and_a_later_one_all() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = sink(&folder);
+    keep(&mut sink, 0..2);
+    let pages = "PRAGMA max_page_count = 5";
+    sink.connection.as_ref().unwrap().query_row(pages, [], |_| Ok(())).unwrap();
+    take(&mut sink, 2..5000);
+    let failure = sink.flush().unwrap_err();
+    assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
+    assert!(failure.to_string().contains("a.db: database or disk is full\n  help: free some space"), "{failure}");
+    sink.rollback();
+    assert_eq!(offsets(&folder), [0, 1]);
+    keep(&mut sink, 0..5000);
+    assert_eq!(offsets(&folder), (0..5000).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_database_that_is_locked_is_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = sink(&folder);
+    keep(&mut sink, 0..2);
+    let other = Connection::open(folder.path().join("a.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for _ in 0..2 {
+        take(&mut sink, 2..4);
+        let failure = sink.flush().unwrap_err();
+        assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
+        assert!(failure.to_string().contains("a.db: database is locked\n  help: another program"), "{failure}");
+        sink.rollback();
+    }
+    other.execute_batch("COMMIT").unwrap();
+    keep(&mut sink, 2..4);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_database_that_is_locked_at_the_start_is_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let other = Connection::open(folder.path().join("a.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE; CREATE TABLE not_yet (a)").unwrap();
+    let mut sink = opened(&folder, "a.db").unwrap();
+    take(&mut *sink, 0..2);
+    let failure = sink.flush().unwrap_err();
+    assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
+    other.execute_batch("ROLLBACK").unwrap();
+    sink.rollback();
+    keep(&mut *sink, 0..2);
+    assert_eq!(offsets(&folder), [0, 1]);
+}
+
+#[test]
+fn what_cannot_be_opened_says_why_and_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("text.db"), "sensor,time,celsius\n".repeat(100)).unwrap();
+    let other = Connection::open(folder.path().join("other.db")).unwrap();
+    other.execute_batch("CREATE TABLE readings (a)").unwrap();
+    let newer = folder.path().join("newer.db");
+    drop(connect(&newer).unwrap());
+    Connection::open(newer).unwrap().pragma_update(None, "user_version", 1000).unwrap();
+    for (path, cause, help) in [
+        ("no/such/a.db", "a.db: there is no folder ", "create it: mkdir -p "),
+        ("/dev/null", "opening /dev/null: it is no ordinary file", "console"),
+        (".", "it is a directory", "name a file in it"),
+        ("text.db", "text.db: file is not a database", "name another file, or move this one away"),
+        ("other.db", "other.db: it is a database of another program", "name another file"),
+        ("newer.db", "newer.db: its version is 1000", "a newer rivulet-sink wrote it"),
+    ] {
+        let error = opened(&folder, path).err().unwrap().to_string();
+        assert!(error.contains(cause), "{error}");
+        assert!(error.split_once("\n  help: ").is_some_and(|(_, told)| told.contains(help)), "{error}");
+    }
+    assert!(!folder.path().join("no").exists(), "the sink makes no folders");
+}
