@@ -133,6 +133,20 @@ pub fn written(brokers: &str, topic: &str) -> i64 {
     (0..partitions(&consumer, topic)).map(end).sum()
 }
 
+/// The sum of the offsets that a consumer group has committed for a topic.
+#[must_use]
+pub fn committed(brokers: &str, group: &str, topic: &str) -> i64 {
+    let consumer = consumer_in(brokers, group);
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions(&consumer, topic) {
+        list.add_partition(topic, partition);
+    }
+    // The coordinator of a broker that just came back needs a moment.
+    let answer = || consumer.committed_offsets(list.clone(), Duration::from_secs(5)).ok();
+    let found = wait::until(wait::LONG, answer).unwrap_or_else(|| panic!("nobody tells the offsets of {group}"));
+    found.elements().iter().filter_map(|partition| partition.offset().to_raw()).filter(|offset| *offset >= 0).sum()
+}
+
 /// How many members a consumer group has, if it is at rest.
 #[must_use]
 pub fn members(brokers: &str, group: &str) -> Option<usize> {
@@ -204,9 +218,14 @@ fn wait_for<T>(answer: impl Future<Output = T>) -> T {
 }
 
 fn consumer(brokers: &str) -> BaseConsumer {
+    consumer_in(brokers, "tests")
+}
+
+/// A client that may speak for a group, of which it does not become a member.
+fn consumer_in(brokers: &str, group: &str) -> BaseConsumer {
     ClientConfig::new()
         .set("bootstrap.servers", brokers)
-        .set("group.id", "tests")
+        .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")

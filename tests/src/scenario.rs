@@ -153,6 +153,12 @@ impl Scenario {
         records::written(&self.brokers, &self.name(topic))
     }
 
+    /// The sum of the offsets that a stage has committed for a topic.
+    #[must_use]
+    pub fn committed(&self, stage: &str, topic: &str) -> i64 {
+        records::committed(&self.brokers, &self.name(stage), &self.name(topic))
+    }
+
     /// Waits until a topic has got so many records more than now.
     pub fn grows(&self, topic: &str, by: i64) {
         let start = self.written(topic);
