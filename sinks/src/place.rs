@@ -45,9 +45,7 @@ pub(crate) fn check(path: &Path) -> Result<(), Error> {
 /// The failure to write a file.
 pub(crate) fn failure(doing: String, error: &io::Error) -> Failure {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            Failure::Passing(Error::new(doing, error).help(FULL))
-        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Failure::Passing(Error::new(doing, error).help(FULL)),
         ErrorKind::PermissionDenied => Failure::Lasting(Error::new(doing, error).help(MAY_NOT)),
         _ => Failure::Lasting(Error::new(doing, error).help(BROKEN)),
     }

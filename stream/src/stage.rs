@@ -263,7 +263,9 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     }
 
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
-        if self.told.as_ref() != Some(cause) {
+        if self.told.as_ref() == Some(cause) {
+            tracing::debug!("going back to the last commit: {cause}");
+        } else {
             tracing::warn!("going back to the last commit: {cause}");
             self.told = Some(cause.clone());
         }
