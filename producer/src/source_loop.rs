@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,6 +37,9 @@ pub struct SourceLoop<L> {
     room: u64,
     /// How many commits there have been, those of earlier runs among them.
     commits: u64,
+    /// Tells this process from any other with the same names: when it began, in nanoseconds since the
+    /// epoch.
+    process: String,
     /// When the source's progress was last told.
     told: Instant,
     counters: Arc<Counters>,
@@ -99,6 +102,7 @@ impl<L: Log> SourceLoop<L> {
             pending: Pending::default(),
             room: pipeline.limits.state(),
             commits: 0,
+            process: UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos().to_string(),
             told: now,
             counters,
             shutdown,
@@ -116,7 +120,7 @@ impl<L: Log> SourceLoop<L> {
             Err(Fault::Stopped) => return Ok(()),
             Err(Fault::Fatal(error) | Fault::Undo(error)) => return Err(error),
         };
-        let Some(Saved { commit, position }) = saved else { return Ok(()) };
+        let Some(Saved { commit, position, .. }) = saved else { return Ok(()) };
         self.commits = commit;
         if !from_start {
             self.source.resume(&position)?;
@@ -222,7 +226,8 @@ impl<L: Log> SourceLoop<L> {
         }
         // Without transactions the position must not get ahead of the readings.
         self.log.flush()?;
-        let saved = json!(Saved { commit: self.commits + 1, position: self.source.position() });
+        let saved =
+            json!(Saved { commit: self.commits + 1, process: self.process.clone(), position: self.source.position() });
         self.log.send(&Outgoing {
             topic: &self.changelog,
             partition: Some(0),
@@ -252,7 +257,15 @@ impl<L: Log> SourceLoop<L> {
         self.counters.rewinds.add(1);
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.log.rewind()?;
-        if self.clock.is_open() && self.saved()?.is_some_and(|saved| saved.commit > self.commits) {
+        if let Some(saved) = self.saved()?.filter(|saved| saved.commit > self.commits) {
+            if saved.process != self.process {
+                // What it has sent this one's source would yield once more.
+                let error = Error::new("sending again", format!("another process has committed to {}", self.changelog));
+                return Err(Fault::Fatal(error.help(
+                    "another process with the same stage and instance name has taken this one's place: give each \
+                     its own --instance",
+                )));
+            }
             self.committed();
             return Ok(());
         }
@@ -281,6 +294,9 @@ pub struct Saved {
     /// Counts the commits. A position alone would not tell whether a commit went through: not every
     /// reading moves it.
     pub commit: u64,
+    /// Whose commit it is.
+    #[serde(default)]
+    pub process: String,
     /// The source's own.
     pub position: Value,
 }
