@@ -29,6 +29,14 @@ pub(super) struct Clients {
     largest_message: usize,
 }
 
+/// What both kinds of client share.
+const CLIENT: &[(&str, &str)] = &[
+    // A broker that is back is found as soon: by default the pause between two tries grows to 10 s, for
+    // each of a client's connections by itself, and the flow would wait for the last of them.
+    ("reconnect.backoff.max.ms", "500"),
+    ("socket.keepalive.enable", "true"),
+];
+
 const CONSUMER: &[(&str, &str)] = &[
     ("queued.min.messages", "1000"),
     ("fetch.message.max.bytes", "65536"),
@@ -41,7 +49,6 @@ const CONSUMER: &[(&str, &str)] = &[
     ("auto.offset.reset", "earliest"),
     // Gives the same partition of several topics to the same member, as a merge with state needs.
     ("partition.assignment.strategy", "range"),
-    ("socket.keepalive.enable", "true"),
 ];
 
 /// A reader reads a whole topic once, as fast as it can, while nothing else goes on.
@@ -65,7 +72,6 @@ const PRODUCER: &[(&str, &str)] = &[
     ("transaction.timeout.ms", "10000"),
     // A key goes to the partition that Java clients put it in.
     ("partitioner", "murmur2_random"),
-    ("socket.keepalive.enable", "true"),
 ];
 
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
@@ -97,7 +103,7 @@ impl Clients {
         // say is only of use where it is shown.
         let is_shown = tracing::enabled!(tracing::Level::DEBUG);
         config.set_log_level(if is_shown { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
-        let defaults = defaults.iter().copied().flatten();
+        let defaults = CLIENT.iter().chain(defaults.iter().copied().flatten());
         config.extend(defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         config.extend(sized.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())));
         config.extend(self.properties.clone());
