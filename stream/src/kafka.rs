@@ -49,6 +49,8 @@ pub struct KafkaLog {
     watch: Watch,
     /// Nothing for a stage without inputs.
     consumer: Option<BaseConsumer<Watch>>,
+    /// Whether the consumer was fenced after its session had ended: it needs a successor.
+    fenced: Cell<bool>,
     /// Made at the first use for a sink, which may never have a dead letter to send.
     producer: OnceCell<BaseProducer<Watch>>,
     /// A reader that is connecting already, for the first use.
@@ -84,6 +86,7 @@ impl KafkaLog {
             shutdown: shutdown.clone(),
             watch,
             consumer: None,
+            fenced: Cell::new(false),
             producer: OnceCell::new(),
             reader: None,
             begun: Cell::new(false),
@@ -102,12 +105,31 @@ impl KafkaLog {
             log.producer = OnceCell::from(log.initialise(producer)?);
         }
         if let Some(consumer) = &log.consumer {
-            let topics: Vec<&str> = log.inputs.iter().map(String::as_str).collect();
-            consumer
-                .subscribe(&topics)
-                .map_err(|error| Fault::Fatal(Error::new(format!("subscribing to {}", topics.join(", ")), error)))?;
+            log.subscribe(consumer)?;
         }
         Ok(log)
+    }
+
+    /// Has a consumer join the group when it is polled.
+    fn subscribe(&self, consumer: &BaseConsumer<Watch>) -> Result<(), Fault> {
+        let topics: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
+        consumer
+            .subscribe(&topics)
+            .map_err(|error| Fault::Fatal(Error::new(format!("subscribing to {}", topics.join(", ")), error)))
+    }
+
+    /// Gives all partitions back; a consumer that was fenced is replaced instead.
+    fn unassign(&mut self) -> Result<(), Fault> {
+        if self.fenced.take() {
+            self.watch.close();
+            self.consumer = None;
+            self.watch.reopen();
+            let consumer = self.clients.consumer(&self.watch).map_err(Fault::Fatal)?;
+            self.subscribe(&consumer)?;
+            self.consumer = Some(consumer);
+        }
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        consumer.unassign().map_err(|error| Fault::Undo(Error::new("giving partitions back", error)))
     }
 
     /// Waits until a broker answers and knows all topics.
@@ -273,6 +295,15 @@ impl KafkaLog {
     /// What the consumer reports instead of a record.
     fn consumer_error(&self, error: KafkaError) -> Result<(), Fault> {
         match error {
+            // When a session ends, librdkafka forgets the id of its member, and still sends heartbeats
+            // until the stage has let go of its partitions. If the broker was away, the session goes on
+            // there: what comes without the id is taken for an impostor's, and fenced (librdkafka's issue
+            // 3437). Should another process have the place after all, joining anew fences that one.
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) if self.watch.is_session_over() => {
+                tracing::warn!("the session with the consumer group has ended: joining anew");
+                self.fenced.set(true);
+                Ok(())
+            }
             KafkaError::MessageConsumptionFatal(code) => {
                 let fatal = Error::new(format!("reading {}", self.inputs.join(", ")), code).help(
                     "another process with the same stage and instance name has taken this one's place: give each \
@@ -396,6 +427,9 @@ impl Log for KafkaLog {
             Some(Err(error)) => self.consumer_error(error)?,
             None => {}
         }
+        if self.fenced.get() {
+            return Ok(Event::Taken { lost: true });
+        }
         if let Some(producer) = self.producer.get() {
             producer.poll(Duration::ZERO);
             self.check_delivery()?;
@@ -410,7 +444,7 @@ impl Log for KafkaLog {
     }
 
     fn release(&mut self) -> Result<(), Fault> {
-        self.consumer().unassign().map_err(|error| Fault::Undo(Error::new("giving partitions back", error)))
+        self.unassign()
     }
 
     fn send(&self, record: &Outgoing<'_>) -> Result<(), Fault> {
@@ -476,9 +510,7 @@ impl Log for KafkaLog {
     }
 
     fn rewind(&mut self) -> Result<(), Fault> {
-        if let Some(consumer) = &self.consumer {
-            consumer.unassign().map_err(|error| Fault::Fatal(Error::new("stopping to read", error)))?;
-        }
+        self.unassign()?;
         self.begun.set(false);
         if self.producer.take().is_none() {
             return Ok(());

@@ -46,6 +46,8 @@ struct Heard {
     predecessor: bool,
     /// Since when a commit is under way.
     committing: Option<Instant>,
+    /// Whether the consumer's session has ended since it last joined its group.
+    session_over: bool,
     closed: bool,
 }
 
@@ -101,6 +103,7 @@ impl Watch {
             failed_delivery: None,
             predecessor: false,
             committing: None,
+            session_over: false,
             closed: false,
         };
         let heard = Arc::new(Mutex::new(heard));
@@ -142,6 +145,19 @@ impl Watch {
         self.heard().closed = true;
     }
 
+    /// There is a new consumer: what the old one had to say of rebalances is void.
+    pub(super) fn reopen(&self) {
+        let mut heard = self.heard();
+        (heard.closed, heard.session_over) = (false, false);
+        heard.rebalances.clear();
+        self.rebalanced.store(false, Ordering::Release);
+    }
+
+    /// Whether the consumer's session has ended since it last joined its group.
+    pub(super) fn is_session_over(&self) -> bool {
+        self.heard().session_over
+    }
+
     /// No broker answers: says so once.
     pub(super) fn no_answer(&self, error: &str) {
         self.heard().no_answer(error);
@@ -180,7 +196,9 @@ impl Watch {
     /// What a client reports of its connections. A late report of brokers that were down is no news of
     /// them being so, hence it only raises a doubt.
     pub(super) fn client_error(&self, error: &KafkaError) {
-        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, PartitionEOF, Resolve};
+        use RDKafkaErrorCode::{
+            AllBrokersDown, BrokerTransportFailure, FencedInstanceId, OperationTimedOut, PartitionEOF, Resolve,
+        };
         let mut heard = self.heard();
         match error.rdkafka_error_code() {
             Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
@@ -189,6 +207,8 @@ impl Watch {
             }
             // A reader that is closed right behind the last record.
             Some(PartitionEOF) => {}
+            // The stage finds out by whom.
+            Some(FencedInstanceId) => tracing::debug!("librdkafka: {error}"),
             // Whatever else it is, it comes again and again until somebody mends it.
             _ if heard.said != error.to_string() => {
                 heard.said = error.to_string();
@@ -202,8 +222,13 @@ impl Watch {
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match facility {
-            // Properties of the other kind of client in the same [kafka] table.
-            "CONFWARN" => tracing::debug!("librdkafka: {message}"),
+            // Properties of the other kind of client in the same [kafka] table; and what is fatal to a
+            // client, which the stage hears of too, and may know a way out.
+            "CONFWARN" | "FATAL" => tracing::debug!("librdkafka: {message}"),
+            "SESSTMOUT" => {
+                tracing::debug!("librdkafka: {facility} {message}");
+                self.heard().session_over = true;
+            }
             // A connection failed, which may be one of several, or just an idle one: reason to look. What
             // fails again and again is told once, by `no_answer`, with the last reason.
             "FAIL" | "ERROR" => {
@@ -244,12 +269,20 @@ impl ConsumerContext for Watch {
             let _ = consumer.unassign();
             return;
         }
-        heard.rebalances.push_back(match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(
-                partitions.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect(),
-            ),
+        let rebalance = match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                heard.session_over = false;
+                Rebalance::Assign(
+                    partitions
+                        .elements()
+                        .iter()
+                        .map(|element| (element.topic().to_owned(), element.partition()))
+                        .collect(),
+                )
+            }
             _ => Rebalance::Revoke,
-        });
+        };
+        heard.rebalances.push_back(rebalance);
         self.rebalanced.store(true, Ordering::Release);
     }
 }
