@@ -2,7 +2,7 @@
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test bench recovery audit doc lint setup
+.PHONY: help demo test chaos soak bench recovery audit doc lint setup
 
 help: ## prints this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -17,6 +17,15 @@ test: ## runs every test; those on Apache Kafka start one themselves
 	scripts/kafka-jars
 	cargo build --locked --workspace --bins
 	$(TARGET)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS)
+
+chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… repeats those of an earlier run
+	scripts/setup test
+	scripts/kafka-jars
+	cargo build --locked --workspace --bins
+	RIVULET_TEST_FAULTS=$(or $(FAULTS),100) RIVULET_TEST_SEED=$(SEED) cargo test --locked --package tests --test chaos $(ARGS)
+
+soak: FAULTS := $(or $(FAULTS),1000)
+soak: chaos ## the same with 1,000 faults, for half an hour
 
 bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/setup test

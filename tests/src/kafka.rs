@@ -1,4 +1,4 @@
-//! A broker: Apache Kafka on one node, on a free port of 127.0.0.1, with a folder of its own.
+//! A broker: one node of Apache Kafka, on a free port of 127.0.0.1, with a folder of its own.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -18,7 +18,6 @@ use crate::{guard, programs, wait};
 /// Settings for one small node; those that are not Kafka's default each have their reason.
 const CONFIG: &str = "\
 process.roles=broker,controller
-node.id=1
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 # A topic that is missing is a mistake which the tests must see.
@@ -50,6 +49,8 @@ log.cleaner.dedupe.buffer.size=8388608
 pub struct Kafka {
     folder: PathBuf,
     port: u16,
+    /// How many nodes the cluster has.
+    nodes: usize,
     java: Option<Child>,
 }
 
@@ -78,13 +79,21 @@ impl Kafka {
     /// A broker that has its address and its folder, but does not run yet.
     #[must_use]
     pub fn prepare(settings: &[(&str, &str)]) -> Self {
-        let kafka = Kafka { folder: guard::folder("kafka"), port: free_port(), java: None };
+        Kafka::node(1, &[[free_port(), free_port()]], settings)
+    }
+
+    /// One node of several, which counts from 1: `ports` are those of each for data and for control.
+    pub(crate) fn node(id: usize, ports: &[[u16; 2]], settings: &[(&str, &str)]) -> Self {
+        let [port, controller] = ports[id - 1];
+        let kafka = Kafka { folder: guard::folder("kafka"), port, nodes: ports.len(), java: None };
         let mut config = CONFIG.to_owned();
-        let (port, controller, data) = (kafka.port, free_port(), kafka.folder.join("data"));
+        let data = kafka.folder.join("data");
+        let voters = ports.iter().zip(1..).map(|([_, controller], id)| format!("{id}@127.0.0.1:{controller}"));
         let own = [
+            ("node.id", id.to_string()),
             ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")),
             ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
-            ("controller.quorum.voters", format!("1@127.0.0.1:{controller}")),
+            ("controller.quorum.voters", voters.collect::<Vec<_>>().join(",")),
             ("log.dirs", data.display().to_string()),
         ];
         let given = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
@@ -104,6 +113,12 @@ impl Kafka {
 
     /// Starts the broker, again if it ran before, and waits until it answers.
     pub fn run(&mut self) {
+        self.launch();
+        self.wait();
+    }
+
+    /// Starts the broker and does not wait for it.
+    pub(crate) fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).expect("the folder is ours");
         let java = self
             .java("kafka.Kafka")
@@ -115,18 +130,27 @@ impl Kafka {
             .unwrap_or_else(|error| panic!("java does not run ({error}): run `make test`, which installs it"));
         guard::watch(java.id());
         self.java = Some(java);
+    }
+
+    /// Waits until it answers and knows all nodes.
+    pub(crate) fn wait(&mut self) {
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.brokers())
             .set("reconnect.backoff.max.ms", "100")
             .create()
             .expect("the settings are right");
         let answer = wait::until(wait::LONG, || {
-            let ended = self.java.as_mut().and_then(|java| java.try_wait().expect("it is our child"));
-            assert!(ended.is_none(), "the broker ended ({}):\n{}", ended.unwrap_or_default(), self.last_words());
+            self.check();
             let metadata = client.fetch_metadata(None, Duration::from_millis(200)).ok()?;
-            (!metadata.brokers().is_empty()).then_some(())
+            (metadata.brokers().len() == self.nodes).then_some(())
         });
         assert!(answer.is_some(), "the broker does not answer:\n{}", self.last_words());
+    }
+
+    /// Fails if it has ended by itself.
+    pub(crate) fn check(&mut self) {
+        let ended = self.java.as_mut().and_then(|java| java.try_wait().expect("it is our child"));
+        assert!(ended.is_none(), "the broker ended ({}):\n{}", ended.unwrap_or_default(), self.last_words());
     }
 
     /// Its address.
@@ -146,10 +170,14 @@ impl Kafka {
 
     /// Makes it hang for a while: connections stay open and nothing answers.
     pub fn hang(&self, time: Duration) {
-        let java = self.java.as_ref().expect("the broker runs").id();
-        send(java, Signal::Stop);
+        self.signal(Signal::Stop);
         std::thread::sleep(time);
-        send(java, Signal::Continue);
+        self.signal(Signal::Continue);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.java.as_ref().expect("the broker runs").id(), signal);
     }
 
     /// Runs a command that finds this broker's address in [`BROKERS`](Self::BROKERS).
@@ -180,9 +208,10 @@ impl Kafka {
 
     fn java(&self, main: &str) -> Command {
         let mut java = Command::new("java");
-        // Quick to start rather than quick in the long run, unless somebody measures.
+        // Quick to start rather than quick in the long run, unless somebody measures; nodes of one
+        // cluster share its memory.
         let options = std::env::var("RIVULET_TEST_JAVA_OPTIONS")
-            .unwrap_or_else(|_| "-Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1".to_owned());
+            .unwrap_or_else(|_| format!("-Xmx{}m -XX:+UseSerialGC -XX:TieredStopAtLevel=1", 512 / self.nodes));
         java.args(options.split_whitespace())
             .arg(format!("-Dlog4j2.configurationFile={}", programs::source("kafka/log4j2.properties").display()))
             .arg("-cp")
@@ -208,7 +237,7 @@ impl Drop for Kafka {
 
 /// A port that nobody listens on, below the range that outgoing connections take theirs from, so
 /// that it is still free later.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     // Test processes that run side by side start at different places.
     let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");

@@ -1,6 +1,7 @@
 //! What crosses crates: the real binaries, each a process of its own, on a real Apache Kafka.
 //!
-//! A [`Kafka`] is a broker, started for the test and gone after it. A [`Pipeline`] is the text of a
+//! A [`Kafka`] is a broker, started for the test and gone after it; a [`Cluster`] is three, which can
+//! fail one by one. A [`Pipeline`] is the text of a
 //! pipeline file, stage by stage. Both make a [`Scenario`], whose stages and topics have names that
 //! no other scenario has, so that all of them share one broker; it starts stages as [`Process`]es.
 //! [`records`] is a plain Kafka client that knows nothing of rivulet, and [`chain`] the worked
@@ -12,17 +13,24 @@
 
 mod cage;
 pub mod chain;
+mod chaos;
+mod cluster;
 mod guard;
 mod kafka;
+mod observer;
 mod pipeline;
 mod process;
 pub mod programs;
+mod proxy;
 pub mod records;
 mod scenario;
 pub mod wait;
 
 pub use self::cage::Cage;
+pub use self::chaos::{Chaos, Kind};
+pub use self::cluster::Cluster;
 pub use self::kafka::Kafka;
+pub use self::observer::Observer;
 pub use self::pipeline::Pipeline;
 pub use self::process::{Process, Signal, stop_all};
 pub use self::scenario::Scenario;
