@@ -124,9 +124,9 @@ impl Chaos {
         chaos
     }
 
-    /// Lets all faults happen, lets the chain come to rest, and verifies it with these arguments:
-    /// there must be these words in the verdict. Says one line of figures.
-    pub fn run(mut self, verify: &[&str], verdict: &str) {
+    /// Lets all faults happen, lets the chain come to rest, and has `rivulet verify` look, with these
+    /// options: its verdict must have these words. Says one line of figures.
+    pub fn run(mut self, options: &[&str], verdict: &str) {
         for (count, fault) in Script::new(self.seed, self.kinds).take(self.faults).enumerate() {
             if count > 0 && count % CALM == 0 {
                 self.calm();
@@ -150,10 +150,12 @@ impl Chaos {
         for stage in OPERATORS {
             self.scenario.drain(stage);
         }
-        let mut verifier = self.scenario.rivulet(verify);
-        verifier.succeeds();
-        verifier.says(&[verdict]);
+        let mut verifier = self.scenario.rivulet(&[&["verify"], options].concat());
+        verifier.says(&["verified"]);
+        verifier.ends_within(wait::LONG);
         let kinds = self.counts.iter().map(|(kind, count)| format!("{count} {}", kind.plural()));
+        let said = verifier.out();
+        let found = said.lines().find(|line| line.starts_with("verified")).unwrap_or_default();
         say(&format!(
             "{} faults in {:.0} s, {:.2} s each ({}), {} processes restarted; {}",
             self.faults,
@@ -161,8 +163,9 @@ impl Chaos {
             took.as_secs_f64() / self.faults as f64,
             kinds.collect::<Vec<_>>().join(", "),
             self.restarts,
-            verifier.out().lines().last().unwrap_or_default()
+            found
         ));
+        assert!(found.contains(verdict), "{verdict} was expected");
     }
 
     fn happen(&mut self, fault: Fault) {
@@ -231,24 +234,19 @@ impl Chaos {
             }
         }
         self.cluster.check();
-        for zombie in &mut self.zombies {
+        for mut zombie in std::mem::take(&mut self.zombies) {
+            if !zombie.process.is_running() {
+                self.remember(zombie.process);
+                continue;
+            }
             if !zombie.awake && zombie.at <= now {
                 zombie.process.signal(Signal::Continue);
                 (zombie.awake, zombie.at) = (true, now);
             }
-        }
-        let mut place = 0;
-        while place < self.zombies.len() {
-            let zombie = &mut self.zombies[place];
-            if zombie.process.is_running() {
-                assert!(!zombie.awake || zombie.at.elapsed() < GRACE, "a zombie lives on after {GRACE:?}");
-                // Both may be fenced by the other before one is out.
-                self.crew[zombie.who].excused = Some(now + GRACE);
-                place += 1;
-            } else {
-                let zombie = self.zombies.swap_remove(place);
-                self.remember(zombie.process);
-            }
+            assert!(!zombie.awake || zombie.at.elapsed() < GRACE, "a zombie lives on after {GRACE:?}");
+            // Each may fence the other before one is out.
+            self.crew[zombie.who].excused = Some(now + GRACE);
+            self.zombies.push(zombie);
         }
         for (who, (stage, instance)) in CREW.iter().enumerate() {
             let member = &mut self.crew[who];

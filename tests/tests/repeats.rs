@@ -1,9 +1,10 @@
-//! Under `at-least-once` kills repeat readings, and nothing is lost, wrong or out of order.
+//! Under `at-least-once` kills repeat readings, and none is lost.
 
 use tests::{Chaos, Kind};
 
+/// A reading that a stage repeats counts twice in the averages behind it, so their values, and the
+/// first that they yield, are others.
 #[test]
 fn nothing_is_lost_at_least_once() {
-    Chaos::start("at-least-once", Kind::KILLS, 25)
-        .run(&["verify", "--allow-duplicates"], "0 missing, 0 extra, 0 wrong, 0 out of order");
+    Chaos::start("at-least-once", Kind::KILLS, 25).run(&["--allow-duplicates"], ": 0 missing");
 }
