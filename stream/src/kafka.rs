@@ -49,7 +49,7 @@ pub struct KafkaLog {
     watch: Watch,
     /// Nothing for a stage without inputs.
     consumer: Option<BaseConsumer<Watch>>,
-    /// Whether the consumer was fenced after its session had ended: it needs a successor.
+    /// Whether the consumer was fenced while it was no member of its group: it needs a successor.
     fenced: Cell<bool>,
     /// Made at the first use for a sink, which may never have a dead letter to send.
     producer: OnceCell<BaseProducer<Watch>>,
@@ -295,12 +295,13 @@ impl KafkaLog {
     /// What the consumer reports instead of a record.
     fn consumer_error(&self, error: KafkaError) -> Result<(), Fault> {
         match error {
-            // When a session ends, librdkafka forgets the id of its member, and still sends heartbeats
-            // until the stage has let go of its partitions. If the broker was away, the session goes on
-            // there: what comes without the id is taken for an impostor's, and fenced (librdkafka's issue
-            // 3437). Should another process have the place after all, joining anew fences that one.
-            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) if self.watch.is_session_over() => {
-                tracing::warn!("the session with the consumer group has ended: joining anew");
+            // Fenced, but not by another process. When a session ends, librdkafka forgets the id of its
+            // member, and still sends heartbeats until the stage has let go of its partitions. If the broker
+            // was away, the session goes on there: what comes without the id is taken for an impostor's
+            // (librdkafka's issue 3437). And a broker that could not write down that a restarted process has
+            // joined takes it back. Should another have the place after all, joining anew fences that one.
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) if !self.watch.is_member() => {
+                tracing::warn!("no member of the consumer group any more: joining anew");
                 self.fenced.set(true);
                 Ok(())
             }

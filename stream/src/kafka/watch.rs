@@ -46,8 +46,8 @@ struct Heard {
     predecessor: bool,
     /// Since when a commit is under way.
     committing: Option<Instant>,
-    /// Whether the consumer's session has ended since it last joined its group.
-    session_over: bool,
+    /// Whether the consumer has got partitions since it joined its group, and its session goes on.
+    is_member: bool,
     closed: bool,
 }
 
@@ -103,7 +103,7 @@ impl Watch {
             failed_delivery: None,
             predecessor: false,
             committing: None,
-            session_over: false,
+            is_member: false,
             closed: false,
         };
         let heard = Arc::new(Mutex::new(heard));
@@ -148,14 +148,14 @@ impl Watch {
     /// There is a new consumer: what the old one had to say of rebalances is void.
     pub(super) fn reopen(&self) {
         let mut heard = self.heard();
-        (heard.closed, heard.session_over) = (false, false);
+        (heard.closed, heard.is_member) = (false, false);
         heard.rebalances.clear();
         self.rebalanced.store(false, Ordering::Release);
     }
 
-    /// Whether the consumer's session has ended since it last joined its group.
-    pub(super) fn is_session_over(&self) -> bool {
-        self.heard().session_over
+    /// Whether the consumer has got partitions since it joined its group, and its session goes on.
+    pub(super) fn is_member(&self) -> bool {
+        self.heard().is_member
     }
 
     /// No broker answers: says so once.
@@ -227,7 +227,7 @@ impl ClientContext for Watch {
             "CONFWARN" | "FATAL" => tracing::debug!("librdkafka: {message}"),
             "SESSTMOUT" => {
                 tracing::debug!("librdkafka: {facility} {message}");
-                self.heard().session_over = true;
+                self.heard().is_member = false;
             }
             // A connection failed, which may be one of several, or just an idle one: reason to look. What
             // fails again and again is told once, by `no_answer`, with the last reason.
@@ -271,7 +271,7 @@ impl ConsumerContext for Watch {
         }
         let rebalance = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                heard.session_over = false;
+                heard.is_member = true;
                 Rebalance::Assign(
                     partitions
                         .elements()
