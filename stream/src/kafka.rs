@@ -292,6 +292,52 @@ impl KafkaLog {
         list
     }
 
+    /// The committed offsets of these partitions; the beginning where there are none.
+    ///
+    /// librdkafka would ask for them by itself when it is given partitions without. But if another
+    /// broker has taken over the group in that moment it says so, gives up, and never reads them.
+    fn starts(&self, list: TopicPartitionList) -> Result<TopicPartitionList, Fault> {
+        use RDKafkaErrorCode::{
+            BrokerTransportFailure, CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator,
+            OperationTimedOut, RequestTimedOut, UnstableOffsetCommit, WaitingForCoordinator,
+        };
+        while list.count() > 0 {
+            let answer = self.consumer().committed_offsets(list.clone(), CALL).and_then(|committed| {
+                let mut starts = TopicPartitionList::new();
+                for element in committed.elements() {
+                    element.error()?;
+                    let start = match element.offset() {
+                        offset @ Offset::Offset(_) => offset,
+                        _ => Offset::Beginning,
+                    };
+                    starts.add_partition_offset(element.topic(), element.partition(), start)?;
+                }
+                Ok(starts)
+            });
+            match answer.map_err(|error| (error.rdkafka_error_code(), error)) {
+                Ok(starts) => return Ok(starts),
+                Err((
+                    Some(
+                        BrokerTransportFailure
+                        | CoordinatorLoadInProgress
+                        | CoordinatorNotAvailable
+                        | NotCoordinator
+                        | OperationTimedOut
+                        | RequestTimedOut
+                        | UnstableOffsetCommit
+                        | WaitingForCoordinator,
+                    ),
+                    error,
+                )) => tracing::debug!("asking for the committed offsets: {error}"),
+                // The next poll tells what is amiss.
+                Err(_) => break,
+            }
+            self.shutdown.check()?;
+            std::thread::sleep(CALL / 50);
+        }
+        Ok(list)
+    }
+
     /// What the consumer reports instead of a record.
     fn consumer_error(&self, error: KafkaError) -> Result<(), Fault> {
         match error {
@@ -440,7 +486,7 @@ impl Log for KafkaLog {
     }
 
     fn assign(&mut self, given: &[Partition]) -> Result<(), Fault> {
-        let list = self.list(given.iter().map(|partition| (*partition, Offset::Invalid)));
+        let list = self.starts(self.list(given.iter().map(|partition| (*partition, Offset::Invalid))))?;
         self.consumer().assign(&list).map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
     }
 
