@@ -79,7 +79,7 @@ impl Changelog {
     /// If a record is no position.
     pub(super) fn position(&self) -> Result<Option<Position>> {
         let Some(((partition, key), value)) = self.last.first_key_value() else { return Ok(None) };
-        let source_loop::Saved { commit, position } = serde_json::from_slice(value)
+        let source_loop::Saved { commit, position, .. } = serde_json::from_slice(value)
             .map_err(|error| self.foreign(*partition, &String::from_utf8_lossy(key), &error))?;
         Ok(Some(Position { commit, position }))
     }
