@@ -19,6 +19,11 @@ pub trait Settings: Debug {
     /// # Errors
     /// If what the settings name is not there or cannot be read.
     fn open(&self, context: &Context) -> OrError<Box<dyn Source>>;
+
+    /// Whether what is not taken when it comes is gone: such a source cannot go back.
+    fn is_live(&self) -> bool {
+        false
+    }
 }
 
 /// What settings are relative to.

@@ -6,7 +6,8 @@ use stream::pipeline::Work;
 use stream::process::Process;
 use stream::stage::Turn;
 
-use crate::catalog::{self, Context};
+use crate::catalog::Context;
+use crate::shelter;
 use crate::source::Progress;
 use crate::source_loop::SourceLoop;
 
@@ -16,10 +17,14 @@ use crate::source_loop::SourceLoop;
 /// # Errors
 /// Mistakes in the source's settings, what the source cannot go on from, or what Kafka refuses.
 pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option<Progress>)) -> Result<(), BoxError> {
-    let Work::Producer { source } = &process.stage.work else { return Err(process.wrong_program().into()) };
-    let settings = catalog::read(source).map_err(|mistake| process.mistakes(vec![mistake]))?;
+    let Work::Producer { source, spool, clock } = &process.stage.work else {
+        return Err(process.wrong_program().into());
+    };
+    let settings = shelter::read(source, spool.as_ref()).map_err(|mistake| process.mistakes(vec![mistake]))?;
     let folder = process.pipeline.text.folder().to_owned();
-    let source = settings.open(&Context { folder, host: process.instance.clone() })?;
+    // Before Kafka answers: a spool takes readings from here on.
+    let context = Context { folder, host: process.instance.clone() };
+    let source = shelter::open(&*settings, &context, spool.as_ref(), *clock, from_start)?;
     let Some(log) = process.open_log(true)? else { return Ok(()) };
     let counters = &process.counters;
     let mut producer =

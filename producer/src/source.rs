@@ -28,6 +28,9 @@ pub trait Source: Send {
     /// If there is no such place any more, for example in a file that has become shorter.
     fn resume(&mut self, position: &Value) -> Result<()>;
 
+    /// All that [`next`](Self::next) has yielded is committed: it will not be asked for again.
+    fn committed(&mut self) {}
+
     /// Readings a second to keep to; nothing for as fast as they come.
     fn rate(&self) -> Option<f64> {
         None
@@ -53,6 +56,8 @@ pub struct Progress {
 pub enum Next<'a> {
     /// A reading.
     Reading(Reading<'a>),
+    /// A reading measured just now: its time is what this machine's clock says, right or wrong.
+    Measured(Reading<'a>),
     /// Something that should have been a reading: it goes to the dead letters.
     Bad {
         /// The original bytes.

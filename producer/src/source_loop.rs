@@ -170,7 +170,7 @@ impl<L: Log> SourceLoop<L> {
         }
         let first = self.pending.records.len();
         match self.source.next(LONGEST_WAIT.min(self.clock.wait(now))).map_err(Fault::Fatal)? {
-            Next::Reading(reading) => {
+            Next::Reading(reading) | Next::Measured(reading) => {
                 self.counters.read.add(1);
                 take(&mut self.pending, &self.outputs, &reading);
             }
@@ -245,6 +245,7 @@ impl<L: Log> SourceLoop<L> {
         let readings = self.pending.records.iter().filter(|taken| matches!(taken, Taken::Reading { .. })).count();
         self.counters.written.add(readings as u64);
         self.counters.commits.add(1);
+        self.source.committed();
         self.commits += 1;
         self.pending.clear();
         self.clock.committed(self.log.now());

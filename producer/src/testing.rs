@@ -1,11 +1,15 @@
 //! What the tests of all sources share.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use stream::pipeline::Part;
-use stream::reading::{Reading, Unit};
+use stream::reading::{Reading, Refusal, Unit};
 use tempfile::TempDir;
 
 use crate::catalog::{Context, read};
@@ -63,7 +67,7 @@ pub fn take(source: &mut dyn Source, most: usize) -> Vec<Seen> {
     let mut seen = Vec::new();
     while seen.len() < most {
         match source.next(Duration::from_millis(100)).unwrap() {
-            Next::Reading(reading) => seen.push(Seen::Reading(reading.into())),
+            Next::Reading(reading) | Next::Measured(reading) => seen.push(Seen::Reading(reading.into())),
             Next::Bad { bytes, place, refusal } => {
                 assert!(!refusal.detail.is_empty());
                 seen.push(Seen::Bad { bytes: bytes.to_owned(), place, reason: refusal.reason });
@@ -87,4 +91,63 @@ pub fn readings(source: &mut dyn Source, most: usize) -> Vec<Got> {
         Seen::Bad { .. } => panic!("{seen:?}"),
     };
     take(source, most).into_iter().map(reading).collect()
+}
+
+/// What a test puts into a [`Piped`].
+#[derive(Debug, Clone, Copy)]
+pub enum Line {
+    /// A reading measured now, with the time 1.
+    Measured,
+    /// A reading that knows its time.
+    Timed(i64),
+    Bad,
+}
+
+/// A source that yields what the test puts in, and counts it.
+#[derive(Debug, Clone, Default)]
+pub struct Piped(Arc<Mutex<Pipe>>);
+
+#[derive(Debug, Default)]
+struct Pipe {
+    lines: VecDeque<Line>,
+    ended: bool,
+    seq: u64,
+}
+
+impl Piped {
+    pub fn put(&self, lines: impl IntoIterator<Item = Line>) {
+        self.0.lock().unwrap().lines.extend(lines);
+    }
+
+    pub fn end(&self) {
+        self.0.lock().unwrap().ended = true;
+    }
+}
+
+impl Source for Piped {
+    fn next(&mut self, wait: Duration) -> stream::error::Result<Next<'_>> {
+        let mut pipe = self.0.lock().unwrap();
+        let Some(line) = pipe.lines.pop_front() else {
+            let ended = pipe.ended;
+            drop(pipe);
+            thread::sleep(wait.min(Duration::from_millis(1)));
+            return Ok(if ended { Next::End } else { Next::NotYet });
+        };
+        let (sensor, seq) = ("pipe".into(), pipe.seq);
+        pipe.seq += 1;
+        Ok(match line {
+            Line::Measured => Next::Measured(Reading { sensor, seq, time: 1, value: 1.0, unit: Some(Unit::Celsius) }),
+            Line::Timed(time) => Next::Reading(Reading { sensor, seq, time, value: 1.0, unit: None }),
+            Line::Bad => Next::Bad { bytes: b"?", place: "pipe".into(), refusal: Refusal::new("bad", "so it is") },
+        })
+    }
+
+    fn position(&self) -> Value {
+        self.0.lock().unwrap().seq.into()
+    }
+
+    fn resume(&mut self, position: &Value) -> stream::error::Result<()> {
+        self.0.lock().unwrap().seq = position.as_u64().unwrap();
+        Ok(())
+    }
 }

@@ -16,7 +16,9 @@ pub fn check(pipeline: &Pipeline) -> Result<(), Mistakes> {
 
 fn mistakes(pipeline: &Pipeline, stage: &Stage) -> Vec<Mistake> {
     match &stage.work {
-        Work::Producer { source } => producer::catalog::read(source).err().into_iter().collect(),
+        Work::Producer { source, spool, .. } => {
+            producer::shelter::read(source, spool.as_ref()).err().into_iter().collect()
+        }
         Work::Operator { steps } => operators::stage::chain(pipeline, stage, steps).err().unwrap_or_default(),
         Work::Sink { sink } => sinks::catalog::read(sink, &stage.from).err().into_iter().collect(),
     }
@@ -111,6 +113,13 @@ sink = "console"
         let shown = checked(&text).unwrap_err().to_string();
         assert!(shown.contains("is of format `number` and has 4 partitions"), "{shown}");
         assert!(shown.contains("numbers have no key"), "{shown}");
+    }
+
+    #[test]
+    fn a_source_that_can_be_read_again_has_no_spool() {
+        let text = CHAIN.replace("STEPS", "\"noise\"").replace("to = \"a\"", "to = \"a\"\nspool = { path = \"s\" }");
+        let shown = checked(&text).unwrap_err().to_string();
+        assert!(shown.contains("p.toml:3:12: `list` needs no spool") && shown.contains("take `spool` away"), "{shown}");
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn nodes(pipeline: &Pipeline) -> Vec<Node> {
 
 fn stage_label(stage: &Stage) -> String {
     let does: Vec<&str> = match &stage.work {
-        Work::Producer { source } => vec![source.name()],
+        Work::Producer { source, .. } => vec![source.name()],
         Work::Operator { steps } => steps.iter().map(Part::name).collect(),
         Work::Sink { sink } => vec![sink.name()],
     };

@@ -6,6 +6,7 @@
 mod check;
 mod mistake;
 mod part;
+mod shelter;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use self::mistake::{Mistake, Mistakes, Text, suggest};
 pub use self::part::Part;
+pub use self::shelter::{ClockPolicy, SpoolSettings, WhenFull};
 use crate::format::{Format, FormatName};
 use crate::limits::Limits;
 use crate::reading::Unit;
@@ -182,6 +184,10 @@ pub enum Work {
     Producer {
         /// One entry of the `producer` crate's catalog.
         source: Part,
+        /// Where readings wait on disk, if they do.
+        spool: Option<SpoolSettings>,
+        /// What becomes of readings from before the clock was set.
+        clock: ClockPolicy,
     },
     /// Works on readings.
     Operator {

@@ -31,7 +31,8 @@ const AHEAD: usize = 4;
 /// Values without a unit are in `unit`. Their sequence numbers count up for each sensor, also over a
 /// restart; a whole reading keeps its own. Blank lines are passed over.
 ///
-/// A pipe cannot be read twice: lines that were read and not committed when the process dies are gone.
+/// A pipe cannot be read twice: lines that were read and not committed when the process dies are gone,
+/// unless the stage has a spool.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,7 +44,7 @@ const AHEAD: usize = 4;
 /// let lines: Lines = Part::parse("lines = { sensor = \"hall\" }").unwrap().settings().unwrap();
 /// let mut source = lines.read_from(&b"20\nkitchen 21.5\n"[..])?;
 /// let mut seen = Vec::new();
-/// while let Next::Reading(reading) = source.next(Duration::from_secs(5))? {
+/// while let Next::Measured(reading) = source.next(Duration::from_secs(5))? {
 ///     seen.push(format!("{} {}", reading.sensor, reading.value));
 /// }
 /// assert_eq!(seen, ["hall 20", "kitchen 21.5"]);
@@ -71,6 +72,10 @@ impl Entry for Lines {
 impl Settings for Lines {
     fn open(&self, _: &Context) -> OrError<Box<dyn Source>> {
         Ok(Box::new(self.read_from(io::stdin())?))
+    }
+
+    fn is_live(&self) -> bool {
+        true
     }
 }
 
@@ -145,13 +150,10 @@ impl Source for LinesSource {
             }
         }
         let read = self.lines.whole().and_then(|line| read(line, &self.settings, &mut self.sequences));
-        Ok(match read {
-            Ok(reading) => Next::Reading(reading),
-            Err(refusal) => {
-                let place = format!("standard input line {}", self.lines.number());
-                Next::Bad { bytes: self.lines.line(), place, refusal }
-            }
-        })
+        Ok(read.unwrap_or_else(|refusal| {
+            let place = format!("standard input line {}", self.lines.number());
+            Next::Bad { bytes: self.lines.line(), place, refusal }
+        }))
     }
 
     fn position(&self) -> Value {
@@ -165,10 +167,10 @@ impl Source for LinesSource {
 }
 
 /// Reads one line.
-fn read<'a>(line: &'a [u8], settings: &'a Lines, sequences: &mut Sequences) -> Result<Reading<'a>, Refusal> {
+fn read<'a>(line: &'a [u8], settings: &'a Lines, sequences: &mut Sequences) -> Result<Next<'a>, Refusal> {
     let line = line.trim_ascii();
     if line.starts_with(b"{") {
-        return json::parse(line);
+        return json::parse(line).map(Next::Reading);
     }
     let text = str::from_utf8(line).map_err(|error| Refusal::new("not-utf-8", error.to_string()))?;
     let mut words = text.split_whitespace();
@@ -182,7 +184,7 @@ fn read<'a>(line: &'a [u8], settings: &'a Lines, sequences: &mut Sequences) -> R
     };
     let value = number(value)?;
     let seq = sequences.take(sensor)?;
-    Ok(Reading { sensor: sensor.into(), seq, time: now(), value, unit: Some(settings.unit) })
+    Ok(Next::Measured(Reading { sensor: sensor.into(), seq, time: now(), value, unit: Some(settings.unit) }))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ const MOST: u64 = 4096;
 /// std::fs::write(format!("{zone}/temp"), "48312\n").unwrap();
 /// let part = Part::parse(&format!("thermal = {{ base = \"{base}\", prefix = \"rpi0\" }}")).unwrap();
 /// let mut source = read(&part).unwrap().open(&Context::default())?;
-/// let Next::Reading(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
+/// let Next::Measured(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
 /// assert_eq!((&*reading.sensor, reading.value), ("rpi0.thermal_zone0", 48.312));
 /// # Ok::<(), stream::error::Error>(())
 /// ```
@@ -114,6 +114,10 @@ impl Settings for Thermal {
             sequences: Sequences::default(),
         }))
     }
+
+    fn is_live(&self) -> bool {
+        true
+    }
 }
 
 struct ThermalSource {
@@ -161,7 +165,7 @@ impl Source for ThermalSource {
         Ok(match value.and_then(|value| Ok((value, self.sequences.take(&device.sensor)?))) {
             Ok((value, seq)) => {
                 let sensor = device.sensor.as_str().into();
-                Next::Reading(Reading { sensor, seq, time: now(), value, unit: Some(Unit::Celsius) })
+                Next::Measured(Reading { sensor, seq, time: now(), value, unit: Some(Unit::Celsius) })
             }
             Err(refusal) => Next::Bad { bytes: &self.content, place: device.path.display().to_string(), refusal },
         })
@@ -285,7 +289,7 @@ mod tests {
     fn a_round_waits_for_its_time_and_no_longer_than_asked() {
         let base = tree(&[(ZONE, "1000")]);
         let mut source = open_in(base.path(), "thermal = { base = \".\", interval-ms = 86400000 }").unwrap();
-        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Reading(_)), "the first round is due at once");
+        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Measured(_)), "the first round is due at once");
         let asked = Instant::now();
         assert!(matches!(source.next(Duration::from_millis(5)).unwrap(), Next::NotYet));
         assert!((Duration::from_millis(5)..Duration::from_secs(20)).contains(&asked.elapsed()));

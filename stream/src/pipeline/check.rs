@@ -1,6 +1,7 @@
 //! What must hold between the stages and topics of a pipeline file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Component;
 
 use super::mistake::{Mistake, suggest};
 use super::{Pipeline, Role, Stage, Work};
@@ -25,6 +26,20 @@ pub(super) fn check(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
         topics(pipeline, stage, mistakes);
     }
     cycles(pipeline, mistakes);
+    spools(pipeline, mistakes);
+}
+
+fn spools(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
+    // Components, not text: `./spool` is `spool`.
+    let mut seen: BTreeMap<Vec<Component<'_>>, &Stage> = BTreeMap::new();
+    for stage in &pipeline.stages {
+        let Work::Producer { spool: Some(spool), .. } = &stage.work else { continue };
+        let path = spool.path.components().filter(|part| *part != Component::CurDir).collect();
+        if let Some(other) = seen.insert(path, stage) {
+            let message = format!("`{}` and `{}` share one spool, {}", stage.name, other.name, spool.path.display());
+            mistakes.push(Mistake::at(stage.place.clone(), message).help("give each stage a folder of its own"));
+        }
+    }
 }
 
 fn legal(name: &str, length: usize) -> bool {

@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::mistake::{Mistake, Text, suggest};
 use super::part::{Key, Part};
+use super::shelter::{ClockPolicy, SpoolSettings};
 use super::{CommitPolicy, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, Topic, Work};
 use crate::format::FormatName;
 use crate::limits::Limits;
@@ -63,6 +64,9 @@ struct ProducerTable {
     #[serde(rename = "source")]
     _source: IgnoredAny,
     to: Names,
+    spool: Option<SpoolSettings>,
+    #[serde(default)]
+    clock: ClockPolicy,
 }
 
 #[derive(Deserialize)]
@@ -258,7 +262,8 @@ impl Reader<'_> {
         for named in self.named(document, "producer") {
             let Some(table) = self.take::<ProducerTable>(named.value) else { continue };
             if let Some(source) = self.part(&named, "producer", "source") {
-                stages.push(named.stage(Vec::new(), table.to.into(), Work::Producer { source }));
+                let work = Work::Producer { source, spool: table.spool, clock: table.clock };
+                stages.push(named.stage(Vec::new(), table.to.into(), work));
             }
         }
         for named in self.named(document, "operator") {

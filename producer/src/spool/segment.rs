@@ -1,0 +1,84 @@
+//! One file of a spool: a head and then record after record.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::record::{self, Record, Torn};
+
+/// Names the format and its version.
+const MAGIC: [u8; 8] = *b"rivspl\x00\x01";
+
+/// The head: the magic, the spool's id, the number of the first counted record, and a CRC-32 of it all.
+pub(super) const HEAD: usize = 36;
+
+/// A spool's own name, so that a position is not taken for one of another spool.
+pub(super) type Id = [u8; 16];
+
+/// A file of a spool.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub path: PathBuf,
+    /// The number of its first counted record.
+    pub base: u64,
+    /// One more than the number of its last counted record that is on disk.
+    pub end: u64,
+    /// How much of it is good and on disk, in bytes.
+    pub bytes: u64,
+}
+
+/// What is in a file.
+pub(super) struct Scan {
+    pub id: Id,
+    pub segment: Segment,
+    /// What is wrong with the record behind the last good one, and how many bytes there are from it on.
+    pub torn: Option<(Torn, u64)>,
+}
+
+/// The path of the file that begins with a record.
+pub(super) fn path(folder: &Path, base: u64) -> PathBuf {
+    folder.join(format!("{base:020}.spool"))
+}
+
+/// Makes a new file, which is on disk when this returns; gives it open at its end.
+pub(super) fn create(folder: &Path, id: Id, base: u64) -> io::Result<(Segment, File)> {
+    let path = path(folder, base);
+    let mut file = File::options().write(true).create_new(true).open(&path)?;
+    file.write_all(&head(id, base))?;
+    file.sync_all()?;
+    File::open(folder)?.sync_all()?;
+    Ok((Segment { path, base, end: base, bytes: HEAD as u64 }, file))
+}
+
+fn head(id: Id, base: u64) -> Vec<u8> {
+    let mut head = [&MAGIC[..], &id, &base.to_le_bytes()].concat();
+    let sum = crc32fast::hash(&head);
+    head.extend_from_slice(&sum.to_le_bytes());
+    head
+}
+
+/// Reads a file, giving each record to `each`; nothing if even its head is not whole.
+pub(super) fn scan(path: &Path, each: &mut dyn FnMut(&Record<'_>)) -> io::Result<Option<Scan>> {
+    let content = fs::read(path)?;
+    let Some((found, mut rest)) = content.split_at_checked(HEAD) else { return Ok(None) };
+    let (Ok(id), Ok(base)) = (found[8..24].try_into(), found[24..32].try_into()) else { return Ok(None) };
+    let base = u64::from_le_bytes(base);
+    if found != head(id, base) {
+        let whole = crc32fast::hash(&found[..HEAD - 4]).to_le_bytes() == found[HEAD - 4..];
+        return if whole { Err(io::Error::other("it was written by another version")) } else { Ok(None) };
+    }
+    let mut segment = Segment { path: path.to_owned(), base, end: base, bytes: HEAD as u64 };
+    let mut torn = None;
+    while !rest.is_empty() && torn.is_none() {
+        match record::decode(rest) {
+            Ok((record, size)) => {
+                each(&record);
+                segment.end += u64::from(record.is_counted());
+                segment.bytes += size as u64;
+                rest = &rest[size..];
+            }
+            Err(cause) => torn = Some((cause, rest.len() as u64)),
+        }
+    }
+    Ok(Some(Scan { id, segment, torn }))
+}

@@ -1,0 +1,397 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use stream::reading::Reading as OneReading;
+use tempfile::TempDir;
+
+use super::*;
+
+const MB: u64 = 1_000_000;
+
+fn settings(size: u64, when_full: WhenFull) -> SpoolSettings {
+    SpoolSettings { path: PathBuf::new(), size, when_full, sync: Duration::ZERO }
+}
+
+fn open_full(folder: &Path, size: u64, when_full: WhenFull) -> Spool {
+    Spool::open(folder, &settings(size, when_full), false).unwrap()
+}
+
+fn open(folder: &Path) -> Spool {
+    open_full(folder, MB, WhenFull::DropOldest)
+}
+
+/// The reading with this number, some `padding` bytes long.
+fn push(spool: &mut Spool, seq: u64, padding: usize) {
+    let sensor = "s".repeat(padding).into();
+    let reading = OneReading { sensor, seq, time: 0, value: 1.0, unit: None };
+    spool.push(&Record::Reading(reading, None)).unwrap();
+}
+
+fn seq_of(bytes: &[u8]) -> u64 {
+    match record::decode(bytes) {
+        Ok((Record::Reading(reading, _), _)) => reading.seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What comes, up to what is on disk: readings' sequence numbers, and how many are lost before them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Got {
+    Seq(u64),
+    Lost(u64),
+}
+
+fn take(spool: &mut Spool) -> Option<Got> {
+    let mut bytes = Vec::new();
+    spool.take(&mut bytes).unwrap().map(|taken| match taken {
+        Taken::Record(_) => Got::Seq(seq_of(&bytes)),
+        Taken::Lost(count, _) => Got::Lost(count),
+    })
+}
+
+fn all(spool: &mut Spool) -> Vec<Got> {
+    std::iter::from_fn(|| take(spool)).collect()
+}
+
+fn seqs(range: std::ops::Range<u64>) -> Vec<Got> {
+    range.map(Got::Seq).collect()
+}
+
+fn on_disk(folder: &TempDir) -> u64 {
+    fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+fn files(folder: &TempDir) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some());
+    files.sort();
+    files
+}
+
+/// Leaves a spool as a power cut does: what was not synced is gone.
+fn cut_power(mut spool: Spool) {
+    spool.batch.clear();
+    spool.next = spool.end().end;
+    spool.counted = 0;
+}
+
+#[test]
+fn readings_come_in_order_and_only_once_they_are_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    (0..3).for_each(|seq| push(&mut spool, seq, 5));
+    assert_eq!((take(&mut spool), spool.waiting(), spool.is_dirty()), (None, 3, true));
+    spool.sync(Some("{}".into())).unwrap();
+    push(&mut spool, 3, 5);
+    assert_eq!((all(&mut spool), spool.waiting()), (seqs(0..3), 1));
+    spool.sync(None).unwrap();
+    assert_eq!((all(&mut spool), spool.waiting(), spool.position()), (seqs(3..4), 0, Some("{}")));
+}
+
+#[test]
+fn it_goes_on_at_any_position_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    let id = spool.id();
+    // Some files of some readings.
+    (0..300).for_each(|seq| push(&mut spool, seq, 1000));
+    spool.sync(Some("[7]".into())).unwrap();
+    drop(spool);
+    assert!(files(&folder).len() > 3);
+    for position in 0..=300 {
+        // None is deleted before it is known to be committed; a copy stays for the next position.
+        let copy = tempfile::tempdir().unwrap();
+        for file in files(&folder) {
+            fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
+        }
+        let mut spool = open(copy.path());
+        assert_eq!((spool.id(), spool.position()), (id.clone(), Some("[7]")));
+        spool.go_on_at(position);
+        assert_eq!(all(&mut spool), seqs(position..300), "behind {position}");
+    }
+}
+
+#[test]
+fn what_is_committed_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    for round in 0..20 {
+        (round * 100..(round + 1) * 100).for_each(|seq| push(&mut spool, seq, 1000));
+        spool.sync(Some("[7]".into())).unwrap();
+        assert_eq!(all(&mut spool), seqs(round * 100..(round + 1) * 100));
+        spool.committed((round + 1) * 100);
+        assert!(on_disk(&folder) < 2 * MB / FILES, "{round}: {}", on_disk(&folder));
+    }
+    drop(spool);
+    let mut spool = open(folder.path());
+    assert_eq!(spool.position(), Some("[7]"), "known though the files that it was written to are gone");
+    spool.go_on_at(2000);
+    assert_eq!(take(&mut spool), None);
+    push(&mut spool, 2000, 5);
+    spool.sync(None).unwrap();
+    assert_eq!(all(&mut spool), seqs(2000..2001));
+}
+
+#[test]
+fn the_oldest_make_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    for seq in 0..5000 {
+        push(&mut spool, seq, 1000);
+        assert!(on_disk(&folder) <= MB);
+    }
+    spool.sync(None).unwrap();
+    assert!(on_disk(&folder) <= MB && on_disk(&folder) > MB * 3 / 4, "{}", on_disk(&folder));
+    let lost = spool.lost();
+    assert!(lost > 4000 && lost + spool.waiting() == 5000);
+    let found = all(&mut spool);
+    assert_eq!(found[0], Got::Lost(lost));
+    assert_eq!(found[1..], seqs(lost..5000));
+    drop(spool);
+    // Nobody has committed that: after a restart it is still known.
+    assert_eq!(take(&mut open(folder.path())), Some(Got::Lost(lost)));
+}
+
+#[test]
+fn the_newest_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open_full(folder.path(), MB, WhenFull::DropNewest);
+    (0..2000).for_each(|seq| push(&mut spool, seq, 1000));
+    spool.sync(None).unwrap();
+    assert!(on_disk(&folder) <= MB);
+    let kept = 2000 - spool.lost();
+    assert!(kept > 700 && spool.waiting() == kept);
+    for seq in 0..kept {
+        assert_eq!(take(&mut spool), Some(Got::Seq(seq)));
+    }
+    assert_eq!(take(&mut spool), None, "how many are missing is known when the next one comes");
+    drop(spool);
+    let mut spool = open_full(folder.path(), MB, WhenFull::DropNewest);
+    spool.go_on_at(kept);
+    push(&mut spool, 2000, 1000);
+    push(&mut spool, 2001, 1000);
+    spool.sync(None).unwrap();
+    assert_eq!(all(&mut spool), [Got::Lost(2000 - kept), Got::Seq(2000), Got::Seq(2001)]);
+}
+
+#[test]
+fn a_last_record_that_is_cut_anywhere_is_cut_off_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    (0..3).for_each(|seq| push(&mut spool, seq, 5));
+    spool.sync(None).unwrap();
+    let good = on_disk(&folder);
+    push(&mut spool, 3, 5);
+    spool.sync(None).unwrap();
+    drop(spool);
+    let [file] = &files(&folder)[..] else { panic!("one file") };
+    let content = fs::read(file).unwrap();
+    for length in good..content.len() as u64 {
+        for tail in [&b""[..], &[0; 600], b"\xff\xff\xff\x7f what was in that block before"] {
+            let torn = [&content[..usize::try_from(length).unwrap()], tail].concat();
+            fs::write(file, &torn).unwrap();
+            let mut spool = open(folder.path());
+            assert_eq!(on_disk(&folder), good, "cut at {length}");
+            push(&mut spool, 77, 5);
+            spool.sync(None).unwrap();
+            let expected = [seqs(0..3), vec![Got::Seq(77)]].concat();
+            assert_eq!(all(&mut spool), expected, "cut at {length}");
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_in_its_head_held_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    (0..100).for_each(|seq| push(&mut spool, seq, 1000));
+    spool.sync(None).unwrap();
+    let (next, id) = (spool.next, spool.id());
+    drop(spool);
+    for length in 0..segment::HEAD {
+        fs::write(segment::path(folder.path(), next), vec![7; length]).unwrap();
+        let mut spool = open(folder.path());
+        assert_eq!((all(&mut spool), spool.id()), (seqs(0..100), id.clone()));
+    }
+}
+
+#[test]
+fn damage_in_the_middle_costs_the_rest_of_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    (0..300).for_each(|seq| push(&mut spool, seq, 1000));
+    spool.sync(None).unwrap();
+    let [_, second, third, ..] = &files(&folder)[..] else { panic!("some files") };
+    let base = |file: &Path| file.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+    let (second_base, third_base) = (base(second), base(third));
+    let mut content = fs::read(second).unwrap();
+    content[segment::HEAD + 5000] ^= 1;
+    fs::write(second, content).unwrap();
+    let missing = third_base - second_base - 4;
+    let expected = [seqs(0..second_base + 4), vec![Got::Lost(missing)], seqs(third_base..300)].concat();
+    assert_eq!(all(&mut spool), expected, "found while it runs");
+    drop(spool);
+    assert_eq!(all(&mut open(folder.path())), expected, "found when it is opened");
+}
+
+#[test]
+fn a_disk_that_forgets_what_it_confirmed_loses_nothing_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    (0..10).for_each(|seq| push(&mut spool, seq, 5));
+    spool.sync(None).unwrap();
+    push(&mut spool, 10, 5);
+    spool.sync(None).unwrap();
+    // Fifteen were committed, so it is said, but there are eleven.
+    spool.go_on_at(15);
+    assert_eq!(take(&mut spool), Some(Got::Seq(0)), "all came since it was opened");
+    drop(spool);
+    let mut spool = open(folder.path());
+    push(&mut spool, 11, 5);
+    spool.sync(None).unwrap();
+    spool.go_on_at(15);
+    assert_eq!(all(&mut spool), seqs(11..12));
+}
+
+#[test]
+fn one_spool_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path());
+    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false).unwrap_err().to_string();
+    assert!(error.contains("help: another process uses it"), "{error}");
+    drop(spool);
+    drop(open(folder.path()));
+    let other = tempfile::tempdir().unwrap();
+    drop(open(other.path()));
+    fs::copy(&files(&other)[0], folder.path().join("1.spool")).unwrap();
+    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false).unwrap_err().to_string();
+    assert!(error.contains("files of two spools"), "{error}");
+    fs::write(other.path().join("file"), "").unwrap();
+    let wrong = other.path().join("file");
+    let error = Spool::open(&wrong, &settings(MB, WhenFull::DropOldest), false).unwrap_err().to_string();
+    assert!(error.contains("help: let this user read and write the folder"), "{error}");
+}
+
+#[test]
+fn begun_anew_it_is_another_spool() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    push(&mut spool, 0, 5);
+    let id = spool.id();
+    drop(spool);
+    let mut spool = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), true).unwrap();
+    assert_ne!(spool.id(), id);
+    assert_eq!((take(&mut spool), spool.position()), (None, None));
+}
+
+#[test]
+fn a_file_of_a_version_to_come_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let file = &files(&folder)[0];
+    let mut content = fs::read(file).unwrap();
+    content[7] = 2;
+    let sum = crc32fast::hash(&content[..segment::HEAD - 4]).to_le_bytes();
+    content[segment::HEAD - 4..segment::HEAD].copy_from_slice(&sum);
+    fs::write(file, &content).unwrap();
+    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false).unwrap_err().to_string();
+    assert!(error.contains("another version"), "{error}");
+    assert_eq!(fs::read(file).unwrap(), content);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(u8),
+    Sync,
+    Take(u8),
+    Commit,
+    /// Ends the process, or cuts the power; what the last commit said is known afterwards.
+    Restart {
+        power: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1..80_u8).prop_map(Step::Push),
+        4 => Just(Step::Sync),
+        4 => (1..90_u8).prop_map(Step::Take),
+        3 => Just(Step::Commit),
+        1 => any::<bool>().prop_map(|power| Step::Restart { power }),
+    ]
+}
+
+proptest! {
+    // Each waits for the disk many times.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Against a plain list: what is in the spool and on disk, without a thought of files.
+    #[test]
+    fn nothing_is_lost_doubled_or_out_of_order(
+        steps in proptest::collection::vec(step(), 1..60),
+        newest in any::<bool>(),
+        large in any::<bool>(),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let when_full = if newest { WhenFull::DropNewest } else { WhenFull::DropOldest };
+        let (size, padding) = if large { (100 * MB, 300) } else { (MB, 3000) };
+        let reopen = |folder: &TempDir| open_full(folder.path(), size, when_full);
+        let mut spool = reopen(&folder);
+        // The sequence numbers that were pushed and not lost to a power cut, by their number in the spool.
+        let mut pushed: Vec<u64> = Vec::new();
+        let (mut seq, mut synced) = (0, 0);
+        let (mut at, mut committed) = (0, 0);
+        for step in steps {
+            match step {
+                Step::Push(count) => for _ in 0..count {
+                    push(&mut spool, seq, padding);
+                    pushed.push(seq);
+                    seq += 1;
+                },
+                Step::Sync => {
+                    spool.sync(Some(seq.to_string())).unwrap();
+                    synced = pushed.len();
+                }
+                Step::Take(count) => for _ in 0..count {
+                    let mut bytes = Vec::new();
+                    match spool.take(&mut bytes).unwrap() {
+                        Some(Taken::Record(number)) => {
+                            prop_assert_eq!(number, at);
+                            prop_assert_eq!(seq_of(&bytes), pushed[usize::try_from(number).unwrap()]);
+                            at += 1;
+                        }
+                        Some(Taken::Lost(lost, next)) => {
+                            prop_assert!(!large && lost > 0);
+                            at += lost;
+                            prop_assert_eq!(next, at);
+                        }
+                        None => {
+                            if large {
+                                prop_assert!(at >= synced as u64, "what is on disk can be taken");
+                            }
+                            break;
+                        }
+                    }
+                },
+                Step::Commit => {
+                    committed = at;
+                    spool.committed(committed);
+                }
+                Step::Restart { power } => {
+                    if power { cut_power(spool) } else { drop(spool) }
+                    spool = reopen(&folder);
+                    let next = usize::try_from(spool.next).unwrap();
+                    prop_assert!(next <= pushed.len());
+                    if large {
+                        prop_assert!(next >= synced && (power || next == pushed.len()));
+                    }
+                    pushed.truncate(next);
+                    synced = next;
+                    spool.go_on_at(committed);
+                    at = committed;
+                }
+            }
+            prop_assert!(on_disk(&folder) <= size);
+        }
+    }
+}
