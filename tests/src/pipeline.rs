@@ -48,6 +48,12 @@ impl Pipeline {
         self.stage(name, "producer", None, Some(to), format!("source = {source}"))
     }
 
+    /// Adds a producer with a spool: both are TOML.
+    #[must_use]
+    pub fn spooled_producer(self, name: &str, source: &str, spool: &str, to: &str) -> Self {
+        self.stage(name, "producer", None, Some(to), format!("source = {source}\nspool = {spool}"))
+    }
+
     /// Adds an operator: `steps` are TOML, such as `{ ewma = { alpha = 0.5 } }, "noise"`.
     #[must_use]
     pub fn operator(self, name: &str, from: &str, steps: &str, to: &str) -> Self {

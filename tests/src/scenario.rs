@@ -99,6 +99,12 @@ impl Scenario {
         Process::start(format!("{stage}@a"), &mut cage.command(&self.stage(stage, "a")))
     }
 
+    /// Starts a stage as instance `a` that reads standard input from there.
+    #[must_use]
+    pub fn start_on(&self, stage: &str, input: impl Into<Stdio>) -> Process {
+        Process::start(format!("{stage}@a"), self.stage(stage, "a").stdin(input))
+    }
+
     /// Runs a stage until it has processed all there is to read.
     pub fn drain(&self, stage: &str) {
         Process::start(format!("{stage} draining"), self.stage(stage, "a").arg("--drain")).succeeds();
