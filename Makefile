@@ -1,8 +1,8 @@
 # The few commands people type. ARGS are passed on: make test ARGS='--test vector'
 
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test chaos soak bench recovery audit doc lint setup
+.PHONY: help demo test chaos soak bench recovery fuzz audit doc lint setup
 
 help: ## prints this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -10,13 +10,13 @@ help: ## prints this list
 demo: ## runs the whole chain on real readings, without Kafka, for some 40 s
 	scripts/setup
 	cargo build --release --locked --bin rivulet
-	$(TARGET)/release/rivulet demo --pipeline config/chain.toml $(ARGS)
+	$(BUILT)/release/rivulet demo --pipeline config/chain.toml $(ARGS)
 
 test: ## runs every test; those on Apache Kafka start one themselves
 	scripts/setup test
 	scripts/kafka-jars
 	cargo build --locked --workspace --bins
-	$(TARGET)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS)
+	$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS)
 
 chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… repeats those of an earlier run
 	scripts/setup test
@@ -31,13 +31,17 @@ bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/setup test
 	scripts/kafka-jars
 	cargo build --release --locked --workspace --bins
-	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(TARGET)/release/kafka cargo run --release --locked --package bench -- $(ARGS)
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench -- $(ARGS)
 
 recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 	scripts/setup test
 	scripts/kafka-jars
 	cargo build --release --locked --workspace --bins
-	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(TARGET)/release/kafka cargo run --release --locked --package bench --bin recovery -- $(ARGS)
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench --bin recovery -- $(ARGS)
+
+fuzz: ## fuzzes every decoder, or TARGET=json, for SECONDS=600 each
+	scripts/setup
+	scripts/fuzz $(or $(SECONDS),600) $(TARGET)
 
 audit: ## checks the dependencies' licences, duplicates and known holes
 	command -v cargo-deny || cargo install --locked cargo-deny

@@ -7,12 +7,12 @@
 
 pub mod catalog;
 pub mod clock;
-mod line_reader;
+pub mod line_reader;
 mod pace;
 mod position;
 pub mod progress;
 mod replay;
-mod row;
+pub mod row;
 mod run;
 mod sequences;
 mod setting;

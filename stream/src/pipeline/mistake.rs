@@ -53,6 +53,12 @@ impl Mistake {
         self
     }
 
+    /// Where it is in the text, in bytes; nothing for a mistake of the file as a whole.
+    #[must_use]
+    pub fn place(&self) -> Option<Range<usize>> {
+        self.place.clone()
+    }
+
     /// Gives the mistake a place if it has none of its own.
     #[must_use]
     pub fn or_at(mut self, place: Range<usize>) -> Self {
@@ -122,6 +128,11 @@ impl Mistakes {
     #[must_use]
     pub fn count(&self) -> usize {
         self.mistakes.len()
+    }
+
+    /// One after the other, those of the file as a whole first.
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.mistakes.iter()
     }
 }
 

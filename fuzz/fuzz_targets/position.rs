@@ -1,0 +1,75 @@
+//! A source's position: any JSON as what a source is to go on from, for each kind of source.
+//!
+//! - A source either refuses it, and says the way out, or goes on.
+//! - From the position that it tells then, another one goes on with the same readings.
+#![no_main]
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+use producer::catalog::{Context, read};
+use producer::source::{Next, Source};
+use serde_json::Value;
+use stream::pipeline::Part;
+use tempfile::TempDir;
+
+const SOURCES: [&str; 4] = [
+    "file = { path = \"a.csv\", repeat = 2 }",
+    "list = { values = [20, 21, 19.5] }",
+    "simulated = { sensors = 2, readings = 3 }",
+    "simulated = { sensors = 2 }",
+];
+
+/// The folder of the file that is read; it stays until the fuzzer ends.
+static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
+    let base = Path::new("/dev/shm");
+    let folder = if base.is_dir() { tempfile::tempdir_in(base) } else { tempfile::tempdir() }.unwrap();
+    let text = "sensor,time,value\na,1,10\nb,2,11\na,3,x\n\na,4,12\n";
+    std::fs::write(folder.path().join("a.csv"), text).unwrap();
+    folder
+});
+
+fuzz_target!(|position: &[u8]| -> Corpus {
+    let Ok(position) = serde_json::from_slice(position) else { return Corpus::Reject };
+    for source in SOURCES {
+        go_on(source, &position);
+    }
+    Corpus::Keep
+});
+
+fn open(source: &str) -> Box<dyn Source> {
+    let context = Context { folder: FOLDER.path().to_owned(), host: "rpi0".to_owned() };
+    read(&Part::parse(source).unwrap()).unwrap().open(&context).unwrap()
+}
+
+fn go_on(part: &str, position: &Value) {
+    let mut source = open(part);
+    if let Err(error) = source.resume(position) {
+        assert!(error.to_string().contains("--from-start"), "{error}");
+        return;
+    }
+    if let Some(progress) = source.progress() {
+        assert!(progress.done <= progress.total, "{progress:?}");
+    }
+    for _ in 0..10 {
+        let mut again = open(part);
+        let position = serde_json::from_str(&source.position().to_string()).unwrap();
+        again.resume(&position).unwrap_or_else(|error| panic!("its own {position} is refused: {error}"));
+        let (Some(next), Some(other)) = (next(&mut *source), next(&mut *again)) else { return };
+        assert_eq!(next, other);
+    }
+}
+
+/// What a source yields next, as text without the time, which for some is the moment; nothing at the end.
+fn next(source: &mut dyn Source) -> Option<String> {
+    match source.next(Duration::ZERO).unwrap() {
+        Next::Reading(reading) => {
+            assert!(reading.value.is_finite());
+            Some(format!("{} {} {:?} {:?}", reading.sensor, reading.seq, reading.value, reading.unit))
+        }
+        Next::Bad { bytes, place, refusal } => Some(format!("{bytes:?} {place} {refusal}")),
+        Next::NotYet | Next::End => None,
+    }
+}
