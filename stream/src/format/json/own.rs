@@ -15,6 +15,8 @@ pub(super) fn parse(value: &[u8]) -> Option<Reading<'_>> {
     let (seq, rest) = digits(rest.strip_prefix(b"\",\"seq\":")?)?;
     let rest = rest.strip_prefix(b",\"time\":")?;
     let (time, rest) = match rest.strip_prefix(b"-") {
+        // −0 is a fraction to the parser.
+        Some([b'0', ..]) => return None,
         Some(rest) => digits(rest).and_then(|(time, rest)| Some((0_i64.checked_sub_unsigned(time)?, rest)))?,
         None => digits(rest).and_then(|(time, rest)| Some((i64::try_from(time).ok()?, rest)))?,
     };
@@ -82,6 +84,7 @@ mod tests {
         for (from, to) in [
             ("7,", "07,"),
             ("7,", "-7,"),
+            ("\"time\":0", "\"time\":-0"),
             ("7,", ","),
             ("12.8", "12."),
             ("12.8", ".8"),
