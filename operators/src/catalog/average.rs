@@ -66,11 +66,12 @@ impl Operator for Average {
     fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
         let Window(window) = self.window;
         let recent = &mut memories[0];
-        if recent.len() == window {
-            recent.remove(0);
-        } else {
+        if recent.len() < window {
             // The whole window at once: growing by doubling would leave up to half of it unused.
             recent.reserve_exact(window - recent.len());
+        } else {
+            // More than a window is only in a changelog that somebody else has written to.
+            recent.drain(..=recent.len() - window);
         }
         recent.push(reading.value);
         if recent.len() < window {
@@ -149,6 +150,15 @@ mod tests {
         let mut values = vec![1e16];
         values.extend([0.125; 5]);
         assert_eq!(run(3, &values).last(), Some(&0.125));
+    }
+
+    #[test]
+    fn a_memory_of_more_than_the_window_is_cut_to_it() {
+        let average = Part::parse("average = { window = 2 }").unwrap().settings::<Average>().unwrap();
+        let mut memory = [vec![100.0, 7.0, 1.0]];
+        let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 3.0, unit: None };
+        assert_eq!(average.apply(&mut reading, &mut memory), Ok(Flow::Pass));
+        assert_eq!((reading.value, &memory[0][..]), (2.0, &[1.0, 3.0][..]));
     }
 
     #[test]
