@@ -71,7 +71,7 @@ impl LineReader {
         };
         self.length = self.dropped + (end - self.next) as u64;
         self.byte += self.length + (next - end) as u64;
-        self.number += 1;
+        self.number = self.number.saturating_add(1);
         self.line = self.next..end.min(self.next + LONGEST);
         if self.held[self.line.clone()].ends_with(b"\r") {
             self.line.end -= 1;

@@ -79,7 +79,7 @@ impl Replay {
     fn advance(&mut self) -> OrError<bool> {
         loop {
             if next_row(&mut self.lines, &mut self.file).map_err(|error| reading(&self.path, error))? {
-                self.row += 1;
+                self.row = self.row.saturating_add(1);
                 self.fruitful = true;
                 return Ok(true);
             }
@@ -88,7 +88,7 @@ impl Replay {
                 return Ok(false);
             }
             (self.lines, self.rows) = begin(&self.settings, &self.path, &mut self.file)?;
-            (self.round, self.row, self.fruitful) = (self.round + 1, 0, false);
+            (self.round, self.row, self.fruitful) = (self.round.saturating_add(1), 0, false);
         }
     }
 
@@ -330,6 +330,20 @@ mod tests {
         take(&mut *source, 9);
         fs::write(half.path().join("a.csv"), "sensor,time,value\na,1,10\na,2,11.5\n").unwrap();
         open_in(half.path(), A).unwrap().resume(&source.position()).unwrap_err();
+    }
+
+    #[test]
+    fn a_position_with_counts_that_cannot_grow_is_gone_on_from() {
+        let folder = folder("a.csv", "sensor,time,value\na,1,10\na,2,11\n");
+        let part = "file = { path = \"a.csv\", repeat = \"forever\" }";
+        let mut source = open_in(folder.path(), part).unwrap();
+        take(&mut *source, 1);
+        let mut position = source.position();
+        for count in ["round", "row", "line"] {
+            position[count] = u64::MAX.into();
+        }
+        source.resume(&position).unwrap();
+        assert_eq!(values(&take(&mut *source, 2)), [("a", 1, 2, 11.0), ("a", 2, 1, 10.0)]);
     }
 
     proptest! {

@@ -30,7 +30,7 @@ impl Sequences {
     pub fn take(&mut self, sensor: &str) -> Result<u64, Refusal> {
         if let Some(next) = self.next.get_mut(sensor) {
             let seq = *next;
-            *next += 1;
+            *next = seq.saturating_add(1);
             return Ok(seq);
         }
         let taken = self.taken + written(sensor);
@@ -96,6 +96,12 @@ mod tests {
         assert_eq!(kept, serde_json::json!({ "a": 3, "b": 1 }));
         let mut again: Sequences = serde_json::from_value(kept).unwrap();
         assert_eq!((again.take("a").unwrap(), again.take("c").unwrap()), (3, 0));
+    }
+
+    #[test]
+    fn a_kept_number_that_is_the_last_there_is_stays_the_last() {
+        let mut sequences = Sequences::at(&json!({ "next": { "a": u64::MAX } })).unwrap();
+        assert_eq!((sequences.take("a").unwrap(), sequences.take("a").unwrap()), (u64::MAX, u64::MAX));
     }
 
     #[test]
