@@ -100,6 +100,24 @@ fn ten_megabytes_of_rubbish_are_kept_where_the_topic_takes_as_much() {
 }
 
 #[test]
+fn a_record_that_its_error_quotes_in_full_is_kept() {
+    let scenario =
+        Scenario::new(Pipeline::new().topic("in", "external = true").operator("convert", "in", CONVERT, "out"));
+    let reading =
+        |unit: &str| Record::of(format!(r#"{{"sensor":"a","seq":0,"time":0,"value":10,"unit":"{unit}"}}"#)).key("a");
+    let bad = reading(&"x".repeat(600_000));
+    records::produce(scenario.brokers(), &scenario.name("in"), &[reading("celsius"), bad.clone(), reading("celsius")]);
+
+    let mut convert = scenario.start("convert");
+    assert_eq!(scenario.values("out", 2), [50.0, 50.0]);
+    let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 1);
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].key == bad.key && letters[0].value == bad.value, "the letter is not the record");
+    assert!(letters[0].header("rivulet.error").contains("unknown variant `xxx"));
+    convert.stop();
+}
+
+#[test]
 fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
     let pipeline = Pipeline::new()
         .producer("replay", "{ file = { path = \"readings.csv\", value = \"celsius\" } }", "in")
