@@ -70,6 +70,10 @@ const PRODUCER: &[(&str, &str)] = &[
     // What a dead process left open holds back its successors for so long; a living one that was away
     // for longer does its work again.
     ("transaction.timeout.ms", "10000"),
+    // If the broker of the consumer group goes away while offsets are added to a transaction, librdkafka
+    // waits until a connection to any other broker comes or goes, whatever the timeout (its issue 5511):
+    // an idle one goes after this time.
+    ("connections.max.idle.ms", "5000"),
     // A key goes to the partition that Java clients put it in.
     ("partitioner", "murmur2_random"),
 ];
