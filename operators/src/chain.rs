@@ -160,6 +160,13 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_is_described_by_its_steps_and_costs_what_they_cost() {
+        let chain = chain(&[KEEP, "ewma = { alpha = 0.5 }", "average = { window = 3 }"]);
+        assert_eq!(chain.describe(), "threshold(above=50) → ewma(alpha=0.5) → average(window=3)");
+        assert_eq!((chain.memories(), chain.numbers()), (2, 4));
+    }
+
+    #[test]
     fn all_mistakes_of_a_chain_are_reported() {
         let steps = [Part::parse("ewma = { alpha = 0 }").unwrap(), Part::parse("median = {}").unwrap()];
         assert_eq!(Chain::build(&steps).err().map(|mistakes| mistakes.len()), Some(2));

@@ -72,3 +72,63 @@ pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stream::pipeline::Text;
+
+    use super::*;
+
+    const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
+    const KEEP: &str = "{ threshold = { above = 1 } }";
+    const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
+
+    /// What is wrong with a stage of these steps that reads topics with these settings and writes one.
+    fn mistakes(steps: &str, inputs: &[&str], output: &str) -> Vec<String> {
+        let names: Vec<String> = (0..inputs.len()).map(|number| format!("in-{number}")).collect();
+        let mut text = format!("[operator.work]\nfrom = {names:?}\nsteps = [{steps}]\nto = \"out\"\n");
+        for (name, settings) in names.iter().zip(inputs) {
+            text += &format!("[topic.{name}]\nexternal = true\n{settings}\n");
+        }
+        text += &format!("[topic.out]\n{output}\n");
+        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap();
+        let Work::Operator { steps } = &pipeline.stages[0].work else { unreachable!("it is an operator") };
+        let built = chain(&pipeline, &pipeline.stages[0], steps);
+        built.err().unwrap_or_default().iter().map(|mistake| format!("{mistake:?}")).collect()
+    }
+
+    /// Fails unless there is the one mistake that has these words.
+    fn assert_one(mistakes: &[String], words: &str) {
+        assert!(mistakes.len() == 1 && mistakes[0].contains(words), "{mistakes:?}");
+    }
+
+    const NUMBER: &str = "format = \"number\"";
+    const NUMBERS: &str = "format = \"number\"\npartitions = 2";
+    const JSON: &str = "partitions = 2";
+
+    #[test]
+    fn state_needs_keys_where_there_are_several_partitions() {
+        assert_one(&mistakes(EWMA, &[NUMBERS], NUMBER), "is of format `number` and has 2 partitions");
+        assert!(mistakes(KEEP, &[NUMBERS], NUMBER).is_empty());
+        assert!(mistakes(EWMA, &[NUMBER], NUMBER).is_empty());
+        assert!(mistakes(EWMA, &[JSON], NUMBER).is_empty());
+    }
+
+    #[test]
+    fn state_needs_a_sensor_in_the_same_partition_of_each_input() {
+        assert_one(&mistakes(EWMA, &[JSON, "partitions = 3"], ""), "different numbers of partitions");
+        assert!(mistakes(EWMA, &[JSON, JSON], "").is_empty());
+        assert!(mistakes(KEEP, &[JSON, "partitions = 3"], "").is_empty());
+    }
+
+    #[test]
+    fn a_number_without_a_unit_becomes_no_json() {
+        assert_one(&mistakes(KEEP, &[NUMBER], ""), "writes json, which needs a unit");
+        assert!(mistakes(KEEP, &["format = \"number\"\nunit = \"kelvin\""], "").is_empty());
+        assert!(mistakes(KEEP, &[JSON], "").is_empty());
+        assert!(mistakes(KEEP, &[NUMBER], NUMBER).is_empty());
+        assert!(mistakes(CONVERT, &[NUMBER], "").is_empty());
+    }
+}
