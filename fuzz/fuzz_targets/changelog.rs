@@ -30,10 +30,13 @@ fuzz_target!(|changelog: &[u8]| {
     }
     sensors.sort_unstable();
     sensors.dedup();
-    assert_eq!(state.sensors(), sensors.len());
+    // Those of which the state holds no record are not counted.
+    assert!(state.sensors() <= sensors.len());
+    let count = sensors.len();
     let mut again = self::state(&chain);
     // A state may hold the last record there can be; such a sensor is not saved again.
     let left = sensors.into_iter().filter(|sensor| !work(&chain, &mut state, &mut again, sensor)).count();
+    assert_eq!(state.sensors(), count);
     for topic in [0, 1] {
         let summary = state.summary(topic, 0);
         assert!(left > 0 || again.summary(topic, 0) == summary, "{summary}");

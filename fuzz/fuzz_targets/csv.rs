@@ -174,7 +174,7 @@ fn standard_input(file: &[u8]) {
     let mut left = file.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
     loop {
         match source.next(Duration::from_secs(60)).unwrap() {
-            Next::Reading(reading) => {
+            Next::Reading(reading) | Next::Measured(reading) => {
                 assert!(reading.value.is_finite() && reading.unit.is_some(), "{reading:?}");
                 assert!(left.next().is_some());
             }

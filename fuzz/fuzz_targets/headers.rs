@@ -1,4 +1,4 @@
-//! Dead letters: any bytes as a record that is refused.
+//! Dead letters: any bytes as a record that is refused, and its headers as those of a dead letter.
 //!
 //! The input is three numbers on a line, how often each header's value, the key and the value are
 //! repeated; then a line `NAME=VALUE` (`NAME` for a header without one) a header; then an empty line, a
@@ -7,7 +7,8 @@
 //! - If its topic took the record, the dead-letter topic takes the letter.
 //! - Value, key and headers are as they were, or the letter says that it is not the whole record; what is
 //!   left of a value that was cut is its beginning.
-//! - Reason, place and stage are told.
+//! - The letter is read back as it was written.
+//! - Of any headers, what is read as a letter or a mark is read the same once it is written again.
 #![no_main]
 
 use std::cell::RefCell;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use stream::counters::Counters;
-use stream::dead_letter::{DeadLetters, header};
+use stream::dead_letter::{DeadLetters, Entry, Header};
 use stream::format::json;
 use stream::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use stream::pipeline::{Pipeline, Text};
@@ -42,17 +43,16 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     if refused.size(FRAMING.0, HEADER_FRAMING.0) > LARGEST {
         return Corpus::Reject;
     }
+    read_back(&refused.headers);
     bury(&refused);
     Corpus::Keep
 });
-
-type Headers = Vec<(String, Option<Vec<u8>>)>;
 
 #[derive(Debug, Default)]
 struct Refused {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
-    headers: Headers,
+    headers: Vec<Header>,
 }
 
 impl Refused {
@@ -90,11 +90,6 @@ impl Refused {
         let headers = self.headers.iter().map(|(name, value)| header_framing + name.len() + length(value));
         framing + length(&self.key) + length(&self.value) + headers.sum::<usize>()
     }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.headers.iter().rfind(|(known, _)| known == name)?;
-        str::from_utf8(value.as_ref()?).ok()
-    }
 }
 
 /// A line without its end, and what follows it.
@@ -124,27 +119,29 @@ fn bury(refused: &Refused) {
     let letter = log.0.into_inner();
 
     assert!(letter.size(FRAMING.1, HEADER_FRAMING.1) <= LARGEST, "{} bytes", letter.size(FRAMING.1, HEADER_FRAMING.1));
-    assert_eq!(letter.header(header::TOPIC), Some("in"));
-    assert_eq!(letter.header(header::PARTITION), Some("3"));
-    assert_eq!(letter.header(header::OFFSET), Some("9223372036854775807"));
-    assert_eq!(letter.header(header::STAGE), Some("show"));
-    assert_eq!(letter.header(header::REASON), Some(refusal.reason));
-    assert!(letter.header(header::ERROR).is_some_and(|error| !error.is_empty()));
+    let Entry::Letter(told) = Entry::read(&letter.headers) else { panic!("{:?} is no letter", letter.headers) };
+    assert_eq!((told.topic, told.place, told.stage), ("in", Some((3, i64::MAX)), "show"));
+    assert_eq!(told.reason, refusal.reason);
+    assert!(!told.error.is_empty() && refusal.detail.starts_with(told.error));
     // What takes little room is kept, whatever the rest takes.
     let brought = Refused { headers: headers.clone(), ..Refused::default() };
-    if brought.size(0, HEADER_FRAMING.1) < LARGEST / 5 {
-        assert!(letter.headers.starts_with(headers));
-    }
-    if key.as_ref().is_none_or(|key| key.len() < LARGEST / 3) {
-        assert_eq!(&letter.key, key);
-    }
+    assert!(told.original == headers || brought.size(0, HEADER_FRAMING.1) > LARGEST / 5);
+    assert!(&letter.key == key || key.as_ref().is_some_and(|key| key.len() > LARGEST / 3));
     let (kept, value) = (letter.value.as_deref().unwrap(), value.as_deref().unwrap());
     assert!(value.starts_with(kept));
     assert!(kept.len() == value.len() || kept.len() > LARGEST / 10, "only {} bytes are kept", kept.len());
-    let is_whole = kept.len() == value.len() && &letter.key == key && letter.headers.starts_with(headers);
-    let told =
-        letter.headers.last().filter(|(name, _)| name == header::TRUNCATED).and_then(|(_, value)| value.as_deref());
-    assert_eq!(told, (!is_whole).then(|| value.len().to_string()).as_deref().map(str::as_bytes));
+    let is_whole = kept.len() == value.len() && &letter.key == key && told.original == headers;
+    assert_eq!(told.truncated, (!is_whole).then_some(value.len() as u64));
+}
+
+fn read_back(headers: &[Header]) {
+    let entry = Entry::read(headers);
+    let written = match &entry {
+        Entry::Letter(letter) => letter.headers(),
+        Entry::Mark(mark) => mark.headers(),
+        Entry::Foreign => return,
+    };
+    assert_eq!(Entry::read(&written), entry);
 }
 
 /// Takes one letter.
@@ -159,7 +156,7 @@ impl Record for Never {
         match *self {}
     }
 
-    fn headers(&self) -> Headers {
+    fn headers(&self) -> Vec<Header> {
         match *self {}
     }
 }

@@ -77,7 +77,7 @@ fn whole(text: &str, pipeline: &Pipeline) {
             let _ = topic.largest_record();
         }
         match &stage.work {
-            Work::Producer { source } => source_of(text, source),
+            Work::Producer { source, .. } => source_of(text, source),
             Work::Operator { steps } => steps_of(text, steps),
             Work::Sink { sink } => sink_of(text, sink, &stage.from),
         }

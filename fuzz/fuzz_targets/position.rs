@@ -65,7 +65,7 @@ fn go_on(part: &str, position: &Value) {
 /// What a source yields next, as text without the time, which for some is the moment; nothing at the end.
 fn next(source: &mut dyn Source) -> Option<String> {
     match source.next(Duration::ZERO).unwrap() {
-        Next::Reading(reading) => {
+        Next::Reading(reading) | Next::Measured(reading) => {
             assert!(reading.value.is_finite());
             Some(format!("{} {} {:?} {:?}", reading.sensor, reading.seq, reading.value, reading.unit))
         }
