@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedHeaders, Headers};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream::dead_letter::Header;
 use stream::error::{Error, Result};
@@ -179,7 +178,7 @@ impl<'p> Reader<'p> {
                     if offset < end {
                         let timestamp = message.timestamp().to_millis().unwrap_or_default();
                         // Records without headers, most of them, cost nothing here.
-                        let headers: Vec<Header> = message.headers().map(own).unwrap_or_default();
+                        let headers: Vec<Header> = message.headers().map(headers::read).unwrap_or_default();
                         let (key, value) = (message.key(), message.payload());
                         each(&Record { partition, offset, timestamp, key, value, headers: &headers });
                         read += 1;
@@ -212,10 +211,6 @@ impl<'p> Reader<'p> {
         self.done += read;
         self.consumer.unassign().map_err(failed)
     }
-}
-
-fn own(headers: &BorrowedHeaders) -> Vec<Header> {
-    headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
 }
 
 /// Whether trying again is of no use.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
@@ -649,8 +649,7 @@ impl Record for KafkaRecord<'_> {
     }
 
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        let Some(headers) = self.message.headers() else { return Vec::new() };
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+        self.message.headers().map(headers::read).unwrap_or_default()
     }
 }
 

@@ -1,6 +1,8 @@
 //! A plain Kafka client at either end: bare numbers in, bare numbers out.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use tests::chain::{AVERAGE, CELSIUS, EWMA, assert_close, chained};
@@ -38,26 +40,44 @@ fn kcat_at_both_ends_sees_the_known_results_whatever_starts_first() {
     assert_close(&kcat_consumes(&scenario, "temperatures_moving_average"), &AVERAGE);
 }
 
+#[test]
+fn a_header_whose_name_is_no_utf_8_stops_nothing() {
+    let scenario = Scenario::new(chained(Pipeline::new().topic("temperatures_celsius", "external = true")));
+    let mut convert = scenario.start("convert");
+    let mut command = kcat(&scenario, "temperatures_celsius", "-P");
+    command.arg("-H").arg(OsStr::from_bytes(b"\xff=1"));
+    scenario.write("lines", "rubbish\n");
+    let lines = File::open(scenario.path("lines")).expect("it was just written");
+    Process::start(KCAT, command.stdin(lines)).succeeds();
+    convert.says(&["dead letter 1", "not-json"]);
+    convert.stop();
+    let mut ls = scenario.rivulet(&["dlq", "show"]);
+    ls.succeeds();
+    ls.says(&["rubbish", "\u{fffd}"]);
+}
+
+const KCAT: &str = "kcat (which `make test` installs)";
+
 fn kcat_produces(scenario: &Scenario, topic: &str, lines: &[String]) {
     scenario.write("lines", lines.join("\n") + "\n");
     let lines = File::open(scenario.path("lines")).expect("it was just written");
-    kcat(scenario, topic, "-P", lines.into()).succeeds();
+    Process::start(KCAT, kcat(scenario, topic, "-P").stdin(lines)).succeeds();
 }
 
 fn kcat_consumes(scenario: &Scenario, topic: &str) -> Vec<f64> {
-    let mut kcat = kcat(scenario, topic, "-C", Stdio::null());
+    let mut kcat = Process::start(KCAT, kcat(scenario, topic, "-C").stdin(Stdio::null()));
     kcat.succeeds();
     numbers(&kcat.out())
 }
 
-/// Starts kcat; as a consumer it reads from the beginning to the end.
-fn kcat(scenario: &Scenario, topic: &str, mode: &str, input: Stdio) -> Process {
+/// The command of kcat; as a consumer it reads from the beginning to the end.
+fn kcat(scenario: &Scenario, topic: &str, mode: &str) -> Command {
     let mut command = Command::new("kcat");
     command.args([mode, "-b", scenario.brokers(), "-t", &scenario.name(topic)]);
     if mode == "-C" {
         command.args(["-o", "beginning", "-e", "-q", "-X", "isolation.level=read_committed"]);
     }
-    Process::start("kcat (which `make test` installs)", command.stdin(input))
+    command
 }
 
 /// The lines that are numbers: a sink begins with a title.
