@@ -344,8 +344,8 @@ impl KafkaLog {
             // Fenced, but not by another process. When a session ends, librdkafka forgets the id of its
             // member, and still sends heartbeats until the stage has let go of its partitions. If the broker
             // was away, the session goes on there: what comes without the id is taken for an impostor's
-            // (librdkafka's issue 3437). And a broker that could not write down that a restarted process has
-            // joined takes it back. Should another have the place after all, joining anew fences that one.
+            // (librdkafka's issue 3437). One that is still joining has been seen fenced too, while a broker
+            // died. Should another have the place after all, joining anew fences that one.
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) if !self.watch.is_member() => {
                 tracing::warn!("no member of the consumer group any more: joining anew");
                 self.fenced.set(true);
