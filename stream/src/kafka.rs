@@ -31,6 +31,8 @@ const INITIALISE: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// How long a topic may stay unknown before it counts as missing: a new one needs a moment.
 const TOPIC_GRACE: Duration = Duration::from_secs(5);
+/// How long the group's broker may fail to tell the committed offsets before that is told.
+const OFFSETS: Duration = Duration::from_secs(10);
 /// How many records are sent between two looks at what the producer has to say.
 const STRIDE: u32 = 1000;
 
@@ -292,52 +294,6 @@ impl KafkaLog {
         list
     }
 
-    /// The committed offsets of these partitions; the beginning where there are none.
-    ///
-    /// librdkafka would ask for them by itself when it is given partitions without. But if another
-    /// broker has taken over the group in that moment it says so, gives up, and never reads them.
-    fn starts(&self, list: TopicPartitionList) -> Result<TopicPartitionList, Fault> {
-        use RDKafkaErrorCode::{
-            BrokerTransportFailure, CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator,
-            OperationTimedOut, RequestTimedOut, UnstableOffsetCommit, WaitingForCoordinator,
-        };
-        while list.count() > 0 {
-            let answer = self.consumer().committed_offsets(list.clone(), CALL).and_then(|committed| {
-                let mut starts = TopicPartitionList::new();
-                for element in committed.elements() {
-                    element.error()?;
-                    let start = match element.offset() {
-                        offset @ Offset::Offset(_) => offset,
-                        _ => Offset::Beginning,
-                    };
-                    starts.add_partition_offset(element.topic(), element.partition(), start)?;
-                }
-                Ok(starts)
-            });
-            match answer.map_err(|error| (error.rdkafka_error_code(), error)) {
-                Ok(starts) => return Ok(starts),
-                Err((
-                    Some(
-                        BrokerTransportFailure
-                        | CoordinatorLoadInProgress
-                        | CoordinatorNotAvailable
-                        | NotCoordinator
-                        | OperationTimedOut
-                        | RequestTimedOut
-                        | UnstableOffsetCommit
-                        | WaitingForCoordinator,
-                    ),
-                    error,
-                )) => tracing::debug!("asking for the committed offsets: {error}"),
-                // The next poll tells what is amiss.
-                Err(_) => break,
-            }
-            self.shutdown.check()?;
-            std::thread::sleep(CALL / 50);
-        }
-        Ok(list)
-    }
-
     /// What the consumer reports instead of a record.
     fn consumer_error(&self, error: KafkaError) -> Result<(), Fault> {
         match error {
@@ -381,6 +337,15 @@ impl KafkaLog {
             Ok(_) => self.watch.answered(),
             Err(error) => self.watch.no_answer(&error.to_string()),
         }
+    }
+
+    /// Asks the group's broker once.
+    fn committed_offsets(&self, list: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
+        let committed = self.consumer().committed_offsets(list, CALL)?;
+        for element in committed.elements() {
+            element.error()?;
+        }
+        Ok(committed)
     }
 
     /// Waits until everything that was sent is acknowledged.
@@ -486,7 +451,13 @@ impl Log for KafkaLog {
     }
 
     fn assign(&mut self, given: &[Partition]) -> Result<(), Fault> {
-        let list = self.starts(self.list(given.iter().map(|partition| (*partition, Offset::Invalid))))?;
+        // librdkafka would ask for the offsets itself, and never reads a partition if the broker that it
+        // asks is no longer the group's.
+        let committed = self.committed(given)?;
+        let list = self.list(given.iter().map(|partition| {
+            let committed = committed.iter().find(|position| position.partition == *partition);
+            (*partition, committed.map_or(Offset::Beginning, |position| Offset::Offset(position.next)))
+        }));
         self.consumer().assign(&list).map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
     }
 
@@ -575,8 +546,19 @@ impl Log for KafkaLog {
             return Ok(Vec::new());
         }
         let list = self.list(partitions.iter().map(|partition| (*partition, Offset::Invalid)));
-        let committed = self.consumer().committed_offsets(list, CALL * 5);
-        let committed = committed.map_err(|error| Fault::Undo(Error::new("asking for the offsets", error)))?;
+        let begun = Instant::now();
+        let committed = loop {
+            match self.committed_offsets(list.clone()) {
+                Ok(committed) => break committed,
+                Err(error) if begun.elapsed() > OFFSETS => {
+                    return Err(Fault::Undo(Error::new("asking for the committed offsets", error)));
+                }
+                // The group may be on its way to another broker, or a transaction about to end.
+                Err(error) => tracing::debug!("asking for the committed offsets: {error}"),
+            }
+            self.shutdown.check()?;
+            std::thread::sleep(CALL / 50);
+        };
         let position = |element: &TopicPartitionListElem<'_>| {
             let partition = self.partition(element.topic(), element.partition())?;
             let Offset::Offset(next) = element.offset() else { return None };

@@ -91,6 +91,8 @@ pub struct StageLoop<L, W> {
     /// The partitions that are this stage's, each with the offset to go on from once there is one.
     owned: Vec<Owned>,
     back_off: BackOff,
+    /// What is still to be undone.
+    undo: Option<Error>,
     /// Why it went back to the last commit, until it gets on: what fails again and again is told once.
     told: Option<Error>,
 }
@@ -126,7 +128,17 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     #[must_use]
     pub fn new(log: L, work: W, policy: CommitPolicy, shutdown: Shutdown, counters: Arc<Counters>) -> Self {
         let clock = CommitClock::new(policy, log.now());
-        StageLoop { log, work, shutdown, counters, clock, owned: Vec::new(), back_off: BackOff::new(), told: None }
+        StageLoop {
+            log,
+            work,
+            shutdown,
+            counters,
+            clock,
+            owned: Vec::new(),
+            back_off: BackOff::new(),
+            undo: None,
+            told: None,
+        }
     }
 
     /// Works on what there is, at most a few records; waits a moment if there is nothing.
@@ -134,14 +146,18 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     /// # Errors
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
     pub fn turn(&mut self) -> Result<Turn> {
-        let mut outcome = self.read_and_commit();
-        while let Err(Fault::Undo(cause)) = outcome {
-            outcome = self.undo(&cause).map(|()| Turn::GoOn);
-        }
+        let outcome = match self.undo.take() {
+            None => self.read_and_commit(),
+            Some(cause) => self.undo(&cause).map(|()| Turn::GoOn),
+        };
         match outcome {
             Ok(turn) => Ok(turn),
+            Err(Fault::Undo(cause)) => {
+                self.undo = Some(cause);
+                Ok(Turn::GoOn)
+            }
             Err(Fault::Stopped) => Ok(Turn::Done),
-            Err(Fault::Fatal(error) | Fault::Undo(error)) => Err(error),
+            Err(Fault::Fatal(error)) => Err(error),
         }
     }
 
@@ -164,8 +180,7 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
                     wait = self.clock.wait(self.log.now()).min(LONGEST_POLL);
                 }
                 Seen::Given(partitions) => {
-                    let owned = |partition| Owned { partition, next: None, committed: true };
-                    self.owned = partitions.into_iter().map(owned).collect();
+                    self.own(partitions);
                     self.take_over()?;
                 }
                 Seen::Taken { lost } => self.give_up(lost)?,
@@ -259,7 +274,24 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     /// Goes back to the last commit and on from there.
     fn undo(&mut self, cause: &Error) -> Result<(), Fault> {
         self.discard(cause)?;
+        // However often this fails, the group is heard: it may wait for this member.
+        let seen = match self.log.poll(Duration::ZERO)? {
+            Event::Given(partitions) => Seen::Given(partitions),
+            Event::Taken { lost } => Seen::Taken { lost },
+            // Nothing is read before the partitions are assigned again.
+            Event::Record(_) | Event::Nothing => Seen::Nothing,
+        };
+        match seen {
+            Seen::Given(partitions) => self.own(partitions),
+            Seen::Taken { lost } => return self.give_up(lost),
+            Seen::Record | Seen::Nothing => {}
+        }
         self.take_over()
+    }
+
+    fn own(&mut self, partitions: Vec<Partition>) {
+        let owned = |partition| Owned { partition, next: None, committed: true };
+        self.owned = partitions.into_iter().map(owned).collect();
     }
 
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {

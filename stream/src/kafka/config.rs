@@ -80,6 +80,10 @@ const PRODUCER: &[(&str, &str)] = &[
 
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
 const HEARTBEAT: &str = "heartbeat.interval.ms";
+const POLL_INTERVAL: &str = "max.poll.interval.ms";
+/// How long a member may be kept by a call, in milliseconds. Its group cannot share out partitions anew
+/// before it is heard, so a member that hangs holds up all others: by default for five minutes.
+const LONGEST_CALL: u32 = 60_000;
 
 impl Clients {
     pub(super) fn new(pipeline: &Pipeline, stage: &Stage, instance: &str, guarantee: Guarantee) -> Self {
@@ -111,11 +115,16 @@ impl Clients {
         config.extend(defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         config.extend(sized.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())));
         config.extend(self.properties.clone());
+        let session = self.properties.get(SESSION_TIMEOUT).and_then(|session| session.parse::<u32>().ok());
         // A heart that beats no faster than the session ends is missed again and again.
-        if let Some(session) = self.properties.get(SESSION_TIMEOUT).and_then(|session| session.parse::<u32>().ok())
+        if let Some(session) = session
             && !self.properties.contains_key(HEARTBEAT)
         {
             config.set(HEARTBEAT, (session / 3).clamp(1, 3000).to_string());
+        }
+        // librdkafka wants it to be no less than the session.
+        if !self.properties.contains_key(POLL_INTERVAL) {
+            config.set(POLL_INTERVAL, session.unwrap_or_default().max(LONGEST_CALL).to_string());
         }
         config.set("client.id", self.identity());
         config.extend(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
