@@ -2,7 +2,10 @@
 
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help demo test chaos soak bench recovery fuzz audit doc lint setup
+SEEDS := 20000
+FROM := 0
+
+.PHONY: help demo test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
 
 help: ## prints this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -16,6 +19,7 @@ test: ## runs every test; those on Apache Kafka start one themselves
 	scripts/setup test
 	scripts/kafka-jars
 	cargo build --locked --workspace --bins
+	$(if $(ARGS),,$(BUILT)/debug/simulate --seeds $(SEEDS))
 	$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS)
 
 chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… repeats those of an earlier run
@@ -26,6 +30,16 @@ chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… r
 
 soak: FAULTS := $(or $(FAULTS),1000)
 soak: chaos ## the same with 1,000 faults, for half an hour
+
+simulate: ## runs whole pipelines in memory through SEEDS=20000 schedules full of faults, or tells that of SEED=17
+	scripts/setup
+	cargo build --locked --package simulation --bin simulate
+	$(BUILT)/debug/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
+
+mistakes: ## makes deliberate mistakes, one after the other, and has the simulation find them
+	scripts/setup
+	cargo build --locked --package simulation --bin simulate
+	scripts/mistakes $(ARGS)
 
 bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/setup test

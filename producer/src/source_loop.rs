@@ -1,8 +1,9 @@
 //! The producer's loop: take a reading, pace it, send it, commit it with the source's position.
 
+use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,9 +38,10 @@ pub struct SourceLoop<L> {
     room: u64,
     /// How many commits there have been, those of earlier runs among them.
     commits: u64,
-    /// Tells this process from any other with the same names: when it began, in nanoseconds since the
-    /// epoch.
-    process: String,
+    /// Tells this run's commits from another's.
+    run: u64,
+    /// The run that made the last of them.
+    last_run: u64,
     /// When the source's progress was last told.
     told: Instant,
     counters: Arc<Counters>,
@@ -102,7 +104,8 @@ impl<L: Log> SourceLoop<L> {
             pending: Pending::default(),
             room: pipeline.limits.state(),
             commits: 0,
-            process: UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos().to_string(),
+            run: RandomState::new().hash_one(()),
+            last_run: 0,
             told: now,
             counters,
             shutdown,
@@ -120,8 +123,8 @@ impl<L: Log> SourceLoop<L> {
             Err(Fault::Stopped) => return Ok(()),
             Err(Fault::Fatal(error) | Fault::Undo(error)) => return Err(error),
         };
-        let Some(Saved { commit, position, .. }) = saved else { return Ok(()) };
-        self.commits = commit;
+        let Some(Saved { commit, run, position }) = saved else { return Ok(()) };
+        (self.commits, self.last_run) = (commit, run);
         if !from_start {
             self.source.resume(&position)?;
             tracing::info!("going on behind {position}; --from-start begins anew");
@@ -226,8 +229,7 @@ impl<L: Log> SourceLoop<L> {
         }
         // Without transactions the position must not get ahead of the readings.
         self.log.flush()?;
-        let saved =
-            json!(Saved { commit: self.commits + 1, process: self.process.clone(), position: self.source.position() });
+        let saved = json!(Saved { commit: self.commits + 1, run: self.run, position: self.source.position() });
         self.log.send(&Outgoing {
             topic: &self.changelog,
             partition: Some(0),
@@ -247,6 +249,7 @@ impl<L: Log> SourceLoop<L> {
         self.counters.commits.add(1);
         self.source.committed();
         self.commits += 1;
+        self.last_run = self.run;
         self.pending.clear();
         self.clock.committed(self.log.now());
         self.back_off.reset();
@@ -258,20 +261,25 @@ impl<L: Log> SourceLoop<L> {
         self.counters.rewinds.add(1);
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.log.rewind()?;
-        if let Some(saved) = self.saved()?.filter(|saved| saved.commit > self.commits) {
-            if saved.process != self.process {
-                // What it has sent this one's source would yield once more.
-                let error = Error::new("sending again", format!("another process has committed to {}", self.changelog));
-                return Err(Fault::Fatal(error.help(
-                    "another process with the same stage and instance name has taken this one's place: give each \
-                     its own --instance",
-                )));
-            }
+        let (commit, run) = self.saved()?.map_or((0, 0), |saved| (saved.commit, saved.run));
+        if (commit, run) == (self.commits + 1, self.run) {
             self.committed();
             return Ok(());
         }
+        if (commit, run) != (self.commits, self.last_run) {
+            return Err(self.replaced());
+        }
         self.send(0)?;
         self.commit()
+    }
+
+    /// Another process has gone on from where this one stood: what is pending may be among what it sent.
+    fn replaced(&self) -> Fault {
+        let error = Error::new("going back to the last commit", "another process has taken this one's place");
+        Fault::Fatal(error.help(format!(
+            "two processes of the same stage and instance name write to {}: stop one of them",
+            self.changelog
+        )))
     }
 
     /// What was committed last.
@@ -295,9 +303,9 @@ pub struct Saved {
     /// Counts the commits. A position alone would not tell whether a commit went through: not every
     /// reading moves it.
     pub commit: u64,
-    /// Whose commit it is.
+    /// Which run made it, as two of them may stand at the same number.
     #[serde(default)]
-    pub process: String,
+    pub run: u64,
     /// The source's own.
     pub position: Value,
 }

@@ -25,18 +25,23 @@ const EVERY: u64 = 4096;
 
 /// A record as it is in a topic.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Record<'a> {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
+pub struct Record<'a> {
+    /// The partition it is in.
+    pub partition: i32,
+    /// Its place there.
+    pub offset: i64,
     /// In milliseconds since the epoch; 0 if it has none.
-    pub(crate) timestamp: i64,
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: &'a [Header],
+    pub timestamp: i64,
+    /// The key, if it has one.
+    pub key: Option<&'a [u8]>,
+    /// The value; nothing for a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Header names and values.
+    pub headers: &'a [Header],
 }
 
-/// Where records come from: the cluster, or a table in tests.
-pub(crate) trait Topics {
+/// Where records come from: the cluster, or a table in memory.
+pub trait Topics {
     /// How many partitions the topic has; nothing if there is no such topic.
     fn partitions(&self, topic: &str) -> Option<usize>;
 
@@ -44,6 +49,9 @@ pub(crate) trait Topics {
     fn is_trimmed(&self, topic: &str) -> bool;
 
     /// Reads the topic from the first record to the last, each partition in its order.
+    ///
+    /// # Errors
+    /// If it cannot be read to its end.
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()>;
 }
 

@@ -46,8 +46,8 @@ pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
 use self::steps::Step;
 use self::tally::{Found, Tally};
 use self::truth::{Order, Output, Sensors, Stream};
-pub use crate::read::Progress;
-use crate::read::{Reader, Topics};
+use crate::read::Reader;
+pub use crate::read::{Progress, Record, Topics};
 
 /// What counts as right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +66,14 @@ pub fn verify(pipeline: &Pipeline, options: Options, progress: &mut dyn FnMut(Pr
     let verification = Verification::new(pipeline, options)?;
     let mut topics = Reader::new(&pipeline.kafka, &verification.topics(), progress)?;
     verification.run(&mut topics)
+}
+
+/// Compares all topics of a pipeline with the truth, wherever their records come from.
+///
+/// # Errors
+/// Those of [`Topics::read`], or if a stage has a step that is not known here.
+pub fn verify_topics(pipeline: &Pipeline, options: Options, topics: &mut dyn Topics) -> Result<Report> {
+    Verification::new(pipeline, options)?.run(topics)
 }
 
 /// What is known to come out of a topic, or why nothing is.

@@ -175,6 +175,11 @@ impl Processing {
     }
 }
 
+/// The state and the offset were read at different times, between which somebody committed.
+fn moved_on(changelog: &str) -> Fault {
+    Fault::Undo(Error::new(format!("restoring from {changelog}"), "another process has committed meanwhile"))
+}
+
 impl<L: Log> Work<L> for Processing {
     fn given(&mut self, log: &mut L, partitions: &[Partition]) -> Result<(), Fault> {
         let Some(state) = &mut self.state else { return Ok(()) };
@@ -200,8 +205,9 @@ impl<L: Log> Work<L> for Processing {
             ))));
         }
         let sensors = state.sensors();
-        for position in &committed {
-            self.check_restored(position)?;
+        if let Err(wrong) = committed.iter().try_for_each(|position| self.check_restored(position)) {
+            // Whoever is held up here for long may have lost the partitions to a process that goes on.
+            return Err(if log.committed(partitions)? == committed { wrong } else { moved_on(&self.changelog) });
         }
         self.counters.restored.add(sensors as u64);
         if !numbers.is_empty() {

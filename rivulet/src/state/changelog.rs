@@ -101,7 +101,7 @@ mod tests {
         let mut changelog = Changelog { topic: "ewma-changelog".into(), partitions: 4, last: BTreeMap::new() };
         for (offset, (partition, key, value)) in (0..).zip(records) {
             let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
-            changelog.take(&Record { partition: *partition, offset, timestamp: 0, key, value });
+            changelog.take(&Record { partition: *partition, offset, timestamp: 0, key, value, headers: &[] });
         }
         changelog
     }

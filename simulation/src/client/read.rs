@@ -1,0 +1,75 @@
+//! Reading outside any group, as `stream/src/kafka/reader.rs` does.
+
+use std::time::Duration;
+
+use stream::error::Error;
+use stream::log::{Each, Fault};
+
+use super::{AGAIN, SimulatedLog};
+use crate::cluster::Place;
+
+/// How long an open transaction of somebody else is waited for.
+const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
+
+impl SimulatedLog {
+    /// See [`Log::restore`](stream::log::Log::restore).
+    pub(super) fn read_changelog(&self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
+        let mut places: Vec<Place> = Vec::new();
+        for partition in partitions {
+            let place = (topic.to_owned(), usize::try_from(*partition).expect("it was given"));
+            self.step("asking for the end")?;
+            self.reach()?;
+            // Everything up to here counts, also what is not yet known to be committed or aborted.
+            let (low, high) = self.watermarks(&place);
+            if low < high {
+                self.wait_until_settled(&place, high)?;
+                places.push(place);
+            }
+        }
+        for place in places {
+            self.step("restoring")?;
+            self.reach()?;
+            let mut from = 0;
+            loop {
+                let cluster = self.world.cluster();
+                let Some(record) = cluster.partition(&place.0, place.1).fetch(from) else { break };
+                from = record.offset + 1;
+                let content = record.content.clone();
+                drop(cluster);
+                let partition = i32::try_from(place.1).expect("it was an i32");
+                each(partition, content.key.as_deref().unwrap_or_default(), content.value.as_deref());
+                if from % 8 == 0 {
+                    self.step("restoring")?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Low and high watermark.
+    fn watermarks(&self, place: &Place) -> (i64, i64) {
+        let cluster = self.world.cluster();
+        let partition = cluster.partition(&place.0, place.1);
+        (partition.start, partition.end())
+    }
+
+    /// Waits until every transaction below `end` is committed or aborted.
+    fn wait_until_settled(&self, place: &Place, end: i64) -> Result<(), Fault> {
+        let start = self.world.time();
+        while self.world.cluster().partition(&place.0, place.1).stable_end() < end {
+            if self.world.time().saturating_sub(start) > OPEN_TRANSACTION {
+                let doing = format!("restoring from {} [{}]", place.0, place.1);
+                return Err(Fault::Fatal(Error::new(doing, "a transaction in it stays open")));
+            }
+            self.wait(AGAIN)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a reader of committed records finds nothing from an offset on.
+    pub(super) fn is_at_end(&self, place: &Place, from: Option<i64>) -> Result<bool, Fault> {
+        self.step("looking for the end")?;
+        self.reach()?;
+        Ok(self.world.cluster().partition(&place.0, place.1).fetch(from.unwrap_or(0)).is_none())
+    }
+}

@@ -1,0 +1,137 @@
+//! Sending: what waits to be sent, and when it arrives.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use stream::log::{Fault, Outgoing};
+use stream::pipeline::Guarantee;
+
+use super::{AGAIN, SimulatedLog, undo};
+use crate::cluster::{Content, Identity, Late, Place, Refusal};
+
+#[derive(Default)]
+pub(super) struct Producer {
+    /// Nothing outside of transactions.
+    pub(super) identity: Option<Identity>,
+    /// The partitions that are in the transaction.
+    pub(super) added: BTreeSet<Place>,
+    pub(super) queue: VecDeque<(Place, Content)>,
+    failed: Option<Refusal>,
+}
+
+impl SimulatedLog {
+    /// A producer that is ready to send; in a transaction one whose predecessor is fenced.
+    pub(super) fn make_producer(&self) -> Result<(), Fault> {
+        let identity = match self.guarantee {
+            Guarantee::AtLeastOnce => None,
+            Guarantee::ExactlyOnce => {
+                Some(self.patiently("initialising transactions", |cluster| cluster.init_producer(&self.identity))?)
+            }
+        };
+        *self.producer.borrow_mut() = Producer { identity, ..Producer::default() };
+        Ok(())
+    }
+
+    /// Sends what is queued for one partition; false if there is nothing.
+    pub(super) fn deliver(&self) -> Result<bool, Fault> {
+        let count = self.producer.borrow().queue.len();
+        if count == 0 {
+            return Ok(false);
+        }
+        let at = self.world.chance().index(count);
+        let place = self.producer.borrow().queue[at].0.clone();
+        let identity = self.producer.borrow().identity.clone();
+        let is_added = self.producer.borrow().added.contains(&place);
+        if let (Some(identity), false) = (&identity, is_added) {
+            let added = self.patiently("adding a partition", |cluster| cluster.add_partition(identity, &place));
+            match added {
+                Err(Fault::Undo(error)) => {
+                    // It comes back with the next look at what was delivered.
+                    self.producer.borrow_mut().failed = Some(Refusal::ProducerFenced);
+                    self.world.tell(&self.being.name, || error.to_string());
+                    return Ok(false);
+                }
+                other => other?,
+            }
+            self.producer.borrow_mut().added.insert(place.clone());
+        }
+        self.step("producing")?;
+        self.reach()?;
+        let records = self.producer.borrow_mut().take_queued(&place);
+        let count = records.len();
+        let produced = self.world.cluster().produce(identity.as_ref(), &place, records);
+        if let Err(refusal) = produced {
+            self.producer.borrow_mut().failed = Some(refusal);
+        }
+        self.world.tell(&self.being.name, || format!("{count} to {} [{}]: {produced:?}", place.0, place.1));
+        self.step("produced")?;
+        Ok(true)
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    pub(super) fn drain(&self) -> Result<(), Fault> {
+        while self.deliver()? {
+            self.check_delivery()?;
+        }
+        // The last acknowledgement may take its time.
+        if self.world.is_bad() && self.world.chance().one_in(8) {
+            self.world.idle(AGAIN);
+        }
+        self.check_delivery()
+    }
+
+    pub(super) fn check_delivery(&self) -> Result<(), Fault> {
+        match self.producer.borrow_mut().failed.take() {
+            Some(refusal) => Err(undo("sending", refusal)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn begin(&self) {
+        if self.guarantee == Guarantee::ExactlyOnce {
+            self.begun.set(true);
+        }
+    }
+
+    pub(super) fn late(&self) -> Duration {
+        Duration::from_millis(self.world.chance().below(4000).into())
+    }
+
+    /// Some of what was queued may have been on its way, and arrives all the same.
+    pub(super) fn abandon_queue(&self) {
+        let mut producer = self.producer.borrow_mut();
+        // Nothing is sent to a partition before it is in the transaction.
+        let may_be_sent = |place: &Place| producer.identity.is_none() || producer.added.contains(place);
+        let Some(place) = producer.queue.iter().map(|(place, _)| place.clone()).find(may_be_sent) else { return };
+        if self.world.is_harsh() && self.world.chance().one_in(2) {
+            let records = producer.take_queued(&place);
+            let identity = producer.identity.clone();
+            let after = self.late();
+            self.world.cluster().arrives_late(after, Late::Produce(identity, place, records));
+        }
+    }
+
+    pub(super) fn choose(&self, record: &Outgoing<'_>) -> usize {
+        if let Some(partition) = record.partition {
+            return usize::try_from(partition).expect("a changelog's partition is one of the input's");
+        }
+        let count = self.world.cluster().topics[record.topic].partitions.len();
+        match record.key {
+            Some(key) => {
+                let hash =
+                    key.iter().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+                (hash >> 8) as usize % count
+            }
+            None => self.world.chance().index(count),
+        }
+    }
+}
+
+impl Producer {
+    fn take_queued(&mut self, place: &Place) -> Vec<Content> {
+        let (taken, left): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.queue).into_iter().partition(|(queued, _)| queued == place);
+        self.queue = left;
+        taken.into_iter().map(|(_, content)| content).collect()
+    }
+}

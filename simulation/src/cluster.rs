@@ -1,0 +1,210 @@
+//! The cluster: what brokers do, in memory. Nothing here knows rivulet.
+//!
+//! It keeps to the rules of Kafka's own protocol: who is fenced and when, what a reader of committed
+//! records may see, whose offsets a group takes. Where Kafka leaves something open (when the markers of
+//! a transaction are written, when a compacted topic is cleaned, when a request of the dead arrives),
+//! whoever drives it decides.
+
+mod groups;
+mod partition;
+mod transactions;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use self::groups::{Group, Heard, Member, SESSION_TIMEOUT};
+pub use self::partition::{Content, Partition, Stored};
+pub use self::transactions::{Identity, TRANSACTION_TIMEOUT};
+
+use self::transactions::Transactions;
+use crate::chance::Chance;
+
+/// A partition of a topic.
+pub type Place = (String, usize);
+
+/// Why a request was refused; the names are those of Kafka's errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A newer producer has the same transactional id.
+    ProducerFenced,
+    /// The transaction before is not complete yet: try again.
+    ConcurrentTransactions,
+    /// There is no such transaction.
+    InvalidTxnState,
+    /// The group does not know this member.
+    UnknownMemberId,
+    /// The group has gone on to another generation.
+    IllegalGeneration,
+    /// Another member has the same instance id.
+    FencedInstanceId,
+    /// The group waits for its members to join again.
+    RebalanceInProgress,
+    /// A transaction that holds an offset is not complete yet: try again.
+    UnstableOffsetCommit,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A topic.
+#[derive(Debug, Default)]
+pub struct Topic {
+    /// Its partitions.
+    pub partitions: Vec<Partition>,
+    /// Whether only the newest record of a key is kept.
+    pub compacted: bool,
+}
+
+/// A request that its sender no longer waits for.
+#[derive(Debug)]
+pub enum Late {
+    /// Records for one partition.
+    Produce(Option<Identity>, Place, Vec<Content>),
+    /// The end of a transaction: committed.
+    EndTxn(Identity),
+}
+
+/// All brokers together.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    /// By name.
+    pub topics: BTreeMap<String, Topic>,
+    groups: BTreeMap<String, Group>,
+    transactions: Transactions,
+    /// Requests still on their way, each with the time it arrives at.
+    late: Vec<(Duration, Late)>,
+    now: Duration,
+    /// Nobody answers before this time.
+    away_until: Duration,
+}
+
+impl Cluster {
+    /// Makes a topic.
+    pub fn create(&mut self, topic: &str, partitions: usize, compacted: bool) {
+        let partitions = (0..partitions).map(|_| Partition::default()).collect();
+        self.topics.insert(topic.to_owned(), Topic { partitions, compacted });
+    }
+
+    /// A partition that exists.
+    ///
+    /// # Panics
+    /// If it does not: every schedule makes its topics first.
+    #[must_use]
+    pub fn partition(&self, topic: &str, partition: usize) -> &Partition {
+        &self.topics[topic].partitions[partition]
+    }
+
+    fn partition_mut(&mut self, (topic, partition): &Place) -> &mut Partition {
+        &mut self.topics.get_mut(topic).expect("every schedule makes its topics first").partitions[*partition]
+    }
+
+    /// A group, empty if nobody ever joined it.
+    pub fn group(&mut self, group: &str) -> &mut Group {
+        self.groups.entry(group.to_owned()).or_default()
+    }
+
+    /// All groups.
+    pub fn groups(&self) -> impl Iterator<Item = (&String, &Group)> {
+        self.groups.iter()
+    }
+
+    /// Whether brokers answer.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.now >= self.away_until
+    }
+
+    /// All brokers are away for a while.
+    pub fn go_away(&mut self, time: Duration) {
+        self.away_until = self.now + time;
+    }
+
+    /// Time has gone on: sessions and transactions that are over end, requests arrive, and some of the
+    /// work that waits is done.
+    pub fn tick(&mut self, now: Duration, chance: &mut Chance) {
+        self.now = now;
+        if !self.answers() {
+            return;
+        }
+        for group in self.groups.values_mut() {
+            group.tick(now, &self.topics);
+        }
+        self.end_overdue_transactions();
+        let mut at = 0;
+        while at < self.late.len() {
+            if self.late[at].0 <= now {
+                match self.late.swap_remove(at).1 {
+                    // Nobody waits for the answer.
+                    Late::Produce(identity, place, records) => drop(self.produce(identity.as_ref(), &place, records)),
+                    Late::EndTxn(identity) => drop(self.end_transaction(&identity, true)),
+                }
+            } else {
+                at += 1;
+            }
+        }
+        self.write_a_marker(chance);
+    }
+
+    /// A request whose sender gives up on it arrives all the same.
+    pub fn arrives_late(&mut self, after: Duration, request: Late) {
+        self.late.push((self.now + after, request));
+    }
+
+    /// Whether nothing is open or on its way any more.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.late.is_empty() && self.transactions.is_quiet() && self.groups.values().all(Group::is_stable)
+    }
+
+    /// Joins a group; see [`Group::join`].
+    pub fn join(&mut self, group: &str, instance: &str, member: Option<u64>, topics: &[String]) -> u64 {
+        let now = self.now;
+        self.groups.entry(group.to_owned()).or_default().join(instance, member, topics, now, &self.topics)
+    }
+
+    /// Takes a member out of its group, if it is one.
+    pub fn leave(&mut self, group: &str, member: u64) {
+        let now = self.now;
+        self.groups.entry(group.to_owned()).or_default().leave(member, now, &self.topics);
+    }
+
+    /// The process of a member has died; its session lives on for a while.
+    pub fn dies(&mut self, group: &str, member: u64) {
+        let until = self.now + SESSION_TIMEOUT;
+        self.group(group).dies(member, until);
+    }
+
+    /// Any group calls its members together again.
+    pub fn rebalance(&mut self, group: &str) {
+        let now = self.now;
+        self.group(group).prepare(now);
+    }
+
+    /// Cleans a partition of a compacted topic.
+    pub fn compact(&mut self, place: &Place, chance: &mut Chance) {
+        let partition = self.partition_mut(place);
+        let stable = partition.stable_end();
+        let from = stable - stable.min(i64::from(chance.below(8)));
+        let tombstones = chance.one_in(4);
+        partition.compact(if chance.one_in(2) { stable } else { from }, tombstones);
+    }
+
+    /// Loses the first records of any partition: for tests of what must be refused.
+    pub fn lose(&mut self, place: &Place, below: i64) {
+        self.partition_mut(place).lose(below);
+    }
+
+    /// Deletes the first records of a plain topic, as far as all of these groups have read it.
+    pub fn expire(&mut self, place: &Place, readers: &[&str]) {
+        let read = readers.iter().map(|group| {
+            let group = self.groups.get(*group);
+            group.and_then(|group| group.committed.get(place)).map_or(0, |(offset, _)| *offset)
+        });
+        let Some(read) = read.min() else { return };
+        let partition = self.partition_mut(place);
+        partition.start = partition.start.max(read.min(partition.stable_end()));
+    }
+}

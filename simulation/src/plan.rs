@@ -1,0 +1,128 @@
+//! The plan: which pipeline a seed runs, and how many instances of each stage.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use operators::Chain;
+use producer::catalog::{self, Context};
+use producer::source::{Next, Source};
+use stream::pipeline::{Guarantee, Part, Pipeline, Stage, Text, Work};
+
+use crate::chance::Chance;
+
+/// A pipeline and its instances.
+#[derive(Debug)]
+pub struct Plan {
+    /// Read from the text of a pipeline file, as any.
+    pub pipeline: Pipeline,
+    /// For each stage, how many instances it has.
+    pub instances: Vec<u32>,
+}
+
+const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
+const THRESHOLD: &str = "{ threshold = { above = 50 } }";
+const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
+const AVERAGE: &str = "{ average = { window = 3 } }";
+
+fn producer(name: &str, sensor: &str, rate: &str, to: &str) -> String {
+    format!(
+        "[producer.{name}]\nsource = {{ file = {{ path = \"readings.csv\", sensor = \"{sensor}\"{rate} }} }}\nto = \"{to}\"\n"
+    )
+}
+
+fn operator(name: &str, from: &str, steps: &[&str], to: &str) -> String {
+    format!("[operator.{name}]\nfrom = {from}\nsteps = [{}]\nto = \"{to}\"\n", steps.join(", "))
+}
+
+impl Plan {
+    /// Draws a plan.
+    ///
+    /// Under `at-least-once` every stage stands right behind the producers: what a stage with a state
+    /// makes of repeated readings is right, but nobody can say which were repeated.
+    ///
+    /// # Panics
+    /// Never: the pipelines are right.
+    #[must_use]
+    pub fn draw(chance: &mut Chance) -> Self {
+        let guarantee = if chance.one_in(4) { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce };
+        let mut text = format!("guarantee = \"{guarantee}\"\n");
+        let _ = write!(
+            text,
+            "[commit]\nleast-interval-ms = {}\nlongest-interval-ms = {}\nrecords = {}\n",
+            chance.one_of(&[0, 5, 20]),
+            chance.one_of(&[20, 100]),
+            chance.one_of(&[1, 3, 8, 30]),
+        );
+        let _ = writeln!(text, "[defaults]\npartitions = {}", 1 + chance.below(4));
+        let rate = if chance.one_in(3) { ", rate = 50.0" } else { "" };
+        text += &producer("first", "sensor", rate, "celsius");
+        let shape = chance.below(if guarantee == Guarantee::ExactlyOnce { 4 } else { 2 });
+        match shape {
+            0 => {
+                text += &operator("ewma", "\"celsius\"", &[CONVERT, THRESHOLD, EWMA], "ewma");
+                text += &operator("average", "\"celsius\"", &[CONVERT, AVERAGE], "average");
+            }
+            1 => {
+                text += &producer("second", "other", "", "more");
+                text += &operator("ewma", "[\"celsius\", \"more\"]", &[CONVERT, EWMA, AVERAGE], "ewma");
+            }
+            _ => {
+                text += &operator("convert", "\"celsius\"", &[CONVERT], "fahrenheit");
+                text += &operator("threshold", "\"fahrenheit\"", &[THRESHOLD], "above");
+                text += &operator("ewma", "\"above\"", &[EWMA], "ewma");
+                text += &operator("average", "\"above\"", &[AVERAGE], "average");
+            }
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml");
+        let pipeline = Pipeline::parse(Arc::new(Text { path, text })).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let instances = pipeline.stages.iter().map(|stage| match stage.work {
+            Work::Producer { .. } => 1,
+            _ => 1 + chance.below(2),
+        });
+        let instances = instances.collect();
+        Plan { pipeline, instances }
+    }
+}
+
+/// The source of a stage, at its beginning.
+///
+/// # Panics
+/// If the stage is no producer or its source does not open.
+#[must_use]
+pub fn source(pipeline: &Pipeline, part: &Part) -> Box<dyn Source> {
+    let settings = catalog::read(part).unwrap_or_else(|mistake| panic!("{mistake:?}"));
+    let context = Context { folder: pipeline.text.folder().to_owned(), host: String::new() };
+    settings.open(&context).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The chain of an operator stage.
+///
+/// # Panics
+/// If the pipeline is wrong.
+#[must_use]
+pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Chain {
+    operators::stage::chain(pipeline, stage, steps).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+}
+
+/// A reading as a source gives it: sensor, sequence number, time in milliseconds and value.
+pub type Given = (String, u64, i64, f64);
+
+/// What a source gives from its beginning to its end, and how much of it is bad.
+///
+/// # Panics
+/// If it cannot be read.
+#[must_use]
+pub fn given(source: &mut dyn Source) -> (Vec<Given>, usize) {
+    let (mut readings, mut bad) = (Vec::new(), 0);
+    loop {
+        match source.next(std::time::Duration::ZERO).unwrap_or_else(|error| panic!("{error}")) {
+            Next::Reading(reading) | Next::Measured(reading) => {
+                readings.push((reading.sensor.into_owned(), reading.seq, reading.time, reading.value));
+            }
+            Next::Bad { .. } => bad += 1,
+            Next::NotYet => (),
+            Next::End => return (readings, bad),
+        }
+    }
+}

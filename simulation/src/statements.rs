@@ -1,0 +1,443 @@
+//! Statements about a log that hold of the simulated one and of Kafka alike.
+//!
+//! What the simulation finds is worth as much as its cluster is like Kafka. So each of these is a test
+//! of both: `simulation/tests/statements.rs` and `tests/tests/statements.rs`.
+#![allow(clippy::missing_panics_doc, reason = "a statement that does not hold is a failed test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stream::error::Error;
+use stream::log::{Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use stream::pipeline::{Pipeline, Text};
+
+/// What stands behind a log.
+pub trait Broker {
+    /// The log of a stage.
+    type Log: Log;
+
+    /// Tables of the pipeline file that it needs; the first of them may be a guarantee.
+    fn settings(&self) -> String;
+
+    /// What makes the names of one statement its own.
+    fn ending(&self) -> String;
+
+    /// Makes the topics of a pipeline.
+    fn make_topics(&self, pipeline: &Pipeline);
+
+    /// Starts the only stage of a pipeline.
+    ///
+    /// # Errors
+    /// As a stage's start.
+    fn open(&self, pipeline: &Pipeline, instance: &str) -> Result<Self::Log, Fault>;
+
+    /// Writes a record from outside.
+    fn write(&self, topic: &str, value: &str);
+
+    /// The committed values of a topic in the order of its partitions, at least so many.
+    fn read(&self, topic: &str, at_least: usize) -> Vec<String>;
+
+    /// Ends a process without a word to anybody.
+    fn kill(&self, log: Self::Log);
+}
+
+/// How often a log is polled for something that must come, for a tenth of a second each time.
+const PATIENCE: u32 = 600;
+const WAIT: Duration = Duration::from_millis(100);
+
+/// The pipeline of one statement, with its topics.
+struct Place {
+    pipeline: Pipeline,
+    input: String,
+    output: String,
+    changelog: String,
+}
+
+impl Place {
+    fn new(broker: &impl Broker, guarantee: &str, partitions: u32) -> Self {
+        let (ending, settings) = (broker.ending(), broker.settings());
+        let text = format!(
+            "guarantee = \"{guarantee}\"\n{settings}\n[defaults]\npartitions = {partitions}\n[topic.in{ending}]\nexternal = \
+             true\n[operator.mean{ending}]\nfrom = \"in{ending}\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \
+             \"out{ending}\"\n"
+        );
+        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text }));
+        let pipeline = pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        broker.make_topics(&pipeline);
+        let (stage, name) = (&pipeline.stages[0], |topic: &str| format!("{topic}{ending}"));
+        Place { input: name("in"), output: name("out"), changelog: stage.changelog(), pipeline }
+    }
+
+    fn open<B: Broker>(&self, broker: &B, instance: &str) -> B::Log {
+        sure(broker.open(&self.pipeline, instance))
+    }
+}
+
+fn sure<T>(result: Result<T, Fault>) -> T {
+    result.unwrap_or_else(|fault| panic!("{fault:?}"))
+}
+
+fn send(log: &impl Log, topic: &str, value: &str) {
+    keep(log, topic, "", Some(value));
+}
+
+/// Sends a record with a key, as to a changelog; without a value it is a tombstone.
+fn keep(log: &impl Log, topic: &str, key: &str, value: Option<&str>) {
+    let outgoing = Outgoing {
+        topic,
+        partition: Some(0),
+        timestamp: None,
+        key: Some(key.as_bytes()),
+        value: value.map(str::as_bytes),
+        headers: &[],
+    };
+    sure(log.send(&outgoing));
+}
+
+/// What a poll saw, free of the log; records as offset and value.
+fn poll(log: &impl Log) -> Result<Event<(i64, String)>, Fault> {
+    Ok(match log.poll(WAIT)? {
+        Event::Record(record) => {
+            let Incoming { offset, value, .. } = record.incoming();
+            Event::Record((offset, String::from_utf8_lossy(value.unwrap_or_default()).into_owned()))
+        }
+        Event::Given(partitions) => Event::Given(partitions),
+        Event::Taken { lost } => Event::Taken { lost },
+        Event::Nothing => Event::Nothing,
+    })
+}
+
+/// Waits until partitions are given, and takes them over.
+fn given(log: &mut impl Log) -> Vec<Partition> {
+    for _ in 0..PATIENCE {
+        match sure(poll(log)) {
+            Event::Given(partitions) => {
+                sure(log.assign(&partitions));
+                return partitions;
+            }
+            Event::Taken { .. } => sure(log.release()),
+            Event::Record(_) | Event::Nothing => {}
+        }
+    }
+    panic!("no partitions were given")
+}
+
+/// Waits for the next record.
+fn next(log: &impl Log) -> (i64, String) {
+    for _ in 0..PATIENCE {
+        if let Event::Record(record) = sure(poll(log)) {
+            return record;
+        }
+    }
+    panic!("no record came")
+}
+
+const FIRST: Partition = Partition { topic: 0, partition: 0 };
+
+fn position(next: i64, note: &str) -> Position {
+    Position { partition: FIRST, next, note: note.to_owned() }
+}
+
+/// What a restore gives: keys and values in their order.
+fn restored(log: &mut impl Log, place: &Place) -> Vec<(String, Option<String>)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut found = Vec::new();
+    sure(log.restore(&place.changelog, &[0], &mut |_, key, value| found.push((text(key), value.map(text)))));
+    found
+}
+
+fn entry(key: &str, value: &str) -> (String, Option<String>) {
+    (key.to_owned(), Some(value.to_owned()))
+}
+
+fn assert_undo(result: &Result<(), Fault>) {
+    assert!(matches!(result, Err(Fault::Undo(Error { .. }))), "{result:?}");
+}
+
+/// Nothing of a transaction can be seen before it is committed.
+pub fn what_is_sent_is_visible_after_the_commit_and_not_before<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut log = place.open(broker, "a");
+    send(&log, &place.output, "1");
+    given(&mut log);
+    assert!(broker.read(&place.output, 0).is_empty());
+    sure(log.commit(&[]));
+    assert_eq!(broker.read(&place.output, 1), ["1"]);
+}
+
+/// A transaction that is undone leaves nothing behind.
+pub fn what_was_undone_is_never_seen<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut log = place.open(broker, "a");
+    given(&mut log);
+    send(&log, &place.output, "1");
+    let _ = sure(poll(&log));
+    sure(log.rewind());
+    send(&log, &place.output, "2");
+    sure(log.commit(&[]));
+    assert_eq!(broker.read(&place.output, 1), ["2"]);
+}
+
+/// Offsets are committed with the outputs and come back with what was noted.
+pub fn offsets_come_back_with_their_notes<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut log = place.open(broker, "a");
+    broker.write(&place.input, "1");
+    given(&mut log);
+    assert_eq!(sure(log.committed(&[FIRST])), []);
+    assert_eq!(next(&log), (0, "1".into()));
+    sure(log.commit(&[position(1, "2 sensors, digest 0000000000000007")]));
+    assert_eq!(sure(log.committed(&[FIRST])), [position(1, "2 sensors, digest 0000000000000007")]);
+}
+
+/// After an undone transaction reading starts at the offset that was committed before it.
+pub fn reading_goes_on_where_the_last_commit_was<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut log = place.open(broker, "a");
+    for value in ["1", "2", "3"] {
+        broker.write(&place.input, value);
+    }
+    let partitions = given(&mut log);
+    assert_eq!(next(&log), (0, "1".into()));
+    sure(log.commit(&[position(1, "")]));
+    assert_eq!((next(&log).0, next(&log).0), (1, 2));
+    sure(log.rewind());
+    assert!(matches!(sure(poll(&log)), Event::Nothing), "nothing is read before it is assigned");
+    sure(log.assign(&partitions));
+    assert_eq!(next(&log), (1, "2".into()));
+}
+
+/// A second process of the same name ends what the first one was about to commit.
+pub fn the_commit_of_a_fenced_process_fails<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    broker.write(&place.input, "1");
+    let mut first = place.open(broker, "a");
+    given(&mut first);
+    next(&first);
+    send(&first, &place.output, "1");
+    let mut second = place.open(broker, "a");
+    assert_undo(&first.commit(&[position(1, "")]));
+    given(&mut second);
+    assert_eq!(sure(second.committed(&[FIRST])), []);
+    assert!(broker.read(&place.output, 0).is_empty());
+    broker.kill(first);
+}
+
+/// A process is told by a poll that another one has its name.
+pub fn a_process_whose_name_was_taken_cannot_go_on<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut first = place.open(broker, "a");
+    given(&mut first);
+    let mut second = place.open(broker, "a");
+    given(&mut second);
+    let told = (0..PATIENCE).find_map(|_| poll(&first).err());
+    assert!(matches!(told, Some(Fault::Fatal(_))), "{told:?}");
+}
+
+/// Who was held up for so long that its partitions went to another cannot commit what it did on them.
+pub fn the_commit_of_a_process_that_lost_its_partitions_fails<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    broker.write(&place.input, "1");
+    let mut first = place.open(broker, "a");
+    given(&mut first);
+    next(&first);
+    send(&first, &place.output, "1");
+    let mut second = place.open(broker, "b");
+    // The first does not poll: the group waits for it and then goes on without it.
+    while given(&mut second).is_empty() {}
+    assert_undo(&first.commit(&[position(1, "")]));
+    assert_eq!(sure(second.committed(&[FIRST])), []);
+    broker.kill(first);
+}
+
+/// A restore gives the committed records in their order, and nothing that was undone.
+pub fn a_restore_gives_what_was_committed_and_nothing_else<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut log = place.open(broker, "a");
+    assert_eq!(restored(&mut log, &place), []);
+    keep(&log, &place.changelog, "x", Some("1"));
+    keep(&log, &place.changelog, "y", Some("1"));
+    sure(log.commit(&[]));
+    keep(&log, &place.changelog, "x", Some("2"));
+    given(&mut log);
+    sure(log.rewind());
+    keep(&log, &place.changelog, "y", None);
+    sure(log.commit(&[]));
+    assert_eq!(restored(&mut log, &place), [entry("x", "1"), entry("y", "1"), ("y".to_owned(), None)]);
+}
+
+/// What a dead process left open is ended by the start of its successor, and hides nothing from it.
+pub fn a_successor_does_not_see_what_the_dead_left_open<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut first = place.open(broker, "a");
+    given(&mut first);
+    keep(&first, &place.changelog, "x", Some("1"));
+    sure(first.commit(&[]));
+    keep(&first, &place.changelog, "x", Some("2"));
+    for _ in 0..5 {
+        let _ = sure(poll(&first));
+    }
+    broker.kill(first);
+    let mut second = place.open(broker, "a");
+    assert_eq!(restored(&mut second, &place), [entry("x", "1")]);
+    keep(&second, &place.changelog, "x", Some("3"));
+    sure(second.commit(&[]));
+    assert_eq!(restored(&mut second, &place), [entry("x", "1"), entry("x", "3")]);
+}
+
+/// A restore that meets an open transaction of another instance waits for its end: what stands behind it
+/// counts.
+pub fn a_restore_waits_for_open_transactions_below_the_end<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let (mut open, mut other) = (place.open(broker, "a"), place.open(broker, "b"));
+    keep(&open, &place.changelog, "x", Some("1"));
+    for _ in 0..5 {
+        let _ = sure(poll(&open));
+    }
+    keep(&other, &place.changelog, "y", Some("2"));
+    sure(other.commit(&[]));
+    broker.kill(open);
+    assert_eq!(restored(&mut other, &place), [entry("y", "2")]);
+    open = place.open(broker, "a");
+    assert_eq!(restored(&mut open, &place), [entry("y", "2")]);
+}
+
+/// The same instance name gets the same partitions without waiting for the end of a session.
+pub fn the_successor_of_a_killed_process_gets_its_partitions_at_once<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 2);
+    let mut first = place.open(broker, "a");
+    let before = given(&mut first);
+    broker.kill(first);
+    let mut second = place.open(broker, "a");
+    let start = second.now();
+    assert_eq!(given(&mut second), before);
+    let took = second.now() - start;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// Partitions go from one member to the other only after the first has let go of them.
+pub fn partitions_are_taken_before_they_are_given_to_another<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 2);
+    let mut first = place.open(broker, "a");
+    assert_eq!(given(&mut first).len(), 2);
+    let mut second = place.open(broker, "b");
+    let mut is_taken = false;
+    let (mut of_first, mut of_second) = (Vec::new(), Vec::new());
+    for _ in 0..PATIENCE {
+        match sure(poll(&first)) {
+            Event::Taken { lost } => {
+                assert!(!lost && of_second.is_empty());
+                is_taken = true;
+                sure(first.release());
+            }
+            Event::Given(partitions) => of_first = partitions,
+            Event::Record(_) | Event::Nothing => {}
+        }
+        match sure(poll(&second)) {
+            Event::Given(partitions) => of_second = partitions,
+            Event::Taken { .. } => {
+                of_second.clear();
+                sure(second.release());
+            }
+            Event::Record(_) | Event::Nothing => {}
+        }
+        if of_first.len() == 1 && of_second.len() == 1 {
+            break;
+        }
+    }
+    assert!(is_taken);
+    assert!(of_first.len() == 1 && of_second.len() == 1 && of_first != of_second, "{of_first:?} {of_second:?}");
+}
+
+/// The end is behind the last record, whether or not marks of transactions stand there.
+pub fn the_end_is_where_nothing_is_left_to_read<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut log = place.open(broker, "a");
+    given(&mut log);
+    assert!(sure(log.at_end(&[(FIRST, None)])));
+    keep(&log, &place.input, "x", Some("1"));
+    sure(log.commit(&[]));
+    assert_eq!(next(&log), (0, "1".into()));
+    assert!(!sure(log.at_end(&[(FIRST, None)])));
+    assert!(sure(log.at_end(&[(FIRST, Some(1))])));
+    sure(log.commit(&[position(1, "")]));
+    assert!(sure(log.at_end(&[(FIRST, None)])));
+}
+
+/// Key, headers and timestamp of a record arrive as they were sent.
+pub fn a_record_arrives_as_it_was_sent<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    let mut log = place.open(broker, "a");
+    given(&mut log);
+    let headers = vec![("h".to_owned(), Some(b"1".to_vec())), ("none".to_owned(), None)];
+    let (key, value) = (Some(&b"k"[..]), Some(&b"v"[..]));
+    sure(log.send(&Outgoing {
+        topic: &place.input,
+        partition: None,
+        timestamp: Some(77),
+        key,
+        value,
+        headers: &headers,
+    }));
+    sure(log.commit(&[]));
+    for _ in 0..PATIENCE {
+        if let Event::Record(record) = sure(log.poll(WAIT)) {
+            let incoming = record.incoming();
+            assert_eq!((incoming.key, incoming.value, incoming.timestamp), (key, value, 77));
+            assert_eq!(record.headers(), headers);
+            return;
+        }
+    }
+    panic!("no record came")
+}
+
+/// Without transactions, what is flushed is there, and stays when later work is undone.
+pub fn at_least_once_what_is_flushed_is_visible_and_stays<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "at-least-once", 1);
+    broker.write(&place.input, "1");
+    let mut log = place.open(broker, "a");
+    given(&mut log);
+    next(&log);
+    send(&log, &place.output, "1");
+    sure(log.flush());
+    assert_eq!(broker.read(&place.output, 1), ["1"]);
+    assert_eq!(sure(log.committed(&[FIRST])), [], "offsets come after that");
+    sure(log.rewind());
+    assert_eq!(broker.read(&place.output, 1), ["1"]);
+    sure(log.assign(&[FIRST]));
+    assert_eq!(next(&log), (0, "1".into()));
+    sure(log.commit(&[position(1, "n")]));
+    assert_eq!(sure(log.committed(&[FIRST])), [position(1, "n")]);
+}
+
+/// Makes a test of each statement about what an expression gives: a [`Broker`](crate::statements::Broker).
+#[macro_export]
+macro_rules! statements {
+    ($broker:expr) => {
+        $crate::statements! { $broker,
+            what_is_sent_is_visible_after_the_commit_and_not_before
+            what_was_undone_is_never_seen
+            offsets_come_back_with_their_notes
+            reading_goes_on_where_the_last_commit_was
+            the_commit_of_a_fenced_process_fails
+            a_process_whose_name_was_taken_cannot_go_on
+            the_commit_of_a_process_that_lost_its_partitions_fails
+            a_restore_gives_what_was_committed_and_nothing_else
+            a_successor_does_not_see_what_the_dead_left_open
+            a_restore_waits_for_open_transactions_below_the_end
+            the_successor_of_a_killed_process_gets_its_partitions_at_once
+            partitions_are_taken_before_they_are_given_to_another
+            the_end_is_where_nothing_is_left_to_read
+            a_record_arrives_as_it_was_sent
+            at_least_once_what_is_flushed_is_visible_and_stays
+        }
+    };
+    ($broker:expr, $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::statements::$name(&$broker);
+            }
+        )*
+    };
+}

@@ -1,0 +1,116 @@
+//! The producer's loop on a simulated cluster that fails on demand.
+
+use std::io::Cursor;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use producer::catalog::lines::Lines;
+use producer::source::Source;
+use producer::source_loop::SourceLoop;
+use simulation::client::SimulatedLog;
+use simulation::plan;
+use simulation::schedule::make_topics;
+use simulation::world::{Being, Fate, World};
+use stream::counters::Counters;
+use stream::pipeline::{Part, Pipeline, Text, Work};
+use stream::shutdown::Shutdown;
+use stream::stage::Turn;
+
+fn pipeline(source: &str) -> Pipeline {
+    // Only the number of records makes it commit.
+    let text = format!(
+        "[commit]\nrecords = 2\nleast-interval-ms = 100000\nlongest-interval-ms = 100000\n[defaults]\npartitions = \
+         1\n[producer.in]\nsource = {{ {source} }}\nto = \"out\"\n"
+    );
+    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap()
+}
+
+fn part(pipeline: &Pipeline) -> &Part {
+    let Work::Producer { source, .. } = &pipeline.stages[0].work else { unreachable!("it is a producer") };
+    source
+}
+
+fn start(
+    world: &Rc<World>,
+    pipeline: &Pipeline,
+    source: Box<dyn Source>,
+    counters: &Arc<Counters>,
+) -> SourceLoop<SimulatedLog> {
+    let shutdown = Shutdown::new();
+    let stage = &pipeline.stages[0];
+    let log = SimulatedLog::open(world, &Rc::new(Being::default()), pipeline, stage, "a", &shutdown).unwrap();
+    let mut source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters.clone());
+    source.resume(false).unwrap();
+    source
+}
+
+fn values(world: &World, topic: &str) -> Vec<String> {
+    world.settle();
+    let cluster = world.cluster();
+    let value = |value: &Option<Vec<u8>>| String::from_utf8(value.clone().unwrap()).unwrap();
+    cluster.partition(topic, 0).committed().map(|record| value(&record.content.value)).collect()
+}
+
+/// A JSON reading, which moves no position, or a line that is none.
+fn line(number: u64) -> String {
+    if number == 3 {
+        return "three degrees or so".to_owned();
+    }
+    format!("{{\"sensor\":\"a\",\"seq\":{number},\"time\":0,\"value\":1.0,\"unit\":\"kelvin\"}}")
+}
+
+/// Whether seven lines, with a commit after every second, all arrive once where commits do this.
+fn assert_exact(commits: impl IntoIterator<Item = Fate>) {
+    let text: String = (0..7).map(|number| line(number) + "\n").collect();
+    let pipeline = pipeline("lines = {}");
+    let lines: Lines = part(&pipeline).settings().unwrap();
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
+    world.script_commits(commits);
+    let counters = Arc::default();
+    let source = Box::new(lines.read_from(Cursor::new(text)).unwrap());
+    let mut source = start(&world, &pipeline, source, &counters);
+    while source.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
+    assert_eq!(counters.written.get(), 6);
+    let readings: Vec<String> = (0..7).filter(|number| *number != 3).map(line).collect();
+    assert_eq!((values(&world, "out"), values(&world, "in-dead-letters")), (readings, vec![line(3)]));
+}
+
+#[test]
+fn what_a_failed_commit_held_is_sent_again() {
+    assert_exact([Fate::Answered, Fate::Lost, Fate::Lost]);
+}
+
+#[test]
+fn what_was_committed_is_not_sent_again_though_the_answer_was_lost() {
+    assert_exact([Fate::AnswerLost, Fate::Answered, Fate::AnswerLost]);
+}
+
+#[test]
+fn readings_that_move_no_position_are_not_taken_for_committed() {
+    assert_exact([Fate::Lost, Fate::AnswerLost, Fate::Lost]);
+}
+
+#[test]
+fn a_process_that_was_replaced_does_not_take_the_commits_of_its_successor_for_its_own() {
+    let pipeline = pipeline("list = { values = [1, 2, 3, 4, 5, 6, 7] }");
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
+    let counters = Arc::default();
+    let open = || start(&world, &pipeline, plan::source(&pipeline, part(&pipeline)), &counters);
+    let mut first = open();
+    first.turn(&mut |_| ()).unwrap();
+    let mut second = open();
+    for _ in 0..5 {
+        second.turn(&mut |_| ()).unwrap();
+    }
+    let error = (0..4).find_map(|_| first.turn(&mut |_| ()).err()).expect("it was replaced").to_string();
+    assert!(error.contains("another process has taken this one's place"), "{error}");
+    // The first has fenced the second before it gave up: that goes on as after any other fault.
+    while second.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
+    let seqs: Vec<u64> = values(&world, "out")
+        .iter()
+        .map(|value| serde_json::from_str::<serde_json::Value>(value).unwrap()["seq"].as_u64().unwrap())
+        .collect();
+    assert_eq!(seqs, [0, 1, 2, 3, 4, 5, 6]);
+}

@@ -1,0 +1,171 @@
+//! The stage loop on a simulated cluster that fails on demand.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use simulation::client::SimulatedLog;
+use simulation::cluster::Content;
+use simulation::faults::Kind;
+use simulation::schedule::make_topics;
+use simulation::world::{Being, Fate, World};
+use stream::counters::Counters;
+use stream::operator::{Flow, Memory, Operator};
+use stream::pipeline::{Pipeline, Text};
+use stream::processing::Processing;
+use stream::reading::{Reading, Refusal};
+use stream::shutdown::Shutdown;
+
+/// Adds up the values of each sensor, so that a reading too many or too few shows in all that follow.
+struct Sum;
+
+impl Operator for Sum {
+    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
+        let sum = memories[0].first().copied().unwrap_or_default() + reading.value;
+        memories[0] = vec![sum];
+        reading.value = sum;
+        Ok(Flow::Pass)
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+
+    fn describe(&self) -> String {
+        "sum".into()
+    }
+}
+
+fn pipeline() -> Pipeline {
+    let text = r#"
+        [commit]
+        records = 4
+        least-interval-ms = 0
+        longest-interval-ms = 0
+        [defaults]
+        format = "number"
+        partitions = 1
+        [topic.in]
+        external = true
+        [operator.sum]
+        from = "in"
+        steps = ["sum"]
+        to = "out"
+    "#;
+    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap()
+}
+
+/// Twenty numbers, one of them spoilt.
+fn world() -> Rc<World> {
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline());
+    let value = |number: u32| if number == 8 { "abc".to_owned() } else { number.to_string() };
+    let content =
+        |number| Content { key: None, value: Some(value(number).into_bytes()), headers: Vec::new(), timestamp: 0 };
+    world.cluster().produce(None, &("in".into(), 0), (1..=20).map(content).collect()).unwrap();
+    world
+}
+
+/// Runs the stage to the end of its input.
+fn drained(world: &Rc<World>) -> Counters {
+    let (counters, result) = outcome(world);
+    result.unwrap();
+    counters
+}
+
+fn outcome(world: &Rc<World>) -> (Counters, stream::error::Result<()>) {
+    let pipeline = pipeline();
+    let counters = Arc::new(Counters::default());
+    let work = Processing::new(&pipeline, &pipeline.stages[0], Box::new(Sum), counters.clone());
+    let shutdown = Shutdown::new();
+    shutdown.drain();
+    let log = SimulatedLog::open(world, &Rc::new(Being::default()), &pipeline, &pipeline.stages[0], "a", &shutdown);
+    let result = stream::stage::run(log.unwrap(), work, pipeline.commit, &shutdown, &counters).map(drop);
+    (Arc::into_inner(counters).unwrap(), result)
+}
+
+fn values(world: &World, topic: &str) -> Vec<String> {
+    world.settle();
+    let cluster = world.cluster();
+    let value = |value: &Option<Vec<u8>>| String::from_utf8(value.clone().unwrap()).unwrap();
+    cluster.partition(topic, 0).committed().map(|record| value(&record.content.value)).collect()
+}
+
+/// What must be there, computed plainly.
+fn assert_exact(world: &World) {
+    let sums: Vec<String> = (1..=20)
+        .filter(|number| *number != 8)
+        .scan(0, |sum, number| {
+            *sum += number;
+            Some(format!("{sum}.0"))
+        })
+        .collect();
+    assert_eq!(values(world, "out"), sums);
+    assert_eq!(values(world, "sum-dead-letters"), ["abc"]);
+    assert_eq!(world.cluster().group("sum").committed[&("in".into(), 0)].0, 20);
+}
+
+#[test]
+fn everything_is_processed_once_and_a_bad_record_is_a_dead_letter() {
+    let world = world();
+    let counters = drained(&world);
+    assert_exact(&world);
+    assert_eq!((counters.read.get(), counters.written.get(), counters.dead.get()), (20, 19, 1));
+    let last = r#"{"chain":"sum","offsets":{"in":19},"memories":[[202.0]]}"#;
+    assert_eq!(values(&world, "sum-changelog").last().map(String::as_str), Some(last));
+}
+
+#[test]
+fn a_commit_that_fails_is_done_again_with_the_state_of_the_commit_before() {
+    let world = world();
+    world.script_commits([Fate::Answered, Fate::Lost, Fate::Lost]);
+    let counters = drained(&world);
+    assert_exact(&world);
+    assert_eq!(counters.rewinds.get(), 2);
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_is_not_done_again() {
+    let world = world();
+    world.script_commits([Fate::AnswerLost, Fate::Answered, Fate::AnswerLost]);
+    let counters = drained(&world);
+    assert_exact(&world);
+    assert_eq!(counters.rewinds.get(), 2);
+}
+
+#[test]
+fn a_commit_that_arrives_late_is_not_done_twice() {
+    let world = world();
+    world.script_commits([Fate::Late, Fate::Answered, Fate::Late]);
+    let counters = drained(&world);
+    assert_exact(&world);
+    assert_eq!(counters.rewinds.get(), 2);
+}
+
+#[test]
+fn partitions_are_given_up_only_after_a_commit() {
+    let world = world();
+    // Four records are committed behind the first poll, and two more are worked on.
+    world.script_steps([("poll", 7, Kind::Rebalance), ("poll", 12, Kind::Rebalance)]);
+    let counters = drained(&world);
+    assert_exact(&world);
+    assert_eq!((world.cluster().group("sum").generation(), counters.rewinds.get()), (3, 0));
+}
+
+#[test]
+fn what_was_done_on_a_lost_partition_is_not_committed() {
+    let world = world();
+    world.script_steps([("poll", 7, Kind::ThrownOut)]);
+    let counters = drained(&world);
+    assert_exact(&world);
+    assert_eq!((counters.rewinds.get(), counters.read.get()), (1, 22), "two were read again");
+}
+
+#[test]
+fn offsets_that_were_moved_back_behind_the_state_are_refused() {
+    let world = world();
+    drained(&world);
+    world.cluster().group("sum").committed.clear();
+    let error = outcome(&world).1.unwrap_err().to_string();
+    assert!(error.contains("the offsets were moved back") && error.contains("rivulet state reset sum"), "{error}");
+    assert_eq!(values(&world, "out").len(), 19, "nothing was added");
+}

@@ -1,0 +1,143 @@
+//! State that is not whole is refused, never silently wrong.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use simulation::client::SimulatedLog;
+use simulation::cluster::Content;
+use simulation::faults::Kind;
+use simulation::plan::chain;
+use simulation::schedule::make_topics;
+use simulation::world::{Being, Others, World};
+use stream::counters::Counters;
+use stream::pipeline::{Pipeline, Text, Work};
+use stream::processing::Processing;
+use stream::shutdown::Shutdown;
+
+fn pipeline(guarantee: &str) -> Pipeline {
+    let text = format!(
+        "guarantee = \"{guarantee}\"\n[defaults]\npartitions = 1\n[topic.in]\nexternal = true\n[operator.mean]\nfrom = \
+         \"in\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \"out\"\n"
+    );
+    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap()
+}
+
+/// Four readings of each of five sensors more.
+fn measure(world: &World) {
+    for number in 0..20 {
+        let (sensor, seq) = (format!("sensor{}", number % 5), number / 5);
+        let value = format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":0,"value":{number}.5,"unit":"kelvin"}}"#);
+        let content = Content {
+            key: Some(sensor.into_bytes()),
+            value: Some(value.into_bytes()),
+            headers: Vec::new(),
+            timestamp: 0,
+        };
+        world.cluster().produce(None, &("in".into(), 0), vec![content]).unwrap();
+    }
+}
+
+fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::error::Result<u64> {
+    let stage = &pipeline.stages[0];
+    let Work::Operator { steps } = &stage.work else { unreachable!("it is an operator") };
+    let work = Processing::new(pipeline, stage, Box::new(chain(pipeline, stage, steps)), Arc::default());
+    let shutdown = Shutdown::new();
+    shutdown.drain();
+    let log = SimulatedLog::open(world, &Rc::new(Being::default()), pipeline, stage, instance, &shutdown).unwrap();
+    let counters = Arc::new(Counters::default());
+    stream::stage::run(log, work, pipeline.commit, &shutdown, &counters)?;
+    Ok(counters.rewinds.get())
+}
+
+/// Adds readings once and has another instance work on them.
+struct Other {
+    world: Rc<World>,
+    pipeline: Pipeline,
+    is_done: Cell<bool>,
+}
+
+impl Others for Other {
+    fn go_on(&self, _: u32) {
+        if !self.is_done.replace(true) {
+            measure(&self.world);
+            drain(&self.world, &self.pipeline, "b").unwrap();
+        }
+    }
+
+    fn change(&self, _: Kind) -> bool {
+        false
+    }
+
+    fn clean(&self, _: Kind) -> bool {
+        false
+    }
+}
+
+/// What a stage says that finds its changelog like this.
+fn after(guarantee: &str, harm: impl Fn(&World)) -> Result<(), String> {
+    let pipeline = pipeline(guarantee);
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
+    measure(&world);
+    drain(&world, &pipeline, "a").unwrap();
+    harm(&world);
+    measure(&world);
+    drain(&world, &pipeline, "a").map(drop).map_err(|error| error.to_string())
+}
+
+const GUARANTEES: [&str; 2] = ["exactly-once", "at-least-once"];
+
+#[track_caller]
+fn assert_refused(harm: impl Fn(&World) + Copy) {
+    for guarantee in GUARANTEES {
+        let error = after(guarantee, harm).unwrap_err();
+        assert!(error.contains("restoring the state of partition 0 from mean-changelog"), "{guarantee}: {error}");
+        assert!(error.contains("was deleted, cut short or is not compacted"), "{guarantee}: {error}");
+    }
+}
+
+#[test]
+fn a_whole_changelog_is_taken_compacted_or_not() {
+    for guarantee in GUARANTEES {
+        after(guarantee, |_| ()).unwrap();
+        after(guarantee, |world| {
+            let place = ("mean-changelog".to_owned(), 0);
+            world.cluster().compact(&place, &mut world.chance());
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_changelog_that_was_deleted_is_refused() {
+    assert_refused(|world| world.cluster().create("mean-changelog", 1, true));
+}
+
+#[test]
+fn a_changelog_that_was_cut_short_is_refused() {
+    assert_refused(|world| world.cluster().lose(&("mean-changelog".to_owned(), 0), 3));
+}
+
+#[test]
+fn a_changelog_that_retention_has_emptied_is_refused() {
+    assert_refused(|world| {
+        let end = world.cluster().partition("mean-changelog", 0).end();
+        world.cluster().lose(&("mean-changelog".to_owned(), 0), end);
+    });
+}
+
+#[test]
+fn a_state_that_another_process_moved_on_while_it_was_restored_is_restored_again() {
+    let pipeline = pipeline("exactly-once");
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
+    measure(&world);
+    drain(&world, &pipeline, "a").unwrap();
+    let other = Other { world: world.clone(), pipeline: pipeline.clone(), is_done: Cell::new(false) };
+    world.set_others(Some(Rc::new(other)));
+    // Held up between the offsets and the state, for so long that another instance goes on.
+    world.script_steps([("asking for the end", 0, Kind::LostSession)]);
+    assert_eq!(drain(&world, &pipeline, "a").unwrap(), 1);
+    assert_eq!(world.cluster().group("mean").committed[&("in".into(), 0)].0, 40);
+}

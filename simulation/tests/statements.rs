@@ -1,0 +1,63 @@
+//! The statements about a log, of the simulated one.
+
+use std::rc::Rc;
+
+use simulation::client::SimulatedLog;
+use simulation::cluster::{Content, Partition};
+use simulation::schedule::make_topics;
+use simulation::statements::Broker;
+use simulation::world::{Being, World};
+use stream::log::Fault;
+use stream::pipeline::Pipeline;
+use stream::shutdown::Shutdown;
+
+/// A world in which nothing bad happens.
+struct Simulated(Rc<World>);
+
+impl Broker for Simulated {
+    type Log = SimulatedLog;
+
+    fn settings(&self) -> String {
+        String::new()
+    }
+
+    fn ending(&self) -> String {
+        String::new()
+    }
+
+    fn make_topics(&self, pipeline: &Pipeline) {
+        make_topics(&self.0, pipeline);
+    }
+
+    fn open(&self, pipeline: &Pipeline, instance: &str) -> Result<SimulatedLog, Fault> {
+        let being = Rc::new(Being::default());
+        SimulatedLog::open(&self.0, &being, pipeline, &pipeline.stages[0], instance, &Shutdown::new())
+    }
+
+    fn write(&self, topic: &str, value: &str) {
+        let value = Some(value.as_bytes().to_vec());
+        let content = Content { key: None, value, headers: Vec::new(), timestamp: 0 };
+        self.0.cluster().produce(None, &(topic.to_owned(), 0), vec![content]).unwrap();
+    }
+
+    fn read(&self, topic: &str, at_least: usize) -> Vec<String> {
+        loop {
+            let cluster = self.0.cluster();
+            let records = cluster.topics[topic].partitions.iter().flat_map(Partition::committed);
+            let text = |value: &Option<Vec<u8>>| String::from_utf8(value.clone().unwrap_or_default()).unwrap();
+            let found: Vec<String> = records.map(|record| text(&record.content.value)).collect();
+            if found.len() >= at_least {
+                return found;
+            }
+            drop(cluster);
+            assert!(!self.0.is_exhausted(), "{topic}: {found:?}");
+            self.0.idle(std::time::Duration::from_millis(1));
+        }
+    }
+
+    fn kill(&self, log: SimulatedLog) {
+        log.being().is_dead.set(true);
+    }
+}
+
+simulation::statements!(Simulated(World::new(0, false)));

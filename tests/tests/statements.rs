@@ -1,0 +1,67 @@
+//! The statements about a log on which the simulation rests, of Kafka itself.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use simulation::statements::Broker;
+use stream::kafka::KafkaLog;
+use stream::log::Fault;
+use stream::pipeline::Pipeline;
+use stream::shutdown::Shutdown;
+use tests::Kafka;
+use tests::records::{self, Record};
+
+/// The broker that all tests share.
+struct Real {
+    ending: String,
+}
+
+impl Real {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        Real { ending: format!("-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)) }
+    }
+}
+
+impl Broker for Real {
+    type Log = KafkaLog;
+
+    fn settings(&self) -> String {
+        // Who is not heard of is missed soon.
+        format!(
+            "[kafka]\nbrokers = \"{}\"\n\"session.timeout.ms\" = 6000\n\"max.poll.interval.ms\" = 6000\n\
+             \"heartbeat.interval.ms\" = 500\n\"transaction.timeout.ms\" = 5000",
+            Kafka::shared()
+        )
+    }
+
+    fn ending(&self) -> String {
+        self.ending.clone()
+    }
+
+    fn make_topics(&self, pipeline: &Pipeline) {
+        for (name, topic) in &pipeline.topics {
+            records::create_topic(Kafka::shared(), name, topic.partitions);
+        }
+    }
+
+    fn open(&self, pipeline: &Pipeline, instance: &str) -> Result<KafkaLog, Fault> {
+        let topics: Vec<String> = pipeline.topics.keys().cloned().collect();
+        KafkaLog::open(pipeline, &pipeline.stages[0], &topics, instance, &Shutdown::new())
+    }
+
+    fn write(&self, topic: &str, value: &str) {
+        records::produce(Kafka::shared(), topic, &[Record::of(value)]);
+    }
+
+    fn read(&self, topic: &str, at_least: usize) -> Vec<String> {
+        let text = |record: Record| String::from_utf8(record.value.unwrap_or_default()).expect("it was text");
+        records::read(Kafka::shared(), topic, at_least).into_iter().map(text).collect()
+    }
+
+    fn kill(&self, log: KafkaLog) {
+        // Nothing of it is closed: to the broker it hangs, which is as good as dead and worse.
+        std::mem::forget(log);
+    }
+}
+
+simulation::statements!(Real::new());
