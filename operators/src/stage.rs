@@ -88,11 +88,11 @@ mod tests {
     /// What is wrong with a stage of these steps that reads topics with these settings and writes one.
     fn mistakes(steps: &str, inputs: &[&str], output: &str) -> Vec<String> {
         let names: Vec<String> = (0..inputs.len()).map(|number| format!("in-{number}")).collect();
-        let mut text = format!("[operator.work]\nfrom = {names:?}\nsteps = [{steps}]\nto = \"out\"\n");
-        for (name, settings) in names.iter().zip(inputs) {
-            text += &format!("[topic.{name}]\nexternal = true\n{settings}\n");
-        }
-        text += &format!("[topic.out]\n{output}\n");
+        let settings = names.iter().zip(inputs);
+        let topics: Vec<String> =
+            settings.map(|(name, settings)| format!("[topic.{name}]\nexternal = true\n{settings}\n")).collect();
+        let work = format!("[operator.work]\nfrom = {names:?}\nsteps = [{steps}]\nto = \"out\"\n");
+        let text = format!("{work}{}[topic.out]\n{output}\n", topics.concat());
         let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap();
         let Work::Operator { steps } = &pipeline.stages[0].work else { unreachable!("it is an operator") };
         let built = chain(&pipeline, &pipeline.stages[0], steps);

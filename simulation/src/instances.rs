@@ -58,6 +58,7 @@ struct Running {
     process: Process,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there are ten at most, and none is moved often")]
 enum Process {
     Source(SourceLoop<SimulatedLog>),
     Stage(StageLoop<SimulatedLog, Processing>),

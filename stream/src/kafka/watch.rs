@@ -28,6 +28,7 @@ pub(super) struct Watch {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is heard by itself, in any order")]
 struct Heard {
     stage: String,
     brokers: String,
