@@ -159,7 +159,8 @@ impl Cluster {
         self.late.is_empty() && self.transactions.is_quiet() && self.groups.values().all(Group::is_stable)
     }
 
-    /// Joins a group; see [`Group::join`].
+    /// Takes a process into a group: one whose instance id is known takes the place of the one before,
+    /// without a rebalance. Gives its member id.
     pub fn join(&mut self, group: &str, instance: &str, member: Option<u64>, topics: &[String]) -> u64 {
         let now = self.now;
         self.groups.entry(group.to_owned()).or_default().join(instance, member, topics, now, &self.topics)
