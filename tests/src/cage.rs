@@ -1,5 +1,7 @@
 //! A cage: a hard limit on a process's memory, kept by the kernel.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,8 +36,9 @@ impl Cage {
             let name = format!("rivulet-tests-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
             let cage = Cage { folder: Path::new(files.root).join(name), files };
             std::fs::create_dir(&cage.folder).ok()?;
-            // Without the memory controller there is no such file.
-            std::fs::write(cage.folder.join(files.limit), bytes.to_string()).ok()?;
+            // The kernel makes this file, if it has control groups there that limit memory.
+            let mut limit = File::options().write(true).open(cage.folder.join(files.limit)).ok()?;
+            limit.write_all(bytes.to_string().as_bytes()).ok()?;
             Some(cage)
         })
     }

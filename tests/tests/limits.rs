@@ -47,6 +47,7 @@ fn the_fastest_flow_and_a_stalled_broker_fit_into_sixteen_megabytes() {
     let smooth = READINGS - SENSORS;
     assert_eq!(scenario.read("smooth", smooth).len(), smooth);
     for (cage, stage) in cages.iter().zip(STAGES) {
+        assert!(cage.peak() > 1_000_000, "a process takes more than a megabyte");
         println!("{stage}: at most {:.1} MB of {:.1}", cage.peak() as f64 / 1e6, MEMORY as f64 / 1e6);
     }
     stop_all(&mut running[1..]);
