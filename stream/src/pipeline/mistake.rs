@@ -154,7 +154,8 @@ impl fmt::Display for Mistakes {
             let line = text[line_start..].lines().next().unwrap_or_default();
             let number = text[..line_start].matches('\n').count() + 1;
             let column = text[line_start..start].chars().count();
-            let end = text.floor_char_boundary(place.end).clamp(start, line_start + line.len());
+            // A place can be at the line's end, behind all that is shown of it.
+            let end = text.floor_char_boundary(place.end).min(line_start + line.len()).max(start);
             let marks = text[start..end].chars().count().max(1);
             let margin = " ".repeat(number.to_string().len());
             writeln!(f, ":{number}:{}: {}", column + 1, mistake.message)?;
@@ -196,6 +197,16 @@ pub fn suggest(name: &str, known: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_at_a_line_end_of_windows_is_shown() {
+        let text = Text { path: "p.toml".into(), text: "a\r\r\nb".into() };
+        let shown = Mistakes::new(Arc::new(text), vec![Mistake::at(2..4, "what")]).to_string();
+        assert!(shown.starts_with("p.toml:1:3: what\n"), "{shown}");
+        let text = Text { path: "p.toml".into(), text: "a\r\nb".into() };
+        let shown = Mistakes::new(Arc::new(text), vec![Mistake::at(2..3, "what")]).to_string();
+        assert!(shown.starts_with("p.toml:1:3: what\n"), "{shown}");
+    }
 
     #[test]
     fn a_mistake_is_shown_with_its_line_and_column() {
