@@ -275,11 +275,11 @@ impl<L: Log> SourceLoop<L> {
 
     /// Another process has gone on from where this one stood: what is pending may be among what it sent.
     fn replaced(&self) -> Fault {
-        let error = Error::new("going back to the last commit", "another process has taken this one's place");
-        Fault::Fatal(error.help(format!(
-            "two processes of the same stage and instance name write to {}: stop one of them",
-            self.changelog
-        )))
+        let cause = format!("another process has committed to {}", self.changelog);
+        Fault::Fatal(Error::new("going back to the last commit", cause).help(
+            "another process with the same stage and instance name has taken this one's place: give each its own \
+             --instance",
+        ))
     }
 
     /// What was committed last.

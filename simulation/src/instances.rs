@@ -283,7 +283,7 @@ impl Instances {
 /// What a process may give up for.
 fn is_expected(error: &Error) -> bool {
     let error = error.to_string();
-    error.contains("another process has taken this one's place")
+    error.contains("taken this one's place")
 }
 
 fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot {

@@ -124,7 +124,9 @@ impl KafkaLog {
     fn unassign(&mut self) -> Result<(), Fault> {
         if self.fenced.take() {
             self.watch.close();
-            self.consumer = None;
+            if let Some(fenced) = self.consumer.take() {
+                close(fenced, CALL);
+            }
             self.watch.reopen();
             let consumer = self.clients.consumer(&self.watch).map_err(Fault::Fatal)?;
             self.subscribe(&consumer)?;
@@ -339,6 +341,14 @@ impl KafkaLog {
         }
     }
 
+    /// Whether the consumer can do nothing any more because its session has ended; the next poll tells.
+    fn is_fenced(&self) -> Result<bool, Fault> {
+        if let Some((code, _)) = self.consumer().client().fatal_error() {
+            self.consumer_error(KafkaError::MessageConsumptionFatal(code))?;
+        }
+        Ok(self.fenced.get())
+    }
+
     /// Asks the group's broker once.
     fn committed_offsets(&self, list: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
         let committed = self.consumer().committed_offsets(list, CALL)?;
@@ -528,7 +538,10 @@ impl Log for KafkaLog {
     }
 
     fn rewind(&mut self) -> Result<(), Fault> {
-        self.unassign()?;
+        // One that was fenced reads nothing, and is replaced when its partitions are given back.
+        if !self.fenced.get() {
+            self.unassign()?;
+        }
         self.begun.set(false);
         if self.producer.take().is_none() {
             return Ok(());
@@ -550,6 +563,9 @@ impl Log for KafkaLog {
         let committed = loop {
             match self.committed_offsets(list.clone()) {
                 Ok(committed) => break committed,
+                Err(error) if self.is_fenced()? => {
+                    return Err(Fault::Undo(Error::new("asking for the committed offsets", error)));
+                }
                 Err(error) if begun.elapsed() > OFFSETS => {
                     return Err(Fault::Undo(Error::new("asking for the committed offsets", error)));
                 }
@@ -608,6 +624,7 @@ impl Drop for KafkaLog {
             while consumer.subscription().is_ok_and(|topics| topics.count() > 0) && Instant::now() < until {
                 let _ = consumer.poll(Duration::from_millis(10));
             }
+            close(consumer, CALL);
         }
     }
 }
@@ -632,6 +649,19 @@ impl Record for KafkaRecord<'_> {
 
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
         self.message.headers().map(headers::read).unwrap_or_default()
+    }
+}
+
+/// Closes a consumer, and waits a moment for it. librdkafka can hang for ever in closing one that is just
+/// being given partitions, and nothing depends on its end.
+fn close(consumer: BaseConsumer<Watch>, wait: Duration) {
+    let (tell, closed) = std::sync::mpsc::channel();
+    let closing = std::thread::Builder::new().name("close".into()).spawn(move || {
+        drop(consumer);
+        let _ = tell.send(());
+    });
+    if closing.is_ok() {
+        let _ = closed.recv_timeout(wait);
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Watch {
     heard: Arc<Mutex<Heard>>,
     /// Whether there is a rebalance to answer: looked at before every record, so it must cost nothing.
     rebalanced: Arc<AtomicBool>,
+    /// Which of the stage's consumers, one after the other, has this clone.
+    consumer: u32,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,8 @@ struct Heard {
     /// Whether the consumer has got partitions since it joined its group, and its session goes on.
     is_member: bool,
     closed: bool,
+    /// Which consumer is heard.
+    consumer: u32,
 }
 
 /// A rebalance that waits for the stage's answer.
@@ -106,6 +110,7 @@ impl Watch {
             committing: None,
             is_member: false,
             closed: false,
+            consumer: 0,
         };
         let heard = Arc::new(Mutex::new(heard));
         let weak = Arc::downgrade(&heard);
@@ -113,7 +118,7 @@ impl Watch {
         // Without the thread a slow commit is not told of, and nothing else is missing.
         let _ =
             std::thread::Builder::new().name("commits".into()).spawn(move || span.in_scope(|| watch_commits(&weak)));
-        Watch { heard, rebalanced: Arc::default() }
+        Watch { heard, rebalanced: Arc::default(), consumer: 0 }
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -146,10 +151,11 @@ impl Watch {
         self.heard().closed = true;
     }
 
-    /// There is a new consumer: what the old one had to say of rebalances is void.
-    pub(super) fn reopen(&self) {
+    /// There is a new consumer: what the old one has to say of rebalances, now or later, is void.
+    pub(super) fn reopen(&mut self) {
+        self.consumer += 1;
         let mut heard = self.heard();
-        (heard.closed, heard.is_member) = (false, false);
+        (heard.closed, heard.is_member, heard.consumer) = (false, false, self.consumer);
         heard.rebalances.clear();
         self.rebalanced.store(false, Ordering::Release);
     }
@@ -265,7 +271,7 @@ impl ConsumerContext for Watch {
     /// open transaction cannot be committed.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let mut heard = self.heard();
-        if heard.closed {
+        if heard.closed || heard.consumer != self.consumer {
             drop(heard);
             let _ = consumer.unassign();
             return;
