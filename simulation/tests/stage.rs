@@ -36,6 +36,11 @@ impl Operator for Sum {
 }
 
 fn pipeline() -> Pipeline {
+    pipeline_with("")
+}
+
+/// The pipeline with more lines at its end.
+fn pipeline_with(lines: &str) -> Pipeline {
     let text = r#"
         [commit]
         records = 4
@@ -51,7 +56,7 @@ fn pipeline() -> Pipeline {
         steps = ["sum"]
         to = "out"
     "#;
-    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap()
+    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: format!("{text}{lines}") })).unwrap()
 }
 
 /// Twenty numbers, one of them spoilt.
@@ -73,12 +78,15 @@ fn drained(world: &Rc<World>) -> Counters {
 }
 
 fn outcome(world: &Rc<World>) -> (Counters, stream::error::Result<()>) {
-    let pipeline = pipeline();
+    outcome_of(world, &pipeline())
+}
+
+fn outcome_of(world: &Rc<World>, pipeline: &Pipeline) -> (Counters, stream::error::Result<()>) {
     let counters = Arc::new(Counters::default());
-    let work = Processing::new(&pipeline, &pipeline.stages[0], Box::new(Sum), counters.clone());
+    let work = Processing::new(pipeline, &pipeline.stages[0], Box::new(Sum), counters.clone());
     let shutdown = Shutdown::new();
     shutdown.drain();
-    let log = SimulatedLog::open(world, &Rc::new(Being::default()), &pipeline, &pipeline.stages[0], "a", &shutdown);
+    let log = SimulatedLog::open(world, &Rc::new(Being::default()), pipeline, &pipeline.stages[0], "a", &shutdown);
     let result = stream::stage::run(log.unwrap(), work, pipeline.commit, &shutdown, &counters).map(drop);
     (Arc::into_inner(counters).unwrap(), result)
 }
@@ -168,4 +176,17 @@ fn offsets_that_were_moved_back_behind_the_state_are_refused() {
     let error = outcome(&world).1.unwrap_err().to_string();
     assert!(error.contains("the offsets were moved back") && error.contains("rivulet state reset sum"), "{error}");
     assert_eq!(values(&world, "out").len(), 19, "nothing was added");
+}
+
+#[test]
+fn a_result_that_its_topic_does_not_take_is_a_dead_letter() {
+    let world = world();
+    // Room for four characters beside what is left to headers and framing: sums below 100.
+    let pipeline = pipeline_with("[topic.out]\nconfig = { \"max.message.bytes\" = 48592 }\n");
+    let (counters, result) = outcome_of(&world, &pipeline);
+    result.unwrap();
+    let sums = values(&world, "out");
+    assert_eq!((sums.first().map(String::as_str), sums.last().map(String::as_str)), (Some("1.0"), Some("97.0")));
+    assert_eq!(values(&world, "sum-dead-letters"), ["abc", "15", "16", "17", "18", "19", "20"]);
+    assert_eq!(counters.dead.get(), 7);
 }

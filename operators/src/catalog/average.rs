@@ -167,6 +167,15 @@ mod tests {
     }
 
     #[test]
+    fn small_readings_survive_beside_huge_ones_in_any_order() {
+        for values in
+            [[1.0, 1e16, 1.0, -1e16], [1e16, 1.0, 1.0, -1e16], [1.0, 1.0, -1e16, 1e16], [-1e16, 1.0, 1e16, 1.0]]
+        {
+            assert_eq!(run(4, &values), [0.5], "{values:?}");
+        }
+    }
+
+    #[test]
     fn a_million_readings_do_not_drift() {
         let values: Vec<f64> = (0..1_000_000_u32).map(|n| f64::from(n % 7) * 0.1).collect();
         let found = run(7, &values);
