@@ -341,14 +341,6 @@ impl KafkaLog {
         }
     }
 
-    /// Whether the consumer can do nothing any more because its session has ended; the next poll tells.
-    fn is_fenced(&self) -> Result<bool, Fault> {
-        if let Some((code, _)) = self.consumer().client().fatal_error() {
-            self.consumer_error(KafkaError::MessageConsumptionFatal(code))?;
-        }
-        Ok(self.fenced.get())
-    }
-
     /// Asks the group's broker once.
     fn committed_offsets(&self, list: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
         let committed = self.consumer().committed_offsets(list, CALL)?;
@@ -563,7 +555,8 @@ impl Log for KafkaLog {
         let committed = loop {
             match self.committed_offsets(list.clone()) {
                 Ok(committed) => break committed,
-                Err(error) if self.is_fenced()? => {
+                // A consumer that can do nothing any more says why in the next polls, one after the other.
+                Err(error) if self.consumer().client().fatal_error().is_some() => {
                     return Err(Fault::Undo(Error::new("asking for the committed offsets", error)));
                 }
                 Err(error) if begun.elapsed() > OFFSETS => {
