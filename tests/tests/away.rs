@@ -7,8 +7,9 @@ use tests::{Kafka, Observer, Pipeline, Process, Scenario, stop_all, wait};
 
 /// Longer than librdkafka's session timeout of 45 s.
 const AWAY: Duration = Duration::from_mins(1);
-/// How soon the flow must be back.
-const SOON: Duration = Duration::from_secs(2);
+/// How soon the flow must be back, on a machine that is busy with other things too; it is printed how
+/// soon it was, which should be within two seconds.
+const SOON: Duration = Duration::from_secs(5);
 /// How many lines each process may write about it.
 const LINES: usize = 8;
 const PARTITIONS: i32 = 2;
