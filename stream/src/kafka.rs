@@ -132,8 +132,12 @@ impl KafkaLog {
             self.subscribe(&consumer)?;
             self.consumer = Some(consumer);
         }
-        let Some(consumer) = &self.consumer else { return Ok(()) };
-        consumer.unassign().map_err(|error| Fault::Undo(Error::new("giving partitions back", error)))
+        match &self.consumer {
+            Some(consumer) if !is_dead(consumer) => {
+                consumer.unassign().map_err(|error| Fault::Undo(Error::new("giving partitions back", error)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits until a broker answers and knows all topics.
@@ -556,7 +560,7 @@ impl Log for KafkaLog {
             match self.committed_offsets(list.clone()) {
                 Ok(committed) => break committed,
                 // A consumer that can do nothing any more says why in the next polls, one after the other.
-                Err(error) if self.consumer().client().fatal_error().is_some() => {
+                Err(error) if is_dead(self.consumer()) => {
                     return Err(Fault::Undo(Error::new("asking for the committed offsets", error)));
                 }
                 Err(error) if begun.elapsed() > OFFSETS => {
@@ -607,6 +611,9 @@ impl Drop for KafkaLog {
         // From here on a rebalance is answered at once: nobody is left to commit for it.
         self.watch.close();
         if let Some(consumer) = self.consumer.take() {
+            if is_dead(&consumer) {
+                return close(consumer, CALL);
+            }
             // A static member does not leave its group by closing, so that a restart keeps its
             // partitions. One that ends in order hands them over by unsubscribing first. Partitions that were
             // given but never assigned, because they could not be restored, would keep it from leaving.
@@ -643,6 +650,12 @@ impl Record for KafkaRecord<'_> {
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
         self.message.headers().map(headers::read).unwrap_or_default()
     }
+}
+
+/// Whether a consumer can do nothing any more. It reads nothing, and to ask it for anything but the reason
+/// can hang for ever.
+fn is_dead(consumer: &BaseConsumer<Watch>) -> bool {
+    consumer.client().fatal_error().is_some()
 }
 
 /// Closes a consumer, and waits a moment for it. librdkafka can hang for ever in closing one that is just
