@@ -60,6 +60,9 @@ pub trait Work<L: Log> {
 
 /// The longest wait for a record, so that a stop is noticed soon.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
+/// How often, and how long each time, the group is listened to on the way back to the last commit.
+const LISTEN: u32 = 5;
+const LISTEN_POLL: Duration = Duration::from_millis(10);
 /// How many records are worked on between two looks at the clock and at the shutdown.
 const STRIDE: u64 = 64;
 
@@ -274,17 +277,20 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     /// Goes back to the last commit and on from there.
     fn undo(&mut self, cause: &Error) -> Result<(), Fault> {
         self.discard(cause)?;
-        // However often this fails, the group is heard: it may wait for this member.
-        let seen = match self.log.poll(Duration::ZERO)? {
-            Event::Given(partitions) => Seen::Given(partitions),
-            Event::Taken { lost } => Seen::Taken { lost },
-            // Nothing is read before the partitions are assigned again.
-            Event::Record(_) | Event::Nothing => Seen::Nothing,
-        };
-        match seen {
-            Seen::Given(partitions) => self.own(partitions),
-            Seen::Taken { lost } => return self.give_up(lost),
-            Seen::Record | Seen::Nothing => {}
+        // However often this fails, the group is heard: it may wait for this member, or have done with it,
+        // which can take several events to tell.
+        for _ in 0..LISTEN {
+            let seen = match self.log.poll(LISTEN_POLL)? {
+                Event::Given(partitions) => Seen::Given(partitions),
+                Event::Taken { lost } => Seen::Taken { lost },
+                // Nothing is read before the partitions are assigned again.
+                Event::Record(_) | Event::Nothing => Seen::Nothing,
+            };
+            match seen {
+                Seen::Given(partitions) => self.own(partitions),
+                Seen::Taken { lost } => return self.give_up(lost),
+                Seen::Record | Seen::Nothing => {}
+            }
         }
         self.take_over()
     }
