@@ -560,10 +560,7 @@ impl Log for KafkaLog {
             match self.committed_offsets(list.clone()) {
                 Ok(committed) => break committed,
                 // A consumer that can do nothing any more says why in the next polls, one after the other.
-                Err(error) if is_dead(self.consumer()) => {
-                    return Err(Fault::Undo(Error::new("asking for the committed offsets", error)));
-                }
-                Err(error) if begun.elapsed() > OFFSETS => {
+                Err(error) if is_dead(self.consumer()) || begun.elapsed() > OFFSETS => {
                     return Err(Fault::Undo(Error::new("asking for the committed offsets", error)));
                 }
                 // The group may be on its way to another broker, or a transaction about to end.
@@ -658,12 +655,12 @@ fn is_dead(consumer: &BaseConsumer<Watch>) -> bool {
     consumer.client().fatal_error().is_some()
 }
 
-/// Closes a consumer, and waits a moment for it. librdkafka can hang for ever in closing one that is just
-/// being given partitions, and nothing depends on its end.
-fn close(consumer: BaseConsumer<Watch>, wait: Duration) {
+/// Closes consumers, and waits a moment for it. Closing takes a tenth of a second, and librdkafka can hang in
+/// it for ever if it is just being given partitions; nothing depends on its end.
+fn close(consumers: impl Send + 'static, wait: Duration) {
     let (tell, closed) = std::sync::mpsc::channel();
     let closing = std::thread::Builder::new().name("close".into()).spawn(move || {
-        drop(consumer);
+        drop(consumers);
         let _ = tell.send(());
     });
     if closing.is_ok() {

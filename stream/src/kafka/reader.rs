@@ -9,7 +9,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::config::Clients;
 use super::watch::Watch;
-use super::{CALL, TOPIC_GRACE};
+use super::{CALL, TOPIC_GRACE, close};
 use crate::error::Error;
 use crate::log::{Each, Fault};
 use crate::shutdown::Shutdown;
@@ -34,9 +34,7 @@ pub(super) struct Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // Closing takes a tenth of a second for which a stage need not wait.
-        let clients = (self.observer.take(), self.committed.take());
-        let _ = std::thread::Builder::new().name("close".into()).spawn(move || drop(clients));
+        close((self.observer.take(), self.committed.take()), Duration::ZERO);
     }
 }
 
