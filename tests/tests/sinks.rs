@@ -132,7 +132,6 @@ fn is_exact_however_often_it_is_killed(sink: &str, step: i64, size: impl Fn(&Sce
         "{sink}: {KILLS} kills in {killed:.1?}, {again} of them between keeping and committing; {count} readings, \
          each kept once"
     );
-    assert!(again > 0, "no kill came between keeping and committing");
 }
 
 #[test]
@@ -238,24 +237,23 @@ fn a_full_disk_is_a_pause_that_is_told_once() {
 }
 
 /// The drill of `docs/store-then-commit.md`.
-#[test]
-fn what_was_stored_and_not_committed_is_not_stored_again() {
+/// The drill: killed between keeping and committing, for certain. `rows` counts what the sink has kept.
+fn does_not_keep_again_what_it_did_not_commit(sink: &str, rows: impl Fn(&Scenario) -> i64) {
     let mut kafka = Kafka::start(&[]);
     // Seldom enough to come between reading and committing. Readings in transactions would come as seldom.
-    let pipeline = flow(SQLITE).settings("[commit]\nleast-interval-ms = 2000\nlongest-interval-ms = 2000");
+    let pipeline = flow(sink).settings("[commit]\nleast-interval-ms = 2000\nlongest-interval-ms = 2000");
     let scenario = Scenario::on(kafka.brokers(), pipeline).guarantee("at-least-once");
     scenario.create_topics();
     let mut producer = scenario.start("thermometers");
     let mut keep = scenario.start("keep");
-    let database = scenario.path("readings.db");
     wait::until_so("a first commit", || scenario.committed("keep", "temperatures") > 0);
     scenario.grows("temperatures", 500);
 
     kafka.kill();
-    let before = rows(&database);
-    wait::until_so("the sink stores what it has read", || rows(&database) > before);
-    let stored = rows(&database);
+    let before = rows(&scenario);
+    wait::until_so("the sink stores what it has read", || rows(&scenario) > before);
     keep.says(&["no broker", "waiting"]);
+    let stored = rows(&scenario);
     keep.kill();
 
     kafka.run();
@@ -265,5 +263,18 @@ fn what_was_stored_and_not_committed_is_not_stored_again() {
     keep.says(&[&format!("skipped {} readings that ", stored - committed)]);
     keep.stop();
     let count = holds_each_reading_once(&scenario, &mut producer);
-    println!("{stored} readings stored, {committed} committed, {count} at the end, each once");
+    println!("{sink}: {stored} readings stored, {committed} committed, {count} at the end, each once");
+}
+
+#[test]
+fn a_database_does_not_keep_again_what_was_not_committed() {
+    does_not_keep_again_what_it_did_not_commit(SQLITE, |scenario| rows(&scenario.path("readings.db")));
+}
+
+#[test]
+fn a_file_does_not_keep_again_what_was_not_committed() {
+    let lines = |text: String| i64::try_from(text.lines().count()).unwrap();
+    does_not_keep_again_what_it_did_not_commit(FILE, |scenario| {
+        std::fs::read_to_string(scenario.path("readings.jsonl")).map_or(0, lines)
+    });
 }
