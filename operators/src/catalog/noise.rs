@@ -103,6 +103,14 @@ mod tests {
         }
     }
 
+    /// A sensor's name takes part as its FNV-1a hash, published for "foobar".
+    #[test]
+    fn a_sensor_counts_by_the_published_hash_of_its_name() {
+        const OF_NOTHING: u64 = 0xCBF2_9CE4_8422_2325;
+        const OF_FOOBAR: u64 = 0x8594_4171_F739_67E8;
+        assert_eq!(uniform(7, "foobar", 3), uniform(7 ^ OF_NOTHING ^ OF_FOOBAR, "", 3));
+    }
+
     #[test]
     fn it_is_uniform_and_differs_between_sensors() {
         let draws: Vec<f64> = (0..100_000).map(|seq| uniform(1, "a", seq)).collect();
