@@ -112,6 +112,27 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_lies_where_its_number_says_between_the_bounds() {
+        let noise = Noise { amplitude: Amplitude(3.0), seed: 1 };
+        for seq in 0..1000 {
+            let mut reading = Reading { sensor: "s".into(), seq, time: 0, value: 20.0, unit: None };
+            noise.apply(&mut reading, &mut []).unwrap();
+            let (lowest, highest) = (17.0, 23.0);
+            let place = (reading.value - lowest) / (highest - lowest);
+            assert!((place - uniform(1, "s", seq)).abs() < 1e-12, "{} is at {place}", reading.value);
+        }
+    }
+
+    #[test]
+    fn an_amplitude_is_a_finite_number_of_at_least_0() {
+        assert_eq!(Amplitude::try_from(0.0).unwrap().0, 0.0);
+        assert_eq!(Amplitude::try_from(2.5).unwrap().0, 2.5);
+        for wrong in [-0.1, f64::NAN, f64::INFINITY] {
+            Amplitude::try_from(wrong).unwrap_err();
+        }
+    }
+
+    #[test]
     fn it_is_uniform_and_differs_between_sensors() {
         let draws: Vec<f64> = (0..100_000).map(|seq| uniform(1, "a", seq)).collect();
         let mean = draws.iter().sum::<f64>() / 1e5;
