@@ -5,10 +5,10 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)
 SEEDS := 20000
 FROM := 0
 
-.PHONY: help demo test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
+.PHONY: help demo test aarch64 aarch64-cross deploy cluster cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
 
 help: ## prints this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 demo: ## runs the whole chain on real readings, without Kafka, for some 40 s
 	scripts/setup
@@ -21,6 +21,18 @@ test: ## runs every test; those on Apache Kafka start one themselves
 	cargo build --locked --workspace --bins
 	$(if $(ARGS),,$(BUILT)/debug/simulate --seeds $(SEEDS))
 	$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS)
+
+aarch64: ## builds the nodes' programs for 64-bit Pis, with Debian's cross compilers, and checks them
+	scripts/setup
+	scripts/aarch64
+
+aarch64-cross: ## the same in a container, with Docker and cross
+	command -v cross || cargo install --locked cross
+	cross build --release --locked --target aarch64-unknown-linux-gnu -p producer -p operators -p sinks --bins
+
+deploy: aarch64 ## builds for the Pis, and deploys to those of ansible/inventory/pis.yml
+	cargo build --release --locked --bin rivulet
+	scripts/ansible ansible-playbook ansible/site.yml $(ARGS)
 
 chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… repeats those of an earlier run
 	scripts/setup test
