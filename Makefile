@@ -65,6 +65,23 @@ recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench --bin recovery -- $(ARGS)
 
+NODES := tests/cluster/nodes
+
+cluster: ## boots four virtual Pis in a network of their own, for who has no real ones
+	scripts/setup cluster
+	$(NODES) up
+	@echo
+	@echo 'rpi0 to rpi3 are up. To play with them:'
+	@echo '  $(NODES) run make deploy   puts the pipeline on them'
+	@echo '  $(NODES) ssh 2             a shell on rpi2'
+	@echo '  $(NODES) run COMMAND…      a command in the laptop'"'"'s place, where rpi0:9092 is known'
+	@echo '  $(NODES) power-cut 1       takes the power from rpi1, or several; restore 1 gives it back'
+	@echo '  $(NODES) unplug 3          pulls the cable of rpi3; plug 3 puts it back'
+	@echo '  make cluster-down                      shuts them down; `$(NODES) down --wipe` also forgets their disks'
+
+cluster-down: ## shuts the virtual Pis down
+	$(NODES) down
+
 fuzz: ## fuzzes every decoder, or TARGET=json, for SECONDS=600 each
 	scripts/setup
 	scripts/fuzz $(or $(SECONDS),600) $(TARGET)
