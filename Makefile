@@ -5,10 +5,10 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)
 SEEDS := 20000
 FROM := 0
 
-.PHONY: help demo test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
+.PHONY: help demo test aarch64 aarch64-cross deploy cluster cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
 
 help: ## prints this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
 
 demo: ## runs the whole chain on real readings, without Kafka, for some 40 s
 	scripts/setup
@@ -21,6 +21,18 @@ test: ## runs every test; those on Apache Kafka start one themselves
 	cargo build --locked --workspace --bins
 	$(if $(ARGS),,$(BUILT)/debug/simulate --seeds $(SEEDS))
 	$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS)
+
+aarch64: ## builds the nodes' programs for 64-bit Pis, with Debian's cross compilers, and checks them
+	scripts/setup
+	scripts/aarch64
+
+aarch64-cross: ## the same in a container, with Docker and cross
+	command -v cross || cargo install --locked cross
+	cross build --release --locked --target aarch64-unknown-linux-gnu -p producer -p operators -p sinks --bins
+
+deploy: aarch64 ## builds for the Pis, and deploys to those of ansible/inventory/pis.yml
+	cargo build --release --locked --bin rivulet
+	scripts/ansible ansible-playbook ansible/site.yml $(ARGS)
 
 chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… repeats those of an earlier run
 	scripts/setup test
@@ -52,6 +64,23 @@ recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 	scripts/kafka-jars
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench --bin recovery -- $(ARGS)
+
+NODES := tests/cluster/nodes
+
+cluster: ## boots four virtual Pis in a network of their own, for who has no real ones
+	scripts/setup cluster
+	$(NODES) up
+	@echo
+	@echo 'rpi0 to rpi3 are up. To play with them:'
+	@echo '  $(NODES) run make deploy   puts the pipeline on them'
+	@echo '  $(NODES) ssh 2             a shell on rpi2'
+	@echo '  $(NODES) run COMMAND…      a command in the laptop'"'"'s place, where rpi0:9092 is known'
+	@echo '  $(NODES) power-cut 1       takes the power from rpi1, or several; restore 1 gives it back'
+	@echo '  $(NODES) unplug 3          pulls the cable of rpi3; plug 3 puts it back'
+	@echo '  make cluster-down                      shuts them down; `$(NODES) down --wipe` also forgets their disks'
+
+cluster-down: ## shuts the virtual Pis down
+	$(NODES) down
 
 fuzz: ## fuzzes every decoder, or TARGET=json, for SECONDS=600 each
 	scripts/setup

@@ -103,6 +103,35 @@ mod tests {
         }
     }
 
+    /// A sensor's name takes part as its FNV-1a hash, published for "foobar".
+    #[test]
+    fn a_sensor_counts_by_the_published_hash_of_its_name() {
+        const OF_NOTHING: u64 = 0xCBF2_9CE4_8422_2325;
+        const OF_FOOBAR: u64 = 0x8594_4171_F739_67E8;
+        assert_eq!(uniform(7, "foobar", 3), uniform(7 ^ OF_NOTHING ^ OF_FOOBAR, "", 3));
+    }
+
+    #[test]
+    fn a_reading_lies_where_its_number_says_between_the_bounds() {
+        let noise = Noise { amplitude: Amplitude(3.0), seed: 1 };
+        for seq in 0..1000 {
+            let mut reading = Reading { sensor: "s".into(), seq, time: 0, value: 20.0, unit: None };
+            noise.apply(&mut reading, &mut []).unwrap();
+            let (lowest, highest) = (17.0, 23.0);
+            let place = (reading.value - lowest) / (highest - lowest);
+            assert!((place - uniform(1, "s", seq)).abs() < 1e-12, "{} is at {place}", reading.value);
+        }
+    }
+
+    #[test]
+    fn an_amplitude_is_a_finite_number_of_at_least_0() {
+        assert_eq!(Amplitude::try_from(0.0).unwrap().0, 0.0);
+        assert_eq!(Amplitude::try_from(2.5).unwrap().0, 2.5);
+        for wrong in [-0.1, f64::NAN, f64::INFINITY] {
+            Amplitude::try_from(wrong).unwrap_err();
+        }
+    }
+
     #[test]
     fn it_is_uniform_and_differs_between_sensors() {
         let draws: Vec<f64> = (0..100_000).map(|seq| uniform(1, "a", seq)).collect();
