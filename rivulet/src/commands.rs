@@ -3,19 +3,21 @@
 mod dlq;
 
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
-use rivulet::check::{self, wanted_topics};
+use rivulet::check::{self, Manifest, wanted_topics};
 use rivulet::demo::{self, EmbeddedBroker};
+use rivulet::groups::Wanted;
 use rivulet::state::{self, Reset};
 use rivulet::verify::{self, Options};
-use rivulet::{graph, run, topics};
+use rivulet::{graph, groups, run, topics};
 use stream::cli::{BoxError, Common};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
-use crate::args::{Args, Command, State, Topics};
+use crate::args::{Args, Command, Lag, State, Topics};
 
 pub fn run(mut args: Args) -> Result<(), BoxError> {
     match &args.command {
@@ -24,12 +26,18 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
             return Ok(());
         }
         Command::Man => return Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout())?),
-        Command::Check { file: Some(file) } => args.common.pipeline.clone_from(file),
+        Command::Check { file: Some(file), .. } => args.common.pipeline.clone_from(file),
         _ => {}
     }
     let mut pipeline = args.common.load()?;
     check::check(&pipeline)?;
     match args.command {
+        Command::Check { json: true, .. } => {
+            // What the command line changes does not change the file.
+            let file = Pipeline::load(&args.common.pipeline)?;
+            println!("{}", serde_json::to_string_pretty(&Manifest::new(&pipeline, &file))?);
+            Ok(())
+        }
         Command::Check { .. } => {
             print!("{}", graph::draw(&pipeline));
             Ok(())
@@ -46,6 +54,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
             run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
         }
         Command::Topics(command) => topics(&pipeline, &command),
+        Command::Groups { wait, stages, lag } => groups(&pipeline, &stages, Duration::from_secs(wait), lag),
         Command::State(command) => state(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command),
         Command::Verify { allow_duplicates } => verify(&pipeline, Options { allow_duplicates }),
@@ -102,6 +111,28 @@ fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
         }
     }
     Ok(())
+}
+
+fn groups(pipeline: &Pipeline, stages: &[String], limit: Duration, lag: Lag) -> Result<(), BoxError> {
+    let stages = groups::readers(pipeline, stages)?;
+    let (wanted, not) = match lag {
+        Lag::Zero => (Wanted::Rest, "not all stages are at rest"),
+        Lag::Any => (Wanted::Steady, "not all stages keep up"),
+    };
+    let waiting = ProgressBar::new_spinner();
+    let found = groups::wait(pipeline, &stages, wanted, limit, &mut |lacking| {
+        waiting.set_message(lacking.join("; "));
+        waiting.tick();
+    });
+    waiting.finish_and_clear();
+    let (look, lacking) = found?;
+    print!("{look}");
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let waited = if limit.is_zero() { String::new() } else { format!(" after {} s", limit.as_secs()) };
+    let lacking = format!("{not}{waited}\n  {}", lacking.join("\n  "));
+    Err(format!("{lacking}\n  help: start what nobody runs; --wait SECONDS waits, --stages names others").into())
 }
 
 fn state(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> {

@@ -5,7 +5,7 @@
 //! start when its changelog comes to something else. [`Reset::plan`] is the remedy then.
 
 mod changelog;
-mod group;
+pub(crate) mod group;
 mod overview;
 mod reset;
 mod shown;

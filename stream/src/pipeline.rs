@@ -4,6 +4,7 @@
 //! sink is, the file does not know: it hands each to the crate that does as a [`Part`].
 
 mod check;
+mod digest;
 mod mistake;
 mod part;
 mod shelter;
