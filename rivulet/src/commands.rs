@@ -1,6 +1,7 @@
 //! What each command does with the library.
 
 mod dlq;
+mod state;
 
 use std::io::{IsTerminal, Write};
 
@@ -8,14 +9,13 @@ use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
 use rivulet::check::{self, wanted_topics};
 use rivulet::demo::{self, EmbeddedBroker};
-use rivulet::state::{self, Reset};
 use rivulet::verify::{self, Options};
 use rivulet::{graph, run, topics};
 use stream::cli::{BoxError, Common};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
-use crate::args::{Args, Command, State, Topics};
+use crate::args::{Args, Command, Topics};
 
 pub fn run(mut args: Args) -> Result<(), BoxError> {
     match &args.command {
@@ -46,7 +46,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
             run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
         }
         Command::Topics(command) => topics(&pipeline, &command),
-        Command::State(command) => state(&pipeline, &command),
+        Command::State(command) => state::run(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command),
         Command::Verify { allow_duplicates } => verify(&pipeline, Options { allow_duplicates }),
         Command::Completions { .. } | Command::Man => Ok(()),
@@ -99,48 +99,6 @@ fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
                 return Err("nothing was deleted\n  help: answer yes, or say --yes".into());
             }
             topics::delete(&pipeline.kafka, &wanted, &mut say)?;
-        }
-    }
-    Ok(())
-}
-
-fn state(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> {
-    match command {
-        State::Show { stage: None, .. } => {
-            let overview = state::overview(pipeline)?;
-            print!("{overview}");
-            if !overview.faults.is_empty() {
-                return Err(overview.faults.join("\n").into());
-            }
-        }
-        State::Show { stage: Some(stage), sensor, json } => {
-            let shown = state::show(pipeline, state::keeper(pipeline, stage)?)?;
-            let fault = shown.fault();
-            let shown = if let Some(sensor) = sensor { shown.only(sensor)? } else { shown };
-            if *json {
-                println!("{}", serde_json::to_string_pretty(&shown)?);
-            } else {
-                print!("{shown}");
-            }
-            if let Some(fault) = fault {
-                return Err(fault.into());
-            }
-        }
-        State::Reset { stage, from_start, yes, dry_run } => {
-            let reset = Reset::plan(pipeline, state::keeper(pipeline, stage)?, *from_start)?;
-            print!("{reset}");
-            if *dry_run {
-                println!("nothing was changed");
-                return Ok(());
-            }
-            if !yes && !std::io::stdin().is_terminal() {
-                return Err("nothing was changed: there is no terminal to ask at\n  help: say --yes".into());
-            }
-            if !yes && !confirmed("Forget it?")? {
-                return Err("nothing was changed\n  help: answer yes, or say --yes".into());
-            }
-            reset.carry_out()?;
-            println!("done: {stage} begins with an empty state");
         }
     }
     Ok(())
