@@ -67,7 +67,7 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t)]
         lag: Lag,
     },
-    /// Show what stages remember, or have one forget it
+    /// Show what stages remember, check that it fits the file, keep it under new settings, or forget it
     #[command(subcommand)]
     State(State),
     /// Look at what stages refused, send it back or drop it
@@ -134,6 +134,31 @@ pub enum State {
         /// As JSON, with every number in full
         #[arg(long, requires = "stage")]
         json: bool,
+    },
+    /// Whether what stages remember was made by the steps that the file names now
+    ///
+    /// A stage refuses a state that other steps or settings made. Nothing is touched, and stages may run.
+    /// Ends with 1 if any would be refused, and names the remedies.
+    #[command(after_help = "Example: rivulet state check ewma average")]
+    Check {
+        /// The stages; without any, all that keep something
+        stages: Vec<String>,
+    },
+    /// Have a stage whose settings have changed go on with what it remembers
+    ///
+    /// The stage must not run, and its steps must be the same but for their settings. An average over a
+    /// shorter window keeps the last readings, one over a longer window fills up first. Nothing is
+    /// processed twice. `rivulet verify` knows where the settings changed.
+    #[command(after_help = "Example: rivulet state keep ewma --dry-run")]
+    Keep {
+        /// The stage
+        stage: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Have a stage forget what it remembers: it begins with an empty state
     ///

@@ -1,6 +1,7 @@
 //! What each command does with the library.
 
 mod dlq;
+mod state;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -10,14 +11,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rivulet::check::{self, Manifest, wanted_topics};
 use rivulet::demo::{self, EmbeddedBroker};
 use rivulet::groups::Wanted;
-use rivulet::state::{self, Reset};
 use rivulet::verify::{self, Options};
 use rivulet::{graph, groups, run, topics};
 use stream::cli::{BoxError, Common};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
-use crate::args::{Args, Command, Lag, State, Topics};
+use crate::args::{Args, Command, Lag, Topics};
 
 pub fn run(mut args: Args) -> Result<(), BoxError> {
     match &args.command {
@@ -55,7 +55,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         }
         Command::Topics(command) => topics(&pipeline, &command),
         Command::Groups { wait, stages, lag } => groups(&pipeline, &stages, Duration::from_secs(wait), lag),
-        Command::State(command) => state(&pipeline, &command),
+        Command::State(command) => state::run(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command),
         Command::Verify { allow_duplicates } => verify(&pipeline, Options { allow_duplicates }),
         Command::Completions { .. } | Command::Man => Ok(()),
@@ -133,48 +133,6 @@ fn groups(pipeline: &Pipeline, stages: &[String], limit: Duration, lag: Lag) -> 
     let waited = if limit.is_zero() { String::new() } else { format!(" after {} s", limit.as_secs()) };
     let lacking = format!("{not}{waited}\n  {}", lacking.join("\n  "));
     Err(format!("{lacking}\n  help: start what nobody runs; --wait SECONDS waits, --stages names others").into())
-}
-
-fn state(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> {
-    match command {
-        State::Show { stage: None, .. } => {
-            let overview = state::overview(pipeline)?;
-            print!("{overview}");
-            if !overview.faults.is_empty() {
-                return Err(overview.faults.join("\n").into());
-            }
-        }
-        State::Show { stage: Some(stage), sensor, json } => {
-            let shown = state::show(pipeline, state::keeper(pipeline, stage)?)?;
-            let fault = shown.fault();
-            let shown = if let Some(sensor) = sensor { shown.only(sensor)? } else { shown };
-            if *json {
-                println!("{}", serde_json::to_string_pretty(&shown)?);
-            } else {
-                print!("{shown}");
-            }
-            if let Some(fault) = fault {
-                return Err(fault.into());
-            }
-        }
-        State::Reset { stage, from_start, yes, dry_run } => {
-            let reset = Reset::plan(pipeline, state::keeper(pipeline, stage)?, *from_start)?;
-            print!("{reset}");
-            if *dry_run {
-                println!("nothing was changed");
-                return Ok(());
-            }
-            if !yes && !std::io::stdin().is_terminal() {
-                return Err("nothing was changed: there is no terminal to ask at\n  help: say --yes".into());
-            }
-            if !yes && !confirmed("Forget it?")? {
-                return Err("nothing was changed\n  help: answer yes, or say --yes".into());
-            }
-            reset.carry_out()?;
-            println!("done: {stage} begins with an empty state");
-        }
-    }
-    Ok(())
 }
 
 /// Whether somebody at a terminal says yes.
