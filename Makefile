@@ -5,7 +5,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)
 SEEDS := 20000
 FROM := 0
 
-.PHONY: help demo test aarch64 aarch64-cross deploy cluster cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
+.PHONY: help demo test aarch64 aarch64-cross deploy deployable virtual cluster cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -30,9 +30,8 @@ aarch64-cross: ## the same in a container, with Docker and cross
 	command -v cross || cargo install --locked cross
 	cross build --release --locked --target aarch64-unknown-linux-gnu -p producer -p operators -p sinks --bins
 
-deploy: aarch64 ## builds for the Pis, and deploys to those of ansible/inventory/pis.yml
-	cargo build --release --locked --bin rivulet
-	scripts/ansible ansible-playbook ansible/site.yml $(ARGS)
+deploy: deployable ## builds for the Pis, and deploys to those of ansible/inventory/pis.yml
+	scripts/ansible playbook ansible/site.yml $(ARGS)
 
 chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… repeats those of an earlier run
 	scripts/setup test
@@ -65,22 +64,25 @@ recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench --bin recovery -- $(ARGS)
 
-NODES := tests/cluster/nodes
+# What is deployed to nodes: their programs, the laptop's, and Kafka, which the virtual ones cannot fetch.
+deployable: aarch64
+	cargo build --release --locked --bin rivulet
 
-cluster: ## boots four virtual Pis in a network of their own, for who has no real ones
+virtual: deployable
+	scripts/setup test
 	scripts/setup cluster
-	$(NODES) up
-	@echo
-	@echo 'rpi0 to rpi3 are up. To play with them:'
-	@echo '  $(NODES) run make deploy   puts the pipeline on them'
-	@echo '  $(NODES) ssh 2             a shell on rpi2'
-	@echo '  $(NODES) run COMMAND…      a command in the laptop'"'"'s place, where rpi0:9092 is known'
-	@echo '  $(NODES) power-cut 1       takes the power from rpi1, or several; restore 1 gives it back'
-	@echo '  $(NODES) unplug 3          pulls the cable of rpi3; plug 3 puts it back'
-	@echo '  make cluster-down                      shuts them down; `$(NODES) down --wipe` also forgets their disks'
+	scripts/kafka-jars
+
+cluster: virtual ## boots four virtual Pis in a network of their own and deploys to them, for who has no real ones
+	tests/cluster/nodes up
+	tests/cluster/play site.yml $(ARGS)
+	@cat tests/cluster/playing
+
+cluster-test: virtual ## tries what must hold of a cluster on virtual Pis: power cuts, upgrades, …; ARGS=quick: some of it
+	tests/cluster/test $(ARGS)
 
 cluster-down: ## shuts the virtual Pis down
-	$(NODES) down
+	tests/cluster/nodes down
 
 fuzz: ## fuzzes every decoder, or TARGET=json, for SECONDS=600 each
 	scripts/setup

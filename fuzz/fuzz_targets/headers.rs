@@ -139,6 +139,7 @@ fn read_back(headers: &[Header]) {
     let written = match &entry {
         Entry::Letter(letter) => letter.headers(),
         Entry::Mark(mark) => mark.headers(),
+        Entry::Change(change) => change.headers(),
         Entry::Foreign => return,
     };
     assert_eq!(Entry::read(&written), entry);

@@ -56,6 +56,20 @@ mod tests {
     }
 
     #[test]
+    fn every_description_makes_the_same_operator() {
+        let others = [
+            "ewma = { alpha = 1e-7, emit-seed = true }",
+            "threshold = { below = -1e300 }",
+            "noise = { amplitude = 1e22 }",
+        ];
+        for step in CATALOG.iter().map(|row| row.example).chain(others) {
+            let description = build(&Part::parse(step).unwrap()).unwrap().describe();
+            let [again] = &Part::described(&description).unwrap()[..] else { panic!("{description}") };
+            assert_eq!(build(again).unwrap().describe(), description);
+        }
+    }
+
+    #[test]
     fn every_example_builds_the_operator_it_stands_for() {
         for row in CATALOG {
             let step = Part::parse(row.example).unwrap();

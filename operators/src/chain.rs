@@ -1,7 +1,7 @@
 //! The chain: operators run back to back in one process.
 
 use stream::operator::{Flow, Memory, Operator};
-use stream::pipeline::{Mistake, Part};
+use stream::pipeline::{ARROW, Mistake, Part};
 use stream::reading::{Reading, Refusal};
 
 use crate::catalog;
@@ -62,6 +62,32 @@ impl Chain {
     pub fn keepers(&self) -> Vec<String> {
         self.steps.iter().flat_map(|step| std::iter::repeat_n(step.describe(), step.memories())).collect()
     }
+
+    /// Makes memories of a sensor its own that a chain of the same operators kept under other settings.
+    ///
+    /// # Errors
+    /// Why what was remembered means nothing to this chain.
+    pub fn take_over(&self, made_by: &str, memories: &mut [Memory]) -> Result<(), String> {
+        let names = |parts: &[Part]| parts.iter().map(|part| part.name().to_owned()).collect::<Vec<_>>();
+        let (before, now) = (Part::described(made_by), Part::described(&self.describe()));
+        let Some((before, now)) = before.zip(now) else { return Err("no chain describes itself so".to_owned()) };
+        if names(&before) != names(&now) {
+            return Err("these are not the same operators in the same order".to_owned());
+        }
+        if memories.len() != self.memories {
+            return Err(format!("it kept {} memories of a sensor, and now keeps {}", memories.len(), self.memories));
+        }
+        let mut rest = memories;
+        for (step, before) in self.steps.iter().zip(&before) {
+            if rest.is_empty() {
+                break;
+            }
+            let (own, others) = rest.split_at_mut(step.memories());
+            rest = others;
+            step.take_over(before, own)?;
+        }
+        Ok(())
+    }
 }
 
 impl Operator for Chain {
@@ -96,7 +122,7 @@ impl Operator for Chain {
 
     fn describe(&self) -> String {
         let steps: Vec<String> = self.steps.iter().map(|step| step.describe()).collect();
-        steps.join(" → ")
+        steps.join(ARROW)
     }
 }
 
@@ -164,6 +190,39 @@ mod tests {
         let chain = chain(&[KEEP, "ewma = { alpha = 0.5 }", "average = { window = 3 }"]);
         assert_eq!(chain.describe(), "threshold(above=50) → ewma(alpha=0.5) → average(window=3)");
         assert_eq!((chain.memories(), chain.numbers()), (2, 4));
+    }
+
+    #[test]
+    fn memories_are_taken_over_from_the_same_operators_with_other_settings() {
+        let now = chain(&["threshold = { below = 9 }", "ewma = { alpha = 0.3 }", "average = { window = 2 }", CONVERT]);
+        let taken = |made_by: &str| {
+            let mut memories = [vec![7.0], vec![1.0, 2.0, 3.0]];
+            now.take_over(made_by, &mut memories).map(|()| memories)
+        };
+        let kept = Ok([vec![7.0], vec![2.0, 3.0]]);
+        let behind = "convert(from=celsius, to=kelvin)";
+        assert_eq!(taken(&format!("threshold(above=50) → ewma(alpha=0.5) → average(window=3) → {behind}")), kept);
+        let others = "these are not the same operators in the same order";
+        for made_by in [
+            "ewma(alpha=0.5) → average(window=3)",
+            "threshold(above=50) → average(window=3) → ewma(alpha=0.5) → convert(from=celsius, to=kelvin)",
+        ] {
+            assert_eq!(taken(made_by).unwrap_err(), others);
+        }
+        assert!(taken("something else").is_err());
+        let alone = chain(&["ewma = { alpha = 0.3 }"]).take_over("ewma(alpha=0.5)", &mut []).unwrap_err();
+        assert!(alone.contains("kept 0 memories"), "{alone}");
+    }
+
+    #[test]
+    fn what_is_remembered_in_another_unit_is_not_taken_over() {
+        let now = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
+        let taken = |from: &str, to: &str| {
+            now.take_over(&format!("convert(from={from}, to={to}) → ewma(alpha=0.5)"), &mut [vec![7.0]])
+        };
+        assert_eq!(taken("kelvin", "fahrenheit"), Ok(()));
+        let refusal = taken("celsius", "kelvin").unwrap_err();
+        assert_eq!(refusal, "what is remembered is in kelvin, and readings would come in fahrenheit");
     }
 
     #[test]

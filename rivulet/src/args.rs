@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rivulet::dlq::{Moment, Offsets, Selection};
 use stream::cli::Common;
@@ -30,6 +30,11 @@ pub enum Command {
     Check {
         /// The pipeline file; by default that of --pipeline
         file: Option<PathBuf>,
+        /// As JSON, for deployments: the stages in the order of the data's way, each with the program that runs
+        /// it, whether it remembers something of sensors, and a digest that changes when anything changes in the
+        /// file that concerns its process
+        #[arg(long)]
+        json: bool,
     },
     /// Run stages in this process, a thread each
     Run {
@@ -43,7 +48,26 @@ pub enum Command {
     /// Make, show, compare or delete the pipeline's topics
     #[command(subcommand)]
     Topics(Topics),
-    /// Show what stages remember, or have one forget it
+    /// Show who runs each stage that reads, and how many records it has left to read
+    ///
+    /// Ends with 1 unless every group has a member and nothing left to read. Nothing is left if a reader of
+    /// committed records finds none behind the committed offset; the marks of transactions do not count.
+    #[command(after_help = "Examples:
+  rivulet groups
+  rivulet groups --wait 60 --stages convert,threshold,ewma,average
+  rivulet groups --wait 60 --lag any        # readings go on coming; nobody falls behind")]
+    Groups {
+        /// Wait for it, at most so long, also for a cluster that is away
+        #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+        wait: u64,
+        /// Only these stages
+        #[arg(long, value_name = "STAGE,…", value_delimiter = ',')]
+        stages: Vec<String>,
+        /// What may be left to read: nothing, or anything that does not become more
+        #[arg(long, value_enum, default_value_t)]
+        lag: Lag,
+    },
+    /// Show what stages remember, check that it fits the file, keep it under new settings, or forget it
     #[command(subcommand)]
     State(State),
     /// Look at what stages refused, send it back or drop it
@@ -65,6 +89,13 @@ pub enum Command {
     },
     /// Print the manual page: `rivulet man | man -l -`
     Man,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum Lag {
+    #[default]
+    Zero,
+    Any,
 }
 
 #[derive(Subcommand)]
@@ -103,6 +134,31 @@ pub enum State {
         /// As JSON, with every number in full
         #[arg(long, requires = "stage")]
         json: bool,
+    },
+    /// Whether what stages remember was made by the steps that the file names now
+    ///
+    /// A stage refuses a state that other steps or settings made. Nothing is touched, and stages may run.
+    /// Ends with 1 if any would be refused, and names the remedies.
+    #[command(after_help = "Example: rivulet state check ewma average")]
+    Check {
+        /// The stages; without any, all that keep something
+        stages: Vec<String>,
+    },
+    /// Have a stage whose settings have changed go on with what it remembers
+    ///
+    /// The stage must not run, and its steps must be the same but for their settings. An average over a
+    /// shorter window keeps the last readings, one over a longer window fills up first. Nothing is
+    /// processed twice. `rivulet verify` knows where the settings changed.
+    #[command(after_help = "Example: rivulet state keep ewma --dry-run")]
+    Keep {
+        /// The stage
+        stage: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Have a stage forget what it remembers: it begins with an empty state
     ///

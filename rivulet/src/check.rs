@@ -1,9 +1,13 @@
 //! Checks a pipeline file with all catalogs at hand.
 
+mod manifest;
+
 use std::collections::BTreeMap;
 
 use stream::operator::Operator;
 use stream::pipeline::{Mistake, Mistakes, Pipeline, Role, Stage, Topic, Work};
+
+pub use self::manifest::Manifest;
 
 /// Checks every step, source and sink of a pipeline, without opening any of them.
 ///

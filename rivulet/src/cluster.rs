@@ -8,6 +8,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupList;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use stream::error::{Error, Result};
@@ -74,6 +75,15 @@ impl Cluster {
             (topic.name().to_owned(), found)
         });
         Ok(Inventory { brokers: metadata.brokers().len(), topics: topics.collect() })
+    }
+
+    /// All consumer groups with their members.
+    ///
+    /// # Errors
+    /// If a broker does not answer in time.
+    pub(crate) fn groups(&self) -> Result<GroupList> {
+        let groups = self.consumer.fetch_group_list(None, DEADLINE);
+        groups.map_err(|error| self.unanswered(format!("asking {} for the consumer groups", self.brokers), &error))
     }
 
     /// The first offset there is in a partition, and the one behind the last record written.

@@ -1,21 +1,23 @@
 //! What each command does with the library.
 
 mod dlq;
+mod state;
 
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
-use rivulet::check::{self, wanted_topics};
+use rivulet::check::{self, Manifest, wanted_topics};
 use rivulet::demo::{self, EmbeddedBroker};
-use rivulet::state::{self, Reset};
+use rivulet::groups::Wanted;
 use rivulet::verify::{self, Options};
-use rivulet::{graph, run, topics};
+use rivulet::{graph, groups, run, topics};
 use stream::cli::{BoxError, Common};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
-use crate::args::{Args, Command, State, Topics};
+use crate::args::{Args, Command, Lag, Topics};
 
 pub fn run(mut args: Args) -> Result<(), BoxError> {
     match &args.command {
@@ -24,12 +26,18 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
             return Ok(());
         }
         Command::Man => return Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout())?),
-        Command::Check { file: Some(file) } => args.common.pipeline.clone_from(file),
+        Command::Check { file: Some(file), .. } => args.common.pipeline.clone_from(file),
         _ => {}
     }
     let mut pipeline = args.common.load()?;
     check::check(&pipeline)?;
     match args.command {
+        Command::Check { json: true, .. } => {
+            // What the command line changes does not change the file.
+            let file = Pipeline::load(&args.common.pipeline)?;
+            println!("{}", serde_json::to_string_pretty(&Manifest::new(&pipeline, &file))?);
+            Ok(())
+        }
         Command::Check { .. } => {
             print!("{}", graph::draw(&pipeline));
             Ok(())
@@ -46,7 +54,8 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
             run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
         }
         Command::Topics(command) => topics(&pipeline, &command),
-        Command::State(command) => state(&pipeline, &command),
+        Command::Groups { wait, stages, lag } => groups(&pipeline, &stages, Duration::from_secs(wait), lag),
+        Command::State(command) => state::run(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command),
         Command::Verify { allow_duplicates } => verify(&pipeline, Options { allow_duplicates }),
         Command::Completions { .. } | Command::Man => Ok(()),
@@ -104,46 +113,26 @@ fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn state(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> {
-    match command {
-        State::Show { stage: None, .. } => {
-            let overview = state::overview(pipeline)?;
-            print!("{overview}");
-            if !overview.faults.is_empty() {
-                return Err(overview.faults.join("\n").into());
-            }
-        }
-        State::Show { stage: Some(stage), sensor, json } => {
-            let shown = state::show(pipeline, state::keeper(pipeline, stage)?)?;
-            let fault = shown.fault();
-            let shown = if let Some(sensor) = sensor { shown.only(sensor)? } else { shown };
-            if *json {
-                println!("{}", serde_json::to_string_pretty(&shown)?);
-            } else {
-                print!("{shown}");
-            }
-            if let Some(fault) = fault {
-                return Err(fault.into());
-            }
-        }
-        State::Reset { stage, from_start, yes, dry_run } => {
-            let reset = Reset::plan(pipeline, state::keeper(pipeline, stage)?, *from_start)?;
-            print!("{reset}");
-            if *dry_run {
-                println!("nothing was changed");
-                return Ok(());
-            }
-            if !yes && !std::io::stdin().is_terminal() {
-                return Err("nothing was changed: there is no terminal to ask at\n  help: say --yes".into());
-            }
-            if !yes && !confirmed("Forget it?")? {
-                return Err("nothing was changed\n  help: answer yes, or say --yes".into());
-            }
-            reset.carry_out()?;
-            println!("done: {stage} begins with an empty state");
-        }
+fn groups(pipeline: &Pipeline, stages: &[String], limit: Duration, lag: Lag) -> Result<(), BoxError> {
+    let stages = groups::readers(pipeline, stages)?;
+    let (wanted, not) = match lag {
+        Lag::Zero => (Wanted::Rest, "not all stages are at rest"),
+        Lag::Any => (Wanted::Steady, "not all stages keep up"),
+    };
+    let waiting = ProgressBar::new_spinner();
+    let found = groups::wait(pipeline, &stages, wanted, limit, &mut |lacking| {
+        waiting.set_message(lacking.join("; "));
+        waiting.tick();
+    });
+    waiting.finish_and_clear();
+    let (look, lacking) = found?;
+    print!("{look}");
+    if lacking.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let waited = if limit.is_zero() { String::new() } else { format!(" after {} s", limit.as_secs()) };
+    let lacking = format!("{not}{waited}\n  {}", lacking.join("\n  "));
+    Err(format!("{lacking}\n  help: start what nobody runs; --wait SECONDS waits, --stages names others").into())
 }
 
 /// Whether somebody at a terminal says yes.

@@ -2,6 +2,7 @@
 //! committed one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -123,8 +124,11 @@ impl<'p> Reader<'p> {
         config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
         // Where retention has just taken what is asked for, what is left is read, and not nothing.
         config.set("auto.offset.reset", "earliest");
-        for (name, value) in [("queued.max.messages.kbytes", "8192"), ("fetch.queue.backoff.ms", "2")] {
-            // The default would queue 64 MiB, and a small queue must be filled up quickly.
+        // The defaults would queue 64 MiB, and a small queue must be filled up quickly; the end of a partition is
+        // only told by a fetch that finds nothing, and that would wait for half a second.
+        let quick =
+            [("queued.max.messages.kbytes", "8192"), ("fetch.queue.backoff.ms", "2"), ("fetch.wait.max.ms", "5")];
+        for (name, value) in quick {
             if !kafka.contains_key(name) {
                 config.set(name, value);
             }
@@ -166,7 +170,12 @@ impl<'p> Reader<'p> {
         (self.progress)(Progress { topic, done: self.done, total: self.total, waiting });
     }
 
-    fn read_spans(&mut self, topic: &str, spans: &[Span], each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
+    fn read_spans(
+        &mut self,
+        topic: &str,
+        spans: &[Span],
+        each: &mut dyn FnMut(&Record<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let doing = || format!("reading {topic}");
         let failed = |error: KafkaError| Error::new(doing(), error);
         let mut assignment = TopicPartitionList::new();
@@ -188,8 +197,10 @@ impl<'p> Reader<'p> {
                         // Records without headers, most of them, cost nothing here.
                         let headers: Vec<Header> = message.headers().map(headers::read).unwrap_or_default();
                         let (key, value) = (message.key(), message.payload());
-                        each(&Record { partition, offset, timestamp, key, value, headers: &headers });
                         read += 1;
+                        if each(&Record { partition, offset, timestamp, key, value, headers: &headers }).is_break() {
+                            open.clear();
+                        }
                     }
                     if offset + 1 >= end {
                         open.remove(&partition);
@@ -248,9 +259,38 @@ impl Reader<'_> {
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<()> {
         let (done, end) = (self.done, last.saturating_add(1));
-        let read = self.read_spans(topic, &[Span { partition, first, end }], each);
+        let read = self.read_spans(topic, &[Span { partition, first, end }], &mut |record| {
+            each(record);
+            ControlFlow::Continue(())
+        });
         self.done = done;
         read
+    }
+
+    /// How many records there are in these spans of a topic's partitions, each given with its first offset and
+    /// the one behind its last; nothing if there are more than `limit` of all. No transaction that
+    /// reaches into a span may be open any more.
+    ///
+    /// # Errors
+    /// If the cluster does not answer.
+    pub(crate) fn count(
+        &mut self,
+        topic: &str,
+        spans: &BTreeMap<i32, (i64, i64)>,
+        limit: usize,
+    ) -> Result<Option<BTreeMap<i32, i64>>> {
+        let mut counts: BTreeMap<i32, i64> = spans.keys().map(|partition| (*partition, 0)).collect();
+        let mut left = Some(limit);
+        let spans: Vec<Span> = spans
+            .iter()
+            .map(|(partition, (first, end))| Span { partition: *partition, first: *first, end: *end })
+            .collect();
+        self.read_spans(topic, &spans, &mut |record| {
+            *counts.entry(record.partition).or_default() += 1;
+            left = left.and_then(|left| left.checked_sub(1));
+            if left.is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(left.map(|_| counts))
     }
 }
 
@@ -276,7 +316,10 @@ impl Topics for Reader<'_> {
                 self.wait_for_transactions(topic, *span)?;
             }
         }
-        self.read_spans(topic, &spans, each)?;
+        self.read_spans(topic, &spans, &mut |record| {
+            each(record);
+            ControlFlow::Continue(())
+        })?;
         // Transactions' own marks take offsets too, and are never seen.
         self.done = before + spans.iter().map(|span| span.len()).sum::<u64>();
         self.tell(topic, false);

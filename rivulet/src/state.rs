@@ -1,14 +1,19 @@
-//! What stages remember: shown as their changelogs hold it, and forgotten on request.
+//! What stages remember: shown as their changelogs hold it, kept under new settings, and forgotten.
 //!
 //! [`show`] tells whether a state is whole: beside each offset that a stage commits it notes what the
 //! state comes to that belongs there ([`Summary`](stream::state::Summary)), and the stage refuses to
-//! start when its changelog comes to something else. [`Reset::plan`] is the remedy then.
+//! start when its changelog comes to something else. [`Reset::plan`] is the remedy then. It also
+//! refuses a state that was made under other settings, which [`check`] finds before; there is
+//! [`Keep::plan`], too.
 
 mod changelog;
-mod group;
+mod check;
+pub(crate) mod group;
+mod keep;
 mod overview;
 mod reset;
 mod shown;
+mod transaction;
 mod whole;
 
 use operators::Chain;
@@ -17,7 +22,9 @@ use stream::operator::Operator;
 use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, Work, suggest};
 
 use self::changelog::Changelog;
+pub use self::check::{Checked, Finding, check};
 use self::group::Group;
+pub use self::keep::Keep;
 pub use self::overview::{Overview, Row, overview};
 pub use self::reset::{Move, Reset};
 pub use self::shown::{Kept, Memories, Position, Sensor, Shown};

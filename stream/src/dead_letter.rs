@@ -1,11 +1,14 @@
 //! Dead letters: what a stage refuses, kept with the reason.
 //!
 //! The topic is its own ledger: what became of a letter is told by a [`Mark`] behind it, in the same
-//! partition, so that retention never takes the mark before the letter.
+//! partition, so that retention never takes the mark before the letter. Among the letters also stands a
+//! [`Change`] for each time that the stage's settings were changed under its state.
 
+mod change;
 mod entry;
 mod offsets;
 
+pub use self::change::{Change, Remedy};
 pub use self::entry::{Entry, Handled, Header, Letter, Mark};
 pub use self::offsets::Offsets;
 
@@ -35,6 +38,14 @@ pub mod header {
     pub const HANDLED: &str = "rivulet.handled";
     /// In a mark: the letters' offsets in the same partition, such as `3,7..9`.
     pub const LETTERS: &str = "rivulet.letters";
+    /// In a change of settings: what was done about the state, `kept`, `reset` or `anew`.
+    pub const STATE: &str = "rivulet.state";
+    /// In a change of settings: the chain before it, as its operators describe themselves; absent if
+    /// nobody knows.
+    pub const CHAIN: &str = "rivulet.chain";
+    /// In a change of settings: the offsets of the inputs from which the new chain counts, such as
+    /// `warm/0=12,warm/1=7`.
+    pub const OFFSETS: &str = "rivulet.offsets";
 }
 
 /// How much is kept of a value that the dead-letter topic would not take, in bytes.

@@ -3,6 +3,7 @@
 //! The `operators` crate holds the catalog and re-exports this trait; it stands here because the
 //! [stage loop](crate::stage) drives it.
 
+use crate::pipeline::Part;
 use crate::reading::{Reading, Refusal};
 
 /// What one stateful operator remembers of one sensor: a handful of numbers, empty at first.
@@ -44,7 +45,18 @@ pub trait Operator: Send {
         0
     }
 
-    /// Its name and settings, such as `ewma(alpha=0.5)`. State that was made under another
-    /// description is not taken for this operator's.
+    /// Its name and settings, such as `ewma(alpha=0.5)`: all that its results depend on, so that
+    /// [`Part::described`] makes the same operator of it. State that was made under another description
+    /// is not taken for this operator's.
     fn describe(&self) -> String;
+
+    /// Makes `memories`, its own, out of those that it kept under the settings `before`. Also asked of an
+    /// operator with memories behind it in its chain, which went through it.
+    ///
+    /// # Errors
+    /// Why what was remembered means nothing under these settings.
+    fn take_over(&self, before: &Part, memories: &mut [Memory]) -> Result<(), String> {
+        let _ = (before, memories);
+        Ok(())
+    }
 }

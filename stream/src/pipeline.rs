@@ -4,6 +4,7 @@
 //! sink is, the file does not know: it hands each to the crate that does as a [`Part`].
 
 mod check;
+mod digest;
 mod mistake;
 mod part;
 mod shelter;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::mistake::{Mistake, Mistakes, Text, suggest};
-pub use self::part::Part;
+pub use self::part::{ARROW, Part};
 pub use self::shelter::{ClockPolicy, SpoolSettings, WhenFull};
 use crate::format::{Format, FormatName};
 use crate::limits::Limits;

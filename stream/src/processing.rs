@@ -199,8 +199,8 @@ impl<L: Log> Work<L> for Processing {
         })?;
         if let Some((_, error)) = refused.pop_first() {
             return Err(Fault::Fatal(error.or_help(format!(
-                "state of another chain means something else: undo the change, give the stage a new name, or begin \
-                 with an empty state: rivulet state reset {}",
+                "state of another chain means something else: undo the change, give the stage a new name, go on with \
+                 what is remembered: rivulet state keep {0}, or begin with an empty state: rivulet state reset {0}",
                 self.stage
             ))));
         }

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::summary::Summary;
+pub(crate) use self::summary::hash;
 use crate::error::{Error, Result};
 use crate::operator::{Memory, Operator};
 use crate::size::Size;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use stream::catalog::Entry;
 use stream::operator::{Flow, Memory, Operator};
+use stream::pipeline::Part;
 use stream::reading::{Reading, Refusal};
 
 /// The mean of the last `window` readings of each sensor, sliding by one; nothing is emitted before
@@ -92,6 +93,14 @@ impl Operator for Average {
     fn describe(&self) -> String {
         format!("average(window={})", self.window.0)
     }
+
+    /// A longer window fills up first; of a longer one the last readings are left.
+    fn take_over(&self, _: &Part, memories: &mut [Memory]) -> Result<(), String> {
+        for recent in memories {
+            recent.drain(..recent.len().saturating_sub(self.window.0));
+        }
+        Ok(())
+    }
 }
 
 /// The mean of at least one value, summed after Neumaier.
@@ -114,7 +123,6 @@ fn mean(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stream::pipeline::Part;
 
     use super::*;
 
@@ -159,6 +167,18 @@ mod tests {
         let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 3.0, unit: None };
         assert_eq!(average.apply(&mut reading, &mut memory), Ok(Flow::Pass));
         assert_eq!((reading.value, &memory[0][..]), (2.0, &[1.0, 3.0][..]));
+    }
+
+    #[test]
+    fn a_shorter_window_takes_over_the_last_readings_and_a_longer_one_all() {
+        for (window, expected) in [(2, &[2.0, 3.0][..]), (5, &[1.0, 2.0, 3.0])] {
+            let average = Part::parse(&format!("average = {{ window = {window} }}")).unwrap();
+            let average = average.settings::<Average>().unwrap();
+            let mut memories = [vec![1.0, 2.0, 3.0]];
+            let before = Part::parse("average = { window = 3 }").unwrap();
+            assert_eq!(average.take_over(&before, &mut memories), Ok(()));
+            assert_eq!(memories[0], expected);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use stream::catalog::Entry;
 use stream::operator::{Flow, Memory, Operator};
+use stream::pipeline::Part;
 use stream::reading::{Reading, Refusal, Unit};
 
 /// Converts between Celsius, Fahrenheit and kelvin: F = C·9/5 + 32, K = C + 273.15.
@@ -48,6 +49,14 @@ impl Operator for Convert {
 
     fn describe(&self) -> String {
         format!("convert(from={}, to={})", self.from, self.to)
+    }
+
+    fn take_over(&self, before: &Part, _: &mut [Memory]) -> Result<(), String> {
+        let Convert { to, .. } = before.settings().map_err(|mistake| mistake.to_string())?;
+        if to == self.to {
+            return Ok(());
+        }
+        Err(format!("what is remembered is in {to}, and readings would come in {}", self.to))
     }
 }
 

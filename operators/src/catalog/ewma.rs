@@ -85,7 +85,8 @@ impl Operator for Ewma {
     }
 
     fn describe(&self) -> String {
-        format!("ewma(alpha={})", self.alpha.0)
+        let seed = if self.emit_seed { ", emit-seed=true" } else { "" };
+        format!("ewma(alpha={}{seed})", self.alpha.0)
     }
 }
 

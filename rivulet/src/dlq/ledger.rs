@@ -103,6 +103,7 @@ impl<'p> Ledger<'p> {
                 }
                 return;
             }
+            Entry::Change(_) => return,
             Entry::Letter(letter) => Filed {
                 way_back: way_back(pipeline, &letter, size(record), texts),
                 reason: texts.keep(letter.reason),

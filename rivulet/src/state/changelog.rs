@@ -43,6 +43,11 @@ impl Changelog {
             }
         };
         let mut reader = Reader::new(kafka, &[topic.to_owned()], &mut progress)?;
+        Self::find_with(&mut reader, topic)
+    }
+
+    /// The same with a reader that knows the topic.
+    pub(super) fn find_with(reader: &mut Reader<'_>, topic: &str) -> Result<Option<Self>> {
         let Some(partitions) = reader.partitions(topic) else { return Ok(None) };
         let mut changelog = Changelog { topic: topic.to_owned(), partitions, last: BTreeMap::new() };
         reader.read(topic, &mut |record| changelog.take(record))?;

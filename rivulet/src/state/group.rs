@@ -16,7 +16,7 @@ use crate::cluster::{self, Cluster, DEADLINE, Witness};
 const JOINING: Duration = Duration::from_secs(30);
 
 /// The consumer group of a stage with inputs.
-pub(super) struct Group {
+pub(crate) struct Group {
     name: String,
     /// The stage's inputs, each with how many partitions it has.
     inputs: Vec<(String, i32)>,
@@ -26,15 +26,15 @@ pub(super) struct Group {
 
 /// What was committed of one partition of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Committed {
+pub(crate) struct Committed {
     /// The input.
-    pub(super) topic: String,
+    pub(crate) topic: String,
     /// The partition.
-    pub(super) partition: i32,
+    pub(crate) partition: i32,
     /// The next offset to read.
-    pub(super) next: i64,
+    pub(crate) next: i64,
     /// What is noted beside it.
-    pub(super) note: String,
+    pub(crate) note: String,
 }
 
 impl Group {
@@ -42,7 +42,7 @@ impl Group {
     ///
     /// # Errors
     /// If the cluster does not answer or an input does not exist.
-    pub(super) fn new(pipeline: &Pipeline, stage: &Stage) -> Result<Self> {
+    pub(crate) fn new(pipeline: &Pipeline, stage: &Stage) -> Result<Self> {
         let cluster = Cluster::new(&pipeline.kafka)?;
         let inventory = cluster.inventory()?;
         let input = |topic: &String| match inventory.topics.get(topic) {
@@ -84,7 +84,7 @@ impl Group {
     ///
     /// # Errors
     /// If the cluster does not answer.
-    pub(super) fn committed(&self) -> Result<Vec<Committed>> {
+    pub(crate) fn committed(&self) -> Result<Vec<Committed>> {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in &self.inputs {
             (0..*partitions).for_each(|partition| _ = list.add_partition(topic, partition));
@@ -109,6 +109,19 @@ impl Group {
     pub(super) fn ends(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
         let partitions = self.inputs.iter().flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
         partitions.map(|(topic, number)| Ok(((topic.clone(), number), self.cluster.ends(topic, number)?))).collect()
+    }
+
+    /// The same for a reader of what is committed: it comes no further than the first open transaction.
+    ///
+    /// # Errors
+    /// If the cluster does not answer.
+    pub(crate) fn settled_ends(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
+        let partitions = self.inputs.iter().flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
+        let ends = partitions.map(|(topic, number)| {
+            let ends = self.consumer.fetch_watermarks(topic, number, DEADLINE);
+            Ok(((topic.clone(), number), ends.map_err(self.failed("asking for the ends of the inputs of"))?))
+        });
+        ends.collect()
     }
 
     /// Takes the stage's place in its group until this is dropped: a stage that is started meanwhile

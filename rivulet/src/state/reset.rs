@@ -4,28 +4,27 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use stream::error::{Error, Result};
+use stream::dead_letter::{Change, Remedy};
+use stream::error::Result;
 use stream::pipeline::{Pipeline, Stage};
 use stream::state::Summary;
 
 use super::group::Committed;
+use super::keep::is_ahead;
+use super::transaction::{self, Transaction, is_at_work};
 use super::{Changelog, Group};
-use crate::cluster::{self, Cluster, Witness};
+use crate::cluster::Cluster;
 use crate::table::aligned;
-use crate::topics::{self, plural};
+use crate::topics::plural;
 
-/// How long a step of the transaction may take.
-const STEP: Duration = Duration::from_secs(30);
 /// How long to look whether a source commits: no group tells whether a producer runs.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What it takes for a stage to begin with an empty state; shown, what will be done.
 ///
-/// It is one transaction: tombstones for all that the changelog holds, and the group's offsets
-/// committed again, each with the note that an empty state belongs there.
+/// It is one transaction: tombstones for all that the changelog holds, the group's offsets committed
+/// again, each with the note that an empty state belongs there, and a [`Change`] among the stage's dead
+/// letters.
 #[derive(Debug)]
 pub struct Reset<'p> {
     pipeline: &'p Pipeline,
@@ -58,11 +57,7 @@ impl<'p> Reset<'p> {
     /// # Errors
     /// If the stage runs, the cluster does not answer, or a transaction on the changelog stays open.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, from_start: bool) -> Result<Self> {
-        let group = if stage.from.is_empty() { None } else { Some(Group::new(pipeline, stage)?) };
-        let members = group.as_ref().map_or(Ok(Vec::new()), Group::members)?;
-        if !members.is_empty() {
-            return Err(is_at_work(stage, &format!("{} runs it", members.join(" and "))));
-        }
+        let group = transaction::at_rest(pipeline, stage, &doing(stage))?;
         let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
         if group.is_none() && changelog.is_some() {
             look_for_commits(pipeline, stage)?;
@@ -78,32 +73,49 @@ impl<'p> Reset<'p> {
     /// otherwise, nothing has changed then.
     pub fn carry_out(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
-        let topic = stage.changelog();
-        if self.keys.is_none() {
-            let wanted = [(topic.clone(), pipeline.topic(&topic).clone())].into();
-            topics::create(&pipeline.kafka, &wanted, &mut |line| tracing::info!("{line}"))?;
-        }
+        transaction::make_topics(pipeline, stage)?;
         let group = if stage.from.is_empty() { None } else { Some(Group::new(pipeline, stage)?) };
         // From here to its end nobody else can work on the stage's partitions. What is there now counts.
         let place = group.as_ref().map(Group::take_place).transpose()?;
         let moves = group.as_ref().map_or(Ok(Vec::new()), |group| moves(group, self.from_start))?;
-        let changelog = Changelog::read(&pipeline.kafka, &topic)?;
+        let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
 
-        let producer = Transaction::begin(pipeline, stage)?;
+        let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
         for (partition, key) in changelog.last.keys() {
-            producer.bury(&topic, *partition, key)?;
+            transaction.save(*partition, key, None)?;
         }
-        if let Some(place) = place.filter(|_| !moves.is_empty()) {
-            let mut offsets = TopicPartitionList::new();
-            for Move { topic, partition, next, .. } in &moves {
-                let mut offset = offsets.add_partition(topic, *partition);
-                offset.set_offset(Offset::Offset(*next)).map_err(|error| producer.failed("committing", &error))?;
-                offset.set_metadata(Summary::default().to_string());
-            }
-            let sent = producer.client.send_offsets_to_transaction(&offsets, &place, STEP);
-            sent.map_err(|error| producer.failed("committing the offsets", &error))?;
+        if group.is_some() {
+            transaction.mark(&change(&moves, &changelog))?;
         }
-        producer.commit()
+        let offsets: Vec<Committed> = moves.into_iter().map(Move::with_nothing_known).collect();
+        transaction.commit(&offsets, place.as_ref())
+    }
+}
+
+impl Move {
+    /// What is committed.
+    fn with_nothing_known(self) -> Committed {
+        let Move { topic, partition, next, .. } = self;
+        Committed { topic, partition, next, note: Summary::default().to_string() }
+    }
+}
+
+fn doing(stage: &Stage) -> String {
+    format!("resetting the state of {}", stage.name)
+}
+
+/// What `rivulet verify` must know of it.
+fn change(moves: &[Move], changelog: &Changelog) -> Change {
+    // A state that nobody can read is no reason to keep it.
+    let sensors = changelog.sensors().unwrap_or_default();
+    let offsets: Vec<Committed> = moves.iter().cloned().map(Move::with_nothing_known).collect();
+    let is_read_again = moves.iter().any(|at| at.next < at.committed) || is_ahead(&sensors, &offsets);
+    let mut chains: Vec<String> = sensors.into_iter().map(|sensor| sensor.chain).collect();
+    chains.dedup();
+    Change {
+        remedy: if is_read_again { Remedy::Anew } else { Remedy::Reset },
+        chain: chains.pop().filter(|_| chains.is_empty()),
+        offsets: moves.iter().map(|at| ((at.topic.clone(), at.partition), at.next)).collect(),
     }
 }
 
@@ -116,13 +128,6 @@ fn moves(group: &Group, from_start: bool) -> Result<Vec<Move>> {
     Ok(group.committed()?.into_iter().map(again).collect())
 }
 
-fn is_at_work(stage: &Stage, cause: &str) -> Error {
-    Error::new(format!("resetting the state of {}", stage.name), cause).help(
-        "stop the stage first; if it was killed, its group keeps its place until session.timeout.ms is over, by \
-         default 45 s",
-    )
-}
-
 /// Refuses if a source commits just now. One that rests, or is slow, nothing tells of.
 fn look_for_commits(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
     let cluster = Cluster::new(&pipeline.kafka)?;
@@ -131,7 +136,7 @@ fn look_for_commits(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
     let start = Instant::now();
     while start.elapsed() < LOOK {
         if cluster.ends(&topic, 0)?.1 != end {
-            return Err(is_at_work(stage, "it commits just now"));
+            return Err(is_at_work(&doing(stage), "it commits just now"));
         }
         std::thread::sleep(LOOK / 20);
     }
@@ -176,56 +181,6 @@ impl fmt::Display for Reset<'_> {
         } else {
             writeln!(f, "{name} goes on with an empty state; nothing is read twice")
         }
-    }
-}
-
-/// The transaction of a reset.
-struct Transaction {
-    client: BaseProducer<Witness>,
-    doing: String,
-}
-
-impl Transaction {
-    fn begin(pipeline: &Pipeline, stage: &Stage) -> Result<Self> {
-        let mut config = cluster::config(&pipeline.kafka);
-        // A name of its own: that of an instance would fence one that was overlooked, and help nobody.
-        config.set("transactional.id", format!("{}@rivulet-state-reset", stage.name)).set("client.id", "rivulet");
-        let transaction =
-            Transaction { client: cluster::client(&config)?, doing: format!("resetting the state of {}", stage.name) };
-        let begun = transaction.client.init_transactions(STEP).and_then(|()| transaction.client.begin_transaction());
-        begun.map_err(|error| {
-            transaction.failed("beginning a transaction", &error).help(
-                "a reset is one transaction, whatever the stage's guarantee: does the cluster have them? a single \
-                 broker needs transaction.state.log.replication.factor=1 and transaction.state.log.min.isr=1",
-            )
-        })?;
-        Ok(transaction)
-    }
-
-    fn failed(&self, step: &str, error: &KafkaError) -> Error {
-        cluster::unanswered(format!("{}: {step}", self.doing), error, self.client.context())
-    }
-
-    /// Sends a tombstone.
-    fn bury(&self, topic: &str, partition: i32, key: &[u8]) -> Result<()> {
-        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).key(key);
-        loop {
-            match self.client.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                    record = refused;
-                    self.client.poll(Duration::from_millis(10));
-                }
-                Err((error, _)) => return Err(self.failed(&format!("sending to {topic}"), &error)),
-            }
-        }
-    }
-
-    fn commit(self) -> Result<()> {
-        self.client.commit_transaction(STEP).map_err(|error| {
-            self.failed("committing", &error)
-                .help("`rivulet state show` tells what became of it; it does no harm to reset again")
-        })
     }
 }
 

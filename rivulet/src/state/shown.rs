@@ -104,15 +104,18 @@ impl Shown {
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let Kept::Memories(memories) = &self.kept else { return None };
-        let cause = match (&memories.whole, memories.others().is_empty()) {
-            (Whole::NotWhole(_), _) => format!("the state of {} is not whole", self.stage),
-            (_, false) => format!("the state of {} is of another chain", self.stage),
+        let stage = &self.stage;
+        let (cause, help) = match (&memories.whole, memories.others().is_empty()) {
+            (Whole::NotWhole(_), _) => ("not whole", "bring back what was lost".to_owned()),
+            (_, false) => (
+                "of another chain",
+                format!("undo the change, go on with what is remembered: rivulet state keep {stage}"),
+            ),
             _ => return None,
         };
         Some(format!(
-            "{cause}, so it does not start\n  help: bring back what was lost or changed, or begin with an empty state: \
-             rivulet state reset {}",
-            self.stage
+            "the state of {stage} is {cause}, so it does not start\n  help: {help}, or begin with an empty state: \
+             rivulet state reset {stage}"
         ))
     }
 }
@@ -296,7 +299,9 @@ whole: what was noted at the committed offsets
         let other = shown(vec![sensor(0, "boston", "ewma(alpha=0.3)", &[&[1.0]])], Whole::Whole);
         let text = other.to_string();
         assert!(text.contains("made by `ewma(alpha=0.3)`, but the file's stage is `convert("), "{text}");
-        assert!(other.fault().unwrap().contains("the state of smooth is of another chain"));
+        let fault = other.fault().unwrap();
+        assert!(fault.contains("the state of smooth is of another chain"), "{fault}");
+        assert!(fault.contains("state keep smooth") && fault.contains("state reset smooth"), "{fault}");
         let difference = super::super::Difference { topic: "warm".into(), partition: 1, next: 9, noted: 3, found: 0 };
         let lost = shown(vec![], Whole::NotWhole(vec![difference]));
         assert!(lost.to_string().contains("sensors in the changelog: 0, noted at offset 9 of warm/1: 3"), "{lost}");

@@ -1,6 +1,6 @@
 //! What a record of a dead-letter topic is, told from its headers.
 
-use super::{Offsets, header};
+use super::{Change, Offsets, header};
 
 /// A header's name and value.
 pub type Header = (String, Option<Vec<u8>>);
@@ -12,7 +12,9 @@ pub enum Entry<'h> {
     Letter(Letter<'h>),
     /// The mark of letters that somebody dealt with.
     Mark(Mark),
-    /// Something that no stage and no `rivulet dlq` wrote.
+    /// A change of the stage's settings under its state.
+    Change(Change),
+    /// Something that no stage and no `rivulet` wrote.
     Foreign,
 }
 
@@ -108,7 +110,7 @@ impl Mark {
 
 impl<'h> Entry<'h> {
     /// Tells from its headers what a record of a dead-letter topic is. Never fails: what is not exactly
-    /// as a stage or `rivulet dlq` writes it is foreign.
+    /// as a stage or `rivulet` writes it is foreign.
     ///
     /// It reads from the end, because the stage's headers are behind the record's own, which may have
     /// the same names: a refused record can be a dead letter of another pipeline.
@@ -116,6 +118,9 @@ impl<'h> Entry<'h> {
     pub fn read(headers: &'h [Header]) -> Self {
         if let Some(mark) = Mark::read(headers) {
             return Entry::Mark(mark);
+        }
+        if let Some(change) = Change::read(headers) {
+            return Entry::Change(change);
         }
         letter(headers).map_or(Entry::Foreign, Entry::Letter)
     }
@@ -141,7 +146,7 @@ fn letter(headers: &[Header]) -> Option<Letter<'_>> {
 }
 
 /// The value of the last header, if it has this name and is text, and the headers before it.
-fn last<'h>(headers: &'h [Header], name: &str) -> Option<(&'h [Header], &'h str)> {
+pub(super) fn last<'h>(headers: &'h [Header], name: &str) -> Option<(&'h [Header], &'h str)> {
     let ((found, value), before) = headers.split_last()?;
     let value = std::str::from_utf8(value.as_deref()?).ok()?;
     (found == name).then_some((before, value))
@@ -151,7 +156,7 @@ fn number<T: std::str::FromStr + PartialOrd + Default>(text: &str) -> Option<T> 
     text.parse().ok().filter(|number| *number >= T::default())
 }
 
-fn text(name: &str, value: &str) -> Header {
+pub(super) fn text(name: &str, value: &str) -> Header {
     (name.to_owned(), Some(value.as_bytes().to_vec()))
 }
 
@@ -161,6 +166,7 @@ mod tests {
     use proptest::option;
     use proptest::prelude::*;
 
+    use super::super::Remedy;
     use super::*;
 
     const OURS: &[&str] = &[
@@ -173,6 +179,9 @@ mod tests {
         header::TRUNCATED,
         header::HANDLED,
         header::LETTERS,
+        header::STATE,
+        header::CHAIN,
+        header::OFFSETS,
     ];
 
     /// Any header, and as often one that looks like ours.
@@ -180,7 +189,8 @@ mod tests {
         let name = prop_oneof![proptest::sample::select(OURS).prop_map(str::to_owned), ".{0,9}"];
         let value = prop_oneof![
             vec(any::<u8>(), 0..9),
-            proptest::sample::select(&["1", "-1", "3,7..9", "replayed"][..]).prop_map(|text| text.as_bytes().to_vec()),
+            proptest::sample::select(&["1", "-1", "3,7..9", "replayed", "kept", "in/0=7"][..])
+                .prop_map(|text| text.as_bytes().to_vec()),
         ];
         (name, option::of(value))
     }
@@ -238,6 +248,17 @@ mod tests {
             let mark = Mark { handled, letters: set.into_iter().collect() };
             let headers = mark.headers();
             prop_assert_eq!(Entry::read(&headers), Entry::Mark(mark));
+        }
+
+        #[test]
+        fn a_change_comes_back(
+            remedy in proptest::sample::select(&[Remedy::Kept, Remedy::Reset, Remedy::Anew][..]),
+            chain in option::of(".{0,30}"),
+            offsets in proptest::collection::btree_map(("[a-zA-Z0-9._-]{1,20}", 0..100_i32), 0..i64::MAX, 0..9),
+        ) {
+            let change = Change { remedy, chain, offsets };
+            let headers = change.headers();
+            prop_assert_eq!(Entry::read(&headers), Entry::Change(change));
         }
 
         #[test]

@@ -18,6 +18,9 @@ pub struct Part {
     path: Vec<Key>,
 }
 
+/// What stands between two steps in the description of a chain.
+pub const ARROW: &str = " → ";
+
 /// One step on the way from the top of the file to a value.
 #[derive(Debug, Clone)]
 pub(super) enum Key {
@@ -63,6 +66,13 @@ impl Part {
         Part::read(&text, Vec::new(), &value)
     }
 
+    /// The steps of a chain that describes itself so: `threshold(above=50) → ewma(alpha=0.5)`; nothing if
+    /// the text is no such description.
+    #[must_use]
+    pub fn described(chain: &str) -> Option<Vec<Self>> {
+        chain.split(ARROW).map(|step| Part::parse(&toml(step)?).ok()).collect()
+    }
+
     /// The catalog entry's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -106,6 +116,23 @@ impl Part {
     }
 }
 
+/// A described step as a file would state it.
+fn toml(step: &str) -> Option<String> {
+    let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let (name, settings) = step.strip_suffix(')')?.split_once('(').filter(|(name, _)| is_plain(name))?;
+    let settings = settings.split(", ").filter(|setting| !setting.is_empty()).map(|setting| {
+        let (key, value) = setting.split_once('=').filter(|(key, _)| is_plain(key))?;
+        let value = match (value.parse::<bool>(), value.parse::<i64>(), value.parse::<f64>()) {
+            (Ok(_), ..) | (_, Ok(_), _) => value.to_owned(),
+            // Written out, a large number looks like an integer that is none.
+            (.., Ok(number)) => format!("{number:?}"),
+            _ => format!("{value:?}"),
+        };
+        Some(format!("{key} = {value}"))
+    });
+    Some(format!("{name} = {{ {} }}", settings.collect::<Option<Vec<_>>>()?.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
@@ -126,6 +153,19 @@ mod tests {
         let part = Part::read(&text, vec![Key::Name("sink".into())], &table.get_ref()["sink"]).unwrap();
         assert_eq!(part.name(), "console");
         assert_eq!(part.settings::<Settings>().unwrap(), Settings { alpha: 0.0 });
+    }
+
+    #[test]
+    fn a_chain_is_read_from_its_description() {
+        let parts = Part::described("convert(from=celsius, to=kelvin) → noise(amplitude=-0.5, seed=7)").unwrap();
+        assert_eq!(parts.iter().map(Part::name).collect::<Vec<_>>(), ["convert", "noise"]);
+        let settings = parts[0].settings::<toml::Table>().unwrap();
+        assert_eq!((settings["from"].as_str(), settings["to"].as_str()), (Some("celsius"), Some("kelvin")));
+        let large = Part::described("ewma(alpha=100000000000000000000000)").unwrap();
+        assert_eq!(large[0].settings::<Settings>().unwrap(), Settings { alpha: 1e23 });
+        for text in ["", "ewma", "ewma(alpha)", "ewma(alpha=0.5", "a(b=1) → ", "a(b=1)(c=2)", "a = 1 #(b=1)"] {
+            assert!(Part::described(text).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -71,9 +71,9 @@ impl FromStr for Summary {
     }
 }
 
-/// A name in 64 bits: FNV-1a (Fowler, Noll and Vo), the same on every machine.
-pub(super) fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+/// A text in 64 bits: FNV-1a (Fowler, Noll and Vo), the same on every machine.
+pub(crate) fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Name and offset in 64 bits: the last step of `SplitMix64` (Steele, Lea and Flood 2014).

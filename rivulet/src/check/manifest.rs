@@ -1,0 +1,124 @@
+//! What a deployment must know of a pipeline.
+
+use serde::Serialize;
+use stream::operator::Operator;
+use stream::pipeline::{Pipeline, Stage, Work};
+
+/// What runs, with what, and what of it a change of the file concerns.
+#[derive(Debug, Serialize)]
+pub struct Manifest<'p> {
+    guarantee: &'static str,
+    /// As `HOST:PORT,…`; empty if nobody names any.
+    brokers: &'p str,
+    /// The most that each process takes, in bytes.
+    memory: u64,
+    /// In the order of the data's way.
+    stages: Vec<Entry<'p>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry<'p> {
+    name: &'p str,
+    program: String,
+    from: &'p [String],
+    to: &'p [String],
+    /// Whether it remembers something of sensors.
+    state: bool,
+    /// See [`Pipeline::digest`].
+    digest: String,
+}
+
+impl<'p> Manifest<'p> {
+    /// The manifest of a pipeline that has been [checked](super::check). The digests are those of `file`, which
+    /// is the pipeline before the command line changed anything.
+    #[must_use]
+    pub fn new(pipeline: &'p Pipeline, file: &Pipeline) -> Self {
+        let entry = |stage: &'p Stage| Entry {
+            name: &stage.name,
+            program: format!("rivulet-{}", stage.work.table()),
+            from: &stage.from,
+            to: &stage.to,
+            state: remembers(pipeline, stage),
+            digest: format!("{:016x}", file.digest(stage)),
+        };
+        Manifest {
+            guarantee: pipeline.guarantee.name(),
+            brokers: pipeline.brokers(),
+            memory: pipeline.limits.memory().0,
+            stages: pipeline.in_order().into_iter().map(entry).collect(),
+        }
+    }
+}
+
+fn remembers(pipeline: &Pipeline, stage: &Stage) -> bool {
+    let Work::Operator { steps } = &stage.work else { return false };
+    operators::stage::chain(pipeline, stage, steps).is_ok_and(|chain| chain.memories() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stream::pipeline::Text;
+
+    use super::*;
+
+    const CHAIN: &str = r#"
+[kafka]
+brokers = "rpi0:9092,rpi1:9092"
+[limits]
+memory = "64 MB"
+[sink.out]
+from = "c"
+sink = "console"
+[operator.smooth]
+from = ["b"]
+steps = [{ ewma = { alpha = 0.5 } }]
+to = "c"
+[operator.warm]
+from = "a"
+steps = [{ threshold = { above = 1 } }]
+to = "b"
+[producer.in]
+source = { list = { values = [1] } }
+to = "a"
+"#;
+
+    fn file() -> Pipeline {
+        Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: CHAIN.into() })).unwrap()
+    }
+
+    #[test]
+    fn stages_come_in_the_order_of_the_datas_way() {
+        let pipeline = file();
+        let mut manifest = serde_json::to_value(Manifest::new(&pipeline, &pipeline)).unwrap();
+        for stage in manifest["stages"].as_array_mut().unwrap() {
+            let digest = stage.as_object_mut().unwrap().remove("digest").unwrap();
+            assert_eq!(digest.as_str().map(str::len), Some(16));
+        }
+        let expected = serde_json::json!({
+            "guarantee": "exactly-once",
+            "brokers": "rpi0:9092,rpi1:9092",
+            "memory": 64_000_000,
+            "stages": [
+                { "name": "in", "program": "rivulet-producer", "from": [], "to": ["a"], "state": false },
+                { "name": "warm", "program": "rivulet-operator", "from": ["a"], "to": ["b"], "state": false },
+                { "name": "smooth", "program": "rivulet-operator", "from": ["b"], "to": ["c"], "state": true },
+                { "name": "out", "program": "rivulet-sink", "from": ["c"], "to": [], "state": false },
+            ],
+        });
+        assert_eq!(manifest, expected);
+    }
+
+    #[test]
+    fn the_command_line_changes_what_is_told_and_no_digest() {
+        let (file, mut pipeline) = (file(), file());
+        pipeline.kafka.insert("bootstrap.servers".into(), "localhost:9092".into());
+        let [plain, changed] = [&file, &pipeline].map(|pipeline| Manifest::new(pipeline, &file));
+        assert_eq!((plain.brokers, changed.brokers), ("rpi0:9092,rpi1:9092", "localhost:9092"));
+        let digests = |manifest: &Manifest<'_>| -> Vec<String> {
+            manifest.stages.iter().map(|stage| stage.digest.clone()).collect()
+        };
+        assert_eq!(digests(&plain), digests(&changed));
+    }
+}

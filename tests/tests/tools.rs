@@ -1,0 +1,156 @@
+//! The laptop's tools: what a deployment is told of a file, who runs what and what is left to read, and the
+//! live comparison.
+
+use serde_json::Value;
+use tests::chain::{OPERATORS, chained, source};
+use tests::records::{self, Record};
+use tests::{Kafka, Pipeline, Process, Scenario, stop_all, wait};
+
+/// The worked example, with nothing processed yet.
+fn worked_example() -> Scenario {
+    Scenario::new(chained(Pipeline::new().producer("thermometer", &source(), "temperatures_celsius")))
+}
+
+/// `--stages` with the operators of the chain.
+fn operators(scenario: &Scenario) -> String {
+    OPERATORS.map(|stage| scenario.name(stage)).join(",")
+}
+
+/// What `rivulet groups` says of a stage.
+fn line(shown: &str, stage: &str) -> Vec<String> {
+    let found = shown.lines().find(|line| line.split_whitespace().next() == Some(stage));
+    let line = found.unwrap_or_else(|| panic!("{stage} is missing in:\n{shown}"));
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_deployment_is_told_what_runs_and_what_has_changed() {
+    let scenario = worked_example();
+    let manifest = || -> Value {
+        let mut check = scenario.rivulet(&["check", "--json"]);
+        check.succeeds();
+        serde_json::from_str(&check.out()).expect("it is JSON")
+    };
+    let before = manifest();
+    assert_eq!((&before["guarantee"], &before["brokers"]), (&"exactly-once".into(), &scenario.brokers().into()));
+    let names = |manifest: &Value| -> Vec<String> {
+        let stages = manifest["stages"].as_array().expect("it is a list");
+        stages.iter().map(|stage| stage["name"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let expected = ["thermometer"].iter().chain(&OPERATORS).map(|stage| scenario.name(stage));
+    assert_eq!(names(&before), expected.collect::<Vec<_>>());
+    assert_eq!(before["stages"][3]["state"], true);
+    assert_eq!(before["stages"][3]["from"], serde_json::json!([scenario.name("temperatures_above_threshold")]));
+
+    let file = std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario has written it");
+    scenario.write("pipeline.toml", file.replace("alpha = 0.5", "alpha = 0.3 # smoother"));
+    let after = manifest();
+    let changed = (0..5).filter(|index| before["stages"][index] != after["stages"][index]);
+    assert_eq!(changed.collect::<Vec<_>>(), [3]);
+
+    scenario.write("pipeline.toml", file.replace("alpha = 0.5", "alpha = 3"));
+    let refusal = scenario.rivulet(&["check", "--json"]).fails();
+    assert!(refusal.contains("alpha cannot be 3"), "{refusal}");
+}
+
+#[test]
+fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
+    let scenario = worked_example();
+    let [convert, ewma] = ["convert", "ewma"].map(|stage| scenario.name(stage));
+    scenario.start("thermometer").succeeds();
+
+    let mut groups = scenario.rivulet(&["groups"]);
+    let refusal = groups.fails();
+    assert!(refusal.contains(&format!("{convert}: nobody runs it, 14 records left to read")), "{refusal}");
+    assert_eq!(line(&groups.out(), &convert), [&convert, "-", "-", "0/1", "14"]);
+    assert!(!groups.out().contains("thermometer"), "{}", groups.out());
+
+    // Somebody waits, and the stages come later.
+    let mut waiting = scenario.rivulet(&["groups", "--wait", "60"]);
+    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    waiting.succeeds();
+    let shown = waiting.out();
+    for stage in OPERATORS {
+        let stage = scenario.name(stage);
+        assert_eq!(line(&shown, &stage), [&stage, "Stable", "a@127.0.0.1", "1/1", "0"]);
+    }
+    // At rest is at rest: the marks of transactions behind the last records are nothing to read.
+    let mut again = scenario.rivulet(&["groups"]);
+    again.succeeds();
+    assert_eq!(again.out(), shown);
+
+    stop_all(&mut running);
+    let refusal = scenario.rivulet(&["groups", "--stages", &ewma]).fails();
+    assert!(refusal.contains(&format!("{ewma}: nobody runs it, 0 records left to read")), "{refusal}");
+    assert!(!refusal.contains(&convert), "{refusal}");
+    let refusal = scenario.rivulet(&["groups", "--stages", "emwa"]).fails();
+    assert!(refusal.contains("has no stage `emwa`"), "{refusal}");
+}
+
+#[test]
+fn instances_share_the_partitions_and_records_without_a_stage_are_counted() {
+    let pipeline = Pipeline::new().topic("warm", "partitions = 4\nexternal = true");
+    let scenario = Scenario::new(pipeline.operator("smooth", "warm", "{ ewma = { alpha = 0.5 } }", "smooth"));
+    let smooth = scenario.name("smooth");
+    let readings: Vec<Record> = (0..40)
+        .map(|seq| {
+            let sensor = format!("s{}", seq % 10);
+            let json = format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":1,"unit":"celsius"}}"#);
+            Record::of(json).key(sensor)
+        })
+        .collect();
+    records::produce(scenario.brokers(), &scenario.name("warm"), &readings);
+    let mut groups = scenario.rivulet(&["groups"]);
+    let _ = groups.fails();
+    assert_eq!(line(&groups.out(), &smooth), [&smooth, "-", "-", "0/4", "40"]);
+
+    let _running = [scenario.start_as("smooth", "a"), scenario.start_as("smooth", "b")];
+    scenario.has_members("smooth", 2);
+    let mut groups = scenario.rivulet(&["groups", "--wait", "60"]);
+    groups.succeeds();
+    let line = line(&groups.out(), &smooth);
+    assert_eq!((line[1].as_str(), &line[4..]), ("Stable", &["4/4".to_owned(), "0".to_owned()][..]), "{line:?}");
+    assert!(line[2..4].concat().contains("a@127.0.0.1") && line[2..4].concat().contains("b@127.0.0.1"), "{line:?}");
+}
+
+#[test]
+fn who_keeps_up_is_well_while_readings_flow() {
+    let pipeline = Pipeline::new().producer(
+        "thermometers",
+        "{ simulated = { sensors = 10, readings = 1000000, rate = 200 } }",
+        "temperatures_celsius",
+    );
+    let scenario = Scenario::new(chained(pipeline));
+    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    running.push(scenario.start("thermometers"));
+    scenario.grows("temperatures_ewma", 100);
+    scenario.rivulet(&["groups", "--lag", "any", "--wait", "60"]).succeeds();
+
+    // The last but one falls behind when it is stopped: the branch behind it only rests.
+    running.remove(2).stop();
+    let refusal = scenario.rivulet(&["groups", "--lag", "any", "--wait", "2"]).fails();
+    let ewma = scenario.name("ewma");
+    assert!(refusal.contains("not all stages keep up after 2 s") && refusal.contains(&ewma), "{refusal}");
+    assert!(!refusal.contains(&format!("{}:", scenario.name("average"))), "{refusal}");
+    stop_all(&mut running);
+}
+
+#[test]
+fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
+    let mut kafka = Kafka::start(&[]);
+    let pipeline = Pipeline::new().producer("thermometer", &source(), "temperatures_celsius");
+    let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
+    scenario.create_topics();
+    scenario.start("thermometer").succeeds();
+    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    scenario.rivulet(&["groups", "--wait", "60"]).succeeds();
+
+    kafka.kill();
+    let refusal = scenario.rivulet(&["groups"]).fails();
+    assert!(refusal.contains(scenario.brokers()) && refusal.contains("is Kafka running there?"), "{refusal}");
+    let mut waiting = scenario.rivulet(&["groups", "--wait", "120", "--stages", &operators(&scenario)]);
+    assert!(waiting.is_running());
+    kafka.run();
+    assert_eq!(waiting.ends_within(2 * wait::LONG), 0, "{}", waiting.err());
+    stop_all(&mut running);
+}
