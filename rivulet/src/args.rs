@@ -103,9 +103,12 @@ pub enum Command {
 
 #[derive(clap::Args)]
 pub struct Compare {
-    /// The sink, if the file has several; or two topics, first that of the EWMA, then that of the moving average
-    #[arg(num_args = 0..=2, value_names = ["SINK|TOPIC", "TOPIC"])]
-    pub names: Vec<String>,
+    /// The sink, if the file has several, or the topic of the EWMA
+    #[arg(value_name = "SINK|TOPIC")]
+    pub first: Option<String>,
+    /// The topic of the moving average
+    #[arg(value_name = "TOPIC")]
+    pub second: Option<String>,
     /// The topic that both were made from, if not the sink's
     #[arg(long, value_name = "TOPIC")]
     pub input: Option<String>,

@@ -61,7 +61,7 @@ fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
 
     let mut groups = scenario.rivulet(&["groups"]);
     let refusal = groups.fails();
-    assert!(refusal.contains(&format!("{convert}: nobody runs it, 14 records left to read")), "{refusal}");
+    assert!(refusal.contains(&format!("{convert}: nobody runs it; 14 records left to read")), "{refusal}");
     assert_eq!(line(&groups.out(), &convert), [&convert, "-", "-", "0/1", "14"]);
     assert!(!groups.out().contains("thermometer"), "{}", groups.out());
 
@@ -81,7 +81,7 @@ fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
 
     stop_all(&mut running);
     let refusal = scenario.rivulet(&["groups", "--stages", &ewma]).fails();
-    assert!(refusal.contains(&format!("{ewma}: nobody runs it, 0 records left to read")), "{refusal}");
+    assert!(refusal.contains(&format!("{ewma}: nobody runs it; 0 records left to read")), "{refusal}");
     assert!(!refusal.contains(&convert), "{refusal}");
     let refusal = scenario.rivulet(&["groups", "--stages", "emwa"]).fails();
     assert!(refusal.contains("has no stage `emwa`"), "{refusal}");

@@ -9,10 +9,11 @@ use stream::shutdown::Shutdown;
 
 use crate::args::Compare;
 
-pub(super) fn run(pipeline: &Pipeline, Compare { names, input, latest, once }: &Compare) -> Result<(), BoxError> {
-    let mut comparison = match names.as_slice() {
-        [ewma, average] => Comparison::between(pipeline, ewma, average),
-        names => Comparison::find(pipeline, names.first().map(String::as_str))?,
+pub(super) fn run(pipeline: &Pipeline, command: &Compare) -> Result<(), BoxError> {
+    let Compare { first, second, input, latest, once } = command;
+    let mut comparison = match (first, second) {
+        (Some(ewma), Some(average)) => Comparison::between(pipeline, ewma, average),
+        (name, _) => Comparison::find(pipeline, name.as_deref())?,
     };
     if let Some(input) = input {
         comparison = comparison.with_input(input);
