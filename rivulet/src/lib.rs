@@ -3,7 +3,7 @@
 //! [`check`] finds the mistakes in a pipeline, [`graph`] draws it, [`topics`] makes, shows and deletes
 //! its topics, [`run`] runs any of its stages in one process, [`demo`] all of them on a broker of its
 //! own, [`verify`] tells whether its topics hold what they must, [`state`] shows what its stages
-//! remember, and has them forget it, [`dlq`] handles what they refused.
+//! remember, checks it, and has them keep or forget it, [`dlq`] handles what they refused.
 
 pub mod check;
 mod cluster;
