@@ -210,7 +210,7 @@ impl<'p> Verification<'p> {
                     lane.order = Order::Undefined;
                 }
                 lane.entries.push(entry);
-                for course in readers.iter_mut() {
+                for course in &mut readers {
                     course.saw(name, sensor, record.partition, record.offset);
                 }
             }
@@ -223,7 +223,7 @@ impl<'p> Verification<'p> {
         }
         if topics.is_trimmed(name) {
             let why = format!("its settings were changed, and the first records of `{name}` are gone");
-            for course in readers.iter_mut() {
+            for course in &mut readers {
                 course.hinder(why.clone());
             }
             self.report.notes.push(format!(
@@ -315,7 +315,7 @@ impl<'p> Verification<'p> {
                     let sensor = sensors.id(&sensor);
                     let found = Found { sensor, entry, partition: record.partition, offset: record.offset };
                     comparison.found(found, sensors);
-                    for course in readers.iter_mut() {
+                    for course in &mut readers {
                         course.saw(name, sensor, record.partition, record.offset);
                     }
                 }
@@ -326,7 +326,7 @@ impl<'p> Verification<'p> {
         if !tally.counts.is_clean() {
             // What is counted there are not the readings that must be there.
             let why = format!("its settings were changed, and `{name}` does not hold what it must");
-            for course in readers.iter_mut() {
+            for course in &mut readers {
                 course.hinder(why.clone());
             }
         }
