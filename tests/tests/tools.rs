@@ -4,7 +4,7 @@
 use serde_json::Value;
 use tests::chain::{CELSIUS, OPERATORS, chained, source};
 use tests::records::{self, Record};
-use tests::{Kafka, Pipeline, Process, Scenario, stop_all, wait};
+use tests::{Cluster, Kafka, Pipeline, Process, Scenario, stop_all, wait};
 
 /// The worked example, with nothing processed yet.
 fn worked_example() -> Scenario {
@@ -153,6 +153,28 @@ fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
     kafka.run();
     assert_eq!(waiting.ends_within(2 * wait::LONG), 0, "{}", waiting.err());
     stop_all(&mut running);
+}
+
+#[test]
+fn one_broker_of_three_is_not_missed() {
+    let mut cluster = Cluster::start();
+    let pipeline = Pipeline::new().settings(&format!("[defaults]\nreplication = {}", Cluster::NODES));
+    let pipeline = pipeline.producer("thermometer", &source(), "temperatures_celsius");
+    let scenario = Scenario::on(cluster.brokers(), chained(pipeline));
+    scenario.create_topics();
+    scenario.start("thermometer").succeeds();
+    let _running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    scenario.rivulet(&["groups", "--wait", "60"]).succeeds();
+    cluster.kill(1);
+    scenario.rivulet(&["groups", "--wait", "60"]).succeeds();
+    let mut compare = scenario.rivulet(&[
+        "compare",
+        &scenario.name("temperatures_ewma"),
+        &scenario.name("temperatures_moving_average"),
+        "--once",
+    ]);
+    compare.succeeds();
+    compare.says(&[": 8 joined"]);
 }
 
 /// The chain, every stage drained, with a sink that compares and never runs.

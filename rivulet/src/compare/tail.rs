@@ -203,8 +203,8 @@ mod tests {
         producer.flush(WAIT).unwrap();
     }
 
-    fn tail(mock: &MockCluster<'_, impl Sized>, extent: Extent) -> Tail {
-        let kafka = [("bootstrap.servers".to_owned(), mock.bootstrap_servers())].into();
+    fn tail(brokers: &str, extent: Extent) -> Tail {
+        let kafka = [("bootstrap.servers".to_owned(), brokers.to_owned())].into();
         Tail::new(&kafka, &["first", "second"].map(String::from), extent).unwrap()
     }
 
@@ -215,7 +215,7 @@ mod tests {
             mock.create_topic(topic, 3, 1).unwrap();
         }
         produce(&mock.bootstrap_servers(), 0..3000);
-        let mut tail = tail(&mock, Extent::Now);
+        let mut tail = tail(&mock.bootstrap_servers(), Extent::Now);
         let (mut timestamps, mut counts) = (Vec::new(), [0; 2]);
         while !tail.is_done() {
             if let Some((topic, record)) = tail.next(WAIT).unwrap() {
@@ -237,12 +237,13 @@ mod tests {
         for topic in ["first", "second"] {
             mock.create_topic(topic, 2, 1).unwrap();
         }
-        produce(&mock.bootstrap_servers(), 0..1);
-        let (mut all, mut latest) = (tail(&mock, Extent::All), tail(&mock, Extent::Latest));
-        let mut next = |tail: &mut Tail| tail.next(WAIT).unwrap().unwrap().1.payload().unwrap().to_vec();
+        let brokers = mock.bootstrap_servers();
+        produce(&brokers, 0..1);
+        let (mut all, mut latest) = (tail(&brokers, Extent::All), tail(&brokers, Extent::Latest));
+        let next = |tail: &mut Tail| tail.next(WAIT).unwrap().unwrap().1.payload().unwrap().to_vec();
         (0..4).for_each(|_| assert_eq!(next(&mut all), b"0"));
         assert!(latest.next(Duration::ZERO).unwrap().is_none());
-        produce(&mock.bootstrap_servers(), 1..2);
+        produce(&brokers, 1..2);
         for tail in [&mut all, &mut latest] {
             (0..4).for_each(|_| assert_eq!(next(tail), b"1"));
             assert!(!tail.is_done());

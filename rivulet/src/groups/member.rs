@@ -77,8 +77,8 @@ mod tests {
     #[test]
     fn an_assignment_is_read_as_far_as_it_goes() {
         let mut assignment = vec![0, 1, 0, 0, 0, 2];
-        for (name, partitions) in [("a", 2), ("bc", 1)] {
-            assignment.extend([0, name.len() as u8]);
+        for (length, name, partitions) in [(1, "a", 2), (2, "bc", 1)] {
+            assignment.extend([0, length]);
             assignment.extend(name.as_bytes());
             assignment.extend([0, 0, 0, partitions]);
             (0..partitions).for_each(|partition| assignment.extend([0, 0, 0, partition]));
