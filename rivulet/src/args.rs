@@ -67,6 +67,16 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t)]
         lag: Lag,
     },
+    /// Show how the two branches differ, live
+    ///
+    /// It shows what the sink `compare` does, from the first records on, and is in no consumer group: it commits
+    /// nothing and leaves nothing on the cluster, so any number of people can look at once, whether the
+    /// sink runs or not. At a terminal the table is drawn anew while readings come; Ctrl-C ends it.
+    #[command(after_help = "Examples:
+  rivulet compare                           # the sink `compare` of the pipeline file
+  rivulet compare --once                    # what there is now
+  rivulet compare temperatures_ewma temperatures_moving_average --latest")]
+    Compare(Compare),
     /// Show what stages remember, check that it fits the file, keep it under new settings, or forget it
     #[command(subcommand)]
     State(State),
@@ -89,6 +99,25 @@ pub enum Command {
     },
     /// Print the manual page: `rivulet man | man -l -`
     Man,
+}
+
+#[derive(clap::Args)]
+pub struct Compare {
+    /// The sink, if the file has several, or the topic of the EWMA
+    #[arg(value_name = "SINK|TOPIC")]
+    pub first: Option<String>,
+    /// The topic of the moving average
+    #[arg(value_name = "TOPIC")]
+    pub second: Option<String>,
+    /// The topic that both were made from, if not the sink's
+    #[arg(long, value_name = "TOPIC")]
+    pub input: Option<String>,
+    /// Begin with what comes from now on
+    #[arg(long, conflicts_with = "once")]
+    pub latest: bool,
+    /// End when all that there is now has been read
+    #[arg(long)]
+    pub once: bool,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]

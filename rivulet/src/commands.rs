@@ -1,5 +1,6 @@
 //! What each command does with the library.
 
+mod compare;
 mod dlq;
 mod state;
 
@@ -55,6 +56,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         }
         Command::Topics(command) => topics(&pipeline, &command),
         Command::Groups { wait, stages, lag } => groups(&pipeline, &stages, Duration::from_secs(wait), lag),
+        Command::Compare(command) => compare::run(&pipeline, &command),
         Command::State(command) => state::run(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command),
         Command::Verify { allow_duplicates } => verify(&pipeline, Options { allow_duplicates }),

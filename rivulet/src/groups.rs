@@ -87,22 +87,22 @@ pub fn wait(
 struct Groups<'p> {
     pipeline: &'p Pipeline,
     cluster: Cluster,
-    groups: Vec<(&'p Stage, Group)>,
+    stages: Vec<(&'p Stage, Group)>,
     /// What was found in the last look between two offsets of a topic's partition: it does not change.
     known: BTreeMap<(String, i32, i64, i64), Lag>,
 }
 
 impl<'p> Groups<'p> {
     fn new(pipeline: &'p Pipeline, stages: &[&'p Stage]) -> Result<Self> {
-        let groups = stages.iter().map(|stage| Ok((*stage, Group::new(pipeline, stage)?))).collect::<Result<_>>()?;
-        Ok(Groups { pipeline, cluster: Cluster::new(&pipeline.kafka)?, groups, known: BTreeMap::new() })
+        let stages = stages.iter().map(|stage| Ok((*stage, Group::new(pipeline, stage)?))).collect::<Result<_>>()?;
+        Ok(Groups { pipeline, cluster: Cluster::new(&pipeline.kafka)?, stages, known: BTreeMap::new() })
     }
 
     /// The ends come before the offsets, and the stages in the order of the data's way: where all of them
     /// have nothing left, all that there was at the beginning has gone through.
     fn look(&mut self) -> Result<Look> {
         let mut rows = Vec::new();
-        for (stage, group) in &self.groups {
+        for (stage, group) in &self.stages {
             let ends = group.settled_ends()?;
             let mut positions: BTreeMap<Place, Position> = ends
                 .into_iter()

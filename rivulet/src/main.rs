@@ -11,8 +11,13 @@ use stream::cli;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    // The demo draws at a terminal what its stages do: only what is out of order may come between.
-    let is_drawn = matches!(args.command, args::Command::Demo) && std::io::stderr().is_terminal();
+    // What is drawn at a terminal stays whole: only what is out of order may come between. A comparison has
+    // nothing else to tell anywhere.
+    let is_drawn = match args.command {
+        args::Command::Demo => std::io::stderr().is_terminal(),
+        args::Command::Compare(_) => true,
+        _ => false,
+    };
     cli::log_to_stderr(if is_drawn { cli::Level::WARN } else { cli::Level::INFO });
     cli::exit(commands::run(args))
 }

@@ -233,7 +233,7 @@ impl<'p> Reader<'p> {
 }
 
 /// Whether trying again is of no use.
-fn is_final(error: &KafkaError) -> bool {
+pub(crate) fn is_final(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageConsumptionFatal(_))
         || matches!(
             error.rdkafka_error_code(),

@@ -12,6 +12,11 @@
 //! in a topic that the pipeline itself writes replayed records stand, nobody can say: of their sensors
 //! only what there is, is compared there.
 //!
+//! A stage whose settings were changed under its state (`rivulet state`) has a mark of that in its
+//! dead-letter topic: readings below the offsets that it names go through the steps as they were. How
+//! many those are, the topic itself tells; where it does not hold what it must, or its beginning is
+//! gone, nobody can say.
+//!
 //! It shares nothing with the `operators` crate, nor the decoding with `stream`. Run it when the
 //! pipeline has come to rest: what is still on its way counts as missing.
 //!
@@ -24,6 +29,7 @@
 //! stages that read the topic have been computed.
 
 mod compare;
+mod course;
 mod decode;
 mod letters;
 mod report;
@@ -41,6 +47,7 @@ use stream::format::FormatName;
 use stream::pipeline::{Pipeline, Stage, Work};
 
 use self::compare::Comparison;
+use self::course::Course;
 use self::letters::Letters;
 pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
 use self::steps::Step;
@@ -94,6 +101,8 @@ struct Verification<'p> {
     undecodable: BTreeMap<&'p str, u64>,
     /// What the dead-letter topics hold, by stage.
     letters: BTreeMap<&'p str, Letters>,
+    /// What stages have been and are, until their turn.
+    courses: BTreeMap<&'p str, Course>,
     report: Report,
 }
 
@@ -122,6 +131,7 @@ impl<'p> Verification<'p> {
             pending: BTreeMap::new(),
             undecodable: BTreeMap::new(),
             letters: BTreeMap::new(),
+            courses: BTreeMap::new(),
             report,
         })
     }
@@ -141,8 +151,17 @@ impl<'p> Verification<'p> {
 
     fn run(mut self, topics: &mut dyn Topics) -> Result<Report> {
         // First, because what was replayed is in topics that are compared before its stage's turn.
-        for (stage, _) in &self.stages {
-            let letters = Letters::read(self.pipeline, stage, &mut self.sensors, topics)?;
+        for (stage, steps) in &self.stages {
+            let mut letters = Letters::read(self.pipeline, stage, &mut self.sensors, topics)?;
+            let course = Course::new(steps.clone(), std::mem::take(&mut letters.changes));
+            self.report.notes.extend(course.changes().map(|change| format!("`{}` {change}", stage.name)));
+            if steps.iter().any(|step| step.is_stateful()) && topics.is_trimmed(&stage.dead_letters()) {
+                self.report.notes.push(format!(
+                    "the first records of {} are gone: whether its settings were changed before, nobody knows",
+                    stage.dead_letters()
+                ));
+            }
+            self.courses.insert(&stage.name, course);
             self.letters.insert(&stage.name, letters);
         }
         for index in 0..self.stages.len() {
@@ -181,6 +200,7 @@ impl<'p> Verification<'p> {
         let topic = self.pipeline.topic(name);
         let (mut stream, mut undecodable) = (Stream::new(), 0);
         let mut partitions: BTreeMap<u32, i32> = BTreeMap::new();
+        let mut readers = changed_readers(&mut self.courses, self.pipeline, name);
         let sensors = &mut self.sensors;
         topics.read(name, &mut |record| match decode::decode(topic, record) {
             Ok((sensor, entry)) => {
@@ -190,6 +210,9 @@ impl<'p> Verification<'p> {
                     lane.order = Order::Undefined;
                 }
                 lane.entries.push(entry);
+                for course in readers.iter_mut() {
+                    course.saw(name, sensor, record.partition, record.offset);
+                }
             }
             Err(_) => undecodable += 1,
         })?;
@@ -199,6 +222,10 @@ impl<'p> Verification<'p> {
             self.report.notes.extend(gaps.map(|gaps| format!("in {name}, {gaps}")));
         }
         if topics.is_trimmed(name) {
+            let why = format!("its settings were changed, and the first records of `{name}` are gone");
+            for course in readers.iter_mut() {
+                course.hinder(why.clone());
+            }
             self.report.notes.push(format!(
                 "the first records of {name} are gone: what stages made of them counts as extra, and averages begin later"
             ));
@@ -212,9 +239,8 @@ impl<'p> Verification<'p> {
     /// Computes what an operator stage must have written and compares the topics that are complete
     /// with it. Returns how many readings the stage must have refused, if that is known.
     fn operate(&mut self, index: usize, topics: &mut dyn Topics) -> Result<Option<u64>> {
-        let (stage, steps) = &self.stages[index];
-        let stage = *stage;
-        let mut output = self.process(stage, steps);
+        let stage = self.stages[index].0;
+        let mut output = self.process(stage);
         if let Ok(Output { stream, refused }) = &mut output
             && stage.to.iter().any(|topic| self.pipeline.topic(topic).format == FormatName::Json)
         {
@@ -236,16 +262,19 @@ impl<'p> Verification<'p> {
         Ok(refused)
     }
 
-    fn process(&self, stage: &'p Stage, steps: &[Step]) -> Result<Output, String> {
+    fn process(&mut self, stage: &'p Stage) -> Result<Output, String> {
+        let mut course = self.courses.remove(stage.name.as_str()).unwrap_or_default();
+        let letters = &self.letters[stage.name.as_str()];
         let mut known: Vec<(&str, Cow<'_, Stream>)> = Vec::new();
         for topic in &stage.from {
             match self.known.get(topic.as_str()) {
-                Some(Ok(stream)) => known.push((topic, self.letters[stage.name.as_str()].take_settled(topic, stream))),
+                Some(Ok(stream)) => known.push((topic, letters.take_settled(topic, stream, &mut course))),
                 _ => return Err(format!("its input `{topic}` is not verifiable")),
             }
         }
         let inputs: Vec<(&str, &Stream)> = known.iter().map(|(topic, stream)| (*topic, &**stream)).collect();
-        truth::process(steps, &inputs, &self.sensors).map_err(|reason| format!("`{}` writes it: {reason}", stage.name))
+        truth::process(&course, &inputs, &self.sensors)
+            .map_err(|reason| format!("`{}` writes it: {reason}", stage.name))
     }
 
     fn compare(&mut self, name: &'p str, streams: Vec<Result<Stream, String>>, topics: &mut dyn Topics) -> Result<()> {
@@ -275,6 +304,7 @@ impl<'p> Verification<'p> {
             lane.entries.push(entry);
             lane.order = Order::Undefined;
         }
+        let mut readers = changed_readers(&mut self.courses, self.pipeline, name);
         let mut comparison = Comparison::new(&expected, Tally::new(name, self.options.allow_duplicates));
         if partitions == 0 {
             self.report.notes.push(format!("there is no topic {name}; `rivulet topics create` makes it"));
@@ -285,11 +315,21 @@ impl<'p> Verification<'p> {
                     let sensor = sensors.id(&sensor);
                     let found = Found { sensor, entry, partition: record.partition, offset: record.offset };
                     comparison.found(found, sensors);
+                    for course in readers.iter_mut() {
+                        course.saw(name, sensor, record.partition, record.offset);
+                    }
                 }
                 Err(why) => comparison.undecodable(record.partition, record.offset, why),
             })?;
         }
         let tally = comparison.finish(&self.sensors);
+        if !tally.counts.is_clean() {
+            // What is counted there are not the readings that must be there.
+            let why = format!("its settings were changed, and `{name}` does not hold what it must");
+            for course in readers.iter_mut() {
+                course.hinder(why.clone());
+            }
+        }
         self.add(name, Outcome::Compared(tally.counts));
         self.report.differences.extend(tally.differences);
         self.known.insert(name, Ok(Rc::new(expected)));
@@ -325,6 +365,17 @@ impl<'p> Verification<'p> {
     fn add(&mut self, topic: &str, outcome: Outcome) {
         self.report.topics.push(TopicReport { topic: topic.to_owned(), outcome });
     }
+}
+
+/// The courses of the stages that read a topic and whose settings were changed.
+fn changed_readers<'c>(
+    courses: &'c mut BTreeMap<&str, Course>,
+    pipeline: &Pipeline,
+    topic: &str,
+) -> Vec<&'c mut Course> {
+    let reads = |stage: &str| pipeline.readers(topic).any(|reader| reader.name == stage);
+    let changed = courses.iter_mut().filter(|(stage, course)| course.is_changed() && reads(stage));
+    changed.map(|(_, course)| course).collect()
 }
 
 /// What is odd about the sequence numbers that producers gave, if anything is: from its first on, a

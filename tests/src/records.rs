@@ -155,6 +155,13 @@ pub fn members(brokers: &str, group: &str) -> Option<usize> {
     (group.state() == "Stable").then(|| group.members().len())
 }
 
+/// Whether the cluster knows a consumer group of that name.
+#[must_use]
+pub fn has_group(brokers: &str, group: &str) -> bool {
+    let groups = consumer(brokers).fetch_group_list(Some(group), Duration::from_secs(5));
+    !groups.unwrap_or_else(|error| panic!("asking for the group {group}: {error}")).groups().is_empty()
+}
+
 /// Writes records and waits until the broker has them; the key decides about the partition.
 pub fn produce(brokers: &str, topic: &str, records: &[Record]) {
     let acknowledged = AtomicUsize::new(0);

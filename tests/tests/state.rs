@@ -1,4 +1,4 @@
-//! What stages remember: shown, found to be lost, and forgotten on request.
+//! What stages remember: shown, found to be lost, kept under new settings, and forgotten on request.
 
 use tests::chain::{AVERAGE, CELSIUS, EWMA, OPERATORS, assert_close, chained, source};
 use tests::records::{self, Record};
@@ -32,6 +32,13 @@ fn process(scenario: &Scenario, sensors: &[&str], seq: u64, value: f64) {
     let readings: Vec<Record> = sensors.iter().map(reading).collect();
     records::produce(scenario.brokers(), &scenario.name("warm"), &readings);
     scenario.drain("smooth");
+}
+
+/// Changes the pipeline file.
+fn change(scenario: &Scenario, from: &str, to: &str) {
+    let file = std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario wrote it");
+    assert!(file.contains(from), "there is no `{from}` in:\n{file}");
+    scenario.write("pipeline.toml", file.replace(from, to));
 }
 
 /// What `rivulet state` answers when it succeeds.
@@ -268,13 +275,160 @@ fn a_producer_that_commits_just_now_is_not_reset() {
 fn the_state_of_another_chain_is_told_and_refused() {
     let scenario = smoothing();
     process(&scenario, &["a"], 0, 1.0);
-    let changed = std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario wrote it");
-    scenario.write("pipeline.toml", changed.replace("alpha = 0.5", "alpha = 0.3"));
-    is_refused(&scenario, "smooth", &["made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`"]);
+    change(&scenario, "alpha = 0.5", "alpha = 0.3");
+    let keep = format!("rivulet state keep {}", scenario.name("smooth"));
+    is_refused(&scenario, "smooth", &["made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`", &keep]);
     let mut show = scenario.rivulet(&["state", "show", &scenario.name("smooth")]);
     let _ = show.fails();
     let shown = show.out();
     assert!(shown.contains("made by `ewma(alpha=0.5)`, but the file's stage is `ewma(alpha=0.3)`"), "{shown}");
     let _ = state(&scenario, &["reset", &scenario.name("smooth"), "--yes"]);
     process(&scenario, &["a"], 1, 2.0);
+}
+
+/// A stage that passes everything on, and two behind it that remember something.
+fn passing() -> Scenario {
+    let pipeline =
+        Pipeline::new().settings("[defaults]\npartitions = 2").topic("warm", "partitions = 2\nexternal = true");
+    let pipeline = pipeline.operator("pass", "warm", "{ threshold = { above = -1000 } }", "passed");
+    let pipeline = pipeline.operator("smooth", "passed", SMOOTH, "smooth");
+    Scenario::new(pipeline.operator("mean", "passed", "{ average = { window = 3 } }", "mean"))
+}
+
+/// Writes readings of three sensors that are numbered from there on, and has them processed.
+fn pass(scenario: &Scenario, first: u64, values: &[f64]) {
+    for (seq, value) in (first..).zip(values) {
+        let reading = |sensor: &str| {
+            let json = format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#);
+            Record::of(json).key(sensor)
+        };
+        records::produce(scenario.brokers(), &scenario.name("warm"), &["a", "b", "c"].map(reading));
+    }
+    ["pass", "smooth", "mean"].map(|stage| scenario.drain(stage));
+}
+
+/// The values of one sensor in a topic, once all three have so many.
+fn of_one(scenario: &Scenario, topic: &str, count: usize) -> Vec<f64> {
+    let records = scenario.read(topic, 3 * count);
+    let of_one = records.iter().filter(|record| record.key.as_deref() == Some(&b"b"[..]));
+    of_one.map(Record::number).collect()
+}
+
+#[test]
+fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
+    let scenario = passing();
+    let [smooth, mean] = ["smooth", "mean"].map(|stage| scenario.name(stage));
+    let _ = state(&scenario, &["check"]);
+    pass(&scenario, 0, &[8.0, 16.0, 0.0]);
+    let fits = state(&scenario, &["check"]);
+    assert!(fits.contains("3 sensors, made by `ewma(alpha=0.5)`"), "{fits}");
+
+    change(&scenario, "alpha = 0.5", "alpha = 0.25");
+    change(&scenario, "window = 3", "window = 5");
+    let found = scenario.rivulet(&["state", "check"]).fails();
+    for (stage, was, is) in
+        [(&smooth, "ewma(alpha=0.5)", "ewma(alpha=0.25)"), (&mean, "average(window=3)", "average(window=5)")]
+    {
+        for words in [
+            format!("the state of {stage}: it was made by `{was}`, but the file now says `{is}`"),
+            format!("rivulet state keep {stage}"),
+            format!("rivulet state reset {stage}"),
+        ] {
+            assert!(found.contains(&words), "`{words}` is missing in:\n{found}");
+        }
+    }
+    is_refused(&scenario, "smooth", &[&format!("rivulet state keep {smooth}")]);
+    let refusal = scenario.rivulet(&["state", "keep", &smooth]).fails();
+    assert!(refusal.contains("no terminal") && refusal.contains("--yes"), "{refusal}");
+    let plan = state(&scenario, &["keep", &smooth, "--dry-run"]);
+    assert!(
+        plan.contains("of 3 sensors, made by `ewma(alpha=0.5)`, is taken over") && plan.contains("nothing was"),
+        "{plan}"
+    );
+    for stage in [&smooth, &mean] {
+        let done = state(&scenario, &["keep", stage, "--yes"]);
+        assert!(done.contains("goes on with what it remembers"), "{done}");
+    }
+    let again = state(&scenario, &["keep", &smooth, "--yes"]);
+    assert!(again.contains("nothing to do"), "{again}");
+    let _ = state(&scenario, &["check", &smooth, &mean]);
+    let shown = state(&scenario, &["show", &smooth]);
+    assert!(shown.contains("made by `ewma(alpha=0.25)`; whole: "), "{shown}");
+    scenario.verify();
+
+    pass(&scenario, 3, &[8.0, 8.0, 16.0]);
+    assert_close(&of_one(&scenario, "smooth", 5), &[12.0, 6.0, 6.5, 6.875, 9.15625]);
+    assert_close(&of_one(&scenario, "mean", 3), &[8.0, 8.0, 9.6]);
+    scenario.verify();
+    change(&scenario, "alpha = 0.25", "alpha = 0.4");
+    let mut verify = scenario.rivulet(&["verify"]);
+    let _ = verify.fails();
+    verify.says(&[" 9 wrong,"]);
+    change(&scenario, "alpha = 0.4", "alpha = 0.25");
+
+    change(&scenario, "window = 5", "window = 3");
+    let _ = state(&scenario, &["keep", &mean, "--yes"]);
+    pass(&scenario, 6, &[0.0]);
+    assert_close(&of_one(&scenario, "mean", 4), &[8.0, 8.0, 9.6, 8.0]);
+    scenario.verify();
+    let mut letters = scenario.rivulet(&["dlq", "ls"]);
+    letters.succeeds();
+    assert!(letters.out().contains("no dead letters"), "{}", letters.out());
+}
+
+#[test]
+fn a_reset_is_verified_on_both_sides_with_the_same_settings_and_with_others() {
+    let scenario = passing();
+    let [smooth, mean] = ["smooth", "mean"].map(|stage| scenario.name(stage));
+    pass(&scenario, 0, &[8.0, 16.0, 0.0]);
+    change(&scenario, "alpha = 0.5", "alpha = 0.25");
+    for stage in [&smooth, &mean, &mean] {
+        let _ = state(&scenario, &["reset", stage, "--yes"]);
+    }
+    pass(&scenario, 3, &[8.0, 16.0, 4.0]);
+    assert_close(&of_one(&scenario, "smooth", 4), &[12.0, 6.0, 10.0, 8.5]);
+    scenario.verify();
+
+    let _ = state(&scenario, &["reset", &mean, "--from-start", "--yes"]);
+    scenario.drain("mean");
+    let mut verify = scenario.rivulet(&["verify"]);
+    verify.succeeds();
+    verify.says(&["not verifiable: ", "its inputs read again"]);
+}
+
+#[test]
+fn what_a_chain_of_other_operators_remembers_is_not_kept() {
+    let scenario = smoothing();
+    let smooth = scenario.name("smooth");
+    process(&scenario, &["a"], 0, 1.0);
+    change(&scenario, "[{ ewma", "[{ convert = { from = \"celsius\", to = \"kelvin\" } }, { ewma");
+    let reset = format!("or begin with an empty state: rivulet state reset {smooth}");
+    for command in ["keep", "check"] {
+        let refusal = scenario.rivulet(&["state", command, &smooth]).fails();
+        assert!(refusal.contains("these are not the same operators") && refusal.contains(&reset), "{refusal}");
+        assert!(!refusal.contains("state keep"), "{refusal}");
+    }
+    let shown = scenario.rivulet(&["state", "show", &smooth]).fails();
+    assert!(shown.contains(&reset), "{shown}");
+}
+
+#[test]
+fn a_stage_at_work_is_checked_without_being_disturbed_and_is_not_kept() {
+    let scenario = smoothing();
+    let smooth = scenario.name("smooth");
+    process(&scenario, &["a"], 0, 1.0);
+    let mut stage = scenario.start("smooth");
+    scenario.has_members("smooth", 1);
+    let fits = state(&scenario, &["check", &smooth]);
+    assert!(fits.contains("1 sensor, made by `ewma(alpha=0.5)`"), "{fits}");
+    change(&scenario, "alpha = 0.5", "alpha = 0.3");
+    let refusal = scenario.rivulet(&["state", "keep", &smooth, "--yes"]).fails();
+    assert!(refusal.contains(&format!("{smooth}@a")) && refusal.contains("stop the stage first"), "{refusal}");
+    assert_eq!(records::members(scenario.brokers(), &smooth), Some(1));
+    stage.stop();
+    let nobody = scenario.rivulet(&["state", "check", "smoth"]).fails();
+    assert!(nobody.contains("smoth"), "{nobody}");
+    records::delete_topic(scenario.brokers(), &scenario.changelog("smooth"));
+    let missing = state(&scenario, &["check", &smooth]);
+    assert!(missing.contains("there is no changelog"), "{missing}");
 }

@@ -2,7 +2,7 @@
 //! live comparison.
 
 use serde_json::Value;
-use tests::chain::{OPERATORS, chained, source};
+use tests::chain::{CELSIUS, OPERATORS, chained, source};
 use tests::records::{self, Record};
 use tests::{Kafka, Pipeline, Process, Scenario, stop_all, wait};
 
@@ -43,7 +43,7 @@ fn a_deployment_is_told_what_runs_and_what_has_changed() {
     assert_eq!(before["stages"][3]["from"], serde_json::json!([scenario.name("temperatures_above_threshold")]));
 
     let file = std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario has written it");
-    scenario.write("pipeline.toml", file.replace("alpha = 0.5", "alpha = 0.3 # smoother"));
+    scenario.write("pipeline.toml", format!("# smoother\n{}", file.replace("alpha = 0.5", "alpha = 0.3")));
     let after = manifest();
     let changed = (0..5).filter(|index| before["stages"][index] != after["stages"][index]);
     assert_eq!(changed.collect::<Vec<_>>(), [3]);
@@ -61,7 +61,7 @@ fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
 
     let mut groups = scenario.rivulet(&["groups"]);
     let refusal = groups.fails();
-    assert!(refusal.contains(&format!("{convert}: nobody runs it, 14 records left to read")), "{refusal}");
+    assert!(refusal.contains(&format!("{convert}: nobody runs it; 14 records left to read")), "{refusal}");
     assert_eq!(line(&groups.out(), &convert), [&convert, "-", "-", "0/1", "14"]);
     assert!(!groups.out().contains("thermometer"), "{}", groups.out());
 
@@ -81,7 +81,7 @@ fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
 
     stop_all(&mut running);
     let refusal = scenario.rivulet(&["groups", "--stages", &ewma]).fails();
-    assert!(refusal.contains(&format!("{ewma}: nobody runs it, 0 records left to read")), "{refusal}");
+    assert!(refusal.contains(&format!("{ewma}: nobody runs it; 0 records left to read")), "{refusal}");
     assert!(!refusal.contains(&convert), "{refusal}");
     let refusal = scenario.rivulet(&["groups", "--stages", "emwa"]).fails();
     assert!(refusal.contains("has no stage `emwa`"), "{refusal}");
@@ -126,7 +126,7 @@ fn who_keeps_up_is_well_while_readings_flow() {
     scenario.grows("temperatures_ewma", 100);
     scenario.rivulet(&["groups", "--lag", "any", "--wait", "60"]).succeeds();
 
-    // The last but one falls behind when it is stopped: the branch behind it only rests.
+    // One that is stopped is missed, and the other branch goes on.
     running.remove(2).stop();
     let refusal = scenario.rivulet(&["groups", "--lag", "any", "--wait", "2"]).fails();
     let ewma = scenario.name("ewma");
@@ -153,4 +153,106 @@ fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
     kafka.run();
     assert_eq!(waiting.ends_within(2 * wait::LONG), 0, "{}", waiting.err());
     stop_all(&mut running);
+}
+
+/// The chain, every stage drained, with a sink that compares and never runs.
+fn compared(pipeline: Pipeline, source: &str) -> Scenario {
+    let scenario = Scenario::new(chained(pipeline.producer("thermometer", source, "temperatures_celsius")));
+    let [ewma, average] = ["temperatures_ewma", "temperatures_moving_average"].map(|topic| scenario.name(topic));
+    let file = std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario has written it");
+    let sink = format!("compare = {{ ewma = \"{ewma}\", average = \"{average}\", every-seconds = 1 }}");
+    let name = scenario.name("compare");
+    let sink = format!("[sink.{name}]\nfrom = [\"{ewma}\", \"{average}\"]\nsink = {{ {sink} }}\n");
+    scenario.write("pipeline.toml", format!("{file}\n{sink}"));
+    let rows = (0..).zip(CELSIUS).map(|(second, value)| format!("hall,2024-01-01T00:00:{second:02}Z,{value}\n"));
+    scenario.write("readings.csv", format!("sensor,time,celsius\n{}", rows.collect::<String>()));
+    scenario.start("thermometer").succeeds();
+    for stage in OPERATORS {
+        scenario.drain(stage);
+    }
+    scenario
+}
+
+/// The worked example, each reading at a time of its own, by which the branches are joined.
+fn compared_example(settings: &str) -> Scenario {
+    compared(Pipeline::new().settings(settings), "{ file = { path = \"readings.csv\", value = \"celsius\" } }")
+}
+
+/// What the known results of both branches come to.
+const FIGURES: [&str; 4] = [
+    ": 8 joined, in °F",
+    "  ewma            57.4074  62.7406\n",
+    "  average         57.1250  62.6000\n",
+    "  ewma - average   0.2824   0.1406    0.8074  1.0469\n",
+];
+
+#[test]
+fn the_known_results_of_both_branches_are_compared() {
+    let scenario = compared_example("");
+    let mut compare = scenario.rivulet(&["compare", "--once"]);
+    compare.succeeds();
+    compare.says(&FIGURES);
+    assert!(compare.out().contains(&format!("without a partner 1 in {}", scenario.name("temperatures_ewma"))));
+    assert_eq!(compare.err(), "");
+
+    let [ewma, average, input] = ["temperatures_ewma", "temperatures_moving_average", "temperatures_above_threshold"]
+        .map(|topic| scenario.name(topic));
+    let mut compare = scenario.rivulet(&["compare", &ewma, &average, "--input", &input, "--once"]);
+    compare.succeeds();
+    compare.says(&[": 8 joined, in °F, lag in steps", "  ewma - input     -0.9176  -3.4594    2.1551  2.4405\n"]);
+
+    let refusal = scenario.rivulet(&["compare", &ewma, "nowhere", "--once"]).fails();
+    assert!(refusal.contains("no stage reads or writes the topic `nowhere`"), "{refusal}");
+    records::delete_topic(scenario.brokers(), &ewma);
+    let refusal = scenario.rivulet(&["compare", "--once"]).fails();
+    assert!(refusal.contains(&format!("reading {ewma}: there is no such topic")), "{refusal}");
+    assert!(refusal.contains("rivulet topics create"), "{refusal}");
+}
+
+#[test]
+fn bare_numbers_are_compared_too() {
+    let numbers = Pipeline::new().settings("[defaults]\nformat = \"number\"");
+    let numbers = numbers.topic("temperatures_celsius", "format = \"number\"\nunit = \"celsius\"");
+    // A number's time is when it was sent.
+    let scenario = compared(numbers, &source().replace("list = {", "list = { rate = 1,"));
+    let mut compare = scenario.rivulet(&["compare", "--once"]);
+    compare.succeeds();
+    compare.says(&["(all): 8 joined", FIGURES[1], FIGURES[2], FIGURES[3]]);
+}
+
+#[test]
+fn a_long_past_is_compared_whole() {
+    let source = "{ simulated = { sensors = 2, readings = 30000, base = 30 } }";
+    let scenario = compared(Pipeline::new().settings("[defaults]\npartitions = 4"), source);
+    let mut compare = scenario.rivulet(&["compare", "--once"]);
+    compare.succeeds();
+    // Each sensor has far more readings than may wait for their partners.
+    assert_eq!(compare.out().matches(": 29998 joined").count(), 2, "{}", compare.out());
+    compare.says(&["dropped because more than 4096 were waiting 0"]);
+}
+
+#[test]
+fn two_people_look_at_once_and_leave_nothing() {
+    let scenario = compared_example("[defaults]\npartitions = 4");
+    let mut looking = [scenario.rivulet(&["compare"]), scenario.rivulet(&["compare"])];
+    let mut latest = scenario.rivulet(&["compare", "--latest"]);
+    for compare in &mut looking {
+        compare.says(&FIGURES);
+    }
+    // They go on: what comes now is seen by all, and by the last one nothing else.
+    let mut seq = 0;
+    wait::until_so("what comes is compared", || {
+        let reading = format!(r#"{{"sensor":"new","seq":{seq},"time":{seq},"value":60,"unit":"fahrenheit"}}"#);
+        for topic in ["temperatures_ewma", "temperatures_moving_average"] {
+            records::produce(scenario.brokers(), &scenario.name(topic), &[Record::of(reading.as_str()).key("new")]);
+        }
+        seq += 1;
+        looking.iter().chain([&latest]).all(|compare| compare.out().contains("new: "))
+    });
+    stop_all(&mut looking);
+    latest.stop();
+    assert!(!latest.out().contains(FIGURES[0]), "{}", latest.out());
+    for group in [scenario.name("compare"), "rivulet".to_owned()] {
+        assert!(!records::has_group(scenario.brokers(), &group), "there is a group {group}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use stream::dead_letter::{Header, Letter, Mark};
+use stream::dead_letter::{Change, Header, Letter, Mark, Remedy};
 use stream::pipeline::Text;
 
 use super::*;
@@ -134,6 +134,18 @@ fn a_mark_holds_for_letters_before_it_in_its_partition_only() {
     let open: Vec<i64> =
         ledger.letters.iter().filter(|(_, filed)| filed.handled.is_none()).map(|(id, _)| id.offset).collect();
     assert_eq!(open, [4]);
+}
+
+#[test]
+fn a_change_of_settings_is_no_letter() {
+    let pipeline = pipeline();
+    let mut table = Table::default().letter("in", Some((0, 40)), "not-json", None);
+    let change = Change { remedy: Remedy::Kept, chain: Some("ewma(alpha=0.5)".into()), offsets: [].into() };
+    table.records.push((0, change.headers()));
+    let ledgers = [table.ledger(&pipeline)];
+    assert_eq!(Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default()).count(), 1);
+    let listing = Listing::new(&ledgers, &Selection::default());
+    assert!(listing.open() == 1 && !listing.to_string().contains("foreign"), "{listing}");
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl Row {
     fn lacks(&self, wanted: Wanted, before: Option<&Row>) -> Option<String> {
         let (lag, partitions) = (self.lag(), self.positions.len());
         if self.members.is_empty() {
-            return Some(format!("nobody runs it, {} left to read", records(lag)));
+            return Some(format!("nobody runs it; {} left to read", records(lag)));
         }
         if self.state != "Stable" {
             return Some(format!("its partitions are being shared out ({})", self.state));
@@ -212,7 +212,7 @@ out      -       -                             0/1         3
         let expected = [
             "a: its partitions are being shared out (PreparingRebalance)",
             "a: only 1 of 2 partitions are given to its members",
-            "a: nobody runs it, 0 records left to read",
+            "a: nobody runs it; 0 records left to read",
             "e: 3 records left to read",
         ];
         assert_eq!(found.lacking(Wanted::Rest, None), expected);

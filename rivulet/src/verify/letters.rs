@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use stream::dead_letter::{Entry as DeadLetter, Handled};
+use stream::dead_letter::{Change, Entry as DeadLetter, Handled};
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Stage};
 
+use super::course::Course;
 use super::decode::decode;
 use super::tally::close;
 use super::truth::{Entry, Sensors, Stream};
@@ -17,6 +18,8 @@ use crate::read::{Record, Topics};
 pub(super) struct Letters {
     /// How many records there are besides marks and what is settled.
     pub(super) unsettled: u64,
+    /// How the stage's settings were changed under its state, in order.
+    pub(super) changes: Vec<Change>,
     settled: Vec<Settled>,
 }
 
@@ -49,6 +52,7 @@ impl Letters {
     ) -> Result<Self> {
         let name = stage.dead_letters();
         let mut read: BTreeMap<(i32, i64), Read> = BTreeMap::new();
+        let mut letters = Letters::default();
         if topics.partitions(&name).is_some() {
             topics.read(&name, &mut |record| {
                 let partition = record.partition;
@@ -60,6 +64,7 @@ impl Letters {
                             }
                         }
                     }
+                    DeadLetter::Change(change) => letters.changes.push(change),
                     entry => {
                         let is_foreign = entry == DeadLetter::Foreign;
                         let record_in_it = refused(pipeline, &entry, record, sensors);
@@ -69,7 +74,6 @@ impl Letters {
                 }
             })?;
         }
-        let mut letters = Letters::default();
         for letter in read.into_values() {
             match (letter.handled, letter.record) {
                 (Some(handled), Some((topic, reading))) => letters.settled.push(Settled { topic, reading, handled }),
@@ -92,8 +96,8 @@ impl Letters {
         self.settled.iter().filter(|letter| letter.topic == topic && letter.reading.is_none()).count() as u64
     }
 
-    /// What the stage reads of a topic without the records that are settled.
-    pub(super) fn take_settled<'s>(&self, topic: &str, stream: &'s Stream) -> Cow<'s, Stream> {
+    /// What the stage reads of a topic without the records that are settled, of which its course hears.
+    pub(super) fn take_settled<'s>(&self, topic: &str, stream: &'s Stream, course: &mut Course) -> Cow<'s, Stream> {
         let mut left = Cow::Borrowed(stream);
         for (sensor, settled) in self.settled.iter().filter(|letter| letter.topic == topic).filter_map(|it| it.reading)
         {
@@ -108,6 +112,7 @@ impl Letters {
                 && let Some(lane) = left.to_mut().lanes.get_mut(&sensor)
             {
                 lane.entries.remove(index);
+                course.take_away(topic, sensor, index);
             }
         }
         left

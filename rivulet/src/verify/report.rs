@@ -72,6 +72,11 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Whether every reading is there as it must be, once and in order, and nothing else.
+    pub(super) fn is_clean(&self) -> bool {
+        *self == Counts { expected: self.expected, found: self.expected, ..Counts::default() }
+    }
+
     fn add(&mut self, other: &Counts) {
         self.expected += other.expected;
         self.found += other.found;

@@ -108,6 +108,11 @@ impl Step {
         parts.iter().map(step).collect()
     }
 
+    /// The steps of a chain that describes itself so; nothing if one of them is not known here.
+    pub(super) fn described(chain: &str) -> Option<Vec<Self>> {
+        Part::described(chain)?.iter().map(|part| Step::read(part).ok().flatten()).collect()
+    }
+
     fn read(part: &Part) -> Result<Option<Self>, stream::pipeline::Mistake> {
         Ok(Some(match part.name() {
             "convert" => {
@@ -138,6 +143,23 @@ impl Step {
     /// Whether it remembers anything, so that the order of readings matters.
     pub(super) fn is_stateful(self) -> bool {
         matches!(self, Step::Ewma { .. } | Step::Average { .. })
+    }
+
+    /// Whether what it remembers is of the same kind.
+    pub(super) fn remembers_as(self, other: Self) -> bool {
+        match (self, other) {
+            (Step::Ewma { .. }, Step::Ewma { .. }) | (Step::Average { .. }, Step::Average { .. }) => true,
+            _ => !self.is_stateful() && !other.is_stateful(),
+        }
+    }
+
+    /// Takes over what it remembered under other settings.
+    pub(super) fn take_over(self, history: &mut History) {
+        if let Step::Average { window } = self {
+            while history.window.len() > window {
+                history.window.pop_front();
+            }
+        }
     }
 
     /// Works on one reading of a sensor.

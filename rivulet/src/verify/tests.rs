@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use stream::dead_letter::{Handled, Header, Letter, Mark};
+use stream::dead_letter::{Change, Handled, Header, Letter, Mark, Remedy};
 use stream::pipeline::Text;
 
 use super::*;
@@ -14,6 +14,8 @@ use crate::read::Record;
 struct Table {
     topics: BTreeMap<String, Vec<Vec<Vec<u8>>>>,
     headers: BTreeMap<(String, usize), Vec<Header>>,
+    /// A topic whose first records are gone.
+    trimmed: &'static str,
 }
 
 impl Table {
@@ -38,6 +40,12 @@ impl Table {
         self.add(&format!("{stage}-dead-letters"), &value, letter.headers());
     }
 
+    /// Adds the mark of a change: the stage was that chain below this offset of its input.
+    fn change(&mut self, stage: &str, remedy: Remedy, chain: &str, topic: &str, offset: i64) {
+        let change = Change { remedy, chain: Some(chain.into()), offsets: [((topic.into(), 0), offset)].into() };
+        self.add(&format!("{stage}-dead-letters"), "", change.headers());
+    }
+
     fn mark(&mut self, stage: &str, handled: Handled, letters: &str) {
         let mark = Mark { handled, letters: letters.parse().unwrap() };
         self.add(&format!("{stage}-dead-letters"), "", mark.headers());
@@ -49,8 +57,8 @@ impl Topics for Table {
         self.topics.get(topic).map(Vec::len)
     }
 
-    fn is_trimmed(&self, _: &str) -> bool {
-        false
+    fn is_trimmed(&self, topic: &str) -> bool {
+        topic == self.trimmed
     }
 
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
@@ -281,6 +289,74 @@ fn a_dropped_letter_is_settled_whatever_the_pipeline_would_make_of_it() {
     table.mark("convert", Handled::Dropped, "0..1");
     let report = verified(pipeline, &mut table);
     assert!(report.is_clean() && report.total().expected == 13, "{report}");
+}
+
+/// The chain whose EWMA began with 0.25 at the fifth reading above the threshold, as it went on from
+/// 54.5, or from nothing.
+fn changed(remedy: Remedy) -> (String, Table) {
+    let after = match remedy {
+        Remedy::Kept => vec![54.275, 54.556_25, 56.117_187_5, 57.287_890_625, 59.515_917_968_75],
+        Remedy::Reset | Remedy::Anew => vec![54.05, 55.7375, 57.003_125, 59.302_343_75],
+    };
+    let before = placed(&EWMA[..4], 1);
+    let skip = if remedy == Remedy::Kept { 5 } else { 6 };
+    let readings = [before, placed(&after, skip)].concat();
+    let mut table = classwork();
+    table = table.with("ewma", vec![json("a", "fahrenheit", &readings)]);
+    table.change("ewma", remedy, "ewma(alpha=0.5)", "above", 5);
+    (chain(PRODUCER, "").replace("alpha = 0.5", "alpha = 0.25"), table)
+}
+
+#[test]
+fn a_stage_whose_settings_were_changed_is_verified_before_and_after() {
+    for (remedy, word) in [(Remedy::Kept, "kept"), (Remedy::Reset, "reset")] {
+        let (pipeline, mut table) = changed(remedy);
+        let report = verified(&pipeline, &mut table);
+        assert!(report.is_clean(), "{report}");
+        let note = format!("note: `ewma` was `ewma(alpha=0.5)` until its state was {word}");
+        assert!(report.to_string().contains(&note), "{report}");
+        let report = verified(&pipeline.replace("alpha = 0.25", "alpha = 0.3"), &mut table);
+        assert!(report.total().wrong > 0, "{report}");
+        let report = verified(&chain(PRODUCER, ""), &mut table);
+        assert!(!report.is_clean(), "{report}");
+    }
+}
+
+#[test]
+fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified() {
+    let (pipeline, mut table) = changed(Remedy::Kept);
+    table.topics.get_mut("above").unwrap()[0].remove(0);
+    let report = verified(&pipeline, &mut table).to_string();
+    assert!(
+        report.contains("ewma        not verifiable: `ewma` writes it: its settings were changed, and `above`"),
+        "{report}"
+    );
+    let (pipeline, mut table) = changed(Remedy::Anew);
+    let report = verified(&pipeline, &mut table).to_string();
+    assert!(report.contains("its inputs read again") && report.contains("0 missing, 0 extra"), "{report}");
+
+    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"in\"\n[operator.mean]\nfrom = \"in\"\nsteps = [{ average = { window = 1 } }]\nto = \"out\"";
+    let readings = json("a", "celsius", &[(0, 1.0), (1, 2.0)]);
+    let mut table = Table::default().with("in", vec![readings.clone()]).with("out", vec![readings]);
+    table.change("mean", Remedy::Reset, "average(window=1)", "in", 1);
+    assert!(verified(pipeline, &mut table).is_clean());
+    table.trimmed = "in";
+    let report = verified(pipeline, &mut table).to_string();
+    assert!(report.contains("its settings were changed, and the first records of `in` are gone"), "{report}");
+}
+
+#[test]
+fn a_letter_that_was_settled_does_not_move_a_change() {
+    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"in\"\n[operator.mean]\nfrom = \"in\"\nsteps = [{ average = { window = 2 } }]\nto = \"out\"";
+    let readings = json("a", "celsius", &[(0, 1.0), (1, 2.0), (2, 3.0), (3, 5.0), (4, 7.0)]);
+    let mut table = Table::default()
+        .with("in", vec![readings])
+        .with("out", vec![json("a", "celsius", &[(0, 1.0), (2, 3.0), (4, 6.0)])]);
+    table.refuse("mean", "in", 1);
+    table.mark("mean", Handled::Dropped, "0");
+    table.change("mean", Remedy::Reset, "average(window=1)", "in", 3);
+    let report = verified(pipeline, &mut table);
+    assert!(report.is_clean() && report.total().expected == 3, "{report}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use stream::reading::Unit;
 
-use super::steps::{Fate, History, Step};
+use super::course::Course;
 
 /// A reading without its sensor. There can be millions: it is kept small.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,16 +124,16 @@ impl Stream {
     }
 }
 
-/// Runs a stage's steps over the readings of its inputs, given with the topics' names.
+/// Runs a stage over the readings of its inputs, given with the topics' names.
 ///
 /// # Errors
 /// Why nobody can say what must come out.
-pub(super) fn process(steps: &[Step], inputs: &[(&str, &Stream)], sensors: &Sensors) -> Result<Output, String> {
+pub(super) fn process(course: &Course, inputs: &[(&str, &Stream)], sensors: &Sensors) -> Result<Output, String> {
+    course.is_known()?;
     let mut output = Output { stream: Stream::new(), refused: 0 };
-    let stateful = steps.iter().any(|step| step.is_stateful());
-    let noisy = steps.iter().any(|step| matches!(step, Step::Noise { .. }));
+    let stateful = course.is_ordered();
     for (topic, input) in inputs {
-        if noisy && !input.numbered {
+        if course.is_noisy() && !input.numbered {
             return Err(format!(
                 "its noise goes by sequence numbers, which in `{topic}` are offsets and depend on when stages committed"
             ));
@@ -151,37 +151,16 @@ pub(super) fn process(steps: &[Step], inputs: &[(&str, &Stream)], sensors: &Sens
                     "it keeps state, and the order of readings of sensor \"{name}\" between its inputs is not defined"
                 ));
             }
-            stream.lanes.insert(sensor, one_lane(steps, name, lane, &mut output.refused));
+            stream.lanes.insert(sensor, course.run(topic, (sensor, name), lane, &mut output.refused)?);
         }
         output.stream.join(stream);
     }
     Ok(output)
 }
 
-fn one_lane(steps: &[Step], sensor: &str, lane: &Lane, refused: &mut u64) -> Lane {
-    let mut histories: Vec<History> = steps.iter().map(|_| History::default()).collect();
-    let mut entries = Vec::new();
-    for entry in &lane.entries {
-        let mut entry = *entry;
-        let mut fate = Fate::Goes;
-        for (step, history) in steps.iter().zip(&mut histories) {
-            fate = step.apply(sensor, history, &mut entry);
-            if fate != Fate::Goes {
-                break;
-            }
-        }
-        match fate {
-            Fate::Goes => entries.push(entry),
-            Fate::Ends => (),
-            Fate::DeadLetter => *refused += 1,
-        }
-    }
-    entries.shrink_to_fit();
-    Lane { entries, order: lane.order }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::steps::Step;
     use super::*;
 
     pub(in crate::verify) const CELSIUS: [f64; 14] =
@@ -196,6 +175,10 @@ pub(super) mod tests {
         let entry = |(seq, &value): (usize, &f64)| Entry { seq: seq as u64, time: 0, value, unit: Some(Unit::Celsius) };
         let lane = Lane { entries: values.iter().enumerate().map(entry).collect(), order: Order::Defined };
         Stream { lanes: [(sensors.id(sensor), lane)].into(), numbered: true }
+    }
+
+    fn process(steps: &[Step], inputs: &[(&str, &Stream)], sensors: &Sensors) -> Result<Output, String> {
+        super::process(&Course::new(steps.to_vec(), Vec::new()), inputs, sensors)
     }
 
     fn values(output: &Result<Output, String>) -> Vec<f64> {

@@ -126,7 +126,8 @@ fn toml(step: &str) -> Option<String> {
             (Ok(_), ..) | (_, Ok(_), _) => value.to_owned(),
             // Written out, a large number looks like an integer that is none.
             (.., Ok(number)) => format!("{number:?}"),
-            _ => format!("{value:?}"),
+            _ if is_plain(value) => format!("\"{value}\""),
+            _ => return None,
         };
         Some(format!("{key} = {value}"))
     });

@@ -1,0 +1,58 @@
+//! The live comparison at a terminal: each table takes the place of the one before.
+
+use std::io::{IsTerminal, Write};
+
+use rivulet::compare::{Comparison, Extent};
+use stream::cli::BoxError;
+use stream::pipeline::Pipeline;
+use stream::shutdown::Shutdown;
+
+use crate::args::Compare;
+
+pub(super) fn run(pipeline: &Pipeline, command: &Compare) -> Result<(), BoxError> {
+    let Compare { first, second, input, latest, once } = command;
+    let mut comparison = match (first, second) {
+        (Some(ewma), Some(average)) => Comparison::between(pipeline, ewma, average),
+        (name, _) => Comparison::find(pipeline, name.as_deref())?,
+    };
+    if let Some(input) = input {
+        comparison = comparison.with_input(input);
+    }
+    let screen = Screen { is_terminal: std::io::stdout().is_terminal(), table: Vec::new() };
+    if screen.is_terminal {
+        comparison = comparison.live();
+    }
+    let extent = match (once, latest) {
+        (true, _) => Extent::Now,
+        (false, true) => Extent::Latest,
+        (false, false) => Extent::All,
+    };
+    let shutdown = Shutdown::new();
+    shutdown.at_signals()?;
+    comparison.run(extent, Box::new(screen), &shutdown)
+}
+
+/// Standard output, table by table.
+struct Screen {
+    is_terminal: bool,
+    table: Vec<u8>,
+}
+
+/// What takes a terminal to the first place of an empty screen.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.table.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.table.is_empty() {
+            return Ok(());
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(if self.is_terminal { CLEAR } else { b"" })?;
+        out.write_all(&std::mem::take(&mut self.table))?;
+        out.flush()
+    }
+}
