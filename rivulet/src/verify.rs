@@ -210,7 +210,9 @@ impl<'p> Verification<'p> {
                     lane.order = Order::Undefined;
                 }
                 lane.entries.push(entry);
-                readers.iter_mut().for_each(|course| course.saw(name, sensor, record.partition, record.offset));
+                for course in &mut readers {
+                    course.saw(name, sensor, record.partition, record.offset);
+                }
             }
             Err(_) => undecodable += 1,
         })?;
@@ -221,7 +223,9 @@ impl<'p> Verification<'p> {
         }
         if topics.is_trimmed(name) {
             let why = format!("its settings were changed, and the first records of `{name}` are gone");
-            readers.iter_mut().for_each(|course| course.hinder(why.clone()));
+            for course in &mut readers {
+                course.hinder(why.clone());
+            }
             self.report.notes.push(format!(
                 "the first records of {name} are gone: what stages made of them counts as extra, and averages begin later"
             ));
@@ -311,7 +315,9 @@ impl<'p> Verification<'p> {
                     let sensor = sensors.id(&sensor);
                     let found = Found { sensor, entry, partition: record.partition, offset: record.offset };
                     comparison.found(found, sensors);
-                    readers.iter_mut().for_each(|course| course.saw(name, sensor, record.partition, record.offset));
+                    for course in &mut readers {
+                        course.saw(name, sensor, record.partition, record.offset);
+                    }
                 }
                 Err(why) => comparison.undecodable(record.partition, record.offset, why),
             })?;
@@ -320,7 +326,9 @@ impl<'p> Verification<'p> {
         if !tally.counts.is_clean() {
             // What is counted there are not the readings that must be there.
             let why = format!("its settings were changed, and `{name}` does not hold what it must");
-            readers.iter_mut().for_each(|course| course.hinder(why.clone()));
+            for course in &mut readers {
+                course.hinder(why.clone());
+            }
         }
         self.add(name, Outcome::Compared(tally.counts));
         self.report.differences.extend(tally.differences);

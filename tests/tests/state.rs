@@ -304,7 +304,9 @@ fn pass(scenario: &Scenario, first: u64, values: &[f64]) {
         };
         records::produce(scenario.brokers(), &scenario.name("warm"), &["a", "b", "c"].map(reading));
     }
-    ["pass", "smooth", "mean"].map(|stage| scenario.drain(stage));
+    for stage in ["pass", "smooth", "mean"] {
+        scenario.drain(stage);
+    }
 }
 
 /// The values of one sensor in a topic, once all three have so many.
