@@ -53,7 +53,7 @@ impl Course {
     /// Each change, for a person.
     pub(super) fn changes(&self) -> impl Iterator<Item = String> {
         self.past.iter().map(|Past { change, .. }| {
-            let was = change.chain.as_ref().map_or("something else".to_owned(), |chain| format!("`{chain}`"));
+            let was = change.chain.as_ref().map_or("what nobody knows".to_owned(), |chain| format!("`{chain}`"));
             format!("was {was} until its state was {}", if change.remedy == Remedy::Kept { "kept" } else { "reset" })
         })
     }
