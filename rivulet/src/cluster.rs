@@ -119,6 +119,28 @@ pub(crate) fn config(kafka: &BTreeMap<String, String>) -> ClientConfig {
     config
 }
 
+/// The properties of a consumer that reads what is committed, plainly and from the beginning: partitions are assigned
+/// by hand, nothing is committed, and the end of a partition is told. It queues at most so many KiB of each partition,
+/// and hears of an end after so many milliseconds, unless the pipeline says otherwise.
+pub(crate) fn reading(kafka: &BTreeMap<String, String>, queue_kib: &str, end_ms: &str) -> ClientConfig {
+    let mut config = config(kafka);
+    // librdkafka wants a name even where partitions are assigned by hand; the group is never joined.
+    config.set("group.id", "rivulet").set("enable.auto.commit", "false");
+    config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    // Where retention has just taken what is asked for, what is left is read, and not nothing.
+    config.set("auto.offset.reset", "earliest");
+    // The defaults would queue 64 MiB, and a small queue must be filled up quickly; the end of a partition is
+    // only told by a fetch that finds nothing, and that would wait for half a second.
+    let quick =
+        [("queued.max.messages.kbytes", queue_kib), ("fetch.queue.backoff.ms", "2"), ("fetch.wait.max.ms", end_ms)];
+    for (name, value) in quick {
+        if !kafka.contains_key(name) {
+            config.set(name, value);
+        }
+    }
+    config
+}
+
 /// A client of any kind from its properties.
 ///
 /// # Errors

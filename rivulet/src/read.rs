@@ -118,22 +118,8 @@ impl<'p> Reader<'p> {
             topics.insert(name.clone(), spans);
         }
         let total = topics.values().flatten().map(|span| span.len()).sum();
-        let mut config = cluster::config(kafka);
-        // librdkafka wants a name even where partitions are assigned by hand; the group is never joined.
-        config.set("group.id", "rivulet").set("enable.auto.commit", "false");
-        config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
-        // Where retention has just taken what is asked for, what is left is read, and not nothing.
-        config.set("auto.offset.reset", "earliest");
-        // The defaults would queue 64 MiB, and a small queue must be filled up quickly; the end of a partition is
-        // only told by a fetch that finds nothing, and that would wait for half a second.
-        let quick =
-            [("queued.max.messages.kbytes", "8192"), ("fetch.queue.backoff.ms", "2"), ("fetch.wait.max.ms", "5")];
-        for (name, value) in quick {
-            if !kafka.contains_key(name) {
-                config.set(name, value);
-            }
-        }
-        Ok(Reader { consumer: cluster::client(&config)?, topics, progress, waits: true, done: 0, total })
+        let consumer = cluster::client(&cluster::reading(kafka, "8192", "5"))?;
+        Ok(Reader { consumer, topics, progress, waits: true, done: 0, total })
     }
 
     /// From now on reads what is committed so far, and in front of an open transaction it ends.

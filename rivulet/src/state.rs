@@ -57,7 +57,7 @@ fn keeps(pipeline: &Pipeline, stage: &Stage) -> bool {
 }
 
 /// The chain of an operator stage that keeps state; the pipeline has been checked.
-fn chain(pipeline: &Pipeline, stage: &Stage) -> Option<Chain> {
+pub(crate) fn chain(pipeline: &Pipeline, stage: &Stage) -> Option<Chain> {
     let Work::Operator { steps } = &stage.work else { return None };
     operators::stage::chain(pipeline, stage, steps).ok().filter(|chain| chain.memories() > 0)
 }

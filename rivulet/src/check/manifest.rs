@@ -1,8 +1,9 @@
 //! What a deployment must know of a pipeline.
 
 use serde::Serialize;
-use stream::operator::Operator;
-use stream::pipeline::{Pipeline, Stage, Work};
+use stream::pipeline::{Pipeline, Stage};
+
+use crate::state::chain;
 
 /// What runs, with what, and what of it a change of the file concerns.
 #[derive(Debug, Serialize)]
@@ -38,7 +39,7 @@ impl<'p> Manifest<'p> {
             program: format!("rivulet-{}", stage.work.table()),
             from: &stage.from,
             to: &stage.to,
-            state: remembers(pipeline, stage),
+            state: chain(pipeline, stage).is_some(),
             digest: format!("{:016x}", file.digest(stage)),
         };
         Manifest {
@@ -48,11 +49,6 @@ impl<'p> Manifest<'p> {
             stages: pipeline.in_order().into_iter().map(entry).collect(),
         }
     }
-}
-
-fn remembers(pipeline: &Pipeline, stage: &Stage) -> bool {
-    let Work::Operator { steps } = &stage.work else { return false };
-    operators::stage::chain(pipeline, stage, steps).is_ok_and(|chain| chain.memories() > 0)
 }
 
 #[cfg(test)]

@@ -64,20 +64,8 @@ impl Tail {
     /// If the cluster does not answer, or there is no such topic.
     pub(super) fn new(kafka: &BTreeMap<String, String>, topics: &[String], extent: Extent) -> Result<Self> {
         let inventory = Cluster::new(kafka)?.inventory()?;
-        let mut config = cluster::config(kafka);
-        // librdkafka wants a name even where partitions are assigned by hand; the group is never joined.
-        config.set("group.id", "rivulet").set("client.id", "rivulet").set("enable.auto.commit", "false");
-        config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
-        // Where retention takes what is asked for, what is left is read.
-        config.set("auto.offset.reset", "earliest");
-        let quick =
-            [("queued.max.messages.kbytes", "1024"), ("fetch.queue.backoff.ms", "2"), ("fetch.wait.max.ms", "50")];
-        for (name, value) in quick {
-            // The defaults would queue 64 MiB of each partition, fill a small queue slowly, and tell its end late.
-            if !kafka.contains_key(name) {
-                config.set(name, value);
-            }
-        }
+        let mut config = cluster::reading(kafka, "1024", "50");
+        config.set("client.id", "rivulet");
         let consumer: Arc<BaseConsumer<Witness>> = Arc::new(cluster::client(&config)?);
         let mut list = TopicPartitionList::new();
         let mut places = Vec::new();

@@ -107,8 +107,7 @@ impl Group {
     /// # Errors
     /// If the cluster does not answer.
     pub(super) fn ends(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
-        let partitions = self.inputs.iter().flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
-        partitions.map(|(topic, number)| Ok(((topic.clone(), number), self.cluster.ends(topic, number)?))).collect()
+        self.of_each(|topic, number| self.cluster.ends(topic, number))
     }
 
     /// The same for a reader of what is committed: it comes no further than the first open transaction.
@@ -116,12 +115,15 @@ impl Group {
     /// # Errors
     /// If the cluster does not answer.
     pub(crate) fn settled_ends(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
-        let partitions = self.inputs.iter().flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
-        let ends = partitions.map(|(topic, number)| {
+        self.of_each(|topic, number| {
             let ends = self.consumer.fetch_watermarks(topic, number, DEADLINE);
-            Ok(((topic.clone(), number), ends.map_err(self.failed("asking for the ends of the inputs of"))?))
-        });
-        ends.collect()
+            ends.map_err(self.failed("asking for the ends of the inputs of"))
+        })
+    }
+
+    fn of_each<T>(&self, ask: impl Fn(&str, i32) -> Result<T>) -> Result<BTreeMap<(String, i32), T>> {
+        let partitions = self.inputs.iter().flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
+        partitions.map(|(topic, number)| Ok(((topic.clone(), number), ask(topic, number)?))).collect()
     }
 
     /// Takes the stage's place in its group until this is dropped: a stage that is started meanwhile
