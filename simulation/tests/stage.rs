@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use simulation::client::SimulatedLog;
 use simulation::cluster::Content;
@@ -56,8 +57,15 @@ fn pipeline_with(lines: &str) -> Pipeline {
         steps = ["sum"]
         to = "out"
     "#;
-    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: format!("{text}{lines}") })).unwrap()
+    parse(&format!("{text}{lines}"))
 }
+
+fn parse(text: &str) -> Pipeline {
+    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap()
+}
+
+/// What of a topic's largest message is left to headers and framing, in bytes.
+const ROOM: usize = 48_588;
 
 /// Twenty numbers, one of them spoilt.
 fn world() -> Rc<World> {
@@ -181,12 +189,54 @@ fn offsets_that_were_moved_back_behind_the_state_are_refused() {
 #[test]
 fn a_result_that_its_topic_does_not_take_is_a_dead_letter() {
     let world = world();
-    // Room for four characters beside what is left to headers and framing: sums below 100.
-    let pipeline = pipeline_with("[topic.out]\nconfig = { \"max.message.bytes\" = 48592 }\n");
+    // Four characters: sums below 100.
+    let pipeline = pipeline_with(&format!("[topic.out]\nconfig = {{ \"max.message.bytes\" = {} }}\n", ROOM + 4));
     let (counters, result) = outcome_of(&world, &pipeline);
     result.unwrap();
     let sums = values(&world, "out");
     assert_eq!((sums.first().map(String::as_str), sums.last().map(String::as_str)), (Some("1.0"), Some("97.0")));
     assert_eq!(values(&world, "sum-dead-letters"), ["abc", "15", "16", "17", "18", "19", "20"]);
     assert_eq!(counters.dead.get(), 7);
+}
+
+#[test]
+fn the_key_counts_for_what_a_topic_takes() {
+    let sensor = "a sensor with a long name";
+    let value = format!(r#"{{"sensor":"{sensor}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#);
+    let content = Content { key: None, value: Some(value.into_bytes()), headers: Vec::new(), timestamp: 0 };
+    let json = "[topic.in]\nexternal = true\n[operator.sum]\nfrom = \"in\"\nsteps = [\"sum\"]\nto = \"out\"\n";
+    let run = |lines: &str| {
+        let pipeline = parse(&format!("[defaults]\npartitions = 1\n{json}{lines}"));
+        let world = World::new(0, false);
+        make_topics(&world, &pipeline);
+        world.cluster().produce(None, &("in".into(), 0), vec![content.clone()]).unwrap();
+        outcome_of(&world, &pipeline).1.unwrap();
+        values(&world, "out")
+    };
+    let size = run("")[0].len();
+    let limited = |size| run(&format!("[topic.out]\nconfig = {{ \"max.message.bytes\" = {} }}\n", ROOM + size)).len();
+    assert_eq!(limited(size + sensor.len()), 1);
+    assert_eq!(limited(size + sensor.len() - 1), 0);
+}
+
+#[test]
+fn what_fails_again_and_again_is_tried_more_and_more_rarely() {
+    let world = world();
+    world.script_commits([Fate::Lost; 5]);
+    drained(&world);
+    assert_exact(&world);
+    // 50, 100, 200, 400 and 800 ms of waiting, and what the work takes.
+    let time = world.time();
+    assert!(time > Duration::from_millis(1550) && time < Duration::from_millis(3000), "{time:?}");
+}
+
+#[test]
+fn a_stage_that_drains_commits_its_last_records_however_long_that_takes() {
+    let world = world();
+    let mut pipeline = pipeline();
+    (pipeline.commit.least_interval, pipeline.commit.longest_interval) =
+        (Duration::from_secs(10), Duration::from_secs(20));
+    pipeline.commit.records = 1000;
+    outcome_of(&world, &pipeline).1.unwrap();
+    assert_exact(&world);
 }

@@ -15,6 +15,8 @@ use stream::pipeline::{Pipeline, Text, Work};
 use stream::processing::Processing;
 use stream::shutdown::Shutdown;
 
+const CHANGELOG: &str = "mean-changelog";
+
 fn pipeline(guarantee: &str) -> Pipeline {
     let text = format!(
         "guarantee = \"{guarantee}\"\n[defaults]\npartitions = 1\n[topic.in]\nexternal = true\n[operator.mean]\nfrom = \
@@ -102,7 +104,7 @@ fn a_whole_changelog_is_taken_compacted_or_not() {
     for guarantee in GUARANTEES {
         after(guarantee, |_| ()).unwrap();
         after(guarantee, |world| {
-            let place = ("mean-changelog".to_owned(), 0);
+            let place = (CHANGELOG.to_owned(), 0);
             world.cluster().compact(&place, &mut world.chance());
         })
         .unwrap();
@@ -111,19 +113,19 @@ fn a_whole_changelog_is_taken_compacted_or_not() {
 
 #[test]
 fn a_changelog_that_was_deleted_is_refused() {
-    assert_refused(|world| world.cluster().create("mean-changelog", 1, true));
+    assert_refused(|world| world.cluster().create(CHANGELOG, 1, true));
 }
 
 #[test]
 fn a_changelog_that_was_cut_short_is_refused() {
-    assert_refused(|world| world.cluster().lose(&("mean-changelog".to_owned(), 0), 3));
+    assert_refused(|world| world.cluster().lose(&(CHANGELOG.to_owned(), 0), 3));
 }
 
 #[test]
 fn a_changelog_that_retention_has_emptied_is_refused() {
     assert_refused(|world| {
-        let end = world.cluster().partition("mean-changelog", 0).end();
-        world.cluster().lose(&("mean-changelog".to_owned(), 0), end);
+        let end = world.cluster().partition(CHANGELOG, 0).end();
+        world.cluster().lose(&(CHANGELOG.to_owned(), 0), end);
     });
 }
 
@@ -140,4 +142,50 @@ fn a_state_that_another_process_moved_on_while_it_was_restored_is_restored_again
     world.script_steps([("asking for the end", 0, Kind::LostSession)]);
     assert_eq!(drain(&world, &pipeline, "a").unwrap(), 1);
     assert_eq!(world.cluster().group("mean").committed[&("in".into(), 0)].0, 40);
+}
+
+/// The changelog's committed records.
+fn changelog(world: &World) -> Vec<Content> {
+    world.cluster().partition(CHANGELOG, 0).committed().map(|record| record.content.clone()).collect()
+}
+
+/// Makes the changelog anew, with these records.
+fn replace_changelog(world: &World, records: Vec<Content>) {
+    world.cluster().create(CHANGELOG, 1, true);
+    world.cluster().produce(None, &(CHANGELOG.to_owned(), 0), records).unwrap();
+}
+
+#[test]
+fn a_changelog_from_an_older_backup_is_refused_and_told_from_one_that_lacks_sensors() {
+    let pipeline = pipeline("exactly-once");
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
+    measure(&world);
+    drain(&world, &pipeline, "a").unwrap();
+    let backup = changelog(&world);
+    measure(&world);
+    drain(&world, &pipeline, "a").unwrap();
+    replace_changelog(&world, backup);
+    let error = drain(&world, &pipeline, "a").unwrap_err().to_string();
+    assert!(error.contains("it has 5 sensors where 5 were noted, but of other records"), "{error}");
+    replace_changelog(&world, Vec::new());
+    let error = drain(&world, &pipeline, "a").unwrap_err().to_string();
+    assert!(error.contains("it has 0 sensors where 5 were noted") && !error.contains("other records"), "{error}");
+}
+
+#[test]
+fn what_another_chain_left_matters_only_until_it_is_replaced() {
+    // As its first or as its last record.
+    let with_foreign = |is_last| {
+        after("exactly-once", |world| {
+            let mut records = changelog(world);
+            let foreign = br#"{"chain":"median","offsets":{"in":3},"memories":[[1.0]]}"#.to_vec();
+            let foreign = Content { value: Some(foreign), ..records[0].clone() };
+            records.insert(if is_last { records.len() } else { 0 }, foreign);
+            replace_changelog(world, records);
+        })
+    };
+    with_foreign(false).unwrap();
+    let error = with_foreign(true).unwrap_err();
+    assert!(error.contains("state of another chain means something else"), "{error}");
 }
