@@ -79,11 +79,15 @@ impl KafkaLog {
         let is_sink = matches!(stage.work, Work::Sink { .. });
         let guarantee = if is_sink { Guarantee::AtLeastOnce } else { pipeline.guarantee };
         let clients = Clients::new(pipeline, stage, instance, guarantee);
-        let watch = Watch::new(&stage.name, pipeline.brokers());
+        let topic = topics.first().cloned().unwrap_or_default();
+        let watch = Watch::new(&stage.name, pipeline.brokers(), {
+            let (clients, topic) = (clients.clone(), topic.clone());
+            move |watch| clients.observer(watch).is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL).is_ok())
+        });
         let mut log = KafkaLog {
             clients,
             inputs: stage.from.clone(),
-            topic: topics.first().cloned().unwrap_or_default(),
+            topic,
             guarantee,
             shutdown: shutdown.clone(),
             watch,
@@ -217,8 +221,7 @@ impl KafkaLog {
                     producer.poll(Duration::ZERO);
                     self.shutdown.check()?;
                     if !told && begun.elapsed() > CALL * 5 {
-                        told = true;
-                        self.tell_why_transactions_wait(&producer, &error);
+                        told = self.tell_why_transactions_wait(&producer, &error);
                     }
                     if self.watch.take_predecessor() {
                         // The coordinator is still ending the transaction of the process that went before.
@@ -240,12 +243,13 @@ impl KafkaLog {
     }
 
     /// Transactions need a log of their own in the cluster, which a small cluster may be unable to
-    /// make.
-    fn tell_why_transactions_wait(&self, producer: &BaseProducer<Watch>, error: &KafkaError) {
+    /// make. Returns whether a broker could be asked.
+    fn tell_why_transactions_wait(&self, producer: &BaseProducer<Watch>, error: &KafkaError) -> bool {
         let Ok(metadata) = producer.client().fetch_metadata(None, CALL) else {
             self.watch.no_answer(&error.to_string());
-            return;
+            return false;
         };
+        self.watch.answered();
         let brokers = metadata.brokers().len();
         let has_log = metadata.topics().iter().any(|topic| topic.name() == "__transaction_state");
         if has_log {
@@ -258,6 +262,7 @@ impl KafkaLog {
                  {brokers}, or start more brokers, or choose guarantee = \"at-least-once\"; waiting"
             );
         }
+        true
     }
 
     fn reader(&mut self) -> Result<Reader, Fault> {
@@ -306,9 +311,13 @@ impl KafkaLog {
             // Fenced, but not by another process. When a session ends, librdkafka forgets the id of its
             // member, and still sends heartbeats until the stage has let go of its partitions. If the broker
             // was away, the session goes on there: what comes without the id is taken for an impostor's
-            // (librdkafka's issue 3437). One that is still joining has been seen fenced too, while a broker
-            // died. Should another have the place after all, joining anew fences that one.
-            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId) if !self.watch.is_member() => {
+            // (librdkafka's issue 3437). A heartbeat under the old id may also have waited for its broker, and
+            // be answered only after the member is back under a new one. And one that is still joining has been
+            // seen fenced while a broker died. Should another have the place after all, joining anew fences
+            // that one; the second time this one ends.
+            KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)
+                if self.watch.may_be_fenced_by_its_past(self.clients.session()) =>
+            {
                 tracing::warn!("no member of the consumer group any more: joining anew");
                 self.fenced.set(true);
                 Ok(())
@@ -373,12 +382,14 @@ impl KafkaLog {
         }
     }
 
-    /// Calls until it succeeds; each call waits at most [`CALL`].
+    /// Calls until it succeeds; each call waits at most [`CALL`]. What a transaction did not live to see
+    /// is done again.
     fn patiently(&self, doing: &str, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Fault> {
+        let begun = Instant::now();
         loop {
             match call() {
                 Ok(()) => return Ok(()),
-                Err(error) if is_retriable(&error) => {
+                Err(error) if is_retriable(&error) && begun.elapsed() < self.clients.transaction_timeout() => {
                     self.watch.no_answer(&error.to_string());
                     if let Some(producer) = self.producer.get() {
                         producer.poll(Duration::ZERO);

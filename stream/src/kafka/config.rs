@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -18,7 +19,7 @@ use crate::pipeline::{Guarantee, Pipeline, Stage, Topic};
 /// librdkafka's own defaults are made for servers: up to 64 MiB of records waiting for each
 /// partition and a gigabyte to be sent. These are made for machines with little memory, and what can
 /// grow is sized by the pipeline's [`Limits`]. The pipeline file can change any of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Clients {
     properties: BTreeMap<String, String>,
     stage: String,
@@ -67,9 +68,6 @@ const PRODUCER: &[(&str, &str)] = &[
     // would come after 100 ms. It grows to a second while nothing answers.
     ("retry.backoff.ms", "2"),
     ("retry.backoff.max.ms", "1000"),
-    // What a dead process left open holds back its successors for so long; a living one that was away
-    // for longer does its work again.
-    ("transaction.timeout.ms", "10000"),
     // If the broker of the consumer group goes away while offsets are added to a transaction, librdkafka
     // waits until a connection to any other broker comes or goes, whatever the timeout (its issue 5511):
     // an idle one goes after this time.
@@ -78,12 +76,18 @@ const PRODUCER: &[(&str, &str)] = &[
     ("partitioner", "murmur2_random"),
 ];
 
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+/// What a dead process left open holds back its successors for so long; a living one that was away for
+/// longer does its work again.
+const DEFAULT_TRANSACTION: u64 = 10_000;
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
+/// librdkafka's own.
+const DEFAULT_SESSION: u64 = 45_000;
 const HEARTBEAT: &str = "heartbeat.interval.ms";
 const POLL_INTERVAL: &str = "max.poll.interval.ms";
 /// How long a member may be kept by a call, in milliseconds. Its group cannot share out partitions anew
 /// before it is heard, so a member that hangs holds up all others: by default for five minutes.
-const LONGEST_CALL: u32 = 60_000;
+const LONGEST_CALL: u64 = 60_000;
 
 impl Clients {
     pub(super) fn new(pipeline: &Pipeline, stage: &Stage, instance: &str, guarantee: Guarantee) -> Self {
@@ -97,6 +101,21 @@ impl Clients {
             limits: pipeline.limits,
             largest_message: largest.max().unwrap_or_default(),
         }
+    }
+
+    /// How long a member of the group may be silent.
+    pub(super) fn session(&self) -> Duration {
+        Duration::from_millis(self.number(SESSION_TIMEOUT, DEFAULT_SESSION))
+    }
+
+    /// How long a transaction may be open.
+    pub(super) fn transaction_timeout(&self) -> Duration {
+        Duration::from_millis(self.number(TRANSACTION_TIMEOUT, DEFAULT_TRANSACTION))
+    }
+
+    /// A property of the pipeline file. What is no number there, librdkafka refuses.
+    fn number(&self, property: &str, default: u64) -> u64 {
+        self.properties.get(property).and_then(|given| given.parse().ok()).unwrap_or(default)
     }
 
     fn identity(&self) -> String {
@@ -114,18 +133,12 @@ impl Clients {
         let defaults = CLIENT.iter().chain(defaults.iter().copied().flatten());
         config.extend(defaults.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         config.extend(sized.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())));
-        config.extend(self.properties.clone());
-        let session = self.properties.get(SESSION_TIMEOUT).and_then(|session| session.parse::<u32>().ok());
+        let session = self.number(SESSION_TIMEOUT, DEFAULT_SESSION);
         // A heart that beats no faster than the session ends is missed again and again.
-        if let Some(session) = session
-            && !self.properties.contains_key(HEARTBEAT)
-        {
-            config.set(HEARTBEAT, (session / 3).clamp(1, 3000).to_string());
-        }
+        config.set(HEARTBEAT, (session / 3).clamp(1, 3000).to_string());
         // librdkafka wants it to be no less than the session.
-        if !self.properties.contains_key(POLL_INTERVAL) {
-            config.set(POLL_INTERVAL, session.unwrap_or_default().max(LONGEST_CALL).to_string());
-        }
+        config.set(POLL_INTERVAL, session.max(LONGEST_CALL).to_string());
+        config.extend(self.properties.clone());
         config.set("client.id", self.identity());
         config.extend(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         config
@@ -184,8 +197,11 @@ impl Clients {
             // A transaction's records live as long as the transaction may; others as long as it takes.
             given.push(("message.timeout.ms", "0"));
         }
-        let sized =
-            [("queue.buffering.max.messages", self.limits.producer_records()), ("batch.size", self.limits.batch())];
+        let sized = [
+            ("queue.buffering.max.messages", self.limits.producer_records()),
+            ("batch.size", self.limits.batch()),
+            (TRANSACTION_TIMEOUT, DEFAULT_TRANSACTION),
+        ];
         self.make(&self.config(&[PRODUCER], &sized, &given), watch)
     }
 

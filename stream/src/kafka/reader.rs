@@ -99,7 +99,10 @@ impl Reader {
         let start = Instant::now();
         loop {
             match client.fetch_watermarks(topic, partition, CALL) {
-                Ok(watermarks) => return Ok(watermarks),
+                Ok(watermarks) => {
+                    self.watch.answered();
+                    return Ok(watermarks);
+                }
                 Err(error) if is_unknown_partition(&error) && start.elapsed() > TOPIC_GRACE => {
                     let error = Error::new(
                         format!("asking for the end of {topic}"),

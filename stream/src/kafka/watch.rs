@@ -16,6 +16,12 @@ use rdkafka::types::RDKafkaRespErr;
 /// A commit that takes longer is one that nobody answers.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
 
+/// A commit that takes longer although a broker answers will never end.
+const STUCK_COMMIT: Duration = Duration::from_secs(30);
+
+/// How long asking is in vain before that counts as no answer: a busy broker takes its time.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a lost cluster is looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -30,11 +36,12 @@ pub(super) struct Watch {
 }
 
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is heard by itself, in any order")]
 struct Heard {
     stage: String,
     brokers: String,
-    /// Since when no broker has answered, if that is so.
+    /// Since when asking has been in vain, if that is so.
+    unanswered: Option<Instant>,
+    /// Since when no broker has answered, as far as that was told.
     away: Option<Instant>,
     /// Whether a client has lost its brokers, so that somebody should look.
     doubted: bool,
@@ -49,11 +56,38 @@ struct Heard {
     predecessor: bool,
     /// Since when a commit is under way.
     committing: Option<Instant>,
-    /// Whether the consumer has got partitions since it joined its group, and its session goes on.
-    is_member: bool,
+    membership: Membership,
     closed: bool,
     /// Which consumer is heard.
     consumer: u32,
+}
+
+/// Where the consumer stands in its group.
+#[derive(Debug, Clone, Copy)]
+enum Membership {
+    /// It has no partitions yet, or none any more because its session is over.
+    Outside { was_inside: bool },
+    /// It has got partitions, and its session goes on.
+    Inside {
+        /// When it came back, if an earlier session of this consumer ended.
+        back: Option<Instant>,
+    },
+}
+
+impl Membership {
+    const NEW: Membership = Membership::Outside { was_inside: false };
+
+    fn given_partitions(&mut self) {
+        if let Membership::Outside { was_inside } = *self {
+            *self = Membership::Inside { back: was_inside.then(Instant::now) };
+        }
+    }
+
+    fn session_is_over(&mut self) {
+        if let Membership::Inside { .. } = self {
+            *self = Membership::Outside { was_inside: true };
+        }
+    }
 }
 
 /// A rebalance that waits for the stage's answer.
@@ -64,8 +98,8 @@ pub(super) enum Rebalance {
 }
 
 impl Heard {
-    fn is_commit_slow(&self) -> bool {
-        self.committing.is_some_and(|since| since.elapsed() > SLOW_COMMIT)
+    fn is_committing_for(&self, time: Duration) -> bool {
+        self.committing.is_some_and(|since| since.elapsed() > time)
     }
 
     fn no_answer(&mut self, error: &str) {
@@ -82,23 +116,32 @@ impl Heard {
     }
 }
 
-/// Tells of a commit that takes too long, as long as anybody is there to commit.
-fn watch_commits(heard: &Weak<Mutex<Heard>>) {
+/// Tells of a commit that takes too long, as long as anybody is there to commit. Ends the process if that
+/// is stuck: the thread that commits is inside librdkafka, and nothing gets it out.
+fn watch_commits(heard: &Weak<Mutex<Heard>>, answers: impl Fn(&Watch) -> bool) {
     while let Some(heard) = heard.upgrade() {
-        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.is_commit_slow() {
-            heard.no_answer("a commit gets no answer");
+        let watch = Watch { heard, rebalanced: Arc::default(), consumer: u32::MAX };
+        watch.tell_of_slow_commit();
+        if watch.is_commit_stuck(&answers) {
+            tracing::error!(
+                "Kafka answers, but a commit has had no answer for {} s: ending, to begin anew at the last commit\n  \
+                 help: start this stage again, unless systemd does",
+                STUCK_COMMIT.as_secs()
+            );
+            std::process::exit(1);
         }
-        drop(heard);
+        drop(watch);
         std::thread::sleep(LOOK / 2);
     }
 }
 
 impl Watch {
-    pub(super) fn new(stage: &str, brokers: &str) -> Self {
+    /// `answers` asks, by a client of its own, whether a broker answers.
+    pub(super) fn new(stage: &str, brokers: &str, answers: impl Fn(&Watch) -> bool + Send + 'static) -> Self {
         let heard = Heard {
             stage: stage.to_owned(),
             brokers: brokers.to_owned(),
+            unanswered: None,
             away: None,
             doubted: false,
             looked: None,
@@ -108,16 +151,16 @@ impl Watch {
             failed_delivery: None,
             predecessor: false,
             committing: None,
-            is_member: false,
+            membership: Membership::NEW,
             closed: false,
             consumer: 0,
         };
         let heard = Arc::new(Mutex::new(heard));
         let weak = Arc::downgrade(&heard);
         let span = tracing::Span::current();
-        // Without the thread a slow commit is not told of, and nothing else is missing.
-        let _ =
-            std::thread::Builder::new().name("commits".into()).spawn(move || span.in_scope(|| watch_commits(&weak)));
+        // Without the thread a slow commit is not told of, and a stuck one stays so; nothing else is missing.
+        let watching = move || span.in_scope(|| watch_commits(&weak, answers));
+        let _ = std::thread::Builder::new().name("commits".into()).spawn(watching);
         Watch { heard, rebalanced: Arc::default(), consumer: 0 }
     }
 
@@ -155,19 +198,28 @@ impl Watch {
     pub(super) fn reopen(&mut self) {
         self.consumer += 1;
         let mut heard = self.heard();
-        (heard.closed, heard.is_member, heard.consumer) = (false, false, self.consumer);
+        (heard.closed, heard.membership, heard.consumer) = (false, Membership::NEW, self.consumer);
         heard.rebalances.clear();
         self.rebalanced.store(false, Ordering::Release);
     }
 
-    /// Whether the consumer has got partitions since it joined its group, and its session goes on.
-    pub(super) fn is_member(&self) -> bool {
-        self.heard().is_member
+    /// Whether a member that is told that it is fenced may have been so by its own past: it is outside the
+    /// group, or what it sent in a session that is over can still be answered. A heartbeat is given up
+    /// after one `session`.
+    pub(super) fn may_be_fenced_by_its_past(&self, session: Duration) -> bool {
+        match self.heard().membership {
+            Membership::Outside { .. } => true,
+            Membership::Inside { back } => back.is_some_and(|back| back.elapsed() <= session),
+        }
     }
 
-    /// No broker answers: says so once.
+    /// No broker answers: says so once, if that goes on.
     pub(super) fn no_answer(&self, error: &str) {
-        self.heard().no_answer(error);
+        let mut heard = self.heard();
+        let since = *heard.unanswered.get_or_insert_with(Instant::now);
+        if since.elapsed() >= PATIENCE {
+            heard.no_answer(error);
+        }
     }
 
     /// A commit begins or has ended. While a broker is away librdkafka can keep a commit for as long,
@@ -176,12 +228,26 @@ impl Watch {
         self.heard().committing = is_committing.then(Instant::now);
     }
 
+    fn tell_of_slow_commit(&self) {
+        let mut heard = self.heard();
+        if heard.is_committing_for(SLOW_COMMIT) {
+            heard.no_answer("a commit gets no answer");
+        }
+    }
+
+    /// Whether a commit is under way that librdkafka has lost sight of: its issue 5511 is one way to that.
+    fn is_commit_stuck(&self, answers: impl Fn(&Watch) -> bool) -> bool {
+        let is_long = || self.heard().is_committing_for(STUCK_COMMIT);
+        // It may have ended while the broker was asked.
+        is_long() && answers(self) && is_long()
+    }
+
     /// A broker answers: says so if none did before. While a commit waits, other answers are no sign that
     /// the stage can go on.
     pub(super) fn answered(&self) {
         let mut heard = self.heard();
-        heard.doubted = false;
-        if heard.is_commit_slow() {
+        (heard.doubted, heard.unanswered) = (false, None);
+        if heard.is_committing_for(SLOW_COMMIT) {
             return;
         }
         if let Some(since) = heard.away.take() {
@@ -234,7 +300,7 @@ impl ClientContext for Watch {
             "CONFWARN" | "FATAL" => tracing::debug!("librdkafka: {message}"),
             "SESSTMOUT" => {
                 tracing::debug!("librdkafka: {facility} {message}");
-                self.heard().is_member = false;
+                self.heard().membership.session_is_over();
             }
             // A connection failed, which may be one of several, or just an idle one: reason to look. What
             // fails again and again is told once, by `no_answer`, with the last reason.
@@ -278,7 +344,7 @@ impl ConsumerContext for Watch {
         }
         let rebalance = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                heard.is_member = true;
+                heard.membership.given_partitions();
                 Rebalance::Assign(
                     partitions
                         .elements()
@@ -287,7 +353,12 @@ impl ConsumerContext for Watch {
                         .collect(),
                 )
             }
-            _ => Rebalance::Revoke,
+            _ => {
+                if consumer.assignment_lost() {
+                    heard.membership.session_is_over();
+                }
+                Rebalance::Revoke
+            }
         };
         heard.rebalances.push_back(rebalance);
         self.rebalanced.store(true, Ordering::Release);
@@ -302,5 +373,63 @@ impl ProducerContext<NoCustomPartitioner> for Watch {
         if let Err((error, _)) = result {
             self.heard().failed_delivery.get_or_insert_with(|| error.to_string());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch() -> Watch {
+        Watch::new("ewma", "rpi0:9092", |_| false)
+    }
+
+    fn ago(time: Duration) -> Instant {
+        Instant::now().checked_sub(time).expect("this machine has been up for longer")
+    }
+
+    #[test]
+    fn only_a_commit_that_kafka_leaves_unanswered_while_it_answers_others_is_stuck() {
+        let watch = watch();
+        assert!(!watch.is_commit_stuck(|_| true), "there is no commit");
+        watch.committing(true);
+        assert!(!watch.is_commit_stuck(|_| true), "it has just begun");
+        watch.heard().committing = Some(ago(STUCK_COMMIT + LOOK));
+        assert!(!watch.is_commit_stuck(|_| false), "Kafka is away");
+        assert!(watch.is_commit_stuck(|_| true));
+        let ends_meanwhile = |watch: &Watch| {
+            watch.committing(false);
+            true
+        };
+        assert!(!watch.is_commit_stuck(ends_meanwhile));
+    }
+
+    #[test]
+    fn a_member_is_fenced_by_its_past_only_for_a_session_after_it_came_back() {
+        let session = Duration::from_secs(45);
+        let watch = watch();
+        assert!(watch.may_be_fenced_by_its_past(session), "it has not joined yet");
+        watch.heard().membership.given_partitions();
+        assert!(!watch.may_be_fenced_by_its_past(session), "it is another's past");
+        watch.heard().membership.session_is_over();
+        assert!(watch.may_be_fenced_by_its_past(session), "it is outside");
+        watch.heard().membership.given_partitions();
+        assert!(watch.may_be_fenced_by_its_past(session), "a heartbeat may be under way");
+        watch.heard().membership = Membership::Inside { back: Some(ago(session + LOOK)) };
+        assert!(!watch.may_be_fenced_by_its_past(session), "none is any more");
+    }
+
+    #[test]
+    fn one_answer_that_is_late_is_not_told() {
+        let watch = watch();
+        watch.no_answer("timed out");
+        assert!(watch.heard().away.is_none());
+        watch.heard().unanswered = Some(ago(PATIENCE));
+        watch.no_answer("timed out");
+        assert!(watch.heard().away.is_some());
+        watch.answered();
+        assert!(watch.heard().away.is_none());
+        watch.no_answer("timed out");
+        assert!(watch.heard().away.is_none(), "what was before the answer does not count");
     }
 }
