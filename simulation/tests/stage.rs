@@ -227,7 +227,7 @@ fn what_fails_again_and_again_is_tried_more_and_more_rarely() {
     assert_exact(&world);
     // 50, 100, 200, 400 and 800 ms of waiting, and what the work takes.
     let time = world.time();
-    assert!(time > Duration::from_millis(1550) && time < Duration::from_millis(3000), "{time:?}");
+    assert!(time > Duration::from_millis(1550) && time < Duration::from_secs(3), "{time:?}");
 }
 
 #[test]
