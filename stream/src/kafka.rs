@@ -211,7 +211,7 @@ impl KafkaLog {
         if self.guarantee == Guarantee::AtLeastOnce {
             return Ok(producer);
         }
-        let begun = Instant::now();
+        let mut since = Instant::now();
         let mut told = false;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -220,8 +220,10 @@ impl KafkaLog {
                 Err(error) if is_retriable(&error) => {
                     producer.poll(Duration::ZERO);
                     self.shutdown.check()?;
-                    if !told && begun.elapsed() > CALL * 5 {
+                    if !told && since.elapsed() > CALL * 5 {
                         told = self.tell_why_transactions_wait(&producer, &error);
+                        // While no broker answers at all there is nothing to say of transactions.
+                        since = Instant::now();
                     }
                     if self.watch.take_predecessor() {
                         // The coordinator is still ending the transaction of the process that went before.

@@ -270,7 +270,8 @@ impl Watch {
     /// them being so, hence it only raises a doubt.
     pub(super) fn client_error(&self, error: &KafkaError) {
         use RDKafkaErrorCode::{
-            AllBrokersDown, BrokerTransportFailure, FencedInstanceId, OperationTimedOut, PartitionEOF, Resolve,
+            AllBrokersDown, BrokerTransportFailure, FencedInstanceId, OperationTimedOut, PartitionEOF, PollExceeded,
+            Resolve,
         };
         let mut heard = self.heard();
         match error.rdkafka_error_code() {
@@ -280,8 +281,8 @@ impl Watch {
             }
             // A reader that is closed right behind the last record.
             Some(PartitionEOF) => {}
-            // The stage finds out by whom.
-            Some(FencedInstanceId) => tracing::debug!("librdkafka: {error}"),
+            // The stage finds out by whom; and what kept it from polling was told while it did.
+            Some(FencedInstanceId | PollExceeded) => tracing::debug!("librdkafka: {error}"),
             // Whatever else it is, it comes again and again until somebody mends it.
             _ if heard.said != error.to_string() => {
                 heard.said = error.to_string();
