@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
@@ -15,6 +16,8 @@ use stream::error::{Error, Result};
 
 /// How long one question to the cluster may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a partition may be without a broker that leads it: when one goes, another takes its place within seconds.
+const LEADERLESS: Duration = Duration::from_secs(30);
 
 /// The cluster, as far as questions about its topics go.
 pub(crate) struct Cluster {
@@ -91,8 +94,7 @@ impl Cluster {
     /// # Errors
     /// If no broker answers in time.
     pub(crate) fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        self.consumer
-            .fetch_watermarks(topic, partition, DEADLINE)
+        watermarks(&self.consumer, topic, partition)
             .map_err(|error| self.unanswered(format!("asking for the ends of {topic}/{partition}"), &error))
     }
 
@@ -151,6 +153,44 @@ pub(crate) fn client<C: FromClientConfigAndContext<Witness>>(config: &ClientConf
     })
 }
 
+/// The first offset there is in a partition, and the one behind the last record that this client may read. Asks again
+/// while the broker that leads the partition is away: which one does, librdkafka takes from what it was last told.
+///
+/// # Errors
+/// If none answers in time.
+pub(crate) fn watermarks(
+    client: &BaseConsumer<Witness>,
+    topic: &str,
+    partition: i32,
+) -> std::result::Result<(i64, i64), KafkaError> {
+    let begun = Instant::now();
+    let mut wait = DEADLINE / 8;
+    loop {
+        match client.fetch_watermarks(topic, partition, wait) {
+            Err(error) if !is_final(&error) && begun.elapsed() < LEADERLESS => {
+                // Some errors are answered at once, a missing leader for one.
+                thread::sleep(Duration::from_millis(100));
+                let _ = client.fetch_metadata(Some(topic), DEADLINE);
+                wait = (wait * 2).min(DEADLINE);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether trying again is of no use.
+pub(crate) fn is_final(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+            )
+        )
+}
+
 /// The error for a question that got no answer, with what the connections suffered meanwhile.
 pub(crate) fn unanswered(doing: String, error: &KafkaError, witness: &Witness) -> Error {
     match witness.last() {
@@ -177,8 +217,9 @@ impl ClientContext for Witness {
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // That all brokers are down is said after each single reason, and says less.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+        // That all brokers are down is said after each single reason, and says less; the end of a partition is none.
+        let says_nothing = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::PartitionEOF];
+        if !error.rdkafka_error_code().is_some_and(|code| says_nothing.contains(&code)) {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
@@ -195,8 +236,6 @@ impl ProducerContext for Witness {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream::dead_letter::Header;
 use stream::error::{Error, Result};
 
-use crate::cluster::{self, Cluster, DEADLINE, Witness};
+use crate::cluster::{self, Cluster, Witness, is_final};
 
 /// How long a topic may yield nothing before that is an error.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -134,9 +134,7 @@ impl<'p> Reader<'p> {
         let doing = || format!("waiting for open transactions on {topic}/{}", span.partition);
         let deadline = Instant::now() + OPEN_TRANSACTIONS;
         loop {
-            let (_, committed) = self
-                .consumer
-                .fetch_watermarks(topic, span.partition, DEADLINE)
+            let (_, committed) = cluster::watermarks(&self.consumer, topic, span.partition)
                 .map_err(|error| cluster::unanswered(doing(), &error, self.consumer.context()))?;
             if committed >= span.end {
                 return Ok(());
@@ -216,19 +214,6 @@ impl<'p> Reader<'p> {
         self.done += read;
         self.consumer.unassign().map_err(failed)
     }
-}
-
-/// Whether trying again is of no use.
-pub(crate) fn is_final(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::MessageConsumptionFatal(_))
-        || matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed
-                    | RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::UnknownTopicOrPartition
-            )
-        )
 }
 
 impl Reader<'_> {

@@ -13,8 +13,7 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream::error::{Error, Result};
 
-use crate::cluster::{self, Cluster, DEADLINE, Witness};
-use crate::read::is_final;
+use crate::cluster::{self, Cluster, Witness, is_final};
 
 /// How long a partition may hold up the others before they go on without it: its broker may be away.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -76,7 +75,7 @@ impl Tail {
             };
             for partition in 0..found.partitions {
                 let doing = || format!("asking for the end of {topic}/{partition}");
-                let ends = consumer.fetch_watermarks(topic, partition, DEADLINE);
+                let ends = cluster::watermarks(&consumer, topic, partition);
                 let (_, end) = ends.map_err(|error| cluster::unanswered(doing(), &error, consumer.context()))?;
                 let from = if extent == Extent::Latest { Offset::Offset(end) } else { Offset::Beginning };
                 list.add_partition_offset(topic, partition, from).map_err(|error| Error::new(doing(), error))?;

@@ -116,7 +116,7 @@ impl Group {
     /// If the cluster does not answer.
     pub(crate) fn settled_ends(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
         self.of_each(|topic, number| {
-            let ends = self.consumer.fetch_watermarks(topic, number, DEADLINE);
+            let ends = cluster::watermarks(&self.consumer, topic, number);
             ends.map_err(self.failed("asking for the ends of the inputs of"))
         })
     }
