@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::config::Clients;
@@ -96,14 +97,21 @@ impl Reader {
     }
 
     fn watermarks(&self, client: &BaseConsumer<Watch>, topic: &str, partition: i32) -> Result<(i64, i64), Fault> {
-        let start = Instant::now();
+        let mut missing_since = None;
         loop {
-            match client.fetch_watermarks(topic, partition, CALL) {
+            let error = match client.fetch_watermarks(topic, partition, CALL) {
                 Ok(watermarks) => {
                     self.watch.answered();
                     return Ok(watermarks);
                 }
-                Err(error) if is_unknown_partition(&error) && start.elapsed() > TOPIC_GRACE => {
+                Err(error) => error,
+            };
+            let _ = client.poll(Duration::ZERO);
+            // The brokers are asked also because librdkafka goes on with the leader that it was told of first.
+            let metadata = client.fetch_metadata(Some(topic), CALL);
+            if metadata.is_ok_and(|metadata| lacks(&metadata, partition)) {
+                let since = *missing_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > TOPIC_GRACE {
                     let error = Error::new(
                         format!("asking for the end of {topic}"),
                         format!("it has no partition {partition}"),
@@ -113,17 +121,16 @@ impl Reader {
                          cluster with the file",
                     )));
                 }
-                Err(error) => {
-                    let _ = client.poll(Duration::ZERO);
-                    // A new client may not know the partition yet, though its broker answers.
-                    if !is_unknown_partition(&error) {
-                        self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
-                    }
-                    self.shutdown.check()?;
-                    // Some errors are answered at once, a missing leader for one.
-                    std::thread::sleep(CALL / 10);
-                }
+            } else {
+                missing_since = None;
             }
+            // A new client may not know the partition yet, though its broker answers.
+            if !is_unknown_partition(&error) {
+                self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
+            }
+            self.shutdown.check()?;
+            // Some errors are answered at once, a missing leader for one.
+            std::thread::sleep(CALL / 10);
         }
     }
 
@@ -196,6 +203,14 @@ fn is_unknown_partition(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::UnknownPartition | RDKafkaErrorCode::UnknownTopicOrPartition)
     )
+}
+
+/// Whether a topic is not there, or has too few partitions to have this one.
+fn lacks(metadata: &Metadata, partition: i32) -> bool {
+    metadata.topics().first().is_some_and(|topic| {
+        let is_missing = |error| matches!(RDKafkaErrorCode::from(error), RDKafkaErrorCode::UnknownTopicOrPartition);
+        topic.error().is_none_or(is_missing) && topic.partitions().iter().all(|known| known.id() != partition)
+    })
 }
 
 fn undo(topic: &str, error: &KafkaError) -> Fault {
