@@ -76,13 +76,19 @@ impl Others for Other {
     }
 }
 
+/// A world in which the stage has worked on the first readings.
+fn worked_on(pipeline: &Pipeline) -> Rc<World> {
+    let world = World::new(0, false);
+    make_topics(&world, pipeline);
+    measure(&world);
+    drain(&world, pipeline, "a").unwrap();
+    world
+}
+
 /// What a stage says that finds its changelog like this.
 fn after(guarantee: &str, harm: impl Fn(&World)) -> Result<(), String> {
     let pipeline = pipeline(guarantee);
-    let world = World::new(0, false);
-    make_topics(&world, &pipeline);
-    measure(&world);
-    drain(&world, &pipeline, "a").unwrap();
+    let world = worked_on(&pipeline);
     harm(&world);
     measure(&world);
     drain(&world, &pipeline, "a").map(drop).map_err(|error| error.to_string())
@@ -132,10 +138,7 @@ fn a_changelog_that_retention_has_emptied_is_refused() {
 #[test]
 fn a_state_that_another_process_moved_on_while_it_was_restored_is_restored_again() {
     let pipeline = pipeline("exactly-once");
-    let world = World::new(0, false);
-    make_topics(&world, &pipeline);
-    measure(&world);
-    drain(&world, &pipeline, "a").unwrap();
+    let world = worked_on(&pipeline);
     let other = Other { world: world.clone(), pipeline: pipeline.clone(), is_done: Cell::new(false) };
     world.set_others(Some(Rc::new(other)));
     // Held up between the offsets and the state, for so long that another instance goes on.
@@ -158,10 +161,7 @@ fn replace_changelog(world: &World, records: Vec<Content>) {
 #[test]
 fn a_changelog_from_an_older_backup_is_refused_and_told_from_one_that_lacks_sensors() {
     let pipeline = pipeline("exactly-once");
-    let world = World::new(0, false);
-    make_topics(&world, &pipeline);
-    measure(&world);
-    drain(&world, &pipeline, "a").unwrap();
+    let world = worked_on(&pipeline);
     let backup = changelog(&world);
     measure(&world);
     drain(&world, &pipeline, "a").unwrap();
