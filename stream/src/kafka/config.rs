@@ -39,6 +39,9 @@ const CLIENT: &[(&str, &str)] = &[
 ];
 
 const CONSUMER: &[(&str, &str)] = &[
+    // A broker whose machine loses power closes no connection: only this ends the wait for its answer,
+    // and only then is the new leader looked for.
+    SOCKET_TIMEOUT,
     ("queued.min.messages", "1000"),
     ("fetch.message.max.bytes", "65536"),
     ("fetch.max.bytes", "262144"),
@@ -76,6 +79,9 @@ const PRODUCER: &[(&str, &str)] = &[
     ("partitioner", "murmur2_random"),
 ];
 
+/// How long a request may go unanswered; librdkafka's minute would be a minute without flow. To a
+/// transactional producer it gives a little less than the transaction may be open, by itself.
+const SOCKET_TIMEOUT: (&str, &str) = ("socket.timeout.ms", "10000");
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
 /// What a dead process left open holds back its successors for so long; a living one that was away for
 /// longer does its work again.
@@ -183,6 +189,7 @@ impl Clients {
         let queue = (2 * self.largest_message as u64).max(self.limits.producer_queue()) / 1024;
         let queue = queue.to_string();
         let largest = self.largest_message.to_string();
+        let mut defaults = vec![PRODUCER];
         let mut given = vec![
             ("enable.idempotence", "true"),
             ("acks", "all"),
@@ -196,13 +203,14 @@ impl Clients {
         } else {
             // A transaction's records live as long as the transaction may; others as long as it takes.
             given.push(("message.timeout.ms", "0"));
+            defaults.push(&[SOCKET_TIMEOUT]);
         }
         let sized = [
             ("queue.buffering.max.messages", self.limits.producer_records()),
             ("batch.size", self.limits.batch()),
             (TRANSACTION_TIMEOUT, DEFAULT_TRANSACTION),
         ];
-        self.make(&self.config(&[PRODUCER], &sized, &given), watch)
+        self.make(&self.config(&defaults, &sized, &given), watch)
     }
 
     /// A client in no group that sees everything, committed or not: for metadata and watermarks.
