@@ -100,6 +100,9 @@ lint: ## checks format and lints
 # rustfmt does not follow the modules that the catalogs name in a macro.
 	rustfmt --check */src/catalog/*.rs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+# The fuzz targets are a workspace of their own.
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(BUILT) --bins -- -D warnings
 
 setup: ## installs what building and testing need
 	scripts/setup test

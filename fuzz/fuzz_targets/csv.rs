@@ -17,7 +17,7 @@ use producer::row::{Columns, FileFormat, Row, Rows, without_mark};
 use producer::source::{Next, Source};
 use serde_json::json;
 use stream::pipeline::Part;
-use stream::reading::Refusal;
+use stream::reading::{Refusal, Unit};
 
 /// The words that refusals are grouped by.
 const REASONS: [&str; 13] = [
@@ -68,7 +68,7 @@ fn lines(mut file: &[u8]) -> Vec<Vec<u8>> {
             if let Ok(line) = reader.whole() {
                 lines.push(line.to_vec());
             }
-            assert_eq!(reader.number() as usize, lines.len(), "no input is so long that a line is");
+            assert_eq!(usize::try_from(reader.number()), Ok(lines.len()), "no input is so long that a line is");
         }
         if reader.has_ended() {
             break;
@@ -100,7 +100,7 @@ fn csv(header: &[u8], lines: &[Vec<u8>]) {
                 assert!(cells.len() <= names.len());
                 assert_eq!(row.sensor, cell("sensor"));
                 assert_eq!(row.value.to_bits(), cell("value").parse::<f64>().unwrap().to_bits());
-                assert_eq!(row.unit.map(|unit| unit.name()), find("unit").map(|_| cell("unit")));
+                assert_eq!(row.unit.map(Unit::name), find("unit").map(|_| cell("unit")));
                 right(&row);
 
                 let Row { sensor, time, value, unit } = &row;
@@ -173,7 +173,7 @@ fn standard_input(file: &[u8]) {
     let mut source = lines.read_from(std::io::Cursor::new(file.to_vec())).unwrap();
     let mut left = file.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
     loop {
-        match source.next(Duration::from_secs(60)).unwrap() {
+        match source.next(Duration::from_mins(1)).unwrap() {
             Next::Reading(reading) | Next::Measured(reading) => {
                 assert!(reading.value.is_finite() && reading.unit.is_some(), "{reading:?}");
                 assert!(left.next().is_some());

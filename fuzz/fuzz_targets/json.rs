@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use stream::format::Format;
 use stream::format::json::{Json, parse};
-use stream::reading::Reading;
+use stream::reading::{Reading, Unit};
 
 fuzz_target!(|value: &[u8]| {
     let read = parse(value);
@@ -45,7 +45,7 @@ fn says(text: &[u8], reading: &Reading<'_>) {
     assert_eq!(value["seq"].as_u64(), Some(reading.seq));
     assert_eq!(value["time"].as_i64(), Some(reading.time));
     assert_eq!(value["value"].as_f64(), Some(reading.value));
-    assert_eq!(value["unit"].as_str(), reading.unit.map(|unit| unit.name()));
+    assert_eq!(value["unit"].as_str(), reading.unit.map(Unit::name));
     assert!(reading.value.is_finite());
 }
 
