@@ -103,6 +103,7 @@ lint: ## checks format and lints
 # The fuzz targets are a workspace of their own.
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(BUILT) --bins -- -D warnings
+	scripts/ansible lint
 
 setup: ## installs what building and testing need
 	scripts/setup test
