@@ -11,7 +11,7 @@ const RATE: usize = 500;
 /// How soon all of them must be through. The others miss the broker after 9 s and its clients after 10 s;
 /// mostly that is all, seldom one waits for what another has found out. By librdkafka's own defaults a
 /// consumer waits for a minute.
-const SOON: Duration = Duration::from_secs(50);
+const SOON: Duration = Duration::from_secs(55);
 
 const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 
