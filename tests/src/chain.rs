@@ -15,7 +15,8 @@ pub const AVERAGE: [f64; 8] = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
 /// The operators of the chain, each a stage: what [`chained`] adds.
 pub const OPERATORS: [&str; 4] = ["convert", "threshold", "ewma", "average"];
 
-const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
+/// The step from °C to °F.
+pub const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 const THRESHOLD: &str = "{ threshold = { above = 50 } }";
 const WEIGHTED: &str = "{ ewma = { alpha = 0.5 } }";
 const SLIDING: &str = "{ average = { window = 3 } }";

@@ -1,10 +1,8 @@
 //! Bad records among good ones: the good ones come through, the bad ones are kept with the reason.
 
-use tests::chain::assert_close;
+use tests::chain::{CONVERT, assert_close};
 use tests::records::{self, Record};
 use tests::{Pipeline, Scenario, stop_all};
-
-const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 
 #[test]
 fn what_is_no_json_reading_is_kept_as_it_was() {

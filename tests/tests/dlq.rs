@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use tests::chain::CONVERT;
 use tests::records::{self, Record};
 use tests::{Pipeline, Scenario};
-
-const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 
 fn scenario(partitions: u32) -> Scenario {
     let input = format!("external = true\npartitions = {partitions}");
