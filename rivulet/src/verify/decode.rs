@@ -1,5 +1,9 @@
-//! Decoding once more, in the plainest way: every value becomes a [`Value`] and is looked through.
+//! Decoding once more, in the plainest way: every field becomes a [`Value`] and is looked at.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use stream::format::FormatName;
 use stream::pipeline::Topic;
@@ -11,10 +15,13 @@ use crate::read::Record;
 /// The sensor and the rest of the reading in a record, or why there is none.
 pub(super) fn decode(topic: &Topic, record: &Record<'_>) -> Result<(String, Entry), String> {
     let bytes = record.value.ok_or("no value")?;
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     match topic.format {
-        FormatName::Json => json(&value).ok_or_else(|| "not a reading".to_owned()),
+        FormatName::Json => {
+            let Fields(fields) = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+            json(&fields).ok_or_else(|| "not a reading".to_owned())
+        }
         FormatName::Number => {
+            let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
             let value = value.as_f64().filter(|value| value.is_finite()).ok_or("not a number")?;
             // What the format cannot say comes from the record.
             let seq = u64::try_from(record.offset).unwrap_or_default();
@@ -23,20 +30,49 @@ pub(super) fn decode(topic: &Topic, record: &Record<'_>) -> Result<(String, Entr
     }
 }
 
-fn json(value: &Value) -> Option<(String, Entry)> {
-    let unit = match value.get("unit")?.as_str()? {
+fn json(fields: &BTreeMap<String, Value>) -> Option<(String, Entry)> {
+    let unit = match fields.get("unit")?.as_str()? {
         "celsius" => Unit::Celsius,
         "fahrenheit" => Unit::Fahrenheit,
         "kelvin" => Unit::Kelvin,
         _ => return None,
     };
     let entry = Entry {
-        seq: value.get("seq")?.as_u64()?,
-        time: value.get("time")?.as_i64()?,
-        value: value.get("value")?.as_f64().filter(|value| value.is_finite())?,
+        seq: fields.get("seq")?.as_u64()?,
+        time: fields.get("time")?.as_i64()?,
+        value: fields.get("value")?.as_f64().filter(|value| value.is_finite())?,
         unit: Some(unit),
     };
-    Some((value.get("sensor")?.as_str()?.to_owned(), entry))
+    Some((fields.get("sensor")?.as_str()?.to_owned(), entry))
+}
+
+/// The fields of an object that make a reading, each at most once; others are not looked at.
+#[derive(Default)]
+struct Fields(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut object: A) -> Result<Self, A::Error> {
+        while let Some(name) = object.next_key::<String>()? {
+            if !["sensor", "seq", "time", "value", "unit"].contains(&name.as_str()) {
+                object.next_value::<IgnoredAny>()?;
+            } else if self.0.insert(name.clone(), object.next_value()?).is_some() {
+                return Err(A::Error::custom(format!("`{name}` is there twice")));
+            }
+        }
+        Ok(self)
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +80,7 @@ mod tests {
     use proptest::prelude::*;
     use stream::log::Incoming;
     use stream::pipeline::Role;
+    use stream::reading::Reading;
 
     use super::*;
 
@@ -101,11 +138,108 @@ mod tests {
         }
     }
 
+    /// What both make of a record, whatever it is.
+    fn decoded(format: FormatName, record: &Record<'_>) -> [Option<(String, Entry)>; 2] {
+        let topic = topic(format);
+        let Record { partition, offset, timestamp, key, value, .. } = *record;
+        let incoming = Incoming { topic: 0, partition, offset, timestamp, key, value };
+        let theirs = topic.build_format().decode(&incoming).ok();
+        let theirs = theirs.map(|Reading { sensor, seq, time, value, unit }| {
+            (sensor.into_owned(), Entry { seq, time, value, unit })
+        });
+        [decode(&topic, record).ok(), theirs]
+    }
+
+    /// Names and values as they may stand in a line, quotes and all.
+    const NAMES: &[&str] = &["sensor", "seq", "time", "value", "unit", "accuracy", "Unit", "\\u0073eq", "\\ud800"];
+    const VALUES: &[&[u8]] = &[
+        b"\"a\"", b"\"\"", b"\"\\u0061\"", b"\"\\ud800\"", b"\"\xff\"", b"\"\x01\"", b"0", b"7", b"-7", b"-0", b"7.0",
+        b"7e0", b"1e999", b"-1e-999", b"12.8", b"07", b"+7", b"NaN", b"18446744073709551615", b"18446744073709551616",
+        b"9223372036854775808", b"-9223372036854775808", b"-9223372036854775809", b"null", b"true", b"\"celsius\"",
+        b"\"Celsius\"", b"\"kelvin\"", b"{\"celsius\":null}", b"{}", b"[1]", b"{\"a\":1,\"a\":2}",
+    ];
+
+    fn any_value() -> impl Strategy<Value = Vec<u8>> {
+        proptest::sample::select(VALUES).prop_map(<[u8]>::to_vec)
+    }
+
+    /// A line with the fields of a reading, of which some are there twice, bent, missing or in another place.
+    fn any_line() -> impl Strategy<Value = Vec<u8>> {
+        let fields = (".{0,6}", any::<u64>(), any::<i64>(), any::<f64>(), proptest::sample::select(&UNITS[..]));
+        let fields = fields.prop_map(|(sensor, seq, time, value, unit)| {
+            let text = |text: String| text.into_bytes();
+            let sensor = serde_json::to_string(&sensor).unwrap();
+            vec![
+                ("sensor", text(sensor)),
+                ("seq", text(seq.to_string())),
+                ("time", text(time.to_string())),
+                ("value", text(serde_json::to_string(&value).unwrap())),
+                ("unit", text(format!("\"{unit}\""))),
+            ]
+        });
+        let change = (0..4_u8, any::<proptest::sample::Index>(), proptest::sample::select(NAMES), any_value());
+        let space = proptest::sample::select(&["", " ", "\n\t"][..]);
+        (fields, proptest::collection::vec(change, 0..3), space).prop_map(|(mut fields, changes, space)| {
+            for (kind, at, name, value) in changes {
+                let index = at.index(fields.len());
+                match kind {
+                    0 => fields[index].1 = value,
+                    1 => fields.insert(index, (name, value)),
+                    2 if fields.len() > 1 => drop(fields.remove(index)),
+                    _ => fields.swap(0, index),
+                }
+            }
+            let mut line = b"{".to_vec();
+            for (index, (name, value)) in fields.iter().enumerate() {
+                line.extend(if index > 0 { "," } else { "" }.bytes());
+                line.extend(format!("{space}\"{name}\"{space}:{space}").bytes());
+                line.extend(value);
+            }
+            line.extend(space.bytes().chain(*b"}"));
+            line
+        })
+    }
+
+    const UNITS: [&str; 3] = ["celsius", "fahrenheit", "kelvin"];
+
+    /// A number as it may stand alone.
+    const NUMBER: &str = "[ \n]{0,1}-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?[ \n]{0,1}";
+
+    /// What a topic may hold: readings in both formats, whole or bent, and anything else.
+    fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let whole = prop_oneof![4 => any_line(), 2 => NUMBER.prop_map(String::into_bytes), 1 => any_value()];
+        let bend = (any::<proptest::sample::Index>(), any::<u8>(), 0..3_u8);
+        let bent = (whole, proptest::collection::vec(bend, 0..2)).prop_map(|(mut bytes, bends)| {
+            for (at, byte, kind) in bends {
+                let index = at.index(bytes.len() + 1);
+                match (kind, index < bytes.len()) {
+                    (0, true) => bytes[index] = byte,
+                    (1, true) => drop(bytes.remove(index)),
+                    _ => bytes.insert(index, byte),
+                }
+            }
+            bytes
+        });
+        prop_oneof![6 => bent, 1 => proptest::collection::vec(any::<u8>(), 0..80)]
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        /// What a stage refuses is a dead letter that verify expects, and nothing else is one.
         #[test]
-        fn it_reads_the_same_number_as_the_stages(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?") {
-            let (ours, theirs) = both(FormatName::Number, text.as_bytes());
-            prop_assert_eq!(ours, theirs);
+        fn it_reads_and_refuses_the_same_records_as_the_stages(
+            value in proptest::option::weighted(0.97, any_bytes()),
+            key in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..5)),
+            offset in 0..i64::MAX,
+            timestamp in prop_oneof![Just(-1), any::<i64>()],
+        ) {
+            let (key, value) = (key.as_deref(), value.as_deref());
+            let record = Record { partition: 0, offset, timestamp, key, value, headers: &[] };
+            for format in [FormatName::Json, FormatName::Number] {
+                let [ours, theirs] = decoded(format, &record);
+                prop_assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(value.unwrap_or_default()));
+            }
         }
     }
 }

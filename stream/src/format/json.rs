@@ -12,7 +12,8 @@ mod own;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Format, excerpt, finite, value_of};
 use crate::log::Incoming;
@@ -29,7 +30,15 @@ struct Wire<'a> {
     seq: u64,
     time: i64,
     value: f64,
+    #[serde(deserialize_with = "unit_by_name")]
     unit: Unit,
+}
+
+/// By its name alone: for serde an object, `{"celsius":null}`, would do as well, but not for other
+/// readers of the topic.
+fn unit_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Unit, D::Error> {
+    let name = Cow::<'de, str>::deserialize(deserializer)?;
+    Unit::deserialize(name.into_deserializer())
 }
 
 impl Format for Json {
@@ -124,6 +133,8 @@ mod tests {
         assert!(refused(b"[[[[[]]]]]").starts_with("not-json"));
         assert!(refused(b"\xff\xfe").starts_with("not-json"));
         assert!(refused(br#"{"sensor":"a","seq":0,"time":0,"value":1}"#).contains("missing field `unit`"));
+        let unit = refused(br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":{"celsius":null}}"#);
+        assert!(unit.contains("expected a string"), "{unit}");
         assert!(refused(br#"{"sensor":"a","seq":0,"time":0,"value":1e999,"unit":"kelvin"}"#).contains("out of range"));
         assert!(refused(&vec![b'x'; 10_000_000]).contains("10000000 bytes"));
         let deep = "[".repeat(100_000);
