@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::groups::GroupList;
 use rdkafka::message::DeliveryResult;
+use rdkafka::metadata::MetadataBroker;
 use rdkafka::producer::ProducerContext;
 use stream::error::{Error, Result};
 
@@ -31,6 +32,8 @@ pub(crate) struct Cluster {
 pub(crate) struct Inventory {
     /// How many brokers answer.
     pub(crate) brokers: usize,
+    /// Their numbers.
+    pub(crate) nodes: Vec<i32>,
     /// Every topic by name.
     pub(crate) topics: BTreeMap<String, Found>,
 }
@@ -77,7 +80,8 @@ impl Cluster {
             };
             (topic.name().to_owned(), found)
         });
-        Ok(Inventory { brokers: metadata.brokers().len(), topics: topics.collect() })
+        let nodes: Vec<i32> = metadata.brokers().iter().map(MetadataBroker::id).collect();
+        Ok(Inventory { brokers: nodes.len(), nodes, topics: topics.collect() })
     }
 
     /// All consumer groups with their members.

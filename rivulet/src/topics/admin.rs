@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use stream::error::{Error, Result};
 use stream::pipeline::Topic;
 
+use super::description::Settings;
 use super::{Description, settings};
 use crate::cluster::{self, Cluster, Inventory, Witness};
 
@@ -52,18 +53,50 @@ impl Admin {
             .filter(|name| inventory.topics.contains_key(*name))
             .map(|name| ResourceSpecifier::Topic(name))
             .collect();
-        let mut configs: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        let (mut configs, mut brokers) = (BTreeMap::new(), Vec::new());
+        let mut refused = None;
         if !there.is_empty() {
             let doing = "asking for the settings of the topics";
-            for answer in self.ask(doing, self.client.describe_configs(&there, &options()))? {
-                let resource = answer.map_err(|code| Error::new(doing, code))?;
-                if let OwnedResourceSpecifier::Topic(name) = resource.specifier {
-                    let entries = resource.entries.into_iter();
-                    configs.insert(name, entries.filter_map(|entry| Some((entry.name, entry.value?))).collect());
+            for (specifier, settings) in self.settings(doing, &there, &mut refused)? {
+                if let OwnedResourceSpecifier::Topic(name) = specifier {
+                    configs.insert(name, settings);
                 }
             }
+            for node in &inventory.nodes {
+                // One at a time: each broker speaks for itself alone.
+                let doing = format!("asking broker {node} for its settings");
+                let answers = self.settings(&doing, &[ResourceSpecifier::Broker(*node)], &mut refused)?;
+                brokers.extend(answers.into_iter().map(|(_, settings)| settings));
+            }
         }
-        Ok(Description::new(wanted, &inventory.topics, &configs))
+        Ok(Description::new(wanted, &inventory.topics, &configs).with_brokers(&brokers).without(refused))
+    }
+
+    /// The settings of topics or of a broker, defaults among them. Those that the cluster does not show to this
+    /// user are left out, and `refused` says why.
+    fn settings(
+        &self,
+        doing: &str,
+        wanted: &[ResourceSpecifier<'_>],
+        refused: &mut Option<RDKafkaErrorCode>,
+    ) -> Result<Vec<(OwnedResourceSpecifier, Settings)>> {
+        let mut found = Vec::new();
+        for answer in self.ask(doing, self.client.describe_configs(wanted, &options()))? {
+            match answer {
+                Ok(resource) => {
+                    let entries = resource.entries.into_iter();
+                    let settings = entries.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+                    found.push((resource.specifier, settings));
+                }
+                Err(
+                    code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed),
+                ) => {
+                    refused.get_or_insert(code);
+                }
+                Err(code) => return Err(Error::new(doing, code)),
+            }
+        }
+        Ok(found)
     }
 
     /// Makes topics, and tells for each what came of it.
