@@ -86,11 +86,16 @@ pub enum Command {
     /// Compute what the output topics must hold, and compare it with what they hold
     ///
     /// The truth is computed from the pipeline's first topics, by code that shares nothing with the
-    /// operators. Ends with 1 if anything is missing, extra, wrong or out of order.
+    /// operators. Ends with 1 if anything is missing, extra, wrong or out of order, or if something cannot be
+    /// verified: because retention has deleted what it was made from, because the order of readings is not
+    /// defined, or because inputs were read again after a reset.
     Verify {
         /// Count readings that are there twice with the same value, but do not take them for errors
         #[arg(long)]
         allow_duplicates: bool,
+        /// Tell what cannot be verified, but do not take it for an error
+        #[arg(long)]
+        allow_unverifiable: bool,
     },
     /// Print completions for a shell: put them where it looks for them
     Completions {

@@ -59,7 +59,9 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         Command::Compare(command) => compare::run(&pipeline, &command),
         Command::State(command) => state::run(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command),
-        Command::Verify { allow_duplicates } => verify(&pipeline, Options { allow_duplicates }),
+        Command::Verify { allow_duplicates, allow_unverifiable } => {
+            verify(&pipeline, Options { allow_duplicates }, allow_unverifiable)
+        }
         Command::Completions { .. } | Command::Man => Ok(()),
     }
 }
@@ -84,7 +86,7 @@ fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
     println!();
     demo::run(&pipeline, &common.instance(), &shutdown)?;
     println!();
-    verify(&pipeline, Options::default())
+    verify(&pipeline, Options::default(), false)
 }
 
 fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
@@ -98,9 +100,14 @@ fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
         Topics::Describe => {
             let description = topics::describe(&pipeline.kafka, &wanted)?;
             print!("{description}");
+            for warning in description.warnings(pipeline) {
+                println!("warning: {warning}");
+            }
             if description.differs() {
                 return Err(
-                    "the cluster differs from the file\n  help: `rivulet topics create` makes what is missing".into()
+                    "the cluster differs from the file\n  help: `rivulet topics create` makes what is missing; what \
+                     differs, change in the file or on the cluster"
+                        .into(),
                 );
             }
         }
@@ -154,7 +161,7 @@ fn bar() -> Result<ProgressBar, BoxError> {
 }
 
 /// Tells how far the reading is, at a terminal line by line in place, and shows what was found.
-fn verify(pipeline: &Pipeline, options: Options) -> Result<(), BoxError> {
+fn verify(pipeline: &Pipeline, options: Options, allow_unverifiable: bool) -> Result<(), BoxError> {
     let bar = bar()?;
     let report = verify::verify(pipeline, options, &mut |progress| {
         bar.set_length(progress.total);
@@ -164,5 +171,13 @@ fn verify(pipeline: &Pipeline, options: Options) -> Result<(), BoxError> {
     bar.finish_and_clear();
     let report = report?;
     print!("{report}");
-    if report.is_clean() { Ok(()) } else { Err("the topics do not hold what they must".into()) }
+    match report.unverified() {
+        _ if !report.is_clean() => Err("the topics do not hold what they must".into()),
+        Some(what) if !allow_unverifiable => Err(format!(
+            "not all could be verified: {what}\n  help: the table and the notes say why; --allow-unverifiable takes \
+             that for no error"
+        )
+        .into()),
+        _ => Ok(()),
+    }
 }

@@ -31,7 +31,7 @@ pub struct Record<'a> {
     pub partition: i32,
     /// Its place there.
     pub offset: i64,
-    /// In milliseconds since the epoch; 0 if it has none.
+    /// In milliseconds since the epoch; −1 if it has none.
     pub timestamp: i64,
     /// The key, if it has one.
     pub key: Option<&'a [u8]>,
@@ -48,6 +48,12 @@ pub trait Topics {
 
     /// Whether the first records of the topic are gone.
     fn is_trimmed(&self, topic: &str) -> bool;
+
+    /// The first offset that there is in a partition: what came before it is gone.
+    fn start(&self, topic: &str, partition: i32) -> i64 {
+        let _ = partition;
+        i64::from(self.is_trimmed(topic))
+    }
 
     /// Reads the topic from the first record to the last, each partition in its order.
     ///
@@ -177,7 +183,7 @@ impl<'p> Reader<'p> {
                     let (partition, offset) = (message.partition(), message.offset());
                     let end = ends.get(&partition).copied().unwrap_or_default();
                     if offset < end {
-                        let timestamp = message.timestamp().to_millis().unwrap_or_default();
+                        let timestamp = message.timestamp().to_millis().unwrap_or(-1);
                         // Records without headers, most of them, cost nothing here.
                         let headers: Vec<Header> = message.headers().map(headers::read).unwrap_or_default();
                         let (key, value) = (message.key(), message.payload());
@@ -272,6 +278,11 @@ impl Topics for Reader<'_> {
 
     fn is_trimmed(&self, topic: &str) -> bool {
         self.topics.get(topic).is_some_and(|spans| spans.iter().any(|span| span.first > 0))
+    }
+
+    fn start(&self, topic: &str, partition: i32) -> i64 {
+        let spans = self.topics.get(topic).into_iter().flatten();
+        spans.filter(|span| span.partition == partition).map(|span| span.first).next().unwrap_or_default()
     }
 
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {

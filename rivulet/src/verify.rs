@@ -17,13 +17,19 @@
 //! many those are, the topic itself tells; where it does not hold what it must, or its beginning is
 //! gone, nobody can say.
 //!
+//! Where retention has deleted the beginning of a topic, nobody can say what must have come of it. What
+//! came of it is counted apart and taken as it is found, so that what further stages make of it is verified.
+//! A stage that remembers something is verified again as soon as nothing of that is unknown: an
+//! average once its window is filled from what is there, an EWMA behind the first result that is found. What
+//! must have been in the deleted beginning of a stage's own output is counted apart, too.
+//!
 //! It shares nothing with the `operators` crate, nor the decoding with `stream`. Run it when the
 //! pipeline has come to rest: what is still on its way counts as missing.
 //!
 //! Where the order of readings is not defined (one sensor in several inputs or partitions, bare
 //! numbers in several partitions), only what there is can be compared. What a stage with a state
 //! makes of such readings nobody can say: its topics, and all behind them, are shown as not
-//! verifiable, and do not count for the verdict.
+//! verifiable.
 //!
 //! A record, decoded, is some 32 bytes of memory, held from the topic that it comes into until all
 //! stages that read the topic have been computed.
@@ -46,7 +52,7 @@ use stream::error::Result;
 use stream::format::FormatName;
 use stream::pipeline::{Pipeline, Stage, Work};
 
-use self::compare::Comparison;
+use self::compare::{Compared, Comparison};
 use self::course::Course;
 use self::letters::Letters;
 pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
@@ -99,6 +105,8 @@ struct Verification<'p> {
     pending: BTreeMap<&'p str, Vec<Result<Stream, String>>>,
     /// Records that are no readings, by given topic.
     undecodable: BTreeMap<&'p str, u64>,
+    /// What is in the topics of stages whose inputs have lost their beginnings.
+    found: BTreeMap<&'p str, Stream>,
     /// What the dead-letter topics hold, by stage.
     letters: BTreeMap<&'p str, Letters>,
     /// What stages have been and are, until their turn.
@@ -130,6 +138,7 @@ impl<'p> Verification<'p> {
             known: BTreeMap::new(),
             pending: BTreeMap::new(),
             undecodable: BTreeMap::new(),
+            found: BTreeMap::new(),
             letters: BTreeMap::new(),
             courses: BTreeMap::new(),
             report,
@@ -161,6 +170,12 @@ impl<'p> Verification<'p> {
                     stage.dead_letters()
                 ));
             }
+            self.report.notes.extend(
+                letters
+                    .gaps
+                    .iter()
+                    .map(|gap| format!("`{}` never read {}: they were deleted before", stage.name, gap.place)),
+            );
             self.courses.insert(&stage.name, course);
             self.letters.insert(&stage.name, letters);
         }
@@ -171,17 +186,18 @@ impl<'p> Verification<'p> {
                     self.read_given(topic, topics)?;
                 }
             }
-            let refused = match &stage.work {
+            let tally = match &stage.work {
                 Work::Operator { .. } => self.operate(index, topics)?,
-                Work::Producer { .. } | Work::Sink { .. } => Some(0),
+                Work::Producer { .. } | Work::Sink { .. } => Some(truth::Tally::default()),
             };
-            if let Some(refused) = refused {
-                self.compare_dead_letters(stage, refused + self.undecodable(stage));
+            if let Some(tally) = tally {
+                let is_trimmed = topics.is_trimmed(&stage.dead_letters());
+                self.compare_dead_letters(stage, tally, is_trimmed);
             }
             let later = &self.stages[index + 1..];
             self.known.retain(|topic, _| later.iter().any(|(stage, _)| stage.from.iter().any(|from| from == topic)));
         }
-        if self.report.total().expected == 0 {
+        if self.report.total().expected == 0 && self.report.unverified().is_none() {
             self.report.notes.push("there was nothing to compare: no reading must have come out of any stage".into());
         }
         Ok(self.report)
@@ -200,6 +216,7 @@ impl<'p> Verification<'p> {
         let topic = self.pipeline.topic(name);
         let (mut stream, mut undecodable) = (Stream::new(), 0);
         let mut partitions: BTreeMap<u32, i32> = BTreeMap::new();
+        let trimmed = trimmed(topics, name);
         let mut readers = changed_readers(&mut self.courses, self.pipeline, name);
         let sensors = &mut self.sensors;
         topics.read(name, &mut |record| match decode::decode(topic, record) {
@@ -210,44 +227,57 @@ impl<'p> Verification<'p> {
                     lane.order = Order::Undefined;
                 }
                 lane.entries.push(entry);
+                lane.lost |= trimmed.contains_key(&record.partition);
                 for course in &mut readers {
                     course.saw(name, sensor, record.partition, record.offset);
                 }
             }
             Err(_) => undecodable += 1,
         })?;
+        stream.lost = !trimmed.is_empty();
+        let mut scattered = stream.lanes.iter().filter(|(_, lane)| lane.order == Order::Undefined);
+        if let (FormatName::Json, Some((sensor, _))) = (topic.format, scattered.next()) {
+            self.report.notes.push(format!(
+                "the readings of {} sensors, such as \"{}\", are in several partitions of {name}, so their order is \
+                 not defined; give records their sensor as the key",
+                1 + scattered.count(),
+                self.sensors.name(*sensor)
+            ));
+        }
         if topic.format == FormatName::Json && !topic.external {
             let replayed = self.letters.values().flat_map(|letters| letters.replayed(name));
             let gaps = gaps(&stream, replayed.map(|(sensor, _)| sensor));
             self.report.notes.extend(gaps.map(|gaps| format!("in {name}, {gaps}")));
         }
-        if topics.is_trimmed(name) {
-            let why = format!("its settings were changed, and the first records of `{name}` are gone");
-            for course in &mut readers {
-                course.hinder(why.clone());
-            }
-            self.report.notes.push(format!(
-                "the first records of {name} are gone: what stages made of them counts as extra, and averages begin later"
-            ));
-        }
+        self.note_trimmed(name, &trimmed);
         self.undecodable.insert(name, undecodable);
         self.add(name, Outcome::Given { readings: stream.len() as u64, undecodable });
         self.known.insert(name, Ok(Rc::new(stream)));
         Ok(())
     }
 
+    /// Says of which partitions of a topic the first records are gone.
+    fn note_trimmed(&mut self, topic: &str, trimmed: &BTreeMap<i32, i64>) {
+        if !trimmed.is_empty() {
+            let begins = trimmed.iter().map(|(partition, start)| format!("[{partition}] begins at offset {start}"));
+            let begins = begins.collect::<Vec<_>>().join(", ");
+            self.report.notes.push(format!("the first records of {topic} are gone: {begins}"));
+        }
+    }
+
     /// Computes what an operator stage must have written and compares the topics that are complete
-    /// with it. Returns how many readings the stage must have refused, if that is known.
-    fn operate(&mut self, index: usize, topics: &mut dyn Topics) -> Result<Option<u64>> {
+    /// with it. Returns what it must have done besides, if that is known.
+    fn operate(&mut self, index: usize, topics: &mut dyn Topics) -> Result<Option<truth::Tally>> {
         let stage = self.stages[index].0;
-        let mut output = self.process(stage);
-        if let Ok(Output { stream, refused }) = &mut output
+        let found = self.look_ahead(stage, topics)?;
+        let mut output = self.process(stage, &found);
+        if let Ok(Output { stream, tally }) = &mut output
             && stage.to.iter().any(|topic| self.pipeline.topic(topic).format == FormatName::Json)
         {
             // That format cannot say nothing about the unit.
-            *refused += stream.drop_unitless();
+            tally.refused += stream.drop_unitless();
         }
-        let refused = output.as_ref().ok().map(|output| output.refused);
+        let tally = output.as_ref().ok().map(|output| output.tally);
         let stream = output.map(|output| output.stream);
         for topic in &stage.to {
             let writers =
@@ -259,21 +289,61 @@ impl<'p> Verification<'p> {
                 self.compare(topic, streams, topics)?;
             }
         }
-        Ok(refused)
+        Ok(tally)
     }
 
-    fn process(&mut self, stage: &'p Stage) -> Result<Output, String> {
+    /// Reads what a stage has written, if its inputs have lost readings. Returns all of it together.
+    fn look_ahead(&mut self, stage: &'p Stage, topics: &mut dyn Topics) -> Result<Stream> {
+        let mut all = Stream::new();
+        let letters = &self.letters[stage.name.as_str()];
+        let has_lost = |topic: &String| match self.known.get(topic.as_str()) {
+            Some(Ok(stream)) => stream.has_lost() || letters.has_gap(topic),
+            _ => false,
+        };
+        if !stage.from.iter().any(has_lost) {
+            return Ok(all);
+        }
+        for name in &stage.to {
+            let topic = self.pipeline.topic(name);
+            if topic.format != FormatName::Json || self.is_given(name) || topics.partitions(name).is_none() {
+                continue;
+            }
+            let (mut found, sensors) = (Stream::new(), &mut self.sensors);
+            topics.read(name, &mut |record| {
+                if let Ok((sensor, entry)) = decode::decode(topic, record) {
+                    found.lanes.entry(sensors.id(&sensor)).or_default().entries.push(entry);
+                }
+            })?;
+            for (sensor, lane) in &found.lanes {
+                all.lanes.entry(*sensor).or_default().entries.extend(&lane.entries);
+            }
+            self.found.insert(name, found);
+        }
+        Ok(all)
+    }
+
+    fn process(&mut self, stage: &'p Stage, found: &Stream) -> Result<Output, String> {
         let mut course = self.courses.remove(stage.name.as_str()).unwrap_or_default();
         let letters = &self.letters[stage.name.as_str()];
         let mut known: Vec<(&str, Cow<'_, Stream>)> = Vec::new();
         for topic in &stage.from {
-            match self.known.get(topic.as_str()) {
-                Some(Ok(stream)) => known.push((topic, letters.take_settled(topic, stream, &mut course))),
-                _ => return Err(format!("its input `{topic}` is not verifiable")),
+            let Some(Ok(stream)) = self.known.get(topic.as_str()) else {
+                return Err(format!("its input `{topic}` is not verifiable"));
+            };
+            let mut stream = letters.take_settled(topic, stream, &mut course);
+            if letters.has_gap(topic) {
+                // Which of the readings that are deleted it has read, nobody can say.
+                let stream = stream.to_mut();
+                stream.lost = true;
+                for lane in stream.lanes.values_mut().filter(|lane| lane.deleted > 0) {
+                    lane.entries.drain(..lane.deleted);
+                    lane.lost = true;
+                }
             }
+            known.push((topic, stream));
         }
         let inputs: Vec<(&str, &Stream)> = known.iter().map(|(topic, stream)| (*topic, &**stream)).collect();
-        truth::process(&course, &inputs, &self.sensors)
+        truth::process(&course, &inputs, found, &self.sensors)
             .map_err(|reason| format!("`{}` writes it: {reason}", stage.name))
     }
 
@@ -283,29 +353,40 @@ impl<'p> Verification<'p> {
             self.add(name, Outcome::NotVerifiable { reason });
             return Ok(());
         }
-        let topic = self.pipeline.topic(name);
         let partitions = topics.partitions(name).unwrap_or_default();
-        let mut expected = Stream::new();
-        for stream in streams {
-            match (stream, topic.format) {
-                (Ok(stream), FormatName::Json) => expected.join(stream),
-                (Ok(stream), FormatName::Number) => {
-                    expected.join(stream.into_numbers(partitions, topic.unit, &mut self.sensors));
-                }
-                (Err(reason), _) => {
-                    self.add(name, Outcome::NotVerifiable { reason: reason.clone() });
-                    self.known.insert(name, Err(reason));
-                    return Ok(());
-                }
+        let mut expected = match self.expected(name, partitions, streams) {
+            Ok(expected) => expected,
+            Err(reason) => {
+                self.add(name, Outcome::NotVerifiable { reason: reason.clone() });
+                self.known.insert(name, Err(reason));
+                return Ok(());
             }
-        }
+        };
+        let topic = self.pipeline.topic(name);
+        let trimmed = trimmed(topics, name);
+        self.note_trimmed(name, &trimmed);
         for (sensor, entry) in self.letters.values().flat_map(|letters| letters.replayed(name)) {
             let lane = expected.lanes.entry(sensor).or_default();
             lane.entries.push(entry);
             lane.order = Order::Undefined;
         }
         let mut readers = changed_readers(&mut self.courses, self.pipeline, name);
-        let mut comparison = Comparison::new(&expected, Tally::new(name, self.options.allow_duplicates));
+        if !trimmed.is_empty() {
+            let why = format!("its settings were changed, and the first records of `{name}` are gone");
+            for course in &mut readers {
+                course.hinder(why.clone());
+            }
+            if !expected.numbered {
+                let reason = "its first records are gone, and bare numbers do not tell which these were".to_owned();
+                self.add(name, Outcome::NotVerifiable { reason });
+                // What further stages have read is known nevertheless.
+                expected.lanes.values_mut().for_each(|lane| lane.deleted = lane.entries.len());
+                self.known.insert(name, Ok(Rc::new(expected)));
+                return Ok(());
+            }
+        }
+        let tally = Tally::new(name, self.options.allow_duplicates);
+        let mut comparison = Comparison::new(&expected, trimmed.keys().copied().collect(), tally);
         if partitions == 0 {
             self.report.notes.push(format!("there is no topic {name}; `rivulet topics create` makes it"));
         } else {
@@ -322,7 +403,7 @@ impl<'p> Verification<'p> {
                 Err(why) => comparison.undecodable(record.partition, record.offset, why),
             })?;
         }
-        let tally = comparison.finish(&self.sensors);
+        let Compared { tally, deleted } = comparison.finish(&self.sensors);
         if !tally.counts.is_clean() {
             // What is counted there are not the readings that must be there.
             let why = format!("its settings were changed, and `{name}` does not hold what it must");
@@ -332,8 +413,46 @@ impl<'p> Verification<'p> {
         }
         self.add(name, Outcome::Compared(tally.counts));
         self.report.differences.extend(tally.differences);
+        expected.settle(&deleted, !trimmed.is_empty());
         self.known.insert(name, Ok(Rc::new(expected)));
         Ok(())
+    }
+
+    /// What must be in a topic that these come into.
+    ///
+    /// # Errors
+    /// Why nobody can say.
+    fn expected(
+        &mut self,
+        name: &str,
+        partitions: usize,
+        streams: Vec<Result<Stream, String>>,
+    ) -> Result<Stream, String> {
+        let topic = self.pipeline.topic(name);
+        let (mut expected, writers) = (Stream::new(), streams.len());
+        for stream in streams {
+            match topic.format {
+                FormatName::Json => expected.join(stream?),
+                FormatName::Number => {
+                    expected.join(stream?.into_numbers(partitions, topic.unit, &mut self.sensors));
+                }
+            }
+        }
+        let found = self.found.remove(name);
+        if expected.has_lost() {
+            if !expected.numbered {
+                return Err(
+                    "the first records of what it was made from are gone, and bare numbers do not tell which results \
+                     are theirs"
+                        .to_owned(),
+                );
+            }
+            if writers > 1 {
+                return Err("several stages write it, and the first records of their inputs are gone".to_owned());
+            }
+            expected.accept(&found.unwrap_or_else(Stream::new));
+        }
+        Ok(expected)
     }
 
     /// How many records of its given inputs the stage cannot have read, settled ones aside.
@@ -346,25 +465,41 @@ impl<'p> Verification<'p> {
         stage.from.iter().map(of_topic).sum()
     }
 
-    fn compare_dead_letters(&mut self, stage: &Stage, expected: u64) {
+    fn compare_dead_letters(&mut self, stage: &Stage, tally: truth::Tally, is_trimmed: bool) {
         let name = stage.dead_letters();
-        let found = self.letters[stage.name.as_str()].unsettled;
+        let letters = &self.letters[stage.name.as_str()];
+        let (expected, found) = (tally.refused + self.undecodable(stage), letters.unsettled);
         if expected == 0 && found == 0 {
             return;
         }
+        // Those of records that are gone, and of readings that may have been refused.
+        let has_lost = |topic: &&String| {
+            let known = self.known.get(topic.as_str());
+            known.is_some_and(|known| known.as_ref().is_ok_and(|stream| stream.has_lost()))
+        };
+        let deleted: u64 = stage.from.iter().filter(has_lost).map(|topic| letters.deleted(topic)).sum();
         let surplus = found.saturating_sub(expected);
+        let unverifiable = surplus.min(deleted + tally.unknown);
+        let surplus = surplus - unverifiable;
         let (extra, duplicates) =
             if self.options.allow_duplicates && expected > 0 { (0, surplus) } else { (surplus, 0) };
         let missing = expected.saturating_sub(found);
-        self.add(
-            &name,
-            Outcome::DeadLetters(Counts { expected, found, missing, extra, duplicates, ..Counts::default() }),
-        );
+        let (missing, deleted) = if is_trimmed { (0, missing) } else { (missing, 0) };
+        let expected = expected - deleted;
+        let counts = Counts { expected, found, missing, extra, duplicates, unverifiable, deleted, ..Counts::default() };
+        self.add(&name, Outcome::DeadLetters(counts));
     }
 
     fn add(&mut self, topic: &str, outcome: Outcome) {
         self.report.topics.push(TopicReport { topic: topic.to_owned(), outcome });
     }
+}
+
+/// The partitions of a topic of which the first records are gone, each with the offset it begins at.
+fn trimmed(topics: &dyn Topics, name: &str) -> BTreeMap<i32, i64> {
+    let count = i32::try_from(topics.partitions(name).unwrap_or_default()).unwrap_or_default();
+    let starts = (0..count).map(|partition| (partition, topics.start(name, partition)));
+    starts.filter(|(_, start)| *start > 0).collect()
 }
 
 /// The courses of the stages that read a topic and whose settings were changed.

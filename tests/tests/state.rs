@@ -394,8 +394,10 @@ fn a_reset_is_verified_on_both_sides_with_the_same_settings_and_with_others() {
     let _ = state(&scenario, &["reset", &mean, "--from-start", "--yes"]);
     scenario.drain("mean");
     let mut verify = scenario.rivulet(&["verify"]);
-    verify.succeeds();
+    let refusal = verify.fails();
+    assert!(refusal.contains("not all could be verified: 1 topic"), "{refusal}");
     verify.says(&["not verifiable: ", "its inputs read again"]);
+    scenario.rivulet(&["verify", "--allow-unverifiable"]).succeeds();
 }
 
 #[test]

@@ -199,7 +199,7 @@ impl Original {
         Outgoing {
             topic: &self.topic,
             partition: None,
-            timestamp: Some(self.timestamp),
+            timestamp: Some(self.timestamp).filter(|timestamp| *timestamp >= 0),
             key: self.key.as_deref(),
             value: self.value.as_deref(),
             headers: &self.headers,

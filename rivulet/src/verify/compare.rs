@@ -15,13 +15,27 @@ pub(super) struct Comparison<'e> {
     /// What was found and not matched yet. Where readings cannot be told apart by their numbers, this
     /// is all that was found.
     unmatched: Vec<Found>,
+    /// The partitions of which the first records are gone.
+    trimmed: BTreeSet<i32>,
+}
+
+/// What a comparison found.
+#[derive(Debug)]
+pub(super) struct Compared {
+    pub(super) tally: Tally,
+    /// How many of the first readings of a sensor are not there any more, where the beginning of the
+    /// topic is gone.
+    pub(super) deleted: BTreeMap<u32, usize>,
 }
 
 impl<'e> Comparison<'e> {
-    pub(super) fn new(expected: &'e Stream, mut tally: Tally) -> Self {
-        tally.counts.expected = expected.len() as u64;
+    /// Nothing is found yet in a topic; the beginnings of these partitions are gone.
+    pub(super) fn new(expected: &'e Stream, trimmed: BTreeSet<i32>, mut tally: Tally) -> Self {
+        let unverified: usize = expected.lanes.values().map(|lane| lane.unverified).sum();
+        tally.counts.expected = (expected.len() - unverified) as u64;
+        tally.counts.unverifiable = unverified as u64;
         let lanes = expected.lanes.iter().map(|(sensor, lane)| (*sensor, Matching::new(lane))).collect();
-        Comparison { expected, tally, lanes, unmatched: Vec::new() }
+        Comparison { expected, tally, lanes, unmatched: Vec::new(), trimmed }
     }
 
     pub(super) fn undecodable(&mut self, partition: i32, offset: i64, why: String) {
@@ -42,16 +56,23 @@ impl<'e> Comparison<'e> {
     }
 
     /// The result, once everything has been found that is there.
-    pub(super) fn finish(mut self, sensors: &Sensors) -> Tally {
+    pub(super) fn finish(mut self, sensors: &Sensors) -> Compared {
+        let mut deleted = BTreeMap::new();
         if self.expected.numbered {
-            self.finish_numbered(sensors);
+            deleted = self.finish_numbered(sensors);
         } else {
             self.finish_unnumbered(sensors);
         }
-        self.tally
+        Compared { tally: self.tally, deleted }
     }
 
-    fn finish_numbered(&mut self, sensors: &Sensors) {
+    fn finish_numbered(&mut self, sensors: &Sensors) -> BTreeMap<u32, usize> {
+        let mut deleted = BTreeMap::new();
+        for (sensor, lane) in &self.lanes {
+            if let Some(first) = lane.first(&self.trimmed) {
+                deleted.insert(*sensor, first);
+            }
+        }
         for found in &self.unmatched {
             let name = sensors.name(found.sensor);
             let mut lane = self.lanes.get_mut(&found.sensor);
@@ -63,10 +84,16 @@ impl<'e> Comparison<'e> {
             }
         }
         for (sensor, lane) in &self.lanes {
-            for expected in lane.left() {
-                self.tally.missing(sensors.name(*sensor), expected);
+            let first = deleted.get(sensor).copied().unwrap_or_default();
+            for (index, expected) in lane.left() {
+                if index < first {
+                    self.tally.deleted();
+                } else {
+                    self.tally.missing(sensors.name(*sensor), expected);
+                }
             }
         }
+        deleted
     }
 
     fn finish_unnumbered(&mut self, sensors: &Sensors) {
@@ -167,9 +194,23 @@ impl<'e> Matching<'e> {
         self.candidates(entry.seq).any(|index| same(&self.lane.entries[index], entry))
     }
 
-    /// What has not been found.
-    fn left(&self) -> impl Iterator<Item = &Entry> {
-        self.lane.entries.iter().zip(&self.taken).filter(|(_, taken)| !**taken).map(|(entry, _)| entry)
+    /// What has not been found, each with its place.
+    fn left(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        self.lane.entries.iter().enumerate().filter(|(index, _)| !self.taken[*index])
+    }
+
+    /// How many of the first entries may have been deleted, if the beginning of their partition is gone:
+    /// those before the first that is there.
+    fn first(&self, trimmed: &BTreeSet<i32>) -> Option<usize> {
+        let is_trimmed = match self.previous {
+            Some((_, partition)) => trimmed.contains(&partition),
+            None => !trimmed.is_empty(),
+        };
+        let everything = self.taken.len();
+        is_trimmed.then(|| match self.lane.order {
+            Order::Defined => self.taken.iter().position(|taken| *taken).unwrap_or(everything),
+            Order::Undefined => everything,
+        })
     }
 }
 
@@ -192,19 +233,28 @@ mod tests {
     fn compared(found: &[Entry], allow_duplicates: bool) -> Tally {
         let mut sensors = Sensors::default();
         let expected = stream(&mut sensors, "a", &CELSIUS);
-        let mut comparison = Comparison::new(&expected, Tally::new("t", allow_duplicates));
+        let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", allow_duplicates));
         for (offset, entry) in (0..).zip(found) {
             comparison.found(Found { sensor: 0, entry: *entry, partition: 0, offset }, &sensors);
         }
-        comparison.finish(&sensors)
+        comparison.finish(&sensors).tally
     }
 
     fn entries() -> Vec<Entry> {
         stream(&mut Sensors::default(), "a", &CELSIUS).lanes[&0].entries.clone()
     }
 
-    const CLEAN: Counts =
-        Counts { expected: 14, found: 14, missing: 0, extra: 0, wrong: 0, out_of_order: 0, duplicates: 0 };
+    const CLEAN: Counts = Counts {
+        expected: 14,
+        found: 14,
+        missing: 0,
+        extra: 0,
+        wrong: 0,
+        out_of_order: 0,
+        duplicates: 0,
+        unverifiable: 0,
+        deleted: 0,
+    };
 
     #[test]
     fn the_same_is_clean_even_with_the_last_bit_off() {
@@ -266,10 +316,10 @@ mod tests {
         let mut sensors = Sensors::default();
         let expected = stream(&mut sensors, "a", &CELSIUS);
         let other = sensors.id("b");
-        let mut comparison = Comparison::new(&expected, Tally::new("t", false));
+        let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
         comparison.found(Found { sensor: other, entry: entries()[0], partition: 0, offset: 0 }, &sensors);
         comparison.undecodable(0, 1, "not a reading".into());
-        let counts = comparison.finish(&sensors).counts;
+        let counts = comparison.finish(&sensors).tally.counts;
         assert_eq!(counts, Counts { found: 2, missing: 14, extra: 2, ..CLEAN });
     }
 
@@ -277,11 +327,11 @@ mod tests {
     fn one_sensor_in_two_partitions_has_lost_its_order() {
         let mut sensors = Sensors::default();
         let expected = stream(&mut sensors, "a", &CELSIUS);
-        let mut comparison = Comparison::new(&expected, Tally::new("t", false));
+        let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
         for (entry, offset) in entries().into_iter().zip(0..) {
             comparison.found(Found { sensor: 0, entry, partition: i32::from(offset > 6), offset }, &sensors);
         }
-        assert_eq!(comparison.finish(&sensors).counts, Counts { out_of_order: 1, ..CLEAN });
+        assert_eq!(comparison.finish(&sensors).tally.counts, Counts { out_of_order: 1, ..CLEAN });
     }
 
     #[test]
@@ -291,11 +341,11 @@ mod tests {
         for (index, entry) in expected.lanes.get_mut(&0).unwrap().entries.iter_mut().enumerate() {
             entry.seq = [5, 3][index % 2];
         }
-        let mut comparison = Comparison::new(&expected, Tally::new("t", false));
+        let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
         for (offset, entry) in (0..).zip(&expected.lanes[&0].entries) {
             comparison.found(Found { sensor: 0, entry: *entry, partition: 0, offset }, &sensors);
         }
-        assert_eq!(comparison.finish(&sensors).counts, CLEAN);
+        assert_eq!(comparison.finish(&sensors).tally.counts, CLEAN);
     }
 
     proptest! {

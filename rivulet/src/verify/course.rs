@@ -1,11 +1,11 @@
 //! The course of a stage: the steps that it has, and those that it had before its settings were changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use stream::dead_letter::{Change, Remedy};
 
 use super::steps::{Fate, History, Step};
-use super::truth::{Entry, Lane};
+use super::truth::{Entry, Lane, Tally};
 
 /// The steps of a stage, those that it had before, and which readings went through which.
 #[derive(Debug, Default)]
@@ -100,16 +100,30 @@ impl Course {
     }
 
     /// What comes out of the readings of one sensor, known by number and name, in one input; counts
-    /// those that are refused.
+    /// those that do not come out. Where readings are gone, `found` is what came out of all.
     ///
     /// # Errors
     /// Why nobody can say.
-    pub(super) fn run(&self, topic: &str, sensor: (u32, &str), lane: &Lane, refused: &mut u64) -> Result<Lane, String> {
+    pub(super) fn run(
+        &self,
+        topic: &str,
+        sensor: (u32, &str),
+        lane: &Lane,
+        found: Option<&Lane>,
+        tally: &mut Tally,
+    ) -> Result<Lane, String> {
         let none = vec![0; self.past.len()];
         let ends = self.before.get(&(topic.to_owned(), sensor.0)).unwrap_or(&none);
         let past = self.past.iter().zip(ends);
         let past = past.map(|(Past { steps, change }, end)| (steps.as_deref(), *end, change.remedy == Remedy::Kept));
-        let (mut entries, mut begin) = (Vec::new(), 0);
+        let found: HashMap<(u64, i64), Entry> = if lane.lost {
+            let found = found.into_iter().flat_map(|lane| lane.entries.iter().rev());
+            found.map(|entry| ((entry.seq, entry.time), *entry)).collect()
+        } else {
+            HashMap::new()
+        };
+        let mut out = Lane { order: lane.order, lost: lane.lost, ..Lane::default() };
+        let (mut begin, mut is_lost) = (0, lane.lost);
         let mut remembered: Option<(&[Step], Vec<History>)> = None;
         for (steps, end, is_kept) in past.chain([(Ok(&self.now[..]), lane.entries.len(), false)]) {
             let Some(part) = lane.entries.get(begin..end) else {
@@ -118,35 +132,66 @@ impl Course {
             begin = end;
             let steps = match steps {
                 Ok(steps) => steps,
-                Err(_) if part.is_empty() && remembered.is_none() => continue,
+                Err(_) if part.is_empty() && remembered.is_none() => {
+                    is_lost &= is_kept;
+                    continue;
+                }
                 Err(why) => return Err(why.clone()),
             };
             let mut histories = match remembered.take() {
                 Some((before, histories)) => take_over(steps, before, histories)?,
-                None => steps.iter().map(|_| History::default()).collect(),
+                None => steps.iter().map(|_| History::begin(is_lost)).collect(),
             };
             for entry in part {
                 match through(steps, sensor.1, &mut histories, *entry) {
-                    (Fate::Goes, entry) => entries.push(entry),
-                    (Fate::Ends, _) => (),
-                    (Fate::DeadLetter, _) => *refused += 1,
+                    (Through::Goes, entry) => out.entries.push(entry),
+                    (Through::Ends, _) => (),
+                    (Through::DeadLetter, _) => tally.refused += 1,
+                    (Through::Unknown(at), _) => {
+                        tally.unknown += 1;
+                        if let Some(result) = found.get(&(entry.seq, entry.time)) {
+                            if at + 1 == steps.len() {
+                                histories[at].seed(steps[at], result.value);
+                            }
+                            out.entries.push(*result);
+                            out.unverified += 1;
+                        } else {
+                            out.unsure = out.entries.len();
+                        }
+                    }
                 }
             }
+            is_lost = false;
             remembered = is_kept.then_some((steps, histories));
         }
-        entries.shrink_to_fit();
-        Ok(Lane { entries, order: lane.order })
+        out.entries.shrink_to_fit();
+        Ok(out)
     }
 }
 
-fn through(steps: &[Step], sensor: &str, histories: &mut [History], mut entry: Entry) -> (Fate, Entry) {
-    for (step, history) in steps.iter().zip(histories) {
-        let fate = step.apply(sensor, history, &mut entry);
-        if fate != Fate::Goes {
-            return (fate, entry);
+/// What becomes of a reading in a chain.
+enum Through {
+    Goes,
+    Ends,
+    DeadLetter,
+    /// It depends on what the step of this index remembers, which nobody knows.
+    Unknown(usize),
+}
+
+fn through(steps: &[Step], sensor: &str, histories: &mut [History], mut entry: Entry) -> (Through, Entry) {
+    for (index, step) in steps.iter().enumerate() {
+        match step.apply(sensor, &mut histories[index], &mut entry) {
+            Fate::Goes => (),
+            Fate::Ends => return (Through::Ends, entry),
+            Fate::DeadLetter => return (Through::DeadLetter, entry),
+            Fate::Unknown => {
+                // Nobody knows with which value it goes on, if it does.
+                histories[index + 1..].iter_mut().for_each(History::blur);
+                return (Through::Unknown(index), entry);
+            }
         }
     }
-    (Fate::Goes, entry)
+    (Through::Goes, entry)
 }
 
 /// What was remembered, in the hands of the same steps with other settings.
@@ -167,7 +212,6 @@ mod tests {
     use stream::pipeline::Part;
     use stream::reading::{Reading, Unit};
 
-    use super::super::truth::Order;
     use super::*;
 
     fn change(remedy: Remedy, chain: Option<&str>, offsets: &[(i32, i64)]) -> Change {
@@ -181,13 +225,13 @@ mod tests {
 
     fn lane(values: &[f64]) -> Lane {
         let entry = |(seq, value): (u64, &f64)| Entry { seq, time: 0, value: *value, unit: Some(Unit::Celsius) };
-        Lane { entries: (0..).zip(values).map(entry).collect(), order: Order::Defined }
+        Lane { entries: (0..).zip(values).map(entry).collect(), ..Lane::default() }
     }
 
     /// What comes out for a sensor whose readings are all there is in partition 0.
     fn run(course: &mut Course, values: &[f64]) -> Result<Vec<f64>, String> {
         (0..).zip(values).for_each(|(offset, _)| course.saw("in", 0, 0, offset));
-        let lane = course.run("in", (0, "a"), &lane(values), &mut 0)?;
+        let lane = course.run("in", (0, "a"), &lane(values), None, &mut Tally::default())?;
         Ok(lane.entries.iter().map(|entry| entry.value).collect())
     }
 
@@ -211,7 +255,7 @@ mod tests {
         (0..5).for_each(|offset| course.saw("in", 0, 0, offset));
         course.take_away("in", 0, 4);
         course.take_away("in", 0, 1);
-        let out = course.run("in", (0, "a"), &lane(&[1.0, 2.0, 3.0]), &mut 0).unwrap();
+        let out = course.run("in", (0, "a"), &lane(&[1.0, 2.0, 3.0]), None, &mut Tally::default()).unwrap();
         assert_eq!(out.entries.iter().map(|entry| entry.value).collect::<Vec<_>>(), [1.0, 2.0]);
     }
 
@@ -331,7 +375,7 @@ mod tests {
                 for (number, _) in (0..).zip(&values) {
                     course.saw("in", sensor, i32::try_from(sensor).unwrap(), number * gap);
                 }
-                let out = course.run("in", (sensor, "a"), &lane(&values), &mut 0).unwrap();
+                let out = course.run("in", (sensor, "a"), &lane(&values), None, &mut Tally::default()).unwrap();
                 let out: Vec<f64> = out.entries.iter().map(|entry| entry.value).collect();
                 prop_assert!(is_close(&out, &naive(is_ewma, &times)), "{out:?}, {times:?}");
                 prop_assert!(is_close(&out, &operators(is_ewma, &times)), "{out:?}, {times:?}");

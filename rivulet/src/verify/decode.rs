@@ -144,19 +144,46 @@ mod tests {
         let Record { partition, offset, timestamp, key, value, .. } = *record;
         let incoming = Incoming { topic: 0, partition, offset, timestamp, key, value };
         let theirs = topic.build_format().decode(&incoming).ok();
-        let theirs = theirs.map(|Reading { sensor, seq, time, value, unit }| {
-            (sensor.into_owned(), Entry { seq, time, value, unit })
-        });
+        let theirs = theirs
+            .map(|Reading { sensor, seq, time, value, unit }| (sensor.into_owned(), Entry { seq, time, value, unit }));
         [decode(&topic, record).ok(), theirs]
     }
 
     /// Names and values as they may stand in a line, quotes and all.
     const NAMES: &[&str] = &["sensor", "seq", "time", "value", "unit", "accuracy", "Unit", "\\u0073eq", "\\ud800"];
     const VALUES: &[&[u8]] = &[
-        b"\"a\"", b"\"\"", b"\"\\u0061\"", b"\"\\ud800\"", b"\"\xff\"", b"\"\x01\"", b"0", b"7", b"-7", b"-0", b"7.0",
-        b"7e0", b"1e999", b"-1e-999", b"12.8", b"07", b"+7", b"NaN", b"18446744073709551615", b"18446744073709551616",
-        b"9223372036854775808", b"-9223372036854775808", b"-9223372036854775809", b"null", b"true", b"\"celsius\"",
-        b"\"Celsius\"", b"\"kelvin\"", b"{\"celsius\":null}", b"{}", b"[1]", b"{\"a\":1,\"a\":2}",
+        b"\"a\"",
+        b"\"\"",
+        b"\"\\u0061\"",
+        b"\"\\ud800\"",
+        b"\"\xff\"",
+        b"\"\x01\"",
+        b"0",
+        b"7",
+        b"-7",
+        b"-0",
+        b"7.0",
+        b"7e0",
+        b"1e999",
+        b"-1e-999",
+        b"12.8",
+        b"07",
+        b"+7",
+        b"NaN",
+        b"18446744073709551615",
+        b"18446744073709551616",
+        b"9223372036854775808",
+        b"-9223372036854775808",
+        b"-9223372036854775809",
+        b"null",
+        b"true",
+        b"\"celsius\"",
+        b"\"Celsius\"",
+        b"\"kelvin\"",
+        b"{\"celsius\":null}",
+        b"{}",
+        b"[1]",
+        b"{\"a\":1,\"a\":2}",
     ];
 
     fn any_value() -> impl Strategy<Value = Vec<u8>> {

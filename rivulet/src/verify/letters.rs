@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use stream::dead_letter::{Change, Entry as DeadLetter, Handled};
+use stream::dead_letter::{Change, Entry as DeadLetter, Handled, Letter};
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Stage};
 
@@ -18,8 +18,12 @@ use crate::read::{Record, Topics};
 pub(super) struct Letters {
     /// How many records there are besides marks and what is settled.
     pub(super) unsettled: u64,
+    /// How many of these hold a record that is deleted, by its topic.
+    deleted: BTreeMap<String, u64>,
     /// How the stage's settings were changed under its state, in order.
     pub(super) changes: Vec<Change>,
+    /// The records that were deleted before the stage read them.
+    pub(super) gaps: Vec<Gap>,
     settled: Vec<Settled>,
 }
 
@@ -31,6 +35,8 @@ struct Settled {
     /// The reading that it is, with its sensor, if it is one.
     reading: Option<(u32, Entry)>,
     handled: Handled,
+    /// Whether the stage's topic does not hold the record any more.
+    is_deleted: bool,
 }
 
 /// A letter while the topic is read.
@@ -38,6 +44,8 @@ struct Settled {
 struct Read {
     /// Topic and reading of the record. Nothing where they are not known: such a letter goes on counting.
     record: Option<(String, Option<(u32, Entry)>)>,
+    /// The topic that does not hold the record any more.
+    deleted_from: Option<String>,
     is_foreign: bool,
     handled: Option<Handled>,
 }
@@ -54,6 +62,15 @@ impl Letters {
         let mut read: BTreeMap<(i32, i64), Read> = BTreeMap::new();
         let mut letters = Letters::default();
         if topics.partitions(&name).is_some() {
+            let starts: BTreeMap<(&str, i32), i64> = stage
+                .from
+                .iter()
+                .flat_map(|topic| {
+                    let count = i32::try_from(topics.partitions(topic).unwrap_or_default()).unwrap_or_default();
+                    (0..count).map(move |partition| (topic.as_str(), partition))
+                })
+                .map(|(topic, partition)| ((topic, partition), topics.start(topic, partition)))
+                .collect();
             topics.read(&name, &mut |record| {
                 let partition = record.partition;
                 match DeadLetter::read(record.headers) {
@@ -65,10 +82,20 @@ impl Letters {
                         }
                     }
                     DeadLetter::Change(change) => letters.changes.push(change),
+                    DeadLetter::Letter(letter) if letter.reason == REASON => {
+                        letters.gaps.extend(Gap::read(letter.topic));
+                    }
                     entry => {
                         let is_foreign = entry == DeadLetter::Foreign;
+                        let deleted_from = match &entry {
+                            DeadLetter::Letter(Letter { topic, place: Some((number, offset)), .. }) => starts
+                                .get(&(*topic, *number))
+                                .filter(|start| offset < *start)
+                                .map(|_| (*topic).to_owned()),
+                            _ => None,
+                        };
                         let record_in_it = refused(pipeline, &entry, record, sensors);
-                        let letter = Read { record: record_in_it, is_foreign, handled: None };
+                        let letter = Read { record: record_in_it, deleted_from, is_foreign, handled: None };
                         read.insert((partition, record.offset), letter);
                     }
                 }
@@ -76,9 +103,17 @@ impl Letters {
         }
         for letter in read.into_values() {
             match (letter.handled, letter.record) {
-                (Some(handled), Some((topic, reading))) => letters.settled.push(Settled { topic, reading, handled }),
+                (Some(handled), Some((topic, reading))) => {
+                    let is_deleted = letter.deleted_from.is_some();
+                    letters.settled.push(Settled { topic, reading, handled, is_deleted });
+                }
                 (Some(_), None) if letter.is_foreign => (),
-                _ => letters.unsettled += 1,
+                _ => {
+                    letters.unsettled += 1;
+                    if let Some(topic) = letter.deleted_from {
+                        *letters.deleted.entry(topic).or_default() += 1;
+                    }
+                }
             }
         }
         Ok(letters)
@@ -91,16 +126,29 @@ impl Letters {
         replayed.filter_map(|letter| letter.reading)
     }
 
-    /// How many records of a topic are settled that are no readings.
+    /// How many records of a topic are settled that are no readings, and are still there.
     pub(super) fn settled_undecodable(&self, topic: &str) -> u64 {
-        self.settled.iter().filter(|letter| letter.topic == topic && letter.reading.is_none()).count() as u64
+        let settled = self.settled.iter().filter(|letter| letter.topic == topic && letter.reading.is_none());
+        settled.filter(|letter| !letter.is_deleted).count() as u64
+    }
+
+    /// How many records that count hold one that the topic does not hold any more.
+    pub(super) fn deleted(&self, topic: &str) -> u64 {
+        self.deleted.get(topic).copied().unwrap_or_default()
+    }
+
+    /// Whether records of the topic were deleted before the stage read them.
+    pub(super) fn has_gap(&self, topic: &str) -> bool {
+        self.gaps.iter().any(|gap| gap.topic == topic)
     }
 
     /// What the stage reads of a topic without the records that are settled, of which its course hears.
     pub(super) fn take_settled<'s>(&self, topic: &str, stream: &'s Stream, course: &mut Course) -> Cow<'s, Stream> {
         let mut left = Cow::Borrowed(stream);
-        for (sensor, settled) in self.settled.iter().filter(|letter| letter.topic == topic).filter_map(|it| it.reading)
-        {
+        // Of readings that are gone, a settled one is gone, too.
+        let is_lost = stream.has_lost();
+        let settled = self.settled.iter().filter(|letter| letter.topic == topic && !(letter.is_deleted && is_lost));
+        for (sensor, settled) in settled.filter_map(|letter| letter.reading) {
             let same = |entry: &Entry| {
                 (!stream.numbered || entry.seq == settled.seq)
                     && entry.unit == settled.unit
@@ -112,10 +160,29 @@ impl Letters {
                 && let Some(lane) = left.to_mut().lanes.get_mut(&sensor)
             {
                 lane.entries.remove(index);
+                lane.deleted -= usize::from(index < lane.deleted);
                 course.take_away(topic, sensor, index);
             }
         }
         left
+    }
+}
+
+/// Records that were deleted before a stage read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) topic: String,
+    pub(super) place: String,
+}
+
+/// The reason of a letter that tells of a gap.
+const REASON: &str = "gap";
+
+impl Gap {
+    /// From where the letter says that it comes: `in [0] offsets 100..150`.
+    fn read(place: &str) -> Option<Self> {
+        let (topic, _) = place.split_once(" [")?;
+        Some(Gap { topic: topic.to_owned(), place: place.to_owned() })
     }
 }
 

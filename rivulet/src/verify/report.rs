@@ -69,12 +69,17 @@ pub struct Counts {
     pub out_of_order: u64,
     /// Readings that are there again, with the same value, where that is allowed.
     pub duplicates: u64,
+    /// Records that are there, of which nobody can say whether they must be: what they were made of is gone.
+    pub unverifiable: u64,
+    /// Readings of which nobody can say whether they were there: the beginning of the topic is gone.
+    pub deleted: u64,
 }
 
 impl Counts {
     /// Whether every reading is there as it must be, once and in order, and nothing else.
     pub(super) fn is_clean(&self) -> bool {
-        *self == Counts { expected: self.expected, found: self.expected, ..Counts::default() }
+        let Counts { expected, unverifiable, deleted, .. } = *self;
+        *self == Counts { expected, found: expected + unverifiable, unverifiable, deleted, ..Counts::default() }
     }
 
     fn add(&mut self, other: &Counts) {
@@ -85,6 +90,8 @@ impl Counts {
         self.wrong += other.wrong;
         self.out_of_order += other.out_of_order;
         self.duplicates += other.duplicates;
+        self.unverifiable += other.unverifiable;
+        self.deleted += other.deleted;
     }
 }
 
@@ -146,11 +153,30 @@ impl fmt::Display for Difference {
 }
 
 impl Report {
-    /// Whether everything that could be compared is as it must be.
+    /// Whether everything that could be compared is as it must be; [`unverified`](Self::unverified) tells
+    /// what could not.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let total = self.total();
         (total.missing, total.extra, total.wrong, total.out_of_order) == (0, 0, 0, 0)
+    }
+
+    /// What could not be compared, for a person; nothing if all was.
+    #[must_use]
+    pub fn unverified(&self) -> Option<String> {
+        let topics =
+            self.topics.iter().filter(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. })).count() as u64;
+        let Counts { unverifiable, deleted, .. } = self.total();
+        let parts = [
+            (topics, "topic", "topics", ""),
+            (unverifiable, "record", "records", " whose input is deleted"),
+            (deleted, "reading", "readings", " that may have been deleted"),
+        ];
+        let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
+        let parts: Vec<String> = parts
+            .map(|(count, one, many, which)| format!("{count} {}{which}", if count == 1 { one } else { many }))
+            .collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// The figures of all compared topics, dead letters included, except that `expected` and `found`
@@ -189,12 +215,12 @@ impl fmt::Display for Report {
                 Outcome::Compared(counts) => {
                     let Counts { expected, found, missing, extra, wrong, out_of_order, .. } = counts;
                     write!(f, "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {wrong:>5}  {out_of_order:>12}")?;
-                    duplicates(f, counts)?;
+                    besides(f, counts)?;
                 }
                 Outcome::DeadLetters(counts) => {
                     let Counts { expected, found, missing, extra, .. } = counts;
                     write!(f, "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {:>5}  {:>12}", "-", "-")?;
-                    duplicates(f, counts)?;
+                    besides(f, counts)?;
                 }
                 Outcome::NotVerifiable { reason } => writeln!(f, "not verifiable: {reason}")?,
             }
@@ -211,15 +237,26 @@ impl fmt::Display for Report {
         if self.allow_duplicates {
             write!(f, ", {duplicates} duplicates")?;
         }
+        if let Some(unverified) = self.unverified() {
+            write!(f, "; not verifiable: {unverified}")?;
+        }
         writeln!(f)
     }
 }
 
-fn duplicates(f: &mut fmt::Formatter<'_>, counts: &Counts) -> fmt::Result {
-    match counts.duplicates {
-        0 => writeln!(f),
-        duplicates => writeln!(f, ", {duplicates} duplicates"),
+/// What stands behind the figures of a topic.
+fn besides(f: &mut fmt::Formatter<'_>, counts: &Counts) -> fmt::Result {
+    let Counts { duplicates, unverifiable, deleted, .. } = counts;
+    if *duplicates > 0 {
+        write!(f, ", {duplicates} duplicates")?;
     }
+    if *unverifiable > 0 {
+        write!(f, ", {unverifiable} not verifiable: input deleted")?;
+    }
+    if *deleted > 0 {
+        write!(f, ", {deleted} not verifiable: deleted here")?;
+    }
+    writeln!(f)
 }
 
 #[cfg(test)]
@@ -262,11 +299,23 @@ joined                not verifiable: it keeps state
 convert-dead-letters         2         2        0      0      -             -
 note: the tide is high
 wrong: ewma partition 0 offset 4, sensor \"a\", seq 3: expected 55.4 fahrenheit, found 55.5 fahrenheit
-verified 9 readings in 1 topics: 0 missing, 0 extra, 1 wrong, 0 out of order
+verified 9 readings in 1 topics: 0 missing, 0 extra, 1 wrong, 0 out of order; not verifiable: 1 topic
 ";
         assert_eq!(report(false).to_string(), expected);
         assert!(!report(false).is_clean());
-        assert!(report(true).to_string().ends_with("0 out of order, 0 duplicates\n"));
+        assert!(report(true).to_string().contains("0 out of order, 0 duplicates; not verifiable: 1 topic\n"));
+    }
+
+    #[test]
+    fn what_is_deleted_is_neither_missing_nor_extra() {
+        let counts = Counts { expected: 9, found: 11, unverifiable: 2, deleted: 1, ..Counts::default() };
+        let mut report = report(false);
+        report.topics = vec![TopicReport { topic: "d".into(), outcome: Outcome::Compared(counts) }];
+        assert!(report.is_clean() && counts.is_clean());
+        let shown = report.to_string();
+        assert!(shown.contains(", 2 not verifiable: input deleted, 1 not verifiable: deleted here\n"), "{shown}");
+        let unverified = "2 records whose input is deleted, 1 reading that may have been deleted";
+        assert_eq!(report.unverified().as_deref(), Some(unverified));
     }
 
     #[test]

@@ -31,6 +31,27 @@ pub(super) enum Step {
 pub(super) struct History {
     ewma: Option<f64>,
     window: VecDeque<f64>,
+    /// Whether there was more, which nobody knows.
+    lost: bool,
+}
+
+impl History {
+    /// Nothing yet, or nothing that anybody knows of.
+    pub(super) fn begin(lost: bool) -> Self {
+        History { lost, ..History::default() }
+    }
+
+    /// What is remembered now is what was found to have come out.
+    pub(super) fn seed(&mut self, step: Step, found: f64) {
+        if let Step::Ewma { .. } = step {
+            (self.ewma, self.lost) = (Some(found), false);
+        }
+    }
+
+    /// Something may have been added to it or not.
+    pub(super) fn blur(&mut self) {
+        *self = History::begin(true);
+    }
 }
 
 /// What becomes of a reading.
@@ -39,6 +60,8 @@ pub(super) enum Fate {
     Goes,
     Ends,
     DeadLetter,
+    /// It depends on what is gone.
+    Unknown,
 }
 
 #[derive(Deserialize)]
@@ -180,6 +203,9 @@ impl Step {
             Step::Above(_) | Step::Below(_) | Step::AtLeast(_) | Step::AtMost(_) => return Fate::Ends,
             Step::Ewma { alpha, emit_seed } => {
                 let previous = history.ewma;
+                if previous.is_none() && history.lost {
+                    return Fate::Unknown;
+                }
                 let mean = previous.map_or(value, |previous| alpha * value + (1.0 - alpha) * previous);
                 history.ewma = Some(mean);
                 if previous.is_none() && !emit_seed {
@@ -193,8 +219,9 @@ impl Step {
                     history.window.pop_front();
                 }
                 if history.window.len() < window {
-                    return Fate::Ends;
+                    return if history.lost { Fate::Unknown } else { Fate::Ends };
                 }
+                history.lost = false;
                 mean(&history.window)
             }
             Step::Noise { amplitude, seed } => value + noise(seed, sensor, entry.seq) * amplitude,
@@ -356,7 +383,8 @@ mod tests {
 
     /// Temperatures mostly, and what is hard to add, round or convert.
     fn any_reading() -> impl Strategy<Value = (bool, Entry)> {
-        let special = proptest::sample::select(&[0.0, -0.0, 0.5, 2.5, 1e16, -1e16, 1.0, f64::MAX, f64::MIN, 5e-324][..]);
+        let special =
+            proptest::sample::select(&[0.0, -0.0, 0.5, 2.5, 1e16, -1e16, 1.0, f64::MAX, f64::MIN, 5e-324][..]);
         let any_size = proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL;
         let value = prop_oneof![4 => -60.0..60.0_f64, 1 => special, 1 => any_size];
         let unit = prop_oneof![

@@ -49,6 +49,12 @@ impl Tally {
         self.keep(Kind::Missing, |topic| between(topic, sensor, Some(expected), None));
     }
 
+    /// A reading that was there before retention took it, or so it seems: nobody can say.
+    pub(super) fn deleted(&mut self) {
+        self.counts.expected -= 1;
+        self.counts.deleted += 1;
+    }
+
     /// A record that nothing was expected for; `again` if an expected reading is there once more.
     pub(super) fn extra(&mut self, sensor: &str, found: &Found, again: bool) {
         if again && self.allow_duplicates {

@@ -1,6 +1,7 @@
 //! What must be in the topics: streams of readings, and what stages make of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use stream::reading::Unit;
@@ -46,6 +47,15 @@ pub(super) struct Lane {
     pub(super) entries: Vec<Entry>,
     /// Whether Kafka keeps them in this order; otherwise only what there is, is known.
     pub(super) order: Order,
+    /// Whether readings of the sensor that came before these are gone.
+    pub(super) lost: bool,
+    /// How many of the first of these are not in the topic any more.
+    pub(super) deleted: usize,
+    /// How many of these are what was found, because nobody can say what must be there.
+    pub(super) unverified: usize,
+    /// Among the first so many of these some may be lacking, if the topic has lost its beginning: nobody
+    /// can say whether they came out.
+    pub(super) unsure: usize,
 }
 
 /// Whether the order of a lane's readings is defined.
@@ -63,19 +73,58 @@ pub(super) struct Stream {
     /// Whether sequence numbers and times are known. They are not behind a topic of format `number`:
     /// there a reading takes its offset for its number, and offsets depend on when stages committed.
     pub(super) numbered: bool,
+    /// Whether readings are gone, perhaps all of some sensors.
+    pub(super) lost: bool,
+    /// For each sensor of which readings are gone, those of which these were made: sequence number and
+    /// time, which no operator changes.
+    pub(super) origins: BTreeMap<u32, HashSet<(u64, i64)>>,
 }
 
 /// What a stage makes of its inputs.
 #[derive(Debug, PartialEq)]
 pub(super) struct Output {
     pub(super) stream: Stream,
+    pub(super) tally: Tally,
+}
+
+/// What a stage does with readings besides passing them on.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tally {
     /// Readings that its steps refuse.
     pub(super) refused: u64,
+    /// Readings of which nobody can say what becomes of them.
+    pub(super) unknown: u64,
 }
 
 impl Stream {
     pub(super) fn new() -> Self {
-        Stream { lanes: BTreeMap::new(), numbered: true }
+        Stream { lanes: BTreeMap::new(), numbered: true, lost: false, origins: BTreeMap::new() }
+    }
+
+    /// Whether readings are gone.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost || self.lanes.values().any(|lane| lane.lost)
+    }
+
+    /// Takes what came of readings that are gone as it was found in the topic: nobody can say what it must
+    /// be, and what further stages make of it can be told again.
+    pub(super) fn accept(&mut self, found: &Stream) {
+        for (sensor, found) in &found.lanes {
+            if !self.lanes.contains_key(sensor) && self.lost {
+                self.lanes.insert(*sensor, Lane { lost: true, ..Lane::default() });
+            }
+            let Some(lane) = self.lanes.get_mut(sensor).filter(|lane| lane.lost) else { continue };
+            let origins = self.origins.get(sensor);
+            let is_gone = |entry: &&Entry| origins.is_none_or(|origins| !origins.contains(&(entry.seq, entry.time)));
+            let gone: Vec<Entry> = match lane.order {
+                // Nothing comes of them behind what came of a reading that is there.
+                Order::Defined => found.entries.iter().take_while(is_gone).copied().collect(),
+                Order::Undefined => found.entries.iter().filter(is_gone).copied().collect(),
+            };
+            lane.unverified += gone.len();
+            lane.unsure += if lane.unsure > 0 { gone.len() } else { 0 };
+            lane.entries.splice(0..0, gone);
+        }
     }
 
     /// How many readings there are.
@@ -83,9 +132,29 @@ impl Stream {
         self.lanes.values().map(|lane| lane.entries.len()).sum()
     }
 
+    /// Takes what was compared for what further stages have read. `deleted` tells of the sensors whose
+    /// partition has lost its beginning how many of their first readings that took.
+    pub(super) fn settle(&mut self, deleted: &BTreeMap<u32, usize>, is_trimmed: bool) {
+        for (sensor, lane) in &mut self.lanes {
+            let first = deleted.get(sensor).copied();
+            lane.deleted = first.unwrap_or_default();
+            lane.lost &= first.is_some();
+            if lane.lost && lane.deleted >= lane.unsure {
+                // Only behind what may be lacking it is known what there was.
+                lane.entries.drain(..lane.unsure);
+                lane.deleted -= lane.unsure;
+            }
+            (lane.unverified, lane.unsure) = (0, 0);
+        }
+        self.lost &= is_trimmed;
+        self.origins.clear();
+    }
+
     /// Takes in the readings of another stream that come into the same topic.
     pub(super) fn join(&mut self, other: Stream) {
         self.numbered &= other.numbered;
+        self.lost |= other.lost;
+        self.origins.extend(other.origins);
         for (sensor, lane) in other.lanes {
             let mine = self.lanes.entry(sensor).or_default();
             if mine.entries.is_empty() {
@@ -93,6 +162,7 @@ impl Stream {
             } else if !lane.entries.is_empty() {
                 // Nothing says which of the two comes first.
                 mine.order = Order::Undefined;
+                mine.lost |= lane.lost;
                 mine.entries.extend(lane.entries);
             }
         }
@@ -110,9 +180,9 @@ impl Stream {
     /// The stream as it is behind a topic of format `number`: bare values in `partitions` partitions,
     /// without sensors to keep them apart.
     pub(super) fn into_numbers(self, partitions: usize, unit: Option<Unit>, sensors: &mut Sensors) -> Stream {
-        let mut whole = Stream { lanes: BTreeMap::new(), numbered: false };
+        let mut whole = Stream { numbered: false, lost: self.has_lost(), ..Stream::new() };
         for lane in self.lanes.into_values() {
-            whole.join(Stream { lanes: [(sensors.id(""), lane)].into(), numbered: false });
+            whole.join(Stream { lanes: [(sensors.id(""), lane)].into(), numbered: false, ..Stream::new() });
         }
         for lane in whole.lanes.values_mut() {
             if partitions > 1 {
@@ -124,13 +194,19 @@ impl Stream {
     }
 }
 
-/// Runs a stage over the readings of its inputs, given with the topics' names.
+/// Runs a stage over the readings of its inputs, given with the topics' names. Where readings are gone,
+/// `found` holds what is in its outputs.
 ///
 /// # Errors
 /// Why nobody can say what must come out.
-pub(super) fn process(course: &Course, inputs: &[(&str, &Stream)], sensors: &Sensors) -> Result<Output, String> {
+pub(super) fn process(
+    course: &Course,
+    inputs: &[(&str, &Stream)],
+    found: &Stream,
+    sensors: &Sensors,
+) -> Result<Output, String> {
     course.is_known()?;
-    let mut output = Output { stream: Stream::new(), refused: 0 };
+    let mut output = Output { stream: Stream::new(), tally: Tally::default() };
     let stateful = course.is_ordered();
     for (topic, input) in inputs {
         if course.is_noisy() && !input.numbered {
@@ -138,7 +214,14 @@ pub(super) fn process(course: &Course, inputs: &[(&str, &Stream)], sensors: &Sen
                 "its noise goes by sequence numbers, which in `{topic}` are offsets and depend on when stages committed"
             ));
         }
-        let mut stream = Stream { lanes: BTreeMap::new(), numbered: input.numbered };
+        if !input.numbered && input.has_lost() {
+            return Err(format!(
+                "the first records of `{topic}` are gone, and bare numbers do not tell which results are theirs"
+            ));
+        }
+        // Of a sensor in one input, readings may be gone from another.
+        let is_lost_elsewhere = inputs.iter().any(|(other, stream)| other != topic && stream.lost);
+        let mut stream = Stream { numbered: input.numbered, lost: input.lost, ..Stream::new() };
         for (&sensor, lane) in &input.lanes {
             let name = sensors.name(sensor);
             if stateful && lane.order == Order::Undefined && lane.entries.len() > 1 {
@@ -151,7 +234,15 @@ pub(super) fn process(course: &Course, inputs: &[(&str, &Stream)], sensors: &Sen
                     "it keeps state, and the order of readings of sensor \"{name}\" between its inputs is not defined"
                 ));
             }
-            stream.lanes.insert(sensor, course.run(topic, (sensor, name), lane, &mut output.refused)?);
+            let mut lane = Cow::Borrowed(lane);
+            if is_lost_elsewhere && !lane.lost {
+                lane.to_mut().lost = true;
+            }
+            if lane.lost {
+                stream.origins.insert(sensor, lane.entries.iter().map(|entry| (entry.seq, entry.time)).collect());
+            }
+            let found = found.lanes.get(&sensor);
+            stream.lanes.insert(sensor, course.run(topic, (sensor, name), &lane, found, &mut output.tally)?);
         }
         output.stream.join(stream);
     }
@@ -173,12 +264,12 @@ pub(super) mod tests {
     /// A stream of one sensor in degrees Celsius, numbered from 0.
     pub(in crate::verify) fn stream(sensors: &mut Sensors, sensor: &str, values: &[f64]) -> Stream {
         let entry = |(seq, &value): (usize, &f64)| Entry { seq: seq as u64, time: 0, value, unit: Some(Unit::Celsius) };
-        let lane = Lane { entries: values.iter().enumerate().map(entry).collect(), order: Order::Defined };
-        Stream { lanes: [(sensors.id(sensor), lane)].into(), numbered: true }
+        let lane = Lane { entries: values.iter().enumerate().map(entry).collect(), ..Lane::default() };
+        Stream { lanes: [(sensors.id(sensor), lane)].into(), ..Stream::new() }
     }
 
     fn process(steps: &[Step], inputs: &[(&str, &Stream)], sensors: &Sensors) -> Result<Output, String> {
-        super::process(&Course::new(steps.to_vec(), Vec::new()), inputs, sensors)
+        super::process(&Course::new(steps.to_vec(), Vec::new()), inputs, &Stream::new(), sensors)
     }
 
     fn values(output: &Result<Output, String>) -> Vec<f64> {
@@ -250,6 +341,6 @@ pub(super) mod tests {
         let input = stream(&mut sensors, "a", &[1.0, 3.0]);
         let output = process(&[Step::Convert { from: Unit::Kelvin, to: Unit::Celsius }], &[("c", &input)], &sensors);
         let output = output.unwrap();
-        assert_eq!((output.stream.len(), output.refused), (0, 2));
+        assert_eq!((output.stream.len(), output.tally.refused), (0, 2));
     }
 }
