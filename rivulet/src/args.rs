@@ -194,6 +194,24 @@ pub enum State {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Have a stage forget what it remembers of some sensors, such as those that are unplugged
+    ///
+    /// The stage must not run. It goes on where it was; what a forgotten sensor sends later begins with an
+    /// empty memory. `rivulet verify` knows of it.
+    #[command(after_help = "Example: rivulet state forget ewma --sensor attic cellar --dry-run")]
+    Forget {
+        /// The stage
+        stage: String,
+        /// These sensors
+        #[arg(long, value_name = "NAME", num_args = 1.., required = true)]
+        sensor: Vec<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Have a stage forget what it remembers: it begins with an empty state
     ///
     /// The stage must not run. It goes on at its committed offsets, so nothing is processed twice; a

@@ -8,6 +8,7 @@
 
 mod changelog;
 mod check;
+mod forget;
 pub(crate) mod group;
 mod keep;
 mod overview;
@@ -23,6 +24,7 @@ use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, Work, suggest};
 
 use self::changelog::Changelog;
 pub use self::check::{Checked, Finding, check};
+pub use self::forget::{Forget, Which};
 use self::group::Group;
 pub use self::keep::Keep;
 pub use self::overview::{Overview, Row, overview};

@@ -50,15 +50,15 @@ use std::rc::Rc;
 
 use stream::error::Result;
 use stream::format::FormatName;
-use stream::pipeline::{Pipeline, Stage, Work};
+use stream::pipeline::{Pipeline, Stage, Topic, Work};
 
 use self::compare::{Compared, Comparison};
-use self::course::Course;
+use self::course::{Course, Seen};
 use self::letters::Letters;
 pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
 use self::steps::Step;
 use self::tally::{Found, Tally};
-use self::truth::{Order, Output, Sensors, Stream};
+use self::truth::{Entry, Order, Output, Sensors, Stream};
 use crate::read::Reader;
 pub use crate::read::{Progress, Record, Topics};
 
@@ -163,6 +163,7 @@ impl<'p> Verification<'p> {
         for (stage, steps) in &self.stages {
             let mut letters = Letters::read(self.pipeline, stage, &mut self.sensors, topics)?;
             let course = Course::new(steps.clone(), std::mem::take(&mut letters.changes));
+            let course = course.with_ttl(None);
             self.report.notes.extend(course.changes().map(|change| format!("`{}` {change}", stage.name)));
             if steps.iter().any(|step| step.is_stateful()) && topics.is_trimmed(&stage.dead_letters()) {
                 self.report.notes.push(format!(
@@ -217,24 +218,29 @@ impl<'p> Verification<'p> {
         let (mut stream, mut undecodable) = (Stream::new(), 0);
         let mut partitions: BTreeMap<u32, i32> = BTreeMap::new();
         let trimmed = trimmed(topics, name);
-        let mut readers = changed_readers(&mut self.courses, self.pipeline, name);
+        let mut limited = self.limited(name);
+        let mut readers = watching_readers(&mut self.courses, self.pipeline, name);
         let sensors = &mut self.sensors;
-        topics.read(name, &mut |record| match decode::decode(topic, record) {
-            Ok((sensor, entry)) => {
-                let sensor = sensors.id(&sensor);
+        topics.read(name, &mut |record| match limited.decode(topic, record, sensors) {
+            Ok((named, entry)) => {
+                let sensor = sensors.id(&named);
                 let lane = stream.lanes.entry(sensor).or_default();
                 if *partitions.entry(sensor).or_insert(record.partition) != record.partition {
                     lane.order = Order::Undefined;
                 }
                 lane.entries.push(entry);
                 lane.lost |= trimmed.contains_key(&record.partition);
-                for course in &mut readers {
-                    course.saw(name, sensor, record.partition, record.offset);
-                }
+                let seen = seen(name, (sensor, &named), &entry, record);
+                readers.iter_mut().for_each(|course| course.saw(seen));
             }
             Err(_) => undecodable += 1,
         })?;
         stream.lost = !trimmed.is_empty();
+        for course in readers.iter_mut().filter(|course| course.forgets() && stream.lost) {
+            // Which reading was the newest then, nobody can say.
+            course.hinder(format!("{}, and the first records of `{name}` are gone", course.why()));
+        }
+        self.found_limited(name, limited);
         let mut scattered = stream.lanes.iter().filter(|(_, lane)| lane.order == Order::Undefined);
         if let (FormatName::Json, Some((sensor, _))) = (topic.format, scattered.next()) {
             self.report.notes.push(format!(
@@ -370,11 +376,11 @@ impl<'p> Verification<'p> {
             lane.entries.push(entry);
             lane.order = Order::Undefined;
         }
-        let mut readers = changed_readers(&mut self.courses, self.pipeline, name);
+        let mut limited = self.limited(name);
+        let mut readers = watching_readers(&mut self.courses, self.pipeline, name);
         if !trimmed.is_empty() {
-            let why = format!("its settings were changed, and the first records of `{name}` are gone");
             for course in &mut readers {
-                course.hinder(why.clone());
+                course.hinder(format!("{}, and the first records of `{name}` are gone", course.why()));
             }
             if !expected.numbered {
                 let reason = "its first records are gone, and bare numbers do not tell which these were".to_owned();
@@ -391,14 +397,13 @@ impl<'p> Verification<'p> {
             self.report.notes.push(format!("there is no topic {name}; `rivulet topics create` makes it"));
         } else {
             let sensors = &mut self.sensors;
-            topics.read(name, &mut |record| match decode::decode(topic, record) {
-                Ok((sensor, entry)) => {
-                    let sensor = sensors.id(&sensor);
+            topics.read(name, &mut |record| match limited.decode(topic, record, sensors) {
+                Ok((named, entry)) => {
+                    let sensor = sensors.id(&named);
                     let found = Found { sensor, entry, partition: record.partition, offset: record.offset };
                     comparison.found(found, sensors);
-                    for course in &mut readers {
-                        course.saw(name, sensor, record.partition, record.offset);
-                    }
+                    let seen = seen(name, (sensor, &named), &entry, record);
+                    readers.iter_mut().for_each(|course| course.saw(seen));
                 }
                 Err(why) => comparison.undecodable(record.partition, record.offset, why),
             })?;
@@ -406,11 +411,11 @@ impl<'p> Verification<'p> {
         let Compared { tally, deleted } = comparison.finish(&self.sensors);
         if !tally.counts.is_clean() {
             // What is counted there are not the readings that must be there.
-            let why = format!("its settings were changed, and `{name}` does not hold what it must");
             for course in &mut readers {
-                course.hinder(why.clone());
+                course.hinder(format!("{}, and `{name}` does not hold what it must", course.why()));
             }
         }
+        self.found_limited(name, limited);
         self.add(name, Outcome::Compared(tally.counts));
         self.report.differences.extend(tally.differences);
         expected.settle(&deleted, !trimmed.is_empty());
@@ -453,6 +458,25 @@ impl<'p> Verification<'p> {
             expected.accept(&found.unwrap_or_else(Stream::new));
         }
         Ok(expected)
+    }
+
+    /// The records of a topic that stages refused for limits.
+    fn limited(&self, name: &str) -> Limited<'p> {
+        let mut limited = Limited::default();
+        for (stage, letters) in &self.letters {
+            for place in letters.limited(name) {
+                limited.places.entry(place).or_default().push(*stage);
+            }
+        }
+        limited
+    }
+
+    fn found_limited(&mut self, name: &str, limited: Limited<'_>) {
+        for (stage, reading) in limited.found {
+            if let Some(letters) = self.letters.get_mut(stage) {
+                letters.found_limited(name, reading);
+            }
+        }
     }
 
     /// How many records of its given inputs the stage cannot have read, settled ones aside.
@@ -502,15 +526,47 @@ fn trimmed(topics: &dyn Topics, name: &str) -> BTreeMap<i32, i64> {
     starts.filter(|(_, start)| *start > 0).collect()
 }
 
-/// The courses of the stages that read a topic and whose settings were changed.
-fn changed_readers<'c>(
+/// Records of a topic that stages refused for limits, and what they are, once they are read.
+#[derive(Default)]
+struct Limited<'p> {
+    places: BTreeMap<(i32, i64), Vec<&'p str>>,
+    found: Vec<(&'p str, Option<(u32, Entry)>)>,
+}
+
+impl Limited<'_> {
+    /// Decodes a record of the topic.
+    fn decode(
+        &mut self,
+        topic: &Topic,
+        record: &Record<'_>,
+        sensors: &mut Sensors,
+    ) -> std::result::Result<(String, Entry), String> {
+        let decoded = decode::decode(topic, record);
+        if let Some(stages) = self.places.get(&(record.partition, record.offset)) {
+            let reading = decoded.as_ref().ok().map(|(sensor, entry)| (sensors.id(sensor), *entry));
+            self.found.extend(stages.iter().map(|stage| (*stage, reading)));
+        }
+        decoded
+    }
+}
+
+/// A reading where a stage reads it.
+fn seen<'s>(topic: &'s str, sensor: (u32, &'s str), entry: &Entry, record: &Record<'_>) -> Seen<'s> {
+    let Record { partition, offset, timestamp, .. } = *record;
+    // No reading is from after it entered the pipeline.
+    let time = if timestamp < 0 { entry.time } else { entry.time.min(timestamp) };
+    Seen { topic, sensor, partition, offset, time }
+}
+
+/// The courses of the stages that read a topic and must see its readings.
+fn watching_readers<'c>(
     courses: &'c mut BTreeMap<&str, Course>,
     pipeline: &Pipeline,
     topic: &str,
 ) -> Vec<&'c mut Course> {
     let reads = |stage: &str| pipeline.readers(topic).any(|reader| reader.name == stage);
-    let changed = courses.iter_mut().filter(|(stage, course)| course.is_changed() && reads(stage));
-    changed.map(|(_, course)| course).collect()
+    let watching = courses.iter_mut().filter(|(stage, course)| course.watches() && reads(stage));
+    watching.map(|(_, course)| course).collect()
 }
 
 /// What is odd about the sequence numbers that producers gave, if anything is: from its first on, a

@@ -38,7 +38,7 @@ pub mod header {
     pub const HANDLED: &str = "rivulet.handled";
     /// In a mark: the letters' offsets in the same partition, such as `3,7..9`.
     pub const LETTERS: &str = "rivulet.letters";
-    /// In a change of settings: what was done about the state, `kept`, `reset` or `anew`.
+    /// In a change of settings: what was done about the state, `kept`, `reset`, `anew` or `forgotten`.
     pub const STATE: &str = "rivulet.state";
     /// In a change of settings: the chain before it, as its operators describe themselves; absent if
     /// nobody knows.
@@ -46,6 +46,8 @@ pub mod header {
     /// In a change of settings: the offsets of the inputs from which the new chain counts, such as
     /// `warm/0=12,warm/1=7`.
     pub const OFFSETS: &str = "rivulet.offsets";
+    /// Where some sensors were forgotten: their names, a list in JSON.
+    pub const SENSORS: &str = "rivulet.sensors";
 }
 
 /// How much is kept of a value that the dead-letter topic would not take, in bytes.

@@ -436,3 +436,44 @@ fn a_stage_at_work_is_checked_without_being_disturbed_and_is_not_kept() {
     let missing = state(&scenario, &["check", &smooth]);
     assert!(missing.contains("there is no changelog"), "{missing}");
 }
+
+#[test]
+fn forgotten_sensors_begin_anew_and_the_others_go_on() {
+    let scenario = smoothing();
+    let smooth = scenario.name("smooth");
+    let day = 86_400_000;
+    process(&scenario, &["a", "b", "c"], 0, 10.0);
+    process(&scenario, &["a", "b"], 1, 20.0);
+    process(&scenario, &["b"], 40 * day, 30.0);
+
+    let plan = state(&scenario, &["forget", &smooth, "--sensor", "a", "c", "--dry-run"]);
+    assert!(plan.contains("of 2 sensors is forgotten, and of 1 sensor it stays"), "{plan}");
+    assert!(plan.contains("nothing was changed"), "{plan}");
+    let refusal = scenario.rivulet(&["state", "forget", &smooth, "--sensor", "d", "--yes"]).fails();
+    assert!(refusal.contains("it remembers nothing of a sensor `d`"), "{refusal}");
+    let refusal = scenario.rivulet(&["state", "forget", &smooth, "--sensor", "a"]).fails();
+    assert!(refusal.contains("no terminal") && refusal.contains("--yes"), "{refusal}");
+    let mut neither = scenario.rivulet(&["state", "forget", &smooth]);
+    assert_eq!(neither.ends_within(wait::LONG), 2, "clap refuses it");
+
+    let done = state(&scenario, &["forget", &smooth, "--sensor", "a", "c", "--yes"]);
+    assert!(done.contains(&format!("done: {smooth} goes on without them")), "{done}");
+    let shown = state(&scenario, &["show", &smooth]);
+    assert!(shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "), "{shown}");
+    scenario.verify();
+
+    process(&scenario, &["a", "b"], 41 * day, 50.0);
+    process(&scenario, &["a"], 42 * day, 70.0);
+    // 15 twice, 22.5 and 36.25 of b; a began anew at 50.
+    assert_close(&scenario.values("smooth", 5), &[15.0, 15.0, 22.5, 36.25, 60.0]);
+    scenario.verify();
+    let mut letters = scenario.rivulet(&["dlq", "ls"]);
+    letters.succeeds();
+    assert!(letters.out().contains("no dead letters"), "{}", letters.out());
+
+    let mut stage = scenario.start("smooth");
+    scenario.has_members("smooth", 1);
+    let refusal = scenario.rivulet(&["state", "forget", &smooth, "--sensor", "a", "--yes"]).fails();
+    assert!(refusal.contains("stop the stage first"), "{refusal}");
+    stage.stop();
+}

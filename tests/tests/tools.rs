@@ -278,3 +278,89 @@ fn two_people_look_at_once_and_leave_nothing() {
         assert!(!records::has_group(scenario.brokers(), &group), "there is a group {group}");
     }
 }
+
+/// One stage that smooths readings which the test writes.
+fn smoothing(partitions: u32) -> Scenario {
+    let pipeline = Pipeline::new().topic("warm", &format!("partitions = {partitions}\nexternal = true"));
+    Scenario::new(pipeline.operator("smooth", "warm", "{ ewma = { alpha = 0.5 } }", "smooth"))
+}
+
+/// Readings of one sensor, without keys.
+fn readings(seqs: std::ops::Range<u64>) -> Vec<Record> {
+    let json =
+        |seq| format!(r#"{{"sensor":"a","seq":{seq},"time":{seq},"value":{},"unit":"celsius"}}"#, (seq * seq) % 17);
+    seqs.map(|seq| Record::of(json(seq))).collect()
+}
+
+/// Changes the pipeline file.
+fn change(scenario: &Scenario, from: &str, to: &str) {
+    let file = std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario wrote it");
+    assert!(file.contains(from), "there is no `{from}` in:\n{file}");
+    scenario.write("pipeline.toml", file.replace(from, to));
+}
+
+#[test]
+fn what_depends_on_no_order_is_not_verified_and_that_is_an_error() {
+    let scenario = smoothing(4);
+    for seq in 0..40 {
+        // One by one they are spread over the partitions.
+        records::produce(scenario.brokers(), &scenario.name("warm"), &readings(seq..seq + 1));
+    }
+    scenario.drain("smooth");
+    let mut verify = scenario.rivulet(&["verify"]);
+    let refusal = verify.fails();
+    assert!(refusal.contains("not all could be verified: 1 topic"), "{refusal}");
+    assert!(refusal.contains("--allow-unverifiable"), "{refusal}");
+    verify.says(&[
+        "it keeps state, and the order of the readings of sensor \"a\"",
+        &format!("such as \"a\", are in several partitions of {}", scenario.name("warm")),
+        "give records their sensor as the key",
+    ]);
+    assert!(!verify.out().contains("no reading must have come out"), "{}", verify.out());
+    scenario.rivulet(&["verify", "--allow-unverifiable"]).succeeds();
+}
+
+#[test]
+fn what_came_of_deleted_records_is_told_apart_and_what_is_left_is_verified() {
+    let scenario = smoothing(1);
+    let warm = scenario.name("warm");
+    records::produce(scenario.brokers(), &warm, &readings(0..200));
+    scenario.drain("smooth");
+    records::delete_records(scenario.brokers(), &warm, 0, 150);
+    let mut verify = scenario.rivulet(&["verify"]);
+    let refusal = verify.fails();
+    assert!(refusal.contains("not all could be verified: 150 records whose input is deleted"), "{refusal}");
+    verify.says(&[
+        &format!("note: the first records of {warm} are gone: [0] begins at offset 150"),
+        "verified 49 readings in 1 topics: 0 missing, 0 extra, 0 wrong, 0 out of order; not verifiable: 150 records",
+    ]);
+    scenario.rivulet(&["verify", "--allow-unverifiable"]).succeeds();
+
+    // A result that is wrong is found all the same.
+    let wrong = r#"{"sensor":"a","seq":200,"time":200,"value":7000,"unit":"celsius"}"#;
+    records::produce(scenario.brokers(), &warm, &readings(200..201));
+    records::produce(scenario.brokers(), &scenario.name("smooth"), &[Record::of(wrong).key("a")]);
+    let mut verify = scenario.rivulet(&["verify", "--allow-unverifiable"]);
+    let _ = verify.fails();
+    verify.says(&[" 1 wrong, "]);
+}
+
+#[test]
+fn the_limits_of_the_cluster_are_shown_and_what_is_too_small_is_named() {
+    let pipeline = Pipeline::new().topic("warm", "external = true\nconfig = { \"retention.ms\" = -1 }");
+    let pipeline = pipeline.topic("smooth", "config = { \"max.message.bytes\" = 100000 }");
+    let scenario = Scenario::new(pipeline.operator("smooth", "warm", "{ ewma = { alpha = 0.5 } }", "smooth"));
+    let [warm, smooth] = ["warm", "smooth"].map(|topic| scenario.name(topic));
+    let mut describe = scenario.rivulet(&["topics", "describe"]);
+    describe.succeeds();
+    describe.says(&[
+        "message.timestamp.after.max.ms",
+        &format!("warning: {warm} keeps records for ever, and the brokers keep the committed offsets"),
+        "Set offsets.retention.minutes of the brokers to 2147483647",
+    ]);
+    change(&scenario, "config = { \"max.message.bytes\" = 100000 }", "");
+    let mut describe = scenario.rivulet(&["topics", "describe"]);
+    let refusal = describe.fails();
+    assert!(refusal.contains("the cluster differs from the file"), "{refusal}");
+    describe.says(&["too small", &format!("warning: {smooth} takes no more than 100000 bytes at once")]);
+}

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::IsTerminal;
 
-use rivulet::state::{self, Keep, Reset};
+use rivulet::state::{self, Forget, Keep, Reset, Which};
 use stream::cli::BoxError;
 use stream::pipeline::{Pipeline, Stage};
 
@@ -42,6 +42,17 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             } else if agreed(&keep, "Keep it?", *yes, *dry_run)? {
                 keep.carry_out()?;
                 println!("done: {stage} goes on with what it remembers");
+            }
+            Ok(())
+        }
+        State::Forget { stage, sensor, yes, dry_run } => {
+            let which = Which::Named(sensor.iter().cloned().collect());
+            let forget = Forget::plan(pipeline, state::keeper(pipeline, stage)?, which)?;
+            if forget.is_empty() {
+                print!("{forget}");
+            } else if agreed(&forget, "Forget them?", *yes, *dry_run)? {
+                forget.carry_out()?;
+                println!("done: {stage} goes on without them");
             }
             Ok(())
         }

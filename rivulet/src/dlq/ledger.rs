@@ -15,6 +15,9 @@ use crate::read::{Record, Topics};
 /// The reason that records go by which no stage wrote.
 const FOREIGN: &str = "foreign";
 
+/// The reason of a letter that tells of a gap.
+const GAP: &str = "gap";
+
 /// How many characters are kept of an error.
 const ERROR: usize = 80;
 
@@ -55,6 +58,8 @@ pub(super) struct Filed {
 pub(super) enum Hindrance {
     Foreign,
     Truncated,
+    /// Its records were deleted before the stage read them.
+    Gap,
     Input(Rc<str>),
     Unknown(Rc<str>),
     TooLarge(Rc<str>),
@@ -65,6 +70,7 @@ impl fmt::Display for Hindrance {
         match self {
             Hindrance::Foreign => f.write_str("no stage wrote it"),
             Hindrance::Truncated => f.write_str("it was too large to be kept whole"),
+            Hindrance::Gap => f.write_str("it tells of records that were deleted before they were read"),
             Hindrance::Input(place) => write!(f, "it comes from {}, which is no topic", text::plain(place, ERROR)),
             Hindrance::Unknown(topic) => {
                 write!(f, "it comes from {}, which is no topic of this pipeline", text::plain(topic, ERROR))
@@ -137,6 +143,9 @@ fn size(record: &Record<'_>) -> usize {
 /// The topic that a letter can be sent back to.
 fn way_back(pipeline: &Pipeline, letter: &Letter<'_>, size: usize, texts: &mut Texts) -> Result<Rc<str>, Hindrance> {
     let topic = texts.keep(letter.topic);
+    if letter.reason == GAP {
+        return Err(Hindrance::Gap);
+    }
     if letter.truncated.is_some() {
         return Err(Hindrance::Truncated);
     }

@@ -140,7 +140,8 @@ fn a_mark_holds_for_letters_before_it_in_its_partition_only() {
 fn a_change_of_settings_is_no_letter() {
     let pipeline = pipeline();
     let mut table = Table::default().letter("in", Some((0, 40)), "not-json", None);
-    let change = Change { remedy: Remedy::Kept, chain: Some("ewma(alpha=0.5)".into()), offsets: [].into() };
+    let (chain, offsets, sensors) = (Some("ewma(alpha=0.5)".into()), [].into(), [].into());
+    let change = Change { remedy: Remedy::Kept, chain, offsets, sensors };
     table.records.push((0, change.headers()));
     let ledgers = [table.ledger(&pipeline)];
     assert_eq!(Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default()).count(), 1);
@@ -164,6 +165,18 @@ skip    1 letter of convert, [0] at 5: it comes from elsewhere, which is no topi
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 2));
     let plan = Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default());
     assert_eq!(plan.to_string(), "drop    6 letters of convert\n");
+}
+
+#[test]
+fn a_gap_can_only_be_dropped() {
+    let pipeline = pipeline();
+    let ledgers = [Table::default().letter("in [0] offsets 100..150", None, "gap", None).ledger(&pipeline)];
+    let plan = Plan::new(&pipeline, Handled::Replayed, &ledgers, &Selection::default());
+    let expected = "skip    1 letter of convert, [0] at 0: it tells of records that were deleted before they were \
+                    read; `drop` takes it\n";
+    assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 0));
+    let plan = Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default());
+    assert_eq!(plan.to_string(), "drop    1 letter of convert\n");
 }
 
 #[test]

@@ -91,7 +91,8 @@ impl<'p> Keep<'p> {
             transaction.save(*partition, name.as_bytes(), Some(&value))?;
         }
         let offsets = committed.iter().map(|at| ((at.topic.clone(), at.partition), at.next)).collect();
-        transaction.mark(&Change { remedy: Remedy::Kept, chain: Some(taken.made_by), offsets })?;
+        let (chain, sensors) = (Some(taken.made_by), BTreeSet::new());
+        transaction.mark(&Change { remedy: Remedy::Kept, chain, offsets, sensors })?;
         transaction.commit(&committed, Some(&place))
     }
 }

@@ -1,6 +1,6 @@
 //! Beginning with an empty state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -116,6 +116,7 @@ fn change(moves: &[Move], changelog: &Changelog) -> Change {
         remedy: if is_read_again { Remedy::Anew } else { Remedy::Reset },
         chain: chains.pop().filter(|_| chains.is_empty()),
         offsets: moves.iter().map(|at| ((at.topic.clone(), at.partition), at.next)).collect(),
+        sensors: BTreeSet::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The course of a stage: the steps that it has, and those that it had before its settings were changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use stream::dead_letter::{Change, Remedy};
 
@@ -15,8 +16,39 @@ pub(super) struct Course {
     now: Vec<Step>,
     /// For each input and sensor, how many of its readings came before each change.
     before: BTreeMap<(String, u32), Vec<usize>>,
+    /// Which sensors it has forgotten by itself, and when.
+    expiry: Option<Expiry>,
     /// Why nobody can say what must come out, if so.
     hindrance: Option<String>,
+}
+
+/// Sensors are forgotten whose last reading is much older than the newest.
+#[derive(Debug, Default)]
+struct Expiry {
+    /// By how much, in milliseconds.
+    ttl: i64,
+    /// The newest time of a reading, by input and partition.
+    now: BTreeMap<(String, i32), i64>,
+    /// The newest time of each sensor's readings there.
+    last: BTreeMap<(String, i32), BTreeMap<String, i64>>,
+    /// How many of the changes have come, by input and partition.
+    changes: BTreeMap<(String, i32), usize>,
+    /// How many readings have come, by input and sensor.
+    count: BTreeMap<(String, u32), usize>,
+    /// The places of readings among those of their sensor before which it was forgotten.
+    forgotten: BTreeMap<(String, u32), BTreeSet<usize>>,
+}
+
+/// A reading where it stands in an input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'s> {
+    pub(super) topic: &'s str,
+    /// The sensor's number and name.
+    pub(super) sensor: (u32, &'s str),
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    /// Its time, but no later than its record's timestamp, in milliseconds since the epoch.
+    pub(super) time: i64,
 }
 
 /// What a stage was until a change.
@@ -42,7 +74,29 @@ impl Course {
         });
         let hindrance = is_read_again
             .then(|| "its state was reset and its inputs read again, so what it made before is there too".to_owned());
-        Course { past: past.collect(), now, before: BTreeMap::new(), hindrance }
+        Course { past: past.collect(), now, hindrance, ..Course::default() }
+    }
+
+    /// The same of a stage that forgets a sensor whose last reading is so much older than the newest.
+    pub(super) fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
+        let millis = |ttl: Duration| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+        self.expiry = ttl.map(|ttl| Expiry { ttl: millis(ttl), ..Expiry::default() });
+        self
+    }
+
+    /// Whether it must [see](Self::saw) the readings of its inputs.
+    pub(super) fn watches(&self) -> bool {
+        self.is_changed() || self.expiry.is_some()
+    }
+
+    /// Whether it forgets sensors by itself.
+    pub(super) fn forgets(&self) -> bool {
+        self.expiry.is_some()
+    }
+
+    /// What it must see readings for, if it must.
+    pub(super) fn why(&self) -> &'static str {
+        if self.is_changed() { "its settings were changed" } else { "it forgets sensors by state-ttl" }
     }
 
     /// Whether its settings were ever changed, or its state reset.
@@ -53,6 +107,9 @@ impl Course {
     /// Each change, for a person.
     pub(super) fn changes(&self) -> impl Iterator<Item = String> {
         self.past.iter().map(|Past { change, .. }| {
+            if let (Remedy::Forgotten, Some(first)) = (change.remedy, change.sensors.first()) {
+                return format!("was made to forget {} sensors, such as \"{first}\"", change.sensors.len());
+            }
             let was = change.chain.as_ref().map_or("what nobody knows".to_owned(), |chain| format!("`{chain}`"));
             format!("was {was} until its state was {}", if change.remedy == Remedy::Kept { "kept" } else { "reset" })
         })
@@ -72,19 +129,29 @@ impl Course {
         self.all().any(|step| matches!(step, Step::Noise { .. }))
     }
 
-    /// Takes down where a reading stands in an input.
-    pub(super) fn saw(&mut self, topic: &str, sensor: u32, partition: i32, offset: i64) {
-        let place = (topic.to_owned(), partition);
-        let before = self.before.entry((place.0.clone(), sensor)).or_insert_with(|| vec![0; self.past.len()]);
+    /// Takes down where a reading stands in an input. Those of a partition come in their order.
+    pub(super) fn saw(&mut self, seen: Seen<'_>) {
+        let place = (seen.topic.to_owned(), seen.partition);
+        let key = (place.0.clone(), seen.sensor.0);
+        let before = self.before.entry(key).or_insert_with(|| vec![0; self.past.len()]);
+        let is_before = |past: &Past| past.change.offsets.get(&place).is_some_and(|from| seen.offset < *from);
         for (count, past) in before.iter_mut().zip(&self.past) {
-            *count += usize::from(past.change.offsets.get(&place).is_some_and(|from| offset < *from));
+            *count += usize::from(is_before(past));
+        }
+        if let Some(expiry) = &mut self.expiry {
+            expiry.saw(seen, self.past.iter().filter(|past| !is_before(past)).map(|past| &past.change));
         }
     }
 
     /// A reading that was seen does not count any more: the one at this place among those of its sensor.
     pub(super) fn take_away(&mut self, topic: &str, sensor: u32, index: usize) {
-        for count in self.before.get_mut(&(topic.to_owned(), sensor)).into_iter().flatten() {
+        let key = (topic.to_owned(), sensor);
+        for count in self.before.get_mut(&key).into_iter().flatten() {
             *count -= usize::from(index < *count);
+        }
+        if let Some(places) = self.expiry.as_mut().and_then(|expiry| expiry.forgotten.get_mut(&key)) {
+            // What was forgotten before that reading is so before the next.
+            *places = places.iter().map(|place| place - usize::from(index < *place)).collect();
         }
     }
 
@@ -115,7 +182,13 @@ impl Course {
         let none = vec![0; self.past.len()];
         let ends = self.before.get(&(topic.to_owned(), sensor.0)).unwrap_or(&none);
         let past = self.past.iter().zip(ends);
-        let past = past.map(|(Past { steps, change }, end)| (steps.as_deref(), *end, change.remedy == Remedy::Kept));
+        let is_kept = |change: &Change| match change.remedy {
+            Remedy::Kept => true,
+            Remedy::Forgotten => !change.sensors.contains(sensor.1),
+            Remedy::Reset | Remedy::Anew => false,
+        };
+        let past = past.map(|(Past { steps, change }, end)| (steps.as_deref(), *end, is_kept(change)));
+        let forgotten = self.expiry.as_ref().and_then(|expiry| expiry.forgotten.get(&(topic.to_owned(), sensor.0)));
         let found: HashMap<(u64, i64), Entry> = if lane.lost {
             let found = found.into_iter().flat_map(|lane| lane.entries.iter().rev());
             found.map(|entry| ((entry.seq, entry.time), *entry)).collect()
@@ -129,6 +202,7 @@ impl Course {
             let Some(part) = lane.entries.get(begin..end) else {
                 return Err(format!("its offsets were set back, of sensor \"{}\" in `{topic}`", sensor.1));
             };
+            let places = begin..;
             begin = end;
             let steps = match steps {
                 Ok(steps) => steps,
@@ -142,7 +216,10 @@ impl Course {
                 Some((before, histories)) => take_over(steps, before, histories)?,
                 None => steps.iter().map(|_| History::begin(is_lost)).collect(),
             };
-            for entry in part {
+            for (place, entry) in places.zip(part) {
+                if forgotten.is_some_and(|forgotten| forgotten.contains(&place)) {
+                    histories.iter_mut().for_each(|history| *history = History::default());
+                }
                 match through(steps, sensor.1, &mut histories, *entry) {
                     (Through::Goes, entry) => out.entries.push(entry),
                     (Through::Ends, _) => (),
@@ -166,6 +243,35 @@ impl Course {
         }
         out.entries.shrink_to_fit();
         Ok(out)
+    }
+}
+
+impl Expiry {
+    /// Takes down a reading; `changes` are those that came before it.
+    fn saw<'c>(&mut self, seen: Seen<'_>, changes: impl Iterator<Item = &'c Change>) {
+        let Seen { topic, sensor: (sensor, name), partition, time, .. } = seen;
+        let place = (topic.to_owned(), partition);
+        let last = self.last.entry(place.clone()).or_default();
+        let changes: Vec<&Change> = changes.collect();
+        let come = self.changes.insert(place.clone(), changes.len()).unwrap_or_default();
+        for change in &changes[come.min(changes.len())..] {
+            match change.remedy {
+                Remedy::Kept => (),
+                Remedy::Reset | Remedy::Anew => last.clear(),
+                Remedy::Forgotten => last.retain(|name, _| !change.sensors.contains(name)),
+            }
+            // The stage was started anew, and knows the newest time of those that it remembers.
+            self.now.insert(place.clone(), last.values().copied().max().unwrap_or(i64::MIN));
+        }
+        let now = self.now.entry(place).or_insert(i64::MIN);
+        *now = time.max(*now);
+        let count = self.count.entry((topic.to_owned(), sensor)).or_default();
+        let before = last.get(name).copied();
+        if before.is_some_and(|before| before.saturating_add(self.ttl) < *now) {
+            self.forgotten.entry((topic.to_owned(), sensor)).or_default().insert(*count);
+        }
+        last.insert(name.to_owned(), before.map_or(time, |before| before.max(time)));
+        *count += 1;
     }
 }
 
@@ -216,7 +322,7 @@ mod tests {
 
     fn change(remedy: Remedy, chain: Option<&str>, offsets: &[(i32, i64)]) -> Change {
         let offsets = offsets.iter().map(|(partition, offset)| (("in".to_owned(), *partition), *offset)).collect();
-        Change { remedy, chain: chain.map(str::to_owned), offsets }
+        Change { remedy, chain: chain.map(str::to_owned), offsets, sensors: BTreeSet::new() }
     }
 
     fn course(now: &str, changes: Vec<Change>) -> Course {
@@ -228,9 +334,13 @@ mod tests {
         Lane { entries: (0..).zip(values).map(entry).collect(), ..Lane::default() }
     }
 
+    fn seen(sensor: u32, partition: i32, offset: i64) -> Seen<'static> {
+        Seen { topic: "in", sensor: (sensor, "a"), partition, offset, time: 0 }
+    }
+
     /// What comes out for a sensor whose readings are all there is in partition 0.
     fn run(course: &mut Course, values: &[f64]) -> Result<Vec<f64>, String> {
-        (0..).zip(values).for_each(|(offset, _)| course.saw("in", 0, 0, offset));
+        (0..).zip(values).for_each(|(offset, _)| course.saw(seen(0, 0, offset)));
         let lane = course.run("in", (0, "a"), &lane(values), None, &mut Tally::default())?;
         Ok(lane.entries.iter().map(|entry| entry.value).collect())
     }
@@ -249,10 +359,64 @@ mod tests {
     }
 
     #[test]
+    fn a_sensor_that_is_made_to_be_forgotten_begins_anew_and_others_do_not() {
+        let forgotten = |name: &str| {
+            let changed = change(Remedy::Forgotten, Some("ewma(alpha=0.5)"), &[(0, 3)]);
+            vec![Change { sensors: [name.to_owned()].into(), ..changed }]
+        };
+        assert_eq!(run(&mut course("ewma(alpha=0.5)", forgotten("a")), &VALUES), Ok(vec![12.0, 6.0, 8.0]));
+        assert_eq!(run(&mut course("ewma(alpha=0.5)", forgotten("b")), &VALUES), Ok(vec![12.0, 6.0, 7.0, 7.5]));
+    }
+
+    /// What comes out of the readings of two sensors, given with their times, in one partition.
+    fn expired(ttl: u64, changes: Vec<Change>, readings: &[(u32, i64, f64)]) -> [Vec<f64>; 2] {
+        let mut course = course("average(window=2)", changes).with_ttl(Some(Duration::from_millis(ttl)));
+        for (offset, (sensor, time, _)) in (0..).zip(readings) {
+            let name = ["a", "b"][usize::try_from(*sensor).unwrap()];
+            course.saw(Seen { topic: "in", sensor: (*sensor, name), partition: 0, offset, time: *time });
+        }
+        [0, 1].map(|sensor| {
+            let of_one = readings.iter().filter(|reading| reading.0 == sensor);
+            let lane = lane(&of_one.map(|reading| reading.2).collect::<Vec<_>>());
+            let out = course.run(
+                "in",
+                (sensor, ["a", "b"][usize::try_from(sensor).unwrap()]),
+                &lane,
+                None,
+                &mut Tally::default(),
+            );
+            out.unwrap().entries.iter().map(|entry| entry.value).collect()
+        })
+    }
+
+    #[test]
+    fn a_sensor_expires_by_the_newest_reading_of_its_partition() {
+        let means = |times: [i64; 4]| {
+            let [a, b, again, last] = times;
+            expired(10, Vec::new(), &[(0, a, 1.0), (1, b, 5.0), (0, again, 3.0), (0, last, 5.0)])[0].clone()
+        };
+        assert_eq!(means([0, 10, 10, 10]), [2.0, 4.0]);
+        assert_eq!(means([0, 11, 5, 5]), [4.0], "another sensor was 11 further");
+        assert_eq!(means([0, 0, 11, 11]), [4.0], "it was itself");
+        assert_eq!(means([0, 30, 20, 20]), [4.0], "and again by 10 only");
+    }
+
+    #[test]
+    fn a_stage_that_is_made_to_forget_knows_the_newest_time_of_what_it_remembers() {
+        let readings = [(0, 0, 1.0), (1, 30, 5.0), (0, 5, 3.0), (0, 5, 5.0), (1, 30, 7.0)];
+        assert_eq!(expired(10, Vec::new(), &readings), [vec![], vec![6.0]], "each time it is behind by 25");
+        let changed = change(Remedy::Forgotten, Some("average(window=2)"), &[(0, 2)]);
+        let changed = Change { sensors: ["b".to_owned()].into(), ..changed };
+        assert_eq!(expired(10, vec![changed], &readings), [vec![2.0, 4.0], vec![]]);
+        let reset = change(Remedy::Reset, Some("average(window=2)"), &[(0, 2)]);
+        assert_eq!(expired(10, vec![reset], &readings), [vec![4.0], vec![]]);
+    }
+
+    #[test]
     fn what_is_settled_does_not_count_as_before_a_change() {
         let changes = vec![change(Remedy::Reset, Some("average(window=1)"), &[(0, 3)])];
         let mut course = course("average(window=2)", changes);
-        (0..5).for_each(|offset| course.saw("in", 0, 0, offset));
+        (0..5).for_each(|offset| course.saw(seen(0, 0, offset)));
         course.take_away("in", 0, 4);
         course.take_away("in", 0, 1);
         let out = course.run("in", (0, "a"), &lane(&[1.0, 2.0, 3.0]), None, &mut Tally::default()).unwrap();
@@ -373,7 +537,7 @@ mod tests {
                 let times: Vec<(u8, bool, Vec<f64>)> = times.iter().map(of_one).collect();
                 let values: Vec<f64> = times.iter().flat_map(|(.., values)| values).copied().collect();
                 for (number, _) in (0..).zip(&values) {
-                    course.saw("in", sensor, i32::try_from(sensor).unwrap(), number * gap);
+                    course.saw(seen(sensor, i32::try_from(sensor).unwrap(), number * gap));
                 }
                 let out = course.run("in", (sensor, "a"), &lane(&values), None, &mut Tally::default()).unwrap();
                 let out: Vec<f64> = out.entries.iter().map(|entry| entry.value).collect();

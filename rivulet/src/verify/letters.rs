@@ -1,7 +1,7 @@
 //! What a stage's dead-letter topic holds, and which of its letters are settled.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stream::dead_letter::{Change, Entry as DeadLetter, Handled, Letter};
 use stream::error::Result;
@@ -24,6 +24,9 @@ pub(super) struct Letters {
     pub(super) changes: Vec<Change>,
     /// The records that were deleted before the stage read them.
     pub(super) gaps: Vec<Gap>,
+    /// The records that were refused for limits which only brokers or the process know, by topic, partition
+    /// and offset.
+    limited: BTreeSet<(String, i32, i64)>,
     settled: Vec<Settled>,
 }
 
@@ -46,6 +49,8 @@ struct Read {
     record: Option<(String, Option<(u32, Entry)>)>,
     /// The topic that does not hold the record any more.
     deleted_from: Option<String>,
+    /// Where the record is, if it was refused for a limit.
+    limited: Option<(String, i32, i64)>,
     is_foreign: bool,
     handled: Option<Handled>,
 }
@@ -94,8 +99,16 @@ impl Letters {
                                 .map(|_| (*topic).to_owned()),
                             _ => None,
                         };
+                        let limited = match &entry {
+                            DeadLetter::Letter(Letter { topic, place: Some((number, offset)), reason, .. })
+                                if LIMITS.contains(reason) && deleted_from.is_none() =>
+                            {
+                                Some(((*topic).to_owned(), *number, *offset))
+                            }
+                            _ => None,
+                        };
                         let record_in_it = refused(pipeline, &entry, record, sensors);
-                        let letter = Read { record: record_in_it, deleted_from, is_foreign, handled: None };
+                        let letter = Read { record: record_in_it, deleted_from, limited, is_foreign, handled: None };
                         read.insert((partition, record.offset), letter);
                     }
                 }
@@ -108,6 +121,7 @@ impl Letters {
                     letters.settled.push(Settled { topic, reading, handled, is_deleted });
                 }
                 (Some(_), None) if letter.is_foreign => (),
+                _ if letter.limited.is_some() => letters.limited.extend(letter.limited),
                 _ => {
                     letters.unsettled += 1;
                     if let Some(topic) = letter.deleted_from {
@@ -135,6 +149,23 @@ impl Letters {
     /// How many records that count hold one that the topic does not hold any more.
     pub(super) fn deleted(&self, topic: &str) -> u64 {
         self.deleted.get(topic).copied().unwrap_or_default()
+    }
+
+    /// The records of a topic that were refused for limits, by partition and offset.
+    pub(super) fn limited(&self, topic: &str) -> impl Iterator<Item = (i32, i64)> {
+        let of_topic = self.limited.iter().filter(move |(of, ..)| of == topic);
+        of_topic.map(|(_, partition, offset)| (*partition, *offset))
+    }
+
+    /// Takes down what a record is that was refused for a limit.
+    pub(super) fn found_limited(&mut self, topic: &str, reading: Option<(u32, Entry)>) {
+        let topic = topic.to_owned();
+        self.settled.push(Settled { topic, reading, handled: Handled::Dropped, is_deleted: false });
+    }
+
+    /// How many records were refused for limits.
+    pub(super) fn limits(&self) -> usize {
+        self.limited.len()
     }
 
     /// Whether records of the topic were deleted before the stage read them.
@@ -177,6 +208,9 @@ pub(super) struct Gap {
 
 /// The reason of a letter that tells of a gap.
 const REASON: &str = "gap";
+
+/// The reasons of letters that nothing in the record tells of.
+const LIMITS: [&str; 4] = ["too-large", "timestamp-refused", "rejected", "state-full"];
 
 impl Gap {
     /// From where the letter says that it comes: `in [0] offsets 100..150`.

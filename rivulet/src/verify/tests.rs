@@ -36,15 +36,20 @@ impl Table {
 
     /// Adds a letter of the stage with the record at this offset of the topic.
     fn refuse(&mut self, stage: &str, topic: &str, offset: usize) {
+        self.refuse_for(stage, topic, offset, "?");
+    }
+
+    fn refuse_for(&mut self, stage: &str, topic: &str, offset: usize, reason: &str) {
         let value = String::from_utf8(self.topics[topic][0][offset].clone()).unwrap();
         let place = Some((0, i64::try_from(offset).unwrap()));
-        let letter = Letter { original: &[], topic, place, stage, reason: "?", error: "?", truncated: None };
+        let letter = Letter { original: &[], topic, place, stage, reason, error: "?", truncated: None };
         self.add(&format!("{stage}-dead-letters"), &value, letter.headers());
     }
 
     /// Adds the mark of a change: the stage was that chain below this offset of its input.
     fn change(&mut self, stage: &str, remedy: Remedy, chain: &str, topic: &str, offset: i64) {
-        let change = Change { remedy, chain: Some(chain.into()), offsets: [((topic.into(), 0), offset)].into() };
+        let offsets = [((topic.into(), 0), offset)].into();
+        let change = Change { remedy, chain: Some(chain.into()), offsets, sensors: [].into() };
         self.add(&format!("{stage}-dead-letters"), "", change.headers());
     }
 
@@ -297,12 +302,30 @@ fn a_dropped_letter_is_settled_whatever_the_pipeline_would_make_of_it() {
     assert!(report.is_clean() && report.total().expected == 13, "{report}");
 }
 
+#[test]
+fn what_was_refused_for_limits_of_the_brokers_is_taken_for_true() {
+    for reason in ["too-large", "timestamp-refused", "rejected", "state-full"] {
+        let mut table = classwork();
+        let pipeline = chain(PRODUCER, "");
+        let pipeline = &pipeline[..pipeline.find("[operator.ewma]").unwrap()];
+        table.topics.get_mut("above").unwrap()[0].remove(0);
+        table.refuse_for("threshold", "fahrenheit", 3, reason);
+        table.topics.get_mut("celsius").unwrap()[0].push(b"abc".to_vec());
+        table.refuse_for("convert", "celsius", 14, reason);
+        let report = verified(pipeline, &mut table);
+        assert!(report.is_clean() && report.total().expected == 23, "{report}");
+        assert!(report.to_string().contains("note: `threshold` refused 1 records for limits"), "{report}");
+        table.topics.get_mut("above").unwrap()[0].remove(0);
+        assert_eq!(verified(pipeline, &mut table).total().missing, 1);
+    }
+}
+
 /// The chain whose EWMA began with 0.25 at the fifth reading above the threshold, as it went on from
 /// 54.5, or from nothing.
 fn changed(remedy: Remedy) -> (String, Table) {
     let after = match remedy {
         Remedy::Kept => vec![54.275, 54.556_25, 56.117_187_5, 57.287_890_625, 59.515_917_968_75],
-        Remedy::Reset | Remedy::Anew => vec![54.05, 55.7375, 57.003_125, 59.302_343_75],
+        Remedy::Reset | Remedy::Anew | Remedy::Forgotten => vec![54.05, 55.7375, 57.003_125, 59.302_343_75],
     };
     let before = placed(&EWMA[..4], 1);
     let skip = if remedy == Remedy::Kept { 5 } else { 6 };

@@ -1,6 +1,6 @@
-//! The mark of a stage whose settings were changed under a state that it keeps.
+//! The mark of a stage whose settings were changed under a state that it keeps, or that forgot some of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::{Header, last, text};
 use super::header;
@@ -18,6 +18,8 @@ pub struct Change {
     /// The offset from which the new chain counts, by input and partition; of those that are absent it
     /// counts from the first record.
     pub offsets: BTreeMap<(String, i32), i64>,
+    /// The sensors that were [forgotten](Remedy::Forgotten); otherwise none.
+    pub sensors: BTreeSet<String>,
 }
 
 /// What was done about the state of another chain.
@@ -29,7 +31,11 @@ pub enum Remedy {
     Reset,
     /// It began with an empty state, and read again what the old one had worked on.
     Anew,
+    /// The chain is the same, and went on without what it remembered of some sensors.
+    Forgotten,
 }
+
+const REMEDIES: [Remedy; 4] = [Remedy::Kept, Remedy::Reset, Remedy::Anew, Remedy::Forgotten];
 
 impl Remedy {
     /// The word in headers.
@@ -39,6 +45,7 @@ impl Remedy {
             Remedy::Kept => "kept",
             Remedy::Reset => "reset",
             Remedy::Anew => "anew",
+            Remedy::Forgotten => "forgotten",
         }
     }
 }
@@ -52,19 +59,27 @@ impl Change {
         let mut headers = vec![text(header::STATE, self.remedy.name())];
         headers.extend(self.chain.as_ref().map(|chain| text(header::CHAIN, chain)));
         headers.push(text(header::OFFSETS, &offsets.join(",")));
+        if self.remedy == Remedy::Forgotten {
+            headers.push(text(header::SENSORS, &serde_json::json!(self.sensors).to_string()));
+        }
         headers
     }
 
     pub(super) fn read(headers: &[Header]) -> Option<Self> {
+        let (headers, sensors) = match last(headers, header::SENSORS) {
+            Some((before, sensors)) => (before, Some(serde_json::from_str(sensors).ok()?)),
+            None => (headers, None),
+        };
         let (headers, offsets) = last(headers, header::OFFSETS)?;
         let (headers, chain) = match last(headers, header::CHAIN) {
             Some((before, chain)) => (before, Some(chain.to_owned())),
             None => (headers, None),
         };
         let (headers, remedy) = last(headers, header::STATE)?;
-        let remedy = [Remedy::Kept, Remedy::Reset, Remedy::Anew].into_iter().find(|known| known.name() == remedy)?;
+        let remedy = REMEDIES.into_iter().find(|known| known.name() == remedy)?;
         let offsets = offsets.split(',').filter(|offset| !offset.is_empty()).map(offset).collect::<Option<_>>()?;
-        headers.is_empty().then_some(Change { remedy, chain, offsets })
+        let is_whole = headers.is_empty() && sensors.is_some() == (remedy == Remedy::Forgotten);
+        is_whole.then(|| Change { remedy, chain, offsets, sensors: sensors.unwrap_or_default() })
     }
 }
 
@@ -85,6 +100,7 @@ mod tests {
             remedy: Remedy::Kept,
             chain: Some("ewma(alpha=0.5)".into()),
             offsets: [(("warm".into(), 0), 12), (("warm".into(), 1), 7)].into(),
+            sensors: BTreeSet::new(),
         };
         let whole = change.headers();
         assert_eq!(whole[2].1.as_deref(), Some(&b"warm/0=12,warm/1=7"[..]));
@@ -97,5 +113,8 @@ mod tests {
         for lacking in [&whole[1..], &whole[..2]] {
             assert_eq!(Entry::read(lacking), Entry::Foreign);
         }
+        let mut forgotten = whole.clone();
+        forgotten[0].1 = Some("forgotten".into());
+        assert_eq!(Entry::read(&forgotten), Entry::Foreign, "without its sensors");
     }
 }

@@ -182,6 +182,7 @@ mod tests {
         header::STATE,
         header::CHAIN,
         header::OFFSETS,
+        header::SENSORS,
     ];
 
     /// Any header, and as often one that looks like ours.
@@ -252,11 +253,13 @@ mod tests {
 
         #[test]
         fn a_change_comes_back(
-            remedy in proptest::sample::select(&[Remedy::Kept, Remedy::Reset, Remedy::Anew][..]),
+            remedy in proptest::sample::select(&[Remedy::Kept, Remedy::Reset, Remedy::Anew, Remedy::Forgotten][..]),
             chain in option::of(".{0,30}"),
             offsets in proptest::collection::btree_map(("[a-zA-Z0-9._-]{1,20}", 0..100_i32), 0..i64::MAX, 0..9),
+            sensors in proptest::collection::btree_set(".{0,9}", 0..5),
         ) {
-            let change = Change { remedy, chain, offsets };
+            let sensors = if remedy == Remedy::Forgotten { sensors } else { [].into() };
+            let change = Change { remedy, chain, offsets, sensors };
             let headers = change.headers();
             prop_assert_eq!(Entry::read(&headers), Entry::Change(change));
         }
