@@ -1,4 +1,4 @@
-# The few commands people type. ARGS are passed on: make test ARGS='--test vector'
+# The few commands people type. ARGS are passed on: make test ARGS=vector::
 
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
@@ -19,8 +19,7 @@ test: ## runs every test; those on Apache Kafka start one themselves
 	scripts/setup test
 	scripts/kafka-jars
 	cargo build --locked --workspace --bins
-	$(if $(ARGS),,$(BUILT)/debug/simulate --seeds $(SEEDS))
-	$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS)
+	$(if $(ARGS),$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS),scripts/test $(SEEDS))
 
 aarch64: ## builds the nodes' programs for 64-bit Pis, with Debian's cross compilers, and checks them
 	scripts/setup
@@ -37,7 +36,7 @@ chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… r
 	scripts/setup test
 	scripts/kafka-jars
 	cargo build --locked --workspace --bins
-	RIVULET_TEST_FAULTS=$(or $(FAULTS),100) RIVULET_TEST_SEED=$(SEED) cargo test --locked --package tests --test chaos $(ARGS)
+	RIVULET_TEST_FAULTS=$(or $(FAULTS),100) RIVULET_TEST_SEED=$(SEED) cargo test --locked --package tests --test scenarios -- chaos:: $(ARGS)
 
 soak: FAULTS := $(or $(FAULTS),1000)
 soak: chaos ## the same with 1,000 faults, for half an hour

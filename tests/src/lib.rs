@@ -14,6 +14,7 @@
 mod cage;
 pub mod chain;
 mod chaos;
+mod clock;
 mod cluster;
 mod guard;
 mod kafka;
