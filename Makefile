@@ -2,6 +2,9 @@
 
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
+# How programs for nodes are built: dev is sooner built, release is what belongs on Pis.
+PROFILE := release
+
 SEEDS := 20000
 FROM := 0
 
@@ -12,8 +15,8 @@ help: ## prints this list
 
 demo: ## runs the whole chain on real readings, without Kafka, for some 40 s
 	scripts/setup
-	cargo build --release --locked --bin rivulet
-	$(BUILT)/release/rivulet demo --pipeline config/chain.toml $(ARGS)
+	cargo build --locked --bin rivulet
+	$(BUILT)/debug/rivulet demo --pipeline config/chain.toml $(ARGS)
 
 test: ## runs every test; those on Apache Kafka start one themselves
 	scripts/setup test
@@ -23,7 +26,7 @@ test: ## runs every test; those on Apache Kafka start one themselves
 
 aarch64: ## builds the nodes' programs for 64-bit Pis, with Debian's cross compilers, and checks them
 	scripts/setup
-	scripts/aarch64
+	scripts/aarch64 $(PROFILE)
 
 aarch64-cross: ## the same in a container, with Docker and cross
 	command -v cross || cargo install --locked cross
@@ -65,7 +68,7 @@ recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 
 # What is deployed to nodes: their programs, the laptop's, and Kafka, which the virtual ones cannot fetch.
 deployable: aarch64
-	cargo build --release --locked --bin rivulet
+	cargo build --profile $(PROFILE) --locked --bin rivulet
 
 virtual: deployable
 	scripts/setup test
@@ -77,6 +80,7 @@ cluster: virtual ## boots four virtual Pis in a network of their own and deploys
 	tests/cluster/play site.yml $(ARGS)
 	@cat tests/cluster/playing
 
+cluster-test: PROFILE = $(if $(filter quick,$(ARGS)),dev,release)
 cluster-test: virtual ## tries what must hold of a cluster on virtual Pis: power cuts, upgrades, …; ARGS=quick: some of it
 	tests/cluster/test $(ARGS)
 
