@@ -2,13 +2,17 @@
 
 BUILT := $(or $(CARGO_TARGET_DIR),target)
 
+# The Apache Kafka of the tests, of chaos and of what measures.
+KAFKA := $(shell cat tests/kafka/version)
+export RIVULET_TEST_KAFKA := $(KAFKA)
+
 # How programs for nodes are built: dev is sooner built, release is what belongs on Pis.
 PROFILE := release
 
 SEEDS := 20000
 FROM := 0
 
-.PHONY: help demo test aarch64 aarch64-cross deploy deployable virtual cluster cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
+.PHONY: help demo test test-kafka aarch64 aarch64-cross deploy deployable virtual cluster cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint setup
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -20,9 +24,15 @@ demo: ## runs the whole chain on real readings, without Kafka, for some 40 s
 
 test: ## runs every test; those on Apache Kafka start one themselves
 	scripts/setup test
-	scripts/kafka-jars
+	scripts/kafka-jars $(KAFKA)
 	cargo build --locked --workspace --bins
 	$(if $(ARGS),$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS),scripts/test $(SEEDS))
+
+test-kafka: ## runs the worked example, kills and chaos on another version: KAFKA=3.8.0 with ZooKeeper, 4.1.0, …
+	scripts/setup test
+	scripts/kafka-jars $(KAFKA)
+	cargo build --locked --workspace --bins
+	cargo test --locked --package tests --test scenarios $(or $(ARGS),-- --test-threads 1 vector:: kill:: chaos::)
 
 aarch64: ## builds the nodes' programs for 64-bit Pis, with Debian's cross compilers, and checks them
 	scripts/setup
@@ -37,7 +47,7 @@ deploy: deployable ## builds for the Pis, and deploys to those of ansible/invent
 
 chaos: ## lets FAULTS (100) faults befall the chain on three brokers; SEED=… repeats those of an earlier run
 	scripts/setup test
-	scripts/kafka-jars
+	scripts/kafka-jars $(KAFKA)
 	cargo build --locked --workspace --bins
 	RIVULET_TEST_FAULTS=$(or $(FAULTS),100) RIVULET_TEST_SEED=$(SEED) cargo test --locked --package tests --test scenarios -- chaos:: $(ARGS)
 
@@ -56,13 +66,13 @@ mistakes: ## makes deliberate mistakes, one after the other, and has the simulat
 
 bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/setup test
-	scripts/kafka-jars
+	scripts/kafka-jars $(KAFKA)
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench -- $(ARGS)
 
 recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 	scripts/setup test
-	scripts/kafka-jars
+	scripts/kafka-jars $(KAFKA)
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench --bin recovery -- $(ARGS)
 
@@ -73,7 +83,7 @@ deployable: aarch64
 virtual: deployable
 	scripts/setup test
 	scripts/setup cluster
-	scripts/kafka-jars
+	scripts/kafka-jars $(shell sed -n 's/^kafka_version: //p' ansible/roles/kafka/defaults/main.yml)
 
 cluster: virtual ## boots four virtual Pis in a network of their own and deploys to them, for who has no real ones
 	tests/cluster/nodes up
@@ -110,4 +120,4 @@ lint: ## checks format and lints
 
 setup: ## installs what building and testing need
 	scripts/setup test
-	scripts/kafka-jars
+	scripts/kafka-jars $(KAFKA)
