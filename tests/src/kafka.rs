@@ -238,9 +238,15 @@ impl Kafka {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn serve(&self, command: &mut Command) -> std::io::Result<ExitStatus> {
-        let mut child = command.env(Self::BROKERS, self.brokers()).spawn()?;
+    pub fn serve(&self, command: &Command) -> std::io::Result<ExitStatus> {
+        // It waits until the guard knows it: else it would live on if this process were killed now.
+        let known = self.folder.join("known");
+        let mut waiting = Command::new("sh");
+        waiting.args(["-c", "until [ -e \"$0\" ]; do sleep 0.01; [ -d \"${0%/*}\" ] || exit 1; done; exec \"$@\""]);
+        waiting.arg(&known).arg(command.get_program()).args(command.get_args());
+        let mut child = waiting.env(Self::BROKERS, self.brokers()).spawn()?;
         guard::watch(child.id());
+        File::create(known)?;
         let status = child.wait();
         guard::forget(child.id());
         status
