@@ -41,6 +41,8 @@ pub enum Refusal {
     RebalanceInProgress,
     /// A transaction that holds an offset is not complete yet: try again.
     UnstableOffsetCommit,
+    /// There is no such offset in the partition.
+    OffsetOutOfRange,
 }
 
 impl std::fmt::Display for Refusal {
@@ -196,6 +198,12 @@ impl Cluster {
     /// Loses the first records of any partition: for tests of what must be refused.
     pub fn lose(&mut self, place: &Place, below: i64) {
         self.partition_mut(place).lose(below);
+    }
+
+    /// Deletes all records of a partition below an offset, whoever has read them.
+    pub fn delete_records(&mut self, place: &Place, below: i64) {
+        let partition = self.partition_mut(place);
+        partition.start = partition.start.max(below.min(partition.stable_end()));
     }
 
     /// Deletes the first records of a plain topic, as far as all of these groups have read it.
