@@ -4,8 +4,7 @@ mod manifest;
 
 use std::collections::BTreeMap;
 
-use stream::operator::Operator;
-use stream::pipeline::{Mistake, Mistakes, Pipeline, Role, Stage, Topic, Work};
+use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, Topic, Work};
 
 pub use self::manifest::Manifest;
 
@@ -28,18 +27,10 @@ fn mistakes(pipeline: &Pipeline, stage: &Stage) -> Vec<Mistake> {
     }
 }
 
-/// The topics that the pipeline needs: all but the changelogs of operators that keep no state.
+/// The topics that the pipeline needs. A stage without a state has a changelog, too: for its checkpoints.
 #[must_use]
 pub fn wanted_topics(pipeline: &Pipeline) -> BTreeMap<String, Topic> {
-    let stateless = |stage: &&Stage| match &stage.work {
-        Work::Operator { steps } => {
-            operators::stage::chain(pipeline, stage, steps).is_ok_and(|chain| chain.memories() == 0)
-        }
-        Work::Producer { .. } | Work::Sink { .. } => false,
-    };
-    let unused: Vec<String> = pipeline.stages.iter().filter(stateless).map(Stage::changelog).collect();
-    let wanted = pipeline.topics.iter().filter(|(name, topic)| topic.role != Role::Changelog || !unused.contains(name));
-    wanted.map(|(name, topic)| (name.clone(), topic.clone())).collect()
+    pipeline.topics.clone()
 }
 
 #[cfg(test)]
@@ -103,11 +94,12 @@ sink = "console"
     }
 
     #[test]
-    fn only_stages_with_state_have_a_changelog() {
-        let topics = wanted_topics(&with_steps("{ threshold = { above = 1 } }").unwrap());
-        assert!(!topics.contains_key("work-changelog") && topics.contains_key("in-changelog"));
-        let topics = wanted_topics(&with_steps("{ ewma = { alpha = 0.5 } }").unwrap());
-        assert!(topics.contains_key("work-changelog"));
+    fn every_operator_has_a_changelog() {
+        for steps in ["{ threshold = { above = 1 } }", "{ ewma = { alpha = 0.5 } }"] {
+            let topics = wanted_topics(&with_steps(steps).unwrap());
+            assert!(topics.contains_key("work-changelog") && topics.contains_key("in-changelog"));
+            assert!(!topics.contains_key("out-changelog"), "a sink has none");
+        }
     }
 
     #[test]
