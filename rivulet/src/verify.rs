@@ -45,7 +45,7 @@ mod tally;
 mod truth;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use stream::error::Result;
@@ -163,12 +163,24 @@ impl<'p> Verification<'p> {
         for (stage, steps) in &self.stages {
             let mut letters = Letters::read(self.pipeline, stage, &mut self.sensors, topics)?;
             let course = Course::new(steps.clone(), std::mem::take(&mut letters.changes));
-            let course = course.with_ttl(None);
+            let mut course = course.with(stage.rules);
+            if course.forgets() && stage.from.len() > 1 {
+                let why = course.why();
+                course.hinder(format!("{why}, and the order of readings between its inputs is not defined"));
+            }
             self.report.notes.extend(course.changes().map(|change| format!("`{}` {change}", stage.name)));
             if steps.iter().any(|step| step.is_stateful()) && topics.is_trimmed(&stage.dead_letters()) {
                 self.report.notes.push(format!(
                     "the first records of {} are gone: whether its settings were changed before, nobody knows",
                     stage.dead_letters()
+                ));
+            }
+            if letters.limits() > 0 {
+                self.report.notes.push(format!(
+                    "`{}` refused {} records for limits that only brokers or its process know: what its dead letters \
+                     say is taken for true",
+                    stage.name,
+                    letters.limits()
                 ));
             }
             self.report.notes.extend(
@@ -216,7 +228,8 @@ impl<'p> Verification<'p> {
         }
         let topic = self.pipeline.topic(name);
         let (mut stream, mut undecodable) = (Stream::new(), 0);
-        let mut partitions: BTreeMap<u32, i32> = BTreeMap::new();
+        let (mut partitions, mut keyed): (BTreeMap<u32, i32>, BTreeMap<u32, i32>) = <_>::default();
+        let mut scattered = BTreeSet::new();
         let trimmed = trimmed(topics, name);
         let mut limited = self.limited(name);
         let mut readers = watching_readers(&mut self.courses, self.pipeline, name);
@@ -228,25 +241,33 @@ impl<'p> Verification<'p> {
                 if *partitions.entry(sensor).or_insert(record.partition) != record.partition {
                     lane.order = Order::Undefined;
                 }
+                if topic.format == FormatName::Json && record.key != Some(named.as_bytes()) {
+                    stream.wrong_keys.entry(sensor).or_default().0.push(lane.entries.len());
+                } else if *keyed.entry(sensor).or_insert(record.partition) != record.partition {
+                    scattered.insert(sensor);
+                }
                 lane.entries.push(entry);
                 lane.lost |= trimmed.contains_key(&record.partition);
-                let seen = seen(name, (sensor, &named), &entry, record);
+                let seen = seen((name, topic), (sensor, &named), &entry, record);
                 readers.iter_mut().for_each(|course| course.saw(seen));
             }
             Err(_) => undecodable += 1,
         })?;
         stream.lost = !trimmed.is_empty();
+        for (sensor, (_, order)) in &mut stream.wrong_keys {
+            *order = if scattered.contains(sensor) { Order::Undefined } else { Order::Defined };
+        }
         for course in readers.iter_mut().filter(|course| course.forgets() && stream.lost) {
             // Which reading was the newest then, nobody can say.
             course.hinder(format!("{}, and the first records of `{name}` are gone", course.why()));
         }
         self.found_limited(name, limited);
-        let mut scattered = stream.lanes.iter().filter(|(_, lane)| lane.order == Order::Undefined);
-        if let (FormatName::Json, Some((sensor, _))) = (topic.format, scattered.next()) {
+        let mut spread = stream.lanes.iter().filter(|(_, lane)| lane.order == Order::Undefined);
+        if let (FormatName::Json, Some((sensor, _))) = (topic.format, spread.next()) {
             self.report.notes.push(format!(
                 "the readings of {} sensors, such as \"{}\", are in several partitions of {name}, so their order is \
                  not defined; give records their sensor as the key",
-                1 + scattered.count(),
+                1 + spread.count(),
                 self.sensors.name(*sensor)
             ));
         }
@@ -332,11 +353,15 @@ impl<'p> Verification<'p> {
         let mut course = self.courses.remove(stage.name.as_str()).unwrap_or_default();
         let letters = &self.letters[stage.name.as_str()];
         let mut known: Vec<(&str, Cow<'_, Stream>)> = Vec::new();
+        let mut wrong_keys = 0;
         for topic in &stage.from {
             let Some(Ok(stream)) = self.known.get(topic.as_str()) else {
                 return Err(format!("its input `{topic}` is not verifiable"));
             };
             let mut stream = letters.take_settled(topic, stream, &mut course);
+            if course.requires_key() && !stream.wrong_keys.is_empty() {
+                wrong_keys += stream.to_mut().drop_wrong_keys();
+            }
             if letters.has_gap(topic) {
                 // Which of the readings that are deleted it has read, nobody can say.
                 let stream = stream.to_mut();
@@ -349,8 +374,10 @@ impl<'p> Verification<'p> {
             known.push((topic, stream));
         }
         let inputs: Vec<(&str, &Stream)> = known.iter().map(|(topic, stream)| (*topic, &**stream)).collect();
-        truth::process(&course, &inputs, found, &self.sensors)
-            .map_err(|reason| format!("`{}` writes it: {reason}", stage.name))
+        let mut output = truth::process(&course, &inputs, found, &self.sensors)
+            .map_err(|reason| format!("`{}` writes it: {reason}", stage.name))?;
+        output.tally.refused += wrong_keys;
+        Ok(output)
     }
 
     fn compare(&mut self, name: &'p str, streams: Vec<Result<Stream, String>>, topics: &mut dyn Topics) -> Result<()> {
@@ -402,7 +429,7 @@ impl<'p> Verification<'p> {
                     let sensor = sensors.id(&named);
                     let found = Found { sensor, entry, partition: record.partition, offset: record.offset };
                     comparison.found(found, sensors);
-                    let seen = seen(name, (sensor, &named), &entry, record);
+                    let seen = seen((name, topic), (sensor, &named), &entry, record);
                     readers.iter_mut().for_each(|course| course.saw(seen));
                 }
                 Err(why) => comparison.undecodable(record.partition, record.offset, why),
@@ -551,11 +578,12 @@ impl Limited<'_> {
 }
 
 /// A reading where a stage reads it.
-fn seen<'s>(topic: &'s str, sensor: (u32, &'s str), entry: &Entry, record: &Record<'_>) -> Seen<'s> {
+fn seen<'s>((name, topic): (&'s str, &Topic), sensor: (u32, &'s str), entry: &Entry, record: &Record<'_>) -> Seen<'s> {
     let Record { partition, offset, timestamp, .. } = *record;
     // No reading is from after it entered the pipeline.
     let time = if timestamp < 0 { entry.time } else { entry.time.min(timestamp) };
-    Seen { topic, sensor, partition, offset, time }
+    let is_keyed = topic.format == FormatName::Number || record.key == Some(sensor.1.as_bytes());
+    Seen { topic: name, sensor, partition, offset, time, is_keyed }
 }
 
 /// The courses of the stages that read a topic and must see its readings.

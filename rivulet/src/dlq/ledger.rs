@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
-use stream::dead_letter::{Entry, Handled, Letter};
+use stream::dead_letter::{Entry, GAP, Handled, Letter};
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Role, Stage};
 
@@ -14,9 +14,6 @@ use crate::read::{Record, Topics};
 
 /// The reason that records go by which no stage wrote.
 const FOREIGN: &str = "foreign";
-
-/// The reason of a letter that tells of a gap.
-const GAP: &str = "gap";
 
 /// How many characters are kept of an error.
 const ERROR: usize = 80;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use stream::dead_letter::{Change, Remedy};
+use stream::pipeline::Rules;
 
 use super::steps::{Fate, History, Step};
 use super::truth::{Entry, Lane, Tally};
@@ -18,6 +19,8 @@ pub(super) struct Course {
     before: BTreeMap<(String, u32), Vec<usize>>,
     /// Which sensors it has forgotten by itself, and when.
     expiry: Option<Expiry>,
+    /// Whether it takes only readings whose record has their sensor as its key.
+    requires_key: bool,
     /// Why nobody can say what must come out, if so.
     hindrance: Option<String>,
 }
@@ -49,6 +52,8 @@ pub(super) struct Seen<'s> {
     pub(super) offset: i64,
     /// Its time, but no later than its record's timestamp, in milliseconds since the epoch.
     pub(super) time: i64,
+    /// Whether its sensor is its record's key.
+    pub(super) is_keyed: bool,
 }
 
 /// What a stage was until a change.
@@ -77,10 +82,16 @@ impl Course {
         Course { past: past.collect(), now, hindrance, ..Course::default() }
     }
 
-    /// The same of a stage that forgets a sensor whose last reading is so much older than the newest.
-    pub(super) fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
+    /// Whether it takes only readings whose record has their sensor as its key.
+    pub(super) fn requires_key(&self) -> bool {
+        self.requires_key
+    }
+
+    /// The same of a stage with these rules.
+    pub(super) fn with(mut self, rules: Rules) -> Self {
         let millis = |ttl: Duration| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-        self.expiry = ttl.map(|ttl| Expiry { ttl: millis(ttl), ..Expiry::default() });
+        self.expiry = rules.state_ttl.map(|ttl| Expiry { ttl: millis(ttl), ..Expiry::default() });
+        self.requires_key = rules.require_key;
         self
     }
 
@@ -131,6 +142,9 @@ impl Course {
 
     /// Takes down where a reading stands in an input. Those of a partition come in their order.
     pub(super) fn saw(&mut self, seen: Seen<'_>) {
+        if self.requires_key && !seen.is_keyed {
+            return;
+        }
         let place = (seen.topic.to_owned(), seen.partition);
         let key = (place.0.clone(), seen.sensor.0);
         let before = self.before.entry(key).or_insert_with(|| vec![0; self.past.len()]);
@@ -335,7 +349,7 @@ mod tests {
     }
 
     fn seen(sensor: u32, partition: i32, offset: i64) -> Seen<'static> {
-        Seen { topic: "in", sensor: (sensor, "a"), partition, offset, time: 0 }
+        Seen { topic: "in", sensor: (sensor, "a"), partition, offset, time: 0, is_keyed: true }
     }
 
     /// What comes out for a sensor whose readings are all there is in partition 0.
@@ -370,10 +384,18 @@ mod tests {
 
     /// What comes out of the readings of two sensors, given with their times, in one partition.
     fn expired(ttl: u64, changes: Vec<Change>, readings: &[(u32, i64, f64)]) -> [Vec<f64>; 2] {
-        let mut course = course("average(window=2)", changes).with_ttl(Some(Duration::from_millis(ttl)));
+        let rules = Rules { state_ttl: Some(Duration::from_millis(ttl)), ..Rules::default() };
+        let mut course = course("average(window=2)", changes).with(rules);
         for (offset, (sensor, time, _)) in (0..).zip(readings) {
             let name = ["a", "b"][usize::try_from(*sensor).unwrap()];
-            course.saw(Seen { topic: "in", sensor: (*sensor, name), partition: 0, offset, time: *time });
+            course.saw(Seen {
+                topic: "in",
+                sensor: (*sensor, name),
+                partition: 0,
+                offset,
+                time: *time,
+                is_keyed: true,
+            });
         }
         [0, 1].map(|sensor| {
             let of_one = readings.iter().filter(|reading| reading.0 == sensor);

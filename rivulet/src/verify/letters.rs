@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use stream::dead_letter::{Change, Entry as DeadLetter, Handled, Letter};
+use stream::dead_letter::{Change, Entry as DeadLetter, GAP, Handled, Letter};
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Stage};
 
@@ -87,7 +87,7 @@ impl Letters {
                         }
                     }
                     DeadLetter::Change(change) => letters.changes.push(change),
-                    DeadLetter::Letter(letter) if letter.reason == REASON => {
+                    DeadLetter::Letter(letter) if letter.reason == GAP => {
                         letters.gaps.extend(Gap::read(letter.topic));
                     }
                     entry => {
@@ -186,13 +186,12 @@ impl Letters {
                     && close(entry.value, settled.value)
             };
             // The first: what was replayed comes behind it.
-            let lane = left.lanes.get(&sensor);
-            if let Some(index) = lane.and_then(|lane| lane.entries.iter().position(same))
-                && let Some(lane) = left.to_mut().lanes.get_mut(&sensor)
-            {
-                lane.entries.remove(index);
-                lane.deleted -= usize::from(index < lane.deleted);
-                course.take_away(topic, sensor, index);
+            let place = left.lanes.get(&sensor).and_then(|lane| lane.entries.iter().position(same));
+            if let Some(place) = place {
+                let right = left.to_mut().remove(sensor, place);
+                if let Some(place) = if course.requires_key() { right } else { Some(place) } {
+                    course.take_away(topic, sensor, place);
+                }
             }
         }
         left
@@ -205,9 +204,6 @@ pub(super) struct Gap {
     pub(super) topic: String,
     pub(super) place: String,
 }
-
-/// The reason of a letter that tells of a gap.
-const REASON: &str = "gap";
 
 /// The reasons of letters that nothing in the record tells of.
 const LIMITS: [&str; 4] = ["too-large", "timestamp-refused", "rejected", "state-full"];

@@ -75,6 +75,9 @@ pub(super) struct Stream {
     pub(super) numbered: bool,
     /// Whether readings are gone, perhaps all of some sensors.
     pub(super) lost: bool,
+    /// For each sensor with readings whose record has another key, or none: their places, and the order of
+    /// the others.
+    pub(super) wrong_keys: BTreeMap<u32, (Vec<usize>, Order)>,
     /// For each sensor of which readings are gone, those of which these were made: sequence number and
     /// time, which no operator changes.
     pub(super) origins: BTreeMap<u32, HashSet<(u64, i64)>>,
@@ -98,7 +101,41 @@ pub(super) struct Tally {
 
 impl Stream {
     pub(super) fn new() -> Self {
-        Stream { lanes: BTreeMap::new(), numbered: true, lost: false, origins: BTreeMap::new() }
+        Stream {
+            lanes: BTreeMap::new(),
+            numbered: true,
+            lost: false,
+            wrong_keys: BTreeMap::new(),
+            origins: BTreeMap::new(),
+        }
+    }
+
+    /// Leaves out the readings whose record has another key than their sensor, and says how many they were.
+    pub(super) fn drop_wrong_keys(&mut self) -> u64 {
+        let mut dropped = 0;
+        for (sensor, (places, order)) in std::mem::take(&mut self.wrong_keys) {
+            let lane = self.lanes.entry(sensor).or_default();
+            for place in places.iter().rev() {
+                lane.entries.remove(*place);
+            }
+            lane.order = order;
+            dropped += places.len() as u64;
+        }
+        dropped
+    }
+
+    /// Takes a reading away, the one at this place among those of its sensor. Returns its place among those
+    /// whose key is right; `None` if its own is not.
+    pub(super) fn remove(&mut self, sensor: u32, place: usize) -> Option<usize> {
+        let lane = self.lanes.get_mut(&sensor)?;
+        lane.entries.remove(place);
+        lane.deleted -= usize::from(place < lane.deleted);
+        let Some((wrong, _)) = self.wrong_keys.get_mut(&sensor) else { return Some(place) };
+        let is_right = !wrong.contains(&place);
+        let before = wrong.iter().filter(|other| **other < place).count();
+        wrong.retain(|other| *other != place);
+        wrong.iter_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
+        is_right.then(|| place - before)
     }
 
     /// Whether readings are gone.

@@ -125,14 +125,13 @@ fn bare_numbers_do_not_tell_which_results_are_of_deleted_ones() {
     assert!(report.is_clean() && report.unverified().as_deref() == Some("1 topic"), "{report}");
 }
 
-/// The stages of the chain of two that the property is about.
-const STEPS: [&str; 6] = [
+/// The steps of the two stages that the property is about. Not `round`: behind an average the last bit decides, which nobody promises.
+const STEPS: [&str; 5] = [
     "threshold = { above = -20 }",
     "ewma = { alpha = 0.5 }",
     "ewma = { alpha = 0.25, emit-seed = true }",
     "average = { window = 2 }",
     "average = { window = 4 }",
-    "round = { digits = 1 }",
 ];
 
 /// What the operators make of readings, given with their sensors, if they read all but those at offsets in
