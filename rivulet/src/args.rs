@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rivulet::dlq::{Moment, Offsets, Selection};
+use rivulet::state::Age;
 use stream::cli::Common;
 
 /// Chains of small stream operators over Kafka: check, run, watch and verify them
@@ -197,14 +198,35 @@ pub enum State {
     /// Have a stage forget what it remembers of some sensors, such as those that are unplugged
     ///
     /// The stage must not run. It goes on where it was; what a forgotten sensor sends later begins with an
-    /// empty memory. `rivulet verify` knows of it.
-    #[command(after_help = "Example: rivulet state forget ewma --sensor attic cellar --dry-run")]
+    /// empty memory. `rivulet verify` knows of it. A stage with `state-ttl` does this by itself.
+    #[command(group = clap::ArgGroup::new("which").required(true), after_help = "Examples:
+  rivulet state forget ewma --idle 30d --dry-run   # which of them have been silent for so long
+  rivulet state forget ewma --sensor attic cellar")]
     Forget {
         /// The stage
         stage: String,
         /// These sensors
-        #[arg(long, value_name = "NAME", num_args = 1.., required = true)]
+        #[arg(long, value_name = "NAME", num_args = 1.., group = "which")]
         sensor: Vec<String>,
+        /// Those whose last reading is so much older than the newest that the stage remembers, by the
+        /// readings' own times: 30d, 12h or 2h 30m
+        #[arg(long, value_name = "SPAN", group = "which")]
+        idle: Option<Age>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Have a stage whose offsets Kafka has forgotten go on where it was
+    ///
+    /// Kafka forgets the committed offsets of a stage that was stopped for longer than the brokers'
+    /// offsets.retention.minutes. The stage's changelog still tells them. The stage must not run.
+    #[command(after_help = "Example: rivulet state resume convert --dry-run")]
+    Resume {
+        /// The stage: an operator, whether it remembers anything or not
+        stage: String,
         /// Do not ask
         #[arg(long)]
         yes: bool,

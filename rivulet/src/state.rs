@@ -13,6 +13,7 @@ pub(crate) mod group;
 mod keep;
 mod overview;
 mod reset;
+mod resume;
 mod shown;
 mod transaction;
 mod whole;
@@ -24,11 +25,12 @@ use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, Work, suggest};
 
 use self::changelog::Changelog;
 pub use self::check::{Checked, Finding, check};
-pub use self::forget::{Forget, Which};
+pub use self::forget::{Age, Forget, Which};
 use self::group::Group;
 pub use self::keep::Keep;
 pub use self::overview::{Overview, Row, overview};
 pub use self::reset::{Move, Reset};
+pub use self::resume::Resume;
 pub use self::shown::{Kept, Memories, Position, Sensor, Shown};
 pub use self::whole::{Difference, Whole};
 

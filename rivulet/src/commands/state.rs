@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::IsTerminal;
 
-use rivulet::state::{self, Forget, Keep, Reset, Which};
+use rivulet::state::{self, Forget, Keep, Reset, Resume, Which};
 use stream::cli::BoxError;
 use stream::pipeline::{Pipeline, Stage};
 
@@ -45,8 +45,9 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             Ok(())
         }
-        State::Forget { stage, sensor, yes, dry_run } => {
-            let which = Which::Named(sensor.iter().cloned().collect());
+        State::Forget { stage, sensor, idle, yes, dry_run } => {
+            let named = || Which::Named(sensor.iter().cloned().collect());
+            let which = idle.map_or_else(named, Which::Idle);
             let forget = Forget::plan(pipeline, state::keeper(pipeline, stage)?, which)?;
             if forget.is_empty() {
                 print!("{forget}");
@@ -56,8 +57,18 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             Ok(())
         }
+        State::Resume { stage, yes, dry_run } => {
+            let resume = Resume::plan(pipeline, pipeline.stage(stage)?)?;
+            if resume.is_empty() {
+                print!("{resume}");
+            } else if agreed(&resume, "Go on there?", *yes, *dry_run)? {
+                resume.carry_out()?;
+                println!("done: {stage} goes on where it was");
+            }
+            Ok(())
+        }
         State::Reset { stage, from_start, yes, dry_run } => {
-            let reset = Reset::plan(pipeline, state::keeper(pipeline, stage)?, *from_start)?;
+            let reset = Reset::plan(pipeline, pipeline.stage(stage)?, *from_start)?;
             if agreed(&reset, "Forget it?", *yes, *dry_run)? {
                 reset.carry_out()?;
                 println!("done: {stage} begins with an empty state");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use producer::source_loop;
-use stream::checkpoint;
+use stream::checkpoint::{self, Checkpoint};
 use stream::error::{Error, Result};
 use stream::state::Saved;
 
@@ -70,6 +70,13 @@ impl Changelog {
     pub(super) fn sensors(&self) -> Result<Vec<Sensor>> {
         let states = self.last.iter().filter(|((_, key), _)| key != checkpoint::KEY);
         states.map(|((partition, key), value)| self.sensor(*partition, key, value)).collect()
+    }
+
+    /// How far the stage had got when it last said so, by partition.
+    pub(super) fn checkpoints(&self) -> BTreeMap<i32, Checkpoint> {
+        let checkpoints =
+            self.last.iter().map(|((partition, key), value)| (*partition, Checkpoint::read(key, Some(value))));
+        checkpoints.filter_map(|(partition, checkpoint)| Some((partition, checkpoint?))).collect()
     }
 
     fn sensor(&self, partition: i32, key: &[u8], value: &[u8]) -> Result<Sensor> {

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
 
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use stream::dead_letter::{Change, Remedy};
 use stream::error::{Error, Result};
 use stream::pipeline::{Guarantee, Pipeline, Stage, suggest};
-use stream::state::Summary;
+use stream::state::{Note, Summary};
 
 use super::group::Committed;
 use super::keep::is_ahead;
@@ -26,6 +29,24 @@ const MARK: usize = 100_000;
 pub enum Which {
     /// Those of these names.
     Named(BTreeSet<String>),
+    /// Those whose last reading is so much older than the newest that the stage remembers, by the
+    /// readings' own times.
+    Idle(Age),
+}
+
+/// A span of time; as text `30d`, `12h` or `2h 30m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age(pub Duration);
+
+impl FromStr for Age {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let span = text.parse::<Span>().ok();
+        let age = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+        let age = age.and_then(|age| Duration::try_from(age).ok());
+        age.map(Age).ok_or_else(|| format!("`{text}` is no span of time; write 30d, 12h or 2h 30m"))
+    }
 }
 
 /// What it takes for a stage to forget some of its sensors; shown, what will be done.
@@ -48,6 +69,8 @@ struct Chosen {
     gone: Vec<Sensor>,
     /// How many sensors are left.
     left: usize,
+    /// How many have a state that does not tell the time of their last reading.
+    timeless: usize,
     /// The chain that made the state; `None` if several did.
     chain: Option<String>,
     /// What is committed again.
@@ -131,30 +154,37 @@ fn choose(
     }
     let chains: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.chain.as_str()).collect();
     let chain = chains.first().filter(|_| chains.len() == 1).map(|chain| (*chain).to_owned());
-    let Which::Named(names) = which;
-    let known: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.name.as_str()).collect();
-    if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
-        let help = suggest(unknown, &known.into_iter().collect::<Vec<_>>());
-        return Err((format!("it remembers nothing of a sensor `{unknown}`"), help));
+    let timeless = sensors.iter().filter(|sensor| sensor.time.is_none()).count();
+    if let Which::Named(names) = which {
+        let known: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.name.as_str()).collect();
+        if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
+            let help = suggest(unknown, &known.into_iter().collect::<Vec<_>>());
+            return Err((format!("it remembers nothing of a sensor `{unknown}`"), help));
+        }
     }
-    let is_gone = |sensor: &Sensor| names.contains(&sensor.name);
+    let newest = sensors.iter().filter_map(|sensor| sensor.time).max();
+    let is_gone = |sensor: &Sensor| match which {
+        Which::Named(names) => names.contains(&sensor.name),
+        Which::Idle(Age(age)) => {
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            sensor.time.zip(newest).is_some_and(|(time, newest)| time.saturating_add(age) < newest)
+        }
+    };
     let (gone, left): (Vec<Sensor>, Vec<Sensor>) = sensors.into_iter().partition(is_gone);
     if is_ahead(&gone, &committed) {
         let cause = "its state is ahead of the committed offsets: at-least-once, a process died between the two";
         return Err((cause.to_owned(), "drain the stage first".to_owned()));
     }
     let offsets = committed.into_iter().map(|at| noted(at, &left)).collect();
-    Ok(Chosen { gone, left: left.len(), chain, offsets })
+    Ok(Chosen { gone, left: left.len(), timeless, chain, offsets })
 }
 
 /// The same offset with the note of what is left. One without a note has been set by another tool.
 fn noted(at: Committed, left: &[Sensor]) -> Committed {
-    if at.note.parse::<Summary>().is_err() {
-        return at;
-    }
+    let Ok(Note { partitions, .. }) = at.note.parse() else { return at };
     let of_partition = left.iter().filter(|sensor| sensor.partition == at.partition);
     let last = of_partition.filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(&at.topic)?)));
-    let note = Summary::of(last).to_string();
+    let note = Note { summary: Summary::of(last), partitions }.to_string();
     Committed { note, ..at }
 }
 
@@ -178,17 +208,22 @@ fn changes(found: &Chosen) -> Vec<Change> {
 impl fmt::Display for Forget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, changelog) = (&self.stage.name, self.stage.changelog());
-        let Chosen { gone, left, .. } = &self.found;
+        let Chosen { gone, left, timeless, .. } = &self.found;
         if !gone.is_empty() {
-            let head = ["partition", "sensor"].map(str::to_owned).to_vec();
-            let rows = gone.iter().take(SHOWN);
-            let rows = rows.map(|Sensor { partition, name, .. }| vec![partition.to_string(), name.clone()]);
+            let head = ["partition", "sensor", "last reading of"].map(str::to_owned).to_vec();
+            let rows = gone.iter().take(SHOWN).map(|Sensor { partition, name, time, .. }| {
+                let time = time.and_then(|time| Timestamp::from_millisecond(time).ok());
+                vec![partition.to_string(), name.clone(), time.map_or("-".to_owned(), |time| time.to_string())]
+            });
             f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
         }
         if gone.len() > SHOWN {
             writeln!(f, "and {} more", gone.len() - SHOWN)?;
         }
         let sensors = |count: usize| plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor");
+        if let (Which::Idle(_), 1..) = (&self.which, *timeless) {
+            writeln!(f, "of {}, {changelog} does not tell when they sent their last reading", sensors(*timeless))?;
+        }
         if gone.is_empty() {
             return writeln!(f, "nothing to do: of {}, none is to be forgotten", sensors(*left));
         }
@@ -210,26 +245,29 @@ mod tests {
 
     use super::*;
 
-    fn sensor(partition: i32, name: &str, last: i64) -> Sensor {
+    fn sensor(partition: i32, name: &str, last: i64, time: Option<i64>) -> Sensor {
         Sensor {
             partition,
             name: name.into(),
             chain: "ewma(alpha=0.5)".into(),
             memories: vec![vec![1.0]],
             offsets: [("in".to_owned(), last)].into(),
+            time,
         }
     }
 
     fn note(last: &[(&str, i64)]) -> String {
-        Summary::of(last.iter().copied()).to_string()
+        Note { summary: Summary::of(last.iter().copied()), partitions: Some(2) }.to_string()
     }
 
     fn committed(partition: i32, next: i64, last: &[(&str, i64)]) -> Committed {
         Committed { topic: "in".into(), partition, next, note: note(last) }
     }
 
+    const DAY: i64 = 86_400_000;
+
     fn state() -> (Vec<Sensor>, Vec<Committed>) {
-        let sensors = vec![sensor(0, "a", 4), sensor(0, "b", 2), sensor(1, "c", 8)];
+        let sensors = vec![sensor(0, "a", 4, Some(0)), sensor(0, "b", 2, Some(40 * DAY)), sensor(1, "c", 8, None)];
         (sensors, vec![committed(0, 5, &[("a", 4), ("b", 2)]), committed(1, 9, &[("c", 8)])])
     }
 
@@ -260,21 +298,32 @@ mod tests {
     }
 
     #[test]
+    fn the_idle_are_told_by_the_newest_reading() {
+        let gone = |age: &str| {
+            let found = chosen(&Which::Idle(age.parse().unwrap())).unwrap();
+            (found.gone.iter().map(|sensor| sensor.name.clone()).collect::<Vec<_>>(), found.timeless)
+        };
+        assert_eq!(gone("30d"), (vec!["a".to_owned()], 1));
+        assert_eq!(gone("40d"), (vec![], 1));
+        assert!("soon".parse::<Age>().unwrap_err().contains("write 30d"));
+    }
+
+    #[test]
     fn what_cannot_be_done_is_said() {
         let (cause, help) = chosen(&named(&["a", "bb"])).unwrap_err();
         assert!(cause.contains("nothing of a sensor `bb`") && help.contains('b'), "{cause}: {help}");
         let (sensors, committed) = state();
         let lost = choose(sensors[1..].to_vec(), committed.clone(), &named(&["b"]), Guarantee::ExactlyOnce);
         assert!(lost.unwrap_err().0.contains("not whole"));
-        let ahead = vec![sensor(0, "a", 5), sensors[1].clone(), sensors[2].clone()];
+        let ahead = vec![sensor(0, "a", 5, None), sensors[1].clone(), sensors[2].clone()];
         let (cause, _) = choose(ahead, committed, &named(&["a"]), Guarantee::AtLeastOnce).unwrap_err();
         assert!(cause.contains("ahead of the committed offsets"), "{cause}");
     }
 
     #[test]
     fn many_names_are_spread_over_several_marks() {
-        let gone: Vec<Sensor> = (0..3000).map(|number| sensor(0, &format!("{number:0100}"), 1)).collect();
-        let found = Chosen { gone, left: 0, chain: None, offsets: vec![committed(0, 5, &[])] };
+        let gone: Vec<Sensor> = (0..3000).map(|number| sensor(0, &format!("{number:0100}"), 1, None)).collect();
+        let found = Chosen { gone, left: 0, timeless: 0, chain: None, offsets: vec![committed(0, 5, &[])] };
         let changes = changes(&found);
         assert_eq!(changes.iter().map(|change| change.sensors.len()).sum::<usize>(), 3000);
         let size =
@@ -292,12 +341,15 @@ mod tests {
             Forget { pipeline: &pipeline, stage: &pipeline.stages[0], which, found }.to_string()
         };
         let expected = "\
-partition  sensor
-0          b
-1          c
+partition  sensor  last reading of
+0          b       1970-02-10T00:00:00Z
+1          c       -
 what smooth-changelog holds of 2 sensors is forgotten, and of 1 sensor it stays
 smooth goes on where it was; what a forgotten sensor sends later begins with an empty memory
 ";
         assert_eq!(shown(named(&["b", "c"])), expected);
+        let nothing = shown(Which::Idle("90d".parse().unwrap()));
+        assert!(nothing.ends_with("nothing to do: of 3 sensors, none is to be forgotten\n"), "{nothing}");
+        assert!(nothing.starts_with("of 1 sensor, smooth-changelog does not tell when"), "{nothing}");
     }
 }

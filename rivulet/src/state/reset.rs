@@ -1,18 +1,19 @@
 //! Beginning with an empty state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use stream::checkpoint;
 use stream::dead_letter::{Change, Remedy};
 use stream::error::Result;
-use stream::pipeline::{Pipeline, Stage};
+use stream::pipeline::{Pipeline, Stage, Work};
 use stream::state::Summary;
 
 use super::group::Committed;
 use super::keep::is_ahead;
 use super::transaction::{self, Transaction, is_at_work};
-use super::{Changelog, Group};
+use super::{Changelog, Group, chain};
 use crate::cluster::Cluster;
 use crate::table::aligned;
 use crate::topics::plural;
@@ -51,8 +52,7 @@ pub struct Move {
 
 impl<'p> Reset<'p> {
     /// Looks at what there is to do; nothing is changed. `from_start` begins at the first records of the
-    /// inputs instead of at the committed offsets. The stage is one that [keeps](super::keeper)
-    /// something.
+    /// inputs instead of at the committed offsets. A stage without a state only moves in its inputs.
     ///
     /// # Errors
     /// If the stage runs, the cluster does not answer, or a transaction on the changelog stays open.
@@ -63,7 +63,8 @@ impl<'p> Reset<'p> {
             look_for_commits(pipeline, stage)?;
         }
         let moves = group.map_or(Ok(Vec::new()), |group| moves(&group, from_start))?;
-        Ok(Reset { pipeline, stage, from_start, keys: changelog.map(|changelog| changelog.last.len()), moves })
+        let keys = changelog.map(|changelog| changelog.last.keys().filter(|(_, key)| key != checkpoint::KEY).count());
+        Ok(Reset { pipeline, stage, from_start, keys, moves })
     }
 
     /// Does it. A changelog that is missing is made.
@@ -78,16 +79,23 @@ impl<'p> Reset<'p> {
         // From here to its end nobody else can work on the stage's partitions. What is there now counts.
         let place = group.as_ref().map(Group::take_place).transpose()?;
         let moves = group.as_ref().map_or(Ok(Vec::new()), |group| moves(group, self.from_start))?;
-        let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
+        let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?.unwrap_or_default();
 
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
         for (partition, key) in changelog.last.keys() {
             transaction.save(*partition, key, None)?;
         }
-        if group.is_some() {
-            transaction.mark(&change(&moves, &changelog))?;
+        let is_stateful = chain(pipeline, stage).is_some();
+        let change = change(&moves, &changelog);
+        // A stage without a state is no other than before, unless it writes again what it wrote.
+        if matches!(stage.work, Work::Operator { .. }) && (is_stateful || change.remedy == Remedy::Anew) {
+            transaction.mark(&change)?;
         }
-        let offsets: Vec<Committed> = moves.into_iter().map(Move::with_nothing_known).collect();
+        let noted = |at: Move| {
+            let note = if is_stateful { Summary::default().to_string() } else { String::new() };
+            Committed { note, ..at.with_nothing_known() }
+        };
+        let offsets: Vec<Committed> = moves.into_iter().map(noted).collect();
         transaction.commit(&offsets, place.as_ref())
     }
 }
@@ -121,9 +129,11 @@ fn change(moves: &[Move], changelog: &Changelog) -> Change {
 }
 
 fn moves(group: &Group, from_start: bool) -> Result<Vec<Move>> {
-    let ends = if from_start { group.ends()? } else { BTreeMap::new() };
+    let ends = group.ends()?;
     let again = |Committed { topic, partition, next: committed, .. }| {
-        let next = ends.get(&(topic.clone(), partition)).map_or(committed, |(first, _)| *first);
+        let first = ends.get(&(topic.clone(), partition)).map_or(0, |(first, _)| *first);
+        // What was deleted before it was read nobody can go on with.
+        let next = if from_start { first } else { committed.max(first) };
         Move { topic, partition, committed, next }
     };
     Ok(group.committed()?.into_iter().map(again).collect())
@@ -148,6 +158,7 @@ impl fmt::Display for Reset<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Stage { name, from, to, .. } = self.stage;
         let (changelog, outputs) = (self.stage.changelog(), to.join(", "));
+        let is_stateful = chain(self.pipeline, self.stage).is_some();
         if !self.moves.is_empty() {
             let head = ["topic", "partition", "committed", "goes on at"].map(str::to_owned).to_vec();
             let rows = self.moves.iter().map(|Move { topic, partition, committed, next }| {
@@ -156,7 +167,9 @@ impl fmt::Display for Reset<'_> {
             f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
         }
         match self.keys {
+            None if to.is_empty() => (),
             None => writeln!(f, "{changelog} is made: there is no such topic")?,
+            Some(_) if !is_stateful && !from.is_empty() => (),
             Some(0) => writeln!(f, "{changelog} holds nothing")?,
             Some(_) if from.is_empty() => writeln!(f, "the position in {changelog} is forgotten")?,
             Some(keys) => {
@@ -170,6 +183,15 @@ impl fmt::Display for Reset<'_> {
                 "{name} begins anew and writes its readings again to {outputs}; one that still runs would write its \
                  position again: stop it first"
             );
+        }
+        if !is_stateful {
+            return match (self.moves.is_empty(), to.is_empty()) {
+                (true, _) => writeln!(f, "nothing is committed: {name} begins at the first records"),
+                (false, true) => writeln!(f, "{name} goes on there"),
+                (false, false) => {
+                    writeln!(f, "{name} goes on there, and writes again to {outputs} what it reads again")
+                }
+            };
         }
         if self.moves.is_empty() {
             writeln!(f, "nothing is committed: {name} begins with an empty state at the first records")

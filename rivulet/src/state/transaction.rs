@@ -53,7 +53,8 @@ pub(super) fn make_topics(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
     let own = [stage.changelog(), stage.dead_letters()].into_iter();
     let missing: BTreeMap<_, _> = own
         .filter(|name| !inventory.topics.contains_key(name))
-        .map(|name| (name.clone(), pipeline.topic(&name).clone()))
+        // A sink has no changelog.
+        .filter_map(|name| Some((name.clone(), pipeline.topics.get(&name)?.clone())))
         .collect();
     if !missing.is_empty() {
         topics::create(&pipeline.kafka, &missing, &mut |line| tracing::info!("{line}"))?;
