@@ -21,6 +21,8 @@ use crate::spool::{Spool, Taken};
 
 /// The longest wait for a reading, so that a stop is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait for the last sync.
+const LONGEST_CLOSE: Duration = Duration::from_millis(900);
 
 /// A source that cannot go back, with a spool. A thread takes its readings and writes them to the
 /// disk, whatever Kafka does; the loop takes them from there.
@@ -55,6 +57,8 @@ struct Queue {
 }
 
 enum State {
+    /// Nobody takes readings yet.
+    Waits,
     Runs,
     Ended,
     Failed(Error),
@@ -81,6 +85,18 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Has the thread write what is not on the disk yet, and end; waits a moment for it.
+    fn close(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let runs = |queue: &mut Queue| matches!(queue.state, State::Runs);
+        let waited = self.changed.wait_timeout_while(self.lock(), LONGEST_CLOSE, runs);
+        let queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if !queue.spool.is_dirty() {
+            let (folder, waiting) = (queue.spool.folder().display(), queue.spool.waiting());
+            tracing::info!("{waiting} readings wait in the spool {folder} for the next run");
+        }
+    }
 }
 
 impl Spooled {
@@ -106,7 +122,7 @@ impl Spooled {
             thread: None,
             id: spool.id(),
             shared: Arc::new(Shared {
-                queue: Mutex::new(Queue { spool, state: State::Runs }),
+                queue: Mutex::new(Queue { spool, state: State::Waits }),
                 changed: Condvar::new(),
                 stop: AtomicBool::new(false),
             }),
@@ -123,6 +139,12 @@ impl Spooled {
         Ok(spooled)
     }
 
+    /// What is to be done if the process leaves before this is dropped.
+    pub fn last_act(&self) -> impl FnOnce() + Send + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || _ = shared.upgrade().map(|shared| shared.close())
+    }
+
     /// Takes readings from now on, behind a position of the source if there is one.
     fn start(&mut self, position: Option<&Value>) -> OrError<()> {
         let Some(mut source) = self.source.take() else { return Ok(()) };
@@ -130,7 +152,10 @@ impl Spooled {
             source.resume(position)?;
         }
         // From now on the spool knows where the source was, though Kafka may be away.
-        self.shared.lock().spool.sync(Some(source.position().to_string()))?;
+        let mut queue = self.shared.lock();
+        queue.spool.sync(Some(source.position().to_string()))?;
+        queue.state = State::Runs;
+        drop(queue);
         let taker = Taker {
             source,
             shared: self.shared.clone(),
@@ -170,7 +195,7 @@ impl Spooled {
                 }
             } else {
                 match &queue.state {
-                    State::Runs => {}
+                    State::Waits | State::Runs => {}
                     State::Ended => return Ok(Found::End),
                     State::Failed(error) => return Err(error.clone()),
                 }
@@ -306,7 +331,8 @@ impl Taker {
         let mut queue = self.shared.lock();
         if let Some(pushed) = keep(&next, &mut self.sense, |record| {
             self.awaits_clock |= matches!(record, Record::Reading(_, Some(_)));
-            queue.spool.push(record)
+            // A disk that fails once must not cost a reading: the spool has not taken it.
+            queue.spool.push(record).or_else(|_| queue.spool.push(record))
         }) {
             pushed?;
         }
