@@ -28,7 +28,8 @@ pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option
     let Some(log) = process.open_log(true)? else { return Ok(()) };
     let counters = &process.counters;
     let mut producer =
-        SourceLoop::new(log, source, process.pipeline, process.stage, process.shutdown.clone(), counters.clone());
+        SourceLoop::new(log, source, process.pipeline, process.stage, process.shutdown.clone(), counters.clone())
+            .on(&process.instance);
     producer.resume(from_start)?;
     while producer.turn(watch)? == Turn::GoOn {}
     let Counters { written, dead, .. } = &**counters;
