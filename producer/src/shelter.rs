@@ -3,6 +3,7 @@
 //! What such a source yields is gone unless it is kept: in memory while the clock is not set
 //! (`timed`), or in any case on disk, while Kafka is away too (`spooled`).
 
+mod numbers;
 mod spooled;
 mod timed;
 
