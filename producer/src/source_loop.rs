@@ -162,6 +162,9 @@ impl<L: Log> SourceLoop<L> {
     fn take_over(&mut self, from_start: bool, resumed: &mut Option<Value>) -> Result<(), Fault> {
         loop {
             let found = self.find()?;
+            if found.own.is_some() {
+                self.check_claim(found.highest.as_ref())?;
+            }
             let mut is_new = false;
             if let Some(before) = found.before.filter(|_| !from_start)
                 && resumed.as_ref() != Some(&before)
@@ -173,7 +176,7 @@ impl<L: Log> SourceLoop<L> {
             match found.own {
                 Some(commit) if !is_new => {
                     self.commits = commit;
-                    return self.check_claim(found.highest.as_ref());
+                    return Ok(());
                 }
                 Some(_) => {}
                 None => self.claim.epoch = found.highest.map_or(0, |highest| highest.epoch).saturating_add(1),
