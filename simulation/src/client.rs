@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use stream::error::Error;
-use stream::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use stream::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
@@ -287,6 +287,19 @@ impl Log for SimulatedLog {
 
     fn flush(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::AtLeastOnce { self.drain() } else { Ok(()) }
+    }
+
+    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault> {
+        self.step("asking for the extents")?;
+        self.reach()?;
+        let cluster = self.world.cluster();
+        let all = &cluster.topics[topic].partitions;
+        let count = i32::try_from(all.len()).expect("they are few");
+        let extent = |partition: &i32| {
+            let log = &all[usize::try_from(*partition).expect("it was given")];
+            Extent { partition: *partition, start: log.start, end: log.end(), count }
+        };
+        Ok(partitions.iter().map(extent).collect())
     }
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {

@@ -19,7 +19,7 @@ use self::config::Clients;
 use self::reader::Reader;
 use self::watch::{Rebalance, Watch};
 use crate::error::Error;
-use crate::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use crate::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use crate::pipeline::{Guarantee, Pipeline, Stage, Work};
 use crate::shutdown::Shutdown;
 
@@ -596,6 +596,18 @@ impl Log for KafkaLog {
             Some(Position { partition, next, note: element.metadata().to_owned() })
         };
         Ok(committed.elements().iter().filter_map(position).collect())
+    }
+
+    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault> {
+        let mut extents = Vec::with_capacity(partitions.len());
+        if !partitions.is_empty() {
+            let reader = self.reader()?;
+            for partition in partitions {
+                extents.push(reader.extent(topic, *partition)?);
+            }
+            self.reader = Some(reader);
+        }
+        Ok(extents)
     }
 
     fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {

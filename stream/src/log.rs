@@ -71,6 +71,12 @@ pub trait Log {
     /// See [`Fault`].
     fn committed(&mut self, partitions: &[Partition]) -> Result<Vec<Position>, Fault>;
 
+    /// What there is of each of these partitions of any topic, in their order.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault>;
+
     /// Reads the committed records of `partitions` of a compacted topic from the first to the end.
     ///
     /// # Errors
@@ -180,6 +186,19 @@ pub struct Partition {
     pub topic: usize,
     /// The partition in that topic.
     pub partition: i32,
+}
+
+/// Which offsets of a partition there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The partition.
+    pub partition: i32,
+    /// The log start offset: what is below was deleted.
+    pub start: i64,
+    /// The high watermark: one more than the last offset.
+    pub end: i64,
+    /// How many partitions the topic has.
+    pub count: i32,
 }
 
 /// The next offset to read of a partition.

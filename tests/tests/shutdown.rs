@@ -152,7 +152,9 @@ fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
         for number in 1..50 {
             writeln!(write, "{number}").unwrap();
         }
-        producer.says(&["waiting"]);
+        // Nothing shows that they are taken, for the disk is not written to.
+        let ended = wait::until(Duration::from_millis(500), || (!producer.is_running()).then_some(()));
+        assert!(ended.is_none(), "{}", producer.err());
         producer.signal(Signal::Terminate);
         let code = producer.ends_within(Duration::from_secs(5));
         assert!(matches!(code, 0 | UNDONE), "exit status {code}: {}", producer.err());
