@@ -144,7 +144,7 @@ impl<L: Log> SourceLoop<L> {
     pub fn resume(&mut self, from_start: bool) -> Result<()> {
         let mut resumed = None;
         let mut outcome = self.take_over(from_start, &mut resumed);
-        while let Err(Fault::Undo(cause)) = outcome {
+        while let Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) = outcome {
             tracing::warn!("claiming the source again: {cause}");
             outcome = self.go_back().and_then(|()| self.take_over(from_start, &mut resumed));
         }
@@ -154,7 +154,7 @@ impl<L: Log> SourceLoop<L> {
                 self.back_off.reset();
                 Ok(())
             }
-            Err(Fault::Fatal(error) | Fault::Undo(error)) => Err(error),
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => Err(error),
         }
     }
 
@@ -199,7 +199,7 @@ impl<L: Log> SourceLoop<L> {
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
     pub fn turn(&mut self, watch: &mut dyn FnMut(Option<Progress>)) -> Result<Turn> {
         let mut outcome = self.take_and_commit();
-        while let Err(Fault::Undo(cause)) = outcome {
+        while let Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) = outcome {
             outcome = self.undo(&cause).map(|()| Turn::GoOn);
         }
         let turn = match outcome {
@@ -210,7 +210,7 @@ impl<L: Log> SourceLoop<L> {
                 }
                 Turn::Done
             }
-            Err(Fault::Fatal(error) | Fault::Undo(error)) => return Err(error),
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => return Err(error),
         };
         let now = self.log.now();
         if turn == Turn::Done || now.duration_since(self.told) >= LONGEST_WAIT {
@@ -264,7 +264,7 @@ impl<L: Log> SourceLoop<L> {
     }
 
     /// Sends what is pending from the given record on.
-    fn send(&self, first: usize) -> Result<(), Fault> {
+    fn send(&mut self, first: usize) -> Result<(), Fault> {
         let bytes = |range: &Range<usize>| &self.pending.bytes[range.clone()];
         for taken in &self.pending.records[first..] {
             match taken {
@@ -280,7 +280,7 @@ impl<L: Log> SourceLoop<L> {
                     })?;
                 }
                 Taken::Bad { place, bytes: range, refusal } => {
-                    self.dead_letters.bury_input(&self.log, place, bytes(range), refusal, &self.counters)?;
+                    self.dead_letters.bury_input(&self.log, place, bytes(range), refusal)?;
                 }
             }
         }
@@ -338,6 +338,7 @@ impl<L: Log> SourceLoop<L> {
         let readings = self.pending.records.iter().filter(|taken| matches!(taken, Taken::Reading { .. })).count();
         self.counters.written.add(readings as u64);
         self.counters.commits.add(1);
+        self.dead_letters.committed(&self.counters);
         self.source.committed();
         self.commits += 1;
         self.pending.clear();
@@ -362,6 +363,7 @@ impl<L: Log> SourceLoop<L> {
             _ if self.guarantee == Guarantee::AtLeastOnce => {}
             _ => return Err(self.lost_position()),
         }
+        self.dead_letters.rolled_back();
         self.send(0)?;
         self.commit()
     }
