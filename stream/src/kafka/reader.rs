@@ -13,6 +13,7 @@ use super::watch::Watch;
 use super::{CALL, TOPIC_GRACE, close};
 use crate::error::Error;
 use crate::log::{Each, Fault};
+use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
 /// How long a read may go without any progress before it is given up and tried again.
@@ -23,6 +24,12 @@ const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 
 /// How often a long restore tells how far it is.
 const TELL: Duration = Duration::from_secs(1);
+
+/// Keeps the stage's place in its group while it reads or waits.
+///
+/// # Errors
+/// If there is no sense in going on.
+pub(super) type Keep<'k> = &'k dyn Fn() -> Result<(), Fault>;
 
 pub(super) struct Reader {
     /// Sees everything, committed or not. Both are there until the reader goes.
@@ -59,20 +66,20 @@ impl Reader {
     }
 
     /// See [`Log::restore`](crate::log::Log::restore).
-    pub(super) fn restore(&self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
+    pub(super) fn restore(&self, topic: &str, partitions: &[i32], each: Each<'_>, keep: Keep<'_>) -> Result<(), Fault> {
         let mut list = TopicPartitionList::new();
         let mut unread = BTreeMap::new();
         for &partition in partitions {
             // Everything up to here counts, also what is not yet known to be committed or aborted.
-            let (low, high) = self.watermarks(self.observer(), topic, partition)?;
+            let (low, high) = self.watermarks(self.observer(), topic, partition, keep)?;
             if low == high {
                 continue;
             }
-            self.wait_until_settled(topic, partition, high)?;
+            self.wait_until_settled(topic, partition, high, keep)?;
             list.add_partition_offset(topic, partition, Offset::Beginning).expect("the beginning is an offset");
             unread.insert(partition, high - low);
         }
-        self.read(topic, &list, unread, each)
+        self.read(topic, &list, unread, each, keep)
     }
 
     /// Whether there is nothing to read from these offsets of a topic's partitions on.
@@ -80,7 +87,7 @@ impl Reader {
         let mut list = TopicPartitionList::new();
         let mut unread = BTreeMap::new();
         for (partition, from) in from {
-            let (low, high) = self.watermarks(self.committed(), topic, *partition)?;
+            let (low, high) = self.watermarks(self.committed(), topic, *partition, &|| Ok(()))?;
             let at_end = match from {
                 Offset::Offset(next) => *next >= high,
                 _ => low == high,
@@ -92,11 +99,17 @@ impl Reader {
             }
         }
         let mut found = false;
-        self.read(topic, &list, unread, &mut |_, _, _| found = true)?;
+        self.read(topic, &list, unread, &mut |_, _, _| found = true, &|| Ok(()))?;
         Ok(!found)
     }
 
-    fn watermarks(&self, client: &BaseConsumer<Watch>, topic: &str, partition: i32) -> Result<(i64, i64), Fault> {
+    fn watermarks(
+        &self,
+        client: &BaseConsumer<Watch>,
+        topic: &str,
+        partition: i32,
+        keep: Keep<'_>,
+    ) -> Result<(i64, i64), Fault> {
         let mut missing_since = None;
         loop {
             let error = match client.fetch_watermarks(topic, partition, CALL) {
@@ -129,6 +142,7 @@ impl Reader {
                 self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
             }
             self.shutdown.check()?;
+            keep()?;
             // Some errors are answered at once, a missing leader for one.
             std::thread::sleep(CALL / 10);
         }
@@ -136,10 +150,10 @@ impl Reader {
 
     /// Waits until every transaction below `end` is committed or aborted: what a reader of committed
     /// records is shown before that may be a part of the whole.
-    fn wait_until_settled(&self, topic: &str, partition: i32, end: i64) -> Result<(), Fault> {
+    fn wait_until_settled(&self, topic: &str, partition: i32, end: i64, keep: Keep<'_>) -> Result<(), Fault> {
         let start = Instant::now();
-        let mut told = false;
-        while self.watermarks(self.committed(), topic, partition)?.1 < end {
+        let mut reminder = Reminder::new();
+        while self.watermarks(self.committed(), topic, partition, keep)?.1 < end {
             if start.elapsed() > OPEN_TRANSACTION {
                 let doing = format!("restoring from {topic} [{partition}]");
                 let error = Error::new(doing, "a transaction in it stays open").help(
@@ -148,11 +162,13 @@ impl Reader {
                 );
                 return Err(Fault::Fatal(error));
             }
-            if !told && start.elapsed() > CALL {
-                told = true;
-                tracing::info!("waiting for an open transaction in {topic} [{partition}] to end");
+            if start.elapsed() > CALL
+                && let Some(lasted) = reminder.due(&(), Instant::now())
+            {
+                tracing::info!("waiting for an open transaction in {topic} [{partition}] to end{}", lasting(lasted));
             }
             self.shutdown.check()?;
+            keep()?;
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
@@ -165,6 +181,7 @@ impl Reader {
         list: &TopicPartitionList,
         mut unread: BTreeMap<i32, i64>,
         each: Each<'_>,
+        keep: Keep<'_>,
     ) -> Result<(), Fault> {
         let reader = self.committed();
         reader.assign(list).map_err(|error| Fault::Undo(Error::new("assigning partitions to read", error)))?;
@@ -185,6 +202,7 @@ impl Reader {
                 None => {}
             }
             self.shutdown.check()?;
+            keep()?;
             if told.elapsed() > TELL {
                 told = Instant::now();
                 tracing::info!("reading {topic}: {read} of at most {all} records");
