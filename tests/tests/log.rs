@@ -121,6 +121,8 @@ fn what_was_undone_is_not_committed_by_a_copy_of_the_commit_before() {
     stage.broker.hold(Api::EndTxn);
     stage.commits(1);
     assert!(stage.broker.holds(Api::EndTxn) && stage.broker.passed(Api::EndTxn) == 1, "it was repeated");
+    // Its mark is written, too.
+    assert_eq!(stage.written(1), ["1"]);
     let before = records::end(&stage.broker.behind(), "out", 0);
     stage.sends("2");
     wait::until_so("the broker has it", || records::end(&stage.broker.behind(), "out", 0) > before);
