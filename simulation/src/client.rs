@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use stream::error::Error;
-use stream::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use stream::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
@@ -49,8 +49,8 @@ struct Consumer {
     holds: bool,
     /// Whether it has been told that they are taken.
     told: bool,
-    /// The next offset of each assigned partition; nothing before it was asked for.
-    positions: BTreeMap<Partition, Option<i64>>,
+    /// The next offset of each assigned partition.
+    positions: BTreeMap<Partition, i64>,
     last: Option<Partition>,
 }
 
@@ -180,10 +180,10 @@ impl SimulatedLog {
     }
 
     /// The next record of any assigned partition.
-    fn next_record(&self) -> Option<SimulatedRecord> {
+    fn next_record(&self) -> Result<Option<SimulatedRecord>, Fault> {
         let mut partitions: Vec<Partition> = self.consumer().borrow().positions.keys().copied().collect();
         if partitions.is_empty() {
-            return None;
+            return Ok(None);
         }
         // Records come in runs of one partition.
         if let Some(last) = self.consumer().borrow().last.filter(|_| !self.world.chance().one_in(4)) {
@@ -194,16 +194,13 @@ impl SimulatedLog {
         }
         for partition in partitions {
             let place = self.place(partition);
-            let known = self.consumer().borrow().positions.get(&partition).copied().flatten();
-            let from = match known {
-                Some(from) => from,
-                None => match self.world.cluster().group(&self.stage).fetch_offset(&place) {
-                    Ok(committed) => committed.map_or(0, |(offset, _)| offset),
-                    Err(_) => continue,
-                },
-            };
+            let from = self.consumer().borrow().positions[&partition];
             let cluster = self.world.cluster();
-            let found = cluster.partition(&place.0, place.1).fetch(from).map(|found| SimulatedRecord {
+            let log = cluster.partition(&place.0, place.1);
+            if from < log.start || from > log.end() {
+                return Err(undo("reading", Refusal::OffsetOutOfRange));
+            }
+            let found = log.fetch(from).map(|found| SimulatedRecord {
                 partition,
                 offset: found.offset,
                 content: found.content.clone(),
@@ -211,13 +208,13 @@ impl SimulatedLog {
             drop(cluster);
             let mut consumer = self.consumer().borrow_mut();
             let next = found.as_ref().map_or(from, |found| found.offset + 1);
-            consumer.positions.insert(partition, Some(next));
+            consumer.positions.insert(partition, next);
             if found.is_some() {
                 consumer.last = Some(partition);
-                return found;
+                return Ok(found);
             }
         }
-        None
+        Ok(None)
     }
 }
 
@@ -230,7 +227,7 @@ impl Log for SimulatedLog {
             if let Some(event) = self.rebalanced()? {
                 return Ok(event);
             }
-            if let Some(record) = self.next_record() {
+            if let Some(record) = self.next_record()? {
                 return Ok(Event::Record(record));
             }
         }
@@ -241,10 +238,10 @@ impl Log for SimulatedLog {
         Ok(Event::Nothing)
     }
 
-    fn assign(&mut self, given: &[Partition]) -> Result<(), Fault> {
+    fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
         self.step("assign")?;
         let mut consumer = self.consumer().borrow_mut();
-        (consumer.positions, consumer.last) = (given.iter().map(|partition| (*partition, None)).collect(), None);
+        (consumer.positions, consumer.last) = (from.iter().copied().collect(), None);
         Ok(())
     }
 
@@ -286,6 +283,23 @@ impl Log for SimulatedLog {
 
     fn flush(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::AtLeastOnce { self.drain() } else { Ok(()) }
+    }
+
+    fn settle(&mut self) -> Result<(), Fault> {
+        self.drain()
+    }
+
+    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault> {
+        self.step("asking for the extents")?;
+        self.reach()?;
+        let cluster = self.world.cluster();
+        let all = &cluster.topics[topic].partitions;
+        let count = i32::try_from(all.len()).expect("they are few");
+        let extent = |partition: &i32| {
+            let log = &all[usize::try_from(*partition).expect("it was given")];
+            Extent { partition: *partition, start: log.start, end: log.end(), count }
+        };
+        Ok(partitions.iter().map(extent).collect())
     }
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {

@@ -41,6 +41,8 @@ pub enum Refusal {
     RebalanceInProgress,
     /// A transaction that holds an offset is not complete yet: try again.
     UnstableOffsetCommit,
+    /// There is no such offset in the partition.
+    OffsetOutOfRange,
 }
 
 impl std::fmt::Display for Refusal {

@@ -169,7 +169,7 @@ impl Instances {
         let stage = &pipeline.stages[stage];
         let log = SimulatedLog::open(&self.world, being, pipeline, stage, &instance, &shutdown);
         let log = log.map_err(|fault| match fault {
-            Fault::Fatal(error) | Fault::Undo(error) => error,
+            Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error) => error,
             Fault::Stopped => Error::new("starting", "asked to stop"),
         })?;
         let counters = Arc::default();

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use rivulet::verify::{Options, Outcome, Record, Topics, verify_topics};
 use serde_json::Value;
+use stream::checkpoint;
 use stream::error::Result as OrError;
 use stream::operator::Operator;
 use stream::pipeline::{Guarantee, Part, Pipeline, Stage, Work};
-use stream::state::{State, Summary};
+use stream::state::{Note, State};
 
 use crate::cluster::{Content, Partition};
 use crate::plan::{self, Given};
@@ -136,19 +137,24 @@ fn check_state(world: &World, pipeline: &Pipeline, stage: &Stage, steps: &[Part]
     if chain.memories() == 0 {
         return Ok(());
     }
-    let mut state = State::new(&chain, stage.from.clone(), pipeline.limits.state());
+    let mut state = State::new(&chain, stage.from.clone(), pipeline.limits.state(), stage.rules.state_ttl);
     let mut cluster = world.cluster();
     for (number, partition) in (0..).zip(&cluster.topics[&stage.changelog()].partitions) {
         for record in partition.committed() {
-            let content = &record.content;
-            let restored = state.restore(number, content.key.as_deref().unwrap_or_default(), content.value.as_deref());
+            let Content { key, value, .. } = &record.content;
+            let key = key.as_deref().unwrap_or_default();
+            if key == checkpoint::KEY {
+                continue;
+            }
+            let restored = state.restore(number, key, value.as_deref());
             restored.map_err(|error| error.to_string())?;
         }
     }
     for ((topic, partition), (next, note)) in &cluster.group(&stage.name).committed {
         let index = stage.from.iter().position(|from| from == topic).unwrap_or_default();
         let found = state.summary(index, i32::try_from(*partition).unwrap_or_default());
-        let noted: Summary = note.parse().map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
+        let Note { summary: noted, .. } =
+            note.parse().map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
         if found != noted {
             return Err(format!(
                 "the state of {} for offset {next} of {topic} [{partition}] is {found}, noted {noted}",

@@ -21,7 +21,7 @@ use self::reader::Reader;
 use self::refusal::{Meaning, NO_TOPIC};
 use self::watch::{FailedDelivery, Rebalance, Watch};
 use crate::error::Error;
-use crate::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use crate::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use crate::pipeline::{Guarantee, Pipeline, Stage, Work};
 use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
@@ -120,7 +120,7 @@ impl KafkaLog {
         if !log.inputs.is_empty() {
             log.consumer = Some(log.clients.consumer(&log.watch).map_err(Fault::Fatal)?);
         }
-        if topics.contains(&stage.changelog()) {
+        if !log.inputs.is_empty() || topics.contains(&stage.changelog()) {
             log.reader = Some(Reader::new(&log.clients, &log.watch, shutdown)?);
         }
         let producer = if is_sink { None } else { Some(log.clients.producer(&log.watch).map_err(Fault::Fatal)?) };
@@ -378,6 +378,10 @@ impl KafkaLog {
                 self.watch.tell(&what, &format!("if the topic was deleted, {NO_TOPIC}"));
                 Ok(())
             }
+            // The stage finds out which records are gone when it asks where to go on.
+            KafkaError::MessageConsumption(code @ RDKafkaErrorCode::AutoOffsetReset) => {
+                Err(Fault::Undo(Error::new(format!("reading {}", self.inputs.join(", ")), code)))
+            }
             other => {
                 self.watch.client_error(&other);
                 Ok(())
@@ -532,7 +536,8 @@ impl KafkaLog {
         match failed.rdkafka_error_code().map_or(Meaning::Passes, Meaning::of) {
             Meaning::Forbidden => Fault::Fatal(error),
             Meaning::NoTopic if !topic.is_empty() => self.misses(topic).unwrap_or(Fault::Undo(error)),
-            Meaning::Record(_) | Meaning::NoTopic | Meaning::Passes => Fault::Undo(error),
+            Meaning::Record(rejection) => Fault::Rejected(rejection, error),
+            Meaning::NoTopic | Meaning::Passes => Fault::Undo(error),
         }
     }
 
@@ -636,16 +641,14 @@ impl Log for KafkaLog {
         Ok(self.rebalanced().unwrap_or(Event::Nothing))
     }
 
-    fn assign(&mut self, given: &[Partition]) -> Result<(), Fault> {
-        // librdkafka would ask for the offsets itself, and never reads a partition if the broker that it
-        // asks is no longer the group's.
-        let committed = self.committed(given)?;
-        let list = self.list(given.iter().map(|partition| {
-            let committed = committed.iter().find(|position| position.partition == *partition);
-            (*partition, committed.map_or(Offset::Beginning, |position| Offset::Offset(position.next)))
-        }));
+    fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
+        // Nothing is left to look up before the next assignment.
+        self.reader = None;
+        let from = from.iter().map(|(partition, offset)| (*partition, Offset::Offset(*offset)));
+        let list = self.list(from);
         self.reads.set(true);
-        self.consumer().assign(&list).map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
+        let assigned = self.consumer().assign(&list);
+        assigned.map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
     }
 
     fn release(&mut self) -> Result<(), Fault> {
@@ -697,6 +700,10 @@ impl Log for KafkaLog {
 
     fn flush(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::AtLeastOnce { self.drain() } else { Ok(()) }
+    }
+
+    fn settle(&mut self) -> Result<(), Fault> {
+        self.drain()
     }
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
@@ -762,6 +769,22 @@ impl Log for KafkaLog {
             Some(Position { partition, next, note: element.metadata().to_owned() })
         };
         Ok(committed.elements().iter().filter_map(position).collect())
+    }
+
+    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault> {
+        let mut extents = Vec::with_capacity(partitions.len());
+        if !partitions.is_empty() {
+            let reader = self.reader()?;
+            for partition in partitions {
+                extents.push(reader.extent(
+                    topic,
+                    *partition,
+                    &self.keep(&format!("asking for the ends of {topic}")),
+                )?);
+            }
+            self.reader = Some(reader);
+        }
+        Ok(extents)
     }
 
     fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {

@@ -40,7 +40,7 @@ impl Stage {
         }
         let mut stage = Stage { log: open(&broker, "a"), broker };
         stage.polls(|event| matches!(event, Event::Given(_)));
-        sure(stage.log.assign(&[FIRST]));
+        sure(stage.log.assign(&[(FIRST, 0)]));
         stage
     }
 
@@ -129,7 +129,7 @@ fn what_was_undone_is_not_committed_by_a_copy_of_the_commit_before() {
     stage.broker.let_go(Api::EndTxn);
     sure(stage.log.rewind());
     assert_eq!(stage.written(1), ["1"], "the second was undone");
-    sure(stage.log.assign(&[FIRST]));
+    sure(stage.log.assign(&[(FIRST, 0)]));
     stage.sends("3");
     stage.commits(3);
     assert_eq!(stage.written(2), ["1", "3"]);
@@ -170,7 +170,7 @@ fn a_member_that_waits_for_longer_than_it_may_be_silent_keeps_its_partitions() {
     let start = Instant::now();
     sure(stage.log.restore(CHANGELOG, &[0], &mut |_, _, _| panic!("nothing was committed")));
     assert!(start.elapsed() > Duration::from_millis(POLL_INTERVAL), "{:?}", start.elapsed());
-    sure(stage.log.assign(&[FIRST]));
+    sure(stage.log.assign(&[(FIRST, 0)]));
     let event = wait::until(wait::LONG, || match sure(stage.log.poll(Duration::from_millis(10))) {
         Event::Nothing => None,
         Event::Record(record) => Some(Ok(record.incoming().offset)),

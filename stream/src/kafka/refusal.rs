@@ -3,6 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::Error;
+use crate::log::Rejection;
 
 /// What is to be done about a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,21 +12,10 @@ pub(super) enum Meaning {
     Passes,
     /// The topic is not there. A new one, or one whose leader moves, needs a moment to be known.
     NoTopic,
-    /// A record is to blame, and would be again.
+    /// A record is to blame, and would be rejected again.
     Record(Rejection),
     /// Nothing that the stage does can help.
     Forbidden,
-}
-
-/// What a record is refused for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rejection {
-    /// It, or the batch that it was in, is larger than the topic takes.
-    TooLarge,
-    /// Its timestamp is too far from the broker's clock.
-    Timestamp,
-    /// A rule of the broker: a compacted topic wants a key, or a policy of the cluster's own.
-    Policy,
 }
 
 impl Meaning {
