@@ -200,6 +200,12 @@ impl Cluster {
         self.partition_mut(place).lose(below);
     }
 
+    /// Deletes all records of a partition below an offset, whoever has read them.
+    pub fn delete_records(&mut self, place: &Place, below: i64) {
+        let partition = self.partition_mut(place);
+        partition.start = partition.start.max(below.min(partition.stable_end()));
+    }
+
     /// Deletes the first records of a plain topic, as far as all of these groups have read it.
     pub fn expire(&mut self, place: &Place, readers: &[&str]) {
         let read = readers.iter().map(|group| {

@@ -18,7 +18,8 @@ struct Real {
 impl Real {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        Real { ending: format!("-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)) }
+        // Other than those of scenarios, which share the broker.
+        Real { ending: format!("-stated-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)) }
     }
 }
 
