@@ -187,11 +187,23 @@ fn why_no_answer(reason: &str) -> (&'static str, &'static str) {
         let help = "look at \"security.protocol\" and \"ssl.ca.location\" in [kafka]: a listener of the brokers speaks \
                     either TLS or plain text, and the file must have who signed the brokers' certificates";
         ("can be talked to", help)
+    } else if is_closed_at_once(reason) {
+        let help = "a listener that wants SASL or TLS closes connections that come without: look at \
+                    \"security.protocol\" and \"sasl.mechanism\" in [kafka]";
+        ("keeps a connection open", help)
     } else {
         let help = "see that Kafka runs there and that the names resolve; give other brokers with --brokers or [kafka] \
                     brokers";
         ("answers", help)
     }
+}
+
+/// Whether a connection came about and was closed by the broker within two seconds.
+fn is_closed_at_once(reason: &str) -> bool {
+    let Some((_, after)) = reason.split_once("(after ") else { return false };
+    let Some((time, state)) = after.split_once("ms in state ") else { return false };
+    let is_short = time.parse::<u64>().is_ok_and(|time| time < 2000);
+    reason.contains("Disconnected") && is_short && ["UP", "APIVERSION_QUERY"].iter().any(|up| state.starts_with(up))
 }
 
 /// Tells of a commit that takes too long, as long as anybody is there to commit. Ends the process if that
@@ -675,6 +687,22 @@ mod tests {
         }
         assert!(!says("GETPID", "Failed to acquire PID"));
         assert!(!watch.may_have_repeated() && !watch.of_producer().may_have_repeated(), "others did not");
+    }
+
+    #[test]
+    fn each_reason_has_a_help_of_its_own() {
+        for (reason, how, remedy) in [
+            ("SASL authentication error: Authentication failed: Invalid username or password", "lets", "sasl.password"),
+            ("SASL SCRAM-SHA-256 mechanism handshake failed: Unsupported SASL mechanism", "lets", "sasl.mechanism"),
+            ("SSL handshake failed: wrong version number", "can be talked to", "security.protocol"),
+            ("Disconnected: closed by peer (after 3ms in state UP, 1 identical)", "keeps", "security.protocol"),
+            ("Disconnected: closed by peer (after 0ms in state APIVERSION_QUERY)", "keeps", "security.protocol"),
+            ("Disconnected: closed by peer (after 42031ms in state UP)", "answers", "Kafka runs there"),
+            ("Connect to ipv4#127.0.0.1:1 failed: Connection refused", "answers", "Kafka runs there"),
+        ] {
+            let (said, help) = why_no_answer(reason);
+            assert!(said.starts_with(how) && help.contains(remedy), "{reason}: {said}, {help}");
+        }
     }
 
     #[test]
