@@ -2,6 +2,7 @@
 
 mod config;
 mod reader;
+mod refusal;
 mod watch;
 
 use std::cell::{Cell, OnceCell};
@@ -17,10 +18,12 @@ use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
 use self::config::Clients;
 use self::reader::Reader;
-use self::watch::{Rebalance, Watch};
+use self::refusal::{Meaning, NO_TOPIC};
+use self::watch::{FailedDelivery, Rebalance, Watch};
 use crate::error::Error;
 use crate::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use crate::pipeline::{Guarantee, Pipeline, Stage, Work};
+use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
 /// How long one call may wait for a broker before the loop looks at the shutdown again.
@@ -33,6 +36,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const TOPIC_GRACE: Duration = Duration::from_secs(5);
 /// How long the group's broker may fail to tell the committed offsets before that is told.
 const OFFSETS: Duration = Duration::from_secs(10);
+/// How often the group hears of a stage that restores its state or waits.
+const KEEP: Duration = Duration::from_millis(100);
+/// A commit that takes longer may have been repeated, whatever was heard.
+const CLEAN_COMMIT: Duration = Duration::from_secs(1);
 /// How many records are sent between two looks at what the producer has to say.
 const STRIDE: u32 = 1000;
 
@@ -44,13 +51,17 @@ const STRIDE: u32 = 1000;
 pub struct KafkaLog {
     clients: Clients,
     inputs: Vec<String>,
-    /// One of the stage's topics.
-    topic: String,
+    /// The stage's topics.
+    topics: Vec<String>,
+    /// Since when one of them has not been there, as far as that was noticed.
+    missing: Cell<Option<Instant>>,
     guarantee: Guarantee,
     shutdown: Shutdown,
     watch: Watch,
     /// Nothing for a stage without inputs.
     consumer: Option<BaseConsumer<Watch>>,
+    /// Whether there are partitions that the consumer reads.
+    reads: Cell<bool>,
     /// Whether the consumer was fenced while it was no member of its group: it needs a successor.
     fenced: Cell<bool>,
     /// Made at the first use for a sink, which may never have a dead letter to send.
@@ -59,6 +70,8 @@ pub struct KafkaLog {
     reader: Option<Reader>,
     /// Whether a transaction is open.
     begun: Cell<bool>,
+    /// Whether the last commit may have been repeated, so that a copy of it can still arrive.
+    repeated: Cell<bool>,
     sent_since_poll: Cell<u32>,
 }
 
@@ -79,25 +92,30 @@ impl KafkaLog {
         let is_sink = matches!(stage.work, Work::Sink { .. });
         let guarantee = if is_sink { Guarantee::AtLeastOnce } else { pipeline.guarantee };
         let clients = Clients::new(pipeline, stage, instance, guarantee);
-        let topic = topics.first().cloned().unwrap_or_default();
         let watch = Watch::new(&stage.name, pipeline.brokers(), {
-            let (clients, topic) = (clients.clone(), topic.clone());
+            let (clients, topic) = (clients.clone(), topics.first().cloned().unwrap_or_default());
             move |watch| clients.observer(watch).is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL).is_ok())
         });
         let mut log = KafkaLog {
             clients,
             inputs: stage.from.clone(),
-            topic,
+            topics: topics.to_vec(),
+            missing: Cell::new(None),
             guarantee,
             shutdown: shutdown.clone(),
             watch,
             consumer: None,
+            reads: Cell::new(false),
             fenced: Cell::new(false),
             producer: OnceCell::new(),
             reader: None,
             begun: Cell::new(false),
+            repeated: Cell::new(false),
             sent_since_poll: Cell::new(0),
         };
+        if guarantee == Guarantee::ExactlyOnce && !log.inputs.is_empty() {
+            log.clients.tell_of_long_transactions();
+        }
         // All clients connect at the same time, while the first of them looks for the topics.
         if !log.inputs.is_empty() {
             log.consumer = Some(log.clients.consumer(&log.watch).map_err(Fault::Fatal)?);
@@ -136,6 +154,7 @@ impl KafkaLog {
             self.subscribe(&consumer)?;
             self.consumer = Some(consumer);
         }
+        self.reads.set(false);
         match &self.consumer {
             Some(consumer) if !is_dead(consumer) => {
                 consumer.unassign().map_err(|error| Fault::Undo(Error::new("giving partitions back", error)))
@@ -174,10 +193,7 @@ impl KafkaLog {
                     Some(code) => {
                         let since = *missing_since.get_or_insert_with(Instant::now);
                         if since.elapsed() > TOPIC_GRACE {
-                            let error = Error::new(format!("looking for the topic {topic}"), code).help(
-                                "create the pipeline's topics with `rivulet topics create --pipeline FILE`; \
-                                 `rivulet topics describe` tells what the cluster lacks",
-                            );
+                            let error = Error::new(format!("looking for the topic {topic}"), code).help(NO_TOPIC);
                             return Err(Fault::Fatal(error));
                         }
                         std::thread::sleep(Duration::from_millis(100));
@@ -212,7 +228,7 @@ impl KafkaLog {
             return Ok(producer);
         }
         let mut since = Instant::now();
-        let mut told = false;
+        let mut reminder = Reminder::new();
         let mut pause = FIRST_PAUSE;
         loop {
             match producer.init_transactions(INITIALISE) {
@@ -220,10 +236,16 @@ impl KafkaLog {
                 Err(error) if is_retriable(&error) => {
                     producer.poll(Duration::ZERO);
                     self.shutdown.check()?;
-                    if !told && since.elapsed() > CALL * 5 {
-                        told = self.tell_why_transactions_wait(&producer, &error);
+                    self.keep_membership()?;
+                    self.look_for_brokers_by(Some(&producer));
+                    if since.elapsed() > CALL * 5
+                        && !self.watch.told_of_an_unreachable_address()
+                        && let Some(lasted) = reminder.due(&(), Instant::now())
+                        && !self.tell_why_transactions_wait(&producer, &error, lasted)
+                    {
                         // While no broker answers at all there is nothing to say of transactions.
                         since = Instant::now();
+                        reminder.clear();
                     }
                     if self.watch.take_predecessor() {
                         // The coordinator is still ending the transaction of the process that went before.
@@ -236,17 +258,31 @@ impl KafkaLog {
                     }
                 }
                 Err(error) => {
-                    let error = Error::new("initialising transactions", error)
-                        .help("if the cluster has no transactions, choose guarantee = \"at-least-once\"");
+                    let error = refusal::of("initialising transactions", &error, &self.clients.identity())
+                        .or_help("if the cluster has no transactions, choose guarantee = \"at-least-once\"");
                     return Err(Fault::Fatal(error));
                 }
             }
         }
     }
 
+    /// Replaces a producer of which a request may still be under way, so that it cannot touch the next
+    /// transaction: librdkafka repeats a commit by itself when its connection breaks, and nothing in the
+    /// first copy tells which transaction it belongs to. When the new producer's transactions are
+    /// initialised, its epoch is raised, and what bears the old one is refused.
+    fn replace_repeated(&mut self) {
+        let Some(producer) = self.producer.get() else { return };
+        hear(producer);
+        if self.repeated.take() || producer.client().context().may_have_repeated() {
+            tracing::debug!("a request may be under way twice: the next transaction gets a new producer");
+            self.producer = OnceCell::new();
+        }
+    }
+
     /// Transactions need a log of their own in the cluster, which a small cluster may be unable to
     /// make. Returns whether a broker could be asked.
-    fn tell_why_transactions_wait(&self, producer: &BaseProducer<Watch>, error: &KafkaError) -> bool {
+    fn tell_why_transactions_wait(&self, producer: &BaseProducer<Watch>, error: &KafkaError, lasted: Duration) -> bool {
+        let lasted = lasting(lasted);
         let Ok(metadata) = producer.client().fetch_metadata(None, CALL) else {
             self.watch.no_answer(&error.to_string());
             return false;
@@ -255,10 +291,10 @@ impl KafkaLog {
         let brokers = metadata.brokers().len();
         let has_log = metadata.topics().iter().any(|topic| topic.name() == "__transaction_state");
         if has_log {
-            tracing::warn!("the transaction coordinator does not answer yet ({error}): waiting");
+            tracing::warn!("the transaction coordinator does not answer yet{lasted} ({error}): waiting");
         } else {
             tracing::error!(
-                "the cluster cannot make its transaction log: it has {brokers} broker(s), and \
+                "the cluster cannot make its transaction log{lasted}: it has {brokers} broker(s), and \
                  transaction.state.log.replication.factor in the brokers' server.properties asks for more copies\n  \
                  help: set transaction.state.log.replication.factor and transaction.state.log.min.isr to at most \
                  {brokers}, or start more brokers, or choose guarantee = \"at-least-once\"; waiting"
@@ -337,6 +373,11 @@ impl KafkaLog {
                 Error::new(format!("reading {}", self.inputs.join(", ")), code)
                     .help("allow this user to read the topics and to use the consumer group named like the stage"),
             )),
+            KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                let what = format!("reading {}: {code}", self.inputs.join(", "));
+                self.watch.tell(&what, &format!("if the topic was deleted, {NO_TOPIC}"));
+                Ok(())
+            }
             // The stage finds out which records are gone when it asks where to go on.
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::AutoOffsetReset) => {
                 Err(Fault::Undo(Error::new(format!("reading {}", self.inputs.join(", ")), code)))
@@ -348,16 +389,95 @@ impl KafkaLog {
         }
     }
 
+    /// Polls the consumer while nothing is assigned to it, so that only events come: a member that does not
+    /// poll is taken for dead. One that reads is left alone.
+    fn keep_membership(&self) -> Result<(), Fault> {
+        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.reads.get()) else { return Ok(()) };
+        while let Some(seen) = consumer.poll(Duration::ZERO) {
+            if let Err(error) = seen {
+                self.consumer_error(error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the place in the group from time to time while something else is done that takes long.
+    ///
+    /// # Errors
+    /// If the group takes the partitions meanwhile: then there is no sense in going on.
+    fn keep(&self, doing: &str) -> impl Fn() -> Result<(), Fault> {
+        let kept = Cell::new(Instant::now());
+        move || {
+            if kept.get().elapsed() < KEEP {
+                return Ok(());
+            }
+            kept.set(Instant::now());
+            self.keep_membership()?;
+            if self.fenced.get() || self.watch.has_rebalance() {
+                return Err(Fault::Undo(Error::new(doing, "the group gives the partitions to another member")));
+            }
+            Ok(())
+        }
+    }
+
     /// Finds out whether a broker answers, where there is a doubt.
     fn look_for_brokers(&self) {
+        self.look_for_brokers_by(self.producer.get());
+    }
+
+    fn look_for_brokers_by(&self, producer: Option<&BaseProducer<Watch>>) {
         if !self.watch.wants_a_look() {
             return;
         }
         // Any topic will do that is known to exist: asking for all of them would cost more.
-        match self.metadata(&self.topic, self.producer.get(), CALL / 2) {
-            Ok(_) => self.watch.answered(),
+        let topic = self.topics.first().map_or("", String::as_str);
+        match self.metadata(topic, producer, CALL / 2) {
+            Ok(metadata) => {
+                self.watch.answered();
+                let brokers = metadata.brokers().iter();
+                let addresses = brokers.map(|broker| format!("{}:{}", broker.host(), broker.port()));
+                self.watch.announced(&addresses.collect::<Vec<_>>());
+            }
             Err(error) => self.watch.no_answer(&error.to_string()),
         }
+    }
+
+    /// Finds out whether what was sent waits for a topic that is not there any more.
+    ///
+    /// # Errors
+    /// If one has not been there for longer than a new one needs to be known.
+    fn look_for_topics(&self) -> Result<(), Fault> {
+        for topic in &self.topics {
+            match self.metadata(topic, self.producer.get(), CALL) {
+                Ok(metadata) => {
+                    let error = metadata.topics().first().and_then(MetadataTopic::error).map(RDKafkaErrorCode::from);
+                    if error == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+                        return self.misses(topic).map_or(Ok(()), Err);
+                    }
+                }
+                Err(error) => {
+                    self.watch.no_answer(&error.to_string());
+                    return Ok(());
+                }
+            }
+        }
+        self.missing.set(None);
+        self.watch.answered();
+        Ok(())
+    }
+
+    /// A topic is not there. That is fatal after a while, and then this is the fault.
+    fn misses(&self, topic: &str) -> Option<Fault> {
+        let since = self.missing.get().unwrap_or_else(Instant::now);
+        self.missing.set(Some(since));
+        let fault = || {
+            let error = Error::new(format!("sending to {topic}"), RDKafkaErrorCode::UnknownTopicOrPartition);
+            Fault::Fatal(error.help(format!(
+                "the topic was there when the stage started, and was deleted since; {NO_TOPIC}. What was read and is \
+                 not committed is read again at the next start"
+            )))
+        };
+        (since.elapsed() > TOPIC_GRACE).then(fault)
     }
 
     /// Asks the group's broker once.
@@ -372,12 +492,17 @@ impl KafkaLog {
     /// Waits until everything that was sent is acknowledged.
     fn drain(&self) -> Result<(), Fault> {
         let Some(producer) = self.producer.get() else { return Ok(()) };
+        let mut looked = Instant::now();
         while producer.in_flight_count() > 0 {
             pause(producer);
             self.check_delivery()?;
             self.look_for_brokers();
             if self.watch.is_away() {
                 self.check_stop()?;
+            }
+            if looked.elapsed() > CALL {
+                self.look_for_topics()?;
+                looked = Instant::now();
             }
         }
         producer.poll(Duration::ZERO);
@@ -390,9 +515,37 @@ impl KafkaLog {
     }
 
     fn check_delivery(&self) -> Result<(), Fault> {
-        match self.watch.take_failed_delivery() {
-            Some(error) => Err(Fault::Undo(Error::new("sending", error))),
-            None => Ok(()),
+        let Some(producer) = self.producer.get() else { return Ok(()) };
+        let failed = producer.client().context().take_failed_delivery();
+        failed.map_or(Ok(()), |failed| Err(self.undelivered(producer, &failed)))
+    }
+
+    /// What it means that a record could not be sent.
+    fn undelivered(&self, producer: &BaseProducer<Watch>, failed: &FailedDelivery) -> Fault {
+        let FailedDelivery { topic, partition, .. } = failed;
+        let doing = format!("sending to {topic} [{partition}]");
+        // Who would begin anew in a transaction that has failed is told why it has.
+        if failed.is_purged()
+            && self.begun.get()
+            && let Err(why) = producer.begin_transaction()
+            && why.rdkafka_error_code() != Some(RDKafkaErrorCode::State)
+        {
+            return self.fault(doing, topic, &why);
+        }
+        if failed.code == RDKafkaErrorCode::MessageSizeTooLarge && failed.count > 1 {
+            self.clients.halve_batches();
+        }
+        self.fault(doing, topic, &KafkaError::MessageProduction(failed.code))
+    }
+
+    /// What it means that sending to a topic, or committing without one, has failed.
+    fn fault(&self, doing: impl Into<String>, topic: &str, failed: &KafkaError) -> Fault {
+        let error = refusal::of(doing, failed, &self.clients.identity());
+        match failed.rdkafka_error_code().map_or(Meaning::Passes, Meaning::of) {
+            Meaning::Forbidden => Fault::Fatal(error),
+            Meaning::NoTopic if !topic.is_empty() => self.misses(topic).unwrap_or(Fault::Undo(error)),
+            Meaning::Record(rejection) => Fault::Rejected(rejection, error),
+            Meaning::NoTopic | Meaning::Passes => Fault::Undo(error),
         }
     }
 
@@ -404,13 +557,14 @@ impl KafkaLog {
             match call() {
                 Ok(()) => return Ok(()),
                 Err(error) if is_retriable(&error) && begun.elapsed() < self.clients.transaction_timeout() => {
+                    self.repeated.set(true);
                     self.watch.no_answer(&error.to_string());
                     if let Some(producer) = self.producer.get() {
                         producer.poll(Duration::ZERO);
                     }
                     self.check_stop()?;
                 }
-                Err(error) => return Err(Fault::Undo(Error::new(doing, error))),
+                Err(error) => return Err(self.fault(doing, "", &error)),
             }
         }
     }
@@ -418,7 +572,7 @@ impl KafkaLog {
     fn begin(&self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::ExactlyOnce && !self.begun.get() {
             let begun = self.producer()?.begin_transaction();
-            begun.map_err(|error| Fault::Undo(Error::new("beginning a transaction", error)))?;
+            begun.map_err(|error| self.fault("beginning a transaction", "", &error))?;
             self.begun.set(true);
         }
         Ok(())
@@ -428,6 +582,16 @@ impl KafkaLog {
         self.begin()?;
         let producer = self.producer()?;
         self.drain()?;
+        self.watch.committing(true);
+        let committed = self.end_transaction(producer, positions);
+        self.watch.committing(false);
+        committed?;
+        self.begun.set(false);
+        Ok(())
+    }
+
+    fn end_transaction(&self, producer: &BaseProducer<Watch>, positions: &TopicPartitionList) -> Result<(), Fault> {
+        let start = Instant::now();
         if positions.count() > 0 {
             let Some(group) = self.consumer().group_metadata() else {
                 return Err(Fault::Undo(Error::new("committing", "the consumer is in no group")));
@@ -437,7 +601,9 @@ impl KafkaLog {
             })?;
         }
         self.patiently("committing the transaction", || producer.commit_transaction(CALL))?;
-        self.begun.set(false);
+        if start.elapsed() > CLEAN_COMMIT {
+            self.repeated.set(true);
+        }
         Ok(())
     }
 
@@ -446,7 +612,9 @@ impl KafkaLog {
         if positions.count() == 0 {
             return Ok(());
         }
+        self.watch.committing(true);
         let commit = self.consumer().commit(positions, CommitMode::Sync);
+        self.watch.committing(false);
         commit.map_err(|error| Fault::Undo(Error::new("committing the offsets", error)))
     }
 }
@@ -486,6 +654,7 @@ impl Log for KafkaLog {
         self.reader = None;
         let from = from.iter().map(|(partition, offset)| (*partition, Offset::Offset(*offset)));
         let list = self.list(from);
+        self.reads.set(true);
         let assigned = self.consumer().assign(&list);
         assigned.map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
     }
@@ -515,6 +684,7 @@ impl Log for KafkaLog {
             producer.poll(Duration::ZERO);
             self.check_delivery()?;
         }
+        let mut looked = Instant::now();
         loop {
             match producer.send(message) {
                 Ok(()) => return Ok(()),
@@ -523,10 +693,14 @@ impl Log for KafkaLog {
                     pause(producer);
                     self.check_delivery()?;
                     self.look_for_brokers();
+                    if looked.elapsed() > CALL {
+                        self.look_for_topics()?;
+                        looked = Instant::now();
+                    }
                     self.check_stop()?;
                 }
                 Err((error, _)) => {
-                    return Err(Fault::Undo(Error::new(format!("sending to {}", record.topic), error)));
+                    return Err(self.fault(format!("sending to {}", record.topic), record.topic, &error));
                 }
             }
         }
@@ -549,14 +723,15 @@ impl Log for KafkaLog {
                 added.set_metadata(note);
             }
         }
-        self.watch.committing(true);
-        let committed = match self.guarantee {
-            Guarantee::ExactlyOnce => self.commit_transaction(&list),
-            Guarantee::AtLeastOnce => self.commit_offsets(&list),
-        };
-        self.watch.committing(false);
-        committed?;
+        match self.guarantee {
+            Guarantee::ExactlyOnce => self.commit_transaction(&list)?,
+            Guarantee::AtLeastOnce => self.commit_offsets(&list)?,
+        }
+        self.missing.set(None);
         self.watch.answered();
+        if self.guarantee == Guarantee::ExactlyOnce {
+            self.replace_repeated();
+        }
         Ok(())
     }
 
@@ -566,12 +741,12 @@ impl Log for KafkaLog {
             self.unassign()?;
         }
         self.begun.set(false);
+        self.repeated.set(false);
         if self.producer.take().is_none() {
             return Ok(());
         }
         // A new producer, not an abort: whatever became of the last commit, its outcome is settled when
         // the new one's transactions are initialised, and there is only one way back to test.
-        self.watch.take_failed_delivery();
         let producer = self.make_producer()?;
         self.producer = OnceCell::from(producer);
         Ok(())
@@ -609,7 +784,11 @@ impl Log for KafkaLog {
         if !partitions.is_empty() {
             let reader = self.reader()?;
             for partition in partitions {
-                extents.push(reader.extent(topic, *partition)?);
+                extents.push(reader.extent(
+                    topic,
+                    *partition,
+                    &self.keep(&format!("asking for the ends of {topic}")),
+                )?);
             }
             self.reader = Some(reader);
         }
@@ -620,7 +799,8 @@ impl Log for KafkaLog {
         if partitions.is_empty() {
             return Ok(());
         }
-        self.reader()?.restore(topic, partitions, each)
+        let reader = self.reader()?;
+        reader.restore(topic, partitions, each, &self.keep(&format!("restoring from {topic}")))
     }
 
     fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
@@ -712,6 +892,18 @@ fn close(consumers: impl Send + 'static, wait: Duration) {
 fn pause(producer: &BaseProducer<Watch>) {
     producer.poll(Duration::ZERO);
     std::thread::sleep(Duration::from_micros(200));
+}
+
+/// Hears all that a producer has to say by now: each poll without a wait hands out one thing.
+fn hear(producer: &BaseProducer<Watch>) {
+    let watch = producer.client().context();
+    loop {
+        let count = watch.count();
+        producer.poll(Duration::ZERO);
+        if watch.count() == count {
+            return;
+        }
+    }
 }
 
 /// Whether calling again may help.

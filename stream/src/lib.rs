@@ -22,6 +22,7 @@ pub mod pipeline;
 pub mod process;
 pub mod processing;
 pub mod reading;
+pub mod reminder;
 pub mod shutdown;
 pub mod size;
 pub mod stage;

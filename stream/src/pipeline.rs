@@ -7,6 +7,7 @@ mod check;
 mod digest;
 mod mistake;
 mod part;
+mod reserved;
 mod rules;
 mod shelter;
 mod tables;

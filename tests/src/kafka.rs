@@ -56,6 +56,8 @@ broker.heartbeat.interval.ms=500
 pub struct Kafka {
     folder: PathBuf,
     port: u16,
+    /// The port of a second listener, if it has one.
+    second: Option<u16>,
     /// How many nodes the cluster has.
     nodes: usize,
     java: Option<Child>,
@@ -89,6 +91,45 @@ impl Kafka {
         kafka
     }
 
+    /// Starts a broker that tells clients of a second listener to go to another address.
+    #[must_use]
+    pub fn announced_as(address: &str) -> Self {
+        Kafka::with_second("PLAINTEXT", address, &[])
+    }
+
+    /// Starts a broker with a second listener that wants SASL's mechanism PLAIN; `jaas` says who is let in.
+    #[must_use]
+    pub fn guarded(jaas: &str) -> Self {
+        let settings = [("sasl.enabled.mechanisms", "PLAIN"), ("listener.name.second.plain.sasl.jaas.config", jaas)];
+        Kafka::with_second("SASL_PLAINTEXT", "", &settings)
+    }
+
+    fn with_second(protocol: &str, announced: &str, settings: &[(&str, &str)]) -> Self {
+        let [port, controller, second] = [free_port(), free_port(), free_port()];
+        let announced = if announced.is_empty() { format!("127.0.0.1:{second}") } else { announced.to_owned() };
+        let own = [
+            ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+            ("listener.security.protocol.map", format!("PLAINTEXT:PLAINTEXT,SECOND:{protocol},CONTROLLER:PLAINTEXT")),
+            (
+                "listeners",
+                format!("PLAINTEXT://127.0.0.1:{port},SECOND://127.0.0.1:{second},CONTROLLER://127.0.0.1:{controller}"),
+            ),
+            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port},SECOND://{announced}")),
+        ];
+        let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+        let settings: Vec<_> = own.chain(settings.iter().copied()).collect();
+        let mut kafka = Kafka::node(1, &[[port, controller]], &settings);
+        kafka.second = Some(second);
+        kafka.run();
+        kafka
+    }
+
+    /// The address of the second listener.
+    #[must_use]
+    pub fn second(&self) -> String {
+        format!("127.0.0.1:{}", self.second.expect("it has a second listener"))
+    }
+
     /// A broker that has its address and its folder, but does not run yet.
     #[must_use]
     pub fn prepare(settings: &[(&str, &str)]) -> Self {
@@ -119,7 +160,7 @@ impl Kafka {
     ) -> Self {
         let [port, controller] = ports[id - 1];
         let folder = guard::folder("kafka");
-        let kafka = Kafka { folder, port, nodes: ports.len(), java: None, killed: None, zookeeper };
+        let kafka = Kafka { folder, port, second: None, nodes: ports.len(), java: None, killed: None, zookeeper };
         let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
         let mut advertised = listeners.clone();
         if let Some((behind, address)) = proxy {

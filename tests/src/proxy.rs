@@ -1,14 +1,35 @@
-//! A proxy: passes TCP connections on, and can cut them all in the midst.
+//! A proxy: passes TCP connections on, can cut them all in the midst, and can hold a request back.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A kind of request, by its number in Kafka's protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i16)]
+pub enum Api {
+    /// Writes records.
+    Produce = 0,
+    /// Reads a transactional producer's number, and fences who has it.
+    InitProducerId = 22,
+    /// Ends a transaction.
+    EndTxn = 26,
+    /// Writes the offsets of a transaction.
+    TxnOffsetCommit = 28,
+}
+
+/// The longest answer that is waited for after a request that was held back is let go.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Passes on what comes to a port of its own until it goes out of scope.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
+    /// The port that it passes on to.
+    to: u16,
     shared: Arc<Shared>,
 }
 
@@ -16,6 +37,18 @@ pub(crate) struct Proxy {
 struct Shared {
     open: Mutex<Vec<Arc<Connection>>>,
     closed: AtomicBool,
+    requests: Mutex<Requests>,
+}
+
+/// What the proxy knows of the requests that go through it.
+#[derive(Debug, Default)]
+struct Requests {
+    /// What is to be held back next.
+    wanted: Option<Api>,
+    /// What is held back: the last request of each kind as it came, with its length before it.
+    held: BTreeMap<i16, Vec<u8>>,
+    /// How many requests of each kind were passed on.
+    passed: BTreeMap<i16, usize>,
 }
 
 /// Both halves of a connection: to who came, and to where it is passed on.
@@ -38,12 +71,41 @@ impl Proxy {
                 let _ = incoming.and_then(|incoming| pass_on(&of_thread, incoming, to));
             }
         });
-        Proxy { address, shared }
+        Proxy { address, to, shared }
     }
 
     /// The address to come to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Holds the next request of a kind back, and cuts the connection that it came on: its sender must
+    /// take it for lost.
+    pub(crate) fn hold(&self, api: Api) {
+        self.shared.requests().wanted = Some(api);
+    }
+
+    /// Whether a request of a kind is held back.
+    pub(crate) fn holds(&self, api: Api) -> bool {
+        self.shared.requests().held.contains_key(&(api as i16))
+    }
+
+    /// How many requests of a kind were passed on.
+    pub(crate) fn passed(&self, api: Api) -> usize {
+        self.shared.requests().passed.get(&(api as i16)).copied().unwrap_or_default()
+    }
+
+    /// Passes on what was held back, over a connection of its own as if it had been under way for so
+    /// long, and waits until the broker has answered. Nobody hears the answer.
+    pub(crate) fn let_go(&self, api: Api) {
+        let held = self.shared.requests().held.remove(&(api as i16)).expect("a request is held back");
+        let mut broker = TcpStream::connect(("127.0.0.1", self.to)).expect("the broker listens");
+        broker.set_read_timeout(Some(ANSWER)).expect("it is a time");
+        broker.write_all(&held).expect("the broker reads");
+        let mut length = [0; 4];
+        broker.read_exact(&mut length).expect("the broker answers");
+        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+        broker.read_exact(&mut answer).expect("the broker answers in full");
     }
 
     /// Cuts all connections.
@@ -60,6 +122,27 @@ impl Drop for Proxy {
         // Wakes the thread that waits for the next one to come.
         let _ = TcpStream::connect(self.address);
         self.cut();
+    }
+}
+
+impl Shared {
+    fn requests(&self) -> std::sync::MutexGuard<'_, Requests> {
+        self.requests.lock().expect("nothing panics while it holds this")
+    }
+}
+
+impl Requests {
+    /// Whether this request is the one to be held back; then it is.
+    fn take(&mut self, request: &[u8]) -> bool {
+        let Some(api) = request.get(4..6).map(|api| i16::from_be_bytes([api[0], api[1]])) else { return false };
+        let is_wanted = self.wanted.is_some_and(|wanted| wanted as i16 == api);
+        if is_wanted {
+            self.wanted = None;
+            self.held.insert(api, request.to_vec());
+        } else {
+            *self.passed.entry(api).or_default() += 1;
+        }
+        is_wanted
     }
 }
 
@@ -83,7 +166,12 @@ fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()>
         let (shared, connection) = (shared.clone(), connection.clone());
         std::thread::spawn(move || {
             // However one direction ends, the connection is over.
-            let _ = io::copy(&mut &connection.0[from], &mut &connection.0[to]);
+            let [from, to] = [from, to].map(|half| &connection.0[half]);
+            let _ = if std::ptr::eq(from, &connection.0[0]) {
+                pass_requests_on(&shared, from, to)
+            } else {
+                io::copy(&mut { from }, &mut { to }).map(drop)
+            };
             connection.close();
             let mut open = shared.open.lock().expect("nothing panics while it holds this");
             open.retain(|other| !Arc::ptr_eq(other, &connection));
@@ -92,10 +180,22 @@ fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()>
     Ok(())
 }
 
+/// Passes requests on, one by one, until one is held back or a side closes.
+fn pass_requests_on(shared: &Shared, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+    loop {
+        let mut request = vec![0; 4];
+        from.read_exact(&mut request)?;
+        let length = u32::from_be_bytes([request[0], request[1], request[2], request[3]]);
+        (&mut from).take(length.into()).read_to_end(&mut request)?;
+        if shared.requests().take(&request) {
+            return Ok(());
+        }
+        to.write_all(&request)?;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-
     use super::*;
 
     #[test]
@@ -105,12 +205,12 @@ mod tests {
         for _ in 0..2 {
             let mut client = TcpStream::connect(proxy.address()).unwrap();
             let mut server = echo.accept().unwrap().0;
-            client.write_all(b"ping").unwrap();
-            let mut buffer = [0; 4];
+            client.write_all(&request(Api::Produce)).unwrap();
+            let mut buffer = [0; 8];
             server.read_exact(&mut buffer).unwrap();
             server.write_all(&buffer).unwrap();
             client.read_exact(&mut buffer).unwrap();
-            assert_eq!(&buffer, b"ping");
+            assert_eq!(buffer, request(Api::Produce));
             proxy.cut();
             assert!(client.read(&mut buffer).is_ok_and(|length| length == 0));
             assert!(server.read(&mut buffer).is_ok_and(|length| length == 0));
@@ -118,5 +218,38 @@ mod tests {
         drop(echo);
         let mut client = TcpStream::connect(proxy.address()).unwrap();
         assert!(client.read(&mut [0]).is_ok_and(|length| length == 0), "nobody listens there");
+    }
+
+    /// The length, the kind and the version.
+    fn request(api: Api) -> [u8; 8] {
+        let [high, low] = (api as i16).to_be_bytes();
+        [0, 0, 0, 4, high, low, 0, 1]
+    }
+
+    #[test]
+    fn a_request_that_is_held_back_comes_late_and_its_repetition_at_once() {
+        let broker = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let proxy = Proxy::start(broker.local_addr().unwrap().port());
+        proxy.hold(Api::EndTxn);
+        let mut buffer = [0; 8];
+        let mut first = TcpStream::connect(proxy.address()).unwrap();
+        let mut of_first = broker.accept().unwrap().0;
+        first.write_all(&request(Api::Produce)).unwrap();
+        of_first.read_exact(&mut buffer).unwrap();
+        first.write_all(&request(Api::EndTxn)).unwrap();
+        assert!(first.read(&mut buffer).is_ok_and(|length| length == 0), "it is cut off");
+        assert!(of_first.read(&mut buffer).is_ok_and(|length| length == 0), "nothing came");
+        let mut second = TcpStream::connect(proxy.address()).unwrap();
+        let mut of_second = broker.accept().unwrap().0;
+        second.write_all(&request(Api::EndTxn)).unwrap();
+        of_second.read_exact(&mut buffer).unwrap();
+        assert_eq!((buffer, proxy.passed(Api::EndTxn), proxy.holds(Api::EndTxn)), (request(Api::EndTxn), 1, true));
+        std::thread::scope(|scope| {
+            scope.spawn(|| proxy.let_go(Api::EndTxn));
+            let mut late = broker.accept().unwrap().0;
+            late.read_exact(&mut buffer).unwrap();
+            late.write_all(&[0; 4]).unwrap();
+        });
+        assert_eq!((buffer, proxy.holds(Api::EndTxn)), (request(Api::EndTxn), false));
     }
 }

@@ -133,6 +133,18 @@ pub fn written(brokers: &str, topic: &str) -> i64 {
     (0..partitions(&consumer, topic)).map(end).sum()
 }
 
+/// The end of a partition, with what is not committed yet.
+#[must_use]
+pub fn end(brokers: &str, topic: &str, partition: i32) -> i64 {
+    let client: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("isolation.level", "read_uncommitted")
+        .create()
+        .expect("the settings are right");
+    let answer = || client.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok();
+    wait::until(wait::LONG, answer).unwrap_or_else(|| panic!("nobody tells the end of {topic} [{partition}]")).1
+}
+
 /// The sum of the offsets that a consumer group has committed for a topic.
 #[must_use]
 pub fn committed(brokers: &str, group: &str, topic: &str) -> i64 {

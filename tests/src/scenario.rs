@@ -93,6 +93,12 @@ impl Scenario {
         Process::start(format!("{stage}@{instance}"), &mut self.stage(stage, instance))
     }
 
+    /// Starts a stage as instance `a` that knows the brokers by another address, such as a proxy's.
+    #[must_use]
+    pub fn start_through(&self, brokers: &str, stage: &str) -> Process {
+        Process::start(format!("{stage}@a through {brokers}"), &mut self.stage_on(brokers, stage, "a"))
+    }
+
     /// Starts a stage with hard limits on its memory.
     #[must_use]
     pub fn start_within(&self, cage: &Cage, stage: &str) -> Process {
@@ -120,7 +126,10 @@ impl Scenario {
     #[must_use]
     pub fn program(&self, program: &str, arguments: &[&str]) -> Process {
         let mut command = self.command(program);
-        Process::start(format!("{program} {}", arguments.join(" ")), self.options(command.args(arguments)))
+        Process::start(
+            format!("{program} {}", arguments.join(" ")),
+            self.options(&self.brokers, command.args(arguments)),
+        )
     }
 
     /// Starts `rivulet check` on a file beside the pipeline file, or on that itself.
@@ -179,14 +188,18 @@ impl Scenario {
     }
 
     fn stage(&self, stage: &str, instance: &str) -> Command {
+        self.stage_on(&self.brokers, stage, instance)
+    }
+
+    fn stage_on(&self, brokers: &str, stage: &str, instance: &str) -> Command {
         let mut command = self.command(&format!("rivulet-{}", self.pipeline.kind(stage)));
-        self.options(command.arg(self.name(stage)).args(["--instance", instance]));
+        self.options(brokers, command.arg(self.name(stage)).args(["--instance", instance]));
         command
     }
 
-    fn options<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+    fn options<'c>(&self, brokers: &str, command: &'c mut Command) -> &'c mut Command {
         let pipeline = self.path("pipeline.toml");
-        command.arg("--pipeline").arg(pipeline).args(["--brokers", &self.brokers, "--guarantee", self.guarantee])
+        command.arg("--pipeline").arg(pipeline).args(["--brokers", brokers, "--guarantee", self.guarantee])
     }
 
     fn command(&self, program: &str) -> Command {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -30,7 +32,15 @@ pub(super) struct Clients {
     largest_message: usize,
     /// Whether it has no inputs: a source is one producer, whichever instance runs it.
     is_source: bool,
+    /// How many bytes of records are sent as one batch at the most. A broker refuses a batch that is
+    /// larger than what its topic takes as one record.
+    batch: Arc<AtomicU64>,
 }
+
+/// The least that batches are cut down to.
+const LEAST_BATCH: u64 = 1000;
+/// What of a batch is no record.
+const BATCH_FRAME: usize = 100;
 
 /// What both kinds of client share.
 const CLIENT: &[(&str, &str)] = &[
@@ -104,7 +114,12 @@ impl Clients {
     pub(super) fn new(pipeline: &Pipeline, stage: &Stage, instance: &str, guarantee: Guarantee) -> Self {
         let topics = [stage.dead_letters()].into_iter().chain(stage.to.iter().cloned());
         let largest = topics.filter_map(|topic| pipeline.topics.get(&topic)).map(Topic::largest_message);
+        let written = [stage.dead_letters(), stage.changelog()].into_iter().chain(stage.to.iter().cloned());
+        let smallest = written.filter_map(|topic| pipeline.topics.get(&topic)).map(Topic::largest_message).min();
+        let batch = smallest.map_or(u64::MAX, |smallest| smallest.saturating_sub(BATCH_FRAME) as u64);
+        let batch = batch.min(pipeline.limits.batch()).max(LEAST_BATCH);
         Clients {
+            batch: Arc::new(AtomicU64::new(batch)),
             properties: pipeline.kafka.clone(),
             stage: stage.name.clone(),
             instance: instance.to_owned(),
@@ -113,6 +128,19 @@ impl Clients {
             largest_message: largest.max().unwrap_or_default(),
             is_source: stage.from.is_empty(),
         }
+    }
+
+    /// A topic takes less than the pipeline file says: what is sent from now on goes in batches of half the
+    /// size.
+    pub(super) fn halve_batches(&self) {
+        let batch = (self.batch() / 2).max(LEAST_BATCH);
+        self.batch.store(batch, Ordering::Relaxed);
+        tracing::info!("a batch is larger than its topic takes: from now on they have at most {batch} bytes");
+    }
+
+    /// The size of a batch, in bytes: also one that the pipeline file sets is no larger than the topics take.
+    fn batch(&self) -> u64 {
+        self.batch.load(Ordering::Relaxed)
     }
 
     /// How long a member of the group may be silent.
@@ -125,12 +153,27 @@ impl Clients {
         Duration::from_millis(self.number(TRANSACTION_TIMEOUT, DEFAULT_TRANSACTION))
     }
 
+    /// Tells of a transaction that may stay open for longer than the member of the group that has begun it
+    /// counts as alive.
+    pub(super) fn tell_of_long_transactions(&self) {
+        let (transaction, session) = (self.transaction_timeout(), self.session());
+        if transaction > session {
+            tracing::warn!(
+                "{TRANSACTION_TIMEOUT} ({} ms) is longer than {SESSION_TIMEOUT} ({} ms): when a process dies, others \
+                 take its partitions after the one, and cannot read what it has written before the other\n  help: set \
+                 {TRANSACTION_TIMEOUT} in [kafka] to at most {SESSION_TIMEOUT}",
+                transaction.as_millis(),
+                session.as_millis()
+            );
+        }
+    }
+
     /// A property of the pipeline file. What is no number there, librdkafka refuses.
     fn number(&self, property: &str, default: u64) -> u64 {
         self.properties.get(property).and_then(|given| given.parse().ok()).unwrap_or(default)
     }
 
-    fn identity(&self) -> String {
+    pub(super) fn identity(&self) -> String {
         format!("{}@{}", self.stage, self.instance)
     }
 
@@ -195,11 +238,13 @@ impl Clients {
         let queue = (2 * self.largest_message as u64).max(self.limits.producer_queue()) / 1024;
         let queue = queue.to_string();
         let largest = self.largest_message.to_string();
+        let batch = self.number("batch.size", u64::MAX).min(self.batch()).to_string();
         let mut defaults = vec![PRODUCER];
         let mut given = vec![
             ("enable.idempotence", "true"),
             ("acks", "all"),
             ("message.max.bytes", &largest),
+            ("batch.size", &batch),
             ("queue.buffering.max.kbytes", self.properties.get("queue.buffering.max.kbytes").unwrap_or(&queue)),
             // Reports of what arrived would cost as much as the sending: the count in flight tells.
             ("delivery.report.only.error", "true"),
@@ -213,10 +258,9 @@ impl Clients {
         }
         let sized = [
             ("queue.buffering.max.messages", self.limits.producer_records()),
-            ("batch.size", self.limits.batch()),
             (TRANSACTION_TIMEOUT, DEFAULT_TRANSACTION),
         ];
-        self.make(&self.config(&defaults, &sized, &given), watch)
+        self.make(&self.config(&defaults, &sized, &given), &watch.of_producer())
     }
 
     /// A client in no group that sees everything, committed or not: for metadata and watermarks.
@@ -234,5 +278,45 @@ impl Clients {
             ("enable.partition.eof", "true"),
         ];
         self.make(&self.config(&[CONSUMER, READER], &sized, &given), watch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Text;
+
+    fn clients(settings: &str) -> Clients {
+        let text = format!("{settings}\n[producer.p]\nsource = \"lines\"\nto = [\"t\", \"u\"]\n");
+        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text }));
+        let pipeline = pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        Clients::new(&pipeline, &pipeline.stages[0], "a", Guarantee::ExactlyOnce)
+    }
+
+    fn takes(topic: &str, bytes: u64) -> String {
+        format!("[topic.{topic}]\nconfig = {{ \"max.message.bytes\" = {bytes} }}\n")
+    }
+
+    #[test]
+    fn a_batch_fits_the_smallest_topic_that_it_may_go_to() {
+        let by_memory = Limits::default().batch();
+        assert_eq!(clients("").batch(), by_memory);
+        assert_eq!(clients(&takes("t", 10_000_000)).batch(), by_memory);
+        for topic in ["t", "u", "p-changelog", "p-dead-letters"] {
+            assert_eq!(clients(&takes(topic, 20_000)).batch(), 19_900, "{topic}");
+        }
+        assert_eq!(clients(&takes("t", 500)).batch(), LEAST_BATCH);
+    }
+
+    #[test]
+    fn batches_are_halved_for_all_producers_to_come_but_not_for_ever() {
+        let clients = clients(&takes("t", 20_000));
+        let of_next_producer = clients.clone();
+        clients.halve_batches();
+        assert_eq!(of_next_producer.batch(), 9950);
+        for _ in 0..10 {
+            clients.halve_batches();
+        }
+        assert_eq!(of_next_producer.batch(), LEAST_BATCH);
     }
 }

@@ -13,6 +13,7 @@ use super::watch::Watch;
 use super::{CALL, TOPIC_GRACE, close};
 use crate::error::Error;
 use crate::log::{Each, Extent, Fault};
+use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
 /// How long a read may go without any progress before it is given up and tried again.
@@ -23,6 +24,12 @@ const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 
 /// How often a long restore tells how far it is.
 const TELL: Duration = Duration::from_secs(1);
+
+/// Keeps the stage's place in its group while it reads or waits.
+///
+/// # Errors
+/// If there is no sense in going on.
+pub(super) type Keep<'k> = &'k dyn Fn() -> Result<(), Fault>;
 
 pub(super) struct Reader {
     /// Sees everything, committed or not. Both are there until the reader goes.
@@ -59,31 +66,32 @@ impl Reader {
     }
 
     /// See [`Log::restore`](crate::log::Log::restore).
-    pub(super) fn restore(&self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
+    pub(super) fn restore(&self, topic: &str, partitions: &[i32], each: Each<'_>, keep: Keep<'_>) -> Result<(), Fault> {
         let mut list = TopicPartitionList::new();
         let mut unread = BTreeMap::new();
         for &partition in partitions {
             // Everything up to here counts, also what is not yet known to be committed or aborted.
-            let (low, high) = self.watermarks(self.observer(), topic, partition)?;
+            let (low, high) = self.watermarks(self.observer(), topic, partition, keep)?;
             if low == high {
                 continue;
             }
-            self.wait_until_settled(topic, partition, high)?;
+            self.wait_until_settled(topic, partition, high, keep)?;
             list.add_partition_offset(topic, partition, Offset::Beginning).expect("the beginning is an offset");
             unread.insert(partition, high - low);
         }
-        self.read(topic, &list, unread, each)
+        self.read(topic, &list, unread, each, keep)
     }
 
     /// See [`Log::extents`](crate::log::Log::extents).
-    pub(super) fn extent(&self, topic: &str, partition: i32) -> Result<Extent, Fault> {
-        let (start, end) = self.watermarks(self.observer(), topic, partition)?;
+    pub(super) fn extent(&self, topic: &str, partition: i32, keep: Keep<'_>) -> Result<Extent, Fault> {
+        let (start, end) = self.watermarks(self.observer(), topic, partition, keep)?;
         let metadata = loop {
             match self.observer().fetch_metadata(Some(topic), CALL) {
                 Ok(metadata) => break metadata,
                 Err(error) => self.watch.no_answer(&error.to_string()),
             }
             self.shutdown.check()?;
+            keep()?;
         };
         let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         Ok(Extent { partition, start, end, count: i32::try_from(count).unwrap_or(i32::MAX) })
@@ -94,7 +102,7 @@ impl Reader {
         let mut list = TopicPartitionList::new();
         let mut unread = BTreeMap::new();
         for (partition, from) in from {
-            let (low, high) = self.watermarks(self.committed(), topic, *partition)?;
+            let (low, high) = self.watermarks(self.committed(), topic, *partition, &|| Ok(()))?;
             let at_end = match from {
                 Offset::Offset(next) => *next >= high,
                 _ => low == high,
@@ -106,11 +114,17 @@ impl Reader {
             }
         }
         let mut found = false;
-        self.read(topic, &list, unread, &mut |_, _, _| found = true)?;
+        self.read(topic, &list, unread, &mut |_, _, _| found = true, &|| Ok(()))?;
         Ok(!found)
     }
 
-    fn watermarks(&self, client: &BaseConsumer<Watch>, topic: &str, partition: i32) -> Result<(i64, i64), Fault> {
+    fn watermarks(
+        &self,
+        client: &BaseConsumer<Watch>,
+        topic: &str,
+        partition: i32,
+        keep: Keep<'_>,
+    ) -> Result<(i64, i64), Fault> {
         let mut missing_since = None;
         loop {
             let error = match client.fetch_watermarks(topic, partition, CALL) {
@@ -143,6 +157,7 @@ impl Reader {
                 self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
             }
             self.shutdown.check()?;
+            keep()?;
             // Some errors are answered at once, a missing leader for one.
             std::thread::sleep(CALL / 10);
         }
@@ -150,10 +165,10 @@ impl Reader {
 
     /// Waits until every transaction below `end` is committed or aborted: what a reader of committed
     /// records is shown before that may be a part of the whole.
-    fn wait_until_settled(&self, topic: &str, partition: i32, end: i64) -> Result<(), Fault> {
+    fn wait_until_settled(&self, topic: &str, partition: i32, end: i64, keep: Keep<'_>) -> Result<(), Fault> {
         let start = Instant::now();
-        let mut told = false;
-        while self.watermarks(self.committed(), topic, partition)?.1 < end {
+        let mut reminder = Reminder::new();
+        while self.watermarks(self.committed(), topic, partition, keep)?.1 < end {
             if start.elapsed() > OPEN_TRANSACTION {
                 let doing = format!("restoring from {topic} [{partition}]");
                 let error = Error::new(doing, "a transaction in it stays open").help(
@@ -162,11 +177,13 @@ impl Reader {
                 );
                 return Err(Fault::Fatal(error));
             }
-            if !told && start.elapsed() > CALL {
-                told = true;
-                tracing::info!("waiting for an open transaction in {topic} [{partition}] to end");
+            if start.elapsed() > CALL
+                && let Some(lasted) = reminder.due(&(), Instant::now())
+            {
+                tracing::info!("waiting for an open transaction in {topic} [{partition}] to end{}", lasting(lasted));
             }
             self.shutdown.check()?;
+            keep()?;
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
@@ -179,6 +196,7 @@ impl Reader {
         list: &TopicPartitionList,
         mut unread: BTreeMap<i32, i64>,
         each: Each<'_>,
+        keep: Keep<'_>,
     ) -> Result<(), Fault> {
         let reader = self.committed();
         reader.assign(list).map_err(|error| Fault::Undo(Error::new("assigning partitions to read", error)))?;
@@ -199,6 +217,7 @@ impl Reader {
                 None => {}
             }
             self.shutdown.check()?;
+            keep()?;
             if told.elapsed() > TELL {
                 told = Instant::now();
                 tracing::info!("reading {topic}: {read} of at most {all} records");

@@ -1,7 +1,8 @@
 //! What librdkafka reports on the side: rebalances, failed deliveries, brokers that come and go.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,11 @@ use rdkafka::TopicPartitionList;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
 use rdkafka::types::RDKafkaRespErr;
+
+use crate::reminder::{Reminder, lasting};
 
 /// A commit that takes longer is one that nobody answers.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
@@ -25,6 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a lost cluster is looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long an address that brokers give may fail to be reached before that is told, and between two tries.
+const UNREACHABLE: Duration = Duration::from_secs(3);
+/// The same of one that was reached before: the others know only after 9 s that a broker has gone.
+const GONE: Duration = Duration::from_secs(15);
+
 /// The ears of a stage's clients; clones share what was heard.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
@@ -33,6 +42,35 @@ pub(super) struct Watch {
     rebalanced: Arc<AtomicBool>,
     /// Which of the stage's consumers, one after the other, has this clone.
     consumer: u32,
+    /// What concerns only the client that has this clone, if it is a producer.
+    of_producer: Arc<OfProducer>,
+}
+
+/// What was heard of one producer alone: of the next one it says nothing.
+#[derive(Debug, Default)]
+struct OfProducer {
+    /// How many things were heard of it.
+    count: AtomicU64,
+    /// Whether a request may have been repeated of which the first copy is still under way.
+    repeats: AtomicBool,
+    failed: Mutex<Option<FailedDelivery>>,
+}
+
+/// A record that could not be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FailedDelivery {
+    pub(super) code: RDKafkaErrorCode,
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    /// How many records failed for the same reason.
+    pub(super) count: u64,
+}
+
+impl FailedDelivery {
+    /// Whether the record was only thrown away with others, for a reason that lies elsewhere.
+    pub(super) fn is_purged(&self) -> bool {
+        matches!(self.code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
+    }
 }
 
 #[derive(Debug)]
@@ -43,19 +81,27 @@ struct Heard {
     unanswered: Option<Instant>,
     /// Since when no broker has answered, as far as that was told.
     away: Option<Instant>,
+    /// When that was told.
+    told_away: Reminder<()>,
     /// Whether a client has lost its brokers, so that somebody should look.
     doubted: bool,
     looked: Option<Instant>,
     /// The last reason that a connection failed for.
     reason: String,
-    /// The last error that was shown.
-    said: String,
+    /// The errors that were shown.
+    said: Reminder<String>,
     rebalances: VecDeque<Rebalance>,
-    failed_delivery: Option<String>,
     /// Whether the coordinator is busy ending the transaction of a process that went before.
     predecessor: bool,
     /// Since when a commit is under way.
     committing: Option<Instant>,
+    /// Addresses at which no connection came about, each with the time of the first failure, or of the last
+    /// try since.
+    unreached: BTreeMap<String, Instant>,
+    /// Addresses at which a connection has been.
+    reached: BTreeSet<String>,
+    /// What was told of such addresses.
+    unreachable: Reminder<String>,
     membership: Membership,
     closed: bool,
     /// Which consumer is heard.
@@ -98,29 +144,73 @@ pub(super) enum Rebalance {
 }
 
 impl Heard {
+    fn tell(&mut self, what: &str, remedy: Option<&str>) {
+        let help = remedy.map(|remedy| format!("\n  help: {remedy}")).unwrap_or_default();
+        match self.said.due(&what.to_owned(), Instant::now()) {
+            Some(lasted) => tracing::warn!(stage = self.stage, "{what}{}{help}", lasting(lasted)),
+            None => tracing::debug!("librdkafka: {what}"),
+        }
+    }
+
+    fn grace(&self, address: &str) -> Duration {
+        if self.reached.contains(address) { GONE } else { UNREACHABLE }
+    }
+
     fn is_committing_for(&self, time: Duration) -> bool {
         self.committing.is_some_and(|since| since.elapsed() > time)
     }
 
     fn no_answer(&mut self, error: &str) {
-        if self.away.is_none() {
-            self.away = Some(Instant::now());
-            let reason = if self.reason.is_empty() { error } else { &self.reason };
-            tracing::warn!(
-                stage = self.stage,
-                "no broker of {} answers: waiting ({reason})\n  help: see that Kafka runs there and that the names \
-                 resolve; give other brokers with --brokers or [kafka] brokers",
-                if self.brokers.is_empty() { "an empty list" } else { &self.brokers }
-            );
-        }
+        let now = Instant::now();
+        let since = *self.away.get_or_insert(now);
+        let Some(lasted) = self.told_away.due(&(), now) else { return };
+        let lasted = if lasted.is_zero() { lasted } else { now - since };
+        let reason = if self.reason.is_empty() { error } else { &self.reason };
+        let brokers = if self.brokers.is_empty() { "an empty list" } else { &self.brokers };
+        let (how, help) = why_no_answer(reason);
+        tracing::warn!(
+            stage = self.stage,
+            "no broker of {brokers} {how}{}: waiting ({reason})\n  help: {help}",
+            lasting(lasted)
+        );
     }
+}
+
+/// How a broker that can be of no use behaves, and what to do about it.
+fn why_no_answer(reason: &str) -> (&'static str, &'static str) {
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if says(&["SASL", "uthentication"]) {
+        let help = "look at \"sasl.mechanism\", \"sasl.username\", \"sasl.password\" and \"security.protocol\" in \
+                    [kafka]: they must be what that listener of the brokers wants";
+        ("lets this stage in", help)
+    } else if says(&["SSL", "ssl", "certificate", "security.protocol"]) {
+        let help = "look at \"security.protocol\" and \"ssl.ca.location\" in [kafka]: a listener of the brokers speaks \
+                    either TLS or plain text, and the file must have who signed the brokers' certificates";
+        ("can be talked to", help)
+    } else if is_closed_at_once(reason) {
+        let help = "a listener that wants SASL or TLS closes connections that come without: look at \
+                    \"security.protocol\" and \"sasl.mechanism\" in [kafka]";
+        ("keeps a connection open", help)
+    } else {
+        let help = "see that Kafka runs there and that the names resolve; give other brokers with --brokers or [kafka] \
+                    brokers";
+        ("answers", help)
+    }
+}
+
+/// Whether a connection came about and was closed by the broker within two seconds.
+fn is_closed_at_once(reason: &str) -> bool {
+    let Some((_, after)) = reason.split_once("(after ") else { return false };
+    let Some((time, state)) = after.split_once("ms in state ") else { return false };
+    let is_short = time.parse::<u64>().is_ok_and(|time| time < 2000);
+    reason.contains("Disconnected") && is_short && ["UP", "APIVERSION_QUERY"].iter().any(|up| state.starts_with(up))
 }
 
 /// Tells of a commit that takes too long, as long as anybody is there to commit. Ends the process if that
 /// is stuck: the thread that commits is inside librdkafka, and nothing gets it out.
 fn watch_commits(heard: &Weak<Mutex<Heard>>, answers: impl Fn(&Watch) -> bool) {
     while let Some(heard) = heard.upgrade() {
-        let watch = Watch { heard, rebalanced: Arc::default(), consumer: u32::MAX };
+        let watch = Watch { heard, rebalanced: Arc::default(), consumer: u32::MAX, of_producer: Arc::default() };
         watch.tell_of_slow_commit();
         if watch.is_commit_stuck(&answers) {
             tracing::error!(
@@ -143,14 +233,17 @@ impl Watch {
             brokers: brokers.to_owned(),
             unanswered: None,
             away: None,
+            told_away: Reminder::new(),
             doubted: false,
             looked: None,
             reason: String::new(),
-            said: String::new(),
+            said: Reminder::new(),
             rebalances: VecDeque::new(),
-            failed_delivery: None,
             predecessor: false,
             committing: None,
+            unreached: BTreeMap::new(),
+            reached: BTreeSet::new(),
+            unreachable: Reminder::new(),
             membership: Membership::NEW,
             closed: false,
             consumer: 0,
@@ -161,7 +254,7 @@ impl Watch {
         // Without the thread a slow commit is not told of, and a stuck one stays so; nothing else is missing.
         let watching = move || span.in_scope(|| watch_commits(&weak, answers));
         let _ = std::thread::Builder::new().name("commits".into()).spawn(watching);
-        Watch { heard, rebalanced: Arc::default(), consumer: 0 }
+        Watch { heard, rebalanced: Arc::default(), consumer: 0, of_producer: Arc::default() }
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -179,8 +272,39 @@ impl Watch {
         next
     }
 
-    pub(super) fn take_failed_delivery(&self) -> Option<String> {
-        self.heard().failed_delivery.take()
+    /// Whether a rebalance waits for the stage's answer.
+    pub(super) fn has_rebalance(&self) -> bool {
+        self.rebalanced.load(Ordering::Acquire)
+    }
+
+    /// A clone for a new producer.
+    pub(super) fn of_producer(&self) -> Self {
+        Watch { of_producer: Arc::default(), ..self.clone() }
+    }
+
+    /// How many things were heard of this producer.
+    pub(super) fn count(&self) -> u64 {
+        self.of_producer.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether this producer may have repeated a request of which the first copy is still under way.
+    pub(super) fn may_have_repeated(&self) -> bool {
+        self.of_producer.repeats.load(Ordering::Relaxed)
+    }
+
+    /// This producer's first record that could not be sent, one that says why before one that was thrown
+    /// away with others.
+    pub(super) fn take_failed_delivery(&self) -> Option<FailedDelivery> {
+        self.failed().take()
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<FailedDelivery>> {
+        // Nothing that holds the lock can panic half-way.
+        self.of_producer.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard_one(&self) {
+        self.of_producer.count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether the transactions of this stage cannot be initialised yet because those of the process that
@@ -250,6 +374,7 @@ impl Watch {
         if heard.is_committing_for(SLOW_COMMIT) {
             return;
         }
+        heard.told_away.clear();
         if let Some(since) = heard.away.take() {
             tracing::info!(stage = heard.stage, "Kafka is back after {:.1} s", since.elapsed().as_secs_f64());
         }
@@ -264,11 +389,57 @@ impl Watch {
     /// Whether it is time to look if a broker answers.
     pub(super) fn wants_a_look(&self) -> bool {
         let mut heard = self.heard();
-        let due = (heard.doubted || heard.away.is_some()) && heard.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        let is_unreached = heard.unreached.iter().any(|(address, since)| since.elapsed() >= heard.grace(address));
+        let due = (heard.doubted || heard.away.is_some() || is_unreached)
+            && heard.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
         if due {
             heard.looked = Some(Instant::now());
         }
         due
+    }
+
+    /// These are the brokers' addresses as they tell them. One of them that is not reached is tried, by a
+    /// thread of its own: to resolve a name can take long.
+    pub(super) fn announced(&self, addresses: &[String]) {
+        let mut heard = self.heard();
+        heard.unreached.retain(|address, _| addresses.contains(address));
+        let is_due = |(address, since): &(&String, &Instant)| since.elapsed() >= heard.grace(address);
+        let due: Vec<String> = heard.unreached.iter().filter(is_due).map(|(address, _)| address.clone()).collect();
+        for address in due {
+            heard.unreached.insert(address.clone(), Instant::now());
+            let (watch, span) = (self.clone(), tracing::Span::current());
+            let trying = move || span.in_scope(|| watch.tried(&address, reach(&address)));
+            let _ = std::thread::Builder::new().name("reach".into()).spawn(trying);
+        }
+    }
+
+    fn tried(&self, address: &str, reached: std::io::Result<()>) {
+        let mut heard = self.heard();
+        let Err(error) = reached else {
+            heard.unreached.remove(address);
+            heard.unreachable.clear();
+            return;
+        };
+        if let Some(lasted) = heard.unreachable.due(&address.to_owned(), Instant::now()) {
+            let help = if heard.reached.contains(address) {
+                "see that Kafka runs there and that nothing is between"
+            } else {
+                "set advertised.listeners in that broker's server.properties to a name and port that clients can \
+                 reach, and see that the name resolves here"
+            };
+            tracing::warn!(
+                stage = heard.stage,
+                "Kafka answers at {}, but the address {address} of a broker, from its advertised.listeners, cannot be \
+                 reached{}: waiting ({error})\n  help: {help}",
+                heard.brokers,
+                lasting(lasted)
+            );
+        }
+    }
+
+    /// Whether it was told that a broker gives an address that cannot be reached.
+    pub(super) fn told_of_an_unreachable_address(&self) -> bool {
+        !self.heard().unreachable.is_clear()
     }
 
     /// What a client reports of its connections. A late report of brokers that were down is no news of
@@ -289,17 +460,22 @@ impl Watch {
             // The stage finds out by whom; and what kept it from polling was told while it did.
             Some(FencedInstanceId | PollExceeded) => tracing::debug!("librdkafka: {error}"),
             // Whatever else it is, it comes again and again until somebody mends it.
-            _ if heard.said != error.to_string() => {
-                heard.said = error.to_string();
-                tracing::warn!(stage = heard.stage, "{error}");
-            }
-            _ => tracing::debug!("librdkafka: {error}"),
+            _ => heard.tell(&error.to_string(), None),
         }
+    }
+
+    /// Tells of something that comes again and again until somebody mends it, and of the remedy.
+    pub(super) fn tell(&self, what: &str, remedy: &str) {
+        self.heard().tell(what, Some(remedy));
     }
 }
 
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.heard_one();
+        if may_lead_to_a_repetition(facility, message) {
+            self.of_producer.repeats.store(true, Ordering::Relaxed);
+        }
         match facility {
             // Properties of the other kind of client in the same [kafka] table; and what is fatal to a
             // client, which the stage hears of too, and may know a way out.
@@ -315,6 +491,13 @@ impl ClientContext for Watch {
                 tracing::debug!("librdkafka: {facility} {message}");
                 let mut heard = self.heard();
                 heard.doubted = true;
+                if let Some(address) = address(reason).map(str::to_owned) {
+                    if never_came_about(message) {
+                        heard.unreached.entry(address).or_insert_with(Instant::now);
+                    } else {
+                        heard.reached.insert(address);
+                    }
+                }
                 if !reason.contains("brokers are down") {
                     reason.clone_into(&mut heard.reason);
                 }
@@ -333,9 +516,54 @@ impl ClientContext for Watch {
         }
     }
 
+    fn stats_raw(&self, _: &[u8]) {
+        self.heard_one();
+    }
+
     fn error(&self, error: KafkaError, _: &str) {
+        self.heard_one();
         self.client_error(&error);
     }
+}
+
+/// Whether a client that says this may send a request again that it has sent before. A connection that
+/// did not come about has carried none: those of a broker that is away fail again and again.
+///
+/// librdkafka tells of a connection that breaks before it repeats what was under way on it. It leaves out
+/// what it has told within half a minute in the same words, which is enough: the first time counts until
+/// the producer is replaced.
+fn may_lead_to_a_repetition(facility: &str, message: &str) -> bool {
+    matches!(facility, "FAIL" | "ERROR" | "REQTMOUT") && !never_came_about(message)
+}
+
+/// Whether a failure is that of a connection which never came about.
+fn never_came_about(message: &str) -> bool {
+    let words = ["Connect to ", "Failed to resolve", "in state CONNECT", "brokers are down"];
+    words.iter().any(|words| message.contains(words))
+}
+
+/// The address of a broker that others have told of, if what librdkafka says is about one: it begins with
+/// `HOST:PORT/ID: ` or `TxnCoordinator: HOST:PORT: `.
+fn address(reason: &str) -> Option<&str> {
+    let (name, rest) = reason.split_once(": ")?;
+    if let Some((address, id)) = name.split_once('/') {
+        return id.bytes().all(|byte| byte.is_ascii_digit()).then_some(address);
+    }
+    let is_logical = matches!(name, "GroupCoordinator" | "TxnCoordinator");
+    let (address, _) = rest.split_once(": ")?;
+    (is_logical && address.contains(':') && !address.contains(' ')).then_some(address)
+}
+
+/// Tries to connect.
+fn reach(address: &str) -> std::io::Result<()> {
+    let mut failed = std::io::Error::other("it has no address");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(_) => return Ok(()),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 impl ConsumerContext for Watch {
@@ -376,8 +604,19 @@ impl ProducerContext<NoCustomPartitioner> for Watch {
 
     /// Only failures are reported: see the property `delivery.report.only.error`.
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.heard().failed_delivery.get_or_insert_with(|| error.to_string());
+        self.heard_one();
+        let Err((error, message)) = result else { return };
+        let failed = FailedDelivery {
+            code: error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            count: 1,
+        };
+        let mut first = self.failed();
+        match &mut *first {
+            Some(first) if first.code == failed.code => first.count += 1,
+            Some(first) if !first.is_purged() || failed.is_purged() => {}
+            first => *first = Some(failed),
         }
     }
 }
@@ -423,6 +662,66 @@ mod tests {
         assert!(watch.may_be_fenced_by_its_past(session), "a heartbeat may be under way");
         watch.heard().membership = Membership::Inside { back: Some(ago(session + LOOK)) };
         assert!(!watch.may_be_fenced_by_its_past(session), "none is any more");
+    }
+
+    #[test]
+    fn a_connection_that_breaks_may_lead_to_a_repetition_and_one_that_never_was_does_not() {
+        let watch = watch();
+        let says = |facility: &str, message: &str| {
+            let producer = watch.of_producer();
+            producer.log(RDKafkaLogLevel::Info, facility, message);
+            assert_eq!(producer.count(), 1);
+            producer.may_have_repeated()
+        };
+        let thread = "[thrd:rpi0:9092/0]: rpi0:9092/0:";
+        for broken in [
+            "Disconnected (after 2031ms in state UP)",
+            "Disconnected (after 31ms in state AUTH_REQ)",
+            "Receive failed: Connection reset by peer (after 31ms in state UP)",
+            "TxnCoordinator: rpi0:9092: Disconnected (after 2031ms in state UP)",
+        ] {
+            assert!(says("FAIL", &format!("{thread} {broken}")), "{broken}");
+        }
+        assert!(says("REQTMOUT", &format!("{thread} Timed out EndTxnRequest in flight (after 10015ms, timeout #0)")));
+        for never in [
+            "Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
+            "Failed to resolve 'rpi0:9092': Name or service not known (after 3ms in state CONNECT)",
+            "Connection setup timed out in state CONNECT (after 30029ms in state CONNECT)",
+        ] {
+            assert!(!says("FAIL", &format!("{thread} {never}")), "{never}");
+        }
+        assert!(!says("GETPID", "Failed to acquire PID"));
+        assert!(!watch.may_have_repeated() && !watch.of_producer().may_have_repeated(), "others did not");
+    }
+
+    #[test]
+    fn each_reason_has_a_help_of_its_own() {
+        for (reason, how, remedy) in [
+            ("SASL authentication error: Authentication failed: Invalid username or password", "lets", "sasl.password"),
+            ("SASL SCRAM-SHA-256 mechanism handshake failed: Unsupported SASL mechanism", "lets", "sasl.mechanism"),
+            ("SSL handshake failed: wrong version number", "can be talked to", "security.protocol"),
+            ("Disconnected: closed by peer (after 3ms in state UP, 1 identical)", "keeps", "security.protocol"),
+            ("Disconnected: closed by peer (after 0ms in state APIVERSION_QUERY)", "keeps", "security.protocol"),
+            ("Disconnected: closed by peer (after 42031ms in state UP)", "answers", "Kafka runs there"),
+            ("Connect to ipv4#127.0.0.1:1 failed: Connection refused", "answers", "Kafka runs there"),
+        ] {
+            let (said, help) = why_no_answer(reason);
+            assert!(said.starts_with(how) && help.contains(remedy), "{reason}: {said}, {help}");
+        }
+    }
+
+    #[test]
+    fn the_address_of_a_broker_is_that_which_others_told() {
+        for (reason, expected) in [
+            ("rpi9:9092/1: Failed to resolve 'rpi9:9092': Name or service not known", Some("rpi9:9092")),
+            ("TxnCoordinator: rpi9:9092: Connect to ipv4#10.0.0.9:9092 failed", Some("rpi9:9092")),
+            ("GroupCoordinator: rpi9:9092: Connect to ipv4#10.0.0.9:9092 failed", Some("rpi9:9092")),
+            ("rpi0:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused", None),
+            ("GroupCoordinator: Failed to resolve 'x': y", None),
+            ("1/1 brokers are down", None),
+        ] {
+            assert_eq!(address(reason), expected, "{reason}");
+        }
     }
 
     #[test]

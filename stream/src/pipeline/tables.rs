@@ -15,7 +15,7 @@ use super::mistake::{Mistake, Text, suggest};
 use super::part::{Key, Part};
 use super::rules::{OnGap, Rules, Span};
 use super::shelter::{ClockPolicy, SpoolSettings};
-use super::{CommitPolicy, DEFAULT_MAX_MESSAGE, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, Topic, Work};
+use super::{CommitPolicy, DEFAULT_MAX_MESSAGE, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, Topic, Work, reserved};
 use crate::format::FormatName;
 use crate::limits::Limits;
 use crate::reading::Unit;
@@ -247,7 +247,15 @@ impl Reader<'_> {
         let Some(mut table) = self.take::<BTreeMap<String, Spanned<Scalar>>>(value) else { return properties };
         if let Some(include) = table.remove("include") {
             match crate::client_file::read(&self.text.folder().join(include.get_ref().to_string())) {
-                Ok(included) => properties.extend(included),
+                Ok(included) => {
+                    for (name, value) in included {
+                        if let Some(why) = reserved::in_client_file(&name) {
+                            let message = format!("{} sets `{name}`, which is not yours to set", include.get_ref());
+                            self.mistakes.push(Mistake::at(include.span(), message).help(why));
+                        }
+                        properties.insert(name, value);
+                    }
+                }
                 Err(error) => self.mistakes.push(Mistake::from(error).or_at(include.span())),
             }
         }
@@ -255,7 +263,7 @@ impl Reader<'_> {
             properties.insert("bootstrap.servers".into(), brokers.get_ref().to_string());
         }
         for (name, value) in table {
-            if let Some(why) = reserved(&name) {
+            if let Some(why) = reserved::in_table(&name) {
                 self.mistakes.push(Mistake::at(value.span(), format!("`{name}` is not yours to set")).help(why));
             }
             properties.insert(name, value.get_ref().to_string());
@@ -397,24 +405,6 @@ fn add_topics_of_stages(topics: &mut BTreeMap<String, Topic>, stages: &[Stage], 
             };
             topics.entry(stage.changelog()).or_insert(changelog);
         }
-    }
-}
-
-/// Why a property cannot be set, if it cannot: the guarantees rest on it.
-fn reserved(name: &str) -> Option<&'static str> {
-    match name {
-        "bootstrap.servers" | "metadata.broker.list" => Some("write brokers = \"HOST:PORT,…\""),
-        "group.id" | "transactional.id" | "client.id" => Some("it is the stage's name"),
-        "group.instance.id" => Some("it is STAGE@INSTANCE; give --instance"),
-        "enable.auto.commit"
-        | "enable.auto.offset.store"
-        | "enable.idempotence"
-        | "acks"
-        | "isolation.level"
-        | "enable.partition.eof"
-        | "delivery.report.only.error"
-        | "partitioner" => Some("the guarantee rests on it; choose `guarantee` instead"),
-        _ => None,
     }
 }
 
