@@ -19,6 +19,7 @@ use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
 use self::send::Producer;
+pub use self::send::place_of;
 use crate::cluster::{Cluster, Content, Heard, Place, Refusal};
 use crate::world::{Being, World};
 
@@ -203,7 +204,9 @@ impl SimulatedLog {
                 },
             };
             let cluster = self.world.cluster();
-            let found = cluster.partition(&place.0, place.1).fetch(from).map(|found| SimulatedRecord {
+            // auto.offset.reset = earliest
+            let from = if cluster.fetch(&place, from).is_err() { cluster.partition(&place.0, place.1).start } else { from };
+            let found = cluster.fetch(&place, from).ok().flatten().map(|found| SimulatedRecord {
                 partition,
                 offset: found.offset,
                 content: found.content.clone(),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use stream::pipeline::{Guarantee, Pipeline, Role, Work};
 
-use crate::faults::Counts;
+use crate::faults::{Counts, Margin};
 use crate::instances::Instances;
 use crate::plan::Plan;
 use crate::truth;
@@ -29,8 +29,15 @@ pub struct Outcome {
 #[must_use]
 pub fn run(seed: u64, is_told: bool) -> Outcome {
     let world = World::new(seed, is_told);
-    let plan = Plan::draw(&mut world.chance());
+    let margin = Margin::draw(&mut world.chance());
+    world.set_margin(margin);
+    let plan = Plan::draw(&mut world.chance(), margin);
     make_topics(&world, &plan.pipeline);
+    for (topic, terms) in &plan.terms {
+        if let Some(topic) = world.cluster().topics.get_mut(topic) {
+            topic.terms = terms.clone();
+        }
+    }
     if plan.pipeline.guarantee == Guarantee::AtLeastOnce {
         world.be_mild();
     }
@@ -39,7 +46,7 @@ pub fn run(seed: u64, is_told: bool) -> Outcome {
     let mut verified = 0;
     let failure = go_through(&world, &instances)
         .and_then(|()| {
-            verified = truth::check(&world, &instances.plan().pipeline)?;
+            verified = truth::check(&world, &instances)?;
             Ok(())
         })
         .err();
@@ -103,6 +110,7 @@ fn until(world: &World, instances: &Instances, doing: &str, is_done: impl Fn() -
 fn is_read(world: &World, instances: &Instances, pipeline: &Pipeline) -> bool {
     pipeline.stages.iter().enumerate().all(|(at, stage)| match stage.work {
         Work::Producer { .. } => instances.is_done(at),
+        _ if instances.stopped().contains(&at) => true,
         Work::Operator { .. } | Work::Sink { .. } => stage.from.iter().all(|topic| {
             let mut cluster = world.cluster();
             (0..cluster.topics[topic].partitions.len()).all(|partition| {

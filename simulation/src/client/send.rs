@@ -117,14 +117,17 @@ impl SimulatedLog {
         }
         let count = self.world.cluster().topics[record.topic].partitions.len();
         match record.key {
-            Some(key) => {
-                let hash =
-                    key.iter().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-                (hash >> 8) as usize % count
-            }
+            Some(key) => place_of(key, count),
             None => self.world.chance().index(count),
         }
     }
+}
+
+/// The partition of so many that a key is placed in.
+#[must_use]
+pub fn place_of(key: &[u8], count: usize) -> usize {
+    let hash = key.iter().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    (hash >> 8) as usize % count
 }
 
 impl Producer {

@@ -162,6 +162,27 @@ impl Group {
         self.complete(all);
     }
 
+    /// Whether any member reads a topic.
+    pub(super) fn reads(&self, topic: &str) -> bool {
+        self.members.values().any(|member| member.topics.iter().any(|name| name == topic))
+    }
+
+    /// A topic is gone, and with it all offsets in it.
+    pub(super) fn forget(&mut self, topic: &str) {
+        self.committed.retain(|(name, _), _| name != topic);
+        self.pending.values_mut().for_each(|held| held.retain(|(name, _), _| name != topic));
+    }
+
+    /// Nobody has been in the group for so long that all its offsets are deleted; false if somebody is, or
+    /// there are none.
+    pub fn expire_offsets(&mut self) -> bool {
+        let expires = self.members.is_empty() && self.pending.is_empty() && !self.committed.is_empty();
+        if expires {
+            self.committed.clear();
+        }
+        expires
+    }
+
     /// The member ids with their members.
     pub fn members(&self) -> impl Iterator<Item = (u64, &Member)> {
         self.members.iter().map(|(id, member)| (*id, member))

@@ -21,7 +21,7 @@ pub struct Identity {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Transactions(BTreeMap<String, Transaction>);
+pub(super) struct Transactions(pub(super) BTreeMap<String, Transaction>);
 
 impl Transactions {
     pub(super) fn is_quiet(&self) -> bool {
@@ -31,11 +31,11 @@ impl Transactions {
 
 /// What is known of one transactional id.
 #[derive(Debug)]
-struct Transaction {
+pub(super) struct Transaction {
     producer: i64,
     epoch: i16,
     state: State,
-    partitions: BTreeSet<Place>,
+    pub(super) partitions: BTreeSet<Place>,
     groups: BTreeSet<String>,
 }
 
@@ -105,8 +105,14 @@ impl Cluster {
     /// Adds a partition to a producer's transaction, which begins with the first.
     ///
     /// # Errors
-    /// If the producer is fenced, or the transaction before is not complete.
+    /// If the producer is fenced, the transaction before is not complete, or the topic may not be written.
     pub fn add_partition(&mut self, identity: &Identity, place: &Place) -> Result<(), Refusal> {
+        if !self.has(place) {
+            return Err(Refusal::UnknownTopicOrPartition);
+        }
+        if self.now < self.topics[&place.0].forbidden_until {
+            return Err(Refusal::TopicAuthorizationFailed);
+        }
         self.ongoing(identity)?.partitions.insert(place.clone());
         Ok(())
     }
@@ -123,13 +129,18 @@ impl Cluster {
     /// Appends records to a partition; without an identity outside of any transaction.
     ///
     /// # Errors
-    /// If the producer is fenced, or the partition is not in its transaction.
+    /// If the producer is fenced, the partition is not in its transaction, or the topic does not take the
+    /// records.
     pub fn produce(
         &mut self,
         identity: Option<&Identity>,
         place: &Place,
         records: Vec<Content>,
     ) -> Result<(), Refusal> {
+        if !self.has(place) {
+            return Err(Refusal::UnknownTopicOrPartition);
+        }
+        self.topics[&place.0].takes(&records, self.now)?;
         let Some(identity) = identity else {
             self.partition_mut(place).append(None, records);
             return Ok(());
