@@ -62,6 +62,8 @@ pub enum Kind {
     Double,
     /// Another instance of a stage is started.
     Joiner,
+    /// A source is started on another host, too.
+    Elsewhere,
     /// An instance is asked to stop, and started again later.
     Stop,
     /// No broker answers for a while.
@@ -99,7 +101,7 @@ pub enum Kind {
 }
 
 /// With how often each is drawn among those that happen at any step.
-const ALL: [(Kind, u32); 24] = [
+const ALL: [(Kind, u32); 25] = [
     (Kind::Crash, 6),
     (Kind::Pause, 6),
     (Kind::LostSession, 4),
@@ -107,6 +109,7 @@ const ALL: [(Kind, u32); 24] = [
     (Kind::Rebalance, 3),
     (Kind::Double, 2),
     (Kind::Joiner, 1),
+    (Kind::Elsewhere, 1),
     (Kind::Stop, 2),
     (Kind::BrokerAway, 1),
     (Kind::TransactionTimeout, 2),
@@ -171,6 +174,18 @@ impl Kind {
         Kind::Pause
     }
 
+    /// The kind of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        ALL.iter().map(|(kind, _)| *kind).find(|kind| kind.name() == name)
+    }
+
+    /// The names of all kinds.
+    #[must_use]
+    pub fn names() -> Vec<&'static str> {
+        ALL.iter().map(|(kind, _)| kind.name()).collect()
+    }
+
     /// Its name for people.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -182,6 +197,7 @@ impl Kind {
             Kind::Rebalance => "rebalance",
             Kind::Double => "second process of the same name",
             Kind::Joiner => "another instance",
+            Kind::Elsewhere => "source on another host, too",
             Kind::Stop => "stop",
             Kind::BrokerAway => "brokers away",
             Kind::TransactionTimeout => "transaction timeout",

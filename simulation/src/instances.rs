@@ -275,11 +275,11 @@ impl Instances {
         if cluster.group(&stage.name).members().next().is_some() {
             return;
         }
-        if chance.one_in(2) && cluster.group(&stage.name).expire_offsets() {
+        if chance.one_in(2) && self.world.has(Kind::Expiry) && cluster.group(&stage.name).expire_offsets() {
             self.world.count(Kind::Expiry);
             self.world.tell(&stage.name, || "its offsets have expired".to_owned());
         }
-        if chance.one_in(2) {
+        if chance.one_in(2) && self.world.has(Kind::Deletion) {
             for topic in &stage.from {
                 for partition in 0..cluster.topics[topic].partitions.len() {
                     self.delete(&mut cluster, &(topic.clone(), partition), chance);
@@ -496,7 +496,8 @@ impl Others for Instances {
             return true;
         }
         let instance = if is_double { chosen.instance.clone() } else { format!("x{}", slots.len()) };
-        if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS {
+        let is_source = matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. });
+        if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS || (!is_double && is_source != (kind == Kind::Elsewhere)) {
             return false;
         }
         slots.push(slot(stage, instance, true, now));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use stream::pipeline::{Guarantee, Pipeline, Role, Work};
 
-use crate::faults::{Counts, Margin};
+use crate::faults::{Counts, Kind, Margin};
 use crate::instances::Instances;
 use crate::plan::Plan;
 use crate::truth;
@@ -28,7 +28,14 @@ pub struct Outcome {
 /// Runs the schedule of a seed; `is_told` prints what happens.
 #[must_use]
 pub fn run(seed: u64, is_told: bool) -> Outcome {
+    run_without(seed, is_told, &[])
+}
+
+/// The same, in which some kinds of faults never happen.
+#[must_use]
+pub fn run_without(seed: u64, is_told: bool, left_out: &[Kind]) -> Outcome {
     let world = World::new(seed, is_told);
+    world.leave_out(left_out);
     let margin = Margin::draw(&mut world.chance());
     world.set_margin(margin);
     let plan = Plan::draw(&mut world.chance(), margin);

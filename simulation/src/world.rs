@@ -75,6 +75,8 @@ pub struct World {
     /// Whether nothing happens that only transactions stand.
     is_mild: Cell<bool>,
     margin: Cell<Margin>,
+    /// What does not happen.
+    left_out: RefCell<Vec<Kind>>,
     counts: RefCell<Counts>,
     others: RefCell<Option<Rc<dyn Others>>>,
     /// What the commits to come are to do, for tests.
@@ -99,6 +101,7 @@ impl World {
             odds: Cell::new(0),
             is_mild: Cell::new(false),
             margin: Cell::new(Margin::None),
+            left_out: RefCell::default(),
             counts: RefCell::default(),
             others: RefCell::default(),
             script: RefCell::default(),
@@ -130,6 +133,17 @@ impl World {
     /// Nothing happens that only transactions stand.
     pub fn be_mild(&self) {
         self.is_mild.set(true);
+    }
+
+    /// These never happen.
+    pub fn leave_out(&self, kinds: &[Kind]) {
+        *self.left_out.borrow_mut() = kinds.to_vec();
+    }
+
+    /// Whether a kind happens at all.
+    #[must_use]
+    pub fn has(&self, kind: Kind) -> bool {
+        !self.left_out.borrow().contains(&kind)
     }
 
     /// What may happen beside what may happen in all schedules.
@@ -265,7 +279,8 @@ impl World {
             return Ok(());
         }
         let kind = Kind::any(&mut self.chance(), self.margin.get());
-        if self.is_mild.get() && kind.needs_fences() || self.counts.borrow().of(kind) >= kind.most() {
+        let is_spared = self.is_mild.get() && kind.needs_fences();
+        if is_spared || !self.has(kind) || self.counts.borrow().of(kind) >= kind.most() {
             return Ok(());
         }
         self.happen(being, kind, doing);
@@ -332,7 +347,9 @@ impl World {
             Kind::Deletion | Kind::Anew | Kind::Partitions | Kind::Outside | Kind::Forbidden => {
                 others.is_some_and(|others| others.clean(kind))
             }
-            Kind::Double | Kind::Joiner | Kind::Stop | Kind::Month => others.is_some_and(|others| others.change(kind)),
+            Kind::Double | Kind::Joiner | Kind::Elsewhere | Kind::Stop | Kind::Month => {
+                others.is_some_and(|others| others.change(kind))
+            }
             Kind::LostRequest | Kind::LateRequest | Kind::LostAnswer | Kind::Repeated | Kind::Expiry => false,
         };
         if happened {
@@ -357,6 +374,9 @@ impl World {
                 (Fate::Repeated, Some(Kind::Repeated)),
             ];
             let (fate, kind) = self.chance().one_of(&fates);
+            if kind.is_some_and(|kind| !self.has(kind)) {
+                return Fate::Answered;
+            }
             if self.is_mild.get() && matches!(fate, Fate::Late | Fate::Repeated) { (Fate::Lost, Some(Kind::LostRequest)) } else { (fate, kind) }
         };
         if let Some(kind) = kind {
