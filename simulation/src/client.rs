@@ -14,8 +14,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use stream::error::Error;
-use stream::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
-use stream::pipeline::{Guarantee, Pipeline, Stage};
+use stream::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use stream::pipeline::{Guarantee, Pipeline, Stage, Topic};
 use stream::shutdown::Shutdown;
 
 use self::send::Producer;
@@ -38,6 +38,11 @@ pub struct SimulatedLog {
     producer: RefCell<Producer>,
     /// Whether a transaction is open.
     begun: Cell<bool>,
+    /// Whether the next transaction needs a new producer: a copy of what the last one was committed with may
+    /// still be on its way.
+    renews: Cell<bool>,
+    /// How large a batch may be, in bytes.
+    batch: Cell<usize>,
     /// Nothing for a stage without inputs.
     consumer: Option<RefCell<Consumer>>,
 }
@@ -50,8 +55,8 @@ struct Consumer {
     holds: bool,
     /// Whether it has been told that they are taken.
     told: bool,
-    /// The next offset of each assigned partition; nothing before it was asked for.
-    positions: BTreeMap<Partition, Option<i64>>,
+    /// The next offset of each assigned partition.
+    positions: BTreeMap<Partition, i64>,
     last: Option<Partition>,
 }
 
@@ -78,6 +83,8 @@ impl SimulatedLog {
             shutdown: shutdown.clone(),
             producer: RefCell::default(),
             begun: Cell::new(false),
+            renews: Cell::new(false),
+            batch: Cell::new(smallest(pipeline, stage)),
             consumer: None,
         };
         log.make_producer()?;
@@ -115,14 +122,22 @@ impl SimulatedLog {
 
     /// Asks until the answer is no longer to try again.
     fn patiently<T>(&self, doing: &'static str, ask: impl Fn(&mut Cluster) -> Result<T, Refusal>) -> Result<T, Fault> {
+        self.answer(doing, ask)?.map_err(|refusal| undo(doing, refusal))
+    }
+
+    /// The same, with what was refused apart from what went wrong.
+    fn answer<T>(
+        &self,
+        doing: &'static str,
+        ask: impl Fn(&mut Cluster) -> Result<T, Refusal>,
+    ) -> Result<Result<T, Refusal>, Fault> {
         loop {
             self.step(doing)?;
             self.reach()?;
             let answer = ask(&mut self.world.cluster());
             match answer {
-                Ok(answer) => return Ok(answer),
                 Err(Refusal::ConcurrentTransactions | Refusal::UnstableOffsetCommit) => self.wait(AGAIN)?,
-                Err(refusal) => return Err(undo(doing, refusal)),
+                answer => return Ok(answer),
             }
         }
     }
@@ -181,10 +196,10 @@ impl SimulatedLog {
     }
 
     /// The next record of any assigned partition.
-    fn next_record(&self) -> Option<SimulatedRecord> {
+    fn next_record(&self) -> Result<Option<SimulatedRecord>, Fault> {
         let mut partitions: Vec<Partition> = self.consumer().borrow().positions.keys().copied().collect();
         if partitions.is_empty() {
-            return None;
+            return Ok(None);
         }
         // Records come in runs of one partition.
         if let Some(last) = self.consumer().borrow().last.filter(|_| !self.world.chance().one_in(4)) {
@@ -195,18 +210,10 @@ impl SimulatedLog {
         }
         for partition in partitions {
             let place = self.place(partition);
-            let known = self.consumer().borrow().positions.get(&partition).copied().flatten();
-            let from = match known {
-                Some(from) => from,
-                None => match self.world.cluster().group(&self.stage).fetch_offset(&place) {
-                    Ok(committed) => committed.map_or(0, |(offset, _)| offset),
-                    Err(_) => continue,
-                },
-            };
+            let from = self.consumer().borrow().positions[&partition];
             let cluster = self.world.cluster();
-            // auto.offset.reset = earliest
-            let from = if cluster.fetch(&place, from).is_err() { cluster.partition(&place.0, place.1).start } else { from };
-            let found = cluster.fetch(&place, from).ok().flatten().map(|found| SimulatedRecord {
+            let found = cluster.fetch(&place, from).map_err(|refusal| undo("reading", refusal))?;
+            let found = found.map(|found| SimulatedRecord {
                 partition,
                 offset: found.offset,
                 content: found.content.clone(),
@@ -214,13 +221,13 @@ impl SimulatedLog {
             drop(cluster);
             let mut consumer = self.consumer().borrow_mut();
             let next = found.as_ref().map_or(from, |found| found.offset + 1);
-            consumer.positions.insert(partition, Some(next));
+            consumer.positions.insert(partition, next);
             if found.is_some() {
                 consumer.last = Some(partition);
-                return found;
+                return Ok(found);
             }
         }
-        None
+        Ok(None)
     }
 }
 
@@ -233,7 +240,7 @@ impl Log for SimulatedLog {
             if let Some(event) = self.rebalanced()? {
                 return Ok(event);
             }
-            if let Some(record) = self.next_record() {
+            if let Some(record) = self.next_record()? {
                 return Ok(Event::Record(record));
             }
         }
@@ -244,10 +251,10 @@ impl Log for SimulatedLog {
         Ok(Event::Nothing)
     }
 
-    fn assign(&mut self, given: &[Partition]) -> Result<(), Fault> {
+    fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
         self.step("assign")?;
         let mut consumer = self.consumer().borrow_mut();
-        (consumer.positions, consumer.last) = (given.iter().map(|partition| (*partition, None)).collect(), None);
+        (consumer.positions, consumer.last) = (from.iter().copied().collect(), None);
         Ok(())
     }
 
@@ -269,7 +276,7 @@ impl Log for SimulatedLog {
 
     fn send(&self, record: &Outgoing<'_>) -> Result<(), Fault> {
         self.step("send")?;
-        self.begin();
+        self.begin()?;
         let place = (record.topic.to_owned(), self.choose(record));
         let bytes = |bytes: &[u8]| bytes.to_vec();
         let now = i64::try_from(self.world.time().as_millis()).expect("it is short");
@@ -289,6 +296,23 @@ impl Log for SimulatedLog {
 
     fn flush(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::AtLeastOnce { self.drain() } else { Ok(()) }
+    }
+
+    fn settle(&mut self) -> Result<(), Fault> {
+        self.drain()
+    }
+
+    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault> {
+        self.step("asking for the extents")?;
+        self.reach()?;
+        let cluster = self.world.cluster();
+        let all = &cluster.topics[topic].partitions;
+        let count = i32::try_from(all.len()).expect("they are few");
+        let extent = |partition: &i32| {
+            let log = &all[usize::try_from(*partition).expect("it was given")];
+            Extent { partition: *partition, start: log.start, end: log.end(), count }
+        };
+        Ok(partitions.iter().map(extent).collect())
     }
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
@@ -385,6 +409,13 @@ impl Record for SimulatedRecord {
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
         self.content.headers.clone()
     }
+}
+
+/// How large a batch may be so that each topic takes it that the stage writes, as far as the file tells.
+fn smallest(pipeline: &Pipeline, stage: &Stage) -> usize {
+    let topics = stage.to.iter().cloned().chain([stage.changelog(), stage.dead_letters()]);
+    let largest = topics.filter_map(|topic| pipeline.topics.get(&topic)).map(Topic::largest_message);
+    largest.min().unwrap_or_default()
 }
 
 fn undo(doing: &str, refusal: Refusal) -> Fault {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use self::groups::{Group, Heard, Member, SESSION_TIMEOUT};
 pub use self::partition::{Content, Partition, Stored};
-pub use self::topic::{Terms, Topic};
+pub use self::topic::{BATCH, Terms, Topic};
 pub use self::transactions::{Identity, TRANSACTION_TIMEOUT};
 
 use self::transactions::Transactions;
@@ -89,6 +89,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// What a topic takes, from now on.
+    pub fn set_terms(&mut self, topic: &str, terms: Terms) {
+        self.topics.get_mut(topic).expect("every schedule makes its topics first").terms = terms;
+    }
+
     /// Makes a topic.
     pub fn create(&mut self, topic: &str, partitions: usize, compacted: bool) {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
@@ -231,16 +236,21 @@ impl Cluster {
     pub fn delete_records(&mut self, place: &Place, chance: &mut Chance) -> Option<(i64, i64)> {
         let partition = self.partition_mut(place);
         let left = u32::try_from(partition.stable_end() - partition.start).unwrap_or_default();
-        let before = partition.start;
-        partition.start += i64::from(chance.below(left + 1));
-        (partition.start > before).then_some((before, partition.start))
+        let (from, to) = (partition.start, partition.start + i64::from(chance.below(left + 1)));
+        self.delete_below(place, to);
+        (to > from).then_some((from, to))
     }
 
-    /// Deletes a topic and makes it anew: groups no longer have offsets in it, and it is empty.
+    /// Deletes the records of a partition below an offset.
+    pub fn delete_below(&mut self, place: &Place, offset: i64) {
+        let partition = self.partition_mut(place);
+        partition.start = partition.start.max(offset.min(partition.end()));
+    }
+
+    /// Deletes a topic and makes it anew: groups no longer have offsets in it, and it is empty. What is open
+    /// in it is aborted before that.
     pub fn make_anew(&mut self, topic: &str) {
-        for transaction in self.transactions.0.values_mut() {
-            transaction.partitions.retain(|(name, _)| name != topic);
-        }
+        self.end_transactions_in(topic);
         for group in self.groups.values_mut() {
             group.forget(topic);
         }
@@ -254,10 +264,16 @@ impl Cluster {
         self.groups.values_mut().filter(|group| group.reads(topic)).for_each(|group| group.prepare(now));
     }
 
-    /// Nobody may write a topic for a while.
-    pub fn forbid(&mut self, topic: &str, time: Duration) {
-        let until = self.now + time;
+    /// Nobody may write a topic for a while, or ever again.
+    pub fn forbid(&mut self, topic: &str, time: Option<Duration>) {
+        let until = time.map_or(Duration::MAX, |time| self.now + time);
         self.topics.get_mut(topic).expect("every schedule makes its topics first").forbidden_until = until;
+    }
+
+    /// Whether there is a topic that nobody may ever write again.
+    #[must_use]
+    pub fn forbids_for_good(&self) -> bool {
+        self.topics.values().any(|topic| topic.forbidden_until == Duration::MAX)
     }
 
     /// Deletes the first records of a plain topic, as far as all of these groups have read it.

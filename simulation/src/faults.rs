@@ -38,6 +38,12 @@ impl Margin {
         }
     }
 
+    /// Whether stages may stop, or go on behind what they have not read.
+    #[must_use]
+    pub fn cuts_off(self) -> bool {
+        matches!(self, Margin::Deletion | Margin::Anew | Margin::Month | Margin::Partitions)
+    }
+
     /// Whether somebody outside writes readings, too.
     #[must_use]
     pub fn has_outsider(self) -> bool {

@@ -25,6 +25,9 @@ use crate::world::{Being, Others, World};
 /// How many instances may come on top of the plan's own.
 const MOST_EXTRAS: usize = 3;
 
+/// The year 2100, in milliseconds since the epoch.
+const FUTURE: i64 = 4_102_444_800_000;
+
 /// How long a month is. Only what happens at its end is like one.
 const MONTH: Duration = Duration::from_secs(15);
 
@@ -137,8 +140,11 @@ impl Instances {
         self.failure.borrow_mut().get_or_insert(what);
     }
 
-    /// Any process takes a turn.
+    /// Any process takes a turn; if all have ended, time goes by.
     pub fn turn(&self) {
+        if self.slots.borrow().iter().all(|slot| matches!(slot.life, Life::Done)) {
+            self.world.pass(Duration::from_millis(20));
+        }
         let at = self.world.chance().index(self.slots.borrow().len());
         self.turn_of(at);
     }
@@ -210,7 +216,7 @@ impl Instances {
         let stage = &pipeline.stages[stage];
         let log = SimulatedLog::open(&self.world, being, pipeline, stage, &instance, &shutdown);
         let log = log.map_err(|fault| match fault {
-            Fault::Fatal(error) | Fault::Undo(error) => error,
+            Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error) => error,
             Fault::Stopped => Error::new("starting", "asked to stop"),
         })?;
         let counters = Arc::<Counters>::default();
@@ -234,7 +240,10 @@ impl Instances {
     /// A process has come to its end.
     fn end(&self, at: usize, being: &Being, outcome: Result<(), Error>) {
         let now = self.world.time();
-        let tells = outcome.as_ref().is_err_and(|error| !being.is_dead.get() && is_told(error, self.world.margin()));
+        let tells = outcome.as_ref().is_err_and(|error| {
+            let is_refused = is_refused(error) && self.world.cluster().forbids_for_good();
+            !being.is_dead.get() && (is_told(error, self.world.margin()) || is_refused)
+        });
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[at];
         let again = |after: u32| Life::Not(now + Duration::from_millis(after.into()));
@@ -355,23 +364,38 @@ impl Instances {
     }
 }
 
+/// How a stage tells that it has not read what was deleted.
+const DELETED: &str = "were deleted before";
+
+/// How a stage tells that its offsets have expired.
+const FORGOTTEN: &str = "no offset is committed any more";
+
 /// Whether a process tells of what happens at this margin: it has ended for good until somebody looks.
 fn is_told(error: &Error, margin: Margin) -> bool {
     let error = error.to_string();
     let words: &[&str] = match margin {
         Margin::None | Margin::Sizes | Margin::Refusals => &[],
-        Margin::Deletion => &["are gone"],
-        Margin::Anew => &["are gone", "has run", "it is not the state that belongs to offset"],
-        Margin::Month => &["are gone", "has run"],
-        Margin::Partitions => &["partitions", "it has no partition"],
+        Margin::Deletion => &[DELETED],
+        Margin::Anew => &[
+            "the topic was deleted and created again",
+            FORGOTTEN,
+            "the stage's state already holds this record",
+            "it is not the state that belongs to offset",
+        ],
+        Margin::Month => &[DELETED, FORGOTTEN],
+        Margin::Partitions => &["partitions when the state was written", "it has no partition"],
     };
     words.iter().any(|words| error.contains(words))
 }
 
-/// What a process may give up for.
+/// Whether a process has given up because a topic may not be written.
+fn is_refused(error: &Error) -> bool {
+    error.to_string().contains("TopicAuthorizationFailed")
+}
+
+/// What a process may give up for, to be started again.
 fn is_expected(error: &Error) -> bool {
-    let error = error.to_string();
-    error.contains("taken this one's place") || error.contains("not authorized")
+    is_refused(error) || error.to_string().contains("taken this one's place")
 }
 
 fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot {
@@ -420,6 +444,7 @@ impl Instances {
             Kind::Forbidden => {
                 let topic = &stage.to[0];
                 let time = Duration::from_millis(chance.below(5000).into());
+                let time = Some(time).filter(|_| !chance.one_in(4));
                 self.world.tell(topic, || format!("may not be written for {time:?}"));
                 cluster.forbid(topic, time);
             }
@@ -437,7 +462,8 @@ impl Instances {
             let now = i64::try_from(self.world.time().as_millis()).unwrap_or_default();
             let (mut sensor, mut timestamp) = (format!("lone{number}"), now);
             match chance.below(6) {
-                0 if refuses => timestamp += 7_200_000,
+                // In a time that no clock says, each later than the one before.
+                0 if refuses => timestamp = FUTURE + 86_400_000 * i64::try_from(number).unwrap_or_default(),
                 1 if refuses => sensor = format!("{TABOO}{number}"),
                 2 if !refuses => sensor = format!("{}{number}", "long".repeat(chance.index(1500))),
                 0 | 1 => sensor = format!("{}{number}", "long".repeat(chance.index(500))),
@@ -469,6 +495,8 @@ impl Others for Instances {
         let now = self.world.time();
         let slots = &mut *self.slots.borrow_mut();
         let at = self.world.chance().index(slots.len());
+        // The sources come first in each plan.
+        let at = if kind == Kind::Elsewhere { at % self.plan.sources() } else { at };
         let chosen = &mut slots[at];
         if kind == Kind::Stop {
             let stops = matches!(chosen.life, Life::Running(_)) && !chosen.is_extra;

@@ -32,7 +32,7 @@ pub const TABOO: &str = "taboo";
 const SMALL: usize = 2000;
 
 /// How far ahead records may be stamped, in milliseconds.
-const AHEAD: i64 = 3_600_000;
+pub const AHEAD: i64 = 3_600_000;
 
 const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 const THRESHOLD: &str = "{ threshold = { above = 50 } }";
@@ -46,10 +46,19 @@ fn producer(name: &str, sensor: &str, rate: &str, to: &str) -> String {
 }
 
 fn operator(name: &str, from: &str, steps: &[&str], to: &str) -> String {
-    format!("[operator.{name}]\nfrom = {from}\nsteps = [{}]\nto = \"{to}\"\n", steps.join(", "))
+    format!("[operator.{name}]\nfrom = {from}\nsteps = [{}]\nto = \"{to}\"\n{GAP}", steps.join(", "))
 }
 
+/// Where it is said what is to be done about gaps.
+const GAP: &str = "# on-gap\n";
+
 impl Plan {
+    /// How many of the first stages are sources, each of one instance.
+    #[must_use]
+    pub fn sources(&self) -> usize {
+        self.pipeline.stages.iter().take_while(|stage| stage.from.is_empty()).count()
+    }
+
     /// Draws a plan.
     ///
     /// Under `at-least-once` every stage stands right behind the producers: what a stage with a state
@@ -96,6 +105,12 @@ impl Plan {
                 text += &operator("average", "\"above\"", &[AVERAGE], "average");
             }
         }
+        if margin == Margin::Sizes && chance.one_in(2) {
+            // What the file says is known beforehand, the rest is found out.
+            let _ = writeln!(text, "[topic.ewma]\nconfig = {{ \"max.message.bytes\" = {SMALL} }}");
+        }
+        let on_gap = ["", "on-gap = \"stop\"\n", "on-gap = \"dead-letter\"\n"];
+        let text = text.replace(GAP, chance.one_of(&on_gap));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml");
         let pipeline = Pipeline::parse(Arc::new(Text { path, text })).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let instances = pipeline.stages.iter().map(|stage| match stage.work {
@@ -110,9 +125,10 @@ impl Plan {
         };
         let written = pipeline.topics.keys().filter(|topic| *topic != "outside");
         let terms = written.map(|topic| {
-            let is_letters = pipeline.topic(topic).role == Role::DeadLetters;
-            let taboo = terms.taboo.filter(|_| !is_letters);
-            (topic.clone(), Terms { taboo, ..terms.clone() })
+            let wanted = pipeline.topic(topic);
+            let taboo = terms.taboo.filter(|_| wanted.role != Role::DeadLetters);
+            let largest = terms.largest.filter(|_| wanted.role != Role::Changelog);
+            (topic.clone(), Terms { taboo, largest: largest.or(Some(wanted.largest_message())), ..terms.clone() })
         });
         let terms = terms.collect();
         Plan { pipeline, instances, terms }

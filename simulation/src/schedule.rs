@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use stream::pipeline::{Guarantee, Pipeline, Role, Work};
 
+use crate::cluster::Terms;
 use crate::faults::{Counts, Kind, Margin};
 use crate::instances::Instances;
 use crate::plan::Plan;
@@ -41,9 +42,7 @@ pub fn run_without(seed: u64, is_told: bool, left_out: &[Kind]) -> Outcome {
     let plan = Plan::draw(&mut world.chance(), margin);
     make_topics(&world, &plan.pipeline);
     for (topic, terms) in &plan.terms {
-        if let Some(topic) = world.cluster().topics.get_mut(topic) {
-            topic.terms = terms.clone();
-        }
+        world.cluster().set_terms(topic, terms.clone());
     }
     if plan.pipeline.guarantee == Guarantee::AtLeastOnce {
         world.be_mild();
@@ -68,6 +67,8 @@ pub fn make_topics(world: &World, pipeline: &Pipeline) {
     for (name, topic) in &pipeline.topics {
         let partitions = usize::try_from(topic.partitions).unwrap_or(1);
         cluster.create(name, partitions, topic.role == Role::Changelog);
+        let ahead = topic.config.get("message.timestamp.after.max.ms").and_then(|ahead| ahead.parse().ok());
+        cluster.set_terms(name, Terms { largest: Some(topic.largest_message()), ahead, taboo: None });
     }
 }
 

@@ -3,26 +3,25 @@
 //! What operators make of readings is compared by [`rivulet::verify`]; what sources give, and what
 //! stands beside the offsets, here.
 
+mod margins;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use rivulet::verify::{Counts, Options, Outcome, Record, Topics, verify_topics};
+use rivulet::verify::{Options, Outcome, Record, Topics, verify_topics};
 use serde_json::Value;
-use stream::dead_letter::Entry;
+use stream::checkpoint;
 use stream::error::Result as OrError;
 use stream::operator::Operator;
 use stream::pipeline::{Guarantee, Part, Pipeline, Stage, Work};
-use stream::state::{State, Summary};
+use stream::state::{Note, State};
 
 use crate::cluster::{Content, Partition};
-use crate::faults::{Kind, Margin};
+use crate::faults::Kind;
 use crate::instances::Instances;
 use crate::plan::{self, Given};
 use crate::world::World;
 
 /// Compares all topics of a pipeline with the truth; gives how many readings were compared.
-///
-/// Where a stage has ended for good and told why, what it would have written may be missing, and all that
-/// follows from it: nothing else.
 ///
 /// # Errors
 /// What is wrong, in a line.
@@ -40,45 +39,41 @@ pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
             Work::Sink { .. } => (),
         }
     }
-    let options = Options { allow_duplicates: pipeline.guarantee == Guarantee::AtLeastOnce };
-    let mut topics = Simulated { world, excused: excused(world, pipeline) };
-    let report = verify_topics(pipeline, options, &mut topics).map_err(|error| error.to_string())?;
-    let cut_off = behind(pipeline, |at, stage| stopped.contains(&at) || is_spread(world, pipeline, stage));
-    for topic in &report.topics {
-        let is_cut_off = cut_off.contains(&topic.topic);
-        let counts = match &topic.outcome {
-            Outcome::NotVerifiable { .. } if !is_cut_off => return Err(format!("not verifiable:\n{report}")),
-            Outcome::Compared(counts) | Outcome::DeadLetters(counts) => *counts,
-            Outcome::NotVerifiable { .. } | Outcome::Given { .. } => Counts::default(),
-        };
-        let missing = if is_cut_off { 0 } else { counts.missing };
-        // Of readings that are there again nobody can say which is which.
-        let out_of_order = if options.allow_duplicates { 0 } else { counts.out_of_order };
-        let is_wrong = (missing, counts.extra, counts.wrong, out_of_order) != (0, 0, 0, 0);
-        if is_wrong && !(is_cut_off && world.margin() == Margin::Partitions) {
-            let first = report.differences.first().map(ToString::to_string).unwrap_or_default();
-            let verdict = report.to_string().lines().last().unwrap_or_default().to_owned();
-            return Err(format!("{verdict}; {first}"));
-        }
+    if !world.margin().cuts_off() && stopped.is_empty() {
+        let records = Simulated { world, left_out: margins::refused(world, pipeline) };
+        return Ok(verified + compare(pipeline, records, false)?);
     }
+    // Each stage by itself: what comes out of one that has stopped is what the next must work on.
     for (at, stage) in pipeline.stages.iter().enumerate() {
-        if !stopped.contains(&at) {
-            check_spread(world, pipeline, stage)?;
+        if let Work::Operator { .. } = stage.work {
+            verified += margins::check(world, pipeline, stage, stopped.contains(&at))?;
         }
     }
-    Ok(verified + report.total().expected)
+    Ok(verified)
 }
 
-/// The topics of some stages, and all behind them.
-fn behind(pipeline: &Pipeline, is_one: impl Fn(usize, &Stage) -> bool) -> BTreeSet<String> {
-    let mut topics = BTreeSet::new();
-    for stage in pipeline.in_order() {
-        let at = pipeline.stages.iter().position(|other| other.name == stage.name).unwrap_or_default();
-        if is_one(at, stage) || stage.from.iter().any(|topic| topics.contains(topic)) {
-            topics.extend(stage.to.iter().cloned().chain([stage.dead_letters()]));
-        }
+/// Compares what is in the topics of a pipeline with what must be; where a stage has stopped, the rest of
+/// it may be missing.
+fn compare(pipeline: &Pipeline, mut records: Simulated<'_>, has_stopped: bool) -> Result<u64, String> {
+    let options = Options { allow_duplicates: pipeline.guarantee == Guarantee::AtLeastOnce };
+    let report = verify_topics(pipeline, options, &mut records).map_err(|error| error.to_string())?;
+    if !has_stopped && report.topics.iter().any(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. })) {
+        return Err(format!("not verifiable:\n{report}"));
     }
-    topics
+    let mut total = report.total();
+    if options.allow_duplicates {
+        // Of readings that are there again nobody can say which is which.
+        total.out_of_order = 0;
+    }
+    if has_stopped {
+        total.missing = 0;
+    }
+    if (total.missing, total.extra, total.wrong, total.out_of_order) != (0, 0, 0, 0) {
+        let first = report.differences.first().map(ToString::to_string).unwrap_or_default();
+        let verdict = report.to_string().lines().last().unwrap_or_default().to_owned();
+        return Err(format!("{verdict}; {first}"));
+    }
+    Ok(total.expected)
 }
 
 /// Whether the changelog of a stage or any of its inputs was made anew.
@@ -88,79 +83,11 @@ fn is_anew(world: &World, stage: &Stage) -> bool {
     topics.any(|topic| cluster.topics.get(&topic).is_some_and(|topic| !topic.former.is_empty()))
 }
 
-/// Whether a stage writes or reads a topic that has more partitions than it had: its keys are in others.
-fn is_spread(world: &World, pipeline: &Pipeline, stage: &Stage) -> bool {
-    let cluster = world.cluster();
-    let mut topics = stage.from.iter().chain(&stage.to);
-    topics.any(|topic| cluster.topics[topic].partitions.len() > partitions(pipeline, topic))
-}
-
-fn partitions(pipeline: &Pipeline, topic: &str) -> usize {
-    usize::try_from(pipeline.topic(topic).partitions).unwrap_or_default()
-}
-
-/// No stage with a state has begun to work on partitions that were added, unless it has told so.
-fn check_spread(world: &World, pipeline: &Pipeline, stage: &Stage) -> Result<(), String> {
-    let mut cluster = world.cluster();
-    if !pipeline.topics.contains_key(&stage.changelog()) || stage.from.is_empty() {
-        return Ok(());
-    }
-    for ((topic, partition), (next, _)) in &cluster.group(&stage.name).committed {
-        if *partition >= partitions(pipeline, topic) {
-            return Err(format!(
-                "{} has worked on {topic} [{partition}] up to {next}, which was added, with a state of its own",
-                stage.name
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Letters of records that a topic does not take, with those records: by topic, partition and offset.
-fn excused(world: &World, pipeline: &Pipeline) -> BTreeSet<(String, i32, i64)> {
-    let mut excused = BTreeSet::new();
-    if !world.margin().has_outsider() {
-        return excused;
-    }
-    let cluster = world.cluster();
-    for stage in &pipeline.stages {
-        let name = stage.dead_letters();
-        for (number, partition) in (0..).zip(&cluster.topics[&name].partitions) {
-            for record in partition.committed() {
-                if let Entry::Letter(letter) = Entry::read(&record.content.headers)
-                    && let Some((of, offset)) = letter.place
-                    && REFUSED.contains(&letter.reason)
-                    && is_odd(&cluster.topics[letter.topic].partitions[usize::try_from(of).unwrap_or_default()], offset)
-                {
-                    excused.insert((name.clone(), number, record.offset));
-                    excused.insert((letter.topic.to_owned(), of, offset));
-                }
-            }
-        }
-    }
-    excused
-}
-
-/// Why a topic does not take a record, in letters.
-const REFUSED: [&str; 4] = ["too-large", "timestamp-refused", "refused", "policy"];
-
-/// Whether a record is one that a topic need not take.
-fn is_odd(partition: &Partition, offset: i64) -> bool {
-    let record = partition.all().iter().find(|record| record.offset == offset);
-    record.is_some_and(|record| {
-        let Content { value, timestamp, .. } = &record.content;
-        let value = value.as_deref().unwrap_or_default();
-        value.len() > 900
-            || *timestamp > 3_600_000
-            || value.windows(plan::TABOO.len()).any(|part| part == plan::TABOO.as_bytes())
-    })
-}
-
 /// The topics of a simulated cluster, with what retention has deleted.
 struct Simulated<'w> {
     world: &'w World,
-    /// What is left out.
-    excused: BTreeSet<(String, i32, i64)>,
+    /// Records that are left out, by topic, partition and offset.
+    left_out: BTreeSet<(String, i32, i64)>,
 }
 
 impl Topics for Simulated<'_> {
@@ -178,7 +105,7 @@ impl Topics for Simulated<'_> {
         let all = topic_now.former.iter().chain([&topic_now.partitions]);
         for (number, partition) in all.flat_map(|partitions| (0..).zip(partitions)) {
             for record in partition.committed() {
-                if self.excused.contains(&(topic.to_owned(), number, record.offset)) {
+                if self.left_out.contains(&(topic.to_owned(), number, record.offset)) {
                     continue;
                 }
                 let Content { key, value, headers, timestamp } = &record.content;
@@ -222,6 +149,10 @@ fn check_source(
         } else {
             of_sensor.push(reading);
         }
+    }
+    if margins::is_spread(&cluster, pipeline, &stage.to[0]) {
+        // Nothing says in which order those in several partitions were sent.
+        found.values_mut().for_each(|of_sensor| of_sensor.sort_by_key(|reading| reading.1));
     }
     let mut expected: BTreeMap<String, Vec<Given>> = BTreeMap::new();
     for reading in given {
@@ -269,19 +200,24 @@ fn check_state(world: &World, pipeline: &Pipeline, stage: &Stage, steps: &[Part]
     if chain.memories() == 0 {
         return Ok(());
     }
-    let mut state = State::new(&chain, stage.from.clone(), pipeline.limits.state());
+    let mut state = State::new(&chain, stage.from.clone(), pipeline.limits.state(), stage.rules.state_ttl);
     let mut cluster = world.cluster();
     for (number, partition) in (0..).zip(&cluster.topics[&stage.changelog()].partitions) {
         for record in partition.committed() {
-            let content = &record.content;
-            let restored = state.restore(number, content.key.as_deref().unwrap_or_default(), content.value.as_deref());
+            let Content { key, value, .. } = &record.content;
+            let key = key.as_deref().unwrap_or_default();
+            if key == checkpoint::KEY {
+                continue;
+            }
+            let restored = state.restore(number, key, value.as_deref());
             restored.map_err(|error| error.to_string())?;
         }
     }
     for ((topic, partition), (next, note)) in &cluster.group(&stage.name).committed {
         let index = stage.from.iter().position(|from| from == topic).unwrap_or_default();
         let found = state.summary(index, i32::try_from(*partition).unwrap_or_default());
-        let noted: Summary = note.parse().map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
+        let noted: Note = note.parse().map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
+        let noted = noted.summary;
         if found != noted {
             return Err(format!(
                 "the state of {} for offset {next} of {topic} [{partition}] is {found}, noted {noted}",

@@ -9,7 +9,7 @@ use crate::world::Fate;
 
 impl SimulatedLog {
     pub(super) fn commit_transaction(&self, offsets: &[(Place, i64, String)]) -> Result<(), Fault> {
-        self.begin();
+        self.begin()?;
         self.drain()?;
         let identity = self.producer.borrow().identity.clone().expect("it was initialised");
         if !offsets.is_empty() {
@@ -52,6 +52,8 @@ impl SimulatedLog {
             Late::EndTxn(identity.clone())
         };
         self.arrives_late(copy);
+        // That a connection was lost is heard.
+        self.renews.set(true);
     }
 
     /// A request arrives some time from now, whoever waits for it or does not.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Content, Partition, Refusal};
 
 /// What a batch has beside its records, in bytes.
-const BATCH: usize = 61;
+pub const BATCH: usize = 61;
 
 /// What a record has at most beside key, value and headers, in bytes.
 const RECORD: usize = 21;

@@ -21,7 +21,7 @@ pub struct Identity {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Transactions(pub(super) BTreeMap<String, Transaction>);
+pub(super) struct Transactions(BTreeMap<String, Transaction>);
 
 impl Transactions {
     pub(super) fn is_quiet(&self) -> bool {
@@ -31,11 +31,11 @@ impl Transactions {
 
 /// What is known of one transactional id.
 #[derive(Debug)]
-pub(super) struct Transaction {
+struct Transaction {
     producer: i64,
     epoch: i16,
     state: State,
-    pub(super) partitions: BTreeSet<Place>,
+    partitions: BTreeSet<Place>,
     groups: BTreeSet<String>,
 }
 
@@ -229,6 +229,25 @@ impl Cluster {
         transaction.epoch += 1;
         transaction.prepare(false);
         Some(id.clone())
+    }
+
+    /// Aborts what is open in a topic, and writes all markers that are left to write there.
+    pub(super) fn end_transactions_in(&mut self, topic: &str) {
+        for transaction in self.transactions.0.values_mut() {
+            let (there, elsewhere) =
+                std::mem::take(&mut transaction.partitions).into_iter().partition(|(name, _)| name == topic);
+            transaction.partitions = elsewhere;
+            let there: BTreeSet<Place> = there;
+            if matches!(transaction.state, State::Ongoing { .. }) && !there.is_empty() {
+                transaction.epoch += 1;
+                transaction.prepare(false);
+            }
+            let State::Prepared { commit } = transaction.state else { continue };
+            for (name, partition) in there {
+                let topic = self.topics.get_mut(&name).expect("it was added to the transaction");
+                topic.partitions[partition].mark(transaction.producer, transaction.epoch, commit);
+            }
+        }
     }
 
     /// Writes one of the markers that are left to write, in any order.
