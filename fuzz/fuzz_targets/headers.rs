@@ -19,7 +19,7 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use stream::counters::Counters;
 use stream::dead_letter::{DeadLetters, Entry, Header};
 use stream::format::json;
-use stream::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use stream::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use stream::pipeline::{Pipeline, Text};
 use stream::reading::Refusal;
 
@@ -114,7 +114,9 @@ fn bury(refused: &Refused) {
     };
     let stage = PIPELINE.stage("show").unwrap();
     let (log, counters) = (Outbox::default(), Counters::default());
-    DeadLetters::of(&PIPELINE, stage).bury(&log, "in", &record, headers, &refusal, &counters).unwrap();
+    let mut letters = DeadLetters::of(&PIPELINE, stage);
+    letters.bury(&log, "in", &record, headers, &refusal).unwrap();
+    letters.committed(&counters);
     assert_eq!(counters.dead.get(), 1);
     let letter = log.0.into_inner();
 
@@ -169,7 +171,7 @@ impl Log for Outbox {
         Ok(Event::Nothing)
     }
 
-    fn assign(&mut self, _: &[Partition]) -> Result<(), Fault> {
+    fn assign(&mut self, _: &[(Partition, i64)]) -> Result<(), Fault> {
         Ok(())
     }
 
@@ -188,6 +190,14 @@ impl Log for Outbox {
 
     fn flush(&mut self) -> Result<(), Fault> {
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn extents(&mut self, _: &str, _: &[i32]) -> Result<Vec<Extent>, Fault> {
+        Ok(Vec::new())
     }
 
     fn commit(&mut self, _: &[Position]) -> Result<(), Fault> {

@@ -58,7 +58,7 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
 pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
     let Work::Operator { steps } = &process.stage.work else { return Err(process.wrong_program().into()) };
     let chain = chain(process.pipeline, process.stage, steps).map_err(|mistakes| process.mistakes(mistakes))?;
-    let Some(log) = process.open_log(chain.memories() > 0)? else { return Ok(()) };
+    let Some(log) = process.open_log(true)? else { return Ok(()) };
     let counters = &process.counters;
     let work = Processing::new(process.pipeline, process.stage, Box::new(chain), counters.clone());
     stream::stage::run(log, work, process.pipeline.commit_policy(), &process.shutdown, counters)?;

@@ -121,7 +121,7 @@ impl<L: Log> SourceLoop<L> {
             Ok(saved) => saved,
             // The first turn tells.
             Err(Fault::Stopped) => return Ok(()),
-            Err(Fault::Fatal(error) | Fault::Undo(error)) => return Err(error),
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => return Err(error),
         };
         let Some(Saved { commit, run, position }) = saved else { return Ok(()) };
         (self.commits, self.last_run) = (commit, run);
@@ -139,13 +139,13 @@ impl<L: Log> SourceLoop<L> {
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
     pub fn turn(&mut self, watch: &mut dyn FnMut(Option<Progress>)) -> Result<Turn> {
         let mut outcome = self.take_and_commit();
-        while let Err(Fault::Undo(cause)) = outcome {
+        while let Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) = outcome {
             outcome = self.undo(&cause).map(|()| Turn::GoOn);
         }
         let turn = match outcome {
             Ok(turn) => turn,
             Err(Fault::Stopped) => Turn::Done,
-            Err(Fault::Fatal(error) | Fault::Undo(error)) => return Err(error),
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => return Err(error),
         };
         let now = self.log.now();
         if turn == Turn::Done || now.duration_since(self.told) >= LONGEST_WAIT {
@@ -199,7 +199,7 @@ impl<L: Log> SourceLoop<L> {
     }
 
     /// Sends what is pending from the given record on.
-    fn send(&self, first: usize) -> Result<(), Fault> {
+    fn send(&mut self, first: usize) -> Result<(), Fault> {
         let bytes = |range: &Range<usize>| &self.pending.bytes[range.clone()];
         for taken in &self.pending.records[first..] {
             match taken {
@@ -215,7 +215,7 @@ impl<L: Log> SourceLoop<L> {
                     })?;
                 }
                 Taken::Bad { place, bytes: range, refusal } => {
-                    self.dead_letters.bury_input(&self.log, place, bytes(range), refusal, &self.counters)?;
+                    self.dead_letters.bury_input(&self.log, place, bytes(range), refusal)?;
                 }
             }
         }
@@ -247,6 +247,7 @@ impl<L: Log> SourceLoop<L> {
         let readings = self.pending.records.iter().filter(|taken| matches!(taken, Taken::Reading { .. })).count();
         self.counters.written.add(readings as u64);
         self.counters.commits.add(1);
+        self.dead_letters.committed(&self.counters);
         self.source.committed();
         self.commits += 1;
         self.last_run = self.run;
@@ -269,6 +270,7 @@ impl<L: Log> SourceLoop<L> {
         if (commit, run) != (self.commits, self.last_run) {
             return Err(self.replaced());
         }
+        self.dead_letters.rolled_back();
         self.send(0)?;
         self.commit()
     }

@@ -260,7 +260,10 @@ impl Cluster {
     /// Gives a topic one more partition; its readers' groups share them out again.
     pub fn add_a_partition(&mut self, topic: &str) {
         let now = self.now;
-        self.topics.get_mut(topic).expect("every schedule makes its topics first").partitions.push(Partition::default());
+        let grown = self.topics.get_mut(topic).expect("every schedule makes its topics first");
+        grown.partitions.push(Partition::default());
+        let has_read = |group: &Group| group.committed.iter().any(|((name, _), (next, _))| name == topic && *next > 0);
+        grown.grown_under.extend(self.groups.iter().filter(|(_, group)| has_read(group)).map(|(name, _)| name.clone()));
         self.groups.values_mut().filter(|group| group.reads(topic)).for_each(|group| group.prepare(now));
     }
 

@@ -161,7 +161,9 @@ impl Kind {
     #[must_use]
     pub fn most(self) -> u64 {
         match self {
-            Kind::Anew | Kind::Month | Kind::Partitions => 2,
+            // A stage whose offsets and state are both gone is a new one.
+            Kind::Anew => 1,
+            Kind::Month | Kind::Partitions => 2,
             Kind::Deletion => 3,
             _ => u64::MAX,
         }

@@ -216,8 +216,8 @@ fn check_state(world: &World, pipeline: &Pipeline, stage: &Stage, steps: &[Part]
     for ((topic, partition), (next, note)) in &cluster.group(&stage.name).committed {
         let index = stage.from.iter().position(|from| from == topic).unwrap_or_default();
         let found = state.summary(index, i32::try_from(*partition).unwrap_or_default());
-        let noted: Note = note.parse().map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
-        let noted = noted.summary;
+        let Note { summary: noted, .. } =
+            note.parse().map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
         if found != noted {
             return Err(format!(
                 "the state of {} for offset {next} of {topic} [{partition}] is {found}, noted {noted}",

@@ -1,17 +1,18 @@
 //! A sink put into the stage loop.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use stream::cli::BoxError;
 use stream::counters::Counters;
-use stream::dead_letter::DeadLetters;
+use stream::dead_letter::{self, DeadLetters};
 use stream::format::Format;
-use stream::log::{Fault, Log, Partition, Record};
-use stream::pipeline;
+use stream::log::{Fault, Log, Partition, Record, Rejection};
+use stream::pipeline::{self, OnGap};
 use stream::process::Process;
-use stream::stage::Work;
+use stream::stage::{Assignment, Work, gap_error};
 
 use crate::catalog::{self, Context};
 use crate::sink::{Delivery, Failure, Sink};
@@ -27,10 +28,13 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
     let folder = process.pipeline.text.folder().to_owned();
     let sink = settings.open(Context { folder, stage: stage.name.clone(), topics: stage.from.clone(), output })?;
     let Some(log) = process.open_log(false)? else { return Ok(()) };
-    let inputs = stage.from.iter().map(|topic| (topic.clone(), process.pipeline.topic(topic).build_format()));
+    let formats = stage.from.iter().map(|topic| process.pipeline.topic(topic).build_format());
     let work = Delivering {
+        stage: stage.name.clone(),
         sink,
-        inputs: inputs.collect(),
+        inputs: stage.from.clone(),
+        formats: formats.collect(),
+        stops_at_gap: stage.rules.on_gap == Some(OnGap::Stop),
         dead_letters: DeadLetters::of(process.pipeline, stage),
         counters: process.counters.clone(),
         paused: None,
@@ -43,8 +47,14 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
 
 /// The work of a sink stage: decode, hand over.
 struct Delivering {
+    stage: String,
     sink: Box<dyn Sink>,
-    inputs: Vec<(String, Box<dyn Format>)>,
+    /// The names of the topics that are read.
+    inputs: Vec<String>,
+    /// Their formats.
+    formats: Vec<Box<dyn Format>>,
+    /// Whether the sink does not go on behind records that were deleted before it read them.
+    stops_at_gap: bool,
     dead_letters: DeadLetters,
     counters: Arc<Counters>,
     /// Since when the sink cannot keep readings, if that is so.
@@ -65,21 +75,44 @@ impl Delivering {
 }
 
 impl<L: Log> Work<L> for Delivering {
-    fn given(&mut self, _: &mut L, _: &[Partition]) -> Result<(), Fault> {
+    fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    fn given(&mut self, _: &mut L, assignments: &[Assignment]) -> Result<(), Fault> {
+        for assignment in assignments {
+            let topic = &self.inputs[assignment.partition.topic];
+            assignment.check_end(&self.stage, topic)?;
+            let Some(gap) = assignment.gap().filter(|_| self.stops_at_gap) else { continue };
+            return Err(Fault::Fatal(gap_error(&self.stage, topic, assignment.partition.partition, &gap)));
+        }
         Ok(())
     }
 
     fn forget(&mut self) {
         self.sink.rollback();
+        self.dead_letters.rolled_back();
+    }
+
+    fn gap(&mut self, log: &L, partition: Partition, offsets: Range<i64>) -> Result<(), Fault> {
+        let topic = &self.inputs[partition.topic];
+        self.dead_letters.bury_gap(log, topic, partition.partition, &offsets)
+    }
+
+    fn rejected(&mut self, log: &L, record: &L::Record<'_>, rejections: &[Rejection]) -> Result<(), Fault> {
+        let incoming = record.incoming();
+        let topic = &self.inputs[incoming.topic];
+        let refusal = dead_letter::rejected(rejections);
+        self.dead_letters.bury_less(log, topic, &incoming, &record.headers(), &refusal, rejections.len())
     }
 
     fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
         let incoming = record.incoming();
-        let (topic, format) = &self.inputs[incoming.topic];
-        let reading = match format.decode(&incoming) {
+        let topic = &self.inputs[incoming.topic];
+        let reading = match self.formats[incoming.topic].decode(&incoming) {
             Ok(reading) => reading,
             Err(refusal) => {
-                return self.dead_letters.bury(log, topic, &incoming, &record.headers(), &refusal, &self.counters);
+                return self.dead_letters.bury(log, topic, &incoming, &record.headers(), &refusal);
             }
         };
         let delivery = Delivery {
@@ -95,12 +128,16 @@ impl<L: Log> Work<L> for Delivering {
         Ok(())
     }
 
-    fn before_commit(&mut self, _: &mut L) -> Result<(), Fault> {
+    fn before_commit(&mut self, _: &mut L, _: &[(Partition, i64)], _: bool) -> Result<(), Fault> {
         self.sink.flush().map_err(|failure| self.fault(failure))?;
         if let Some(since) = self.paused.take() {
             tracing::info!("keeping readings again after {:.1} s", since.elapsed().as_secs_f64());
         }
         Ok(())
+    }
+
+    fn committed(&mut self) {
+        self.dead_letters.committed(&self.counters);
     }
 
     fn idle(&mut self) -> Result<(), Fault> {

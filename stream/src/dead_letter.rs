@@ -8,12 +8,14 @@ mod change;
 mod entry;
 mod offsets;
 
+use std::ops::Range;
+
 pub use self::change::{Change, Remedy};
 pub use self::entry::{Entry, Handled, Header, Letter, Mark};
 pub use self::offsets::Offsets;
 
 use crate::counters::Counters;
-use crate::log::{Fault, Incoming, Log, Outgoing};
+use crate::log::{Fault, Incoming, Log, Outgoing, Rejection};
 use crate::pipeline::{Pipeline, Stage};
 use crate::reading::Refusal;
 
@@ -54,11 +56,20 @@ const KEPT: usize = 64 * 1024;
 /// How much is kept of a refusal's story, in bytes: a parser may quote all that it was given.
 const STORY: usize = 4 * 1024;
 
+/// The least that a letter is cut to when brokers have rejected a larger one, in bytes.
+const LEAST: usize = 600;
+
+/// The reason of a letter that records a gap: see [`DeadLetters::bury_gap`].
+pub const GAP: &str = "gap";
+
 /// What a message needs at most beside its key, value and headers, in bytes.
 const FRAMING: usize = 200;
 
 /// What a header needs at most beside its name and value, in bytes.
 const HEADER_FRAMING: usize = 10;
+
+/// How many of the first letters are shown one by one.
+const SHOWN: u64 = 10;
 
 /// A stage's way to its dead-letter topic.
 #[derive(Debug)]
@@ -67,6 +78,17 @@ pub struct DeadLetters {
     topic: String,
     /// How large a message the topic takes, in bytes.
     largest: usize,
+    tally: Tally,
+}
+
+/// Counts letters: one counts when it is committed.
+#[derive(Debug, Default)]
+struct Tally {
+    committed: u64,
+    /// How many were sent since the last commit.
+    sent: u64,
+    /// What is to be shown of those once they are committed.
+    lines: Vec<String>,
 }
 
 impl DeadLetters {
@@ -75,7 +97,8 @@ impl DeadLetters {
     pub fn of(pipeline: &Pipeline, stage: &Stage) -> Self {
         let topic = stage.dead_letters();
         let largest = pipeline.topic(&topic).largest_message();
-        DeadLetters { stage: stage.name.clone(), topic, largest }
+        let stage = stage.name.clone();
+        DeadLetters { stage, topic, largest, tally: Tally::default() }
     }
 
     /// Sends a record that was refused: its bytes, key, headers and timestamp as they were, as far as
@@ -84,38 +107,96 @@ impl DeadLetters {
     /// # Errors
     /// See [`Fault`].
     pub fn bury<L: Log>(
-        &self,
+        &mut self,
         log: &L,
         topic: &str,
         record: &Incoming<'_>,
         headers: &[Header],
         refusal: &Refusal,
-        counters: &Counters,
     ) -> Result<(), Fault> {
-        let letter = Letter { topic, place: Some((record.partition, record.offset)), ..self.letter(headers, refusal) };
-        self.send(log, letter, record.stamped(), record.key, record.value, counters)
+        let place = Some((record.partition, record.offset));
+        let letter = Letter { topic, place, ..letter(&self.stage, headers, refusal) };
+        let line = self.send(log, letter, record.stamped(), record.key, record.value, self.largest)?;
+        self.tally.add(line);
+        Ok(())
+    }
+
+    /// Sends what is left of a record when the brokers have rejected what became of it `tries` times: the
+    /// less the more often, and with the time of now.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    pub fn bury_less<L: Log>(
+        &mut self,
+        log: &L,
+        topic: &str,
+        record: &Incoming<'_>,
+        headers: &[Header],
+        refusal: &Refusal,
+        tries: usize,
+    ) -> Result<(), Fault> {
+        let place = Some((record.partition, record.offset));
+        let mut letter = Letter { topic, place, ..letter(&self.stage, headers, refusal) };
+        let length = record.value.map_or(0, <[u8]>::len);
+        let size = length + record.key.map_or(0, <[u8]>::len) + size(headers);
+        let (key, value) = if tries < 3 { (record.key, record.value) } else { (None, None) };
+        if tries >= 3 {
+            (letter.original, letter.error, letter.truncated) = (&[], "", Some(length as u64));
+        }
+        let largest = if tries < 2 { self.largest } else { self.largest.min(size / 4 + LEAST) };
+        let line = self.send(log, letter, None, key, value, largest)?;
+        self.tally.add(line);
+        Ok(())
     }
 
     /// Sends what a source could not make a reading of.
     ///
     /// # Errors
     /// See [`Fault`].
-    pub fn bury_input<L: Log>(
-        &self,
+    pub fn bury_input<L: Log>(&mut self, log: &L, place: &str, bytes: &[u8], refusal: &Refusal) -> Result<(), Fault> {
+        let letter = Letter { topic: place, ..letter(&self.stage, &[], refusal) };
+        let line = self.send(log, letter, None, None, Some(bytes), self.largest)?;
+        self.tally.add(line);
+        Ok(())
+    }
+
+    /// Records that these offsets of a partition were deleted before the stage read them.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    pub fn bury_gap<L: Log>(
+        &mut self,
         log: &L,
-        place: &str,
-        bytes: &[u8],
-        refusal: &Refusal,
-        counters: &Counters,
+        topic: &str,
+        partition: i32,
+        offsets: &Range<i64>,
     ) -> Result<(), Fault> {
-        self.send(log, Letter { topic: place, ..self.letter(&[], refusal) }, None, None, Some(bytes), counters)
+        let place = format!("{topic} [{partition}] offsets {}..{}", offsets.start, offsets.end);
+        let detail = "they were deleted before they were read: retention, or DeleteRecords";
+        let refusal = Refusal::new(GAP, detail);
+        let letter = Letter { topic: &place, ..letter(&self.stage, &[], &refusal) };
+        let line = self.send(log, letter, None, None, None, self.largest)?;
+        self.tally.add(line);
+        Ok(())
     }
 
-    fn letter<'l>(&'l self, original: &'l [Header], refusal: &'l Refusal) -> Letter<'l> {
-        let (stage, reason, error) = (&self.stage, refusal.reason, &refusal.detail);
-        Letter { original, topic: "", place: None, stage, reason, error, truncated: None }
+    /// All that was sent is committed: it counts from now on.
+    pub fn committed(&mut self, counters: &Counters) {
+        let Tally { committed, sent, lines } = &mut self.tally;
+        counters.dead.add(*sent);
+        *committed += std::mem::take(sent);
+        for line in lines.drain(..) {
+            tracing::warn!(stage = self.stage, "{line}");
+        }
     }
 
+    /// What was sent since the last commit is undone.
+    pub fn rolled_back(&mut self) {
+        self.tally.sent = 0;
+        self.tally.lines.clear();
+    }
+
+    /// Sends a letter, as much of it as fits into `largest` bytes, and gives the line that tells of it.
     fn send<L: Log>(
         &self,
         log: &L,
@@ -123,54 +204,73 @@ impl DeadLetters {
         timestamp: Option<i64>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        counters: &Counters,
-    ) -> Result<(), Fault> {
-        let (key, value) = self.fit(&mut letter, key, value);
-        counters.dead.add(1);
-        self.say(counters.dead.get(), &letter);
+        largest: usize,
+    ) -> Result<Option<String>, Fault> {
+        let (key, value) = fit(largest, &mut letter, key, value);
         let headers = letter.headers();
-        log.send(&Outgoing { topic: &self.topic, partition: None, timestamp, key, value, headers: &headers })
+        log.send(&Outgoing { topic: &self.topic, partition: None, timestamp, key, value, headers: &headers })?;
+        // The first letters are shown one by one, the rest now and then, so that a flood of bad records
+        // does not become a flood of lines.
+        let number = self.tally.next();
+        let Letter { reason, error, .. } = letter;
+        let line = || format!("dead letter {number}: {}: {reason}: {error}", letter.origin());
+        let more = format!("; further ones are in the topic {}, not all shown here", self.topic);
+        Ok((number <= SHOWN || number.is_power_of_two()).then(|| line() + if number == SHOWN { &more } else { "" }))
+    }
+}
+
+impl Tally {
+    fn next(&self) -> u64 {
+        self.committed + self.sent + 1
     }
 
-    /// As much of the record as the topic takes; the letter says so if that is not all.
-    fn fit<'r>(
-        &self,
-        letter: &mut Letter<'_>,
-        key: Option<&'r [u8]>,
-        value: Option<&'r [u8]>,
-    ) -> (Option<&'r [u8]>, Option<&'r [u8]>) {
-        letter.error = &letter.error[..letter.error.floor_char_boundary(STORY.min(self.largest / 8))];
-        // A key or headers that alone are too large would keep the letter from being taken at all.
-        let kept = key.filter(|key| key.len() <= self.largest / 2);
-        let mut is_whole = kept == key;
-        if size(letter.original) > self.largest / 4 {
-            letter.original = &[];
-            is_whole = false;
-        }
-        let taken = FRAMING + kept.map_or(0, <[u8]>::len) + size(&letter.headers());
-        let room = self.largest.saturating_sub(taken);
-        let length = value.map_or(0, <[u8]>::len);
-        if !is_whole || length > room {
-            letter.truncated = Some(length as u64);
-        }
-        (kept, if length > room { value.map(|value| &value[..room.min(KEPT)]) } else { value })
+    fn add(&mut self, line: Option<String>) {
+        self.sent += 1;
+        self.lines.extend(line);
     }
+}
 
-    /// The first letters are shown one by one, the rest now and then, so that a flood of bad records
-    /// does not become a flood of lines.
-    fn say(&self, count: u64, letter: &Letter<'_>) {
-        if count <= 10 || count.is_power_of_two() {
-            let Letter { reason, error, .. } = letter;
-            tracing::warn!(stage = self.stage, "dead letter {count}: {}: {reason}: {error}", letter.origin());
-        }
-        if count == 10 {
-            tracing::warn!(
-                stage = self.stage,
-                "further dead letters are in the topic {}, not all shown here",
-                self.topic
-            );
+/// Why a record becomes a dead letter if brokers have rejected what became of it, for the last of these
+/// reasons.
+#[must_use]
+pub fn rejected(rejections: &[Rejection]) -> Refusal {
+    match rejections.last() {
+        Some(Rejection::Timestamp) => Refusal::new("timestamp-refused", "a topic does not take the record's timestamp"),
+        Some(Rejection::Policy) => Refusal::new("rejected", "the brokers reject what became of the record"),
+        Some(Rejection::TooLarge) | None => {
+            Refusal::new("too-large", "what became of the record is larger than a topic takes: max.message.bytes")
         }
     }
+}
+
+fn letter<'l>(stage: &'l str, original: &'l [Header], refusal: &'l Refusal) -> Letter<'l> {
+    let (reason, error) = (refusal.reason, &refusal.detail);
+    Letter { original, topic: "", place: None, stage, reason, error, truncated: None }
+}
+
+/// As much of the record as a topic takes that takes messages of `largest` bytes; the letter says so if
+/// that is not all.
+fn fit<'r>(
+    largest: usize,
+    letter: &mut Letter<'_>,
+    key: Option<&'r [u8]>,
+    value: Option<&'r [u8]>,
+) -> (Option<&'r [u8]>, Option<&'r [u8]>) {
+    letter.error = &letter.error[..letter.error.floor_char_boundary(STORY.min(largest / 8))];
+    // A key or headers that alone are too large would keep the letter from being taken at all.
+    let kept = key.filter(|key| key.len() <= largest / 2);
+    let mut is_whole = kept == key;
+    if size(letter.original) > largest / 4 {
+        letter.original = &[];
+        is_whole = false;
+    }
+    let taken = FRAMING + kept.map_or(0, <[u8]>::len) + size(&letter.headers());
+    let room = largest.saturating_sub(taken);
+    let length = value.map_or(0, <[u8]>::len);
+    if !is_whole || length > room {
+        letter.truncated = Some(length as u64);
+    }
+    (kept, if length > room { value.map(|value| &value[..room.min(KEPT)]) } else { value })
 }
 
 /// What headers take in a message at most, in bytes.
@@ -184,18 +284,13 @@ mod tests {
 
     use super::*;
 
-    fn letters(largest: usize) -> DeadLetters {
-        DeadLetters { stage: "s".into(), topic: "s-dead-letters".into(), largest }
-    }
-
     #[test]
     fn a_letter_that_is_not_the_whole_record_says_so() {
-        let letters = letters(100_000);
         let refusal = Refusal::new("not-json", "no");
         let bytes = vec![b'x'; 200_000];
         let fitted = |key: usize, value: usize| {
-            let mut letter = letters.letter(&[], &refusal);
-            let (key, value) = letters.fit(&mut letter, Some(&bytes[..key]), Some(&bytes[..value]));
+            let mut letter = letter("s", &[], &refusal);
+            let (key, value) = fit(100_000, &mut letter, Some(&bytes[..key]), Some(&bytes[..value]));
             (key.map(<[u8]>::len), value.map(<[u8]>::len), letter.truncated)
         };
         assert_eq!(fitted(50_000, 49_000), (Some(50_000), Some(49_000), None));
@@ -209,19 +304,18 @@ mod tests {
     fn an_error_that_quotes_the_whole_value_leaves_room_for_it() {
         let value = format!("{{\"unit\":\"{}\"}}", "é".repeat(300_000));
         let refusal = Refusal::new("not-json", format!("unknown variant `{value}`, expected one of"));
-        let letters = letters(1_048_588);
-        let mut letter = letters.letter(&[], &refusal);
-        assert_eq!(letters.fit(&mut letter, None, Some(value.as_bytes())), (None, Some(value.as_bytes())));
+        let mut letter = letter("s", &[], &refusal);
+        assert_eq!(fit(1_048_588, &mut letter, None, Some(value.as_bytes())), (None, Some(value.as_bytes())));
         assert!(letter.error.starts_with("unknown variant") && letter.error.len() <= STORY);
         assert_eq!(letter.truncated, None);
     }
 
     #[test]
     fn headers_that_are_too_large_are_left_out_and_told() {
-        let (letters, refusal) = (letters(100_000), Refusal::new("not-json", "no"));
+        let refusal = Refusal::new("not-json", "no");
         let headers = [("a".to_owned(), Some(vec![b'b'; 25_000]))];
-        let mut letter = letters.letter(&headers, &refusal);
-        assert_eq!(letters.fit(&mut letter, None, Some(b"7")), (None, Some(&b"7"[..])));
+        let mut letter = letter("s", &headers, &refusal);
+        assert_eq!(fit(100_000, &mut letter, None, Some(b"7")), (None, Some(&b"7"[..])));
         assert!(letter.original.is_empty() && letter.truncated == Some(1));
     }
 
@@ -235,9 +329,9 @@ mod tests {
             let part = |share: usize| largest * share / (key + value + headers).max(100);
             let (key, value) = (vec![0; part(key)], vec![0; part(value)]);
             let headers = vec![("name".to_owned(), Some(vec![0; part(headers) / count])); count];
-            let (letters, refusal) = (letters(largest), Refusal::new("not-json", "x".repeat(detail)));
-            let mut letter = letters.letter(&headers, &refusal);
-            let (key, value) = letters.fit(&mut letter, Some(&key), Some(&value));
+            let refusal = Refusal::new("not-json", "x".repeat(detail));
+            let mut letter = letter("s", &headers, &refusal);
+            let (key, value) = fit(largest, &mut letter, Some(&key), Some(&value));
             // As librdkafka counts a record, and the batch around it.
             let framing = 61 + 36;
             let (key, value) = (key.map_or(0, <[u8]>::len), value.map_or(0, <[u8]>::len));

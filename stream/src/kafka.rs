@@ -19,7 +19,7 @@ use self::config::Clients;
 use self::reader::Reader;
 use self::watch::{Rebalance, Watch};
 use crate::error::Error;
-use crate::log::{Each, Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use crate::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
 use crate::pipeline::{Guarantee, Pipeline, Stage, Work};
 use crate::shutdown::Shutdown;
 
@@ -102,7 +102,7 @@ impl KafkaLog {
         if !log.inputs.is_empty() {
             log.consumer = Some(log.clients.consumer(&log.watch).map_err(Fault::Fatal)?);
         }
-        if topics.contains(&stage.changelog()) {
+        if !log.inputs.is_empty() || topics.contains(&stage.changelog()) {
             log.reader = Some(Reader::new(&log.clients, &log.watch, shutdown)?);
         }
         let producer = if is_sink { None } else { Some(log.clients.producer(&log.watch).map_err(Fault::Fatal)?) };
@@ -337,6 +337,10 @@ impl KafkaLog {
                 Error::new(format!("reading {}", self.inputs.join(", ")), code)
                     .help("allow this user to read the topics and to use the consumer group named like the stage"),
             )),
+            // The stage finds out which records are gone when it asks where to go on.
+            KafkaError::MessageConsumption(code @ RDKafkaErrorCode::AutoOffsetReset) => {
+                Err(Fault::Undo(Error::new(format!("reading {}", self.inputs.join(", ")), code)))
+            }
             other => {
                 self.watch.client_error(&other);
                 Ok(())
@@ -469,15 +473,13 @@ impl Log for KafkaLog {
         Ok(self.rebalanced().unwrap_or(Event::Nothing))
     }
 
-    fn assign(&mut self, given: &[Partition]) -> Result<(), Fault> {
-        // librdkafka would ask for the offsets itself, and never reads a partition if the broker that it
-        // asks is no longer the group's.
-        let committed = self.committed(given)?;
-        let list = self.list(given.iter().map(|partition| {
-            let committed = committed.iter().find(|position| position.partition == *partition);
-            (*partition, committed.map_or(Offset::Beginning, |position| Offset::Offset(position.next)))
-        }));
-        self.consumer().assign(&list).map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
+    fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
+        // Nothing is left to look up before the next assignment.
+        self.reader = None;
+        let from = from.iter().map(|(partition, offset)| (*partition, Offset::Offset(*offset)));
+        let list = self.list(from);
+        let assigned = self.consumer().assign(&list);
+        assigned.map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
     }
 
     fn release(&mut self) -> Result<(), Fault> {
@@ -524,6 +526,10 @@ impl Log for KafkaLog {
 
     fn flush(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::AtLeastOnce { self.drain() } else { Ok(()) }
+    }
+
+    fn settle(&mut self) -> Result<(), Fault> {
+        self.drain()
     }
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
@@ -588,6 +594,18 @@ impl Log for KafkaLog {
             Some(Position { partition, next, note: element.metadata().to_owned() })
         };
         Ok(committed.elements().iter().filter_map(position).collect())
+    }
+
+    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault> {
+        let mut extents = Vec::with_capacity(partitions.len());
+        if !partitions.is_empty() {
+            let reader = self.reader()?;
+            for partition in partitions {
+                extents.push(reader.extent(topic, *partition)?);
+            }
+            self.reader = Some(reader);
+        }
+        Ok(extents)
     }
 
     fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {

@@ -6,6 +6,7 @@
 //! [`kafka`] the log it runs on.
 
 pub mod catalog;
+pub mod checkpoint;
 pub mod cli;
 pub mod client_file;
 pub mod counters;
@@ -23,4 +24,5 @@ pub mod reading;
 pub mod shutdown;
 pub mod size;
 pub mod stage;
+pub mod stamps;
 pub mod state;

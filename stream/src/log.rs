@@ -25,12 +25,14 @@ pub trait Log {
     /// See [`Fault`].
     fn poll(&self, wait: Duration) -> Result<Event<Self::Record<'_>>, Fault>;
 
-    /// Answers [`Event::Given`], or follows [`rewind`](Self::rewind): reading starts at the committed
-    /// offsets, or at the first record where nothing was ever committed.
+    /// Answers [`Event::Given`], or follows [`rewind`](Self::rewind): reading starts at these offsets.
+    ///
+    /// Records that are not there any more are never skipped: the next [`poll`](Self::poll) is then an
+    /// [`Undo`](Fault::Undo).
     ///
     /// # Errors
     /// See [`Fault`].
-    fn assign(&mut self, given: &[Partition]) -> Result<(), Fault>;
+    fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault>;
 
     /// Answers [`Event::Taken`]: gives all partitions back.
     ///
@@ -51,6 +53,13 @@ pub trait Log {
     /// See [`Fault`].
     fn flush(&mut self) -> Result<(), Fault>;
 
+    /// Waits until all that was sent is acknowledged, also in a transaction: a record that the brokers
+    /// reject is heard of here.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn settle(&mut self) -> Result<(), Fault>;
+
     /// Makes all that was sent permanent, together with the positions to go on from.
     ///
     /// # Errors
@@ -70,6 +79,12 @@ pub trait Log {
     /// # Errors
     /// See [`Fault`].
     fn committed(&mut self, partitions: &[Partition]) -> Result<Vec<Position>, Fault>;
+
+    /// What there is of each of these partitions of any topic, in their order.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault>;
 
     /// Reads the committed records of `partitions` of a compacted topic from the first to the end.
     ///
@@ -182,6 +197,19 @@ pub struct Partition {
     pub partition: i32,
 }
 
+/// Which offsets of a partition there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The partition.
+    pub partition: i32,
+    /// The log start offset: what is below was deleted.
+    pub start: i64,
+    /// The high watermark: one more than the last offset.
+    pub end: i64,
+    /// How many partitions the topic has.
+    pub count: i32,
+}
+
 /// The next offset to read of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
@@ -199,8 +227,22 @@ pub struct Position {
 pub enum Fault {
     /// Nothing since the last commit can be committed: [`Log::rewind`], and do it again.
     Undo(Error),
+    /// As [`Undo`](Self::Undo), but to do the same again would end the same: the brokers reject one of the
+    /// records that were sent, or a batch of them.
+    Rejected(Rejection, Error),
     /// This process cannot go on; another may.
     Fatal(Error),
     /// It was asked to stop while it waited.
     Stopped,
+}
+
+/// Why brokers reject a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// It, or the batch that it is in, has more bytes than the topic's `max.message.bytes`.
+    TooLarge,
+    /// Its timestamp is too far from the brokers' own time: `message.timestamp.after.max.ms`.
+    Timestamp,
+    /// A rule of the brokers or the topic: an invalid record, or a policy of the cluster's.
+    Policy,
 }

@@ -7,6 +7,7 @@ mod check;
 mod digest;
 mod mistake;
 mod part;
+mod rules;
 mod shelter;
 mod tables;
 
@@ -19,6 +20,7 @@ use serde::Deserialize;
 
 pub use self::mistake::{Mistake, Mistakes, Text, suggest};
 pub use self::part::{ARROW, Part};
+pub use self::rules::{OnGap, Rules};
 pub use self::shelter::{ClockPolicy, SpoolSettings, WhenFull};
 use crate::format::{Format, FormatName};
 use crate::limits::Limits;
@@ -136,20 +138,24 @@ pub enum Role {
 
 /// The topic setting that bounds a record.
 pub(crate) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
-/// What of a message's bytes is left to headers and framing.
-const HEADROOM: usize = 48_588;
+/// Its value in Kafka if nobody has set another, in bytes.
+pub(crate) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
+/// What of a message's bytes is left to the framing of a record and of the batch around it: a reading
+/// has no headers.
+const FRAMING: usize = 200;
 
 impl Topic {
-    /// How many bytes of key and value the topic takes as one record: its `max.message.bytes`, by default
-    /// Kafka's 1,048,588, less room for headers.
+    /// How many bytes of key and value the topic takes as one reading: its `max.message.bytes`, by default
+    /// Kafka's 1,048,588, less its framing.
     #[must_use]
     pub fn largest_record(&self) -> usize {
-        self.largest_message().saturating_sub(HEADROOM)
+        self.largest_message().saturating_sub(FRAMING)
     }
 
     /// How large a message the topic takes, headers and all, in bytes.
-    pub(crate) fn largest_message(&self) -> usize {
-        self.largest_setting().unwrap_or(1_048_588)
+    #[must_use]
+    pub fn largest_message(&self) -> usize {
+        self.largest_setting().unwrap_or(DEFAULT_MAX_MESSAGE)
     }
 
     fn largest_setting(&self) -> Option<usize> {
@@ -176,6 +182,8 @@ pub struct Stage {
     pub to: Vec<String>,
     /// What it does.
     pub work: Work,
+    /// What it does where its input is not as it should be.
+    pub rules: Rules,
 }
 
 /// What a stage does.

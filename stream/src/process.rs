@@ -46,7 +46,7 @@ impl Process<'_> {
                 Ok(Some(log))
             }
             Err(Fault::Stopped) => Ok(None),
-            Err(Fault::Fatal(error) | Fault::Undo(error)) => Err(error),
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => Err(error),
         }
     }
 

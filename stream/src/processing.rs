@@ -1,35 +1,50 @@
 //! An operator stage's work: decode, apply the chain, encode, send.
 
+mod restoring;
+
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoints;
 use crate::counters::Counters;
-use crate::dead_letter::DeadLetters;
-use crate::error::{Error, Result};
+use crate::dead_letter::{self, DeadLetters};
+use crate::error::Error;
 use crate::format::Format;
-use crate::log::{Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use crate::log::{Fault, Incoming, Log, Outgoing, Partition, Record, Rejection};
 use crate::operator::{Flow, Operator};
-use crate::pipeline::{Guarantee, Pipeline, Stage};
+use crate::pipeline::{Guarantee, Pipeline, Rules, Stage};
 use crate::reading::{Reading, Refusal};
-use crate::stage::Work;
-use crate::state::{Full, State, Summary};
+use crate::stage::{Assignment, Work};
+use crate::stamps::Stamps;
+use crate::state::{Full, Note, Spread, State};
 
 /// The work of an operator stage.
 pub struct Processing {
     stage: String,
     operator: Box<dyn Operator>,
-    inputs: Vec<Input>,
+    /// The names of the topics that are read.
+    inputs: Vec<String>,
+    /// Their formats.
+    formats: Vec<Box<dyn Format>>,
     outputs: Vec<Output>,
     state: Option<State>,
     changelog: String,
+    checkpoints: Checkpoints,
+    /// How many partitions each input has.
+    counts: BTreeMap<usize, i32>,
     dead_letters: DeadLetters,
+    rules: Rules,
     guarantee: Guarantee,
+    /// How many records a commit holds at most.
+    most: u64,
+    /// How many records of each partition the state held already.
+    skipped: BTreeMap<Partition, u64>,
+    /// What brokers have said of timestamps.
+    stamps: Stamps,
+    /// Whether it was told that records come with keys that are not their sensors.
+    told_of_keys: bool,
     counters: Arc<Counters>,
-}
-
-struct Input {
-    topic: String,
-    format: Box<dyn Format>,
 }
 
 struct Output {
@@ -54,11 +69,8 @@ impl Processing {
     /// The work of `stage`, whose steps are `operator`.
     #[must_use]
     pub fn new(pipeline: &Pipeline, stage: &Stage, operator: Box<dyn Operator>, counters: Arc<Counters>) -> Self {
-        let inputs = stage
-            .from
-            .iter()
-            .map(|topic| Input { topic: topic.clone(), format: pipeline.topic(topic).build_format() })
-            .collect();
+        let rules = stage.rules;
+        let formats = stage.from.iter().map(|topic| pipeline.topic(topic).build_format());
         let outputs = stage
             .to
             .iter()
@@ -69,39 +81,83 @@ impl Processing {
                 value: Vec::new(),
             })
             .collect();
-        let state =
-            (operator.memories() > 0).then(|| State::new(&*operator, stage.from.clone(), pipeline.limits.state()));
+        let state = || State::new(&*operator, stage.from.clone(), pipeline.limits.state(), rules.state_ttl);
+        let state = (operator.memories() > 0).then(state);
         Processing {
             stage: stage.name.clone(),
-            operator,
-            inputs,
+            inputs: stage.from.clone(),
+            formats: formats.collect(),
             outputs,
             state,
+            operator,
             changelog: stage.changelog(),
+            checkpoints: Checkpoints::default(),
+            counts: BTreeMap::new(),
             dead_letters: DeadLetters::of(pipeline, stage),
+            rules,
             guarantee: pipeline.guarantee,
+            most: pipeline.commit_policy().records,
+            skipped: BTreeMap::new(),
+            stamps: Stamps::default(),
+            told_of_keys: false,
             counters,
         }
     }
 
     fn process<'a>(&mut self, record: &Incoming<'a>) -> Outcome<'a> {
-        let mut reading = match self.inputs[record.topic].format.decode(record) {
+        let format = &self.formats[record.topic];
+        let mut reading = match format.decode(record) {
             Ok(reading) => reading,
             Err(refusal) => return Outcome::Refused(refusal),
         };
+        if format.keyed()
+            && record.key != Some(reading.sensor.as_bytes())
+            && let Err(refusal) = self.check_key(record, &reading)
+        {
+            return Outcome::Refused(refusal);
+        }
         let memories = match &mut self.state {
             None => &mut [],
-            Some(state) => match state.apply(record.topic, record.partition, record.offset, &reading.sensor) {
-                Ok(Some(memories)) => memories,
-                Ok(None) => return Outcome::Applied,
-                Err(full) => return Outcome::Refused(Refusal::new("state-full", format!("{full}; {}", Full::HELP))),
-            },
+            Some(state) => {
+                // No reading is from after it entered the pipeline. One clock that is ahead expires nobody else.
+                let time = record.stamped().map_or(reading.time, |entered| reading.time.min(entered));
+                match state.apply(record.topic, record.partition, record.offset, &reading.sensor, time) {
+                    Ok(Some(memories)) => memories,
+                    Ok(None) => return Outcome::Applied,
+                    Err(full) => {
+                        return Outcome::Refused(Refusal::new("state-full", format!("{full}; {}", Full::HELP)));
+                    }
+                }
+            }
         };
         match self.operator.apply(&mut reading, memories) {
             Ok(Flow::Pass) => Outcome::Emit(reading),
             Ok(Flow::Drop) => Outcome::Nothing,
             Err(refusal) => Outcome::Refused(refusal),
         }
+    }
+
+    /// A record whose key is not its sensor may be in any partition.
+    fn check_key(&mut self, record: &Incoming<'_>, reading: &Reading<'_>) -> Result<(), Refusal> {
+        let key = record.key.map_or("no key".to_owned(), |key| format!("the key {:?}", String::from_utf8_lossy(key)));
+        let what = format!("sensor {:?} comes with {key}", reading.sensor);
+        if self.rules.require_key {
+            return Err(Refusal::new("wrong-key", what));
+        }
+        if self.state.is_some() && !self.told_of_keys {
+            self.told_of_keys = true;
+            tracing::warn!(
+                stage = self.stage,
+                "{what}, in {} [{}] at offset {}: its readings may be in several partitions, and each has a state \
+                 of its own\n  help: give records their sensor as key; with require-key = true in \
+                 [operator.{}] others become dead letters",
+                self.inputs[record.topic],
+                record.partition,
+                record.offset,
+                self.stage
+            );
+        }
+        Ok(())
     }
 
     /// Writes the reading in every output's format before the first is sent: it goes to all or none.
@@ -121,7 +177,7 @@ impl Processing {
             log.send(&Outgoing {
                 topic: &output.topic,
                 partition: None,
-                timestamp: record.stamped(),
+                timestamp: self.stamps.of(record),
                 key: output.format.keyed().then_some(reading.sensor.as_bytes()),
                 value: Some(&output.value),
                 headers: &[],
@@ -131,98 +187,8 @@ impl Processing {
         Ok(())
     }
 
-    /// A record that the state holds already. A crash between state and offsets leaves such records
-    /// behind under `at-least-once`; in a transaction it cannot.
-    fn applied(&self, record: &Incoming<'_>) -> Result<(), Fault> {
-        if self.guarantee == Guarantee::AtLeastOnce {
-            return Ok(());
-        }
-        let doing =
-            format!("reading {} [{}] at offset {}", self.inputs[record.topic].topic, record.partition, record.offset);
-        let error = Error::new(doing, "the stage's state already holds this record, so the offsets were moved back")
-            .help(format!(
-                "to process the topic anew, begin with an empty state: rivulet state reset {}; after a change from \
-                 at-least-once, drain the stage with --guarantee at-least-once first",
-                self.stage
-            ));
-        Err(Fault::Fatal(error))
-    }
-}
-
-impl Processing {
-    /// State is never silently wrong: what was restored must be what the committed offset belongs to.
-    fn check_restored(&self, position: &Position) -> Result<(), Fault> {
-        let Partition { topic, partition } = position.partition;
-        let Some(state) = &self.state else { return Ok(()) };
-        // Offsets that another tool has set come without a note.
-        let Ok(noted) = position.note.parse::<Summary>() else { return Ok(()) };
-        let found = state.summary(topic, partition);
-        if found.fits(&noted, self.guarantee) {
-            return Ok(());
-        }
-        let doing = format!("restoring the state of partition {partition} from {}", self.changelog);
-        let cause = format!(
-            "it is not the state that belongs to offset {} of {}: it has {} sensors where {} were noted",
-            position.next, self.inputs[topic].topic, found.sensors, noted.sensors
-        );
-        let cause = if found.sensors == noted.sensors { format!("{cause}, but of other records") } else { cause };
-        Err(Fault::Fatal(Error::new(doing, cause).help(format!(
-            "the changelog was deleted, cut short or is not compacted (`rivulet topics describe` tells), or the stage \
-             ran at-least-once before (drain it so first); bring the topic back, or begin with an empty state: \
-             rivulet state reset {}",
-            self.stage
-        ))))
-    }
-}
-
-/// The state and the offset were read at different times, between which somebody committed.
-fn moved_on(changelog: &str) -> Fault {
-    Fault::Undo(Error::new(format!("restoring from {changelog}"), "another process has committed meanwhile"))
-}
-
-impl<L: Log> Work<L> for Processing {
-    fn given(&mut self, log: &mut L, partitions: &[Partition]) -> Result<(), Fault> {
-        let Some(state) = &mut self.state else { return Ok(()) };
-        let committed = log.committed(partitions)?;
-        // The same partition of several inputs shares one partition of the changelog.
-        let mut numbers: Vec<i32> = partitions.iter().map(|partition| partition.partition).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        let mut refused = BTreeMap::new();
-        log.restore(&self.changelog, &numbers, &mut |partition, key, value| {
-            match state.restore(partition, key, value) {
-                Err(error) => _ = refused.insert((partition, key.to_vec()), error),
-                // What a later record replaces, a tombstone perhaps, need not have been a state.
-                Ok(()) if !refused.is_empty() => _ = refused.remove(&(partition, key.to_vec())),
-                Ok(()) => (),
-            }
-        })?;
-        if let Some((_, error)) = refused.pop_first() {
-            return Err(Fault::Fatal(error.or_help(format!(
-                "state of another chain means something else: undo the change, give the stage a new name, go on with \
-                 what is remembered: rivulet state keep {0}, or begin with an empty state: rivulet state reset {0}",
-                self.stage
-            ))));
-        }
-        let sensors = state.sensors();
-        if let Err(wrong) = committed.iter().try_for_each(|position| self.check_restored(position)) {
-            // Whoever is held up here for long may have lost the partitions to a process that goes on.
-            return Err(if log.committed(partitions)? == committed { wrong } else { moved_on(&self.changelog) });
-        }
-        self.counters.restored.add(sensors as u64);
-        if !numbers.is_empty() {
-            tracing::info!("restored {sensors} sensors from partitions {numbers:?} of {}", self.changelog);
-        }
-        Ok(())
-    }
-
-    fn forget(&mut self) {
-        if let Some(state) = &mut self.state {
-            state.forget();
-        }
-    }
-
-    fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
+    /// Works on a record.
+    fn work_on<L: Log>(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
         let incoming = record.incoming();
         let refusal = match self.process(&incoming) {
             Outcome::Nothing => return Ok(()),
@@ -233,29 +199,104 @@ impl<L: Log> Work<L> for Processing {
                 Err(refusal) => refusal,
             },
         };
-        let topic = &self.inputs[incoming.topic].topic;
-        self.dead_letters.bury(log, topic, &incoming, &record.headers(), &refusal, &self.counters)
+        let topic = &self.inputs[incoming.topic];
+        let incoming = Incoming { timestamp: self.stamps.of(&incoming).unwrap_or(-1), ..incoming };
+        self.dead_letters.bury(log, topic, &incoming, &record.headers(), &refusal)
+    }
+
+    /// A record that the state holds already. A crash between state and offsets leaves such records
+    /// behind under `at-least-once`, no more than a commit holds; in a transaction it cannot.
+    fn applied(&mut self, record: &Incoming<'_>) -> Result<(), Fault> {
+        let skipped = self.skipped.entry(record.partition()).or_default();
+        *skipped += 1;
+        if self.guarantee == Guarantee::AtLeastOnce && *skipped <= self.most {
+            return Ok(());
+        }
+        let doing = format!("reading {} [{}] at offset {}", self.inputs[record.topic], record.partition, record.offset);
+        let error = Error::new(doing, "the stage's state already holds this record, so the offsets were moved back")
+            .help(format!(
+                "to process the topic anew, begin with an empty state: rivulet state reset {}; after a change from \
+                 at-least-once, drain the stage with --guarantee at-least-once first",
+                self.stage
+            ));
+        Err(Fault::Fatal(error))
+    }
+}
+
+impl<L: Log> Work<L> for Processing {
+    fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    fn given(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault> {
+        self.restore(log, assignments)
+    }
+
+    fn forget(&mut self) {
+        if let Some(state) = &mut self.state {
+            state.forget();
+        }
+        self.skipped.clear();
+        self.dead_letters.rolled_back();
+    }
+
+    fn gap(&mut self, log: &L, partition: Partition, offsets: Range<i64>) -> Result<(), Fault> {
+        let topic = &self.inputs[partition.topic];
+        self.dead_letters.bury_gap(log, topic, partition.partition, &offsets)
+    }
+
+    fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
+        self.work_on(log, record)
+    }
+
+    fn rejected(&mut self, log: &L, record: &L::Record<'_>, rejections: &[Rejection]) -> Result<(), Fault> {
+        let incoming = record.incoming();
+        if self.stamps.rejected(&self.stage, &incoming, rejections) {
+            return self.work_on(log, record);
+        }
+        let refusal = dead_letter::rejected(rejections);
+        let (topic, headers) = (&self.inputs[incoming.topic], record.headers());
+        self.dead_letters.bury_less(log, topic, &incoming, &headers, &refusal, rejections.len())
     }
 
     fn note(&self, Partition { topic, partition }: Partition) -> String {
-        self.state.as_ref().map(|state| state.summary(topic, partition).to_string()).unwrap_or_default()
+        let note = |state: &State| {
+            let partitions = self.counts.get(&topic).copied();
+            Note { summary: state.summary(topic, partition), partitions }.to_string()
+        };
+        self.state.as_ref().map(note).unwrap_or_default()
     }
 
-    fn before_commit(&mut self, log: &mut L) -> Result<(), Fault> {
-        let Some(state) = &mut self.state else { return Ok(()) };
+    fn before_commit(&mut self, log: &mut L, next: &[(Partition, i64)], is_last: bool) -> Result<(), Fault> {
         // Without transactions the state must not get ahead of the outputs: a reading that is in the
         // state is skipped when it is read again.
         log.flush()?;
         let changelog = &self.changelog;
-        state.save(|partition, sensor, value| {
-            log.send(&Outgoing {
-                topic: changelog,
-                partition: Some(partition),
-                timestamp: None,
-                key: Some(sensor.as_bytes()),
-                value: Some(value),
-                headers: &[],
-            })
-        })
+        if let Some(state) = &mut self.state {
+            state.check().map_err(Fault::Fatal)?;
+            state.save(|partition, sensor, value| {
+                log.send(&Outgoing {
+                    topic: changelog,
+                    partition: Some(partition),
+                    timestamp: None,
+                    key: Some(sensor.as_bytes()),
+                    value,
+                    headers: &[],
+                })
+            })?;
+            if let Some(Spread { sensor, partitions: [one, other], .. }) = state.take_spread() {
+                tracing::warn!(
+                    stage = self.stage,
+                    "readings of sensor {sensor:?} come from the partitions {one} and {other}, and each has a state \
+                     of its own\n  help: give records their sensor as key"
+                );
+            }
+        }
+        self.checkpoints.send(log, changelog, &self.inputs, next, is_last)
+    }
+
+    fn committed(&mut self) {
+        self.checkpoints.committed();
+        self.dead_letters.committed(&self.counters);
     }
 }

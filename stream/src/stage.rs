@@ -5,31 +5,46 @@
 //! Whatever goes wrong before a commit is undone as a whole and done again: there is one way back,
 //! and it is the same for a failed send, a lost partition and a broker that was away.
 
+mod assignment;
 mod back_off;
+mod careful;
 mod clock;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::assignment::{Assignment, gap_error};
 pub use self::back_off::BackOff;
+use self::careful::Careful;
 pub use self::clock::CommitClock;
 use crate::counters::Counters;
 use crate::error::{Error, Result};
-use crate::log::{Event, Fault, Log, Partition, Position, Record};
+use crate::log::{Event, Fault, Log, Partition, Position, Record, Rejection};
 use crate::pipeline::CommitPolicy;
 use crate::shutdown::Shutdown;
 
 /// What a stage does with records; the loop does the rest.
 pub trait Work<L: Log> {
+    /// The names of the topics that are read.
+    fn inputs(&self) -> &[String];
+
     /// Partitions are this stage's now: restores what it must know to work on them.
     ///
     /// # Errors
-    /// See [`Fault`].
-    fn given(&mut self, log: &mut L, partitions: &[Partition]) -> Result<(), Fault>;
+    /// See [`Fault`]; fatal if the offsets are not such that it can go on.
+    fn given(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault>;
 
     /// No partition is this stage's any more, or what it knows is no longer true: forgets everything
-    /// that [`given`](Self::given) would restore.
+    /// that [`given`](Self::given) would restore, and whatever was not committed.
     fn forget(&mut self);
+
+    /// These offsets of a partition were deleted before they were read, and the stage goes on behind
+    /// them: records it.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn gap(&mut self, log: &L, partition: Partition, offsets: Range<i64>) -> Result<(), Fault>;
 
     /// Works on one record.
     ///
@@ -37,11 +52,22 @@ pub trait Work<L: Log> {
     /// See [`Fault`]; a bad record is not a fault but a dead letter.
     fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault>;
 
-    /// Everything done so far is about to be committed: writes the state, empties buffers.
+    /// Works on one record of which the brokers have rejected what became of it, for these reasons, one
+    /// for each time.
     ///
     /// # Errors
     /// See [`Fault`].
-    fn before_commit(&mut self, log: &mut L) -> Result<(), Fault>;
+    fn rejected(&mut self, log: &L, record: &L::Record<'_>, rejections: &[Rejection]) -> Result<(), Fault>;
+
+    /// Everything done so far is about to be committed, with these offsets to go on at: writes the state,
+    /// empties buffers. `is_last`: the stage stops with this commit.
+    ///
+    /// # Errors
+    /// See [`Fault`].
+    fn before_commit(&mut self, log: &mut L, next: &[(Partition, i64)], is_last: bool) -> Result<(), Fault>;
+
+    /// Everything done so far is committed.
+    fn committed(&mut self) {}
 
     /// What to note beside the position in a partition: see [`Position::note`].
     fn note(&self, partition: Partition) -> String {
@@ -91,19 +117,25 @@ pub struct StageLoop<L, W> {
     shutdown: Shutdown,
     counters: Arc<Counters>,
     clock: CommitClock,
-    /// The partitions that are this stage's, each with the offset to go on from once there is one.
+    /// The partitions that are this stage's.
     owned: Vec<Owned>,
+    /// Whether the group has assigned partitions, be it none.
+    is_assigned: bool,
+    /// Whether partitions were revoked and the log still holds them.
+    is_revoked: bool,
     back_off: BackOff,
     /// What is still to be undone.
     undo: Option<Error>,
     /// Why it went back to the last commit, until it gets on: what fails again and again is told once.
     told: Option<Error>,
+    /// The search for a record that the brokers reject.
+    careful: Careful,
 }
 
 #[derive(Debug)]
 struct Owned {
     partition: Partition,
-    /// The next offset to read, if anything was read since the partition was given.
+    /// The next offset to read; `None` until it was asked for.
     next: Option<i64>,
     /// Whether that offset has been committed.
     committed: bool,
@@ -138,9 +170,12 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
             counters,
             clock,
             owned: Vec::new(),
+            is_assigned: false,
+            is_revoked: false,
             back_off: BackOff::new(),
             undo: None,
             told: None,
+            careful: Careful::default(),
         }
     }
 
@@ -159,6 +194,13 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
                 self.undo = Some(cause);
                 Ok(Turn::GoOn)
             }
+            Err(Fault::Rejected(why, cause)) => {
+                let uncommitted = self.owned.iter().filter(|owned| !owned.committed);
+                let next = uncommitted.filter_map(|owned| Some((owned.partition, owned.next?)));
+                self.careful.rejected(why, next, &cause)?;
+                self.undo = Some(cause);
+                Ok(Turn::GoOn)
+            }
             Err(Fault::Stopped) => Ok(Turn::Done),
             Err(Fault::Fatal(error)) => Err(error),
         }
@@ -166,8 +208,7 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
 
     fn read_and_commit(&mut self) -> Result<Turn, Fault> {
         if self.shutdown.is_stopping() {
-            self.commit()?;
-            return Ok(Turn::Done);
+            return self.end();
         }
         // Only a poll without waiting tells that everything has been read.
         let mut wait = Duration::ZERO;
@@ -197,23 +238,34 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
 
     /// Polls once and works on the record, if there is one.
     fn look(&mut self, wait: Duration) -> Result<Seen, Fault> {
-        Ok(match self.log.poll(wait)? {
+        let (partition, offset) = match self.log.poll(wait)? {
             Event::Record(record) => {
                 let incoming = record.incoming();
-                let (partition, next) = (incoming.partition(), incoming.offset + 1);
-                self.counters.read.add(1);
-                self.work.record(&self.log, &record)?;
-                self.clock.worked();
+                let (partition, offset) = (incoming.partition(), incoming.offset);
                 // Records come in runs of one partition, and there are few: a search beats a map.
-                if let Some(owned) = self.owned.iter_mut().find(|owned| owned.partition == partition) {
-                    (owned.next, owned.committed) = (Some(next), false);
+                let owned = self.owned.iter().find(|owned| owned.partition == partition);
+                if !owned.is_some_and(|owned| owned.next.is_some_and(|next| next <= offset)) {
+                    return Err(out_of_order(&self.work.inputs()[partition.topic], partition, offset));
                 }
-                Seen::Record
+                self.counters.read.add(1);
+                match self.careful.begin(partition, offset) {
+                    None => self.work.record(&self.log, &record)?,
+                    Some(rejections) => self.work.rejected(&self.log, &record, rejections)?,
+                }
+                (partition, offset)
             }
-            Event::Given(partitions) => Seen::Given(partitions),
-            Event::Taken { lost } => Seen::Taken { lost },
-            Event::Nothing => Seen::Nothing,
-        })
+            Event::Given(partitions) => return Ok(Seen::Given(partitions)),
+            Event::Taken { lost } => return Ok(Seen::Taken { lost }),
+            Event::Nothing => return Ok(Seen::Nothing),
+        };
+        self.clock.worked();
+        if let Some(owned) = self.owned.iter_mut().find(|owned| owned.partition == partition) {
+            (owned.next, owned.committed) = (Some(offset + 1), false);
+        }
+        if self.careful.is_on() {
+            self.log.settle()?;
+        }
+        Ok(Seen::Record)
     }
 
     /// Nothing came for a while.
@@ -222,27 +274,49 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
             self.commit()?;
         }
         self.work.idle()?;
-        if !self.shutdown.is_draining() || self.clock.is_open() || self.owned.is_empty() {
+        if !self.shutdown.is_draining() || self.clock.is_open() || !self.is_assigned {
             return Ok(Turn::GoOn);
         }
         let positions: Vec<_> = self.owned.iter().map(|owned| (owned.partition, owned.next)).collect();
-        Ok(if self.log.at_end(&positions)? { Turn::Done } else { Turn::GoOn })
+        if self.owned.is_empty() || self.log.at_end(&positions)? { self.end() } else { Ok(Turn::GoOn) }
+    }
+
+    /// Commits what is done and what the stage leaves behind for the next start.
+    fn end(&mut self) -> Result<Turn, Fault> {
+        let is_open = self.clock.is_open();
+        if is_open || !self.owned.is_empty() {
+            match self.commit_all(true) {
+                // Nothing is left undone: the next start only knows a little less.
+                Err(Fault::Undo(_) | Fault::Rejected(..)) if !is_open => (),
+                ended => ended?,
+            }
+        }
+        Ok(Turn::Done)
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        if !self.clock.is_open() {
-            return Ok(());
-        }
-        self.work.before_commit(&mut self.log)?;
-        let uncommitted = self.owned.iter().filter(|owned| !owned.committed);
-        let position = |Owned { partition, next, .. }: &Owned| {
-            next.map(|next| Position { partition: *partition, next, note: self.work.note(*partition) })
-        };
-        let positions: Vec<Position> = uncommitted.filter_map(position).collect();
-        self.log.commit(&positions)?;
+        if self.clock.is_open() { self.commit_all(false) } else { Ok(()) }
+    }
+
+    fn commit_all(&mut self, is_last: bool) -> Result<(), Fault> {
+        let uncommitted = self.owned.iter().filter(|owned| is_last || !owned.committed);
+        let next: Vec<_> = uncommitted.filter_map(|owned| Some((owned.partition, owned.next?))).collect();
+        let sent = self.work.before_commit(&mut self.log, &next, is_last);
+        sent.and_then(|()| {
+            let position = |(partition, next): &(Partition, i64)| Position {
+                partition: *partition,
+                next: *next,
+                note: self.work.note(*partition),
+            };
+            let positions: Vec<Position> = next.iter().map(position).collect();
+            self.log.commit(&positions)
+        })
+        .map_err(|fault| self.careful.outside_of_records(fault))?;
         for owned in &mut self.owned {
             owned.committed = true;
         }
+        self.work.committed();
+        self.careful.committed(&next);
         self.counters.commits.add(1);
         self.clock.committed(self.log.now());
         self.back_off.reset();
@@ -254,29 +328,59 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     fn take_over(&mut self) -> Result<(), Fault> {
         let partitions: Vec<Partition> = self.owned.iter().map(|owned| owned.partition).collect();
         self.work.forget();
-        self.work.given(&mut self.log, &partitions)?;
-        self.log.assign(&partitions)
+        let assignments = assignment::look_up(&mut self.log, self.work.inputs(), &partitions)?;
+        self.work.given(&mut self.log, &assignments)?;
+        let owned = |assignment: &Assignment| Owned {
+            partition: assignment.partition,
+            next: Some(assignment.next()),
+            committed: assignment.gap().is_none() && assignment.committed.is_some(),
+        };
+        self.owned = assignments.iter().map(owned).collect();
+        for assignment in &assignments {
+            if let Some(gap) = assignment.gap() {
+                self.work.gap(&self.log, assignment.partition, gap)?;
+            }
+        }
+        // An offset that is there before the first record is read tells a first start from an offset
+        // that Kafka has forgotten.
+        if self.owned.iter().any(|owned| !owned.committed) {
+            self.commit_all(false)?;
+        }
+        let from = self.owned.iter().filter_map(|owned| Some((owned.partition, owned.next?)));
+        self.log.assign(&from.collect::<Vec<_>>())
     }
 
     /// Commits while the partitions are still this stage's, and lets go of them.
     fn give_up(&mut self, lost: bool) -> Result<(), Fault> {
+        self.is_revoked = true;
         let committed = if lost && self.clock.is_open() {
             Err(Fault::Undo(Error::new("committing", "the group has given the partitions to another member")))
         } else {
             self.commit()
         };
+        self.owned.clear();
+        self.careful.keep(&[]);
+        self.is_assigned = false;
         match committed {
-            Err(Fault::Undo(cause)) => self.discard(&cause)?,
+            Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) => self.discard(&cause)?,
             committed => committed?,
         }
-        self.owned.clear();
+        self.let_go()
+    }
+
+    fn let_go(&mut self) -> Result<(), Fault> {
         self.work.forget();
-        self.log.release()
+        self.log.release()?;
+        self.is_revoked = false;
+        Ok(())
     }
 
     /// Goes back to the last commit and on from there.
     fn undo(&mut self, cause: &Error) -> Result<(), Fault> {
         self.discard(cause)?;
+        if self.is_revoked {
+            return self.let_go();
+        }
         // However often this fails, the group is heard: it may wait for this member, or have done with it,
         // which can take several events to tell.
         for _ in 0..LISTEN {
@@ -297,7 +401,9 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
 
     fn own(&mut self, partitions: Vec<Partition>) {
         let owned = |partition| Owned { partition, next: None, committed: true };
+        self.careful.keep(&partitions);
         self.owned = partitions.into_iter().map(owned).collect();
+        self.is_assigned = true;
     }
 
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
@@ -308,6 +414,7 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
             self.told = Some(cause.clone());
         }
         self.counters.rewinds.add(1);
+        self.careful.rolled_back();
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.log.rewind()?;
         self.clock.committed(self.log.now());
@@ -316,4 +423,10 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
         }
         Ok(())
     }
+}
+
+/// What neither Kafka nor librdkafka ever does; on such records no result could be right.
+fn out_of_order(topic: &str, Partition { partition, .. }: Partition, offset: i64) -> Fault {
+    let doing = format!("reading {topic} [{partition}]");
+    Fault::Fatal(Error::new(doing, format!("offset {offset} came, which is not to be read here and now")))
 }

@@ -6,7 +6,7 @@ use stream::dead_letter::{Entry, Handled, Header, Mark};
 use stream::error::{Error, Result};
 use stream::kafka::KafkaLog;
 use stream::log::{Fault, Log, Outgoing};
-use stream::pipeline::{Guarantee, Pipeline, Stage, Work};
+use stream::pipeline::{Guarantee, Pipeline, Rules, Stage, Work};
 use stream::shutdown::Shutdown;
 
 use super::ledger::{Id, Ledger};
@@ -42,7 +42,7 @@ pub fn handle(plan: &Plan<'_>, shutdown: &Shutdown, progress: &mut dyn FnMut(u64
     for part in plan.parts.iter().filter(|part| !part.letters.is_empty()) {
         handle_part(plan, part, shutdown, &mut done, progress).map_err(|fault| {
             let cause = match fault {
-                Fault::Undo(error) | Fault::Fatal(error) => error.into_parts().0,
+                Fault::Undo(error) | Fault::Rejected(_, error) | Fault::Fatal(error) => error.into_parts().0,
                 Fault::Stopped => "asked to stop".to_owned(),
             };
             let doing = match plan.handled {
@@ -126,6 +126,7 @@ fn open(pipeline: &Pipeline, part: &Part<'_>, shutdown: &Shutdown) -> Result<Kaf
         from: Vec::new(),
         to: topics.clone(),
         work: Work::Operator { steps: Vec::new() },
+        rules: Rules::default(),
     };
     KafkaLog::open(&pipeline, &handler, &topics, INSTANCE, shutdown)
 }

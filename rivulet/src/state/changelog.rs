@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use producer::source_loop;
+use stream::checkpoint;
 use stream::error::{Error, Result};
 use stream::state::Saved;
 
@@ -67,7 +68,8 @@ impl Changelog {
     /// # Errors
     /// If a record is none.
     pub(super) fn sensors(&self) -> Result<Vec<Sensor>> {
-        self.last.iter().map(|((partition, key), value)| self.sensor(*partition, key, value)).collect()
+        let states = self.last.iter().filter(|((_, key), _)| key != checkpoint::KEY);
+        states.map(|((partition, key), value)| self.sensor(*partition, key, value)).collect()
     }
 
     fn sensor(&self, partition: i32, key: &[u8], value: &[u8]) -> Result<Sensor> {
@@ -75,7 +77,7 @@ impl Changelog {
         let saved: Saved<'_> = serde_json::from_slice(value).map_err(|error| self.foreign(partition, &name, &error))?;
         let offsets = saved.offsets.into_iter().map(|(topic, offset)| (topic.into_owned(), offset)).collect();
         let (chain, memories) = (saved.chain.into_owned(), saved.memories.into_owned());
-        Ok(Sensor { partition, name, chain, memories, offsets })
+        Ok(Sensor { partition, name, chain, memories, offsets, time: saved.time })
     }
 
     /// Where a source stands.
@@ -122,6 +124,7 @@ mod tests {
             chain: "c".into(),
             memories: vec![vec![2.5]],
             offsets: [("in".to_owned(), 7)].into(),
+            time: None,
         };
         assert_eq!(changelog.sensors().unwrap(), [expected]);
     }

@@ -109,6 +109,7 @@ mod tests {
             chain: (*chain).to_owned(),
             memories: vec![vec![7.0]],
             offsets: [].into(),
+            time: None,
         };
         judge("smooth", &Chain::build(&steps).unwrap(), &made_by.iter().map(sensor).collect::<Vec<_>>())
     }

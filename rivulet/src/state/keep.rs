@@ -81,10 +81,11 @@ impl<'p> Keep<'p> {
         let place = group.take_place()?;
         let (Some(taken), committed) = look(pipeline, stage, &chain, &group)? else { return Ok(()) };
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
-        for Sensor { partition, name, chain, memories, offsets } in &taken.sensors {
+        for Sensor { partition, name, chain, memories, offsets, time } in &taken.sensors {
             let saved = Saved {
                 chain: chain.into(),
                 offsets: offsets.iter().map(|(topic, offset)| (topic.into(), *offset)).collect(),
+                time: *time,
                 memories: memories.into(),
             };
             let value = serde_json::to_vec(&saved).expect("text and finite numbers always make JSON");
@@ -206,6 +207,7 @@ mod tests {
             chain: chain.into(),
             memories: vec![memory.to_vec()],
             offsets: [("in".to_owned(), last)].into(),
+            time: None,
         }
     }
 

@@ -79,6 +79,9 @@ pub struct Sensor {
     pub memories: Vec<Memory>,
     /// For each input, the offset of the last record that is in the memories.
     pub offsets: BTreeMap<String, i64>,
+    /// The newest time of its readings, in milliseconds since the epoch; `None` if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<i64>,
 }
 
 impl Shown {
@@ -230,6 +233,7 @@ mod tests {
             chain: chain.into(),
             memories: memories.iter().map(|memory| memory.to_vec()).collect(),
             offsets: [("warm".to_owned(), 8)].into(),
+            time: None,
         }
     }
 

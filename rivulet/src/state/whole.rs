@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 use stream::pipeline::Guarantee;
-use stream::state::Summary;
+use stream::state::{Note, Summary};
 
 use super::Sensor;
 use super::group::Committed;
@@ -59,7 +59,7 @@ impl Whole {
         let mut lacks_note = false;
         for Committed { topic, partition, next, note } in after {
             unnoted.remove(&(topic.as_str(), *partition));
-            let Ok(noted) = note.parse::<Summary>() else {
+            let Ok(Note { summary: noted, .. }) = note.parse() else {
                 lacks_note = true;
                 continue;
             };
@@ -69,8 +69,8 @@ impl Whole {
             let earlier = before.iter().find(|earlier| earlier.topic == *topic && earlier.partition == *partition);
             let stood_still = earlier.is_some_and(|earlier| earlier.note == *note && earlier.next == *next);
             let fitted = earlier
-                .and_then(|earlier| earlier.note.parse().ok())
-                .is_some_and(|noted| found.fits(&noted, guarantee));
+                .and_then(|earlier| earlier.note.parse::<Note>().ok())
+                .is_some_and(|noted| found.fits(&noted.summary, guarantee));
             if found.fits(&noted, guarantee) || fitted {
                 continue;
             }
@@ -113,6 +113,7 @@ mod tests {
             chain: "c".into(),
             memories: vec![vec![1.0]],
             offsets: [("in".to_owned(), offset)].into(),
+            time: None,
         }
     }
 

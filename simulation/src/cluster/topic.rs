@@ -1,5 +1,6 @@
 //! A topic: its partitions, and what it takes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Content, Partition, Refusal};
@@ -19,6 +20,8 @@ pub struct Topic {
     pub compacted: bool,
     /// What it was before it was made anew, for the truth: the oldest first.
     pub former: Vec<Vec<Partition>>,
+    /// The groups that had read of it when it got more partitions.
+    pub grown_under: BTreeSet<String>,
     /// What it takes.
     pub terms: Terms,
     /// Nobody may write it before this time.

@@ -55,15 +55,21 @@ fn partitions(pipeline: &Pipeline, topic: &str) -> usize {
     usize::try_from(pipeline.topic(topic).partitions).unwrap_or_default()
 }
 
-/// No stage with a state has begun to work on partitions that were added, unless it has told so.
+/// No stage with a state has begun to work on partitions that were added to what it had read, unless it
+/// has told so.
 fn check_spread(world: &World, pipeline: &Pipeline, stage: &Stage) -> Result<(), String> {
     let Work::Operator { steps } = &stage.work else { return Ok(()) };
     if plan::chain(pipeline, stage, steps).memories() == 0 {
         return Ok(());
     }
     let mut cluster = world.cluster();
+    let has_grown = |topic: &&String| cluster.topics[*topic].grown_under.contains(&stage.name);
+    let grown: Vec<&String> = stage.from.iter().filter(has_grown).collect();
     let committed = &cluster.group(&stage.name).committed;
-    let added = committed.iter().find(|((topic, partition), _)| *partition >= partitions(pipeline, topic));
+    let is_added = |topic: &String, partition: usize| {
+        grown.contains(&topic) && partition >= partitions(pipeline, topic)
+    };
+    let added = committed.iter().find(|((topic, partition), _)| is_added(topic, *partition));
     added.map_or(Ok(()), |((topic, partition), (next, _))| {
         Err(format!("{} goes on to {next} of {topic} [{partition}], which was added, with a new state", stage.name))
     })

@@ -50,13 +50,16 @@ const CONSUMER: &[(&str, &str)] = &[
     // With queues this small a fetch waits for room all the time; the default of 1000 ms would make
     // it wait a whole second each time.
     ("fetch.queue.backoff.ms", "2"),
-    ("auto.offset.reset", "earliest"),
+    // Records that retention has deleted before they were read are never skipped in silence: the stage
+    // asks itself where a partition begins.
+    ("auto.offset.reset", "error"),
     // Gives the same partition of several topics to the same member, as a merge with state needs.
     ("partition.assignment.strategy", "range"),
 ];
 
 /// A reader reads a whole topic once, as fast as it can, while nothing else goes on.
 const READER: &[(&str, &str)] = &[
+    ("auto.offset.reset", "earliest"),
     ("fetch.message.max.bytes", "1048576"),
     ("fetch.max.bytes", "4194304"),
     ("receive.message.max.bytes", "8000000"),

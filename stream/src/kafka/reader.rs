@@ -12,7 +12,7 @@ use super::config::Clients;
 use super::watch::Watch;
 use super::{CALL, TOPIC_GRACE, close};
 use crate::error::Error;
-use crate::log::{Each, Fault};
+use crate::log::{Each, Extent, Fault};
 use crate::shutdown::Shutdown;
 
 /// How long a read may go without any progress before it is given up and tried again.
@@ -73,6 +73,20 @@ impl Reader {
             unread.insert(partition, high - low);
         }
         self.read(topic, &list, unread, each)
+    }
+
+    /// See [`Log::extents`](crate::log::Log::extents).
+    pub(super) fn extent(&self, topic: &str, partition: i32) -> Result<Extent, Fault> {
+        let (start, end) = self.watermarks(self.observer(), topic, partition)?;
+        let metadata = loop {
+            match self.observer().fetch_metadata(Some(topic), CALL) {
+                Ok(metadata) => break metadata,
+                Err(error) => self.watch.no_answer(&error.to_string()),
+            }
+            self.shutdown.check()?;
+        };
+        let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        Ok(Extent { partition, start, end, count: i32::try_from(count).unwrap_or(i32::MAX) })
     }
 
     /// Whether there is nothing to read from these offsets of a topic's partitions on.

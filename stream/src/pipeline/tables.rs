@@ -13,8 +13,9 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::mistake::{Mistake, Text, suggest};
 use super::part::{Key, Part};
+use super::rules::{OnGap, Rules, Span};
 use super::shelter::{ClockPolicy, SpoolSettings};
-use super::{CommitPolicy, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, Topic, Work};
+use super::{CommitPolicy, DEFAULT_MAX_MESSAGE, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, Topic, Work};
 use crate::format::FormatName;
 use crate::limits::Limits;
 use crate::reading::Unit;
@@ -70,20 +71,25 @@ struct ProducerTable {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct OperatorTable {
     from: Names,
     #[serde(rename = "steps")]
     _steps: IgnoredAny,
     to: Names,
+    on_gap: Option<OnGap>,
+    #[serde(default)]
+    require_key: bool,
+    state_ttl: Option<Span>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct SinkTable {
     from: Names,
     #[serde(rename = "sink")]
     _sink: IgnoredAny,
+    on_gap: Option<OnGap>,
 }
 
 /// A count of partitions or replicas.
@@ -269,12 +275,16 @@ impl Reader<'_> {
         for named in self.named(document, "operator") {
             let Some(table) = self.take::<OperatorTable>(named.value) else { continue };
             let steps = self.steps(&named);
-            stages.push(named.stage(table.from.into(), table.to.into(), Work::Operator { steps }));
+            let OperatorTable { on_gap, require_key, state_ttl, .. } = table;
+            let rules = Rules { on_gap, require_key, state_ttl: state_ttl.map(|span| span.0) };
+            let stage = named.stage(table.from.into(), table.to.into(), Work::Operator { steps });
+            stages.push(Stage { rules, ..stage });
         }
         for named in self.named(document, "sink") {
             let Some(table) = self.take::<SinkTable>(named.value) else { continue };
             if let Some(sink) = self.part(&named, "sink", "sink") {
-                stages.push(named.stage(table.from.into(), Vec::new(), Work::Sink { sink }));
+                let rules = Rules { on_gap: table.on_gap, ..Rules::default() };
+                stages.push(Stage { rules, ..named.stage(table.from.into(), Vec::new(), Work::Sink { sink }) });
             }
         }
         stages.sort_by_key(|stage| stage.place.start);
@@ -358,8 +368,7 @@ impl Reader<'_> {
     }
 }
 
-/// Adds each stage's changelog and dead letters. Changelogs of stages that turn out to keep no state
-/// are left out later by who knows the catalogs.
+/// Adds each stage's changelog and dead letters.
 fn add_topics_of_stages(topics: &mut BTreeMap<String, Topic>, stages: &[Stage], replication: Option<i32>) {
     for stage in stages {
         let plain = |partitions, role| Topic {
@@ -371,10 +380,12 @@ fn add_topics_of_stages(topics: &mut BTreeMap<String, Topic>, stages: &[Stage], 
             config: BTreeMap::new(),
             role,
         };
-        // What an input takes, the dead letters must take too.
-        let largest = stage.from.iter().filter_map(|from| topics.get(from)).map(Topic::largest_setting).max().flatten();
+        // What any input takes, the dead letters must take too, and no less than Kafka's default.
+        let inputs = stage.from.iter().filter_map(|from| topics.get(from));
+        let largest = inputs.map(Topic::largest_message).max().unwrap_or_default();
+        let larger = (largest > DEFAULT_MAX_MESSAGE).then(|| largest.to_string());
         let dead_letters = Topic {
-            config: largest.map(|largest| (MAX_MESSAGE_BYTES.to_owned(), largest.to_string())).into_iter().collect(),
+            config: larger.map(|largest| (MAX_MESSAGE_BYTES.to_owned(), largest)).into_iter().collect(),
             ..plain(1, Role::DeadLetters)
         };
         topics.entry(stage.dead_letters()).or_insert(dead_letters);
@@ -416,7 +427,8 @@ struct Named<'d, 'i> {
 
 impl Named<'_, '_> {
     fn stage(&self, from: Vec<String>, to: Vec<String>, work: Work) -> Stage {
-        Stage { name: self.name.clone(), place: self.place.clone(), from, to, work }
+        let (name, place) = (self.name.clone(), self.place.clone());
+        Stage { name, place, from, to, work, rules: Rules::default() }
     }
 
     fn path(&self, table: &str, key: &str) -> Vec<Key> {

@@ -53,7 +53,39 @@ impl Summary {
     }
 }
 
-/// As it is noted beside an offset: `10 sensors, digest 9ae16a3b2f90404f`.
+/// What is noted beside an offset: the state that belongs to it, and how many partitions the topic had.
+///
+/// With another number of partitions, keys go to other partitions, and sensors would begin anew there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Note {
+    /// The state.
+    pub summary: Summary,
+    /// How many partitions the topic had; `None` in notes of versions that did not say it.
+    pub partitions: Option<i32>,
+}
+
+/// `10 sensors, digest 9ae16a3b2f90404f, of 4 partitions`.
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.summary)?;
+        self.partitions.map_or(Ok(()), |count| write!(f, ", of {count} partitions"))
+    }
+}
+
+impl FromStr for Note {
+    type Err = String;
+
+    fn from_str(note: &str) -> Result<Self, String> {
+        let Some((summary, count)) = note.split_once(", of ") else {
+            return Ok(Note { summary: note.parse()?, partitions: None });
+        };
+        let count = count.strip_suffix(" partitions").and_then(|count| count.parse().ok());
+        let count = count.ok_or_else(|| format!("`{note}` is no note of a state"))?;
+        Ok(Note { summary: summary.parse()?, partitions: Some(count) })
+    }
+}
+
+/// `10 sensors, digest 9ae16a3b2f90404f`.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} sensors, digest {:016x}", self.sensors, self.digest)
@@ -120,5 +152,10 @@ mod tests {
         assert_eq!(all.to_string().parse(), Ok(all));
         assert_eq!(Summary::default().to_string(), "0 sensors, digest 0000000000000000");
         assert!("ten sensors".parse::<Summary>().is_err());
+        for partitions in [None, Some(4)] {
+            let note = Note { summary: all, partitions };
+            assert_eq!(note.to_string().parse(), Ok(note));
+        }
+        assert!("0 sensors, digest 0000000000000000, of many partitions".parse::<Note>().is_err());
     }
 }

@@ -1,0 +1,62 @@
+//! What a stage does where its input is not as it should be.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// A stage's own settings beside what it reads, does and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// What becomes of records that were deleted before the stage read them; `None` stops a stage that
+    /// keeps state and lets any other go on.
+    pub on_gap: Option<OnGap>,
+    /// Whether only records are taken whose key is their sensor.
+    pub require_key: bool,
+    /// How much older than the newest reading of its partition a sensor's last one may be before its state
+    /// is forgotten, by the readings' own times.
+    pub state_ttl: Option<Duration>,
+}
+
+/// What a stage does when records were deleted before it read them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnGap {
+    /// It ends with an error.
+    Stop,
+    /// It records the gap among its dead letters and goes on behind it.
+    DeadLetter,
+}
+
+/// A span of time as people write it: `30d`, `12h`, `2h 30m`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Span(pub(super) Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parsed = text.parse::<jiff::Span>().ok();
+        let duration = parsed.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+        let duration = duration.and_then(|duration| Duration::try_from(duration).ok());
+        duration
+            .filter(|duration| !duration.is_zero())
+            .map(Span)
+            .ok_or_else(|| format!("`{text}` is no span of time; write 30d, 12h or 2h 30m"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_as_people_write_them() {
+        let span = |text: &str| Span::try_from(text.to_owned()).map(|span| span.0.as_secs());
+        assert_eq!(span("30d"), Ok(2_592_000));
+        assert_eq!(span("2h 30m"), Ok(9_000));
+        for wrong in ["", "30", "-2h", "0s", "1mo", "soon"] {
+            assert!(span(wrong).unwrap_err().contains("write 30d"), "{wrong}");
+        }
+    }
+}

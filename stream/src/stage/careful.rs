@@ -1,0 +1,150 @@
+//! The search for a record that the brokers reject.
+
+use crate::error::Error;
+use crate::log::{Fault, Partition, Rejection};
+
+/// How often something else is tried for one record before the stage gives up.
+const MOST: usize = 4;
+
+/// Finds out which record it is that the brokers reject, if they reject something of many.
+///
+/// After a rejection the records up to there are worked on again, and each is acknowledged before the next
+/// is begun. What is rejected then came of the record at hand.
+#[derive(Debug, Default)]
+pub(super) struct Careful {
+    /// Up to which offset records are worked on one by one; empty for none.
+    until: Vec<(Partition, i64)>,
+    /// The record at hand.
+    at: Option<(Partition, i64)>,
+    suspect: Option<Suspect>,
+}
+
+#[derive(Debug)]
+struct Suspect {
+    at: (Partition, i64),
+    /// Why what came of it was rejected, each time.
+    rejections: Vec<Rejection>,
+}
+
+impl Careful {
+    /// Whether each record is to be acknowledged before the next.
+    pub(super) fn is_on(&self) -> bool {
+        !self.until.is_empty()
+    }
+
+    /// A record is about to be worked on. Gives why what came of it was rejected, if it is known for that.
+    pub(super) fn begin(&mut self, partition: Partition, offset: i64) -> Option<&[Rejection]> {
+        self.at = Some((partition, offset));
+        self.suspect.as_ref().filter(|suspect| suspect.at == (partition, offset)).map(|suspect| &*suspect.rejections)
+    }
+
+    /// Something was rejected; `next` are the offsets behind all that was worked on.
+    ///
+    /// # Errors
+    /// The cause, if it cannot be a record's, or all that could be tried for that record was.
+    pub(super) fn rejected(
+        &mut self,
+        why: Rejection,
+        next: impl Iterator<Item = (Partition, i64)>,
+        cause: &Error,
+    ) -> Result<(), Error> {
+        let Some(at) = self.at else { return Err(cause.clone()) };
+        if !self.is_on() {
+            self.until = next.collect();
+            // The record at hand may not have been done with.
+            match self.until.iter_mut().find(|(partition, _)| *partition == at.0) {
+                Some((_, until)) => *until = (*until).max(at.1 + 1),
+                None => self.until.push((at.0, at.1 + 1)),
+            }
+            return Ok(());
+        }
+        match &mut self.suspect {
+            Some(suspect) if suspect.at == at => suspect.rejections.push(why),
+            _ => self.suspect = Some(Suspect { at, rejections: vec![why] }),
+        }
+        let tries = self.suspect.as_ref().map_or(0, |suspect| suspect.rejections.len());
+        if tries < MOST { Ok(()) } else { Err(cause.clone()) }
+    }
+
+    /// What was rejected although all records were acknowledged came of none of them, but of the state.
+    pub(super) fn outside_of_records(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Rejected(_, error) if self.is_on() => Fault::Fatal(error),
+            fault => fault,
+        }
+    }
+
+    /// Everything below these offsets is committed.
+    pub(super) fn committed(&mut self, next: &[(Partition, i64)]) {
+        let is_done = |(partition, offset): (Partition, i64)| {
+            next.iter().any(|(committed, next)| *committed == partition && *next >= offset)
+        };
+        self.until.retain(|until| !is_done(*until));
+        self.suspect = self.suspect.take().filter(|suspect| !is_done((suspect.at.0, suspect.at.1 + 1)));
+        self.at = None;
+    }
+
+    /// What was done since the last commit is undone.
+    pub(super) fn rolled_back(&mut self) {
+        self.at = None;
+    }
+
+    /// These partitions are the stage's no longer.
+    pub(super) fn keep(&mut self, owned: &[Partition]) {
+        self.until.retain(|(partition, _)| owned.contains(partition));
+        self.suspect = self.suspect.take().filter(|suspect| owned.contains(&suspect.at.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Partition = Partition { topic: 0, partition: 0 };
+    const OTHER: Partition = Partition { topic: 0, partition: 1 };
+
+    fn reject(careful: &mut Careful, next: &[(Partition, i64)]) -> Result<(), Error> {
+        careful.rejected(Rejection::TooLarge, next.iter().copied(), &Error::new("sending", "too large"))
+    }
+
+    #[test]
+    fn one_of_many_is_found_by_working_on_them_one_by_one() {
+        let mut careful = Careful::default();
+        assert!(careful.begin(FIRST, 4).is_none() && !careful.is_on());
+        reject(&mut careful, &[(FIRST, 4), (OTHER, 9)]).unwrap();
+        assert!(careful.is_on());
+        assert!(careful.begin(FIRST, 3).is_none());
+        reject(&mut careful, &[(FIRST, 3), (OTHER, 9)]).unwrap();
+        assert_eq!(careful.begin(FIRST, 3), Some(&[Rejection::TooLarge][..]));
+        careful.committed(&[(FIRST, 4)]);
+        assert!(careful.begin(FIRST, 3).is_none(), "it is done with");
+        assert!(careful.is_on(), "the record at 4 was at hand, and 8 of the other partition");
+        careful.committed(&[(FIRST, 5), (OTHER, 9)]);
+        assert!(!careful.is_on());
+    }
+
+    #[test]
+    fn a_record_for_which_nothing_helps_ends_the_search() {
+        let mut careful = Careful::default();
+        careful.begin(FIRST, 0);
+        reject(&mut careful, &[]).unwrap();
+        for _ in 1..MOST {
+            careful.begin(FIRST, 0);
+            reject(&mut careful, &[]).unwrap();
+        }
+        careful.begin(FIRST, 0);
+        assert!(reject(&mut careful, &[]).is_err());
+    }
+
+    #[test]
+    fn what_came_of_no_record_is_fatal() {
+        let mut careful = Careful::default();
+        assert!(reject(&mut careful, &[]).is_err());
+        careful.begin(FIRST, 0);
+        reject(&mut careful, &[(FIRST, 1)]).unwrap();
+        let fault = Fault::Rejected(Rejection::TooLarge, Error::new("sending", "too large"));
+        assert!(matches!(careful.outside_of_records(fault), Fault::Fatal(_)));
+        careful.keep(&[OTHER]);
+        assert!(!careful.is_on());
+    }
+}
