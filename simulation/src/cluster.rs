@@ -251,10 +251,12 @@ impl Cluster {
     /// in it is aborted before that.
     pub fn make_anew(&mut self, topic: &str) {
         self.end_transactions_in(topic);
+        let readers = self.groups.iter().filter(|(_, group)| group.begun.keys().any(|(name, _)| name == topic));
+        let readers = readers.map(|(name, _)| name.clone()).collect();
         for group in self.groups.values_mut() {
             group.forget(topic);
         }
-        self.topics.get_mut(topic).expect("every schedule makes its topics first").make_anew();
+        self.topics.get_mut(topic).expect("every schedule makes its topics first").make_anew(readers);
     }
 
     /// Gives a topic one more partition; its readers' groups share them out again.

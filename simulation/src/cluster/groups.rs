@@ -21,7 +21,9 @@ pub struct Group {
     next_member: u64,
     /// The next offset to read of each partition, and what was noted with it.
     pub committed: BTreeMap<Place, (i64, String)>,
-    /// The same, of transactions that are not complete, by producer.
+    /// The first offset that was ever committed of each partition: where its reader began.
+    pub begun: BTreeMap<Place, i64>,
+    /// Offsets of transactions that are not complete, by producer.
     pending: BTreeMap<i64, BTreeMap<Place, (i64, String)>>,
 }
 
@@ -170,6 +172,7 @@ impl Group {
     /// A topic is gone, and with it all offsets in it.
     pub(super) fn forget(&mut self, topic: &str) {
         self.committed.retain(|(name, _), _| name != topic);
+        self.begun.retain(|(name, _), _| name != topic);
         self.pending.values_mut().for_each(|held| held.retain(|(name, _), _| name != topic));
     }
 
@@ -235,7 +238,7 @@ impl Group {
         offsets: Vec<(Place, i64, String)>,
     ) -> Result<(), Refusal> {
         self.check(member, generation)?;
-        self.committed.extend(offsets.into_iter().map(|(place, offset, note)| (place, (offset, note))));
+        self.settle(offsets.into_iter().map(|(place, offset, note)| (place, (offset, note))).collect());
         Ok(())
     }
 
@@ -255,8 +258,15 @@ impl Group {
     pub(super) fn settle_offsets(&mut self, producer: i64, commit: bool) {
         let held = self.pending.remove(&producer).unwrap_or_default();
         if commit {
-            self.committed.extend(held);
+            self.settle(held);
         }
+    }
+
+    fn settle(&mut self, offsets: BTreeMap<Place, (i64, String)>) {
+        for (place, (offset, _)) in &offsets {
+            self.begun.entry(place.clone()).or_insert(*offset);
+        }
+        self.committed.extend(offsets);
     }
 
     /// The committed offset of a partition with its note, for a reader that waits for stable ones.

@@ -18,8 +18,9 @@ pub struct Topic {
     pub partitions: Vec<Partition>,
     /// Whether only the newest record of a key is kept.
     pub compacted: bool,
-    /// What it was before it was made anew, for the truth: the oldest first.
-    pub former: Vec<Vec<Partition>>,
+    /// What it was before it was made anew, for the truth: the oldest first, with the groups that had begun
+    /// to read it.
+    pub former: Vec<(Vec<Partition>, BTreeSet<String>)>,
     /// The groups that had read of it when it got more partitions.
     pub grown_under: BTreeSet<String>,
     /// What it takes.
@@ -41,14 +42,14 @@ pub struct Terms {
 }
 
 impl Topic {
-    pub(super) fn make_anew(&mut self) {
+    pub(super) fn make_anew(&mut self, readers: BTreeSet<String>) {
         let anew = self.partitions.iter().map(|_| Partition::default()).collect();
-        self.former.push(std::mem::replace(&mut self.partitions, anew));
+        self.former.push((std::mem::replace(&mut self.partitions, anew), readers));
     }
 
     /// All partitions there ever were.
     pub fn all_partitions(&self) -> impl Iterator<Item = &Partition> {
-        self.former.iter().flatten().chain(&self.partitions)
+        self.former.iter().flat_map(|(partitions, _)| partitions).chain(&self.partitions)
     }
 
     /// Whether a batch is taken at this time: all of it or nothing.

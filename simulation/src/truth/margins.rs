@@ -34,6 +34,7 @@ pub(super) fn check(world: &World, whole: &Pipeline, stage: &Stage, has_stopped:
         return Ok(0);
     }
     left_out.extend(refused(world, whole));
+    left_out.extend(before(world, stage));
     let is_spread = {
         let cluster = world.cluster();
         let mut topics = stage.from.iter().chain(&stage.to);
@@ -43,7 +44,7 @@ pub(super) fn check(world: &World, whole: &Pipeline, stage: &Stage, has_stopped:
         // Keys are in other partitions than before, and nothing says in which order.
         return if has_stopped { Ok(0) } else { check_spread(world, whole, stage).map(|()| 0) };
     }
-    compare(&pipeline, Simulated { world, left_out }, has_stopped)
+    compare(&pipeline, Simulated { world, left_out, reader: Some(stage) }, has_stopped)
 }
 
 /// Whether a topic has more partitions than it had.
@@ -87,6 +88,22 @@ fn gaps(world: &World, stage: &Stage) -> Records {
         }
     });
     gaps
+}
+
+/// What was deleted before a stage began.
+fn before(world: &World, stage: &Stage) -> Records {
+    let mut before = Records::new();
+    let mut cluster = world.cluster();
+    let begun = cluster.group(&stage.name).begun.clone();
+    for topic in &stage.from {
+        for (number, partition) in (0..).zip(&cluster.topics[topic].partitions) {
+            // One that has begun nowhere has read nothing.
+            let begun = begun.get(&(topic.clone(), number)).copied().unwrap_or(i64::MAX);
+            let number = i32::try_from(number).unwrap_or_default();
+            before.extend((0..begun.min(partition.start)).map(|offset| (topic.clone(), number, offset)));
+        }
+    }
+    before
 }
 
 /// Reads `in [0] offsets 100..150`.
