@@ -233,18 +233,18 @@ impl Cluster {
 
     /// Deletes the first records of a plain topic, whether or not anybody has read them, as retention does
     /// or who frees a disk; tells from where to where.
-    pub fn delete_records(&mut self, place: &Place, chance: &mut Chance) -> Option<(i64, i64)> {
+    pub fn delete_some_records(&mut self, place: &Place, chance: &mut Chance) -> Option<(i64, i64)> {
         let partition = self.partition_mut(place);
         let left = u32::try_from(partition.stable_end() - partition.start).unwrap_or_default();
         let (from, to) = (partition.start, partition.start + i64::from(chance.below(left + 1)));
-        self.delete_below(place, to);
+        self.delete_records(place, to);
         (to > from).then_some((from, to))
     }
 
-    /// Deletes the records of a partition below an offset.
-    pub fn delete_below(&mut self, place: &Place, offset: i64) {
+    /// Deletes all records of a partition below an offset, whoever has read them.
+    pub fn delete_records(&mut self, place: &Place, below: i64) {
         let partition = self.partition_mut(place);
-        partition.start = partition.start.max(offset.min(partition.end()));
+        partition.start = partition.start.max(below.min(partition.stable_end()));
     }
 
     /// Deletes a topic and makes it anew: groups no longer have offsets in it, and it is empty. What is open

@@ -298,7 +298,7 @@ impl Instances {
     }
 
     fn delete(&self, cluster: &mut Cluster, place: &Place, chance: &mut Chance) {
-        if let Some((from, to)) = cluster.delete_records(place, chance) {
+        if let Some((from, to)) = cluster.delete_some_records(place, chance) {
             self.world.tell(&place.0, || format!("records {from} to {to} of [{}] are deleted", place.1));
         }
     }

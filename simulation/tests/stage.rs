@@ -64,8 +64,8 @@ fn parse(text: &str) -> Pipeline {
     Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap()
 }
 
-/// What of a topic's largest message is left to headers and framing, in bytes.
-const ROOM: usize = 48_588;
+/// What of a topic's largest message is left to framing, in bytes.
+const ROOM: usize = 200;
 
 /// Twenty numbers, one of them spoilt.
 fn world() -> Rc<World> {
@@ -126,8 +126,9 @@ fn everything_is_processed_once_and_a_bad_record_is_a_dead_letter() {
     let counters = drained(&world);
     assert_exact(&world);
     assert_eq!((counters.read.get(), counters.written.get(), counters.dead.get()), (20, 19, 1));
-    let last = r#"{"chain":"sum","offsets":{"in":19},"memories":[[202.0]]}"#;
-    assert_eq!(values(&world, "sum-changelog").last().map(String::as_str), Some(last));
+    let state = r#"{"chain":"sum","offsets":{"in":19},"time":0,"memories":[[202.0]]}"#;
+    let changelog = values(&world, "sum-changelog");
+    assert_eq!(changelog[changelog.len() - 2..], [state, r#"{"offsets":{"in":20}}"#]);
 }
 
 #[test]
@@ -180,10 +181,86 @@ fn what_was_done_on_a_lost_partition_is_not_committed() {
 fn offsets_that_were_moved_back_behind_the_state_are_refused() {
     let world = world();
     drained(&world);
-    world.cluster().group("sum").committed.clear();
+    world.settle();
+    world.cluster().group("sum").committed.get_mut(&("in".to_owned(), 0)).unwrap().0 = 15;
     let error = outcome(&world).1.unwrap_err().to_string();
     assert!(error.contains("the offsets were moved back") && error.contains("rivulet state reset sum"), "{error}");
     assert_eq!(values(&world, "out").len(), 19, "nothing was added");
+}
+
+#[test]
+fn offsets_that_kafka_has_forgotten_are_told_from_a_first_start() {
+    let world = world();
+    drained(&world);
+    world.settle();
+    world.cluster().group("sum").committed.clear();
+    let error = outcome(&world).1.unwrap_err().to_string();
+    assert!(error.contains("no offset is committed any more") && error.contains("offset 20"), "{error}");
+    assert!(error.contains("rivulet state resume sum"), "{error}");
+    assert_eq!(values(&world, "out").len(), 19, "nothing was added");
+}
+
+/// The offsets of the input from which on there are records.
+fn delete_below(world: &World, offset: i64) {
+    world.cluster().delete_records(&("in".into(), 0), offset);
+}
+
+#[test]
+fn records_that_are_gone_before_they_were_read_are_never_skipped_in_silence() {
+    for (settings, goes_on) in [("", false), ("on-gap = \"dead-letter\"\n", true)] {
+        let world = world();
+        drained(&world);
+        world.settle();
+        let content = Content { key: None, value: Some(b"1".to_vec()), headers: Vec::new(), timestamp: 0 };
+        world.cluster().produce(None, &("in".into(), 0), vec![content; 20]).unwrap();
+        delete_below(&world, 30);
+        let pipeline = pipeline_with(settings);
+        let result = outcome_of(&world, &pipeline).1;
+        let letters = values_of_letters(&world);
+        if goes_on {
+            result.unwrap();
+            assert_eq!(letters.last().unwrap(), "in [0] offsets 20..30");
+            assert_eq!(values(&world, "out").len(), 29);
+        } else {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("20..30") && error.contains("on-gap = \"dead-letter\""), "{error}");
+            assert_eq!((letters.len(), values(&world, "out").len()), (1, 19));
+        }
+    }
+}
+
+/// Where the dead letters are from.
+fn values_of_letters(world: &World) -> Vec<String> {
+    world.settle();
+    let cluster = world.cluster();
+    let from = |record: &simulation::cluster::Stored| {
+        let topic = record.content.headers.iter().find(|(name, _)| name == "rivulet.topic").unwrap();
+        String::from_utf8(topic.1.clone().unwrap()).unwrap()
+    };
+    cluster.partition("sum-dead-letters", 0).committed().map(from).collect()
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_told() {
+    let world = world();
+    drained(&world);
+    world.settle();
+    world.cluster().create("in", 1, false);
+    let error = outcome(&world).1.unwrap_err().to_string();
+    assert!(error.contains("created again") && error.contains("--from-start"), "{error}");
+}
+
+#[test]
+fn more_partitions_than_the_state_was_written_for_are_told() {
+    let world = world();
+    drained(&world);
+    world.settle();
+    for topic in ["in", "sum-changelog"] {
+        let mut cluster = world.cluster();
+        cluster.topics.get_mut(topic).unwrap().partitions.push(simulation::cluster::Partition::default());
+    }
+    let error = outcome(&world).1.unwrap_err().to_string();
+    assert!(error.contains("had 1 partitions") && error.contains("has 2 now"), "{error}");
 }
 
 #[test]

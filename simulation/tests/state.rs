@@ -82,6 +82,7 @@ fn worked_on(pipeline: &Pipeline) -> Rc<World> {
     make_topics(&world, pipeline);
     measure(&world);
     drain(&world, pipeline, "a").unwrap();
+    world.settle();
     world
 }
 

@@ -56,7 +56,7 @@ impl Broker for Simulated {
     }
 
     fn delete_records(&self, topic: &str, before: i64) {
-        self.0.cluster().delete_below(&(topic.to_owned(), 0), before);
+        self.0.cluster().delete_records(&(topic.to_owned(), 0), before);
     }
 
     fn kill(&self, log: SimulatedLog) {

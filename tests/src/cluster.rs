@@ -1,8 +1,11 @@
 //! A cluster: three brokers, any of which can fail while the other two go on.
 
+use std::sync::Arc;
+
 use crate::kafka::{Kafka, free_port};
 use crate::process::Signal;
 use crate::proxy::Proxy;
+use crate::zookeeper::ZooKeeper;
 
 /// What three nodes need besides, or other than, one.
 const SETTINGS: &[(&str, &str)] = &[
@@ -13,14 +16,12 @@ const SETTINGS: &[(&str, &str)] = &[
     ("transaction.state.log.min.isr", "2"),
     ("share.coordinator.state.topic.replication.factor", "3"),
     ("share.coordinator.state.topic.min.isr", "2"),
-    // Programs come through the proxies, brokers among themselves and the tests' own clients do not.
-    ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT"),
-    ("inter.broker.listener.name", "PLAINTEXT"),
     // A broker that was away leads again after seconds, so that the next to fail always leads something.
     ("leader.imbalance.check.interval.seconds", "5"),
 ];
 
-/// Three brokers, each behind a proxy; stopped and removed when it goes out of scope.
+/// Three brokers, each behind a proxy, through which programs come; brokers among themselves and the
+/// tests' own clients do not. Stopped and removed when it goes out of scope.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<Node>,
@@ -40,7 +41,9 @@ impl Cluster {
     #[must_use]
     pub fn start() -> Self {
         let ports: Vec<[u16; 2]> = (0..Self::NODES).map(|_| [free_port(), free_port()]).collect();
-        let mut cluster = Cluster { nodes: (1..=Self::NODES).map(|id| Node::new(id, &ports)).collect() };
+        let zookeeper = Kafka::zookeeper();
+        let nodes = (1..=Self::NODES).map(|id| Node::new(id, &ports, zookeeper.clone())).collect();
+        let mut cluster = Cluster { nodes };
         for node in &mut cluster.nodes {
             node.kafka.launch();
         }
@@ -96,14 +99,9 @@ impl Cluster {
 }
 
 impl Node {
-    fn new(id: usize, ports: &[[u16; 2]]) -> Self {
-        let ([port, controller], proxied) = (ports[id - 1], free_port());
-        let proxy = Proxy::start(proxied);
-        let listeners =
-            format!("PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}");
-        let advertised = format!("PLAINTEXT://127.0.0.1:{port},PROXIED://{}", proxy.address());
-        let own = [("listeners", listeners.as_str()), ("advertised.listeners", advertised.as_str())];
-        let settings: Vec<_> = SETTINGS.iter().copied().chain(own).collect();
-        Node { kafka: Kafka::node(id, ports, &settings), proxy }
+    fn new(id: usize, ports: &[[u16; 2]], zookeeper: Option<Arc<ZooKeeper>>) -> Self {
+        let behind = free_port();
+        let proxy = Proxy::start(behind);
+        Node { kafka: Kafka::member(id, ports, Some((behind, proxy.address())), zookeeper, SETTINGS), proxy }
     }
 }

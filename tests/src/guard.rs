@@ -11,6 +11,8 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use crate::clock;
+
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 watched=' '
@@ -72,6 +74,8 @@ pub(crate) fn forget(pid: u32) {
 /// A new empty folder, removed at the latest when this process ends.
 pub(crate) fn folder(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
+    // What every test with a broker begins with.
+    clock::start();
     let folder = guard().folder.join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     std::fs::create_dir(&folder).unwrap_or_else(|error| panic!("creating {}: {error}", folder.display()));
     folder

@@ -2,46 +2,53 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::java::{self, java};
 use crate::process::{Signal, send};
+use crate::zookeeper::ZooKeeper;
 use crate::{guard, programs, wait};
 
 /// Settings for one small node; those that are not Kafka's default each have their reason.
 const CONFIG: &str = "\
-process.roles=broker,controller
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 # A topic that is missing is a mistake which the tests must see.
 auto.create.topics.enable=false
 # One node keeps one copy.
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
 # Each partition is files to open and to elect a leader for at the first use.
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
-share.coordinator.state.topic.num.partitions=1
 # Nobody else is coming.
 group.initial.rebalance.delay.ms=0
 # Lets a test wait for the end of a dead member's session, or transaction, without waiting long.
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+# The cleaner takes 128 MB unasked.
+log.cleaner.dedupe.buffer.size=8388608
+";
+
+/// What is besides for a node that is a controller too.
+const KRAFT: &str = "\
+process.roles=broker,controller
+controller.listener.names=CONTROLLER
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
 # A broker that comes back after a kill is only let in when its old session has ended.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-# The cleaner takes 128 MB unasked.
-log.cleaner.dedupe.buffer.size=8388608
 ";
 
 /// A broker, stopped and removed when it goes out of scope.
@@ -52,11 +59,17 @@ pub struct Kafka {
     /// How many nodes the cluster has.
     nodes: usize,
     java: Option<Child>,
+    /// When it was killed.
+    killed: Option<Instant>,
+    /// What it needs if it is older than Kafka 4; it ends after the last of its brokers.
+    zookeeper: Option<Arc<ZooKeeper>>,
 }
 
 impl Kafka {
     /// The environment variable with the address of a broker that already runs.
     pub const BROKERS: &str = "RIVULET_TEST_BROKERS";
+    /// The environment variable with the version of Kafka to run, else it is that of `kafka/version`.
+    pub const VERSION: &str = programs::KAFKA_VERSION;
 
     /// The address of the broker that all tests share: the one of `make test`, or else one for this
     /// test process.
@@ -84,31 +97,69 @@ impl Kafka {
 
     /// One node of several, which counts from 1: `ports` are those of each for data and for control.
     pub(crate) fn node(id: usize, ports: &[[u16; 2]], settings: &[(&str, &str)]) -> Self {
+        Kafka::member(id, ports, None, Self::zookeeper(), settings)
+    }
+
+    /// The ZooKeeper for a cluster, if this version has none of its own.
+    pub(crate) fn zookeeper() -> Option<Arc<ZooKeeper>> {
+        let version = programs::kafka_version();
+        let major = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
+        let major = major.unwrap_or_else(|| panic!("`{version}` is no version of Kafka"));
+        (major < 4).then(|| Arc::new(ZooKeeper::start()))
+    }
+
+    /// The same for nodes that share a ZooKeeper. If it is behind a proxy, then that passes on to a port
+    /// of the node, and has an address.
+    pub(crate) fn member(
+        id: usize,
+        ports: &[[u16; 2]],
+        proxy: Option<(u16, SocketAddr)>,
+        zookeeper: Option<Arc<ZooKeeper>>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let [port, controller] = ports[id - 1];
-        let kafka = Kafka { folder: guard::folder("kafka"), port, nodes: ports.len(), java: None };
+        let folder = guard::folder("kafka");
+        let kafka = Kafka { folder, port, nodes: ports.len(), java: None, killed: None, zookeeper };
+        let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
+        let mut advertised = listeners.clone();
+        if let Some((behind, address)) = proxy {
+            write!(listeners, ",PROXIED://127.0.0.1:{behind}").expect("text takes any text");
+            write!(advertised, ",PROXIED://{address}").expect("text takes any text");
+        }
+        let mut own = vec![("log.dirs", kafka.folder.join("data").display().to_string())];
         let mut config = CONFIG.to_owned();
-        let data = kafka.folder.join("data");
-        let voters = ports.iter().zip(1..).map(|([_, controller], id)| format!("{id}@127.0.0.1:{controller}"));
-        let own = [
-            ("node.id", id.to_string()),
-            ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")),
-            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
-            ("controller.quorum.voters", voters.collect::<Vec<_>>().join(",")),
-            ("log.dirs", data.display().to_string()),
-        ];
+        if let Some(zookeeper) = &kafka.zookeeper {
+            own.push(("broker.id", id.to_string()));
+            own.push(("zookeeper.connect", zookeeper.address()));
+            own.push(("zookeeper.session.timeout.ms", ZooKeeper::SESSION.as_millis().to_string()));
+        } else {
+            let voters = ports.iter().zip(1..).map(|([_, controller], id)| format!("{id}@127.0.0.1:{controller}"));
+            own.push(("node.id", id.to_string()));
+            own.push(("controller.quorum.voters", voters.collect::<Vec<_>>().join(",")));
+            write!(listeners, ",CONTROLLER://127.0.0.1:{controller}").expect("text takes any text");
+            config += KRAFT;
+        }
+        own.push(("listeners", listeners));
+        own.push(("advertised.listeners", advertised));
         let given = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
         for (name, value) in own.into_iter().chain(given) {
             writeln!(config, "{name}={value}").expect("text takes any text");
         }
         std::fs::write(kafka.config(), config).expect("the folder was just made");
-        let format = kafka
+        if kafka.zookeeper.is_none() {
+            kafka.format();
+        }
+        kafka
+    }
+
+    fn format(&self) {
+        let format = self
             .java("kafka.tools.StorageTool")
             .args(["format", "--cluster-id", "cml2dWxldC10ZXN0cy0wMQ", "--config"])
-            .arg(kafka.config())
+            .arg(self.config())
             .output()
-            .unwrap_or_else(|error| panic!("java does not run ({error}): run `make test`, which installs it"));
+            .unwrap_or_else(|error| java::missing(&error));
         assert!(format.status.success(), "formatting the broker's folder: {}", String::from_utf8_lossy(&format.stderr));
-        kafka
     }
 
     /// Starts the broker, again if it ran before, and waits until it answers.
@@ -120,14 +171,16 @@ impl Kafka {
     /// Starts the broker and does not wait for it.
     pub(crate) fn launch(&mut self) {
         let log = File::options().create(true).append(true).open(self.log()).expect("the folder is ours");
-        let java = self
-            .java("kafka.Kafka")
-            .arg(self.config())
+        let mut java = self.java("kafka.Kafka");
+        java.arg(self.config());
+        let killed = self.killed.filter(|_| self.zookeeper.is_some());
+        let rest = killed.map_or(Duration::ZERO, |killed| ZooKeeper::FORGOTTEN.saturating_sub(killed.elapsed()));
+        let java = later(rest, java)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("an open file"))
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("java does not run ({error}): run `make test`, which installs it"));
+            .unwrap_or_else(|error| java::missing(&error));
         guard::watch(java.id());
         self.java = Some(java);
     }
@@ -165,6 +218,7 @@ impl Kafka {
             java.kill().expect("it is our child");
             java.wait().expect("it is our child");
             guard::forget(java.id());
+            self.killed = Some(Instant::now());
         }
     }
 
@@ -184,9 +238,15 @@ impl Kafka {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn serve(&self, command: &mut Command) -> std::io::Result<ExitStatus> {
-        let mut child = command.env(Self::BROKERS, self.brokers()).spawn()?;
+    pub fn serve(&self, command: &Command) -> std::io::Result<ExitStatus> {
+        // It waits until the guard knows it: else it would live on if this process were killed now.
+        let known = self.folder.join("known");
+        let mut waiting = Command::new("sh");
+        waiting.args(["-c", "until [ -e \"$0\" ]; do sleep 0.01; [ -d \"${0%/*}\" ] || exit 1; done; exec \"$@\""]);
+        waiting.arg(&known).arg(command.get_program()).args(command.get_args());
+        let mut child = waiting.env(Self::BROKERS, self.brokers()).spawn()?;
         guard::watch(child.id());
+        File::create(known)?;
         let status = child.wait();
         guard::forget(child.id());
         status
@@ -207,18 +267,8 @@ impl Kafka {
     }
 
     fn java(&self, main: &str) -> Command {
-        let mut java = Command::new("java");
-        // Quick to start rather than quick in the long run, unless somebody measures; nodes of one
-        // cluster share its memory.
-        let options = std::env::var("RIVULET_TEST_JAVA_OPTIONS")
-            .unwrap_or_else(|_| format!("-Xmx{}m -XX:+UseSerialGC -XX:TieredStopAtLevel=1", 512 / self.nodes));
-        java.args(options.split_whitespace())
-            .arg(format!("-Dlog4j2.configurationFile={}", programs::source("kafka/log4j2.properties").display()))
-            .arg("-cp")
-            .arg(programs::kafka_jars().join("*"))
-            .arg(main)
-            .current_dir(&self.folder);
-        java
+        // Nodes of one cluster share its memory.
+        java(&self.folder, 512 / self.nodes, main)
     }
 
     fn last_words(&self) -> String {
@@ -233,6 +283,20 @@ impl Drop for Kafka {
         self.kill();
         guard::remove(&self.folder);
     }
+}
+
+/// The same command, begun when some time has passed; whoever starts it need not wait.
+fn later(rest: Duration, command: Command) -> Command {
+    if rest.is_zero() {
+        return command;
+    }
+    let mut later = Command::new("sh");
+    later.args(["-c", "sleep \"$0\" && exec \"$@\""]).arg(rest.as_secs_f64().to_string());
+    later.arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        later.current_dir(folder);
+    }
+    later
 }
 
 /// A port that nobody listens on, below the range that outgoing connections take theirs from, so

@@ -8,14 +8,16 @@
 //! example whose results are known.
 //!
 //! `make test` installs what this needs and starts the one broker; a test that lacks something says
-//! so and fails.
+//! so and fails. The broker is that of `kafka/version`, unless `RIVULET_TEST_KAFKA` names another one.
 #![allow(clippy::missing_panics_doc, reason = "whatever goes wrong in here is a failed test")]
 
 mod cage;
 pub mod chain;
 mod chaos;
+mod clock;
 mod cluster;
 mod guard;
+mod java;
 mod kafka;
 mod observer;
 mod pipeline;
@@ -25,6 +27,7 @@ mod proxy;
 pub mod records;
 mod scenario;
 pub mod wait;
+mod zookeeper;
 
 pub use self::cage::Cage;
 pub use self::chaos::{Chaos, Kind};

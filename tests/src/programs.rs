@@ -25,10 +25,21 @@ pub fn program(name: &str) -> PathBuf {
     file
 }
 
+/// The environment variable with the version of Kafka to run.
+pub(crate) const KAFKA_VERSION: &str = "RIVULET_TEST_KAFKA";
+
+/// The version of Kafka to run.
+pub(crate) fn kafka_version() -> String {
+    let asked = std::env::var(KAFKA_VERSION).ok().filter(|version| !version.is_empty());
+    asked.unwrap_or_else(|| include_str!("../kafka/version").trim().to_owned())
+}
+
 /// The folder with Kafka's jars.
 pub(crate) fn kafka_jars() -> PathBuf {
-    let jars = profile().parent().expect("a profile is in the target folder").join("kafka/libs");
-    assert!(jars.is_dir(), "{} is not there: run `make test`, or `scripts/kafka-jars` first", jars.display());
+    let version = kafka_version();
+    let target = profile().parent().expect("a profile is in the target folder").to_owned();
+    let jars = target.join("kafka").join(&version).join("libs");
+    assert!(jars.is_dir(), "{} is not there: run `make test`, or `scripts/kafka-jars {version}` first", jars.display());
     jars
 }
 

@@ -5,5 +5,5 @@ use tests::{Chaos, Kind};
 
 #[test]
 fn nothing_is_lost_or_doubled_whatever_fails() {
-    Chaos::start("exactly-once", Kind::ALL, 100).run(&[], ": 0 missing, 0 extra, 0 wrong, 0 out of order");
+    Chaos::start("exactly-once", Kind::ALL, 60).run(&[], ": 0 missing, 0 extra, 0 wrong, 0 out of order");
 }

@@ -18,7 +18,8 @@ struct Real {
 impl Real {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        Real { ending: format!("-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)) }
+        // Other than those of scenarios, which share the broker.
+        Real { ending: format!("-stated-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)) }
     }
 }
 
@@ -56,6 +57,10 @@ impl Broker for Real {
     fn read(&self, topic: &str, at_least: usize) -> Vec<String> {
         let text = |record: Record| String::from_utf8(record.value.unwrap_or_default()).expect("it was text");
         records::read(Kafka::shared(), topic, at_least).into_iter().map(text).collect()
+    }
+
+    fn delete_records(&self, topic: &str, before: i64) {
+        records::delete_records(Kafka::shared(), topic, 0, before);
     }
 
     fn kill(&self, log: KafkaLog) {

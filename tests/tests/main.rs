@@ -1,0 +1,35 @@
+//! All scenarios, in one program: it is linked once, and they run side by side.
+
+mod away;
+mod chaos;
+mod dead_letters;
+mod dlq;
+mod errors;
+mod fenced;
+mod group;
+mod harness;
+mod kcat;
+mod kill;
+mod leader;
+mod limits;
+mod repeats;
+mod shutdown;
+mod silent;
+mod sinks;
+mod spool;
+mod state;
+mod statements;
+mod tools;
+mod vector;
+
+/// A file that no `mod` names is a test that nobody runs.
+#[test]
+fn every_file_is_run() {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("it is there");
+    for file in folder {
+        let path = file.expect("it can be read").path();
+        let name = path.file_stem().expect("it has a name").to_string_lossy();
+        let line = format!("\nmod {name};\n");
+        assert!(name == "main" || include_str!("main.rs").contains(&line), "{name} is missing in tests/main.rs");
+    }
+}
