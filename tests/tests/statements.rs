@@ -41,7 +41,8 @@ impl Broker for Real {
 
     fn make_topics(&self, pipeline: &Pipeline) {
         for (name, topic) in &pipeline.topics {
-            records::create_topic(Kafka::shared(), name, topic.partitions);
+            let settings = topic.config.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            records::create_topic_with(Kafka::shared(), name, topic.partitions, settings);
         }
     }
 
