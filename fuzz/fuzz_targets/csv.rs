@@ -13,14 +13,14 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use producer::catalog::lines::Lines;
 use producer::line_reader::LineReader;
-use producer::row::{Columns, FileFormat, Row, Rows, without_mark};
+use producer::row::{Columns, Dialect, FileFormat, Row, Rows, without_mark};
 use producer::source::{Next, Source};
 use serde_json::json;
 use stream::pipeline::Part;
 use stream::reading::{Refusal, Unit};
 
 /// The words that refusals are grouped by.
-const REASONS: [&str; 13] = [
+const REASONS: [&str; 14] = [
     "bad-sensor",
     "bad-time",
     "bad-unit",
@@ -34,6 +34,7 @@ const REASONS: [&str; 13] = [
     "not-utf-8",
     "too-long",
     "too-many-sensors",
+    "zero-bytes",
 ];
 
 fuzz_target!(|file: &[u8]| {
@@ -50,7 +51,7 @@ fn columns() -> Columns {
 }
 
 fn rows(format: FileFormat, header: &[u8]) -> stream::error::Result<Box<dyn Rows>> {
-    format.rows(Path::new("a.csv"), header, &columns())
+    format.rows(Path::new("a.csv"), header, &columns(), Dialect::default())
 }
 
 /// Cuts a file into lines, and compares them with those of the whole text.

@@ -36,8 +36,19 @@ pub trait Clock: Send + Sync {
     /// This start of the machine.
     fn boot(&self) -> Boot;
 
-    /// Whether a service is there to set the wall clock and has not done so yet.
-    fn awaits_service(&self) -> bool;
+    /// What is known of the wall clock.
+    fn trust(&self) -> Trust;
+}
+
+/// How far a machine's wall clock can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// A service has set it.
+    Set,
+    /// No service has set it, and it may not have gone on while the machine was off.
+    Unset,
+    /// Nobody says anything against it.
+    Unknown,
 }
 
 /// The clocks of this machine.
@@ -84,18 +95,46 @@ impl Clock for System {
         self.boot
     }
 
-    fn awaits_service(&self) -> bool {
+    fn trust(&self) -> Trust {
+        let kernel = kernel_clock::is_synchronised();
         // systemd-timesyncd: its folder is there while it runs, the file once it has set the clock.
         let folder = Path::new("/run/systemd/timesync");
-        folder.exists() && !folder.join("synchronized").exists()
+        let service = folder.exists().then(|| folder.join("synchronized").exists());
+        weigh(kernel, service, || keeps_time_while_off(Path::new("/sys/class/rtc/rtc0"), self.wall()))
+    }
+}
+
+/// What the kernel and systemd-timesyncd come to, where each says something. The kernel is asked first: it
+/// knows whatever service keeps the clock. Where it knows of none, a clock that went on while the
+/// machine was off is still right.
+fn weigh(kernel: Option<bool>, service: Option<bool>, goes_on: impl FnOnce() -> bool) -> Trust {
+    match (kernel, service) {
+        (Some(true), _) | (_, Some(true)) => Trust::Set,
+        (_, Some(false)) => Trust::Unset,
+        (Some(false), None) if goes_on() => Trust::Unknown,
+        (Some(false), None) => Trust::Unset,
+        (None, None) => Trust::Unknown,
+    }
+}
+
+/// Whether the wall clock began with one that has a battery, or with a host's: PCs and their virtual
+/// machines have it. A Pi 5 has a clock too, but maybe no battery: then that says another time.
+fn keeps_time_while_off(clock: &Path, wall: i64) -> bool {
+    const NEAR: u64 = 60;
+    let since_epoch = fs::read_to_string(clock.join("since_epoch")).ok();
+    let seconds = since_epoch.and_then(|seconds| seconds.trim().parse::<i64>().ok());
+    match seconds {
+        Some(seconds) => seconds.abs_diff(wall / 1000) <= NEAR,
+        None => cfg!(target_arch = "x86_64"),
     }
 }
 
 /// Decides whether the clock is set.
 ///
-/// It is not while it says a time before 2025, or while systemd-timesyncd runs and has not set it
-/// yet: a machine without a battery starts with the time at which it was switched off. Once set it
-/// stays so, because a clock that is corrected later was not wrong by much.
+/// It is not while it says a time before 2025, or while no service has set it on a machine that has no
+/// battery for it: such a machine starts with the time at which it was switched off. Once a service
+/// has set it, it stays so, because a clock that is corrected later was not wrong by much. What nobody
+/// has vouched for is asked for again each time.
 #[derive(Clone)]
 pub struct Sense {
     clock: Arc<dyn Clock>,
@@ -119,10 +158,15 @@ impl Sense {
 
     /// Whether the clock is right.
     pub fn is_set(&mut self) -> bool {
-        if !self.set {
-            self.set = self.clock.wall() >= FLOOR && !self.clock.awaits_service();
+        if self.set {
+            return true;
         }
-        self.set
+        if self.clock.wall() < FLOOR {
+            return false;
+        }
+        let trust = self.clock.trust();
+        self.set = trust == Trust::Set;
+        trust != Trust::Unset
     }
 
     /// What a reading that was measured just now is stamped with: the time, or when that is not
@@ -137,7 +181,10 @@ impl Sense {
         if !self.told {
             self.told = true;
             let fate = if self.policy == ClockPolicy::Repair { "wait until it is" } else { "become dead letters" };
-            tracing::warn!("the clock is not set: readings {fate}; clock = \"trust\" takes it as it is");
+            tracing::warn!(
+                "the clock is not set: readings {fate}\n  help: see with `timedatectl` whether a service for the time \
+                 (systemd-timesyncd, chrony, ntpsec) runs and reaches a server; clock = \"trust\" takes the clock as it is"
+            );
         }
         Err(Moment { boot: self.clock.boot(), since: self.clock.monotonic() })
     }
@@ -217,8 +264,8 @@ pub(crate) mod tests {
             [self.lock().unwrap().boot; 16]
         }
 
-        fn awaits_service(&self) -> bool {
-            self.lock().unwrap().awaits
+        fn trust(&self) -> Trust {
+            if self.lock().unwrap().awaits { Trust::Unset } else { Trust::Set }
         }
     }
 
@@ -233,6 +280,66 @@ pub(crate) mod tests {
         assert_eq!((sense.stamp(), sense.anchor()), (Ok(NOON), Some(NOON - 1500)));
         hands.lock().unwrap().awaits = true;
         assert!(sense.is_set(), "once set it stays so");
+    }
+
+    #[test]
+    fn the_kernel_is_asked_and_a_service_that_has_not_begun_is_no_proof() {
+        for (kernel, service, goes_on, trust) in [
+            // chrony or ntpsec: the kernel knows, and there is no file.
+            (Some(true), None, false, Trust::Set),
+            (Some(false), None, false, Trust::Unset),
+            // timesyncd.
+            (Some(false), Some(true), false, Trust::Set),
+            (Some(false), Some(false), true, Trust::Unset),
+            // A PC without any service.
+            (Some(false), None, true, Trust::Unknown),
+            // A sandbox.
+            (None, None, false, Trust::Unknown),
+            (None, Some(false), false, Trust::Unset),
+        ] {
+            assert_eq!(weigh(kernel, service, || goes_on), trust, "{kernel:?} {service:?} {goes_on}");
+        }
+    }
+
+    #[test]
+    fn a_clock_with_a_battery_says_the_same_as_the_wall_clock() {
+        let rtc = tempfile::tempdir().unwrap();
+        let near = |text: &str| {
+            fs::write(rtc.path().join("since_epoch"), text).unwrap();
+            keeps_time_while_off(rtc.path(), NOON)
+        };
+        assert!(near("1790000030\n"));
+        assert!(!near("42\n"), "a Pi 5 without a battery");
+    }
+
+    /// A process that started before the service for the time took the clock for right, for all its life.
+    #[test]
+    fn what_nobody_vouched_for_is_asked_for_again() {
+        struct Early(Mutex<Trust>);
+        impl Clock for Early {
+            fn wall(&self) -> i64 {
+                NOON
+            }
+
+            fn monotonic(&self) -> i64 {
+                0
+            }
+
+            fn boot(&self) -> Boot {
+                [0; 16]
+            }
+
+            fn trust(&self) -> Trust {
+                *self.0.lock().unwrap()
+            }
+        }
+        let early = Arc::new(Early(Mutex::new(Trust::Unknown)));
+        let mut sense = Sense::new(early.clone(), ClockPolicy::Repair);
+        let mut is_set = |trust| {
+            *early.0.lock().unwrap() = trust;
+            sense.is_set()
+        };
+        assert!(is_set(Trust::Unknown) && !is_set(Trust::Unset) && is_set(Trust::Set) && is_set(Trust::Unset));
     }
 
     #[test]

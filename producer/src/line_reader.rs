@@ -11,7 +11,8 @@ pub const LONGEST: usize = 64 * 1024;
 /// How much is read at once, in bytes.
 pub const BLOCK: usize = 64 * 1024;
 
-/// Cuts a stream of bytes into lines, which end in LF or CR LF; the last one needs no end.
+/// Cuts a stream of bytes into lines, which end in LF or CR LF; the last one needs no end, unless
+/// only [ended](Self::only_ended) lines count.
 ///
 /// Nothing waits in here: [`advance`](Self::advance) finds the next line in what was
 /// [filled in](Self::fill).
@@ -30,6 +31,7 @@ pub struct LineReader {
     number: u64,
     byte: u64,
     ended: bool,
+    only_ended: bool,
 }
 
 impl LineReader {
@@ -37,6 +39,18 @@ impl LineReader {
     #[must_use]
     pub fn behind(byte: u64, number: u64) -> Self {
         LineReader { number, byte, ..Self::default() }
+    }
+
+    /// Passes over a last line without an end: it may be a part of one that is still being written.
+    #[must_use]
+    pub fn only_ended(self, only_ended: bool) -> Self {
+        LineReader { only_ended, ..self }
+    }
+
+    /// How many bytes there are behind the last line that counts, once the end was reached.
+    #[must_use]
+    pub fn rest(&self) -> u64 {
+        (self.held.len() - self.next) as u64 + self.dropped
     }
 
     /// Reads one block; reading nothing means that there is no more.
@@ -61,7 +75,7 @@ impl LineReader {
         let held = self.held.len();
         let (end, next) = match unsearched.iter().position(|byte| *byte == b'\n') {
             Some(at) => (self.searched + at, self.searched + at + 1),
-            None if self.ended && (self.next < held || self.dropped > 0) => (held, held),
+            None if self.ended && !self.only_ended && (self.next < held || self.dropped > 0) => (held, held),
             None => {
                 self.held.truncate(self.next + LONGEST);
                 self.searched = self.held.len();
@@ -186,6 +200,27 @@ mod tests {
         reader.fill(&mut &text[10_000_000 - BLOCK / 2..]).unwrap();
         assert!(reader.advance() && reader.advance());
         assert_eq!((reader.number(), reader.byte()), (4, 5 + (BLOCK / 2) as u64 + 3));
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_may_not_count() {
+        for (text, count, rest) in [("a\nb\n2.", 2, 2), ("a\r\n", 1, 0), ("a", 0, 1), ("a\n\r", 1, 1), ("", 0, 0)] {
+            let mut reader = LineReader::default().only_ended(true);
+            let mut from = text.as_bytes();
+            while !reader.has_ended() {
+                reader.fill(&mut from).unwrap();
+                while reader.advance() {}
+            }
+            assert_eq!((reader.number(), reader.rest()), (count, rest), "{text:?}");
+            assert_eq!(reader.byte() + rest, text.len() as u64);
+        }
+        let long = vec![b'x'; 3 * LONGEST];
+        let (mut reader, mut from) = (LineReader::default().only_ended(true), &long[..]);
+        while !reader.has_ended() {
+            reader.fill(&mut from).unwrap();
+            assert!(!reader.advance());
+        }
+        assert_eq!(reader.rest(), long.len() as u64);
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use stream::error::{Error, Result as OrError};
 use stream::reading::Reading;
 
-use crate::catalog::file::File;
+use crate::catalog::file::{File, LastLine};
 use crate::line_reader::LineReader;
 use crate::position;
 use crate::row::{Row, Rows};
@@ -38,6 +38,8 @@ pub struct Replay {
     /// Whether this round has found a row, or is not a whole one.
     fruitful: bool,
     rows_a_round: Option<u64>,
+    /// Whether it was told that a last line has no end.
+    told: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,7 +74,19 @@ impl Replay {
             (lines, _) = begin(&settings, &path, &mut file)?;
         }
         let sequences = Sequences::default();
-        Ok(Replay { settings, path, file, lines, rows, sequences, round: 0, row: 0, fruitful: true, rows_a_round })
+        Ok(Replay {
+            settings,
+            path,
+            file,
+            lines,
+            rows,
+            sequences,
+            round: 0,
+            row: 0,
+            fruitful: true,
+            rows_a_round,
+            told: false,
+        })
     }
 
     /// Goes to the next row; false if there is none any more.
@@ -83,6 +97,7 @@ impl Replay {
                 self.fruitful = true;
                 return Ok(true);
             }
+            self.look_behind_the_end()?;
             let was_last = self.settings.repeat.0.is_some_and(|times| self.round >= times - 1);
             if was_last || !self.fruitful {
                 return Ok(false);
@@ -90,6 +105,24 @@ impl Replay {
             (self.lines, self.rows) = begin(&self.settings, &self.path, &mut self.file)?;
             (self.round, self.row, self.fruitful) = (self.round.saturating_add(1), 0, false);
         }
+    }
+
+    /// Says what is behind the last row, or that the file has become shorter while it was read.
+    fn look_behind_the_end(&mut self) -> OrError<()> {
+        let (byte, path) = (self.lines.byte(), self.path.display());
+        let size = self.file.metadata().map_err(|error| reading(&self.path, error))?.len();
+        if size < byte {
+            return Err(shorter(&self.path, byte, size));
+        }
+        if self.lines.rest() > 0 && !self.told {
+            self.told = true;
+            let (number, rest) = (self.lines.number().saturating_add(1), self.lines.rest());
+            tracing::warn!(
+                "{path} line {number} has no line end: its {rest} bytes are left for the next start, when it may be whole\n  \
+                 help: if it is whole, end it with a line end, or take it with last-line = \"take\""
+            );
+        }
+        Ok(())
     }
 
     /// The last of the file before a place, by which the place is known again.
@@ -101,6 +134,11 @@ impl Replay {
     }
 }
 
+fn shorter(path: &Path, byte: u64, size: u64) -> Error {
+    let path = path.display();
+    position::refused(format!("{path} was read up to byte {byte} and has only {size} now: it became shorter"))
+}
+
 fn reading(path: &Path, error: io::Error) -> Error {
     Error::new(format!("reading {}", path.display()), error)
 }
@@ -109,6 +147,7 @@ fn reading(path: &Path, error: io::Error) -> Error {
 fn begin(settings: &File, path: &Path, file: &mut fs::File) -> OrError<(LineReader, Box<dyn Rows>)> {
     let failed = |error| reading(path, error);
     file.rewind().map_err(failed)?;
+    check_encoding(path, file)?;
     let mut lines = LineReader::default();
     let mut header = &b""[..];
     if settings.format.has_header() {
@@ -118,8 +157,27 @@ fn begin(settings: &File, path: &Path, file: &mut fs::File) -> OrError<(LineRead
         }
         header = lines.line();
     }
-    let rows = settings.format.rows(path, header, &settings.columns)?;
-    Ok((lines, rows))
+    let rows = settings.format.rows(path, header, &settings.columns, settings.dialect)?;
+    Ok((lines.only_ended(settings.last_line == LastLine::Leave), rows))
+}
+
+/// Refuses a file in another encoding than UTF-8, as far as its first characters tell.
+fn check_encoding(path: &Path, file: &fs::File) -> OrError<()> {
+    let mut start = [0; 4];
+    let read = file.read_at(&mut start, 0).map_err(|error| reading(path, error))?;
+    let is_utf_16 = match &start[..read] {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        // Without a mark: every other byte of what is English in it is zero.
+        [low, 0, other, 0] => *low != 0 && *other != 0,
+        [0, high, 0, other] => *high != 0 && *other != 0,
+        _ => false,
+    };
+    if !is_utf_16 {
+        return Ok(());
+    }
+    let path = path.display();
+    let help = format!("write it anew in UTF-8: iconv -f utf-16 -t utf-8 {path} > NEW.csv");
+    Err(Error::new(format!("reading {path}"), "it is in UTF-16, and only UTF-8 is read").help(help))
 }
 
 /// Goes to the next line that is not blank; false at the end.
@@ -168,8 +226,7 @@ impl Source for Replay {
         let path = self.path.display();
         let size = self.file.metadata().map_err(|error| reading(&self.path, error))?.len();
         if byte > size {
-            let cause = format!("{path} was read up to byte {byte} and has only {size} now: it became shorter");
-            return Err(position::refused(cause));
+            return Err(shorter(&self.path, byte, size));
         }
         let before = self.before(byte).map_err(|error| reading(&self.path, error))?;
         let at_line = before.is_empty() || before.ends_with('\n') || byte == size;
@@ -178,7 +235,7 @@ impl Source for Replay {
             return Err(position::refused(cause));
         }
         self.file.seek(SeekFrom::Start(byte)).map_err(|error| reading(&self.path, error))?;
-        self.lines = LineReader::behind(byte, line);
+        self.lines = LineReader::behind(byte, line).only_ended(self.settings.last_line == LastLine::Leave);
         (self.round, self.row, self.sequences) = (round, row, next);
         Ok(())
     }
@@ -219,8 +276,8 @@ mod tests {
     }
 
     #[test]
-    fn either_line_end_will_do_and_blank_lines_and_the_last_end_do_not_matter() {
-        let folder = folder("a.csv", "\u{feff}sensor,time,value\r\na,1,10\r\n\r\na,2,11\n\nb,3,12");
+    fn either_line_end_will_do_and_blank_lines_do_not_matter() {
+        let folder = folder("a.csv", "\u{feff}sensor,time,value\r\na,1,10\r\n\r\na,2,11\n\nb,3,12\n\n");
         let found = all(&mut *open_in(folder.path(), A).unwrap());
         assert_eq!(values(&found), [("a", 0, 1, 10.0), ("a", 1, 2, 11.0), ("b", 0, 3, 12.0)]);
     }
@@ -230,7 +287,7 @@ mod tests {
         let text = [
             &b"sensor,time,value\na,1,10\na,2\na,3,abc\na,noon,1\n\xff,4,1\n\"a,5,1\na,6,11\n"[..],
             &vec![b'x'; LONGEST * 3],
-            b"\na,7,12",
+            b"\na,7,12\n",
         ]
         .concat();
         let folder = folder("a.csv", text);
@@ -274,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_repeated_file_has_the_same_times_and_counts_on() {
-        let folder = folder("a.csv", "sensor,time,value\na,1,10\na,2,11");
+        let folder = folder("a.csv", "sensor,time,value\na,1,10\na,2,11\n");
         let mut source = open_in(folder.path(), "file = { path = \"a.csv\", repeat = 2 }").unwrap();
         let found = take(&mut *source, 3);
         assert_eq!(source.progress(), Some(Progress { done: 3, total: 4 }));
@@ -326,10 +383,94 @@ mod tests {
             assert!(error.contains(told) && error.contains("--from-start"), "{error}");
         }
         let half = folder("a.csv", text.trim_end());
-        let mut source = open_in(half.path(), A).unwrap();
-        take(&mut *source, 9);
+        let part = "file = { path = \"a.csv\", last-line = \"take\" }";
+        let mut source = open_in(half.path(), part).unwrap();
+        assert_eq!(take(&mut *source, 9).len(), 2);
         fs::write(half.path().join("a.csv"), "sensor,time,value\na,1,10\na,2,11.5\n").unwrap();
-        open_in(half.path(), A).unwrap().resume(&source.position()).unwrap_err();
+        open_in(half.path(), part).unwrap().resume(&source.position()).unwrap_err();
+    }
+
+    /// 1.0 was delivered for 12.5, and the next start refused the file.
+    #[test]
+    fn a_row_that_is_still_being_written_is_left_for_the_next_start() {
+        let folder = folder("a.csv", "sensor,time,value\na,1,10\na,2,1");
+        let append = |text: &str| {
+            let mut file = OpenOptions::new().append(true).open(folder.path().join("a.csv")).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        let mut source = open_in(folder.path(), A).unwrap();
+        assert_eq!(source.progress(), Some(Progress { done: 0, total: 1 }));
+        assert_eq!(values(&all(&mut *source)), [("a", 0, 1, 10.0)]);
+        let mut again = open_in(folder.path(), A).unwrap();
+        again.resume(&source.position()).unwrap();
+        assert!(all(&mut *again).is_empty(), "it is still not whole");
+        append("2.5\na,3,");
+        let mut again = open_in(folder.path(), A).unwrap();
+        again.resume(&source.position()).unwrap();
+        assert_eq!(values(&all(&mut *again)), [("a", 1, 2, 12.5)]);
+        let part = "file = { path = \"a.csv\", last-line = \"take\" }";
+        append("7");
+        assert_eq!(values(&all(&mut *open_in(folder.path(), part).unwrap())).len(), 3);
+    }
+
+    /// What loggers, spreadsheets and power cuts leave, and what of it are readings.
+    #[test]
+    fn files_as_they_are_found() {
+        let header = "sensor,time,value\n";
+        let rows = |text: &[u8]| {
+            let folder = folder("a.csv", [header.as_bytes(), text].concat());
+            let seen = all(&mut *open_in(folder.path(), A).unwrap());
+            let word = |seen: &Seen| match seen {
+                Seen::Reading(got) => format!("{} {}", got.seq, got.value),
+                Seen::Bad { reason, .. } => (*reason).to_owned(),
+            };
+            seen.iter().map(word).collect::<Vec<_>>()
+        };
+        // Zeros where the disk had no time to write, at the end and in the middle.
+        assert_eq!(rows(b"a,1,10\n\0\0\0\0\0\0"), ["0 10"]);
+        assert_eq!(rows(b"a,1,10\na,2\0\0\0\0\0\0a,3,11\na,4,12\n"), ["0 10", "zero-bytes", "1 12"]);
+        assert_eq!(rows(b"a,1,10\n\0\0a,3,11\na,4,12\n"), ["0 10", "zero-bytes", "1 12"]);
+        // Half a character, and a half line that the logger went on behind after the cut.
+        assert_eq!(rows(b"a,1,10\n\xc3"), ["0 10"]);
+        assert_eq!(rows(b"\xc3,1,10\na,2,11\n"), ["not-utf-8", "0 11"]);
+        assert_eq!(rows(b"a,1,1a,2,11\na,3,12\n"), ["extra-cell", "0 12"]);
+        // Blank lines, and Windows' ends.
+        assert_eq!(rows(b"a,1,10\r\n\r\n \r\na,2,11\r\n\r\n"), ["0 10", "1 11"]);
+        assert_eq!(rows(b"a,1,10\r"), Vec::<String>::new(), "only the half of an end");
+        // The header again, where files were put one behind the other.
+        assert_eq!(rows(b"a,1,10\nsensor,time,value\na,2,11\n"), ["0 10", "bad-time", "1 11"]);
+    }
+
+    #[test]
+    fn an_encoding_that_is_not_read_is_named_with_the_remedy() {
+        let text = "sensor,time,value\na,1,10\n";
+        let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in [[b"\xff\xfe", &le[..]].concat(), [b"\xfe\xff", &be[..]].concat(), le, be] {
+            let folder = folder("a.csv", bytes);
+            let error = open_in(folder.path(), A).err().expect("it is not read").to_string();
+            assert!(error.contains("it is in UTF-16") && error.contains("iconv -f utf-16 -t utf-8"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_semicolons_and_decimal_commas_is_read_with_its_settings() {
+        let folder = folder("a.csv", "sensor;time;value\na;1;12,5\n");
+        let error = open_in(folder.path(), A).err().expect("there is no such column").to_string();
+        assert!(error.contains("delimiter = \";\""), "{error}");
+        let part = "file = { path = \"a.csv\", delimiter = \";\", decimal-comma = true }";
+        assert_eq!(values(&all(&mut *open_in(folder.path(), part).unwrap())), [("a", 0, 1, 12.5)]);
+    }
+
+    #[test]
+    fn a_file_that_becomes_shorter_while_it_is_read_is_told() {
+        let folder = folder("a.csv", "sensor,time,value\na,1,10\na,2,11\n");
+        let mut source = open_in(folder.path(), A).unwrap();
+        take(&mut *source, 2);
+        // As `logrotate` does with `copytruncate`.
+        fs::write(folder.path().join("a.csv"), "").unwrap();
+        let error = source.next(Duration::ZERO).unwrap_err().to_string();
+        assert!(error.contains("became shorter"), "{error}");
     }
 
     #[test]
@@ -350,13 +491,15 @@ mod tests {
         #[test]
         fn stopped_anywhere_it_goes_on_as_if_it_had_not(
             rows in prop::collection::vec("[ab],[1-9],[1-9]|a,1|\"b\",noon,é||[ab],7,x{100}", 0..12),
-            repeat in 1..4_u64, stop in 0..40_usize, end in "\n|\r\n", last in "\n?",
+            repeat in 1..4_u64, stop in 0..40_usize, end in "\n|\r\n", last in "\n?", take_last: bool,
         ) {
             let text = format!("sensor,time,value{end}{}{last}", rows.join(&end));
             let folder = folder("a.csv", text);
-            let part = format!("file = {{ path = \"a.csv\", repeat = {repeat} }}");
+            let last_line = if take_last { "take" } else { "leave" };
+            let part = format!("file = {{ path = \"a.csv\", repeat = {repeat}, last-line = \"{last_line}\" }}");
             let whole = all(&mut *open_in(folder.path(), &part).unwrap());
-            let count = rows.iter().filter(|row| !row.is_empty()).count() as u64;
+            let counted = if take_last || !last.is_empty() { &rows[..] } else { &rows[..rows.len().saturating_sub(1)] };
+            let count = counted.iter().filter(|row| !row.is_empty()).count() as u64;
             prop_assert_eq!(whole.len() as u64, count * repeat);
             let mut first = open_in(folder.path(), &part).unwrap();
             let mut found = take(&mut *first, stop);

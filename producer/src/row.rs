@@ -41,6 +41,21 @@ pub struct Columns {
     pub unit: Option<&'static str>,
 }
 
+/// How cells and numbers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// What stands between two cells: an ASCII character.
+    pub delimiter: u8,
+    /// Whether a number's fraction begins with a comma.
+    pub decimal_comma: bool,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Dialect { delimiter: b',', decimal_comma: false }
+    }
+}
+
 /// Takes lines apart.
 pub trait Rows: Send {
     /// Reads one line, given without its line break.
@@ -80,10 +95,10 @@ impl FileFormat {
     /// What takes the lines of `path` apart; `header` is empty where there is none.
     ///
     /// # Errors
-    /// If the header lacks a column.
-    pub fn rows(self, path: &Path, header: &[u8], columns: &Columns) -> OrError<Box<dyn Rows>> {
+    /// If the header lacks a column. JSON has no dialects.
+    pub fn rows(self, path: &Path, header: &[u8], columns: &Columns, dialect: Dialect) -> OrError<Box<dyn Rows>> {
         Ok(match self {
-            FileFormat::Csv => Box::new(csv::Csv::new(path, header, columns)?),
+            FileFormat::Csv => Box::new(csv::Csv::new(path, header, columns, dialect)?),
             FileFormat::JsonLines => Box::new(json::JsonLines::new(columns)),
         })
     }

@@ -24,11 +24,12 @@ pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option
     let folder = process.pipeline.text.folder().to_owned();
     // Before Kafka answers: a spool takes readings from here on.
     let context = Context { folder, host: process.instance.clone() };
-    let source = shelter::open(&*settings, &context, spool.as_ref(), *clock, from_start)?;
+    let source = shelter::open(&*settings, &context, spool.as_ref(), *clock, from_start, &process.shutdown)?;
     let Some(log) = process.open_log(true)? else { return Ok(()) };
     let counters = &process.counters;
     let mut producer =
-        SourceLoop::new(log, source, process.pipeline, process.stage, process.shutdown.clone(), counters.clone());
+        SourceLoop::new(log, source, process.pipeline, process.stage, process.shutdown.clone(), counters.clone())
+            .on(&process.instance);
     producer.resume(from_start)?;
     while producer.turn(watch)? == Turn::GoOn {}
     let Counters { written, dead, .. } = &**counters;

@@ -3,6 +3,7 @@
 //! What such a source yields is gone unless it is kept: in memory while the clock is not set
 //! (`timed`), or in any case on disk, while Kafka is away too (`spooled`).
 
+mod numbers;
 mod spooled;
 mod timed;
 
@@ -13,6 +14,7 @@ use stream::error::Result as OrError;
 use stream::format::FormatName;
 use stream::pipeline::{ClockPolicy, Mistake, Part, SpoolSettings};
 use stream::reading::Refusal;
+use stream::shutdown::Shutdown;
 
 use self::spooled::Spooled;
 use self::timed::Timed;
@@ -37,7 +39,8 @@ pub fn read(source: &Part, spool: Option<&SpoolSettings>) -> Result<Box<dyn Sett
 
 /// Opens a source, sheltered if it cannot go back. With a spool, readings are taken from now on, or,
 /// if the spool is new, from when it is known where the last run stopped. `anew` forgets what is in
-/// the spool.
+/// the spool. A process that leaves because no broker answers syncs the spool before, and says what
+/// is lost without one.
 ///
 /// # Errors
 /// What the source or the spool refuses.
@@ -47,6 +50,7 @@ pub fn open(
     spool: Option<&SpoolSettings>,
     clock: ClockPolicy,
     anew: bool,
+    shutdown: &Shutdown,
 ) -> OrError<Box<dyn Source>> {
     let source = settings.open(context)?;
     if !settings.is_live() {
@@ -54,8 +58,16 @@ pub fn open(
     }
     let sense = Sense::new(Arc::new(System::new()), clock);
     Ok(match spool {
-        Some(spool) => Box::new(Spooled::open(source, &context.folder.join(&spool.path), spool, sense, anew)?),
-        None => Box::new(Timed::new(source, sense)),
+        Some(spool) => {
+            let spooled = Spooled::open(source, &context.folder.join(&spool.path), spool, sense, anew)?;
+            shutdown.before_leaving(spooled.last_act());
+            Box::new(spooled)
+        }
+        None => {
+            let timed = Timed::new(source, sense);
+            shutdown.before_leaving(timed.last_act());
+            Box::new(timed)
+        }
     })
 }
 

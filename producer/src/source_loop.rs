@@ -1,4 +1,8 @@
 //! The producer's loop: take a reading, pace it, send it, commit it with the source's position.
+//!
+//! A source stage is one producer to Kafka, wherever it runs: the last process to start goes on. It
+//! claims the source by a record in the changelog before its first reading; a process that finds a later
+//! claim than its own ends, and says whose that is.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -10,9 +14,10 @@ use serde_json::{Value, json};
 use stream::counters::Counters;
 use stream::dead_letter::DeadLetters;
 use stream::error::{Error, Result};
+use stream::exit;
 use stream::format::Format;
 use stream::log::{Fault, Log, Outgoing};
-use stream::pipeline::{Pipeline, Stage};
+use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::reading::{Reading, Refusal};
 use stream::shutdown::Shutdown;
 use stream::stage::{BackOff, CommitClock, Turn};
@@ -22,6 +27,9 @@ use crate::source::{Next, Progress, Source};
 
 /// The longest wait for a reading, so that a stop is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// How much of a sensor's name is told as the place of a dead letter, in characters.
+const NAMED: usize = 200;
 
 /// The loop, turn by turn.
 pub struct SourceLoop<L> {
@@ -38,10 +46,12 @@ pub struct SourceLoop<L> {
     room: u64,
     /// How many commits there have been, those of earlier runs among them.
     commits: u64,
-    /// Tells this run's commits from another's.
-    run: u64,
-    /// The run that made the last of them.
-    last_run: u64,
+    /// The stage's name.
+    name: String,
+    guarantee: Guarantee,
+    claim: Claim,
+    /// The end of the changelog behind this process's last record, if that is known.
+    end: Option<i64>,
     /// When the source's progress was last told.
     told: Instant,
     counters: Arc<Counters>,
@@ -51,6 +61,8 @@ pub struct SourceLoop<L> {
 struct Output {
     topic: String,
     format: Box<dyn Format>,
+    /// How many bytes of key and value the topic takes.
+    largest: usize,
 }
 
 /// What was taken from the source since the last commit. A source need not be able to go back, so
@@ -90,7 +102,10 @@ impl<L: Log> SourceLoop<L> {
         shutdown: Shutdown,
         counters: Arc<Counters>,
     ) -> Self {
-        let output = |topic: &String| Output { topic: topic.clone(), format: pipeline.topic(topic).build_format() };
+        let output = |name: &String| {
+            let topic = pipeline.topic(name);
+            Output { topic: name.clone(), format: topic.build_format(), largest: topic.largest_record() }
+        };
         let now = log.now();
         SourceLoop {
             log,
@@ -104,32 +119,77 @@ impl<L: Log> SourceLoop<L> {
             pending: Pending::default(),
             room: pipeline.limits.state(),
             commits: 0,
-            run: RandomState::new().hash_one(()),
-            last_run: 0,
+            name: stage.name.clone(),
+            guarantee: pipeline.guarantee,
+            claim: Claim { run: RandomState::new().hash_one(()), ..Claim::default() },
+            end: None,
             told: now,
             counters,
             shutdown,
         }
     }
 
-    /// Goes on behind the position of an earlier run, if there was one; `from_start` forgets it.
+    /// The same under the name of an instance, by which another process can say who took its place.
+    #[must_use]
+    pub fn on(mut self, instance: &str) -> Self {
+        instance.clone_into(&mut self.claim.instance);
+        self
+    }
+
+    /// Goes on behind the position of an earlier run, if there was one, and claims the source: a process
+    /// that runs the same stage elsewhere ends at its next commit. `from_start` forgets the position.
     ///
     /// # Errors
     /// If the position cannot be read, or the source no longer has it.
     pub fn resume(&mut self, from_start: bool) -> Result<()> {
-        let saved = match self.saved() {
-            Ok(saved) => saved,
-            // The first turn tells.
-            Err(Fault::Stopped) => return Ok(()),
-            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => return Err(error),
-        };
-        let Some(Saved { commit, run, position }) = saved else { return Ok(()) };
-        (self.commits, self.last_run) = (commit, run);
-        if !from_start {
-            self.source.resume(&position)?;
-            tracing::info!("going on behind {position}; --from-start begins anew");
+        let mut resumed = None;
+        let mut outcome = self.take_over(from_start, &mut resumed);
+        while let Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) = outcome {
+            tracing::warn!("claiming the source again: {cause}");
+            outcome = self.go_back().and_then(|()| self.take_over(from_start, &mut resumed));
         }
-        Ok(())
+        match outcome {
+            // The first turn tells of a stop.
+            Ok(()) | Err(Fault::Stopped) => {
+                self.back_off.reset();
+                Ok(())
+            }
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => Err(error),
+        }
+    }
+
+    /// Resumes the source, and writes the claim; `resumed` is the position that it was resumed at.
+    fn take_over(&mut self, from_start: bool, resumed: &mut Option<Value>) -> Result<(), Fault> {
+        loop {
+            let found = self.find()?;
+            if found.own.is_some() {
+                self.check_claim(found.highest.as_ref())?;
+            }
+            let mut is_new = false;
+            if let Some(before) = found.before.filter(|_| !from_start)
+                && resumed.as_ref() != Some(&before)
+            {
+                self.source.resume(&before).map_err(Fault::Fatal)?;
+                tracing::info!("going on behind {before}; --from-start begins anew");
+                (*resumed, is_new) = (Some(before), true);
+            }
+            match found.own {
+                Some(commit) if !is_new => {
+                    self.commits = commit;
+                    return Ok(());
+                }
+                Some(_) => {}
+                None => self.claim.epoch = found.highest.map_or(0, |highest| highest.epoch).saturating_add(1),
+            }
+            self.commits = found.commit;
+            self.write(resumed.clone().unwrap_or_else(|| self.source.position()))?;
+            self.commits += 1;
+            if self.guarantee == Guarantee::ExactlyOnce {
+                return Ok(());
+            }
+            // Without a transaction the one that is replaced goes on until it sees the claim. This one
+            // looks again, to go on behind what that has committed meanwhile.
+        }
     }
 
     /// Takes a reading, or waits a moment for one, and commits when it is time; `watch` is told now and
@@ -144,7 +204,12 @@ impl<L: Log> SourceLoop<L> {
         }
         let turn = match outcome {
             Ok(turn) => turn,
-            Err(Fault::Stopped) => Turn::Done,
+            Err(Fault::Stopped) => {
+                if !self.pending.records.is_empty() {
+                    self.shutdown.leave_undone();
+                }
+                Turn::Done
+            }
             Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => return Err(error),
         };
         let now = self.log.now();
@@ -227,9 +292,19 @@ impl<L: Log> SourceLoop<L> {
         if !self.clock.is_open() {
             return Ok(());
         }
+        self.log.flush()?;
+        self.look_for_others()?;
+        self.write(self.source.position())?;
+        self.committed();
+        Ok(())
+    }
+
+    /// Commits a position, and what was sent before it.
+    fn write(&mut self, position: Value) -> Result<(), Fault> {
         // Without transactions the position must not get ahead of the readings.
         self.log.flush()?;
-        let saved = json!(Saved { commit: self.commits + 1, run: self.run, position: self.source.position() });
+        let Claim { epoch, run, ref instance, .. } = self.claim;
+        let saved = json!(Saved { commit: self.commits + 1, epoch, run, instance: instance.clone(), position });
         self.log.send(&Outgoing {
             topic: &self.changelog,
             partition: Some(0),
@@ -239,8 +314,24 @@ impl<L: Log> SourceLoop<L> {
             headers: &[],
         })?;
         self.log.commit(&[])?;
-        self.committed();
+        self.end = self.end.map(|end| end + 1);
         Ok(())
+    }
+
+    /// Without transactions nothing fences a process that was replaced: it looks for itself, before each
+    /// commit, whether somebody else has written to its changelog.
+    fn look_for_others(&mut self) -> Result<(), Fault> {
+        if self.guarantee == Guarantee::ExactlyOnce {
+            return Ok(());
+        }
+        // Asked for before it is looked, so that what comes meanwhile is noticed the next time.
+        let end = self.log.extents(&self.changelog, &[0])?.first().map(|extent| extent.end);
+        if end.is_some() && self.end == end {
+            return Ok(());
+        }
+        let found = self.find()?;
+        self.end = end;
+        self.check_claim(found.highest.as_ref())
     }
 
     fn committed(&mut self) {
@@ -250,7 +341,6 @@ impl<L: Log> SourceLoop<L> {
         self.dead_letters.committed(&self.counters);
         self.source.committed();
         self.commits += 1;
-        self.last_run = self.run;
         self.pending.clear();
         self.clock.committed(self.log.now());
         self.back_off.reset();
@@ -260,39 +350,80 @@ impl<L: Log> SourceLoop<L> {
     fn undo(&mut self, cause: &Error) -> Result<(), Fault> {
         tracing::warn!("sending again what is not committed: {cause}");
         self.counters.rewinds.add(1);
-        self.back_off.wait(&self.log, &self.shutdown)?;
-        self.log.rewind()?;
-        let (commit, run) = self.saved()?.map_or((0, 0), |saved| (saved.commit, saved.run));
-        if (commit, run) == (self.commits + 1, self.run) {
-            self.committed();
-            return Ok(());
-        }
-        if (commit, run) != (self.commits, self.last_run) {
-            return Err(self.replaced());
+        self.go_back()?;
+        let found = self.find()?;
+        self.check_claim(found.highest.as_ref())?;
+        match found.own {
+            Some(commit) if commit == self.commits + 1 => {
+                self.committed();
+                return Ok(());
+            }
+            Some(commit) if commit == self.commits => {}
+            // A late record of the one that was replaced may stand in the place of this one's.
+            _ if self.guarantee == Guarantee::AtLeastOnce => {}
+            _ => return Err(self.lost_position()),
         }
         self.dead_letters.rolled_back();
         self.send(0)?;
         self.commit()
     }
 
-    /// Another process has gone on from where this one stood: what is pending may be among what it sent.
-    fn replaced(&self) -> Fault {
-        let cause = format!("another process has committed to {}", self.changelog);
-        Fault::Fatal(Error::new("going back to the last commit", cause).help(
-            "another process with the same stage and instance name has taken this one's place: give each its own \
-             --instance",
-        ))
+    /// Goes back to the last commit, after a while.
+    fn go_back(&mut self) -> Result<(), Fault> {
+        self.back_off.wait(&self.log, &self.shutdown)?;
+        self.end = None;
+        self.log.rewind()
     }
 
-    /// What was committed last.
-    fn saved(&mut self) -> Result<Option<Saved>, Fault> {
-        let mut last = None;
-        self.log.restore(&self.changelog, &[0], &mut |_, _, value| last = value.map(<[u8]>::to_vec))?;
-        let Some(last) = last else { return Ok(None) };
-        serde_json::from_slice(&last).map(Some).map_err(|error| {
+    /// Ends this process if another has claimed the source since: what is pending may be among what
+    /// that one sends.
+    fn check_claim(&self, highest: Option<&Claim>) -> Result<(), Fault> {
+        let Some(other) = highest.filter(|other| other.rank() > self.claim.rank()) else {
+            return Ok(());
+        };
+        let whose = match other.instance.as_str() {
+            "" => "another process".to_owned(),
+            instance => format!("{}@{instance}", self.name),
+        };
+        let doing = format!("going on with {}@{}", self.name, self.claim.instance);
+        let help = "a source has one producer, wherever that runs, and the last to start goes on: stop the one that is \
+                    not wanted";
+        let error = Error::new(doing, format!("{whose} has taken this one's place")).help(help);
+        Err(Fault::Fatal(error.exit_code(exit::REPLACED)))
+    }
+
+    fn lost_position(&self) -> Fault {
+        let cause = format!("what this process committed last is not in {} any more", self.changelog);
+        let help = "something else writes to the topic, or it was made anew: start the stage again once it is \
+                    whole";
+        Fault::Fatal(Error::new("going back to the last commit", cause).help(help))
+    }
+
+    /// What the changelog holds.
+    fn find(&mut self) -> Result<Found, Fault> {
+        let (mut before, mut found) = (None, Found::default());
+        let run = self.claim.run;
+        self.log.restore(&self.changelog, &[0], &mut |_, _, value| {
+            // Only what this process goes on from has to be readable.
+            let claim = value.and_then(|value| serde_json::from_slice::<Claim>(value).ok());
+            let claim = claim.unwrap_or_default();
+            found.commit = claim.commit;
+            if claim.run == run {
+                found.own = Some(claim.commit);
+            } else {
+                before = value.map(<[u8]>::to_vec);
+            }
+            if found.highest.as_ref().is_none_or(|highest| highest.rank() < claim.rank()) {
+                found.highest = Some(claim);
+            }
+        })?;
+        let Some(before) = before else { return Ok(found) };
+        let saved: Saved = serde_json::from_slice(&before).map_err(|error| {
             let error = Error::new(format!("reading the source's position from {}", self.changelog), error);
             Fault::Fatal(error.help("something else has written there: delete the topic to begin anew"))
-        })
+        })?;
+        found.before = Some(saved.position);
+        Ok(found)
     }
 }
 
@@ -305,20 +436,68 @@ pub struct Saved {
     /// Counts the commits. A position alone would not tell whether a commit went through: not every
     /// reading moves it.
     pub commit: u64,
-    /// Which run made it, as two of them may stand at the same number.
+    /// Counts the processes that claimed the source one after the other, this one included; 0 in
+    /// records of versions that made no claim.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Which of them made it, as two may stand at the same number.
     #[serde(default)]
     pub run: u64,
+    /// Its instance, for a person.
+    #[serde(default)]
+    pub instance: String,
     /// The source's own.
     pub position: Value,
 }
 
-/// Writes a reading in every output's format; one that a format cannot carry becomes a dead letter.
+/// As much of such a record as tells whose it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Claim {
+    commit: u64,
+    epoch: u64,
+    run: u64,
+    instance: String,
+}
+
+impl Claim {
+    /// The claim of the highest rank holds. Of processes that started in the same moment it may be any.
+    fn rank(&self) -> (u64, u64) {
+        (self.epoch, self.run)
+    }
+}
+
+/// What there is in the changelog.
+#[derive(Default)]
+struct Found {
+    /// The last position that another process has committed.
+    before: Option<Value>,
+    /// This process's last commit.
+    own: Option<u64>,
+    /// The last commit, whoever made it.
+    commit: u64,
+    /// The claim that holds.
+    highest: Option<Claim>,
+}
+
+/// Writes a reading in every output's format; one that a format cannot carry, or a topic does not take,
+/// becomes a dead letter.
 fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
     let (bytes_before, records_before) = (pending.bytes.len(), pending.records.len());
     let sensor = pending.keep(reading.sensor.as_bytes());
-    for (output, Output { format, .. }) in outputs.iter().enumerate() {
+    for (output, Output { topic, format, largest }) in outputs.iter().enumerate() {
         let start = pending.bytes.len();
-        match format.encode(reading, &mut pending.bytes) {
+        let encoded = format.encode(reading, &mut pending.bytes).and_then(|()| {
+            let key = if format.keyed() { sensor.len() } else { 0 };
+            match key + pending.bytes.len() - start {
+                size if size > *largest => {
+                    let detail = format!("it has {size} bytes, and {topic} takes {largest}");
+                    Err(Refusal::new("too-large", detail))
+                }
+                _ => Ok(()),
+            }
+        });
+        match encoded {
             Ok(()) => {
                 let value = start..pending.bytes.len();
                 pending.records.push(Taken::Reading { output, sensor: sensor.clone(), value });
@@ -326,7 +505,9 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
             Err(refusal) => {
                 pending.bytes.truncate(bytes_before);
                 pending.records.truncate(records_before);
-                let place = format!("sensor {} reading {}", reading.sensor, reading.seq);
+                // A name may be as long as the line that it came in.
+                let name: String = reading.sensor.chars().take(NAMED).collect();
+                let place = format!("sensor {name} reading {}", reading.seq);
                 let bytes = pending.keep(format!("{reading:?}").as_bytes());
                 pending.records.push(Taken::Bad { place, bytes, refusal });
                 return;

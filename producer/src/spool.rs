@@ -2,9 +2,11 @@
 //!
 //! It is a folder of files, each a head and [records](record), named after the number
 //! of its first record. Records are appended to the last file and files are deleted from the first on,
-//! so that nothing is ever written twice. What is sent has a number that counts up by one; a gap in the
+//! so that nothing is ever written twice. A file on which a write or a sync failed is cut back to what is
+//! known to be good before anything else is written to it. What is sent has a number that counts up by one; a gap in the
 //! numbers is what was lost.
 
+mod disk;
 pub mod record;
 mod segment;
 #[cfg(test)]
@@ -12,12 +14,13 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use stream::error::{Error, Result as OrError};
 use stream::pipeline::{SpoolSettings, WhenFull};
 
+use self::disk::{Appended, Disk, System};
 use self::record::{Record, Torn};
 use self::segment::{Id, Segment};
 use crate::clock::Boot;
@@ -35,6 +38,7 @@ const LARGEST_BATCH: usize = 64 * 1024;
 /// A bounded queue on disk.
 #[derive(Debug)]
 pub struct Spool {
+    disk: Box<dyn Disk>,
     folder: PathBuf,
     size: u64,
     file_size: u64,
@@ -44,7 +48,8 @@ pub struct Spool {
     _lock: File,
     /// In order; the last is written to. There is always one.
     files: VecDeque<Segment>,
-    last: File,
+    /// The last file, open; nothing after an error, when it must be [mended](segment::mend) first.
+    last: Option<Box<dyn Appended>>,
     /// Records that are not written yet, and how many of them are counted.
     batch: Vec<u8>,
     counted: u64,
@@ -90,6 +95,10 @@ impl Spool {
     /// # Errors
     /// If the folder cannot be used, another process uses it, or there is something else in it.
     pub fn open(folder: &Path, settings: &SpoolSettings, anew: bool) -> OrError<Self> {
+        Self::open_on(Box::new(System), folder, settings, anew)
+    }
+
+    fn open_on(disk: Box<dyn Disk>, folder: &Path, settings: &SpoolSettings, anew: bool) -> OrError<Self> {
         let failed = |error: io::Error| {
             Error::new(format!("opening the spool {}", folder.display()), error)
                 .help("let this user read and write the folder, or give another with `spool = { path = … }`")
@@ -150,19 +159,20 @@ impl Spool {
         let id = id.unwrap_or_else(unique);
         let last = match files.back() {
             Some(segment) => {
-                let file = File::options().append(true).open(&segment.path).map_err(failed)?;
+                let mut file = disk.open(&segment.path).map_err(failed)?;
                 // A process that was killed may have written what it had no time to see to the disk.
-                file.sync_all().map_err(failed)?;
+                file.sync().map_err(failed)?;
                 file
             }
             None => {
-                let (segment, file) = segment::create(folder, id, 0).map_err(failed)?;
+                let (segment, file) = segment::create(&*disk, folder, id, 0).map_err(failed)?;
                 files.push_back(segment);
                 file
             }
         };
         let next = files.back().map_or(0, |segment| segment.end);
         Ok(Spool {
+            disk,
             folder: folder.to_owned(),
             size: settings.size,
             file_size: (settings.size / FILES).min(LARGEST_FILE),
@@ -170,7 +180,7 @@ impl Spool {
             id,
             _lock: lock,
             files,
-            last,
+            last: Some(last),
             batch: Vec::new(),
             counted: 0,
             next,
@@ -230,7 +240,7 @@ impl Spool {
     /// room, the oldest make some, or it is left out.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If the disk does not take it: then the spool does not have it, and it can be pushed again.
     pub fn push(&mut self, record: &Record<'_>) -> OrError<()> {
         self.write(record).map_err(|error| self.failed("writing", error))
     }
@@ -238,7 +248,7 @@ impl Spool {
     /// Writes what was pushed to the disk, for good, with the source's position behind it.
     ///
     /// # Errors
-    /// If the disk does not take it.
+    /// If the disk does not take it: then the spool holds it in memory, and it can be synced again.
     pub fn sync(&mut self, position: Option<String>) -> OrError<()> {
         if position.is_some() && position != self.position {
             self.position = position;
@@ -252,7 +262,11 @@ impl Spool {
     /// # Errors
     /// If the disk does not give it.
     pub fn take(&mut self, to: &mut Vec<u8>) -> OrError<Option<Taken>> {
-        self.read(to).map_err(|error| self.failed("reading", error))
+        self.read(to).map_err(|error| {
+            // Nobody knows how much of a read that failed is in memory.
+            self.reading = None;
+            self.failed("reading", error)
+        })
     }
 
     /// All records before this number are elsewhere: they are forgotten. Gives the number at which taking
@@ -275,7 +289,7 @@ impl Spool {
     /// All records before this number are elsewhere and never asked for again.
     pub fn committed(&mut self, number: u64) {
         while self.files.len() > 1 && self.files[0].end <= number {
-            if let Err(error) = fs::remove_file(&self.files[0].path) {
+            if let Err(error) = self.disk.remove(&self.files[0].path) {
                 tracing::warn!("deleting {}: {error}", self.files[0].path.display());
                 return;
             }
@@ -304,6 +318,9 @@ impl Spool {
     }
 
     fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
+        if self.batch.len() >= LARGEST_BATCH {
+            self.flush()?;
+        }
         let mut bytes = Vec::new();
         record::encode(record, &mut bytes);
         if let Record::Anchor { boot, offset } = record {
@@ -325,7 +342,7 @@ impl Spool {
             self.next += 1;
         }
         self.batch.append(&mut bytes);
-        if self.batch.len() >= LARGEST_BATCH { self.flush() } else { Ok(()) }
+        Ok(())
     }
 
     /// Whether records were left out since the last one.
@@ -338,8 +355,14 @@ impl Spool {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.last.write_all(&self.batch)?;
-        self.last.sync_data()?;
+        // Whatever fails, the file is mended before it is written to again.
+        let mut last = match self.last.take() {
+            Some(last) => last,
+            None => segment::mend(&*self.disk, self.files.back().expect("there is always one"))?,
+        };
+        last.write(&self.batch)?;
+        last.sync()?;
+        self.last = Some(last);
         let (bytes, counted) = (self.batch.len() as u64, self.counted);
         let last = self.end();
         last.bytes += bytes;
@@ -352,9 +375,9 @@ impl Spool {
     /// Goes on in a new file, which begins with what has to be known if it is the only one.
     fn begin_file(&mut self) -> io::Result<()> {
         self.flush()?;
-        let (segment, file) = segment::create(&self.folder, self.id, self.next)?;
+        let (segment, file) = segment::create(&*self.disk, &self.folder, self.id, self.next)?;
         self.files.push_back(segment);
-        self.last = file;
+        self.last = Some(file);
         self.note_position();
         Ok(())
     }
@@ -381,8 +404,12 @@ impl Spool {
             }
             self.begin_file()?;
         }
+        match self.disk.remove(&self.files[0].path) {
+            // It went in spite of an error.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
         let Some(oldest) = self.files.pop_front() else { return Ok(false) };
-        fs::remove_file(&oldest.path)?;
         self.lose(oldest.end.saturating_sub(self.at.max(oldest.base)));
         Ok(true)
     }
@@ -434,6 +461,10 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
+        // The disk has failed, which was told, and what is not on it may not be written now.
+        if self.last.is_none() {
+            return;
+        }
         // So that what was left out at the end is still known to be missing.
         let closed = if self.has_gap() { self.begin_file() } else { self.flush() };
         if let Err(error) = closed {

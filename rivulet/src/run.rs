@@ -77,7 +77,10 @@ pub fn run(pipeline: &Pipeline, stages: &[&Stage], instance: &str, shutdown: &Sh
     thread::scope(|scope| {
         let mut running: Vec<Running<'_, '_>> = Vec::new();
         for stage in stages {
-            running.push(Running::start(scope, pipeline, stage, instance, Box::new(std::io::stdout())));
+            let started = Running::start(scope, pipeline, stage, instance, Box::new(std::io::stdout()));
+            let stopped = started.shutdown.clone();
+            shutdown.before_leaving(move || stopped.leave());
+            running.push(started);
         }
         let mut errors = Vec::new();
         while !running.is_empty() {
@@ -88,9 +91,13 @@ pub fn run(pipeline: &Pipeline, stages: &[&Stage], instance: &str, shutdown: &Sh
             }
             let (ended, going): (Vec<_>, Vec<_>) = running.into_iter().partition(Running::is_finished);
             running = going;
+            for ended in ended.iter().filter(|ended| ended.shutdown.check_done().is_err()) {
+                tracing::warn!("{} left something undone", ended.stage.name);
+                shutdown.leave_undone();
+            }
             errors.extend(ended.into_iter().filter_map(|ended| ended.join().err()).map(|error| error.to_string()));
             thread::sleep(std::time::Duration::from_millis(20));
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors.join("\n").into()) }
+        if errors.is_empty() { Ok(shutdown.check_done()?) } else { Err(errors.join("\n").into()) }
     })
 }

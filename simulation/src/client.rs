@@ -77,7 +77,8 @@ impl SimulatedLog {
             world: world.clone(),
             being: being.clone(),
             stage: stage.name.clone(),
-            identity: format!("{}@{instance}", stage.name),
+            // A source is one producer, whichever instance runs it.
+            identity: if stage.from.is_empty() { stage.name.clone() } else { format!("{}@{instance}", stage.name) },
             inputs: stage.from.clone(),
             guarantee: pipeline.guarantee,
             shutdown: shutdown.clone(),

@@ -13,6 +13,9 @@ use stream::pipeline::{Mistake, Part};
 
 use crate::sink::Sink;
 
+/// How much a sink that keeps readings holds in memory before it writes them, in bytes.
+const MOST_HELD: usize = 1_000_000;
+
 /// The settings of a sink, read and found right; nothing is opened yet.
 pub trait Settings: fmt::Debug + Send {
     /// Whether the sink can work with the topics that its stage reads.

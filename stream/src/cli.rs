@@ -10,6 +10,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::counters::Counters;
+use crate::error::Error as HouseError;
+use crate::exit;
 use crate::limits::Limits;
 use crate::pipeline::{Guarantee, Mistakes, Pipeline};
 use crate::process::Process;
@@ -90,7 +92,7 @@ impl StageArgs {
     /// Loads the pipeline and runs `stage` on it until it ends or the process is asked to stop.
     ///
     /// # Errors
-    /// Mistakes in the file, and those of `stage`.
+    /// Mistakes in the file, those of `stage`, and a stop that leaves something undone.
     pub fn run(&self, drain: bool, stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>) -> Result<(), BoxError> {
         let pipeline = self.common.load()?;
         let shutdown = Shutdown::new();
@@ -102,9 +104,10 @@ impl StageArgs {
             pipeline: &pipeline,
             stage: pipeline.stage(&self.stage)?,
             instance: self.common.instance(),
-            shutdown,
+            shutdown: shutdown.clone(),
             counters: Arc::new(Counters::default()),
-        })
+        })?;
+        Ok(shutdown.check_done()?)
     }
 }
 
@@ -126,14 +129,14 @@ pub fn log_to_stderr(level: Level) {
     let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
 }
 
-/// The end of a program: 0, or the error on standard error and 1.
+/// The end of a program: 0, or the error on standard error and its [code](crate::exit).
 #[must_use]
 pub fn exit(result: Result<(), BoxError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.downcast_ref().map_or(exit::FAILED, HouseError::code))
         }
     }
 }

@@ -376,9 +376,17 @@ impl KafkaLog {
             pause(producer);
             self.check_delivery()?;
             self.look_for_brokers();
+            if self.watch.is_away() {
+                self.check_stop()?;
+            }
         }
         producer.poll(Duration::ZERO);
         self.check_delivery()
+    }
+
+    /// Stops, if it was asked to, in spite of what is not committed yet.
+    fn check_stop(&self) -> Result<(), Fault> {
+        self.shutdown.check().inspect_err(|_| self.shutdown.leave_undone())
     }
 
     fn check_delivery(&self) -> Result<(), Fault> {
@@ -400,7 +408,7 @@ impl KafkaLog {
                     if let Some(producer) = self.producer.get() {
                         producer.poll(Duration::ZERO);
                     }
-                    self.shutdown.check()?;
+                    self.check_stop()?;
                 }
                 Err(error) => return Err(Fault::Undo(Error::new(doing, error))),
             }
@@ -515,7 +523,7 @@ impl Log for KafkaLog {
                     pause(producer);
                     self.check_delivery()?;
                     self.look_for_brokers();
-                    self.shutdown.check()?;
+                    self.check_stop()?;
                 }
                 Err((error, _)) => {
                     return Err(Fault::Undo(Error::new(format!("sending to {}", record.topic), error)));

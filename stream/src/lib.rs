@@ -12,6 +12,7 @@ pub mod client_file;
 pub mod counters;
 pub mod dead_letter;
 pub mod error;
+pub mod exit;
 pub mod format;
 pub mod kafka;
 pub mod limits;

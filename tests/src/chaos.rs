@@ -342,7 +342,8 @@ impl Chaos {
             self.until("it ends when asked", |_| !process.is_running());
             let excused = self.crew[who].excused.is_some_and(|until| Instant::now() < until);
             let status = process.ends_within(Duration::ZERO);
-            assert!(status == 0 || excused, "exit status {status} after SIGTERM");
+            // 75: no broker answered it, and the next one does the rest.
+            assert!(matches!(status, 0 | 75) || excused, "exit status {status} after SIGTERM");
         }
         self.remember(process);
     }

@@ -139,3 +139,20 @@ fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
     assert_eq!(letters.len(), 2);
     stop_all(&mut stages);
 }
+
+/// Nothing was ever delivered: the broker refused the batch, for ever.
+#[test]
+fn a_row_larger_than_its_topic_takes_is_a_dead_letter_and_the_others_go() {
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\npartitions = 1")
+        .topic("rows", "config = { \"max.message.bytes\" = 60000 }")
+        .producer("replay", "{ file = { path = \"rows.csv\" } }", "rows");
+    let scenario = Scenario::new(pipeline);
+    let name = "n".repeat(62_000);
+    scenario.write("rows.csv", format!("sensor,time,value\na,1,1\na,2,2\n{name},3,3\na,4,4\n"));
+    scenario.start("replay").succeeds();
+    assert_eq!(scenario.values("rows", 3), [1.0, 2.0, 4.0]);
+    let letters = tests::records::read(scenario.brokers(), &scenario.dead_letters("replay"), 1);
+    assert_eq!(letters[0].header("rivulet.reason"), "too-large");
+    assert!(letters[0].header("rivulet.topic").starts_with("sensor nnn"), "{letters:?}");
+}

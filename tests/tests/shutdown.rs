@@ -1,9 +1,13 @@
 //! Stages that are asked to end, and brokers that are away.
 
+use std::io::Write;
 use std::time::Duration;
 
 use tests::chain::{EWMA, OPERATORS, assert_close, chained, source};
-use tests::{Kafka, Pipeline, Process, Scenario, stop_all};
+use tests::{Kafka, Pipeline, Process, Scenario, Signal, stop_all, wait};
+
+/// The exit code of a process that left something undone.
+const UNDONE: i32 = 75;
 
 /// As fast as it goes, and more than a test lets through.
 const FLOOD: &str = "{ simulated = { sensors = 10, readings = 10000000 } }";
@@ -122,4 +126,58 @@ fn a_broker_that_goes_and_comes_back_is_a_pause() {
         scenario.drain(stage);
     }
     scenario.verify();
+}
+
+/// It left with the code 0 after four seconds, and what the spool had not synced was gone.
+#[test]
+fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
+    for guarantee in ["exactly-once", "at-least-once"] {
+        let mut kafka = Kafka::start(&[]);
+        let source = "{ lines = { sensor = \"attic\" } }";
+        let spool = "{ path = \"spool\", sync-ms = 60000 }";
+        let pipeline = Pipeline::new().settings("[defaults]\npartitions = 1").spooled_producer(
+            "attic",
+            source,
+            spool,
+            "temperatures",
+        );
+        let scenario = Scenario::on(kafka.brokers(), pipeline).guarantee(guarantee);
+        scenario.create_topics();
+        let (read, mut write) = std::io::pipe().unwrap();
+        let mut producer = scenario.start_on("attic", read.try_clone().unwrap());
+        // The first is synced at once, and sent.
+        writeln!(write, "0").unwrap();
+        wait::until_so("it arrives", || scenario.written("temperatures") >= 1);
+        kafka.kill();
+        for number in 1..50 {
+            writeln!(write, "{number}").unwrap();
+        }
+        // Nothing shows that they are taken, for the disk is not written to.
+        let ended = wait::until(Duration::from_millis(500), || (!producer.is_running()).then_some(()));
+        assert!(ended.is_none(), "{}", producer.err());
+        producer.signal(Signal::Terminate);
+        let code = producer.ends_within(Duration::from_secs(5));
+        assert!(matches!(code, 0 | UNDONE), "exit status {code}: {}", producer.err());
+        assert!(producer.err().contains("readings wait in the spool"), "{}", producer.err());
+        kafka.run();
+        let mut producer = scenario.start_on("attic", read.try_clone().unwrap());
+        let found = scenario.values("temperatures", 50);
+        assert_eq!(found, (0..50).map(f64::from).collect::<Vec<_>>(), "{guarantee}");
+        producer.stop();
+    }
+}
+
+/// It said 0: committed and left in order.
+#[test]
+fn a_producer_that_leaves_something_uncommitted_says_so() {
+    let mut kafka = Kafka::start(&[]);
+    let pipeline = Pipeline::new().producer("thermometers", FLOW, "celsius");
+    let scenario = Scenario::on(kafka.brokers(), pipeline);
+    scenario.create_topics();
+    let mut producer = scenario.start("thermometers");
+    scenario.grows("celsius", 200);
+    kafka.kill();
+    producer.says(&["waiting"]);
+    producer.signal(Signal::Terminate);
+    assert_eq!(producer.ends_within(Duration::from_secs(5)), UNDONE, "{}", producer.err());
 }

@@ -11,7 +11,7 @@ use stream::reading::Unit;
 
 use super::{Context, Settings};
 use crate::replay::Replay;
-use crate::row::{Columns, FileFormat};
+use crate::row::{Columns, Dialect, FileFormat};
 use crate::setting::Rate;
 use crate::source::Source;
 
@@ -23,9 +23,17 @@ use crate::source::Source;
 /// setting in what a column `unit` says, and if there is none, in °C. Sequence numbers count up for
 /// each sensor.
 ///
+/// Cells of a CSV file are separated by `delimiter` (a comma unless it is set), and with
+/// `decimal-comma = true` a number is written `12,5`. The file is UTF-8.
+///
+/// A row counts once its line end is there: a logger may still be writing it, or have been stopped by
+/// a power cut. A last line without an end is left for the next start, which is told; with
+/// `last-line = "take"` it is a row like the others. A line with zero bytes, as a power cut leaves
+/// them, is a dead letter.
+///
 /// The file is read once, or as often as `repeat` says (a number or "forever"), with the same times
 /// each time. A source that goes on after a restart seeks to the next row. What is appended to the
-/// file meanwhile is read too.
+/// file meanwhile is read too. A file that was rotated away or shortened is refused.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,6 +57,8 @@ pub struct File {
     pub(crate) path: PathBuf,
     pub(crate) format: FileFormat,
     pub(crate) columns: Columns,
+    pub(crate) dialect: Dialect,
+    pub(crate) last_line: LastLine,
     pub(crate) unit: Unit,
     pub(crate) rate: Option<Rate>,
     pub(crate) repeat: Repeat,
@@ -56,13 +66,17 @@ pub struct File {
 
 /// The settings as they are written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Table {
     path: PathBuf,
     format: Option<FileFormat>,
     sensor: Option<String>,
     time: Option<String>,
     value: Option<String>,
+    delimiter: Option<char>,
+    decimal_comma: Option<bool>,
+    #[serde(default)]
+    last_line: LastLine,
     unit: Option<Unit>,
     rate: Option<Rate>,
     #[serde(default)]
@@ -77,6 +91,14 @@ impl TryFrom<Table> for File {
             let path = table.path.display();
             format!("the name {path} does not tell its format; add format = \"csv\" or format = \"json-lines\"")
         })?;
+        let is_csv = format == FileFormat::Csv;
+        if !is_csv && (table.delimiter.is_some() || table.decimal_comma.is_some()) {
+            return Err("`delimiter` and `decimal-comma` are for CSV; JSON has one way to write".to_owned());
+        }
+        let delimiter = table.delimiter.unwrap_or(',');
+        let delimiter = u8::try_from(delimiter).ok().filter(|byte| byte.is_ascii() && !b"\"\r\n\0".contains(byte));
+        let delimiter = delimiter.ok_or("a delimiter is one ASCII character, such as \";\" or \"\\t\"")?;
+        let dialect = Dialect { delimiter, decimal_comma: table.decimal_comma.unwrap_or_default() };
         let columns = Columns {
             sensor: table.sensor.unwrap_or("sensor".into()),
             time: table.time.unwrap_or("time".into()),
@@ -84,8 +106,20 @@ impl TryFrom<Table> for File {
             unit: table.unit.is_none().then_some("unit"),
         };
         let unit = table.unit.unwrap_or(Unit::Celsius);
-        Ok(File { path: table.path, format, columns, unit, rate: table.rate, repeat: table.repeat })
+        let Table { path, last_line, rate, repeat, .. } = table;
+        Ok(File { path, format, columns, dialect, last_line, unit, rate, repeat })
     }
+}
+
+/// What becomes of a last line without a line end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LastLine {
+    /// It is left: it may not be whole.
+    #[default]
+    Leave,
+    /// It is a row.
+    Take,
 }
 
 /// How many times the file is read; nothing for ever again.
@@ -203,6 +237,10 @@ mod tests {
             ("path = \"a.csv\", repeat = 1.5", "how many times"),
             ("path = \"a.csv\", format = \"xml\"", "json-lines"),
             ("path = \"a.csv\", colunm = 1", "colunm"),
+            ("path = \"a.csv\", delimiter = \";;\"", "character"),
+            ("path = \"a.csv\", delimiter = \"é\"", "one ASCII character"),
+            ("path = \"a.json\", delimiter = \";\"", "are for CSV"),
+            ("path = \"a.csv\", last-line = \"drop\"", "leave"),
             ("", "missing field `path`"),
         ] {
             let mistake = mistake(&format!("file = {{ {settings} }}"));

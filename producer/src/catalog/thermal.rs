@@ -1,7 +1,9 @@
 //! `thermal`: the machine's own thermometers.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,13 +22,22 @@ use crate::source::{Next, Source};
 /// How much of a device's file is read, in bytes; a temperature takes six.
 const MOST: u64 = 4096;
 
+/// What a thermal zone can measure, in °C: from absolute zero to where no processor works any more.
+const ZONE_RANGE: RangeInclusive<f64> = -273.15..=500.0;
+/// What a DS18B20 can measure, in °C.
+const DS18B20_RANGE: RangeInclusive<f64> = -55.0..=125.0;
+
 /// Thermal zones (`/sys/class/thermal/*/temp`: the processor) and 1-wire thermometers
 /// (`/sys/bus/w1/devices/28-*/temperature`: DS18B20), each read once every `interval-ms`, in °C.
 ///
 /// A sensor is called `PREFIX.DEVICE`, such as `rpi0.thermal_zone0`; the prefix is the machine's name
 /// unless it is set, and with an empty one the device's name is all. Devices are looked for in each
-/// round, so one may be plugged in later. A device that cannot be read is reported in each round and
-/// disturbs no other. Reading a 1-wire thermometer takes it up to 0.75 s.
+/// round, so one may be plugged in later; one that is gone, or back, is said once each time. A device
+/// that cannot be read is a dead letter in each round and disturbs no other. So is a temperature that
+/// the device cannot measure: below absolute zero (the kernel's own word for "invalid" is -274 °C), or
+/// outside of a DS18B20's -55 to 125 °C. A DS18B20 that has just got power says 85 °C until its first
+/// measurement is done: if such values come in between, look at its wiring.
+/// Reading a 1-wire thermometer takes it up to 0.75 s.
 ///
 /// ```
 /// use std::time::Duration;
@@ -108,6 +119,7 @@ impl Settings for Thermal {
             thermal,
             prefix,
             devices: Vec::new(),
+            known: Known::default(),
             next: 0,
             due: Instant::now(),
             content: Vec::new(),
@@ -125,6 +137,7 @@ struct ThermalSource {
     prefix: String,
     /// This round's devices, and which of them is next.
     devices: Vec<Device>,
+    known: Known,
     next: usize,
     /// When the next round begins.
     due: Instant,
@@ -136,6 +149,28 @@ struct ThermalSource {
 struct Device {
     sensor: String,
     path: PathBuf,
+    /// What it can measure, in °C.
+    range: RangeInclusive<f64>,
+}
+
+/// Every device that ever was there, and whether it is.
+#[derive(Debug, Default)]
+struct Known(BTreeMap<String, bool>);
+
+impl Known {
+    /// What has changed since the last round: who is gone, and who is back.
+    fn look(&mut self, devices: &[Device]) -> Vec<(String, bool)> {
+        let mut changed = Vec::new();
+        for (sensor, was_there) in &mut self.0 {
+            let is_there = devices.iter().any(|device| device.sensor == *sensor);
+            if is_there != *was_there {
+                *was_there = is_there;
+                changed.push((sensor.clone(), is_there));
+            }
+        }
+        self.0.extend(devices.iter().map(|device| (device.sensor.clone(), true)));
+        changed
+    }
 }
 
 impl ThermalSource {
@@ -149,6 +184,13 @@ impl ThermalSource {
         // Rounds that were missed are not made up for.
         self.due = Instant::now().max(self.due + self.thermal.interval);
         self.devices = devices(&self.thermal, &self.prefix)?;
+        for (sensor, is_there) in self.known.look(&self.devices) {
+            if is_there {
+                tracing::info!("the thermometer {sensor} is back");
+            } else {
+                tracing::warn!("the thermometer {sensor} is gone: it is looked for in each round");
+            }
+        }
         self.next = 0;
         Ok(true)
     }
@@ -161,7 +203,12 @@ impl Source for ThermalSource {
         }
         let Some(device) = self.devices.get(self.next) else { return Ok(Next::NotYet) };
         self.next += 1;
-        let value = measure(&device.path, &mut self.content);
+        let value = match measure(device, &mut self.content) {
+            Ok(Some(value)) => Ok(value),
+            // Unplugged in this moment, which the next round tells.
+            Ok(None) => return Ok(Next::NotYet),
+            Err(refusal) => Err(refusal),
+        };
         Ok(match value.and_then(|value| Ok((value, self.sequences.take(&device.sensor)?))) {
             Ok((value, seq)) => {
                 let sensor = device.sensor.as_str().into();
@@ -184,11 +231,11 @@ impl Source for ThermalSource {
 /// The devices there are, in the order of their names.
 fn devices(thermal: &Thermal, prefix: &str) -> OrError<Vec<Device>> {
     let kinds = [
-        (thermal.zones, "sys/class/thermal", "", "temp"),
-        (thermal.one_wire, "sys/bus/w1/devices", "28-", "temperature"),
+        (thermal.zones, "sys/class/thermal", "", "temp", ZONE_RANGE),
+        (thermal.one_wire, "sys/bus/w1/devices", "28-", "temperature", DS18B20_RANGE),
     ];
     let mut devices = Vec::new();
-    for (_, folder, start, file) in kinds.into_iter().filter(|kind| kind.0) {
+    for (_, folder, start, file, range) in kinds.into_iter().filter(|kind| kind.0) {
         let folder = thermal.base.join(folder);
         let names = names(&folder, start).map_err(|error| {
             Error::new(format!("looking for thermometers in {}", folder.display()), error).help("let this user read it")
@@ -197,7 +244,7 @@ fn devices(thermal: &Thermal, prefix: &str) -> OrError<Vec<Device>> {
             let path = folder.join(&name).join(file);
             // Coolers stand among the zones and have no temperature.
             if path.exists() {
-                devices.push(Device { sensor: format!("{prefix}{name}"), path });
+                devices.push(Device { sensor: format!("{prefix}{name}"), path, range: range.clone() });
             }
         }
     }
@@ -218,17 +265,25 @@ fn names(folder: &Path, start: &str) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// What a device says, in °C; `content` is then what it said.
-fn measure(path: &Path, content: &mut Vec<u8>) -> Result<f64, Refusal> {
+/// What a device says, in °C, if it is still there; `content` is then what it said.
+fn measure(device: &Device, content: &mut Vec<u8>) -> Result<Option<f64>, Refusal> {
     content.clear();
-    File::open(path)
-        .and_then(|file| file.take(MOST).read_to_end(content))
-        .map_err(|error| Refusal::new("not-readable", error.to_string()))?;
+    match File::open(&device.path).and_then(|file| file.take(MOST).read_to_end(content)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Refusal::new("not-readable", error.to_string())),
+        Ok(_) => {}
+    }
     let text = String::from_utf8_lossy(content);
     let thousandths: i32 = text.trim().parse().map_err(|_| {
         Refusal::new("not-a-number", format!("{:?} is not a number of thousandths of a degree", text.trim()))
     })?;
-    Ok(f64::from(thousandths) / 1000.0)
+    let value = f64::from(thousandths) / 1000.0;
+    if !device.range.contains(&value) {
+        let (least, most) = device.range.clone().into_inner();
+        let detail = format!("{value} °C is nothing that it can measure, which is from {least} to {most} °C");
+        return Err(Refusal::new("out-of-range", detail));
+    }
+    Ok(Some(value))
 }
 
 #[cfg(test)]
@@ -323,6 +378,37 @@ mod tests {
         assert!(matches!(source.next(Duration::from_secs(5)).unwrap(), Next::NotYet), "a pause, not the end");
         write(&base, ZONE, "3000");
         assert_eq!(sensors(&mut *source, 1), ["thermal_zone0"]);
+    }
+
+    /// A Pi's zone said -650788984 for a while, and readings of -650,788 °C went into the averages.
+    #[test]
+    fn what_no_sensor_can_measure_is_a_dead_letter() {
+        let reason = |path, content: &str| {
+            let base = tree(&[(path, content)]);
+            match take(&mut *open(&base, "").unwrap(), 1).remove(0) {
+                Seen::Reading(got) => got.value.to_string(),
+                Seen::Bad { reason, .. } => reason.to_owned(),
+            }
+        };
+        for content in ["-650788984\n", "-274000\n", "-273151\n", "2147483647\n"] {
+            assert_eq!(reason(ZONE, content), "out-of-range", "{content}");
+        }
+        assert_eq!((reason(ZONE, "-273150"), reason(ZONE, "105000")), ("-273.15".to_owned(), "105".to_owned()));
+        for content in ["-55063\n", "127937\n"] {
+            assert_eq!(reason(PROBE, content), "out-of-range", "{content}");
+        }
+        assert_eq!((reason(PROBE, "-55000"), reason(PROBE, "85000")), ("-55".to_owned(), "85".to_owned()));
+    }
+
+    #[test]
+    fn a_probe_that_vanishes_and_returns_is_said_once_each() {
+        let device = |sensor: &str| Device { sensor: sensor.to_owned(), path: PathBuf::new(), range: ZONE_RANGE };
+        let mut known = Known::default();
+        assert!(known.look(&[device("a"), device("b")]).is_empty());
+        assert_eq!(known.look(&[device("a")]), [("b".to_owned(), false)]);
+        assert!(known.look(&[device("a")]).is_empty());
+        assert_eq!(known.look(&[device("a"), device("b"), device("c")]), [("b".to_owned(), true)]);
+        assert_eq!(known.look(&[device("a"), device("b")]), [("c".to_owned(), false)]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Comma-separated values (RFC 4180), one row a line: a quoted cell may hold commas and quotes, but no
+//! Comma-separated values (RFC 4180), or separated by another character, one row a line: a quoted cell may hold commas and quotes, but no
 //! line break, so that a quote that is never closed spoils one row and not the rest of the file.
 
 use std::io::{Cursor, SeekFrom};
@@ -8,7 +8,7 @@ use csv::{ByteRecord, Position, Reader, ReaderBuilder, Terminator};
 use stream::error::{Error, Result as OrError};
 use stream::reading::Refusal;
 
-use super::{Columns, Row, Rows, missing, number, time, unit, without_mark};
+use super::{Columns, Dialect, Row, Rows, missing, number, time, unit, without_mark};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub struct Csv {
     reader: Reader<Cursor<Vec<u8>>>,
     record: ByteRecord,
     names: Columns,
+    dialect: Dialect,
     sensor: usize,
     time: usize,
     value: usize,
@@ -30,8 +31,9 @@ impl Csv {
     ///
     /// # Errors
     /// If it lacks a column.
-    pub fn new(path: &Path, header: &[u8], columns: &Columns) -> OrError<Self> {
+    pub fn new(path: &Path, header: &[u8], columns: &Columns, dialect: Dialect) -> OrError<Self> {
         let reader = ReaderBuilder::new()
+            .delimiter(dialect.delimiter)
             .has_headers(false)
             .flexible(true)
             // The line was cut off already; what looks like a line break in it is data.
@@ -41,6 +43,7 @@ impl Csv {
             reader,
             record: ByteRecord::new(),
             names: columns.clone(),
+            dialect,
             sensor: 0,
             time: 0,
             value: 0,
@@ -61,6 +64,14 @@ impl Csv {
                 lacking.map(|(setting, name)| (format!("{setting} = \"COLUMN\""), format!("`{name}`"))).unzip();
             let there: Vec<String> = there.iter().map(|name| format!("`{name}`")).collect();
             let cause = format!("there is no column {}; there are {}", names.join(", "), there.join(", "));
+            if let Some((delimiter, name)) = other_delimiter(header, dialect.delimiter) {
+                let help = format!(
+                    "its cells seem to be separated by {name}: add delimiter = \"{}\" to the source's settings, and \
+                     decimal-comma = true if its numbers are written 12,5",
+                    delimiter.escape_default()
+                );
+                return Err(failed(cause).help(help));
+            }
             let help = format!("say in the source's settings which column it is: {}", settings.join(", "));
             return Err(failed(cause).help(help));
         };
@@ -81,6 +92,25 @@ impl Csv {
         Ok(())
     }
 
+    /// A number as the dialect writes it.
+    fn number(&self, text: &str) -> Result<f64, Refusal> {
+        if !self.dialect.decimal_comma {
+            let hint = |refusal: Refusal| match number(&text.replacen(',', ".", 1)) {
+                Ok(value) => {
+                    let detail = format!("{}: decimal-comma = true reads it as {value}", refusal.detail);
+                    Refusal::new(refusal.reason, detail)
+                }
+                Err(_) => refusal,
+            };
+            return number(text).map_err(hint);
+        }
+        if text.contains('.') {
+            let detail = format!("{text:?} is not a number whose fraction begins with a comma");
+            return Err(Refusal::new("not-a-number", detail));
+        }
+        number(&text.replacen(',', ".", 1))
+    }
+
     /// A cell's text, which is there and not empty.
     fn cell(&self, index: usize, name: &str) -> Result<&str, Refusal> {
         let cell = self.record.get(index).unwrap_or_default().trim_ascii();
@@ -91,12 +121,29 @@ impl Csv {
     }
 }
 
+/// What seems to stand between the cells of a header instead, and what it is called.
+fn other_delimiter(header: &[u8], delimiter: u8) -> Option<(char, &'static str)> {
+    const COMMON: [(u8, &str); 4] = [(b',', "commas"), (b';', "semicolons"), (b'\t', "tabs"), (b'|', "`|`")];
+    let count = |wanted: u8| header.iter().filter(|byte| **byte == wanted).count();
+    let others = COMMON.into_iter().filter(|(other, _)| count(*other) > count(delimiter));
+    others.max_by_key(|(other, _)| count(*other)).map(|(other, name)| (char::from(other), name))
+}
+
 impl Rows for Csv {
     fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<Row<'a>, Refusal> {
+        if line.contains(&0) {
+            // What stands behind them need not be the beginning of a row.
+            let detail = "there are zero bytes in the line, as a power cut leaves them in a file";
+            return Err(Refusal::new("zero-bytes", detail));
+        }
         self.read(line)?;
         if self.record.len() > self.width {
-            let detail =
-                format!("there are {} cells below a header of {}: is a comma unquoted?", self.record.len(), self.width);
+            let detail = format!(
+                "there are {} cells below a header of {}: is a comma unquoted? Numbers written 12,5 need another \
+                 `delimiter`, or quotes, and decimal-comma = true",
+                self.record.len(),
+                self.width
+            );
             return Err(Refusal::new("extra-cell", detail));
         }
         let unit = match self.unit {
@@ -106,7 +153,7 @@ impl Rows for Csv {
         Ok(Row {
             sensor: self.cell(self.sensor, &self.names.sensor)?.into(),
             time: time(self.cell(self.time, &self.names.time)?)?,
-            value: number(self.cell(self.value, &self.names.value)?)?,
+            value: self.number(self.cell(self.value, &self.names.value)?)?,
             unit,
         })
     }
@@ -123,7 +170,7 @@ mod tests {
     }
 
     fn csv(header: &str) -> Csv {
-        Csv::new(Path::new("a.csv"), header.as_bytes(), &columns()).unwrap()
+        Csv::new(Path::new("a.csv"), header.as_bytes(), &columns(), Dialect::default()).unwrap()
     }
 
     #[test]
@@ -150,7 +197,9 @@ mod tests {
             (b"s,noon,1", "bad-time"),
             (b"s\xff,7,1", "not-utf-8"),
             (b"\"s,7,1", "missing-cell"),
-            (b"\0\0\0", "missing-cell"),
+            (b"\0\0\0", "zero-bytes"),
+            (b"\0\0s,7,1", "zero-bytes"),
+            (b"s,7,\"12,5\"", "not-a-number"),
         ] {
             assert_eq!(csv.row(row).unwrap_err().reason, reason, "{}", String::from_utf8_lossy(row));
             assert_eq!(csv.row(b"s,7,1").unwrap().value, 1.0);
@@ -160,8 +209,33 @@ mod tests {
     #[test]
     fn a_column_that_is_lacking_is_named_with_those_there_are() {
         let header = b"sensor,time,celsius";
-        let error = Csv::new(Path::new("a.csv"), header, &columns()).unwrap_err().to_string();
+        let error = Csv::new(Path::new("a.csv"), header, &columns(), Dialect::default()).unwrap_err().to_string();
         assert!(error.contains("a.csv: there is no column `value`; there are `sensor`, `time`, `celsius`"), "{error}");
         assert!(error.contains("value = \"COLUMN\""), "{error}");
+    }
+
+    #[test]
+    fn other_delimiters_and_decimal_commas_are_settings() {
+        let dialect = Dialect { delimiter: b';', decimal_comma: true };
+        let mut csv = Csv::new(Path::new("a.csv"), b"sensor;time;value", &columns(), dialect).unwrap();
+        assert_eq!(csv.row(b"s,1;7;-12,5").unwrap(), Row { sensor: "s,1".into(), time: 7, value: -12.5, unit: None });
+        assert_eq!(csv.row(b"s;7;12").unwrap().value, 12.0);
+        for text in ["1.234,5", "12.5", "1,2,3", ","] {
+            assert_eq!(csv.row(format!("s;7;{text}").as_bytes()).unwrap_err().reason, "not-a-number", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_delimiter_that_is_another_is_named_with_its_setting() {
+        for (header, told) in [
+            ("sensor;time;value", "semicolons: add delimiter = \";\""),
+            ("sensor\ttime\tvalue", "tabs: add delimiter = \"\\t\""),
+        ] {
+            let error = Csv::new(Path::new("a.csv"), header.as_bytes(), &columns(), Dialect::default());
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("decimal-comma = true"), "{error}");
+        }
+        let refusal = csv("sensor,time,value").row(b"s,7,\"12,5\"").unwrap_err();
+        assert!(refusal.detail.contains("decimal-comma = true reads it as 12.5"), "{refusal:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Readings that wait on disk until Kafka takes them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use stream::error::{Error, Result as OrError};
 use stream::pipeline::{ClockPolicy, SpoolSettings};
 use stream::reading::Refusal;
 
+use super::numbers::Numbers;
 use super::{keep, release};
 use crate::clock::Sense;
 use crate::position;
@@ -21,6 +23,11 @@ use crate::spool::{Spool, Taken};
 
 /// The longest wait for a reading, so that a stop is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait for the last sync.
+const LONGEST_CLOSE: Duration = Duration::from_millis(900);
+
+/// How many other spools are known.
+const MOST_OTHERS: usize = 16;
 
 /// A source that cannot go back, with a spool. A thread takes its readings and writes them to the
 /// disk, whatever Kafka does; the loop takes them from there.
@@ -37,6 +44,9 @@ pub struct Spooled {
     id: String,
     /// One more than the number of the last record that was yielded, or is known to be lost.
     next: u64,
+    /// The same of other spools, from which the stage was sent before, the last one last.
+    others: Vec<(String, u64)>,
+    numbers: Numbers,
     /// A record that was taken and not yet yielded.
     holds: bool,
     current: Vec<u8>,
@@ -55,6 +65,8 @@ struct Queue {
 }
 
 enum State {
+    /// Nobody takes readings yet.
+    Waits,
     Runs,
     Ended,
     Failed(Error),
@@ -66,6 +78,12 @@ struct Place {
     spool: String,
     next: u64,
     source: Value,
+    /// The next sequence numbers where they are not those of the source.
+    #[serde(default)]
+    sent: Option<BTreeMap<String, u64>>,
+    /// How far other machines' spools were sent.
+    #[serde(default)]
+    others: Vec<(String, u64)>,
 }
 
 /// What there is to yield.
@@ -80,6 +98,18 @@ enum Found {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the thread write what is not on the disk yet, and end; waits a moment for it.
+    fn close(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let runs = |queue: &mut Queue| matches!(queue.state, State::Runs);
+        let waited = self.changed.wait_timeout_while(self.lock(), LONGEST_CLOSE, runs);
+        let queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        if !queue.spool.is_dirty() {
+            let (folder, waiting) = (queue.spool.folder().display(), queue.spool.waiting());
+            tracing::info!("{waiting} readings wait in the spool {folder} for the next run");
+        }
     }
 }
 
@@ -106,13 +136,15 @@ impl Spooled {
             thread: None,
             id: spool.id(),
             shared: Arc::new(Shared {
-                queue: Mutex::new(Queue { spool, state: State::Runs }),
+                queue: Mutex::new(Queue { spool, state: State::Waits }),
                 changed: Condvar::new(),
                 stop: AtomicBool::new(false),
             }),
             sense,
             sync: settings.sync,
             next: 0,
+            others: Vec::new(),
+            numbers: Numbers::default(),
             holds: false,
             current: Vec::new(),
             letter: Vec::new(),
@@ -123,6 +155,12 @@ impl Spooled {
         Ok(spooled)
     }
 
+    /// What is to be done if the process leaves before this is dropped.
+    pub fn last_act(&self) -> impl FnOnce() + Send + 'static {
+        let shared = Arc::downgrade(&self.shared);
+        move || _ = shared.upgrade().map(|shared| shared.close())
+    }
+
     /// Takes readings from now on, behind a position of the source if there is one.
     fn start(&mut self, position: Option<&Value>) -> OrError<()> {
         let Some(mut source) = self.source.take() else { return Ok(()) };
@@ -130,7 +168,10 @@ impl Spooled {
             source.resume(position)?;
         }
         // From now on the spool knows where the source was, though Kafka may be away.
-        self.shared.lock().spool.sync(Some(source.position().to_string()))?;
+        let mut queue = self.shared.lock();
+        queue.spool.sync(Some(source.position().to_string()))?;
+        queue.state = State::Runs;
+        drop(queue);
         let taker = Taker {
             source,
             shared: self.shared.clone(),
@@ -170,7 +211,7 @@ impl Spooled {
                 }
             } else {
                 match &queue.state {
-                    State::Runs => {}
+                    State::Waits | State::Runs => {}
                     State::Ended => return Ok(Found::End),
                     State::Failed(error) => return Err(error.clone()),
                 }
@@ -199,7 +240,13 @@ impl Source for Spooled {
     fn next(&mut self, wait: Duration) -> OrError<Next<'_>> {
         self.start(None)?;
         Ok(match self.find(wait)? {
-            Found::Current(offset) => release(&self.current, offset, &mut self.letter),
+            Found::Current(offset) => match release(&self.current, offset, &mut self.letter) {
+                Next::Reading(mut reading) => {
+                    reading.seq = self.numbers.take(&reading.sensor, reading.seq);
+                    Next::Reading(reading)
+                }
+                other => other,
+            },
             Found::Lost(count) => {
                 let place = format!("spool {}", self.shared.lock().spool.folder().display());
                 let detail = format!("{count} readings are not in the spool any more: it was full, or was damaged");
@@ -211,25 +258,48 @@ impl Source for Spooled {
     }
 
     fn position(&self) -> Value {
+        if let Some(source) = &self.source {
+            // It has yielded nothing yet.
+            return json!({ "spool": self.id, "next": self.next, "source": source.position(), "others": self.others });
+        }
         let queue = self.shared.lock();
         // The source's own serves if the spool is lost; then it had better be too far than not far enough.
         let source: Value = queue.spool.position().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        json!({ "spool": self.id, "next": self.next, "source": source })
+        let sent = self.numbers.beside(&source);
+        json!({ "spool": self.id, "next": self.next, "source": source, "sent": sent, "others": self.others })
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
         if position.get("spool").is_none() {
             // The stage had no spool before.
+            self.numbers = Numbers::behind(position, &BTreeMap::new());
             return self.start(Some(position));
         }
-        let place: Place = position::read(position)?;
-        if place.spool == self.id {
-            let mut queue = self.shared.lock();
-            self.next = queue.spool.go_on_at(place.next);
+        let Place { spool, next, mut source, sent, mut others } = position::read(position)?;
+        let sent_here = if spool == self.id {
+            // Earlier versions did not tell what was sent, and knew of no other machine.
+            self.numbers = sent.map(|sent| Numbers::behind(&source, &sent)).unwrap_or_default();
+            Some(next)
         } else {
-            tracing::warn!("this is another spool than before: what is still in the old one is not sent");
+            tracing::warn!(
+                "this is another spool than before: what is still in that one is sent when the stage is there"
+            );
+            let sent = sent.unwrap_or_default();
+            self.numbers = Numbers::behind(&source, &sent);
+            // What was counted there and not sent gets its numbers when it is.
+            for (sensor, next) in sent {
+                source["next"][sensor] = next.into();
+            }
+            others.push((spool, next));
+            others.iter().find(|(other, _)| *other == self.id).map(|(_, next)| *next)
+        };
+        others.retain(|(other, _)| *other != self.id);
+        others.drain(..others.len().saturating_sub(MOST_OTHERS));
+        self.others = others;
+        if let Some(next) = sent_here {
+            self.next = self.shared.lock().spool.go_on_at(next);
         }
-        self.start(Some(&place.source))
+        self.start(Some(&source).filter(|source| !source.is_null()))
     }
 
     fn committed(&mut self) {
@@ -306,7 +376,8 @@ impl Taker {
         let mut queue = self.shared.lock();
         if let Some(pushed) = keep(&next, &mut self.sense, |record| {
             self.awaits_clock |= matches!(record, Record::Reading(_, Some(_)));
-            queue.spool.push(record)
+            // A disk that fails once must not cost a reading: the spool has not taken it.
+            queue.spool.push(record).or_else(|_| queue.spool.push(record))
         }) {
             pushed?;
         }
@@ -339,10 +410,11 @@ impl Taker {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::WhenFull;
+    use stream::pipeline::{Part, WhenFull};
     use tempfile::TempDir;
 
     use super::*;
+    use crate::catalog::lines::Lines;
     use crate::clock::tests::{Hands, NOON, pass, set};
     use crate::testing::{Line, Piped, Seen, readings, take};
 
@@ -449,6 +521,43 @@ mod tests {
         spooled.resume(&position).unwrap();
         machine.pipe.put([Line::Measured]);
         assert_eq!(seqs(&mut spooled, 1), [71], "the old spool is lost, and its sensor counts on");
+    }
+
+    /// The readings that this machine had sent were sent again, and each machine counted for itself.
+    #[test]
+    fn on_another_machine_and_back_each_reading_is_sent_once_and_sensors_count_on() {
+        let settings =
+            SpoolSettings { path: "".into(), size: 1_000_000, when_full: WhenFull::DropOldest, sync: Duration::ZERO };
+        let machines = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let open = |machine: usize, text: &str| {
+            let lines: Lines = Part::parse("lines = { sensor = \"attic\" }").unwrap().settings().unwrap();
+            let source = Box::new(lines.read_from(std::io::Cursor::new(text.to_owned())).unwrap());
+            let sense = Sense::new(Hands::set(), ClockPolicy::Repair);
+            Spooled::open(source, machines[machine].path(), &settings, sense, false).unwrap()
+        };
+        let (mut position, mut seqs, mut values): (Option<Value>, Vec<u64>, Vec<f64>) = (None, Vec::new(), Vec::new());
+        let mut value = 0.0;
+        // How many readings come on which machine, and how many of what is in its spool are sent there.
+        for (machine, come, sent) in [(0, 4, 2), (1, 3, 3), (0, 2, 3), (1, 2, 1), (0, 1, 2), (1, 1, 2)] {
+            let text: String = (0..come).map(|number| format!("{}\n", value + f64::from(number))).collect();
+            value += f64::from(come);
+            let mut spooled = open(machine, &text);
+            if let Some(position) = &position {
+                spooled.resume(position).unwrap();
+            }
+            let found = readings(&mut spooled, sent);
+            seqs.extend(found.iter().map(|got| got.seq));
+            values.extend(found.iter().map(|got| got.value));
+            position = Some(serde_json::from_str(&spooled.position().to_string()).unwrap());
+            spooled.committed();
+            // The rest of what comes is in the spool when the thread has ended.
+            while !matches!(spooled.shared.lock().state, State::Ended) {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(seqs, (0..13).collect::<Vec<_>>());
+        values.sort_by(f64::total_cmp);
+        assert_eq!(values, (0..13).map(f64::from).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Readings that wait in memory until the clock is set.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -22,6 +24,8 @@ pub struct Timed {
     sense: Sense,
     held: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// How many are held, for whoever ends the process.
+    waiting: Arc<AtomicUsize>,
     /// What gives the held ones their time: asked for once, so that a clock that is set a second time
     /// does not tear them apart.
     offset: Option<i64>,
@@ -33,7 +37,8 @@ impl Timed {
     /// Nothing is held yet.
     pub fn new(source: Box<dyn Source>, sense: Sense) -> Self {
         let (current, letter) = (Vec::new(), Vec::new());
-        Timed { source, sense, held: VecDeque::new(), bytes: 0, offset: None, current, letter }
+        let (held, waiting) = (VecDeque::new(), Arc::default());
+        Timed { source, sense, held, bytes: 0, waiting, offset: None, current, letter }
     }
 
     /// Whether the first of the held ones can go; sees to it that not too many stay.
@@ -52,6 +57,18 @@ impl Timed {
             }
         }
         self.offset.is_some() || self.bytes > MOST
+    }
+
+    /// What is to be done if the process leaves before this is dropped.
+    pub fn last_act(&self) -> impl FnOnce() + Send + 'static {
+        let waiting = Arc::downgrade(&self.waiting);
+        move || _ = waiting.upgrade().map(|waiting| tell_of_loss(waiting.load(Ordering::Relaxed)))
+    }
+}
+
+fn tell_of_loss(waiting: usize) {
+    if waiting > 0 {
+        tracing::warn!("{waiting} readings waited for the clock and are lost: a spool keeps them");
     }
 }
 
@@ -73,6 +90,7 @@ impl Source for Timed {
             if keep(&next, &mut self.sense, |record| record::encode(record, &mut kept)).is_some() {
                 self.bytes += kept.len();
                 self.held.push_back(kept);
+                self.waiting.store(self.held.len(), Ordering::Relaxed);
             }
             if self.held.is_empty() && ended {
                 return Ok(Next::End);
@@ -86,6 +104,7 @@ impl Source for Timed {
         }
         self.current = self.held.pop_front().unwrap_or_default();
         self.bytes -= self.current.len();
+        self.waiting.store(self.held.len(), Ordering::Relaxed);
         let offset = self.offset.filter(|_| self.sense.policy() != ClockPolicy::DeadLetter);
         Ok(release(&self.current, offset, &mut self.letter))
     }
@@ -110,16 +129,12 @@ impl Source for Timed {
 
 impl Drop for Timed {
     fn drop(&mut self) {
-        if !self.held.is_empty() {
-            tracing::warn!("{} readings waited for the clock and are lost: a spool keeps them", self.held.len());
-        }
+        tell_of_loss(self.held.len());
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::clock::tests::{Hands, NOON, pass, set};
     use crate::testing::{Line, Piped, Seen, readings, take};

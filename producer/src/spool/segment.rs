@@ -1,9 +1,10 @@
 //! One file of a spool: a head and then record after record.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::disk::{Appended, Disk};
 use super::record::{self, Record, Torn};
 
 /// Names the format and its version.
@@ -40,14 +41,32 @@ pub(super) fn path(folder: &Path, base: u64) -> PathBuf {
     folder.join(format!("{base:020}.spool"))
 }
 
-/// Makes a new file, which is on disk when this returns; gives it open at its end.
-pub(super) fn create(folder: &Path, id: Id, base: u64) -> io::Result<(Segment, File)> {
+/// Makes a new file, which is on disk when this returns; gives it open at its end. After an error there
+/// is none.
+pub(super) fn create(disk: &dyn Disk, folder: &Path, id: Id, base: u64) -> io::Result<(Segment, Box<dyn Appended>)> {
     let path = path(folder, base);
-    let mut file = File::options().write(true).create_new(true).open(&path)?;
-    file.write_all(&head(id, base))?;
-    file.sync_all()?;
-    File::open(folder)?.sync_all()?;
-    Ok((Segment { path, base, end: base, bytes: HEAD as u64 }, file))
+    let made = disk.create(&path).and_then(|mut file| {
+        file.write(&head(id, base))?;
+        file.sync()?;
+        disk.sync_folder(folder)?;
+        Ok(file)
+    });
+    match made {
+        Ok(file) => Ok((Segment { path, base, end: base, bytes: HEAD as u64 }, file)),
+        Err(error) => {
+            // An earlier attempt may have left it, too: no file of this number is in use.
+            let _ = disk.remove(&path);
+            Err(error)
+        }
+    }
+}
+
+/// Opens a file of which nobody knows what is behind the good part: that is cut off.
+pub(super) fn mend(disk: &dyn Disk, segment: &Segment) -> io::Result<Box<dyn Appended>> {
+    let mut file = disk.open(&segment.path)?;
+    file.cut(segment.bytes)?;
+    file.sync()?;
+    Ok(file)
 }
 
 fn head(id: Id, base: u64) -> Vec<u8> {

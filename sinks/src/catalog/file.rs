@@ -10,11 +10,11 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use stream::catalog::Entry;
-use stream::error::Result;
+use stream::error::{Error, Result};
 
 pub use self::format::FileFormat;
 use self::kept::Kept;
-use super::{Context, Settings};
+use super::{Context, MOST_HELD, Settings};
 use crate::sink::{Delivery, Failure, Sink};
 
 /// Appends each reading to a file, with the topic, partition and offset it was read from.
@@ -106,7 +106,7 @@ struct FileSink {
     path: PathBuf,
     format: FileFormat,
     kept: Option<Kept>,
-    /// What was taken since the last flush; a commit's size bounds it.
+    /// What was taken since the last flush; a commit's size bounds it, and [`MOST_HELD`].
     lines: Vec<u8>,
     /// How many readings since the last flush were kept already.
     skipped: u64,
@@ -125,14 +125,19 @@ impl Sink for FileSink {
         } else {
             self.skipped += 1;
         }
-        Ok(())
+        // A commit's size bounds records, not bytes. What is kept before its commit is skipped if it comes
+        // again.
+        if self.lines.len() >= MOST_HELD { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
         // Whatever fails, the file is opened anew, and cut.
-        if !self.lines.is_empty()
-            && let Some(mut kept) = self.kept.take()
-        {
+        if !self.lines.is_empty() {
+            let Some(mut kept) = self.kept.take() else {
+                // They come again: nothing may commit their offsets.
+                let error = Error::new(format!("writing {}", self.path.display()), "it was not opened again");
+                return Err(Failure::Passing(error.help("the stage goes back to its last commit, and opens it")));
+            };
             kept.append(&self.lines)?;
             self.kept = Some(kept);
             self.lines.clear();

@@ -11,7 +11,7 @@ use stream::catalog::Entry;
 use stream::error::{Error, Result};
 use stream::reading::Unit;
 
-use super::{Context, Settings};
+use super::{Context, MOST_HELD, Settings};
 use crate::place;
 use crate::positions::{Position, Positions};
 use crate::sink::{Delivery, Failure, Sink};
@@ -74,7 +74,7 @@ impl Settings for Sqlite {
             Err(Failure::Passing(_)) => None,
             Err(Failure::Lasting(error)) => return Err(error),
         };
-        Ok(Box::new(SqliteSink { path, connection, rows: Vec::new() }))
+        Ok(Box::new(SqliteSink { path, connection, rows: Vec::new(), bytes: 0 }))
     }
 }
 
@@ -125,13 +125,15 @@ fn failure(doing: &str, path: &Path, error: &rusqlite::Error) -> Failure {
     }
 }
 
-/// What was taken waits in memory until the flush; a commit's size bounds it. So the database is locked no
+/// What was taken waits in memory until the flush; a commit's size bounds it, and [`MOST_HELD`]. So the database is locked no
 /// longer than it takes to write, and nothing but the database knows the positions.
 #[derive(Debug)]
 struct SqliteSink {
     path: PathBuf,
     connection: Option<Connection>,
     rows: Vec<Row>,
+    /// About how much memory they take, in bytes.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -161,7 +163,10 @@ impl Sink for SqliteSink {
             value: reading.value,
             unit: reading.unit,
         });
-        Ok(())
+        self.bytes += size_of::<Row>() + topic.len() + reading.sensor.len();
+        // A commit's size bounds records, not bytes. What is kept before its commit is skipped if it comes
+        // again.
+        if self.bytes >= MOST_HELD { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
@@ -176,6 +181,7 @@ impl Sink for SqliteSink {
         let skipped = store(&mut connection, &self.rows, &self.path)?;
         self.connection = Some(connection);
         self.rows.clear();
+        self.bytes = 0;
         if skipped > 0 {
             tracing::info!("skipped {skipped} readings that {} has already", self.path.display());
         }
@@ -184,6 +190,7 @@ impl Sink for SqliteSink {
 
     fn rollback(&mut self) {
         self.rows.clear();
+        self.bytes = 0;
     }
 }
 

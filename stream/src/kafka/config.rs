@@ -28,6 +28,8 @@ pub(super) struct Clients {
     limits: Limits,
     /// The largest message that one of its topics takes, in bytes.
     largest_message: usize,
+    /// Whether it has no inputs: a source is one producer, whichever instance runs it.
+    is_source: bool,
 }
 
 /// What both kinds of client share.
@@ -109,6 +111,7 @@ impl Clients {
             guarantee,
             limits: pipeline.limits,
             largest_message: largest.max().unwrap_or_default(),
+            is_source: stage.from.is_empty(),
         }
     }
 
@@ -202,7 +205,7 @@ impl Clients {
             ("delivery.report.only.error", "true"),
         ];
         if self.guarantee == Guarantee::ExactlyOnce {
-            given.push(("transactional.id", &identity));
+            given.push(("transactional.id", if self.is_source { &self.stage } else { &identity }));
         } else {
             // A transaction's records live as long as the transaction may; others as long as it takes.
             given.push(("message.timeout.ms", "0"));

@@ -256,6 +256,11 @@ impl Watch {
         heard.reason.clear();
     }
 
+    /// Whether no broker has answered for a while.
+    pub(super) fn is_away(&self) -> bool {
+        self.heard().away.is_some()
+    }
+
     /// Whether it is time to look if a broker answers.
     pub(super) fn wants_a_look(&self) -> bool {
         let mut heard = self.heard();

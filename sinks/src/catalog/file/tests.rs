@@ -121,6 +121,35 @@ fn a_rollback_drops_what_is_not_flushed_and_only_that() {
     assert!(!fs::read_to_string(folder.path().join("a.csv")).unwrap().contains("dropped"));
 }
 
+/// A commit may hold thousands of records of a megabyte.
+#[test]
+fn what_is_held_is_bounded_in_bytes_and_is_there_once_after_a_rollback() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = opened(&folder, CSV).unwrap();
+    let name = "n".repeat(MOST_HELD / 10);
+    (0..25).for_each(|offset| write(&mut *sink, offset, &reading(&name, offset, 0.5, None)));
+    let length = fs::metadata(folder.path().join("a.csv")).unwrap().len();
+    assert!(length >= 2 * MOST_HELD as u64, "{length} bytes are written before the flush");
+    sink.rollback();
+    (0..25).for_each(|offset| write(&mut *sink, offset, &reading(&name, offset, 0.5, None)));
+    sink.flush().unwrap();
+    assert_eq!(offsets(&folder), (0..25).collect::<Vec<_>>());
+}
+
+/// It said that all was well, and the offsets of what was never written could be committed.
+#[test]
+fn lines_are_not_forgotten_where_the_file_was_not_opened_again() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.csv");
+    let lines = b"t,3,0,a,7,1970-01-01T00:00:00Z,0.5,\n".to_vec();
+    let mut sink = FileSink { path, format: FileFormat::Csv, kept: None, lines, skipped: 0 };
+    assert!(matches!(sink.flush(), Err(Failure::Passing(_))));
+    sink.rollback();
+    sink.flush().unwrap();
+    keep(&mut sink, 0..2);
+    assert_eq!(offsets(&folder), [0, 1]);
+}
+
 #[test]
 fn a_file_without_a_record_goes_on_behind_its_whole_lines() {
     let folder = TempDir::new().unwrap();

@@ -17,7 +17,7 @@ fn opened(folder: &TempDir, path: &str) -> Result<Box<dyn Sink>> {
 /// The sink itself, with its connection in reach.
 fn sink(folder: &TempDir) -> SqliteSink {
     let path = folder.path().join("a.db");
-    SqliteSink { connection: Some(connect(&path).unwrap()), path, rows: Vec::new() }
+    SqliteSink { connection: Some(connect(&path).unwrap()), path, rows: Vec::new(), bytes: 0 }
 }
 
 fn write(sink: &mut dyn Sink, partition: i32, offset: i64, reading: &Reading<'_>) {
@@ -41,6 +41,23 @@ fn offsets(folder: &TempDir) -> Vec<i64> {
     let other = Connection::open(folder.path().join("a.db")).unwrap();
     let mut rows = other.prepare("SELECT offset FROM readings ORDER BY offset").unwrap();
     rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// A commit may hold thousands of records of a megabyte.
+#[test]
+fn what_is_held_is_bounded_in_bytes_and_is_there_once_after_a_rollback() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = sink(&folder);
+    let name = "n".repeat(MOST_HELD / 10);
+    let reading = Reading { sensor: name.into(), seq: 7, time: 0, value: 0.5, unit: None };
+    for _ in 0..2 {
+        (0..25).for_each(|offset| write(&mut sink, 3, offset, &reading));
+        assert!(sink.rows.len() < 10, "{} rows are held", sink.rows.len());
+        sink.rollback();
+    }
+    (0..25).for_each(|offset| write(&mut sink, 3, offset, &reading));
+    sink.flush().unwrap();
+    assert_eq!(offsets(&folder), (0..25).collect::<Vec<_>>());
 }
 
 #[test]
