@@ -224,7 +224,10 @@ impl Instances {
         Ok(match &stage.work {
             Work::Producer { source, .. } => {
                 let source = plan::source(pipeline, source);
-                let mut source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters);
+                // Which of two runs is the higher follows from the seed.
+                let run = u64::from(self.born.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters);
+                let mut source = source.on(&instance).as_run(run);
                 source.resume(false)?;
                 Process::Source(source)
             }

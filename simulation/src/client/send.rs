@@ -30,9 +30,7 @@ impl SimulatedLog {
         let identity = match self.guarantee {
             Guarantee::AtLeastOnce => None,
             Guarantee::ExactlyOnce => {
-                // A source is one producer, wherever it runs.
-                let id = if self.inputs.is_empty() { &self.stage } else { &self.identity };
-                Some(self.patiently("initialising transactions", |cluster| cluster.init_producer(id))?)
+                Some(self.patiently("initialising transactions", |cluster| cluster.init_producer(&self.identity))?)
             }
         };
         *self.producer.borrow_mut() = Producer { identity, ..Producer::default() };
