@@ -136,6 +136,13 @@ impl<L: Log> SourceLoop<L> {
         self
     }
 
+    /// The same as this run, which else is drawn: a simulation draws it itself.
+    #[must_use]
+    pub fn as_run(mut self, run: u64) -> Self {
+        self.claim.run = run;
+        self
+    }
+
     /// Goes on behind the position of an earlier run, if there was one, and claims the source: a process
     /// that runs the same stage elsewhere ends at its next commit. `from_start` forgets the position.
     ///

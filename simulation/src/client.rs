@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use stream::error::Error;
 use stream::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
-use stream::pipeline::{Guarantee, Pipeline, Stage};
+use stream::pipeline::{Guarantee, Pipeline, Stage, Topic};
 use stream::shutdown::Shutdown;
 
 use self::send::Producer;
+pub use self::send::place_of;
 use crate::cluster::{Cluster, Content, Heard, Place, Refusal};
 use crate::world::{Being, World};
 
@@ -37,6 +38,11 @@ pub struct SimulatedLog {
     producer: RefCell<Producer>,
     /// Whether a transaction is open.
     begun: Cell<bool>,
+    /// Whether the next transaction needs a new producer: a copy of what the last one was committed with may
+    /// still be on its way.
+    renews: Cell<bool>,
+    /// How large a batch may be, in bytes.
+    batch: Cell<usize>,
     /// Nothing for a stage without inputs.
     consumer: Option<RefCell<Consumer>>,
 }
@@ -78,6 +84,8 @@ impl SimulatedLog {
             shutdown: shutdown.clone(),
             producer: RefCell::default(),
             begun: Cell::new(false),
+            renews: Cell::new(false),
+            batch: Cell::new(smallest(pipeline, stage)),
             consumer: None,
         };
         log.make_producer()?;
@@ -115,14 +123,22 @@ impl SimulatedLog {
 
     /// Asks until the answer is no longer to try again.
     fn patiently<T>(&self, doing: &'static str, ask: impl Fn(&mut Cluster) -> Result<T, Refusal>) -> Result<T, Fault> {
+        self.answer(doing, ask)?.map_err(|refusal| undo(doing, refusal))
+    }
+
+    /// The same, with what was refused apart from what went wrong.
+    fn answer<T>(
+        &self,
+        doing: &'static str,
+        ask: impl Fn(&mut Cluster) -> Result<T, Refusal>,
+    ) -> Result<Result<T, Refusal>, Fault> {
         loop {
             self.step(doing)?;
             self.reach()?;
             let answer = ask(&mut self.world.cluster());
             match answer {
-                Ok(answer) => return Ok(answer),
                 Err(Refusal::ConcurrentTransactions | Refusal::UnstableOffsetCommit) => self.wait(AGAIN)?,
-                Err(refusal) => return Err(undo(doing, refusal)),
+                answer => return Ok(answer),
             }
         }
     }
@@ -197,11 +213,8 @@ impl SimulatedLog {
             let place = self.place(partition);
             let from = self.consumer().borrow().positions[&partition];
             let cluster = self.world.cluster();
-            let log = cluster.partition(&place.0, place.1);
-            if from < log.start || from > log.end() {
-                return Err(undo("reading", Refusal::OffsetOutOfRange));
-            }
-            let found = log.fetch(from).map(|found| SimulatedRecord {
+            let found = cluster.fetch(&place, from).map_err(|refusal| undo("reading", refusal))?;
+            let found = found.map(|found| SimulatedRecord {
                 partition,
                 offset: found.offset,
                 content: found.content.clone(),
@@ -264,7 +277,7 @@ impl Log for SimulatedLog {
 
     fn send(&self, record: &Outgoing<'_>) -> Result<(), Fault> {
         self.step("send")?;
-        self.begin();
+        self.begin()?;
         let place = (record.topic.to_owned(), self.choose(record));
         let bytes = |bytes: &[u8]| bytes.to_vec();
         let now = i64::try_from(self.world.time().as_millis()).expect("it is short");
@@ -397,6 +410,13 @@ impl Record for SimulatedRecord {
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
         self.content.headers.clone()
     }
+}
+
+/// How large a batch may be so that each topic takes it that the stage writes, as far as the file tells.
+fn smallest(pipeline: &Pipeline, stage: &Stage) -> usize {
+    let topics = stage.to.iter().cloned().chain([stage.changelog(), stage.dead_letters()]);
+    let largest = topics.filter_map(|topic| pipeline.topics.get(&topic)).map(Topic::largest_message);
+    largest.min().unwrap_or_default()
 }
 
 fn undo(doing: &str, refusal: Refusal) -> Fault {

@@ -7,6 +7,7 @@
 
 mod groups;
 mod partition;
+mod topic;
 mod transactions;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use self::groups::{Group, Heard, Member, SESSION_TIMEOUT};
 pub use self::partition::{Content, Partition, Stored};
+pub use self::topic::{BATCH, Terms, Topic};
 pub use self::transactions::{Identity, TRANSACTION_TIMEOUT};
 
 use self::transactions::Transactions;
@@ -41,7 +43,17 @@ pub enum Refusal {
     RebalanceInProgress,
     /// A transaction that holds an offset is not complete yet: try again.
     UnstableOffsetCommit,
-    /// There is no such offset in the partition.
+    /// There is no such partition, or none any more.
+    UnknownTopicOrPartition,
+    /// The topic may not be written at the moment.
+    TopicAuthorizationFailed,
+    /// The batch is larger than the topic takes.
+    MessageSizeTooLarge,
+    /// A record is stamped too far ahead.
+    InvalidTimestamp,
+    /// A record is not what the topic wants.
+    PolicyViolation,
+    /// Nothing can be read there: it was deleted, or is behind the end.
     OffsetOutOfRange,
 }
 
@@ -51,15 +63,6 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// A topic.
-#[derive(Debug, Default)]
-pub struct Topic {
-    /// Its partitions.
-    pub partitions: Vec<Partition>,
-    /// Whether only the newest record of a key is kept.
-    pub compacted: bool,
-}
-
 /// A request that its sender no longer waits for.
 #[derive(Debug)]
 pub enum Late {
@@ -67,6 +70,8 @@ pub enum Late {
     Produce(Option<Identity>, Place, Vec<Content>),
     /// The end of a transaction: committed.
     EndTxn(Identity),
+    /// Offsets of a group's member in a generation, for a transaction.
+    TxnOffsetCommit(Identity, String, u64, u32, Vec<(Place, i64, String)>),
 }
 
 /// All brokers together.
@@ -84,10 +89,15 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// What a topic takes, from now on.
+    pub fn set_terms(&mut self, topic: &str, terms: Terms) {
+        self.topics.get_mut(topic).expect("every schedule makes its topics first").terms = terms;
+    }
+
     /// Makes a topic.
     pub fn create(&mut self, topic: &str, partitions: usize, compacted: bool) {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
-        self.topics.insert(topic.to_owned(), Topic { partitions, compacted });
+        self.topics.insert(topic.to_owned(), Topic { partitions, compacted, ..Topic::default() });
     }
 
     /// A partition that exists.
@@ -101,6 +111,24 @@ impl Cluster {
 
     fn partition_mut(&mut self, (topic, partition): &Place) -> &mut Partition {
         &mut self.topics.get_mut(topic).expect("every schedule makes its topics first").partitions[*partition]
+    }
+
+    /// Whether there is such a partition.
+    #[must_use]
+    pub fn has(&self, (topic, partition): &Place) -> bool {
+        self.topics.get(topic).is_some_and(|topic| *partition < topic.partitions.len())
+    }
+
+    /// The first record at or behind an offset that a reader of committed records may see.
+    ///
+    /// # Errors
+    /// If the offset is below the first that is there or behind the end.
+    pub fn fetch(&self, (topic, partition): &Place, from: i64) -> Result<Option<&Stored>, Refusal> {
+        let partition = self.partition(topic, *partition);
+        if from < partition.start || from > partition.end() {
+            return Err(Refusal::OffsetOutOfRange);
+        }
+        Ok(partition.fetch(from))
     }
 
     /// A group, empty if nobody ever joined it.
@@ -142,6 +170,9 @@ impl Cluster {
                     // Nobody waits for the answer.
                     Late::Produce(identity, place, records) => drop(self.produce(identity.as_ref(), &place, records)),
                     Late::EndTxn(identity) => drop(self.end_transaction(&identity, true)),
+                    Late::TxnOffsetCommit(identity, group, member, generation, offsets) => {
+                        let _ = self.txn_offset_commit(&identity, &group, member, generation, offsets);
+                    }
                 }
             } else {
                 at += 1;
@@ -200,10 +231,54 @@ impl Cluster {
         self.partition_mut(place).lose(below);
     }
 
+    /// Deletes the first records of a plain topic, whether or not anybody has read them, as retention does
+    /// or who frees a disk; tells from where to where.
+    pub fn delete_some_records(&mut self, place: &Place, chance: &mut Chance) -> Option<(i64, i64)> {
+        let partition = self.partition_mut(place);
+        let left = u32::try_from(partition.stable_end() - partition.start).unwrap_or_default();
+        let (from, to) = (partition.start, partition.start + i64::from(chance.below(left + 1)));
+        self.delete_records(place, to);
+        (to > from).then_some((from, to))
+    }
+
     /// Deletes all records of a partition below an offset, whoever has read them.
     pub fn delete_records(&mut self, place: &Place, below: i64) {
         let partition = self.partition_mut(place);
         partition.start = partition.start.max(below.min(partition.stable_end()));
+    }
+
+    /// Deletes a topic and makes it anew: groups no longer have offsets in it, and it is empty. What is open
+    /// in it is aborted before that.
+    pub fn make_anew(&mut self, topic: &str) {
+        self.end_transactions_in(topic);
+        let readers = self.groups.iter().filter(|(_, group)| group.begun.keys().any(|(name, _)| name == topic));
+        let readers = readers.map(|(name, _)| name.clone()).collect();
+        for group in self.groups.values_mut() {
+            group.forget(topic);
+        }
+        self.topics.get_mut(topic).expect("every schedule makes its topics first").make_anew(readers);
+    }
+
+    /// Gives a topic one more partition; its readers' groups share them out again.
+    pub fn add_a_partition(&mut self, topic: &str) {
+        let now = self.now;
+        let grown = self.topics.get_mut(topic).expect("every schedule makes its topics first");
+        grown.partitions.push(Partition::default());
+        let has_read = |group: &Group| group.committed.iter().any(|((name, _), (next, _))| name == topic && *next > 0);
+        grown.grown_under.extend(self.groups.iter().filter(|(_, group)| has_read(group)).map(|(name, _)| name.clone()));
+        self.groups.values_mut().filter(|group| group.reads(topic)).for_each(|group| group.prepare(now));
+    }
+
+    /// Nobody may write a topic for a while, or ever again.
+    pub fn forbid(&mut self, topic: &str, time: Option<Duration>) {
+        let until = time.map_or(Duration::MAX, |time| self.now + time);
+        self.topics.get_mut(topic).expect("every schedule makes its topics first").forbidden_until = until;
+    }
+
+    /// Whether there is a topic that nobody may ever write again.
+    #[must_use]
+    pub fn forbids_for_good(&self) -> bool {
+        self.topics.values().any(|topic| topic.forbidden_until == Duration::MAX)
     }
 
     /// Deletes the first records of a plain topic, as far as all of these groups have read it.

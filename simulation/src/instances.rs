@@ -1,25 +1,35 @@
 //! The instances of a plan's stages: who runs, who died, who is started again.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use producer::source_loop::SourceLoop;
+use stream::counters::Counters;
 use stream::error::Error;
 use stream::log::Fault;
-use stream::pipeline::Work;
+use stream::pipeline::{Stage, Work};
 use stream::processing::Processing;
 use stream::shutdown::Shutdown;
 use stream::stage::{StageLoop, Turn};
 
-use crate::client::SimulatedLog;
-use crate::faults::Kind;
-use crate::plan::{self, Plan};
+use crate::chance::Chance;
+use crate::client::{SimulatedLog, place_of};
+use crate::cluster::{Cluster, Content, Place};
+use crate::faults::{Kind, Margin};
+use crate::plan::{self, Plan, TABOO};
 use crate::world::{Being, Others, World};
 
 /// How many instances may come on top of the plan's own.
 const MOST_EXTRAS: usize = 3;
+
+/// The year 2100, in milliseconds since the epoch.
+const FUTURE: i64 = 4_102_444_800_000;
+
+/// How long a month is. Only what happens at its end is like one.
+const MONTH: Duration = Duration::from_secs(15);
 
 /// All processes, each of which another may find at work.
 pub struct Instances {
@@ -28,6 +38,12 @@ pub struct Instances {
     slots: RefCell<Vec<Slot>>,
     born: Cell<u32>,
     failure: RefCell<Option<String>>,
+    /// The stages that have ended for good, and told why.
+    stopped: RefCell<BTreeSet<usize>>,
+    /// What each process of each stage has counted.
+    counters: RefCell<Vec<(usize, Arc<Counters>)>>,
+    /// How many readings somebody outside has written.
+    odd: Cell<u64>,
 }
 
 /// A place for a process, which may die and be started again.
@@ -42,6 +58,8 @@ struct Slot {
     is_draining: bool,
     /// Whether it is none of the plan's own, and not started again.
     is_extra: bool,
+    /// Until when it is away.
+    away: Option<Duration>,
 }
 
 enum Life {
@@ -81,7 +99,16 @@ impl Instances {
             (0..*count).map(move |number| slot(stage, number.to_string(), false, Duration::ZERO))
         });
         let slots = RefCell::new(slots.collect());
-        Rc::new(Instances { world: world.clone(), plan, slots, born: Cell::new(0), failure: RefCell::default() })
+        Rc::new(Instances {
+            world: world.clone(),
+            plan,
+            slots,
+            born: Cell::new(0),
+            failure: RefCell::default(),
+            stopped: RefCell::default(),
+            counters: RefCell::default(),
+            odd: Cell::default(),
+        })
     }
 
     /// The plan.
@@ -96,12 +123,28 @@ impl Instances {
         self.failure.borrow().clone()
     }
 
+    /// The stages that have ended for good, and told why.
+    #[must_use]
+    pub fn stopped(&self) -> BTreeSet<usize> {
+        self.stopped.borrow().clone()
+    }
+
+    /// How often processes of a stage were started, and how often they went back to their last commit.
+    #[must_use]
+    pub fn attempts(&self, stage: usize) -> u64 {
+        let counters = self.counters.borrow();
+        counters.iter().filter(|(of, _)| *of == stage).map(|(_, counters)| 1 + counters.rewinds.get()).sum()
+    }
+
     fn fail(&self, what: String) {
         self.failure.borrow_mut().get_or_insert(what);
     }
 
-    /// Any process takes a turn.
+    /// Any process takes a turn; if all have ended, time goes by.
     pub fn turn(&self) {
+        if self.slots.borrow().iter().all(|slot| matches!(slot.life, Life::Done)) {
+            self.world.pass(Duration::from_millis(20));
+        }
         let at = self.world.chance().index(self.slots.borrow().len());
         self.turn_of(at);
     }
@@ -132,6 +175,9 @@ impl Instances {
                 }
             }
             _ => {
+                if self.slots.borrow_mut()[at].away.take().is_some() {
+                    self.month_is_over(at);
+                }
                 let being = self.bear(at);
                 match self.start(at, &being) {
                     Ok(process) => {
@@ -166,17 +212,22 @@ impl Instances {
         };
         self.world.tell(&being.name, || "starts".to_owned());
         let pipeline = &self.plan.pipeline;
+        let at_stage = stage;
         let stage = &pipeline.stages[stage];
         let log = SimulatedLog::open(&self.world, being, pipeline, stage, &instance, &shutdown);
         let log = log.map_err(|fault| match fault {
             Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error) => error,
             Fault::Stopped => Error::new("starting", "asked to stop"),
         })?;
-        let counters = Arc::default();
+        let counters = Arc::<Counters>::default();
+        self.counters.borrow_mut().push((at_stage, Arc::clone(&counters)));
         Ok(match &stage.work {
             Work::Producer { source, .. } => {
                 let source = plan::source(pipeline, source);
-                let mut source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters);
+                // Which of two runs is the higher follows from the seed.
+                let run = u64::from(self.born.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters);
+                let mut source = source.on(&instance).as_run(run);
                 source.resume(false)?;
                 Process::Source(source)
             }
@@ -192,11 +243,20 @@ impl Instances {
     /// A process has come to its end.
     fn end(&self, at: usize, being: &Being, outcome: Result<(), Error>) {
         let now = self.world.time();
+        let tells = outcome.as_ref().is_err_and(|error| {
+            let is_refused = is_refused(error) && self.world.cluster().forbids_for_good();
+            !being.is_dead.get() && (is_told(error, self.world.margin()) || is_refused)
+        });
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[at];
         let again = |after: u32| Life::Not(now + Duration::from_millis(after.into()));
         slot.life = match outcome {
             _ if slot.is_extra => Life::Done,
+            Err(_) if tells => {
+                self.stopped.borrow_mut().insert(slot.stage);
+                Life::Done
+            }
+            _ if slot.away.is_some() => Life::Not(slot.away.unwrap_or_default()),
             // A dead one is started at once, or when its session is long over.
             _ if being.is_dead.get() => {
                 let after = self.world.chance().below(30_000);
@@ -212,10 +272,37 @@ impl Instances {
             Err(_) if being.is_dead.get() => self.world.tell(&being.name, || "is dead".to_owned()),
             Err(error) => {
                 self.world.tell(&being.name, || format!("gives up: {error}"));
-                if !is_expected(&error) && !self.world.is_exhausted() {
+                if !tells && !is_expected(&error) && !self.world.is_exhausted() {
                     self.fail(format!("{} gives up: {error}", being.name));
                 }
             }
+        }
+    }
+
+    /// A stage's instances come back after a month, the first of them is about to start.
+    fn month_is_over(&self, at: usize) {
+        let stage = &self.plan.pipeline.stages[self.slots.borrow()[at].stage];
+        let chance = &mut self.world.chance();
+        let mut cluster = self.world.cluster();
+        if cluster.group(&stage.name).members().next().is_some() {
+            return;
+        }
+        if chance.one_in(2) && self.world.has(Kind::Expiry) && cluster.group(&stage.name).expire_offsets() {
+            self.world.count(Kind::Expiry);
+            self.world.tell(&stage.name, || "its offsets have expired".to_owned());
+        }
+        if chance.one_in(2) && self.world.has(Kind::Deletion) {
+            for topic in &stage.from {
+                for partition in 0..cluster.topics[topic].partitions.len() {
+                    self.delete(&mut cluster, &(topic.clone(), partition), chance);
+                }
+            }
+        }
+    }
+
+    fn delete(&self, cluster: &mut Cluster, place: &Place, chance: &mut Chance) {
+        if let Some((from, to)) = cluster.delete_some_records(place, chance) {
+            self.world.tell(&place.0, || format!("records {from} to {to} of [{}] are deleted", place.1));
         }
     }
 
@@ -280,10 +367,38 @@ impl Instances {
     }
 }
 
-/// What a process may give up for.
-fn is_expected(error: &Error) -> bool {
+/// How a stage tells that it has not read what was deleted.
+const DELETED: &str = "were deleted before";
+
+/// How a stage tells that its offsets have expired.
+const FORGOTTEN: &str = "no offset is committed any more";
+
+/// Whether a process tells of what happens at this margin: it has ended for good until somebody looks.
+fn is_told(error: &Error, margin: Margin) -> bool {
     let error = error.to_string();
-    error.contains("taken this one's place")
+    let words: &[&str] = match margin {
+        Margin::None | Margin::Sizes | Margin::Refusals => &[],
+        Margin::Deletion => &[DELETED],
+        Margin::Anew => &[
+            "the topic was deleted and created again",
+            FORGOTTEN,
+            "the stage's state already holds this record",
+            "it is not the state that belongs to offset",
+        ],
+        Margin::Month => &[DELETED, FORGOTTEN],
+        Margin::Partitions => &["partitions when the state was written", "it has no partition"],
+    };
+    words.iter().any(|words| error.contains(words))
+}
+
+/// Whether a process has given up because a topic may not be written.
+fn is_refused(error: &Error) -> bool {
+    error.to_string().contains("TopicAuthorizationFailed")
+}
+
+/// What a process may give up for, to be started again.
+fn is_expected(error: &Error) -> bool {
+    is_refused(error) || error.to_string().contains("taken this one's place")
 }
 
 fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot {
@@ -295,6 +410,80 @@ fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot
         is_stopping: false,
         is_draining: false,
         is_extra,
+        away: None,
+    }
+}
+
+impl Instances {
+    fn reach_a_margin(&self, kind: Kind, cluster: &mut Cluster, chance: &mut Chance) -> bool {
+        let stages = &self.plan.pipeline.stages;
+        let stages: Vec<&Stage> = stages.iter().filter(|stage| !stage.from.is_empty()).collect();
+        let stage = stages[chance.index(stages.len())];
+        let input = &stage.from[chance.index(stage.from.len())];
+        match kind {
+            Kind::Deletion => {
+                let place = (input.clone(), chance.index(cluster.topics[input].partitions.len()));
+                self.delete(cluster, &place, chance);
+            }
+            Kind::Anew => {
+                let changelog = stage.changelog();
+                let is_state = cluster.topics.contains_key(&changelog) && chance.one_in(4);
+                let topic = if is_state { &changelog } else { input };
+                self.world.tell(topic, || "is made anew".to_owned());
+                cluster.make_anew(topic);
+            }
+            Kind::Partitions => {
+                self.world.tell(input, || "gets one more partition".to_owned());
+                cluster.add_a_partition(input);
+                if chance.one_in(2) {
+                    for reader in self.plan.pipeline.readers(input).map(Stage::changelog) {
+                        if cluster.topics.contains_key(&reader) {
+                            cluster.add_a_partition(&reader);
+                        }
+                    }
+                }
+            }
+            Kind::Outside => self.write_from_outside(cluster, chance),
+            Kind::Forbidden => {
+                let topic = &stage.to[0];
+                let time = Duration::from_millis(chance.below(5000).into());
+                let time = Some(time).filter(|_| !chance.one_in(4));
+                self.world.tell(topic, || format!("may not be written for {time:?}"));
+                cluster.forbid(topic, time);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// A few readings, of which some are odd. A sensor that is odd is so once.
+    fn write_from_outside(&self, cluster: &mut Cluster, chance: &mut Chance) {
+        for _ in 0..=chance.below(3) {
+            let number = self.odd.get();
+            self.odd.set(number + 1);
+            let refuses = self.world.margin() == Margin::Refusals;
+            let now = i64::try_from(self.world.time().as_millis()).unwrap_or_default();
+            let (mut sensor, mut timestamp) = (format!("lone{number}"), now);
+            match chance.below(6) {
+                // In a time that no clock says, each later than the one before.
+                0 if refuses => timestamp = FUTURE + 86_400_000 * i64::try_from(number).unwrap_or_default(),
+                1 if refuses => sensor = format!("{TABOO}{number}"),
+                2 if !refuses => sensor = format!("{}{number}", "long".repeat(chance.index(1500))),
+                0 | 1 => sensor = format!("{}{number}", "long".repeat(chance.index(500))),
+                _ => (),
+            }
+            let mut value = format!(
+                "{{\"sensor\":\"{sensor}\",\"seq\":0,\"time\":{now},\"value\":{}.5,\"unit\":\"celsius\"}}",
+                chance.below(30)
+            );
+            if chance.one_in(6) {
+                value = "rubbish ".repeat(chance.index(if refuses { 100 } else { 800 }));
+            }
+            let key = sensor.into_bytes();
+            let place = ("outside".to_owned(), place_of(&key, cluster.topics["outside"].partitions.len()));
+            let content = Content { key: Some(key), value: Some(value.into_bytes()), headers: Vec::new(), timestamp };
+            cluster.produce(None, &place, vec![content]).expect("it takes everything");
+        }
     }
 }
 
@@ -309,6 +498,8 @@ impl Others for Instances {
         let now = self.world.time();
         let slots = &mut *self.slots.borrow_mut();
         let at = self.world.chance().index(slots.len());
+        // The sources come first in each plan.
+        let at = if kind == Kind::Elsewhere { at % self.plan.sources() } else { at };
         let chosen = &mut slots[at];
         if kind == Kind::Stop {
             let stops = matches!(chosen.life, Life::Running(_)) && !chosen.is_extra;
@@ -320,9 +511,24 @@ impl Others for Instances {
         }
         let is_double = kind == Kind::Double;
         let stage = chosen.stage;
+        if kind == Kind::Month {
+            if matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. }) {
+                return false;
+            }
+            for slot in slots.iter_mut().filter(|slot| slot.stage == stage && !matches!(slot.life, Life::Done)) {
+                slot.shutdown.stop();
+                match slot.life {
+                    Life::Not(_) if slot.is_extra => slot.life = Life::Done,
+                    Life::Not(_) => slot.life = Life::Not(now + MONTH),
+                    _ => (),
+                }
+                slot.away = Some(now + MONTH).filter(|_| !slot.is_extra);
+            }
+            return true;
+        }
         let instance = if is_double { chosen.instance.clone() } else { format!("x{}", slots.len()) };
         let is_source = matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. });
-        if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS || (is_source && !is_double) {
+        if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS || (!is_double && is_source != (kind == Kind::Elsewhere)) {
             return false;
         }
         slots.push(slot(stage, instance, true, now));
@@ -332,6 +538,9 @@ impl Others for Instances {
     fn clean(&self, kind: Kind) -> bool {
         let mut cluster = self.world.cluster();
         let chance = &mut self.world.chance();
+        if !matches!(kind, Kind::Compaction | Kind::Retention) {
+            return self.reach_a_margin(kind, &mut cluster, chance);
+        }
         let compacts = kind == Kind::Compaction;
         let is_read = |topic: &str| self.plan.pipeline.readers(topic).next().is_some();
         let topics =

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::faults::Counts;
+use simulation::faults::{Counts, Kind};
 use simulation::schedule::{self, Outcome};
 
 /// How many failures are shown.
@@ -29,6 +29,10 @@ struct Args {
     #[arg(long)]
     seed: Option<u64>,
 
+    /// Leave out a kind of fault, by the name that is shown at the end
+    #[arg(long, value_parser = kind)]
+    without: Vec<Kind>,
+
     /// End at the first failure
     #[arg(long)]
     first: bool,
@@ -45,7 +49,7 @@ struct Totals {
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(seed) = args.seed {
-        let outcome = schedule::run(seed, true);
+        let outcome = schedule::run_without(seed, true, &args.without);
         println!("verified {} readings; {}", outcome.verified, outcome.failure.as_deref().unwrap_or("as it must be"));
         return if outcome.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
@@ -66,6 +70,10 @@ fn main() -> ExitCode {
     if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn kind(name: &str) -> Result<Kind, String> {
+    Kind::named(name).ok_or_else(|| format!("there is no such kind; there are {}", Kind::names().join(", ")))
+}
+
 /// Runs all seeds, on every core.
 fn run(args: &Args) -> Totals {
     let next = AtomicU64::new(args.from);
@@ -79,7 +87,7 @@ fn run(args: &Args) -> Totals {
                 if seed >= end {
                     break;
                 }
-                let outcome = catch_unwind(AssertUnwindSafe(|| schedule::run(seed, false))).unwrap_or_else(|_| {
+                let outcome = catch_unwind(AssertUnwindSafe(|| schedule::run_without(seed, false, &args.without))).unwrap_or_else(|_| {
                     Outcome { verified: 0, faults: Counts::default(), failure: Some("it panicked".to_owned()) }
                 });
                 let mut totals = totals.lock().expect("nothing panics while it holds this");

@@ -1,5 +1,6 @@
 //! The plan: which pipeline a seed runs, and how many instances of each stage.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,9 +8,11 @@ use std::sync::Arc;
 use operators::Chain;
 use producer::catalog::{self, Context};
 use producer::source::{Next, Source};
-use stream::pipeline::{Guarantee, Part, Pipeline, Stage, Text, Work};
+use stream::pipeline::{Guarantee, Part, Pipeline, Role, Stage, Text, Work};
 
 use crate::chance::Chance;
+use crate::cluster::Terms;
+use crate::faults::Margin;
 
 /// A pipeline and its instances.
 #[derive(Debug)]
@@ -18,7 +21,18 @@ pub struct Plan {
     pub pipeline: Pipeline,
     /// For each stage, how many instances it has.
     pub instances: Vec<u32>,
+    /// What topics take, where that is not everything.
+    pub terms: BTreeMap<String, Terms>,
 }
+
+/// What stands in records that are against the policy of the simulated cluster.
+pub const TABOO: &str = "taboo";
+
+/// How large a batch is that topics take which do not take everything, in bytes.
+const SMALL: usize = 2000;
+
+/// How far ahead records may be stamped, in milliseconds.
+pub const AHEAD: i64 = 3_600_000;
 
 const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 const THRESHOLD: &str = "{ threshold = { above = 50 } }";
@@ -32,10 +46,19 @@ fn producer(name: &str, sensor: &str, rate: &str, to: &str) -> String {
 }
 
 fn operator(name: &str, from: &str, steps: &[&str], to: &str) -> String {
-    format!("[operator.{name}]\nfrom = {from}\nsteps = [{}]\nto = \"{to}\"\n", steps.join(", "))
+    format!("[operator.{name}]\nfrom = {from}\nsteps = [{}]\nto = \"{to}\"\n{GAP}", steps.join(", "))
 }
 
+/// Where it is said what is to be done about gaps.
+const GAP: &str = "# on-gap\n";
+
 impl Plan {
+    /// How many of the first stages are sources, each of one instance.
+    #[must_use]
+    pub fn sources(&self) -> usize {
+        self.pipeline.stages.iter().take_while(|stage| stage.from.is_empty()).count()
+    }
+
     /// Draws a plan.
     ///
     /// Under `at-least-once` every stage stands right behind the producers: what a stage with a state
@@ -44,7 +67,7 @@ impl Plan {
     /// # Panics
     /// Never: the pipelines are right.
     #[must_use]
-    pub fn draw(chance: &mut Chance) -> Self {
+    pub fn draw(chance: &mut Chance, margin: Margin) -> Self {
         let guarantee = if chance.one_in(4) { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce };
         let mut text = format!("guarantee = \"{guarantee}\"\n");
         let _ = write!(
@@ -59,6 +82,14 @@ impl Plan {
         text += &producer("first", "sensor", rate, "celsius");
         let shape = chance.below(if guarantee == Guarantee::ExactlyOnce { 4 } else { 2 });
         match shape {
+            _ if margin.has_outsider() => {
+                text += "[topic.outside]\nexternal = true\n";
+                text += &operator("ewma", "[\"celsius\", \"outside\"]", &[CONVERT, EWMA], "ewma");
+                text += &operator("average", "\"celsius\"", &[CONVERT, AVERAGE], "average");
+                if guarantee == Guarantee::ExactlyOnce {
+                    text += &operator("threshold", "\"ewma\"", &[THRESHOLD], "above");
+                }
+            }
             0 => {
                 text += &operator("ewma", "\"celsius\"", &[CONVERT, THRESHOLD, EWMA], "ewma");
                 text += &operator("average", "\"celsius\"", &[CONVERT, AVERAGE], "average");
@@ -74,6 +105,12 @@ impl Plan {
                 text += &operator("average", "\"above\"", &[AVERAGE], "average");
             }
         }
+        if margin == Margin::Sizes && chance.one_in(2) {
+            // What the file says is known beforehand, the rest is found out.
+            let _ = writeln!(text, "[topic.ewma]\nconfig = {{ \"max.message.bytes\" = {SMALL} }}");
+        }
+        let on_gap = ["", "on-gap = \"stop\"\n", "on-gap = \"dead-letter\"\n"];
+        let text = text.replace(GAP, chance.one_of(&on_gap));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml");
         let pipeline = Pipeline::parse(Arc::new(Text { path, text })).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let instances = pipeline.stages.iter().map(|stage| match stage.work {
@@ -81,7 +118,20 @@ impl Plan {
             _ => 1 + chance.below(2),
         });
         let instances = instances.collect();
-        Plan { pipeline, instances }
+        let terms = match margin {
+            Margin::Sizes => Terms { largest: Some(SMALL), ..Terms::default() },
+            Margin::Refusals => Terms { ahead: Some(AHEAD), taboo: Some(TABOO), ..Terms::default() },
+            _ => Terms::default(),
+        };
+        let written = pipeline.topics.keys().filter(|topic| *topic != "outside");
+        let terms = written.map(|topic| {
+            let wanted = pipeline.topic(topic);
+            let taboo = terms.taboo.filter(|_| wanted.role != Role::DeadLetters);
+            let largest = terms.largest.filter(|_| wanted.role != Role::Changelog);
+            (topic.clone(), Terms { taboo, largest: largest.or(Some(wanted.largest_message())), ..terms.clone() })
+        });
+        let terms = terms.collect();
+        Plan { pipeline, instances, terms }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stream::error::Error;
-use stream::log::{Event, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use stream::log::{Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record, Rejection};
 use stream::pipeline::{Pipeline, Text};
 
 /// What stands behind a log.
@@ -37,6 +37,9 @@ pub trait Broker {
     /// The committed values of a topic in the order of its partitions, at least so many.
     fn read(&self, topic: &str, at_least: usize) -> Vec<String>;
 
+    /// Deletes the records of a topic's first partition that come before an offset, as retention does.
+    fn delete_records(&self, topic: &str, before: i64);
+
     /// Ends a process without a word to anybody.
     fn kill(&self, log: Self::Log);
 }
@@ -55,12 +58,30 @@ struct Place {
 
 impl Place {
     fn new(broker: &impl Broker, guarantee: &str, partitions: u32) -> Self {
-        let (ending, settings) = (broker.ending(), broker.settings());
-        let text = format!(
-            "guarantee = \"{guarantee}\"\n{settings}\n[defaults]\npartitions = {partitions}\n[topic.in{ending}]\nexternal = \
-             true\n[operator.mean{ending}]\nfrom = \"in{ending}\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \
-             \"out{ending}\"\n"
-        );
+        Self::with(broker, guarantee, partitions, "")
+    }
+
+    /// One whose output has these settings.
+    fn with(broker: &impl Broker, guarantee: &str, partitions: u32, output: &str) -> Self {
+        let ending = broker.ending();
+        Self::of(broker, &ending, guarantee, partitions, &format!(
+            "[topic.in{ending}]\nexternal = true\n[topic.out{ending}]\nconfig = {{ {output} }}\n[operator.mean{ending}]\n\
+             from = \"in{ending}\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \"out{ending}\"\n"
+        ))
+    }
+
+    /// One of a source.
+    fn of_source(broker: &impl Broker, guarantee: &str) -> Self {
+        let ending = broker.ending();
+        Self::of(broker, &ending, guarantee, 1, &format!(
+            "[producer.source{ending}]\nsource = {{ list = {{ values = [1] }} }}\nto = \"out{ending}\"\n"
+        ))
+    }
+
+    fn of(broker: &impl Broker, ending: &str, guarantee: &str, partitions: u32, tables: &str) -> Self {
+        let settings = broker.settings();
+        let text =
+            format!("guarantee = \"{guarantee}\"\n{settings}\n[defaults]\npartitions = {partitions}\n{tables}");
         let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text }));
         let pipeline = pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         broker.make_topics(&pipeline);
@@ -422,6 +443,67 @@ pub fn at_least_once_what_is_flushed_is_visible_and_stays<B: Broker>(broker: &B)
     assert_eq!(sure(log.committed(&[FIRST])), [position(1, "n")]);
 }
 
+/// A second process of a source is its successor, whatever its instance is called.
+pub fn the_last_of_two_processes_of_a_source_goes_on<B: Broker>(broker: &B) {
+    let place = Place::of_source(broker, "exactly-once");
+    let mut first = place.open(broker, "a");
+    send(&first, &place.output, "1");
+    let mut second = place.open(broker, "b");
+    assert_undo(&first.commit(&[]));
+    send(&second, &place.output, "2");
+    sure(second.commit(&[]));
+    assert_eq!(broker.read(&place.output, 1), ["2"]);
+    broker.kill(first);
+}
+
+/// Records that were deleted before they were read are not skipped in silence.
+pub fn what_was_deleted_is_not_skipped<B: Broker>(broker: &B) {
+    let place = Place::new(broker, "exactly-once", 1);
+    for value in ["1", "2", "3", "4"] {
+        broker.write(&place.input, value);
+    }
+    let mut log = place.open(broker, "a");
+    given(&mut log);
+    assert_eq!(next(&log), (0, "1".into()));
+    sure(log.commit(&[position(1, "")]));
+    sure(log.rewind());
+    broker.delete_records(&place.input, 3);
+    let extent = Extent { partition: 0, start: 3, end: 4, count: 1 };
+    assert_eq!(sure(log.extents(&place.input, &[0])), [extent]);
+    sure(log.assign(&[(FIRST, 1)]));
+    let told = (0..PATIENCE).find_map(|_| match poll(&log) {
+        Ok(Event::Record(record)) => panic!("{record:?}"),
+        Ok(_) => None,
+        Err(fault) => Some(fault),
+    });
+    assert!(matches!(told, Some(Fault::Undo(_))), "{told:?}");
+    sure(log.rewind());
+    sure(log.assign(&[(FIRST, 3)]));
+    assert_eq!(next(&log), (3, "4".into()));
+}
+
+/// Why a topic does not take a record is told apart, and nothing of the transaction is seen.
+pub fn what_a_topic_does_not_take_is_told<B: Broker>(broker: &B) {
+    let settings = "\"max.message.bytes\" = 2000, \"message.timestamp.after.max.ms\" = 3600000";
+    let place = Place::with(broker, "exactly-once", 1, settings);
+    let mut log = place.open(broker, "a");
+    given(&mut log);
+    // The year 2100.
+    let ahead = Some(4_102_444_800_000);
+    for (bytes, timestamp, why) in [(5000, None, Rejection::TooLarge), (5, ahead, Rejection::Timestamp)] {
+        send(&log, &place.output, "1");
+        let value = "x".repeat(bytes);
+        let (topic, value) = (&*place.output, Some(value.as_bytes()));
+        sure(log.send(&Outgoing { topic, partition: Some(0), timestamp, key: None, value, headers: &[] }));
+        let settled = log.settle();
+        assert!(matches!(settled, Err(Fault::Rejected(told, _)) if told == why), "{settled:?}");
+        sure(log.rewind());
+    }
+    send(&log, &place.output, "2");
+    sure(log.commit(&[]));
+    assert_eq!(broker.read(&place.output, 1), ["2"]);
+}
+
 /// Makes a test of each statement about what an expression gives: a [`Broker`](crate::statements::Broker).
 #[macro_export]
 macro_rules! statements {
@@ -442,6 +524,9 @@ macro_rules! statements {
             the_end_is_where_nothing_is_left_to_read
             a_record_arrives_as_it_was_sent
             at_least_once_what_is_flushed_is_visible_and_stays
+            the_last_of_two_processes_of_a_source_goes_on
+            what_was_deleted_is_not_skipped
+            what_a_topic_does_not_take_is_told
         }
     };
     ($broker:expr, $($name:ident)*) => {

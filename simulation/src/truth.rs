@@ -3,7 +3,9 @@
 //! What operators make of readings is compared by [`rivulet::verify`]; what sources give, and what
 //! stands beside the offsets, here.
 
-use std::collections::BTreeMap;
+mod margins;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use rivulet::verify::{Options, Outcome, Record, Topics, verify_topics};
 use serde_json::Value;
@@ -14,6 +16,8 @@ use stream::pipeline::{Guarantee, Part, Pipeline, Stage, Work};
 use stream::state::{Note, State};
 
 use crate::cluster::{Content, Partition};
+use crate::faults::Kind;
+use crate::instances::Instances;
 use crate::plan::{self, Given};
 use crate::world::World;
 
@@ -21,18 +25,39 @@ use crate::world::World;
 ///
 /// # Errors
 /// What is wrong, in a line.
-pub fn check(world: &World, pipeline: &Pipeline) -> Result<u64, String> {
+pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
+    let pipeline = &instances.plan().pipeline;
+    let stopped = instances.stopped();
     let mut verified = 0;
-    for stage in &pipeline.stages {
+    for (at, stage) in pipeline.stages.iter().enumerate() {
         match &stage.work {
-            Work::Producer { source, .. } => verified += check_source(world, pipeline, stage, source)?,
+            Work::Producer { source, .. } => {
+                verified += check_source(world, pipeline, stage, source, instances.attempts(at))?;
+            }
+            Work::Operator { .. } if stopped.contains(&at) || is_anew(world, stage) => (),
             Work::Operator { steps } => check_state(world, pipeline, stage, steps)?,
             Work::Sink { .. } => (),
         }
     }
+    if !world.margin().cuts_off() && stopped.is_empty() {
+        let records = Simulated { world, left_out: margins::refused(world, pipeline), reader: None };
+        return Ok(verified + compare(pipeline, records, false)?);
+    }
+    // Each stage by itself: what comes out of one that has stopped is what the next must work on.
+    for (at, stage) in pipeline.stages.iter().enumerate() {
+        if let Work::Operator { .. } = stage.work {
+            verified += margins::check(world, pipeline, stage, stopped.contains(&at))?;
+        }
+    }
+    Ok(verified)
+}
+
+/// Compares what is in the topics of a pipeline with what must be; where a stage has stopped, the rest of
+/// it may be missing.
+fn compare(pipeline: &Pipeline, mut records: Simulated<'_>, has_stopped: bool) -> Result<u64, String> {
     let options = Options { allow_duplicates: pipeline.guarantee == Guarantee::AtLeastOnce };
-    let report = verify_topics(pipeline, options, &mut Simulated { world }).map_err(|error| error.to_string())?;
-    if report.topics.iter().any(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. })) {
+    let report = verify_topics(pipeline, options, &mut records).map_err(|error| error.to_string())?;
+    if !has_stopped && report.topics.iter().any(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. })) {
         return Err(format!("not verifiable:\n{report}"));
     }
     let mut total = report.total();
@@ -40,17 +65,31 @@ pub fn check(world: &World, pipeline: &Pipeline) -> Result<u64, String> {
         // Of readings that are there again nobody can say which is which.
         total.out_of_order = 0;
     }
+    if has_stopped {
+        total.missing = 0;
+    }
     if (total.missing, total.extra, total.wrong, total.out_of_order) != (0, 0, 0, 0) {
         let first = report.differences.first().map(ToString::to_string).unwrap_or_default();
         let verdict = report.to_string().lines().last().unwrap_or_default().to_owned();
         return Err(format!("{verdict}; {first}"));
     }
-    Ok(verified + total.expected)
+    Ok(total.expected)
+}
+
+/// Whether the changelog of a stage or any of its inputs was made anew.
+fn is_anew(world: &World, stage: &Stage) -> bool {
+    let cluster = world.cluster();
+    let mut topics = stage.from.iter().cloned().chain([stage.changelog()]);
+    topics.any(|topic| cluster.topics.get(&topic).is_some_and(|topic| !topic.former.is_empty()))
 }
 
 /// The topics of a simulated cluster, with what retention has deleted.
 struct Simulated<'w> {
     world: &'w World,
+    /// Records that are left out, by topic, partition and offset.
+    left_out: BTreeSet<(String, i32, i64)>,
+    /// The only stage, if there is one: what its inputs were before it began does not count.
+    reader: Option<&'w Stage>,
 }
 
 impl Topics for Simulated<'_> {
@@ -64,8 +103,17 @@ impl Topics for Simulated<'_> {
 
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> OrError<()> {
         let cluster = self.world.cluster();
-        for (number, partition) in (0..).zip(&cluster.topics[topic].partitions) {
+        let topic_now = &cluster.topics[topic];
+        let former = topic_now.former.iter().filter(|(_, readers)| match self.reader {
+            Some(stage) if stage.from.iter().any(|from| from == topic) => readers.contains(&stage.name),
+            _ => true,
+        });
+        let all = former.map(|(partitions, _)| partitions).chain([&topic_now.partitions]);
+        for (number, partition) in all.flat_map(|partitions| (0..).zip(partitions)) {
             for record in partition.committed() {
+                if self.left_out.contains(&(topic.to_owned(), number, record.offset)) {
+                    continue;
+                }
                 let Content { key, value, headers, timestamp } = &record.content;
                 each(&Record {
                     partition: number,
@@ -83,18 +131,34 @@ impl Topics for Simulated<'_> {
 
 /// What a source gives is in its topic, each sensor's readings in their order, and what is bad among its
 /// dead letters.
-fn check_source(world: &World, pipeline: &Pipeline, stage: &Stage, source: &Part) -> Result<u64, String> {
+///
+/// Under `at-least-once` each of its processes may send again what one commit holds for each time that it
+/// went back, and the one before it that much more until it has noticed.
+fn check_source(
+    world: &World,
+    pipeline: &Pipeline,
+    stage: &Stage,
+    source: &Part,
+    attempts: u64,
+) -> Result<u64, String> {
     let allow_duplicates = pipeline.guarantee == Guarantee::AtLeastOnce;
     let (given, bad) = plan::given(&mut *plan::source(pipeline, source));
     let cluster = world.cluster();
     let mut found: BTreeMap<String, Vec<Given>> = BTreeMap::new();
-    for record in cluster.topics[&stage.to[0]].partitions.iter().flat_map(Partition::committed) {
+    let mut again = 0;
+    for record in cluster.topics[&stage.to[0]].all_partitions().flat_map(Partition::committed) {
         let reading = reading(record.content.value.as_deref().unwrap_or_default());
         let reading = reading.ok_or_else(|| format!("{} holds what is no reading", stage.to[0]))?;
         let of_sensor = found.entry(reading.0.clone()).or_default();
-        if !(allow_duplicates && of_sensor.contains(&reading)) {
+        if allow_duplicates && of_sensor.contains(&reading) {
+            again += 1;
+        } else {
             of_sensor.push(reading);
         }
+    }
+    if margins::is_spread(&cluster, pipeline, &stage.to[0]) {
+        // Nothing says in which order those in several partitions were sent.
+        found.values_mut().for_each(|of_sensor| of_sensor.sort_by_key(|reading| reading.1));
     }
     let mut expected: BTreeMap<String, Vec<Given>> = BTreeMap::new();
     for reading in given {
@@ -112,6 +176,11 @@ fn check_source(world: &World, pipeline: &Pipeline, stage: &Stage, source: &Part
                 stage.to[0]
             ));
         }
+    }
+    let most = 2 * attempts * (pipeline.commit.records + 1);
+    let is_calm = [Kind::Pause, Kind::BrokerAway].iter().all(|kind| world.counts().of(*kind) == 0);
+    if again > most && is_calm {
+        return Err(format!("{} holds {again} readings again where {most} at most may be", stage.to[0]));
     }
     let letters: usize =
         cluster.topics[&stage.dead_letters()].partitions.iter().map(|partition| partition.committed().count()).sum();

@@ -13,7 +13,7 @@ use stream::log::Fault;
 
 use crate::chance::Chance;
 use crate::cluster::{Cluster, TRANSACTION_TIMEOUT};
-use crate::faults::{Counts, Kind};
+use crate::faults::{Counts, Kind, Margin};
 
 /// How deep one process is held up within the other.
 const DEEPEST: u32 = 3;
@@ -58,6 +58,8 @@ pub enum Fate {
     Late,
     /// It is done, but the answer is lost.
     AnswerLost,
+    /// It is done and answered when it is sent again; the first copy arrives later.
+    Repeated,
 }
 
 /// See the [module](self).
@@ -72,6 +74,9 @@ pub struct World {
     odds: Cell<u32>,
     /// Whether nothing happens that only transactions stand.
     is_mild: Cell<bool>,
+    margin: Cell<Margin>,
+    /// What does not happen.
+    left_out: RefCell<Vec<Kind>>,
     counts: RefCell<Counts>,
     others: RefCell<Option<Rc<dyn Others>>>,
     /// What the commits to come are to do, for tests.
@@ -95,6 +100,8 @@ impl World {
             depth: Cell::new(0),
             odds: Cell::new(0),
             is_mild: Cell::new(false),
+            margin: Cell::new(Margin::None),
+            left_out: RefCell::default(),
             counts: RefCell::default(),
             others: RefCell::default(),
             script: RefCell::default(),
@@ -126,6 +133,28 @@ impl World {
     /// Nothing happens that only transactions stand.
     pub fn be_mild(&self) {
         self.is_mild.set(true);
+    }
+
+    /// These never happen.
+    pub fn leave_out(&self, kinds: &[Kind]) {
+        *self.left_out.borrow_mut() = kinds.to_vec();
+    }
+
+    /// Whether a kind happens at all.
+    #[must_use]
+    pub fn has(&self, kind: Kind) -> bool {
+        !self.left_out.borrow().contains(&kind)
+    }
+
+    /// What may happen beside what may happen in all schedules.
+    pub fn set_margin(&self, margin: Margin) {
+        self.margin.set(margin);
+    }
+
+    /// The same.
+    #[must_use]
+    pub fn margin(&self) -> Margin {
+        self.margin.get()
     }
 
     /// Whether what only transactions stand may happen.
@@ -188,7 +217,8 @@ impl World {
         }
     }
 
-    fn count(&self, kind: Kind) {
+    /// It has happened.
+    pub fn count(&self, kind: Kind) {
         self.counts.borrow_mut().add(kind);
     }
 
@@ -248,8 +278,9 @@ impl World {
         if odds == 0 || !self.chance().one_in(odds) {
             return Ok(());
         }
-        let kind = Kind::any(&mut self.chance());
-        if self.is_mild.get() && kind.needs_fences() {
+        let kind = Kind::any(&mut self.chance(), self.margin.get());
+        let is_spared = self.is_mild.get() && kind.needs_fences();
+        if is_spared || !self.has(kind) || self.counts.borrow().of(kind) >= kind.most() {
             return Ok(());
         }
         self.happen(being, kind, doing);
@@ -313,8 +344,13 @@ impl World {
                 true
             }
             Kind::Compaction | Kind::Retention => others.is_some_and(|others| others.clean(kind)),
-            Kind::Double | Kind::Joiner | Kind::Stop => others.is_some_and(|others| others.change(kind)),
-            Kind::LostRequest | Kind::LateRequest | Kind::LostAnswer => false,
+            Kind::Deletion | Kind::Anew | Kind::Partitions | Kind::Outside | Kind::Forbidden => {
+                others.is_some_and(|others| others.clean(kind))
+            }
+            Kind::Double | Kind::Joiner | Kind::Elsewhere | Kind::Stop | Kind::Month => {
+                others.is_some_and(|others| others.change(kind))
+            }
+            Kind::LostRequest | Kind::LateRequest | Kind::LostAnswer | Kind::Repeated | Kind::Expiry => false,
         };
         if happened {
             self.count(kind);
@@ -335,9 +371,13 @@ impl World {
                 (Fate::Lost, Some(Kind::LostRequest)),
                 (Fate::Late, Some(Kind::LateRequest)),
                 (Fate::AnswerLost, Some(Kind::LostAnswer)),
+                (Fate::Repeated, Some(Kind::Repeated)),
             ];
             let (fate, kind) = self.chance().one_of(&fates);
-            if self.is_mild.get() && fate == Fate::Late { (Fate::Lost, Some(Kind::LostRequest)) } else { (fate, kind) }
+            if kind.is_some_and(|kind| !self.has(kind)) {
+                return Fate::Answered;
+            }
+            if self.is_mild.get() && matches!(fate, Fate::Late | Fate::Repeated) { (Fate::Lost, Some(Kind::LostRequest)) } else { (fate, kind) }
         };
         if let Some(kind) = kind {
             self.count(kind);

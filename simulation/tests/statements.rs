@@ -55,6 +55,10 @@ impl Broker for Simulated {
         }
     }
 
+    fn delete_records(&self, topic: &str, before: i64) {
+        self.0.cluster().delete_records(&(topic.to_owned(), 0), before);
+    }
+
     fn kill(&self, log: SimulatedLog) {
         log.being().is_dead.set(true);
     }

@@ -198,7 +198,20 @@ pub fn produce(brokers: &str, topic: &str, records: &[Record]) {
 
 /// Creates a topic without the help of `rivulet topics`.
 pub fn create_topic(brokers: &str, topic: &str, partitions: i32) {
-    let wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    create_topic_with(brokers, topic, partitions, []);
+}
+
+/// Makes a topic with settings of its own.
+pub fn create_topic_with<'s>(
+    brokers: &str,
+    topic: &'s str,
+    partitions: i32,
+    settings: impl IntoIterator<Item = (&'s str, &'s str)>,
+) {
+    let mut wanted = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    for (name, value) in settings {
+        wanted = wanted.set(name, value);
+    }
     let created = wait_for(admin(brokers).create_topics([&wanted], &AdminOptions::new()));
     for result in created.unwrap_or_else(|error| panic!("creating {topic}: {error}")) {
         result.unwrap_or_else(|(_, error)| panic!("creating {topic}: {error}"));

@@ -41,7 +41,8 @@ impl Broker for Real {
 
     fn make_topics(&self, pipeline: &Pipeline) {
         for (name, topic) in &pipeline.topics {
-            records::create_topic(Kafka::shared(), name, topic.partitions);
+            let settings = topic.config.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            records::create_topic_with(Kafka::shared(), name, topic.partitions, settings);
         }
     }
 
@@ -57,6 +58,10 @@ impl Broker for Real {
     fn read(&self, topic: &str, at_least: usize) -> Vec<String> {
         let text = |record: Record| String::from_utf8(record.value.unwrap_or_default()).expect("it was text");
         records::read(Kafka::shared(), topic, at_least).into_iter().map(text).collect()
+    }
+
+    fn delete_records(&self, topic: &str, before: i64) {
+        records::delete_records(Kafka::shared(), topic, 0, before);
     }
 
     fn kill(&self, log: KafkaLog) {

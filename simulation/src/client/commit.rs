@@ -4,12 +4,12 @@ use stream::error::Error;
 use stream::log::Fault;
 
 use super::{Consumer, SimulatedLog};
-use crate::cluster::{Late, Place};
+use crate::cluster::{Identity, Late, Place};
 use crate::world::Fate;
 
 impl SimulatedLog {
     pub(super) fn commit_transaction(&self, offsets: &[(Place, i64, String)]) -> Result<(), Fault> {
-        self.begin();
+        self.begin()?;
         self.drain()?;
         let identity = self.producer.borrow().identity.clone().expect("it was initialised");
         if !offsets.is_empty() {
@@ -22,8 +22,7 @@ impl SimulatedLog {
         if !offsets.is_empty() || !self.producer.borrow().added.is_empty() {
             let fate = self.world.fate(&self.being);
             if fate == Fate::Late {
-                let after = self.late();
-                self.world.cluster().arrives_late(after, Late::EndTxn(identity.clone()));
+                self.arrives_late(Late::EndTxn(identity.clone()));
             }
             if matches!(fate, Fate::Lost | Fate::Late) {
                 return Err(no_answer());
@@ -34,10 +33,33 @@ impl SimulatedLog {
             if fate == Fate::AnswerLost {
                 return Err(no_answer());
             }
+            if fate == Fate::Repeated {
+                self.leave_a_copy(&identity, offsets);
+            }
         }
         self.begun.set(false);
         self.producer.borrow_mut().added.clear();
         Ok(())
+    }
+
+    /// What was answered had been sent twice: the first copy of it is still on its way, through a connection
+    /// that was given up.
+    fn leave_a_copy(&self, identity: &Identity, offsets: &[(Place, i64, String)]) {
+        let copy = if !offsets.is_empty() && self.world.chance().one_in(2) {
+            let Consumer { member, generation, .. } = *self.consumer().borrow();
+            Late::TxnOffsetCommit(identity.clone(), self.stage.clone(), member, generation, offsets.to_vec())
+        } else {
+            Late::EndTxn(identity.clone())
+        };
+        self.arrives_late(copy);
+        // That a connection was lost is heard.
+        self.renews.set(true);
+    }
+
+    /// A request arrives some time from now, whoever waits for it or does not.
+    fn arrives_late(&self, request: Late) {
+        let after = self.late();
+        self.world.cluster().arrives_late(after, request);
     }
 
     pub(super) fn commit_offsets(&self, offsets: &[(Place, i64, String)]) -> Result<(), Fault> {

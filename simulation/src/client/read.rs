@@ -19,6 +19,10 @@ impl SimulatedLog {
             let place = (topic.to_owned(), usize::try_from(*partition).expect("it was given"));
             self.step("asking for the end")?;
             self.reach()?;
+            if !self.world.cluster().has(&place) {
+                let error = Error::new(format!("restoring from {topic}"), format!("it has no partition {partition}"));
+                return Err(Fault::Fatal(error.help("give it as many partitions as the stage's inputs have")));
+            }
             // Everything up to here counts, also what is not yet known to be committed or aborted.
             let (low, high) = self.watermarks(&place);
             if low < high {

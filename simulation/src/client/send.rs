@@ -3,11 +3,15 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use stream::log::{Fault, Outgoing};
+use stream::error::Error;
+use stream::log::{Fault, Outgoing, Rejection};
 use stream::pipeline::Guarantee;
 
-use super::{AGAIN, SimulatedLog, undo};
-use crate::cluster::{Content, Identity, Late, Place, Refusal};
+use super::{AGAIN, SimulatedLog};
+use crate::cluster::{BATCH, Content, Identity, Late, Place, Refusal};
+
+/// How small batches may become when brokers refuse them for their size, in bytes.
+const LEAST_BATCH: usize = 500;
 
 #[derive(Default)]
 pub(super) struct Producer {
@@ -16,7 +20,8 @@ pub(super) struct Producer {
     /// The partitions that are in the transaction.
     pub(super) added: BTreeSet<Place>,
     pub(super) queue: VecDeque<(Place, Content)>,
-    failed: Option<Refusal>,
+    /// What was refused last, and by which topic.
+    failed: Option<(Refusal, String)>,
 }
 
 impl SimulatedLog {
@@ -43,25 +48,25 @@ impl SimulatedLog {
         let identity = self.producer.borrow().identity.clone();
         let is_added = self.producer.borrow().added.contains(&place);
         if let (Some(identity), false) = (&identity, is_added) {
-            let added = self.patiently("adding a partition", |cluster| cluster.add_partition(identity, &place));
-            match added {
-                Err(Fault::Undo(error)) => {
-                    // It comes back with the next look at what was delivered.
-                    self.producer.borrow_mut().failed = Some(Refusal::ProducerFenced);
-                    self.world.tell(&self.being.name, || error.to_string());
-                    return Ok(false);
-                }
-                other => other?,
+            let added = self.answer("adding a partition", |cluster| cluster.add_partition(identity, &place))?;
+            if let Err(refusal) = added {
+                // It comes back with the next look at what was delivered.
+                self.producer.borrow_mut().failed = Some((refusal, place.0));
+                self.world.tell(&self.being.name, || format!("adding a partition: {refusal}"));
+                return Ok(false);
             }
             self.producer.borrow_mut().added.insert(place.clone());
         }
         self.step("producing")?;
         self.reach()?;
-        let records = self.producer.borrow_mut().take_queued(&place);
+        let records = self.producer.borrow_mut().take_queued(&place, self.batch.get());
         let count = records.len();
         let produced = self.world.cluster().produce(identity.as_ref(), &place, records);
         if let Err(refusal) = produced {
-            self.producer.borrow_mut().failed = Some(refusal);
+            if refusal == Refusal::MessageSizeTooLarge && count > 1 {
+                self.batch.set((self.batch.get() / 2).max(LEAST_BATCH));
+            }
+            self.producer.borrow_mut().failed = Some((refusal, place.0.clone()));
         }
         self.world.tell(&self.being.name, || format!("{count} to {} [{}]: {produced:?}", place.0, place.1));
         self.step("produced")?;
@@ -81,16 +86,26 @@ impl SimulatedLog {
     }
 
     pub(super) fn check_delivery(&self) -> Result<(), Fault> {
-        match self.producer.borrow_mut().failed.take() {
-            Some(refusal) => Err(undo("sending", refusal)),
-            None => Ok(()),
-        }
+        let Some((refusal, topic)) = self.producer.borrow_mut().failed.take() else { return Ok(()) };
+        let error = Error::new(format!("sending to {topic}"), refusal);
+        Err(match refusal {
+            Refusal::MessageSizeTooLarge => Fault::Rejected(Rejection::TooLarge, error),
+            Refusal::InvalidTimestamp => Fault::Rejected(Rejection::Timestamp, error),
+            Refusal::PolicyViolation => Fault::Rejected(Rejection::Policy, error),
+            Refusal::TopicAuthorizationFailed => Fault::Fatal(error.help("allow this user to write the topic")),
+            _ => Fault::Undo(error),
+        })
     }
 
-    pub(super) fn begin(&self) {
-        if self.guarantee == Guarantee::ExactlyOnce {
+    /// Begins a transaction, if none is open.
+    pub(super) fn begin(&self) -> Result<(), Fault> {
+        if self.guarantee == Guarantee::ExactlyOnce && !self.begun.get() {
+            if self.renews.take() {
+                self.make_producer()?;
+            }
             self.begun.set(true);
         }
+        Ok(())
     }
 
     pub(super) fn late(&self) -> Duration {
@@ -104,7 +119,7 @@ impl SimulatedLog {
         let may_be_sent = |place: &Place| producer.identity.is_none() || producer.added.contains(place);
         let Some(place) = producer.queue.iter().map(|(place, _)| place.clone()).find(may_be_sent) else { return };
         if self.world.is_harsh() && self.world.chance().one_in(2) {
-            let records = producer.take_queued(&place);
+            let records = producer.take_queued(&place, self.batch.get());
             let identity = producer.identity.clone();
             let after = self.late();
             self.world.cluster().arrives_late(after, Late::Produce(identity, place, records));
@@ -117,21 +132,33 @@ impl SimulatedLog {
         }
         let count = self.world.cluster().topics[record.topic].partitions.len();
         match record.key {
-            Some(key) => {
-                let hash =
-                    key.iter().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
-                (hash >> 8) as usize % count
-            }
+            Some(key) => place_of(key, count),
             None => self.world.chance().index(count),
         }
     }
 }
 
+/// The partition of so many that a key is placed in.
+#[must_use]
+pub fn place_of(key: &[u8], count: usize) -> usize {
+    let hash = key.iter().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    (hash >> 8) as usize % count
+}
+
 impl Producer {
-    fn take_queued(&mut self, place: &Place) -> Vec<Content> {
-        let (taken, left): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.queue).into_iter().partition(|(queued, _)| queued == place);
-        self.queue = left;
-        taken.into_iter().map(|(_, content)| content).collect()
+    /// What waits for a partition, as far as it fits into a batch; one record always does.
+    fn take_queued(&mut self, place: &Place, batch: usize) -> Vec<Content> {
+        let mut taken = Vec::new();
+        let (mut size, mut is_full) = (BATCH, false);
+        for (queued, content) in std::mem::take(&mut self.queue) {
+            size += if queued == *place { content.size() } else { 0 };
+            is_full |= queued == *place && size > batch && !taken.is_empty();
+            if queued == *place && !is_full {
+                taken.push(content);
+            } else {
+                self.queue.push_back((queued, content));
+            }
+        }
+        taken
     }
 }

@@ -21,7 +21,9 @@ pub struct Group {
     next_member: u64,
     /// The next offset to read of each partition, and what was noted with it.
     pub committed: BTreeMap<Place, (i64, String)>,
-    /// The same, of transactions that are not complete, by producer.
+    /// The first offset that was ever committed of each partition: where its reader began.
+    pub begun: BTreeMap<Place, i64>,
+    /// Offsets of transactions that are not complete, by producer.
     pending: BTreeMap<i64, BTreeMap<Place, (i64, String)>>,
 }
 
@@ -162,6 +164,28 @@ impl Group {
         self.complete(all);
     }
 
+    /// Whether any member reads a topic.
+    pub(super) fn reads(&self, topic: &str) -> bool {
+        self.members.values().any(|member| member.topics.iter().any(|name| name == topic))
+    }
+
+    /// A topic is gone, and with it all offsets in it.
+    pub(super) fn forget(&mut self, topic: &str) {
+        self.committed.retain(|(name, _), _| name != topic);
+        self.begun.retain(|(name, _), _| name != topic);
+        self.pending.values_mut().for_each(|held| held.retain(|(name, _), _| name != topic));
+    }
+
+    /// Nobody has been in the group for so long that all its offsets are deleted; false if somebody is, or
+    /// there are none.
+    pub fn expire_offsets(&mut self) -> bool {
+        let expires = self.members.is_empty() && self.pending.is_empty() && !self.committed.is_empty();
+        if expires {
+            self.committed.clear();
+        }
+        expires
+    }
+
     /// The member ids with their members.
     pub fn members(&self) -> impl Iterator<Item = (u64, &Member)> {
         self.members.iter().map(|(id, member)| (*id, member))
@@ -214,7 +238,7 @@ impl Group {
         offsets: Vec<(Place, i64, String)>,
     ) -> Result<(), Refusal> {
         self.check(member, generation)?;
-        self.committed.extend(offsets.into_iter().map(|(place, offset, note)| (place, (offset, note))));
+        self.settle(offsets.into_iter().map(|(place, offset, note)| (place, (offset, note))).collect());
         Ok(())
     }
 
@@ -234,8 +258,15 @@ impl Group {
     pub(super) fn settle_offsets(&mut self, producer: i64, commit: bool) {
         let held = self.pending.remove(&producer).unwrap_or_default();
         if commit {
-            self.committed.extend(held);
+            self.settle(held);
         }
+    }
+
+    fn settle(&mut self, offsets: BTreeMap<Place, (i64, String)>) {
+        for (place, (offset, _)) in &offsets {
+            self.begun.entry(place.clone()).or_insert(*offset);
+        }
+        self.committed.extend(offsets);
     }
 
     /// The committed offset of a partition with its note, for a reader that waits for stable ones.

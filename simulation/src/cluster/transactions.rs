@@ -105,8 +105,14 @@ impl Cluster {
     /// Adds a partition to a producer's transaction, which begins with the first.
     ///
     /// # Errors
-    /// If the producer is fenced, or the transaction before is not complete.
+    /// If the producer is fenced, the transaction before is not complete, or the topic may not be written.
     pub fn add_partition(&mut self, identity: &Identity, place: &Place) -> Result<(), Refusal> {
+        if !self.has(place) {
+            return Err(Refusal::UnknownTopicOrPartition);
+        }
+        if self.now < self.topics[&place.0].forbidden_until {
+            return Err(Refusal::TopicAuthorizationFailed);
+        }
         self.ongoing(identity)?.partitions.insert(place.clone());
         Ok(())
     }
@@ -123,13 +129,18 @@ impl Cluster {
     /// Appends records to a partition; without an identity outside of any transaction.
     ///
     /// # Errors
-    /// If the producer is fenced, or the partition is not in its transaction.
+    /// If the producer is fenced, the partition is not in its transaction, or the topic does not take the
+    /// records.
     pub fn produce(
         &mut self,
         identity: Option<&Identity>,
         place: &Place,
         records: Vec<Content>,
     ) -> Result<(), Refusal> {
+        if !self.has(place) {
+            return Err(Refusal::UnknownTopicOrPartition);
+        }
+        self.topics[&place.0].takes(&records, self.now)?;
         let Some(identity) = identity else {
             self.partition_mut(place).append(None, records);
             return Ok(());
@@ -218,6 +229,25 @@ impl Cluster {
         transaction.epoch += 1;
         transaction.prepare(false);
         Some(id.clone())
+    }
+
+    /// Aborts what is open in a topic, and writes all markers that are left to write there.
+    pub(super) fn end_transactions_in(&mut self, topic: &str) {
+        for transaction in self.transactions.0.values_mut() {
+            let (there, elsewhere) =
+                std::mem::take(&mut transaction.partitions).into_iter().partition(|(name, _)| name == topic);
+            transaction.partitions = elsewhere;
+            let there: BTreeSet<Place> = there;
+            if matches!(transaction.state, State::Ongoing { .. }) && !there.is_empty() {
+                transaction.epoch += 1;
+                transaction.prepare(false);
+            }
+            let State::Prepared { commit } = transaction.state else { continue };
+            for (name, partition) in there {
+                let topic = self.topics.get_mut(&name).expect("it was added to the transaction");
+                topic.partitions[partition].mark(transaction.producer, transaction.epoch, commit);
+            }
+        }
     }
 
     /// Writes one of the markers that are left to write, in any order.

@@ -16,7 +16,8 @@ pub(super) struct Careful {
     until: Vec<(Partition, i64)>,
     /// The record at hand.
     at: Option<(Partition, i64)>,
-    suspect: Option<Suspect>,
+    /// The records found so far; a transaction may hold several.
+    suspects: Vec<Suspect>,
 }
 
 #[derive(Debug)]
@@ -35,7 +36,8 @@ impl Careful {
     /// A record is about to be worked on. Gives why what came of it was rejected, if it is known for that.
     pub(super) fn begin(&mut self, partition: Partition, offset: i64) -> Option<&[Rejection]> {
         self.at = Some((partition, offset));
-        self.suspect.as_ref().filter(|suspect| suspect.at == (partition, offset)).map(|suspect| &*suspect.rejections)
+        let suspect = self.suspects.iter().find(|suspect| suspect.at == (partition, offset));
+        suspect.map(|suspect| &*suspect.rejections)
     }
 
     /// Something was rejected; `next` are the offsets behind all that was worked on.
@@ -58,11 +60,16 @@ impl Careful {
             }
             return Ok(());
         }
-        match &mut self.suspect {
-            Some(suspect) if suspect.at == at => suspect.rejections.push(why),
-            _ => self.suspect = Some(Suspect { at, rejections: vec![why] }),
-        }
-        let tries = self.suspect.as_ref().map_or(0, |suspect| suspect.rejections.len());
+        let tries = match self.suspects.iter_mut().find(|suspect| suspect.at == at) {
+            Some(suspect) => {
+                suspect.rejections.push(why);
+                suspect.rejections.len()
+            }
+            None => {
+                self.suspects.push(Suspect { at, rejections: vec![why] });
+                1
+            }
+        };
         if tries < MOST { Ok(()) } else { Err(cause.clone()) }
     }
 
@@ -80,7 +87,7 @@ impl Careful {
             next.iter().any(|(committed, next)| *committed == partition && *next >= offset)
         };
         self.until.retain(|until| !is_done(*until));
-        self.suspect = self.suspect.take().filter(|suspect| !is_done((suspect.at.0, suspect.at.1 + 1)));
+        self.suspects.retain(|suspect| !is_done((suspect.at.0, suspect.at.1 + 1)));
         self.at = None;
     }
 
@@ -92,7 +99,7 @@ impl Careful {
     /// These partitions are the stage's no longer.
     pub(super) fn keep(&mut self, owned: &[Partition]) {
         self.until.retain(|(partition, _)| owned.contains(partition));
-        self.suspect = self.suspect.take().filter(|suspect| owned.contains(&suspect.at.0));
+        self.suspects.retain(|suspect| owned.contains(&suspect.at.0));
     }
 }
 
@@ -121,6 +128,21 @@ mod tests {
         assert!(careful.is_on(), "the record at 4 was at hand, and 8 of the other partition");
         careful.committed(&[(FIRST, 5), (OTHER, 9)]);
         assert!(!careful.is_on());
+    }
+
+    #[test]
+    fn several_of_many_are_all_remembered() {
+        let mut careful = Careful::default();
+        careful.begin(FIRST, 1);
+        reject(&mut careful, &[(FIRST, 4)]).unwrap();
+        for _ in 0..2 {
+            for offset in [1, 3] {
+                careful.begin(FIRST, offset);
+                reject(&mut careful, &[]).unwrap();
+            }
+        }
+        assert_eq!(careful.begin(FIRST, 1), Some(&[Rejection::TooLarge; 2][..]));
+        assert_eq!(careful.begin(FIRST, 3), Some(&[Rejection::TooLarge; 2][..]));
     }
 
     #[test]
