@@ -57,6 +57,8 @@ struct Consumer {
     told: bool,
     /// The next offset of each assigned partition.
     positions: BTreeMap<Partition, i64>,
+    /// How often the topic of each was made anew when it was assigned.
+    made_anew: BTreeMap<Partition, usize>,
     last: Option<Partition>,
 }
 
@@ -213,12 +215,14 @@ impl SimulatedLog {
             let place = self.place(partition);
             let from = self.consumer().borrow().positions[&partition];
             let cluster = self.world.cluster();
+            // Offsets of a topic that was made anew meanwhile are another topic's.
+            let made_anew = self.consumer().borrow().made_anew.get(&partition).copied();
+            if made_anew.is_some_and(|times| times != cluster.topics[&place.0].former.len()) {
+                return Err(undo("reading", Refusal::UnknownTopicOrPartition));
+            }
             let found = cluster.fetch(&place, from).map_err(|refusal| undo("reading", refusal))?;
-            let found = found.map(|found| SimulatedRecord {
-                partition,
-                offset: found.offset,
-                content: found.content.clone(),
-            });
+            let found =
+                found.map(|found| SimulatedRecord { partition, offset: found.offset, content: found.content.clone() });
             drop(cluster);
             let mut consumer = self.consumer().borrow_mut();
             let next = found.as_ref().map_or(from, |found| found.offset + 1);
@@ -254,6 +258,10 @@ impl Log for SimulatedLog {
 
     fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
         self.step("assign")?;
+        let made_anew = from.iter().map(|(partition, _)| {
+            (*partition, self.world.cluster().topics[&self.inputs[partition.topic]].former.len())
+        });
+        self.consumer().borrow_mut().made_anew = made_anew.collect();
         let mut consumer = self.consumer().borrow_mut();
         (consumer.positions, consumer.last) = (from.iter().copied().collect(), None);
         Ok(())

@@ -528,7 +528,9 @@ impl Others for Instances {
         }
         let instance = if is_double { chosen.instance.clone() } else { format!("x{}", slots.len()) };
         let is_source = matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. });
-        if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS || (!is_double && is_source != (kind == Kind::Elsewhere)) {
+        if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS
+            || (!is_double && is_source != (kind == Kind::Elsewhere))
+        {
             return false;
         }
         slots.push(slot(stage, instance, true, now));

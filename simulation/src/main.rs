@@ -80,26 +80,26 @@ fn run(args: &Args) -> Totals {
     let end = args.from.saturating_add(args.seeds);
     let is_over = AtomicBool::new(false);
     let totals = Mutex::new(Totals::default());
-    let work =
-        || {
-            while !is_over.load(Ordering::Relaxed) {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= end {
-                    break;
-                }
-                let outcome = catch_unwind(AssertUnwindSafe(|| schedule::run_without(seed, false, &args.without))).unwrap_or_else(|_| {
-                    Outcome { verified: 0, faults: Counts::default(), failure: Some("it panicked".to_owned()) }
-                });
-                let mut totals = totals.lock().expect("nothing panics while it holds this");
-                totals.verified += outcome.verified;
-                totals.schedules += 1;
-                totals.faults.join(&outcome.faults);
-                if let Some(failure) = outcome.failure {
-                    totals.failures.push((seed, failure));
-                    is_over.fetch_or(args.first, Ordering::Relaxed);
-                }
+    let work = || {
+        while !is_over.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                break;
             }
-        };
+            let outcome =
+                catch_unwind(AssertUnwindSafe(|| schedule::run_without(seed, false, &args.without))).unwrap_or_else(
+                    |_| Outcome { verified: 0, faults: Counts::default(), failure: Some("it panicked".to_owned()) },
+                );
+            let mut totals = totals.lock().expect("nothing panics while it holds this");
+            totals.verified += outcome.verified;
+            totals.schedules += 1;
+            totals.faults.join(&outcome.faults);
+            if let Some(failure) = outcome.failure {
+                totals.failures.push((seed, failure));
+                is_over.fetch_or(args.first, Ordering::Relaxed);
+            }
+        }
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {

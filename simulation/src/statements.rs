@@ -64,24 +64,33 @@ impl Place {
     /// One whose output has these settings.
     fn with(broker: &impl Broker, guarantee: &str, partitions: u32, output: &str) -> Self {
         let ending = broker.ending();
-        Self::of(broker, &ending, guarantee, partitions, &format!(
-            "[topic.in{ending}]\nexternal = true\n[topic.out{ending}]\nconfig = {{ {output} }}\n[operator.mean{ending}]\n\
+        Self::of(
+            broker,
+            &ending,
+            guarantee,
+            partitions,
+            &format!(
+                "[topic.in{ending}]\nexternal = true\n[topic.out{ending}]\nconfig = {{ {output} }}\n[operator.mean{ending}]\n\
              from = \"in{ending}\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \"out{ending}\"\n"
-        ))
+            ),
+        )
     }
 
     /// One of a source.
     fn of_source(broker: &impl Broker, guarantee: &str) -> Self {
         let ending = broker.ending();
-        Self::of(broker, &ending, guarantee, 1, &format!(
-            "[producer.source{ending}]\nsource = {{ list = {{ values = [1] }} }}\nto = \"out{ending}\"\n"
-        ))
+        Self::of(
+            broker,
+            &ending,
+            guarantee,
+            1,
+            &format!("[producer.source{ending}]\nsource = {{ list = {{ values = [1] }} }}\nto = \"out{ending}\"\n"),
+        )
     }
 
     fn of(broker: &impl Broker, ending: &str, guarantee: &str, partitions: u32, tables: &str) -> Self {
         let settings = broker.settings();
-        let text =
-            format!("guarantee = \"{guarantee}\"\n{settings}\n[defaults]\npartitions = {partitions}\n{tables}");
+        let text = format!("guarantee = \"{guarantee}\"\n{settings}\n[defaults]\npartitions = {partitions}\n{tables}");
         let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text }));
         let pipeline = pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         broker.make_topics(&pipeline);

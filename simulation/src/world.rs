@@ -377,7 +377,11 @@ impl World {
             if kind.is_some_and(|kind| !self.has(kind)) {
                 return Fate::Answered;
             }
-            if self.is_mild.get() && matches!(fate, Fate::Late | Fate::Repeated) { (Fate::Lost, Some(Kind::LostRequest)) } else { (fate, kind) }
+            if self.is_mild.get() && matches!(fate, Fate::Late | Fate::Repeated) {
+                (Fate::Lost, Some(Kind::LostRequest))
+            } else {
+                (fate, kind)
+            }
         };
         if let Some(kind) = kind {
             self.count(kind);

@@ -33,6 +33,7 @@ impl SimulatedLog {
                 Some(self.patiently("initialising transactions", |cluster| cluster.init_producer(&self.identity))?)
             }
         };
+        self.renews.set(false);
         *self.producer.borrow_mut() = Producer { identity, ..Producer::default() };
         Ok(())
     }
@@ -100,7 +101,12 @@ impl SimulatedLog {
     /// Begins a transaction, if none is open.
     pub(super) fn begin(&self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::ExactlyOnce && !self.begun.get() {
-            if self.renews.take() {
+            if self.renews.get() {
+                if self.inputs.is_empty() {
+                    // No group tells a source that it was replaced: whoever makes a new producer looks for that.
+                    let error = Error::new("beginning a transaction", "the last commit was sent more than once");
+                    return Err(Fault::Undo(error));
+                }
                 self.make_producer()?;
             }
             self.begun.set(true);

@@ -67,9 +67,8 @@ fn check_spread(world: &World, pipeline: &Pipeline, stage: &Stage) -> Result<(),
     let has_grown = |topic: &&String| cluster.topics[*topic].grown_under.contains(&stage.name);
     let grown: Vec<&String> = stage.from.iter().filter(has_grown).collect();
     let committed = &cluster.group(&stage.name).committed;
-    let is_added = |topic: &String, partition: usize| {
-        grown.contains(&topic) && partition >= partitions(pipeline, topic)
-    };
+    let is_added =
+        |topic: &String, partition: usize| grown.contains(&topic) && partition >= partitions(pipeline, topic);
     let added = committed.iter().find(|((topic, partition), _)| is_added(topic, *partition));
     added.map_or(Ok(()), |((topic, partition), (next, _))| {
         Err(format!("{} goes on to {next} of {topic} [{partition}], which was added, with a new state", stage.name))
