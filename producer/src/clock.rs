@@ -110,9 +110,8 @@ impl Clock for System {
 fn weigh(kernel: Option<bool>, service: Option<bool>, goes_on: impl FnOnce() -> bool) -> Trust {
     match (kernel, service) {
         (Some(true), _) | (_, Some(true)) => Trust::Set,
-        (_, Some(false)) => Trust::Unset,
         (Some(false), None) if goes_on() => Trust::Unknown,
-        (Some(false), None) => Trust::Unset,
+        (_, Some(false)) | (Some(false), None) => Trust::Unset,
         (None, None) => Trust::Unknown,
     }
 }

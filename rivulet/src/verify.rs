@@ -249,7 +249,9 @@ impl<'p> Verification<'p> {
                 lane.entries.push(entry);
                 lane.lost |= trimmed.contains_key(&record.partition);
                 let seen = seen((name, topic), (sensor, &named), &entry, record);
-                readers.iter_mut().for_each(|course| course.saw(seen));
+                for course in &mut readers {
+                    course.saw(seen);
+                }
             }
             Err(_) => undecodable += 1,
         })?;
@@ -430,7 +432,9 @@ impl<'p> Verification<'p> {
                     let found = Found { sensor, entry, partition: record.partition, offset: record.offset };
                     comparison.found(found, sensors);
                     let seen = seen((name, topic), (sensor, &named), &entry, record);
-                    readers.iter_mut().for_each(|course| course.saw(seen));
+                    for course in &mut readers {
+                        course.saw(seen);
+                    }
                 }
                 Err(why) => comparison.undecodable(record.partition, record.offset, why),
             })?;

@@ -90,6 +90,9 @@ pub struct Cluster {
 
 impl Cluster {
     /// What a topic takes, from now on.
+    ///
+    /// # Panics
+    /// If there is no such topic.
     pub fn set_terms(&mut self, topic: &str, terms: Terms) {
         self.topics.get_mut(topic).expect("every schedule makes its topics first").terms = terms;
     }
@@ -249,6 +252,9 @@ impl Cluster {
 
     /// Deletes a topic and makes it anew: groups no longer have offsets in it, and it is empty. What is open
     /// in it is aborted before that.
+    ///
+    /// # Panics
+    /// If there is no such topic.
     pub fn make_anew(&mut self, topic: &str) {
         self.end_transactions_in(topic);
         let readers = self.groups.iter().filter(|(_, group)| group.begun.keys().any(|(name, _)| name == topic));
@@ -260,6 +266,9 @@ impl Cluster {
     }
 
     /// Gives a topic one more partition; its readers' groups share them out again.
+    ///
+    /// # Panics
+    /// If there is no such topic.
     pub fn add_a_partition(&mut self, topic: &str) {
         let now = self.now;
         let grown = self.topics.get_mut(topic).expect("every schedule makes its topics first");
@@ -270,6 +279,9 @@ impl Cluster {
     }
 
     /// Nobody may write a topic for a while, or ever again.
+    ///
+    /// # Panics
+    /// If there is no such topic.
     pub fn forbid(&mut self, topic: &str, time: Option<Duration>) {
         let until = time.map_or(Duration::MAX, |time| self.now + time);
         self.topics.get_mut(topic).expect("every schedule makes its topics first").forbidden_until = until;

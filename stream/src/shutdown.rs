@@ -80,7 +80,9 @@ impl Shutdown {
         let acts = std::mem::take(&mut *self.last_acts());
         let (done, is_done) = mpsc::channel();
         let run = move || {
-            acts.into_iter().for_each(|act| act());
+            for act in acts {
+                act();
+            }
             let _ = done.send(());
         };
         // A disk that hangs must not hold the process.

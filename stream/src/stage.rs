@@ -22,6 +22,7 @@ use crate::counters::Counters;
 use crate::error::{Error, Result};
 use crate::log::{Event, Fault, Log, Partition, Position, Record, Rejection};
 use crate::pipeline::CommitPolicy;
+use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
 /// What a stage does with records; the loop does the rest.
@@ -126,8 +127,8 @@ pub struct StageLoop<L, W> {
     back_off: BackOff,
     /// What is still to be undone.
     undo: Option<Error>,
-    /// Why it went back to the last commit, until it gets on: what fails again and again is told once.
-    told: Option<Error>,
+    /// Why it went back to the last commit, until it gets on: what lasts is told more and more rarely.
+    told: Reminder<Error>,
     /// The search for a record that the brokers reject.
     careful: Careful,
 }
@@ -174,7 +175,7 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
             is_revoked: false,
             back_off: BackOff::new(),
             undo: None,
-            told: None,
+            told: Reminder::new(),
             careful: Careful::default(),
         }
     }
@@ -184,6 +185,7 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     /// # Errors
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
     pub fn turn(&mut self) -> Result<Turn> {
+        let is_undoing = self.undo.is_some();
         let outcome = match self.undo.take() {
             None => self.read_and_commit(),
             Some(cause) => self.undo(&cause).map(|()| Turn::GoOn),
@@ -201,7 +203,12 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
                 self.undo = Some(cause);
                 Ok(Turn::GoOn)
             }
-            Err(Fault::Stopped) => Ok(Turn::Done),
+            Err(Fault::Stopped) => {
+                if is_undoing || self.clock.is_open() {
+                    self.shutdown.leave_undone();
+                }
+                Ok(Turn::Done)
+            }
             Err(Fault::Fatal(error)) => Err(error),
         }
     }
@@ -244,7 +251,8 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
                 let (partition, offset) = (incoming.partition(), incoming.offset);
                 // Records come in runs of one partition, and there are few: a search beats a map.
                 let owned = self.owned.iter().find(|owned| owned.partition == partition);
-                if !owned.is_some_and(|owned| owned.next.is_some_and(|next| next <= offset)) {
+                let next = owned.and_then(|owned| owned.next);
+                if next.is_none_or(|next| next > offset) {
                     return Err(out_of_order(&self.work.inputs()[partition.topic], partition, offset));
                 }
                 self.counters.read.add(1);
@@ -320,7 +328,7 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
         self.counters.commits.add(1);
         self.clock.committed(self.log.now());
         self.back_off.reset();
-        self.told = None;
+        self.told.clear();
         Ok(())
     }
 
@@ -407,11 +415,9 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     }
 
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
-        if self.told.as_ref() == Some(cause) {
-            tracing::debug!("going back to the last commit: {cause}");
-        } else {
-            tracing::warn!("going back to the last commit: {cause}");
-            self.told = Some(cause.clone());
+        match self.told.due(cause, self.log.now()) {
+            Some(lasted) => tracing::warn!("going back to the last commit{}: {cause}", lasting(lasted)),
+            None => tracing::debug!("going back to the last commit: {cause}"),
         }
         self.counters.rewinds.add(1);
         self.careful.rolled_back();

@@ -167,7 +167,7 @@ fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()>
         std::thread::spawn(move || {
             // However one direction ends, the connection is over.
             let [from, to] = [from, to].map(|half| &connection.0[half]);
-            let _ = if std::ptr::eq(from, &connection.0[0]) {
+            let _ = if std::ptr::eq(from, &raw const connection.0[0]) {
                 pass_requests_on(&shared, from, to)
             } else {
                 io::copy(&mut { from }, &mut { to }).map(drop)

@@ -67,7 +67,7 @@ fn replay_on_two_hosts(guarantee: &'static str) -> (Vec<f64>, String) {
         .settings(&format!("[commit]\nrecords = {INTERVAL}\n[defaults]\npartitions = 1"))
         .producer("replay", &source, "rows");
     let scenario = Scenario::new(pipeline).guarantee(guarantee);
-    let rows: String = (0..ROWS).map(|row| format!("a,{row},{row}\n")).collect();
+    let rows = (0..ROWS).map(|row| format!("a,{row},{row}\n")).collect::<Vec<_>>().concat();
     scenario.write("rows.csv", "sensor,time,value\n".to_owned() + &rows);
     let mut first = scenario.start_as("replay", "rpi0");
     scenario.grows("rows", 300);

@@ -124,7 +124,7 @@ impl Csv {
 /// What seems to stand between the cells of a header instead, and what it is called.
 fn other_delimiter(header: &[u8], delimiter: u8) -> Option<(char, &'static str)> {
     const COMMON: [(u8, &str); 4] = [(b',', "commas"), (b';', "semicolons"), (b'\t', "tabs"), (b'|', "`|`")];
-    let count = |wanted: u8| header.iter().filter(|byte| **byte == wanted).count();
+    let count = |wanted: u8| header.split(|byte| *byte == wanted).count() - 1;
     let others = COMMON.into_iter().filter(|(other, _)| count(*other) > count(delimiter));
     others.max_by_key(|(other, _)| count(*other)).map(|(other, name)| (char::from(other), name))
 }

@@ -539,7 +539,8 @@ mod tests {
         let mut value = 0.0;
         // How many readings come on which machine, and how many of what is in its spool are sent there.
         for (machine, come, sent) in [(0, 4, 2), (1, 3, 3), (0, 2, 3), (1, 2, 1), (0, 1, 2), (1, 1, 2)] {
-            let text: String = (0..come).map(|number| format!("{}\n", value + f64::from(number))).collect();
+            let lines = (0..come).map(|number| format!("{}\n", value + f64::from(number)));
+            let text = lines.collect::<Vec<_>>().concat();
             value += f64::from(come);
             let mut spooled = open(machine, &text);
             if let Some(position) = &position {

@@ -232,7 +232,9 @@ impl Course {
             };
             for (place, entry) in places.zip(part) {
                 if forgotten.is_some_and(|forgotten| forgotten.contains(&place)) {
-                    histories.iter_mut().for_each(|history| *history = History::default());
+                    for history in &mut histories {
+                        *history = History::default();
+                    }
                 }
                 match through(steps, sensor.1, &mut histories, *entry) {
                     (Through::Goes, entry) => out.entries.push(entry),
