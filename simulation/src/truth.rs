@@ -158,7 +158,9 @@ fn check_source(
     }
     if margins::is_spread(&cluster, pipeline, &stage.to[0]) {
         // Nothing says in which order those in several partitions were sent.
-        found.values_mut().for_each(|of_sensor| of_sensor.sort_by_key(|reading| reading.1));
+        for of_sensor in found.values_mut() {
+            of_sensor.sort_by_key(|reading| reading.1);
+        }
     }
     let mut expected: BTreeMap<String, Vec<Given>> = BTreeMap::new();
     for reading in given {
