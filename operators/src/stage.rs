@@ -6,6 +6,7 @@ use stream::operator::Operator;
 use stream::pipeline::{Mistake, Part, Pipeline, Stage, Work};
 use stream::process::Process;
 use stream::processing::Processing;
+use stream::reading::LONGEST_SENSOR;
 
 use crate::Chain;
 
@@ -38,6 +39,21 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
             );
         }
     }
+    mistakes.extend(check_rules(stage, &chain));
+    let largest = largest_state(stage, &chain);
+    let changelog = pipeline.topic(&stage.changelog());
+    if chain.memories() > 0 && largest > changelog.largest_record() {
+        let message = format!(
+            "the state of one sensor of `{}` can have {largest} bytes, more than {} takes",
+            stage.name,
+            stage.changelog()
+        );
+        mistakes.push(mistake(message).help(format!(
+            "say config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or let the steps remember less",
+            largest + changelog.largest_message() - changelog.largest_record(),
+            stage.changelog()
+        )));
+    }
     // What a number lacks cannot be made up later.
     let converts = steps.iter().any(|step| step.name() == "convert");
     let needs_unit = stage.to.iter().any(|name| pipeline.topic(name).format == FormatName::Json);
@@ -49,6 +65,30 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
         }
     }
     if mistakes.is_empty() { Ok(chain) } else { Err(mistakes) }
+}
+
+/// Settings of a stage that say nothing, or not what it takes to follow them.
+fn check_rules(stage: &Stage, chain: &Chain) -> Option<Mistake> {
+    stage.rules.state_ttl?;
+    let mistake = |message: String| Mistake::at(stage.place.clone(), message);
+    if chain.memories() == 0 {
+        let message = format!("`{}` keeps no state, so `state-ttl` says nothing", stage.name);
+        return Some(mistake(message).help("take it away"));
+    }
+    let message = format!("`{}` has `state-ttl` and several inputs", stage.name);
+    let help = "whose readings are the newest depends on which input is read first: give the stage one input";
+    (stage.from.len() > 1).then(|| mistake(message).help(help))
+}
+
+/// How large a record the state of one sensor can be, in bytes: its key, and its value in JSON.
+fn largest_state(stage: &Stage, chain: &Chain) -> usize {
+    // `-1.2345678901234567e-308,` and `"…":9223372036854775807,`
+    const NUMBER: usize = 25;
+    const OFFSET: usize = 24;
+    const FRAME: usize = 100;
+    let offsets: usize = stage.from.iter().map(|topic| topic.len() + OFFSET).sum();
+    // A quote or a control character in a description takes more room in JSON; there are few.
+    LONGEST_SENSOR + FRAME + 2 * chain.describe().len() + offsets + NUMBER * chain.numbers() + 3 * chain.memories()
 }
 
 /// Runs an operator stage until it is asked to stop.
@@ -121,6 +161,43 @@ mod tests {
         assert_one(&mistakes(EWMA, &[JSON, "partitions = 3"], ""), "different numbers of partitions");
         assert!(mistakes(EWMA, &[JSON, JSON], "").is_empty());
         assert!(mistakes(KEEP, &[JSON, "partitions = 3"], "").is_empty());
+    }
+
+    #[test]
+    fn the_state_of_a_sensor_fits_into_a_record_of_the_changelog() {
+        let of = |windows: usize, topic: &str| {
+            let steps = vec!["{ average = { window = 4096 } }"; windows].join(", ");
+            let text = format!("[operator.work]\nfrom = \"in\"\nsteps = [{steps}]\nto = \"out\"\n{topic}");
+            let text = format!("[topic.in]\nexternal = true\n{text}");
+            let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap();
+            let Work::Operator { steps } = &pipeline.stages[0].work else { unreachable!("it is an operator") };
+            let built = chain(&pipeline, &pipeline.stages[0], steps);
+            built.err().unwrap_or_default().iter().map(|mistake| format!("{mistake:?}")).collect::<Vec<_>>()
+        };
+        assert!(of(5, "").is_empty());
+        let mistakes = of(20, "");
+        assert_one(&mistakes, "max.message.bytes");
+        let larger = "[topic.work-changelog]\nconfig = { \"max.message.bytes\" = 3000000 }\n";
+        assert!(of(20, larger).is_empty());
+        let smaller = "[topic.work-changelog]\nconfig = { \"max.message.bytes\" = 3000 }\n";
+        assert_one(&of(1, smaller), "more than work-changelog takes");
+    }
+
+    #[test]
+    fn a_ttl_needs_a_state_and_one_input() {
+        let with = |steps: &str, from: &str| {
+            let text = format!(
+                "[topic.a]\nexternal = true\n[operator.work]\nfrom = {from}\nsteps = [{steps}]\nto = \"out\"\n\
+                 state-ttl = \"30d\"\n[topic.b]\nexternal = true\n[sink.show]\nfrom = \"b\"\nsink = \"console\"\n"
+            );
+            let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap();
+            let Work::Operator { steps } = &pipeline.stages[0].work else { unreachable!("it is an operator") };
+            let built = chain(&pipeline, &pipeline.stages[0], steps);
+            built.err().unwrap_or_default().iter().map(|mistake| format!("{mistake:?}")).collect::<Vec<_>>()
+        };
+        assert!(with(EWMA, "\"a\"").is_empty());
+        assert_one(&with(KEEP, "\"a\""), "keeps no state");
+        assert_one(&with(EWMA, "[\"a\", \"b\"]"), "several inputs");
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct Reading<'a> {
     pub unit: Option<Unit>,
 }
 
+/// How long a sensor's name may be, in bytes: it is the key of every record that is made of its readings.
+pub const LONGEST_SENSOR: usize = 4096;
+
 /// A unit of temperature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -43,7 +43,9 @@ fn json(fields: &BTreeMap<String, Value>) -> Option<(String, Entry)> {
         value: fields.get("value")?.as_f64().filter(|value| value.is_finite())?,
         unit: Some(unit),
     };
-    Some((fields.get("sensor")?.as_str()?.to_owned(), entry))
+    // No longer than the key of a record may be.
+    let sensor = fields.get("sensor")?.as_str().filter(|sensor| sensor.len() <= 4096)?;
+    Some((sensor.to_owned(), entry))
 }
 
 /// The fields of an object that make a reading, each at most once; others are not looked at.

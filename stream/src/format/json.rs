@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Format, excerpt, finite, value_of};
 use crate::log::Incoming;
-use crate::reading::{Reading, Refusal, Unit};
+use crate::reading::{LONGEST_SENSOR, Reading, Refusal, Unit};
 
 /// See the [module](self).
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ impl Format for Json {
             )
         })?;
         let wire = Wire {
-            sensor: Cow::Borrowed(&reading.sensor),
+            sensor: Cow::Borrowed(named(&reading.sensor)?),
             seq: reading.seq,
             time: reading.time,
             value: finite(reading.value)?,
@@ -74,7 +74,22 @@ impl Format for Json {
 /// # Errors
 /// Whatever keeps it from being a reading.
 pub fn parse(value: &[u8]) -> Result<Reading<'_>, Refusal> {
-    own::parse(value).map_or_else(|| by_parser(value), Ok)
+    let reading = own::parse(value).map_or_else(|| by_parser(value), Ok)?;
+    named(&reading.sensor)?;
+    Ok(reading)
+}
+
+/// Refuses a name that is too long for a key, before any state knows of it.
+fn named(sensor: &str) -> Result<&str, Refusal> {
+    if sensor.len() <= LONGEST_SENSOR {
+        return Ok(sensor);
+    }
+    let detail = format!(
+        "the sensor's name has {} bytes, and may have {LONGEST_SENSOR}: {}",
+        sensor.len(),
+        excerpt(sensor.as_bytes())
+    );
+    Err(Refusal::new("too-large", detail))
 }
 
 fn by_parser(value: &[u8]) -> Result<Reading<'_>, Refusal> {
@@ -120,6 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_longer_than_a_key_may_be_is_refused() {
+        let line = |length: usize| {
+            format!(r#"{{"sensor":"{}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#, "é".repeat(length / 2))
+        };
+        let (longest, longer) = (line(LONGEST_SENSOR), line(LONGEST_SENSOR + 2));
+        let reading = parse(longest.as_bytes()).unwrap();
+        assert!(refused(longer.as_bytes()).starts_with("too-large: the sensor's name has 4098 bytes"));
+        assert!(Json.encode(&reading, &mut Vec::new()).is_ok());
+        let reading = Reading { sensor: format!("{}é", reading.sensor).into(), ..reading };
+        assert!(Json.encode(&reading, &mut Vec::new()).unwrap_err().to_string().starts_with("too-large"));
+    }
+
+    #[test]
     fn fields_of_a_newer_writer_are_passed_over() {
         parse(br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":"kelvin","accuracy":{"plus":1}}"#).unwrap();
     }
@@ -144,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_written_reading_reads_back_the_same(
-            sensor in ".*", seq: u64, time: i64, value in proptest::num::f64::NORMAL | proptest::num::f64::ZERO | proptest::num::f64::SUBNORMAL,
+            sensor in ".{0,1000}", seq: u64, time: i64, value in proptest::num::f64::NORMAL | proptest::num::f64::ZERO | proptest::num::f64::SUBNORMAL,
         ) {
             let reading = Reading { sensor: sensor.into(), seq, time, value, unit: Some(Unit::Fahrenheit) };
             let mut written = Vec::new();

@@ -305,7 +305,7 @@ mod tests {
         for topic in ["t", "u", "p-changelog", "p-dead-letters"] {
             assert_eq!(clients(&takes(topic, 20_000)).batch(), 19_900, "{topic}");
         }
-        assert_eq!(clients(&takes("t", 500)).batch(), LEAST_BATCH);
+        assert_eq!(clients(&takes("t", 1000)).batch(), LEAST_BATCH);
     }
 
     #[test]

@@ -343,6 +343,11 @@ impl Reader<'_> {
                 tables.insert(named.name, (named.place, table));
             }
         }
+        let smallest = |(name, (place, table)): (&String, &(Range<usize>, TopicTable))| {
+            let bytes: usize = table.config.get(MAX_MESSAGE_BYTES)?.to_string().parse().ok()?;
+            (bytes < LEAST_MAX_MESSAGE).then(|| (name.clone(), (place.clone(), bytes)))
+        };
+        let small: Vec<_> = tables.iter().filter_map(smallest).collect();
         let mut topics = BTreeMap::new();
         for name in stages.iter().flat_map(|stage| stage.from.iter().chain(&stage.to)) {
             let table = tables.remove(name).map(|(_, table)| table).unwrap_or_default();
@@ -355,6 +360,12 @@ impl Reader<'_> {
                 config: table.config.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
                 role: Role::Readings,
             });
+        }
+        for (name, (place, bytes)) in &small {
+            let message = format!("`{name}` takes messages of {bytes} bytes, too few for a reading");
+            self.mistakes.push(Mistake::at(place.clone(), message).help(format!(
+                "set max.message.bytes to at least {LEAST_MAX_MESSAGE}, or leave it out for Kafka's 1,048,588"
+            )));
         }
         add_topics_of_stages(&mut topics, stages, defaults.replication.map(|count| count.0));
         for (name, (place, table)) in tables {
@@ -375,6 +386,9 @@ impl Reader<'_> {
         topics
     }
 }
+
+/// The least `max.message.bytes` of a topic of a pipeline: a reading and its framing fit.
+const LEAST_MAX_MESSAGE: usize = 1000;
 
 /// Adds each stage's changelog and dead letters.
 fn add_topics_of_stages(topics: &mut BTreeMap<String, Topic>, stages: &[Stage], replication: Option<i32>) {
