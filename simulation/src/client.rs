@@ -198,6 +198,16 @@ impl SimulatedLog {
         (self.inputs[partition.topic].clone(), usize::try_from(partition.partition).expect("it was given"))
     }
 
+    /// Offsets of a topic that was made anew since they were looked up are another topic's.
+    fn check_identity(&self, cluster: &Cluster, partition: Partition) -> Result<(), Fault> {
+        let before = self.consumer().borrow().made_anew.get(&partition).copied();
+        let now = cluster.topics[&self.inputs[partition.topic]].former.len();
+        if before.is_some_and(|before| before != now) {
+            return Err(undo("going on in a topic", Refusal::UnknownTopicOrPartition));
+        }
+        Ok(())
+    }
+
     /// The next record of any assigned partition.
     fn next_record(&self) -> Result<Option<SimulatedRecord>, Fault> {
         let mut partitions: Vec<Partition> = self.consumer().borrow().positions.keys().copied().collect();
@@ -215,11 +225,7 @@ impl SimulatedLog {
             let place = self.place(partition);
             let from = self.consumer().borrow().positions[&partition];
             let cluster = self.world.cluster();
-            // Offsets of a topic that was made anew meanwhile are another topic's.
-            let made_anew = self.consumer().borrow().made_anew.get(&partition).copied();
-            if made_anew.is_some_and(|times| times != cluster.topics[&place.0].former.len()) {
-                return Err(undo("reading", Refusal::UnknownTopicOrPartition));
-            }
+            self.check_identity(&cluster, partition)?;
             let found = cluster.fetch(&place, from).map_err(|refusal| undo("reading", refusal))?;
             let found =
                 found.map(|found| SimulatedRecord { partition, offset: found.offset, content: found.content.clone() });
@@ -326,6 +332,9 @@ impl Log for SimulatedLog {
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
         self.step("commit")?;
+        for position in positions {
+            self.check_identity(&self.world.cluster(), position.partition)?;
+        }
         let offset = |Position { partition, next, note }: &Position| (self.place(*partition), *next, note.clone());
         let offsets: Vec<_> = positions.iter().map(offset).collect();
         match self.guarantee {

@@ -251,7 +251,7 @@ impl Cluster {
     /// in it is aborted before that.
     pub fn make_anew(&mut self, topic: &str) {
         self.end_transactions_in(topic);
-        let readers = self.groups.iter().filter(|(_, group)| group.begun.keys().any(|(name, _)| name == topic));
+        let readers = self.groups.iter().filter(|(_, group)| group.has_read(topic));
         let readers = readers.map(|(name, _)| name.clone()).collect();
         for group in self.groups.values_mut() {
             group.forget(topic);
