@@ -57,7 +57,7 @@ struct Consumer {
     told: bool,
     /// The next offset of each assigned partition.
     positions: BTreeMap<Partition, i64>,
-    /// How often the topic of each was made anew when it was assigned.
+    /// How often the topic of each had been made anew when it was looked up.
     made_anew: BTreeMap<Partition, usize>,
     last: Option<Partition>,
 }
@@ -264,10 +264,6 @@ impl Log for SimulatedLog {
 
     fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
         self.step("assign")?;
-        let made_anew = from.iter().map(|(partition, _)| {
-            (*partition, self.world.cluster().topics[&self.inputs[partition.topic]].former.len())
-        });
-        self.consumer().borrow_mut().made_anew = made_anew.collect();
         let mut consumer = self.consumer().borrow_mut();
         (consumer.positions, consumer.last) = (from.iter().copied().collect(), None);
         Ok(())
@@ -321,6 +317,13 @@ impl Log for SimulatedLog {
         self.step("asking for the extents")?;
         self.reach()?;
         let cluster = self.world.cluster();
+        if let (Some(consumer), Some(topic_index)) =
+            (&self.consumer, self.inputs.iter().position(|input| input == topic))
+        {
+            let times = cluster.topics[topic].former.len();
+            let partition = |partition: &i32| (Partition { topic: topic_index, partition: *partition }, times);
+            consumer.borrow_mut().made_anew.extend(partitions.iter().map(partition));
+        }
         let all = &cluster.topics[topic].partitions;
         let count = i32::try_from(all.len()).expect("they are few");
         let extent = |partition: &i32| {
