@@ -57,7 +57,7 @@ struct Consumer {
     told: bool,
     /// The next offset of each assigned partition.
     positions: BTreeMap<Partition, i64>,
-    /// How often the topic of each was made anew when it was assigned.
+    /// How often the topic of each had been made anew when it was looked up.
     made_anew: BTreeMap<Partition, usize>,
     last: Option<Partition>,
 }
@@ -198,6 +198,16 @@ impl SimulatedLog {
         (self.inputs[partition.topic].clone(), usize::try_from(partition.partition).expect("it was given"))
     }
 
+    /// Offsets of a topic that was made anew since they were looked up are another topic's.
+    fn check_identity(&self, cluster: &Cluster, partition: Partition) -> Result<(), Fault> {
+        let before = self.consumer().borrow().made_anew.get(&partition).copied();
+        let now = cluster.topics[&self.inputs[partition.topic]].former.len();
+        if before.is_some_and(|before| before != now) {
+            return Err(undo("going on in a topic", Refusal::UnknownTopicOrPartition));
+        }
+        Ok(())
+    }
+
     /// The next record of any assigned partition.
     fn next_record(&self) -> Result<Option<SimulatedRecord>, Fault> {
         let mut partitions: Vec<Partition> = self.consumer().borrow().positions.keys().copied().collect();
@@ -215,11 +225,7 @@ impl SimulatedLog {
             let place = self.place(partition);
             let from = self.consumer().borrow().positions[&partition];
             let cluster = self.world.cluster();
-            // Offsets of a topic that was made anew meanwhile are another topic's.
-            let made_anew = self.consumer().borrow().made_anew.get(&partition).copied();
-            if made_anew.is_some_and(|times| times != cluster.topics[&place.0].former.len()) {
-                return Err(undo("reading", Refusal::UnknownTopicOrPartition));
-            }
+            self.check_identity(&cluster, partition)?;
             let found = cluster.fetch(&place, from).map_err(|refusal| undo("reading", refusal))?;
             let found =
                 found.map(|found| SimulatedRecord { partition, offset: found.offset, content: found.content.clone() });
@@ -258,10 +264,6 @@ impl Log for SimulatedLog {
 
     fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
         self.step("assign")?;
-        let made_anew = from.iter().map(|(partition, _)| {
-            (*partition, self.world.cluster().topics[&self.inputs[partition.topic]].former.len())
-        });
-        self.consumer().borrow_mut().made_anew = made_anew.collect();
         let mut consumer = self.consumer().borrow_mut();
         (consumer.positions, consumer.last) = (from.iter().copied().collect(), None);
         Ok(())
@@ -315,6 +317,13 @@ impl Log for SimulatedLog {
         self.step("asking for the extents")?;
         self.reach()?;
         let cluster = self.world.cluster();
+        if let (Some(consumer), Some(topic_index)) =
+            (&self.consumer, self.inputs.iter().position(|input| input == topic))
+        {
+            let times = cluster.topics[topic].former.len();
+            let partition = |partition: &i32| (Partition { topic: topic_index, partition: *partition }, times);
+            consumer.borrow_mut().made_anew.extend(partitions.iter().map(partition));
+        }
         let all = &cluster.topics[topic].partitions;
         let count = i32::try_from(all.len()).expect("they are few");
         let extent = |partition: &i32| {
@@ -326,6 +335,9 @@ impl Log for SimulatedLog {
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
         self.step("commit")?;
+        for position in positions {
+            self.check_identity(&self.world.cluster(), position.partition)?;
+        }
         let offset = |Position { partition, next, note }: &Position| (self.place(*partition), *next, note.clone());
         let offsets: Vec<_> = positions.iter().map(offset).collect();
         match self.guarantee {

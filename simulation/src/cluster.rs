@@ -257,7 +257,7 @@ impl Cluster {
     /// If there is no such topic.
     pub fn make_anew(&mut self, topic: &str) {
         self.end_transactions_in(topic);
-        let readers = self.groups.iter().filter(|(_, group)| group.begun.keys().any(|(name, _)| name == topic));
+        let readers = self.groups.iter().filter(|(_, group)| group.has_read(topic));
         let readers = readers.map(|(name, _)| name.clone()).collect();
         for group in self.groups.values_mut() {
             group.forget(topic);

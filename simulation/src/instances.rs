@@ -398,7 +398,8 @@ fn is_refused(error: &Error) -> bool {
 
 /// What a process may give up for, to be started again.
 fn is_expected(error: &Error) -> bool {
-    is_refused(error) || error.to_string().contains("taken this one's place")
+    let told = error.to_string();
+    is_refused(error) || told.contains("taken this one's place") || told.contains("asked to stop")
 }
 
 fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot {

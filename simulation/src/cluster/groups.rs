@@ -169,6 +169,12 @@ impl Group {
         self.members.values().any(|member| member.topics.iter().any(|name| name == topic))
     }
 
+    /// Whether it has worked on anything of a topic.
+    pub(super) fn has_read(&self, topic: &str) -> bool {
+        let of_topic = self.begun.iter().filter(|((name, _), _)| name == topic);
+        of_topic.into_iter().any(|(place, begun)| self.committed.get(place).is_none_or(|(next, _)| next > begun))
+    }
+
     /// A topic is gone, and with it all offsets in it.
     pub(super) fn forget(&mut self, topic: &str) {
         self.committed.retain(|(name, _), _| name != topic);
@@ -181,6 +187,14 @@ impl Group {
     pub fn expire_offsets(&mut self) -> bool {
         let expires = self.members.is_empty() && self.pending.is_empty() && !self.committed.is_empty();
         if expires {
+            let read_nothing =
+                |place: &Place, begun: i64| self.committed.get(place).is_some_and(|(next, _)| *next <= begun);
+            self.begun = self
+                .begun
+                .iter()
+                .filter(|(place, begun)| !read_nothing(place, **begun))
+                .map(|(place, begun)| (place.clone(), *begun))
+                .collect();
             self.committed.clear();
         }
         expires
