@@ -6,7 +6,7 @@ use stream::dead_letter::{Entry, GAP, Letter};
 use stream::operator::Operator;
 use stream::pipeline::{Guarantee, Pipeline, Stage, Work};
 
-use super::{Simulated, compare};
+use super::{Simulated, compare, is_anew};
 use crate::cluster::{Cluster, Content, Partition};
 use crate::faults::Margin;
 use crate::plan;
@@ -29,7 +29,7 @@ pub(super) fn check(world: &World, whole: &Pipeline, stage: &Stage, has_stopped:
         }
     }
     let mut left_out = gaps(world, stage);
-    if pipeline.guarantee == Guarantee::AtLeastOnce && !left_out.is_empty() {
+    if pipeline.guarantee == Guarantee::AtLeastOnce && (!left_out.is_empty() || is_anew(world, stage)) {
         // Some of what it says it has not read it may have worked on, and died before it committed that.
         return Ok(0);
     }
