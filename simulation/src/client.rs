@@ -208,6 +208,14 @@ impl SimulatedLog {
         Ok(())
     }
 
+    /// Whether the topic of an offset was made anew since that was looked up.
+    fn is_another(&self, cluster: &Cluster, place: &Place) -> bool {
+        let now = cluster.topics[&place.0].former.len();
+        let consumer = self.consumer().borrow();
+        let known = consumer.made_anew.iter().find(|(partition, _)| self.place(**partition) == *place);
+        known.is_some_and(|(_, before)| *before != now)
+    }
+
     /// The next record of any assigned partition.
     fn next_record(&self) -> Result<Option<SimulatedRecord>, Fault> {
         let mut partitions: Vec<Partition> = self.consumer().borrow().positions.keys().copied().collect();

@@ -512,6 +512,10 @@ impl Others for Instances {
         }
         let is_double = kind == Kind::Double;
         let stage = chosen.stage;
+        // Nobody starts one more of what has told that somebody must look.
+        if self.stopped.borrow().contains(&stage) {
+            return false;
+        }
         if kind == Kind::Month {
             if matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. }) {
                 return false;

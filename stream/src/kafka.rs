@@ -270,13 +270,22 @@ impl KafkaLog {
     /// transaction: librdkafka repeats a commit by itself when its connection breaks, and nothing in the
     /// first copy tells which transaction it belongs to. When the new producer's transactions are
     /// initialised, its epoch is raised, and what bears the old one is refused.
-    fn replace_repeated(&mut self) {
-        let Some(producer) = self.producer.get() else { return };
+    ///
+    /// # Errors
+    /// For a stage without inputs, which goes back to this commit instead: no group tells it that another
+    /// process goes on in its place, and a new producer would fence that one.
+    fn replace_repeated(&mut self) -> Result<(), Fault> {
+        let Some(producer) = self.producer.get() else { return Ok(()) };
         hear(producer);
-        if self.repeated.take() || producer.client().context().may_have_repeated() {
-            tracing::debug!("a request may be under way twice: the next transaction gets a new producer");
-            self.producer = OnceCell::new();
+        if !(self.repeated.take() || producer.client().context().may_have_repeated()) {
+            return Ok(());
         }
+        if self.inputs.is_empty() {
+            return Err(Fault::Undo(Error::new("committing", "a request may be under way twice")));
+        }
+        tracing::debug!("a request may be under way twice: the next transaction gets a new producer");
+        self.producer = OnceCell::new();
+        Ok(())
     }
 
     /// Transactions need a log of their own in the cluster, which a small cluster may be unable to
@@ -730,7 +739,7 @@ impl Log for KafkaLog {
         self.missing.set(None);
         self.watch.answered();
         if self.guarantee == Guarantee::ExactlyOnce {
-            self.replace_repeated();
+            self.replace_repeated()?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use stream::error::Error;
 use stream::log::Fault;
 
 use super::{Consumer, SimulatedLog};
-use crate::cluster::{Identity, Late, Place};
+use crate::cluster::{Identity, Late, Place, Refusal};
 use crate::world::Fate;
 
 impl SimulatedLog {
@@ -16,6 +16,9 @@ impl SimulatedLog {
             let Consumer { member, generation, .. } = *self.consumer().borrow();
             self.patiently("adding the group", |cluster| cluster.add_offsets(&identity, &self.stage))?;
             self.patiently("adding the offsets", |cluster| {
+                if offsets.iter().any(|(place, ..)| self.is_another(cluster, place)) {
+                    return Err(Refusal::UnknownTopicOrPartition);
+                }
                 cluster.txn_offset_commit(&identity, &self.stage, member, generation, offsets.to_vec())
             })?;
         }

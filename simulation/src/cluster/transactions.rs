@@ -231,14 +231,15 @@ impl Cluster {
         Some(id.clone())
     }
 
-    /// Aborts what is open in a topic, and writes all markers that are left to write there.
+    /// Aborts what is open, and writes all markers that are left to write in a topic. A transaction that
+    /// holds an offset of the topic is among them: it would give that offset to the topic's successor.
     pub(super) fn end_transactions_in(&mut self, topic: &str) {
         for transaction in self.transactions.0.values_mut() {
             let (there, elsewhere) =
                 std::mem::take(&mut transaction.partitions).into_iter().partition(|(name, _)| name == topic);
             transaction.partitions = elsewhere;
             let there: BTreeSet<Place> = there;
-            if matches!(transaction.state, State::Ongoing { .. }) && !there.is_empty() {
+            if matches!(transaction.state, State::Ongoing { .. }) {
                 transaction.epoch += 1;
                 transaction.prepare(false);
             }

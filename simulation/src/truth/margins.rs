@@ -29,7 +29,8 @@ pub(super) fn check(world: &World, whole: &Pipeline, stage: &Stage, has_stopped:
         }
     }
     let mut left_out = gaps(world, stage);
-    if pipeline.guarantee == Guarantee::AtLeastOnce && (!left_out.is_empty() || is_anew(world, stage)) {
+    let is_cut = !left_out.is_empty() || is_anew(world, stage) || has_stopped;
+    if pipeline.guarantee == Guarantee::AtLeastOnce && is_cut {
         // Some of what it says it has not read it may have worked on, and died before it committed that.
         return Ok(0);
     }
