@@ -50,13 +50,13 @@ fn chain() -> Chain {
 }
 
 fn state(chain: &Chain) -> State {
-    State::new(chain, vec!["in".to_owned(), "other".to_owned()], 10_000_000)
+    State::new(chain, vec!["in".to_owned(), "other".to_owned()], 10_000_000, None)
 }
 
 /// Takes one more reading of a sensor into the state, and restores what is saved then into another; false
 /// if there can be no further reading.
 fn work(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bool {
-    let Some(memories) = state.apply(0, 0, i64::MAX, sensor).unwrap() else { return false };
+    let Some(memories) = state.apply(0, 0, i64::MAX, sensor, 0).unwrap() else { return false };
     assert_eq!(memories.len(), chain.memories());
     let mut reading = Reading { sensor: sensor.into(), seq: 0, time: 0, value: 21.5, unit: Some(Unit::Celsius) };
     if let Ok(Flow::Pass) = chain.apply(&mut reading, memories) {
@@ -67,12 +67,12 @@ fn work(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bo
 
     let saved: Result<(), stream::error::Error> = state.save(|partition, key, value| {
         assert_eq!((partition, key), (0, sensor));
-        again.restore(partition, key.as_bytes(), Some(value))
+        again.restore(partition, key.as_bytes(), value)
     });
     saved.expect("what was saved is restored");
-    assert_eq!(again.apply(0, 0, i64::MAX, sensor), Ok(None), "the record is in the state");
-    let other = state.apply(1, 0, i64::MAX, sensor).unwrap();
-    assert_eq!(again.apply(1, 0, i64::MAX, sensor).unwrap(), other);
+    assert_eq!(again.apply(0, 0, i64::MAX, sensor, 0), Ok(None), "the record is in the state");
+    let other = state.apply(1, 0, i64::MAX, sensor, 0).unwrap();
+    assert_eq!(again.apply(1, 0, i64::MAX, sensor, 0).unwrap(), other);
     assert!(other.is_none_or(|other| other == memories));
     // Whatever changed is written; the next sensor begins anew.
     state.save(|_, _, _| Ok::<(), ()>(())).unwrap();

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stream::counters::Counters;
-use stream::dead_letter::DeadLetters;
+use stream::dead_letter::{self, DeadLetters};
 use stream::error::{Error, Result};
 use stream::exit;
 use stream::format::Format;
-use stream::log::{Fault, Log, Outgoing};
+use stream::log::{Fault, Log, Outgoing, Rejection};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::reading::{Reading, Refusal};
+use stream::reminder::{Reminder, lasting};
 use stream::shutdown::Shutdown;
 use stream::stage::{BackOff, CommitClock, Turn};
 
@@ -54,6 +55,8 @@ pub struct SourceLoop<L> {
     end: Option<i64>,
     /// When the source's progress was last told.
     told: Instant,
+    /// What is being undone, until it gets on: what lasts is told more and more rarely.
+    troubles: Reminder<Error>,
     counters: Arc<Counters>,
     shutdown: Shutdown,
 }
@@ -88,6 +91,27 @@ impl Pending {
     fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
+    }
+
+    /// Makes a dead letter of a record that brokers reject, and of what else was made of its reading; of a
+    /// dead letter one without bytes. Gives false if there is nothing left to leave out.
+    fn refuse(&mut self, index: usize, refusal: Refusal) -> bool {
+        match &mut self.records[index] {
+            Taken::Reading { sensor, value, .. } => {
+                let (sensor, bytes) = (sensor.clone(), value.clone());
+                let name = String::from_utf8_lossy(&self.bytes[sensor.clone()]);
+                let place = format!("sensor {}", name.chars().take(NAMED).collect::<String>());
+                self.records[index] = Taken::Bad { place, bytes, refusal };
+                // A reading goes to all outputs or to none.
+                self.records.retain(|taken| !matches!(taken, Taken::Reading { sensor: other, .. } if *other == sensor));
+                true
+            }
+            Taken::Bad { bytes, .. } => {
+                let had_some = bytes.start < bytes.end;
+                bytes.end = bytes.start;
+                had_some
+            }
+        }
     }
 }
 
@@ -124,6 +148,7 @@ impl<L: Log> SourceLoop<L> {
             claim: Claim { run: RandomState::new().hash_one(()), ..Claim::default() },
             end: None,
             told: now,
+            troubles: Reminder::new(),
             counters,
             shutdown,
         }
@@ -206,9 +231,18 @@ impl<L: Log> SourceLoop<L> {
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
     pub fn turn(&mut self, watch: &mut dyn FnMut(Option<Progress>)) -> Result<Turn> {
         let mut outcome = self.take_and_commit();
-        while let Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) = outcome {
-            outcome = self.undo(&cause).map(|()| Turn::GoOn);
+        loop {
+            outcome = match outcome {
+                // A clock that is wrong is no reading's fault: what it stamps passes once it is right.
+                Err(Fault::Undo(cause) | Fault::Rejected(Rejection::Timestamp, cause)) => self.undo(&cause, false),
+                Err(Fault::Rejected(_, cause)) => self.undo(&cause, true),
+                outcome => break self.end_turn(outcome, watch),
+            }
+            .map(|()| Turn::GoOn);
         }
+    }
+
+    fn end_turn(&mut self, outcome: Result<Turn, Fault>, watch: &mut dyn FnMut(Option<Progress>)) -> Result<Turn> {
         let turn = match outcome {
             Ok(turn) => turn,
             Err(Fault::Stopped) => {
@@ -266,14 +300,34 @@ impl<L: Log> SourceLoop<L> {
         }
         self.pace.took_one();
         self.clock.worked();
-        self.send(first)?;
+        self.send(first..self.pending.records.len())?;
         Ok(Turn::GoOn)
     }
 
-    /// Sends what is pending from the given record on.
-    fn send(&mut self, first: usize) -> Result<(), Fault> {
+    /// Sends what is pending one by one, to find what brokers reject: that becomes a dead letter.
+    ///
+    /// # Errors
+    /// [`Fault::Rejected`] when it was found: then all is to be sent again.
+    fn send_one_by_one(&mut self) -> Result<(), Fault> {
+        for index in 0..self.pending.records.len() {
+            let sent = self.send(index..index + 1).and_then(|()| self.log.settle());
+            match sent {
+                Err(Fault::Rejected(why, cause)) if why != Rejection::Timestamp => {
+                    if !self.pending.refuse(index, dead_letter::rejected(&[why])) {
+                        return Err(Fault::Fatal(cause));
+                    }
+                    return Err(Fault::Rejected(why, cause));
+                }
+                sent => sent?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some of what is pending.
+    fn send(&mut self, which: Range<usize>) -> Result<(), Fault> {
         let bytes = |range: &Range<usize>| &self.pending.bytes[range.clone()];
-        for taken in &self.pending.records[first..] {
+        for taken in &self.pending.records[which] {
             match taken {
                 Taken::Reading { output, sensor, value } => {
                     let output = &self.outputs[*output];
@@ -349,13 +403,18 @@ impl<L: Log> SourceLoop<L> {
         self.source.committed();
         self.commits += 1;
         self.pending.clear();
+        self.troubles.clear();
         self.clock.committed(self.log.now());
         self.back_off.reset();
     }
 
-    /// What is pending is sent and committed again, unless the commit that seemed to fail went through.
-    fn undo(&mut self, cause: &Error) -> Result<(), Fault> {
-        tracing::warn!("sending again what is not committed: {cause}");
+    /// What is pending is sent and committed again, unless the commit that seemed to fail went through;
+    /// one by one if brokers reject something of it.
+    fn undo(&mut self, cause: &Error, is_rejected: bool) -> Result<(), Fault> {
+        match self.troubles.due(cause, self.log.now()) {
+            Some(lasted) => tracing::warn!("sending again what is not committed{}: {cause}", lasting(lasted)),
+            None => tracing::debug!("sending again what is not committed: {cause}"),
+        }
         self.counters.rewinds.add(1);
         self.go_back()?;
         let found = self.find()?;
@@ -371,7 +430,11 @@ impl<L: Log> SourceLoop<L> {
             _ => return Err(self.lost_position()),
         }
         self.dead_letters.rolled_back();
-        self.send(0)?;
+        if is_rejected {
+            self.send_one_by_one()?;
+        } else {
+            self.send(0..self.pending.records.len())?;
+        }
         self.commit()
     }
 

@@ -8,6 +8,7 @@ use producer::catalog::lines::Lines;
 use producer::source::Source;
 use producer::source_loop::SourceLoop;
 use simulation::client::SimulatedLog;
+use simulation::cluster::Terms;
 use simulation::plan;
 use simulation::schedule::make_topics;
 use simulation::world::{Being, Fate, World};
@@ -89,6 +90,28 @@ fn what_was_committed_is_not_sent_again_though_the_answer_was_lost() {
 #[test]
 fn readings_that_move_no_position_are_not_taken_for_committed() {
     assert_exact([Fate::Lost, Fate::AnswerLost, Fate::Lost]);
+}
+
+/// The rule is the brokers' own: the pipeline file knows nothing of it.
+#[test]
+fn what_brokers_reject_becomes_a_dead_letter_and_the_others_go() {
+    let text: String = (0..7).map(|number| line(number) + "\n").collect();
+    let pipeline = pipeline("lines = {}");
+    let lines: Lines = part(&pipeline).settings().unwrap();
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
+    for topic in ["out", "in-dead-letters"] {
+        world.cluster().set_terms(topic, Terms { taboo: Some("\"seq\":5,"), ..Terms::default() });
+    }
+    let counters = Arc::default();
+    let source = Box::new(lines.read_from(Cursor::new(text)).unwrap());
+    let mut source = start(&world, &pipeline, source, &counters);
+    while source.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
+    let readings: Vec<String> = (0..7).filter(|number| ![3, 5].contains(number)).map(line).collect();
+    assert_eq!(values(&world, "out"), readings);
+    // The dead letters do not take it either: only that it was there is left.
+    assert_eq!(values(&world, "in-dead-letters"), [line(3), String::new()]);
+    assert_eq!((counters.written.get(), counters.dead.get()), (5, 2));
 }
 
 #[test]

@@ -66,6 +66,14 @@ impl Pipeline {
         self.stage(name, "sink", Some(from), None, format!("sink = {sink}"))
     }
 
+    /// Adds a line to the table of the last stage, such as `on-gap = "stop"`.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        let stage = self.stages.last_mut().expect("a stage comes first");
+        write!(stage.work, "\n{line}").expect("text takes any text");
+        self
+    }
+
     fn stage(mut self, name: &str, kind: &'static str, from: Option<&str>, to: Option<&str>, work: String) -> Self {
         let [from, to] = [from, to].map(|topic| topic.map(str::to_owned));
         self.stages.push(Stage { name: name.to_owned(), kind, from, to, work });

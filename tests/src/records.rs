@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -176,6 +176,15 @@ pub fn has_group(brokers: &str, group: &str) -> bool {
 
 /// Writes records and waits until the broker has them; the key decides about the partition.
 pub fn produce(brokers: &str, topic: &str, records: &[Record]) {
+    send(brokers, topic, records, None);
+}
+
+/// The same with a timestamp, in milliseconds since the epoch.
+pub fn produce_at(brokers: &str, topic: &str, records: &[Record], timestamp: i64) {
+    send(brokers, topic, records, Some(timestamp));
+}
+
+fn send(brokers: &str, topic: &str, records: &[Record], timestamp: Option<i64>) {
     let acknowledged = AtomicUsize::new(0);
     let producer: BaseProducer<Acknowledged<'_>> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -190,6 +199,7 @@ pub fn produce(brokers: &str, topic: &str, records: &[Record]) {
         let mut outgoing = BaseRecord::<[u8], [u8]>::to(topic).headers(headers);
         outgoing.key = record.key.as_deref();
         outgoing.payload = record.value.as_deref();
+        outgoing.timestamp = timestamp;
         producer.send(outgoing).unwrap_or_else(|(error, _)| panic!("producing to {topic}: {error}"));
     }
     producer.flush(wait::LONG).unwrap_or_else(|error| panic!("producing to {topic}: {error}"));
@@ -238,6 +248,22 @@ pub fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
     let deleted = wait_for(admin(brokers).delete_records(&offsets, &AdminOptions::new()));
     for element in deleted.unwrap_or_else(|error| panic!("deleting records of {topic}: {error}")).elements() {
         element.error().unwrap_or_else(|error| panic!("deleting records of {topic}: {error}"));
+    }
+}
+
+/// Gives a topic more partitions.
+pub fn add_partitions(brokers: &str, topic: &str, count: usize) {
+    let added = wait_for(admin(brokers).create_partitions([&NewPartitions::new(topic, count)], &AdminOptions::new()));
+    for result in added.unwrap_or_else(|error| panic!("adding partitions to {topic}: {error}")) {
+        result.unwrap_or_else(|(_, error)| panic!("adding partitions to {topic}: {error}"));
+    }
+}
+
+/// Deletes a consumer group with its offsets, as they go when they expire.
+pub fn delete_group(brokers: &str, group: &str) {
+    let deleted = wait_for(admin(brokers).delete_groups(&[group], &AdminOptions::new()));
+    for result in deleted.unwrap_or_else(|error| panic!("deleting the group {group}: {error}")) {
+        result.unwrap_or_else(|(_, error)| panic!("deleting the group {group}: {error}"));
     }
 }
 

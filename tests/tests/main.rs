@@ -14,6 +14,7 @@ mod kill;
 mod leader;
 mod limits;
 mod log;
+mod margins;
 mod repeats;
 mod shutdown;
 mod silent;
