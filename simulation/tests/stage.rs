@@ -60,6 +60,13 @@ fn pipeline_with(lines: &str) -> Pipeline {
     parse(&format!("{text}{lines}"))
 }
 
+/// The pipeline whose output takes so few bytes as no file may say.
+fn limited(mut pipeline: Pipeline, largest: usize) -> Pipeline {
+    let out = pipeline.topics.get_mut("out").unwrap();
+    out.config.insert("max.message.bytes".into(), largest.to_string());
+    pipeline
+}
+
 fn parse(text: &str) -> Pipeline {
     Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap()
 }
@@ -267,7 +274,7 @@ fn more_partitions_than_the_state_was_written_for_are_told() {
 fn a_result_that_its_topic_does_not_take_is_a_dead_letter() {
     let world = world();
     // Four characters: sums below 100.
-    let pipeline = pipeline_with(&format!("[topic.out]\nconfig = {{ \"max.message.bytes\" = {} }}\n", ROOM + 4));
+    let pipeline = limited(pipeline(), ROOM + 4);
     let (counters, result) = outcome_of(&world, &pipeline);
     result.unwrap();
     let sums = values(&world, "out");
@@ -282,18 +289,17 @@ fn the_key_counts_for_what_a_topic_takes() {
     let value = format!(r#"{{"sensor":"{sensor}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#);
     let content = Content { key: None, value: Some(value.into_bytes()), headers: Vec::new(), timestamp: 0 };
     let json = "[topic.in]\nexternal = true\n[operator.sum]\nfrom = \"in\"\nsteps = [\"sum\"]\nto = \"out\"\n";
-    let run = |lines: &str| {
-        let pipeline = parse(&format!("[defaults]\npartitions = 1\n{json}{lines}"));
+    let run = |largest: usize| {
+        let pipeline = limited(parse(&format!("[defaults]\npartitions = 1\n{json}")), largest);
         let world = World::new(0, false);
         make_topics(&world, &pipeline);
         world.cluster().produce(None, &("in".into(), 0), vec![content.clone()]).unwrap();
         outcome_of(&world, &pipeline).1.unwrap();
         values(&world, "out")
     };
-    let size = run("")[0].len();
-    let limited = |size| run(&format!("[topic.out]\nconfig = {{ \"max.message.bytes\" = {} }}\n", ROOM + size)).len();
-    assert_eq!(limited(size + sensor.len()), 1);
-    assert_eq!(limited(size + sensor.len() - 1), 0);
+    let size = run(10_000)[0].len();
+    assert_eq!(run(ROOM + size + sensor.len()).len(), 1);
+    assert_eq!(run(ROOM + size + sensor.len() - 1).len(), 0);
 }
 
 #[test]
