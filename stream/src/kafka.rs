@@ -709,6 +709,9 @@ impl Log for KafkaLog {
                     self.check_stop()?;
                 }
                 Err((error, _)) => {
+                    // What was rejected before tells more than that nothing can be sent any more.
+                    producer.poll(Duration::ZERO);
+                    self.check_delivery()?;
                     return Err(self.fault(format!("sending to {}", record.topic), record.topic, &error));
                 }
             }

@@ -4,6 +4,10 @@ use std::time::SystemTime;
 
 use crate::log::{Incoming, Rejection};
 
+/// How much nearer to the time of now than what was rejected a timestamp is not tried either, in
+/// milliseconds.
+const SLACK: i64 = 60_000;
+
 /// An output keeps its input's timestamp. A topic rejects one that is too far from the brokers' time
 /// (`message.timestamp.after.max.ms`, an hour by default): such records get the time of now.
 #[derive(Debug, Default)]
@@ -44,7 +48,9 @@ impl Stamps {
                 if ahead > 0 { "ahead of" } else { "behind" }
             );
         }
-        *limit = Some(limit.map_or(ahead.saturating_abs(), |known| known.min(ahead.saturating_abs())));
+        // Time goes on: the same record is less far ahead in a moment.
+        let far = ahead.saturating_abs().saturating_sub(SLACK).max(0);
+        *limit = Some(limit.map_or(far, |known| known.min(far)));
         true
     }
 }
@@ -72,6 +78,7 @@ mod tests {
         assert!(!stamps.rejected("s", &ahead, &[Rejection::TooLarge]));
         assert!(stamps.rejected("s", &ahead, &[Rejection::Timestamp]));
         assert_eq!(stamps.of(&stamped(now() + 3 * hour)), None);
+        assert_eq!(stamps.of(&stamped(ahead.timestamp - 1000)), None, "as that record is a second later");
         assert_eq!(stamps.of(&right), Some(right.timestamp));
         assert_eq!(stamps.of(&stamped(1000)), Some(1000), "old ones were not rejected");
         assert_eq!(stamps.of(&stamped(-1)), None, "it has none");

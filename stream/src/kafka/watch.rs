@@ -167,7 +167,7 @@ impl Heard {
         let lasted = if lasted.is_zero() { lasted } else { now - since };
         let reason = if self.reason.is_empty() { error } else { &self.reason };
         let brokers = if self.brokers.is_empty() { "an empty list" } else { &self.brokers };
-        let (how, help) = why_no_answer(reason);
+        let (how, help) = why_no_answer(reason, brokers);
         tracing::warn!(
             stage = self.stage,
             "no broker of {brokers} {how}{}: waiting ({reason})\n  help: {help}",
@@ -177,7 +177,7 @@ impl Heard {
 }
 
 /// How a broker that can be of no use behaves, and what to do about it.
-fn why_no_answer(reason: &str) -> (&'static str, &'static str) {
+fn why_no_answer(reason: &str, brokers: &str) -> (&'static str, &'static str) {
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     if says(&["SASL", "uthentication"]) {
         let help = "look at \"sasl.mechanism\", \"sasl.username\", \"sasl.password\" and \"security.protocol\" in \
@@ -191,11 +191,23 @@ fn why_no_answer(reason: &str) -> (&'static str, &'static str) {
         let help = "a listener that wants SASL or TLS closes connections that come without: look at \
                     \"security.protocol\" and \"sasl.mechanism\" in [kafka]";
         ("keeps a connection open", help)
+    } else if is_told_by_a_broker(reason, brokers) {
+        let help = "see that Kafka runs at the address in brackets and that its name resolves; the brokers tell it: \
+                    it is the advertised.listeners in that broker's server.properties";
+        ("answers", help)
     } else {
         let help = "see that Kafka runs there and that the names resolve; give other brokers with --brokers or [kafka] \
                     brokers";
         ("answers", help)
     }
+}
+
+/// Whether a connection failed to an address that is none of those to ask first. librdkafka names it as
+/// `rpi1:9092/2: `, with the broker's number.
+fn is_told_by_a_broker(reason: &str, brokers: &str) -> bool {
+    let Some((address, rest)) = reason.split_once('/') else { return false };
+    let is_number = rest.split_once(':').is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    is_number && brokers.split(',').all(|broker| broker.trim() != address)
 }
 
 /// Whether a connection came about and was closed by the broker within two seconds.
@@ -705,7 +717,7 @@ mod tests {
             ("Disconnected: closed by peer (after 42031ms in state UP)", "answers", "Kafka runs there"),
             ("Connect to ipv4#127.0.0.1:1 failed: Connection refused", "answers", "Kafka runs there"),
         ] {
-            let (said, help) = why_no_answer(reason);
+            let (said, help) = why_no_answer(reason, "rpi0:9092");
             assert!(said.starts_with(how) && help.contains(remedy), "{reason}: {said}, {help}");
         }
     }
