@@ -56,7 +56,7 @@ fn a_producer_that_wakes_when_another_has_its_name_repeats_nothing() {
 
 /// How many rows the file has that two processes replay, and how many of them a second.
 const ROWS: u32 = 2922;
-const RATE: u32 = 1500;
+const RATE: u32 = 300;
 /// How many of them a commit holds at most.
 const INTERVAL: usize = 100;
 
