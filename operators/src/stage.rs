@@ -98,7 +98,7 @@ fn largest_state(stage: &Stage, chain: &Chain) -> usize {
 pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
     let Work::Operator { steps } = &process.stage.work else { return Err(process.wrong_program().into()) };
     let chain = chain(process.pipeline, process.stage, steps).map_err(|mistakes| process.mistakes(mistakes))?;
-    let Some(log) = process.open_log(true)? else { return Ok(()) };
+    let Some(log) = process.open_log()? else { return Ok(()) };
     let counters = &process.counters;
     let work = Processing::new(process.pipeline, process.stage, Box::new(chain), counters.clone());
     stream::stage::run(log, work, process.pipeline.commit_policy(), &process.shutdown, counters)?;

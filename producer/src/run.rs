@@ -25,7 +25,7 @@ pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option
     // Before Kafka answers: a spool takes readings from here on.
     let context = Context { folder, host: process.instance.clone() };
     let source = shelter::open(&*settings, &context, spool.as_ref(), *clock, from_start, &process.shutdown)?;
-    let Some(log) = process.open_log(true)? else { return Ok(()) };
+    let Some(log) = process.open_log()? else { return Ok(()) };
     let counters = &process.counters;
     let mut producer =
         SourceLoop::new(log, source, process.pipeline, process.stage, process.shutdown.clone(), counters.clone())

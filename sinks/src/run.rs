@@ -27,7 +27,7 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
     let settings = catalog::read(sink, &stage.from).map_err(|mistake| process.mistakes(vec![mistake]))?;
     let folder = process.pipeline.text.folder().to_owned();
     let sink = settings.open(Context { folder, stage: stage.name.clone(), topics: stage.from.clone(), output })?;
-    let Some(log) = process.open_log(false)? else { return Ok(()) };
+    let Some(log) = process.open_log()? else { return Ok(()) };
     let formats = stage.from.iter().map(|topic| process.pipeline.topic(topic).build_format());
     let work = Delivering {
         stage: stage.name.clone(),

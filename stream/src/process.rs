@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::error::Result;
 use crate::kafka::KafkaLog;
 use crate::log::Fault;
-use crate::pipeline::{Mistake, Mistakes, Pipeline, Stage};
+use crate::pipeline::{Mistake, Mistakes, Pipeline, Stage, Work};
 use crate::shutdown::Shutdown;
 
 /// One stage at work, in a process of its own or in a thread.
@@ -26,13 +26,13 @@ pub struct Process<'p> {
 
 impl Process<'_> {
     /// Connects the stage to Kafka; nothing if it was asked to stop before a broker answered.
-    /// `has_changelog` tells whether it needs its changelog topic.
     ///
     /// # Errors
     /// What waiting will not mend.
-    pub fn open_log(&self, has_changelog: bool) -> Result<Option<KafkaLog>> {
+    pub fn open_log(&self) -> Result<Option<KafkaLog>> {
         let mut topics: Vec<String> = self.stage.from.iter().chain(&self.stage.to).cloned().collect();
         topics.push(self.stage.dead_letters());
+        let has_changelog = !matches!(self.stage.work, Work::Sink { .. });
         topics.extend(has_changelog.then(|| self.stage.changelog()));
         match KafkaLog::open(self.pipeline, self.stage, &topics, &self.instance, &self.shutdown) {
             Ok(log) => {

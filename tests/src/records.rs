@@ -1,13 +1,14 @@
 //! A plain Kafka client that knows nothing of rivulet: what it reads, any program can read.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Headers, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
@@ -223,17 +224,13 @@ pub fn create_topic_with<'s>(
         wanted = wanted.set(name, value);
     }
     let created = wait_for(admin(brokers).create_topics([&wanted], &AdminOptions::new()));
-    for result in created.unwrap_or_else(|error| panic!("creating {topic}: {error}")) {
-        result.unwrap_or_else(|(_, error)| panic!("creating {topic}: {error}"));
-    }
+    sure(&format!("creating {topic}"), created);
 }
 
 /// Deletes a topic and waits until it is gone.
 pub fn delete_topic(brokers: &str, topic: &str) {
     let deleted = wait_for(admin(brokers).delete_topics(&[topic], &AdminOptions::new()));
-    for result in deleted.unwrap_or_else(|error| panic!("deleting {topic}: {error}")) {
-        result.unwrap_or_else(|(_, error)| panic!("deleting {topic}: {error}"));
-    }
+    sure(&format!("deleting {topic}"), deleted);
     let consumer = consumer(brokers);
     wait::until_so(&format!("{topic} is gone"), || {
         let metadata = consumer.fetch_metadata(None, Duration::from_secs(5));
@@ -254,16 +251,19 @@ pub fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
 /// Gives a topic more partitions.
 pub fn add_partitions(brokers: &str, topic: &str, count: usize) {
     let added = wait_for(admin(brokers).create_partitions([&NewPartitions::new(topic, count)], &AdminOptions::new()));
-    for result in added.unwrap_or_else(|error| panic!("adding partitions to {topic}: {error}")) {
-        result.unwrap_or_else(|(_, error)| panic!("adding partitions to {topic}: {error}"));
-    }
+    sure(&format!("adding partitions to {topic}"), added);
 }
 
 /// Deletes a consumer group with its offsets, as they go when they expire.
 pub fn delete_group(brokers: &str, group: &str) {
     let deleted = wait_for(admin(brokers).delete_groups(&[group], &AdminOptions::new()));
-    for result in deleted.unwrap_or_else(|error| panic!("deleting the group {group}: {error}")) {
-        result.unwrap_or_else(|(_, error)| panic!("deleting the group {group}: {error}"));
+    sure(&format!("deleting the group {group}"), deleted);
+}
+
+/// Fails unless all that was asked for was done.
+fn sure<N, D, E: Display>(doing: &str, results: KafkaResult<Vec<Result<N, (D, E)>>>) {
+    for result in results.unwrap_or_else(|error| panic!("{doing}: {error}")) {
+        result.unwrap_or_else(|(_, error)| panic!("{doing}: {error}"));
     }
 }
 
