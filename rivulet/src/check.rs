@@ -2,9 +2,7 @@
 
 mod manifest;
 
-use std::collections::BTreeMap;
-
-use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, Topic, Work};
+use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, Work};
 
 pub use self::manifest::Manifest;
 
@@ -25,12 +23,6 @@ fn mistakes(pipeline: &Pipeline, stage: &Stage) -> Vec<Mistake> {
         Work::Operator { steps } => operators::stage::chain(pipeline, stage, steps).err().unwrap_or_default(),
         Work::Sink { sink } => sinks::catalog::read(sink, &stage.from).err().into_iter().collect(),
     }
-}
-
-/// The topics that the pipeline needs. A stage without a state has a changelog, too: for its checkpoints.
-#[must_use]
-pub fn wanted_topics(pipeline: &Pipeline) -> BTreeMap<String, Topic> {
-    pipeline.topics.clone()
 }
 
 #[cfg(test)]
@@ -96,7 +88,7 @@ sink = "console"
     #[test]
     fn every_operator_has_a_changelog() {
         for steps in ["{ threshold = { above = 1 } }", "{ ewma = { alpha = 0.5 } }"] {
-            let topics = wanted_topics(&with_steps(steps).unwrap());
+            let topics = with_steps(steps).unwrap().topics;
             assert!(topics.contains_key("work-changelog") && topics.contains_key("in-changelog"));
             assert!(!topics.contains_key("out-changelog"), "a sink has none");
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
-use rivulet::check::{self, Manifest, wanted_topics};
+use rivulet::check::{self, Manifest};
 use rivulet::demo::{self, EmbeddedBroker};
 use rivulet::groups::Wanted;
 use rivulet::verify::{self, Options};
@@ -70,7 +70,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
 fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
     let shutdown = Shutdown::new();
     shutdown.at_signals()?;
-    let wanted = wanted_topics(&pipeline);
+    let wanted = pipeline.topics.clone();
     print!("{}", graph::draw(&pipeline));
     let _embedded = if common.brokers.is_some() {
         topics::create(&pipeline.kafka, &wanted, &mut |line| println!("{line}"))?;
@@ -90,15 +90,15 @@ fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
 }
 
 fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
-    let wanted = wanted_topics(pipeline);
+    let wanted = &pipeline.topics;
     let mut say = |line: &str| println!("{line}");
     match command {
         Topics::Create => {
-            topics::create(&pipeline.kafka, &wanted, &mut say)?;
+            topics::create(&pipeline.kafka, wanted, &mut say)?;
         }
-        Topics::List => print!("{}", topics::list(&pipeline.kafka, &wanted)?),
+        Topics::List => print!("{}", topics::list(&pipeline.kafka, wanted)?),
         Topics::Describe => {
-            let description = topics::describe(&pipeline.kafka, &wanted)?;
+            let description = topics::describe(&pipeline.kafka, wanted)?;
             print!("{description}");
             for warning in description.warnings(pipeline) {
                 println!("warning: {warning}");
@@ -116,7 +116,7 @@ fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
             if !yes && !confirmed(&question)? {
                 return Err("nothing was deleted\n  help: answer yes, or say --yes".into());
             }
-            topics::delete(&pipeline.kafka, &wanted, &mut say)?;
+            topics::delete(&pipeline.kafka, wanted, &mut say)?;
         }
     }
     Ok(())
