@@ -28,7 +28,7 @@ test: ## runs every test; those on Apache Kafka start one themselves
 	cargo build --locked --workspace --bins
 	$(if $(ARGS),$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS),scripts/test $(SEEDS))
 
-test-kafka: ## runs the worked example, kills and chaos on another version: KAFKA=3.8.0 with ZooKeeper, 4.1.0, …
+test-kafka: ## runs the worked example, kills and chaos on another version: KAFKA=3.8.0 with ZooKeeper, 4.1.2, …
 	scripts/setup test
 	scripts/kafka-jars $(KAFKA)
 	cargo build --locked --workspace --bins
