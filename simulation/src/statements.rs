@@ -179,12 +179,22 @@ fn position(next: i64, note: &str) -> Position {
     Position { partition: FIRST, next, note: note.to_owned() }
 }
 
-/// What a restore gives: keys and values in their order.
+/// What a restore gives: keys and values in their order. As a stage does, it takes the partitions that it is
+/// given meanwhile, and begins again.
 fn restored(log: &mut impl Log, place: &Place) -> Vec<(String, Option<String>)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut found = Vec::new();
-    sure(log.restore(&place.changelog, &[0], &mut |_, key, value| found.push((text(key), value.map(text)))));
-    found
+    for _ in 0..PATIENCE {
+        let mut found = Vec::new();
+        match log.restore(&place.changelog, &[0], &mut |_, key, value| found.push((text(key), value.map(text)))) {
+            Ok(()) => return found,
+            Err(Fault::Undo(_)) => {
+                sure(log.rewind());
+                given(log);
+            }
+            Err(fault) => panic!("{fault:?}"),
+        }
+    }
+    panic!("no restore came to its end")
 }
 
 fn entry(key: &str, value: &str) -> (String, Option<String>) {
