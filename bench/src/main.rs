@@ -46,7 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     bench.rivulet(&["topics", "create"])?;
     let start = Instant::now();
     bench.finish("rivulet-producer", "fill")?;
-    println!("{} readings of {SENSORS} sensors sent in {:.1} s\n", args.readings, start.elapsed().as_secs_f64());
+    println!(
+        "{} readings of {SENSORS} sensors sent in {:.1} s\n",
+        args.readings,
+        start.elapsed().as_secs_f64()
+    );
 
     let mut table = Table::default();
     for round in 0..args.rounds {
@@ -76,23 +80,38 @@ impl Bench {
         let folder = std::env::temp_dir().join(format!("rivulet-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("bench.toml"), pipeline(args)?)?;
-        Ok(Bench { brokers: brokers.to_owned(), folder, readings: args.readings / SENSORS * SENSORS })
+        Ok(Bench {
+            brokers: brokers.to_owned(),
+            folder,
+            readings: args.readings / SENSORS * SENSORS,
+        })
     }
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(programs::program(program));
-        command.env("RUST_LOG", "warn").args(["--brokers", &self.brokers]).stdin(Stdio::null());
+        command
+            .env("RUST_LOG", "warn")
+            .args(["--brokers", &self.brokers])
+            .stdin(Stdio::null());
         command
     }
 
     fn on_pipeline(&self, program: &str) -> Command {
         let mut command = self.command(program);
-        command.arg("--pipeline").arg(self.folder.join("bench.toml"));
+        command
+            .arg("--pipeline")
+            .arg(self.folder.join("bench.toml"));
         command
     }
 
     fn rivulet(&self, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
-        succeeded("rivulet", self.on_pipeline("rivulet").args(arguments).stdout(Stdio::null()).status()?)
+        succeeded(
+            "rivulet",
+            self.on_pipeline("rivulet")
+                .args(arguments)
+                .stdout(Stdio::null())
+                .status()?,
+        )
     }
 
     fn finish(&self, program: &str, stage: &str) -> Result<(), Box<dyn Error>> {
@@ -101,15 +120,34 @@ impl Bench {
 
     fn operator(&self, stage: &str, guarantee: Guarantee) -> Result<Running, Box<dyn Error>> {
         let mut command = self.on_pipeline("rivulet-operator");
-        Ok(Running(command.arg(stage).args(["--guarantee", guarantee.name()]).spawn()?))
+        Ok(Running(
+            command
+                .arg(stage)
+                .args(["--guarantee", guarantee.name()])
+                .spawn()?,
+        ))
     }
 
     /// One subject works through all readings.
-    fn flow(&self, subject: &str, guarantee: Guarantee, round: usize) -> Result<Measured, Box<dyn Error>> {
+    fn flow(
+        &self,
+        subject: &str,
+        guarantee: Guarantee,
+        round: usize,
+    ) -> Result<Measured, Box<dyn Error>> {
         let stage = stage(subject, guarantee, round);
         let running = if subject == "relay" {
             let mut relay = self.command("relay");
-            relay.args(["--from", "input", "--to", &stage, "--group", &stage, "--guarantee", guarantee.name()]);
+            relay.args([
+                "--from",
+                "input",
+                "--to",
+                &stage,
+                "--group",
+                &stage,
+                "--guarantee",
+                guarantee.name(),
+            ]);
             Running(relay.spawn()?)
         } else {
             self.operator(&stage, guarantee)?
@@ -121,7 +159,9 @@ impl Bench {
         let (first, began) = loop {
             match probe.committed()? {
                 Some(offset) if offset > 0 => break (offset, Instant::now()),
-                _ if start.elapsed() > DEADLINE => return Err(format!("{stage} does not begin").into()),
+                _ if start.elapsed() > DEADLINE => {
+                    return Err(format!("{stage} does not begin").into());
+                }
                 _ => std::thread::sleep(Duration::from_millis(5)),
             }
         };
@@ -142,14 +182,24 @@ impl Bench {
     /// The memory of operators under a steady flow of 1,000 readings a second.
     fn steady(&self, seconds: u64) -> Result<(), Box<dyn Error>> {
         println!("peak memory after {seconds} s of 1,000 readings/s, exactly-once:");
-        let mut producer = Running(self.on_pipeline("rivulet-producer").arg("trickle").spawn()?);
+        let mut producer = Running(
+            self.on_pipeline("rivulet-producer")
+                .arg("trickle")
+                .spawn()?,
+        );
         let stages = ["convert-steady", "ewma-steady"];
-        let operators: Vec<Running> =
-            stages.iter().map(|stage| self.operator(stage, Guarantee::ExactlyOnce)).collect::<Result<_, _>>()?;
+        let operators: Vec<Running> = stages
+            .iter()
+            .map(|stage| self.operator(stage, Guarantee::ExactlyOnce))
+            .collect::<Result<_, _>>()?;
         std::thread::sleep(Duration::from_secs(seconds));
         for (stage, running) in stages.iter().zip(&operators) {
             let probe = Probe::new(&self.brokers, stage, "trickle", running.0.id())?;
-            println!("  {:16} {:6.1} MB", stage.trim_end_matches("-steady"), probe.peak_memory()?);
+            println!(
+                "  {:16} {:6.1} MB",
+                stage.trim_end_matches("-steady"),
+                probe.peak_memory()?
+            );
         }
         producer.0.kill()?;
         Ok(())
@@ -182,11 +232,24 @@ fn pipeline(args: &Args) -> Result<String, std::fmt::Error> {
     const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
     let mut text = String::new();
     let readings = args.readings / SENSORS;
-    let source = |settings: &str| format!("source = {{ simulated = {{ sensors = {SENSORS}, {settings} }} }}");
-    writeln!(text, "[producer.fill]\n{}\nto = \"input\"", source(&format!("readings = {readings}")))?;
-    writeln!(text, "[producer.trickle]\n{}\nto = \"trickle\"", source("rate = 1000"))?;
+    let source = |settings: &str| {
+        format!("source = {{ simulated = {{ sensors = {SENSORS}, {settings} }} }}")
+    };
+    writeln!(
+        text,
+        "[producer.fill]\n{}\nto = \"input\"",
+        source(&format!("readings = {readings}"))
+    )?;
+    writeln!(
+        text,
+        "[producer.trickle]\n{}\nto = \"trickle\"",
+        source("rate = 1000")
+    )?;
     let mut operator = |stage: &str, from: &str, steps: &str| {
-        writeln!(text, "[operator.{stage}]\nfrom = \"{from}\"\nsteps = [{steps}]\nto = \"{stage}\"")
+        writeln!(
+            text,
+            "[operator.{stage}]\nfrom = \"{from}\"\nsteps = [{steps}]\nto = \"{stage}\""
+        )
     };
     operator("convert-steady", "trickle", CONVERT)?;
     operator("ewma-steady", "trickle", EWMA)?;
@@ -201,7 +264,11 @@ fn pipeline(args: &Args) -> Result<String, std::fmt::Error> {
     }
     for round in 0..args.rounds {
         for guarantee in GUARANTEES {
-            writeln!(text, "[topic.{}]\nexternal = true", stage("relay", guarantee, round))?;
+            writeln!(
+                text,
+                "[topic.{}]\nexternal = true",
+                stage("relay", guarantee, round)
+            )?;
         }
     }
     Ok(text)
@@ -209,13 +276,25 @@ fn pipeline(args: &Args) -> Result<String, std::fmt::Error> {
 
 fn sizes() -> Result<(), Box<dyn Error>> {
     println!("\nsize of the stripped programs:");
-    for program in ["rivulet-producer", "rivulet-operator", "rivulet-sink", "rivulet"] {
+    for program in [
+        "rivulet-producer",
+        "rivulet-operator",
+        "rivulet-sink",
+        "rivulet",
+    ] {
         let path = programs::program(program);
-        println!("  {program:16} {:6.1} MB", std::fs::metadata(Path::new(&path))?.len() as f64 / 1e6);
+        println!(
+            "  {program:16} {:6.1} MB",
+            std::fs::metadata(Path::new(&path))?.len() as f64 / 1e6
+        );
     }
     Ok(())
 }
 
 fn succeeded(what: &str, status: std::process::ExitStatus) -> Result<(), Box<dyn Error>> {
-    if status.success() { Ok(()) } else { Err(format!("{what} ended with {status}").into()) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{what} ended with {status}").into())
+    }
 }

@@ -18,13 +18,22 @@ const WAIT: Duration = Duration::from_secs(10);
 const TICKS_PER_SECOND: f64 = 100.0;
 
 impl Probe {
-    pub(crate) fn new(brokers: &str, group: &str, topic: &str, process: u32) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(
+        brokers: &str,
+        group: &str,
+        topic: &str,
+        process: u32,
+    ) -> Result<Self, Box<dyn Error>> {
         let client = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("group.id", group)
             .set("isolation.level", "read_uncommitted")
             .create()?;
-        Ok(Probe { client, topic: topic.to_owned(), process })
+        Ok(Probe {
+            client,
+            topic: topic.to_owned(),
+            process,
+        })
     }
 
     /// The offset at which a reader of the last record stands.
@@ -38,26 +47,40 @@ impl Probe {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, 0);
         let committed = self.client.committed_offsets(list, WAIT)?;
-        Ok(committed.elements().first().and_then(|element| match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        }))
+        Ok(committed
+            .elements()
+            .first()
+            .and_then(|element| match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            }))
     }
 
     /// The process's time on the processors, all its threads together.
     pub(crate) fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process))?;
         // The name, in parentheses, may hold blanks; the fields after it may not. See proc(5).
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let fields: Vec<&str> = stat
+            .rsplit(") ")
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+            .collect();
         let ticks = fields.get(11..13).ok_or("a short /proc/PID/stat")?;
-        let ticks = ticks.iter().map(|ticks| ticks.parse::<f64>()).sum::<Result<f64, _>>()?;
+        let ticks = ticks
+            .iter()
+            .map(|ticks| ticks.parse::<f64>())
+            .sum::<Result<f64, _>>()?;
         Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
     }
 
     /// The most memory the process has held so far, in megabytes.
     pub(crate) fn peak_memory(&self) -> Result<f64, Box<dyn Error>> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .ok_or("no VmHWM")?;
         let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kilobytes * 1024.0 / 1e6)
     }

@@ -1,7 +1,8 @@
 //! Measures how soon a stage with a large state is back after `kill -9`: from the start of its
 //! process to its first output that a reader of committed records sees.
 //!
-//! Readings flow all the while, so the dead process leaves a session and an open transaction behind.
+//! Readings flow all the while, so the dead process leaves a session and an open transaction
+//! behind.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -34,7 +35,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let folder = std::env::temp_dir().join(format!("rivulet-recovery-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let measured = measure(&args, &Stand { brokers: Kafka::shared().to_owned(), folder: folder.clone() });
+    let measured = measure(
+        &args,
+        &Stand {
+            brokers: Kafka::shared().to_owned(),
+            folder: folder.clone(),
+        },
+    );
     std::fs::remove_dir_all(folder)?;
     measured
 }
@@ -43,11 +50,18 @@ fn measure(args: &Args, stand: &Stand) -> Result<(), Box<dyn Error>> {
     let sensors = args.sensors;
     let text = format!(
         "[defaults]\npartitions = {PARTITIONS}\n\
-         [producer.flow]\nsource = {{ simulated = {{ sensors = {sensors}, rate = {RATE} }} }}\nto = \"in\"\n\
+         [producer.flow]\nsource = {{ simulated = {{ sensors = {sensors}, rate = {RATE} }} }}\nto \
+         = \"in\"\n\
          [operator.ewma]\nfrom = \"in\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \"out\"\n"
     );
     std::fs::write(stand.folder.join("recovery.toml"), text)?;
-    if !stand.command("rivulet").args(["topics", "create"]).stdout(Stdio::null()).status()?.success() {
+    if !stand
+        .command("rivulet")
+        .args(["topics", "create"])
+        .stdout(Stdio::null())
+        .status()?
+        .success()
+    {
         return Err("the topics could not be created".into());
     }
     let reader = Reader::new(&stand.brokers)?;
@@ -57,14 +71,18 @@ fn measure(args: &Args, stand: &Stand) -> Result<(), Box<dyn Error>> {
     for _ in 0..sensors * 2 {
         reader.next(DEADLINE)?.ok_or("the stage writes nothing")?;
     }
-    println!("first output after kill -9, from process start, with the state of {sensors} sensors:");
+    println!(
+        "first output after kill -9, from process start, with the state of {sensors} sensors:"
+    );
     for round in 1..=args.rounds {
         operator.0.kill()?;
         operator.0.wait()?;
         while reader.next(QUIET)?.is_some() {}
         let start = Instant::now();
         operator = stand.run("rivulet-operator", "ewma")?;
-        let first = reader.next(DEADLINE)?.ok_or("the stage does not come back")?;
+        let first = reader
+            .next(DEADLINE)?
+            .ok_or("the stage does not come back")?;
         println!("  round {round}: {:.3} s", (first - start).as_secs_f64());
         // A kill in the midst of its work again, not of its start.
         for _ in 0..RATE * 2 {
@@ -83,7 +101,9 @@ struct Stand {
 impl Stand {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(programs::program(program));
-        command.args(["--brokers", &self.brokers, "--pipeline"]).arg(self.folder.join("recovery.toml"));
+        command
+            .args(["--brokers", &self.brokers, "--pipeline"])
+            .arg(self.folder.join("recovery.toml"));
         command.stdin(Stdio::null());
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "warn");

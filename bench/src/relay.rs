@@ -88,7 +88,12 @@ fn run(args: &Args) -> KafkaResult<()> {
     relay(args, in_transactions, &producer, &consumer)
 }
 
-fn relay(args: &Args, in_transactions: bool, producer: &BaseProducer, consumer: &BaseConsumer) -> KafkaResult<()> {
+fn relay(
+    args: &Args,
+    in_transactions: bool,
+    producer: &BaseProducer,
+    consumer: &BaseConsumer,
+) -> KafkaResult<()> {
     let policy = CommitPolicy::default();
     let mut last_commit = Instant::now();
     let (mut next, mut uncommitted) = (0, 0);
@@ -103,7 +108,8 @@ fn relay(args: &Args, in_transactions: bool, producer: &BaseProducer, consumer: 
             copy(args, producer, &message)?;
             next = message.offset() + 1;
             uncommitted += 1;
-            if uncommitted % 64 != 0 || uncommitted < policy.records && last_commit.elapsed() < policy.longest_interval
+            if uncommitted % 64 != 0
+                || uncommitted < policy.records && last_commit.elapsed() < policy.longest_interval
             {
                 continue;
             }

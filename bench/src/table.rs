@@ -17,7 +17,11 @@ pub(crate) struct Measured {
 
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.0} records/s, {:.2} µs CPU a record, {:.1} MB", self.per_second, self.cpu, self.memory)
+        write!(
+            f,
+            "{:.0} records/s, {:.2} µs CPU a record, {:.1} MB",
+            self.per_second, self.cpu, self.memory
+        )
     }
 }
 
@@ -29,7 +33,8 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn add(&mut self, subject: &'static str, guarantee: Guarantee, measured: Measured) {
-        let same = |row: &&mut (&str, Guarantee, Vec<Measured>)| (row.0, row.1) == (subject, guarantee);
+        let same =
+            |row: &&mut (&str, Guarantee, Vec<Measured>)| (row.0, row.1) == (subject, guarantee);
         match self.rows.iter_mut().find(same) {
             Some(row) => row.2.push(measured),
             None => self.rows.push((subject, guarantee, vec![measured])),
@@ -38,23 +43,48 @@ impl Table {
 
     /// The ratios of CPU to the relay's in the same round.
     fn ratios(&self, guarantee: Guarantee, runs: &[Measured]) -> Vec<f64> {
-        let relay = self.rows.iter().find(|row| row.0 == "relay" && row.1 == guarantee);
-        relay.map_or_else(Vec::new, |relay| runs.iter().zip(&relay.2).map(|(run, relay)| run.cpu / relay.cpu).collect())
+        let relay = self
+            .rows
+            .iter()
+            .find(|row| row.0 == "relay" && row.1 == guarantee);
+        relay.map_or_else(Vec::new, |relay| {
+            runs.iter()
+                .zip(&relay.2)
+                .map(|(run, relay)| run.cpu / relay.cpu)
+                .collect()
+        })
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "median (least–most) over {} rounds", self.rows.first().map_or(0, |row| row.2.len()))?;
-        let head = ["records/s, thousands", "CPU µs a record", "CPU, × the relay's", "peak MB"];
-        writeln!(f, "{:8} {:14} {:>22} {:>22} {:>22} {:>22}", "", "", head[0], head[1], head[2], head[3])?;
+        writeln!(
+            f,
+            "median (least–most) over {} rounds",
+            self.rows.first().map_or(0, |row| row.2.len())
+        )?;
+        let head = [
+            "records/s, thousands",
+            "CPU µs a record",
+            "CPU, × the relay's",
+            "peak MB",
+        ];
+        writeln!(
+            f,
+            "{:8} {:14} {:>22} {:>22} {:>22} {:>22}",
+            "", "", head[0], head[1], head[2], head[3]
+        )?;
         for (subject, guarantee, runs) in &self.rows {
             let column = |of: fn(&Measured) -> f64| runs.iter().map(of).collect::<Vec<f64>>();
             let speed = spread(column(|run| run.per_second / 1e3), 0);
             let cpu = spread(column(|run| run.cpu), 2);
             let ratio = spread(self.ratios(*guarantee, runs), 2);
             let memory = spread(column(|run| run.memory), 1);
-            writeln!(f, "{subject:8} {:14} {speed:>22} {cpu:>22} {ratio:>22} {memory:>22}", guarantee.name())?;
+            writeln!(
+                f,
+                "{subject:8} {:14} {speed:>22} {cpu:>22} {ratio:>22} {memory:>22}",
+                guarantee.name()
+            )?;
         }
         Ok(())
     }
@@ -65,7 +95,11 @@ fn spread(mut values: Vec<f64>, digits: usize) -> String {
     match values.as_slice() {
         [] => "-".to_owned(),
         sorted => {
-            let (least, most, median) = (sorted[0], sorted[sorted.len() - 1], sorted[sorted.len() / 2]);
+            let (least, most, median) = (
+                sorted[0],
+                sorted[sorted.len() - 1],
+                sorted[sorted.len() / 2],
+            );
             format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
         }
     }

@@ -1,9 +1,10 @@
-//! A stage's changelog: any bytes as its records, one a line, `KEY=VALUE`, or `KEY` for a tombstone.
+//! A stage's changelog: any bytes as its records, one a line, `KEY=VALUE`, or `KEY` for a
+//! tombstone.
 //!
-//! - What is restored can be worked on: the chain takes the next reading and makes nothing that is not
-//!   finite of it.
-//! - What is saved after that is restored, holds the same memories and the same offsets, and so has the
-//!   same summary, which is noted beside the offsets and read back from there.
+//! - What is restored can be worked on: the chain takes the next reading and makes nothing that is
+//!   not finite of it.
+//! - What is saved after that is restored, holds the same memories and the same offsets, and so has
+//!   the same summary, which is noted beside the offsets and read back from there.
 //! - What is refused says what was being done.
 #![no_main]
 
@@ -25,7 +26,10 @@ fuzz_target!(|changelog: &[u8]| {
         match state.restore(0, key, value) {
             Ok(()) if value.is_some() => sensors.push(str::from_utf8(key).unwrap()),
             Ok(()) => {}
-            Err(error) => assert!(error.to_string().starts_with("restoring the state"), "{error}"),
+            Err(error) => assert!(
+                error.to_string().starts_with("restoring the state"),
+                "{error}"
+            ),
         }
     }
     sensors.sort_unstable();
@@ -35,7 +39,10 @@ fuzz_target!(|changelog: &[u8]| {
     let count = sensors.len();
     let mut again = self::state(&chain);
     // A state may hold the last record there can be; such a sensor is not saved again.
-    let left = sensors.into_iter().filter(|sensor| !work(&chain, &mut state, &mut again, sensor)).count();
+    let left = sensors
+        .into_iter()
+        .filter(|sensor| !work(&chain, &mut state, &mut again, sensor))
+        .count();
     assert_eq!(state.sensors(), count);
     for topic in [0, 1] {
         let summary = state.summary(topic, 0);
@@ -45,32 +52,55 @@ fuzz_target!(|changelog: &[u8]| {
 });
 
 fn chain() -> Chain {
-    let steps = ["ewma = { alpha = 0.5, emit-seed = true }", "average = { window = 3 }"];
+    let steps = [
+        "ewma = { alpha = 0.5, emit-seed = true }",
+        "average = { window = 3 }",
+    ];
     Chain::build(&steps.map(|step| Part::parse(step).unwrap())).unwrap()
 }
 
 fn state(chain: &Chain) -> State {
-    State::new(chain, vec!["in".to_owned(), "other".to_owned()], 10_000_000, None)
+    State::new(
+        chain,
+        vec!["in".to_owned(), "other".to_owned()],
+        10_000_000,
+        None,
+    )
 }
 
-/// Takes one more reading of a sensor into the state, and restores what is saved then into another; false
-/// if there can be no further reading.
+/// Takes one more reading of a sensor into the state, and restores what is saved then into another;
+/// false if there can be no further reading.
 fn work(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bool {
-    let Some(memories) = state.apply(0, 0, i64::MAX, sensor, 0).unwrap() else { return false };
+    let Some(memories) = state.apply(0, 0, i64::MAX, sensor, 0).unwrap() else {
+        return false;
+    };
     assert_eq!(memories.len(), chain.memories());
-    let mut reading = Reading { sensor: sensor.into(), seq: 0, time: 0, value: 21.5, unit: Some(Unit::Celsius) };
+    let mut reading = Reading {
+        sensor: sensor.into(),
+        seq: 0,
+        time: 0,
+        value: 21.5,
+        unit: Some(Unit::Celsius),
+    };
     if let Ok(Flow::Pass) = chain.apply(&mut reading, memories) {
         assert!(reading.value.is_finite());
     }
     let memories = memories.to_vec();
-    assert!(memories.iter().flatten().all(|number| number.is_finite()), "{memories:?}");
+    assert!(
+        memories.iter().flatten().all(|number| number.is_finite()),
+        "{memories:?}"
+    );
 
     let saved: Result<(), stream::error::Error> = state.save(|partition, key, value| {
         assert_eq!((partition, key), (0, sensor));
         again.restore(partition, key.as_bytes(), value)
     });
     saved.expect("what was saved is restored");
-    assert_eq!(again.apply(0, 0, i64::MAX, sensor, 0), Ok(None), "the record is in the state");
+    assert_eq!(
+        again.apply(0, 0, i64::MAX, sensor, 0),
+        Ok(None),
+        "the record is in the state"
+    );
     let other = state.apply(1, 0, i64::MAX, sensor, 0).unwrap();
     assert_eq!(again.apply(1, 0, i64::MAX, sensor, 0).unwrap(), other);
     assert!(other.is_none_or(|other| other == memories));

@@ -47,7 +47,12 @@ fuzz_target!(|file: &[u8]| {
 });
 
 fn columns() -> Columns {
-    Columns { sensor: "sensor".into(), time: "time".into(), value: "value".into(), unit: Some("unit") }
+    Columns {
+        sensor: "sensor".into(),
+        time: "time".into(),
+        value: "value".into(),
+        unit: Some("unit"),
+    }
 }
 
 fn rows(format: FileFormat, header: &[u8]) -> stream::error::Result<Box<dyn Rows>> {
@@ -69,7 +74,11 @@ fn lines(mut file: &[u8]) -> Vec<Vec<u8>> {
             if let Ok(line) = reader.whole() {
                 lines.push(line.to_vec());
             }
-            assert_eq!(usize::try_from(reader.number()), Ok(lines.len()), "no input is so long that a line is");
+            assert_eq!(
+                usize::try_from(reader.number()),
+                Ok(lines.len()),
+                "no input is so long that a line is"
+            );
         }
         if reader.has_ended() {
             break;
@@ -100,14 +109,26 @@ fn csv(header: &[u8], lines: &[Vec<u8>]) {
                 let cell = |name| str::from_utf8(&cells[find(name).unwrap()]).unwrap();
                 assert!(cells.len() <= names.len());
                 assert_eq!(row.sensor, cell("sensor"));
-                assert_eq!(row.value.to_bits(), cell("value").parse::<f64>().unwrap().to_bits());
+                assert_eq!(
+                    row.value.to_bits(),
+                    cell("value").parse::<f64>().unwrap().to_bits()
+                );
                 assert_eq!(row.unit.map(Unit::name), find("unit").map(|_| cell("unit")));
                 right(&row);
 
-                let Row { sensor, time, value, unit } = &row;
+                let Row {
+                    sensor,
+                    time,
+                    value,
+                    unit,
+                } = &row;
                 let quoted = sensor.replace('"', "\"\"");
                 let unit = unit.map_or(String::new(), |unit| format!(",{unit}"));
-                let header = if unit.is_empty() { "sensor,time,value" } else { "sensor,time,value,unit" };
+                let header = if unit.is_empty() {
+                    "sensor,time,value"
+                } else {
+                    "sensor,time,value,unit"
+                };
                 let again = format!("\"{quoted}\",{time},{value:?}{unit}");
                 let mut reader = rows(FileFormat::Csv, header.as_bytes()).unwrap();
                 assert_eq!(reader.row(again.as_bytes()).as_ref(), Ok(&row), "{again}");
@@ -117,9 +138,9 @@ fn csv(header: &[u8], lines: &[Vec<u8>]) {
     }
 }
 
-/// The cells of a line, without the white space around them (RFC 4180; quotes inside a cell that does not
-/// begin with one are data, and so is what follows a closing quote). Each line may begin with a mark, as
-/// in files that were put together.
+/// The cells of a line, without the white space around them (RFC 4180; quotes inside a cell that
+/// does not begin with one are data, and so is what follows a closing quote). Each line may begin
+/// with a mark, as in files that were put together.
 fn cells(line: &[u8]) -> Vec<Vec<u8>> {
     let mut cells = Vec::new();
     let mut rest = without_mark(line);
@@ -159,8 +180,14 @@ fn json_lines(lines: &[Vec<u8>]) {
         match reader.row(line) {
             Ok(row) => {
                 right(&row);
-                let Row { sensor, time, value, unit } = &row;
-                let again = json!({ "sensor": sensor, "time": time, "value": value, "unit": unit }).to_string();
+                let Row {
+                    sensor,
+                    time,
+                    value,
+                    unit,
+                } = &row;
+                let again = json!({ "sensor": sensor, "time": time, "value": value, "unit": unit })
+                    .to_string();
                 let mut reader = rows(FileFormat::JsonLines, b"").unwrap();
                 assert_eq!(reader.row(again.as_bytes()).as_ref(), Ok(&row), "{again}");
             }
@@ -171,15 +198,27 @@ fn json_lines(lines: &[Vec<u8>]) {
 
 fn standard_input(file: &[u8]) {
     let lines: Lines = Part::parse("lines = \"\"").unwrap().settings().unwrap();
-    let mut source = lines.read_from(std::io::Cursor::new(file.to_vec())).unwrap();
-    let mut left = file.split(|byte| *byte == b'\n').zip(1..).filter(|(line, _)| !line.trim_ascii().is_empty());
+    let mut source = lines
+        .read_from(std::io::Cursor::new(file.to_vec()))
+        .unwrap();
+    let mut left = file
+        .split(|byte| *byte == b'\n')
+        .zip(1..)
+        .filter(|(line, _)| !line.trim_ascii().is_empty());
     loop {
         match source.next(Duration::from_mins(1)).unwrap() {
             Next::Reading(reading) | Next::Measured(reading) => {
-                assert!(reading.value.is_finite() && reading.unit.is_some(), "{reading:?}");
+                assert!(
+                    reading.value.is_finite() && reading.unit.is_some(),
+                    "{reading:?}"
+                );
                 assert!(left.next().is_some());
             }
-            Next::Bad { bytes, place, refusal } => {
+            Next::Bad {
+                bytes,
+                place,
+                refusal,
+            } => {
                 let (line, number) = left.next().unwrap();
                 assert_eq!(bytes, line.strip_suffix(b"\r").unwrap_or(line));
                 assert_eq!(place, format!("standard input line {number}"));
@@ -197,5 +236,8 @@ fn right(row: &Row<'_>) {
 }
 
 fn refused(refusal: &Refusal) {
-    assert!(REASONS.contains(&refusal.reason) && !refusal.detail.is_empty(), "{refusal:?}");
+    assert!(
+        REASONS.contains(&refusal.reason) && !refusal.detail.is_empty(),
+        "{refusal:?}"
+    );
 }

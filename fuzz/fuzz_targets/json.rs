@@ -25,7 +25,10 @@ fuzz_target!(|value: &[u8]| {
         }
         (Err(refusal), Err(by_parser)) => {
             assert_eq!(refusal.reason, by_parser.reason);
-            assert!(["not-json", "not-finite"].contains(&refusal.reason) && !refusal.detail.is_empty(), "{refusal:?}");
+            assert!(
+                ["not-json", "not-finite"].contains(&refusal.reason) && !refusal.detail.is_empty(),
+                "{refusal:?}"
+            );
         }
         (read, by_parser) => panic!("{read:?}, but by the parser {by_parser:?}"),
     }
@@ -37,10 +40,12 @@ fn same(one: &Reading<'_>, other: &Reading<'_>) {
     assert_eq!(one.value.to_bits(), other.value.to_bits());
 }
 
-/// Compares a reading with what a plain JSON value says, if it can be one: fields that are passed over
-/// may hold what a value cannot, such as 1e999.
+/// Compares a reading with what a plain JSON value says, if it can be one: fields that are passed
+/// over may hold what a value cannot, such as 1e999.
 fn says(text: &[u8], reading: &Reading<'_>) {
-    let Ok(value) = serde_json::from_slice::<Value>(text) else { return };
+    let Ok(value) = serde_json::from_slice::<Value>(text) else {
+        return;
+    };
     assert_eq!(value["sensor"].as_str(), Some(&*reading.sensor));
     assert_eq!(value["seq"].as_u64(), Some(reading.seq));
     assert_eq!(value["time"].as_i64(), Some(reading.time));

@@ -14,24 +14,49 @@ use stream::log::Incoming;
 use stream::reading::Unit;
 
 fuzz_target!(|value: &[u8]| {
-    let format = Number { unit: Some(Unit::Kelvin) };
-    let record = Incoming { topic: 0, partition: 0, offset: 7, timestamp: -1, key: Some(b"key"), value: Some(value) };
-    let plain = serde_json::from_slice::<Value>(value).ok().and_then(|value| value.as_f64());
+    let format = Number {
+        unit: Some(Unit::Kelvin),
+    };
+    let record = Incoming {
+        topic: 0,
+        partition: 0,
+        offset: 7,
+        timestamp: -1,
+        key: Some(b"key"),
+        value: Some(value),
+    };
+    let plain = serde_json::from_slice::<Value>(value)
+        .ok()
+        .and_then(|value| value.as_f64());
     match format.decode(&record) {
         Ok(reading) => {
-            assert_eq!((&*reading.sensor, reading.seq, reading.time, reading.unit), ("", 7, -1, Some(Unit::Kelvin)));
+            assert_eq!(
+                (&*reading.sensor, reading.seq, reading.time, reading.unit),
+                ("", 7, -1, Some(Unit::Kelvin))
+            );
             let text = str::from_utf8(value).unwrap().trim();
-            assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(reading.value.to_bits()));
+            assert_eq!(
+                text.parse::<f64>().map(f64::to_bits),
+                Ok(reading.value.to_bits())
+            );
             assert_eq!(plain, Some(reading.value));
 
             let mut written = Vec::new();
             format.encode(&reading, &mut written).unwrap();
-            let back = format.decode(&Incoming { value: Some(&written), ..record }).unwrap();
+            let back = format
+                .decode(&Incoming {
+                    value: Some(&written),
+                    ..record
+                })
+                .unwrap();
             assert_eq!(back.value.to_bits(), reading.value.to_bits());
         }
         Err(refusal) => {
             assert_eq!(plain, None, "{refusal}");
-            assert!(["empty", "not-a-number"].contains(&refusal.reason) && !refusal.detail.is_empty(), "{refusal:?}");
+            assert!(
+                ["empty", "not-a-number"].contains(&refusal.reason) && !refusal.detail.is_empty(),
+                "{refusal:?}"
+            );
         }
     }
 });

@@ -1,10 +1,10 @@
 //! The pipeline file: any text as one, and its steps, sources and sinks as the catalogs read them.
 //!
-//! - A mistake points into the text, between two characters, and is shown with the file's name and the
-//!   line. Only that there are no stages is a mistake of the whole file, and of a key of more than 80 parts
-//!   the TOML parser does not tell the place.
-//! - A pipeline without mistakes holds together: every topic is there, and each stage comes after those
-//!   that write what it reads.
+//! - A mistake points into the text, between two characters, and is shown with the file's name and
+//!   the line. Only that there are no stages is a mistake of the whole file, and of a key of more
+//!   than 80 parts the TOML parser does not tell the place.
+//! - A pipeline without mistakes holds together: every topic is there, and each stage comes after
+//!   those that write what it reads.
 //! - A chain that can be built never makes a value that is not finite.
 #![no_main]
 
@@ -24,17 +24,24 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Whether the text includes a client file of another folder: that could be any file of this machine, and
-/// some never end.
+/// Whether the text includes a client file of another folder: that could be any file of this
+/// machine, and some never end.
 fn reaches_out(text: &str) -> bool {
     let table: toml::Table = toml::from_str(text).unwrap_or_default();
     let include = table.get("kafka").and_then(|kafka| kafka.get("include"));
-    include.is_some_and(|include| include.as_str().is_none_or(|include| include.contains(['/', '\0'])))
+    include.is_some_and(|include| {
+        include
+            .as_str()
+            .is_none_or(|include| include.contains(['/', '\0']))
+    })
 }
 
 fn file(text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml");
-    match Pipeline::parse(Arc::new(Text { path: path.clone(), text: text.to_owned() })) {
+    match Pipeline::parse(Arc::new(Text {
+        path: path.clone(),
+        text: text.to_owned(),
+    })) {
         Err(mistakes) => {
             let shown = mistakes.to_string();
             assert!(mistakes.count() > 0 && mistakes.count() == mistakes.iter().count());
@@ -43,7 +50,10 @@ fn file(text: &str) {
                     Some(place) => {
                         points_into(text, &place);
                         let line = text[..place.start].matches('\n').count() + 1;
-                        assert!(shown.contains(&format!("{}:{line}:", path.display())), "{shown}");
+                        assert!(
+                            shown.contains(&format!("{}:{line}:", path.display())),
+                            "{shown}"
+                        );
                     }
                     None => assert!(is_of_the_whole(mistake), "{shown}"),
                 }
@@ -54,11 +64,17 @@ fn file(text: &str) {
 }
 
 fn is_of_the_whole(mistake: &Mistake) -> bool {
-    ["has no stages", "recursion limit"].iter().any(|known| mistake.to_string().starts_with(known))
+    ["has no stages", "recursion limit"]
+        .iter()
+        .any(|known| mistake.to_string().starts_with(known))
 }
 
 fn points_into(text: &str, place: &Range<usize>) {
-    assert!(text.get(place.clone()).is_some(), "{place:?} is no place in a text of {} bytes", text.len());
+    assert!(
+        text.get(place.clone()).is_some(),
+        "{place:?} is no place in a text of {} bytes",
+        text.len()
+    );
 }
 
 /// Looks through a pipeline that was found to be right.
@@ -67,11 +83,20 @@ fn whole(text: &str, pipeline: &Pipeline) {
     assert_eq!(ordered.len(), pipeline.stages.len());
     for (index, stage) in ordered.iter().enumerate() {
         for from in &stage.from {
-            assert!(!ordered[index..].iter().any(|later| later.to.contains(from)), "{} comes too soon", stage.name);
+            assert!(
+                !ordered[index..].iter().any(|later| later.to.contains(from)),
+                "{} comes too soon",
+                stage.name
+            );
         }
         points_into(text, &stage.place);
         assert!(std::ptr::eq(pipeline.stage(&stage.name).unwrap(), *stage));
-        for topic in stage.from.iter().chain(&stage.to).chain([&stage.dead_letters()]) {
+        for topic in stage
+            .from
+            .iter()
+            .chain(&stage.to)
+            .chain([&stage.dead_letters()])
+        {
             let topic = pipeline.topic(topic);
             assert!(topic.partitions > 0);
             let _ = topic.largest_record();
@@ -89,7 +114,14 @@ fn part(text: &str) {
     match Part::parse(text) {
         Ok(part) => {
             source_of(text, &part);
-            sink_of(text, &part, &["temperatures_ewma".to_owned(), "temperatures_moving_average".to_owned()]);
+            sink_of(
+                text,
+                &part,
+                &[
+                    "temperatures_ewma".to_owned(),
+                    "temperatures_moving_average".to_owned(),
+                ],
+            );
             steps_of(text, &[part]);
         }
         Err(mistake) => mistaken(text, &mistake),
@@ -120,14 +152,34 @@ fn steps_of(text: &str, steps: &[Part]) {
         Ok(chain) => {
             assert!(!chain.describe().is_empty());
             let mut memories = vec![Memory::new(); chain.memories()];
-            for (seq, value) in [(0, 21.5), (1, -1e300), (2, f64::MAX), (u64::MAX, f64::MAX), (4, 5e-324)] {
+            for (seq, value) in [
+                (0, 21.5),
+                (1, -1e300),
+                (2, f64::MAX),
+                (u64::MAX, f64::MAX),
+                (4, 5e-324),
+            ] {
                 let unit = Some(Unit::Celsius);
-                let mut reading = Reading { sensor: "hall".into(), seq, time: i64::MIN, value, unit };
+                let mut reading = Reading {
+                    sensor: "hall".into(),
+                    seq,
+                    time: i64::MIN,
+                    value,
+                    unit,
+                };
                 if let Ok(Flow::Pass) = chain.apply(&mut reading, &mut memories) {
-                    assert!(reading.value.is_finite(), "{} made {}", chain.describe(), reading.value);
+                    assert!(
+                        reading.value.is_finite(),
+                        "{} made {}",
+                        chain.describe(),
+                        reading.value
+                    );
                 }
             }
-            assert!(memories.iter().flatten().all(|number| number.is_finite()), "{memories:?}");
+            assert!(
+                memories.iter().flatten().all(|number| number.is_finite()),
+                "{memories:?}"
+            );
         }
         Err(mistakes) => mistakes.iter().for_each(|mistake| mistaken(text, mistake)),
     }

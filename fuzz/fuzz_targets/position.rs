@@ -25,14 +25,21 @@ const SOURCES: [&str; 4] = [
 /// The folder of the file that is read; it stays until the fuzzer ends.
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
     let base = Path::new("/dev/shm");
-    let folder = if base.is_dir() { tempfile::tempdir_in(base) } else { tempfile::tempdir() }.unwrap();
+    let folder = if base.is_dir() {
+        tempfile::tempdir_in(base)
+    } else {
+        tempfile::tempdir()
+    }
+    .unwrap();
     let text = "sensor,time,value\na,1,10\nb,2,11\na,3,x\n\na,4,12\n";
     std::fs::write(folder.path().join("a.csv"), text).unwrap();
     folder
 });
 
 fuzz_target!(|position: &[u8]| -> Corpus {
-    let Ok(position) = serde_json::from_slice(position) else { return Corpus::Reject };
+    let Ok(position) = serde_json::from_slice(position) else {
+        return Corpus::Reject;
+    };
     for source in SOURCES {
         go_on(source, &position);
     }
@@ -40,8 +47,14 @@ fuzz_target!(|position: &[u8]| -> Corpus {
 });
 
 fn open(source: &str) -> Box<dyn Source> {
-    let context = Context { folder: FOLDER.path().to_owned(), host: "rpi0".to_owned() };
-    read(&Part::parse(source).unwrap()).unwrap().open(&context).unwrap()
+    let context = Context {
+        folder: FOLDER.path().to_owned(),
+        host: "rpi0".to_owned(),
+    };
+    read(&Part::parse(source).unwrap())
+        .unwrap()
+        .open(&context)
+        .unwrap()
 }
 
 fn go_on(part: &str, position: &Value) {
@@ -56,20 +69,32 @@ fn go_on(part: &str, position: &Value) {
     for _ in 0..10 {
         let mut again = open(part);
         let position = serde_json::from_str(&source.position().to_string()).unwrap();
-        again.resume(&position).unwrap_or_else(|error| panic!("its own {position} is refused: {error}"));
-        let (Some(next), Some(other)) = (next(&mut *source), next(&mut *again)) else { return };
+        again
+            .resume(&position)
+            .unwrap_or_else(|error| panic!("its own {position} is refused: {error}"));
+        let (Some(next), Some(other)) = (next(&mut *source), next(&mut *again)) else {
+            return;
+        };
         assert_eq!(next, other);
     }
 }
 
-/// What a source yields next, as text without the time, which for some is the moment; nothing at the end.
+/// What a source yields next, as text without the time, which for some is the moment; nothing at
+/// the end.
 fn next(source: &mut dyn Source) -> Option<String> {
     match source.next(Duration::ZERO).unwrap() {
         Next::Reading(reading) | Next::Measured(reading) => {
             assert!(reading.value.is_finite());
-            Some(format!("{} {} {:?} {:?}", reading.sensor, reading.seq, reading.value, reading.unit))
+            Some(format!(
+                "{} {} {:?} {:?}",
+                reading.sensor, reading.seq, reading.value, reading.unit
+            ))
         }
-        Next::Bad { bytes, place, refusal } => Some(format!("{bytes:?} {place} {refusal}")),
+        Next::Bad {
+            bytes,
+            place,
+            refusal,
+        } => Some(format!("{bytes:?} {place} {refusal}")),
         Next::NotYet | Next::End => None,
     }
 }

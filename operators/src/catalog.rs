@@ -35,10 +35,23 @@ mod tests {
 
     #[test]
     fn every_file_of_the_catalog_is_in_its_list() {
-        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
-        let files: BTreeSet<String> =
-            folder.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-        assert_eq!(files, CATALOG.iter().map(|row| row.name.to_owned()).collect());
+        let folder =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
+        let files: BTreeSet<String> = folder
+            .map(|file| {
+                file.unwrap()
+                    .path()
+                    .file_stem()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(
+            files,
+            CATALOG.iter().map(|row| row.name.to_owned()).collect()
+        );
     }
 
     #[test]
@@ -47,7 +60,13 @@ mod tests {
             let operator = build(&Part::parse(row.example).unwrap()).unwrap();
             let mut memories = vec![Memory::new(); operator.memories()];
             for seq in 0..100 {
-                let mut reading = Reading { sensor: "s".into(), seq, time: 0, value: 20.0, unit: Some(Unit::Celsius) };
+                let mut reading = Reading {
+                    sensor: "s".into(),
+                    seq,
+                    time: 0,
+                    value: 20.0,
+                    unit: Some(Unit::Celsius),
+                };
                 let _ = operator.apply(&mut reading, &mut memories);
             }
             let numbers: usize = memories.iter().map(Vec::len).sum();
@@ -64,7 +83,9 @@ mod tests {
         ];
         for step in CATALOG.iter().map(|row| row.example).chain(others) {
             let description = build(&Part::parse(step).unwrap()).unwrap().describe();
-            let [again] = &Part::described(&description).unwrap()[..] else { panic!("{description}") };
+            let [again] = &Part::described(&description).unwrap()[..] else {
+                panic!("{description}")
+            };
             assert_eq!(build(again).unwrap().describe(), description);
         }
     }
@@ -74,8 +95,13 @@ mod tests {
         for row in CATALOG {
             let step = Part::parse(row.example).unwrap();
             assert_eq!(step.name(), row.name);
-            let operator = build(&step).unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
-            assert!(operator.describe().starts_with(row.name), "{}", operator.describe());
+            let operator =
+                build(&step).unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
+            assert!(
+                operator.describe().starts_with(row.name),
+                "{}",
+                operator.describe()
+            );
             assert!(!row.about.is_empty());
         }
     }

@@ -18,7 +18,11 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
     let chain = Chain::build(steps)?;
     let mut mistakes = Vec::new();
     let mistake = |message: String| Mistake::at(stage.place.clone(), message);
-    let inputs: Vec<_> = stage.from.iter().map(|name| (name, pipeline.topic(name))).collect();
+    let inputs: Vec<_> = stage
+        .from
+        .iter()
+        .map(|name| (name, pipeline.topic(name)))
+        .collect();
     if chain.memories() > 0 {
         for (name, topic) in &inputs {
             if topic.format == FormatName::Number && topic.partitions > 1 {
@@ -27,15 +31,24 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
                     stage.name, topic.partitions
                 );
                 mistakes.push(mistake(message).help(
-                    "numbers have no key, so the readings of one sensor are spread over all partitions and no instance \
-                     sees them all: give the topic 1 partition, or write it in json",
+                    "numbers have no key, so the readings of one sensor are spread over all \
+                     partitions and no instance sees them all: give the topic 1 partition, or \
+                     write it in json",
                 ));
             }
         }
-        if inputs.iter().any(|(_, topic)| topic.partitions != inputs[0].1.partitions) {
-            let message = format!("`{}` keeps state, but its inputs have different numbers of partitions", stage.name);
+        if inputs
+            .iter()
+            .any(|(_, topic)| topic.partitions != inputs[0].1.partitions)
+        {
+            let message = format!(
+                "`{}` keeps state, but its inputs have different numbers of partitions",
+                stage.name
+            );
             mistakes.push(
-                mistake(message).help("a sensor must be in the same partition of each: give them the same number"),
+                mistake(message).help(
+                    "a sensor must be in the same partition of each: give them the same number",
+                ),
             );
         }
     }
@@ -49,22 +62,34 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
             stage.changelog()
         );
         mistakes.push(mistake(message).help(format!(
-            "say config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or let the steps remember less",
+            "say config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or let the steps \
+             remember less",
             largest + changelog.largest_message() - changelog.largest_record(),
             stage.changelog()
         )));
     }
     // What a number lacks cannot be made up later.
     let converts = steps.iter().any(|step| step.name() == "convert");
-    let needs_unit = stage.to.iter().any(|name| pipeline.topic(name).format == FormatName::Json);
+    let needs_unit = stage
+        .to
+        .iter()
+        .any(|name| pipeline.topic(name).format == FormatName::Json);
     for (name, topic) in inputs {
         if topic.format == FormatName::Number && topic.unit.is_none() && needs_unit && !converts {
-            let message =
-                format!("`{}` writes json, which needs a unit, but the numbers of `{name}` have none", stage.name);
-            mistakes.push(mistake(message).help(format!("say unit = \"celsius\" in [topic.{name}], or convert first")));
+            let message = format!(
+                "`{}` writes json, which needs a unit, but the numbers of `{name}` have none",
+                stage.name
+            );
+            mistakes.push(mistake(message).help(format!(
+                "say unit = \"celsius\" in [topic.{name}], or convert first"
+            )));
         }
     }
-    if mistakes.is_empty() { Ok(chain) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(chain)
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// Settings of a stage that say nothing, or not what it takes to follow them.
@@ -72,11 +97,15 @@ fn check_rules(stage: &Stage, chain: &Chain) -> Option<Mistake> {
     stage.rules.state_ttl?;
     let mistake = |message: String| Mistake::at(stage.place.clone(), message);
     if chain.memories() == 0 {
-        let message = format!("`{}` keeps no state, so `state-ttl` says nothing", stage.name);
+        let message = format!(
+            "`{}` keeps no state, so `state-ttl` says nothing",
+            stage.name
+        );
         return Some(mistake(message).help("take it away"));
     }
     let message = format!("`{}` has `state-ttl` and several inputs", stage.name);
-    let help = "whose readings are the newest depends on which input is read first: give the stage one input";
+    let help = "whose readings are the newest depends on which input is read first: give the stage \
+                one input";
     (stage.from.len() > 1).then(|| mistake(message).help(help))
 }
 
@@ -88,7 +117,12 @@ fn largest_state(stage: &Stage, chain: &Chain) -> usize {
     const FRAME: usize = 100;
     let offsets: usize = stage.from.iter().map(|topic| topic.len() + OFFSET).sum();
     // A quote or a control character in a description takes more room in JSON; there are few.
-    LONGEST_SENSOR + FRAME + 2 * chain.describe().len() + offsets + NUMBER * chain.numbers() + 3 * chain.memories()
+    LONGEST_SENSOR
+        + FRAME
+        + 2 * chain.describe().len()
+        + offsets
+        + NUMBER * chain.numbers()
+        + 3 * chain.memories()
 }
 
 /// Runs an operator stage until it is asked to stop.
@@ -96,12 +130,28 @@ fn largest_state(stage: &Stage, chain: &Chain) -> usize {
 /// # Errors
 /// Mistakes in the stage's steps, or what the stage loop cannot go on from.
 pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
-    let Work::Operator { steps } = &process.stage.work else { return Err(process.wrong_program().into()) };
-    let chain = chain(process.pipeline, process.stage, steps).map_err(|mistakes| process.mistakes(mistakes))?;
-    let Some(log) = process.open_log()? else { return Ok(()) };
+    let Work::Operator { steps } = &process.stage.work else {
+        return Err(process.wrong_program().into());
+    };
+    let chain = chain(process.pipeline, process.stage, steps)
+        .map_err(|mistakes| process.mistakes(mistakes))?;
+    let Some(log) = process.open_log()? else {
+        return Ok(());
+    };
     let counters = &process.counters;
-    let work = Processing::new(process.pipeline, process.stage, Box::new(chain), counters.clone());
-    stream::stage::run(log, work, process.pipeline.commit_policy(), &process.shutdown, counters)?;
+    let work = Processing::new(
+        process.pipeline,
+        process.stage,
+        Box::new(chain),
+        counters.clone(),
+    );
+    stream::stage::run(
+        log,
+        work,
+        process.pipeline.commit_policy(),
+        &process.shutdown,
+        counters,
+    )?;
     tracing::info!(
         "{} stops: {} read, {} written, {} dead letters, {} commits",
         process.stage.name,
@@ -125,23 +175,41 @@ mod tests {
     const KEEP: &str = "{ threshold = { above = 1 } }";
     const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 
-    /// What is wrong with a stage of these steps that reads topics with these settings and writes one.
+    /// What is wrong with a stage of these steps that reads topics with these settings and writes
+    /// one.
     fn mistakes(steps: &str, inputs: &[&str], output: &str) -> Vec<String> {
-        let names: Vec<String> = (0..inputs.len()).map(|number| format!("in-{number}")).collect();
+        let names: Vec<String> = (0..inputs.len())
+            .map(|number| format!("in-{number}"))
+            .collect();
         let settings = names.iter().zip(inputs);
-        let topics: Vec<String> =
-            settings.map(|(name, settings)| format!("[topic.{name}]\nexternal = true\n{settings}\n")).collect();
+        let topics: Vec<String> = settings
+            .map(|(name, settings)| format!("[topic.{name}]\nexternal = true\n{settings}\n"))
+            .collect();
         let work = format!("[operator.work]\nfrom = {names:?}\nsteps = [{steps}]\nto = \"out\"\n");
         let text = format!("{work}{}[topic.out]\n{output}\n", topics.concat());
-        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap();
-        let Work::Operator { steps } = &pipeline.stages[0].work else { unreachable!("it is an operator") };
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text,
+        }))
+        .unwrap();
+        let Work::Operator { steps } = &pipeline.stages[0].work else {
+            unreachable!("it is an operator")
+        };
         let built = chain(&pipeline, &pipeline.stages[0], steps);
-        built.err().unwrap_or_default().iter().map(|mistake| format!("{mistake:?}")).collect()
+        built
+            .err()
+            .unwrap_or_default()
+            .iter()
+            .map(|mistake| format!("{mistake:?}"))
+            .collect()
     }
 
     /// Fails unless there is the one mistake that has these words.
     fn assert_one(mistakes: &[String], words: &str) {
-        assert!(mistakes.len() == 1 && mistakes[0].contains(words), "{mistakes:?}");
+        assert!(
+            mistakes.len() == 1 && mistakes[0].contains(words),
+            "{mistakes:?}"
+        );
     }
 
     const NUMBER: &str = "format = \"number\"";
@@ -150,7 +218,10 @@ mod tests {
 
     #[test]
     fn state_needs_keys_where_there_are_several_partitions() {
-        assert_one(&mistakes(EWMA, &[NUMBERS], NUMBER), "is of format `number` and has 2 partitions");
+        assert_one(
+            &mistakes(EWMA, &[NUMBERS], NUMBER),
+            "is of format `number` and has 2 partitions",
+        );
         assert!(mistakes(KEEP, &[NUMBERS], NUMBER).is_empty());
         assert!(mistakes(EWMA, &[NUMBER], NUMBER).is_empty());
         assert!(mistakes(EWMA, &[JSON], NUMBER).is_empty());
@@ -158,7 +229,10 @@ mod tests {
 
     #[test]
     fn state_needs_a_sensor_in_the_same_partition_of_each_input() {
-        assert_one(&mistakes(EWMA, &[JSON, "partitions = 3"], ""), "different numbers of partitions");
+        assert_one(
+            &mistakes(EWMA, &[JSON, "partitions = 3"], ""),
+            "different numbers of partitions",
+        );
         assert!(mistakes(EWMA, &[JSON, JSON], "").is_empty());
         assert!(mistakes(KEEP, &[JSON, "partitions = 3"], "").is_empty());
     }
@@ -167,12 +241,24 @@ mod tests {
     fn the_state_of_a_sensor_fits_into_a_record_of_the_changelog() {
         let of = |windows: usize, topic: &str| {
             let steps = vec!["{ average = { window = 4096 } }"; windows].join(", ");
-            let text = format!("[operator.work]\nfrom = \"in\"\nsteps = [{steps}]\nto = \"out\"\n{topic}");
+            let text =
+                format!("[operator.work]\nfrom = \"in\"\nsteps = [{steps}]\nto = \"out\"\n{topic}");
             let text = format!("[topic.in]\nexternal = true\n{text}");
-            let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap();
-            let Work::Operator { steps } = &pipeline.stages[0].work else { unreachable!("it is an operator") };
+            let pipeline = Pipeline::parse(Arc::new(Text {
+                path: "p.toml".into(),
+                text,
+            }))
+            .unwrap();
+            let Work::Operator { steps } = &pipeline.stages[0].work else {
+                unreachable!("it is an operator")
+            };
             let built = chain(&pipeline, &pipeline.stages[0], steps);
-            built.err().unwrap_or_default().iter().map(|mistake| format!("{mistake:?}")).collect::<Vec<_>>()
+            built
+                .err()
+                .unwrap_or_default()
+                .iter()
+                .map(|mistake| format!("{mistake:?}"))
+                .collect::<Vec<_>>()
         };
         assert!(of(5, "").is_empty());
         let mistakes = of(20, "");
@@ -187,13 +273,26 @@ mod tests {
     fn a_ttl_needs_a_state_and_one_input() {
         let with = |steps: &str, from: &str| {
             let text = format!(
-                "[topic.a]\nexternal = true\n[operator.work]\nfrom = {from}\nsteps = [{steps}]\nto = \"out\"\n\
-                 state-ttl = \"30d\"\n[topic.b]\nexternal = true\n[sink.show]\nfrom = \"b\"\nsink = \"console\"\n"
+                "[topic.a]\nexternal = true\n[operator.work]\nfrom = {from}\nsteps = [{steps}]\nto \
+                 = \"out\"\n\
+                 state-ttl = \"30d\"\n[topic.b]\nexternal = true\n[sink.show]\nfrom = \"b\"\nsink \
+                 = \"console\"\n"
             );
-            let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap();
-            let Work::Operator { steps } = &pipeline.stages[0].work else { unreachable!("it is an operator") };
+            let pipeline = Pipeline::parse(Arc::new(Text {
+                path: "p.toml".into(),
+                text,
+            }))
+            .unwrap();
+            let Work::Operator { steps } = &pipeline.stages[0].work else {
+                unreachable!("it is an operator")
+            };
             let built = chain(&pipeline, &pipeline.stages[0], steps);
-            built.err().unwrap_or_default().iter().map(|mistake| format!("{mistake:?}")).collect::<Vec<_>>()
+            built
+                .err()
+                .unwrap_or_default()
+                .iter()
+                .map(|mistake| format!("{mistake:?}"))
+                .collect::<Vec<_>>()
         };
         assert!(with(EWMA, "\"a\"").is_empty());
         assert_one(&with(KEEP, "\"a\""), "keeps no state");
@@ -202,7 +301,10 @@ mod tests {
 
     #[test]
     fn a_number_without_a_unit_becomes_no_json() {
-        assert_one(&mistakes(KEEP, &[NUMBER], ""), "writes json, which needs a unit");
+        assert_one(
+            &mistakes(KEEP, &[NUMBER], ""),
+            "writes json, which needs a unit",
+        );
         assert!(mistakes(KEEP, &["format = \"number\"\nunit = \"kelvin\""], "").is_empty());
         assert!(mistakes(KEEP, &[JSON], "").is_empty());
         assert!(mistakes(KEEP, &[NUMBER], NUMBER).is_empty());

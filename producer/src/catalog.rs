@@ -60,24 +60,44 @@ mod tests {
 
     #[test]
     fn every_file_of_the_catalog_is_in_its_list() {
-        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
-        let files: BTreeSet<String> =
-            folder.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-        assert_eq!(files, CATALOG.iter().map(|row| row.name.to_owned()).collect());
+        let folder =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
+        let files: BTreeSet<String> = folder
+            .map(|file| {
+                file.unwrap()
+                    .path()
+                    .file_stem()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(
+            files,
+            CATALOG.iter().map(|row| row.name.to_owned()).collect()
+        );
     }
 
     #[test]
     fn every_example_opens_or_says_what_to_do() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
-        let context = Context { folder, host: "rpi0".into() };
+        let context = Context {
+            folder,
+            host: "rpi0".into(),
+        };
         for row in CATALOG {
             let part = Part::parse(row.example).unwrap();
             assert_eq!(part.name(), row.name);
-            let settings = read(&part).unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
+            let settings =
+                read(&part).unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
             match settings.open(&context) {
                 Ok(source) => drop(source),
                 // Not every machine has a thermometer.
-                Err(error) => assert!(row.name == "thermal" && error.to_string().contains("help: "), "{error}"),
+                Err(error) => assert!(
+                    row.name == "thermal" && error.to_string().contains("help: "),
+                    "{error}"
+                ),
             }
             assert!(!row.about.is_empty());
         }
@@ -86,6 +106,9 @@ mod tests {
     #[test]
     fn a_source_that_there_is_not_is_a_mistake_with_the_nearest_name() {
         let mistake = read(&Part::parse("flie = { path = \"a.csv\" }").unwrap()).unwrap_err();
-        assert!(format!("{mistake:?}").contains("did you mean `file`?"), "{mistake:?}");
+        assert!(
+            format!("{mistake:?}").contains("did you mean `file`?"),
+            "{mistake:?}"
+        );
     }
 }

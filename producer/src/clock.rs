@@ -64,7 +64,9 @@ impl System {
         let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         let id = id.and_then(|id| u128::from_str_radix(&id.trim().replace('-', ""), 16).ok());
         // Where the machine does not tell, each process counts as a start of its own.
-        System { boot: id.map_or_else(unique, u128::to_be_bytes) }
+        System {
+            boot: id.map_or_else(unique, u128::to_be_bytes),
+        }
     }
 }
 
@@ -77,7 +79,9 @@ impl Default for System {
 impl Clock for System {
     fn wall(&self) -> i64 {
         // A clock before 1970 is one that was never set.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
@@ -99,14 +103,18 @@ impl Clock for System {
         let kernel = kernel_clock::is_synchronised();
         // systemd-timesyncd: its folder is there while it runs, the file once it has set the clock.
         let folder = Path::new("/run/systemd/timesync");
-        let service = folder.exists().then(|| folder.join("synchronized").exists());
-        weigh(kernel, service, || keeps_time_while_off(Path::new("/sys/class/rtc/rtc0"), self.wall()))
+        let service = folder
+            .exists()
+            .then(|| folder.join("synchronized").exists());
+        weigh(kernel, service, || {
+            keeps_time_while_off(Path::new("/sys/class/rtc/rtc0"), self.wall())
+        })
     }
 }
 
-/// What the kernel and systemd-timesyncd come to, where each says something. The kernel is asked first: it
-/// knows whatever service keeps the clock. Where it knows of none, a clock that went on while the
-/// machine was off is still right.
+/// What the kernel and systemd-timesyncd come to, where each says something. The kernel is asked
+/// first: it knows whatever service keeps the clock. Where it knows of none, a clock that went on
+/// while the machine was off is still right.
 fn weigh(kernel: Option<bool>, service: Option<bool>, goes_on: impl FnOnce() -> bool) -> Trust {
     match (kernel, service) {
         (Some(true), _) | (_, Some(true)) => Trust::Set,
@@ -116,8 +124,9 @@ fn weigh(kernel: Option<bool>, service: Option<bool>, goes_on: impl FnOnce() -> 
     }
 }
 
-/// Whether the wall clock began with one that has a battery, or with a host's: PCs and their virtual
-/// machines have it. A Pi 5 has a clock too, but maybe no battery: then that says another time.
+/// Whether the wall clock began with one that has a battery, or with a host's: PCs and their
+/// virtual machines have it. A Pi 5 has a clock too, but maybe no battery: then that says another
+/// time.
 fn keeps_time_while_off(clock: &Path, wall: i64) -> bool {
     const NEAR: u64 = 60;
     let since_epoch = fs::read_to_string(clock.join("since_epoch")).ok();
@@ -130,10 +139,10 @@ fn keeps_time_while_off(clock: &Path, wall: i64) -> bool {
 
 /// Decides whether the clock is set.
 ///
-/// It is not while it says a time before 2025, or while no service has set it on a machine that has no
-/// battery for it: such a machine starts with the time at which it was switched off. Once a service
-/// has set it, it stays so, because a clock that is corrected later was not wrong by much. What nobody
-/// has vouched for is asked for again each time.
+/// It is not while it says a time before 2025, or while no service has set it on a machine that has
+/// no battery for it: such a machine starts with the time at which it was switched off. Once a
+/// service has set it, it stays so, because a clock that is corrected later was not wrong by much.
+/// What nobody has vouched for is asked for again each time.
 #[derive(Clone)]
 pub struct Sense {
     clock: Arc<dyn Clock>,
@@ -146,7 +155,12 @@ impl Sense {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, policy: ClockPolicy) -> Self {
-        Sense { clock, policy, set: policy == ClockPolicy::Trust, told: false }
+        Sense {
+            clock,
+            policy,
+            set: policy == ClockPolicy::Trust,
+            told: false,
+        }
     }
 
     /// What becomes of readings from before the clock was set.
@@ -179,19 +193,28 @@ impl Sense {
         }
         if !self.told {
             self.told = true;
-            let fate = if self.policy == ClockPolicy::Repair { "wait until it is" } else { "become dead letters" };
+            let fate = if self.policy == ClockPolicy::Repair {
+                "wait until it is"
+            } else {
+                "become dead letters"
+            };
             tracing::warn!(
-                "the clock is not set: readings {fate}\n  help: see with `timedatectl` whether a service for the time \
-                 (systemd-timesyncd, chrony, ntpsec) runs and reaches a server; clock = \"trust\" takes the clock as it is"
+                "the clock is not set: readings {fate}\n  help: see with `timedatectl` whether a \
+                 service for the time (systemd-timesyncd, chrony, ntpsec) runs and reaches a \
+                 server; clock = \"trust\" takes the clock as it is"
             );
         }
-        Err(Moment { boot: self.clock.boot(), since: self.clock.monotonic() })
+        Err(Moment {
+            boot: self.clock.boot(),
+            since: self.clock.monotonic(),
+        })
     }
 
-    /// What to add to the milliseconds since this start of the machine to get the time, once the clock
-    /// is set.
+    /// What to add to the milliseconds since this start of the machine to get the time, once the
+    /// clock is set.
     pub fn anchor(&mut self) -> Option<i64> {
-        self.is_set().then(|| self.clock.wall() - self.clock.monotonic())
+        self.is_set()
+            .then(|| self.clock.wall() - self.clock.monotonic())
     }
 
     /// This start of the machine.
@@ -203,7 +226,10 @@ impl Sense {
 
 impl fmt::Debug for Sense {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sense").field("policy", &self.policy).field("set", &self.set).finish_non_exhaustive()
+        f.debug_struct("Sense")
+            .field("policy", &self.policy)
+            .field("set", &self.set)
+            .finish_non_exhaustive()
     }
 }
 
@@ -228,11 +254,21 @@ pub(crate) mod tests {
     impl Hands {
         /// Just started, with the time of its last shutdown.
         pub fn unset() -> Arc<Mutex<Hands>> {
-            Arc::new(Mutex::new(Hands { wall: NOON - 86_400_000, monotonic: 1000, boot: 1, awaits: true }))
+            Arc::new(Mutex::new(Hands {
+                wall: NOON - 86_400_000,
+                monotonic: 1000,
+                boot: 1,
+                awaits: true,
+            }))
         }
 
         pub fn set() -> Arc<Mutex<Hands>> {
-            Arc::new(Mutex::new(Hands { wall: NOON, monotonic: 1000, boot: 1, awaits: false }))
+            Arc::new(Mutex::new(Hands {
+                wall: NOON,
+                monotonic: 1000,
+                boot: 1,
+                awaits: false,
+            }))
         }
     }
 
@@ -264,7 +300,11 @@ pub(crate) mod tests {
         }
 
         fn trust(&self) -> Trust {
-            if self.lock().unwrap().awaits { Trust::Unset } else { Trust::Set }
+            if self.lock().unwrap().awaits {
+                Trust::Unset
+            } else {
+                Trust::Set
+            }
         }
     }
 
@@ -272,11 +312,20 @@ pub(crate) mod tests {
     fn a_clock_is_set_when_its_service_says_so_or_when_there_is_none() {
         let hands = Hands::unset();
         let mut sense = Sense::new(hands.clone(), ClockPolicy::Repair);
-        assert_eq!(sense.stamp(), Err(Moment { boot: [1; 16], since: 1000 }));
+        assert_eq!(
+            sense.stamp(),
+            Err(Moment {
+                boot: [1; 16],
+                since: 1000
+            })
+        );
         assert_eq!(sense.anchor(), None);
         pass(&hands, 500);
         set(&hands, NOON);
-        assert_eq!((sense.stamp(), sense.anchor()), (Ok(NOON), Some(NOON - 1500)));
+        assert_eq!(
+            (sense.stamp(), sense.anchor()),
+            (Ok(NOON), Some(NOON - 1500))
+        );
         hands.lock().unwrap().awaits = true;
         assert!(sense.is_set(), "once set it stays so");
     }
@@ -296,7 +345,11 @@ pub(crate) mod tests {
             (None, None, false, Trust::Unknown),
             (None, Some(false), false, Trust::Unset),
         ] {
-            assert_eq!(weigh(kernel, service, || goes_on), trust, "{kernel:?} {service:?} {goes_on}");
+            assert_eq!(
+                weigh(kernel, service, || goes_on),
+                trust,
+                "{kernel:?} {service:?} {goes_on}"
+            );
         }
     }
 
@@ -311,7 +364,8 @@ pub(crate) mod tests {
         assert!(!near("42\n"), "a Pi 5 without a battery");
     }
 
-    /// A process that started before the service for the time took the clock for right, for all its life.
+    /// A process that started before the service for the time took the clock for right, for all its
+    /// life.
     #[test]
     fn what_nobody_vouched_for_is_asked_for_again() {
         struct Early(Mutex<Trust>);
@@ -338,14 +392,23 @@ pub(crate) mod tests {
             *early.0.lock().unwrap() = trust;
             sense.is_set()
         };
-        assert!(is_set(Trust::Unknown) && !is_set(Trust::Unset) && is_set(Trust::Set) && is_set(Trust::Unset));
+        assert!(
+            is_set(Trust::Unknown)
+                && !is_set(Trust::Unset)
+                && is_set(Trust::Set)
+                && is_set(Trust::Unset)
+        );
     }
 
     #[test]
     fn nobody_measures_in_1970() {
         let hands = Hands::set();
         hands.lock().unwrap().wall = 77_000;
-        assert!(Sense::new(hands.clone(), ClockPolicy::Repair).stamp().is_err());
+        assert!(
+            Sense::new(hands.clone(), ClockPolicy::Repair)
+                .stamp()
+                .is_err()
+        );
         assert_eq!(Sense::new(hands, ClockPolicy::Trust).stamp(), Ok(77_000));
     }
 
@@ -356,6 +419,10 @@ pub(crate) mod tests {
         assert!(before.0 > FLOOR && before.1 > 0);
         assert!(system.monotonic() >= before.1);
         #[cfg(target_os = "linux")]
-        assert_eq!(system.boot(), System::new().boot(), "two processes see the same start");
+        assert_eq!(
+            system.boot(),
+            System::new().boot(),
+            "two processes see the same start"
+        );
     }
 }

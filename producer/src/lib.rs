@@ -1,9 +1,9 @@
 //! Where readings enter.
 //!
 //! A [`Source`](source::Source) brings readings in, one after the other, and can tell where it
-//! stands; the [`catalog`] holds every source there is. None of them knows Kafka: [`source_loop`] sends
-//! what they bring. What cannot be read again waits for Kafka in a [`spool`], and what was measured too
-//! early for the [`clock`].
+//! stands; the [`catalog`] holds every source there is. None of them knows Kafka: [`source_loop`]
+//! sends what they bring. What cannot be read again waits for Kafka in a [`spool`], and what was
+//! measured too early for the [`clock`].
 
 pub mod catalog;
 pub mod clock;

@@ -38,7 +38,11 @@ impl LineReader {
     /// A reader for what comes behind the first `byte` bytes, which are `number` lines.
     #[must_use]
     pub fn behind(byte: u64, number: u64) -> Self {
-        LineReader { number, byte, ..Self::default() }
+        LineReader {
+            number,
+            byte,
+            ..Self::default()
+        }
     }
 
     /// Passes over a last line without an end: it may be a part of one that is still being written.
@@ -75,7 +79,9 @@ impl LineReader {
         let held = self.held.len();
         let (end, next) = match unsearched.iter().position(|byte| *byte == b'\n') {
             Some(at) => (self.searched + at, self.searched + at + 1),
-            None if self.ended && !self.only_ended && (self.next < held || self.dropped > 0) => (held, held),
+            None if self.ended && !self.only_ended && (self.next < held || self.dropped > 0) => {
+                (held, held)
+            }
             None => {
                 self.held.truncate(self.next + LONGEST);
                 self.searched = self.held.len();
@@ -106,7 +112,10 @@ impl LineReader {
     /// If it is too long.
     pub fn whole(&self) -> Result<&[u8], Refusal> {
         if self.length > LONGEST as u64 {
-            let detail = format!("the line has {} bytes; {LONGEST} are the most, and all that is kept", self.length);
+            let detail = format!(
+                "the line has {} bytes; {LONGEST} are the most, and all that is kept",
+                self.length
+            );
             return Err(Refusal::new("too-long", detail));
         }
         Ok(self.line())
@@ -171,7 +180,11 @@ mod tests {
         let mut lines = Vec::new();
         loop {
             while reader.advance() {
-                lines.push((reader.number(), reader.line().to_owned(), reader.whole().is_ok()));
+                lines.push((
+                    reader.number(),
+                    reader.line().to_owned(),
+                    reader.whole().is_ok(),
+                ));
             }
             if reader.has_ended() {
                 return lines;
@@ -185,13 +198,21 @@ mod tests {
     fn either_line_end_will_do_and_the_last_needs_none() {
         let found = lines(&mut &b"a\r\nb\n\nc"[..]);
         let expected = [(1, "a"), (2, "b"), (3, ""), (4, "c")];
-        assert_eq!(found, expected.map(|(number, line)| (number, line.as_bytes().to_owned(), true)));
+        assert_eq!(
+            found,
+            expected.map(|(number, line)| (number, line.as_bytes().to_owned(), true))
+        );
         assert!(lines(&mut io::empty()).is_empty());
     }
 
     #[test]
     fn of_a_line_that_is_too_long_the_beginning_is_kept_and_the_rest_passed_over() {
-        let text = [vec![b'x'; 10_000_000], b"\n7\n".to_vec(), vec![b'y'; LONGEST + 1]].concat();
+        let text = [
+            vec![b'x'; 10_000_000],
+            b"\n7\n".to_vec(),
+            vec![b'y'; LONGEST + 1],
+        ]
+        .concat();
         let found = lines(&mut &text[..]);
         assert_eq!(found[0], (1, vec![b'x'; LONGEST], false));
         assert_eq!(found[1], (2, b"7".to_vec(), true));
@@ -199,12 +220,21 @@ mod tests {
         let mut reader = LineReader::behind(5, 2);
         reader.fill(&mut &text[10_000_000 - BLOCK / 2..]).unwrap();
         assert!(reader.advance() && reader.advance());
-        assert_eq!((reader.number(), reader.byte()), (4, 5 + (BLOCK / 2) as u64 + 3));
+        assert_eq!(
+            (reader.number(), reader.byte()),
+            (4, 5 + (BLOCK / 2) as u64 + 3)
+        );
     }
 
     #[test]
     fn a_last_line_without_an_end_may_not_count() {
-        for (text, count, rest) in [("a\nb\n2.", 2, 2), ("a\r\n", 1, 0), ("a", 0, 1), ("a\n\r", 1, 1), ("", 0, 0)] {
+        for (text, count, rest) in [
+            ("a\nb\n2.", 2, 2),
+            ("a\r\n", 1, 0),
+            ("a", 0, 1),
+            ("a\n\r", 1, 1),
+            ("", 0, 0),
+        ] {
             let mut reader = LineReader::default().only_ended(true);
             let mut from = text.as_bytes();
             while !reader.has_ended() {

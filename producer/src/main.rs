@@ -13,8 +13,8 @@ struct Args {
     #[command(flatten)]
     stage: StageArgs,
 
-    /// Begin at the source's first reading instead of where the last run stopped, and forget what is
-    /// in its spool
+    /// Begin at the source's first reading instead of where the last run stopped, and forget what
+    /// is in its spool
     #[arg(long)]
     from_start: bool,
 }

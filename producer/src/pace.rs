@@ -18,7 +18,11 @@ impl Pace {
     /// So many readings a second from now on; nothing for as fast as they come.
     #[must_use]
     pub fn new(rate: Option<f64>, now: Instant) -> Self {
-        Pace { rate, start: now, taken: 0 }
+        Pace {
+            rate,
+            start: now,
+            taken: 0,
+        }
     }
 
     /// A reading was taken.
@@ -28,9 +32,12 @@ impl Pace {
 
     /// How long to wait for the next reading.
     pub fn wait(&mut self, now: Instant) -> Duration {
-        let Some(rate) = self.rate else { return Duration::ZERO };
+        let Some(rate) = self.rate else {
+            return Duration::ZERO;
+        };
         // A rate near zero makes a wait that no Duration holds: long enough is long enough.
-        let due = Duration::try_from_secs_f64(self.taken as f64 / rate).unwrap_or(Duration::from_secs(u32::MAX.into()));
+        let due = Duration::try_from_secs_f64(self.taken as f64 / rate)
+            .unwrap_or(Duration::from_secs(u32::MAX.into()));
         let gone = now.duration_since(self.start);
         if gone.saturating_sub(due) > LARGEST_DELAY {
             (self.start, self.taken) = (now, 0);
@@ -55,7 +62,11 @@ mod tests {
         assert_eq!(pace.wait(start), 10 * MS);
         assert_eq!(pace.wait(start + 7 * MS), 3 * MS);
         pace.took_one();
-        assert_eq!(pace.wait(start + 30 * MS), Duration::ZERO, "a little late is caught up");
+        assert_eq!(
+            pace.wait(start + 30 * MS),
+            Duration::ZERO,
+            "a little late is caught up"
+        );
     }
 
     #[test]

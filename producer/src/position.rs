@@ -9,7 +9,11 @@ use stream::error::{Error, Result};
 /// # Errors
 /// If it is not one of this kind of source.
 pub fn read<T: DeserializeOwned>(position: &Value) -> Result<T> {
-    T::deserialize(position).map_err(|_| refused(format!("{position} is not a position of this kind of source")))
+    T::deserialize(position).map_err(|_| {
+        refused(format!(
+            "{position} is not a position of this kind of source"
+        ))
+    })
 }
 
 /// The error of a source that cannot go on at a position.

@@ -18,17 +18,23 @@ pub struct Bar {
 /// Never: the template is a constant.
 #[must_use]
 pub fn bar(stage: &str) -> Bar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}").expect("a valid template");
-    let bar = ProgressBar::hidden().with_style(style).with_message(stage.to_owned());
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}")
+        .expect("a valid template");
+    let bar = ProgressBar::hidden()
+        .with_style(style)
+        .with_message(stage.to_owned());
     Bar { bar }
 }
 
 impl Bar {
     /// Shows how far the source is.
     pub fn show(&mut self, progress: Option<Progress>) {
-        let Some(Progress { done, total }) = progress else { return };
+        let Some(Progress { done, total }) = progress else {
+            return;
+        };
         if self.bar.length().is_none() {
-            self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            self.bar
+                .set_draw_target(indicatif::ProgressDrawTarget::stderr());
             self.bar.set_length(total);
             // What was delivered before this run says nothing about its speed.
             self.bar.set_position(done);

@@ -92,13 +92,19 @@ impl Replay {
     /// Goes to the next row; false if there is none any more.
     fn advance(&mut self) -> OrError<bool> {
         loop {
-            if next_row(&mut self.lines, &mut self.file).map_err(|error| reading(&self.path, error))? {
+            if next_row(&mut self.lines, &mut self.file)
+                .map_err(|error| reading(&self.path, error))?
+            {
                 self.row = self.row.saturating_add(1);
                 self.fruitful = true;
                 return Ok(true);
             }
             self.look_behind_the_end()?;
-            let was_last = self.settings.repeat.0.is_some_and(|times| self.round >= times - 1);
+            let was_last = self
+                .settings
+                .repeat
+                .0
+                .is_some_and(|times| self.round >= times - 1);
             if was_last || !self.fruitful {
                 return Ok(false);
             }
@@ -110,7 +116,11 @@ impl Replay {
     /// Says what is behind the last row, or that the file has become shorter while it was read.
     fn look_behind_the_end(&mut self) -> OrError<()> {
         let (byte, path) = (self.lines.byte(), self.path.display());
-        let size = self.file.metadata().map_err(|error| reading(&self.path, error))?.len();
+        let size = self
+            .file
+            .metadata()
+            .map_err(|error| reading(&self.path, error))?
+            .len();
         if size < byte {
             return Err(shorter(&self.path, byte, size));
         }
@@ -118,8 +128,9 @@ impl Replay {
             self.told = true;
             let (number, rest) = (self.lines.number().saturating_add(1), self.lines.rest());
             tracing::warn!(
-                "{path} line {number} has no line end: its {rest} bytes are left for the next start, when it may be whole\n  \
-                 help: if it is whole, end it with a line end, or take it with last-line = \"take\""
+                "{path} line {number} has no line end: its {rest} bytes are left for the next \
+                 start, when it may be whole\n  help: if it is whole, end it with a line end, or \
+                 take it with last-line = \"take\""
             );
         }
         Ok(())
@@ -136,7 +147,9 @@ impl Replay {
 
 fn shorter(path: &Path, byte: u64, size: u64) -> Error {
     let path = path.display();
-    position::refused(format!("{path} was read up to byte {byte} and has only {size} now: it became shorter"))
+    position::refused(format!(
+        "{path} was read up to byte {byte} and has only {size} now: it became shorter"
+    ))
 }
 
 fn reading(path: &Path, error: io::Error) -> Error {
@@ -144,7 +157,11 @@ fn reading(path: &Path, error: io::Error) -> Error {
 }
 
 /// Goes to the file's first row, behind its header.
-fn begin(settings: &File, path: &Path, file: &mut fs::File) -> OrError<(LineReader, Box<dyn Rows>)> {
+fn begin(
+    settings: &File,
+    path: &Path,
+    file: &mut fs::File,
+) -> OrError<(LineReader, Box<dyn Rows>)> {
     let failed = |error| reading(path, error);
     file.rewind().map_err(failed)?;
     check_encoding(path, file)?;
@@ -152,19 +169,31 @@ fn begin(settings: &File, path: &Path, file: &mut fs::File) -> OrError<(LineRead
     let mut header = &b""[..];
     if settings.format.has_header() {
         if !next_row(&mut lines, file).map_err(failed)? {
-            let error = Error::new(format!("reading the header of {}", path.display()), "the file is empty");
-            return Err(error.help("its first line names its columns, for example: sensor,time,value"));
+            let error = Error::new(
+                format!("reading the header of {}", path.display()),
+                "the file is empty",
+            );
+            return Err(
+                error.help("its first line names its columns, for example: sensor,time,value")
+            );
         }
         header = lines.line();
     }
-    let rows = settings.format.rows(path, header, &settings.columns, settings.dialect)?;
-    Ok((lines.only_ended(settings.last_line == LastLine::Leave), rows))
+    let rows = settings
+        .format
+        .rows(path, header, &settings.columns, settings.dialect)?;
+    Ok((
+        lines.only_ended(settings.last_line == LastLine::Leave),
+        rows,
+    ))
 }
 
 /// Refuses a file in another encoding than UTF-8, as far as its first characters tell.
 fn check_encoding(path: &Path, file: &fs::File) -> OrError<()> {
     let mut start = [0; 4];
-    let read = file.read_at(&mut start, 0).map_err(|error| reading(path, error))?;
+    let read = file
+        .read_at(&mut start, 0)
+        .map_err(|error| reading(path, error))?;
     let is_utf_16 = match &start[..read] {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
         // Without a mark: every other byte of what is English in it is zero.
@@ -177,7 +206,11 @@ fn check_encoding(path: &Path, file: &fs::File) -> OrError<()> {
     }
     let path = path.display();
     let help = format!("write it anew in UTF-8: iconv -f utf-16 -t utf-8 {path} > NEW.csv");
-    Err(Error::new(format!("reading {path}"), "it is in UTF-16, and only UTF-8 is read").help(help))
+    Err(Error::new(
+        format!("reading {path}"),
+        "it is in UTF-16, and only UTF-8 is read",
+    )
+    .help(help))
 }
 
 /// Goes to the next line that is not blank; false at the end.
@@ -203,12 +236,32 @@ impl Source for Replay {
         let row = self.lines.whole().and_then(|line| self.rows.row(line));
         let numbered = row.and_then(|row| Ok((self.sequences.take(&row.sensor)?, row)));
         Ok(match numbered {
-            Ok((seq, Row { sensor, time, value, unit })) => {
-                Next::Reading(Reading { sensor, seq, time, value, unit: Some(unit.unwrap_or(self.settings.unit)) })
-            }
+            Ok((
+                seq,
+                Row {
+                    sensor,
+                    time,
+                    value,
+                    unit,
+                },
+            )) => Next::Reading(Reading {
+                sensor,
+                seq,
+                time,
+                value,
+                unit: Some(unit.unwrap_or(self.settings.unit)),
+            }),
             Err(refusal) => {
-                let place = format!("{} line {}", self.settings.path.display(), self.lines.number());
-                Next::Bad { bytes: self.lines.line(), place, refusal }
+                let place = format!(
+                    "{} line {}",
+                    self.settings.path.display(),
+                    self.lines.number()
+                );
+                Next::Bad {
+                    bytes: self.lines.line(),
+                    place,
+                    refusal,
+                }
             }
         })
     }
@@ -218,24 +271,50 @@ impl Source for Replay {
         // If it cannot be read now, nothing will match it later, and nothing is taken for granted.
         let after = self.before(byte).unwrap_or_default();
         let next = &self.sequences;
-        json!(Place { round: self.round, row: self.row, line: self.lines.number(), byte, after, next })
+        json!(Place {
+            round: self.round,
+            row: self.row,
+            line: self.lines.number(),
+            byte,
+            after,
+            next
+        })
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
-        let Place::<Sequences> { round, row, line, byte, after, next } = position::read(position)?;
+        let Place::<Sequences> {
+            round,
+            row,
+            line,
+            byte,
+            after,
+            next,
+        } = position::read(position)?;
         let path = self.path.display();
-        let size = self.file.metadata().map_err(|error| reading(&self.path, error))?.len();
+        let size = self
+            .file
+            .metadata()
+            .map_err(|error| reading(&self.path, error))?
+            .len();
         if byte > size {
             return Err(shorter(&self.path, byte, size));
         }
-        let before = self.before(byte).map_err(|error| reading(&self.path, error))?;
+        let before = self
+            .before(byte)
+            .map_err(|error| reading(&self.path, error))?;
         let at_line = before.is_empty() || before.ends_with('\n') || byte == size;
-        if before != after || !at_line || byte < begin(&self.settings, &self.path, &mut self.file)?.0.byte() {
+        if before != after
+            || !at_line
+            || byte < begin(&self.settings, &self.path, &mut self.file)?.0.byte()
+        {
             let cause = format!("{path} has changed in what was read of it, up to line {line}");
             return Err(position::refused(cause));
         }
-        self.file.seek(SeekFrom::Start(byte)).map_err(|error| reading(&self.path, error))?;
-        self.lines = LineReader::behind(byte, line).only_ended(self.settings.last_line == LastLine::Leave);
+        self.file
+            .seek(SeekFrom::Start(byte))
+            .map_err(|error| reading(&self.path, error))?;
+        self.lines =
+            LineReader::behind(byte, line).only_ended(self.settings.last_line == LastLine::Leave);
         (self.round, self.row, self.sequences) = (round, row, next);
         Ok(())
     }
@@ -248,7 +327,10 @@ impl Source for Replay {
         let (rows, times) = (self.rows_a_round?, self.settings.repeat.0?);
         let done = self.round.saturating_mul(rows).saturating_add(self.row);
         // More is done than there was if the file has grown.
-        Some(Progress { done, total: rows.saturating_mul(times).max(done) })
+        Some(Progress {
+            done,
+            total: rows.saturating_mul(times).max(done),
+        })
     }
 }
 
@@ -277,9 +359,15 @@ mod tests {
 
     #[test]
     fn either_line_end_will_do_and_blank_lines_do_not_matter() {
-        let folder = folder("a.csv", "\u{feff}sensor,time,value\r\na,1,10\r\n\r\na,2,11\n\nb,3,12\n\n");
+        let folder = folder(
+            "a.csv",
+            "\u{feff}sensor,time,value\r\na,1,10\r\n\r\na,2,11\n\nb,3,12\n\n",
+        );
         let found = all(&mut *open_in(folder.path(), A).unwrap());
-        assert_eq!(values(&found), [("a", 0, 1, 10.0), ("a", 1, 2, 11.0), ("b", 0, 3, 12.0)]);
+        assert_eq!(
+            values(&found),
+            [("a", 0, 1, 10.0), ("a", 1, 2, 11.0), ("b", 0, 3, 12.0)]
+        );
     }
 
     #[test]
@@ -292,10 +380,17 @@ mod tests {
         .concat();
         let folder = folder("a.csv", text);
         let found = all(&mut *open_in(folder.path(), A).unwrap());
-        assert_eq!(values(&found), [("a", 0, 1, 10.0), ("a", 1, 6, 11.0), ("a", 2, 7, 12.0)]);
+        assert_eq!(
+            values(&found),
+            [("a", 0, 1, 10.0), ("a", 1, 6, 11.0), ("a", 2, 7, 12.0)]
+        );
         let bad = |bytes: &[u8], line: u64, reason| {
             assert!(
-                found.contains(&Seen::Bad { bytes: bytes.into(), place: format!("a.csv line {line}"), reason }),
+                found.contains(&Seen::Bad {
+                    bytes: bytes.into(),
+                    place: format!("a.csv line {line}"),
+                    reason
+                }),
                 "{line}"
             );
         };
@@ -314,19 +409,35 @@ mod tests {
         let folder = folder("a.jsonl", json);
         let found = all(&mut *open_in(folder.path(), "file = { path = \"a.jsonl\" }").unwrap());
         assert_eq!(values(&found), [("a", 0, 5, 1.0), ("a", 1, 6, 2.0)]);
-        assert!(matches!(&found[..], [Seen::Reading(kelvin), Seen::Reading(celsius), Seen::Bad { .. }]
-            if kelvin.unit == Some(Unit::Kelvin) && celsius.unit == Some(Unit::Celsius)));
+        assert!(
+            matches!(&found[..], [Seen::Reading(kelvin), Seen::Reading(celsius), Seen::Bad { .. }]
+            if kelvin.unit == Some(Unit::Kelvin) && celsius.unit == Some(Unit::Celsius))
+        );
     }
 
     #[test]
     fn a_unit_that_is_set_wins_over_the_column() {
-        let folder = folder("a.csv", "sensor,time,value,unit\na,1,10,fahrenheit\na,2,11,°F\n");
+        let folder = folder(
+            "a.csv",
+            "sensor,time,value,unit\na,1,10,fahrenheit\na,2,11,°F\n",
+        );
         let units = |part| -> Vec<Option<Unit>> {
             let seen = all(&mut *open_in(folder.path(), part).unwrap());
-            seen.iter().map(|seen| if let Seen::Reading(got) = seen { got.unit } else { None }).collect()
+            seen.iter()
+                .map(|seen| {
+                    if let Seen::Reading(got) = seen {
+                        got.unit
+                    } else {
+                        None
+                    }
+                })
+                .collect()
         };
         assert_eq!(units(A), [Some(Unit::Fahrenheit), None]);
-        assert_eq!(units("file = { path = \"a.csv\", unit = \"kelvin\" }"), [Some(Unit::Kelvin); 2]);
+        assert_eq!(
+            units("file = { path = \"a.csv\", unit = \"kelvin\" }"),
+            [Some(Unit::Kelvin); 2]
+        );
     }
 
     #[test]
@@ -335,16 +446,30 @@ mod tests {
         let mut source = open_in(folder.path(), "file = { path = \"a.csv\", repeat = 2 }").unwrap();
         let found = take(&mut *source, 3);
         assert_eq!(source.progress(), Some(Progress { done: 3, total: 4 }));
-        assert_eq!(values(&found), [("a", 0, 1, 10.0), ("a", 1, 2, 11.0), ("a", 2, 1, 10.0)]);
+        assert_eq!(
+            values(&found),
+            [("a", 0, 1, 10.0), ("a", 1, 2, 11.0), ("a", 2, 1, 10.0)]
+        );
         assert_eq!(values(&all(&mut *source)), [("a", 3, 2, 11.0)]);
-        let mut endless = open_in(folder.path(), "file = { path = \"a.csv\", repeat = \"forever\" }").unwrap();
-        assert_eq!(values(&take(&mut *endless, 101)).last(), Some(&("a", 100, 1, 10.0)));
+        let mut endless = open_in(
+            folder.path(),
+            "file = { path = \"a.csv\", repeat = \"forever\" }",
+        )
+        .unwrap();
+        assert_eq!(
+            values(&take(&mut *endless, 101)).last(),
+            Some(&("a", 100, 1, 10.0))
+        );
         assert_eq!(endless.progress(), None);
     }
 
     #[test]
     fn a_file_without_rows_ends_even_if_it_is_repeated_forever() {
-        for (name, text) in [("a.csv", "sensor,time,value\n"), ("a.json", ""), ("a.json", "\n \n")] {
+        for (name, text) in [
+            ("a.csv", "sensor,time,value\n"),
+            ("a.json", ""),
+            ("a.json", "\n \n"),
+        ] {
             let folder = folder(name, text);
             let part = format!("file = {{ path = \"{name}\", repeat = \"forever\" }}");
             assert!(all(&mut *open_in(folder.path(), &part).unwrap()).is_empty());
@@ -356,7 +481,10 @@ mod tests {
         let folder = folder("a.csv", "sensor,time,value\na,1,10\n");
         let mut source = open_in(folder.path(), A).unwrap();
         assert_eq!(take(&mut *source, 9).len(), 1);
-        let mut file = OpenOptions::new().append(true).open(folder.path().join("a.csv")).unwrap();
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(folder.path().join("a.csv"))
+            .unwrap();
         file.write_all(b"a,2,11\n").unwrap();
         let mut again = open_in(folder.path(), A).unwrap();
         again.resume(&source.position()).unwrap();
@@ -374,20 +502,43 @@ mod tests {
         };
         for (now, told) in [
             ("sensor,time,value\na,1,10\n", "became shorter"),
-            ("sensor,time,value\na,1,10\na,2,12\n", "has changed in what was read of it, up to line 3"),
-            ("sensor,time,value\na,1,1\na,2,111\na,3,1\n", "has changed in what was read of it, up to line 3"),
-            ("value,time,sensor\n1,1,ab\n1,2,abc\n1,3,a\n", "has changed in what was read of it, up to line 3"),
+            (
+                "sensor,time,value\na,1,10\na,2,12\n",
+                "has changed in what was read of it, up to line 3",
+            ),
+            (
+                "sensor,time,value\na,1,1\na,2,111\na,3,1\n",
+                "has changed in what was read of it, up to line 3",
+            ),
+            (
+                "value,time,sensor\n1,1,ab\n1,2,abc\n1,3,a\n",
+                "has changed in what was read of it, up to line 3",
+            ),
         ] {
             let folder = folder("a.csv", now);
-            let error = open_in(folder.path(), A).unwrap().resume(&kept).unwrap_err().to_string();
-            assert!(error.contains(told) && error.contains("--from-start"), "{error}");
+            let error = open_in(folder.path(), A)
+                .unwrap()
+                .resume(&kept)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(told) && error.contains("--from-start"),
+                "{error}"
+            );
         }
         let half = folder("a.csv", text.trim_end());
         let part = "file = { path = \"a.csv\", last-line = \"take\" }";
         let mut source = open_in(half.path(), part).unwrap();
         assert_eq!(take(&mut *source, 9).len(), 2);
-        fs::write(half.path().join("a.csv"), "sensor,time,value\na,1,10\na,2,11.5\n").unwrap();
-        open_in(half.path(), part).unwrap().resume(&source.position()).unwrap_err();
+        fs::write(
+            half.path().join("a.csv"),
+            "sensor,time,value\na,1,10\na,2,11.5\n",
+        )
+        .unwrap();
+        open_in(half.path(), part)
+            .unwrap()
+            .resume(&source.position())
+            .unwrap_err();
     }
 
     /// 1.0 was delivered for 12.5, and the next start refused the file.
@@ -395,7 +546,10 @@ mod tests {
     fn a_row_that_is_still_being_written_is_left_for_the_next_start() {
         let folder = folder("a.csv", "sensor,time,value\na,1,10\na,2,1");
         let append = |text: &str| {
-            let mut file = OpenOptions::new().append(true).open(folder.path().join("a.csv")).unwrap();
+            let mut file = OpenOptions::new()
+                .append(true)
+                .open(folder.path().join("a.csv"))
+                .unwrap();
             file.write_all(text.as_bytes()).unwrap();
         };
         let mut source = open_in(folder.path(), A).unwrap();
@@ -410,7 +564,10 @@ mod tests {
         assert_eq!(values(&all(&mut *again)), [("a", 1, 2, 12.5)]);
         let part = "file = { path = \"a.csv\", last-line = \"take\" }";
         append("7");
-        assert_eq!(values(&all(&mut *open_in(folder.path(), part).unwrap())).len(), 3);
+        assert_eq!(
+            values(&all(&mut *open_in(folder.path(), part).unwrap())).len(),
+            3
+        );
     }
 
     /// What loggers, spreadsheets and power cuts leave, and what of it are readings.
@@ -428,17 +585,30 @@ mod tests {
         };
         // Zeros where the disk had no time to write, at the end and in the middle.
         assert_eq!(rows(b"a,1,10\n\0\0\0\0\0\0"), ["0 10"]);
-        assert_eq!(rows(b"a,1,10\na,2\0\0\0\0\0\0a,3,11\na,4,12\n"), ["0 10", "zero-bytes", "1 12"]);
-        assert_eq!(rows(b"a,1,10\n\0\0a,3,11\na,4,12\n"), ["0 10", "zero-bytes", "1 12"]);
+        assert_eq!(
+            rows(b"a,1,10\na,2\0\0\0\0\0\0a,3,11\na,4,12\n"),
+            ["0 10", "zero-bytes", "1 12"]
+        );
+        assert_eq!(
+            rows(b"a,1,10\n\0\0a,3,11\na,4,12\n"),
+            ["0 10", "zero-bytes", "1 12"]
+        );
         // Half a character, and a half line that the logger went on behind after the cut.
         assert_eq!(rows(b"a,1,10\n\xc3"), ["0 10"]);
         assert_eq!(rows(b"\xc3,1,10\na,2,11\n"), ["not-utf-8", "0 11"]);
         assert_eq!(rows(b"a,1,1a,2,11\na,3,12\n"), ["extra-cell", "0 12"]);
         // Blank lines, and Windows' ends.
         assert_eq!(rows(b"a,1,10\r\n\r\n \r\na,2,11\r\n\r\n"), ["0 10", "1 11"]);
-        assert_eq!(rows(b"a,1,10\r"), Vec::<String>::new(), "only the half of an end");
+        assert_eq!(
+            rows(b"a,1,10\r"),
+            Vec::<String>::new(),
+            "only the half of an end"
+        );
         // The header again, where files were put one behind the other.
-        assert_eq!(rows(b"a,1,10\nsensor,time,value\na,2,11\n"), ["0 10", "bad-time", "1 11"]);
+        assert_eq!(
+            rows(b"a,1,10\nsensor,time,value\na,2,11\n"),
+            ["0 10", "bad-time", "1 11"]
+        );
     }
 
     #[test]
@@ -446,20 +616,37 @@ mod tests {
         let text = "sensor,time,value\na,1,10\n";
         let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
-        for bytes in [[b"\xff\xfe", &le[..]].concat(), [b"\xfe\xff", &be[..]].concat(), le, be] {
+        for bytes in [
+            [b"\xff\xfe", &le[..]].concat(),
+            [b"\xfe\xff", &be[..]].concat(),
+            le,
+            be,
+        ] {
             let folder = folder("a.csv", bytes);
-            let error = open_in(folder.path(), A).err().expect("it is not read").to_string();
-            assert!(error.contains("it is in UTF-16") && error.contains("iconv -f utf-16 -t utf-8"), "{error}");
+            let error = open_in(folder.path(), A)
+                .err()
+                .expect("it is not read")
+                .to_string();
+            assert!(
+                error.contains("it is in UTF-16") && error.contains("iconv -f utf-16 -t utf-8"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn a_file_with_semicolons_and_decimal_commas_is_read_with_its_settings() {
         let folder = folder("a.csv", "sensor;time;value\na;1;12,5\n");
-        let error = open_in(folder.path(), A).err().expect("there is no such column").to_string();
+        let error = open_in(folder.path(), A)
+            .err()
+            .expect("there is no such column")
+            .to_string();
         assert!(error.contains("delimiter = \";\""), "{error}");
         let part = "file = { path = \"a.csv\", delimiter = \";\", decimal-comma = true }";
-        assert_eq!(values(&all(&mut *open_in(folder.path(), part).unwrap())), [("a", 0, 1, 12.5)]);
+        assert_eq!(
+            values(&all(&mut *open_in(folder.path(), part).unwrap())),
+            [("a", 0, 1, 12.5)]
+        );
     }
 
     #[test]
@@ -484,7 +671,10 @@ mod tests {
             position[count] = u64::MAX.into();
         }
         source.resume(&position).unwrap();
-        assert_eq!(values(&take(&mut *source, 2)), [("a", 1, 2, 11.0), ("a", 2, 1, 10.0)]);
+        assert_eq!(
+            values(&take(&mut *source, 2)),
+            [("a", 1, 2, 11.0), ("a", 2, 1, 10.0)]
+        );
     }
 
     proptest! {
@@ -496,7 +686,8 @@ mod tests {
             let text = format!("sensor,time,value{end}{}{last}", rows.join(&end));
             let folder = folder("a.csv", text);
             let last_line = if take_last { "take" } else { "leave" };
-            let part = format!("file = {{ path = \"a.csv\", repeat = {repeat}, last-line = \"{last_line}\" }}");
+            let part = format!("file = {{ path = \"a.csv\", repeat = {repeat}, last-line \
+                                = \"{last_line}\" }}");
             let whole = all(&mut *open_in(folder.path(), &part).unwrap());
             let counted = if take_last || !last.is_empty() { &rows[..] } else { &rows[..rows.len().saturating_sub(1)] };
             let count = counted.iter().filter(|row| !row.is_empty()).count() as u64;

@@ -52,7 +52,10 @@ pub struct Dialect {
 
 impl Default for Dialect {
     fn default() -> Self {
-        Dialect { delimiter: b',', decimal_comma: false }
+        Dialect {
+            delimiter: b',',
+            decimal_comma: false,
+        }
     }
 }
 
@@ -96,7 +99,13 @@ impl FileFormat {
     ///
     /// # Errors
     /// If the header lacks a column. JSON has no dialects.
-    pub fn rows(self, path: &Path, header: &[u8], columns: &Columns, dialect: Dialect) -> OrError<Box<dyn Rows>> {
+    pub fn rows(
+        self,
+        path: &Path,
+        header: &[u8],
+        columns: &Columns,
+        dialect: Dialect,
+    ) -> OrError<Box<dyn Rows>> {
         Ok(match self {
             FileFormat::Csv => Box::new(csv::Csv::new(path, header, columns, dialect)?),
             FileFormat::JsonLines => Box::new(json::JsonLines::new(columns)),
@@ -115,7 +124,9 @@ pub fn without_mark(line: &[u8]) -> &[u8] {
 /// # Errors
 /// If it is none.
 pub fn number(text: &str) -> Result<f64, Refusal> {
-    let number = text.parse().map_err(|_| Refusal::new("not-a-number", format!("{text:?} is not a number")))?;
+    let number = text
+        .parse()
+        .map_err(|_| Refusal::new("not-a-number", format!("{text:?} is not a number")))?;
     finite(number)
 }
 
@@ -127,10 +138,15 @@ fn time(text: &str) -> Result<i64, Refusal> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
-    text.parse::<Timestamp>().map(Timestamp::as_millisecond).map_err(|error| {
-        let wanted = "write it like 2024-01-01T00:00:00Z or in milliseconds since the epoch";
-        Refusal::new("bad-time", format!("{text:?} is not a time ({error}); {wanted}"))
-    })
+    text.parse::<Timestamp>()
+        .map(Timestamp::as_millisecond)
+        .map_err(|error| {
+            let wanted = "write it like 2024-01-01T00:00:00Z or in milliseconds since the epoch";
+            Refusal::new(
+                "bad-time",
+                format!("{text:?} is not a time ({error}); {wanted}"),
+            )
+        })
 }
 
 /// A unit's name.
@@ -139,9 +155,12 @@ fn time(text: &str) -> Result<i64, Refusal> {
 /// If there is no such unit.
 fn unit(text: &str) -> Result<Unit, Refusal> {
     let mut units = [Unit::Celsius, Unit::Fahrenheit, Unit::Kelvin].into_iter();
-    units
-        .find(|unit| unit.name() == text)
-        .ok_or_else(|| Refusal::new("bad-unit", format!("{text:?} is not celsius, fahrenheit or kelvin")))
+    units.find(|unit| unit.name() == text).ok_or_else(|| {
+        Refusal::new(
+            "bad-unit",
+            format!("{text:?} is not celsius, fahrenheit or kelvin"),
+        )
+    })
 }
 
 /// Refuses a row that lacks something.
@@ -159,7 +178,14 @@ mod tests {
         assert_eq!(time("2012-01-01T01:30:00.25+01:30"), Ok(1_325_376_000_250));
         assert_eq!(time("1325376000000"), Ok(1_325_376_000_000));
         assert_eq!(time("-1"), Ok(-1));
-        for bad in ["", "yesterday", "2012-01-01", "2012-01-01T00:00:00", "2012-13-01T00:00:00Z", "1e3"] {
+        for bad in [
+            "",
+            "yesterday",
+            "2012-01-01",
+            "2012-01-01T00:00:00",
+            "2012-13-01T00:00:00Z",
+            "1e3",
+        ] {
             assert_eq!(time(bad).unwrap_err().reason, "bad-time", "{bad}");
         }
     }

@@ -16,20 +16,48 @@ use crate::source_loop::SourceLoop;
 ///
 /// # Errors
 /// Mistakes in the source's settings, what the source cannot go on from, or what Kafka refuses.
-pub fn run(process: &Process<'_>, from_start: bool, watch: &mut dyn FnMut(Option<Progress>)) -> Result<(), BoxError> {
-    let Work::Producer { source, spool, clock } = &process.stage.work else {
+pub fn run(
+    process: &Process<'_>,
+    from_start: bool,
+    watch: &mut dyn FnMut(Option<Progress>),
+) -> Result<(), BoxError> {
+    let Work::Producer {
+        source,
+        spool,
+        clock,
+    } = &process.stage.work
+    else {
         return Err(process.wrong_program().into());
     };
-    let settings = shelter::read(source, spool.as_ref()).map_err(|mistake| process.mistakes(vec![mistake]))?;
+    let settings =
+        shelter::read(source, spool.as_ref()).map_err(|mistake| process.mistakes(vec![mistake]))?;
     let folder = process.pipeline.text.folder().to_owned();
     // Before Kafka answers: a spool takes readings from here on.
-    let context = Context { folder, host: process.instance.clone() };
-    let source = shelter::open(&*settings, &context, spool.as_ref(), *clock, from_start, &process.shutdown)?;
-    let Some(log) = process.open_log()? else { return Ok(()) };
+    let context = Context {
+        folder,
+        host: process.instance.clone(),
+    };
+    let source = shelter::open(
+        &*settings,
+        &context,
+        spool.as_ref(),
+        *clock,
+        from_start,
+        &process.shutdown,
+    )?;
+    let Some(log) = process.open_log()? else {
+        return Ok(());
+    };
     let counters = &process.counters;
-    let mut producer =
-        SourceLoop::new(log, source, process.pipeline, process.stage, process.shutdown.clone(), counters.clone())
-            .on(&process.instance);
+    let mut producer = SourceLoop::new(
+        log,
+        source,
+        process.pipeline,
+        process.stage,
+        process.shutdown.clone(),
+        counters.clone(),
+    )
+    .on(&process.instance);
     producer.resume(from_start)?;
     while producer.turn(watch)? == Turn::GoOn {}
     let Counters { written, dead, .. } = &**counters;

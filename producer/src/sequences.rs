@@ -36,7 +36,9 @@ impl Sequences {
         let taken = self.taken + written(sensor);
         if taken > ROOM {
             let count = self.next.len();
-            let detail = format!("a sensor beyond the first {count}: more do not fit in a position of {ROOM} bytes");
+            let detail = format!(
+                "a sensor beyond the first {count}: more do not fit in a position of {ROOM} bytes"
+            );
             return Err(Refusal::new("too-many-sensors", detail));
         }
         self.taken = taken;
@@ -90,7 +92,9 @@ mod tests {
     #[test]
     fn each_sensor_counts_from_zero_and_goes_on_after_a_restart() {
         let mut sequences = Sequences::default();
-        let taken: Vec<u64> = ["a", "b", "a", "a"].map(|sensor| sequences.take(sensor).unwrap()).into();
+        let taken: Vec<u64> = ["a", "b", "a", "a"]
+            .map(|sensor| sequences.take(sensor).unwrap())
+            .into();
         assert_eq!(taken, [0, 0, 1, 2]);
         let kept = serde_json::to_value(&sequences).unwrap();
         assert_eq!(kept, serde_json::json!({ "a": 3, "b": 1 }));
@@ -101,17 +105,27 @@ mod tests {
     #[test]
     fn a_kept_number_that_is_the_last_there_is_stays_the_last() {
         let mut sequences = Sequences::at(&json!({ "next": { "a": u64::MAX } })).unwrap();
-        assert_eq!((sequences.take("a").unwrap(), sequences.take("a").unwrap()), (u64::MAX, u64::MAX));
+        assert_eq!(
+            (sequences.take("a").unwrap(), sequences.take("a").unwrap()),
+            (u64::MAX, u64::MAX)
+        );
     }
 
     #[test]
     fn the_position_stays_small_whatever_the_sensors_are_called() {
         let mut sequences = Sequences::default();
-        let refusals = (0..100_000).filter(|n| sequences.take(&format!("sénsor\u{1}\t{n}")).is_err()).count();
+        let refusals = (0..100_000)
+            .filter(|n| sequences.take(&format!("sénsor\u{1}\t{n}")).is_err())
+            .count();
         assert!(refusals > 0);
         assert!(serde_json::to_vec(&sequences).unwrap().len() <= ROOM);
-        assert_eq!(sequences.take("sénsor\u{1}\t0").unwrap(), 1, "a sensor that is known goes on");
-        let again: Sequences = serde_json::from_value(serde_json::to_value(&sequences).unwrap()).unwrap();
+        assert_eq!(
+            sequences.take("sénsor\u{1}\t0").unwrap(),
+            1,
+            "a sensor that is known goes on"
+        );
+        let again: Sequences =
+            serde_json::from_value(serde_json::to_value(&sequences).unwrap()).unwrap();
         assert_eq!(again.taken, sequences.taken);
     }
 }

@@ -18,7 +18,8 @@ impl TryFrom<f64> for Rate {
             Ok(Rate(rate))
         } else {
             Err(format!(
-                "{rate} readings a second is not a rate; give a number above 0, or none for as fast as they come"
+                "{rate} readings a second is not a rate; give a number above 0, or none for as \
+                 fast as they come"
             ))
         }
     }
@@ -35,7 +36,9 @@ impl<const MOST: u64> TryFrom<i64> for Count<MOST> {
     fn try_from(count: i64) -> Result<Self, String> {
         match u64::try_from(count) {
             Ok(count) if (1..=MOST).contains(&count) => Ok(Count(count)),
-            _ => Err(format!("{count} is out of range; give a whole number from 1 to {MOST}")),
+            _ => Err(format!(
+                "{count} is out of range; give a whole number from 1 to {MOST}"
+            )),
         }
     }
 }
@@ -67,6 +70,8 @@ pub fn celsius() -> Unit {
 #[must_use]
 pub fn now() -> i64 {
     // A clock before 1970 is one that was never set.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

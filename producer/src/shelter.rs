@@ -31,16 +31,19 @@ use crate::spool::record::{self, Record};
 pub fn read(source: &Part, spool: Option<&SpoolSettings>) -> Result<Box<dyn Settings>, Mistake> {
     let settings = catalog::read(source)?;
     if spool.is_some() && !settings.is_live() {
-        let message = format!("`{}` needs no spool: after a pause it goes on where it was", source.name());
+        let message = format!(
+            "`{}` needs no spool: after a pause it goes on where it was",
+            source.name()
+        );
         return Err(Mistake::at(source.place(), message).help("take `spool` away"));
     }
     Ok(settings)
 }
 
-/// Opens a source, sheltered if it cannot go back. With a spool, readings are taken from now on, or,
-/// if the spool is new, from when it is known where the last run stopped. `anew` forgets what is in
-/// the spool. A process that leaves because no broker answers syncs the spool before, and says what
-/// is lost without one.
+/// Opens a source, sheltered if it cannot go back. With a spool, readings are taken from now on,
+/// or, if the spool is new, from when it is known where the last run stopped. `anew` forgets what
+/// is in the spool. A process that leaves because no broker answers syncs the spool before, and
+/// says what is lost without one.
 ///
 /// # Errors
 /// What the source or the spool refuses.
@@ -59,7 +62,13 @@ pub fn open(
     let sense = Sense::new(Arc::new(System::new()), clock);
     Ok(match spool {
         Some(spool) => {
-            let spooled = Spooled::open(source, &context.folder.join(&spool.path), spool, sense, anew)?;
+            let spooled = Spooled::open(
+                source,
+                &context.folder.join(&spool.path),
+                spool,
+                sense,
+                anew,
+            )?;
             shutdown.before_leaving(spooled.last_act());
             Box::new(spooled)
         }
@@ -81,9 +90,16 @@ fn keep<T>(next: &Next<'_>, sense: &mut Sense, keep: impl FnOnce(&Record<'_>) ->
             reading.time = stamp.unwrap_or(reading.time);
             keep(&Record::Reading(reading, stamp.err()))
         }
-        Next::Bad { bytes, place, refusal } => {
-            keep(&Record::Bad { reason: refusal.reason, detail: &refusal.detail, place, bytes })
-        }
+        Next::Bad {
+            bytes,
+            place,
+            refusal,
+        } => keep(&Record::Bad {
+            reason: refusal.reason,
+            detail: &refusal.detail,
+            place,
+            bytes,
+        }),
         Next::NotYet | Next::End => return None,
     })
 }
@@ -100,18 +116,36 @@ fn release<'a>(kept: &'a [u8], offset: Option<i64>, letter: &'a mut Vec<u8>) -> 
             }
             None => {
                 letter.clear();
-                if FormatName::Json.build(None).encode(&reading, letter).is_err() {
+                if FormatName::Json
+                    .build(None)
+                    .encode(&reading, letter)
+                    .is_err()
+                {
                     letter.clear();
                     letter.extend_from_slice(format!("{reading:?}").as_bytes());
                 }
                 let place = format!("sensor {} reading {}", reading.sensor, reading.seq);
                 let detail = "measured before the machine's clock was set: its time is not known";
-                Next::Bad { bytes: letter, place, refusal: Refusal::new("clock-not-set", detail) }
+                Next::Bad {
+                    bytes: letter,
+                    place,
+                    refusal: Refusal::new("clock-not-set", detail),
+                }
             }
         },
-        Ok((Record::Bad { reason, detail, place, bytes }, _)) => {
-            Next::Bad { bytes, place: place.to_owned(), refusal: Refusal::new(word(reason), detail) }
-        }
+        Ok((
+            Record::Bad {
+                reason,
+                detail,
+                place,
+                bytes,
+            },
+            _,
+        )) => Next::Bad {
+            bytes,
+            place: place.to_owned(),
+            refusal: Refusal::new(word(reason), detail),
+        },
         // What is kept was whole when it was taken.
         Ok((Record::Position(_) | Record::Anchor { .. }, _)) | Err(_) => Next::NotYet,
     }
@@ -143,18 +177,39 @@ mod tests {
     #[test]
     fn only_what_cannot_go_back_has_a_spool() {
         let (when_full, sync) = (WhenFull::DropOldest, Duration::ZERO);
-        let spool = SpoolSettings { path: "s".into(), size: 1, when_full, sync };
-        let refused =
-            |part: &str| read(&Part::parse(part).unwrap(), Some(&spool)).map(|_| ()).map_err(|m| m.to_string());
-        assert_eq!((refused("thermal = {}"), refused("lines = {}")), (Ok(()), Ok(())));
-        for part in ["list = { values = [1] }", "simulated = {}", "file = { path = \"a.csv\", value = \"v\" }"] {
-            assert!(refused(part).unwrap_err().contains("take `spool` away"), "{part}");
+        let spool = SpoolSettings {
+            path: "s".into(),
+            size: 1,
+            when_full,
+            sync,
+        };
+        let refused = |part: &str| {
+            read(&Part::parse(part).unwrap(), Some(&spool))
+                .map(|_| ())
+                .map_err(|m| m.to_string())
+        };
+        assert_eq!(
+            (refused("thermal = {}"), refused("lines = {}")),
+            (Ok(()), Ok(()))
+        );
+        for part in [
+            "list = { values = [1] }",
+            "simulated = {}",
+            "file = { path = \"a.csv\", value = \"v\" }",
+        ] {
+            assert!(
+                refused(part).unwrap_err().contains("take `spool` away"),
+                "{part}"
+            );
         }
     }
 
     #[test]
     fn reasons_are_kept_once() {
-        assert!(std::ptr::eq(word("not-json"), word(&["not", "json"].join("-"))));
+        assert!(std::ptr::eq(
+            word("not-json"),
+            word(&["not", "json"].join("-"))
+        ));
         (0..200).for_each(|n| _ = word(&n.to_string()));
         assert_eq!((word("whatever"), word("not-json")), ("other", "not-json"));
     }

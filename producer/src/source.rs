@@ -18,8 +18,8 @@ pub trait Source: Send {
     /// What cannot be skipped, such as a file that can no longer be read.
     fn next(&mut self, wait: Duration) -> Result<Next<'_>>;
 
-    /// Where the source stands after all that [`next`](Self::next) has yielded, also what was bad. It
-    /// is asked for at each commit and small enough for one record.
+    /// Where the source stands after all that [`next`](Self::next) has yielded, also what was bad.
+    /// It is asked for at each commit and small enough for one record.
     fn position(&self) -> Value;
 
     /// Goes on behind a position that this kind of source once gave.
@@ -36,7 +36,8 @@ pub trait Source: Send {
         None
     }
 
-    /// How many readings there are in all and how many are behind the position, where that is known.
+    /// How many readings there are in all and how many are behind the position, where that is
+    /// known.
     fn progress(&self) -> Option<Progress> {
         None
     }

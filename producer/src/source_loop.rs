@@ -1,8 +1,8 @@
 //! The producer's loop: take a reading, pace it, send it, commit it with the source's position.
 //!
 //! A source stage is one producer to Kafka, wherever it runs: the last process to start goes on. It
-//! claims the source by a record in the changelog before its first reading; a process that finds a later
-//! claim than its own ends, and says whose that is.
+//! claims the source by a record in the changelog before its first reading; a process that finds a
+//! later claim than its own ends, and says whose that is.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -77,8 +77,16 @@ struct Pending {
 }
 
 enum Taken {
-    Reading { output: usize, sensor: Range<usize>, value: Range<usize> },
-    Bad { place: String, bytes: Range<usize>, refusal: Refusal },
+    Reading {
+        output: usize,
+        sensor: Range<usize>,
+        value: Range<usize>,
+    },
+    Bad {
+        place: String,
+        bytes: Range<usize>,
+        refusal: Refusal,
+    },
 }
 
 impl Pending {
@@ -93,15 +101,20 @@ impl Pending {
         self.records.clear();
     }
 
-    /// Makes a dead letter of a record that brokers reject, and of what else was made of its reading; of a
-    /// dead letter one without bytes. Gives false if there is nothing left to leave out.
+    /// Makes a dead letter of a record that brokers reject, and of what else was made of its
+    /// reading; of a dead letter one without bytes. Gives false if there is nothing left to leave
+    /// out.
     fn refuse(&mut self, index: usize, refusal: Refusal) -> bool {
         match &mut self.records[index] {
             Taken::Reading { sensor, value, .. } => {
                 let (sensor, bytes) = (sensor.clone(), value.clone());
                 let name = String::from_utf8_lossy(&self.bytes[sensor.clone()]);
                 let place = format!("sensor {}", name.chars().take(NAMED).collect::<String>());
-                self.records[index] = Taken::Bad { place, bytes, refusal };
+                self.records[index] = Taken::Bad {
+                    place,
+                    bytes,
+                    refusal,
+                };
                 // A reading goes to all outputs or to none.
                 self.records.retain(|taken| !matches!(taken, Taken::Reading { sensor: other, .. } if *other == sensor));
                 true
@@ -128,7 +141,11 @@ impl<L: Log> SourceLoop<L> {
     ) -> Self {
         let output = |name: &String| {
             let topic = pipeline.topic(name);
-            Output { topic: name.clone(), format: topic.build_format(), largest: topic.largest_record() }
+            Output {
+                topic: name.clone(),
+                format: topic.build_format(),
+                largest: topic.largest_record(),
+            }
         };
         let now = log.now();
         SourceLoop {
@@ -145,7 +162,10 @@ impl<L: Log> SourceLoop<L> {
             commits: 0,
             name: stage.name.clone(),
             guarantee: pipeline.guarantee,
-            claim: Claim { run: RandomState::new().hash_one(()), ..Claim::default() },
+            claim: Claim {
+                run: RandomState::new().hash_one(()),
+                ..Claim::default()
+            },
             end: None,
             told: now,
             troubles: Reminder::new(),
@@ -168,8 +188,9 @@ impl<L: Log> SourceLoop<L> {
         self
     }
 
-    /// Goes on behind the position of an earlier run, if there was one, and claims the source: a process
-    /// that runs the same stage elsewhere ends at its next commit. `from_start` forgets the position.
+    /// Goes on behind the position of an earlier run, if there was one, and claims the source: a
+    /// process that runs the same stage elsewhere ends at its next commit. `from_start` forgets the
+    /// position.
     ///
     /// # Errors
     /// If the position cannot be read, or the source no longer has it.
@@ -178,7 +199,9 @@ impl<L: Log> SourceLoop<L> {
         let mut outcome = self.take_over(from_start, &mut resumed);
         while let Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) = outcome {
             tracing::warn!("claiming the source again: {cause}");
-            outcome = self.go_back().and_then(|()| self.take_over(from_start, &mut resumed));
+            outcome = self
+                .go_back()
+                .and_then(|()| self.take_over(from_start, &mut resumed));
         }
         match outcome {
             // The first turn tells of a stop.
@@ -211,7 +234,12 @@ impl<L: Log> SourceLoop<L> {
                     return Ok(());
                 }
                 Some(_) => {}
-                None => self.claim.epoch = found.highest.map_or(0, |highest| highest.epoch).saturating_add(1),
+                None => {
+                    self.claim.epoch = found
+                        .highest
+                        .map_or(0, |highest| highest.epoch)
+                        .saturating_add(1)
+                }
             }
             self.commits = found.commit;
             self.write(resumed.clone().unwrap_or_else(|| self.source.position()))?;
@@ -219,13 +247,13 @@ impl<L: Log> SourceLoop<L> {
             if self.guarantee == Guarantee::ExactlyOnce {
                 return Ok(());
             }
-            // Without a transaction the one that is replaced goes on until it sees the claim. This one
-            // looks again, to go on behind what that has committed meanwhile.
+            // Without a transaction the one that is replaced goes on until it sees the claim. This
+            // one looks again, to go on behind what that has committed meanwhile.
         }
     }
 
-    /// Takes a reading, or waits a moment for one, and commits when it is time; `watch` is told now and
-    /// then how far the source is.
+    /// Takes a reading, or waits a moment for one, and commits when it is time; `watch` is told now
+    /// and then how far the source is.
     ///
     /// # Errors
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
@@ -233,8 +261,11 @@ impl<L: Log> SourceLoop<L> {
         let mut outcome = self.take_and_commit();
         loop {
             outcome = match outcome {
-                // A clock that is wrong is no reading's fault: what it stamps passes once it is right.
-                Err(Fault::Undo(cause) | Fault::Rejected(Rejection::Timestamp, cause)) => self.undo(&cause, false),
+                // A clock that is wrong is no reading's fault: what it stamps passes once it is
+                // right.
+                Err(Fault::Undo(cause) | Fault::Rejected(Rejection::Timestamp, cause)) => {
+                    self.undo(&cause, false)
+                }
                 Err(Fault::Rejected(_, cause)) => self.undo(&cause, true),
                 outcome => break self.end_turn(outcome, watch),
             }
@@ -242,7 +273,11 @@ impl<L: Log> SourceLoop<L> {
         }
     }
 
-    fn end_turn(&mut self, outcome: Result<Turn, Fault>, watch: &mut dyn FnMut(Option<Progress>)) -> Result<Turn> {
+    fn end_turn(
+        &mut self,
+        outcome: Result<Turn, Fault>,
+        watch: &mut dyn FnMut(Option<Progress>),
+    ) -> Result<Turn> {
         let turn = match outcome {
             Ok(turn) => turn,
             Err(Fault::Stopped) => {
@@ -251,7 +286,9 @@ impl<L: Log> SourceLoop<L> {
                 }
                 Turn::Done
             }
-            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => return Err(error),
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => {
+                return Err(error);
+            }
         };
         let now = self.log.now();
         if turn == Turn::Done || now.duration_since(self.told) >= LONGEST_WAIT {
@@ -266,7 +303,10 @@ impl<L: Log> SourceLoop<L> {
         let early = self.pace.wait(now);
         // A reading that is not due yet leaves time to commit, as an input that is drained.
         let is_full = self.pending.bytes.len() as u64 >= self.room;
-        if is_full || self.clock.is_due(now) || (!early.is_zero() && self.clock.is_due_when_drained(now)) {
+        if is_full
+            || self.clock.is_due(now)
+            || (!early.is_zero() && self.clock.is_due_when_drained(now))
+        {
             self.commit()?;
         }
         if self.shutdown.is_stopping() {
@@ -274,18 +314,31 @@ impl<L: Log> SourceLoop<L> {
             return Ok(Turn::Done);
         }
         if !early.is_zero() {
-            self.log.sleep(early.min(LONGEST_WAIT).min(self.clock.wait(now)));
+            self.log
+                .sleep(early.min(LONGEST_WAIT).min(self.clock.wait(now)));
             return Ok(Turn::GoOn);
         }
         let first = self.pending.records.len();
-        match self.source.next(LONGEST_WAIT.min(self.clock.wait(now))).map_err(Fault::Fatal)? {
+        match self
+            .source
+            .next(LONGEST_WAIT.min(self.clock.wait(now)))
+            .map_err(Fault::Fatal)?
+        {
             Next::Reading(reading) | Next::Measured(reading) => {
                 self.counters.read.add(1);
                 take(&mut self.pending, &self.outputs, &reading);
             }
-            Next::Bad { bytes, place, refusal } => {
+            Next::Bad {
+                bytes,
+                place,
+                refusal,
+            } => {
                 let bytes = self.pending.keep(bytes);
-                self.pending.records.push(Taken::Bad { place, bytes, refusal });
+                self.pending.records.push(Taken::Bad {
+                    place,
+                    bytes,
+                    refusal,
+                });
             }
             Next::NotYet => {
                 if self.clock.is_due_when_drained(self.log.now()) {
@@ -329,7 +382,11 @@ impl<L: Log> SourceLoop<L> {
         let bytes = |range: &Range<usize>| &self.pending.bytes[range.clone()];
         for taken in &self.pending.records[which] {
             match taken {
-                Taken::Reading { output, sensor, value } => {
+                Taken::Reading {
+                    output,
+                    sensor,
+                    value,
+                } => {
                     let output = &self.outputs[*output];
                     self.log.send(&Outgoing {
                         topic: &output.topic,
@@ -340,8 +397,13 @@ impl<L: Log> SourceLoop<L> {
                         headers: &[],
                     })?;
                 }
-                Taken::Bad { place, bytes: range, refusal } => {
-                    self.dead_letters.bury_input(&self.log, place, bytes(range), refusal)?;
+                Taken::Bad {
+                    place,
+                    bytes: range,
+                    refusal,
+                } => {
+                    self.dead_letters
+                        .bury_input(&self.log, place, bytes(range), refusal)?;
                 }
             }
         }
@@ -364,8 +426,19 @@ impl<L: Log> SourceLoop<L> {
     fn write(&mut self, position: Value) -> Result<(), Fault> {
         // Without transactions the position must not get ahead of the readings.
         self.log.flush()?;
-        let Claim { epoch, run, ref instance, .. } = self.claim;
-        let saved = json!(Saved { commit: self.commits + 1, epoch, run, instance: instance.clone(), position });
+        let Claim {
+            epoch,
+            run,
+            ref instance,
+            ..
+        } = self.claim;
+        let saved = json!(Saved {
+            commit: self.commits + 1,
+            epoch,
+            run,
+            instance: instance.clone(),
+            position
+        });
         self.log.send(&Outgoing {
             topic: &self.changelog,
             partition: Some(0),
@@ -379,14 +452,18 @@ impl<L: Log> SourceLoop<L> {
         Ok(())
     }
 
-    /// Without transactions nothing fences a process that was replaced: it looks for itself, before each
-    /// commit, whether somebody else has written to its changelog.
+    /// Without transactions nothing fences a process that was replaced: it looks for itself, before
+    /// each commit, whether somebody else has written to its changelog.
     fn look_for_others(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::ExactlyOnce {
             return Ok(());
         }
         // Asked for before it is looked, so that what comes meanwhile is noticed the next time.
-        let end = self.log.extents(&self.changelog, &[0])?.first().map(|extent| extent.end);
+        let end = self
+            .log
+            .extents(&self.changelog, &[0])?
+            .first()
+            .map(|extent| extent.end);
         if end.is_some() && self.end == end {
             return Ok(());
         }
@@ -396,7 +473,12 @@ impl<L: Log> SourceLoop<L> {
     }
 
     fn committed(&mut self) {
-        let readings = self.pending.records.iter().filter(|taken| matches!(taken, Taken::Reading { .. })).count();
+        let readings = self
+            .pending
+            .records
+            .iter()
+            .filter(|taken| matches!(taken, Taken::Reading { .. }))
+            .count();
         self.counters.written.add(readings as u64);
         self.counters.commits.add(1);
         self.dead_letters.committed(&self.counters);
@@ -408,11 +490,14 @@ impl<L: Log> SourceLoop<L> {
         self.back_off.reset();
     }
 
-    /// What is pending is sent and committed again, unless the commit that seemed to fail went through;
-    /// one by one if brokers reject something of it.
+    /// What is pending is sent and committed again, unless the commit that seemed to fail went
+    /// through; one by one if brokers reject something of it.
     fn undo(&mut self, cause: &Error, is_rejected: bool) -> Result<(), Fault> {
         match self.troubles.due(cause, self.log.now()) {
-            Some(lasted) => tracing::warn!("sending again what is not committed{}: {cause}", lasting(lasted)),
+            Some(lasted) => tracing::warn!(
+                "sending again what is not committed{}: {cause}",
+                lasting(lasted)
+            ),
             None => tracing::debug!("sending again what is not committed: {cause}"),
         }
         self.counters.rewinds.add(1);
@@ -456,16 +541,19 @@ impl<L: Log> SourceLoop<L> {
             instance => format!("{}@{instance}", self.name),
         };
         let doing = format!("going on with {}@{}", self.name, self.claim.instance);
-        let help = "a source has one producer, wherever that runs, and the last to start goes on: stop the one that is \
-                    not wanted";
+        let help = "a source has one producer, wherever that runs, and the last to start goes on: \
+                    stop the one that is not wanted";
         let error = Error::new(doing, format!("{whose} has taken this one's place")).help(help);
         Err(Fault::Fatal(error.exit_code(exit::REPLACED)))
     }
 
     fn lost_position(&self) -> Fault {
-        let cause = format!("what this process committed last is not in {} any more", self.changelog);
-        let help = "something else writes to the topic, or it was made anew: start the stage again once it is \
-                    whole";
+        let cause = format!(
+            "what this process committed last is not in {} any more",
+            self.changelog
+        );
+        let help = "something else writes to the topic, or it was made anew: start the stage again \
+                    once it is whole";
         Fault::Fatal(Error::new("going back to the last commit", cause).help(help))
     }
 
@@ -473,24 +561,36 @@ impl<L: Log> SourceLoop<L> {
     fn find(&mut self) -> Result<Found, Fault> {
         let (mut before, mut found) = (None, Found::default());
         let run = self.claim.run;
-        self.log.restore(&self.changelog, &[0], &mut |_, _, value| {
-            // Only what this process goes on from has to be readable.
-            let claim = value.and_then(|value| serde_json::from_slice::<Claim>(value).ok());
-            let claim = claim.unwrap_or_default();
-            found.commit = claim.commit;
-            if claim.run == run {
-                found.own = Some(claim.commit);
-            } else {
-                before = value.map(<[u8]>::to_vec);
-            }
-            if found.highest.as_ref().is_none_or(|highest| highest.rank() < claim.rank()) {
-                found.highest = Some(claim);
-            }
-        })?;
-        let Some(before) = before else { return Ok(found) };
+        self.log
+            .restore(&self.changelog, &[0], &mut |_, _, value| {
+                // Only what this process goes on from has to be readable.
+                let claim = value.and_then(|value| serde_json::from_slice::<Claim>(value).ok());
+                let claim = claim.unwrap_or_default();
+                found.commit = claim.commit;
+                if claim.run == run {
+                    found.own = Some(claim.commit);
+                } else {
+                    before = value.map(<[u8]>::to_vec);
+                }
+                if found
+                    .highest
+                    .as_ref()
+                    .is_none_or(|highest| highest.rank() < claim.rank())
+                {
+                    found.highest = Some(claim);
+                }
+            })?;
+        let Some(before) = before else {
+            return Ok(found);
+        };
         let saved: Saved = serde_json::from_slice(&before).map_err(|error| {
-            let error = Error::new(format!("reading the source's position from {}", self.changelog), error);
-            Fault::Fatal(error.help("something else has written there: delete the topic to begin anew"))
+            let error = Error::new(
+                format!("reading the source's position from {}", self.changelog),
+                error,
+            );
+            Fault::Fatal(
+                error.help("something else has written there: delete the topic to begin anew"),
+            )
         })?;
         found.before = Some(saved.position);
         Ok(found)
@@ -531,7 +631,8 @@ struct Claim {
 }
 
 impl Claim {
-    /// The claim of the highest rank holds. Of processes that started in the same moment it may be any.
+    /// The claim of the highest rank holds. Of processes that started in the same moment it may be
+    /// any.
     fn rank(&self) -> (u64, u64) {
         (self.epoch, self.run)
     }
@@ -550,12 +651,20 @@ struct Found {
     highest: Option<Claim>,
 }
 
-/// Writes a reading in every output's format; one that a format cannot carry, or a topic does not take,
-/// becomes a dead letter.
+/// Writes a reading in every output's format; one that a format cannot carry, or a topic does not
+/// take, becomes a dead letter.
 fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
     let (bytes_before, records_before) = (pending.bytes.len(), pending.records.len());
     let sensor = pending.keep(reading.sensor.as_bytes());
-    for (output, Output { topic, format, largest }) in outputs.iter().enumerate() {
+    for (
+        output,
+        Output {
+            topic,
+            format,
+            largest,
+        },
+    ) in outputs.iter().enumerate()
+    {
         let start = pending.bytes.len();
         let encoded = format.encode(reading, &mut pending.bytes).and_then(|()| {
             let key = if format.keyed() { sensor.len() } else { 0 };
@@ -570,7 +679,11 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
         match encoded {
             Ok(()) => {
                 let value = start..pending.bytes.len();
-                pending.records.push(Taken::Reading { output, sensor: sensor.clone(), value });
+                pending.records.push(Taken::Reading {
+                    output,
+                    sensor: sensor.clone(),
+                    value,
+                });
             }
             Err(refusal) => {
                 pending.bytes.truncate(bytes_before);
@@ -579,7 +692,11 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
                 let name: String = reading.sensor.chars().take(NAMED).collect();
                 let place = format!("sensor {name} reading {}", reading.seq);
                 let bytes = pending.keep(format!("{reading:?}").as_bytes());
-                pending.records.push(Taken::Bad { place, bytes, refusal });
+                pending.records.push(Taken::Bad {
+                    place,
+                    bytes,
+                    refusal,
+                });
                 return;
             }
         }

@@ -1,10 +1,10 @@
 //! The spool: a bounded queue on disk for readings on their way to Kafka.
 //!
-//! It is a folder of files, each a head and [records](record), named after the number
-//! of its first record. Records are appended to the last file and files are deleted from the first on,
-//! so that nothing is ever written twice. A file on which a write or a sync failed is cut back to what is
-//! known to be good before anything else is written to it. What is sent has a number that counts up by one; a gap in the
-//! numbers is what was lost.
+//! It is a folder of files, each a head and [records](record), named after the number of its first
+//! record. Records are appended to the last file and files are deleted from the first on, so that
+//! nothing is ever written twice. A file on which a write or a sync failed is cut back to what is
+//! known to be good before anything else is written to it. What is sent has a number that counts up
+//! by one; a gap in the numbers is what was lost.
 
 mod disk;
 pub mod record;
@@ -98,13 +98,26 @@ impl Spool {
         Self::open_on(Box::new(System), folder, settings, anew)
     }
 
-    fn open_on(disk: Box<dyn Disk>, folder: &Path, settings: &SpoolSettings, anew: bool) -> OrError<Self> {
+    fn open_on(
+        disk: Box<dyn Disk>,
+        folder: &Path,
+        settings: &SpoolSettings,
+        anew: bool,
+    ) -> OrError<Self> {
         let failed = |error: io::Error| {
-            Error::new(format!("opening the spool {}", folder.display()), error)
-                .help("let this user read and write the folder, or give another with `spool = { path = … }`")
+            Error::new(format!("opening the spool {}", folder.display()), error).help(
+                "let this user read and write the folder, or give another with `spool = { path = … \
+                 }`",
+            )
         };
-        fs::create_dir_all(folder).and_then(|()| sync_parent(folder)).map_err(failed)?;
-        let lock = File::options().create(true).append(true).open(folder.join("lock")).map_err(failed)?;
+        fs::create_dir_all(folder)
+            .and_then(|()| sync_parent(folder))
+            .map_err(failed)?;
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("lock"))
+            .map_err(failed)?;
         lock.try_lock().map_err(|error| {
             Error::new(format!("opening the spool {}", folder.display()), error)
                 .help("another process uses it: stop that, or give each stage a folder of its own")
@@ -116,7 +129,10 @@ impl Spool {
         found.retain(|path| path.extension().is_some_and(|ending| ending == "spool"));
         found.sort_unstable();
         if anew && !found.is_empty() {
-            tracing::warn!("forgetting the spool {} and all that is in it", folder.display());
+            tracing::warn!(
+                "forgetting the spool {} and all that is in it",
+                folder.display()
+            );
             for path in found.drain(..) {
                 fs::remove_file(path).map_err(failed)?;
             }
@@ -144,14 +160,16 @@ impl Spool {
             if let Some((cause, bytes)) = scan.torn {
                 let Segment { base, end, .. } = scan.segment;
                 tracing::warn!(
-                    "{}: cut off {bytes} bytes behind its first {} records: the next one was not written to its end \
-                     ({cause})",
+                    "{}: cut off {bytes} bytes behind its first {} records: the next one was not \
+                     written to its end ({cause})",
                     path.display(),
                     end - base
                 );
                 if is_last {
                     let file = File::options().write(true).open(path).map_err(failed)?;
-                    file.set_len(scan.segment.bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+                    file.set_len(scan.segment.bytes)
+                        .and_then(|()| file.sync_all())
+                        .map_err(failed)?;
                 }
             }
             files.push_back(scan.segment);
@@ -160,7 +178,8 @@ impl Spool {
         let last = match files.back() {
             Some(segment) => {
                 let mut file = disk.open(&segment.path).map_err(failed)?;
-                // A process that was killed may have written what it had no time to see to the disk.
+                // A process that was killed may have written what it had no time to see to the
+                // disk.
                 file.sync().map_err(failed)?;
                 file
             }
@@ -221,7 +240,11 @@ impl Spool {
     /// How many records wait to be taken, those not yet written among them.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.files.iter().map(|file| file.end.saturating_sub(self.at.max(file.base))).sum::<u64>() + self.counted
+        self.files
+            .iter()
+            .map(|file| file.end.saturating_sub(self.at.max(file.base)))
+            .sum::<u64>()
+            + self.counted
     }
 
     /// How many records were lost since it was opened because it was full.
@@ -236,13 +259,14 @@ impl Spool {
         !self.batch.is_empty()
     }
 
-    /// Appends a record. It can be taken once it is on disk: after [`sync`](Self::sync). If there is no
-    /// room, the oldest make some, or it is left out.
+    /// Appends a record. It can be taken once it is on disk: after [`sync`](Self::sync). If there
+    /// is no room, the oldest make some, or it is left out.
     ///
     /// # Errors
     /// If the disk does not take it: then the spool does not have it, and it can be pushed again.
     pub fn push(&mut self, record: &Record<'_>) -> OrError<()> {
-        self.write(record).map_err(|error| self.failed("writing", error))
+        self.write(record)
+            .map_err(|error| self.failed("writing", error))
     }
 
     /// Writes what was pushed to the disk, for good, with the source's position behind it.
@@ -269,13 +293,14 @@ impl Spool {
         })
     }
 
-    /// All records before this number are elsewhere: they are forgotten. Gives the number at which taking
-    /// goes on, which is that unless there are not so many.
+    /// All records before this number are elsewhere: they are forgotten. Gives the number at which
+    /// taking goes on, which is that unless there are not so many.
     pub fn go_on_at(&mut self, number: u64) -> u64 {
         if number > self.opened_at {
             // What came since cannot have been sent.
             tracing::warn!(
-                "the spool {} ends at {} although {number} were sent: the disk did not keep what it had confirmed",
+                "the spool {} ends at {} although {number} were sent: the disk did not keep what \
+                 it had confirmed",
                 self.folder.display(),
                 self.opened_at
             );
@@ -298,8 +323,11 @@ impl Spool {
     }
 
     fn failed(&self, doing: &str, error: io::Error) -> Error {
-        Error::new(format!("{doing} the spool {}", self.folder.display()), error)
-            .help("look whether the disk is full or broken; the spool takes no more than its `size`")
+        Error::new(
+            format!("{doing} the spool {}", self.folder.display()),
+            error,
+        )
+        .help("look whether the disk is full or broken; the spool takes no more than its `size`")
     }
 
     /// What is on disk and what is about to be, in bytes.
@@ -384,9 +412,10 @@ impl Spool {
 
     /// Sees to it that a record of this size fits in; false if it cannot.
     fn make_room(&mut self, size: usize) -> io::Result<bool> {
-        // The position is noted at the head of each file and behind each batch, and may grow by what is
-        // in a batch.
-        let notes = 2 * (self.position.as_ref().map_or(0, String::len) + self.batch.len() + size) + segment::HEAD;
+        // The position is noted at the head of each file and behind each batch, and may grow by
+        // what is in a batch.
+        let notes = 2 * (self.position.as_ref().map_or(0, String::len) + self.batch.len() + size)
+            + segment::HEAD;
         let needed = (size + notes) as u64;
         while self.bytes() + needed > self.size {
             if self.when_full == WhenFull::DropNewest || !self.drop_oldest()? {
@@ -409,7 +438,9 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
-        let Some(oldest) = self.files.pop_front() else { return Ok(false) };
+        let Some(oldest) = self.files.pop_front() else {
+            return Ok(false);
+        };
         self.lose(oldest.end.saturating_sub(self.at.max(oldest.base)));
         Ok(true)
     }
@@ -419,25 +450,40 @@ impl Spool {
         let before = self.lost.checked_ilog2();
         self.lost += count;
         if self.lost.checked_ilog2() != before {
-            let which = if self.when_full == WhenFull::DropOldest { "the oldest" } else { "the newest" };
+            let which = if self.when_full == WhenFull::DropOldest {
+                "the oldest"
+            } else {
+                "the newest"
+            };
             let (folder, lost, size) = (self.folder.display(), self.lost, self.size);
-            tracing::warn!("the spool {folder} is full at {size} bytes: {lost} readings were lost so far, {which}");
+            tracing::warn!(
+                "the spool {folder} is full at {size} bytes: {lost} readings were lost so far, \
+                 {which}"
+            );
         }
     }
 
     fn read(&mut self, to: &mut Vec<u8>) -> io::Result<Option<Taken>> {
         loop {
             let at = self.at;
-            let Some(index) = self.files.iter().position(|file| file.end > at) else { return Ok(None) };
+            let Some(index) = self.files.iter().position(|file| file.end > at) else {
+                return Ok(None);
+            };
             let file = &self.files[index];
             if file.base > at {
                 self.at = file.base;
                 return Ok(Some(Taken::Lost(file.base - at, file.base)));
             }
-            if self.reading.as_ref().is_none_or(|reading| reading.base != file.base) {
+            if self
+                .reading
+                .as_ref()
+                .is_none_or(|reading| reading.base != file.base)
+            {
                 self.reading = Some(Reading::open(file)?);
             }
-            let Some(reading) = &mut self.reading else { return Ok(None) };
+            let Some(reading) = &mut self.reading else {
+                return Ok(None);
+            };
             match reading.advance(file.bytes)? {
                 Some((number, record)) if number == at => {
                     to.clear();
@@ -448,7 +494,11 @@ impl Spool {
                 // Sent before.
                 Some(_) => {}
                 None => {
-                    tracing::warn!("{}: damaged: its last {} readings are lost", file.path.display(), file.end - at);
+                    tracing::warn!(
+                        "{}: damaged: its last {} readings are lost",
+                        file.path.display(),
+                        file.end - at
+                    );
                     if index + 1 == self.files.len() {
                         self.begin_file()?;
                     }
@@ -466,7 +516,11 @@ impl Drop for Spool {
             return;
         }
         // So that what was left out at the end is still known to be missing.
-        let closed = if self.has_gap() { self.begin_file() } else { self.flush() };
+        let closed = if self.has_gap() {
+            self.begin_file()
+        } else {
+            self.flush()
+        };
         if let Err(error) = closed {
             tracing::error!("{}", self.failed("closing", error));
         }
@@ -478,11 +532,18 @@ impl Reading {
         let mut file = File::open(&segment.path)?;
         let read = file.seek(SeekFrom::Start(segment::HEAD as u64))?;
         let (base, number) = (segment.base, segment.base);
-        Ok(Reading { base, file, read, chunk: Vec::new(), start: 0, number })
+        Ok(Reading {
+            base,
+            file,
+            read,
+            chunk: Vec::new(),
+            start: 0,
+            number,
+        })
     }
 
-    /// The next counted record of the file's first `limit` bytes, with its number; nothing if it is not
-    /// whole.
+    /// The next counted record of the file's first `limit` bytes, with its number; nothing if it is
+    /// not whole.
     fn advance(&mut self, limit: u64) -> io::Result<Option<(u64, &[u8])>> {
         loop {
             match record::decode(&self.chunk[self.start..]) {
@@ -497,7 +558,9 @@ impl Reading {
                 Err(Torn::Short) if self.read < limit => {
                     self.chunk.drain(..self.start);
                     self.start = 0;
-                    let read = (&self.file).take((limit - self.read).min(CHUNK)).read_to_end(&mut self.chunk)?;
+                    let read = (&self.file)
+                        .take((limit - self.read).min(CHUNK))
+                        .read_to_end(&mut self.chunk)?;
                     if read == 0 {
                         return Ok(None);
                     }
@@ -520,6 +583,9 @@ fn sync_parent(folder: &Path) -> io::Result<()> {
 /// Deletes a file that was being made when the power was cut: nothing was written to it yet.
 fn remove_headless(path: &Path) -> io::Result<()> {
     let bytes = fs::metadata(path)?.len();
-    tracing::warn!("{}: deleted, {bytes} bytes: not even its beginning is whole", path.display());
+    tracing::warn!(
+        "{}: deleted, {bytes} bytes: not even its beginning is whole",
+        path.display()
+    );
     fs::remove_file(path)
 }

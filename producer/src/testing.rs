@@ -19,7 +19,11 @@ use crate::source::{Next, Source};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     Reading(Got),
-    Bad { bytes: Vec<u8>, place: String, reason: &'static str },
+    Bad {
+        bytes: Vec<u8>,
+        place: String,
+        reason: &'static str,
+    },
 }
 
 /// A reading that owns its sensor's name.
@@ -33,15 +37,33 @@ pub struct Got {
 }
 
 impl From<Reading<'_>> for Got {
-    fn from(Reading { sensor, seq, time, value, unit }: Reading<'_>) -> Self {
-        Got { sensor: sensor.into_owned(), seq, time, value, unit }
+    fn from(
+        Reading {
+            sensor,
+            seq,
+            time,
+            value,
+            unit,
+        }: Reading<'_>,
+    ) -> Self {
+        Got {
+            sensor: sensor.into_owned(),
+            seq,
+            time,
+            value,
+            unit,
+        }
     }
 }
 
 /// Opens what a pipeline file would say, in a folder.
 pub fn open_in(folder: &Path, part: &str) -> stream::error::Result<Box<dyn Source>> {
-    let settings = read(&Part::parse(part).unwrap()).unwrap_or_else(|mistake| panic!("{part}: {mistake:?}"));
-    settings.open(&Context { folder: folder.to_owned(), host: "rpi0".into() })
+    let settings =
+        read(&Part::parse(part).unwrap()).unwrap_or_else(|mistake| panic!("{part}: {mistake:?}"));
+    settings.open(&Context {
+        folder: folder.to_owned(),
+        host: "rpi0".into(),
+    })
 }
 
 /// Opens what a pipeline file would say.
@@ -67,10 +89,20 @@ pub fn take(source: &mut dyn Source, most: usize) -> Vec<Seen> {
     let mut seen = Vec::new();
     while seen.len() < most {
         match source.next(Duration::from_millis(100)).unwrap() {
-            Next::Reading(reading) | Next::Measured(reading) => seen.push(Seen::Reading(reading.into())),
-            Next::Bad { bytes, place, refusal } => {
+            Next::Reading(reading) | Next::Measured(reading) => {
+                seen.push(Seen::Reading(reading.into()))
+            }
+            Next::Bad {
+                bytes,
+                place,
+                refusal,
+            } => {
                 assert!(!refusal.detail.is_empty());
-                seen.push(Seen::Bad { bytes: bytes.to_owned(), place, reason: refusal.reason });
+                seen.push(Seen::Bad {
+                    bytes: bytes.to_owned(),
+                    place,
+                    reason: refusal.reason,
+                });
             }
             Next::NotYet => assert!(Instant::now() < deadline, "nothing comes"),
             Next::End => break,
@@ -136,9 +168,25 @@ impl Source for Piped {
         let (sensor, seq) = ("pipe".into(), pipe.seq);
         pipe.seq += 1;
         Ok(match line {
-            Line::Measured => Next::Measured(Reading { sensor, seq, time: 1, value: 1.0, unit: Some(Unit::Celsius) }),
-            Line::Timed(time) => Next::Reading(Reading { sensor, seq, time, value: 1.0, unit: None }),
-            Line::Bad => Next::Bad { bytes: b"?", place: "pipe".into(), refusal: Refusal::new("bad", "so it is") },
+            Line::Measured => Next::Measured(Reading {
+                sensor,
+                seq,
+                time: 1,
+                value: 1.0,
+                unit: Some(Unit::Celsius),
+            }),
+            Line::Timed(time) => Next::Reading(Reading {
+                sensor,
+                seq,
+                time,
+                value: 1.0,
+                unit: None,
+            }),
+            Line::Bad => Next::Bad {
+                bytes: b"?",
+                place: "pipe".into(),
+                refusal: Refusal::new("bad", "so it is"),
+            },
         })
     }
 

@@ -23,17 +23,17 @@ pub struct Args {
 pub enum Command {
     /// Run a whole pipeline here and verify what comes out
     ///
-    /// Without --brokers it runs on a broker inside this process, which knows no transactions, so the
-    /// pipeline runs at-least-once. With --brokers it runs on that Kafka, with the pipeline's own
-    /// guarantee.
+    /// Without --brokers it runs on a broker inside this process, which knows no transactions, so
+    /// the pipeline runs at-least-once. With --brokers it runs on that Kafka, with the pipeline's
+    /// own guarantee.
     Demo,
     /// Show every mistake in a pipeline file, or draw the pipeline
     Check {
         /// The pipeline file; by default that of --pipeline
         file: Option<PathBuf>,
-        /// As JSON, for deployments: the stages in the order of the data's way, each with the program that runs
-        /// it, whether it remembers something of sensors, and a digest that changes when anything changes in the
-        /// file that concerns its process
+        /// As JSON, for deployments: the stages in the order of the data's way, each with the
+        /// program that runs it, whether it remembers something of sensors, and a digest that
+        /// changes when anything changes in the file that concerns its process
         #[arg(long)]
         json: bool,
     },
@@ -51,15 +51,21 @@ pub enum Command {
     Topics(Topics),
     /// Show who runs each stage that reads, and how many records it has left to read
     ///
-    /// Ends with 1 unless every group has a member and nothing left to read. Nothing is left if a reader of
-    /// committed records finds none behind the committed offset; the marks of transactions do not count.
+    /// Ends with 1 unless every group has a member and nothing left to read. Nothing is left if a
+    /// reader of committed records finds none behind the committed offset; the marks of
+    /// transactions do not count.
     #[command(after_help = "Examples:
   rivulet groups
   rivulet groups --wait 60 --stages convert,threshold,ewma,average
   rivulet groups --wait 60 --lag any        # readings go on coming; nobody falls behind")]
     Groups {
         /// Wait for it, at most so long, also for a cluster that is away
-        #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+        #[arg(
+            long,
+            value_name = "SECONDS",
+            default_value_t = 0,
+            hide_default_value = true
+        )]
         wait: u64,
         /// Only these stages
         #[arg(long, value_name = "STAGE,…", value_delimiter = ',')]
@@ -70,15 +76,17 @@ pub enum Command {
     },
     /// Show how the two branches differ, live
     ///
-    /// It shows what the sink `compare` does, from the first records on, and is in no consumer group: it commits
-    /// nothing and leaves nothing on the cluster, so any number of people can look at once, whether the
-    /// sink runs or not. At a terminal the table is drawn anew while readings come; Ctrl-C ends it.
+    /// It shows what the sink `compare` does, from the first records on, and is in no consumer
+    /// group: it commits nothing and leaves nothing on the cluster, so any number of people can
+    /// look at once, whether the sink runs or not. At a terminal the table is drawn anew while
+    /// readings come; Ctrl-C ends it.
     #[command(after_help = "Examples:
   rivulet compare                           # the sink `compare` of the pipeline file
   rivulet compare --once                    # what there is now
   rivulet compare temperatures_ewma temperatures_moving_average --latest")]
     Compare(Compare),
-    /// Show what stages remember, check that it fits the file, keep it under new settings, or forget it
+    /// Show what stages remember, check that it fits the file, keep it under new settings, or
+    /// forget it
     #[command(subcommand)]
     State(State),
     /// Look at what stages refused, send it back or drop it
@@ -87,9 +95,9 @@ pub enum Command {
     /// Compute what the output topics must hold, and compare it with what they hold
     ///
     /// The truth is computed from the pipeline's first topics, by code that shares nothing with the
-    /// operators. Ends with 1 if anything is missing, extra, wrong or out of order, or if something cannot be
-    /// verified: because retention has deleted what it was made from, because the order of readings is not
-    /// defined, or because inputs were read again after a reset.
+    /// operators. Ends with 1 if anything is missing, extra, wrong or out of order, or if something
+    /// cannot be verified: because retention has deleted what it was made from, because the order
+    /// of readings is not defined, or because inputs were read again after a reset.
     Verify {
         /// Count readings that are there twice with the same value, but do not take them for errors
         #[arg(long)]
@@ -153,9 +161,9 @@ pub enum Topics {
 pub enum State {
     /// What a stage remembers of each sensor, and whether that is whole; or a line for each stage
     ///
-    /// It is read from the stage's changelog and compared with what the stage noted beside the offsets
-    /// that it committed. Ends with 1 if the stage would not start with it. The lag of a stage counts
-    /// offsets, those of transactions' marks among them.
+    /// It is read from the stage's changelog and compared with what the stage noted beside the
+    /// offsets that it committed. Ends with 1 if the stage would not start with it. The lag of a
+    /// stage counts offsets, those of transactions' marks among them.
     #[command(after_help = "Examples:
   rivulet state show                        # a line for each stage
   rivulet state show ewma --sensor seattle
@@ -172,8 +180,8 @@ pub enum State {
     },
     /// Whether what stages remember was made by the steps that the file names now
     ///
-    /// A stage refuses a state that other steps or settings made. Nothing is touched, and stages may run.
-    /// Ends with 1 if any would be refused, and names the remedies.
+    /// A stage refuses a state that other steps or settings made. Nothing is touched, and stages
+    /// may run. Ends with 1 if any would be refused, and names the remedies.
     #[command(after_help = "Example: rivulet state check ewma average")]
     Check {
         /// The stages; without any, all that keep something
@@ -181,9 +189,9 @@ pub enum State {
     },
     /// Have a stage whose settings have changed go on with what it remembers
     ///
-    /// The stage must not run, and its steps must be the same but for their settings. An average over a
-    /// shorter window keeps the last readings, one over a longer window fills up first. Nothing is
-    /// processed twice. `rivulet verify` knows where the settings changed.
+    /// The stage must not run, and its steps must be the same but for their settings. An average
+    /// over a shorter window keeps the last readings, one over a longer window fills up first.
+    /// Nothing is processed twice. `rivulet verify` knows where the settings changed.
     #[command(after_help = "Example: rivulet state keep ewma --dry-run")]
     Keep {
         /// The stage
@@ -197,8 +205,9 @@ pub enum State {
     },
     /// Have a stage forget what it remembers of some sensors, such as those that are unplugged
     ///
-    /// The stage must not run. It goes on where it was; what a forgotten sensor sends later begins with an
-    /// empty memory. `rivulet verify` knows of it. A stage with `state-ttl` does this by itself.
+    /// The stage must not run. It goes on where it was; what a forgotten sensor sends later begins
+    /// with an empty memory. `rivulet verify` knows of it. A stage with `state-ttl` does this by
+    /// itself.
     #[command(group = clap::ArgGroup::new("which").required(true), after_help = "Examples:
   rivulet state forget ewma --idle 30d --dry-run   # which of them have been silent for so long
   rivulet state forget ewma --sensor attic cellar")]
@@ -208,8 +217,8 @@ pub enum State {
         /// These sensors
         #[arg(long, value_name = "NAME", num_args = 1.., group = "which")]
         sensor: Vec<String>,
-        /// Those whose last reading is so much older than the newest that the stage remembers, by the
-        /// readings' own times: 30d, 12h or 2h 30m
+        /// Those whose last reading is so much older than the newest that the stage remembers, by
+        /// the readings' own times: 30d, 12h or 2h 30m
         #[arg(long, value_name = "SPAN", group = "which")]
         idle: Option<Age>,
         /// Do not ask
@@ -236,11 +245,13 @@ pub enum State {
     },
     /// Have a stage forget what it remembers: it begins with an empty state
     ///
-    /// The stage must not run. It goes on at its committed offsets, so nothing is processed twice; a
-    /// producer, which keeps nothing but its position, begins anew.
+    /// The stage must not run. It goes on at its committed offsets, so nothing is processed twice;
+    /// a producer, which keeps nothing but its position, begins anew.
     #[command(after_help = "Examples:
-  rivulet state reset ewma --dry-run        # what would be done
-  rivulet state reset ewma --from-start     # process the inputs anew; the outputs are written again")]
+  rivulet state reset ewma --dry-run        # what would be \
+                            done
+  rivulet state reset ewma --from-start     # process the inputs \
+                            anew; the outputs are written again")]
     Reset {
         /// The stage
         stage: String,
@@ -256,12 +267,15 @@ pub enum State {
     },
 }
 
-const DLQ_EXAMPLES: &str = "\
-Examples:
-  rivulet dlq ls                                    what is open, by stage and reason
-  rivulet dlq show convert --reason not-json        each of them
-  rivulet dlq replay convert --since 2h --dry-run   what would be sent back
-  rivulet dlq drop convert --offset 3,7..9          nothing is to be done about these";
+const DLQ_EXAMPLES: &str = "Examples:
+  rivulet dlq ls                                    what is \
+                            open, by stage and reason
+  rivulet dlq show convert --reason \
+                            not-json        each of them
+  rivulet dlq replay convert --since 2h \
+                            --dry-run   what would be sent back
+  rivulet dlq drop convert \
+                            --offset 3,7..9          nothing is to be done about these";
 
 #[derive(Subcommand)]
 pub enum Dlq {
@@ -290,10 +304,10 @@ pub enum Dlq {
     },
     /// Send the originals back to the topics that they came from, exactly once
     ///
-    /// Key, value, headers and timestamp are as they were; the key decides about the partition. Every
-    /// stage that reads the topic gets the record again. Killed in between and run again, it goes on with
-    /// what is open; of two that run at once the one that began last goes on. Needs a Kafka with
-    /// transactions, whatever the pipeline's guarantee.
+    /// Key, value, headers and timestamp are as they were; the key decides about the partition.
+    /// Every stage that reads the topic gets the record again. Killed in between and run again, it
+    /// goes on with what is open; of two that run at once the one that began last goes on. Needs a
+    /// Kafka with transactions, whatever the pipeline's guarantee.
     #[command(after_help = "Example: rivulet dlq replay convert --reason wrong-unit --dry-run")]
     Replay {
         #[command(flatten)]
@@ -303,8 +317,8 @@ pub enum Dlq {
     },
     /// Mark dead letters as dropped: nothing is to be done about them
     ///
-    /// Nothing is deleted: they are no longer counted as open, and the topic's retention takes them in its
-    /// time.
+    /// Nothing is deleted: they are no longer counted as open, and the topic's retention takes them
+    /// in its time.
     #[command(after_help = "Example: rivulet dlq drop convert --offset 3,7..9")]
     Drop {
         #[command(flatten)]
@@ -322,7 +336,8 @@ pub struct Which {
     /// Only those that were refused for this reason, a word that `ls` shows
     #[arg(long, value_name = "WORD")]
     reason: Option<String>,
-    /// Only records that entered the pipeline at this time or later: RFC 3339, or how long ago, as 2h
+    /// Only records that entered the pipeline at this time or later: RFC 3339, or how long ago, as
+    /// 2h
     #[arg(long, value_name = "TIME")]
     since: Option<Moment>,
     /// Only records that entered the pipeline before this time
@@ -335,7 +350,12 @@ pub struct Which {
 
 impl Which {
     pub fn selection(&self) -> Selection {
-        Selection { reason: self.reason.clone(), since: self.since, until: self.until, offsets: self.offset.clone() }
+        Selection {
+            reason: self.reason.clone(),
+            since: self.since,
+            until: self.until,
+            offsets: self.offset.clone(),
+        }
     }
 }
 

@@ -11,17 +11,31 @@ pub use self::manifest::Manifest;
 /// # Errors
 /// Every mistake, each with its place and what to do.
 pub fn check(pipeline: &Pipeline) -> Result<(), Mistakes> {
-    let mistakes: Vec<Mistake> = pipeline.stages.iter().flat_map(|stage| mistakes(pipeline, stage)).collect();
-    if mistakes.is_empty() { Ok(()) } else { Err(Mistakes::new(pipeline.text.clone(), mistakes)) }
+    let mistakes: Vec<Mistake> = pipeline
+        .stages
+        .iter()
+        .flat_map(|stage| mistakes(pipeline, stage))
+        .collect();
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(Mistakes::new(pipeline.text.clone(), mistakes))
+    }
 }
 
 fn mistakes(pipeline: &Pipeline, stage: &Stage) -> Vec<Mistake> {
     match &stage.work {
-        Work::Producer { source, spool, .. } => {
-            producer::shelter::read(source, spool.as_ref()).err().into_iter().collect()
-        }
-        Work::Operator { steps } => operators::stage::chain(pipeline, stage, steps).err().unwrap_or_default(),
-        Work::Sink { sink } => sinks::catalog::read(sink, &stage.from).err().into_iter().collect(),
+        Work::Producer { source, spool, .. } => producer::shelter::read(source, spool.as_ref())
+            .err()
+            .into_iter()
+            .collect(),
+        Work::Operator { steps } => operators::stage::chain(pipeline, stage, steps)
+            .err()
+            .unwrap_or_default(),
+        Work::Sink { sink } => sinks::catalog::read(sink, &stage.from)
+            .err()
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -35,7 +49,10 @@ mod tests {
     use super::*;
 
     fn checked(text: &str) -> Result<Pipeline, Mistakes> {
-        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() }))?;
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        }))?;
         check(&pipeline).map(|()| pipeline)
     }
 
@@ -62,8 +79,12 @@ sink = "console"
         let mut count = 0;
         for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                let pipeline = Pipeline::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                let pipeline =
+                    Pipeline::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
                 check(&pipeline).unwrap_or_else(|mistakes| panic!("{mistakes}"));
                 count += 1;
             }
@@ -74,11 +95,15 @@ sink = "console"
     #[test]
     fn mistakes_in_several_steps_are_all_reported_with_their_places() {
         let mistakes = with_steps(
-            "{ ewma = { alpha = 1.5 } }, { average = { window = 0 } }, { median = {} }, { ewma = { alhpa = 1 } }",
+            "{ ewma = { alpha = 1.5 } }, { average = { window = 0 } }, { median = {} }, { ewma = { \
+             alhpa = 1 } }",
         )
         .unwrap_err();
         let shown = mistakes.to_string();
-        assert!(shown.contains("p.toml:7:29: alpha cannot be 1.5"), "{shown}");
+        assert!(
+            shown.contains("p.toml:7:29: alpha cannot be 1.5"),
+            "{shown}"
+        );
         assert!(shown.contains("a window cannot hold 0 readings"), "{shown}");
         assert!(shown.contains("there is no operator `median`"), "{shown}");
         assert!(shown.contains("unknown field `alhpa`, expected"), "{shown}");
@@ -87,7 +112,10 @@ sink = "console"
 
     #[test]
     fn every_operator_has_a_changelog() {
-        for steps in ["{ threshold = { above = 1 } }", "{ ewma = { alpha = 0.5 } }"] {
+        for steps in [
+            "{ threshold = { above = 1 } }",
+            "{ ewma = { alpha = 0.5 } }",
+        ] {
             let topics = with_steps(steps).unwrap().topics;
             assert!(topics.contains_key("work-changelog") && topics.contains_key("in-changelog"));
             assert!(!topics.contains_key("out-changelog"), "a sink has none");
@@ -99,22 +127,36 @@ sink = "console"
         let numbers = "[defaults]\npartitions = 4\nformat = \"number\"\n";
         let text = numbers.to_owned() + &CHAIN.replace("STEPS", "{ ewma = { alpha = 0.5 } }");
         let shown = checked(&text).unwrap_err().to_string();
-        assert!(shown.contains("is of format `number` and has 4 partitions"), "{shown}");
+        assert!(
+            shown.contains("is of format `number` and has 4 partitions"),
+            "{shown}"
+        );
         assert!(shown.contains("numbers have no key"), "{shown}");
     }
 
     #[test]
     fn a_source_that_can_be_read_again_has_no_spool() {
-        let text = CHAIN.replace("STEPS", "\"noise\"").replace("to = \"a\"", "to = \"a\"\nspool = { path = \"s\" }");
+        let text = CHAIN
+            .replace("STEPS", "\"noise\"")
+            .replace("to = \"a\"", "to = \"a\"\nspool = { path = \"s\" }");
         let shown = checked(&text).unwrap_err().to_string();
-        assert!(shown.contains("p.toml:3:12: `list` needs no spool") && shown.contains("take `spool` away"), "{shown}");
+        assert!(
+            shown.contains("p.toml:3:12: `list` needs no spool")
+                && shown.contains("take `spool` away"),
+            "{shown}"
+        );
     }
 
     #[test]
     fn a_number_without_a_unit_cannot_become_json() {
-        let text =
-            "[topic.a]\nformat = \"number\"\n".to_owned() + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
-        assert!(checked(&text).unwrap_err().to_string().contains("say unit = \"celsius\" in [topic.a]"));
+        let text = "[topic.a]\nformat = \"number\"\n".to_owned()
+            + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
+        assert!(
+            checked(&text)
+                .unwrap_err()
+                .to_string()
+                .contains("say unit = \"celsius\" in [topic.a]")
+        );
         let text = "[topic.a]\nformat = \"number\"\nunit = \"kelvin\"\n".to_owned()
             + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
         checked(&text).unwrap();

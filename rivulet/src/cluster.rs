@@ -17,7 +17,8 @@ use stream::error::{Error, Result};
 
 /// How long one question to the cluster may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
-/// How long a partition may be without a broker that leads it: when one goes, another takes its place within seconds.
+/// How long a partition may be without a broker that leads it: when one goes, another takes its
+/// place within seconds.
 const LEADERLESS: Duration = Duration::from_secs(30);
 
 /// The cluster, as far as questions about its topics go.
@@ -60,7 +61,10 @@ impl Cluster {
         config.set("isolation.level", "read_uncommitted");
         config.remove("group.id");
         let brokers = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
-        Ok(Cluster { consumer: client(&config)?, brokers })
+        Ok(Cluster {
+            consumer: client(&config)?,
+            brokers,
+        })
     }
 
     /// Asks for all topics. Asking for single ones could create them.
@@ -69,19 +73,34 @@ impl Cluster {
     /// If no broker answers in time.
     pub(crate) fn inventory(&self) -> Result<Inventory> {
         let doing = format!("asking {} for the topics", self.brokers);
-        let metadata = self.consumer.fetch_metadata(None, DEADLINE).map_err(|error| self.unanswered(doing, &error))?;
-        let topics = metadata.topics().iter().filter(|topic| topic.error().is_none()).map(|topic| {
-            let partitions = topic.partitions();
-            let copies = partitions.iter().map(|partition| count(partition.replicas().len())).min();
-            let found = Found {
-                partitions: count(partitions.len()),
-                replication: copies.unwrap_or_default(),
-                ready: !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0),
-            };
-            (topic.name().to_owned(), found)
-        });
+        let metadata = self
+            .consumer
+            .fetch_metadata(None, DEADLINE)
+            .map_err(|error| self.unanswered(doing, &error))?;
+        let topics = metadata
+            .topics()
+            .iter()
+            .filter(|topic| topic.error().is_none())
+            .map(|topic| {
+                let partitions = topic.partitions();
+                let copies = partitions
+                    .iter()
+                    .map(|partition| count(partition.replicas().len()))
+                    .min();
+                let found = Found {
+                    partitions: count(partitions.len()),
+                    replication: copies.unwrap_or_default(),
+                    ready: !partitions.is_empty()
+                        && partitions.iter().all(|partition| partition.leader() >= 0),
+                };
+                (topic.name().to_owned(), found)
+            });
         let nodes: Vec<i32> = metadata.brokers().iter().map(MetadataBroker::id).collect();
-        Ok(Inventory { brokers: nodes.len(), nodes, topics: topics.collect() })
+        Ok(Inventory {
+            brokers: nodes.len(),
+            nodes,
+            topics: topics.collect(),
+        })
     }
 
     /// All consumer groups with their members.
@@ -90,7 +109,12 @@ impl Cluster {
     /// If a broker does not answer in time.
     pub(crate) fn groups(&self) -> Result<GroupList> {
         let groups = self.consumer.fetch_group_list(None, DEADLINE);
-        groups.map_err(|error| self.unanswered(format!("asking {} for the consumer groups", self.brokers), &error))
+        groups.map_err(|error| {
+            self.unanswered(
+                format!("asking {} for the consumer groups", self.brokers),
+                &error,
+            )
+        })
     }
 
     /// The first offset there is in a partition, and the one behind the last record written.
@@ -98,8 +122,12 @@ impl Cluster {
     /// # Errors
     /// If no broker answers in time.
     pub(crate) fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        watermarks(&self.consumer, topic, partition)
-            .map_err(|error| self.unanswered(format!("asking for the ends of {topic}/{partition}"), &error))
+        watermarks(&self.consumer, topic, partition).map_err(|error| {
+            self.unanswered(
+                format!("asking for the ends of {topic}/{partition}"),
+                &error,
+            )
+        })
     }
 
     fn unanswered(&self, doing: String, error: &KafkaError) -> Error {
@@ -118,27 +146,42 @@ fn count(number: usize) -> i32 {
 pub(crate) fn config(kafka: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = ClientConfig::new();
     // The defaults are 60 s and 30 s: made for services that nobody watches.
-    config.set("socket.timeout.ms", "10000").set("socket.connection.setup.timeout.ms", "5000");
+    config
+        .set("socket.timeout.ms", "10000")
+        .set("socket.connection.setup.timeout.ms", "5000");
     for (name, value) in kafka {
         config.set(name, value);
     }
     config
 }
 
-/// The properties of a consumer that reads what is committed, plainly and from the beginning: partitions are assigned
-/// by hand, nothing is committed, and the end of a partition is told. It queues at most so many KiB of each partition,
-/// and hears of an end after so many milliseconds, unless the pipeline says otherwise.
-pub(crate) fn reading(kafka: &BTreeMap<String, String>, queue_kib: &str, end_ms: &str) -> ClientConfig {
+/// The properties of a consumer that reads what is committed, plainly and from the beginning:
+/// partitions are assigned by hand, nothing is committed, and the end of a partition is told. It
+/// queues at most so many KiB of each partition, and hears of an end after so many milliseconds,
+/// unless the pipeline says otherwise.
+pub(crate) fn reading(
+    kafka: &BTreeMap<String, String>,
+    queue_kib: &str,
+    end_ms: &str,
+) -> ClientConfig {
     let mut config = config(kafka);
-    // librdkafka wants a name even where partitions are assigned by hand; the group is never joined.
-    config.set("group.id", "rivulet").set("enable.auto.commit", "false");
-    config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    // librdkafka wants a name even where partitions are assigned by hand; the group is never
+    // joined.
+    config
+        .set("group.id", "rivulet")
+        .set("enable.auto.commit", "false");
+    config
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true");
     // Where retention has just taken what is asked for, what is left is read, and not nothing.
     config.set("auto.offset.reset", "earliest");
-    // The defaults would queue 64 MiB, and a small queue must be filled up quickly; the end of a partition is
-    // only told by a fetch that finds nothing, and that would wait for half a second.
-    let quick =
-        [("queued.max.messages.kbytes", queue_kib), ("fetch.queue.backoff.ms", "2"), ("fetch.wait.max.ms", end_ms)];
+    // The defaults would queue 64 MiB, and a small queue must be filled up quickly; the end of a
+    // partition is only told by a fetch that finds nothing, and that would wait for half a second.
+    let quick = [
+        ("queued.max.messages.kbytes", queue_kib),
+        ("fetch.queue.backoff.ms", "2"),
+        ("fetch.wait.max.ms", end_ms),
+    ];
     for (name, value) in quick {
         if !kafka.contains_key(name) {
             config.set(name, value);
@@ -152,13 +195,17 @@ pub(crate) fn reading(kafka: &BTreeMap<String, String>, queue_kib: &str, end_ms:
 /// # Errors
 /// If librdkafka refuses one of them.
 pub(crate) fn client<C: FromClientConfigAndContext<Witness>>(config: &ClientConfig) -> Result<C> {
-    config.create_with_context(Witness::default()).map_err(|error| {
-        Error::new("setting up the Kafka client", error).help("correct the [kafka] table of the pipeline file")
-    })
+    config
+        .create_with_context(Witness::default())
+        .map_err(|error| {
+            Error::new("setting up the Kafka client", error)
+                .help("correct the [kafka] table of the pipeline file")
+        })
 }
 
-/// The first offset there is in a partition, and the one behind the last record that this client may read. Asks again
-/// while the broker that leads the partition is away: which one does, librdkafka takes from what it was last told.
+/// The first offset there is in a partition, and the one behind the last record that this client
+/// may read. Asks again while the broker that leads the partition is away: which one does,
+/// librdkafka takes from what it was last told.
 ///
 /// # Errors
 /// If none answers in time.
@@ -201,7 +248,10 @@ pub(crate) fn unanswered(doing: String, error: &KafkaError, witness: &Witness) -
         Some(seen) => Error::new(doing, seen),
         None => Error::new(doing, error),
     }
-    .help("is Kafka running there? give its address with --brokers HOST:PORT or brokers = \"…\" in [kafka]")
+    .help(
+        "is Kafka running there? give its address with --brokers HOST:PORT or brokers = \"…\" in \
+         [kafka]",
+    )
 }
 
 /// Remembers the last thing that went wrong with a connection.
@@ -212,7 +262,10 @@ pub(crate) struct Witness {
 
 impl Witness {
     pub(crate) fn last(&self) -> Option<String> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -221,9 +274,16 @@ impl ClientContext for Witness {
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // That all brokers are down is said after each single reason, and says less; the end of a partition is none.
-        let says_nothing = [RDKafkaErrorCode::AllBrokersDown, RDKafkaErrorCode::PartitionEOF];
-        if !error.rdkafka_error_code().is_some_and(|code| says_nothing.contains(&code)) {
+        // That all brokers are down is said after each single reason, and says less; the end of a
+        // partition is none.
+        let says_nothing = [
+            RDKafkaErrorCode::AllBrokersDown,
+            RDKafkaErrorCode::PartitionEOF,
+        ];
+        if !error
+            .rdkafka_error_code()
+            .is_some_and(|code| says_nothing.contains(&code))
+        {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
@@ -243,7 +303,10 @@ mod tests {
     use super::*;
 
     fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -252,15 +315,24 @@ mod tests {
         let asked = Instant::now();
         let error = cluster.inventory().unwrap_err().to_string();
         assert!(asked.elapsed() < DEADLINE + Duration::from_secs(5));
-        assert!(error.contains("asking 127.0.0.1:1 for the topics: "), "{error}");
+        assert!(
+            error.contains("asking 127.0.0.1:1 for the topics: "),
+            "{error}"
+        );
         assert!(error.contains("Connection refused"), "{error}");
         assert!(error.contains("--brokers"), "{error}");
     }
 
     #[test]
     fn a_property_that_librdkafka_does_not_know_is_named() {
-        let error = Cluster::new(&properties(&[("bootstrap.servers", "localhost:1"), ("security.protocl", "ssl")]));
+        let error = Cluster::new(&properties(&[
+            ("bootstrap.servers", "localhost:1"),
+            ("security.protocl", "ssl"),
+        ]));
         let error = error.err().expect("it is misspelt").to_string();
-        assert!(error.contains("security.protocl") && error.contains("[kafka]"), "{error}");
+        assert!(
+            error.contains("security.protocl") && error.contains("[kafka]"),
+            "{error}"
+        );
     }
 }

@@ -23,11 +23,20 @@ use crate::args::{Args, Command, Lag, Topics};
 pub fn run(mut args: Args) -> Result<(), BoxError> {
     match &args.command {
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Args::command(), "rivulet", &mut std::io::stdout());
+            clap_complete::generate(
+                *shell,
+                &mut Args::command(),
+                "rivulet",
+                &mut std::io::stdout(),
+            );
             return Ok(());
         }
-        Command::Man => return Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout())?),
-        Command::Check { file: Some(file), .. } => args.common.pipeline.clone_from(file),
+        Command::Man => {
+            return Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout())?);
+        }
+        Command::Check {
+            file: Some(file), ..
+        } => args.common.pipeline.clone_from(file),
         _ => {}
     }
     let mut pipeline = args.common.load()?;
@@ -36,7 +45,10 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         Command::Check { json: true, .. } => {
             // What the command line changes does not change the file.
             let file = Pipeline::load(&args.common.pipeline)?;
-            println!("{}", serde_json::to_string_pretty(&Manifest::new(&pipeline, &file))?);
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&Manifest::new(&pipeline, &file))?
+            );
             Ok(())
         }
         Command::Check { .. } => {
@@ -46,22 +58,36 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         Command::Demo => demo(pipeline, &args.common),
         Command::Run { stages, all } => {
             // One process, one limit.
-            let count = if all { pipeline.stages.len() } else { stages.len() };
+            let count = if all {
+                pipeline.stages.len()
+            } else {
+                stages.len()
+            };
             pipeline.limits = pipeline.limits.shared_by(count);
-            let named = stages.iter().map(|name| pipeline.stage(name)).collect::<Result<Vec<&Stage>, _>>()?;
-            let stages = if all { pipeline.stages.iter().collect() } else { named };
+            let named = stages
+                .iter()
+                .map(|name| pipeline.stage(name))
+                .collect::<Result<Vec<&Stage>, _>>()?;
+            let stages = if all {
+                pipeline.stages.iter().collect()
+            } else {
+                named
+            };
             let shutdown = Shutdown::new();
             shutdown.at_signals()?;
             run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
         }
         Command::Topics(command) => topics(&pipeline, &command),
-        Command::Groups { wait, stages, lag } => groups(&pipeline, &stages, Duration::from_secs(wait), lag),
+        Command::Groups { wait, stages, lag } => {
+            groups(&pipeline, &stages, Duration::from_secs(wait), lag)
+        }
         Command::Compare(command) => compare::run(&pipeline, &command),
         Command::State(command) => state::run(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command),
-        Command::Verify { allow_duplicates, allow_unverifiable } => {
-            verify(&pipeline, Options { allow_duplicates }, allow_unverifiable)
-        }
+        Command::Verify {
+            allow_duplicates,
+            allow_unverifiable,
+        } => verify(&pipeline, Options { allow_duplicates }, allow_unverifiable),
         Command::Completions { .. } | Command::Man => Ok(()),
     }
 }
@@ -74,12 +100,19 @@ fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
     print!("{}", graph::draw(&pipeline));
     let _embedded = if common.brokers.is_some() {
         topics::create(&pipeline.kafka, &wanted, &mut |line| println!("{line}"))?;
-        println!("\nRunning on the Kafka at {}, {}.", pipeline.brokers(), pipeline.guarantee);
+        println!(
+            "\nRunning on the Kafka at {}, {}.",
+            pipeline.brokers(),
+            pipeline.guarantee
+        );
         None
     } else {
         let broker = EmbeddedBroker::start()?;
         broker.adopt(&mut pipeline, &wanted)?;
-        println!("\nRunning on a broker inside this process, {}: it does not isolate", Guarantee::AtLeastOnce);
+        println!(
+            "\nRunning on a broker inside this process, {}: it does not isolate",
+            Guarantee::AtLeastOnce
+        );
         println!("transactions. Name a Kafka with --brokers HOST:PORT to run there, exactly-once.");
         Some(broker)
     };
@@ -105,8 +138,8 @@ fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
             }
             if description.differs() {
                 return Err(
-                    "the cluster differs from the file\n  help: `rivulet topics create` makes what is missing; what \
-                     differs, change in the file or on the cluster"
+                    "the cluster differs from the file\n  help: `rivulet topics create` makes what \
+                     is missing; what differs, change in the file or on the cluster"
                         .into(),
                 );
             }
@@ -122,7 +155,12 @@ fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn groups(pipeline: &Pipeline, stages: &[String], limit: Duration, lag: Lag) -> Result<(), BoxError> {
+fn groups(
+    pipeline: &Pipeline,
+    stages: &[String],
+    limit: Duration,
+    lag: Lag,
+) -> Result<(), BoxError> {
     let stages = groups::readers(pipeline, stages)?;
     let (wanted, not) = match lag {
         Lag::Zero => (Wanted::Rest, "not all stages are at rest"),
@@ -139,9 +177,16 @@ fn groups(pipeline: &Pipeline, stages: &[String], limit: Duration, lag: Lag) -> 
     if lacking.is_empty() {
         return Ok(());
     }
-    let waited = if limit.is_zero() { String::new() } else { format!(" after {} s", limit.as_secs()) };
+    let waited = if limit.is_zero() {
+        String::new()
+    } else {
+        format!(" after {} s", limit.as_secs())
+    };
     let lacking = format!("{not}{waited}\n  {}", lacking.join("\n  "));
-    Err(format!("{lacking}\n  help: start what nobody runs; --wait SECONDS waits, --stages names others").into())
+    Err(format!(
+        "{lacking}\n  help: start what nobody runs; --wait SECONDS waits, --stages names others"
+    )
+    .into())
 }
 
 /// Whether somebody at a terminal says yes.
@@ -157,7 +202,9 @@ fn confirmed(question: &str) -> Result<bool, BoxError> {
 }
 
 fn bar() -> Result<ProgressBar, BoxError> {
-    Ok(ProgressBar::new(0).with_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}")?))
+    Ok(ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{msg} {wide_bar} {pos}/{len}",
+    )?))
 }
 
 /// Tells how far the reading is, at a terminal line by line in place, and shows what was found.
@@ -174,8 +221,8 @@ fn verify(pipeline: &Pipeline, options: Options, allow_unverifiable: bool) -> Re
     match report.unverified() {
         _ if !report.is_clean() => Err("the topics do not hold what they must".into()),
         Some(what) if !allow_unverifiable => Err(format!(
-            "not all could be verified: {what}\n  help: the table and the notes say why; --allow-unverifiable takes \
-             that for no error"
+            "not all could be verified: {what}\n  help: the table and the notes say why; \
+             --allow-unverifiable takes that for no error"
         )
         .into()),
         _ => Ok(()),

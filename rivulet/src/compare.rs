@@ -1,7 +1,7 @@
 //! The live comparison: what the sink `compare` shows, without its place in a consumer group.
 //!
-//! Nothing is committed and nothing is left on the cluster, so any number of people can look at once, whether
-//! the sink runs or not.
+//! Nothing is committed and nothing is left on the cluster, so any number of people can look at
+//! once, whether the sink runs or not.
 
 mod tail;
 
@@ -49,8 +49,14 @@ impl<'p> Comparison<'p> {
             .stages
             .iter()
             .filter_map(|stage| {
-                let Work::Sink { sink } = &stage.work else { return None };
-                (sink.name() == "compare").then_some((stage.name.as_str(), stage.from.as_slice(), sink))
+                let Work::Sink { sink } = &stage.work else {
+                    return None;
+                };
+                (sink.name() == "compare").then_some((
+                    stage.name.as_str(),
+                    stage.from.as_slice(),
+                    sink,
+                ))
             })
             .collect();
         let names: Vec<&str> = found.iter().map(|(name, ..)| *name).collect();
@@ -58,18 +64,41 @@ impl<'p> Comparison<'p> {
         let topics = "name two topics: `rivulet compare EWMA AVERAGE`";
         let (title, topics, sink) = match (name, found.as_slice()) {
             (None, [one]) => one,
-            (None, []) => return Err(mistake(Mistake::nowhere("has no sink that compares").help(topics))),
+            (None, []) => {
+                return Err(mistake(
+                    Mistake::nowhere("has no sink that compares").help(topics),
+                ));
+            }
             (None, _) => {
                 let message = format!("has {} sinks that compare", names.len());
-                return Err(mistake(Mistake::nowhere(message).help(format!("name one: {}", names.join(", ")))));
+                return Err(mistake(
+                    Mistake::nowhere(message).help(format!("name one: {}", names.join(", "))),
+                ));
             }
-            (Some(name), _) => found.iter().find(|(known, ..)| *known == name).ok_or_else(|| {
-                let help = if names.is_empty() { topics.to_owned() } else { suggest(name, &names) };
-                mistake(Mistake::nowhere(format!("has no sink `{name}` that compares")).help(help))
-            })?,
+            (Some(name), _) => {
+                found
+                    .iter()
+                    .find(|(known, ..)| *known == name)
+                    .ok_or_else(|| {
+                        let help = if names.is_empty() {
+                            topics.to_owned()
+                        } else {
+                            suggest(name, &names)
+                        };
+                        mistake(
+                            Mistake::nowhere(format!("has no sink `{name}` that compares"))
+                                .help(help),
+                        )
+                    })?
+            }
         };
         let settings = sink.settings().map_err(mistake)?;
-        Ok(Comparison { pipeline, title: (*title).to_owned(), topics: topics.to_vec(), settings })
+        Ok(Comparison {
+            pipeline,
+            title: (*title).to_owned(),
+            topics: topics.to_vec(),
+            settings,
+        })
     }
 
     /// One that no sink makes: of two topics that stages of the file read or write.
@@ -78,14 +107,28 @@ impl<'p> Comparison<'p> {
         let topics = [ewma, average].map(str::to_owned);
         let [ewma, average] = topics.clone();
         let (input, every_seconds, lag_max, waiting_max) = <_>::default();
-        let settings = Compare { ewma, average, input, every_seconds, lag_max, waiting_max };
-        Comparison { pipeline, title: "compare".to_owned(), topics: topics.into(), settings }
+        let settings = Compare {
+            ewma,
+            average,
+            input,
+            every_seconds,
+            lag_max,
+            waiting_max,
+        };
+        Comparison {
+            pipeline,
+            title: "compare".to_owned(),
+            topics: topics.into(),
+            settings,
+        }
     }
 
     /// Compares with this input instead of the sink's.
     #[must_use]
     pub fn with_input(mut self, input: &str) -> Self {
-        self.topics = [&self.settings.ewma, &self.settings.average, input].map(str::to_owned).into();
+        self.topics = [&self.settings.ewma, &self.settings.average, input]
+            .map(str::to_owned)
+            .into();
         self.settings.input = Some(input.to_owned());
         self
     }
@@ -97,31 +140,56 @@ impl<'p> Comparison<'p> {
         self
     }
 
-    /// Compares until all has been read that is wanted, or it is asked to stop. Every table goes to `output`
-    /// as a whole, the last one at the end.
+    /// Compares until all has been read that is wanted, or it is asked to stop. Every table goes to
+    /// `output` as a whole, the last one at the end.
     ///
     /// # Errors
-    /// Topics that the file does not know or the cluster does not have, or a cluster that does not answer.
-    pub fn run(self, extent: Extent, output: Box<dyn Write + Send>, shutdown: &Shutdown) -> Result<(), BoxError> {
+    /// Topics that the file does not know or the cluster does not have, or a cluster that does not
+    /// answer.
+    pub fn run(
+        self,
+        extent: Extent,
+        output: Box<dyn Write + Send>,
+        shutdown: &Shutdown,
+    ) -> Result<(), BoxError> {
         let formats = self.formats()?;
-        let Comparison { pipeline, title, topics, settings } = self;
-        let context = Context { output, ..Context::new(pipeline.text.folder(), title, topics.clone()) };
+        let Comparison {
+            pipeline,
+            title,
+            topics,
+            settings,
+        } = self;
+        let context = Context {
+            output,
+            ..Context::new(pipeline.text.folder(), title, topics.clone())
+        };
         let mut sink = Box::new(settings).open(context)?;
         let mut tail = Tail::new(&pipeline.kafka, &topics, extent)?;
         let (mut refused, mut last) = (0_u64, Instant::now());
         while !shutdown.is_stopping() && !tail.is_done() {
             if let Some((index, message)) = tail.next(TICK)? {
                 last = Instant::now();
-                if let Err(refusal) = deliver(&mut *sink, index, &topics[index], &*formats[index], &message)? {
+                if let Err(refusal) = deliver(
+                    &mut *sink,
+                    index,
+                    &topics[index],
+                    &*formats[index],
+                    &message,
+                )? {
                     refused += 1;
                     if refused == 1 {
                         let (partition, offset) = (message.partition(), message.offset());
-                        tracing::warn!("{}/{partition} at offset {offset} is no reading: {refusal}", topics[index]);
+                        tracing::warn!(
+                            "{}/{partition} at offset {offset} is no reading: {refusal}",
+                            topics[index]
+                        );
                     }
                 }
             } else if extent == Extent::Now && last.elapsed() > PATIENCE {
                 let waited = format!("nothing came for {} s", PATIENCE.as_secs());
-                let cause = tail.seen().map_or(waited.clone(), |seen| format!("{waited}; last seen: {seen}"));
+                let cause = tail.seen().map_or(waited.clone(), |seen| {
+                    format!("{waited}; last seen: {seen}")
+                });
                 let error = Error::new(format!("reading {}", topics.join(", ")), cause);
                 return Err(error.help("are all brokers running?").into());
             }
@@ -129,21 +197,39 @@ impl<'p> Comparison<'p> {
         }
         sink.finish()?;
         if refused > 0 {
-            tracing::warn!("{} left out that are no readings", plural(refused.cast_signed(), "record"));
+            tracing::warn!(
+                "{} left out that are no readings",
+                plural(refused.cast_signed(), "record")
+            );
         }
         Ok(())
     }
 
     /// How each topic is written.
     fn formats(&self) -> Result<Vec<Box<dyn Format>>, Mistakes> {
-        let known = self.pipeline.topics.iter().filter(|(_, topic)| topic.role == Role::Readings);
+        let known = self
+            .pipeline
+            .topics
+            .iter()
+            .filter(|(_, topic)| topic.role == Role::Readings);
         let known: Vec<&str> = known.map(|(name, _)| name.as_str()).collect();
-        let lacking = self.topics.iter().filter(|topic| !known.contains(&topic.as_str())).map(|topic| {
-            Mistake::nowhere(format!("no stage reads or writes the topic `{topic}`")).help(suggest(topic, &known))
-        });
-        let mistakes: Vec<Mistake> = lacking.chain(self.settings.check(&self.topics).err()).collect();
+        let lacking = self
+            .topics
+            .iter()
+            .filter(|topic| !known.contains(&topic.as_str()))
+            .map(|topic| {
+                Mistake::nowhere(format!("no stage reads or writes the topic `{topic}`"))
+                    .help(suggest(topic, &known))
+            });
+        let mistakes: Vec<Mistake> = lacking
+            .chain(self.settings.check(&self.topics).err())
+            .collect();
         if mistakes.is_empty() {
-            Ok(self.topics.iter().map(|topic| self.pipeline.topic(topic).build_format()).collect())
+            Ok(self
+                .topics
+                .iter()
+                .map(|topic| self.pipeline.topic(topic).build_format())
+                .collect())
         } else {
             Err(Mistakes::new(self.pipeline.text.clone(), mistakes))
         }
@@ -161,11 +247,25 @@ fn deliver(
     let (partition, offset) = (message.partition(), message.offset());
     let timestamp = message.timestamp().to_millis().unwrap_or(-1);
     let (key, value) = (message.key(), message.payload());
-    let reading = match format.decode(&Incoming { topic: index, partition, offset, timestamp, key, value }) {
+    let reading = match format.decode(&Incoming {
+        topic: index,
+        partition,
+        offset,
+        timestamp,
+        key,
+        value,
+    }) {
         Ok(reading) => reading,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let written = sink.write(&Delivery { topic, partition, offset, timestamp, key, reading: &reading });
+    let written = sink.write(&Delivery {
+        topic,
+        partition,
+        offset,
+        timestamp,
+        key,
+        reading: &reading,
+    });
     written.map_err(|(Failure::Passing(error) | Failure::Lasting(error))| error)?;
     Ok(Ok(()))
 }
@@ -191,9 +291,16 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
 ";
 
     fn pipeline(sinks: &[&str]) -> Pipeline {
-        let sinks: String = sinks.iter().map(|name| SINK.replace("NAME", name)).collect();
+        let sinks: String = sinks
+            .iter()
+            .map(|name| SINK.replace("NAME", name))
+            .collect();
         let text = format!("{BRANCHES}{sinks}");
-        Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+        Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text,
+        }))
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
     }
 
     #[test]
@@ -208,28 +315,59 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
         let found = found.with_input("warm");
         assert_eq!(found.topics, ["ewma", "average", "warm"]);
         assert!(found.formats().is_ok());
-        let refusal = Comparison::find(&pipeline, Some("comapre")).unwrap_err().to_string();
-        assert!(refusal.contains("no sink `comapre` that compares") && refusal.contains("`compare`?"), "{refusal}");
+        let refusal = Comparison::find(&pipeline, Some("comapre"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.contains("no sink `comapre` that compares") && refusal.contains("`compare`?"),
+            "{refusal}"
+        );
     }
 
     #[test]
     fn one_of_several_or_none_must_be_named() {
         let several = pipeline(&["left", "right"]);
         let refusal = Comparison::find(&several, None).unwrap_err().to_string();
-        assert!(refusal.contains("has 2 sinks that compare") && refusal.contains("name one: left, right"), "{refusal}");
-        assert_eq!(Comparison::find(&several, Some("right")).unwrap().title, "right");
-        let refusal = Comparison::find(&pipeline(&[]), None).unwrap_err().to_string();
-        assert!(refusal.contains("has no sink that compares\n  help: name two topics"), "{refusal}");
+        assert!(
+            refusal.contains("has 2 sinks that compare")
+                && refusal.contains("name one: left, right"),
+            "{refusal}"
+        );
+        assert_eq!(
+            Comparison::find(&several, Some("right")).unwrap().title,
+            "right"
+        );
+        let refusal = Comparison::find(&pipeline(&[]), None)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.contains("has no sink that compares\n  help: name two topics"),
+            "{refusal}"
+        );
     }
 
     #[test]
     fn two_topics_are_compared_without_a_sink() {
         let pipeline = pipeline(&[]);
-        assert_eq!(Comparison::between(&pipeline, "ewma", "average").formats().unwrap().len(), 2);
-        let refusal =
-            |ewma, average| Comparison::between(&pipeline, ewma, average).formats().err().unwrap().to_string();
+        assert_eq!(
+            Comparison::between(&pipeline, "ewma", "average")
+                .formats()
+                .unwrap()
+                .len(),
+            2
+        );
+        let refusal = |ewma, average| {
+            Comparison::between(&pipeline, ewma, average)
+                .formats()
+                .err()
+                .unwrap()
+                .to_string()
+        };
         let shown = refusal("emwa", "in-dead-letters");
-        assert!(shown.contains("the topic `emwa`") && shown.contains("did you mean `ewma`?"), "{shown}");
+        assert!(
+            shown.contains("the topic `emwa`") && shown.contains("did you mean `ewma`?"),
+            "{shown}"
+        );
         assert!(shown.contains("the topic `in-dead-letters`"), "{shown}");
         assert!(refusal("ewma", "ewma").contains("are the same topic `ewma`"));
     }

@@ -35,7 +35,8 @@ impl EmbeddedBroker {
     /// # Errors
     /// If it cannot be started.
     pub fn start() -> Result<Self> {
-        let cluster = MockCluster::new(1).map_err(|error| Error::new("starting the embedded broker", error))?;
+        let cluster = MockCluster::new(1)
+            .map_err(|error| Error::new("starting the embedded broker", error))?;
         Ok(EmbeddedBroker { cluster })
     }
 
@@ -46,34 +47,59 @@ impl EmbeddedBroker {
     pub fn adopt(&self, pipeline: &mut Pipeline, topics: &BTreeMap<String, Topic>) -> Result<()> {
         for (name, topic) in topics {
             let made = self.cluster.create_topic(name, topic.partitions, 1);
-            made.map_err(|error| Error::new(format!("making the topic {name} on the embedded broker"), error))?;
+            made.map_err(|error| {
+                Error::new(
+                    format!("making the topic {name} on the embedded broker"),
+                    error,
+                )
+            })?;
         }
-        pipeline.kafka.insert("bootstrap.servers".into(), self.cluster.bootstrap_servers());
+        pipeline
+            .kafka
+            .insert("bootstrap.servers".into(), self.cluster.bootstrap_servers());
         pipeline.guarantee = Guarantee::AtLeastOnce;
         Ok(())
     }
 }
 
-/// Runs every stage until the sources have ended and everything is through, each stage stopping when
-/// those before it have. Then shows what the comparisons found.
+/// Runs every stage until the sources have ended and everything is through, each stage stopping
+/// when those before it have. Then shows what the comparisons found.
 ///
 /// # Errors
 /// Those of the stages, and a stop before the end.
 pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(), BoxError> {
     let order = pipeline.in_order();
-    let shown: Vec<(&Stage, Shown)> = order.iter().map(|stage| (*stage, Shown::default())).collect();
+    let shown: Vec<(&Stage, Shown)> = order
+        .iter()
+        .map(|stage| (*stage, Shown::default()))
+        .collect();
     thread::scope(|scope| {
         let mut screen = Screen::new(&order);
         let mut running: Vec<Option<Running<'_, '_>>> = shown
             .iter()
-            .map(|(stage, shown)| Some(Running::start(scope, pipeline, stage, instance, Box::new(shown.clone()))))
+            .map(|(stage, shown)| {
+                Some(Running::start(
+                    scope,
+                    pipeline,
+                    stage,
+                    instance,
+                    Box::new(shown.clone()),
+                ))
+            })
             .collect();
-        let counters: Vec<_> = running.iter().flatten().map(|running| running.counters.clone()).collect();
+        let counters: Vec<_> = running
+            .iter()
+            .flatten()
+            .map(|running| running.counters.clone())
+            .collect();
         let mut failure = None;
         let mut last = Instant::now();
         while let Some(first) = running.iter().position(Option::is_some) {
             if shutdown.is_stopping() || failure.is_some() {
-                running.iter().flatten().for_each(|running| running.shutdown.stop());
+                running
+                    .iter()
+                    .flatten()
+                    .for_each(|running| running.shutdown.stop());
             }
             // All before the first that still runs have ended: what it reads is complete.
             if let Some(next) = &running[first]
@@ -90,7 +116,13 @@ pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(
             }
             thread::sleep(TICK.saturating_sub(last.elapsed()));
             last = Instant::now();
-            let line = |index: usize| (&*counters[index], running[index].is_some(), shown[index].1.last_line());
+            let line = |index: usize| {
+                (
+                    &*counters[index],
+                    running[index].is_some(),
+                    shown[index].1.last_line(),
+                )
+            };
             screen.draw((0..order.len()).map(line));
         }
         screen.close();
@@ -125,8 +157,14 @@ impl Shown {
 
     fn last_line(&self) -> String {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |at| at + 1);
-        let start = bytes[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let end = bytes
+            .iter()
+            .rposition(|byte| *byte != b'\n')
+            .map_or(0, |at| at + 1);
+        let start = bytes[..end]
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         String::from_utf8_lossy(&bytes[start..end]).into_owned()
     }
 }

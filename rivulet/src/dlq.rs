@@ -1,8 +1,8 @@
 //! Dead letters in a person's hands: listed, shown, sent back or dropped.
 //!
 //! A dead-letter topic is its own ledger. Nothing in it is changed: behind the letters stand marks
-//! that say which of them were replayed or dropped. A letter's original and its mark are sent in one
-//! transaction, and whoever begins to send first fences all who began before and then reads the
+//! that say which of them were replayed or dropped. A letter's original and its mark are sent in
+//! one transaction, and whoever begins to send first fences all who began before and then reads the
 //! ledger, so no letter is sent twice, whoever is killed and however many do it at once.
 
 mod handling;
@@ -51,12 +51,20 @@ impl<'p> Letters<'p> {
     ///
     /// # Errors
     /// If there is no such stage.
-    pub fn new(pipeline: &'p Pipeline, stage: Option<&str>, selection: Selection) -> Result<Self, Mistakes> {
+    pub fn new(
+        pipeline: &'p Pipeline,
+        stage: Option<&str>,
+        selection: Selection,
+    ) -> Result<Self, Mistakes> {
         let stages = match stage {
             Some(name) => vec![pipeline.stage(name)?],
             None => pipeline.stages.iter().collect(),
         };
-        Ok(Letters { pipeline, stages, selection })
+        Ok(Letters {
+            pipeline,
+            stages,
+            selection,
+        })
     }
 
     /// How many there are, by stage and reason.
@@ -85,19 +93,29 @@ impl<'p> Letters<'p> {
             let mut chosen: BTreeMap<i32, BTreeMap<i64, Option<Handled>>> = BTreeMap::new();
             for (id, filed) in ledger.selected(&self.selection) {
                 if filed.handled.is_none() || options.handled {
-                    chosen.entry(id.partition).or_default().insert(id.offset, filed.handled);
+                    chosen
+                        .entry(id.partition)
+                        .or_default()
+                        .insert(id.offset, filed.handled);
                 }
             }
             for (partition, letters) in chosen {
-                let (Some((first, _)), Some((last, _))) = (letters.first_key_value(), letters.last_key_value()) else {
+                let (Some((first, _)), Some((last, _))) =
+                    (letters.first_key_value(), letters.last_key_value())
+                else {
                     continue;
                 };
                 let mut written = Ok(());
                 reader.read_range(&topic, partition, (*first, *last), &mut |record| {
-                    let (Some(handled), Ok(())) = (letters.get(&record.offset), &written) else { return };
+                    let (Some(handled), Ok(())) = (letters.get(&record.offset), &written) else {
+                        return;
+                    };
                     let page = Page {
                         topic: &topic,
-                        id: Id { partition, offset: record.offset },
+                        id: Id {
+                            partition,
+                            offset: record.offset,
+                        },
                         timestamp: record.timestamp,
                         key: record.key,
                         value: record.value,
@@ -122,14 +140,21 @@ impl<'p> Letters<'p> {
     ///
     /// # Errors
     /// If the cluster does not answer or the topics do not exist.
-    pub fn plan(&self, handled: Handled, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Plan<'p>> {
+    pub fn plan(
+        &self,
+        handled: Handled,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Plan<'p>> {
         // What a replay that was killed left open is ended by the next one, which asks first.
         let (ledgers, _) = self.read(self.reader(progress)?.without_waiting())?;
         Ok(Plan::new(self.pipeline, handled, &ledgers, &self.selection))
     }
 
     fn topics(&self) -> Vec<String> {
-        self.stages.iter().map(|stage| stage.dead_letters()).collect()
+        self.stages
+            .iter()
+            .map(|stage| stage.dead_letters())
+            .collect()
     }
 
     fn reader<'r>(&self, progress: &'r mut dyn FnMut(Progress<'_>)) -> Result<Reader<'r>> {
@@ -143,8 +168,13 @@ impl<'p> Letters<'p> {
         }
         if ledgers.iter().all(|ledger| !ledger.exists) {
             let topics = self.topics().join(", ");
-            return Err(Error::new(format!("looking for dead letters in {topics}"), "there is no such topic").help(
-                "create the pipeline's topics with `rivulet topics create`, or name the right brokers with --brokers",
+            return Err(Error::new(
+                format!("looking for dead letters in {topics}"),
+                "there is no such topic",
+            )
+            .help(
+                "create the pipeline's topics with `rivulet topics create`, or name the right \
+                 brokers with --brokers",
             ));
         }
         Ok((ledgers, reader))

@@ -6,10 +6,10 @@
 //!                               └→ [average] → temperatures_moving_average → [out-average: console]
 //! ```
 //!
-//! A stage stands in brackets, with what it does where its name does not say so. A topic stands bare,
-//! with what differs from one partition of `json`. Where ways meet, the meeting stage or topic gets
-//! a line of its own below, which names all that flows into it; so every graph without circles can
-//! be drawn. A split that would not fit beside its branch moves below in the same way.
+//! A stage stands in brackets, with what it does where its name does not say so. A topic stands
+//! bare, with what differs from one partition of `json`. Where ways meet, the meeting stage or
+//! topic gets a line of its own below, which names all that flows into it; so every graph without
+//! circles can be drawn. A split that would not fit beside its branch moves below in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,12 @@ pub fn draw(pipeline: &Pipeline) -> String {
     let depths = depths(&nodes);
     let roots = (0..nodes.len()).filter(|&node| nodes[node].inputs.is_empty());
     let below = roots.map(|node| (depths[node], node)).collect();
-    let mut pen = Pen { nodes: &nodes, depths: &depths, lines: Vec::new(), below };
+    let mut pen = Pen {
+        nodes: &nodes,
+        depths: &depths,
+        lines: Vec::new(),
+        below,
+    };
     while let Some((_, root)) = pen.below.pop_first() {
         pen.tree(root);
     }
@@ -52,7 +57,12 @@ struct Node {
 
 impl Node {
     fn new(name: String, label: String) -> Self {
-        Node { name, label, inputs: Vec::new(), outputs: Vec::new() }
+        Node {
+            name,
+            label,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        }
     }
 
     fn meets(&self) -> bool {
@@ -61,16 +71,26 @@ impl Node {
 }
 
 fn nodes(pipeline: &Pipeline) -> Vec<Node> {
-    let mut nodes: Vec<Node> =
-        pipeline.stages.iter().map(|stage| Node::new(format!("[{}]", stage.name), stage_label(stage))).collect();
+    let mut nodes: Vec<Node> = pipeline
+        .stages
+        .iter()
+        .map(|stage| Node::new(format!("[{}]", stage.name), stage_label(stage)))
+        .collect();
     let mut topics: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, stage) in pipeline.stages.iter().enumerate() {
         for name in stage.from.iter().chain(&stage.to) {
             let topic = *topics.entry(name).or_insert_with(|| {
-                nodes.push(Node::new(name.clone(), topic_label(name, pipeline.topic(name))));
+                nodes.push(Node::new(
+                    name.clone(),
+                    topic_label(name, pipeline.topic(name)),
+                ));
                 nodes.len() - 1
             });
-            let (from, to) = if stage.from.contains(name) { (topic, index) } else { (index, topic) };
+            let (from, to) = if stage.from.contains(name) {
+                (topic, index)
+            } else {
+                (index, topic)
+            };
             nodes[from].outputs.push(to);
             nodes[to].inputs.push(from);
         }
@@ -103,7 +123,11 @@ fn topic_label(name: &str, topic: &Topic) -> String {
     if topic.external {
         notes.push("external".to_owned());
     }
-    if notes.is_empty() { name.to_owned() } else { format!("{name} ({})", notes.join(", ")) }
+    if notes.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name} ({})", notes.join(", "))
+    }
 }
 
 /// The length of the longest way to each node.
@@ -112,12 +136,19 @@ fn depths(nodes: &[Node]) -> Vec<usize> {
         if let Some(depth) = known[node] {
             return depth;
         }
-        let longest = nodes[node].inputs.iter().map(|&input| depth(input, nodes, known) + 1).max().unwrap_or(0);
+        let longest = nodes[node]
+            .inputs
+            .iter()
+            .map(|&input| depth(input, nodes, known) + 1)
+            .max()
+            .unwrap_or(0);
         known[node] = Some(longest);
         longest
     }
     let mut known = vec![None; nodes.len()];
-    (0..nodes.len()).map(|node| depth(node, nodes, &mut known)).collect()
+    (0..nodes.len())
+        .map(|node| depth(node, nodes, &mut known))
+        .collect()
 }
 
 fn width(text: &str) -> usize {
@@ -156,7 +187,11 @@ impl Pen<'_> {
         self.lines.push(String::new());
         if nodes[root].meets() {
             for (index, &input) in nodes[root].inputs.iter().enumerate() {
-                let separator = if index + 1 == nodes[root].inputs.len() { " → " } else { " + " };
+                let separator = if index + 1 == nodes[root].inputs.len() {
+                    " → "
+                } else {
+                    " + "
+                };
                 self.make_room(width(&nodes[input].name) + 2, "");
                 self.write(&nodes[input].name);
                 self.write(separator);
@@ -173,7 +208,14 @@ impl Pen<'_> {
             let behind = match node.outputs.as_slice() {
                 [] => 0,
                 [_] => width(" →"),
-                several => width(" ─┬→ ") + several.iter().map(|&to| self.least_width(to)).max().unwrap_or(0),
+                several => {
+                    width(" ─┬→ ")
+                        + several
+                            .iter()
+                            .map(|&to| self.least_width(to))
+                            .max()
+                            .unwrap_or(0)
+                }
             };
             let needed = width(&node.label) + behind;
             self.make_room(needed, indent);
@@ -248,7 +290,10 @@ mod tests {
     use super::*;
 
     fn drawn(text: &str) -> String {
-        let text = Arc::new(Text { path: "p.toml".into(), text: text.into() });
+        let text = Arc::new(Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        });
         draw(&Pipeline::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}")))
     }
 
@@ -282,10 +327,13 @@ mod tests {
 
     #[test]
     fn the_chain_shows_its_split() {
-        let expected = "\
-[thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
-temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma → [out-ewma: console]
-                              └→ [average] → temperatures_moving_average → [out-average: console]
+        let expected = "[thermometer: file] → temperatures_celsius → [convert] → \
+                        temperatures_fahrenheit → [threshold] →
+temperatures_above_threshold ─┬→ \
+                        [ewma] → temperatures_ewma → [out-ewma: \
+                        console]
+                              └→ [average] → \
+                        temperatures_moving_average → [out-average: console]
 ";
         assert_eq!(drawn(CHAIN), expected);
     }
@@ -293,14 +341,21 @@ temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma → [out-ewm
     #[test]
     fn a_sink_that_reads_both_ends_is_named_once_with_all_it_reads() {
         let text = format!(
-            "{CHAIN}\n[sink.compare]\nfrom = [\"temperatures_ewma\", \"temperatures_moving_average\"]\nsink = \"compare\""
+            "{CHAIN}\n[sink.compare]\nfrom = \
+             [\"temperatures_ewma\", \"temperatures_moving_average\"]\nsink = \"compare\""
         );
-        let expected = "\
-[thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
-temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma ─┬→ [out-ewma: console]
-                              │                              └→ [compare] (below)
-                              └→ [average] → temperatures_moving_average ─┬→ [out-average: console]
-                                                                          └→ [compare] (below)
+        let expected = "[thermometer: file] → temperatures_celsius → [convert] → \
+            temperatures_fahrenheit → [threshold] →
+temperatures_above_threshold ─┬→ [ewma] → \
+            temperatures_ewma ─┬→ [out-ewma: \
+            console]
+                              │                              └→ [compare] \
+            (below)
+                              └→ [average] → temperatures_moving_average ─┬→ \
+            [out-average: \
+            console]
+                                                                          └→ \
+            [compare] (below)
 temperatures_ewma + temperatures_moving_average → [compare]
 ";
         assert_eq!(drawn(&text), expected);
@@ -323,10 +378,16 @@ temperatures_ewma + temperatures_moving_average → [compare]
             from = "ewma"
             sink = "console"
         "#;
-        let expected = "celsius (number, external) → [fused: convert, threshold, ewma] → ewma (number, 4 partitions) → [console]\n";
+        let expected = "celsius (number, external) → [fused: convert, threshold, ewma] → ewma \
+                        (number, 4 partitions) → [console]\n";
         // One column too many for a line: the last stage moves to the next.
         assert!(width(expected) > WIDTH);
-        assert_eq!(drawn(text), expected.replace("[console]", "\n[console]").replace(" \n", "\n"));
+        assert_eq!(
+            drawn(text),
+            expected
+                .replace("[console]", "\n[console]")
+                .replace(" \n", "\n")
+        );
     }
 
     #[test]
@@ -354,14 +415,17 @@ temperatures_ewma + temperatures_moving_average → [compare]
             from = ["e", "d"]
             sink = "console"
         "#;
-        let expected = "\
-[source: lines] → a ─┬→ [left: noise] → b → [join] (below)
+        let expected = "[source: lines] → a ─┬→ [left: noise] → b → [join] \
+                        (below)
                      └→ [right: round] → c (below)
-[other: lines] ─┬→ d → [out] (below)
+[other: lines] \
+                        ─┬→ d → [out] (below)
                 └→ c (below)
-[other] + [right] → c → [join] (below)
+[other] + [right] → c → \
+                        [join] (below)
 b + c → [join: noise] → e → [out] (below)
-e + d → [out: console]
+e + d → [out: \
+                        console]
 ";
         assert_eq!(drawn(text), expected);
     }
@@ -402,11 +466,13 @@ second_topic_with_a_name_of_forty_letters ─┬→ [keep-all-that-comes-in-a-fi
         fn every_stage_of_any_graph_is_drawn_once_at_its_own_place(
             stages in proptest::collection::vec((0usize..6, 0usize..6, 1usize..4), 1..12),
         ) {
-            let mut text = "[producer.source]\nsource = \"lines\"\nto = [\"t0\", \"t1\", \"t2\", \"t3\", \"t4\", \"t5\"]\n".to_owned();
+            let mut text = "[producer.source]\nsource = \"lines\"\nto = \
+                            [\"t0\", \"t1\", \"t2\", \"t3\", \"t4\", \"t5\"]\n".to_owned();
             for (index, (from, second, ahead)) in stages.iter().enumerate() {
                 let second = if from == second { String::new() } else { format!(", \"t{second}\"") };
                 let to = 6 + index + ahead;
-                writeln!(text, "[operator.stage{index}]\nfrom = [\"t{from}\"{second}]\nsteps = [\"noise\"]\nto = \"t{to}\"").unwrap();
+                writeln!(text, "[operator.stage{index}]\nfrom = [\"t{from}\"{second}]\nsteps = \
+                                [\"noise\"]\nto = \"t{to}\"").unwrap();
             }
             let drawn = drawn(&text);
             for index in 0..stages.len() {

@@ -28,20 +28,34 @@ const COUNTED: usize = 10_000;
 /// # Errors
 /// A name that no stage has, or one of a producer, which is in no group.
 pub fn readers<'p>(pipeline: &'p Pipeline, names: &[String]) -> Result<Vec<&'p Stage>, Mistakes> {
-    let readers: Vec<&Stage> = pipeline.in_order().into_iter().filter(|stage| !stage.from.is_empty()).collect();
+    let readers: Vec<&Stage> = pipeline
+        .in_order()
+        .into_iter()
+        .filter(|stage| !stage.from.is_empty())
+        .collect();
     for name in names {
         let stage = pipeline.stage(name)?;
         if stage.from.is_empty() {
             let known: Vec<&str> = readers.iter().map(|stage| stage.name.as_str()).collect();
-            let mistake = Mistake::at(stage.place.clone(), format!("`{name}` reads no topic, so it has no group"));
-            return Err(Mistakes::new(pipeline.text.clone(), vec![mistake.help(suggest(name, &known))]));
+            let mistake = Mistake::at(
+                stage.place.clone(),
+                format!("`{name}` reads no topic, so it has no group"),
+            );
+            return Err(Mistakes::new(
+                pipeline.text.clone(),
+                vec![mistake.help(suggest(name, &known))],
+            ));
         }
     }
-    Ok(readers.into_iter().filter(|stage| names.is_empty() || names.contains(&stage.name)).collect())
+    Ok(readers
+        .into_iter()
+        .filter(|stage| names.is_empty() || names.contains(&stage.name))
+        .collect())
 }
 
-/// Looks at the groups of stages until they are as wanted, at most so long; a cluster that does not answer is
-/// waited for too. `tell` is given what is lacking each time. Gives the last look, and what it lacks.
+/// Looks at the groups of stages until they are as wanted, at most so long; a cluster that does not
+/// answer is waited for too. `tell` is given what is lacking each time. Gives the last look, and
+/// what it lacks.
 ///
 /// # Errors
 /// If the cluster does not answer in the end, or a topic does not exist.
@@ -79,7 +93,11 @@ pub fn wait(
             }
         }
         let left = limit.saturating_sub(start.elapsed());
-        thread::sleep(if wanted == Wanted::Steady { PAUSE } else { PAUSE.min(left) });
+        thread::sleep(if wanted == Wanted::Steady {
+            PAUSE
+        } else {
+            PAUSE.min(left)
+        });
     }
 }
 
@@ -88,25 +106,43 @@ struct Groups<'p> {
     pipeline: &'p Pipeline,
     cluster: Cluster,
     stages: Vec<(&'p Stage, Group)>,
-    /// What was found in the last look between two offsets of a topic's partition: it does not change.
+    /// What was found in the last look between two offsets of a topic's partition: it does not
+    /// change.
     known: BTreeMap<(String, i32, i64, i64), Lag>,
 }
 
 impl<'p> Groups<'p> {
     fn new(pipeline: &'p Pipeline, stages: &[&'p Stage]) -> Result<Self> {
-        let stages = stages.iter().map(|stage| Ok((*stage, Group::new(pipeline, stage)?))).collect::<Result<_>>()?;
-        Ok(Groups { pipeline, cluster: Cluster::new(&pipeline.kafka)?, stages, known: BTreeMap::new() })
+        let stages = stages
+            .iter()
+            .map(|stage| Ok((*stage, Group::new(pipeline, stage)?)))
+            .collect::<Result<_>>()?;
+        Ok(Groups {
+            pipeline,
+            cluster: Cluster::new(&pipeline.kafka)?,
+            stages,
+            known: BTreeMap::new(),
+        })
     }
 
-    /// The ends come before the offsets, and the stages in the order of the data's way: where all of them
-    /// have nothing left, all that there was at the beginning has gone through.
+    /// The ends come before the offsets, and the stages in the order of the data's way: where all
+    /// of them have nothing left, all that there was at the beginning has gone through.
     fn look(&mut self) -> Result<Look> {
         let mut rows = Vec::new();
         for (stage, group) in &self.stages {
             let ends = group.settled_ends()?;
             let mut positions: BTreeMap<Place, Position> = ends
                 .into_iter()
-                .map(|(place, (first, end))| (place, Position { next: first, end, lag: Lag::default() }))
+                .map(|(place, (first, end))| {
+                    (
+                        place,
+                        Position {
+                            next: first,
+                            end,
+                            lag: Lag::default(),
+                        },
+                    )
+                })
                 .collect();
             for committed in group.committed()? {
                 if let Some(position) = positions.get_mut(&(committed.topic, committed.partition)) {
@@ -115,16 +151,37 @@ impl<'p> Groups<'p> {
                 }
             }
             let (state, members) = (String::new(), Vec::new());
-            rows.push(Row { stage: stage.name.clone(), state, members, given: 0, positions });
+            rows.push(Row {
+                stage: stage.name.clone(),
+                state,
+                members,
+                given: 0,
+                positions,
+            });
         }
         self.count(&mut rows)?;
         let groups = self.cluster.groups()?;
         for row in &mut rows {
-            let Some(group) = groups.groups().iter().find(|group| group.name() == row.stage) else { continue };
+            let Some(group) = groups
+                .groups()
+                .iter()
+                .find(|group| group.name() == row.stage)
+            else {
+                continue;
+            };
             group.state().clone_into(&mut row.state);
-            row.members = group.members().iter().map(|member| Member::new(&row.stage, member)).collect();
-            let given = group.members().iter().flat_map(|member| given(member.assignment().unwrap_or_default()));
-            row.given = given.filter(|place| row.positions.contains_key(place)).count();
+            row.members = group
+                .members()
+                .iter()
+                .map(|member| Member::new(&row.stage, member))
+                .collect();
+            let given = group
+                .members()
+                .iter()
+                .flat_map(|member| given(member.assignment().unwrap_or_default()));
+            row.given = given
+                .filter(|place| row.positions.contains_key(place))
+                .count();
         }
         Ok(Look { rows })
     }
@@ -142,7 +199,10 @@ impl<'p> Groups<'p> {
                 } else if let Some(lag) = self.known.get(&span) {
                     known.insert(span, *lag);
                 } else {
-                    spans.entry(topic).or_default().insert(*partition, (*next, *end));
+                    spans
+                        .entry(topic)
+                        .or_default()
+                        .insert(*partition, (*next, *end));
                 }
             }
             unknown.extend(spans);
@@ -150,8 +210,11 @@ impl<'p> Groups<'p> {
         // Stages that read the same are often at the same place.
         unknown.dedup();
         let mut silent = |_: Progress<'_>| ();
-        let mut reader =
-            if unknown.is_empty() { None } else { Some(Reader::new(&self.pipeline.kafka, &[], &mut silent)?) };
+        let mut reader = if unknown.is_empty() {
+            None
+        } else {
+            Some(Reader::new(&self.pipeline.kafka, &[], &mut silent)?)
+        };
         for (topic, spans) in unknown {
             let Some(reader) = &mut reader else { break };
             let counts = reader.count(topic, &spans, COUNTED)?;
@@ -194,16 +257,32 @@ to = "b"
 source = { list = { values = [1] } }
 to = "a"
 "#;
-        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap();
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        }))
+        .unwrap();
         let names = |wanted: &[&str]| {
             let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
             let stages = readers(&pipeline, &wanted).map_err(|mistakes| mistakes.to_string())?;
-            Ok::<Vec<&str>, String>(stages.into_iter().map(|stage| stage.name.as_str()).collect())
+            Ok::<Vec<&str>, String>(
+                stages
+                    .into_iter()
+                    .map(|stage| stage.name.as_str())
+                    .collect(),
+            )
         };
         assert_eq!(names(&[]).unwrap(), ["warm", "out"]);
         assert_eq!(names(&["out"]).unwrap(), ["out"]);
         let refusal = names(&["out", "in"]).unwrap_err();
-        assert!(refusal.contains("`in` reads no topic") && refusal.contains("there are `warm`, `out`"), "{refusal}");
-        assert!(names(&["wram"]).unwrap_err().contains("did you mean `warm`?"));
+        assert!(
+            refusal.contains("`in` reads no topic") && refusal.contains("there are `warm`, `out`"),
+            "{refusal}"
+        );
+        assert!(
+            names(&["wram"])
+                .unwrap_err()
+                .contains("did you mean `warm`?")
+        );
     }
 }

@@ -11,13 +11,17 @@ use stream::cli;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    // What is drawn at a terminal stays whole: only what is out of order may come between. A comparison has
-    // nothing else to tell anywhere.
+    // What is drawn at a terminal stays whole: only what is out of order may come between. A
+    // comparison has nothing else to tell anywhere.
     let is_drawn = match args.command {
         args::Command::Demo => std::io::stderr().is_terminal(),
         args::Command::Compare(_) => true,
         _ => false,
     };
-    cli::log_to_stderr(if is_drawn { cli::Level::WARN } else { cli::Level::INFO });
+    cli::log_to_stderr(if is_drawn {
+        cli::Level::WARN
+    } else {
+        cli::Level::INFO
+    });
     cli::exit(commands::run(args))
 }

@@ -115,17 +115,30 @@ impl<'p> Reader<'p> {
         let inventory = cluster.inventory()?;
         let mut topics = BTreeMap::new();
         for name in names {
-            let Some(found) = inventory.topics.get(name) else { continue };
+            let Some(found) = inventory.topics.get(name) else {
+                continue;
+            };
             let mut spans = Vec::new();
             for partition in 0..found.partitions {
                 let (first, end) = cluster.ends(name, partition)?;
-                spans.push(Span { partition, first, end });
+                spans.push(Span {
+                    partition,
+                    first,
+                    end,
+                });
             }
             topics.insert(name.clone(), spans);
         }
         let total = topics.values().flatten().map(|span| span.len()).sum();
         let consumer = cluster::client(&cluster::reading(kafka, "8192", "5"))?;
-        Ok(Reader { consumer, topics, progress, waits: true, done: 0, total })
+        Ok(Reader {
+            consumer,
+            topics,
+            progress,
+            waits: true,
+            done: 0,
+            total,
+        })
     }
 
     /// From now on reads what is committed so far, and in front of an open transaction it ends.
@@ -134,10 +147,15 @@ impl<'p> Reader<'p> {
         self
     }
 
-    /// Waits until every transaction that reaches into the span is committed or aborted. Without that
-    /// a reader of committed records takes the first open one for the end.
+    /// Waits until every transaction that reaches into the span is committed or aborted. Without
+    /// that a reader of committed records takes the first open one for the end.
     fn wait_for_transactions(&mut self, topic: &str, span: Span) -> Result<()> {
-        let doing = || format!("waiting for open transactions on {topic}/{}", span.partition);
+        let doing = || {
+            format!(
+                "waiting for open transactions on {topic}/{}",
+                span.partition
+            )
+        };
         let deadline = Instant::now() + OPEN_TRANSACTIONS;
         loop {
             let (_, committed) = cluster::watermarks(&self.consumer, topic, span.partition)
@@ -146,9 +164,13 @@ impl<'p> Reader<'p> {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                let cause = format!("still open at offset {committed} after {} s", OPEN_TRANSACTIONS.as_secs());
+                let cause = format!(
+                    "still open at offset {committed} after {} s",
+                    OPEN_TRANSACTIONS.as_secs()
+                );
                 return Err(Error::new(doing(), cause).help(
-                    "a stage that hangs keeps it open: stop it, and try again when its transaction.timeout.ms is over",
+                    "a stage that hangs keeps it open: stop it, and try again when its \
+                     transaction.timeout.ms is over",
                 ));
             }
             self.tell(topic, true);
@@ -157,7 +179,12 @@ impl<'p> Reader<'p> {
     }
 
     fn tell(&mut self, topic: &str, waiting: bool) {
-        (self.progress)(Progress { topic, done: self.done, total: self.total, waiting });
+        (self.progress)(Progress {
+            topic,
+            done: self.done,
+            total: self.total,
+            waiting,
+        });
     }
 
     fn read_spans(
@@ -170,10 +197,15 @@ impl<'p> Reader<'p> {
         let failed = |error: KafkaError| Error::new(doing(), error);
         let mut assignment = TopicPartitionList::new();
         for span in spans {
-            assignment.add_partition_offset(topic, span.partition, Offset::Offset(span.first)).map_err(failed)?;
+            assignment
+                .add_partition_offset(topic, span.partition, Offset::Offset(span.first))
+                .map_err(failed)?;
         }
         self.consumer.assign(&assignment).map_err(failed)?;
-        let ends: BTreeMap<i32, i64> = spans.iter().map(|span| (span.partition, span.end)).collect();
+        let ends: BTreeMap<i32, i64> = spans
+            .iter()
+            .map(|span| (span.partition, span.end))
+            .collect();
         let mut open: BTreeSet<i32> = ends.keys().copied().collect();
         let (mut read, mut last) = (0, Instant::now());
         while !open.is_empty() {
@@ -185,10 +217,20 @@ impl<'p> Reader<'p> {
                     if offset < end {
                         let timestamp = message.timestamp().to_millis().unwrap_or(-1);
                         // Records without headers, most of them, cost nothing here.
-                        let headers: Vec<Header> = message.headers().map(headers::read).unwrap_or_default();
+                        let headers: Vec<Header> =
+                            message.headers().map(headers::read).unwrap_or_default();
                         let (key, value) = (message.key(), message.payload());
                         read += 1;
-                        if each(&Record { partition, offset, timestamp, key, value, headers: &headers }).is_break() {
+                        if each(&Record {
+                            partition,
+                            offset,
+                            timestamp,
+                            key,
+                            value,
+                            headers: &headers,
+                        })
+                        .is_break()
+                        {
                             open.clear();
                         }
                     }
@@ -204,11 +246,13 @@ impl<'p> Reader<'p> {
                 None if last.elapsed() > PATIENCE => {
                     let waited = format!("nothing came for {} s", PATIENCE.as_secs());
                     let seen = self.consumer.context().last();
-                    let cause = seen.map_or(waited.clone(), |seen| format!("{waited}; last seen: {seen}"));
+                    let cause = seen.map_or(waited.clone(), |seen| {
+                        format!("{waited}; last seen: {seen}")
+                    });
                     return Err(Error::new(doing(), cause).help("are all brokers running?"));
                 }
-                // Other errors are about connections, and librdkafka tries again; other records are of
-                // a topic read before.
+                // Other errors are about connections, and librdkafka tries again; other records are
+                // of a topic read before.
                 Some(_) | None => (),
             }
             if read >= EVERY {
@@ -223,8 +267,8 @@ impl<'p> Reader<'p> {
 }
 
 impl Reader<'_> {
-    /// Reads the records of a partition from `first` to `last`, as far as they are there. The topic must
-    /// have been read before: no transaction up to its end is open any more.
+    /// Reads the records of a partition from `first` to `last`, as far as they are there. The topic
+    /// must have been read before: no transaction up to its end is open any more.
     ///
     /// # Errors
     /// If the cluster does not answer.
@@ -236,17 +280,25 @@ impl Reader<'_> {
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<()> {
         let (done, end) = (self.done, last.saturating_add(1));
-        let read = self.read_spans(topic, &[Span { partition, first, end }], &mut |record| {
-            each(record);
-            ControlFlow::Continue(())
-        });
+        let read = self.read_spans(
+            topic,
+            &[Span {
+                partition,
+                first,
+                end,
+            }],
+            &mut |record| {
+                each(record);
+                ControlFlow::Continue(())
+            },
+        );
         self.done = done;
         read
     }
 
-    /// How many records there are in these spans of a topic's partitions, each given with its first offset and
-    /// the one behind its last; nothing if there are more than `limit` of all. No transaction that
-    /// reaches into a span may be open any more.
+    /// How many records there are in these spans of a topic's partitions, each given with its first
+    /// offset and the one behind its last; nothing if there are more than `limit` of all. No
+    /// transaction that reaches into a span may be open any more.
     ///
     /// # Errors
     /// If the cluster does not answer.
@@ -256,16 +308,25 @@ impl Reader<'_> {
         spans: &BTreeMap<i32, (i64, i64)>,
         limit: usize,
     ) -> Result<Option<BTreeMap<i32, i64>>> {
-        let mut counts: BTreeMap<i32, i64> = spans.keys().map(|partition| (*partition, 0)).collect();
+        let mut counts: BTreeMap<i32, i64> =
+            spans.keys().map(|partition| (*partition, 0)).collect();
         let mut left = Some(limit);
         let spans: Vec<Span> = spans
             .iter()
-            .map(|(partition, (first, end))| Span { partition: *partition, first: *first, end: *end })
+            .map(|(partition, (first, end))| Span {
+                partition: *partition,
+                first: *first,
+                end: *end,
+            })
             .collect();
         self.read_spans(topic, &spans, &mut |record| {
             *counts.entry(record.partition).or_default() += 1;
             left = left.and_then(|left| left.checked_sub(1));
-            if left.is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if left.is_some() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
         Ok(left.map(|_| counts))
     }
@@ -277,20 +338,32 @@ impl Topics for Reader<'_> {
     }
 
     fn is_trimmed(&self, topic: &str) -> bool {
-        self.topics.get(topic).is_some_and(|spans| spans.iter().any(|span| span.first > 0))
+        self.topics
+            .get(topic)
+            .is_some_and(|spans| spans.iter().any(|span| span.first > 0))
     }
 
     fn start(&self, topic: &str, partition: i32) -> i64 {
         let spans = self.topics.get(topic).into_iter().flatten();
-        spans.filter(|span| span.partition == partition).map(|span| span.first).next().unwrap_or_default()
+        spans
+            .filter(|span| span.partition == partition)
+            .map(|span| span.first)
+            .next()
+            .unwrap_or_default()
     }
 
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
         let Some(spans) = self.topics.get(topic) else {
-            return Err(Error::new(format!("reading {topic}"), "there is no such topic")
-                .help("run the pipeline first, or name the right brokers with --brokers"));
+            return Err(
+                Error::new(format!("reading {topic}"), "there is no such topic")
+                    .help("run the pipeline first, or name the right brokers with --brokers"),
+            );
         };
-        let spans: Vec<Span> = spans.iter().copied().filter(|span| span.first < span.end).collect();
+        let spans: Vec<Span> = spans
+            .iter()
+            .copied()
+            .filter(|span| span.first < span.end)
+            .collect();
         let before = self.done;
         self.tell(topic, false);
         if self.waits {
@@ -323,14 +396,19 @@ mod tests {
         for topic in ["first", "second"] {
             mock.create_topic(topic, 3, 1).unwrap();
         }
-        let producer: BaseProducer =
-            ClientConfig::new().set("bootstrap.servers", mock.bootstrap_servers()).create().unwrap();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", mock.bootstrap_servers())
+            .create()
+            .unwrap();
         for number in 0..3000 {
             let topic = ["first", "second"][number % 2];
             let value = number.to_string();
             // The last partition stays empty.
             let partition = i32::from(number % 4 < 2);
-            let record = BaseRecord::<str, str>::to(topic).payload(&value).partition(partition).timestamp(77);
+            let record = BaseRecord::<str, str>::to(topic)
+                .payload(&value)
+                .partition(partition)
+                .timestamp(77);
             producer.send(record).unwrap();
         }
         producer.flush(Duration::from_secs(30)).unwrap();
@@ -339,20 +417,33 @@ mod tests {
         let kafka = [("bootstrap.servers".to_owned(), mock.bootstrap_servers())].into();
         let names = ["first", "missing", "second"].map(String::from);
         let mut reader = Reader::new(&kafka, &names, &mut progress).unwrap();
-        assert_eq!((reader.partitions("first"), reader.partitions("missing")), (Some(3), None));
+        assert_eq!(
+            (reader.partitions("first"), reader.partitions("missing")),
+            (Some(3), None)
+        );
         for (topic, rest) in [("second", 1), ("first", 0)] {
             let mut found: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
             let each = &mut |record: &Record<'_>| {
                 assert_eq!(record.timestamp, 77);
-                let number = std::str::from_utf8(record.value.unwrap()).unwrap().parse().unwrap();
+                let number = std::str::from_utf8(record.value.unwrap())
+                    .unwrap()
+                    .parse()
+                    .unwrap();
                 found.entry(record.partition).or_default().push(number);
             };
             reader.read(topic, each).unwrap();
             assert_eq!(found.values().map(Vec::len).sum::<usize>(), 1500);
-            assert!(found.values().all(|numbers| numbers.is_sorted() && numbers[0] % 2 == rest));
+            assert!(
+                found
+                    .values()
+                    .all(|numbers| numbers.is_sorted() && numbers[0] % 2 == rest)
+            );
         }
         let error = reader.read("missing", &mut |_| ()).unwrap_err().to_string();
-        assert!(error.contains("reading missing: there is no such topic"), "{error}");
+        assert!(
+            error.contains("reading missing: there is no such topic"),
+            "{error}"
+        );
         assert_eq!(seen.last(), Some(&(3000, 3000)));
         assert!(seen.is_sorted());
     }

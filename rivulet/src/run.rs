@@ -48,7 +48,12 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
                 Work::Sink { .. } => sinks::run(&process, output),
             }
         });
-        Running { stage, counters, shutdown, thread }
+        Running {
+            stage,
+            counters,
+            shutdown,
+            thread,
+        }
     }
 
     /// Whether it has ended.
@@ -73,11 +78,22 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
 ///
 /// # Errors
 /// Those of the stages, one after the other.
-pub fn run(pipeline: &Pipeline, stages: &[&Stage], instance: &str, shutdown: &Shutdown) -> Result<(), BoxError> {
+pub fn run(
+    pipeline: &Pipeline,
+    stages: &[&Stage],
+    instance: &str,
+    shutdown: &Shutdown,
+) -> Result<(), BoxError> {
     thread::scope(|scope| {
         let mut running: Vec<Running<'_, '_>> = Vec::new();
         for stage in stages {
-            let started = Running::start(scope, pipeline, stage, instance, Box::new(std::io::stdout()));
+            let started = Running::start(
+                scope,
+                pipeline,
+                stage,
+                instance,
+                Box::new(std::io::stdout()),
+            );
             let stopped = started.shutdown.clone();
             shutdown.before_leaving(move || stopped.leave());
             running.push(started);
@@ -89,15 +105,28 @@ pub fn run(pipeline: &Pipeline, stages: &[&Stage], instance: &str, shutdown: &Sh
                     running.shutdown.stop();
                 }
             }
-            let (ended, going): (Vec<_>, Vec<_>) = running.into_iter().partition(Running::is_finished);
+            let (ended, going): (Vec<_>, Vec<_>) =
+                running.into_iter().partition(Running::is_finished);
             running = going;
-            for ended in ended.iter().filter(|ended| ended.shutdown.check_done().is_err()) {
+            for ended in ended
+                .iter()
+                .filter(|ended| ended.shutdown.check_done().is_err())
+            {
                 tracing::warn!("{} left something undone", ended.stage.name);
                 shutdown.leave_undone();
             }
-            errors.extend(ended.into_iter().filter_map(|ended| ended.join().err()).map(|error| error.to_string()));
+            errors.extend(
+                ended
+                    .into_iter()
+                    .filter_map(|ended| ended.join().err())
+                    .map(|error| error.to_string()),
+            );
             thread::sleep(std::time::Duration::from_millis(20));
         }
-        if errors.is_empty() { Ok(shutdown.check_done()?) } else { Err(errors.join("\n").into()) }
+        if errors.is_empty() {
+            Ok(shutdown.check_done()?)
+        } else {
+            Err(errors.join("\n").into())
+        }
     })
 }

@@ -1,10 +1,10 @@
 //! What stages remember: shown as their changelogs hold it, kept under new settings, and forgotten.
 //!
-//! [`show`] tells whether a state is whole: beside each offset that a stage commits it notes what the
-//! state comes to that belongs there ([`Summary`](stream::state::Summary)), and the stage refuses to
-//! start when its changelog comes to something else. [`Reset::plan`] is the remedy then. It also
-//! refuses a state that was made under other settings, which [`check`] finds before; there is
-//! [`Keep::plan`], too.
+//! [`show`] tells whether a state is whole: beside each offset that a stage commits it notes what
+//! the state comes to that belongs there ([`Summary`](stream::state::Summary)), and the stage
+//! refuses to start when its changelog comes to something else. [`Reset::plan`] is the remedy then.
+//! It also refuses a state that was made under other settings, which [`check`] finds before; there
+//! is [`Keep::plan`], too.
 
 mod changelog;
 mod check;
@@ -48,12 +48,18 @@ pub fn keeper<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Stage, Mista
     }
     let keepers: Vec<&str> = keepers(pipeline).map(|stage| stage.name.as_str()).collect();
     let mistake = Mistake::at(stage.place.clone(), format!("`{name}` keeps no state"));
-    Err(Mistakes::new(pipeline.text.clone(), vec![mistake.help(suggest(name, &keepers))]))
+    Err(Mistakes::new(
+        pipeline.text.clone(),
+        vec![mistake.help(suggest(name, &keepers))],
+    ))
 }
 
 /// The stages that keep something in a changelog: the state of sensors, or a source's position.
 pub fn keepers(pipeline: &Pipeline) -> impl Iterator<Item = &Stage> {
-    pipeline.in_order().into_iter().filter(|stage| keeps(pipeline, stage))
+    pipeline
+        .in_order()
+        .into_iter()
+        .filter(|stage| keeps(pipeline, stage))
 }
 
 fn keeps(pipeline: &Pipeline, stage: &Stage) -> bool {
@@ -62,8 +68,12 @@ fn keeps(pipeline: &Pipeline, stage: &Stage) -> bool {
 
 /// The chain of an operator stage that keeps state; the pipeline has been checked.
 pub(crate) fn chain(pipeline: &Pipeline, stage: &Stage) -> Option<Chain> {
-    let Work::Operator { steps } = &stage.work else { return None };
-    operators::stage::chain(pipeline, stage, steps).ok().filter(|chain| chain.memories() > 0)
+    let Work::Operator { steps } = &stage.work else {
+        return None;
+    };
+    operators::stage::chain(pipeline, stage, steps)
+        .ok()
+        .filter(|chain| chain.memories() > 0)
 }
 
 /// What a stage remembers, as its changelog holds it now; the pipeline has been
@@ -77,7 +87,10 @@ pub fn show(pipeline: &Pipeline, stage: &Stage) -> Result<Shown> {
         None => Kept::Position(Changelog::read(&pipeline.kafka, &stage.changelog())?.position()?),
         Some(chain) => Kept::Memories(memories(pipeline, stage, &chain)?),
     };
-    Ok(Shown { stage: stage.name.clone(), kept })
+    Ok(Shown {
+        stage: stage.name.clone(),
+        kept,
+    })
 }
 
 fn memories(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Result<Memories> {
@@ -131,12 +144,26 @@ to = "c"
 from = "c"
 sink = "console"
 "#;
-        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap();
-        let names: Vec<&str> = keepers(&pipeline).map(|stage| stage.name.as_str()).collect();
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        }))
+        .unwrap();
+        let names: Vec<&str> = keepers(&pipeline)
+            .map(|stage| stage.name.as_str())
+            .collect();
         assert_eq!(names, ["in", "smooth"]);
         assert_eq!(keeper(&pipeline, "smooth").unwrap().name, "smooth");
         let shown = keeper(&pipeline, "warm").unwrap_err().to_string();
-        assert!(shown.contains("`warm` keeps no state") && shown.contains("there are `in`, `smooth`"), "{shown}");
-        assert!(keeper(&pipeline, "smoth").unwrap_err().to_string().contains("did you mean `smooth`?"));
+        assert!(
+            shown.contains("`warm` keeps no state") && shown.contains("there are `in`, `smooth`"),
+            "{shown}"
+        );
+        assert!(
+            keeper(&pipeline, "smoth")
+                .unwrap_err()
+                .to_string()
+                .contains("did you mean `smooth`?")
+        );
     }
 }

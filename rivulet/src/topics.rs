@@ -18,16 +18,17 @@ use self::admin::{Admin, refused};
 pub use self::description::{Description, Difference, Row};
 use crate::cluster::{Cluster, Inventory};
 
-/// The settings that a topic is made with: those of the pipeline file and those that its role needs.
+/// The settings that a topic is made with: those of the pipeline file and those that its role
+/// needs.
 #[must_use]
 pub fn settings(topic: &Topic) -> BTreeMap<String, String> {
     let role: &[(&str, &str)] = match topic.role {
         // Stated, because a cluster's default can be to compact, and that would lose readings.
         Role::Readings | Role::DeadLetters => &[("cleanup.policy", "delete")],
-        // Kafka never compacts the segment it writes to. By default that one grows to 1 GiB or for a
-        // week: a handful of sensors would fill a Pi's card and a restart would read all of it. At
-        // 4 MiB or an hour old a segment is closed, and next to nothing of it survives compaction, which
-        // by default begins only when half of the log is new.
+        // Kafka never compacts the segment it writes to. By default that one grows to 1 GiB or for
+        // a week: a handful of sensors would fill a Pi's card and a restart would read all of it.
+        // At 4 MiB or an hour old a segment is closed, and next to nothing of it survives
+        // compaction, which by default begins only when half of the log is new.
         Role::Changelog => &[
             ("cleanup.policy", "compact"),
             ("segment.bytes", "4194304"),
@@ -35,8 +36,10 @@ pub fn settings(topic: &Topic) -> BTreeMap<String, String> {
             ("min.cleanable.dirty.ratio", "0.1"),
         ],
     };
-    let mut settings: BTreeMap<String, String> =
-        role.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut settings: BTreeMap<String, String> = role
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
     settings.extend(topic.config.clone());
     settings
 }
@@ -57,8 +60,8 @@ pub struct Created {
 /// Tells `say` a line for each topic: created, exists, or how it differs from the file.
 ///
 /// # Errors
-/// If the cluster does not answer, has fewer brokers than a missing topic wants copies (then none is
-/// made), or refuses a topic (then the others are made).
+/// If the cluster does not answer, has fewer brokers than a missing topic wants copies (then none
+/// is made), or refuses a topic (then the others are made).
 pub fn create(
     kafka: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, Topic>,
@@ -76,7 +79,10 @@ pub fn create(
         enough_brokers(name, topic, &inventory)?;
     }
     let mut created = Created::default();
-    for name in wanted.keys().filter(|name| !missing.contains_key(name.as_str())) {
+    for name in wanted
+        .keys()
+        .filter(|name| !missing.contains_key(name.as_str()))
+    {
         let differences = description.differences(name);
         if differences.is_empty() {
             created.existed += 1;
@@ -84,13 +90,18 @@ pub fn create(
         } else {
             created.differing += 1;
             let how: Vec<String> = differences.iter().map(ToString::to_string).collect();
-            say(&format!("differs  {name}: {}; left as it is", how.join(", ")));
+            say(&format!(
+                "differs  {name}: {}; left as it is",
+                how.join(", ")
+            ));
         }
     }
     let results = admin.create(&missing)?;
     admin.wait_until("waiting for the new topics", |inventory| {
         let ready = |name: &str| inventory.topics.get(name).is_some_and(|found| found.ready);
-        let lagging = results.iter().find(|(name, result)| result.is_ok() && !ready(name));
+        let lagging = results
+            .iter()
+            .find(|(name, result)| result.is_ok() && !ready(name));
         lagging.map(|(name, _)| format!("{name} has no leader yet"))
     })?;
     for (name, result) in &results {
@@ -98,9 +109,13 @@ pub fn create(
         match result {
             Ok(()) => {
                 created.created += 1;
-                let copies =
-                    topic.replication.map_or_else(String::new, |copies| format!(", {}", plural(copies, "copy")));
-                say(&format!("created  {name} ({}{copies})", plural(topic.partitions, "partition")));
+                let copies = topic.replication.map_or_else(String::new, |copies| {
+                    format!(", {}", plural(copies, "copy"))
+                });
+                say(&format!(
+                    "created  {name} ({}{copies})",
+                    plural(topic.partitions, "partition")
+                ));
             }
             Err(RDKafkaErrorCode::TopicAlreadyExists) => {
                 created.existed += 1;
@@ -122,15 +137,25 @@ pub fn create(
 /// If the cluster does not answer.
 pub fn list(kafka: &BTreeMap<String, String>, wanted: &BTreeMap<String, Topic>) -> Result<Listing> {
     let inventory = Cluster::new(kafka)?.inventory()?;
-    let topics = inventory.topics.iter().filter(|(name, _)| wanted.contains_key(*name));
-    Ok(Listing { topics: topics.map(|(name, found)| (name.clone(), found.partitions, found.replication)).collect() })
+    let topics = inventory
+        .topics
+        .iter()
+        .filter(|(name, _)| wanted.contains_key(*name));
+    Ok(Listing {
+        topics: topics
+            .map(|(name, found)| (name.clone(), found.partitions, found.replication))
+            .collect(),
+    })
 }
 
 /// The pipeline file and the cluster side by side.
 ///
 /// # Errors
 /// If the cluster does not answer.
-pub fn describe(kafka: &BTreeMap<String, String>, wanted: &BTreeMap<String, Topic>) -> Result<Description> {
+pub fn describe(
+    kafka: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, Topic>,
+) -> Result<Description> {
     let admin = Admin::new(kafka)?;
     let inventory = admin.cluster.inventory()?;
     admin.describe(wanted, &inventory)
@@ -150,15 +175,24 @@ pub fn delete(
 ) -> Result<usize> {
     let admin = Admin::new(kafka)?;
     let inventory = admin.cluster.inventory()?;
-    let there: Vec<&str> =
-        wanted.keys().map(String::as_str).filter(|name| inventory.topics.contains_key(*name)).collect();
+    let there: Vec<&str> = wanted
+        .keys()
+        .map(String::as_str)
+        .filter(|name| inventory.topics.contains_key(*name))
+        .collect();
     admin.delete(&there)?;
     admin.wait_until("waiting for the topics to go", |inventory| {
-        let still = there.iter().find(|name| inventory.topics.contains_key(**name));
+        let still = there
+            .iter()
+            .find(|name| inventory.topics.contains_key(**name));
         still.map(|name| format!("{name} is still there"))
     })?;
     for name in wanted.keys() {
-        say(&if there.contains(&name.as_str()) { format!("deleted  {name}") } else { format!("missing  {name}") });
+        say(&if there.contains(&name.as_str()) {
+            format!("deleted  {name}")
+        } else {
+            format!("missing  {name}")
+        });
     }
     Ok(there.len())
 }
@@ -172,10 +206,19 @@ pub struct Listing {
 
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.topics.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+        let width = self
+            .topics
+            .iter()
+            .map(|(name, ..)| name.len())
+            .max()
+            .unwrap_or_default();
         for (name, partitions, replication) in &self.topics {
             let partitions = plural(*partitions, "partition");
-            writeln!(f, "{name:width$}  {partitions:>12}  {}", plural(*replication, "copy"))?;
+            writeln!(
+                f,
+                "{name:width$}  {partitions:>12}  {}",
+                plural(*replication, "copy")
+            )?;
         }
         Ok(())
     }
@@ -192,11 +235,20 @@ pub(crate) fn plural(count: impl Into<i64>, noun: &str) -> String {
 
 fn enough_brokers(name: &str, topic: &Topic, inventory: &Inventory) -> Result<()> {
     let brokers = i32::try_from(inventory.brokers).unwrap_or(i32::MAX);
-    let Some(copies) = topic.replication.filter(|copies| *copies > brokers) else { return Ok(()) };
-    let cause =
-        format!("the file wants {} of it and the cluster has {}", plural(copies, "copy"), plural(brokers, "broker"));
-    Err(Error::new(format!("creating the topic {name}"), cause)
-        .help(format!("set replication = {brokers} in [defaults] or [topic.{name}], or start the other brokers")))
+    let Some(copies) = topic.replication.filter(|copies| *copies > brokers) else {
+        return Ok(());
+    };
+    let cause = format!(
+        "the file wants {} of it and the cluster has {}",
+        plural(copies, "copy"),
+        plural(brokers, "broker")
+    );
+    Err(
+        Error::new(format!("creating the topic {name}"), cause).help(format!(
+            "set replication = {brokers} in [defaults] or [topic.{name}], or start the other \
+             brokers"
+        )),
+    )
 }
 
 #[cfg(test)]
@@ -237,11 +289,19 @@ mod tests {
     #[test]
     fn more_copies_than_brokers_are_refused_before_anything_is_made() {
         let mock = MockCluster::new(1).unwrap();
-        let wanted = [("a".to_owned(), topic(Role::Readings, 1)), ("b".to_owned(), topic(Role::Readings, 3))].into();
-        let error = create(&kafka(mock.bootstrap_servers()), &wanted, &mut |line| panic!("said: {line}"));
+        let wanted = [
+            ("a".to_owned(), topic(Role::Readings, 1)),
+            ("b".to_owned(), topic(Role::Readings, 3)),
+        ]
+        .into();
+        let error = create(&kafka(mock.bootstrap_servers()), &wanted, &mut |line| {
+            panic!("said: {line}")
+        });
         let error = error.unwrap_err().to_string();
         assert!(
-            error.contains("creating the topic b: the file wants 3 copies of it and the cluster has 1 broker"),
+            error.contains(
+                "creating the topic b: the file wants 3 copies of it and the cluster has 1 broker"
+            ),
             "{error}"
         );
         assert!(error.contains("replication = 1"), "{error}");
@@ -252,7 +312,9 @@ mod tests {
         let mock = MockCluster::new(1).unwrap();
         mock.create_topic("mine", 4, 1).unwrap();
         mock.create_topic("other", 1, 1).unwrap();
-        let wanted = ["mine", "missing"].map(|name| (name.to_owned(), topic(Role::Readings, 1))).into();
+        let wanted = ["mine", "missing"]
+            .map(|name| (name.to_owned(), topic(Role::Readings, 1)))
+            .into();
         let listing = list(&kafka(mock.bootstrap_servers()), &wanted).unwrap();
         assert_eq!(listing.to_string(), "mine  4 partitions  1 copy\n");
     }
@@ -260,8 +322,13 @@ mod tests {
     #[test]
     fn a_broker_that_is_away_is_an_error_in_time() {
         let begun = Instant::now();
-        let error = describe(&kafka("127.0.0.1:1".into()), &BTreeMap::new()).unwrap_err().to_string();
+        let error = describe(&kafka("127.0.0.1:1".into()), &BTreeMap::new())
+            .unwrap_err()
+            .to_string();
         assert!(begun.elapsed() < Duration::from_secs(20));
-        assert!(error.contains("asking 127.0.0.1:1 for the topics"), "{error}");
+        assert!(
+            error.contains("asking 127.0.0.1:1 for the topics"),
+            "{error}"
+        );
     }
 }

@@ -1,27 +1,28 @@
 //! The truth: what must be in every topic, against what is in it.
 //!
-//! [`verify`] reads the topics that producers or others outside write, computes with plain naive code
-//! what every operator of the pipeline must have made of them, and compares that with what its output
-//! topics hold. The expected stream of a stage comes from the *expected* stream of its input, never
-//! from the actual one, so that a wrong stage shows in its own topic and in all behind it. Readings
-//! that a stage must have refused are counted and compared with its dead letters.
+//! [`verify`] reads the topics that producers or others outside write, computes with plain naive
+//! code what every operator of the pipeline must have made of them, and compares that with what its
+//! output topics hold. The expected stream of a stage comes from the *expected* stream of its
+//! input, never from the actual one, so that a wrong stage shows in its own topic and in all behind
+//! it. Readings that a stage must have refused are counted and compared with its dead letters.
 //!
-//! A letter that was replayed or dropped (`rivulet dlq`) is settled: neither it nor the record that it
-//! holds counts for the stage any more. A replayed record is in its topic once more, and that one counts
-//! as any other: refused again, it must be a letter again; processed now, it must have come out. Where
-//! in a topic that the pipeline itself writes replayed records stand, nobody can say: of their sensors
-//! only what there is, is compared there.
+//! A letter that was replayed or dropped (`rivulet dlq`) is settled: neither it nor the record that
+//! it holds counts for the stage any more. A replayed record is in its topic once more, and that
+//! one counts as any other: refused again, it must be a letter again; processed now, it must have
+//! come out. Where in a topic that the pipeline itself writes replayed records stand, nobody can
+//! say: of their sensors only what there is, is compared there.
 //!
 //! A stage whose settings were changed under its state (`rivulet state`) has a mark of that in its
-//! dead-letter topic: readings below the offsets that it names go through the steps as they were. How
-//! many those are, the topic itself tells; where it does not hold what it must, or its beginning is
-//! gone, nobody can say.
+//! dead-letter topic: readings below the offsets that it names go through the steps as they were.
+//! How many those are, the topic itself tells; where it does not hold what it must, or its
+//! beginning is gone, nobody can say.
 //!
-//! Where retention has deleted the beginning of a topic, nobody can say what must have come of it. What
-//! came of it is counted apart and taken as it is found, so that what further stages make of it is verified.
-//! A stage that remembers something is verified again as soon as nothing of that is unknown: an
-//! average once its window is filled from what is there, an EWMA behind the first result that is found. What
-//! must have been in the deleted beginning of a stage's own output is counted apart, too.
+//! Where retention has deleted the beginning of a topic, nobody can say what must have come of it.
+//! What came of it is counted apart and taken as it is found, so that what further stages make of
+//! it is verified. A stage that remembers something is verified again as soon as nothing of that is
+//! unknown: an average once its window is filled from what is there, an EWMA behind the first
+//! result that is found. What must have been in the deleted beginning of a stage's own output is
+//! counted apart, too.
 //!
 //! It shares nothing with the `operators` crate, nor the decoding with `stream`. Run it when the
 //! pipeline has come to rest: what is still on its way counts as missing.
@@ -70,12 +71,17 @@ pub struct Options {
     pub allow_duplicates: bool,
 }
 
-/// Compares all topics of a pipeline with the truth, and tells `progress` now and then how far it is.
+/// Compares all topics of a pipeline with the truth, and tells `progress` now and then how far it
+/// is.
 ///
 /// # Errors
 /// If the cluster does not answer, a topic that is given does not exist, or a stage has a step that
 /// is not known here.
-pub fn verify(pipeline: &Pipeline, options: Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
+pub fn verify(
+    pipeline: &Pipeline,
+    options: Options,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Report> {
     let verification = Verification::new(pipeline, options)?;
     let mut topics = Reader::new(&pipeline.kafka, &verification.topics(), progress)?;
     verification.run(&mut topics)
@@ -85,7 +91,11 @@ pub fn verify(pipeline: &Pipeline, options: Options, progress: &mut dyn FnMut(Pr
 ///
 /// # Errors
 /// Those of [`Topics::read`], or if a stage has a step that is not known here.
-pub fn verify_topics(pipeline: &Pipeline, options: Options, topics: &mut dyn Topics) -> Result<Report> {
+pub fn verify_topics(
+    pipeline: &Pipeline,
+    options: Options,
+    topics: &mut dyn Topics,
+) -> Result<Report> {
     Verification::new(pipeline, options)?.run(topics)
 }
 
@@ -120,7 +130,9 @@ impl<'p> Verification<'p> {
         for stage in pipeline.in_order() {
             match &stage.work {
                 Work::Producer { .. } => (),
-                Work::Operator { steps } => stages.push((stage, Step::all(pipeline, stage, steps)?)),
+                Work::Operator { steps } => {
+                    stages.push((stage, Step::all(pipeline, stage, steps)?))
+                }
                 Work::Sink { .. } => stages.push((stage, Vec::new())),
             }
         }
@@ -166,29 +178,38 @@ impl<'p> Verification<'p> {
             let mut course = course.with(stage.rules);
             if course.forgets() && stage.from.len() > 1 {
                 let why = course.why();
-                course.hinder(format!("{why}, and the order of readings between its inputs is not defined"));
+                course.hinder(format!(
+                    "{why}, and the order of readings between its inputs is not defined"
+                ));
             }
-            self.report.notes.extend(course.changes().map(|change| format!("`{}` {change}", stage.name)));
-            if steps.iter().any(|step| step.is_stateful()) && topics.is_trimmed(&stage.dead_letters()) {
+            self.report.notes.extend(
+                course
+                    .changes()
+                    .map(|change| format!("`{}` {change}", stage.name)),
+            );
+            if steps.iter().any(|step| step.is_stateful())
+                && topics.is_trimmed(&stage.dead_letters())
+            {
                 self.report.notes.push(format!(
-                    "the first records of {} are gone: whether its settings were changed before, nobody knows",
+                    "the first records of {} are gone: whether its settings were changed before, \
+                     nobody knows",
                     stage.dead_letters()
                 ));
             }
             if letters.limits() > 0 {
                 self.report.notes.push(format!(
-                    "`{}` refused {} records for limits that only brokers or its process know: what its dead letters \
-                     say is taken for true",
+                    "`{}` refused {} records for limits that only brokers or its process know: \
+                     what its dead letters say is taken for true",
                     stage.name,
                     letters.limits()
                 ));
             }
-            self.report.notes.extend(
-                letters
-                    .gaps
-                    .iter()
-                    .map(|gap| format!("`{}` never read {}: they were deleted before", stage.name, gap.place)),
-            );
+            self.report.notes.extend(letters.gaps.iter().map(|gap| {
+                format!(
+                    "`{}` never read {}: they were deleted before",
+                    stage.name, gap.place
+                )
+            }));
             self.courses.insert(&stage.name, course);
             self.letters.insert(&stage.name, letters);
         }
@@ -208,10 +229,16 @@ impl<'p> Verification<'p> {
                 self.compare_dead_letters(stage, tally, is_trimmed);
             }
             let later = &self.stages[index + 1..];
-            self.known.retain(|topic, _| later.iter().any(|(stage, _)| stage.from.iter().any(|from| from == topic)));
+            self.known.retain(|topic, _| {
+                later
+                    .iter()
+                    .any(|(stage, _)| stage.from.iter().any(|from| from == topic))
+            });
         }
         if self.report.total().expected == 0 && self.report.unverified().is_none() {
-            self.report.notes.push("there was nothing to compare: no reading must have come out of any stage".into());
+            self.report.notes.push(
+                "there was nothing to compare: no reading must have come out of any stage".into(),
+            );
         }
         Ok(self.report)
     }
@@ -219,7 +246,10 @@ impl<'p> Verification<'p> {
     /// Whether a topic's readings are taken as they are.
     fn is_given(&self, topic: &str) -> bool {
         self.pipeline.topic(topic).external
-            || self.pipeline.writers(topic).any(|stage| matches!(stage.work, Work::Producer { .. }))
+            || self
+                .pipeline
+                .writers(topic)
+                .any(|stage| matches!(stage.work, Work::Producer { .. }))
     }
 
     fn read_given(&mut self, name: &'p str, topics: &mut dyn Topics) -> Result<()> {
@@ -234,53 +264,85 @@ impl<'p> Verification<'p> {
         let mut limited = self.limited(name);
         let mut readers = watching_readers(&mut self.courses, self.pipeline, name);
         let sensors = &mut self.sensors;
-        topics.read(name, &mut |record| match limited.decode(topic, record, sensors) {
-            Ok((named, entry)) => {
-                let sensor = sensors.id(&named);
-                let lane = stream.lanes.entry(sensor).or_default();
-                if *partitions.entry(sensor).or_insert(record.partition) != record.partition {
-                    lane.order = Order::Undefined;
+        topics.read(
+            name,
+            &mut |record| match limited.decode(topic, record, sensors) {
+                Ok((named, entry)) => {
+                    let sensor = sensors.id(&named);
+                    let lane = stream.lanes.entry(sensor).or_default();
+                    if *partitions.entry(sensor).or_insert(record.partition) != record.partition {
+                        lane.order = Order::Undefined;
+                    }
+                    if topic.format == FormatName::Json && record.key != Some(named.as_bytes()) {
+                        stream
+                            .wrong_keys
+                            .entry(sensor)
+                            .or_default()
+                            .0
+                            .push(lane.entries.len());
+                    } else if *keyed.entry(sensor).or_insert(record.partition) != record.partition {
+                        scattered.insert(sensor);
+                    }
+                    lane.entries.push(entry);
+                    lane.lost |= trimmed.contains_key(&record.partition);
+                    let seen = seen((name, topic), (sensor, &named), &entry, record);
+                    for course in &mut readers {
+                        course.saw(seen);
+                    }
                 }
-                if topic.format == FormatName::Json && record.key != Some(named.as_bytes()) {
-                    stream.wrong_keys.entry(sensor).or_default().0.push(lane.entries.len());
-                } else if *keyed.entry(sensor).or_insert(record.partition) != record.partition {
-                    scattered.insert(sensor);
-                }
-                lane.entries.push(entry);
-                lane.lost |= trimmed.contains_key(&record.partition);
-                let seen = seen((name, topic), (sensor, &named), &entry, record);
-                for course in &mut readers {
-                    course.saw(seen);
-                }
-            }
-            Err(_) => undecodable += 1,
-        })?;
+                Err(_) => undecodable += 1,
+            },
+        )?;
         stream.lost = !trimmed.is_empty();
         for (sensor, (_, order)) in &mut stream.wrong_keys {
-            *order = if scattered.contains(sensor) { Order::Undefined } else { Order::Defined };
+            *order = if scattered.contains(sensor) {
+                Order::Undefined
+            } else {
+                Order::Defined
+            };
         }
-        for course in readers.iter_mut().filter(|course| course.forgets() && stream.lost) {
+        for course in readers
+            .iter_mut()
+            .filter(|course| course.forgets() && stream.lost)
+        {
             // Which reading was the newest then, nobody can say.
-            course.hinder(format!("{}, and the first records of `{name}` are gone", course.why()));
+            course.hinder(format!(
+                "{}, and the first records of `{name}` are gone",
+                course.why()
+            ));
         }
         self.found_limited(name, limited);
-        let mut spread = stream.lanes.iter().filter(|(_, lane)| lane.order == Order::Undefined);
+        let mut spread = stream
+            .lanes
+            .iter()
+            .filter(|(_, lane)| lane.order == Order::Undefined);
         if let (FormatName::Json, Some((sensor, _))) = (topic.format, spread.next()) {
             self.report.notes.push(format!(
-                "the readings of {} sensors, such as \"{}\", are in several partitions of {name}, so their order is \
-                 not defined; give records their sensor as the key",
+                "the readings of {} sensors, such as \"{}\", are in several partitions of {name}, \
+                 so their order is not defined; give records their sensor as the key",
                 1 + spread.count(),
                 self.sensors.name(*sensor)
             ));
         }
         if topic.format == FormatName::Json && !topic.external {
-            let replayed = self.letters.values().flat_map(|letters| letters.replayed(name));
+            let replayed = self
+                .letters
+                .values()
+                .flat_map(|letters| letters.replayed(name));
             let gaps = gaps(&stream, replayed.map(|(sensor, _)| sensor));
-            self.report.notes.extend(gaps.map(|gaps| format!("in {name}, {gaps}")));
+            self.report
+                .notes
+                .extend(gaps.map(|gaps| format!("in {name}, {gaps}")));
         }
         self.note_trimmed(name, &trimmed);
         self.undecodable.insert(name, undecodable);
-        self.add(name, Outcome::Given { readings: stream.len() as u64, undecodable });
+        self.add(
+            name,
+            Outcome::Given {
+                readings: stream.len() as u64,
+                undecodable,
+            },
+        );
         self.known.insert(name, Ok(Rc::new(stream)));
         Ok(())
     }
@@ -288,9 +350,13 @@ impl<'p> Verification<'p> {
     /// Says of which partitions of a topic the first records are gone.
     fn note_trimmed(&mut self, topic: &str, trimmed: &BTreeMap<i32, i64>) {
         if !trimmed.is_empty() {
-            let begins = trimmed.iter().map(|(partition, start)| format!("[{partition}] begins at offset {start}"));
+            let begins = trimmed
+                .iter()
+                .map(|(partition, start)| format!("[{partition}] begins at offset {start}"));
             let begins = begins.collect::<Vec<_>>().join(", ");
-            self.report.notes.push(format!("the first records of {topic} are gone: {begins}"));
+            self.report
+                .notes
+                .push(format!("the first records of {topic} are gone: {begins}"));
         }
     }
 
@@ -301,7 +367,10 @@ impl<'p> Verification<'p> {
         let found = self.look_ahead(stage, topics)?;
         let mut output = self.process(stage, &found);
         if let Ok(Output { stream, tally }) = &mut output
-            && stage.to.iter().any(|topic| self.pipeline.topic(topic).format == FormatName::Json)
+            && stage
+                .to
+                .iter()
+                .any(|topic| self.pipeline.topic(topic).format == FormatName::Json)
         {
             // That format cannot say nothing about the unit.
             tally.refused += stream.drop_unitless();
@@ -309,8 +378,11 @@ impl<'p> Verification<'p> {
         let tally = output.as_ref().ok().map(|output| output.tally);
         let stream = output.map(|output| output.stream);
         for topic in &stage.to {
-            let writers =
-                self.pipeline.writers(topic).filter(|stage| matches!(stage.work, Work::Operator { .. })).count();
+            let writers = self
+                .pipeline
+                .writers(topic)
+                .filter(|stage| matches!(stage.work, Work::Operator { .. }))
+                .count();
             let pending = self.pending.entry(topic).or_default();
             pending.push(stream.clone());
             if pending.len() == writers {
@@ -321,7 +393,8 @@ impl<'p> Verification<'p> {
         Ok(tally)
     }
 
-    /// Reads what a stage has written, if its inputs have lost readings. Returns all of it together.
+    /// Reads what a stage has written, if its inputs have lost readings. Returns all of it
+    /// together.
     fn look_ahead(&mut self, stage: &'p Stage, topics: &mut dyn Topics) -> Result<Stream> {
         let mut all = Stream::new();
         let letters = &self.letters[stage.name.as_str()];
@@ -334,17 +407,29 @@ impl<'p> Verification<'p> {
         }
         for name in &stage.to {
             let topic = self.pipeline.topic(name);
-            if topic.format != FormatName::Json || self.is_given(name) || topics.partitions(name).is_none() {
+            if topic.format != FormatName::Json
+                || self.is_given(name)
+                || topics.partitions(name).is_none()
+            {
                 continue;
             }
             let (mut found, sensors) = (Stream::new(), &mut self.sensors);
             topics.read(name, &mut |record| {
                 if let Ok((sensor, entry)) = decode::decode(topic, record) {
-                    found.lanes.entry(sensors.id(&sensor)).or_default().entries.push(entry);
+                    found
+                        .lanes
+                        .entry(sensors.id(&sensor))
+                        .or_default()
+                        .entries
+                        .push(entry);
                 }
             })?;
             for (sensor, lane) in &found.lanes {
-                all.lanes.entry(*sensor).or_default().entries.extend(&lane.entries);
+                all.lanes
+                    .entry(*sensor)
+                    .or_default()
+                    .entries
+                    .extend(&lane.entries);
             }
             self.found.insert(name, found);
         }
@@ -375,16 +460,26 @@ impl<'p> Verification<'p> {
             }
             known.push((topic, stream));
         }
-        let inputs: Vec<(&str, &Stream)> = known.iter().map(|(topic, stream)| (*topic, &**stream)).collect();
+        let inputs: Vec<(&str, &Stream)> = known
+            .iter()
+            .map(|(topic, stream)| (*topic, &**stream))
+            .collect();
         let mut output = truth::process(&course, &inputs, found, &self.sensors)
             .map_err(|reason| format!("`{}` writes it: {reason}", stage.name))?;
         output.tally.refused += wrong_keys;
         Ok(output)
     }
 
-    fn compare(&mut self, name: &'p str, streams: Vec<Result<Stream, String>>, topics: &mut dyn Topics) -> Result<()> {
+    fn compare(
+        &mut self,
+        name: &'p str,
+        streams: Vec<Result<Stream, String>>,
+        topics: &mut dyn Topics,
+    ) -> Result<()> {
         if self.is_given(name) {
-            let reason = "producers or others outside write it too, so nobody can say what must be in it".to_owned();
+            let reason =
+                "producers or others outside write it too, so nobody can say what must be in it"
+                    .to_owned();
             self.add(name, Outcome::NotVerifiable { reason });
             return Ok(());
         }
@@ -392,7 +487,12 @@ impl<'p> Verification<'p> {
         let mut expected = match self.expected(name, partitions, streams) {
             Ok(expected) => expected,
             Err(reason) => {
-                self.add(name, Outcome::NotVerifiable { reason: reason.clone() });
+                self.add(
+                    name,
+                    Outcome::NotVerifiable {
+                        reason: reason.clone(),
+                    },
+                );
                 self.known.insert(name, Err(reason));
                 return Ok(());
             }
@@ -400,7 +500,11 @@ impl<'p> Verification<'p> {
         let topic = self.pipeline.topic(name);
         let trimmed = trimmed(topics, name);
         self.note_trimmed(name, &trimmed);
-        for (sensor, entry) in self.letters.values().flat_map(|letters| letters.replayed(name)) {
+        for (sensor, entry) in self
+            .letters
+            .values()
+            .flat_map(|letters| letters.replayed(name))
+        {
             let lane = expected.lanes.entry(sensor).or_default();
             lane.entries.push(entry);
             lane.order = Order::Undefined;
@@ -409,13 +513,21 @@ impl<'p> Verification<'p> {
         let mut readers = watching_readers(&mut self.courses, self.pipeline, name);
         if !trimmed.is_empty() {
             for course in &mut readers {
-                course.hinder(format!("{}, and the first records of `{name}` are gone", course.why()));
+                course.hinder(format!(
+                    "{}, and the first records of `{name}` are gone",
+                    course.why()
+                ));
             }
             if !expected.numbered {
-                let reason = "its first records are gone, and bare numbers do not tell which these were".to_owned();
+                let reason =
+                    "its first records are gone, and bare numbers do not tell which these were"
+                        .to_owned();
                 self.add(name, Outcome::NotVerifiable { reason });
                 // What further stages have read is known nevertheless.
-                expected.lanes.values_mut().for_each(|lane| lane.deleted = lane.entries.len());
+                expected
+                    .lanes
+                    .values_mut()
+                    .for_each(|lane| lane.deleted = lane.entries.len());
                 self.known.insert(name, Ok(Rc::new(expected)));
                 return Ok(());
             }
@@ -423,27 +535,40 @@ impl<'p> Verification<'p> {
         let tally = Tally::new(name, self.options.allow_duplicates);
         let mut comparison = Comparison::new(&expected, trimmed.keys().copied().collect(), tally);
         if partitions == 0 {
-            self.report.notes.push(format!("there is no topic {name}; `rivulet topics create` makes it"));
+            self.report.notes.push(format!(
+                "there is no topic {name}; `rivulet topics create` makes it"
+            ));
         } else {
             let sensors = &mut self.sensors;
-            topics.read(name, &mut |record| match limited.decode(topic, record, sensors) {
-                Ok((named, entry)) => {
-                    let sensor = sensors.id(&named);
-                    let found = Found { sensor, entry, partition: record.partition, offset: record.offset };
-                    comparison.found(found, sensors);
-                    let seen = seen((name, topic), (sensor, &named), &entry, record);
-                    for course in &mut readers {
-                        course.saw(seen);
+            topics.read(
+                name,
+                &mut |record| match limited.decode(topic, record, sensors) {
+                    Ok((named, entry)) => {
+                        let sensor = sensors.id(&named);
+                        let found = Found {
+                            sensor,
+                            entry,
+                            partition: record.partition,
+                            offset: record.offset,
+                        };
+                        comparison.found(found, sensors);
+                        let seen = seen((name, topic), (sensor, &named), &entry, record);
+                        for course in &mut readers {
+                            course.saw(seen);
+                        }
                     }
-                }
-                Err(why) => comparison.undecodable(record.partition, record.offset, why),
-            })?;
+                    Err(why) => comparison.undecodable(record.partition, record.offset, why),
+                },
+            )?;
         }
         let Compared { tally, deleted } = comparison.finish(&self.sensors);
         if !tally.counts.is_clean() {
             // What is counted there are not the readings that must be there.
             for course in &mut readers {
-                course.hinder(format!("{}, and `{name}` does not hold what it must", course.why()));
+                course.hinder(format!(
+                    "{}, and `{name}` does not hold what it must",
+                    course.why()
+                ));
             }
         }
         self.found_limited(name, limited);
@@ -478,13 +603,16 @@ impl<'p> Verification<'p> {
         if expected.has_lost() {
             if !expected.numbered {
                 return Err(
-                    "the first records of what it was made from are gone, and bare numbers do not tell which results \
-                     are theirs"
+                    "the first records of what it was made from are gone, and bare numbers do not \
+                     tell which results are theirs"
                         .to_owned(),
                 );
             }
             if writers > 1 {
-                return Err("several stages write it, and the first records of their inputs are gone".to_owned());
+                return Err(
+                    "several stages write it, and the first records of their inputs are gone"
+                        .to_owned(),
+                );
             }
             expected.accept(&found.unwrap_or_else(Stream::new));
         }
@@ -514,7 +642,11 @@ impl<'p> Verification<'p> {
     fn undecodable(&self, stage: &Stage) -> u64 {
         let letters = &self.letters[stage.name.as_str()];
         let of_topic = |topic: &String| {
-            let found = self.undecodable.get(topic.as_str()).copied().unwrap_or_default();
+            let found = self
+                .undecodable
+                .get(topic.as_str())
+                .copied()
+                .unwrap_or_default();
             found.saturating_sub(letters.settled_undecodable(topic))
         };
         stage.from.iter().map(of_topic).sum()
@@ -532,25 +664,50 @@ impl<'p> Verification<'p> {
             let known = self.known.get(topic.as_str());
             known.is_some_and(|known| known.as_ref().is_ok_and(|stream| stream.has_lost()))
         };
-        let deleted: u64 = stage.from.iter().filter(has_lost).map(|topic| letters.deleted(topic)).sum();
+        let deleted: u64 = stage
+            .from
+            .iter()
+            .filter(has_lost)
+            .map(|topic| letters.deleted(topic))
+            .sum();
         let surplus = found.saturating_sub(expected);
         let unverifiable = surplus.min(deleted + tally.unknown);
         let surplus = surplus - unverifiable;
-        let (extra, duplicates) =
-            if self.options.allow_duplicates && expected > 0 { (0, surplus) } else { (surplus, 0) };
+        let (extra, duplicates) = if self.options.allow_duplicates && expected > 0 {
+            (0, surplus)
+        } else {
+            (surplus, 0)
+        };
         let missing = expected.saturating_sub(found);
-        let (missing, deleted) = if is_trimmed { (0, missing) } else { (missing, 0) };
+        let (missing, deleted) = if is_trimmed {
+            (0, missing)
+        } else {
+            (missing, 0)
+        };
         let expected = expected - deleted;
-        let counts = Counts { expected, found, missing, extra, duplicates, unverifiable, deleted, ..Counts::default() };
+        let counts = Counts {
+            expected,
+            found,
+            missing,
+            extra,
+            duplicates,
+            unverifiable,
+            deleted,
+            ..Counts::default()
+        };
         self.add(&name, Outcome::DeadLetters(counts));
     }
 
     fn add(&mut self, topic: &str, outcome: Outcome) {
-        self.report.topics.push(TopicReport { topic: topic.to_owned(), outcome });
+        self.report.topics.push(TopicReport {
+            topic: topic.to_owned(),
+            outcome,
+        });
     }
 }
 
-/// The partitions of a topic of which the first records are gone, each with the offset it begins at.
+/// The partitions of a topic of which the first records are gone, each with the offset it begins
+/// at.
 fn trimmed(topics: &dyn Topics, name: &str) -> BTreeMap<i32, i64> {
     let count = i32::try_from(topics.partitions(name).unwrap_or_default()).unwrap_or_default();
     let starts = (0..count).map(|partition| (partition, topics.start(name, partition)));
@@ -574,20 +731,45 @@ impl Limited<'_> {
     ) -> std::result::Result<(String, Entry), String> {
         let decoded = decode::decode(topic, record);
         if let Some(stages) = self.places.get(&(record.partition, record.offset)) {
-            let reading = decoded.as_ref().ok().map(|(sensor, entry)| (sensors.id(sensor), *entry));
-            self.found.extend(stages.iter().map(|stage| (*stage, reading)));
+            let reading = decoded
+                .as_ref()
+                .ok()
+                .map(|(sensor, entry)| (sensors.id(sensor), *entry));
+            self.found
+                .extend(stages.iter().map(|stage| (*stage, reading)));
         }
         decoded
     }
 }
 
 /// A reading where a stage reads it.
-fn seen<'s>((name, topic): (&'s str, &Topic), sensor: (u32, &'s str), entry: &Entry, record: &Record<'_>) -> Seen<'s> {
-    let Record { partition, offset, timestamp, .. } = *record;
+fn seen<'s>(
+    (name, topic): (&'s str, &Topic),
+    sensor: (u32, &'s str),
+    entry: &Entry,
+    record: &Record<'_>,
+) -> Seen<'s> {
+    let Record {
+        partition,
+        offset,
+        timestamp,
+        ..
+    } = *record;
     // No reading is from after it entered the pipeline.
-    let time = if timestamp < 0 { entry.time } else { entry.time.min(timestamp) };
+    let time = if timestamp < 0 {
+        entry.time
+    } else {
+        entry.time.min(timestamp)
+    };
     let is_keyed = topic.format == FormatName::Number || record.key == Some(sensor.1.as_bytes());
-    Seen { topic: name, sensor, partition, offset, time, is_keyed }
+    Seen {
+        topic: name,
+        sensor,
+        partition,
+        offset,
+        time,
+        is_keyed,
+    }
 }
 
 /// The courses of the stages that read a topic and must see its readings.
@@ -597,12 +779,15 @@ fn watching_readers<'c>(
     topic: &str,
 ) -> Vec<&'c mut Course> {
     let reads = |stage: &str| pipeline.readers(topic).any(|reader| reader.name == stage);
-    let watching = courses.iter_mut().filter(|(stage, course)| course.watches() && reads(stage));
+    let watching = courses
+        .iter_mut()
+        .filter(|(stage, course)| course.watches() && reads(stage));
     watching.map(|(_, course)| course).collect()
 }
 
 /// What is odd about the sequence numbers that producers gave, if anything is: from its first on, a
-/// sensor's go up by one. Those that were replayed, given by their sensors, are there again with reason.
+/// sensor's go up by one. Those that were replayed, given by their sensors, are there again with
+/// reason.
 fn gaps(stream: &Stream, replayed: impl Iterator<Item = u32>) -> Option<String> {
     let mut excused: BTreeMap<u32, u64> = BTreeMap::new();
     replayed.for_each(|sensor| *excused.entry(sensor).or_default() += 1);
@@ -623,7 +808,10 @@ fn gaps(stream: &Stream, replayed: impl Iterator<Item = u32>) -> Option<String> 
         sensors += u64::from((gap, again) != (0, 0));
     }
     (sensors > 0).then(|| {
-        format!("{left_out} sequence numbers are left out and {repeated} are there again, of {sensors} sensors")
+        format!(
+            "{left_out} sequence numbers are left out and {repeated} are there again, of {sensors} \
+             sensors"
+        )
     })
 }
 

@@ -3,8 +3,8 @@
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
-/// Numbers that follow from a seed: the generator xoshiro256++ (Blackman and Vigna 2018), whose every
-/// bit is defined, so that a seed means the same schedule on every machine.
+/// Numbers that follow from a seed: the generator xoshiro256++ (Blackman and Vigna 2018), whose
+/// every bit is defined, so that a seed means the same schedule on every machine.
 #[derive(Debug)]
 pub struct Chance(Xoshiro256PlusPlus);
 
@@ -20,7 +20,8 @@ impl Chance {
     /// # Panics
     /// Never.
     pub fn below(&mut self, end: u32) -> u32 {
-        // Multiplication and shift (Lemire 2019), without its correction: what is small here is small.
+        // Multiplication and shift (Lemire 2019), without its correction: what is small here is
+        // small.
         let wide = (self.0.next_u64() >> 32) * u64::from(end);
         u32::try_from(wide >> 32).expect("it is below the end")
     }

@@ -1,8 +1,8 @@
 //! The log of a stage on a simulated cluster: [`SimulatedLog`].
 //!
 //! It takes the same steps in the same order as `stream/src/kafka.rs` does with librdkafka, and
-//! [asks the world](World::step) between any two of them. A mistake in that order can be made here as
-//! well as there.
+//! [asks the world](World::step) between any two of them. A mistake in that order can be made here
+//! as well as there.
 
 mod commit;
 mod read;
@@ -14,7 +14,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use stream::error::Error;
-use stream::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use stream::log::{
+    Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record,
+};
 use stream::pipeline::{Guarantee, Pipeline, Stage, Topic};
 use stream::shutdown::Shutdown;
 
@@ -38,8 +40,8 @@ pub struct SimulatedLog {
     producer: RefCell<Producer>,
     /// Whether a transaction is open.
     begun: Cell<bool>,
-    /// Whether the next transaction needs a new producer: a copy of what the last one was committed with may
-    /// still be on its way.
+    /// Whether the next transaction needs a new producer: a copy of what the last one was committed
+    /// with may still be on its way.
     renews: Cell<bool>,
     /// How large a batch may be, in bytes.
     batch: Cell<usize>,
@@ -80,7 +82,11 @@ impl SimulatedLog {
             being: being.clone(),
             stage: stage.name.clone(),
             // A source is one producer, whichever instance runs it.
-            identity: if stage.from.is_empty() { stage.name.clone() } else { format!("{}@{instance}", stage.name) },
+            identity: if stage.from.is_empty() {
+                stage.name.clone()
+            } else {
+                format!("{}@{instance}", stage.name)
+            },
             inputs: stage.from.clone(),
             guarantee: pipeline.guarantee,
             shutdown: shutdown.clone(),
@@ -124,8 +130,13 @@ impl SimulatedLog {
     }
 
     /// Asks until the answer is no longer to try again.
-    fn patiently<T>(&self, doing: &'static str, ask: impl Fn(&mut Cluster) -> Result<T, Refusal>) -> Result<T, Fault> {
-        self.answer(doing, ask)?.map_err(|refusal| undo(doing, refusal))
+    fn patiently<T>(
+        &self,
+        doing: &'static str,
+        ask: impl Fn(&mut Cluster) -> Result<T, Refusal>,
+    ) -> Result<T, Fault> {
+        self.answer(doing, ask)?
+            .map_err(|refusal| undo(doing, refusal))
     }
 
     /// The same, with what was refused apart from what went wrong.
@@ -139,26 +150,42 @@ impl SimulatedLog {
             self.reach()?;
             let answer = ask(&mut self.world.cluster());
             match answer {
-                Err(Refusal::ConcurrentTransactions | Refusal::UnstableOffsetCommit) => self.wait(AGAIN)?,
+                Err(Refusal::ConcurrentTransactions | Refusal::UnstableOffsetCommit) => {
+                    self.wait(AGAIN)?
+                }
                 answer => return Ok(answer),
             }
         }
     }
 
     fn consumer(&self) -> &RefCell<Consumer> {
-        self.consumer.as_ref().expect("only a stage with inputs is given partitions")
+        self.consumer
+            .as_ref()
+            .expect("only a stage with inputs is given partitions")
     }
 
     fn join(&self, member: Option<u64>) {
-        let member = self.world.cluster().join(&self.stage, &self.identity, member, &self.inputs);
+        let member = self
+            .world
+            .cluster()
+            .join(&self.stage, &self.identity, member, &self.inputs);
         self.consumer().borrow_mut().member = member;
         *self.being.member.borrow_mut() = Some((self.stage.clone(), member));
     }
 
     /// The next rebalance that waits for an answer.
     fn rebalanced<R>(&self) -> Result<Option<Event<R>>, Fault> {
-        let Consumer { member, holds, told, .. } = *self.consumer().borrow();
-        let heard = self.world.cluster().group(&self.stage).heartbeat(&self.identity, member);
+        let Consumer {
+            member,
+            holds,
+            told,
+            ..
+        } = *self.consumer().borrow();
+        let heard = self
+            .world
+            .cluster()
+            .group(&self.stage)
+            .heartbeat(&self.identity, member);
         let is_news = !(matches!(heard, Heard::Stable(..)) && holds);
         // News come with heartbeats, which are some time apart.
         if is_news && self.world.is_bad() && self.world.chance().one_in(2) {
@@ -166,14 +193,21 @@ impl SimulatedLog {
         }
         match heard {
             Heard::Fenced => {
-                let error = Error::new(format!("reading {}", self.inputs.join(", ")), Refusal::FencedInstanceId);
-                return Err(Fault::Fatal(error.help("another process has taken this one's place")));
+                let error = Error::new(
+                    format!("reading {}", self.inputs.join(", ")),
+                    Refusal::FencedInstanceId,
+                );
+                return Err(Fault::Fatal(
+                    error.help("another process has taken this one's place"),
+                ));
             }
             Heard::Unknown | Heard::Rebalance if holds => {
                 if !told {
                     self.consumer().borrow_mut().told = true;
                     let lost = heard == Heard::Unknown;
-                    self.world.tell(&self.being.name, || format!("partitions taken, lost: {lost}"));
+                    self.world.tell(&self.being.name, || {
+                        format!("partitions taken, lost: {lost}")
+                    });
                     return Ok(Some(Event::Taken { lost }));
                 }
             }
@@ -182,12 +216,19 @@ impl SimulatedLog {
             Heard::Stable(generation, given) if !holds => {
                 let mut consumer = self.consumer().borrow_mut();
                 (consumer.generation, consumer.holds, consumer.told) = (generation, true, false);
-                self.world.tell(&self.being.name, || format!("generation {generation}: given {given:?}"));
+                self.world.tell(&self.being.name, || {
+                    format!("generation {generation}: given {given:?}")
+                });
                 let index = |name: &String| self.inputs.iter().position(|input| input == name);
                 let partition = |(topic, partition): &Place| {
-                    Some(Partition { topic: index(topic)?, partition: i32::try_from(*partition).ok()? })
+                    Some(Partition {
+                        topic: index(topic)?,
+                        partition: i32::try_from(*partition).ok()?,
+                    })
                 };
-                return Ok(Some(Event::Given(given.iter().filter_map(partition).collect())));
+                return Ok(Some(Event::Given(
+                    given.iter().filter_map(partition).collect(),
+                )));
             }
             Heard::Stable(..) | Heard::Waiting => {}
         }
@@ -195,7 +236,10 @@ impl SimulatedLog {
     }
 
     fn place(&self, partition: Partition) -> Place {
-        (self.inputs[partition.topic].clone(), usize::try_from(partition.partition).expect("it was given"))
+        (
+            self.inputs[partition.topic].clone(),
+            usize::try_from(partition.partition).expect("it was given"),
+        )
     }
 
     /// Offsets of a topic that was made anew since they were looked up are another topic's.
@@ -203,7 +247,10 @@ impl SimulatedLog {
         let before = self.consumer().borrow().made_anew.get(&partition).copied();
         let now = cluster.topics[&self.inputs[partition.topic]].former.len();
         if before.is_some_and(|before| before != now) {
-            return Err(undo("going on in a topic", Refusal::UnknownTopicOrPartition));
+            return Err(undo(
+                "going on in a topic",
+                Refusal::UnknownTopicOrPartition,
+            ));
         }
         Ok(())
     }
@@ -212,18 +259,27 @@ impl SimulatedLog {
     fn is_another(&self, cluster: &Cluster, place: &Place) -> bool {
         let now = cluster.topics[&place.0].former.len();
         let consumer = self.consumer().borrow();
-        let known = consumer.made_anew.iter().find(|(partition, _)| self.place(**partition) == *place);
+        let known = consumer
+            .made_anew
+            .iter()
+            .find(|(partition, _)| self.place(**partition) == *place);
         known.is_some_and(|(_, before)| *before != now)
     }
 
     /// The next record of any assigned partition.
     fn next_record(&self) -> Result<Option<SimulatedRecord>, Fault> {
-        let mut partitions: Vec<Partition> = self.consumer().borrow().positions.keys().copied().collect();
+        let mut partitions: Vec<Partition> =
+            self.consumer().borrow().positions.keys().copied().collect();
         if partitions.is_empty() {
             return Ok(None);
         }
         // Records come in runs of one partition.
-        if let Some(last) = self.consumer().borrow().last.filter(|_| !self.world.chance().one_in(4)) {
+        if let Some(last) = self
+            .consumer()
+            .borrow()
+            .last
+            .filter(|_| !self.world.chance().one_in(4))
+        {
             partitions.sort_by_key(|partition| *partition != last);
         } else {
             let first = self.world.chance().index(partitions.len());
@@ -234,9 +290,14 @@ impl SimulatedLog {
             let from = self.consumer().borrow().positions[&partition];
             let cluster = self.world.cluster();
             self.check_identity(&cluster, partition)?;
-            let found = cluster.fetch(&place, from).map_err(|refusal| undo("reading", refusal))?;
-            let found =
-                found.map(|found| SimulatedRecord { partition, offset: found.offset, content: found.content.clone() });
+            let found = cluster
+                .fetch(&place, from)
+                .map_err(|refusal| undo("reading", refusal))?;
+            let found = found.map(|found| SimulatedRecord {
+                partition,
+                offset: found.offset,
+                content: found.content.clone(),
+            });
             drop(cluster);
             let mut consumer = self.consumer().borrow_mut();
             let next = found.as_ref().map_or(from, |found| found.offset + 1);
@@ -284,7 +345,11 @@ impl Log for SimulatedLog {
             (consumer.holds, consumer.told, consumer.positions) = (false, false, BTreeMap::new());
             consumer.member
         };
-        let heard = self.world.cluster().group(&self.stage).heartbeat(&self.identity, member);
+        let heard = self
+            .world
+            .cluster()
+            .group(&self.stage)
+            .heartbeat(&self.identity, member);
         match heard {
             Heard::Fenced => (),
             Heard::Unknown => self.join(None),
@@ -314,7 +379,11 @@ impl Log for SimulatedLog {
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
-        if self.guarantee == Guarantee::AtLeastOnce { self.drain() } else { Ok(()) }
+        if self.guarantee == Guarantee::AtLeastOnce {
+            self.drain()
+        } else {
+            Ok(())
+        }
     }
 
     fn settle(&mut self) -> Result<(), Fault> {
@@ -325,18 +394,35 @@ impl Log for SimulatedLog {
         self.step("asking for the extents")?;
         self.reach()?;
         let cluster = self.world.cluster();
-        if let (Some(consumer), Some(topic_index)) =
-            (&self.consumer, self.inputs.iter().position(|input| input == topic))
-        {
+        if let (Some(consumer), Some(topic_index)) = (
+            &self.consumer,
+            self.inputs.iter().position(|input| input == topic),
+        ) {
             let times = cluster.topics[topic].former.len();
-            let partition = |partition: &i32| (Partition { topic: topic_index, partition: *partition }, times);
-            consumer.borrow_mut().made_anew.extend(partitions.iter().map(partition));
+            let partition = |partition: &i32| {
+                (
+                    Partition {
+                        topic: topic_index,
+                        partition: *partition,
+                    },
+                    times,
+                )
+            };
+            consumer
+                .borrow_mut()
+                .made_anew
+                .extend(partitions.iter().map(partition));
         }
         let all = &cluster.topics[topic].partitions;
         let count = i32::try_from(all.len()).expect("they are few");
         let extent = |partition: &i32| {
             let log = &all[usize::try_from(*partition).expect("it was given")];
-            Extent { partition: *partition, start: log.start, end: log.end(), count }
+            Extent {
+                partition: *partition,
+                start: log.start,
+                end: log.end(),
+                count,
+            }
         };
         Ok(partitions.iter().map(extent).collect())
     }
@@ -346,7 +432,12 @@ impl Log for SimulatedLog {
         for position in positions {
             self.check_identity(&self.world.cluster(), position.partition)?;
         }
-        let offset = |Position { partition, next, note }: &Position| (self.place(*partition), *next, note.clone());
+        let offset =
+            |Position {
+                 partition,
+                 next,
+                 note,
+             }: &Position| (self.place(*partition), *next, note.clone());
         let offsets: Vec<_> = positions.iter().map(offset).collect();
         match self.guarantee {
             Guarantee::ExactlyOnce => self.commit_transaction(&offsets),
@@ -371,7 +462,11 @@ impl Log for SimulatedLog {
             let place = self.place(*partition);
             let ask = |cluster: &mut Cluster| cluster.group(&self.stage).fetch_offset(&place);
             if let Some((next, note)) = self.patiently("asking for the offsets", ask)? {
-                committed.push(Position { partition: *partition, next, note });
+                committed.push(Position {
+                    partition: *partition,
+                    next,
+                    note,
+                });
             }
         }
         Ok(committed)
@@ -382,10 +477,15 @@ impl Log for SimulatedLog {
     }
 
     fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
-        let partitions: Vec<Partition> = positions.iter().map(|(partition, _)| *partition).collect();
+        let partitions: Vec<Partition> =
+            positions.iter().map(|(partition, _)| *partition).collect();
         let committed = self.committed(&partitions)?;
         for (partition, next) in positions {
-            let committed = || committed.iter().find(|committed| committed.partition == *partition);
+            let committed = || {
+                committed
+                    .iter()
+                    .find(|committed| committed.partition == *partition)
+            };
             let from = next.or_else(|| Some(committed()?.next));
             if !self.is_at_end(&self.place(*partition), from)? {
                 return Ok(false);
@@ -408,10 +508,16 @@ impl Drop for SimulatedLog {
         if self.being.is_dead.get() {
             self.abandon_queue();
         }
-        let Some(consumer) = &self.consumer else { return };
+        let Some(consumer) = &self.consumer else {
+            return;
+        };
         let member = consumer.borrow().member;
         let mut cluster = self.world.cluster();
-        if self.being.is_dead.get() { cluster.dies(&self.stage, member) } else { cluster.leave(&self.stage, member) }
+        if self.being.is_dead.get() {
+            cluster.dies(&self.stage, member)
+        } else {
+            cluster.leave(&self.stage, member)
+        }
     }
 }
 
@@ -440,10 +546,17 @@ impl Record for SimulatedRecord {
     }
 }
 
-/// How large a batch may be so that each topic takes it that the stage writes, as far as the file tells.
+/// How large a batch may be so that each topic takes it that the stage writes, as far as the file
+/// tells.
 fn smallest(pipeline: &Pipeline, stage: &Stage) -> usize {
-    let topics = stage.to.iter().cloned().chain([stage.changelog(), stage.dead_letters()]);
-    let largest = topics.filter_map(|topic| pipeline.topics.get(&topic)).map(Topic::largest_message);
+    let topics = stage
+        .to
+        .iter()
+        .cloned()
+        .chain([stage.changelog(), stage.dead_letters()]);
+    let largest = topics
+        .filter_map(|topic| pipeline.topics.get(&topic))
+        .map(Topic::largest_message);
     largest.min().unwrap_or_default()
 }
 

@@ -1,9 +1,9 @@
 //! The cluster: what brokers do, in memory. Nothing here knows rivulet.
 //!
-//! It keeps to the rules of Kafka's own protocol: who is fenced and when, what a reader of committed
-//! records may see, whose offsets a group takes. Where Kafka leaves something open (when the markers of
-//! a transaction are written, when a compacted topic is cleaned, when a request of the dead arrives),
-//! whoever drives it decides.
+//! It keeps to the rules of Kafka's own protocol: who is fenced and when, what a reader of
+//! committed records may see, whose offsets a group takes. Where Kafka leaves something open (when
+//! the markers of a transaction are written, when a compacted topic is cleaned, when a request of
+//! the dead arrives), whoever drives it decides.
 
 mod groups;
 mod partition;
@@ -94,13 +94,23 @@ impl Cluster {
     /// # Panics
     /// If there is no such topic.
     pub fn set_terms(&mut self, topic: &str, terms: Terms) {
-        self.topics.get_mut(topic).expect("every schedule makes its topics first").terms = terms;
+        self.topics
+            .get_mut(topic)
+            .expect("every schedule makes its topics first")
+            .terms = terms;
     }
 
     /// Makes a topic.
     pub fn create(&mut self, topic: &str, partitions: usize, compacted: bool) {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
-        self.topics.insert(topic.to_owned(), Topic { partitions, compacted, ..Topic::default() });
+        self.topics.insert(
+            topic.to_owned(),
+            Topic {
+                partitions,
+                compacted,
+                ..Topic::default()
+            },
+        );
     }
 
     /// A partition that exists.
@@ -113,13 +123,19 @@ impl Cluster {
     }
 
     fn partition_mut(&mut self, (topic, partition): &Place) -> &mut Partition {
-        &mut self.topics.get_mut(topic).expect("every schedule makes its topics first").partitions[*partition]
+        &mut self
+            .topics
+            .get_mut(topic)
+            .expect("every schedule makes its topics first")
+            .partitions[*partition]
     }
 
     /// Whether there is such a partition.
     #[must_use]
     pub fn has(&self, (topic, partition): &Place) -> bool {
-        self.topics.get(topic).is_some_and(|topic| *partition < topic.partitions.len())
+        self.topics
+            .get(topic)
+            .is_some_and(|topic| *partition < topic.partitions.len())
     }
 
     /// The first record at or behind an offset that a reader of committed records may see.
@@ -155,8 +171,8 @@ impl Cluster {
         self.away_until = self.now + time;
     }
 
-    /// Time has gone on: sessions and transactions that are over end, requests arrive, and some of the
-    /// work that waits is done.
+    /// Time has gone on: sessions and transactions that are over end, requests arrive, and some of
+    /// the work that waits is done.
     pub fn tick(&mut self, now: Duration, chance: &mut Chance) {
         self.now = now;
         if !self.answers() {
@@ -171,10 +187,13 @@ impl Cluster {
             if self.late[at].0 <= now {
                 match self.late.swap_remove(at).1 {
                     // Nobody waits for the answer.
-                    Late::Produce(identity, place, records) => drop(self.produce(identity.as_ref(), &place, records)),
+                    Late::Produce(identity, place, records) => {
+                        drop(self.produce(identity.as_ref(), &place, records))
+                    }
                     Late::EndTxn(identity) => drop(self.end_transaction(&identity, true)),
                     Late::TxnOffsetCommit(identity, group, member, generation, offsets) => {
-                        let _ = self.txn_offset_commit(&identity, &group, member, generation, offsets);
+                        let _ =
+                            self.txn_offset_commit(&identity, &group, member, generation, offsets);
                     }
                 }
             } else {
@@ -192,20 +211,37 @@ impl Cluster {
     /// Whether nothing is open or on its way any more.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.late.is_empty() && self.transactions.is_quiet() && self.groups.values().all(Group::is_stable)
+        self.late.is_empty()
+            && self.transactions.is_quiet()
+            && self.groups.values().all(Group::is_stable)
     }
 
-    /// Takes a process into a group: one whose instance id is known takes the place of the one before,
-    /// without a rebalance. Gives its member id.
-    pub fn join(&mut self, group: &str, instance: &str, member: Option<u64>, topics: &[String]) -> u64 {
+    /// Takes a process into a group: one whose instance id is known takes the place of the one
+    /// before, without a rebalance. Gives its member id.
+    pub fn join(
+        &mut self,
+        group: &str,
+        instance: &str,
+        member: Option<u64>,
+        topics: &[String],
+    ) -> u64 {
         let now = self.now;
-        self.groups.entry(group.to_owned()).or_default().join(instance, member, topics, now, &self.topics)
+        self.groups.entry(group.to_owned()).or_default().join(
+            instance,
+            member,
+            topics,
+            now,
+            &self.topics,
+        )
     }
 
     /// Takes a member out of its group, if it is one.
     pub fn leave(&mut self, group: &str, member: u64) {
         let now = self.now;
-        self.groups.entry(group.to_owned()).or_default().leave(member, now, &self.topics);
+        self.groups
+            .entry(group.to_owned())
+            .or_default()
+            .leave(member, now, &self.topics);
     }
 
     /// The process of a member has died; its session lives on for a while.
@@ -234,12 +270,19 @@ impl Cluster {
         self.partition_mut(place).lose(below);
     }
 
-    /// Deletes the first records of a plain topic, whether or not anybody has read them, as retention does
-    /// or who frees a disk; tells from where to where.
-    pub fn delete_some_records(&mut self, place: &Place, chance: &mut Chance) -> Option<(i64, i64)> {
+    /// Deletes the first records of a plain topic, whether or not anybody has read them, as
+    /// retention does or who frees a disk; tells from where to where.
+    pub fn delete_some_records(
+        &mut self,
+        place: &Place,
+        chance: &mut Chance,
+    ) -> Option<(i64, i64)> {
         let partition = self.partition_mut(place);
         let left = u32::try_from(partition.stable_end() - partition.start).unwrap_or_default();
-        let (from, to) = (partition.start, partition.start + i64::from(chance.below(left + 1)));
+        let (from, to) = (
+            partition.start,
+            partition.start + i64::from(chance.below(left + 1)),
+        );
         self.delete_records(place, to);
         (to > from).then_some((from, to))
     }
@@ -250,19 +293,25 @@ impl Cluster {
         partition.start = partition.start.max(below.min(partition.stable_end()));
     }
 
-    /// Deletes a topic and makes it anew: groups no longer have offsets in it, and it is empty. What is open
-    /// in it is aborted before that.
+    /// Deletes a topic and makes it anew: groups no longer have offsets in it, and it is empty.
+    /// What is open in it is aborted before that.
     ///
     /// # Panics
     /// If there is no such topic.
     pub fn make_anew(&mut self, topic: &str) {
         self.end_transactions_in(topic);
-        let readers = self.groups.iter().filter(|(_, group)| group.has_read(topic));
+        let readers = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.has_read(topic));
         let readers = readers.map(|(name, _)| name.clone()).collect();
         for group in self.groups.values_mut() {
             group.forget(topic);
         }
-        self.topics.get_mut(topic).expect("every schedule makes its topics first").make_anew(readers);
+        self.topics
+            .get_mut(topic)
+            .expect("every schedule makes its topics first")
+            .make_anew(readers);
     }
 
     /// Gives a topic one more partition; its readers' groups share them out again.
@@ -271,11 +320,27 @@ impl Cluster {
     /// If there is no such topic.
     pub fn add_a_partition(&mut self, topic: &str) {
         let now = self.now;
-        let grown = self.topics.get_mut(topic).expect("every schedule makes its topics first");
+        let grown = self
+            .topics
+            .get_mut(topic)
+            .expect("every schedule makes its topics first");
         grown.partitions.push(Partition::default());
-        let has_read = |group: &Group| group.committed.iter().any(|((name, _), (next, _))| name == topic && *next > 0);
-        grown.grown_under.extend(self.groups.iter().filter(|(_, group)| has_read(group)).map(|(name, _)| name.clone()));
-        self.groups.values_mut().filter(|group| group.reads(topic)).for_each(|group| group.prepare(now));
+        let has_read = |group: &Group| {
+            group
+                .committed
+                .iter()
+                .any(|((name, _), (next, _))| name == topic && *next > 0)
+        };
+        grown.grown_under.extend(
+            self.groups
+                .iter()
+                .filter(|(_, group)| has_read(group))
+                .map(|(name, _)| name.clone()),
+        );
+        self.groups
+            .values_mut()
+            .filter(|group| group.reads(topic))
+            .for_each(|group| group.prepare(now));
     }
 
     /// Nobody may write a topic for a while, or ever again.
@@ -284,20 +349,27 @@ impl Cluster {
     /// If there is no such topic.
     pub fn forbid(&mut self, topic: &str, time: Option<Duration>) {
         let until = time.map_or(Duration::MAX, |time| self.now + time);
-        self.topics.get_mut(topic).expect("every schedule makes its topics first").forbidden_until = until;
+        self.topics
+            .get_mut(topic)
+            .expect("every schedule makes its topics first")
+            .forbidden_until = until;
     }
 
     /// Whether there is a topic that nobody may ever write again.
     #[must_use]
     pub fn forbids_for_good(&self) -> bool {
-        self.topics.values().any(|topic| topic.forbidden_until == Duration::MAX)
+        self.topics
+            .values()
+            .any(|topic| topic.forbidden_until == Duration::MAX)
     }
 
     /// Deletes the first records of a plain topic, as far as all of these groups have read it.
     pub fn expire(&mut self, place: &Place, readers: &[&str]) {
         let read = readers.iter().map(|group| {
             let group = self.groups.get(*group);
-            group.and_then(|group| group.committed.get(place)).map_or(0, |(offset, _)| *offset)
+            group
+                .and_then(|group| group.committed.get(place))
+                .map_or(0, |(offset, _)| *offset)
         });
         let Some(read) = read.min() else { return };
         let partition = self.partition_mut(place);

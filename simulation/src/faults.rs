@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::chance::Chance;
 
-/// What may happen in a schedule beside what may happen in all: at the margins of what Kafka keeps, where
-/// not everything can arrive, and what cannot must be told.
+/// What may happen in a schedule beside what may happen in all: at the margins of what Kafka keeps,
+/// where not everything can arrive, and what cannot must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Margin {
     /// Nothing.
@@ -41,7 +41,10 @@ impl Margin {
     /// Whether stages may stop, or go on behind what they have not read.
     #[must_use]
     pub fn cuts_off(self) -> bool {
-        matches!(self, Margin::Deletion | Margin::Anew | Margin::Month | Margin::Partitions)
+        matches!(
+            self,
+            Margin::Deletion | Margin::Anew | Margin::Month | Margin::Partitions
+        )
     }
 
     /// Whether somebody outside writes readings, too.
@@ -136,12 +139,15 @@ const ALL: [(Kind, u32); 25] = [
 ];
 
 impl Kind {
-    /// Whether `at-least-once` stands it. Without transactions nothing fences a process that was given up
-    /// for dead: when it goes on, it writes an older state over the newer one.
+    /// Whether `at-least-once` stands it. Without transactions nothing fences a process that was
+    /// given up for dead: when it goes on, it writes an older state over the newer one.
     #[must_use]
     pub fn needs_fences(self) -> bool {
         use Kind::{Double, LateRequest, LostSession, Repeated, ThrownOut, TimeLeap};
-        matches!(self, Double | LateRequest | LostSession | Repeated | ThrownOut | TimeLeap)
+        matches!(
+            self,
+            Double | LateRequest | LostSession | Repeated | ThrownOut | TimeLeap
+        )
     }
 
     /// In which schedules it happens, if not in all.
@@ -171,7 +177,8 @@ impl Kind {
 
     /// One of those that happen at any step of a schedule.
     pub fn any(chance: &mut Chance, margin: Margin) -> Self {
-        let happens = |(kind, _): &&(Kind, u32)| kind.margin().is_none_or(|happens| happens(margin));
+        let happens =
+            |(kind, _): &&(Kind, u32)| kind.margin().is_none_or(|happens| happens(margin));
         let mut at = chance.below(ALL.iter().filter(happens).map(|(_, weight)| weight).sum());
         for (kind, weight) in ALL.iter().filter(happens).copied() {
             if at < weight {
@@ -185,7 +192,9 @@ impl Kind {
     /// The kind of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        ALL.iter().map(|(kind, _)| *kind).find(|kind| kind.name() == name)
+        ALL.iter()
+            .map(|(kind, _)| *kind)
+            .find(|kind| kind.name() == name)
     }
 
     /// The names of all kinds.
@@ -245,12 +254,17 @@ impl Counts {
 
     /// Adds what has happened elsewhere.
     pub fn join(&mut self, other: &Counts) {
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, other)| *mine += other);
+        self.0
+            .iter_mut()
+            .zip(&other.0)
+            .for_each(|(mine, other)| *mine += other);
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        ALL.iter().zip(&self.0).try_for_each(|((kind, _), count)| writeln!(f, "{count:>12}  {}", kind.name()))
+        ALL.iter()
+            .zip(&self.0)
+            .try_for_each(|((kind, _), count)| writeln!(f, "{count:>12}  {}", kind.name()))
     }
 }

@@ -76,7 +76,10 @@ struct Running {
     process: Process,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there are ten at most, and none is moved often")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are ten at most, and none is moved often"
+)]
 enum Process {
     Source(SourceLoop<SimulatedLog>),
     Stage(StageLoop<SimulatedLog, Processing>),
@@ -95,9 +98,14 @@ impl Instances {
     /// The plan's instances, none of which runs yet.
     #[must_use]
     pub fn new(world: &Rc<World>, plan: Plan) -> Rc<Self> {
-        let slots = plan.instances.iter().enumerate().flat_map(|(stage, count)| {
-            (0..*count).map(move |number| slot(stage, number.to_string(), false, Duration::ZERO))
-        });
+        let slots = plan
+            .instances
+            .iter()
+            .enumerate()
+            .flat_map(|(stage, count)| {
+                (0..*count)
+                    .map(move |number| slot(stage, number.to_string(), false, Duration::ZERO))
+            });
         let slots = RefCell::new(slots.collect());
         Rc::new(Instances {
             world: world.clone(),
@@ -129,11 +137,16 @@ impl Instances {
         self.stopped.borrow().clone()
     }
 
-    /// How often processes of a stage were started, and how often they went back to their last commit.
+    /// How often processes of a stage were started, and how often they went back to their last
+    /// commit.
     #[must_use]
     pub fn attempts(&self, stage: usize) -> u64 {
         let counters = self.counters.borrow();
-        counters.iter().filter(|(of, _)| *of == stage).map(|(_, counters)| 1 + counters.rewinds.get()).sum()
+        counters
+            .iter()
+            .filter(|(of, _)| *of == stage)
+            .map(|(_, counters)| 1 + counters.rewinds.get())
+            .sum()
     }
 
     fn fail(&self, what: String) {
@@ -142,7 +155,12 @@ impl Instances {
 
     /// Any process takes a turn; if all have ended, time goes by.
     pub fn turn(&self) {
-        if self.slots.borrow().iter().all(|slot| matches!(slot.life, Life::Done)) {
+        if self
+            .slots
+            .borrow()
+            .iter()
+            .all(|slot| matches!(slot.life, Life::Done))
+        {
             self.world.pass(Duration::from_millis(20));
         }
         let at = self.world.chance().index(self.slots.borrow().len());
@@ -181,7 +199,8 @@ impl Instances {
                 let being = self.bear(at);
                 match self.start(at, &being) {
                     Ok(process) => {
-                        self.slots.borrow_mut()[at].life = Life::Running(Box::new(Running { being, process }));
+                        self.slots.borrow_mut()[at].life =
+                            Life::Running(Box::new(Running { being, process }));
                         return;
                     }
                     Err(error) => (being, Err(error)),
@@ -201,7 +220,10 @@ impl Instances {
         self.born.set(self.born.get() + 1);
         let stage = &self.plan.pipeline.stages[slot.stage].name;
         let name = format!("{stage}@{} #{}", slot.instance, self.born.get());
-        Rc::new(Being { name, ..Being::default() })
+        Rc::new(Being {
+            name,
+            ..Being::default()
+        })
     }
 
     /// Starts a process as `rivulet-operator` and `rivulet-producer` do.
@@ -220,7 +242,9 @@ impl Instances {
             Fault::Stopped => Error::new("starting", "asked to stop"),
         })?;
         let counters = Arc::<Counters>::default();
-        self.counters.borrow_mut().push((at_stage, Arc::clone(&counters)));
+        self.counters
+            .borrow_mut()
+            .push((at_stage, Arc::clone(&counters)));
         Ok(match &stage.work {
             Work::Producer { source, .. } => {
                 let source = plan::source(pipeline, source);
@@ -234,7 +258,13 @@ impl Instances {
             Work::Operator { steps } => {
                 let chain = plan::chain(pipeline, stage, steps);
                 let work = Processing::new(pipeline, stage, Box::new(chain), Arc::clone(&counters));
-                Process::Stage(StageLoop::new(log, work, pipeline.commit, shutdown, counters))
+                Process::Stage(StageLoop::new(
+                    log,
+                    work,
+                    pipeline.commit,
+                    shutdown,
+                    counters,
+                ))
             }
             Work::Sink { .. } => unreachable!("no plan has a sink"),
         })
@@ -271,7 +301,8 @@ impl Instances {
             Ok(()) => self.world.tell(&being.name, || "ends".to_owned()),
             Err(_) if being.is_dead.get() => self.world.tell(&being.name, || "is dead".to_owned()),
             Err(error) => {
-                self.world.tell(&being.name, || format!("gives up: {error}"));
+                self.world
+                    .tell(&being.name, || format!("gives up: {error}"));
                 if !tells && !is_expected(&error) && !self.world.is_exhausted() {
                     self.fail(format!("{} gives up: {error}", being.name));
                 }
@@ -287,9 +318,13 @@ impl Instances {
         if cluster.group(&stage.name).members().next().is_some() {
             return;
         }
-        if chance.one_in(2) && self.world.has(Kind::Expiry) && cluster.group(&stage.name).expire_offsets() {
+        if chance.one_in(2)
+            && self.world.has(Kind::Expiry)
+            && cluster.group(&stage.name).expire_offsets()
+        {
             self.world.count(Kind::Expiry);
-            self.world.tell(&stage.name, || "its offsets have expired".to_owned());
+            self.world
+                .tell(&stage.name, || "its offsets have expired".to_owned());
         }
         if chance.one_in(2) && self.world.has(Kind::Deletion) {
             for topic in &stage.from {
@@ -302,13 +337,20 @@ impl Instances {
 
     fn delete(&self, cluster: &mut Cluster, place: &Place, chance: &mut Chance) {
         if let Some((from, to)) = cluster.delete_some_records(place, chance) {
-            self.world.tell(&place.0, || format!("records {from} to {to} of [{}] are deleted", place.1));
+            self.world.tell(&place.0, || {
+                format!("records {from} to {to} of [{}] are deleted", place.1)
+            });
         }
     }
 
     /// Nothing bad happens any more: who is not of the plan stops.
     pub fn calm_down(&self) {
-        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| slot.is_extra) {
+        for slot in self
+            .slots
+            .borrow_mut()
+            .iter_mut()
+            .filter(|slot| slot.is_extra)
+        {
             slot.shutdown.stop();
             if matches!(slot.life, Life::Not(_)) {
                 slot.life = Life::Done;
@@ -318,7 +360,12 @@ impl Instances {
 
     /// Asks the instances of a stage to finish what there is.
     pub fn drain(&self, stage: usize) {
-        for slot in self.slots.borrow_mut().iter_mut().filter(|slot| slot.stage == stage) {
+        for slot in self
+            .slots
+            .borrow_mut()
+            .iter_mut()
+            .filter(|slot| slot.stage == stage)
+        {
             slot.shutdown.drain();
             // Who was asked to stop a moment before may be about to start again.
             slot.is_draining = true;
@@ -329,7 +376,11 @@ impl Instances {
     /// Whether all instances of a stage have ended.
     #[must_use]
     pub fn is_done(&self, stage: usize) -> bool {
-        self.slots.borrow().iter().filter(|slot| slot.stage == stage).all(|slot| matches!(slot.life, Life::Done))
+        self.slots
+            .borrow()
+            .iter()
+            .filter(|slot| slot.stage == stage)
+            .all(|slot| matches!(slot.life, Life::Done))
     }
 
     /// Whether all that are not of the plan are gone, and all others there.
@@ -353,11 +404,25 @@ impl Instances {
         };
         let slots = self.slots.borrow();
         let stages = &self.plan.pipeline.stages;
-        let slots =
-            slots.iter().map(|slot| format!("{}@{} {}", stages[slot.stage].name, slot.instance, life(&slot.life)));
+        let slots = slots.iter().map(|slot| {
+            format!(
+                "{}@{} {}",
+                stages[slot.stage].name,
+                slot.instance,
+                life(&slot.life)
+            )
+        });
         let cluster = self.world.cluster();
-        let waits = if cluster.is_quiet() { "nothing is open" } else { "something is open" };
-        format!("{:.3} s, {}; {waits}", self.world.time().as_secs_f64(), slots.collect::<Vec<_>>().join(", "))
+        let waits = if cluster.is_quiet() {
+            "nothing is open"
+        } else {
+            "something is open"
+        };
+        format!(
+            "{:.3} s, {}; {waits}",
+            self.world.time().as_secs_f64(),
+            slots.collect::<Vec<_>>().join(", ")
+        )
     }
 
     /// Lets go of all processes.
@@ -373,7 +438,8 @@ const DELETED: &str = "were deleted before";
 /// How a stage tells that its offsets have expired.
 const FORGOTTEN: &str = "no offset is committed any more";
 
-/// Whether a process tells of what happens at this margin: it has ended for good until somebody looks.
+/// Whether a process tells of what happens at this margin: it has ended for good until somebody
+/// looks.
 fn is_told(error: &Error, margin: Margin) -> bool {
     let error = error.to_string();
     let words: &[&str] = match margin {
@@ -386,7 +452,10 @@ fn is_told(error: &Error, margin: Margin) -> bool {
             "it is not the state that belongs to offset",
         ],
         Margin::Month => &[DELETED, FORGOTTEN],
-        Margin::Partitions => &["partitions when the state was written", "it has no partition"],
+        Margin::Partitions => &[
+            "partitions when the state was written",
+            "it has no partition",
+        ],
     };
     words.iter().any(|words| error.contains(words))
 }
@@ -418,12 +487,18 @@ fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot
 impl Instances {
     fn reach_a_margin(&self, kind: Kind, cluster: &mut Cluster, chance: &mut Chance) -> bool {
         let stages = &self.plan.pipeline.stages;
-        let stages: Vec<&Stage> = stages.iter().filter(|stage| !stage.from.is_empty()).collect();
+        let stages: Vec<&Stage> = stages
+            .iter()
+            .filter(|stage| !stage.from.is_empty())
+            .collect();
         let stage = stages[chance.index(stages.len())];
         let input = &stage.from[chance.index(stage.from.len())];
         match kind {
             Kind::Deletion => {
-                let place = (input.clone(), chance.index(cluster.topics[input].partitions.len()));
+                let place = (
+                    input.clone(),
+                    chance.index(cluster.topics[input].partitions.len()),
+                );
                 self.delete(cluster, &place, chance);
             }
             Kind::Anew => {
@@ -434,7 +509,8 @@ impl Instances {
                 cluster.make_anew(topic);
             }
             Kind::Partitions => {
-                self.world.tell(input, || "gets one more partition".to_owned());
+                self.world
+                    .tell(input, || "gets one more partition".to_owned());
                 cluster.add_a_partition(input);
                 if chance.one_in(2) {
                     for reader in self.plan.pipeline.readers(input).map(Stage::changelog) {
@@ -449,7 +525,8 @@ impl Instances {
                 let topic = &stage.to[0];
                 let time = Duration::from_millis(chance.below(5000).into());
                 let time = Some(time).filter(|_| !chance.one_in(4));
-                self.world.tell(topic, || format!("may not be written for {time:?}"));
+                self.world
+                    .tell(topic, || format!("may not be written for {time:?}"));
                 cluster.forbid(topic, time);
             }
             _ => return false,
@@ -467,7 +544,9 @@ impl Instances {
             let (mut sensor, mut timestamp) = (format!("lone{number}"), now);
             match chance.below(6) {
                 // In a time that no clock says, each later than the one before.
-                0 if refuses => timestamp = FUTURE + 86_400_000 * i64::try_from(number).unwrap_or_default(),
+                0 if refuses => {
+                    timestamp = FUTURE + 86_400_000 * i64::try_from(number).unwrap_or_default()
+                }
                 1 if refuses => sensor = format!("{TABOO}{number}"),
                 2 if !refuses => sensor = format!("{}{number}", "long".repeat(chance.index(1500))),
                 0 | 1 => sensor = format!("{}{number}", "long".repeat(chance.index(500))),
@@ -481,9 +560,19 @@ impl Instances {
                 value = "rubbish ".repeat(chance.index(if refuses { 100 } else { 800 }));
             }
             let key = sensor.into_bytes();
-            let place = ("outside".to_owned(), place_of(&key, cluster.topics["outside"].partitions.len()));
-            let content = Content { key: Some(key), value: Some(value.into_bytes()), headers: Vec::new(), timestamp };
-            cluster.produce(None, &place, vec![content]).expect("it takes everything");
+            let place = (
+                "outside".to_owned(),
+                place_of(&key, cluster.topics["outside"].partitions.len()),
+            );
+            let content = Content {
+                key: Some(key),
+                value: Some(value.into_bytes()),
+                headers: Vec::new(),
+                timestamp,
+            };
+            cluster
+                .produce(None, &place, vec![content])
+                .expect("it takes everything");
         }
     }
 }
@@ -500,7 +589,11 @@ impl Others for Instances {
         let slots = &mut *self.slots.borrow_mut();
         let at = self.world.chance().index(slots.len());
         // The sources come first in each plan.
-        let at = if kind == Kind::Elsewhere { at % self.plan.sources() } else { at };
+        let at = if kind == Kind::Elsewhere {
+            at % self.plan.sources()
+        } else {
+            at
+        };
         let chosen = &mut slots[at];
         if kind == Kind::Stop {
             let stops = matches!(chosen.life, Life::Running(_)) && !chosen.is_extra;
@@ -520,7 +613,10 @@ impl Others for Instances {
             if matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. }) {
                 return false;
             }
-            for slot in slots.iter_mut().filter(|slot| slot.stage == stage && !matches!(slot.life, Life::Done)) {
+            for slot in slots
+                .iter_mut()
+                .filter(|slot| slot.stage == stage && !matches!(slot.life, Life::Done))
+            {
                 slot.shutdown.stop();
                 match slot.life {
                     Life::Not(_) if slot.is_extra => slot.life = Life::Done,
@@ -531,7 +627,11 @@ impl Others for Instances {
             }
             return true;
         }
-        let instance = if is_double { chosen.instance.clone() } else { format!("x{}", slots.len()) };
+        let instance = if is_double {
+            chosen.instance.clone()
+        } else {
+            format!("x{}", slots.len())
+        };
         let is_source = matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. });
         if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS
             || (!is_double && is_source != (kind == Kind::Elsewhere))
@@ -550,12 +650,19 @@ impl Others for Instances {
         }
         let compacts = kind == Kind::Compaction;
         let is_read = |topic: &str| self.plan.pipeline.readers(topic).next().is_some();
-        let topics =
-            cluster.topics.iter().filter(|(name, topic)| topic.compacted == compacts && (compacts || is_read(name)));
+        let topics = cluster
+            .topics
+            .iter()
+            .filter(|(name, topic)| topic.compacted == compacts && (compacts || is_read(name)));
         let topics: Vec<String> = topics.map(|(name, _)| name.clone()).collect();
         let topic = topics[chance.index(topics.len())].clone();
         let partition = chance.index(cluster.topics[&topic].partitions.len());
-        let readers: Vec<&str> = self.plan.pipeline.readers(&topic).map(|stage| stage.name.as_str()).collect();
+        let readers: Vec<&str> = self
+            .plan
+            .pipeline
+            .readers(&topic)
+            .map(|stage| stage.name.as_str())
+            .collect();
         let place = (topic.clone(), partition);
         if compacts {
             cluster.compact(&place, chance);

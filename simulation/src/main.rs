@@ -50,16 +50,30 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(seed) = args.seed {
         let outcome = schedule::run_without(seed, true, &args.without);
-        println!("verified {} readings; {}", outcome.verified, outcome.failure.as_deref().unwrap_or("as it must be"));
-        return if outcome.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        println!(
+            "verified {} readings; {}",
+            outcome.verified,
+            outcome.failure.as_deref().unwrap_or("as it must be")
+        );
+        return if outcome.failure.is_none() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
     let start = Instant::now();
     let totals = run(&args);
     let seconds = start.elapsed().as_secs_f64();
-    let Totals { verified, schedules, faults, mut failures } = totals;
+    let Totals {
+        verified,
+        schedules,
+        faults,
+        mut failures,
+    } = totals;
     print!("{faults}");
     println!(
-        "{schedules} schedules in {seconds:.1} s ({:.0} a second), {verified} readings verified, {} failures",
+        "{schedules} schedules in {seconds:.1} s ({:.0} a second), {verified} readings verified, \
+         {} failures",
         schedules as f64 / seconds,
         failures.len()
     );
@@ -67,11 +81,20 @@ fn main() -> ExitCode {
     for (seed, failure) in failures.iter().take(SHOWN) {
         println!("seed {seed}: {failure}\n  make simulate SEED={seed} tells what happened");
     }
-    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    Kind::named(name).ok_or_else(|| format!("there is no such kind; there are {}", Kind::names().join(", ")))
+    Kind::named(name).ok_or_else(|| {
+        format!(
+            "there is no such kind; there are {}",
+            Kind::names().join(", ")
+        )
+    })
 }
 
 /// Runs all seeds, on every core.
@@ -86,10 +109,14 @@ fn run(args: &Args) -> Totals {
             if seed >= end {
                 break;
             }
-            let outcome =
-                catch_unwind(AssertUnwindSafe(|| schedule::run_without(seed, false, &args.without))).unwrap_or_else(
-                    |_| Outcome { verified: 0, faults: Counts::default(), failure: Some("it panicked".to_owned()) },
-                );
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                schedule::run_without(seed, false, &args.without)
+            }))
+            .unwrap_or_else(|_| Outcome {
+                verified: 0,
+                faults: Counts::default(),
+                failure: Some("it panicked".to_owned()),
+            });
             let mut totals = totals.lock().expect("nothing panics while it holds this");
             totals.verified += outcome.verified;
             totals.schedules += 1;
@@ -106,5 +133,7 @@ fn run(args: &Args) -> Totals {
             scope.spawn(work);
         }
     });
-    totals.into_inner().expect("nothing panics while it holds this")
+    totals
+        .into_inner()
+        .expect("nothing panics while it holds this")
 }

@@ -41,12 +41,16 @@ const AVERAGE: &str = "{ average = { window = 3 } }";
 
 fn producer(name: &str, sensor: &str, rate: &str, to: &str) -> String {
     format!(
-        "[producer.{name}]\nsource = {{ file = {{ path = \"readings.csv\", sensor = \"{sensor}\"{rate} }} }}\nto = \"{to}\"\n"
+        "[producer.{name}]\nsource = {{ file = {{ path = \"readings.csv\", sensor \
+         = \"{sensor}\"{rate} }} }}\nto = \"{to}\"\n"
     )
 }
 
 fn operator(name: &str, from: &str, steps: &[&str], to: &str) -> String {
-    format!("[operator.{name}]\nfrom = {from}\nsteps = [{}]\nto = \"{to}\"\n{GAP}", steps.join(", "))
+    format!(
+        "[operator.{name}]\nfrom = {from}\nsteps = [{}]\nto = \"{to}\"\n{GAP}",
+        steps.join(", ")
+    )
 }
 
 /// Where it is said what is to be done about gaps.
@@ -56,19 +60,27 @@ impl Plan {
     /// How many of the first stages are sources, each of one instance.
     #[must_use]
     pub fn sources(&self) -> usize {
-        self.pipeline.stages.iter().take_while(|stage| stage.from.is_empty()).count()
+        self.pipeline
+            .stages
+            .iter()
+            .take_while(|stage| stage.from.is_empty())
+            .count()
     }
 
     /// Draws a plan.
     ///
-    /// Under `at-least-once` every stage stands right behind the producers: what a stage with a state
-    /// makes of repeated readings is right, but nobody can say which were repeated.
+    /// Under `at-least-once` every stage stands right behind the producers: what a stage with a
+    /// state makes of repeated readings is right, but nobody can say which were repeated.
     ///
     /// # Panics
     /// Never: the pipelines are right.
     #[must_use]
     pub fn draw(chance: &mut Chance, margin: Margin) -> Self {
-        let guarantee = if chance.one_in(4) { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce };
+        let guarantee = if chance.one_in(4) {
+            Guarantee::AtLeastOnce
+        } else {
+            Guarantee::ExactlyOnce
+        };
         let mut text = format!("guarantee = \"{guarantee}\"\n");
         let _ = write!(
             text,
@@ -78,13 +90,26 @@ impl Plan {
             chance.one_of(&[1, 3, 8, 30]),
         );
         let _ = writeln!(text, "[defaults]\npartitions = {}", 1 + chance.below(4));
-        let rate = if chance.one_in(3) { ", rate = 50.0" } else { "" };
+        let rate = if chance.one_in(3) {
+            ", rate = 50.0"
+        } else {
+            ""
+        };
         text += &producer("first", "sensor", rate, "celsius");
-        let shape = chance.below(if guarantee == Guarantee::ExactlyOnce { 4 } else { 2 });
+        let shape = chance.below(if guarantee == Guarantee::ExactlyOnce {
+            4
+        } else {
+            2
+        });
         match shape {
             _ if margin.has_outsider() => {
                 text += "[topic.outside]\nexternal = true\n";
-                text += &operator("ewma", "[\"celsius\", \"outside\"]", &[CONVERT, EWMA], "ewma");
+                text += &operator(
+                    "ewma",
+                    "[\"celsius\", \"outside\"]",
+                    &[CONVERT, EWMA],
+                    "ewma",
+                );
                 text += &operator("average", "\"celsius\"", &[CONVERT, AVERAGE], "average");
                 if guarantee == Guarantee::ExactlyOnce {
                     text += &operator("threshold", "\"ewma\"", &[THRESHOLD], "above");
@@ -96,7 +121,12 @@ impl Plan {
             }
             1 => {
                 text += &producer("second", "other", "", "more");
-                text += &operator("ewma", "[\"celsius\", \"more\"]", &[CONVERT, EWMA, AVERAGE], "ewma");
+                text += &operator(
+                    "ewma",
+                    "[\"celsius\", \"more\"]",
+                    &[CONVERT, EWMA, AVERAGE],
+                    "ewma",
+                );
             }
             _ => {
                 text += &operator("convert", "\"celsius\"", &[CONVERT], "fahrenheit");
@@ -107,20 +137,31 @@ impl Plan {
         }
         if margin == Margin::Sizes && chance.one_in(2) {
             // What the file says is known beforehand, the rest is found out.
-            let _ = writeln!(text, "[topic.ewma]\nconfig = {{ \"max.message.bytes\" = {SMALL} }}");
+            let _ = writeln!(
+                text,
+                "[topic.ewma]\nconfig = {{ \"max.message.bytes\" = {SMALL} }}"
+            );
         }
         let on_gap = ["", "on-gap = \"stop\"\n", "on-gap = \"dead-letter\"\n"];
         let text = text.replace(GAP, chance.one_of(&on_gap));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml");
-        let pipeline = Pipeline::parse(Arc::new(Text { path, text })).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let pipeline = Pipeline::parse(Arc::new(Text { path, text }))
+            .unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let instances = pipeline.stages.iter().map(|stage| match stage.work {
             Work::Producer { .. } => 1,
             _ => 1 + chance.below(2),
         });
         let instances = instances.collect();
         let terms = match margin {
-            Margin::Sizes => Terms { largest: Some(SMALL), ..Terms::default() },
-            Margin::Refusals => Terms { ahead: Some(AHEAD), taboo: Some(TABOO), ..Terms::default() },
+            Margin::Sizes => Terms {
+                largest: Some(SMALL),
+                ..Terms::default()
+            },
+            Margin::Refusals => Terms {
+                ahead: Some(AHEAD),
+                taboo: Some(TABOO),
+                ..Terms::default()
+            },
             _ => Terms::default(),
         };
         let written = pipeline.topics.keys().filter(|topic| *topic != "outside");
@@ -128,10 +169,21 @@ impl Plan {
             let wanted = pipeline.topic(topic);
             let taboo = terms.taboo.filter(|_| wanted.role != Role::DeadLetters);
             let largest = terms.largest.filter(|_| wanted.role != Role::Changelog);
-            (topic.clone(), Terms { taboo, largest: largest.or(Some(wanted.largest_message())), ..terms.clone() })
+            (
+                topic.clone(),
+                Terms {
+                    taboo,
+                    largest: largest.or(Some(wanted.largest_message())),
+                    ..terms.clone()
+                },
+            )
         });
         let terms = terms.collect();
-        Plan { pipeline, instances, terms }
+        Plan {
+            pipeline,
+            instances,
+            terms,
+        }
     }
 }
 
@@ -142,8 +194,13 @@ impl Plan {
 #[must_use]
 pub fn source(pipeline: &Pipeline, part: &Part) -> Box<dyn Source> {
     let settings = catalog::read(part).unwrap_or_else(|mistake| panic!("{mistake:?}"));
-    let context = Context { folder: pipeline.text.folder().to_owned(), host: String::new() };
-    settings.open(&context).unwrap_or_else(|error| panic!("{error}"))
+    let context = Context {
+        folder: pipeline.text.folder().to_owned(),
+        host: String::new(),
+    };
+    settings
+        .open(&context)
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The chain of an operator stage.
@@ -152,7 +209,8 @@ pub fn source(pipeline: &Pipeline, part: &Part) -> Box<dyn Source> {
 /// If the pipeline is wrong.
 #[must_use]
 pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Chain {
-    operators::stage::chain(pipeline, stage, steps).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+    operators::stage::chain(pipeline, stage, steps)
+        .unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
 /// A reading as a source gives it: sensor, sequence number, time in milliseconds and value.
@@ -166,9 +224,17 @@ pub type Given = (String, u64, i64, f64);
 pub fn given(source: &mut dyn Source) -> (Vec<Given>, usize) {
     let (mut readings, mut bad) = (Vec::new(), 0);
     loop {
-        match source.next(std::time::Duration::ZERO).unwrap_or_else(|error| panic!("{error}")) {
+        match source
+            .next(std::time::Duration::ZERO)
+            .unwrap_or_else(|error| panic!("{error}"))
+        {
             Next::Reading(reading) | Next::Measured(reading) => {
-                readings.push((reading.sensor.into_owned(), reading.seq, reading.time, reading.value));
+                readings.push((
+                    reading.sensor.into_owned(),
+                    reading.seq,
+                    reading.time,
+                    reading.value,
+                ));
             }
             Next::Bad { .. } => bad += 1,
             Next::NotYet => (),

@@ -58,7 +58,11 @@ pub fn run_without(seed: u64, is_told: bool, left_out: &[Kind]) -> Outcome {
         .err();
     instances.clear();
     world.set_others(None);
-    Outcome { verified, faults: world.counts(), failure }
+    Outcome {
+        verified,
+        faults: world.counts(),
+        failure,
+    }
 }
 
 /// Makes the topics of a pipeline as `rivulet topics create` does.
@@ -67,8 +71,18 @@ pub fn make_topics(world: &World, pipeline: &Pipeline) {
     for (name, topic) in &pipeline.topics {
         let partitions = usize::try_from(topic.partitions).unwrap_or(1);
         cluster.create(name, partitions, topic.role == Role::Changelog);
-        let ahead = topic.config.get("message.timestamp.after.max.ms").and_then(|ahead| ahead.parse().ok());
-        cluster.set_terms(name, Terms { largest: Some(topic.largest_message()), ahead, taboo: None });
+        let ahead = topic
+            .config
+            .get("message.timestamp.after.max.ms")
+            .and_then(|ahead| ahead.parse().ok());
+        cluster.set_terms(
+            name,
+            Terms {
+                largest: Some(topic.largest_message()),
+                ahead,
+                taboo: None,
+            },
+        );
     }
 }
 
@@ -91,14 +105,25 @@ fn go_through(world: &Rc<World>, instances: &Instances) -> Result<(), String> {
     })?;
     // Each behind those that write what it reads.
     for stage in pipeline.in_order() {
-        let at = pipeline.stages.iter().position(|other| other.name == stage.name).unwrap_or_default();
+        let at = pipeline
+            .stages
+            .iter()
+            .position(|other| other.name == stage.name)
+            .unwrap_or_default();
         instances.drain(at);
-        until(world, instances, &format!("let {} end", stage.name), || instances.is_done(at))?;
+        until(world, instances, &format!("let {} end", stage.name), || {
+            instances.is_done(at)
+        })?;
     }
     Ok(())
 }
 
-fn until(world: &World, instances: &Instances, doing: &str, is_done: impl Fn() -> bool) -> Result<(), String> {
+fn until(
+    world: &World,
+    instances: &Instances,
+    doing: &str,
+    is_done: impl Fn() -> bool,
+) -> Result<(), String> {
     for turn in 0..MOST_TURNS {
         if turn % 8 == 0 && is_done() {
             return Ok(());
@@ -116,16 +141,24 @@ fn until(world: &World, instances: &Instances, doing: &str, is_done: impl Fn() -
 
 /// Whether all sources have ended and everything there is to read is read and committed.
 fn is_read(world: &World, instances: &Instances, pipeline: &Pipeline) -> bool {
-    pipeline.stages.iter().enumerate().all(|(at, stage)| match stage.work {
-        Work::Producer { .. } => instances.is_done(at),
-        _ if instances.stopped().contains(&at) => true,
-        Work::Operator { .. } | Work::Sink { .. } => stage.from.iter().all(|topic| {
-            let mut cluster = world.cluster();
-            (0..cluster.topics[topic].partitions.len()).all(|partition| {
-                let place = (topic.clone(), partition);
-                let next = cluster.group(&stage.name).committed.get(&place).map_or(0, |(next, _)| *next);
-                cluster.partition(topic, partition).fetch(next).is_none()
-            })
-        }),
-    })
+    pipeline
+        .stages
+        .iter()
+        .enumerate()
+        .all(|(at, stage)| match stage.work {
+            Work::Producer { .. } => instances.is_done(at),
+            _ if instances.stopped().contains(&at) => true,
+            Work::Operator { .. } | Work::Sink { .. } => stage.from.iter().all(|topic| {
+                let mut cluster = world.cluster();
+                (0..cluster.topics[topic].partitions.len()).all(|partition| {
+                    let place = (topic.clone(), partition);
+                    let next = cluster
+                        .group(&stage.name)
+                        .committed
+                        .get(&place)
+                        .map_or(0, |(next, _)| *next);
+                    cluster.partition(topic, partition).fetch(next).is_none()
+                })
+            }),
+        })
 }

@@ -1,14 +1,19 @@
 //! Statements about a log that hold of the simulated one and of Kafka alike.
 //!
-//! What the simulation finds is worth as much as its cluster is like Kafka. So each of these is a test
-//! of both: `simulation/tests/statements.rs` and `tests/tests/statements.rs`.
-#![allow(clippy::missing_panics_doc, reason = "a statement that does not hold is a failed test")]
+//! What the simulation finds is worth as much as its cluster is like Kafka. So each of these is a
+//! test of both: `simulation/tests/statements.rs` and `tests/tests/statements.rs`.
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "a statement that does not hold is a failed test"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use stream::error::Error;
-use stream::log::{Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record, Rejection};
+use stream::log::{
+    Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record, Rejection,
+};
 use stream::pipeline::{Pipeline, Text};
 
 /// What stands behind a log.
@@ -37,7 +42,8 @@ pub trait Broker {
     /// The committed values of a topic in the order of its partitions, at least so many.
     fn read(&self, topic: &str, at_least: usize) -> Vec<String>;
 
-    /// Deletes the records of a topic's first partition that come before an offset, as retention does.
+    /// Deletes the records of a topic's first partition that come before an offset, as retention
+    /// does.
     fn delete_records(&self, topic: &str, before: i64);
 
     /// Ends a process without a word to anybody.
@@ -70,8 +76,10 @@ impl Place {
             guarantee,
             partitions,
             &format!(
-                "[topic.in{ending}]\nexternal = true\n[topic.out{ending}]\nconfig = {{ {output} }}\n[operator.mean{ending}]\n\
-             from = \"in{ending}\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \"out{ending}\"\n"
+                "[topic.in{ending}]\nexternal = true\n[topic.out{ending}]\nconfig = {{ {output} \
+                 }}\n[operator.mean{ending}]\n\
+                 from = \"in{ending}\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto \
+                 = \"out{ending}\"\n"
             ),
         )
     }
@@ -84,18 +92,40 @@ impl Place {
             &ending,
             guarantee,
             1,
-            &format!("[producer.source{ending}]\nsource = {{ list = {{ values = [1] }} }}\nto = \"out{ending}\"\n"),
+            &format!(
+                "[producer.source{ending}]\nsource = {{ list = {{ values = [1] }} }}\nto \
+                 = \"out{ending}\"\n"
+            ),
         )
     }
 
-    fn of(broker: &impl Broker, ending: &str, guarantee: &str, partitions: u32, tables: &str) -> Self {
+    fn of(
+        broker: &impl Broker,
+        ending: &str,
+        guarantee: &str,
+        partitions: u32,
+        tables: &str,
+    ) -> Self {
         let settings = broker.settings();
-        let text = format!("guarantee = \"{guarantee}\"\n{settings}\n[defaults]\npartitions = {partitions}\n{tables}");
-        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text }));
+        let text = format!(
+            "guarantee = \"{guarantee}\"\n{settings}\n[defaults]\npartitions = \
+             {partitions}\n{tables}"
+        );
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text,
+        }));
         let pipeline = pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"));
         broker.make_topics(&pipeline);
-        let (stage, name) = (&pipeline.stages[0], |topic: &str| format!("{topic}{ending}"));
-        Place { input: name("in"), output: name("out"), changelog: stage.changelog(), pipeline }
+        let (stage, name) = (&pipeline.stages[0], |topic: &str| {
+            format!("{topic}{ending}")
+        });
+        Place {
+            input: name("in"),
+            output: name("out"),
+            changelog: stage.changelog(),
+            pipeline,
+        }
     }
 
     fn open<B: Broker>(&self, broker: &B, instance: &str) -> B::Log {
@@ -129,7 +159,10 @@ fn poll(log: &impl Log) -> Result<Event<(i64, String)>, Fault> {
     Ok(match log.poll(WAIT)? {
         Event::Record(record) => {
             let Incoming { offset, value, .. } = record.incoming();
-            Event::Record((offset, String::from_utf8_lossy(value.unwrap_or_default()).into_owned()))
+            Event::Record((
+                offset,
+                String::from_utf8_lossy(value.unwrap_or_default()).into_owned(),
+            ))
         }
         Event::Given(partitions) => Event::Given(partitions),
         Event::Taken { lost } => Event::Taken { lost },
@@ -157,7 +190,9 @@ fn given(log: &mut impl Log) -> Vec<Partition> {
 fn from_committed(log: &mut impl Log, partitions: &[Partition]) -> Vec<(Partition, i64)> {
     let committed = sure(log.committed(partitions));
     let next = |partition: &Partition| {
-        let committed = committed.iter().find(|position| position.partition == *partition);
+        let committed = committed
+            .iter()
+            .find(|position| position.partition == *partition);
         (*partition, committed.map_or(0, |position| position.next))
     };
     partitions.iter().map(next).collect()
@@ -173,19 +208,28 @@ fn next(log: &impl Log) -> (i64, String) {
     panic!("no record came")
 }
 
-const FIRST: Partition = Partition { topic: 0, partition: 0 };
+const FIRST: Partition = Partition {
+    topic: 0,
+    partition: 0,
+};
 
 fn position(next: i64, note: &str) -> Position {
-    Position { partition: FIRST, next, note: note.to_owned() }
+    Position {
+        partition: FIRST,
+        next,
+        note: note.to_owned(),
+    }
 }
 
-/// What a restore gives: keys and values in their order. As a stage does, it takes the partitions that it is
-/// given meanwhile, and begins again.
+/// What a restore gives: keys and values in their order. As a stage does, it takes the partitions
+/// that it is given meanwhile, and begins again.
 fn restored(log: &mut impl Log, place: &Place) -> Vec<(String, Option<String>)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     for _ in 0..PATIENCE {
         let mut found = Vec::new();
-        match log.restore(&place.changelog, &[0], &mut |_, key, value| found.push((text(key), value.map(text)))) {
+        match log.restore(&place.changelog, &[0], &mut |_, key, value| {
+            found.push((text(key), value.map(text)))
+        }) {
             Ok(()) => return found,
             Err(Fault::Undo(_)) => {
                 sure(log.rewind());
@@ -202,7 +246,10 @@ fn entry(key: &str, value: &str) -> (String, Option<String>) {
 }
 
 fn assert_undo(result: &Result<(), Fault>) {
-    assert!(matches!(result, Err(Fault::Undo(Error { .. }))), "{result:?}");
+    assert!(
+        matches!(result, Err(Fault::Undo(Error { .. }))),
+        "{result:?}"
+    );
 }
 
 /// Nothing of a transaction can be seen before it is committed.
@@ -238,7 +285,10 @@ pub fn offsets_come_back_with_their_notes<B: Broker>(broker: &B) {
     assert_eq!(sure(log.committed(&[FIRST])), []);
     assert_eq!(next(&log), (0, "1".into()));
     sure(log.commit(&[position(1, "2 sensors, digest 0000000000000007")]));
-    assert_eq!(sure(log.committed(&[FIRST])), [position(1, "2 sensors, digest 0000000000000007")]);
+    assert_eq!(
+        sure(log.committed(&[FIRST])),
+        [position(1, "2 sensors, digest 0000000000000007")]
+    );
 }
 
 /// After an undone transaction reading starts at the offset that was committed before it.
@@ -253,7 +303,10 @@ pub fn reading_goes_on_where_the_last_commit_was<B: Broker>(broker: &B) {
     sure(log.commit(&[position(1, "")]));
     assert_eq!((next(&log).0, next(&log).0), (1, 2));
     sure(log.rewind());
-    assert!(matches!(sure(poll(&log)), Event::Nothing), "nothing is read before it is assigned");
+    assert!(
+        matches!(sure(poll(&log)), Event::Nothing),
+        "nothing is read before it is assigned"
+    );
     let from = from_committed(&mut log, &partitions);
     sure(log.assign(&from));
     assert_eq!(next(&log), (1, "2".into()));
@@ -286,7 +339,8 @@ pub fn a_process_whose_name_was_taken_cannot_go_on<B: Broker>(broker: &B) {
     assert!(matches!(told, Some(Fault::Fatal(_))), "{told:?}");
 }
 
-/// Who was held up for so long that its partitions went to another cannot commit what it did on them.
+/// Who was held up for so long that its partitions went to another cannot commit what it did on
+/// them.
 pub fn the_commit_of_a_process_that_lost_its_partitions_fails<B: Broker>(broker: &B) {
     let place = Place::new(broker, "exactly-once", 1);
     broker.write(&place.input, "1");
@@ -315,7 +369,10 @@ pub fn a_restore_gives_what_was_committed_and_nothing_else<B: Broker>(broker: &B
     sure(log.rewind());
     keep(&log, &place.changelog, "y", None);
     sure(log.commit(&[]));
-    assert_eq!(restored(&mut log, &place), [entry("x", "1"), entry("y", "1"), ("y".to_owned(), None)]);
+    assert_eq!(
+        restored(&mut log, &place),
+        [entry("x", "1"), entry("y", "1"), ("y".to_owned(), None)]
+    );
 }
 
 /// What a dead process left open is ended by the start of its successor, and hides nothing from it.
@@ -334,11 +391,14 @@ pub fn a_successor_does_not_see_what_the_dead_left_open<B: Broker>(broker: &B) {
     assert_eq!(restored(&mut second, &place), [entry("x", "1")]);
     keep(&second, &place.changelog, "x", Some("3"));
     sure(second.commit(&[]));
-    assert_eq!(restored(&mut second, &place), [entry("x", "1"), entry("x", "3")]);
+    assert_eq!(
+        restored(&mut second, &place),
+        [entry("x", "1"), entry("x", "3")]
+    );
 }
 
-/// A restore that meets an open transaction of another instance waits for its end: what stands behind it
-/// counts.
+/// A restore that meets an open transaction of another instance waits for its end: what stands
+/// behind it counts.
 pub fn a_restore_waits_for_open_transactions_below_the_end<B: Broker>(broker: &B) {
     let place = Place::new(broker, "exactly-once", 1);
     let (mut open, mut other) = (place.open(broker, "a"), place.open(broker, "b"));
@@ -398,7 +458,10 @@ pub fn partitions_are_taken_before_they_are_given_to_another<B: Broker>(broker: 
         }
     }
     assert!(is_taken);
-    assert!(of_first.len() == 1 && of_second.len() == 1 && of_first != of_second, "{of_first:?} {of_second:?}");
+    assert!(
+        of_first.len() == 1 && of_second.len() == 1 && of_first != of_second,
+        "{of_first:?} {of_second:?}"
+    );
 }
 
 /// The end is behind the last record, whether or not marks of transactions stand there.
@@ -421,7 +484,10 @@ pub fn a_record_arrives_as_it_was_sent<B: Broker>(broker: &B) {
     let place = Place::new(broker, "exactly-once", 1);
     let mut log = place.open(broker, "a");
     given(&mut log);
-    let headers = vec![("h".to_owned(), Some(b"1".to_vec())), ("none".to_owned(), None)];
+    let headers = vec![
+        ("h".to_owned(), Some(b"1".to_vec())),
+        ("none".to_owned(), None),
+    ];
     let (key, value) = (Some(&b"k"[..]), Some(&b"v"[..]));
     sure(log.send(&Outgoing {
         topic: &place.input,
@@ -435,7 +501,10 @@ pub fn a_record_arrives_as_it_was_sent<B: Broker>(broker: &B) {
     for _ in 0..PATIENCE {
         if let Event::Record(record) = sure(log.poll(WAIT)) {
             let incoming = record.incoming();
-            assert_eq!((incoming.key, incoming.value, incoming.timestamp), (key, value, 77));
+            assert_eq!(
+                (incoming.key, incoming.value, incoming.timestamp),
+                (key, value, 77)
+            );
             assert_eq!(record.headers(), headers);
             return;
         }
@@ -487,7 +556,12 @@ pub fn what_was_deleted_is_not_skipped<B: Broker>(broker: &B) {
     sure(log.commit(&[position(1, "")]));
     sure(log.rewind());
     broker.delete_records(&place.input, 3);
-    let extent = Extent { partition: 0, start: 3, end: 4, count: 1 };
+    let extent = Extent {
+        partition: 0,
+        start: 3,
+        end: 4,
+        count: 1,
+    };
     assert_eq!(sure(log.extents(&place.input, &[0])), [extent]);
     sure(log.assign(&[(FIRST, 1)]));
     let told = (0..PATIENCE).find_map(|_| match poll(&log) {
@@ -509,13 +583,26 @@ pub fn what_a_topic_does_not_take_is_told<B: Broker>(broker: &B) {
     given(&mut log);
     // The year 2100.
     let ahead = Some(4_102_444_800_000);
-    for (bytes, timestamp, why) in [(5000, None, Rejection::TooLarge), (5, ahead, Rejection::Timestamp)] {
+    for (bytes, timestamp, why) in [
+        (5000, None, Rejection::TooLarge),
+        (5, ahead, Rejection::Timestamp),
+    ] {
         send(&log, &place.output, "1");
         let value = "x".repeat(bytes);
         let (topic, value) = (&*place.output, Some(value.as_bytes()));
-        sure(log.send(&Outgoing { topic, partition: Some(0), timestamp, key: None, value, headers: &[] }));
+        sure(log.send(&Outgoing {
+            topic,
+            partition: Some(0),
+            timestamp,
+            key: None,
+            value,
+            headers: &[],
+        }));
         let settled = log.settle();
-        assert!(matches!(settled, Err(Fault::Rejected(told, _)) if told == why), "{settled:?}");
+        assert!(
+            matches!(settled, Err(Fault::Rejected(told, _)) if told == why),
+            "{settled:?}"
+        );
         sure(log.rewind());
     }
     send(&log, &place.output, "2");
@@ -523,7 +610,8 @@ pub fn what_a_topic_does_not_take_is_told<B: Broker>(broker: &B) {
     assert_eq!(broker.read(&place.output, 1), ["2"]);
 }
 
-/// Makes a test of each statement about what an expression gives: a [`Broker`](crate::statements::Broker).
+/// Makes a test of each statement about what an expression gives: a
+/// [`Broker`](crate::statements::Broker).
 #[macro_export]
 macro_rules! statements {
     ($broker:expr) => {

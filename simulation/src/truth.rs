@@ -40,7 +40,11 @@ pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
         }
     }
     if !world.margin().cuts_off() && stopped.is_empty() {
-        let records = Simulated { world, left_out: margins::refused(world, pipeline), reader: None };
+        let records = Simulated {
+            world,
+            left_out: margins::refused(world, pipeline),
+            reader: None,
+        };
         return Ok(verified + compare(pipeline, records, false)?);
     }
     // Each stage by itself: what comes out of one that has stopped is what the next must work on.
@@ -52,12 +56,24 @@ pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
     Ok(verified)
 }
 
-/// Compares what is in the topics of a pipeline with what must be; where a stage has stopped, the rest of
-/// it may be missing.
-fn compare(pipeline: &Pipeline, mut records: Simulated<'_>, has_stopped: bool) -> Result<u64, String> {
-    let options = Options { allow_duplicates: pipeline.guarantee == Guarantee::AtLeastOnce };
-    let report = verify_topics(pipeline, options, &mut records).map_err(|error| error.to_string())?;
-    if !has_stopped && report.topics.iter().any(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. })) {
+/// Compares what is in the topics of a pipeline with what must be; where a stage has stopped, the
+/// rest of it may be missing.
+fn compare(
+    pipeline: &Pipeline,
+    mut records: Simulated<'_>,
+    has_stopped: bool,
+) -> Result<u64, String> {
+    let options = Options {
+        allow_duplicates: pipeline.guarantee == Guarantee::AtLeastOnce,
+    };
+    let report =
+        verify_topics(pipeline, options, &mut records).map_err(|error| error.to_string())?;
+    if !has_stopped
+        && report
+            .topics
+            .iter()
+            .any(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. }))
+    {
         return Err(format!("not verifiable:\n{report}"));
     }
     let mut total = report.total();
@@ -69,8 +85,17 @@ fn compare(pipeline: &Pipeline, mut records: Simulated<'_>, has_stopped: bool) -
         total.missing = 0;
     }
     if (total.missing, total.extra, total.wrong, total.out_of_order) != (0, 0, 0, 0) {
-        let first = report.differences.first().map(ToString::to_string).unwrap_or_default();
-        let verdict = report.to_string().lines().last().unwrap_or_default().to_owned();
+        let first = report
+            .differences
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let verdict = report
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .to_owned();
         return Err(format!("{verdict}; {first}"));
     }
     Ok(total.expected)
@@ -80,7 +105,12 @@ fn compare(pipeline: &Pipeline, mut records: Simulated<'_>, has_stopped: bool) -
 fn is_anew(world: &World, stage: &Stage) -> bool {
     let cluster = world.cluster();
     let mut topics = stage.from.iter().cloned().chain([stage.changelog()]);
-    topics.any(|topic| cluster.topics.get(&topic).is_some_and(|topic| !topic.former.is_empty()))
+    topics.any(|topic| {
+        cluster
+            .topics
+            .get(&topic)
+            .is_some_and(|topic| !topic.former.is_empty())
+    })
 }
 
 /// The topics of a simulated cluster, with what retention has deleted.
@@ -94,7 +124,11 @@ struct Simulated<'w> {
 
 impl Topics for Simulated<'_> {
     fn partitions(&self, topic: &str) -> Option<usize> {
-        self.world.cluster().topics.get(topic).map(|topic| topic.partitions.len())
+        self.world
+            .cluster()
+            .topics
+            .get(topic)
+            .map(|topic| topic.partitions.len())
     }
 
     fn is_trimmed(&self, _: &str) -> bool {
@@ -104,17 +138,32 @@ impl Topics for Simulated<'_> {
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> OrError<()> {
         let cluster = self.world.cluster();
         let topic_now = &cluster.topics[topic];
-        let former = topic_now.former.iter().filter(|(_, readers)| match self.reader {
-            Some(stage) if stage.from.iter().any(|from| from == topic) => readers.contains(&stage.name),
-            _ => true,
-        });
-        let all = former.map(|(partitions, _)| partitions).chain([&topic_now.partitions]);
+        let former = topic_now
+            .former
+            .iter()
+            .filter(|(_, readers)| match self.reader {
+                Some(stage) if stage.from.iter().any(|from| from == topic) => {
+                    readers.contains(&stage.name)
+                }
+                _ => true,
+            });
+        let all = former
+            .map(|(partitions, _)| partitions)
+            .chain([&topic_now.partitions]);
         for (number, partition) in all.flat_map(|partitions| (0..).zip(partitions)) {
             for record in partition.committed() {
-                if self.left_out.contains(&(topic.to_owned(), number, record.offset)) {
+                if self
+                    .left_out
+                    .contains(&(topic.to_owned(), number, record.offset))
+                {
                     continue;
                 }
-                let Content { key, value, headers, timestamp } = &record.content;
+                let Content {
+                    key,
+                    value,
+                    headers,
+                    timestamp,
+                } = &record.content;
                 each(&Record {
                     partition: number,
                     offset: record.offset,
@@ -129,11 +178,11 @@ impl Topics for Simulated<'_> {
     }
 }
 
-/// What a source gives is in its topic, each sensor's readings in their order, and what is bad among its
-/// dead letters.
+/// What a source gives is in its topic, each sensor's readings in their order, and what is bad
+/// among its dead letters.
 ///
-/// Under `at-least-once` each of its processes may send again what one commit holds for each time that it
-/// went back, and the one before it that much more until it has noticed.
+/// Under `at-least-once` each of its processes may send again what one commit holds for each time
+/// that it went back, and the one before it that much more until it has noticed.
 fn check_source(
     world: &World,
     pipeline: &Pipeline,
@@ -146,7 +195,10 @@ fn check_source(
     let cluster = world.cluster();
     let mut found: BTreeMap<String, Vec<Given>> = BTreeMap::new();
     let mut again = 0;
-    for record in cluster.topics[&stage.to[0]].all_partitions().flat_map(Partition::committed) {
+    for record in cluster.topics[&stage.to[0]]
+        .all_partitions()
+        .flat_map(Partition::committed)
+    {
         let reading = reading(record.content.value.as_deref().unwrap_or_default());
         let reading = reading.ok_or_else(|| format!("{} holds what is no reading", stage.to[0]))?;
         let of_sensor = found.entry(reading.0.clone()).or_default();
@@ -170,24 +222,42 @@ fn check_source(
     for (sensor, expected) in &mut expected {
         let found = found.get(sensor).map(Vec::as_slice).unwrap_or_default();
         if found != expected {
-            let at = found.iter().zip(&*expected).take_while(|(found, expected)| found == expected).count();
-            let next = found.get(at).map_or("nothing more".to_owned(), |found| format!("seq {}", found.1));
+            let at = found
+                .iter()
+                .zip(&*expected)
+                .take_while(|(found, expected)| found == expected)
+                .count();
+            let next = found.get(at).map_or("nothing more".to_owned(), |found| {
+                format!("seq {}", found.1)
+            });
             let (have, want) = (found.len(), expected.len());
             return Err(format!(
-                "in {} sensor {sensor} has {have} readings of {want}; behind {at} of them comes {next}",
+                "in {} sensor {sensor} has {have} readings of {want}; behind {at} of them comes \
+                 {next}",
                 stage.to[0]
             ));
         }
     }
     let most = 2 * attempts * (pipeline.commit.records + 1);
-    let is_calm = [Kind::Pause, Kind::BrokerAway].iter().all(|kind| world.counts().of(*kind) == 0);
+    let is_calm = [Kind::Pause, Kind::BrokerAway]
+        .iter()
+        .all(|kind| world.counts().of(*kind) == 0);
     if again > most && is_calm {
-        return Err(format!("{} holds {again} readings again where {most} at most may be", stage.to[0]));
+        return Err(format!(
+            "{} holds {again} readings again where {most} at most may be",
+            stage.to[0]
+        ));
     }
-    let letters: usize =
-        cluster.topics[&stage.dead_letters()].partitions.iter().map(|partition| partition.committed().count()).sum();
+    let letters: usize = cluster.topics[&stage.dead_letters()]
+        .partitions
+        .iter()
+        .map(|partition| partition.committed().count())
+        .sum();
     if letters < bad || (letters > bad && !allow_duplicates) {
-        return Err(format!("{} has {letters} letters and not {bad}", stage.dead_letters()));
+        return Err(format!(
+            "{} has {letters} letters and not {bad}",
+            stage.dead_letters()
+        ));
     }
     Ok(count as u64)
 }
@@ -203,12 +273,22 @@ fn reading(value: &[u8]) -> Option<Given> {
 }
 
 /// What stands beside each offset is the state that the changelog gives.
-fn check_state(world: &World, pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<(), String> {
+fn check_state(
+    world: &World,
+    pipeline: &Pipeline,
+    stage: &Stage,
+    steps: &[Part],
+) -> Result<(), String> {
     let chain = plan::chain(pipeline, stage, steps);
     if chain.memories() == 0 {
         return Ok(());
     }
-    let mut state = State::new(&chain, stage.from.clone(), pipeline.limits.state(), stage.rules.state_ttl);
+    let mut state = State::new(
+        &chain,
+        stage.from.clone(),
+        pipeline.limits.state(),
+        stage.rules.state_ttl,
+    );
     let mut cluster = world.cluster();
     for (number, partition) in (0..).zip(&cluster.topics[&stage.changelog()].partitions) {
         for record in partition.committed() {
@@ -222,13 +302,19 @@ fn check_state(world: &World, pipeline: &Pipeline, stage: &Stage, steps: &[Part]
         }
     }
     for ((topic, partition), (next, note)) in &cluster.group(&stage.name).committed {
-        let index = stage.from.iter().position(|from| from == topic).unwrap_or_default();
+        let index = stage
+            .from
+            .iter()
+            .position(|from| from == topic)
+            .unwrap_or_default();
         let found = state.summary(index, i32::try_from(*partition).unwrap_or_default());
-        let Note { summary: noted, .. } =
-            note.parse().map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
+        let Note { summary: noted, .. } = note
+            .parse()
+            .map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
         if found != noted {
             return Err(format!(
-                "the state of {} for offset {next} of {topic} [{partition}] is {found}, noted {noted}",
+                "the state of {} for offset {next} of {topic} [{partition}] is {found}, noted \
+                 {noted}",
                 stage.name
             ));
         }

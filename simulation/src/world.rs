@@ -81,8 +81,8 @@ pub struct World {
     others: RefCell<Option<Rc<dyn Others>>>,
     /// What the commits to come are to do, for tests.
     script: RefCell<Vec<Fate>>,
-    /// What happens at which step, by what is being done there and how often it is still to be done before,
-    /// for tests.
+    /// What happens at which step, by what is being done there and how often it is still to be done
+    /// before, for tests.
     scripted: RefCell<Vec<(&'static str, u32, Kind)>>,
     is_told: bool,
 }
@@ -175,7 +175,8 @@ impl World {
         self.script.borrow_mut().reverse();
     }
 
-    /// What happens at steps to come: at the one of that name before which there are so many others.
+    /// What happens at steps to come: at the one of that name before which there are so many
+    /// others.
     pub fn script_steps(&self, steps: impl IntoIterator<Item = (&'static str, u32, Kind)>) {
         *self.scripted.borrow_mut() = steps.into_iter().collect();
     }
@@ -224,7 +225,9 @@ impl World {
 
     fn advance(&self, by: Duration) {
         self.now.set(self.now.get() + by);
-        self.cluster.borrow_mut().tick(self.now.get(), &mut self.chance.borrow_mut());
+        self.cluster
+            .borrow_mut()
+            .tick(self.now.get(), &mut self.chance.borrow_mut());
     }
 
     /// Lets time go by for one who only waits for it.
@@ -244,7 +247,11 @@ impl World {
     pub fn idle(&self, wait: Duration) {
         self.steps.set(self.steps.get() + 1);
         // Most waits are cut short: time that nobody uses makes transactions and sessions end.
-        let share = if self.is_bad() && !self.chance().one_in(6) { 8 } else { 1 };
+        let share = if self.is_bad() && !self.chance().one_in(6) {
+            8
+        } else {
+            1
+        };
         self.advance((wait.min(Duration::from_millis(100)) / share).max(STEP));
         if self.depth.get() > 0 || self.chance().one_in(2) {
             self.others_go_on(1);
@@ -252,7 +259,9 @@ impl World {
     }
 
     fn others_go_on(&self, turns: u32) {
-        let Some(others) = self.others.borrow().clone() else { return };
+        let Some(others) = self.others.borrow().clone() else {
+            return;
+        };
         if self.depth.get() < DEEPEST {
             self.depth.set(self.depth.get() + 1);
             others.go_on(turns);
@@ -284,7 +293,11 @@ impl World {
             return Ok(());
         }
         self.happen(being, kind, doing);
-        if being.is_dead.get() { Err(dead()) } else { Ok(()) }
+        if being.is_dead.get() {
+            Err(dead())
+        } else {
+            Ok(())
+        }
     }
 
     fn follow_script(&self, being: &Being, doing: &'static str) {
@@ -337,7 +350,9 @@ impl World {
             }
             Kind::TransactionTimeout => {
                 let timed_out = self.cluster().time_out_a_transaction(&mut self.chance());
-                timed_out.inspect(|id| self.tell(id, || "the transaction takes too long".to_owned())).is_some()
+                timed_out
+                    .inspect(|id| self.tell(id, || "the transaction takes too long".to_owned()))
+                    .is_some()
             }
             Kind::TimeLeap => {
                 self.advance(TRANSACTION_TIMEOUT + STEP);
@@ -350,7 +365,11 @@ impl World {
             Kind::Double | Kind::Joiner | Kind::Elsewhere | Kind::Stop | Kind::Month => {
                 others.is_some_and(|others| others.change(kind))
             }
-            Kind::LostRequest | Kind::LateRequest | Kind::LostAnswer | Kind::Repeated | Kind::Expiry => false,
+            Kind::LostRequest
+            | Kind::LateRequest
+            | Kind::LostAnswer
+            | Kind::Repeated
+            | Kind::Expiry => false,
         };
         if happened {
             self.count(kind);

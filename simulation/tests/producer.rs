@@ -20,14 +20,20 @@ use stream::stage::Turn;
 fn pipeline(source: &str) -> Pipeline {
     // Only the number of records makes it commit.
     let text = format!(
-        "[commit]\nrecords = 2\nleast-interval-ms = 100000\nlongest-interval-ms = 100000\n[defaults]\npartitions = \
-         1\n[producer.in]\nsource = {{ {source} }}\nto = \"out\"\n"
+        "[commit]\nrecords = 2\nleast-interval-ms = 100000\nlongest-interval-ms = \
+         100000\n[defaults]\npartitions = 1\n[producer.in]\nsource = {{ {source} }}\nto = \"out\"\n"
     );
-    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap()
+    Pipeline::parse(Arc::new(Text {
+        path: "p.toml".into(),
+        text,
+    }))
+    .unwrap()
 }
 
 fn part(pipeline: &Pipeline) -> &Part {
-    let Work::Producer { source, .. } = &pipeline.stages[0].work else { unreachable!("it is a producer") };
+    let Work::Producer { source, .. } = &pipeline.stages[0].work else {
+        unreachable!("it is a producer")
+    };
     source
 }
 
@@ -39,7 +45,15 @@ fn start(
 ) -> SourceLoop<SimulatedLog> {
     let shutdown = Shutdown::new();
     let stage = &pipeline.stages[0];
-    let log = SimulatedLog::open(world, &Rc::new(Being::default()), pipeline, stage, "a", &shutdown).unwrap();
+    let log = SimulatedLog::open(
+        world,
+        &Rc::new(Being::default()),
+        pipeline,
+        stage,
+        "a",
+        &shutdown,
+    )
+    .unwrap();
     let mut source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters.clone());
     source.resume(false).unwrap();
     source
@@ -49,7 +63,11 @@ fn values(world: &World, topic: &str) -> Vec<String> {
     world.settle();
     let cluster = world.cluster();
     let value = |value: &Option<Vec<u8>>| String::from_utf8(value.clone().unwrap()).unwrap();
-    cluster.partition(topic, 0).committed().map(|record| value(&record.content.value)).collect()
+    cluster
+        .partition(topic, 0)
+        .committed()
+        .map(|record| value(&record.content.value))
+        .collect()
 }
 
 /// A JSON reading, which moves no position, or a line that is none.
@@ -74,7 +92,10 @@ fn assert_exact(commits: impl IntoIterator<Item = Fate>) {
     while source.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
     assert_eq!(counters.written.get(), 6);
     let readings: Vec<String> = (0..7).filter(|number| *number != 3).map(line).collect();
-    assert_eq!((values(&world, "out"), values(&world, "in-dead-letters")), (readings, vec![line(3)]));
+    assert_eq!(
+        (values(&world, "out"), values(&world, "in-dead-letters")),
+        (readings, vec![line(3)])
+    );
 }
 
 #[test]
@@ -101,13 +122,22 @@ fn what_brokers_reject_becomes_a_dead_letter_and_the_others_go() {
     let world = World::new(0, false);
     make_topics(&world, &pipeline);
     for topic in ["out", "in-dead-letters"] {
-        world.cluster().set_terms(topic, Terms { taboo: Some("\"seq\":5,"), ..Terms::default() });
+        world.cluster().set_terms(
+            topic,
+            Terms {
+                taboo: Some("\"seq\":5,"),
+                ..Terms::default()
+            },
+        );
     }
     let counters = Arc::default();
     let source = Box::new(lines.read_from(Cursor::new(text)).unwrap());
     let mut source = start(&world, &pipeline, source, &counters);
     while source.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
-    let readings: Vec<String> = (0..7).filter(|number| ![3, 5].contains(number)).map(line).collect();
+    let readings: Vec<String> = (0..7)
+        .filter(|number| ![3, 5].contains(number))
+        .map(line)
+        .collect();
     assert_eq!(values(&world, "out"), readings);
     // The dead letters do not take it either: only that it was there is left.
     assert_eq!(values(&world, "in-dead-letters"), [line(3), String::new()]);
@@ -120,20 +150,34 @@ fn a_process_that_was_replaced_does_not_take_the_commits_of_its_successor_for_it
     let world = World::new(0, false);
     make_topics(&world, &pipeline);
     let counters = Arc::default();
-    let open = || start(&world, &pipeline, plan::source(&pipeline, part(&pipeline)), &counters);
+    let open = || {
+        start(
+            &world,
+            &pipeline,
+            plan::source(&pipeline, part(&pipeline)),
+            &counters,
+        )
+    };
     let mut first = open();
     first.turn(&mut |_| ()).unwrap();
     let mut second = open();
     for _ in 0..5 {
         second.turn(&mut |_| ()).unwrap();
     }
-    let error = (0..4).find_map(|_| first.turn(&mut |_| ()).err()).expect("it was replaced").to_string();
+    let error = (0..4)
+        .find_map(|_| first.turn(&mut |_| ()).err())
+        .expect("it was replaced")
+        .to_string();
     assert!(error.contains("taken this one's place"), "{error}");
     // The first has fenced the second before it gave up: that goes on as after any other fault.
     while second.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
     let seqs: Vec<u64> = values(&world, "out")
         .iter()
-        .map(|value| serde_json::from_str::<serde_json::Value>(value).unwrap()["seq"].as_u64().unwrap())
+        .map(|value| {
+            serde_json::from_str::<serde_json::Value>(value).unwrap()["seq"]
+                .as_u64()
+                .unwrap()
+        })
         .collect();
     assert_eq!(seqs, [0, 1, 2, 3, 4, 5, 6]);
 }

@@ -19,34 +19,59 @@ const CHANGELOG: &str = "mean-changelog";
 
 fn pipeline(guarantee: &str) -> Pipeline {
     let text = format!(
-        "guarantee = \"{guarantee}\"\n[defaults]\npartitions = 1\n[topic.in]\nexternal = true\n[operator.mean]\nfrom = \
-         \"in\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \"out\"\n"
+        "guarantee = \"{guarantee}\"\n[defaults]\npartitions = 1\n[topic.in]\nexternal = \
+         true\n[operator.mean]\nfrom = \"in\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto \
+         = \"out\"\n"
     );
-    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).unwrap()
+    Pipeline::parse(Arc::new(Text {
+        path: "p.toml".into(),
+        text,
+    }))
+    .unwrap()
 }
 
 /// Four readings of each of five sensors more.
 fn measure(world: &World) {
     for number in 0..20 {
         let (sensor, seq) = (format!("sensor{}", number % 5), number / 5);
-        let value = format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":0,"value":{number}.5,"unit":"kelvin"}}"#);
+        let value = format!(
+            r#"{{"sensor":"{sensor}","seq":{seq},"time":0,"value":{number}.5,"unit":"kelvin"}}"#
+        );
         let content = Content {
             key: Some(sensor.into_bytes()),
             value: Some(value.into_bytes()),
             headers: Vec::new(),
             timestamp: 0,
         };
-        world.cluster().produce(None, &("in".into(), 0), vec![content]).unwrap();
+        world
+            .cluster()
+            .produce(None, &("in".into(), 0), vec![content])
+            .unwrap();
     }
 }
 
 fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::error::Result<u64> {
     let stage = &pipeline.stages[0];
-    let Work::Operator { steps } = &stage.work else { unreachable!("it is an operator") };
-    let work = Processing::new(pipeline, stage, Box::new(chain(pipeline, stage, steps)), Arc::default());
+    let Work::Operator { steps } = &stage.work else {
+        unreachable!("it is an operator")
+    };
+    let work = Processing::new(
+        pipeline,
+        stage,
+        Box::new(chain(pipeline, stage, steps)),
+        Arc::default(),
+    );
     let shutdown = Shutdown::new();
     shutdown.drain();
-    let log = SimulatedLog::open(world, &Rc::new(Being::default()), pipeline, stage, instance, &shutdown).unwrap();
+    let log = SimulatedLog::open(
+        world,
+        &Rc::new(Being::default()),
+        pipeline,
+        stage,
+        instance,
+        &shutdown,
+    )
+    .unwrap();
     let counters = Arc::new(Counters::default());
     stream::stage::run(log, work, pipeline.commit, &shutdown, &counters)?;
     Ok(counters.rewinds.get())
@@ -92,7 +117,9 @@ fn after(guarantee: &str, harm: impl Fn(&World)) -> Result<(), String> {
     let world = worked_on(&pipeline);
     harm(&world);
     measure(&world);
-    drain(&world, &pipeline, "a").map(drop).map_err(|error| error.to_string())
+    drain(&world, &pipeline, "a")
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 const GUARANTEES: [&str; 2] = ["exactly-once", "at-least-once"];
@@ -101,8 +128,14 @@ const GUARANTEES: [&str; 2] = ["exactly-once", "at-least-once"];
 fn assert_refused(harm: impl Fn(&World) + Copy) {
     for guarantee in GUARANTEES {
         let error = after(guarantee, harm).unwrap_err();
-        assert!(error.contains("restoring the state of partition 0 from mean-changelog"), "{guarantee}: {error}");
-        assert!(error.contains("was deleted, cut short or is not compacted"), "{guarantee}: {error}");
+        assert!(
+            error.contains("restoring the state of partition 0 from mean-changelog"),
+            "{guarantee}: {error}"
+        );
+        assert!(
+            error.contains("was deleted, cut short or is not compacted"),
+            "{guarantee}: {error}"
+        );
     }
 }
 
@@ -140,23 +173,38 @@ fn a_changelog_that_retention_has_emptied_is_refused() {
 fn a_state_that_another_process_moved_on_while_it_was_restored_is_restored_again() {
     let pipeline = pipeline("exactly-once");
     let world = worked_on(&pipeline);
-    let other = Other { world: world.clone(), pipeline: pipeline.clone(), is_done: Cell::new(false) };
+    let other = Other {
+        world: world.clone(),
+        pipeline: pipeline.clone(),
+        is_done: Cell::new(false),
+    };
     world.set_others(Some(Rc::new(other)));
     // Held up between the offsets and the state, for so long that another instance goes on.
     world.script_steps([("asking for the end", 0, Kind::LostSession)]);
     assert_eq!(drain(&world, &pipeline, "a").unwrap(), 1);
-    assert_eq!(world.cluster().group("mean").committed[&("in".into(), 0)].0, 40);
+    assert_eq!(
+        world.cluster().group("mean").committed[&("in".into(), 0)].0,
+        40
+    );
 }
 
 /// The changelog's committed records.
 fn changelog(world: &World) -> Vec<Content> {
-    world.cluster().partition(CHANGELOG, 0).committed().map(|record| record.content.clone()).collect()
+    world
+        .cluster()
+        .partition(CHANGELOG, 0)
+        .committed()
+        .map(|record| record.content.clone())
+        .collect()
 }
 
 /// Makes the changelog anew, with these records.
 fn replace_changelog(world: &World, records: Vec<Content>) {
     world.cluster().create(CHANGELOG, 1, true);
-    world.cluster().produce(None, &(CHANGELOG.to_owned(), 0), records).unwrap();
+    world
+        .cluster()
+        .produce(None, &(CHANGELOG.to_owned(), 0), records)
+        .unwrap();
 }
 
 #[test]
@@ -168,10 +216,16 @@ fn a_changelog_from_an_older_backup_is_refused_and_told_from_one_that_lacks_sens
     drain(&world, &pipeline, "a").unwrap();
     replace_changelog(&world, backup);
     let error = drain(&world, &pipeline, "a").unwrap_err().to_string();
-    assert!(error.contains("it has 5 sensors where 5 were noted, but of other records"), "{error}");
+    assert!(
+        error.contains("it has 5 sensors where 5 were noted, but of other records"),
+        "{error}"
+    );
     replace_changelog(&world, Vec::new());
     let error = drain(&world, &pipeline, "a").unwrap_err().to_string();
-    assert!(error.contains("it has 0 sensors where 5 were noted") && !error.contains("other records"), "{error}");
+    assert!(
+        error.contains("it has 0 sensors where 5 were noted") && !error.contains("other records"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -181,12 +235,18 @@ fn what_another_chain_left_matters_only_until_it_is_replaced() {
         after("exactly-once", |world| {
             let mut records = changelog(world);
             let foreign = br#"{"chain":"median","offsets":{"in":3},"memories":[[1.0]]}"#.to_vec();
-            let foreign = Content { value: Some(foreign), ..records[0].clone() };
+            let foreign = Content {
+                value: Some(foreign),
+                ..records[0].clone()
+            };
             records.insert(if is_last { records.len() } else { 0 }, foreign);
             replace_changelog(world, records);
         })
     };
     with_foreign(false).unwrap();
     let error = with_foreign(true).unwrap_err();
-    assert!(error.contains("state of another chain means something else"), "{error}");
+    assert!(
+        error.contains("state of another chain means something else"),
+        "{error}"
+    );
 }

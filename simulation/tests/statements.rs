@@ -31,20 +31,40 @@ impl Broker for Simulated {
 
     fn open(&self, pipeline: &Pipeline, instance: &str) -> Result<SimulatedLog, Fault> {
         let being = Rc::new(Being::default());
-        SimulatedLog::open(&self.0, &being, pipeline, &pipeline.stages[0], instance, &Shutdown::new())
+        SimulatedLog::open(
+            &self.0,
+            &being,
+            pipeline,
+            &pipeline.stages[0],
+            instance,
+            &Shutdown::new(),
+        )
     }
 
     fn write(&self, topic: &str, value: &str) {
         let value = Some(value.as_bytes().to_vec());
-        let content = Content { key: None, value, headers: Vec::new(), timestamp: 0 };
-        self.0.cluster().produce(None, &(topic.to_owned(), 0), vec![content]).unwrap();
+        let content = Content {
+            key: None,
+            value,
+            headers: Vec::new(),
+            timestamp: 0,
+        };
+        self.0
+            .cluster()
+            .produce(None, &(topic.to_owned(), 0), vec![content])
+            .unwrap();
     }
 
     fn read(&self, topic: &str, at_least: usize) -> Vec<String> {
         loop {
             let cluster = self.0.cluster();
-            let records = cluster.topics[topic].partitions.iter().flat_map(Partition::committed);
-            let text = |value: &Option<Vec<u8>>| String::from_utf8(value.clone().unwrap_or_default()).unwrap();
+            let records = cluster.topics[topic]
+                .partitions
+                .iter()
+                .flat_map(Partition::committed);
+            let text = |value: &Option<Vec<u8>>| {
+                String::from_utf8(value.clone().unwrap_or_default()).unwrap()
+            };
             let found: Vec<String> = records.map(|record| text(&record.content.value)).collect();
             if found.len() >= at_least {
                 return found;
@@ -56,7 +76,9 @@ impl Broker for Simulated {
     }
 
     fn delete_records(&self, topic: &str, before: i64) {
-        self.0.cluster().delete_records(&(topic.to_owned(), 0), before);
+        self.0
+            .cluster()
+            .delete_records(&(topic.to_owned(), 0), before);
     }
 
     fn kill(&self, log: SimulatedLog) {

@@ -1,7 +1,8 @@
 //! The catalog: every sink, one file each.
 //!
 //! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`Settings`] and [`Entry`](catalog::Entry) for it, and the [`Sink`] that it opens.
+//! fields are the settings, with [`Settings`] and [`Entry`](catalog::Entry) for it, and the
+//! [`Sink`] that it opens.
 
 use std::fmt;
 use std::io::Write;
@@ -50,7 +51,12 @@ impl Context {
     /// Surroundings whose output is standard output.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, stage: impl Into<String>, topics: Vec<String>) -> Self {
-        Context { folder: folder.into(), stage: stage.into(), topics, output: Box::new(std::io::stdout()) }
+        Context {
+            folder: folder.into(),
+            stage: stage.into(),
+            topics,
+            output: Box::new(std::io::stdout()),
+        }
     }
 }
 
@@ -71,15 +77,17 @@ stream::catalog! { dyn Settings:
     sqlite::Sqlite,
 }
 
-/// Reads the settings of the sink that a stage of a pipeline file names; `topics` are those that the
-/// stage reads. Nothing is opened: a pipeline file can be checked on any machine.
+/// Reads the settings of the sink that a stage of a pipeline file names; `topics` are those that
+/// the stage reads. Nothing is opened: a pipeline file can be checked on any machine.
 ///
 /// # Errors
 /// An unknown name, settings that the sink refuses, or topics that it cannot work with, with the
 /// place in the file.
 pub fn read(sink: &Part, topics: &[String]) -> Result<Box<dyn Settings>, Mistake> {
     let settings = catalog::read(CATALOG, "sink", sink)?;
-    settings.check(topics).map_err(|mistake| mistake.or_at(sink.place()))?;
+    settings
+        .check(topics)
+        .map_err(|mistake| mistake.or_at(sink.place()))?;
     Ok(settings)
 }
 
@@ -91,24 +99,45 @@ mod tests {
 
     #[test]
     fn every_file_of_the_catalog_is_in_its_list() {
-        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
-        let files: BTreeSet<String> =
-            folder.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-        assert_eq!(files, CATALOG.iter().map(|row| row.name.to_owned()).collect());
+        let folder =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
+        let files: BTreeSet<String> = folder
+            .map(|file| {
+                file.unwrap()
+                    .path()
+                    .file_stem()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(
+            files,
+            CATALOG.iter().map(|row| row.name.to_owned()).collect()
+        );
     }
 
     #[test]
     fn every_example_opens_the_sink_it_stands_for() {
         let folder = tempfile::tempdir().unwrap();
-        let topics = ["temperatures_ewma", "temperatures_moving_average"].map(str::to_owned).to_vec();
+        let topics = ["temperatures_ewma", "temperatures_moving_average"]
+            .map(str::to_owned)
+            .to_vec();
         for row in CATALOG {
             let part = Part::parse(row.example).unwrap();
             assert_eq!(part.name(), row.name);
             assert!(!row.about.is_empty());
-            let settings = read(&part, &topics).unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
+            let settings = read(&part, &topics)
+                .unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
             let output = Box::new(std::io::sink());
-            let context = Context { output, ..Context::new(folder.path(), "stage", topics.clone()) };
-            let mut sink = settings.open(context).unwrap_or_else(|error| panic!("{}: {error}", row.example));
+            let context = Context {
+                output,
+                ..Context::new(folder.path(), "stage", topics.clone())
+            };
+            let mut sink = settings
+                .open(context)
+                .unwrap_or_else(|error| panic!("{}: {error}", row.example));
             sink.finish().unwrap();
         }
     }
@@ -116,6 +145,9 @@ mod tests {
     #[test]
     fn a_sink_that_does_not_exist_is_a_mistake() {
         let mistake = read(&Part::parse("consle = {}").unwrap(), &[]).unwrap_err();
-        assert!(format!("{mistake:?}").contains("did you mean `console`?"), "{mistake:?}");
+        assert!(
+            format!("{mistake:?}").contains("did you mean `console`?"),
+            "{mistake:?}"
+        );
     }
 }

@@ -31,7 +31,11 @@ pub(crate) fn push_reading(line: &mut Vec<u8>, reading: &Reading<'_>) {
 
 /// Appends a reading with a newline, its topic, partition and offset before it.
 pub(crate) fn push_delivery(line: &mut Vec<u8>, delivery: &Delivery<'_>) {
-    let place = Place { topic: delivery.topic, partition: delivery.partition, offset: delivery.offset };
+    let place = Place {
+        topic: delivery.topic,
+        partition: delivery.partition,
+        offset: delivery.offset,
+    };
     push(line, Some(place), delivery.reading);
 }
 
@@ -44,7 +48,8 @@ fn push(line: &mut Vec<u8>, place: Option<Place<'_>>, reading: &Reading<'_>) {
         value: reading.value,
         unit: reading.unit,
     };
-    serde_json::to_writer(&mut *line, &fields).expect("memory takes all that is written to it, and every key is text");
+    serde_json::to_writer(&mut *line, &fields)
+        .expect("memory takes all that is written to it, and every key is text");
     line.push(b'\n');
 }
 
@@ -57,7 +62,13 @@ mod tests {
 
     #[test]
     fn it_is_what_the_json_format_writes_and_reads() {
-        let reading = Reading { sensor: "a\"b".into(), seq: 7, time: -1, value: 12.8, unit: Some(Unit::Celsius) };
+        let reading = Reading {
+            sensor: "a\"b".into(),
+            seq: 7,
+            time: -1,
+            value: 12.8,
+            unit: Some(Unit::Celsius),
+        };
         let (mut line, mut wire) = (Vec::new(), Vec::new());
         push_reading(&mut line, &reading);
         Json.encode(&reading, &mut wire).unwrap();
@@ -65,9 +76,18 @@ mod tests {
         assert_eq!(line, wire);
 
         line.clear();
-        let delivery = Delivery { topic: "t", partition: 3, offset: 41, timestamp: 0, key: None, reading: &reading };
+        let delivery = Delivery {
+            topic: "t",
+            partition: 3,
+            offset: 41,
+            timestamp: 0,
+            key: None,
+            reading: &reading,
+        };
         push_delivery(&mut line, &delivery);
-        assert!(line.starts_with(br#"{"topic":"t","partition":3,"offset":41,"sensor":"a\"b","seq":7,"#));
+        assert!(
+            line.starts_with(br#"{"topic":"t","partition":3,"offset":41,"sensor":"a\"b","seq":7,"#)
+        );
         assert_eq!(parse(&line).unwrap(), reading);
     }
 }

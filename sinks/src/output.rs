@@ -22,7 +22,11 @@ impl Output {
     /// The output of a stage; its name is for error messages.
     #[must_use]
     pub fn new(stage: &str, to: Box<dyn Write + Send>) -> Self {
-        Output { stage: stage.to_owned(), buffer: Vec::new(), to }
+        Output {
+            stage: stage.to_owned(),
+            buffer: Vec::new(),
+            to,
+        }
     }
 
     /// Takes whole lines.
@@ -42,7 +46,10 @@ impl Output {
     /// # Errors
     /// If it cannot be shown, for example because its reader is gone.
     pub fn flush(&mut self) -> Result<()> {
-        let shown = self.to.write_all(&self.buffer).and_then(|()| self.to.flush());
+        let shown = self
+            .to
+            .write_all(&self.buffer)
+            .and_then(|()| self.to.flush());
         self.buffer.clear();
         shown.map_err(|error| self.failed(&error))
     }
@@ -55,8 +62,11 @@ impl Output {
     fn failed(&self, error: &std::io::Error) -> Error {
         let doing = format!("showing the readings of {}", self.stage);
         match error.kind() {
-            ErrorKind::BrokenPipe => Error::new(doing, "the reader of the output is gone: the pipe is closed")
-                .help("let the program after the `|` read on, or leave it out"),
+            ErrorKind::BrokenPipe => Error::new(
+                doing,
+                "the reader of the output is gone: the pipe is closed",
+            )
+            .help("let the program after the `|` read on, or leave it out"),
             _ => Error::new(doing, error).help("check what standard output is connected to"),
         }
     }
@@ -64,7 +74,9 @@ impl Output {
 
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Output").field("stage", &self.stage).finish_non_exhaustive()
+        f.debug_struct("Output")
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,13 +94,22 @@ pub(crate) mod tests {
     impl Screen {
         /// What is on it.
         pub(crate) fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap()
+            String::from_utf8(
+                self.0
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone(),
+            )
+            .unwrap()
         }
     }
 
     impl Write for Screen {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -103,7 +124,10 @@ pub(crate) mod tests {
         let mut output = Output::new("out", Box::new(writer));
         output.write(b"1\n").unwrap();
         let error = output.flush().unwrap_err().to_string();
-        assert!(error.starts_with("showing the readings of out: the reader of the output is gone"), "{error}");
+        assert!(
+            error.starts_with("showing the readings of out: the reader of the output is gone"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -115,7 +139,10 @@ pub(crate) mod tests {
         let line = [b"x".repeat(5000), b"\n".to_vec()].concat();
         output.write(&line).unwrap();
         output.write(&line).unwrap();
-        assert!(screen.text().ends_with('\n'), "the buffer was emptied within a line");
+        assert!(
+            screen.text().ends_with('\n'),
+            "the buffer was emptied within a line"
+        );
         output.flush().unwrap();
         assert_eq!(screen.text().lines().count(), 3);
         output.write(b"dropped\n").unwrap();

@@ -31,11 +31,19 @@ impl Positions {
         read: impl FnOnce() -> Result<Option<Position>, E>,
     ) -> Result<&mut Position, E> {
         // Records come in runs of one partition, and there are few: a search beats a map.
-        let found = self.0.iter().position(|known| known.partition == partition && known.topic == topic);
+        let found = self
+            .0
+            .iter()
+            .position(|known| known.partition == partition && known.topic == topic);
         let index = match found {
             Some(index) => index,
             None => {
-                let first = || Position { topic: topic.to_owned(), partition, next: 0, latest: i64::MIN };
+                let first = || Position {
+                    topic: topic.to_owned(),
+                    partition,
+                    next: 0,
+                    latest: i64::MIN,
+                };
                 self.0.push(read()?.unwrap_or_else(first));
                 self.0.len() - 1
             }
@@ -53,8 +61,8 @@ impl Position {
     /// Moves behind a record; whether that is new, or kept already.
     ///
     /// # Errors
-    /// If the record cannot be the one that was kept under its offset: it is later than all of those.
-    /// Without that look a topic that was deleted and made anew would be skipped in silence.
+    /// If the record cannot be the one that was kept under its offset: it is later than all of
+    /// those. Without that look a topic that was deleted and made anew would be skipped in silence.
     pub(crate) fn pass(&mut self, offset: i64, timestamp: i64, path: &Path) -> Result<bool> {
         if offset >= self.next {
             self.next = offset.saturating_add(1);
@@ -64,13 +72,19 @@ impl Position {
         if timestamp <= self.latest {
             return Ok(false);
         }
-        let doing = format!("keeping {}[{}] in {}", self.topic, self.partition, path.display());
+        let doing = format!(
+            "keeping {}[{}] in {}",
+            self.topic,
+            self.partition,
+            path.display()
+        );
         let cause = format!(
-            "it holds readings up to offset {}, and a reading that is later than all of them comes with the offset \
-             {offset}: the topic was made anew",
+            "it holds readings up to offset {}, and a reading that is later than all of them comes \
+             with the offset {offset}: the topic was made anew",
             self.next - 1
         );
-        Err(Error::new(doing, cause).help("move the file away, with all whose names begin with its name"))
+        Err(Error::new(doing, cause)
+            .help("move the file away, with all whose names begin with its name"))
     }
 }
 
@@ -88,10 +102,18 @@ mod tests {
             position.pass(offset, timestamp, Path::new("a.csv"))
         };
         assert!(pass(0, 40, 1000).unwrap() && pass(0, 42, 900).unwrap() && pass(1, 0, -1).unwrap());
-        assert!(!pass(0, 40, 1000).unwrap() && !pass(0, 41, 0).unwrap() && !pass(1, 0, -1).unwrap());
+        assert!(
+            !pass(0, 40, 1000).unwrap() && !pass(0, 41, 0).unwrap() && !pass(1, 0, -1).unwrap()
+        );
         let error = pass(0, 0, 1001).unwrap_err().to_string();
-        assert!(error.starts_with("keeping t[0] in a.csv: it holds readings up to offset 42"), "{error}");
-        assert!(error.contains("the topic was made anew\n  help: move the file away"), "{error}");
+        assert!(
+            error.starts_with("keeping t[0] in a.csv: it holds readings up to offset 42"),
+            "{error}"
+        );
+        assert!(
+            error.contains("the topic was made anew\n  help: move the file away"),
+            "{error}"
+        );
         assert!(pass(0, 43, 5).unwrap());
     }
 }

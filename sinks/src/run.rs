@@ -23,12 +23,25 @@ use crate::sink::{Delivery, Failure, Sink};
 /// Mistakes in the sink's settings, what it cannot show or keep, or what Kafka refuses.
 pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), BoxError> {
     let stage = process.stage;
-    let pipeline::Work::Sink { sink } = &stage.work else { return Err(process.wrong_program().into()) };
-    let settings = catalog::read(sink, &stage.from).map_err(|mistake| process.mistakes(vec![mistake]))?;
+    let pipeline::Work::Sink { sink } = &stage.work else {
+        return Err(process.wrong_program().into());
+    };
+    let settings =
+        catalog::read(sink, &stage.from).map_err(|mistake| process.mistakes(vec![mistake]))?;
     let folder = process.pipeline.text.folder().to_owned();
-    let sink = settings.open(Context { folder, stage: stage.name.clone(), topics: stage.from.clone(), output })?;
-    let Some(log) = process.open_log()? else { return Ok(()) };
-    let formats = stage.from.iter().map(|topic| process.pipeline.topic(topic).build_format());
+    let sink = settings.open(Context {
+        folder,
+        stage: stage.name.clone(),
+        topics: stage.from.clone(),
+        output,
+    })?;
+    let Some(log) = process.open_log()? else {
+        return Ok(());
+    };
+    let formats = stage
+        .from
+        .iter()
+        .map(|topic| process.pipeline.topic(topic).build_format());
     let work = Delivering {
         stage: stage.name.clone(),
         sink,
@@ -39,8 +52,13 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
         counters: process.counters.clone(),
         paused: None,
     };
-    let mut work =
-        stream::stage::run(log, work, process.pipeline.commit_policy(), &process.shutdown, &process.counters)?;
+    let mut work = stream::stage::run(
+        log,
+        work,
+        process.pipeline.commit_policy(),
+        &process.shutdown,
+        &process.counters,
+    )?;
     work.sink.finish()?;
     Ok(())
 }
@@ -62,7 +80,8 @@ struct Delivering {
 }
 
 impl Delivering {
-    /// What will pass is a reason to go back to the last commit and try again, like a broker that is away.
+    /// What will pass is a reason to go back to the last commit and try again, like a broker that
+    /// is away.
     fn fault(&mut self, failure: Failure) -> Fault {
         match failure {
             Failure::Passing(error) => {
@@ -83,8 +102,15 @@ impl<L: Log> Work<L> for Delivering {
         for assignment in assignments {
             let topic = &self.inputs[assignment.partition.topic];
             assignment.check_end(&self.stage, topic)?;
-            let Some(gap) = assignment.gap().filter(|_| self.stops_at_gap) else { continue };
-            return Err(Fault::Fatal(gap_error(&self.stage, topic, assignment.partition.partition, &gap)));
+            let Some(gap) = assignment.gap().filter(|_| self.stops_at_gap) else {
+                continue;
+            };
+            return Err(Fault::Fatal(gap_error(
+                &self.stage,
+                topic,
+                assignment.partition.partition,
+                &gap,
+            )));
         }
         Ok(())
     }
@@ -96,14 +122,27 @@ impl<L: Log> Work<L> for Delivering {
 
     fn gap(&mut self, log: &L, partition: Partition, offsets: Range<i64>) -> Result<(), Fault> {
         let topic = &self.inputs[partition.topic];
-        self.dead_letters.bury_gap(log, topic, partition.partition, &offsets)
+        self.dead_letters
+            .bury_gap(log, topic, partition.partition, &offsets)
     }
 
-    fn rejected(&mut self, log: &L, record: &L::Record<'_>, rejections: &[Rejection]) -> Result<(), Fault> {
+    fn rejected(
+        &mut self,
+        log: &L,
+        record: &L::Record<'_>,
+        rejections: &[Rejection],
+    ) -> Result<(), Fault> {
         let incoming = record.incoming();
         let topic = &self.inputs[incoming.topic];
         let refusal = dead_letter::rejected(rejections);
-        self.dead_letters.bury_less(log, topic, &incoming, &record.headers(), &refusal, rejections.len())
+        self.dead_letters.bury_less(
+            log,
+            topic,
+            &incoming,
+            &record.headers(),
+            &refusal,
+            rejections.len(),
+        )
     }
 
     fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
@@ -112,7 +151,9 @@ impl<L: Log> Work<L> for Delivering {
         let reading = match self.formats[incoming.topic].decode(&incoming) {
             Ok(reading) => reading,
             Err(refusal) => {
-                return self.dead_letters.bury(log, topic, &incoming, &record.headers(), &refusal);
+                return self
+                    .dead_letters
+                    .bury(log, topic, &incoming, &record.headers(), &refusal);
             }
         };
         let delivery = Delivery {
@@ -123,7 +164,9 @@ impl<L: Log> Work<L> for Delivering {
             key: incoming.key,
             reading: &reading,
         };
-        self.sink.write(&delivery).map_err(|failure| self.fault(failure))?;
+        self.sink
+            .write(&delivery)
+            .map_err(|failure| self.fault(failure))?;
         self.counters.written.add(1);
         Ok(())
     }
@@ -131,7 +174,10 @@ impl<L: Log> Work<L> for Delivering {
     fn before_commit(&mut self, _: &mut L, _: &[(Partition, i64)], _: bool) -> Result<(), Fault> {
         self.sink.flush().map_err(|failure| self.fault(failure))?;
         if let Some(since) = self.paused.take() {
-            tracing::info!("keeping readings again after {:.1} s", since.elapsed().as_secs_f64());
+            tracing::info!(
+                "keeping readings again after {:.1} s",
+                since.elapsed().as_secs_f64()
+            );
         }
         Ok(())
     }

@@ -8,10 +8,10 @@ use stream::reading::Reading;
 
 /// Takes readings out.
 ///
-/// A sink knows nothing of Kafka. The sink's loop hands it one delivery after the other, and commits
-/// the offsets only after [`flush`](Self::flush). What was flushed and not committed, because the process
-/// or the broker died in between, is delivered again: a sink that keeps the positions with the
-/// readings knows it again.
+/// A sink knows nothing of Kafka. The sink's loop hands it one delivery after the other, and
+/// commits the offsets only after [`flush`](Self::flush). What was flushed and not committed,
+/// because the process or the broker died in between, is delivered again: a sink that keeps the
+/// positions with the readings knows it again.
 pub trait Sink: Send {
     /// Takes one reading.
     ///
@@ -25,8 +25,8 @@ pub trait Sink: Send {
     /// If it cannot.
     fn flush(&mut self) -> Result<(), Failure>;
 
-    /// The stage goes back to its last commit, or its partitions move: drops what was taken since the
-    /// last flush, which is delivered again to this sink or another.
+    /// The stage goes back to its last commit, or its partitions move: drops what was taken since
+    /// the last flush, which is delivered again to this sink or another.
     fn rollback(&mut self);
 
     /// Called now and then, also while nothing arrives: for what is shown every so often.

@@ -12,11 +12,12 @@ const YEAR_0: i64 = -62_167_219_200_000;
 
 /// Appends what is displayed.
 pub(crate) fn push(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    line.write_fmt(text).expect("memory takes all that is written to it");
+    line.write_fmt(text)
+        .expect("memory takes all that is written to it");
 }
 
-/// Appends a time in milliseconds since the epoch as RFC 3339 in UTC, with a fraction only if it has
-/// one; a time beyond the years 0 to 9999 as the number it is.
+/// Appends a time in milliseconds since the epoch as RFC 3339 in UTC, with a fraction only if it
+/// has one; a time beyond the years 0 to 9999 as the number it is.
 pub(crate) fn push_time(line: &mut Vec<u8>, time: i64) {
     match Timestamp::from_millisecond(time) {
         Ok(timestamp) if time >= YEAR_0 => push(line, format_args!("{timestamp}")),
@@ -63,7 +64,10 @@ fn push_safe(line: &mut Vec<u8>, text: &str) {
 /// Fills the line with spaces until what it holds from `start` on is `width` characters wide.
 pub(crate) fn pad(line: &mut Vec<u8>, start: usize, width: usize) {
     // Every character has exactly one byte that is no continuation byte.
-    let filled = line[start..].iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
+    let filled = line[start..]
+        .iter()
+        .filter(|byte| (**byte & 0xC0) != 0x80)
+        .count();
     line.resize(line.len() + width.saturating_sub(filled), b' ');
 }
 
@@ -79,27 +83,51 @@ mod tests {
 
     #[test]
     fn times_are_rfc_3339_as_far_as_that_goes() {
-        assert_eq!(shown(|line| push_time(line, 1_325_376_000_000)), "2012-01-01T00:00:00Z");
-        assert_eq!(shown(|line| push_time(line, 1_325_376_000_120)), "2012-01-01T00:00:00.12Z");
-        assert_eq!(shown(|line| push_time(line, -1)), "1969-12-31T23:59:59.999Z");
-        assert_eq!(shown(|line| push_time(line, YEAR_0)), "0000-01-01T00:00:00Z");
+        assert_eq!(
+            shown(|line| push_time(line, 1_325_376_000_000)),
+            "2012-01-01T00:00:00Z"
+        );
+        assert_eq!(
+            shown(|line| push_time(line, 1_325_376_000_120)),
+            "2012-01-01T00:00:00.12Z"
+        );
+        assert_eq!(
+            shown(|line| push_time(line, -1)),
+            "1969-12-31T23:59:59.999Z"
+        );
+        assert_eq!(
+            shown(|line| push_time(line, YEAR_0)),
+            "0000-01-01T00:00:00Z"
+        );
         assert_eq!(shown(|line| push_time(line, YEAR_0 - 1)), "-62167219200001");
-        assert_eq!(shown(|line| push_time(line, i64::MAX)), "9223372036854775807");
+        assert_eq!(
+            shown(|line| push_time(line, i64::MAX)),
+            "9223372036854775807"
+        );
     }
 
     #[test]
     fn numbers_are_short_and_exact() {
         assert_eq!(shown(|line| push_number(line, 54.05)), "54.05");
         assert_eq!(shown(|line| push_number(line, 59.0)), "59.0");
-        assert_eq!(shown(|line| push_number(line, 0.1 + 0.2)), "0.30000000000000004");
+        assert_eq!(
+            shown(|line| push_number(line, 0.1 + 0.2)),
+            "0.30000000000000004"
+        );
         assert_eq!(shown(|line| push_number(line, 1e300)), "1e+300");
     }
 
     #[test]
     fn a_name_cannot_command_the_terminal() {
-        assert_eq!(shown(|line| push_sensor(line, "são\u{1b}[2J\n")), "são\\u{1b}[2J\\n");
+        assert_eq!(
+            shown(|line| push_sensor(line, "são\u{1b}[2J\n")),
+            "são\\u{1b}[2J\\n"
+        );
         assert_eq!(shown(|line| push_sensor(line, "")), "(all)");
-        assert_eq!(shown(|line| push_key(line, Some(b"a\xff\0"))), "a\u{fffd}\\u{0}");
+        assert_eq!(
+            shown(|line| push_key(line, Some(b"a\xff\0"))),
+            "a\u{fffd}\\u{0}"
+        );
         assert_eq!(shown(|line| push_key(line, None)), "-");
     }
 

@@ -36,7 +36,10 @@ pub struct Row<B: ?Sized> {
 pub fn read<B: ?Sized>(catalog: &[Row<B>], kind: &str, part: &Part) -> Result<Box<B>, Mistake> {
     match catalog.iter().find(|row| row.name == part.name()) {
         Some(row) => (row.read)(part),
-        None => Err(part.unknown(kind, &catalog.iter().map(|row| row.name).collect::<Vec<_>>())),
+        None => Err(part.unknown(
+            kind,
+            &catalog.iter().map(|row| row.name).collect::<Vec<_>>(),
+        )),
     }
 }
 

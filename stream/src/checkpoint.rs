@@ -1,10 +1,10 @@
 //! How far a stage has got, kept where it does not expire.
 //!
 //! Kafka forgets the committed offsets of a group that has had no member for
-//! `offsets.retention.minutes`, and those of a topic that is deleted. To the stage it then looks as if it
-//! never ran, and it would read everything again. So a stage notes its offsets in its changelog as well,
-//! in the transaction that commits them: at its first work on a partition, every ten minutes, and when
-//! it stops.
+//! `offsets.retention.minutes`, and those of a topic that is deleted. To the stage it then looks as
+//! if it never ran, and it would read everything again. So a stage notes its offsets in its
+//! changelog as well, in the transaction that commits them: at its first work on a partition, every
+//! ten minutes, and when it stops.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -23,13 +23,14 @@ const EVERY: Duration = Duration::from_mins(10);
 /// The value of the record, in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// For each input topic, the next offset of the partition that has the changelog partition's number.
+    /// For each input topic, the next offset of the partition that has the changelog partition's
+    /// number.
     pub offsets: BTreeMap<String, i64>,
 }
 
 impl Checkpoint {
-    /// Reads a record of a changelog; `None` if it is no checkpoint. One that cannot be read is taken for an
-    /// empty one.
+    /// Reads a record of a changelog; `None` if it is no checkpoint. One that cannot be read is
+    /// taken for an empty one.
     #[must_use]
     pub fn read(key: &[u8], value: Option<&[u8]>) -> Option<Self> {
         let of = |value: &[u8]| serde_json::from_slice(value).ok();
@@ -42,8 +43,8 @@ impl Checkpoint {
 pub(crate) struct Checkpoints {
     /// The next offset of each.
     next: BTreeMap<Partition, i64>,
-    /// Those whose offset was never committed. They have no checkpoint before it is: one that stood alone
-    /// would say that the offset was forgotten.
+    /// Those whose offset was never committed. They have no checkpoint before it is: one that stood
+    /// alone would say that the offset was forgotten.
     uncommitted: BTreeSet<Partition>,
     /// When the checkpoint of this number was last sent.
     sent: BTreeMap<i32, Instant>,
@@ -51,9 +52,14 @@ pub(crate) struct Checkpoints {
 
 impl Checkpoints {
     pub(crate) fn given(assignments: &[Assignment]) -> Self {
-        let uncommitted = assignments.iter().filter(|assignment| assignment.committed.is_none());
+        let uncommitted = assignments
+            .iter()
+            .filter(|assignment| assignment.committed.is_none());
         Checkpoints {
-            next: assignments.iter().map(|assignment| (assignment.partition, assignment.next())).collect(),
+            next: assignments
+                .iter()
+                .map(|assignment| (assignment.partition, assignment.next()))
+                .collect(),
             uncommitted: uncommitted.map(|assignment| assignment.partition).collect(),
             sent: BTreeMap::new(),
         }
@@ -73,15 +79,26 @@ impl Checkpoints {
     ) -> Result<(), Fault> {
         self.next.extend(next.iter().copied());
         let now = log.now();
-        let numbers: BTreeSet<i32> = next.iter().map(|(partition, _)| partition.partition).collect();
+        let numbers: BTreeSet<i32> = next
+            .iter()
+            .map(|(partition, _)| partition.partition)
+            .collect();
         for number in numbers {
             let is_old = |sent: &Instant| is_last || now.duration_since(*sent) >= EVERY;
-            let is_new = self.uncommitted.iter().any(|partition| partition.partition == number);
+            let is_new = self
+                .uncommitted
+                .iter()
+                .any(|partition| partition.partition == number);
             if is_new || !self.sent.get(&number).is_none_or(is_old) {
                 continue;
             }
-            let of_number = self.next.iter().filter(|(partition, _)| partition.partition == number);
-            let offsets = of_number.map(|(partition, next)| (inputs[partition.topic].clone(), *next)).collect();
+            let of_number = self
+                .next
+                .iter()
+                .filter(|(partition, _)| partition.partition == number);
+            let offsets = of_number
+                .map(|(partition, next)| (inputs[partition.topic].clone(), *next))
+                .collect();
             let value = serde_json::json!(Checkpoint { offsets }).to_string();
             log.send(&Outgoing {
                 topic: changelog,
@@ -109,7 +126,10 @@ mod tests {
     fn a_checkpoint_is_told_from_a_sensors_state() {
         let value = br#"{"offsets":{"in":25}}"#;
         let offsets = BTreeMap::from([("in".to_owned(), 25)]);
-        assert_eq!(Checkpoint::read(KEY, Some(value)), Some(Checkpoint { offsets }));
+        assert_eq!(
+            Checkpoint::read(KEY, Some(value)),
+            Some(Checkpoint { offsets })
+        );
         assert_eq!(Checkpoint::read(KEY, None), Some(Checkpoint::default()));
         assert_eq!(Checkpoint::read(b"checkpoint", Some(value)), None);
     }

@@ -56,7 +56,9 @@ impl Common {
     pub fn load(&self) -> Result<Pipeline, Mistakes> {
         let mut pipeline = Pipeline::load(&self.pipeline)?;
         if let Some(brokers) = &self.brokers {
-            pipeline.kafka.insert("bootstrap.servers".into(), brokers.clone());
+            pipeline
+                .kafka
+                .insert("bootstrap.servers".into(), brokers.clone());
         }
         if let Some(guarantee) = self.guarantee {
             pipeline.guarantee = guarantee;
@@ -70,7 +72,9 @@ impl Common {
     /// The name of this instance.
     #[must_use]
     pub fn instance(&self) -> String {
-        self.instance.clone().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
+        self.instance
+            .clone()
+            .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
     }
 }
 
@@ -93,7 +97,11 @@ impl StageArgs {
     ///
     /// # Errors
     /// Mistakes in the file, those of `stage`, and a stop that leaves something undone.
-    pub fn run(&self, drain: bool, stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>) -> Result<(), BoxError> {
+    pub fn run(
+        &self,
+        drain: bool,
+        stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
         let pipeline = self.common.load()?;
         let shutdown = Shutdown::new();
         shutdown.at_signals()?;
@@ -118,15 +126,24 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 ///
 /// Under systemd the journal has its own clock, so the lines come without a time.
 pub fn log_to_stderr(level: Level) {
-    let asked = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok());
+    let asked = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|filter| filter.parse().ok());
     let filter = asked.unwrap_or_else(|| Targets::new().with_default(level));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false);
-    let lines = if std::env::var_os("JOURNAL_STREAM").is_some() { lines.without_time().boxed() } else { lines.boxed() };
+    let lines = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        lines.without_time().boxed()
+    } else {
+        lines.boxed()
+    };
     // A second call, as in tests, changes nothing.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
 }
 
 /// The end of a program: 0, or the error on standard error and its [code](crate::exit).

@@ -11,15 +11,20 @@ use crate::error::{Error, Result};
 pub fn read(path: &Path) -> Result<Vec<(String, String)>> {
     let doing = || format!("reading the client file {}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| Error::new(doing(), error))?;
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    let lines = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.trim()));
     lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(number, line)| match line.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
-            _ => {
-                Err(Error::new(doing(), format!("line {number} is not key=value: {line}"))
-                    .help("start comments with #"))
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
             }
+            _ => Err(
+                Error::new(doing(), format!("line {number} is not key=value: {line}"))
+                    .help("start comments with #"),
+            ),
         })
         .collect()
 }
@@ -37,9 +42,13 @@ mod tests {
 
     #[test]
     fn comments_and_empty_lines_are_passed_over_and_values_may_hold_anything() {
-        let properties = written("# TLS\n\n security.protocol = ssl\nsasl.password=a=b#c\n").unwrap();
+        let properties =
+            written("# TLS\n\n security.protocol = ssl\nsasl.password=a=b#c\n").unwrap();
         let expected = [("security.protocol", "ssl"), ("sasl.password", "a=b#c")];
-        assert_eq!(properties, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        assert_eq!(
+            properties,
+            expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Dead letters: what a stage refuses, kept with the reason.
 //!
-//! The topic is its own ledger: what became of a letter is told by a [`Mark`] behind it, in the same
-//! partition, so that retention never takes the mark before the letter. Among the letters also stands a
-//! [`Change`] for each time that the stage's settings were changed under its state.
+//! The topic is its own ledger: what became of a letter is told by a [`Mark`] behind it, in the
+//! same partition, so that retention never takes the mark before the letter. Among the letters also
+//! stands a [`Change`] for each time that the stage's settings were changed under its state.
 
 mod change;
 mod entry;
@@ -33,17 +33,18 @@ pub mod header {
     pub const REASON: &str = "rivulet.reason";
     /// The whole story.
     pub const ERROR: &str = "rivulet.error";
-    /// How many bytes the value had, where only its beginning could be kept, or the key or the record's
-    /// own headers were too large.
+    /// How many bytes the value had, where only its beginning could be kept, or the key or the
+    /// record's own headers were too large.
     pub const TRUNCATED: &str = "rivulet.truncated";
     /// In a mark: what became of letters, `replayed` or `dropped`.
     pub const HANDLED: &str = "rivulet.handled";
     /// In a mark: the letters' offsets in the same partition, such as `3,7..9`.
     pub const LETTERS: &str = "rivulet.letters";
-    /// In a change of settings: what was done about the state, `kept`, `reset`, `anew` or `forgotten`.
+    /// In a change of settings: what was done about the state, `kept`, `reset`, `anew` or
+    /// `forgotten`.
     pub const STATE: &str = "rivulet.state";
-    /// In a change of settings: the chain before it, as its operators describe themselves; absent if
-    /// nobody knows.
+    /// In a change of settings: the chain before it, as its operators describe themselves; absent
+    /// if nobody knows.
     pub const CHAIN: &str = "rivulet.chain";
     /// In a change of settings: the offsets of the inputs from which the new chain counts, such as
     /// `warm/0=12,warm/1=7`.
@@ -100,11 +101,16 @@ impl DeadLetters {
         let topic = stage.dead_letters();
         let largest = pipeline.topic(&topic).largest_message();
         let stage = stage.name.clone();
-        DeadLetters { stage, topic, largest, tally: Tally::default() }
+        DeadLetters {
+            stage,
+            topic,
+            largest,
+            tally: Tally::default(),
+        }
     }
 
-    /// Sends a record that was refused: its bytes, key, headers and timestamp as they were, as far as
-    /// the topic takes them.
+    /// Sends a record that was refused: its bytes, key, headers and timestamp as they were, as far
+    /// as the topic takes them.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -117,14 +123,25 @@ impl DeadLetters {
         refusal: &Refusal,
     ) -> Result<(), Fault> {
         let place = Some((record.partition, record.offset));
-        let letter = Letter { topic, place, ..letter(&self.stage, headers, refusal) };
-        let line = self.send(log, letter, record.stamped(), record.key, record.value, self.largest)?;
+        let letter = Letter {
+            topic,
+            place,
+            ..letter(&self.stage, headers, refusal)
+        };
+        let line = self.send(
+            log,
+            letter,
+            record.stamped(),
+            record.key,
+            record.value,
+            self.largest,
+        )?;
         self.tally.add(line);
         Ok(())
     }
 
-    /// Sends what is left of a record when the brokers have rejected what became of it `tries` times: the
-    /// less the more often, and with the time of now.
+    /// Sends what is left of a record when the brokers have rejected what became of it `tries`
+    /// times: the less the more often, and with the time of now.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -138,14 +155,26 @@ impl DeadLetters {
         tries: usize,
     ) -> Result<(), Fault> {
         let place = Some((record.partition, record.offset));
-        let mut letter = Letter { topic, place, ..letter(&self.stage, headers, refusal) };
+        let mut letter = Letter {
+            topic,
+            place,
+            ..letter(&self.stage, headers, refusal)
+        };
         let length = record.value.map_or(0, <[u8]>::len);
         let size = length + record.key.map_or(0, <[u8]>::len) + size(headers);
-        let (key, value) = if tries < 3 { (record.key, record.value) } else { (None, None) };
+        let (key, value) = if tries < 3 {
+            (record.key, record.value)
+        } else {
+            (None, None)
+        };
         if tries >= 3 {
             (letter.original, letter.error, letter.truncated) = (&[], "", Some(length as u64));
         }
-        let largest = if tries < 2 { self.largest } else { self.largest.min(size / 4 + LEAST) };
+        let largest = if tries < 2 {
+            self.largest
+        } else {
+            self.largest.min(size / 4 + LEAST)
+        };
         let line = self.send(log, letter, None, key, value, largest)?;
         self.tally.add(line);
         Ok(())
@@ -155,8 +184,17 @@ impl DeadLetters {
     ///
     /// # Errors
     /// See [`Fault`].
-    pub fn bury_input<L: Log>(&mut self, log: &L, place: &str, bytes: &[u8], refusal: &Refusal) -> Result<(), Fault> {
-        let letter = Letter { topic: place, ..letter(&self.stage, &[], refusal) };
+    pub fn bury_input<L: Log>(
+        &mut self,
+        log: &L,
+        place: &str,
+        bytes: &[u8],
+        refusal: &Refusal,
+    ) -> Result<(), Fault> {
+        let letter = Letter {
+            topic: place,
+            ..letter(&self.stage, &[], refusal)
+        };
         let line = self.send(log, letter, None, None, Some(bytes), self.largest)?;
         self.tally.add(line);
         Ok(())
@@ -173,10 +211,16 @@ impl DeadLetters {
         partition: i32,
         offsets: &Range<i64>,
     ) -> Result<(), Fault> {
-        let place = format!("{topic} [{partition}] offsets {}..{}", offsets.start, offsets.end);
+        let place = format!(
+            "{topic} [{partition}] offsets {}..{}",
+            offsets.start, offsets.end
+        );
         let detail = "they were deleted before they were read: retention, or DeleteRecords";
         let refusal = Refusal::new(GAP, detail);
-        let letter = Letter { topic: &place, ..letter(&self.stage, &[], &refusal) };
+        let letter = Letter {
+            topic: &place,
+            ..letter(&self.stage, &[], &refusal)
+        };
         let line = self.send(log, letter, None, None, None, self.largest)?;
         self.tally.add(line);
         Ok(())
@@ -184,7 +228,11 @@ impl DeadLetters {
 
     /// All that was sent is committed: it counts from now on.
     pub fn committed(&mut self, counters: &Counters) {
-        let Tally { committed, sent, lines } = &mut self.tally;
+        let Tally {
+            committed,
+            sent,
+            lines,
+        } = &mut self.tally;
         counters.dead.add(*sent);
         *committed += std::mem::take(sent);
         for line in lines.drain(..) {
@@ -198,7 +246,8 @@ impl DeadLetters {
         self.tally.lines.clear();
     }
 
-    /// Sends a letter, as much of it as fits into `largest` bytes, and gives the line that tells of it.
+    /// Sends a letter, as much of it as fits into `largest` bytes, and gives the line that tells of
+    /// it.
     fn send<L: Log>(
         &self,
         log: &L,
@@ -210,14 +259,30 @@ impl DeadLetters {
     ) -> Result<Option<String>, Fault> {
         let (key, value) = fit(largest, &mut letter, key, value);
         let headers = letter.headers();
-        log.send(&Outgoing { topic: &self.topic, partition: None, timestamp, key, value, headers: &headers })?;
-        // The first letters are shown one by one, the rest now and then, so that a flood of bad records
-        // does not become a flood of lines.
+        log.send(&Outgoing {
+            topic: &self.topic,
+            partition: None,
+            timestamp,
+            key,
+            value,
+            headers: &headers,
+        })?;
+        // The first letters are shown one by one, the rest now and then, so that a flood of bad
+        // records does not become a flood of lines.
         let number = self.tally.next();
         let Letter { reason, error, .. } = letter;
-        let line = || format!("dead letter {number}: {}: {reason}: {error}", letter.origin());
-        let more = format!("; further ones are in the topic {}, not all shown here", self.topic);
-        Ok((number <= SHOWN || number.is_power_of_two()).then(|| line() + if number == SHOWN { &more } else { "" }))
+        let line = || {
+            format!(
+                "dead letter {number}: {}: {reason}: {error}",
+                letter.origin()
+            )
+        };
+        let more = format!(
+            "; further ones are in the topic {}, not all shown here",
+            self.topic
+        );
+        Ok((number <= SHOWN || number.is_power_of_two())
+            .then(|| line() + if number == SHOWN { &more } else { "" }))
     }
 }
 
@@ -232,26 +297,40 @@ impl Tally {
     }
 }
 
-/// Why a record becomes a dead letter if brokers have rejected what became of it, for the last of these
-/// reasons.
+/// Why a record becomes a dead letter if brokers have rejected what became of it, for the last of
+/// these reasons.
 #[must_use]
 pub fn rejected(rejections: &[Rejection]) -> Refusal {
     match rejections.last() {
-        Some(Rejection::Timestamp) => Refusal::new("timestamp-refused", "a topic does not take the record's timestamp"),
-        Some(Rejection::Policy) => Refusal::new("rejected", "the brokers reject what became of the record"),
-        Some(Rejection::TooLarge) | None => {
-            Refusal::new("too-large", "what became of the record is larger than a topic takes: max.message.bytes")
+        Some(Rejection::Timestamp) => Refusal::new(
+            "timestamp-refused",
+            "a topic does not take the record's timestamp",
+        ),
+        Some(Rejection::Policy) => {
+            Refusal::new("rejected", "the brokers reject what became of the record")
         }
+        Some(Rejection::TooLarge) | None => Refusal::new(
+            "too-large",
+            "what became of the record is larger than a topic takes: max.message.bytes",
+        ),
     }
 }
 
 fn letter<'l>(stage: &'l str, original: &'l [Header], refusal: &'l Refusal) -> Letter<'l> {
     let (reason, error) = (refusal.reason, &refusal.detail);
-    Letter { original, topic: "", place: None, stage, reason, error, truncated: None }
+    Letter {
+        original,
+        topic: "",
+        place: None,
+        stage,
+        reason,
+        error,
+        truncated: None,
+    }
 }
 
-/// As much of the record as a topic takes that takes messages of `largest` bytes; the letter says so if
-/// that is not all.
+/// As much of the record as a topic takes that takes messages of `largest` bytes; the letter says
+/// so if that is not all.
 fn fit<'r>(
     largest: usize,
     letter: &mut Letter<'_>,
@@ -272,12 +351,22 @@ fn fit<'r>(
     if !is_whole || length > room {
         letter.truncated = Some(length as u64);
     }
-    (kept, if length > room { value.map(|value| &value[..room.min(KEPT)]) } else { value })
+    (
+        kept,
+        if length > room {
+            value.map(|value| &value[..room.min(KEPT)])
+        } else {
+            value
+        },
+    )
 }
 
 /// What headers take in a message at most, in bytes.
 fn size(headers: &[Header]) -> usize {
-    headers.iter().map(|(name, value)| HEADER_FRAMING + name.len() + value.as_ref().map_or(0, Vec::len)).sum()
+    headers
+        .iter()
+        .map(|(name, value)| HEADER_FRAMING + name.len() + value.as_ref().map_or(0, Vec::len))
+        .sum()
 }
 
 #[cfg(test)]
@@ -292,22 +381,45 @@ mod tests {
         let bytes = vec![b'x'; 200_000];
         let fitted = |key: usize, value: usize| {
             let mut letter = letter("s", &[], &refusal);
-            let (key, value) = fit(100_000, &mut letter, Some(&bytes[..key]), Some(&bytes[..value]));
-            (key.map(<[u8]>::len), value.map(<[u8]>::len), letter.truncated)
+            let (key, value) = fit(
+                100_000,
+                &mut letter,
+                Some(&bytes[..key]),
+                Some(&bytes[..value]),
+            );
+            (
+                key.map(<[u8]>::len),
+                value.map(<[u8]>::len),
+                letter.truncated,
+            )
         };
         assert_eq!(fitted(50_000, 49_000), (Some(50_000), Some(49_000), None));
         let (key, value, truncated) = fitted(50_000, 50_000);
-        assert!(key == Some(50_000) && value.is_some_and(|kept| kept > 49_000) && truncated == Some(50_000));
+        assert!(
+            key == Some(50_000)
+                && value.is_some_and(|kept| kept > 49_000)
+                && truncated == Some(50_000)
+        );
         assert_eq!(fitted(1, 200_000), (Some(1), Some(KEPT), Some(200_000)));
-        assert_eq!(fitted(50_001, 7), (None, Some(7), Some(7)), "without its key it is not the record");
+        assert_eq!(
+            fitted(50_001, 7),
+            (None, Some(7), Some(7)),
+            "without its key it is not the record"
+        );
     }
 
     #[test]
     fn an_error_that_quotes_the_whole_value_leaves_room_for_it() {
         let value = format!("{{\"unit\":\"{}\"}}", "é".repeat(300_000));
-        let refusal = Refusal::new("not-json", format!("unknown variant `{value}`, expected one of"));
+        let refusal = Refusal::new(
+            "not-json",
+            format!("unknown variant `{value}`, expected one of"),
+        );
         let mut letter = letter("s", &[], &refusal);
-        assert_eq!(fit(1_048_588, &mut letter, None, Some(value.as_bytes())), (None, Some(value.as_bytes())));
+        assert_eq!(
+            fit(1_048_588, &mut letter, None, Some(value.as_bytes())),
+            (None, Some(value.as_bytes()))
+        );
         assert!(letter.error.starts_with("unknown variant") && letter.error.len() <= STORY);
         assert_eq!(letter.truncated, None);
     }
@@ -317,7 +429,10 @@ mod tests {
         let refusal = Refusal::new("not-json", "no");
         let headers = [("a".to_owned(), Some(vec![b'b'; 25_000]))];
         let mut letter = letter("s", &headers, &refusal);
-        assert_eq!(fit(100_000, &mut letter, None, Some(b"7")), (None, Some(&b"7"[..])));
+        assert_eq!(
+            fit(100_000, &mut letter, None, Some(b"7")),
+            (None, Some(&b"7"[..]))
+        );
         assert!(letter.original.is_empty() && letter.truncated == Some(1));
     }
 

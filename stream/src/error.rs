@@ -17,9 +17,15 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// `doing` names the act and the topic or file ("opening readings.csv"), `cause` what went wrong.
+    /// `doing` names the act and the topic or file ("opening readings.csv"), `cause` what went
+    /// wrong.
     pub fn new(doing: impl Into<String>, cause: impl fmt::Display) -> Self {
-        Error { doing: doing.into(), cause: cause.to_string(), help: None, code: exit::FAILED }
+        Error {
+            doing: doing.into(),
+            cause: cause.to_string(),
+            help: None,
+            code: exit::FAILED,
+        }
     }
 
     /// Adds what the person can do.
@@ -32,7 +38,11 @@ impl Error {
     /// Adds what the person can do, unless that has been said already.
     #[must_use]
     pub fn or_help(self, help: impl Into<String>) -> Self {
-        if self.help.is_some() { self } else { self.help(help) }
+        if self.help.is_some() {
+            self
+        } else {
+            self.help(help)
+        }
     }
 
     /// Ends the process with this code, if it ends for this error.

@@ -7,6 +7,6 @@ pub const FAILED: u8 = 1;
 /// committed is done again by the next start. `EX_TEMPFAIL` of `sysexits.h`.
 pub const UNDONE: u8 = 75;
 
-/// Another process has taken its place, and starting it again would take that away: systemd does not.
-/// `EX_PROTOCOL` of `sysexits.h`.
+/// Another process has taken its place, and starting it again would take that away: systemd does
+/// not. `EX_PROTOCOL` of `sysexits.h`.
 pub const REPLACED: u8 = 76;

@@ -25,7 +25,8 @@ pub trait Format: Send {
     /// Appends the value of one record to `value`.
     ///
     /// # Errors
-    /// What the format cannot carry; the record the reading came from then goes to the dead letters.
+    /// What the format cannot carry; the record the reading came from then goes to the dead
+    /// letters.
     fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), Refusal>;
 
     /// Whether records carry the sensor as their key.
@@ -62,14 +63,20 @@ pub fn finite(value: f64) -> Result<f64, Refusal> {
     if value.is_finite() {
         Ok(value)
     } else {
-        Err(Refusal::new("not-finite", format!("the value is {value}, not a finite number")))
+        Err(Refusal::new(
+            "not-finite",
+            format!("the value is {value}, not a finite number"),
+        ))
     }
 }
 
 /// The record's value, or why there is none to decode.
 fn value_of<'a>(record: &Incoming<'a>) -> Result<&'a [u8], Refusal> {
     match record.value {
-        None => Err(Refusal::new("no-value", "the record has no value (a tombstone)")),
+        None => Err(Refusal::new(
+            "no-value",
+            "the record has no value (a tombstone)",
+        )),
         Some([]) => Err(Refusal::new("empty", "the value is empty")),
         Some(value) => Ok(value),
     }
@@ -78,6 +85,12 @@ fn value_of<'a>(record: &Incoming<'a>) -> Result<&'a [u8], Refusal> {
 /// A short piece of a value for an error message.
 fn excerpt(value: &[u8]) -> String {
     const SHOWN: usize = 40;
-    let text: String = String::from_utf8_lossy(&value[..value.len().min(SHOWN)]).escape_debug().collect();
-    if value.len() > SHOWN { format!("\"{text}…\" ({} bytes)", value.len()) } else { format!("\"{text}\"") }
+    let text: String = String::from_utf8_lossy(&value[..value.len().min(SHOWN)])
+        .escape_debug()
+        .collect();
+    if value.len() > SHOWN {
+        format!("\"{text}…\" ({} bytes)", value.len())
+    } else {
+        format!("\"{text}\"")
+    }
 }

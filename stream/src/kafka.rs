@@ -21,7 +21,9 @@ use self::reader::Reader;
 use self::refusal::{Meaning, NO_TOPIC};
 use self::watch::{FailedDelivery, Rebalance, Watch};
 use crate::error::Error;
-use crate::log::{Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record};
+use crate::log::{
+    Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record,
+};
 use crate::pipeline::{Guarantee, Pipeline, Stage, Work};
 use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
@@ -76,8 +78,8 @@ pub struct KafkaLog {
 }
 
 impl KafkaLog {
-    /// Connects a stage: waits for a broker, checks that the stage's `topics` exist, fences an older
-    /// process of the same instance and joins the group.
+    /// Connects a stage: waits for a broker, checks that the stage's `topics` exist, fences an
+    /// older process of the same instance and joins the group.
     ///
     /// # Errors
     /// Properties that librdkafka refuses, topics that do not exist, or a stop while waiting.
@@ -88,13 +90,22 @@ impl KafkaLog {
         instance: &str,
         shutdown: &Shutdown,
     ) -> Result<Self, Fault> {
-        // A sink's results leave Kafka, so a transaction could not hold them together with the offsets.
+        // A sink's results leave Kafka, so a transaction could not hold them together with the
+        // offsets.
         let is_sink = matches!(stage.work, Work::Sink { .. });
-        let guarantee = if is_sink { Guarantee::AtLeastOnce } else { pipeline.guarantee };
+        let guarantee = if is_sink {
+            Guarantee::AtLeastOnce
+        } else {
+            pipeline.guarantee
+        };
         let clients = Clients::new(pipeline, stage, instance, guarantee);
         let watch = Watch::new(&stage.name, pipeline.brokers(), {
             let (clients, topic) = (clients.clone(), topics.first().cloned().unwrap_or_default());
-            move |watch| clients.observer(watch).is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL).is_ok())
+            move |watch| {
+                clients
+                    .observer(watch)
+                    .is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL).is_ok())
+            }
         });
         let mut log = KafkaLog {
             clients,
@@ -123,7 +134,11 @@ impl KafkaLog {
         if !log.inputs.is_empty() || topics.contains(&stage.changelog()) {
             log.reader = Some(Reader::new(&log.clients, &log.watch, shutdown)?);
         }
-        let producer = if is_sink { None } else { Some(log.clients.producer(&log.watch).map_err(Fault::Fatal)?) };
+        let producer = if is_sink {
+            None
+        } else {
+            Some(log.clients.producer(&log.watch).map_err(Fault::Fatal)?)
+        };
         log.wait_for_topics(topics, producer.as_ref())?;
         if let Some(producer) = producer {
             log.producer = OnceCell::from(log.initialise(producer)?);
@@ -137,9 +152,12 @@ impl KafkaLog {
     /// Has a consumer join the group when it is polled.
     fn subscribe(&self, consumer: &BaseConsumer<Watch>) -> Result<(), Fault> {
         let topics: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
-        consumer
-            .subscribe(&topics)
-            .map_err(|error| Fault::Fatal(Error::new(format!("subscribing to {}", topics.join(", ")), error)))
+        consumer.subscribe(&topics).map_err(|error| {
+            Fault::Fatal(Error::new(
+                format!("subscribing to {}", topics.join(", ")),
+                error,
+            ))
+        })
     }
 
     /// Gives all partitions back; a consumer that was fenced is replaced instead.
@@ -156,20 +174,25 @@ impl KafkaLog {
         }
         self.reads.set(false);
         match &self.consumer {
-            Some(consumer) if !is_dead(consumer) => {
-                consumer.unassign().map_err(|error| Fault::Undo(Error::new("giving partitions back", error)))
-            }
+            Some(consumer) if !is_dead(consumer) => consumer
+                .unassign()
+                .map_err(|error| Fault::Undo(Error::new("giving partitions back", error))),
             _ => Ok(()),
         }
     }
 
     /// Waits until a broker answers and knows all topics.
-    fn wait_for_topics(&self, topics: &[String], producer: Option<&BaseProducer<Watch>>) -> Result<(), Fault> {
+    fn wait_for_topics(
+        &self,
+        topics: &[String],
+        producer: Option<&BaseProducer<Watch>>,
+    ) -> Result<(), Fault> {
         let mut missing_since = None;
         for topic in topics {
             loop {
                 let answer = self.metadata(topic, producer, CALL);
-                // Serves what the client has to say about its connections. Nothing is subscribed yet.
+                // Serves what the client has to say about its connections. Nothing is subscribed
+                // yet.
                 match (&self.consumer, producer) {
                     (Some(consumer), _) => _ = consumer.poll(Duration::ZERO),
                     (None, producer) => _ = producer.map(|producer| producer.poll(Duration::ZERO)),
@@ -186,14 +209,16 @@ impl KafkaLog {
                 match error.map(RDKafkaErrorCode::from) {
                     None => break,
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                        let error = Error::new(format!("looking for the topic {topic}"), "not authorized")
-                            .help("allow this user to read and write it");
+                        let error =
+                            Error::new(format!("looking for the topic {topic}"), "not authorized")
+                                .help("allow this user to read and write it");
                         return Err(Fault::Fatal(error));
                     }
                     Some(code) => {
                         let since = *missing_since.get_or_insert_with(Instant::now);
                         if since.elapsed() > TOPIC_GRACE {
-                            let error = Error::new(format!("looking for the topic {topic}"), code).help(NO_TOPIC);
+                            let error = Error::new(format!("looking for the topic {topic}"), code)
+                                .help(NO_TOPIC);
                             return Err(Fault::Fatal(error));
                         }
                         std::thread::sleep(Duration::from_millis(100));
@@ -214,7 +239,9 @@ impl KafkaLog {
         match (&self.consumer, producer) {
             (Some(consumer), _) => consumer.fetch_metadata(Some(topic), wait),
             (None, Some(producer)) => producer.client().fetch_metadata(Some(topic), wait),
-            (None, None) => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerNotAvailable)),
+            (None, None) => Err(KafkaError::MetadataFetch(
+                RDKafkaErrorCode::BrokerNotAvailable,
+            )),
         }
     }
 
@@ -248,9 +275,9 @@ impl KafkaLog {
                         reminder.clear();
                     }
                     if self.watch.take_predecessor() {
-                        // The coordinator is still ending the transaction of the process that went before.
-                        // This client would ask again after half a second, which is librdkafka's own; a new
-                        // one asks at once.
+                        // The coordinator is still ending the transaction of the process that went
+                        // before. This client would ask again after half a second, which is
+                        // librdkafka's own; a new one asks at once.
                         drop(producer);
                         std::thread::sleep(pause);
                         pause = (pause * 2).min(CALL);
@@ -258,39 +285,57 @@ impl KafkaLog {
                     }
                 }
                 Err(error) => {
-                    let error = refusal::of("initialising transactions", &error, &self.clients.identity())
-                        .or_help("if the cluster has no transactions, choose guarantee = \"at-least-once\"");
+                    let error = refusal::of(
+                        "initialising transactions",
+                        &error,
+                        &self.clients.identity(),
+                    )
+                    .or_help(
+                        "if the cluster has no transactions, choose guarantee = \"at-least-once\"",
+                    );
                     return Err(Fault::Fatal(error));
                 }
             }
         }
     }
 
-    /// Replaces a producer of which a request may still be under way, so that it cannot touch the next
-    /// transaction: librdkafka repeats a commit by itself when its connection breaks, and nothing in the
-    /// first copy tells which transaction it belongs to. When the new producer's transactions are
-    /// initialised, its epoch is raised, and what bears the old one is refused.
+    /// Replaces a producer of which a request may still be under way, so that it cannot touch the
+    /// next transaction: librdkafka repeats a commit by itself when its connection breaks, and
+    /// nothing in the first copy tells which transaction it belongs to. When the new producer's
+    /// transactions are initialised, its epoch is raised, and what bears the old one is refused.
     ///
     /// # Errors
-    /// For a stage without inputs, which goes back to this commit instead: no group tells it that another
-    /// process goes on in its place, and a new producer would fence that one.
+    /// For a stage without inputs, which goes back to this commit instead: no group tells it that
+    /// another process goes on in its place, and a new producer would fence that one.
     fn replace_repeated(&mut self) -> Result<(), Fault> {
-        let Some(producer) = self.producer.get() else { return Ok(()) };
+        let Some(producer) = self.producer.get() else {
+            return Ok(());
+        };
         hear(producer);
         if !(self.repeated.take() || producer.client().context().may_have_repeated()) {
             return Ok(());
         }
         if self.inputs.is_empty() {
-            return Err(Fault::Undo(Error::new("committing", "a request may be under way twice")));
+            return Err(Fault::Undo(Error::new(
+                "committing",
+                "a request may be under way twice",
+            )));
         }
-        tracing::debug!("a request may be under way twice: the next transaction gets a new producer");
+        tracing::debug!(
+            "a request may be under way twice: the next transaction gets a new producer"
+        );
         self.producer = OnceCell::new();
         Ok(())
     }
 
     /// Transactions need a log of their own in the cluster, which a small cluster may be unable to
     /// make. Returns whether a broker could be asked.
-    fn tell_why_transactions_wait(&self, producer: &BaseProducer<Watch>, error: &KafkaError, lasted: Duration) -> bool {
+    fn tell_why_transactions_wait(
+        &self,
+        producer: &BaseProducer<Watch>,
+        error: &KafkaError,
+        lasted: Duration,
+    ) -> bool {
         let lasted = lasting(lasted);
         let Ok(metadata) = producer.client().fetch_metadata(None, CALL) else {
             self.watch.no_answer(&error.to_string());
@@ -298,26 +343,37 @@ impl KafkaLog {
         };
         self.watch.answered();
         let brokers = metadata.brokers().len();
-        let has_log = metadata.topics().iter().any(|topic| topic.name() == "__transaction_state");
+        let has_log = metadata
+            .topics()
+            .iter()
+            .any(|topic| topic.name() == "__transaction_state");
         if has_log {
-            tracing::warn!("the transaction coordinator does not answer yet{lasted} ({error}): waiting");
+            tracing::warn!(
+                "the transaction coordinator does not answer yet{lasted} ({error}): waiting"
+            );
         } else {
             tracing::error!(
-                "the cluster cannot make its transaction log{lasted}: it has {brokers} broker(s), and \
-                 transaction.state.log.replication.factor in the brokers' server.properties asks for more copies\n  \
-                 help: set transaction.state.log.replication.factor and transaction.state.log.min.isr to at most \
-                 {brokers}, or start more brokers, or choose guarantee = \"at-least-once\"; waiting"
+                "the cluster cannot make its transaction log{lasted}: it has {brokers} broker(s), \
+                 and transaction.state.log.replication.factor in the brokers' server.properties \
+                 asks for more copies\n  help: set transaction.state.log.replication.factor and \
+                 transaction.state.log.min.isr to at most {brokers}, or start more brokers, or \
+                 choose guarantee = \"at-least-once\"; waiting"
             );
         }
         true
     }
 
     fn reader(&mut self) -> Result<Reader, Fault> {
-        self.reader.take().map_or_else(|| Reader::new(&self.clients, &self.watch, &self.shutdown), Ok)
+        self.reader.take().map_or_else(
+            || Reader::new(&self.clients, &self.watch, &self.shutdown),
+            Ok,
+        )
     }
 
     fn consumer(&self) -> &BaseConsumer<Watch> {
-        self.consumer.as_ref().expect("only a stage with inputs is given partitions")
+        self.consumer
+            .as_ref()
+            .expect("only a stage with inputs is given partitions")
     }
 
     fn producer(&self) -> Result<&BaseProducer<Watch>, Fault> {
@@ -332,9 +388,14 @@ impl KafkaLog {
     fn rebalanced<R>(&self) -> Option<Event<R>> {
         Some(match self.watch.next_rebalance()? {
             Rebalance::Assign(partitions) => Event::Given(
-                partitions.into_iter().filter_map(|(topic, partition)| self.partition(&topic, partition)).collect(),
+                partitions
+                    .into_iter()
+                    .filter_map(|(topic, partition)| self.partition(&topic, partition))
+                    .collect(),
             ),
-            Rebalance::Revoke => Event::Taken { lost: self.consumer().assignment_lost() },
+            Rebalance::Revoke => Event::Taken {
+                lost: self.consumer().assignment_lost(),
+            },
         })
     }
 
@@ -343,7 +404,10 @@ impl KafkaLog {
         Some(Partition { topic, partition })
     }
 
-    fn list(&self, partitions: impl IntoIterator<Item = (Partition, Offset)>) -> TopicPartitionList {
+    fn list(
+        &self,
+        partitions: impl IntoIterator<Item = (Partition, Offset)>,
+    ) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in partitions {
             list.add_partition_offset(&self.inputs[partition.topic], partition.partition, offset)
@@ -355,13 +419,14 @@ impl KafkaLog {
     /// What the consumer reports instead of a record.
     fn consumer_error(&self, error: KafkaError) -> Result<(), Fault> {
         match error {
-            // Fenced, but not by another process. When a session ends, librdkafka forgets the id of its
-            // member, and still sends heartbeats until the stage has let go of its partitions. If the broker
-            // was away, the session goes on there: what comes without the id is taken for an impostor's
-            // (librdkafka's issue 3437). A heartbeat under the old id may also have waited for its broker, and
-            // be answered only after the member is back under a new one. And one that is still joining has been
-            // seen fenced while a broker died. Should another have the place after all, joining anew fences
-            // that one; the second time this one ends.
+            // Fenced, but not by another process. When a session ends, librdkafka forgets the id of
+            // its member, and still sends heartbeats until the stage has let go of its partitions.
+            // If the broker was away, the session goes on there: what comes without the id is taken
+            // for an impostor's (librdkafka's issue 3437). A heartbeat under the old id may also
+            // have waited for its broker, and be answered only after the member is back under a new
+            // one. And one that is still joining has been seen fenced while a broker died. Should
+            // another have the place after all, joining anew fences that one; the second time this
+            // one ends.
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)
                 if self.watch.may_be_fenced_by_its_past(self.clients.session()) =>
             {
@@ -371,25 +436,32 @@ impl KafkaLog {
             }
             KafkaError::MessageConsumptionFatal(code) => {
                 let fatal = Error::new(format!("reading {}", self.inputs.join(", ")), code).help(
-                    "another process with the same stage and instance name has taken this one's place: give each \
-                     its own --instance",
+                    "another process with the same stage and instance name has taken this one's \
+                     place: give each its own --instance",
                 );
                 Err(Fault::Fatal(fatal))
             }
             KafkaError::MessageConsumption(
-                code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::GroupAuthorizationFailed),
+                code @ (RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed),
             ) => Err(Fault::Fatal(
-                Error::new(format!("reading {}", self.inputs.join(", ")), code)
-                    .help("allow this user to read the topics and to use the consumer group named like the stage"),
+                Error::new(format!("reading {}", self.inputs.join(", ")), code).help(
+                    "allow this user to read the topics and to use the consumer group named like \
+                     the stage",
+                ),
             )),
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 let what = format!("reading {}: {code}", self.inputs.join(", "));
-                self.watch.tell(&what, &format!("if the topic was deleted, {NO_TOPIC}"));
+                self.watch
+                    .tell(&what, &format!("if the topic was deleted, {NO_TOPIC}"));
                 Ok(())
             }
             // The stage finds out which records are gone when it asks where to go on.
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::AutoOffsetReset) => {
-                Err(Fault::Undo(Error::new(format!("reading {}", self.inputs.join(", ")), code)))
+                Err(Fault::Undo(Error::new(
+                    format!("reading {}", self.inputs.join(", ")),
+                    code,
+                )))
             }
             other => {
                 self.watch.client_error(&other);
@@ -398,10 +470,12 @@ impl KafkaLog {
         }
     }
 
-    /// Polls the consumer while nothing is assigned to it, so that only events come: a member that does not
-    /// poll is taken for dead. One that reads is left alone.
+    /// Polls the consumer while nothing is assigned to it, so that only events come: a member that
+    /// does not poll is taken for dead. One that reads is left alone.
     fn keep_membership(&self) -> Result<(), Fault> {
-        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.reads.get()) else { return Ok(()) };
+        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.reads.get()) else {
+            return Ok(());
+        };
         while let Some(seen) = consumer.poll(Duration::ZERO) {
             if let Err(error) = seen {
                 self.consumer_error(error)?;
@@ -423,7 +497,10 @@ impl KafkaLog {
             kept.set(Instant::now());
             self.keep_membership()?;
             if self.fenced.get() || self.watch.has_rebalance() {
-                return Err(Fault::Undo(Error::new(doing, "the group gives the partitions to another member")));
+                return Err(Fault::Undo(Error::new(
+                    doing,
+                    "the group gives the partitions to another member",
+                )));
             }
             Ok(())
         }
@@ -444,7 +521,8 @@ impl KafkaLog {
             Ok(metadata) => {
                 self.watch.answered();
                 let brokers = metadata.brokers().iter();
-                let addresses = brokers.map(|broker| format!("{}:{}", broker.host(), broker.port()));
+                let addresses =
+                    brokers.map(|broker| format!("{}:{}", broker.host(), broker.port()));
                 self.watch.announced(&addresses.collect::<Vec<_>>());
             }
             Err(error) => self.watch.no_answer(&error.to_string()),
@@ -459,7 +537,11 @@ impl KafkaLog {
         for topic in &self.topics {
             match self.metadata(topic, self.producer.get(), CALL) {
                 Ok(metadata) => {
-                    let error = metadata.topics().first().and_then(MetadataTopic::error).map(RDKafkaErrorCode::from);
+                    let error = metadata
+                        .topics()
+                        .first()
+                        .and_then(MetadataTopic::error)
+                        .map(RDKafkaErrorCode::from);
                     if error == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
                         return self.misses(topic).map_or(Ok(()), Err);
                     }
@@ -480,17 +562,23 @@ impl KafkaLog {
         let since = self.missing.get().unwrap_or_else(Instant::now);
         self.missing.set(Some(since));
         let fault = || {
-            let error = Error::new(format!("sending to {topic}"), RDKafkaErrorCode::UnknownTopicOrPartition);
+            let error = Error::new(
+                format!("sending to {topic}"),
+                RDKafkaErrorCode::UnknownTopicOrPartition,
+            );
             Fault::Fatal(error.help(format!(
-                "the topic was there when the stage started, and was deleted since; {NO_TOPIC}. What was read and is \
-                 not committed is read again at the next start"
+                "the topic was there when the stage started, and was deleted since; {NO_TOPIC}. \
+                 What was read and is not committed is read again at the next start"
             )))
         };
         (since.elapsed() > TOPIC_GRACE).then(fault)
     }
 
     /// Asks the group's broker once.
-    fn committed_offsets(&self, list: TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
+    fn committed_offsets(
+        &self,
+        list: TopicPartitionList,
+    ) -> Result<TopicPartitionList, KafkaError> {
         let committed = self.consumer().committed_offsets(list, CALL)?;
         for element in committed.elements() {
             element.error()?;
@@ -500,7 +588,9 @@ impl KafkaLog {
 
     /// Waits until everything that was sent is acknowledged.
     fn drain(&self) -> Result<(), Fault> {
-        let Some(producer) = self.producer.get() else { return Ok(()) };
+        let Some(producer) = self.producer.get() else {
+            return Ok(());
+        };
         let mut looked = Instant::now();
         while producer.in_flight_count() > 0 {
             pause(producer);
@@ -520,18 +610,24 @@ impl KafkaLog {
 
     /// Stops, if it was asked to, in spite of what is not committed yet.
     fn check_stop(&self) -> Result<(), Fault> {
-        self.shutdown.check().inspect_err(|_| self.shutdown.leave_undone())
+        self.shutdown
+            .check()
+            .inspect_err(|_| self.shutdown.leave_undone())
     }
 
     fn check_delivery(&self) -> Result<(), Fault> {
-        let Some(producer) = self.producer.get() else { return Ok(()) };
+        let Some(producer) = self.producer.get() else {
+            return Ok(());
+        };
         let failed = producer.client().context().take_failed_delivery();
         failed.map_or(Ok(()), |failed| Err(self.undelivered(producer, &failed)))
     }
 
     /// What it means that a record could not be sent.
     fn undelivered(&self, producer: &BaseProducer<Watch>, failed: &FailedDelivery) -> Fault {
-        let FailedDelivery { topic, partition, .. } = failed;
+        let FailedDelivery {
+            topic, partition, ..
+        } = failed;
         let doing = format!("sending to {topic} [{partition}]");
         // Who would begin anew in a transaction that has failed is told why it has.
         if failed.is_purged()
@@ -550,22 +646,34 @@ impl KafkaLog {
     /// What it means that sending to a topic, or committing without one, has failed.
     fn fault(&self, doing: impl Into<String>, topic: &str, failed: &KafkaError) -> Fault {
         let error = refusal::of(doing, failed, &self.clients.identity());
-        match failed.rdkafka_error_code().map_or(Meaning::Passes, Meaning::of) {
+        match failed
+            .rdkafka_error_code()
+            .map_or(Meaning::Passes, Meaning::of)
+        {
             Meaning::Forbidden => Fault::Fatal(error),
-            Meaning::NoTopic if !topic.is_empty() => self.misses(topic).unwrap_or(Fault::Undo(error)),
+            Meaning::NoTopic if !topic.is_empty() => {
+                self.misses(topic).unwrap_or(Fault::Undo(error))
+            }
             Meaning::Record(rejection) => Fault::Rejected(rejection, error),
             Meaning::NoTopic | Meaning::Passes => Fault::Undo(error),
         }
     }
 
-    /// Calls until it succeeds; each call waits at most [`CALL`]. What a transaction did not live to see
-    /// is done again.
-    fn patiently(&self, doing: &str, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Fault> {
+    /// Calls until it succeeds; each call waits at most [`CALL`]. What a transaction did not live
+    /// to see is done again.
+    fn patiently(
+        &self,
+        doing: &str,
+        call: impl Fn() -> Result<(), KafkaError>,
+    ) -> Result<(), Fault> {
         let begun = Instant::now();
         loop {
             match call() {
                 Ok(()) => return Ok(()),
-                Err(error) if is_retriable(&error) && begun.elapsed() < self.clients.transaction_timeout() => {
+                Err(error)
+                    if is_retriable(&error)
+                        && begun.elapsed() < self.clients.transaction_timeout() =>
+                {
                     self.repeated.set(true);
                     self.watch.no_answer(&error.to_string());
                     if let Some(producer) = self.producer.get() {
@@ -599,17 +707,26 @@ impl KafkaLog {
         Ok(())
     }
 
-    fn end_transaction(&self, producer: &BaseProducer<Watch>, positions: &TopicPartitionList) -> Result<(), Fault> {
+    fn end_transaction(
+        &self,
+        producer: &BaseProducer<Watch>,
+        positions: &TopicPartitionList,
+    ) -> Result<(), Fault> {
         let start = Instant::now();
         if positions.count() > 0 {
             let Some(group) = self.consumer().group_metadata() else {
-                return Err(Fault::Undo(Error::new("committing", "the consumer is in no group")));
+                return Err(Fault::Undo(Error::new(
+                    "committing",
+                    "the consumer is in no group",
+                )));
             };
             self.patiently("adding the offsets to the transaction", || {
                 producer.send_offsets_to_transaction(positions, &group, CALL)
             })?;
         }
-        self.patiently("committing the transaction", || producer.commit_transaction(CALL))?;
+        self.patiently("committing the transaction", || {
+            producer.commit_transaction(CALL)
+        })?;
         if start.elapsed() > CLEAN_COMMIT {
             self.repeated.set(true);
         }
@@ -640,7 +757,10 @@ impl Log for KafkaLog {
                 let topic = if self.inputs.len() == 1 {
                     0
                 } else {
-                    self.inputs.iter().position(|input| input == message.topic()).unwrap_or_default()
+                    self.inputs
+                        .iter()
+                        .position(|input| input == message.topic())
+                        .unwrap_or_default()
                 };
                 return Ok(Event::Record(KafkaRecord { topic, message }));
             }
@@ -661,7 +781,9 @@ impl Log for KafkaLog {
     fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
         // Nothing is left to look up before the next assignment.
         self.reader = None;
-        let from = from.iter().map(|(partition, offset)| (*partition, Offset::Offset(*offset)));
+        let from = from
+            .iter()
+            .map(|(partition, offset)| (*partition, Offset::Offset(*offset)));
         let list = self.list(from);
         self.reads.set(true);
         let assigned = self.consumer().assign(&list);
@@ -684,7 +806,12 @@ impl Log for KafkaLog {
                 record
                     .headers
                     .iter()
-                    .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: value.as_ref() })),
+                    .fold(headers, |headers, (key, value)| {
+                        headers.insert(Header {
+                            key,
+                            value: value.as_ref(),
+                        })
+                    }),
             );
         }
         self.sent_since_poll.set(self.sent_since_poll.get() + 1);
@@ -712,14 +839,22 @@ impl Log for KafkaLog {
                     // What was rejected before tells more than that nothing can be sent any more.
                     producer.poll(Duration::ZERO);
                     self.check_delivery()?;
-                    return Err(self.fault(format!("sending to {}", record.topic), record.topic, &error));
+                    return Err(self.fault(
+                        format!("sending to {}", record.topic),
+                        record.topic,
+                        &error,
+                    ));
                 }
             }
         }
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
-        if self.guarantee == Guarantee::AtLeastOnce { self.drain() } else { Ok(()) }
+        if self.guarantee == Guarantee::AtLeastOnce {
+            self.drain()
+        } else {
+            Ok(())
+        }
     }
 
     fn settle(&mut self) -> Result<(), Fault> {
@@ -728,9 +863,16 @@ impl Log for KafkaLog {
 
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
         let mut list = TopicPartitionList::new();
-        for Position { partition: Partition { topic, partition }, next, note } in positions {
+        for Position {
+            partition: Partition { topic, partition },
+            next,
+            note,
+        } in positions
+        {
             let mut added = list.add_partition(&self.inputs[*topic], *partition);
-            added.set_offset(Offset::Offset(*next)).expect("offsets of records are valid");
+            added
+                .set_offset(Offset::Offset(*next))
+                .expect("offsets of records are valid");
             if !note.is_empty() {
                 added.set_metadata(note);
             }
@@ -757,8 +899,8 @@ impl Log for KafkaLog {
         if self.producer.take().is_none() {
             return Ok(());
         }
-        // A new producer, not an abort: whatever became of the last commit, its outcome is settled when
-        // the new one's transactions are initialised, and there is only one way back to test.
+        // A new producer, not an abort: whatever became of the last commit, its outcome is settled
+        // when the new one's transactions are initialised, and there is only one way back to test.
         let producer = self.make_producer()?;
         self.producer = OnceCell::from(producer);
         Ok(())
@@ -768,14 +910,22 @@ impl Log for KafkaLog {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let list = self.list(partitions.iter().map(|partition| (*partition, Offset::Invalid)));
+        let list = self.list(
+            partitions
+                .iter()
+                .map(|partition| (*partition, Offset::Invalid)),
+        );
         let begun = Instant::now();
         let committed = loop {
             match self.committed_offsets(list.clone()) {
                 Ok(committed) => break committed,
-                // A consumer that can do nothing any more says why in the next polls, one after the other.
+                // A consumer that can do nothing any more says why in the next polls, one after the
+                // other.
                 Err(error) if is_dead(self.consumer()) || begun.elapsed() > OFFSETS => {
-                    return Err(Fault::Undo(Error::new("asking for the committed offsets", error)));
+                    return Err(Fault::Undo(Error::new(
+                        "asking for the committed offsets",
+                        error,
+                    )));
                 }
                 // The group may be on its way to another broker, or a transaction about to end.
                 Err(error) => tracing::debug!("asking for the committed offsets: {error}"),
@@ -785,8 +935,14 @@ impl Log for KafkaLog {
         };
         let position = |element: &TopicPartitionListElem<'_>| {
             let partition = self.partition(element.topic(), element.partition())?;
-            let Offset::Offset(next) = element.offset() else { return None };
-            Some(Position { partition, next, note: element.metadata().to_owned() })
+            let Offset::Offset(next) = element.offset() else {
+                return None;
+            };
+            Some(Position {
+                partition,
+                next,
+                note: element.metadata().to_owned(),
+            })
         };
         Ok(committed.elements().iter().filter_map(position).collect())
     }
@@ -812,19 +968,34 @@ impl Log for KafkaLog {
             return Ok(());
         }
         let reader = self.reader()?;
-        reader.restore(topic, partitions, each, &self.keep(&format!("restoring from {topic}")))
+        reader.restore(
+            topic,
+            partitions,
+            each,
+            &self.keep(&format!("restoring from {topic}")),
+        )
     }
 
     fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
-        let partitions: Vec<Partition> = positions.iter().map(|(partition, _)| *partition).collect();
+        let partitions: Vec<Partition> =
+            positions.iter().map(|(partition, _)| *partition).collect();
         let committed = self.committed(&partitions)?;
         let reader = self.reader()?;
         for (topic, name) in self.inputs.iter().enumerate() {
-            let of_topic = positions.iter().filter(|(partition, _)| partition.topic == topic);
+            let of_topic = positions
+                .iter()
+                .filter(|(partition, _)| partition.topic == topic);
             let from = of_topic.map(|(partition, next)| {
-                let committed = || committed.iter().find(|committed| committed.partition == *partition);
+                let committed = || {
+                    committed
+                        .iter()
+                        .find(|committed| committed.partition == *partition)
+                };
                 let from = next.or_else(|| Some(committed()?.next));
-                (partition.partition, from.map_or(Offset::Beginning, Offset::Offset))
+                (
+                    partition.partition,
+                    from.map_or(Offset::Beginning, Offset::Offset),
+                )
             });
             if !reader.is_at_end(name, &from.collect::<Vec<_>>())? {
                 return Ok(false);
@@ -843,13 +1014,18 @@ impl Drop for KafkaLog {
                 return close(consumer, CALL);
             }
             // A static member does not leave its group by closing, so that a restart keeps its
-            // partitions. One that ends in order hands them over by unsubscribing first. Partitions that were
-            // given but never assigned, because they could not be restored, would keep it from leaving.
+            // partitions. One that ends in order hands them over by unsubscribing first. Partitions
+            // that were given but never assigned, because they could not be restored, would keep it
+            // from leaving.
             let _ = consumer.assign(&TopicPartitionList::new());
             consumer.unsubscribe();
             let _ = consumer.unassign();
             let until = Instant::now() + CALL;
-            while consumer.subscription().is_ok_and(|topics| topics.count() > 0) && Instant::now() < until {
+            while consumer
+                .subscription()
+                .is_ok_and(|topics| topics.count() > 0)
+                && Instant::now() < until
+            {
                 let _ = consumer.poll(Duration::from_millis(10));
             }
             close(consumer, CALL);
@@ -876,31 +1052,36 @@ impl Record for KafkaRecord<'_> {
     }
 
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        self.message.headers().map(headers::read).unwrap_or_default()
+        self.message
+            .headers()
+            .map(headers::read)
+            .unwrap_or_default()
     }
 }
 
-/// Whether a consumer can do nothing any more. It reads nothing, and to ask it for anything but the reason
-/// can hang for ever.
+/// Whether a consumer can do nothing any more. It reads nothing, and to ask it for anything but the
+/// reason can hang for ever.
 fn is_dead(consumer: &BaseConsumer<Watch>) -> bool {
     consumer.client().fatal_error().is_some()
 }
 
-/// Closes consumers, and waits a moment for it. Closing takes a tenth of a second, and librdkafka can hang in
-/// it for ever if it is just being given partitions; nothing depends on its end.
+/// Closes consumers, and waits a moment for it. Closing takes a tenth of a second, and librdkafka
+/// can hang in it for ever if it is just being given partitions; nothing depends on its end.
 fn close(consumers: impl Send + 'static, wait: Duration) {
     let (tell, closed) = std::sync::mpsc::channel();
-    let closing = std::thread::Builder::new().name("close".into()).spawn(move || {
-        drop(consumers);
-        let _ = tell.send(());
-    });
+    let closing = std::thread::Builder::new()
+        .name("close".into())
+        .spawn(move || {
+            drop(consumers);
+            let _ = tell.send(());
+        });
     if closing.is_ok() {
         let _ = closed.recv_timeout(wait);
     }
 }
 
-/// Gives the producer's own threads a moment. Its `poll` would spin through the last millisecond of any
-/// wait.
+/// Gives the producer's own threads a moment. Its `poll` would spin through the last millisecond of
+/// any wait.
 fn pause(producer: &BaseProducer<Watch>) {
     producer.poll(Duration::ZERO);
     std::thread::sleep(Duration::from_micros(200));

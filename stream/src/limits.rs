@@ -4,9 +4,9 @@ use crate::size::Size;
 
 /// A process's memory, shared out among everything in it that can grow.
 ///
-/// Each part is bounded by waiting: a full queue to send makes the stage wait, a full queue of records
-/// that were read makes the brokers wait. Only state cannot wait: the readings of sensors that it has
-/// no room for become dead letters.
+/// Each part is bounded by waiting: a full queue to send makes the stage wait, a full queue of
+/// records that were read makes the brokers wait. Only state cannot wait: the readings of sensors
+/// that it has no room for become dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     memory: Size,
@@ -24,7 +24,10 @@ impl Limits {
     /// If no process can work with so little.
     pub fn new(memory: Size) -> Result<Self, String> {
         if memory < Self::LEAST {
-            return Err(format!("{memory} is too little for a process; give it at least {}", Self::LEAST));
+            return Err(format!(
+                "{memory} is too little for a process; give it at least {}",
+                Self::LEAST
+            ));
         }
         Ok(Limits { memory })
     }
@@ -39,7 +42,9 @@ impl Limits {
     #[must_use]
     pub fn shared_by(self, stages: usize) -> Self {
         let Size(memory) = self.memory;
-        Limits { memory: Size(memory / stages.max(1) as u64).max(Self::LEAST) }
+        Limits {
+            memory: Size(memory / stages.max(1) as u64).max(Self::LEAST),
+        }
     }
 
     /// So many sixteenths of what is left beside the fixed part, in bytes.
@@ -54,7 +59,8 @@ impl Limits {
         self.sixteenths(2).min(1 << 20)
     }
 
-    /// Records that wait to be sent, in bytes. Half of it again is for the requests that carry them.
+    /// Records that wait to be sent, in bytes. Half of it again is for the requests that carry
+    /// them.
     #[must_use]
     pub fn producer_queue(self) -> u64 {
         self.sixteenths(2).min(8 << 20)
@@ -86,9 +92,12 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 128 MB: no limit for a pipeline of some hundred thousand sensors, and a small part of any Pi.
+    /// 128 MB: no limit for a pipeline of some hundred thousand sensors, and a small part of any
+    /// Pi.
     fn default() -> Self {
-        Limits { memory: Size(128_000_000) }
+        Limits {
+            memory: Size(128_000_000),
+        }
     }
 }
 
@@ -101,7 +110,8 @@ mod tests {
         for memory in [16_000_000, 24_000_000, 64_000_000, 1_000_000_000] {
             let limits = Limits::new(Size(memory)).unwrap();
             let sending = limits.producer_queue() * 3 / 2 + limits.producer_records() * 500;
-            let parts = limits.consumer_queue() + sending.max(limits.reader_queue()) + limits.state();
+            let parts =
+                limits.consumer_queue() + sending.max(limits.reader_queue()) + limits.state();
             assert!(Limits::FIXED + parts <= memory, "{memory}: {parts}");
         }
     }
@@ -110,6 +120,10 @@ mod tests {
     fn stages_in_one_process_share_its_memory() {
         assert_eq!(Limits::default().shared_by(4).memory(), Size(32_000_000));
         assert_eq!(Limits::default().shared_by(100).memory(), Limits::LEAST);
-        assert!(Limits::new(Size(1_000_000)).unwrap_err().contains("at least 16 MB"));
+        assert!(
+            Limits::new(Size(1_000_000))
+                .unwrap_err()
+                .contains("at least 16 MB")
+        );
     }
 }

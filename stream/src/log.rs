@@ -25,10 +25,11 @@ pub trait Log {
     /// See [`Fault`].
     fn poll(&self, wait: Duration) -> Result<Event<Self::Record<'_>>, Fault>;
 
-    /// Answers [`Event::Given`], or follows [`rewind`](Self::rewind): reading starts at these offsets.
+    /// Answers [`Event::Given`], or follows [`rewind`](Self::rewind): reading starts at these
+    /// offsets.
     ///
-    /// Records that are not there any more are never skipped: the next [`poll`](Self::poll) is then an
-    /// [`Undo`](Fault::Undo).
+    /// Records that are not there any more are never skipped: the next [`poll`](Self::poll) is then
+    /// an [`Undo`](Fault::Undo).
     ///
     /// # Errors
     /// See [`Fault`].
@@ -53,8 +54,8 @@ pub trait Log {
     /// See [`Fault`].
     fn flush(&mut self) -> Result<(), Fault>;
 
-    /// Waits until all that was sent is acknowledged, also in a transaction: a record that the brokers
-    /// reject is heard of here.
+    /// Waits until all that was sent is acknowledged, also in a transaction: a record that the
+    /// brokers reject is heard of here.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -66,9 +67,9 @@ pub trait Log {
     /// See [`Fault`].
     fn commit(&mut self, positions: &[Position]) -> Result<(), Fault>;
 
-    /// Undoes everything since the last commit: nothing of it is or becomes visible, and an older owner
-    /// of this identity is fenced. Nothing is read before the next [`assign`](Self::assign). Under
-    /// `at-least-once` what was already acknowledged stays.
+    /// Undoes everything since the last commit: nothing of it is or becomes visible, and an older
+    /// owner of this identity is fenced. Nothing is read before the next [`assign`](Self::assign).
+    /// Under `at-least-once` what was already acknowledged stays.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -92,8 +93,8 @@ pub trait Log {
     /// See [`Fault`]; never a part of the records taken for the whole.
     fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault>;
 
-    /// Whether there is nothing left to read of the assigned partitions for a reader at these offsets,
-    /// or at the committed offset where it has read nothing yet.
+    /// Whether there is nothing left to read of the assigned partitions for a reader at these
+    /// offsets, or at the committed offset where it has read nothing yet.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -148,8 +149,8 @@ pub struct Incoming<'a> {
     pub partition: i32,
     /// The offset in that partition.
     pub offset: i64,
-    /// The record's own timestamp, in milliseconds since the epoch: when it entered the pipeline. −1
-    /// if it has none.
+    /// The record's own timestamp, in milliseconds since the epoch: when it entered the pipeline.
+    /// −1 if it has none.
     pub timestamp: i64,
     /// The key, if it has one.
     pub key: Option<&'a [u8]>,
@@ -167,7 +168,10 @@ impl Incoming<'_> {
     /// Where it was read.
     #[must_use]
     pub fn partition(&self) -> Partition {
-        Partition { topic: self.topic, partition: self.partition }
+        Partition {
+            topic: self.topic,
+            partition: self.partition,
+        }
     }
 }
 
@@ -227,8 +231,8 @@ pub struct Position {
 pub enum Fault {
     /// Nothing since the last commit can be committed: [`Log::rewind`], and do it again.
     Undo(Error),
-    /// As [`Undo`](Self::Undo), but to do the same again would end the same: the brokers reject one of the
-    /// records that were sent, or a batch of them.
+    /// As [`Undo`](Self::Undo), but to do the same again would end the same: the brokers reject one
+    /// of the records that were sent, or a batch of them.
     Rejected(Rejection, Error),
     /// This process cannot go on; another may.
     Fatal(Error),

@@ -22,10 +22,10 @@ pub enum Flow {
 
 /// One step on readings, stateless or keyed and stateful.
 ///
-/// An operator is pure: no Kafka, no clock, no randomness of its own. The same reading with the same
-/// memory gives the same result on every machine, so that what is processed again after a crash
-/// comes out the same. An operator itself never changes; what it remembers of a sensor is handed to
-/// it with each reading.
+/// An operator is pure: no Kafka, no clock, no randomness of its own. The same reading with the
+/// same memory gives the same result on every machine, so that what is processed again after a
+/// crash comes out the same. An operator itself never changes; what it remembers of a sensor is
+/// handed to it with each reading.
 pub trait Operator: Send {
     /// Changes `reading` in place and says whether it goes on.
     ///
@@ -46,12 +46,12 @@ pub trait Operator: Send {
     }
 
     /// Its name and settings, such as `ewma(alpha=0.5)`: all that its results depend on, so that
-    /// [`Part::described`] makes the same operator of it. State that was made under another description
-    /// is not taken for this operator's.
+    /// [`Part::described`] makes the same operator of it. State that was made under another
+    /// description is not taken for this operator's.
     fn describe(&self) -> String;
 
-    /// Makes `memories`, its own, out of those that it kept under the settings `before`. Also asked of an
-    /// operator with memories behind it in its chain, which went through it.
+    /// Makes `memories`, its own, out of those that it kept under the settings `before`. Also asked
+    /// of an operator with memories behind it in its chain, which went through it.
     ///
     /// # Errors
     /// Why what was remembered means nothing under these settings.

@@ -82,7 +82,9 @@ impl std::str::FromStr for Guarantee {
         [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce]
             .into_iter()
             .find(|guarantee| guarantee.name() == name)
-            .ok_or_else(|| format!("`{name}` is no guarantee; there are `exactly-once` and `at-least-once`"))
+            .ok_or_else(|| {
+                format!("`{name}` is no guarantee; there are `exactly-once` and `at-least-once`")
+            })
     }
 }
 
@@ -141,13 +143,13 @@ pub enum Role {
 pub(crate) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 /// Its value in Kafka if nobody has set another, in bytes.
 pub(crate) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
-/// What of a message's bytes is left to the framing of a record and of the batch around it: a reading
-/// has no headers.
+/// What of a message's bytes is left to the framing of a record and of the batch around it: a
+/// reading has no headers.
 const FRAMING: usize = 200;
 
 impl Topic {
-    /// How many bytes of key and value the topic takes as one reading: its `max.message.bytes`, by default
-    /// Kafka's 1,048,588, less its framing.
+    /// How many bytes of key and value the topic takes as one reading: its `max.message.bytes`, by
+    /// default Kafka's 1,048,588, less its framing.
     #[must_use]
     pub fn largest_record(&self) -> usize {
         self.largest_message().saturating_sub(FRAMING)
@@ -244,7 +246,10 @@ impl Pipeline {
     /// Every mistake in it, each with its place and what to do.
     pub fn load(path: &Path) -> Result<Self, Mistakes> {
         let read = std::fs::read_to_string(path);
-        let text = Arc::new(Text { path: path.to_owned(), text: read.as_deref().unwrap_or_default().to_owned() });
+        let text = Arc::new(Text {
+            path: path.to_owned(),
+            text: read.as_deref().unwrap_or_default().to_owned(),
+        });
         match read {
             Ok(_) => Self::parse(text),
             Err(error) => Err(Mistakes::new(
@@ -267,7 +272,11 @@ impl Pipeline {
         if mistakes.is_empty() {
             check::check(&pipeline, &mut mistakes);
         }
-        if mistakes.is_empty() { Ok(pipeline) } else { Err(Mistakes::new(text, mistakes)) }
+        if mistakes.is_empty() {
+            Ok(pipeline)
+        } else {
+            Err(Mistakes::new(text, mistakes))
+        }
     }
 
     /// The stage of that name.
@@ -275,11 +284,19 @@ impl Pipeline {
     /// # Errors
     /// A mistake that lists the stages there are.
     pub fn stage(&self, name: &str) -> Result<&Stage, Mistakes> {
-        self.stages.iter().find(|stage| stage.name == name).ok_or_else(|| {
-            let names: Vec<&str> = self.stages.iter().map(|stage| stage.name.as_str()).collect();
-            let mistake = Mistake::nowhere(format!("has no stage `{name}`")).help(suggest(name, &names));
-            Mistakes::new(self.text.clone(), vec![mistake])
-        })
+        self.stages
+            .iter()
+            .find(|stage| stage.name == name)
+            .ok_or_else(|| {
+                let names: Vec<&str> = self
+                    .stages
+                    .iter()
+                    .map(|stage| stage.name.as_str())
+                    .collect();
+                let mistake =
+                    Mistake::nowhere(format!("has no stage `{name}`")).help(suggest(name, &names));
+                Mistakes::new(self.text.clone(), vec![mistake])
+            })
     }
 
     /// The topic of that name, which must be one that a stage names.
@@ -294,13 +311,18 @@ impl Pipeline {
     /// When stages commit: what is uncommitted must fit into a process's memory.
     #[must_use]
     pub fn commit_policy(&self) -> CommitPolicy {
-        CommitPolicy { records: self.commit.records.min(self.limits.producer_records()), ..self.commit }
+        CommitPolicy {
+            records: self.commit.records.min(self.limits.producer_records()),
+            ..self.commit
+        }
     }
 
     /// The brokers to ask first.
     #[must_use]
     pub fn brokers(&self) -> &str {
-        self.kafka.get("bootstrap.servers").map_or("", String::as_str)
+        self.kafka
+            .get("bootstrap.servers")
+            .map_or("", String::as_str)
     }
 
     /// The stages in the order of the data's way: each after those that write what it reads.
@@ -309,9 +331,12 @@ impl Pipeline {
         let mut ordered: Vec<&Stage> = Vec::with_capacity(self.stages.len());
         let mut left: Vec<&Stage> = self.stages.iter().collect();
         while !left.is_empty() {
-            let waits =
-                |stage: &&Stage| left.iter().any(|other| other.to.iter().any(|topic| stage.from.contains(topic)));
-            let (later, now): (Vec<&Stage>, Vec<&Stage>) = left.iter().partition(|stage| waits(stage));
+            let waits = |stage: &&Stage| {
+                left.iter()
+                    .any(|other| other.to.iter().any(|topic| stage.from.contains(topic)))
+            };
+            let (later, now): (Vec<&Stage>, Vec<&Stage>) =
+                left.iter().partition(|stage| waits(stage));
             // A checked pipeline has no circle, so some stage never waits.
             if now.is_empty() {
                 ordered.extend(later);
@@ -325,11 +350,15 @@ impl Pipeline {
 
     /// The stages that write a topic.
     pub fn writers<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Stage> {
-        self.stages.iter().filter(move |stage| stage.to.iter().any(|to| to == topic))
+        self.stages
+            .iter()
+            .filter(move |stage| stage.to.iter().any(|to| to == topic))
     }
 
     /// The stages that read a topic.
     pub fn readers<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Stage> {
-        self.stages.iter().filter(move |stage| stage.from.iter().any(|from| from == topic))
+        self.stages
+            .iter()
+            .filter(move |stage| stage.from.iter().any(|from| from == topic))
     }
 }

@@ -30,11 +30,23 @@ impl Process<'_> {
     /// # Errors
     /// What waiting will not mend.
     pub fn open_log(&self) -> Result<Option<KafkaLog>> {
-        let mut topics: Vec<String> = self.stage.from.iter().chain(&self.stage.to).cloned().collect();
+        let mut topics: Vec<String> = self
+            .stage
+            .from
+            .iter()
+            .chain(&self.stage.to)
+            .cloned()
+            .collect();
         topics.push(self.stage.dead_letters());
         let has_changelog = !matches!(self.stage.work, Work::Sink { .. });
         topics.extend(has_changelog.then(|| self.stage.changelog()));
-        match KafkaLog::open(self.pipeline, self.stage, &topics, &self.instance, &self.shutdown) {
+        match KafkaLog::open(
+            self.pipeline,
+            self.stage,
+            &topics,
+            &self.instance,
+            &self.shutdown,
+        ) {
             Ok(log) => {
                 tracing::info!(
                     "{} runs as {}@{}, {}",
@@ -60,7 +72,12 @@ impl Process<'_> {
     #[must_use]
     pub fn wrong_program(&self) -> Mistakes {
         let table = self.stage.work.table();
-        let mistake = Mistake::at(self.stage.place.clone(), format!("`{}` is in a [{table}] table", self.stage.name));
-        self.mistakes(vec![mistake.help(format!("run it with rivulet-{table} {}", self.stage.name))])
+        let mistake = Mistake::at(
+            self.stage.place.clone(),
+            format!("`{}` is in a [{table}] table", self.stage.name),
+        );
+        self.mistakes(vec![
+            mistake.help(format!("run it with rivulet-{table} {}", self.stage.name)),
+        ])
     }
 }

@@ -68,9 +68,17 @@ enum Outcome<'a> {
 impl Processing {
     /// The work of `stage`, whose steps are `operator`.
     #[must_use]
-    pub fn new(pipeline: &Pipeline, stage: &Stage, operator: Box<dyn Operator>, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        pipeline: &Pipeline,
+        stage: &Stage,
+        operator: Box<dyn Operator>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let rules = stage.rules;
-        let formats = stage.from.iter().map(|topic| pipeline.topic(topic).build_format());
+        let formats = stage
+            .from
+            .iter()
+            .map(|topic| pipeline.topic(topic).build_format());
         let outputs = stage
             .to
             .iter()
@@ -81,7 +89,14 @@ impl Processing {
                 value: Vec::new(),
             })
             .collect();
-        let state = || State::new(&*operator, stage.from.clone(), pipeline.limits.state(), rules.state_ttl);
+        let state = || {
+            State::new(
+                &*operator,
+                stage.from.clone(),
+                pipeline.limits.state(),
+                rules.state_ttl,
+            )
+        };
         let state = (operator.memories() > 0).then(state);
         Processing {
             stage: stage.name.clone(),
@@ -119,13 +134,25 @@ impl Processing {
         let memories = match &mut self.state {
             None => &mut [],
             Some(state) => {
-                // No reading is from after it entered the pipeline. One clock that is ahead expires nobody else.
-                let time = record.stamped().map_or(reading.time, |entered| reading.time.min(entered));
-                match state.apply(record.topic, record.partition, record.offset, &reading.sensor, time) {
+                // No reading is from after it entered the pipeline. One clock that is ahead expires
+                // nobody else.
+                let time = record
+                    .stamped()
+                    .map_or(reading.time, |entered| reading.time.min(entered));
+                match state.apply(
+                    record.topic,
+                    record.partition,
+                    record.offset,
+                    &reading.sensor,
+                    time,
+                ) {
                     Ok(Some(memories)) => memories,
                     Ok(None) => return Outcome::Applied,
                     Err(full) => {
-                        return Outcome::Refused(Refusal::new("state-full", format!("{full}; {}", Full::HELP)));
+                        return Outcome::Refused(Refusal::new(
+                            "state-full",
+                            format!("{full}; {}", Full::HELP),
+                        ));
                     }
                 }
             }
@@ -139,7 +166,9 @@ impl Processing {
 
     /// A record whose key is not its sensor may be in any partition.
     fn check_key(&mut self, record: &Incoming<'_>, reading: &Reading<'_>) -> Result<(), Refusal> {
-        let key = record.key.map_or("no key".to_owned(), |key| format!("the key {:?}", String::from_utf8_lossy(key)));
+        let key = record.key.map_or("no key".to_owned(), |key| {
+            format!("the key {:?}", String::from_utf8_lossy(key))
+        });
         let what = format!("sensor {:?} comes with {key}", reading.sensor);
         if self.rules.require_key {
             return Err(Refusal::new("wrong-key", what));
@@ -148,9 +177,9 @@ impl Processing {
             self.told_of_keys = true;
             tracing::warn!(
                 stage = self.stage,
-                "{what}, in {} [{}] at offset {}: its readings may be in several partitions, and each has a state \
-                 of its own\n  help: give records their sensor as key; with require-key = true in \
-                 [operator.{}] others become dead letters",
+                "{what}, in {} [{}] at offset {}: its readings may be in several partitions, and \
+                 each has a state of its own\n  help: give records their sensor as key; with \
+                 require-key = true in [operator.{}] others become dead letters",
                 self.inputs[record.topic],
                 record.partition,
                 record.offset,
@@ -160,19 +189,28 @@ impl Processing {
         Ok(())
     }
 
-    /// Writes the reading in every output's format before the first is sent: it goes to all or none.
+    /// Writes the reading in every output's format before the first is sent: it goes to all or
+    /// none.
     fn encode(&mut self, reading: &Reading<'_>) -> Result<(), Refusal> {
         for output in &mut self.outputs {
             output.value.clear();
             output.format.encode(reading, &mut output.value)?;
             if output.value.len() + reading.sensor.len() > output.largest {
-                return Err(Refusal::new("too-large", format!("the result has {} bytes", output.value.len())));
+                return Err(Refusal::new(
+                    "too-large",
+                    format!("the result has {} bytes", output.value.len()),
+                ));
             }
         }
         Ok(())
     }
 
-    fn send<L: Log>(&self, log: &L, record: &Incoming<'_>, reading: &Reading<'_>) -> Result<(), Fault> {
+    fn send<L: Log>(
+        &self,
+        log: &L,
+        record: &Incoming<'_>,
+        reading: &Reading<'_>,
+    ) -> Result<(), Fault> {
         for output in &self.outputs {
             log.send(&Outgoing {
                 topic: &output.topic,
@@ -200,8 +238,12 @@ impl Processing {
             },
         };
         let topic = &self.inputs[incoming.topic];
-        let incoming = Incoming { timestamp: self.stamps.of(&incoming).unwrap_or(-1), ..incoming };
-        self.dead_letters.bury(log, topic, &incoming, &record.headers(), &refusal)
+        let incoming = Incoming {
+            timestamp: self.stamps.of(&incoming).unwrap_or(-1),
+            ..incoming
+        };
+        self.dead_letters
+            .bury(log, topic, &incoming, &record.headers(), &refusal)
     }
 
     /// A record that the state holds already. A crash between state and offsets leaves such records
@@ -212,13 +254,19 @@ impl Processing {
         if self.guarantee == Guarantee::AtLeastOnce && *skipped <= self.most {
             return Ok(());
         }
-        let doing = format!("reading {} [{}] at offset {}", self.inputs[record.topic], record.partition, record.offset);
-        let error = Error::new(doing, "the stage's state already holds this record, so the offsets were moved back")
-            .help(format!(
-                "to process the topic anew, begin with an empty state: rivulet state reset {}; after a change from \
-                 at-least-once, drain the stage with --guarantee at-least-once first",
-                self.stage
-            ));
+        let doing = format!(
+            "reading {} [{}] at offset {}",
+            self.inputs[record.topic], record.partition, record.offset
+        );
+        let error = Error::new(
+            doing,
+            "the stage's state already holds this record, so the offsets were moved back",
+        )
+        .help(format!(
+            "to process the topic anew, begin with an empty state: rivulet state reset {}; after a \
+             change from at-least-once, drain the stage with --guarantee at-least-once first",
+            self.stage
+        ));
         Err(Fault::Fatal(error))
     }
 }
@@ -242,34 +290,50 @@ impl<L: Log> Work<L> for Processing {
 
     fn gap(&mut self, log: &L, partition: Partition, offsets: Range<i64>) -> Result<(), Fault> {
         let topic = &self.inputs[partition.topic];
-        self.dead_letters.bury_gap(log, topic, partition.partition, &offsets)
+        self.dead_letters
+            .bury_gap(log, topic, partition.partition, &offsets)
     }
 
     fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
         self.work_on(log, record)
     }
 
-    fn rejected(&mut self, log: &L, record: &L::Record<'_>, rejections: &[Rejection]) -> Result<(), Fault> {
+    fn rejected(
+        &mut self,
+        log: &L,
+        record: &L::Record<'_>,
+        rejections: &[Rejection],
+    ) -> Result<(), Fault> {
         let incoming = record.incoming();
         if self.stamps.rejected(&self.stage, &incoming, rejections) {
             return self.work_on(log, record);
         }
         let refusal = dead_letter::rejected(rejections);
         let (topic, headers) = (&self.inputs[incoming.topic], record.headers());
-        self.dead_letters.bury_less(log, topic, &incoming, &headers, &refusal, rejections.len())
+        self.dead_letters
+            .bury_less(log, topic, &incoming, &headers, &refusal, rejections.len())
     }
 
     fn note(&self, Partition { topic, partition }: Partition) -> String {
         let note = |state: &State| {
             let partitions = self.counts.get(&topic).copied();
-            Note { summary: state.summary(topic, partition), partitions }.to_string()
+            Note {
+                summary: state.summary(topic, partition),
+                partitions,
+            }
+            .to_string()
         };
         self.state.as_ref().map(note).unwrap_or_default()
     }
 
-    fn before_commit(&mut self, log: &mut L, next: &[(Partition, i64)], is_last: bool) -> Result<(), Fault> {
-        // Without transactions the state must not get ahead of the outputs: a reading that is in the
-        // state is skipped when it is read again.
+    fn before_commit(
+        &mut self,
+        log: &mut L,
+        next: &[(Partition, i64)],
+        is_last: bool,
+    ) -> Result<(), Fault> {
+        // Without transactions the state must not get ahead of the outputs: a reading that is in
+        // the state is skipped when it is read again.
         log.flush()?;
         let changelog = &self.changelog;
         if let Some(state) = &mut self.state {
@@ -284,15 +348,21 @@ impl<L: Log> Work<L> for Processing {
                     headers: &[],
                 })
             })?;
-            if let Some(Spread { sensor, partitions: [one, other], .. }) = state.take_spread() {
+            if let Some(Spread {
+                sensor,
+                partitions: [one, other],
+                ..
+            }) = state.take_spread()
+            {
                 tracing::warn!(
                     stage = self.stage,
-                    "readings of sensor {sensor:?} come from the partitions {one} and {other}, and each has a state \
-                     of its own\n  help: give records their sensor as key"
+                    "readings of sensor {sensor:?} come from the partitions {one} and {other}, and \
+                     each has a state of its own\n  help: give records their sensor as key"
                 );
             }
         }
-        self.checkpoints.send(log, changelog, &self.inputs, next, is_last)
+        self.checkpoints
+            .send(log, changelog, &self.inputs, next, is_last)
     }
 
     fn committed(&mut self) {

@@ -23,7 +23,8 @@ pub struct Reading<'a> {
     pub unit: Option<Unit>,
 }
 
-/// How long a sensor's name may be, in bytes: it is the key of every record that is made of its readings.
+/// How long a sensor's name may be, in bytes: it is the key of every record that is made of its
+/// readings.
 pub const LONGEST_SENSOR: usize = 4096;
 
 /// A unit of temperature.
@@ -80,7 +81,10 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal of the given kind.
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Refusal { reason, detail: detail.into() }
+        Refusal {
+            reason,
+            detail: detail.into(),
+        }
     }
 }
 

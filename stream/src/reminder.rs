@@ -4,8 +4,12 @@ use std::time::{Duration, Instant};
 
 /// How long a trouble has lasted when it is told again. After the last of these it is told once in
 /// [`EVERY`].
-const AGAIN: [Duration; 4] =
-    [Duration::from_mins(1), Duration::from_mins(5), Duration::from_mins(30), Duration::from_hours(2)];
+const AGAIN: [Duration; 4] = [
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(2),
+];
 const EVERY: Duration = Duration::from_hours(6);
 /// How many causes are told apart at a time. Beyond that the oldest is forgotten.
 const CAUSES: usize = 8;
@@ -41,7 +45,9 @@ struct Trouble<C> {
 
 impl<C> Default for Reminder<C> {
     fn default() -> Self {
-        Reminder { troubles: Vec::new() }
+        Reminder {
+            troubles: Vec::new(),
+        }
     }
 }
 
@@ -52,14 +58,22 @@ impl<C: PartialEq + Clone> Reminder<C> {
         Self::default()
     }
 
-    /// Notes that there is trouble for this cause. Gives for how long there has been, if it is time to
-    /// tell: nothing but [`Duration::ZERO`] the first time.
+    /// Notes that there is trouble for this cause. Gives for how long there has been, if it is time
+    /// to tell: nothing but [`Duration::ZERO`] the first time.
     pub fn due(&mut self, cause: &C, now: Instant) -> Option<Duration> {
-        let Some(trouble) = self.troubles.iter_mut().find(|trouble| trouble.cause == *cause) else {
+        let Some(trouble) = self
+            .troubles
+            .iter_mut()
+            .find(|trouble| trouble.cause == *cause)
+        else {
             if self.troubles.len() == CAUSES {
                 self.troubles.remove(0);
             }
-            self.troubles.push(Trouble { cause: cause.clone(), since: now, next: AGAIN[0] });
+            self.troubles.push(Trouble {
+                cause: cause.clone(),
+                since: now,
+                next: AGAIN[0],
+            });
             return Some(Duration::ZERO);
         };
         let lasted = now.saturating_duration_since(trouble.since);
@@ -105,7 +119,10 @@ mod tests {
     fn told(hours: u64) -> Vec<u64> {
         let (mut reminder, start) = (Reminder::new(), Instant::now());
         let due = |second| reminder.due(&"cause", start + Duration::from_secs(second));
-        (0..hours * 3600).filter_map(due).map(|lasted| lasted.as_secs() / 60).collect()
+        (0..hours * 3600)
+            .filter_map(due)
+            .map(|lasted| lasted.as_secs() / 60)
+            .collect()
     }
 
     #[test]
@@ -120,7 +137,10 @@ mod tests {
         let late = Duration::from_mins(40);
         assert_eq!(reminder.due(&1, start + late), Some(late));
         assert_eq!(reminder.due(&1, start + late), None);
-        assert_eq!(reminder.due(&1, start + Duration::from_mins(121)), Some(Duration::from_mins(121)));
+        assert_eq!(
+            reminder.due(&1, start + Duration::from_mins(121)),
+            Some(Duration::from_mins(121))
+        );
     }
 
     #[test]
@@ -139,7 +159,10 @@ mod tests {
         reminder.due(&2, start + Duration::from_secs(1));
         assert_eq!(reminder.clear(), Some(start));
         assert!(reminder.is_clear());
-        assert_eq!(reminder.due(&1, start + Duration::from_secs(2)), Some(Duration::ZERO));
+        assert_eq!(
+            reminder.due(&1, start + Duration::from_secs(2)),
+            Some(Duration::ZERO)
+        );
     }
 
     #[test]

@@ -66,11 +66,15 @@ impl Shutdown {
     /// # Errors
     /// [`Fault::Stopped`] once it was asked to stop.
     pub fn check(&self) -> Result<(), Fault> {
-        if self.is_stopping() { Err(Fault::Stopped) } else { Ok(()) }
+        if self.is_stopping() {
+            Err(Fault::Stopped)
+        } else {
+            Ok(())
+        }
     }
 
-    /// What is to be done if the process leaves while its stages still wait for a broker, such as to sync
-    /// what is in memory. It may take a second.
+    /// What is to be done if the process leaves while its stages still wait for a broker, such as
+    /// to sync what is in memory. It may take a second.
     pub fn before_leaving(&self, act: impl FnOnce() + Send + 'static) {
         self.last_acts().push(Box::new(act));
     }
@@ -86,13 +90,20 @@ impl Shutdown {
             let _ = done.send(());
         };
         // A disk that hangs must not hold the process.
-        if thread::Builder::new().name("leaving".into()).spawn(run).is_ok() {
+        if thread::Builder::new()
+            .name("leaving".into())
+            .spawn(run)
+            .is_ok()
+        {
             let _ = is_done.recv_timeout(LAST_ACTS);
         }
     }
 
     fn last_acts(&self) -> std::sync::MutexGuard<'_, Vec<LastAct>> {
-        self.0.last_acts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .last_acts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a stage stopped with something undone, because no broker answers.
@@ -108,29 +119,41 @@ impl Shutdown {
         if !self.0.undone.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let error = Error::new("stopping", "no broker answers, so something is left that is not committed");
-        Err(error.help("the next start does it again").exit_code(exit::UNDONE))
+        let error = Error::new(
+            "stopping",
+            "no broker answers, so something is left that is not committed",
+        );
+        Err(error
+            .help("the next start does it again")
+            .exit_code(exit::UNDONE))
     }
 
     /// Stops at SIGTERM and at SIGINT (Ctrl-C). A second signal ends the process at once.
     ///
-    /// A process that cannot finish within some seconds, because no broker answers, ends all the same,
-    /// with the code [`exit::UNDONE`]: what is uncommitted is done again by the next one, as after a
-    /// power cut. What is to be done [before](Self::before_leaving) is done first.
+    /// A process that cannot finish within some seconds, because no broker answers, ends all the
+    /// same, with the code [`exit::UNDONE`]: what is uncommitted is done again by the next one, as
+    /// after a power cut. What is to be done [before](Self::before_leaving) is done first.
     ///
     /// # Errors
     /// If the signals cannot be watched.
     pub fn at_signals(&self) -> Result<()> {
         let failed = |cause: std::io::Error| Error::new("watching for SIGTERM and SIGINT", cause);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
         let (mut term, mut int) = {
             use tokio::signal::unix::{SignalKind, signal};
             let _inside = runtime.enter();
-            (signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?)
+            (
+                signal(SignalKind::terminate()).map_err(failed)?,
+                signal(SignalKind::interrupt()).map_err(failed)?,
+            )
         };
         let shutdown = self.clone();
         let watch = move || {
-            let mut signal = async || tokio::select! { _ = term.recv() => (), _ = int.recv() => () };
+            let mut signal =
+                async || tokio::select! { _ = term.recv() => (), _ = int.recv() => () };
             runtime.block_on(signal());
             tracing::info!("asked to stop: committing what is done");
             shutdown.stop();
@@ -144,14 +167,20 @@ impl Shutdown {
             shutdown.leave();
             process::exit(exit::UNDONE.into());
         };
-        thread::Builder::new().name("signals".into()).spawn(watch).map_err(failed)?;
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(watch)
+            .map_err(failed)?;
         Ok(())
     }
 }
 
 impl fmt::Debug for Shutdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shutdown").field("how", &self.0.how).field("undone", &self.0.undone).finish_non_exhaustive()
+        f.debug_struct("Shutdown")
+            .field("how", &self.0.how)
+            .field("undone", &self.0.undone)
+            .finish_non_exhaustive()
     }
 }
 
@@ -165,7 +194,9 @@ mod tests {
     fn what_is_to_be_done_before_leaving_is_done_once_and_does_not_hold_the_process() {
         let shutdown = Shutdown::new();
         let (tell, told) = mpsc::channel();
-        shutdown.clone().before_leaving(move || tell.send(1).unwrap());
+        shutdown
+            .clone()
+            .before_leaving(move || tell.send(1).unwrap());
         shutdown.before_leaving(|| thread::sleep(Duration::from_secs(20)));
         let begun = Instant::now();
         shutdown.leave();

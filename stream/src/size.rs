@@ -25,7 +25,10 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
+        let (number, unit) = text.split_at(
+            text.find(|letter: char| !letter.is_ascii_digit())
+                .unwrap_or(text.len()),
+        );
         let unit = unit.trim();
         let bytes = UNITS
             .iter()
@@ -33,7 +36,10 @@ impl FromStr for Size {
             .and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes));
         bytes.map(Size).ok_or_else(|| {
             let units: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
-            format!("`{text}` is no size; write a whole number with its unit ({}), as 64 MB", units.join(", "))
+            format!(
+                "`{text}` is no size; write a whole number with its unit ({}), as 64 MB",
+                units.join(", ")
+            )
         })
     }
 }
@@ -66,7 +72,13 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
-        let sizes = [("64 MB", 64_000_000), ("64mb", 64_000_000), ("16MiB", 16 << 20), (" 5 kB ", 5_000), ("7 B", 7)];
+        let sizes = [
+            ("64 MB", 64_000_000),
+            ("64mb", 64_000_000),
+            ("16MiB", 16 << 20),
+            (" 5 kB ", 5_000),
+            ("7 B", 7),
+        ];
         for (text, bytes) in sizes {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
@@ -78,7 +90,15 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused_with_an_example() {
-        for text in ["", "64", "MB", "-1 MB", "1.5 GB", "64 parsecs", "99999999999999 GB"] {
+        for text in [
+            "",
+            "64",
+            "MB",
+            "-1 MB",
+            "1.5 GB",
+            "64 parsecs",
+            "99999999999999 GB",
+        ] {
             let error = text.parse::<Size>().unwrap_err();
             assert!(error.contains("as 64 MB"), "{error}");
         }

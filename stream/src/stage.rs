@@ -36,12 +36,12 @@ pub trait Work<L: Log> {
     /// See [`Fault`]; fatal if the offsets are not such that it can go on.
     fn given(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault>;
 
-    /// No partition is this stage's any more, or what it knows is no longer true: forgets everything
-    /// that [`given`](Self::given) would restore, and whatever was not committed.
+    /// No partition is this stage's any more, or what it knows is no longer true: forgets
+    /// everything that [`given`](Self::given) would restore, and whatever was not committed.
     fn forget(&mut self);
 
-    /// These offsets of a partition were deleted before they were read, and the stage goes on behind
-    /// them: records it.
+    /// These offsets of a partition were deleted before they were read, and the stage goes on
+    /// behind them: records it.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -53,19 +53,29 @@ pub trait Work<L: Log> {
     /// See [`Fault`]; a bad record is not a fault but a dead letter.
     fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault>;
 
-    /// Works on one record of which the brokers have rejected what became of it, for these reasons, one
-    /// for each time.
+    /// Works on one record of which the brokers have rejected what became of it, for these reasons,
+    /// one for each time.
     ///
     /// # Errors
     /// See [`Fault`].
-    fn rejected(&mut self, log: &L, record: &L::Record<'_>, rejections: &[Rejection]) -> Result<(), Fault>;
+    fn rejected(
+        &mut self,
+        log: &L,
+        record: &L::Record<'_>,
+        rejections: &[Rejection],
+    ) -> Result<(), Fault>;
 
-    /// Everything done so far is about to be committed, with these offsets to go on at: writes the state,
-    /// empties buffers. `is_last`: the stage stops with this commit.
+    /// Everything done so far is about to be committed, with these offsets to go on at: writes the
+    /// state, empties buffers. `is_last`: the stage stops with this commit.
     ///
     /// # Errors
     /// See [`Fault`].
-    fn before_commit(&mut self, log: &mut L, next: &[(Partition, i64)], is_last: bool) -> Result<(), Fault>;
+    fn before_commit(
+        &mut self,
+        log: &mut L,
+        next: &[(Partition, i64)],
+        is_last: bool,
+    ) -> Result<(), Fault>;
 
     /// Everything done so far is committed.
     fn committed(&mut self) {}
@@ -110,7 +120,8 @@ pub fn run<L: Log, W: Work<L>>(
     Ok(stage.work)
 }
 
-/// The loop, turn by turn: [`run`] turns it to its end, a simulation turns several in its own order.
+/// The loop, turn by turn: [`run`] turns it to its end, a simulation turns several in its own
+/// order.
 #[derive(Debug)]
 pub struct StageLoop<L, W> {
     log: L,
@@ -127,7 +138,8 @@ pub struct StageLoop<L, W> {
     back_off: BackOff,
     /// What is still to be undone.
     undo: Option<Error>,
-    /// Why it went back to the last commit, until it gets on: what lasts is told more and more rarely.
+    /// Why it went back to the last commit, until it gets on: what lasts is told more and more
+    /// rarely.
     told: Reminder<Error>,
     /// The search for a record that the brokers reject.
     careful: Careful,
@@ -162,7 +174,13 @@ enum Seen {
 impl<L: Log, W: Work<L>> StageLoop<L, W> {
     /// A stage that owns nothing yet.
     #[must_use]
-    pub fn new(log: L, work: W, policy: CommitPolicy, shutdown: Shutdown, counters: Arc<Counters>) -> Self {
+    pub fn new(
+        log: L,
+        work: W,
+        policy: CommitPolicy,
+        shutdown: Shutdown,
+        counters: Arc<Counters>,
+    ) -> Self {
         let clock = CommitClock::new(policy, log.now());
         StageLoop {
             log,
@@ -253,7 +271,11 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
                 let owned = self.owned.iter().find(|owned| owned.partition == partition);
                 let next = owned.and_then(|owned| owned.next);
                 if next.is_none_or(|next| next > offset) {
-                    return Err(out_of_order(&self.work.inputs()[partition.topic], partition, offset));
+                    return Err(out_of_order(
+                        &self.work.inputs()[partition.topic],
+                        partition,
+                        offset,
+                    ));
                 }
                 self.counters.read.add(1);
                 match self.careful.begin(partition, offset) {
@@ -267,7 +289,11 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
             Event::Nothing => return Ok(Seen::Nothing),
         };
         self.clock.worked();
-        if let Some(owned) = self.owned.iter_mut().find(|owned| owned.partition == partition) {
+        if let Some(owned) = self
+            .owned
+            .iter_mut()
+            .find(|owned| owned.partition == partition)
+        {
             (owned.next, owned.committed) = (Some(offset + 1), false);
         }
         if self.careful.is_on() {
@@ -285,8 +311,16 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
         if !self.shutdown.is_draining() || self.clock.is_open() || !self.is_assigned {
             return Ok(Turn::GoOn);
         }
-        let positions: Vec<_> = self.owned.iter().map(|owned| (owned.partition, owned.next)).collect();
-        if self.owned.is_empty() || self.log.at_end(&positions)? { self.end() } else { Ok(Turn::GoOn) }
+        let positions: Vec<_> = self
+            .owned
+            .iter()
+            .map(|owned| (owned.partition, owned.next))
+            .collect();
+        if self.owned.is_empty() || self.log.at_end(&positions)? {
+            self.end()
+        } else {
+            Ok(Turn::GoOn)
+        }
     }
 
     /// Commits what is done and what the stage leaves behind for the next start.
@@ -303,12 +337,21 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        if self.clock.is_open() { self.commit_all(false) } else { Ok(()) }
+        if self.clock.is_open() {
+            self.commit_all(false)
+        } else {
+            Ok(())
+        }
     }
 
     fn commit_all(&mut self, is_last: bool) -> Result<(), Fault> {
-        let uncommitted = self.owned.iter().filter(|owned| is_last || !owned.committed);
-        let next: Vec<_> = uncommitted.filter_map(|owned| Some((owned.partition, owned.next?))).collect();
+        let uncommitted = self
+            .owned
+            .iter()
+            .filter(|owned| is_last || !owned.committed);
+        let next: Vec<_> = uncommitted
+            .filter_map(|owned| Some((owned.partition, owned.next?)))
+            .collect();
         let sent = self.work.before_commit(&mut self.log, &next, is_last);
         sent.and_then(|()| {
             let position = |(partition, next): &(Partition, i64)| Position {
@@ -349,12 +392,15 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
                 self.work.gap(&self.log, assignment.partition, gap)?;
             }
         }
-        // An offset that is there before the first record is read tells a first start from an offset
-        // that Kafka has forgotten.
+        // An offset that is there before the first record is read tells a first start from an
+        // offset that Kafka has forgotten.
         if self.owned.iter().any(|owned| !owned.committed) {
             self.commit_all(false)?;
         }
-        let from = self.owned.iter().filter_map(|owned| Some((owned.partition, owned.next?)));
+        let from = self
+            .owned
+            .iter()
+            .filter_map(|owned| Some((owned.partition, owned.next?)));
         self.log.assign(&from.collect::<Vec<_>>())
     }
 
@@ -362,7 +408,10 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     fn give_up(&mut self, lost: bool) -> Result<(), Fault> {
         self.is_revoked = true;
         let committed = if lost && self.clock.is_open() {
-            Err(Fault::Undo(Error::new("committing", "the group has given the partitions to another member")))
+            Err(Fault::Undo(Error::new(
+                "committing",
+                "the group has given the partitions to another member",
+            )))
         } else {
             self.commit()
         };
@@ -389,8 +438,8 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
         if self.is_revoked {
             return self.let_go();
         }
-        // However often this fails, the group is heard: it may wait for this member, or have done with it,
-        // which can take several events to tell.
+        // However often this fails, the group is heard: it may wait for this member, or have done
+        // with it, which can take several events to tell.
         for _ in 0..LISTEN {
             let seen = match self.log.poll(LISTEN_POLL)? {
                 Event::Given(partitions) => Seen::Given(partitions),
@@ -408,7 +457,11 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
     }
 
     fn own(&mut self, partitions: Vec<Partition>) {
-        let owned = |partition| Owned { partition, next: None, committed: true };
+        let owned = |partition| Owned {
+            partition,
+            next: None,
+            committed: true,
+        };
         self.careful.keep(&partitions);
         self.owned = partitions.into_iter().map(owned).collect();
         self.is_assigned = true;
@@ -416,7 +469,9 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
 
     fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
         match self.told.due(cause, self.log.now()) {
-            Some(lasted) => tracing::warn!("going back to the last commit{}: {cause}", lasting(lasted)),
+            Some(lasted) => {
+                tracing::warn!("going back to the last commit{}: {cause}", lasting(lasted))
+            }
             None => tracing::debug!("going back to the last commit: {cause}"),
         }
         self.counters.rewinds.add(1);
@@ -434,5 +489,8 @@ impl<L: Log, W: Work<L>> StageLoop<L, W> {
 /// What neither Kafka nor librdkafka ever does; on such records no result could be right.
 fn out_of_order(topic: &str, Partition { partition, .. }: Partition, offset: i64) -> Fault {
     let doing = format!("reading {topic} [{partition}]");
-    Fault::Fatal(Error::new(doing, format!("offset {offset} came, which is not to be read here and now")))
+    Fault::Fatal(Error::new(
+        doing,
+        format!("offset {offset} came, which is not to be read here and now"),
+    ))
 }

@@ -8,8 +8,8 @@ use crate::log::{Incoming, Rejection};
 /// milliseconds.
 const SLACK: i64 = 60_000;
 
-/// An output keeps its input's timestamp. A topic rejects one that is too far from the brokers' time
-/// (`message.timestamp.after.max.ms`, an hour by default): such records get the time of now.
+/// An output keeps its input's timestamp. A topic rejects one that is too far from the brokers'
+/// time (`message.timestamp.after.max.ms`, an hour by default): such records get the time of now.
 #[derive(Debug, Default)]
 pub struct Stamps {
     /// From how far ahead of this machine's clock on timestamps were rejected, in milliseconds.
@@ -29,21 +29,35 @@ impl Stamps {
         }
         let ahead = stamped.saturating_sub(now());
         let is_rejected = self.ahead.is_some_and(|limit| ahead >= limit)
-            || self.behind.is_some_and(|limit| ahead.saturating_neg() >= limit);
+            || self
+                .behind
+                .is_some_and(|limit| ahead.saturating_neg() >= limit);
         (!is_rejected).then_some(stamped)
     }
 
-    /// Takes note of why what became of a record was rejected; whether it was for its timestamp, and
-    /// nothing else has been tried yet. Says so the first time.
-    pub fn rejected(&mut self, stage: &str, record: &Incoming<'_>, rejections: &[Rejection]) -> bool {
-        let (Some(stamped), [Rejection::Timestamp]) = (record.stamped(), rejections) else { return false };
+    /// Takes note of why what became of a record was rejected; whether it was for its timestamp,
+    /// and nothing else has been tried yet. Says so the first time.
+    pub fn rejected(
+        &mut self,
+        stage: &str,
+        record: &Incoming<'_>,
+        rejections: &[Rejection],
+    ) -> bool {
+        let (Some(stamped), [Rejection::Timestamp]) = (record.stamped(), rejections) else {
+            return false;
+        };
         let ahead = stamped.saturating_sub(now());
-        let limit = if ahead > 0 { &mut self.ahead } else { &mut self.behind };
+        let limit = if ahead > 0 {
+            &mut self.ahead
+        } else {
+            &mut self.behind
+        };
         if limit.is_none() {
             tracing::warn!(
                 stage,
-                "an output does not take a timestamp {} s {} the time of now: such records are stamped anew\n  help: \
-                 set the clock of whoever writes them, or the topic's message.timestamp.after.max.ms",
+                "an output does not take a timestamp {} s {} the time of now: such records are \
+                 stamped anew\n  help: set the clock of whoever writes them, or the topic's \
+                 message.timestamp.after.max.ms",
                 ahead.unsigned_abs() / 1000,
                 if ahead > 0 { "ahead of" } else { "behind" }
             );
@@ -57,7 +71,9 @@ impl Stamps {
 
 /// Milliseconds since the epoch.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -66,7 +82,14 @@ mod tests {
     use super::*;
 
     fn stamped(timestamp: i64) -> Incoming<'static> {
-        Incoming { topic: 0, partition: 0, offset: 0, timestamp, key: None, value: None }
+        Incoming {
+            topic: 0,
+            partition: 0,
+            offset: 0,
+            timestamp,
+            key: None,
+            value: None,
+        }
     }
 
     #[test]
@@ -78,10 +101,21 @@ mod tests {
         assert!(!stamps.rejected("s", &ahead, &[Rejection::TooLarge]));
         assert!(stamps.rejected("s", &ahead, &[Rejection::Timestamp]));
         assert_eq!(stamps.of(&stamped(now() + 3 * hour)), None);
-        assert_eq!(stamps.of(&stamped(ahead.timestamp - 1000)), None, "as that record is a second later");
+        assert_eq!(
+            stamps.of(&stamped(ahead.timestamp - 1000)),
+            None,
+            "as that record is a second later"
+        );
         assert_eq!(stamps.of(&right), Some(right.timestamp));
-        assert_eq!(stamps.of(&stamped(1000)), Some(1000), "old ones were not rejected");
+        assert_eq!(
+            stamps.of(&stamped(1000)),
+            Some(1000),
+            "old ones were not rejected"
+        );
         assert_eq!(stamps.of(&stamped(-1)), None, "it has none");
-        assert!(!stamps.rejected("s", &ahead, &[Rejection::Timestamp; 2]), "it was tried");
+        assert!(
+            !stamps.rejected("s", &ahead, &[Rejection::Timestamp; 2]),
+            "it was tried"
+        );
     }
 }

@@ -28,7 +28,8 @@ pub struct State {
     /// How many memories the chain keeps for each sensor.
     memories: usize,
     room: Room,
-    /// How much older than the newest reading of its partition a sensor's last one may be, in milliseconds.
+    /// How much older than the newest reading of its partition a sensor's last one may be, in
+    /// milliseconds.
     ttl: Option<i64>,
     partitions: Vec<Sensors>,
     /// The entries that changed since the last commit, as indices.
@@ -108,8 +109,8 @@ pub struct Full {
 
 impl Full {
     /// What to do about it.
-    pub const HELP: &'static str =
-        "give the stage more memory ([limits] memory, or --memory-max), or run more instances of it";
+    pub const HELP: &'static str = "give the stage more memory ([limits] memory, or --memory-max), \
+                                    or run more instances of it";
 }
 
 impl fmt::Display for Full {
@@ -129,8 +130,8 @@ pub struct Saved<'a> {
     /// Input topic and the offset of its last record that is in the memories.
     #[serde(borrow)]
     pub offsets: BTreeMap<Cow<'a, str>, i64>,
-    /// The newest time of the sensor's readings, in milliseconds since the epoch; `None` in records of
-    /// versions that did not keep it.
+    /// The newest time of the sensor's readings, in milliseconds since the epoch; `None` in records
+    /// of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<i64>,
     /// One for each that the chain's operators keep, in order.
@@ -138,15 +139,26 @@ pub struct Saved<'a> {
 }
 
 impl State {
-    /// No memories yet of a chain; at most `bytes` of them. A sensor is forgotten whose last reading is
-    /// more than `ttl` older than the newest of its partition.
+    /// No memories yet of a chain; at most `bytes` of them. A sensor is forgotten whose last
+    /// reading is more than `ttl` older than the newest of its partition.
     #[must_use]
-    pub fn new(chain: &dyn Operator, inputs: Vec<String>, bytes: u64, ttl: Option<Duration>) -> Self {
+    pub fn new(
+        chain: &dyn Operator,
+        inputs: Vec<String>,
+        bytes: u64,
+        ttl: Option<Duration>,
+    ) -> Self {
         let memories = chain.memories();
-        let each = size_of::<Entry>() + size_of::<Memory>() * memories + 8 * (chain.numbers() + inputs.len());
+        let each = size_of::<Entry>()
+            + size_of::<Memory>() * memories
+            + 8 * (chain.numbers() + inputs.len());
         State {
             chain: chain.describe(),
-            room: Room { each: (each + OVERHEAD) as u64, left: bytes, whole: bytes },
+            room: Room {
+                each: (each + OVERHEAD) as u64,
+                left: bytes,
+                whole: bytes,
+            },
             inputs,
             memories,
             ttl: ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)),
@@ -160,14 +172,22 @@ impl State {
     #[must_use]
     pub fn sensors(&self) -> usize {
         let known = |entry: &&Entry| entry.applied.iter().any(|offset| *offset >= 0);
-        self.partitions.iter().map(|sensors| sensors.entries.iter().filter(known).count()).sum()
+        self.partitions
+            .iter()
+            .map(|sensors| sensors.entries.iter().filter(known).count())
+            .sum()
     }
 
     /// What is remembered of the records of one partition of an input topic.
     #[must_use]
     pub fn summary(&self, topic: usize, partition: i32) -> Summary {
-        let found = self.partitions.iter().find(|sensors| sensors.partition == partition);
-        found.map(|sensors| sensors.summaries[topic]).unwrap_or_default()
+        let found = self
+            .partitions
+            .iter()
+            .find(|sensors| sensors.partition == partition);
+        found
+            .map(|sensors| sensors.summaries[topic])
+            .unwrap_or_default()
     }
 
     /// Forgets everything.
@@ -184,8 +204,9 @@ impl State {
         Some(spread.clone())
     }
 
-    /// The memories of a sensor for the record at `offset` of an input topic, to be changed by it; `None` if
-    /// that record is in them already. `time` is the reading's, in milliseconds since the epoch.
+    /// The memories of a sensor for the record at `offset` of an input topic, to be changed by it;
+    /// `None` if that record is in them already. `time` is the reading's, in milliseconds since the
+    /// epoch.
     ///
     /// # Errors
     /// If the sensor is new and there is no room for it.
@@ -200,7 +221,12 @@ impl State {
         let at = self.partition(partition);
         self.partitions[at].time = self.partitions[at].time.max(time);
         let index = self.index(at, sensor)?;
-        let Sensors { entries, summaries, time: now, .. } = &mut self.partitions[at];
+        let Sensors {
+            entries,
+            summaries,
+            time: now,
+            ..
+        } = &mut self.partitions[at];
         let entry = &mut entries[index];
         if entry.applied[topic] >= offset {
             return Ok(None);
@@ -219,17 +245,20 @@ impl State {
     }
 
     fn partition(&mut self, partition: i32) -> usize {
-        self.partitions.iter().position(|sensors| sensors.partition == partition).unwrap_or_else(|| {
-            self.partitions.push(Sensors {
-                partition,
-                by_name: HashMap::new(),
-                entries: Vec::new(),
-                time: UNKNOWN,
-                swept: UNKNOWN,
-                summaries: vec![Summary::default(); self.inputs.len()].into(),
-            });
-            self.partitions.len() - 1
-        })
+        self.partitions
+            .iter()
+            .position(|sensors| sensors.partition == partition)
+            .unwrap_or_else(|| {
+                self.partitions.push(Sensors {
+                    partition,
+                    by_name: HashMap::new(),
+                    entries: Vec::new(),
+                    time: UNKNOWN,
+                    swept: UNKNOWN,
+                    summaries: vec![Summary::default(); self.inputs.len()].into(),
+                });
+                self.partitions.len() - 1
+            })
     }
 
     fn index(&mut self, at: usize, sensor: &str) -> Result<usize, Full> {
@@ -240,11 +269,16 @@ impl State {
         let Some(left) = self.room.left.checked_sub(self.room.cost(sensor)) else {
             // The next commit looks for room.
             sensors.swept = UNKNOWN;
-            return Err(Full { bytes: self.room.whole });
+            return Err(Full {
+                bytes: self.room.whole,
+            });
         };
         self.room.left = left;
         if self.spread.is_none() {
-            let elsewhere = self.partitions.iter().find(|other| other.by_name.contains_key(sensor));
+            let elsewhere = self
+                .partitions
+                .iter()
+                .find(|other| other.by_name.contains_key(sensor));
             self.spread = elsewhere.map(|other| Spread {
                 sensor: sensor.to_owned(),
                 partitions: [other.partition, self.partitions[at].partition],
@@ -260,7 +294,9 @@ impl State {
             hash: summary::hash(sensor),
             changed: false,
         });
-        sensors.by_name.insert(sensor.into(), sensors.entries.len() - 1);
+        sensors
+            .by_name
+            .insert(sensor.into(), sensors.entries.len() - 1);
         Ok(sensors.entries.len() - 1)
     }
 
@@ -270,52 +306,68 @@ impl State {
     /// If an operator has left another number in its memory, which would never be read back.
     pub fn check(&self) -> Result<()> {
         for (at, index) in &self.changed {
-            let Entry { sensor, memories, .. } = &self.partitions[*at].entries[*index];
+            let Entry {
+                sensor, memories, ..
+            } = &self.partitions[*at].entries[*index];
             if memories.iter().flatten().any(|number| !number.is_finite()) {
                 let doing = format!("writing the state of sensor `{sensor}` of `{}`", self.chain);
                 let error = Error::new(doing, "an operator keeps a number that is not finite");
-                return Err(error.help("mend the operator: it must refuse the reading that leads there"));
+                return Err(
+                    error.help("mend the operator: it must refuse the reading that leads there")
+                );
             }
         }
         Ok(())
     }
 
-    /// Writes every entry that changed since the last time, as partition, sensor and value; without a value
-    /// the sensor is forgotten.
+    /// Writes every entry that changed since the last time, as partition, sensor and value; without
+    /// a value the sensor is forgotten.
     ///
     /// # Errors
     /// Those of `write`.
     ///
     /// # Panics
     /// Never: text and finite numbers always make JSON.
-    pub fn save<E>(&mut self, mut write: impl FnMut(i32, &str, Option<&[u8]>) -> Result<(), E>) -> Result<(), E> {
+    pub fn save<E>(
+        &mut self,
+        mut write: impl FnMut(i32, &str, Option<&[u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut value = Vec::new();
         for (at, index) in self.changed.drain(..) {
             let sensors = &mut self.partitions[at];
             let entry = &mut sensors.entries[index];
             entry.changed = false;
-            let offsets = self.inputs.iter().zip(&entry.applied).filter(|(_, offset)| **offset >= 0);
+            let offsets = self
+                .inputs
+                .iter()
+                .zip(&entry.applied)
+                .filter(|(_, offset)| **offset >= 0);
             let saved = Saved {
                 chain: Cow::Borrowed(&self.chain),
-                offsets: offsets.map(|(topic, offset)| (Cow::Borrowed(topic.as_str()), *offset)).collect(),
+                offsets: offsets
+                    .map(|(topic, offset)| (Cow::Borrowed(topic.as_str()), *offset))
+                    .collect(),
                 time: Some(entry.time).filter(|time| *time != UNKNOWN),
                 memories: Cow::Borrowed(&entry.memories),
             };
             value.clear();
-            serde_json::to_writer(&mut value, &saved).expect("text and finite numbers always make JSON");
+            serde_json::to_writer(&mut value, &saved)
+                .expect("text and finite numbers always make JSON");
             write(sensors.partition, &entry.sensor, Some(&value))?;
         }
         let Some(ttl) = self.ttl else { return Ok(()) };
         for sensors in &mut self.partitions {
-            if sensors.swept == UNKNOWN || sensors.time.saturating_sub(sensors.swept) >= ttl / SWEEPS {
+            if sensors.swept == UNKNOWN
+                || sensors.time.saturating_sub(sensors.swept) >= ttl / SWEEPS
+            {
                 sensors.sweep(ttl, &mut self.room, &mut write)?;
             }
         }
         Ok(())
     }
 
-    /// Takes one record of the changelog that is no [checkpoint](crate::checkpoint). A later record of a sensor replaces an earlier one; a
-    /// tombstone forgets the sensor.
+    /// Takes one record of the changelog that is no [checkpoint](crate::checkpoint). A later record
+    /// of a sensor replaces an earlier one; a tombstone forgets the sensor.
     ///
     /// # Errors
     /// If the record is not a state of this chain, or there is no room for it.
@@ -326,27 +378,53 @@ impl State {
             (Err(_), None) => return Ok(()),
             (Err(error), _) => return Err(Error::new("restoring the state", error)),
         };
-        let doing = || format!("restoring the state of sensor `{sensor}` from partition {partition} of the changelog");
+        let doing = || {
+            format!(
+                "restoring the state of sensor `{sensor}` from partition {partition} of the \
+                 changelog"
+            )
+        };
         let (memories, applied, time) = match value {
-            None => (vec![Memory::new(); self.memories], vec![-1; self.inputs.len()], UNKNOWN),
+            None => (
+                vec![Memory::new(); self.memories],
+                vec![-1; self.inputs.len()],
+                UNKNOWN,
+            ),
             Some(value) => {
-                let saved: Saved<'_> = serde_json::from_slice(value).map_err(|error| Error::new(doing(), error))?;
+                let saved: Saved<'_> =
+                    serde_json::from_slice(value).map_err(|error| Error::new(doing(), error))?;
                 if saved.chain != self.chain || saved.memories.len() != self.memories {
-                    let cause = format!("it was made by `{}`, but the stage now is `{}`", saved.chain, self.chain);
+                    let cause = format!(
+                        "it was made by `{}`, but the stage now is `{}`",
+                        saved.chain, self.chain
+                    );
                     return Err(Error::new(doing(), cause));
                 }
-                let applied = self.inputs.iter().map(|topic| saved.offsets.get(topic.as_str()).copied().unwrap_or(-1));
-                (saved.memories.to_vec(), applied.collect::<Vec<_>>(), saved.time.unwrap_or(UNKNOWN))
+                let applied = self
+                    .inputs
+                    .iter()
+                    .map(|topic| saved.offsets.get(topic.as_str()).copied().unwrap_or(-1));
+                (
+                    saved.memories.to_vec(),
+                    applied.collect::<Vec<_>>(),
+                    saved.time.unwrap_or(UNKNOWN),
+                )
             }
         };
         let at = self.partition(partition);
         if value.is_none() && !self.partitions[at].by_name.contains_key(sensor) {
             return Ok(());
         }
-        let index = self.index(at, sensor).map_err(|full| Error::new(doing(), full).help(Full::HELP))?;
-        let Sensors { entries, summaries, .. } = &mut self.partitions[at];
+        let index = self
+            .index(at, sensor)
+            .map_err(|full| Error::new(doing(), full).help(Full::HELP))?;
+        let Sensors {
+            entries, summaries, ..
+        } = &mut self.partitions[at];
         let entry = &mut entries[index];
-        for (summary, (before, after)) in summaries.iter_mut().zip(entry.applied.iter().zip(&applied)) {
+        for (summary, (before, after)) in
+            summaries.iter_mut().zip(entry.applied.iter().zip(&applied))
+        {
             summary.replace(entry.hash, *before, *after);
         }
         (entry.memories, entry.applied, entry.time) = (memories.into(), applied.into(), time);
@@ -375,7 +453,12 @@ impl Sensors {
             if !self.entries[index].is_expired(ttl, self.time) {
                 continue;
             }
-            let Entry { sensor, applied, hash, .. } = self.entries.swap_remove(index);
+            let Entry {
+                sensor,
+                applied,
+                hash,
+                ..
+            } = self.entries.swap_remove(index);
             write(self.partition, &sensor, None)?;
             for (summary, applied) in self.summaries.iter_mut().zip(&applied) {
                 summary.replace(hash, *applied, -1);
@@ -422,8 +505,16 @@ mod tests {
     }
 
     /// The memories for a record that is new and has room.
-    fn apply<'s>(state: &'s mut State, partition: i32, offset: i64, sensor: &str) -> &'s mut [Memory] {
-        state.apply(0, partition, offset, sensor, 7).unwrap().unwrap()
+    fn apply<'s>(
+        state: &'s mut State,
+        partition: i32,
+        offset: i64,
+        sensor: &str,
+    ) -> &'s mut [Memory] {
+        state
+            .apply(0, partition, offset, sensor, 7)
+            .unwrap()
+            .unwrap()
     }
 
     /// What is written at a commit: partition, sensor and value, which is empty for a tombstone.
@@ -456,7 +547,11 @@ mod tests {
         let mut second = state("ewma(alpha=0.5)");
         second.restore(2, b"a", Some(value.as_bytes())).unwrap();
         assert_eq!(second.summary(0, 2), first.summary(0, 2));
-        assert_eq!(second.apply(0, 2, 9, "a", 7), Ok(None), "the record at 9 is in the state already");
+        assert_eq!(
+            second.apply(0, 2, 9, "a", 7),
+            Ok(None),
+            "the record at 9 is in the state already"
+        );
         assert_eq!(apply(&mut second, 2, 10, "a"), [vec![9.1]]);
     }
 
@@ -477,7 +572,10 @@ mod tests {
         }
         assert_eq!(apply(&mut state, 0, 0, "a"), [vec![2.5]]);
         state.restore(0, b"a", None).unwrap();
-        assert_eq!((state.summary(0, 0), state.sensors()), (Summary::default(), 0));
+        assert_eq!(
+            (state.summary(0, 0), state.sensors()),
+            (Summary::default(), 0)
+        );
         assert_eq!(apply(&mut state, 0, 0, "a"), [Memory::new()]);
     }
 
@@ -490,12 +588,23 @@ mod tests {
     #[test]
     fn the_state_of_another_chain_is_refused() {
         let value = br#"{"chain":"ewma(alpha=0.5)","offsets":{},"memories":[[1.0]]}"#;
-        let error = state("ewma(alpha=0.3)").restore(0, b"a", Some(value)).unwrap_err().to_string();
-        assert!(error.contains("made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`"), "{error}");
+        let error = state("ewma(alpha=0.3)")
+            .restore(0, b"a", Some(value))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`"),
+            "{error}"
+        );
     }
 
     fn with_ttl(ttl: u64) -> State {
-        State::new(&Named("c"), vec!["in".into()], 1_000_000, Some(Duration::from_millis(ttl)))
+        State::new(
+            &Named("c"),
+            vec!["in".into()],
+            1_000_000,
+            Some(Duration::from_millis(ttl)),
+        )
     }
 
     #[test]
@@ -503,19 +612,42 @@ mod tests {
         let mut state = with_ttl(100);
         state.apply(0, 0, 0, "old", 1000).unwrap().unwrap()[0].push(1.5);
         state.apply(0, 0, 1, "new", 1100).unwrap();
-        assert_eq!(state.apply(0, 0, 2, "old", 1000), Ok(Some(&mut [vec![1.5]][..])), "not yet");
+        assert_eq!(
+            state.apply(0, 0, 2, "old", 1000),
+            Ok(Some(&mut [vec![1.5]][..])),
+            "not yet"
+        );
         state.apply(0, 0, 3, "new", 1101).unwrap();
         state.apply(0, 1, 0, "other", 9999).unwrap();
         let records = saved(&mut state);
-        assert_eq!(records.last().unwrap(), &(0, "old".to_owned(), String::new()));
-        assert_eq!((state.sensors(), state.summary(0, 0)), (2, Summary::of([("new", 3)])));
-        assert_eq!(apply(&mut state, 0, 4, "old"), [Memory::new()], "it begins anew, late as it is");
+        assert_eq!(
+            records.last().unwrap(),
+            &(0, "old".to_owned(), String::new())
+        );
+        assert_eq!(
+            (state.sensors(), state.summary(0, 0)),
+            (2, Summary::of([("new", 3)]))
+        );
+        assert_eq!(
+            apply(&mut state, 0, 4, "old"),
+            [Memory::new()],
+            "it begins anew, late as it is"
+        );
     }
 
     /// Which sensors are still in memory when one comes back must not change what becomes of it.
     #[test]
     fn when_expired_sensors_are_looked_for_makes_no_difference() {
-        let readings = [("a", 0), ("b", 50), ("a", 90), ("b", 170), ("a", 180), ("c", 400), ("b", 380), ("a", 401)];
+        let readings = [
+            ("a", 0),
+            ("b", 50),
+            ("a", 90),
+            ("b", 170),
+            ("a", 180),
+            ("c", 400),
+            ("b", 380),
+            ("a", 401),
+        ];
         let run = |save_each: bool| {
             let mut state = with_ttl(100);
             let mut seen = Vec::new();
@@ -550,14 +682,23 @@ mod tests {
     fn a_number_that_is_not_finite_is_never_written() {
         let mut state = state("c");
         apply(&mut state, 0, 0, "a")[0].push(f64::NAN);
-        assert!(state.check().unwrap_err().to_string().contains("not finite"));
+        assert!(
+            state
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("not finite")
+        );
     }
 
     #[test]
     fn a_full_state_takes_no_new_sensor_and_goes_on_with_those_it_has() {
         let mut state = State::new(&Named("c"), vec!["in".into()], 1000, None);
         let sensors: Vec<String> = (0..10).map(|number| format!("sensor-{number}")).collect();
-        let known = sensors.iter().take_while(|sensor| state.apply(0, 0, 0, sensor, 7).is_ok()).count();
+        let known = sensors
+            .iter()
+            .take_while(|sensor| state.apply(0, 0, 0, sensor, 7).is_ok())
+            .count();
         assert!((2..8).contains(&known), "{known} sensors in 1000 bytes");
         let full = state.apply(0, 0, 1, &sensors[known], 7).unwrap_err();
         assert_eq!(full.to_string(), "the state has its full size of 1 kB");
@@ -566,11 +707,19 @@ mod tests {
 
         state.forget();
         for (partition, sensor, value) in &records {
-            state.restore(*partition, sensor.as_bytes(), Some(value.as_bytes())).unwrap();
+            state
+                .restore(*partition, sensor.as_bytes(), Some(value.as_bytes()))
+                .unwrap();
         }
         state.restore(0, b"unknown", None).unwrap();
-        let error = state.restore(0, b"one more", Some(records[0].2.as_bytes())).unwrap_err().to_string();
-        assert!(error.contains("full size") && error.contains("--memory-max"), "{error}");
+        let error = state
+            .restore(0, b"one more", Some(records[0].2.as_bytes()))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("full size") && error.contains("--memory-max"),
+            "{error}"
+        );
         assert!(state.apply(0, 0, 2, &sensors[known - 1], 7).is_ok());
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A control group with a limit on memory; what passes it is killed. It is removed when it goes out of
-/// scope, once its process has ended.
+/// A control group with a limit on memory; what passes it is killed. It is removed when it goes out
+/// of scope, once its process has ended.
 #[derive(Debug)]
 pub struct Cage {
     folder: PathBuf,
@@ -23,8 +23,16 @@ struct Files {
 }
 
 const VERSIONS: [Files; 2] = [
-    Files { root: "/sys/fs/cgroup", limit: "memory.max", peak: "memory.peak" },
-    Files { root: "/sys/fs/cgroup/memory", limit: "memory.limit_in_bytes", peak: "memory.max_usage_in_bytes" },
+    Files {
+        root: "/sys/fs/cgroup",
+        limit: "memory.max",
+        peak: "memory.peak",
+    },
+    Files {
+        root: "/sys/fs/cgroup/memory",
+        limit: "memory.limit_in_bytes",
+        peak: "memory.max_usage_in_bytes",
+    },
 ];
 
 impl Cage {
@@ -33,11 +41,21 @@ impl Cage {
     pub fn new(bytes: u64) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         VERSIONS.iter().find_map(|files| {
-            let name = format!("rivulet-tests-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-            let cage = Cage { folder: Path::new(files.root).join(name), files };
+            let name = format!(
+                "rivulet-tests-{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            );
+            let cage = Cage {
+                folder: Path::new(files.root).join(name),
+                files,
+            };
             std::fs::create_dir(&cage.folder).ok()?;
             // The kernel makes this file, if it has control groups there that limit memory.
-            let mut limit = File::options().write(true).open(cage.folder.join(files.limit)).ok()?;
+            let mut limit = File::options()
+                .write(true)
+                .open(cage.folder.join(files.limit))
+                .ok()?;
             limit.write_all(bytes.to_string().as_bytes()).ok()?;
             Some(cage)
         })
@@ -53,7 +71,9 @@ impl Cage {
     /// The same command, in the cage from its first instruction.
     pub(crate) fn command(&self, inner: &Command) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(self.folder.join("cgroup.procs"));
+        command
+            .args(["-c", "echo $$ > \"$0\" && exec \"$@\""])
+            .arg(self.folder.join("cgroup.procs"));
         command.arg(inner.get_program()).args(inner.get_args());
         for (name, value) in inner.get_envs() {
             match value {
@@ -70,7 +90,8 @@ impl Cage {
 
 impl Drop for Cage {
     fn drop(&mut self) {
-        // A group with a process in it stays; the process is killed by its own guard, a moment too late.
+        // A group with a process in it stays; the process is killed by its own guard, a moment too
+        // late.
         let _ = std::fs::remove_dir(&self.folder);
     }
 }

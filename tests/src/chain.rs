@@ -3,11 +3,15 @@
 use crate::Pipeline;
 
 /// The readings in °C.
-pub const CELSIUS: [f64; 14] = [7., 6., 9., 14., 12., 17., 9., 13., 11., 12., 13., 16., 16., 19.];
+pub const CELSIUS: [f64; 14] = [
+    7., 6., 9., 14., 12., 17., 9., 13., 11., 12., 13., 16., 16., 19.,
+];
 
 /// Their exponentially weighted moving average in °F where they are above 50 °F: α = 0.5, the first
 /// of them only seeds.
-pub const EWMA: [f64; 9] = [55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625];
+pub const EWMA: [f64; 9] = [
+    55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625,
+];
 
 /// Their sliding mean over 3 in °F where they are above 50 °F.
 pub const AVERAGE: [f64; 8] = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
@@ -31,22 +35,49 @@ pub fn source() -> String {
 #[must_use]
 pub fn chained(pipeline: Pipeline) -> Pipeline {
     pipeline
-        .operator("convert", "temperatures_celsius", CONVERT, "temperatures_fahrenheit")
-        .operator("threshold", "temperatures_fahrenheit", THRESHOLD, "temperatures_above_threshold")
-        .operator("ewma", "temperatures_above_threshold", WEIGHTED, "temperatures_ewma")
-        .operator("average", "temperatures_above_threshold", SLIDING, "temperatures_moving_average")
+        .operator(
+            "convert",
+            "temperatures_celsius",
+            CONVERT,
+            "temperatures_fahrenheit",
+        )
+        .operator(
+            "threshold",
+            "temperatures_fahrenheit",
+            THRESHOLD,
+            "temperatures_above_threshold",
+        )
+        .operator(
+            "ewma",
+            "temperatures_above_threshold",
+            WEIGHTED,
+            "temperatures_ewma",
+        )
+        .operator(
+            "average",
+            "temperatures_above_threshold",
+            SLIDING,
+            "temperatures_moving_average",
+        )
 }
 
 /// Adds the chain with one stage for each branch, which runs all its operators.
 #[must_use]
 pub fn fused(pipeline: Pipeline) -> Pipeline {
     let steps = |last: &str| format!("{CONVERT}, {THRESHOLD}, {last}");
-    pipeline.operator("ewma", "temperatures_celsius", &steps(WEIGHTED), "temperatures_ewma").operator(
-        "average",
-        "temperatures_celsius",
-        &steps(SLIDING),
-        "temperatures_moving_average",
-    )
+    pipeline
+        .operator(
+            "ewma",
+            "temperatures_celsius",
+            &steps(WEIGHTED),
+            "temperatures_ewma",
+        )
+        .operator(
+            "average",
+            "temperatures_celsius",
+            &steps(SLIDING),
+            "temperatures_moving_average",
+        )
 }
 
 /// Fails unless both are the same up to a relative 1e-9.

@@ -1,8 +1,9 @@
 //! Chaos: faults from a seeded script befall the chain on three brokers while readings flow.
 //!
-//! Before each fault the outputs must have grown since the last one, so that every fault hits a chain
-//! at work. What sleeps or is away comes back in its own time, while other faults go on. Processes
-//! that end are started again as a service manager does, but only if a fault explains why they ended.
+//! Before each fault the outputs must have grown since the last one, so that every fault hits a
+//! chain at work. What sleeps or is away comes back in its own time, while other faults go on.
+//! Processes that end are started again as a service manager does, but only if a fault explains why
+//! they ended.
 
 mod script;
 
@@ -79,20 +80,31 @@ impl Chaos {
     /// The environment variable with the script's seed.
     pub const SEED: &str = "RIVULET_TEST_SEED";
 
-    /// Starts the brokers and the chain. The number of faults and the seed come from the environment;
-    /// else the number is the one given here and the seed another one each time.
+    /// Starts the brokers and the chain. The number of faults and the seed come from the
+    /// environment; else the number is the one given here and the seed another one each time.
     #[must_use]
     pub fn start(guarantee: &'static str, kinds: &'static [(Kind, u32)], faults: usize) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("1970 is over");
-        let seed = number(Self::SEED).unwrap_or(now.as_millis() % 1_000_000).try_into().expect("a seed has 64 bits");
-        let faults = number(Self::FAULTS).map_or(faults, |faults| faults.try_into().expect("it is a count"));
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("1970 is over");
+        let seed = number(Self::SEED)
+            .unwrap_or(now.as_millis() % 1_000_000)
+            .try_into()
+            .expect("a seed has 64 bits");
+        let faults =
+            number(Self::FAULTS).map_or(faults, |faults| faults.try_into().expect("it is a count"));
         say(&format!("chaos, {guarantee}: {faults} faults, seed {seed}"));
         let cluster = Cluster::start();
         let [session, transaction] = [SESSION, TRANSACTION].map(|time| time.as_millis());
         let pipeline = Pipeline::new()
-            .settings(&format!("[kafka]\n\"session.timeout.ms\" = {session}\n\"heartbeat.interval.ms\" = 400"))
+            .settings(&format!(
+                "[kafka]\n\"session.timeout.ms\" = {session}\n\"heartbeat.interval.ms\" = 400"
+            ))
             .settings(&format!("\"transaction.timeout.ms\" = {transaction}"))
-            .settings(&format!("[defaults]\npartitions = {PARTITIONS}\nreplication = {}", Cluster::NODES))
+            .settings(&format!(
+                "[defaults]\npartitions = {PARTITIONS}\nreplication = {}",
+                Cluster::NODES
+            ))
             // Endless, and around the threshold at any time of the day.
             .producer(
                 "thermometers",
@@ -118,21 +130,29 @@ impl Chaos {
             restarts: 0,
             start: Instant::now(),
         };
-        chaos.crew = (0..CREW.len()).map(|who| Member::new(Some(chaos.process(who)))).collect();
+        chaos.crew = (0..CREW.len())
+            .map(|who| Member::new(Some(chaos.process(who))))
+            .collect();
         chaos.calm();
         chaos.start = Instant::now();
         chaos
     }
 
-    /// Lets all faults happen, lets the chain come to rest, and has `rivulet verify` look, with these
-    /// options: its verdict must have these words. Says one line of figures.
+    /// Lets all faults happen, lets the chain come to rest, and has `rivulet verify` look, with
+    /// these options: its verdict must have these words. Says one line of figures.
     pub fn run(mut self, options: &[&str], verdict: &str) {
-        for (count, fault) in Script::new(self.seed, self.kinds).take(self.faults).enumerate() {
+        for (count, fault) in Script::new(self.seed, self.kinds)
+            .take(self.faults)
+            .enumerate()
+        {
             if count > 0 && count % CALM == 0 {
                 self.calm();
             }
             self.flow();
-            self.told.push(format!("{:7.1} s  {fault}", self.start.elapsed().as_secs_f64()));
+            self.told.push(format!(
+                "{:7.1} s  {fault}",
+                self.start.elapsed().as_secs_f64()
+            ));
             *self.counts.entry(fault.kind()).or_default() += 1;
             self.happen(fault);
         }
@@ -153,9 +173,15 @@ impl Chaos {
         let mut verifier = self.scenario.rivulet(&[&["verify"], options].concat());
         verifier.says(&["verified"]);
         verifier.ends_within(wait::LONG);
-        let kinds = self.counts.iter().map(|(kind, count)| format!("{count} {}", kind.plural()));
+        let kinds = self
+            .counts
+            .iter()
+            .map(|(kind, count)| format!("{count} {}", kind.plural()));
         let said = verifier.out();
-        let found = said.lines().find(|line| line.starts_with("verified")).unwrap_or_default();
+        let found = said
+            .lines()
+            .find(|line| line.starts_with("verified"))
+            .unwrap_or_default();
         say(&format!(
             "{} faults in {:.0} s, {:.2} s each ({}), {} processes restarted; {}",
             self.faults,
@@ -194,7 +220,11 @@ impl Chaos {
                 self.no_zombie(who);
                 self.awake(who);
                 let member = &mut self.crew[who];
-                member.process.as_mut().expect("the script knows who is there").signal(Signal::Stop);
+                member
+                    .process
+                    .as_mut()
+                    .expect("the script knows who is there")
+                    .signal(Signal::Stop);
                 member.asleep = Some(Instant::now() + time);
             }
             Fault::Zombie(who, time) => {
@@ -202,7 +232,12 @@ impl Chaos {
                 self.awake(who);
                 let mut process = self.take(who);
                 process.signal(Signal::Stop);
-                self.zombies.push(Zombie { who, process, at: Instant::now() + time, awake: false });
+                self.zombies.push(Zombie {
+                    who,
+                    process,
+                    at: Instant::now() + time,
+                    awake: false,
+                });
                 self.put(who);
             }
             Fault::Cut(node) => {
@@ -213,12 +248,20 @@ impl Chaos {
             Fault::Hang(node, time) => {
                 self.whole();
                 self.cluster.freeze(node);
-                self.unwell = Some(Unwell { node, is_down: false, until: Instant::now() + time });
+                self.unwell = Some(Unwell {
+                    node,
+                    is_down: false,
+                    until: Instant::now() + time,
+                });
             }
             Fault::Broker(node, time) => {
                 self.whole();
                 self.cluster.kill(node);
-                self.unwell = Some(Unwell { node, is_down: true, until: Instant::now() + time });
+                self.unwell = Some(Unwell {
+                    node,
+                    is_down: true,
+                    until: Instant::now() + time,
+                });
             }
         }
     }
@@ -243,7 +286,10 @@ impl Chaos {
                 zombie.process.signal(Signal::Continue);
                 (zombie.awake, zombie.at) = (true, now);
             }
-            assert!(!zombie.awake || zombie.at.elapsed() < GRACE, "a zombie lives on after {GRACE:?}");
+            assert!(
+                !zombie.awake || zombie.at.elapsed() < GRACE,
+                "a zombie lives on after {GRACE:?}"
+            );
             // Each may fence the other before one is out.
             self.crew[zombie.who].excused = Some(now + GRACE);
             self.zombies.push(zombie);
@@ -253,11 +299,22 @@ impl Chaos {
             if member.asleep.is_some_and(|until| until <= now) {
                 member.asleep = None;
                 member.excused = Some(now + GRACE);
-                member.process.as_mut().expect("who sleeps is there").signal(Signal::Continue);
+                member
+                    .process
+                    .as_mut()
+                    .expect("who sleeps is there")
+                    .signal(Signal::Continue);
             }
-            if member.process.as_mut().is_some_and(|process| !process.is_running()) {
+            if member
+                .process
+                .as_mut()
+                .is_some_and(|process| !process.is_running())
+            {
                 let excused = member.excused.is_some_and(|until| now < until);
-                assert!(excused, "{stage}@{instance} has ended by itself, and no fault explains it");
+                assert!(
+                    excused,
+                    "{stage}@{instance} has ended by itself, and no fault explains it"
+                );
                 let process = self.take(who);
                 self.remember(process);
                 self.put(who);
@@ -277,19 +334,24 @@ impl Chaos {
     /// Waits until both outputs have grown.
     fn flow(&mut self) {
         let total = |chaos: &Chaos, topic| {
-            let ends = chaos.observer.ends(&chaos.scenario.name(topic), PARTITIONS)?;
+            let ends = chaos
+                .observer
+                .ends(&chaos.scenario.name(topic), PARTITIONS)?;
             Some(ends.into_iter().sum::<i64>())
         };
         let mut first: [Option<i64>; 2] = [None; 2];
         self.until("both outputs grow", |chaos| {
             OUTPUTS.iter().zip(&mut first).all(|(topic, first)| {
-                let Some(end) = total(chaos, topic) else { return false };
+                let Some(end) = total(chaos, topic) else {
+                    return false;
+                };
                 end >= *first.get_or_insert(end) + GROWTH
             })
         });
     }
 
-    /// Waits until everything has come back: brokers, sleepers, members, and the flow of each partition.
+    /// Waits until everything has come back: brokers, sleepers, members, and the flow of each
+    /// partition.
     fn calm(&mut self) {
         self.flow();
         self.whole();
@@ -298,8 +360,10 @@ impl Chaos {
             self.awake(who);
         }
         for stage in OPERATORS {
-            let members =
-                CREW.iter().zip(&self.crew).filter(|((name, _), member)| *name == stage && member.process.is_some());
+            let members = CREW
+                .iter()
+                .zip(&self.crew)
+                .filter(|((name, _), member)| *name == stage && member.process.is_some());
             let members = members.count();
             let group = self.scenario.name(stage);
             self.until(&format!("{stage} has {members} members"), |chaos| {
@@ -310,17 +374,23 @@ impl Chaos {
             let name = self.scenario.name(topic);
             let mut first = None;
             self.until(&format!("each partition of {topic} grows"), |chaos| {
-                let Some(ends) = chaos.observer.ends(&name, PARTITIONS) else { return false };
+                let Some(ends) = chaos.observer.ends(&name, PARTITIONS) else {
+                    return false;
+                };
                 let first = first.get_or_insert_with(|| ends.clone());
                 // Ten sensors need not reach every partition.
-                ends.iter().zip(first).all(|(end, first)| *first == 0 || *end > *first + GROWTH)
+                ends.iter()
+                    .zip(first)
+                    .all(|(end, first)| *first == 0 || *end > *first + GROWTH)
             });
         }
     }
 
     /// Waits until no broker is unwell.
     fn whole(&mut self) {
-        self.until("all brokers are well", |chaos| chaos.unwell.is_none() && chaos.observer.is_whole());
+        self.until("all brokers are well", |chaos| {
+            chaos.unwell.is_none() && chaos.observer.is_whole()
+        });
     }
 
     /// Waits until a process is awake.
@@ -330,7 +400,9 @@ impl Chaos {
 
     /// Waits until a place has no zombie.
     fn no_zombie(&mut self, who: usize) {
-        self.until("its zombie ends", |chaos| chaos.zombies.iter().all(|zombie| zombie.who != who));
+        self.until("its zombie ends", |chaos| {
+            chaos.zombies.iter().all(|zombie| zombie.who != who)
+        });
     }
 
     /// Asks a process to end, which it must do well.
@@ -340,16 +412,24 @@ impl Chaos {
         if process.is_running() {
             process.signal(Signal::Terminate);
             self.until("it ends when asked", |_| !process.is_running());
-            let excused = self.crew[who].excused.is_some_and(|until| Instant::now() < until);
+            let excused = self.crew[who]
+                .excused
+                .is_some_and(|until| Instant::now() < until);
             let status = process.ends_within(Duration::ZERO);
             // 75: no broker answered it, and the next one does the rest.
-            assert!(matches!(status, 0 | 75) || excused, "exit status {status} after SIGTERM");
+            assert!(
+                matches!(status, 0 | 75) || excused,
+                "exit status {status} after SIGTERM"
+            );
         }
         self.remember(process);
     }
 
     fn take(&mut self, who: usize) -> Process {
-        self.crew[who].process.take().expect("the script knows who is there")
+        self.crew[who]
+            .process
+            .take()
+            .expect("the script knows who is there")
     }
 
     /// Starts who has ended.
@@ -373,14 +453,21 @@ impl Drop for Chaos {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the faults so far:\n{}", self.told.join("\n"));
-            eprintln!("to run them again: make chaos FAULTS={} SEED={}", self.faults, self.seed);
+            eprintln!(
+                "to run them again: make chaos FAULTS={} SEED={}",
+                self.faults, self.seed
+            );
         }
     }
 }
 
 impl Member {
     fn new(process: Option<Process>) -> Self {
-        Member { process, asleep: None, excused: None }
+        Member {
+            process,
+            asleep: None,
+            excused: None,
+        }
     }
 }
 
@@ -391,6 +478,11 @@ fn say(line: &str) {
 }
 
 fn number(variable: &str) -> Option<u128> {
-    let text = std::env::var(variable).ok().filter(|text| !text.is_empty())?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is {text}, not a number")))
+    let text = std::env::var(variable)
+        .ok()
+        .filter(|text| !text.is_empty())?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable} is {text}, not a number")),
+    )
 }

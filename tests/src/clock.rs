@@ -8,8 +8,8 @@ use std::time::Instant;
 /// The environment variable with the file that gets a line for each test: seconds and name.
 const TIMES: &str = "RIVULET_TEST_TIMES";
 
-/// Notes its test's name when it begins and writes the line when its thread ends, as that of each test
-/// does.
+/// Notes its test's name when it begins and writes the line when its thread ends, as that of each
+/// test does.
 struct Clock {
     test: Option<String>,
     start: Instant,
@@ -18,17 +18,28 @@ struct Clock {
 impl Clock {
     fn new() -> Self {
         // The main thread and those that a test starts are no tests.
-        let test = std::thread::current().name().filter(|name| name.contains("::")).map(str::to_owned);
-        Clock { test, start: Instant::now() }
+        let test = std::thread::current()
+            .name()
+            .filter(|name| name.contains("::"))
+            .map(str::to_owned);
+        Clock {
+            test,
+            start: Instant::now(),
+        }
     }
 }
 
 impl Drop for Clock {
     fn drop(&mut self) {
-        let (Some(test), Ok(file)) = (&self.test, std::env::var(TIMES)) else { return };
+        let (Some(test), Ok(file)) = (&self.test, std::env::var(TIMES)) else {
+            return;
+        };
         let line = format!("{:7.1} s  {test}\n", self.start.elapsed().as_secs_f64());
         // One write: tests run side by side. Whoever lacks the line has the tests all the same.
-        let _ = File::options().append(true).open(file).and_then(|mut file| file.write_all(line.as_bytes()));
+        let _ = File::options()
+            .append(true)
+            .open(file)
+            .and_then(|mut file| file.write_all(line.as_bytes()));
     }
 }
 

@@ -16,12 +16,13 @@ const SETTINGS: &[(&str, &str)] = &[
     ("transaction.state.log.min.isr", "2"),
     ("share.coordinator.state.topic.replication.factor", "3"),
     ("share.coordinator.state.topic.min.isr", "2"),
-    // A broker that was away leads again after seconds, so that the next to fail always leads something.
+    // A broker that was away leads again after seconds, so that the next to fail always leads
+    // something.
     ("leader.imbalance.check.interval.seconds", "5"),
 ];
 
-/// Three brokers, each behind a proxy, through which programs come; brokers among themselves and the
-/// tests' own clients do not. Stopped and removed when it goes out of scope.
+/// Three brokers, each behind a proxy, through which programs come; brokers among themselves and
+/// the tests' own clients do not. Stopped and removed when it goes out of scope.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<Node>,
@@ -40,9 +41,13 @@ impl Cluster {
     /// Starts the brokers and waits until each knows all.
     #[must_use]
     pub fn start() -> Self {
-        let ports: Vec<[u16; 2]> = (0..Self::NODES).map(|_| [free_port(), free_port()]).collect();
+        let ports: Vec<[u16; 2]> = (0..Self::NODES)
+            .map(|_| [free_port(), free_port()])
+            .collect();
         let zookeeper = Kafka::zookeeper();
-        let nodes = (1..=Self::NODES).map(|id| Node::new(id, &ports, zookeeper.clone())).collect();
+        let nodes = (1..=Self::NODES)
+            .map(|id| Node::new(id, &ports, zookeeper.clone()))
+            .collect();
         let mut cluster = Cluster { nodes };
         for node in &mut cluster.nodes {
             node.kafka.launch();
@@ -56,13 +61,21 @@ impl Cluster {
     /// The addresses of the proxies.
     #[must_use]
     pub fn brokers(&self) -> String {
-        self.nodes.iter().map(|node| node.proxy.address().to_string()).collect::<Vec<_>>().join(",")
+        self.nodes
+            .iter()
+            .map(|node| node.proxy.address().to_string())
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     /// The addresses of the brokers themselves, for who is not to be cut off.
     #[must_use]
     pub fn behind(&self) -> String {
-        self.nodes.iter().map(|node| node.kafka.brokers()).collect::<Vec<_>>().join(",")
+        self.nodes
+            .iter()
+            .map(|node| node.kafka.brokers())
+            .collect::<Vec<_>>()
+            .join(",")
     }
 
     /// Ends a broker as a power cut does; its data stays.
@@ -102,6 +115,15 @@ impl Node {
     fn new(id: usize, ports: &[[u16; 2]], zookeeper: Option<Arc<ZooKeeper>>) -> Self {
         let behind = free_port();
         let proxy = Proxy::start(behind);
-        Node { kafka: Kafka::member(id, ports, Some((behind, proxy.address())), zookeeper, SETTINGS), proxy }
+        Node {
+            kafka: Kafka::member(
+                id,
+                ports,
+                Some((behind, proxy.address())),
+                zookeeper,
+                SETTINGS,
+            ),
+            proxy,
+        }
     }
 }

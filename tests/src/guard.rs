@@ -1,8 +1,8 @@
 //! The guard: clears up behind a test process, however it ends.
 //!
 //! A test that fails clears up as it unwinds, but one that is interrupted or killed cannot. So a
-//! small shell holds the other end of a pipe: when the pipe closes, the test process is gone, and the
-//! shell ends what it left running and removes what it left lying about.
+//! small shell holds the other end of a pipe: when the pipe closes, the test process is gone, and
+//! the shell ends what it left running and removes what it left lying about.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -39,8 +39,15 @@ struct Guard {
 fn guard() -> &'static Guard {
     static GUARD: OnceLock<Guard> = OnceLock::new();
     GUARD.get_or_init(|| {
-        let folder = tempfile::Builder::new().prefix("rivulet-tests-").tempdir().expect("a temporary folder").keep();
-        #[expect(clippy::zombie_processes, reason = "it outlives this process: that is what it is for")]
+        let folder = tempfile::Builder::new()
+            .prefix("rivulet-tests-")
+            .tempdir()
+            .expect("a temporary folder")
+            .keep();
+        #[expect(
+            clippy::zombie_processes,
+            reason = "it outlives this process: that is what it is for"
+        )]
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "guard"])
             .arg(&folder)
@@ -57,7 +64,10 @@ fn guard() -> &'static Guard {
 }
 
 fn tell(verb: &str, pid: u32) {
-    let mut pipe = guard().pipe.lock().expect("nothing panics while it holds this");
+    let mut pipe = guard()
+        .pipe
+        .lock()
+        .expect("nothing panics while it holds this");
     writeln!(pipe, "{verb} {pid}").expect("the guard lives as long as the pipe is open");
 }
 
@@ -76,8 +86,11 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     // What every test with a broker begins with.
     clock::start();
-    let folder = guard().folder.join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
-    std::fs::create_dir(&folder).unwrap_or_else(|error| panic!("creating {}: {error}", folder.display()));
+    let folder = guard()
+        .folder
+        .join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+    std::fs::create_dir(&folder)
+        .unwrap_or_else(|error| panic!("creating {}: {error}", folder.display()));
     folder
 }
 

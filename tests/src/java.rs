@@ -12,7 +12,10 @@ pub(crate) fn java(folder: &Path, megabytes: usize, main: &str) -> Command {
     let options = std::env::var("RIVULET_TEST_JAVA_OPTIONS")
         .unwrap_or_else(|_| format!("-Xmx{megabytes}m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"));
     java.args(options.split_whitespace())
-        .arg(format!("-Dlog4j2.configurationFile={}", programs::source("kafka/log4j2.properties").display()))
+        .arg(format!(
+            "-Dlog4j2.configurationFile={}",
+            programs::source("kafka/log4j2.properties").display()
+        ))
         .arg("-cp")
         .arg(programs::kafka_jars().join("*"))
         .arg(main)

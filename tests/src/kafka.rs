@@ -70,7 +70,8 @@ pub struct Kafka {
 impl Kafka {
     /// The environment variable with the address of a broker that already runs.
     pub const BROKERS: &str = "RIVULET_TEST_BROKERS";
-    /// The environment variable with the version of Kafka to run, else it is that of `kafka/version`.
+    /// The environment variable with the version of Kafka to run, else it is that of
+    /// `kafka/version`.
     pub const VERSION: &str = programs::KAFKA_VERSION;
 
     /// The address of the broker that all tests share: the one of `make test`, or else one for this
@@ -97,24 +98,40 @@ impl Kafka {
         Kafka::with_second("PLAINTEXT", address, &[])
     }
 
-    /// Starts a broker with a second listener that wants SASL's mechanism PLAIN; `jaas` says who is let in.
+    /// Starts a broker with a second listener that wants SASL's mechanism PLAIN; `jaas` says who is
+    /// let in.
     #[must_use]
     pub fn guarded(jaas: &str) -> Self {
-        let settings = [("sasl.enabled.mechanisms", "PLAIN"), ("listener.name.second.plain.sasl.jaas.config", jaas)];
+        let settings = [
+            ("sasl.enabled.mechanisms", "PLAIN"),
+            ("listener.name.second.plain.sasl.jaas.config", jaas),
+        ];
         Kafka::with_second("SASL_PLAINTEXT", "", &settings)
     }
 
     fn with_second(protocol: &str, announced: &str, settings: &[(&str, &str)]) -> Self {
         let [port, controller, second] = [free_port(), free_port(), free_port()];
-        let announced = if announced.is_empty() { format!("127.0.0.1:{second}") } else { announced.to_owned() };
+        let announced = if announced.is_empty() {
+            format!("127.0.0.1:{second}")
+        } else {
+            announced.to_owned()
+        };
         let own = [
             ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
-            ("listener.security.protocol.map", format!("PLAINTEXT:PLAINTEXT,SECOND:{protocol},CONTROLLER:PLAINTEXT")),
+            (
+                "listener.security.protocol.map",
+                format!("PLAINTEXT:PLAINTEXT,SECOND:{protocol},CONTROLLER:PLAINTEXT"),
+            ),
             (
                 "listeners",
-                format!("PLAINTEXT://127.0.0.1:{port},SECOND://127.0.0.1:{second},CONTROLLER://127.0.0.1:{controller}"),
+                format!(
+                    "PLAINTEXT://127.0.0.1:{port},SECOND://127.0.0.1:{second},CONTROLLER://127.0.0.1:{controller}"
+                ),
             ),
-            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port},SECOND://{announced}")),
+            (
+                "advertised.listeners",
+                format!("PLAINTEXT://127.0.0.1:{port},SECOND://{announced}"),
+            ),
         ];
         let own = own.iter().map(|(name, value)| (*name, value.as_str()));
         let settings: Vec<_> = own.chain(settings.iter().copied()).collect();
@@ -127,7 +144,10 @@ impl Kafka {
     /// The address of the second listener.
     #[must_use]
     pub fn second(&self) -> String {
-        format!("127.0.0.1:{}", self.second.expect("it has a second listener"))
+        format!(
+            "127.0.0.1:{}",
+            self.second.expect("it has a second listener")
+        )
     }
 
     /// A broker that has its address and its folder, but does not run yet.
@@ -136,7 +156,8 @@ impl Kafka {
         Kafka::node(1, &[[free_port(), free_port()]], settings)
     }
 
-    /// One node of several, which counts from 1: `ports` are those of each for data and for control.
+    /// One node of several, which counts from 1: `ports` are those of each for data and for
+    /// control.
     pub(crate) fn node(id: usize, ports: &[[u16; 2]], settings: &[(&str, &str)]) -> Self {
         Kafka::member(id, ports, None, Self::zookeeper(), settings)
     }
@@ -144,13 +165,16 @@ impl Kafka {
     /// The ZooKeeper for a cluster, if this version has none of its own.
     pub(crate) fn zookeeper() -> Option<Arc<ZooKeeper>> {
         let version = programs::kafka_version();
-        let major = version.split('.').next().and_then(|number| number.parse::<u32>().ok());
+        let major = version
+            .split('.')
+            .next()
+            .and_then(|number| number.parse::<u32>().ok());
         let major = major.unwrap_or_else(|| panic!("`{version}` is no version of Kafka"));
         (major < 4).then(|| Arc::new(ZooKeeper::start()))
     }
 
-    /// The same for nodes that share a ZooKeeper. If it is behind a proxy, then that passes on to a port
-    /// of the node, and has an address.
+    /// The same for nodes that share a ZooKeeper. If it is behind a proxy, then that passes on to a
+    /// port of the node, and has an address.
     pub(crate) fn member(
         id: usize,
         ports: &[[u16; 2]],
@@ -160,7 +184,15 @@ impl Kafka {
     ) -> Self {
         let [port, controller] = ports[id - 1];
         let folder = guard::folder("kafka");
-        let kafka = Kafka { folder, port, second: None, nodes: ports.len(), java: None, killed: None, zookeeper };
+        let kafka = Kafka {
+            folder,
+            port,
+            second: None,
+            nodes: ports.len(),
+            java: None,
+            killed: None,
+            zookeeper,
+        };
         let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
         let mut advertised = listeners.clone();
         if let Some((behind, address)) = proxy {
@@ -172,17 +204,28 @@ impl Kafka {
         if let Some(zookeeper) = &kafka.zookeeper {
             own.push(("broker.id", id.to_string()));
             own.push(("zookeeper.connect", zookeeper.address()));
-            own.push(("zookeeper.session.timeout.ms", ZooKeeper::SESSION.as_millis().to_string()));
+            own.push((
+                "zookeeper.session.timeout.ms",
+                ZooKeeper::SESSION.as_millis().to_string(),
+            ));
         } else {
-            let voters = ports.iter().zip(1..).map(|([_, controller], id)| format!("{id}@127.0.0.1:{controller}"));
+            let voters = ports
+                .iter()
+                .zip(1..)
+                .map(|([_, controller], id)| format!("{id}@127.0.0.1:{controller}"));
             own.push(("node.id", id.to_string()));
-            own.push(("controller.quorum.voters", voters.collect::<Vec<_>>().join(",")));
+            own.push((
+                "controller.quorum.voters",
+                voters.collect::<Vec<_>>().join(","),
+            ));
             write!(listeners, ",CONTROLLER://127.0.0.1:{controller}").expect("text takes any text");
             config += KRAFT;
         }
         own.push(("listeners", listeners));
         own.push(("advertised.listeners", advertised));
-        let given = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let given = settings
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
         for (name, value) in own.into_iter().chain(given) {
             writeln!(config, "{name}={value}").expect("text takes any text");
         }
@@ -196,11 +239,20 @@ impl Kafka {
     fn format(&self) {
         let format = self
             .java("kafka.tools.StorageTool")
-            .args(["format", "--cluster-id", "cml2dWxldC10ZXN0cy0wMQ", "--config"])
+            .args([
+                "format",
+                "--cluster-id",
+                "cml2dWxldC10ZXN0cy0wMQ",
+                "--config",
+            ])
             .arg(self.config())
             .output()
             .unwrap_or_else(|error| java::missing(&error));
-        assert!(format.status.success(), "formatting the broker's folder: {}", String::from_utf8_lossy(&format.stderr));
+        assert!(
+            format.status.success(),
+            "formatting the broker's folder: {}",
+            String::from_utf8_lossy(&format.stderr)
+        );
     }
 
     /// Starts the broker, again if it ran before, and waits until it answers.
@@ -211,11 +263,17 @@ impl Kafka {
 
     /// Starts the broker and does not wait for it.
     pub(crate) fn launch(&mut self) {
-        let log = File::options().create(true).append(true).open(self.log()).expect("the folder is ours");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("the folder is ours");
         let mut java = self.java("kafka.Kafka");
         java.arg(self.config());
         let killed = self.killed.filter(|_| self.zookeeper.is_some());
-        let rest = killed.map_or(Duration::ZERO, |killed| ZooKeeper::FORGOTTEN.saturating_sub(killed.elapsed()));
+        let rest = killed.map_or(Duration::ZERO, |killed| {
+            ZooKeeper::FORGOTTEN.saturating_sub(killed.elapsed())
+        });
         let java = later(rest, java)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("an open file"))
@@ -235,16 +293,30 @@ impl Kafka {
             .expect("the settings are right");
         let answer = wait::until(wait::LONG, || {
             self.check();
-            let metadata = client.fetch_metadata(None, Duration::from_millis(200)).ok()?;
+            let metadata = client
+                .fetch_metadata(None, Duration::from_millis(200))
+                .ok()?;
             (metadata.brokers().len() == self.nodes).then_some(())
         });
-        assert!(answer.is_some(), "the broker does not answer:\n{}", self.last_words());
+        assert!(
+            answer.is_some(),
+            "the broker does not answer:\n{}",
+            self.last_words()
+        );
     }
 
     /// Fails if it has ended by itself.
     pub(crate) fn check(&mut self) {
-        let ended = self.java.as_mut().and_then(|java| java.try_wait().expect("it is our child"));
-        assert!(ended.is_none(), "the broker ended ({}):\n{}", ended.unwrap_or_default(), self.last_words());
+        let ended = self
+            .java
+            .as_mut()
+            .and_then(|java| java.try_wait().expect("it is our child"));
+        assert!(
+            ended.is_none(),
+            "the broker ended ({}):\n{}",
+            ended.unwrap_or_default(),
+            self.last_words()
+        );
     }
 
     /// Its address.
@@ -283,8 +355,14 @@ impl Kafka {
         // It waits until the guard knows it: else it would live on if this process were killed now.
         let known = self.folder.join("known");
         let mut waiting = Command::new("sh");
-        waiting.args(["-c", "until [ -e \"$0\" ]; do sleep 0.01; [ -d \"${0%/*}\" ] || exit 1; done; exec \"$@\""]);
-        waiting.arg(&known).arg(command.get_program()).args(command.get_args());
+        waiting.args([
+            "-c",
+            "until [ -e \"$0\" ]; do sleep 0.01; [ -d \"${0%/*}\" ] || exit 1; done; exec \"$@\"",
+        ]);
+        waiting
+            .arg(&known)
+            .arg(command.get_program())
+            .args(command.get_args());
         let mut child = waiting.env(Self::BROKERS, self.brokers()).spawn()?;
         guard::watch(child.id());
         File::create(known)?;
@@ -332,7 +410,9 @@ fn later(rest: Duration, command: Command) -> Command {
         return command;
     }
     let mut later = Command::new("sh");
-    later.args(["-c", "sleep \"$0\" && exec \"$@\""]).arg(rest.as_secs_f64().to_string());
+    later
+        .args(["-c", "sleep \"$0\" && exec \"$@\""])
+        .arg(rest.as_secs_f64().to_string());
     later.arg(command.get_program()).args(command.get_args());
     if let Some(folder) = command.get_current_dir() {
         later.current_dir(folder);

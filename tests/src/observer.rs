@@ -37,9 +37,13 @@ impl Observer {
     /// Whether each partition of the cluster has a leader and all its copies are alike.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let Ok(metadata) = self.0.fetch_metadata(None, ANSWER) else { return false };
+        let Ok(metadata) = self.0.fetch_metadata(None, ANSWER) else {
+            return false;
+        };
         let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-        partitions.all(|partition| partition.leader() >= 0 && partition.isr().len() == partition.replicas().len())
+        partitions.all(|partition| {
+            partition.leader() >= 0 && partition.isr().len() == partition.replicas().len()
+        })
     }
 
     /// How many members a consumer group has, if it is at rest.

@@ -45,19 +45,37 @@ impl Pipeline {
     /// Adds a producer: `source` is TOML, such as `{ lines = {} }`.
     #[must_use]
     pub fn producer(self, name: &str, source: &str, to: &str) -> Self {
-        self.stage(name, "producer", None, Some(to), format!("source = {source}"))
+        self.stage(
+            name,
+            "producer",
+            None,
+            Some(to),
+            format!("source = {source}"),
+        )
     }
 
     /// Adds a producer with a spool: both are TOML.
     #[must_use]
     pub fn spooled_producer(self, name: &str, source: &str, spool: &str, to: &str) -> Self {
-        self.stage(name, "producer", None, Some(to), format!("source = {source}\nspool = {spool}"))
+        self.stage(
+            name,
+            "producer",
+            None,
+            Some(to),
+            format!("source = {source}\nspool = {spool}"),
+        )
     }
 
     /// Adds an operator: `steps` are TOML, such as `{ ewma = { alpha = 0.5 } }, "noise"`.
     #[must_use]
     pub fn operator(self, name: &str, from: &str, steps: &str, to: &str) -> Self {
-        self.stage(name, "operator", Some(from), Some(to), format!("steps = [{steps}]"))
+        self.stage(
+            name,
+            "operator",
+            Some(from),
+            Some(to),
+            format!("steps = [{steps}]"),
+        )
     }
 
     /// Adds a sink: `sink` is TOML, such as `"console"`.
@@ -74,22 +92,41 @@ impl Pipeline {
         self
     }
 
-    fn stage(mut self, name: &str, kind: &'static str, from: Option<&str>, to: Option<&str>, work: String) -> Self {
+    fn stage(
+        mut self,
+        name: &str,
+        kind: &'static str,
+        from: Option<&str>,
+        to: Option<&str>,
+        work: String,
+    ) -> Self {
         let [from, to] = [from, to].map(|topic| topic.map(str::to_owned));
-        self.stages.push(Stage { name: name.to_owned(), kind, from, to, work });
+        self.stages.push(Stage {
+            name: name.to_owned(),
+            kind,
+            from,
+            to,
+            work,
+        });
         self
     }
 
     /// The names of the stages of a kind: `producer`, `operator` or `sink`.
     #[must_use]
     pub fn stages(&self, kind: &str) -> Vec<String> {
-        self.stages.iter().filter(|stage| stage.kind == kind).map(|stage| stage.name.clone()).collect()
+        self.stages
+            .iter()
+            .filter(|stage| stage.kind == kind)
+            .map(|stage| stage.name.clone())
+            .collect()
     }
 
     /// What kind of stage that is.
     pub(crate) fn kind(&self, stage: &str) -> &'static str {
         let found = self.stages.iter().find(|known| known.name == stage);
-        found.unwrap_or_else(|| panic!("the scenario has no stage `{stage}`")).kind
+        found
+            .unwrap_or_else(|| panic!("the scenario has no stage `{stage}`"))
+            .kind
     }
 
     /// The file, with `ending` added to the name of each stage and topic.
@@ -99,7 +136,12 @@ impl Pipeline {
             write!(text, "\n[topic.{name}{ending}]\n{lines}\n").expect("text takes any text");
         }
         for stage in &self.stages {
-            write!(text, "\n[{}.{}{ending}]\n{}\n", stage.kind, stage.name, stage.work).expect("text takes any text");
+            write!(
+                text,
+                "\n[{}.{}{ending}]\n{}\n",
+                stage.kind, stage.name, stage.work
+            )
+            .expect("text takes any text");
             for (key, topic) in [("from", &stage.from), ("to", &stage.to)] {
                 if let Some(topic) = topic {
                     writeln!(text, "{key} = \"{topic}{ending}\"").expect("text takes any text");

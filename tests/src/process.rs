@@ -35,9 +35,19 @@ impl Signal {
 /// Sends a signal to one of our children that has not been waited for.
 pub(crate) fn send(pid: u32, signal: Signal) {
     // The shell's own `kill` is there even where no `kill` program is installed.
-    let sent =
-        Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "kill", signal.name(), &pid.to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "sending {signal:?} to {pid}");
+    let sent = Command::new("sh")
+        .args([
+            "-c",
+            "kill -s \"$1\" \"$2\"",
+            "kill",
+            signal.name(),
+            &pid.to_string(),
+        ])
+        .status();
+    assert!(
+        sent.is_ok_and(|status| status.success()),
+        "sending {signal:?} to {pid}"
+    );
 }
 
 /// A running or ended program. It is killed when it goes out of scope; if the test has failed, it
@@ -65,7 +75,14 @@ impl Process {
         guard::watch(child.id());
         let out = Stream::read(child.stdout.take().expect("it was asked for"));
         let err = Stream::read(child.stderr.take().expect("it was asked for"));
-        Process { title, child, started: Instant::now(), status: None, out, err }
+        Process {
+            title,
+            child,
+            started: Instant::now(),
+            status: None,
+            out,
+            err,
+        }
     }
 
     /// All that it has written to standard output.
@@ -92,21 +109,38 @@ impl Process {
 
     /// Sends it a signal.
     pub fn signal(&mut self, signal: Signal) {
-        assert!(self.is_running(), "{} has ended before it could be sent {signal:?}: {}", self.title, self.story());
+        assert!(
+            self.is_running(),
+            "{} has ended before it could be sent {signal:?}: {}",
+            self.title,
+            self.story()
+        );
         send(self.child.id(), signal);
     }
 
     /// Ends it without asking, as a power cut does.
     pub fn kill(&mut self) {
-        assert!(self.is_running(), "{} was to be killed and has ended by itself: {}", self.title, self.story());
+        assert!(
+            self.is_running(),
+            "{} was to be killed and has ended by itself: {}",
+            self.title,
+            self.story()
+        );
         self.end();
     }
 
     /// Waits until it ends, at most `limit`, and gives its exit status.
     pub fn ends_within(&mut self, limit: Duration) -> i32 {
         let ended = wait::until(limit, || (!self.is_running()).then_some(()));
-        assert!(ended.is_some(), "{} should have ended within {limit:?}: {}", self.title, self.story());
-        self.status.and_then(|status| status.code()).unwrap_or_else(|| panic!("{} was killed", self.title))
+        assert!(
+            ended.is_some(),
+            "{} should have ended within {limit:?}: {}",
+            self.title,
+            self.story()
+        );
+        self.status
+            .and_then(|status| status.code())
+            .unwrap_or_else(|| panic!("{} was killed", self.title))
     }
 
     /// Waits until it ends, which it must do by itself and well.
@@ -115,8 +149,8 @@ impl Process {
         assert_eq!(code, 0, "{}'s exit status: {}", self.title, self.story());
     }
 
-    /// Waits until it ends, which it must do by itself and with exit status 1, and gives what it said
-    /// on standard error.
+    /// Waits until it ends, which it must do by itself and with exit status 1, and gives what it
+    /// said on standard error.
     pub fn fails(&mut self) -> String {
         let code = self.ends_within(wait::LONG);
         assert_eq!(code, 1, "{}'s exit status: {}", self.title, self.story());
@@ -134,16 +168,33 @@ impl Process {
             // Asked before the words are looked for: the last of them come with the end.
             let running = self.is_running();
             let text = self.out() + &self.err();
-            if words.iter().all(|word| text.contains(word)) { Some(true) } else { (!running).then_some(false) }
+            if words.iter().all(|word| text.contains(word)) {
+                Some(true)
+            } else {
+                (!running).then_some(false)
+            }
         });
-        assert_eq!(said, Some(true), "{} should have said {words:?}: {}", self.title, self.story());
+        assert_eq!(
+            said,
+            Some(true),
+            "{} should have said {words:?}: {}",
+            self.title,
+            self.story()
+        );
     }
 
     /// What it is, how it goes, and all that it said.
     fn story(&self) -> String {
-        let state = self.status.map_or("running".to_owned(), |status| status.to_string());
+        let state = self
+            .status
+            .map_or("running".to_owned(), |status| status.to_string());
         let age = self.started.elapsed();
-        format!("\n--- {}, {state}, {age:.1?} after its start ---\n{}{}", self.title, self.out(), self.err())
+        format!(
+            "\n--- {}, {state}, {age:.1?} after its start ---\n{}{}",
+            self.title,
+            self.out(),
+            self.err()
+        )
     }
 
     fn end(&mut self) {
@@ -180,7 +231,13 @@ pub fn stop_all(processes: &mut [Process]) {
     let asked = Instant::now();
     for process in processes {
         let code = process.ends_within(Duration::from_secs(5).saturating_sub(asked.elapsed()));
-        assert_eq!(code, 0, "{}'s exit status after SIGTERM: {}", process.title, process.story());
+        assert_eq!(
+            code,
+            0,
+            "{}'s exit status after SIGTERM: {}",
+            process.title,
+            process.story()
+        );
     }
 }
 
@@ -198,11 +255,19 @@ impl Stream {
         let reader = std::thread::spawn(move || {
             let mut from = BufReader::new(from);
             let mut line = Vec::new();
-            while from.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                into.lock().expect("nothing panics while it holds this").append(&mut line);
+            while from
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|length| length > 0)
+            {
+                into.lock()
+                    .expect("nothing panics while it holds this")
+                    .append(&mut line);
             }
         });
-        Stream { bytes, reader: Some(reader) }
+        Stream {
+            bytes,
+            reader: Some(reader),
+        }
     }
 
     /// Waits for the rest.
@@ -213,6 +278,12 @@ impl Stream {
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes.lock().expect("nothing panics while it holds this")).into_owned()
+        String::from_utf8_lossy(
+            &self
+                .bytes
+                .lock()
+                .expect("nothing panics while it holds this"),
+        )
+        .into_owned()
     }
 }

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 fn profile() -> PathBuf {
     let exe = std::env::current_exe().expect("a process knows its own file");
     let folder = exe.parent().expect("a file is in a folder");
-    let folder = if folder.ends_with("deps") { folder.parent().expect("cargo's deps are in a folder") } else { folder };
+    let folder = if folder.ends_with("deps") {
+        folder.parent().expect("cargo's deps are in a folder")
+    } else {
+        folder
+    };
     folder.to_owned()
 }
 
@@ -30,16 +34,25 @@ pub(crate) const KAFKA_VERSION: &str = "RIVULET_TEST_KAFKA";
 
 /// The version of Kafka to run.
 pub(crate) fn kafka_version() -> String {
-    let asked = std::env::var(KAFKA_VERSION).ok().filter(|version| !version.is_empty());
+    let asked = std::env::var(KAFKA_VERSION)
+        .ok()
+        .filter(|version| !version.is_empty());
     asked.unwrap_or_else(|| include_str!("../kafka/version").trim().to_owned())
 }
 
 /// The folder with Kafka's jars.
 pub(crate) fn kafka_jars() -> PathBuf {
     let version = kafka_version();
-    let target = profile().parent().expect("a profile is in the target folder").to_owned();
+    let target = profile()
+        .parent()
+        .expect("a profile is in the target folder")
+        .to_owned();
     let jars = target.join("kafka").join(&version).join("libs");
-    assert!(jars.is_dir(), "{} is not there: run `make test`, or `scripts/kafka-jars {version}` first", jars.display());
+    assert!(
+        jars.is_dir(),
+        "{} is not there: run `make test`, or `scripts/kafka-jars {version}` first",
+        jars.display()
+    );
     jars
 }
 

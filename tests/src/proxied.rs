@@ -16,15 +16,25 @@ impl Proxied {
     pub fn start() -> Self {
         let ([port, controller], proxied) = ([free_port(), free_port()], free_port());
         let proxy = Proxy::start(proxied);
-        let listeners =
-            format!("PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}");
+        let listeners = format!(
+            "PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}"
+        );
         let settings = [
-            ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned()),
+            (
+                "listener.security.protocol.map",
+                "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+            ),
             ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
             ("listeners", listeners),
-            ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port},PROXIED://{}", proxy.address())),
+            (
+                "advertised.listeners",
+                format!("PLAINTEXT://127.0.0.1:{port},PROXIED://{}", proxy.address()),
+            ),
         ];
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let mut kafka = Kafka::node(1, &[[port, controller]], &settings);
         kafka.run();
         Proxied { kafka, proxy }
@@ -42,8 +52,8 @@ impl Proxied {
         self.kafka.brokers()
     }
 
-    /// Holds the next request of a kind back, and cuts the connection that it came on: its sender must
-    /// take it for lost and repeats it.
+    /// Holds the next request of a kind back, and cuts the connection that it came on: its sender
+    /// must take it for lost and repeats it.
     pub fn hold(&self, api: Api) {
         self.proxy.hold(api);
     }

@@ -67,11 +67,16 @@ impl Proxy {
                 if of_thread.closed.load(Ordering::Acquire) {
                     return;
                 }
-                // Who came hears that the connection is closed, as from a port where nobody listens.
+                // Who came hears that the connection is closed, as from a port where nobody
+                // listens.
                 let _ = incoming.and_then(|incoming| pass_on(&of_thread, incoming, to));
             }
         });
-        Proxy { address, to, shared }
+        Proxy {
+            address,
+            to,
+            shared,
+        }
     }
 
     /// The address to come to.
@@ -79,8 +84,8 @@ impl Proxy {
         self.address
     }
 
-    /// Holds the next request of a kind back, and cuts the connection that it came on: its sender must
-    /// take it for lost.
+    /// Holds the next request of a kind back, and cuts the connection that it came on: its sender
+    /// must take it for lost.
     pub(crate) fn hold(&self, api: Api) {
         self.shared.requests().wanted = Some(api);
     }
@@ -92,25 +97,43 @@ impl Proxy {
 
     /// How many requests of a kind were passed on.
     pub(crate) fn passed(&self, api: Api) -> usize {
-        self.shared.requests().passed.get(&(api as i16)).copied().unwrap_or_default()
+        self.shared
+            .requests()
+            .passed
+            .get(&(api as i16))
+            .copied()
+            .unwrap_or_default()
     }
 
-    /// Passes on what was held back, over a connection of its own as if it had been under way for so
-    /// long, and waits until the broker has answered. Nobody hears the answer.
+    /// Passes on what was held back, over a connection of its own as if it had been under way for
+    /// so long, and waits until the broker has answered. Nobody hears the answer.
     pub(crate) fn let_go(&self, api: Api) {
-        let held = self.shared.requests().held.remove(&(api as i16)).expect("a request is held back");
+        let held = self
+            .shared
+            .requests()
+            .held
+            .remove(&(api as i16))
+            .expect("a request is held back");
         let mut broker = TcpStream::connect(("127.0.0.1", self.to)).expect("the broker listens");
         broker.set_read_timeout(Some(ANSWER)).expect("it is a time");
         broker.write_all(&held).expect("the broker reads");
         let mut length = [0; 4];
         broker.read_exact(&mut length).expect("the broker answers");
         let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-        broker.read_exact(&mut answer).expect("the broker answers in full");
+        broker
+            .read_exact(&mut answer)
+            .expect("the broker answers in full");
     }
 
     /// Cuts all connections.
     pub(crate) fn cut(&self) {
-        for connection in self.shared.open.lock().expect("nothing panics while it holds this").drain(..) {
+        for connection in self
+            .shared
+            .open
+            .lock()
+            .expect("nothing panics while it holds this")
+            .drain(..)
+        {
             connection.close();
         }
     }
@@ -127,14 +150,21 @@ impl Drop for Proxy {
 
 impl Shared {
     fn requests(&self) -> std::sync::MutexGuard<'_, Requests> {
-        self.requests.lock().expect("nothing panics while it holds this")
+        self.requests
+            .lock()
+            .expect("nothing panics while it holds this")
     }
 }
 
 impl Requests {
     /// Whether this request is the one to be held back; then it is.
     fn take(&mut self, request: &[u8]) -> bool {
-        let Some(api) = request.get(4..6).map(|api| i16::from_be_bytes([api[0], api[1]])) else { return false };
+        let Some(api) = request
+            .get(4..6)
+            .map(|api| i16::from_be_bytes([api[0], api[1]]))
+        else {
+            return false;
+        };
         let is_wanted = self.wanted.is_some_and(|wanted| wanted as i16 == api);
         if is_wanted {
             self.wanted = None;
@@ -161,7 +191,11 @@ fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()>
         half.set_nodelay(true)?;
     }
     let connection = Arc::new(Connection([incoming, outgoing]));
-    shared.open.lock().expect("nothing panics while it holds this").push(connection.clone());
+    shared
+        .open
+        .lock()
+        .expect("nothing panics while it holds this")
+        .push(connection.clone());
     for (from, to) in [(0, 1), (1, 0)] {
         let (shared, connection) = (shared.clone(), connection.clone());
         std::thread::spawn(move || {
@@ -173,7 +207,10 @@ fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()>
                 io::copy(&mut { from }, &mut { to }).map(drop)
             };
             connection.close();
-            let mut open = shared.open.lock().expect("nothing panics while it holds this");
+            let mut open = shared
+                .open
+                .lock()
+                .expect("nothing panics while it holds this");
             open.retain(|other| !Arc::ptr_eq(other, &connection));
         });
     }
@@ -217,7 +254,10 @@ mod tests {
         }
         drop(echo);
         let mut client = TcpStream::connect(proxy.address()).unwrap();
-        assert!(client.read(&mut [0]).is_ok_and(|length| length == 0), "nobody listens there");
+        assert!(
+            client.read(&mut [0]).is_ok_and(|length| length == 0),
+            "nobody listens there"
+        );
     }
 
     /// The length, the kind and the version.
@@ -237,19 +277,31 @@ mod tests {
         first.write_all(&request(Api::Produce)).unwrap();
         of_first.read_exact(&mut buffer).unwrap();
         first.write_all(&request(Api::EndTxn)).unwrap();
-        assert!(first.read(&mut buffer).is_ok_and(|length| length == 0), "it is cut off");
-        assert!(of_first.read(&mut buffer).is_ok_and(|length| length == 0), "nothing came");
+        assert!(
+            first.read(&mut buffer).is_ok_and(|length| length == 0),
+            "it is cut off"
+        );
+        assert!(
+            of_first.read(&mut buffer).is_ok_and(|length| length == 0),
+            "nothing came"
+        );
         let mut second = TcpStream::connect(proxy.address()).unwrap();
         let mut of_second = broker.accept().unwrap().0;
         second.write_all(&request(Api::EndTxn)).unwrap();
         of_second.read_exact(&mut buffer).unwrap();
-        assert_eq!((buffer, proxy.passed(Api::EndTxn), proxy.holds(Api::EndTxn)), (request(Api::EndTxn), 1, true));
+        assert_eq!(
+            (buffer, proxy.passed(Api::EndTxn), proxy.holds(Api::EndTxn)),
+            (request(Api::EndTxn), 1, true)
+        );
         std::thread::scope(|scope| {
             scope.spawn(|| proxy.let_go(Api::EndTxn));
             let mut late = broker.accept().unwrap().0;
             late.read_exact(&mut buffer).unwrap();
             late.write_all(&[0; 4]).unwrap();
         });
-        assert_eq!((buffer, proxy.holds(Api::EndTxn)), (request(Api::EndTxn), false));
+        assert_eq!(
+            (buffer, proxy.holds(Api::EndTxn)),
+            (request(Api::EndTxn), false)
+        );
     }
 }

@@ -37,7 +37,10 @@ impl Record {
     /// A record with this value, to be produced.
     #[must_use]
     pub fn of(value: impl Into<Vec<u8>>) -> Self {
-        Record { value: Some(value.into()), ..Self::default() }
+        Record {
+            value: Some(value.into()),
+            ..Self::default()
+        }
     }
 
     /// The same with a key.
@@ -58,15 +61,20 @@ impl Record {
     #[must_use]
     pub fn header(&self, name: &str) -> String {
         let found = self.headers.iter().find(|(known, _)| known == name);
-        found.and_then(|(_, value)| value.as_deref()).map(String::from_utf8_lossy).unwrap_or_default().into_owned()
+        found
+            .and_then(|(_, value)| value.as_deref())
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default()
+            .into_owned()
     }
 
     /// The reading's value: the whole value if it is a number, or its field `value`.
     #[must_use]
     pub fn number(&self) -> f64 {
         let value = self.value.as_deref().unwrap_or_default();
-        let json: serde_json::Value = serde_json::from_slice(value)
-            .unwrap_or_else(|error| panic!("{} is not JSON: {error}", String::from_utf8_lossy(value)));
+        let json: serde_json::Value = serde_json::from_slice(value).unwrap_or_else(|error| {
+            panic!("{} is not JSON: {error}", String::from_utf8_lossy(value))
+        });
         let number = json.as_f64().or_else(|| json.get("value")?.as_f64());
         number.unwrap_or_else(|| panic!("{json} is no reading"))
     }
@@ -80,7 +88,9 @@ impl From<OwnedMessage> for Record {
             offset: message.offset(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
-            headers: headers.map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
+            headers: headers
+                .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+                .collect(),
         }
     }
 }
@@ -93,12 +103,16 @@ pub fn read(brokers: &str, topic: &str, at_least: usize) -> Vec<Record> {
     let partitions = partitions(&consumer, topic);
     let mut assignment = TopicPartitionList::new();
     for partition in 0..partitions {
-        assignment.add_partition_offset(topic, partition, Offset::Beginning).expect("the offset is valid");
+        assignment
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .expect("the offset is valid");
     }
     consumer.assign(&assignment).expect("the topic is there");
     let (mut records, mut ended): (Vec<Record>, BTreeSet<i32>) = <_>::default();
     let deadline = Instant::now() + wait::LONG;
-    while records.len() < at_least || ended.len() < usize::try_from(partitions).expect("it is a count") {
+    while records.len() < at_least
+        || ended.len() < usize::try_from(partitions).expect("it is a count")
+    {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
                 ended.remove(&message.partition());
@@ -128,8 +142,14 @@ pub fn written(brokers: &str, topic: &str) -> i64 {
     let consumer = consumer(brokers);
     // The leader of a new partition, or one behind a broker that just came back, needs a moment.
     let end = |partition| {
-        let answer = || consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok();
-        wait::until(wait::LONG, answer).unwrap_or_else(|| panic!("nobody tells the end of {topic} [{partition}]")).1
+        let answer = || {
+            consumer
+                .fetch_watermarks(topic, partition, Duration::from_secs(5))
+                .ok()
+        };
+        wait::until(wait::LONG, answer)
+            .unwrap_or_else(|| panic!("nobody tells the end of {topic} [{partition}]"))
+            .1
     };
     (0..partitions(&consumer, topic)).map(end).sum()
 }
@@ -142,8 +162,14 @@ pub fn end(brokers: &str, topic: &str, partition: i32) -> i64 {
         .set("isolation.level", "read_uncommitted")
         .create()
         .expect("the settings are right");
-    let answer = || client.fetch_watermarks(topic, partition, Duration::from_secs(5)).ok();
-    wait::until(wait::LONG, answer).unwrap_or_else(|| panic!("nobody tells the end of {topic} [{partition}]")).1
+    let answer = || {
+        client
+            .fetch_watermarks(topic, partition, Duration::from_secs(5))
+            .ok()
+    };
+    wait::until(wait::LONG, answer)
+        .unwrap_or_else(|| panic!("nobody tells the end of {topic} [{partition}]"))
+        .1
 }
 
 /// The sum of the offsets that a consumer group has committed for a topic.
@@ -155,15 +181,27 @@ pub fn committed(brokers: &str, group: &str, topic: &str) -> i64 {
         list.add_partition(topic, partition);
     }
     // The coordinator of a broker that just came back needs a moment.
-    let answer = || consumer.committed_offsets(list.clone(), Duration::from_secs(5)).ok();
-    let found = wait::until(wait::LONG, answer).unwrap_or_else(|| panic!("nobody tells the offsets of {group}"));
-    found.elements().iter().filter_map(|partition| partition.offset().to_raw()).filter(|offset| *offset >= 0).sum()
+    let answer = || {
+        consumer
+            .committed_offsets(list.clone(), Duration::from_secs(5))
+            .ok()
+    };
+    let found = wait::until(wait::LONG, answer)
+        .unwrap_or_else(|| panic!("nobody tells the offsets of {group}"));
+    found
+        .elements()
+        .iter()
+        .filter_map(|partition| partition.offset().to_raw())
+        .filter(|offset| *offset >= 0)
+        .sum()
 }
 
 /// How many members a consumer group has, if it is at rest.
 #[must_use]
 pub fn members(brokers: &str, group: &str) -> Option<usize> {
-    let groups = consumer(brokers).fetch_group_list(Some(group), Duration::from_secs(5)).ok()?;
+    let groups = consumer(brokers)
+        .fetch_group_list(Some(group), Duration::from_secs(5))
+        .ok()?;
     let group = groups.groups().first()?;
     (group.state() == "Stable").then(|| group.members().len())
 }
@@ -172,7 +210,10 @@ pub fn members(brokers: &str, group: &str) -> Option<usize> {
 #[must_use]
 pub fn has_group(brokers: &str, group: &str) -> bool {
     let groups = consumer(brokers).fetch_group_list(Some(group), Duration::from_secs(5));
-    !groups.unwrap_or_else(|error| panic!("asking for the group {group}: {error}")).groups().is_empty()
+    !groups
+        .unwrap_or_else(|error| panic!("asking for the group {group}: {error}"))
+        .groups()
+        .is_empty()
 }
 
 /// Writes records and waits until the broker has them; the key decides about the partition.
@@ -196,15 +237,28 @@ fn send(brokers: &str, topic: &str, records: &[Record], timestamp: Option<i64>) 
         let headers = record
             .headers
             .iter()
-            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: value.as_ref() }));
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: value.as_ref(),
+                })
+            });
         let mut outgoing = BaseRecord::<[u8], [u8]>::to(topic).headers(headers);
         outgoing.key = record.key.as_deref();
         outgoing.payload = record.value.as_deref();
         outgoing.timestamp = timestamp;
-        producer.send(outgoing).unwrap_or_else(|(error, _)| panic!("producing to {topic}: {error}"));
+        producer
+            .send(outgoing)
+            .unwrap_or_else(|(error, _)| panic!("producing to {topic}: {error}"));
     }
-    producer.flush(wait::LONG).unwrap_or_else(|error| panic!("producing to {topic}: {error}"));
-    assert_eq!(acknowledged.load(Ordering::Relaxed), records.len(), "records of {topic} that were acknowledged");
+    producer
+        .flush(wait::LONG)
+        .unwrap_or_else(|error| panic!("producing to {topic}: {error}"));
+    assert_eq!(
+        acknowledged.load(Ordering::Relaxed),
+        records.len(),
+        "records of {topic} that were acknowledged"
+    );
 }
 
 /// Creates a topic without the help of `rivulet topics`.
@@ -241,16 +295,25 @@ pub fn delete_topic(brokers: &str, topic: &str) {
 /// Deletes the records of a partition that come before an offset, as retention does.
 pub fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
     let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("the offset is valid");
+    offsets
+        .add_partition_offset(topic, partition, Offset::Offset(before))
+        .expect("the offset is valid");
     let deleted = wait_for(admin(brokers).delete_records(&offsets, &AdminOptions::new()));
-    for element in deleted.unwrap_or_else(|error| panic!("deleting records of {topic}: {error}")).elements() {
-        element.error().unwrap_or_else(|error| panic!("deleting records of {topic}: {error}"));
+    for element in deleted
+        .unwrap_or_else(|error| panic!("deleting records of {topic}: {error}"))
+        .elements()
+    {
+        element
+            .error()
+            .unwrap_or_else(|error| panic!("deleting records of {topic}: {error}"));
     }
 }
 
 /// Gives a topic more partitions.
 pub fn add_partitions(brokers: &str, topic: &str, count: usize) {
-    let added = wait_for(admin(brokers).create_partitions([&NewPartitions::new(topic, count)], &AdminOptions::new()));
+    let added = wait_for(
+        admin(brokers).create_partitions([&NewPartitions::new(topic, count)], &AdminOptions::new()),
+    );
     sure(&format!("adding partitions to {topic}"), added);
 }
 
@@ -268,11 +331,17 @@ fn sure<N, D, E: Display>(doing: &str, results: KafkaResult<Vec<Result<N, (D, E)
 }
 
 fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
-    ClientConfig::new().set("bootstrap.servers", brokers).create().expect("the settings are right")
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .expect("the settings are right")
 }
 
 fn wait_for<T>(answer: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().expect("nothing can fail").block_on(answer)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("nothing can fail")
+        .block_on(answer)
 }
 
 fn consumer(brokers: &str) -> BaseConsumer {
@@ -294,9 +363,12 @@ fn consumer_in(brokers: &str, group: &str) -> BaseConsumer {
 /// How many partitions a topic has, once it is there.
 fn partitions(consumer: &BaseConsumer, topic: &str) -> i32 {
     let found = wait::until(wait::LONG, || {
-        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).ok()?;
+        let metadata = consumer
+            .fetch_metadata(Some(topic), Duration::from_secs(5))
+            .ok()?;
         let topic = metadata.topics().first()?;
-        (topic.error().is_none() && !topic.partitions().is_empty()).then(|| topic.partitions().len())
+        (topic.error().is_none() && !topic.partitions().is_empty())
+            .then(|| topic.partitions().len())
     });
     let count = found.unwrap_or_else(|| panic!("there is no topic {topic}"));
     i32::try_from(count).expect("Kafka counts partitions in 32 bits")
@@ -313,7 +385,11 @@ impl ProducerContext for Acknowledged<'_> {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         match result {
             Ok(_) => _ = self.0.fetch_add(1, Ordering::Relaxed),
-            Err((error, _)) => assert_ne!(error.rdkafka_error_code(), None::<RDKafkaErrorCode>, "{error}"),
+            Err((error, _)) => assert_ne!(
+                error.rdkafka_error_code(),
+                None::<RDKafkaErrorCode>,
+                "{error}"
+            ),
         }
     }
 }

@@ -31,10 +31,21 @@ impl Scenario {
     #[must_use]
     pub fn on(brokers: impl Into<String>, pipeline: Pipeline) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // Test processes one after the other meet on one broker, so the process is part of the name.
-        let ending = format!("-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        // Test processes one after the other meet on one broker, so the process is part of the
+        // name.
+        let ending = format!(
+            "-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let folder = guard::folder("scenario");
-        let scenario = Scenario { pipeline, brokers: brokers.into(), ending, folder, guarantee: "exactly-once" };
+        let scenario = Scenario {
+            pipeline,
+            brokers: brokers.into(),
+            ending,
+            folder,
+            guarantee: "exactly-once",
+        };
         scenario.write("pipeline.toml", scenario.pipeline.text(&scenario.ending));
         scenario
     }
@@ -48,7 +59,8 @@ impl Scenario {
 
     /// Writes a file beside the pipeline file.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        std::fs::write(self.path(name), content).unwrap_or_else(|error| panic!("writing {name}: {error}"));
+        std::fs::write(self.path(name), content)
+            .unwrap_or_else(|error| panic!("writing {name}: {error}"));
     }
 
     /// The path of a file beside the pipeline file.
@@ -90,19 +102,28 @@ impl Scenario {
     /// Starts a stage as an instance of that name.
     #[must_use]
     pub fn start_as(&self, stage: &str, instance: &str) -> Process {
-        Process::start(format!("{stage}@{instance}"), &mut self.stage(stage, instance))
+        Process::start(
+            format!("{stage}@{instance}"),
+            &mut self.stage(stage, instance),
+        )
     }
 
     /// Starts a stage as instance `a` that knows the brokers by another address, such as a proxy's.
     #[must_use]
     pub fn start_through(&self, brokers: &str, stage: &str) -> Process {
-        Process::start(format!("{stage}@a through {brokers}"), &mut self.stage_on(brokers, stage, "a"))
+        Process::start(
+            format!("{stage}@a through {brokers}"),
+            &mut self.stage_on(brokers, stage, "a"),
+        )
     }
 
     /// Starts a stage with hard limits on its memory.
     #[must_use]
     pub fn start_within(&self, cage: &Cage, stage: &str) -> Process {
-        Process::start(format!("{stage}@a"), &mut cage.command(&self.stage(stage, "a")))
+        Process::start(
+            format!("{stage}@a"),
+            &mut cage.command(&self.stage(stage, "a")),
+        )
     }
 
     /// Starts a stage as instance `a` that reads standard input from there.
@@ -113,7 +134,11 @@ impl Scenario {
 
     /// Runs a stage until it has processed all there is to read.
     pub fn drain(&self, stage: &str) {
-        Process::start(format!("{stage} draining"), self.stage(stage, "a").arg("--drain")).succeeds();
+        Process::start(
+            format!("{stage} draining"),
+            self.stage(stage, "a").arg("--drain"),
+        )
+        .succeeds();
     }
 
     /// Starts `rivulet` with these arguments, the pipeline and the brokers.
@@ -135,7 +160,10 @@ impl Scenario {
     /// Starts `rivulet check` on a file beside the pipeline file, or on that itself.
     #[must_use]
     pub fn check(&self, file: &str) -> Process {
-        Process::start(format!("rivulet check {file}"), self.command("rivulet").arg("check").arg(self.path(file)))
+        Process::start(
+            format!("rivulet check {file}"),
+            self.command("rivulet").arg("check").arg(self.path(file)),
+        )
     }
 
     /// Creates the pipeline's topics.
@@ -159,7 +187,10 @@ impl Scenario {
     /// The values of the committed readings of a topic, once there are at least so many.
     #[must_use]
     pub fn values(&self, topic: &str, at_least: usize) -> Vec<f64> {
-        self.read(topic, at_least).iter().map(Record::number).collect()
+        self.read(topic, at_least)
+            .iter()
+            .map(Record::number)
+            .collect()
     }
 
     /// How many records a topic has ever got, those of Kafka's own among them.
@@ -177,14 +208,18 @@ impl Scenario {
     /// Waits until a topic has got so many records more than now.
     pub fn grows(&self, topic: &str, by: i64) {
         let start = self.written(topic);
-        wait::until_so(&format!("{topic} grows by {by} records"), || self.written(topic) >= start + by);
+        wait::until_so(&format!("{topic} grows by {by} records"), || {
+            self.written(topic) >= start + by
+        });
     }
 
     /// Waits until the stage's group is at rest with so many members.
     pub fn has_members(&self, stage: &str, count: usize) {
         let group = self.name(stage);
         let what = format!("{stage}'s group is at rest with {count} members");
-        wait::until_so(&what, || records::members(&self.brokers, &group) == Some(count));
+        wait::until_so(&what, || {
+            records::members(&self.brokers, &group) == Some(count)
+        });
     }
 
     fn stage(&self, stage: &str, instance: &str) -> Command {
@@ -193,13 +228,21 @@ impl Scenario {
 
     fn stage_on(&self, brokers: &str, stage: &str, instance: &str) -> Command {
         let mut command = self.command(&format!("rivulet-{}", self.pipeline.kind(stage)));
-        self.options(brokers, command.arg(self.name(stage)).args(["--instance", instance]));
+        self.options(
+            brokers,
+            command.arg(self.name(stage)).args(["--instance", instance]),
+        );
         command
     }
 
     fn options<'c>(&self, brokers: &str, command: &'c mut Command) -> &'c mut Command {
         let pipeline = self.path("pipeline.toml");
-        command.arg("--pipeline").arg(pipeline).args(["--brokers", brokers, "--guarantee", self.guarantee])
+        command.arg("--pipeline").arg(pipeline).args([
+            "--brokers",
+            brokers,
+            "--guarantee",
+            self.guarantee,
+        ])
     }
 
     fn command(&self, program: &str) -> Command {

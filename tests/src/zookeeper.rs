@@ -24,8 +24,8 @@ pub(crate) struct ZooKeeper {
 impl ZooKeeper {
     /// How long it misses a broker before it takes it for dead.
     pub(crate) const SESSION: Duration = Duration::from_secs(3);
-    /// When the session of a broker that was killed is over at the latest: until then its id is taken,
-    /// and the same broker started again would end.
+    /// When the session of a broker that was killed is over at the latest: until then its id is
+    /// taken, and the same broker started again would end.
     pub(crate) const FORGOTTEN: Duration = Duration::from_secs(4);
 
     /// Starts it and waits until it listens.
@@ -38,21 +38,34 @@ impl ZooKeeper {
         );
         std::fs::write(folder.join("zoo.cfg"), config).expect("the folder was just made");
         let log = File::create(folder.join("zookeeper.log")).expect("the folder is ours");
-        let java = java(&folder, 128, "org.apache.zookeeper.server.quorum.QuorumPeerMain")
-            .arg(folder.join("zoo.cfg"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("an open file"))
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| java::missing(&error));
+        let java = java(
+            &folder,
+            128,
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+        )
+        .arg(folder.join("zoo.cfg"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("an open file"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| java::missing(&error));
         guard::watch(java.id());
         let mut zookeeper = ZooKeeper { folder, port, java };
         let listens = wait::until(wait::LONG, || {
-            let ended = zookeeper.java.try_wait().expect("it is our child").is_some();
+            let ended = zookeeper
+                .java
+                .try_wait()
+                .expect("it is our child")
+                .is_some();
             (ended || TcpStream::connect(zookeeper.address()).is_ok()).then_some(!ended)
         });
         let log = zookeeper.folder.join("zookeeper.log");
-        assert_eq!(listens, Some(true), "no ZooKeeper: {}", std::fs::read_to_string(log).unwrap_or_default());
+        assert_eq!(
+            listens,
+            Some(true),
+            "no ZooKeeper: {}",
+            std::fs::read_to_string(log).unwrap_or_default()
+        );
         zookeeper
     }
 

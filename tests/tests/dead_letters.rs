@@ -22,17 +22,36 @@ fn what_is_no_json_reading_is_kept_as_it_was() {
         b"\xff\xfe\xfd",
     ]
     .into_iter()
-    .map(|value| Record::of(value).key("a key").with_header("origin", "a test").with_header("raw", b"\xff\0"))
-    .chain([Record { key: Some(b"a tombstone".to_vec()), ..Record::default() }, Record::of("no key")])
+    .map(|value| {
+        Record::of(value)
+            .key("a key")
+            .with_header("origin", "a test")
+            .with_header("raw", b"\xff\0")
+    })
+    .chain([
+        Record {
+            key: Some(b"a tombstone".to_vec()),
+            ..Record::default()
+        },
+        Record::of("no key"),
+    ])
     .collect();
-    let scenario =
-        Scenario::new(Pipeline::new().topic("in", "external = true").operator("convert", "in", CONVERT, "out"));
+    let scenario = Scenario::new(
+        Pipeline::new()
+            .topic("in", "external = true")
+            .operator("convert", "in", CONVERT, "out"),
+    );
     let good = |seq: usize| {
-        let value = format!(r#"{{"sensor":"a","seq":{seq},"time":0,"value":{seq},"unit":"celsius"}}"#);
+        let value =
+            format!(r#"{{"sensor":"a","seq":{seq},"time":0,"value":{seq},"unit":"celsius"}}"#);
         Record::of(value).key("a")
     };
     // A good one before each bad one, and one behind the last.
-    let mut sent: Vec<Record> = bad.iter().enumerate().flat_map(|(seq, bad)| [good(seq), bad.clone()]).collect();
+    let mut sent: Vec<Record> = bad
+        .iter()
+        .enumerate()
+        .flat_map(|(seq, bad)| [good(seq), bad.clone()])
+        .collect();
     sent.push(good(bad.len()));
     records::produce(scenario.brokers(), &scenario.name("in"), &sent);
 
@@ -40,22 +59,36 @@ fn what_is_no_json_reading_is_kept_as_it_was() {
     let values = scenario.values("out", bad.len() + 1);
     let expected: Vec<f64> = (0..=bad.len()).map(|seq| seq as f64 * 1.8 + 32.0).collect();
     assert_close(&values, &expected);
-    let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), bad.len());
+    let letters = records::read(
+        scenario.brokers(),
+        &scenario.dead_letters("convert"),
+        bad.len(),
+    );
     assert_eq!(letters.len(), bad.len());
     for (index, (letter, original)) in letters.iter().zip(&bad).enumerate() {
-        assert_eq!((&letter.key, &letter.value), (&original.key, &original.value));
+        assert_eq!(
+            (&letter.key, &letter.value),
+            (&original.key, &original.value)
+        );
         assert_eq!(letter.headers[..original.headers.len()], original.headers);
         assert_eq!(letter.header("rivulet.topic"), scenario.name("in"));
         assert_eq!(letter.header("rivulet.partition"), "0");
         assert_eq!(letter.header("rivulet.offset"), (2 * index + 1).to_string());
         assert_eq!(letter.header("rivulet.stage"), scenario.name("convert"));
-        assert!(!letter.header("rivulet.reason").is_empty() && !letter.header("rivulet.error").is_empty());
+        assert!(
+            !letter.header("rivulet.reason").is_empty()
+                && !letter.header("rivulet.error").is_empty()
+        );
     }
     let reason = |index: usize| letters[index].header("rivulet.reason");
     assert_eq!(reason(0), "empty");
     assert_eq!(reason(1), "not-json");
     assert_eq!(reason(bad.len() - 2), "no-value");
-    assert!(letters[8].header("rivulet.error").contains("unit"), "{}", letters[8].header("rivulet.error"));
+    assert!(
+        letters[8].header("rivulet.error").contains("unit"),
+        "{}",
+        letters[8].header("rivulet.error")
+    );
     convert.stop();
 }
 
@@ -63,11 +96,20 @@ fn what_is_no_json_reading_is_kept_as_it_was() {
 fn what_is_no_number_is_kept_as_it_was() {
     let pipeline = Pipeline::new()
         .settings("[defaults]\nformat = \"number\"")
-        .topic("in", "format = \"number\"\nunit = \"celsius\"\nexternal = true")
+        .topic(
+            "in",
+            "format = \"number\"\nunit = \"celsius\"\nexternal = true",
+        )
         .operator("convert", "in", CONVERT, "out");
     let scenario = Scenario::new(pipeline);
-    let values = ["10", "", "null", "20", "\"abc\"", "NaN", "1e999", "[1]", "1 2", "30"];
-    records::produce(scenario.brokers(), &scenario.name("in"), &values.map(Record::of));
+    let values = [
+        "10", "", "null", "20", "\"abc\"", "NaN", "1e999", "[1]", "1 2", "30",
+    ];
+    records::produce(
+        scenario.brokers(),
+        &scenario.name("in"),
+        &values.map(Record::of),
+    );
 
     let mut convert = scenario.start("convert");
     assert_eq!(scenario.values("out", 3), [50.0, 68.0, 86.0]);
@@ -83,47 +125,87 @@ fn what_is_no_number_is_kept_as_it_was() {
 #[test]
 fn ten_megabytes_of_rubbish_are_kept_where_the_topic_takes_as_much() {
     let limit = "external = true\nconfig = { \"max.message.bytes\" = 12000000 }";
-    let scenario = Scenario::new(Pipeline::new().topic("in", limit).operator("convert", "in", CONVERT, "out"));
+    let scenario = Scenario::new(
+        Pipeline::new()
+            .topic("in", limit)
+            .operator("convert", "in", CONVERT, "out"),
+    );
     let good = Record::of(r#"{"sensor":"a","seq":0,"time":0,"value":10,"unit":"celsius"}"#);
     let rubbish = Record::of(vec![b'x'; 10_000_000]).key("a");
-    records::produce(scenario.brokers(), &scenario.name("in"), &[good.clone(), rubbish.clone(), good]);
+    records::produce(
+        scenario.brokers(),
+        &scenario.name("in"),
+        &[good.clone(), rubbish.clone(), good],
+    );
 
     let mut convert = scenario.start("convert");
     assert_eq!(scenario.values("out", 2), [50.0, 50.0]);
     let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 1);
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].header("rivulet.offset"), "1");
-    assert!(letters[0].key == rubbish.key && letters[0].value == rubbish.value, "the letter is not the record");
+    assert!(
+        letters[0].key == rubbish.key && letters[0].value == rubbish.value,
+        "the letter is not the record"
+    );
     convert.stop();
 }
 
 #[test]
 fn a_record_that_its_error_quotes_in_full_is_kept() {
-    let scenario =
-        Scenario::new(Pipeline::new().topic("in", "external = true").operator("convert", "in", CONVERT, "out"));
-    let reading =
-        |unit: &str| Record::of(format!(r#"{{"sensor":"a","seq":0,"time":0,"value":10,"unit":"{unit}"}}"#)).key("a");
+    let scenario = Scenario::new(
+        Pipeline::new()
+            .topic("in", "external = true")
+            .operator("convert", "in", CONVERT, "out"),
+    );
+    let reading = |unit: &str| {
+        Record::of(format!(
+            r#"{{"sensor":"a","seq":0,"time":0,"value":10,"unit":"{unit}"}}"#
+        ))
+        .key("a")
+    };
     let bad = reading(&"x".repeat(600_000));
-    records::produce(scenario.brokers(), &scenario.name("in"), &[reading("celsius"), bad.clone(), reading("celsius")]);
+    records::produce(
+        scenario.brokers(),
+        &scenario.name("in"),
+        &[reading("celsius"), bad.clone(), reading("celsius")],
+    );
 
     let mut convert = scenario.start("convert");
     assert_eq!(scenario.values("out", 2), [50.0, 50.0]);
     let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 1);
     assert_eq!(letters.len(), 1);
-    assert!(letters[0].key == bad.key && letters[0].value == bad.value, "the letter is not the record");
-    assert!(letters[0].header("rivulet.error").contains("unknown variant `xxx"));
+    assert!(
+        letters[0].key == bad.key && letters[0].value == bad.value,
+        "the letter is not the record"
+    );
+    assert!(
+        letters[0]
+            .header("rivulet.error")
+            .contains("unknown variant `xxx")
+    );
     convert.stop();
 }
 
 #[test]
 fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
     let pipeline = Pipeline::new()
-        .producer("replay", "{ file = { path = \"readings.csv\", value = \"celsius\" } }", "in")
+        .producer(
+            "replay",
+            "{ file = { path = \"readings.csv\", value = \"celsius\" } }",
+            "in",
+        )
         .operator("convert", "in", CONVERT, "out");
     let scenario = Scenario::new(pipeline);
-    let rows =
-        ["sensor,time,celsius", "a,2012-01-01T00:00:00Z,10", "a,2012-01-02T00:00:00Z,", "a,2012-01-03T00:00:00Z,warm"];
-    scenario.write("readings.csv", rows.join("\n") + "\na,2012-01-04T00:00:00Z,20\n");
+    let rows = [
+        "sensor,time,celsius",
+        "a,2012-01-01T00:00:00Z,10",
+        "a,2012-01-02T00:00:00Z,",
+        "a,2012-01-03T00:00:00Z,warm",
+    ];
+    scenario.write(
+        "readings.csv",
+        rows.join("\n") + "\na,2012-01-04T00:00:00Z,20\n",
+    );
 
     let mut stages = [scenario.start("convert")];
     let mut replay = scenario.start("replay");
@@ -132,8 +214,14 @@ fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
     assert_eq!(scenario.values("out", 2), [50.0, 68.0]);
     let letters = records::read(scenario.brokers(), &scenario.dead_letters("replay"), 2);
     for (letter, row) in letters.iter().zip(&rows[2..]) {
-        assert_eq!(String::from_utf8_lossy(letter.value.as_deref().unwrap_or_default()).trim_end(), *row);
-        assert!(letter.header("rivulet.topic").contains("readings.csv"), "{letter:?}");
+        assert_eq!(
+            String::from_utf8_lossy(letter.value.as_deref().unwrap_or_default()).trim_end(),
+            *row
+        );
+        assert!(
+            letter.header("rivulet.topic").contains("readings.csv"),
+            "{letter:?}"
+        );
         assert_eq!(letter.header("rivulet.stage"), scenario.name("replay"));
     }
     assert_eq!(letters.len(), 2);
@@ -149,10 +237,16 @@ fn a_row_larger_than_its_topic_takes_is_a_dead_letter_and_the_others_go() {
         .producer("replay", "{ file = { path = \"rows.csv\" } }", "rows");
     let scenario = Scenario::new(pipeline);
     let name = "n".repeat(62_000);
-    scenario.write("rows.csv", format!("sensor,time,value\na,1,1\na,2,2\n{name},3,3\na,4,4\n"));
+    scenario.write(
+        "rows.csv",
+        format!("sensor,time,value\na,1,1\na,2,2\n{name},3,3\na,4,4\n"),
+    );
     scenario.start("replay").succeeds();
     assert_eq!(scenario.values("rows", 3), [1.0, 2.0, 4.0]);
     let letters = tests::records::read(scenario.brokers(), &scenario.dead_letters("replay"), 1);
     assert_eq!(letters[0].header("rivulet.reason"), "too-large");
-    assert!(letters[0].header("rivulet.topic").starts_with("sensor nnn"), "{letters:?}");
+    assert!(
+        letters[0].header("rivulet.topic").starts_with("sensor nnn"),
+        "{letters:?}"
+    );
 }

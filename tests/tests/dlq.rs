@@ -10,7 +10,11 @@ use tests::{Pipeline, Scenario};
 
 fn scenario(partitions: u32) -> Scenario {
     let input = format!("external = true\npartitions = {partitions}");
-    Scenario::new(Pipeline::new().topic("in", &input).operator("convert", "in", CONVERT, "out"))
+    Scenario::new(
+        Pipeline::new()
+            .topic("in", &input)
+            .operator("convert", "in", CONVERT, "out"),
+    )
 }
 
 fn reading(seq: usize, unit: &str) -> Record {
@@ -27,13 +31,18 @@ fn dlq(scenario: &Scenario, arguments: &[&str]) -> String {
 
 /// For each reason how many letters are open, replayed and dropped.
 fn counts(scenario: &Scenario) -> BTreeMap<String, [u64; 3]> {
-    let listed: serde_json::Value = serde_json::from_str(&dlq(scenario, &["ls", "--json"])).expect("it is JSON");
+    let listed: serde_json::Value =
+        serde_json::from_str(&dlq(scenario, &["ls", "--json"])).expect("it is JSON");
     let groups = listed.as_array().expect("it is a list").iter();
-    let count = |group: &serde_json::Value, name: &str| group[name].as_u64().expect("it is a count");
+    let count =
+        |group: &serde_json::Value, name: &str| group[name].as_u64().expect("it is a count");
     groups
         .map(|group| {
             let reason = group["reason"].as_str().expect("it is a word").to_owned();
-            (reason, ["open", "replayed", "dropped"].map(|name| count(group, name)))
+            (
+                reason,
+                ["open", "replayed", "dropped"].map(|name| count(group, name)),
+            )
         })
         .collect()
 }
@@ -41,8 +50,16 @@ fn counts(scenario: &Scenario) -> BTreeMap<String, [u64; 3]> {
 /// How often each record is among them, told by key, value and headers.
 fn times(records: &[Record]) -> BTreeMap<String, usize> {
     let mut times = BTreeMap::new();
-    for Record { key, value, headers, .. } in records {
-        *times.entry(format!("{key:?} {value:?} {headers:?}")).or_default() += 1;
+    for Record {
+        key,
+        value,
+        headers,
+        ..
+    } in records
+    {
+        *times
+            .entry(format!("{key:?} {value:?} {headers:?}"))
+            .or_default() += 1;
     }
     times
 }
@@ -55,47 +72,112 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
     assert_eq!(dlq(&scenario, &["ls"]), "no dead letters\n");
     assert_eq!(dlq(&scenario, &["replay", "--yes"]), "nothing to replay\n");
 
-    let tombstone = Record { key: Some(b"gone".to_vec()), ..Record::default() };
-    let sent = [reading(0, "celsius"), reading(1, "kelvin"), Record::of("abc"), reading(2, "kelvin"), tombstone];
+    let tombstone = Record {
+        key: Some(b"gone".to_vec()),
+        ..Record::default()
+    };
+    let sent = [
+        reading(0, "celsius"),
+        reading(1, "kelvin"),
+        Record::of("abc"),
+        reading(2, "kelvin"),
+        tombstone,
+    ];
     records::produce(scenario.brokers(), &topic, &sent);
     scenario.drain("convert");
-    let foreign =
-        Record::of(b"\xff\xfe".to_vec()).with_header("rivulet.topic", "in").with_header("rivulet.offset", "x");
+    let foreign = Record::of(b"\xff\xfe".to_vec())
+        .with_header("rivulet.topic", "in")
+        .with_header("rivulet.offset", "x");
     records::produce(scenario.brokers(), &letters, &[foreign]);
     let open = |count| [count, 0, 0];
-    let expected = [("foreign", open(1)), ("no-value", open(1)), ("not-json", open(1)), ("wrong-unit", open(2))];
-    assert_eq!(counts(&scenario), expected.map(|(reason, counts)| (reason.to_owned(), counts)).into());
+    let expected = [
+        ("foreign", open(1)),
+        ("no-value", open(1)),
+        ("not-json", open(1)),
+        ("wrong-unit", open(2)),
+    ];
+    assert_eq!(
+        counts(&scenario),
+        expected
+            .map(|(reason, counts)| (reason.to_owned(), counts))
+            .into()
+    );
     let listed = dlq(&scenario, &["ls", &convert, "--since", "1h"]);
-    assert!(listed.contains("the reading is in kelvin") && listed.contains("5 open"), "{listed}");
-    assert_eq!(dlq(&scenario, &["ls", "--until", "1h"]), "no dead letters\n");
+    assert!(
+        listed.contains("the reading is in kelvin") && listed.contains("5 open"),
+        "{listed}"
+    );
+    assert_eq!(
+        dlq(&scenario, &["ls", "--until", "1h"]),
+        "no dead letters\n"
+    );
 
     let shown = dlq(&scenario, &["show", "--reason", "not-json"]);
-    for words in [&format!("from     {topic} [0] at offset 2"), "reason   not-json", "value    abc", "key      (none)"]
-    {
+    for words in [
+        &format!("from     {topic} [0] at offset 2"),
+        "reason   not-json",
+        "value    abc",
+        "key      (none)",
+    ] {
         assert!(shown.contains(words), "{words} in {shown}");
     }
     let shown = dlq(&scenario, &["show", "--reason", "foreign"]);
-    assert!(shown.contains("foreign  no stage wrote it") && shown.contains("value    0xfffe"), "{shown}");
+    assert!(
+        shown.contains("foreign  no stage wrote it") && shown.contains("value    0xfffe"),
+        "{shown}"
+    );
 
     let refused = scenario.rivulet(&["dlq", "replay"]).fails();
-    assert!(refused.contains("nothing was replayed: there is no terminal") && refused.contains("--yes"), "{refused}");
-    let planned = dlq(&scenario, &["replay", &convert, "--reason", "wrong-unit", "--dry-run"]);
-    assert!(planned.contains(&format!("replay  2 letters of {convert} to {topic}")), "{planned}");
-    assert_eq!(scenario.read("in", 0).len(), sent.len(), "nothing was sent yet");
+    assert!(
+        refused.contains("nothing was replayed: there is no terminal") && refused.contains("--yes"),
+        "{refused}"
+    );
+    let planned = dlq(
+        &scenario,
+        &["replay", &convert, "--reason", "wrong-unit", "--dry-run"],
+    );
+    assert!(
+        planned.contains(&format!("replay  2 letters of {convert} to {topic}")),
+        "{planned}"
+    );
+    assert_eq!(
+        scenario.read("in", 0).len(),
+        sent.len(),
+        "nothing was sent yet"
+    );
 
-    let said = dlq(&scenario, &["replay", &convert, "--reason", "wrong-unit", "--yes"]);
+    let said = dlq(
+        &scenario,
+        &["replay", &convert, "--reason", "wrong-unit", "--yes"],
+    );
     assert!(said.ends_with("replayed 2\n"), "{said}");
     let input = scenario.read("in", sent.len() + 2);
     let expected = times(&[sent[1].clone(), sent[3].clone()]);
-    assert_eq!(times(&input[sent.len()..]), expected, "as they were, and no others");
+    assert_eq!(
+        times(&input[sent.len()..]),
+        expected,
+        "as they were, and no others"
+    );
     assert_eq!(counts(&scenario)["wrong-unit"], [0, 2, 0]);
-    assert_eq!(dlq(&scenario, &["replay", "--reason", "wrong-unit", "--yes"]), "nothing to replay\n");
+    assert_eq!(
+        dlq(&scenario, &["replay", "--reason", "wrong-unit", "--yes"]),
+        "nothing to replay\n"
+    );
 
     let said = dlq(&scenario, &["drop", "--yes", "--offset", "1..90"]);
     assert!(said.contains("dropped 3"), "{said}");
-    let expected =
-        [("foreign", [0, 0, 1]), ("no-value", [0, 0, 1]), ("not-json", [0, 0, 1]), ("wrong-unit", [0, 2, 0])];
-    assert_eq!(counts(&scenario), expected.map(|(reason, counts)| (reason.to_owned(), counts)).into());
+    let expected = [
+        ("foreign", [0, 0, 1]),
+        ("no-value", [0, 0, 1]),
+        ("not-json", [0, 0, 1]),
+        ("wrong-unit", [0, 2, 0]),
+    ];
+    assert_eq!(
+        counts(&scenario),
+        expected
+            .map(|(reason, counts)| (reason.to_owned(), counts))
+            .into()
+    );
     assert!(dlq(&scenario, &["ls"]).ends_with("nothing is open\n"));
     assert_eq!(dlq(&scenario, &["show"]), "");
     assert!(dlq(&scenario, &["show", "--handled", "--offset", "0"]).contains(", replayed\n"));
@@ -104,8 +186,15 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
     scenario.drain("convert");
     assert_eq!(counts(&scenario)["wrong-unit"], [2, 2, 0]);
     let shown = dlq(&scenario, &["show", "--handled", "--reason", "wrong-unit"]);
-    let entered: Vec<&str> = shown.lines().filter(|line| line.starts_with("  entered")).collect();
-    assert_eq!((entered.len(), &entered[..2]), (4, &entered[2..]), "the timestamps are the originals'");
+    let entered: Vec<&str> = shown
+        .lines()
+        .filter(|line| line.starts_with("  entered"))
+        .collect();
+    assert_eq!(
+        (entered.len(), &entered[..2]),
+        (4, &entered[2..]),
+        "the timestamps are the originals'"
+    );
     scenario.verify();
 }
 
@@ -123,7 +212,10 @@ fn what_a_mended_pipeline_takes_comes_out_and_verifies() {
     assert!(dlq(&scenario, &["replay", "--yes"]).ends_with("replayed 20\n"));
     scenario.drain("convert");
     let values = scenario.values("out", 20);
-    assert!((values[0] - -459.67).abs() < 1e-9 && values.len() == 20, "{values:?}");
+    assert!(
+        (values[0] - -459.67).abs() < 1e-9 && values.len() == 20,
+        "{values:?}"
+    );
     scenario.verify();
 }
 
@@ -131,7 +223,11 @@ fn what_a_mended_pipeline_takes_comes_out_and_verifies() {
 fn a_replay_that_is_killed_again_and_again_sends_each_letter_once() {
     const LETTERS: usize = 5000;
     let scenario = scenario(4);
-    let bad = |n: usize| Record::of(format!("bad {n}")).key(format!("key {}", n % 50)).with_header("n", n.to_string());
+    let bad = |n: usize| {
+        Record::of(format!("bad {n}"))
+            .key(format!("key {}", n % 50))
+            .with_header("n", n.to_string())
+    };
     let sent: Vec<Record> = (0..LETTERS).map(bad).collect();
     records::produce(scenario.brokers(), &scenario.name("in"), &sent);
     scenario.drain("convert");
@@ -153,10 +249,16 @@ fn a_replay_that_is_killed_again_and_again_sends_each_letter_once() {
     assert!(kills >= 3, "only {kills} kills hit it");
     let input = scenario.read("in", 2 * LETTERS);
     assert_eq!(input.len(), 2 * LETTERS);
-    assert!(times(&input).values().all(|times| *times == 2), "every original exactly once more");
+    assert!(
+        times(&input).values().all(|times| *times == 2),
+        "every original exactly once more"
+    );
     assert_eq!(counts(&scenario)["not-json"], [0, LETTERS as u64, 0]);
     scenario.drain("convert");
-    assert_eq!(counts(&scenario)["not-json"], [LETTERS as u64, LETTERS as u64, 0]);
+    assert_eq!(
+        counts(&scenario)["not-json"],
+        [LETTERS as u64, LETTERS as u64, 0]
+    );
     scenario.verify();
 }
 
@@ -164,20 +266,30 @@ fn a_replay_that_is_killed_again_and_again_sends_each_letter_once() {
 fn two_replays_at_once_send_each_letter_once() {
     const LETTERS: usize = 2000;
     let scenario = scenario(4);
-    let sent: Vec<Record> = (0..LETTERS).map(|n| Record::of(format!("bad {n}")).key(n.to_string())).collect();
+    let sent: Vec<Record> = (0..LETTERS)
+        .map(|n| Record::of(format!("bad {n}")).key(n.to_string()))
+        .collect();
     records::produce(scenario.brokers(), &scenario.name("in"), &sent);
     scenario.drain("convert");
     let mut both = [0; 3].map(|_| scenario.rivulet(&["dlq", "replay", "--yes"]));
-    let codes = both.each_mut().map(|replay| replay.ends_within(Duration::from_mins(1)));
+    let codes = both
+        .each_mut()
+        .map(|replay| replay.ends_within(Duration::from_mins(1)));
     println!("{codes:?}");
     assert!(codes.contains(&0), "the last to begin goes through");
     for (code, replay) in codes.iter().zip(&both) {
         let said = replay.err();
-        assert!(*code == 0 || said.contains("the last to begin wins"), "{said}");
+        assert!(
+            *code == 0 || said.contains("the last to begin wins"),
+            "{said}"
+        );
     }
     let input = scenario.read("in", 2 * LETTERS);
     assert_eq!(input.len(), 2 * LETTERS);
-    assert!(times(&input).values().all(|times| *times == 2), "every original exactly once more");
+    assert!(
+        times(&input).values().all(|times| *times == 2),
+        "every original exactly once more"
+    );
     assert_eq!(counts(&scenario)["not-json"], [0, LETTERS as u64, 0]);
 }
 
@@ -185,10 +297,16 @@ fn two_replays_at_once_send_each_letter_once() {
 fn what_comes_from_no_topic_is_told_and_can_be_dropped() {
     let source = "{ file = { path = \"readings.csv\", value = \"celsius\" } }";
     let scenario = Scenario::new(Pipeline::new().producer("replay", source, "in"));
-    scenario.write("readings.csv", "sensor,time,celsius\na,2012-01-01T00:00:00Z,10\na,2012-01-02T00:00:00Z,warm\n");
+    scenario.write(
+        "readings.csv",
+        "sensor,time,celsius\na,2012-01-01T00:00:00Z,10\na,2012-01-02T00:00:00Z,warm\n",
+    );
     scenario.start("replay").succeeds();
     let said = dlq(&scenario, &["replay", "--yes"]);
-    assert!(said.contains("skip    1 letter") && said.contains("which is no topic; `drop` takes it"), "{said}");
+    assert!(
+        said.contains("skip    1 letter") && said.contains("which is no topic; `drop` takes it"),
+        "{said}"
+    );
     assert!(said.ends_with("nothing to replay\n"), "{said}");
     assert!(dlq(&scenario, &["drop", "--yes"]).ends_with("dropped 1\n"));
     assert!(dlq(&scenario, &["ls"]).ends_with("nothing is open\n"));
@@ -196,20 +314,37 @@ fn what_comes_from_no_topic_is_told_and_can_be_dropped() {
 
 #[test]
 fn mistakes_are_told_in_time() {
-    let pipeline = || Pipeline::new().topic("in", "external = true").operator("convert", "in", CONVERT, "out");
+    let pipeline = || {
+        Pipeline::new()
+            .topic("in", "external = true")
+            .operator("convert", "in", CONVERT, "out")
+    };
     let away = Scenario::on("127.0.0.1:1", pipeline());
     let begun = Instant::now();
     let said = away.rivulet(&["dlq", "ls"]).fails();
-    assert!(said.contains("asking 127.0.0.1:1 for the topics") && said.contains("--brokers"), "{said}");
+    assert!(
+        said.contains("asking 127.0.0.1:1 for the topics") && said.contains("--brokers"),
+        "{said}"
+    );
     assert!(begun.elapsed() < Duration::from_secs(20));
     let said = away.rivulet(&["dlq", "ls", "convrt"]).fails();
     assert!(said.contains("has no stage `convrt`"), "{said}");
-    for (option, value, words) in [("--since", "soon", "how long ago"), ("--offset", "9..7", "write 3, 7..9")] {
+    for (option, value, words) in [
+        ("--since", "soon", "how long ago"),
+        ("--offset", "9..7", "write 3, 7..9"),
+    ] {
         let mut command = away.rivulet(&["dlq", "ls", option, value]);
-        assert_eq!(command.ends_within(Duration::from_secs(20)), 2, "clap refuses {value}");
+        assert_eq!(
+            command.ends_within(Duration::from_secs(20)),
+            2,
+            "clap refuses {value}"
+        );
         assert!(command.err().contains(words), "{}", command.err());
     }
     let bare = Scenario::on(tests::Kafka::shared(), pipeline());
     let said = bare.rivulet(&["dlq", "ls"]).fails();
-    assert!(said.contains("there is no such topic") && said.contains("rivulet topics create"), "{said}");
+    assert!(
+        said.contains("there is no such topic") && said.contains("rivulet topics create"),
+        "{said}"
+    );
 }

@@ -10,8 +10,8 @@ fn lines() -> Pipeline {
     Pipeline::new().producer("lines", "\"lines\"", "in")
 }
 
-/// A mistake in the file: `rivulet check` and the stage itself refuse it with the same words, without
-/// asking a broker.
+/// A mistake in the file: `rivulet check` and the stage itself refuse it with the same words,
+/// without asking a broker.
 fn is_refused(pipeline: Pipeline, words: &[&str]) {
     let stage = pipeline.stages("operator").pop();
     let scenario = Scenario::on(REFUSED, pipeline);
@@ -32,25 +32,37 @@ fn steps_are_refused(steps: &str, words: &[&str]) {
 
 #[test]
 fn an_unknown_field() {
-    is_refused(lines().topic("in", "partition = 4"), &["unknown field `partition`"]);
+    is_refused(
+        lines().topic("in", "partition = 4"),
+        &["unknown field `partition`"],
+    );
     steps_are_refused("{ ewma = { alhpa = 0.5 } }", &["unknown field `alhpa`"]);
 }
 
 #[test]
 fn an_unknown_operator() {
-    steps_are_refused("{ emwa = { alpha = 0.5 } }", &["there is no operator `emwa`", "did you mean `ewma`?"]);
+    steps_are_refused(
+        "{ emwa = { alpha = 0.5 } }",
+        &["there is no operator `emwa`", "did you mean `ewma`?"],
+    );
 }
 
 #[test]
 fn a_wrong_type() {
-    is_refused(lines().settings("[defaults]\npartitions = \"four\""), &["partitions = \"four\""]);
+    is_refused(
+        lines().settings("[defaults]\npartitions = \"four\""),
+        &["partitions = \"four\""],
+    );
     steps_are_refused("{ ewma = { alpha = \"half\" } }", &["alpha = \"half\""]);
 }
 
 #[test]
 fn an_alpha_that_is_no_weight() {
     for alpha in ["0", "1.5", "nan", "-0.1"] {
-        steps_are_refused(&format!("{{ ewma = {{ alpha = {alpha} }} }}"), &["alpha", "0", "1"]);
+        steps_are_refused(
+            &format!("{{ ewma = {{ alpha = {alpha} }} }}"),
+            &["alpha", "0", "1"],
+        );
     }
 }
 
@@ -61,20 +73,33 @@ fn a_window_of_nothing() {
 
 #[test]
 fn the_same_topic_in_and_out() {
-    is_refused(lines().operator("work", "in", EWMA, "in"), &["reads and writes the same topic `in"]);
+    is_refused(
+        lines().operator("work", "in", EWMA, "in"),
+        &["reads and writes the same topic `in"],
+    );
 }
 
 #[test]
 fn two_stages_of_one_name() {
-    is_refused(lines().sink("lines", "in", "\"console\""), &["two stages are named `lines"]);
+    is_refused(
+        lines().sink("lines", "in", "\"console\""),
+        &["two stages are named `lines"],
+    );
 }
 
 #[test]
 fn an_unknown_stage() {
     let scenario = Scenario::on(REFUSED, lines().operator("ewma", "in", EWMA, "out"));
-    let refusal = scenario.program("rivulet-operator", &["no-such-stage"]).fails();
-    assert!(refusal.contains("has no stage `no-such-stage`") && refusal.contains("help: "), "{refusal}");
-    let refusal = scenario.program("rivulet-operator", &[&scenario.name("lines")]).fails();
+    let refusal = scenario
+        .program("rivulet-operator", &["no-such-stage"])
+        .fails();
+    assert!(
+        refusal.contains("has no stage `no-such-stage`") && refusal.contains("help: "),
+        "{refusal}"
+    );
+    let refusal = scenario
+        .program("rivulet-operator", &[&scenario.name("lines")])
+        .fails();
     assert!(refusal.contains("rivulet-producer"), "{refusal}");
 }
 
@@ -82,7 +107,10 @@ fn an_unknown_stage() {
 fn a_pipeline_file_that_is_not_there() {
     let scenario = Scenario::on(REFUSED, lines());
     let refusal = scenario.check("missing.toml").fails();
-    assert!(refusal.contains("missing.toml: cannot be read: No such file"), "{refusal}");
+    assert!(
+        refusal.contains("missing.toml: cannot be read: No such file"),
+        "{refusal}"
+    );
 }
 
 #[test]
@@ -97,7 +125,10 @@ fn a_source_file_that_is_not_there_or_is_a_folder() {
 
 #[test]
 fn a_folder_that_a_sink_cannot_write_in() {
-    for (path, why) in [("missing/out.csv", "there is no folder"), ("pipeline.toml/out.csv", "Not a directory")] {
+    for (path, why) in [
+        ("missing/out.csv", "there is no folder"),
+        ("pipeline.toml/out.csv", "Not a directory"),
+    ] {
         let sink = format!("{{ file = {{ path = \"{path}\" }} }}");
         let scenario = Scenario::new(lines().sink("keep", "in", &sink));
         let refusal = scenario.start("keep").fails();
@@ -144,7 +175,11 @@ fn a_transaction_log_with_more_copies_than_brokers() {
     let scenario = Scenario::on(kafka.brokers(), lines().operator("ewma", "in", EWMA, "out"));
     scenario.create_topics();
     let mut ewma = scenario.start("ewma");
-    ewma.says(&["transaction.state.log.replication.factor", "1 broker", "help: "]);
+    ewma.says(&[
+        "transaction.state.log.replication.factor",
+        "1 broker",
+        "help: ",
+    ]);
     wait::until_so("it waits", || ewma.is_running());
     ewma.stop();
 }
@@ -152,10 +187,17 @@ fn a_transaction_log_with_more_copies_than_brokers() {
 #[test]
 fn a_certificate_file_that_is_wrong() {
     for file in ["missing.pem", "rubbish.pem"] {
-        let tls = format!("[kafka]\n\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"{file}\"");
-        let scenario = Scenario::on(REFUSED, lines().operator("ewma", "in", EWMA, "out").settings(&tls));
+        let tls =
+            format!("[kafka]\n\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"{file}\"");
+        let scenario = Scenario::on(
+            REFUSED,
+            lines().operator("ewma", "in", EWMA, "out").settings(&tls),
+        );
         scenario.write("rubbish.pem", "no certificate");
         let refusal = scenario.start("ewma").fails();
-        assert!(refusal.contains(file) && refusal.contains("ssl.ca.location"), "{refusal}");
+        assert!(
+            refusal.contains(file) && refusal.contains("ssl.ca.location"),
+            "{refusal}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Faults of the cluster and of the way to it: the first warning names the cause in Kafka's words, the
-//! place and the remedy, and blames nobody else.
+//! Faults of the cluster and of the way to it: the first warning names the cause in Kafka's words,
+//! the place and the remedy, and blames nobody else.
 
 use tests::chain::CONVERT;
 use tests::records::{self, Record};
@@ -23,19 +23,31 @@ impl Fault<'_> {
         let told = told.unwrap_or_default();
         println!("{}: {told}", self.name);
         for word in self.says {
-            assert!(told.contains(word), "{}: `{word}` is missing in: {told}\n{}", self.name, self.process.err());
+            assert!(
+                told.contains(word),
+                "{}: `{word}` is missing in: {told}\n{}",
+                self.name,
+                self.process.err()
+            );
         }
         for word in self.never {
             let all = self.process.err();
-            assert!(!all.contains(word), "{}: `{word}` is not so:\n{all}", self.name);
+            assert!(
+                !all.contains(word),
+                "{}: `{word}` is not so:\n{all}",
+                self.name
+            );
         }
     }
 }
 
 /// The first warning or error with its help, once that is there.
 fn first_warning(text: &str) -> Option<String> {
-    let mut lines =
-        text.lines().skip_while(|line| !["WARN", "ERROR", "error: "].iter().any(|word| line.contains(word)));
+    let mut lines = text.lines().skip_while(|line| {
+        !["WARN", "ERROR", "error: "]
+            .iter()
+            .any(|word| line.contains(word))
+    });
     let first = lines.next()?;
     let second = lines.next().filter(|line| line.contains("help: "));
     Some(match second {
@@ -45,20 +57,25 @@ fn first_warning(text: &str) -> Option<String> {
 }
 
 fn pipeline() -> Pipeline {
-    Pipeline::new().topic("celsius", "external = true").operator("convert", "celsius", CONVERT, "fahrenheit").sink(
-        "out",
-        "fahrenheit",
-        "\"console\"",
-    )
+    Pipeline::new()
+        .topic("celsius", "external = true")
+        .operator("convert", "celsius", CONVERT, "fahrenheit")
+        .sink("out", "fahrenheit", "\"console\"")
 }
 
 fn reading(value: f64) -> Record {
-    Record::of(format!("{{\"sensor\":\"a\",\"seq\":0,\"time\":0,\"value\":{value},\"unit\":\"celsius\"}}")).key("a")
+    Record::of(format!(
+        "{{\"sensor\":\"a\",\"seq\":0,\"time\":0,\"value\":{value},\"unit\":\"celsius\"}}"
+    ))
+    .key("a")
 }
 
 /// On the broker that all share, through some properties of its clients.
 fn on(brokers: &str, properties: &str) -> Scenario {
-    Scenario::on(brokers, pipeline().settings(&format!("[kafka]\n{properties}")))
+    Scenario::on(
+        brokers,
+        pipeline().settings(&format!("[kafka]\n{properties}")),
+    )
 }
 
 #[test]
@@ -66,13 +83,24 @@ fn an_output_topic_that_is_deleted_is_named() {
     for guarantee in ["exactly-once", "at-least-once"] {
         let scenario = Scenario::new(pipeline()).guarantee(guarantee);
         let mut convert = scenario.start("convert");
-        records::produce(scenario.brokers(), &scenario.name("celsius"), &[reading(1.0)]);
+        records::produce(
+            scenario.brokers(),
+            &scenario.name("celsius"),
+            &[reading(1.0)],
+        );
         assert_eq!(scenario.values("fahrenheit", 1), [33.8]);
         let fahrenheit = scenario.name("fahrenheit");
         records::delete_topic(scenario.brokers(), &fahrenheit);
-        records::produce(scenario.brokers(), &scenario.name("celsius"), &[reading(2.0)]);
+        records::produce(
+            scenario.brokers(),
+            &scenario.name("celsius"),
+            &[reading(2.0)],
+        );
         let said = convert.fails();
-        assert!(said.contains(&fahrenheit) && said.contains("Unknown topic"), "{said}");
+        assert!(
+            said.contains(&fahrenheit) && said.contains("Unknown topic"),
+            "{said}"
+        );
         let fault = Fault {
             name: &format!("deleted output, {guarantee}"),
             process: convert,
@@ -105,7 +133,8 @@ fn an_address_that_brokers_announce_and_nobody_reaches_is_named() {
     }
 }
 
-const PLAIN: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"right\";";
+const PLAIN: &str =
+    "org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"right\";";
 
 #[test]
 fn a_wrong_password_or_protocol_is_named() {
@@ -113,16 +142,26 @@ fn a_wrong_password_or_protocol_is_named() {
     let guarded = kafka.second();
     let sasl = |mechanism: &str, password: &str| {
         format!(
-            "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"{mechanism}\"\n\"sasl.username\" = \
-             \"alice\"\n\"sasl.password\" = \"{password}\""
+            "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" \
+             = \"{mechanism}\"\n\"sasl.username\" = \"alice\"\n\"sasl.password\" = \"{password}\""
         )
     };
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let tls_port = silent.local_addr().expect("it is bound").to_string();
     std::thread::spawn(move || silent.incoming().for_each(drop));
     let faults: [(&str, &str, &str, &[&str]); 5] = [
-        ("a wrong password", &guarded, &sasl("PLAIN", "wrong"), &["Authentication failed", "sasl.password"]),
-        ("a wrong mechanism", &guarded, &sasl("SCRAM-SHA-256", "right"), &["SCRAM-SHA-256", "sasl.mechanism"]),
+        (
+            "a wrong password",
+            &guarded,
+            &sasl("PLAIN", "wrong"),
+            &["Authentication failed", "sasl.password"],
+        ),
+        (
+            "a wrong mechanism",
+            &guarded,
+            &sasl("SCRAM-SHA-256", "right"),
+            &["SCRAM-SHA-256", "sasl.mechanism"],
+        ),
         ("no SASL", &guarded, "", &["SASL", "security.protocol"]),
         (
             "TLS to a listener that speaks plain text",
@@ -130,12 +169,23 @@ fn a_wrong_password_or_protocol_is_named() {
             "\"security.protocol\" = \"ssl\"",
             &["SSL", "security.protocol"],
         ),
-        ("plain text to a listener that speaks TLS", &tls_port, "", &["security.protocol"]),
+        (
+            "plain text to a listener that speaks TLS",
+            &tls_port,
+            "",
+            &["security.protocol"],
+        ),
     ];
     for (name, brokers, properties, says) in faults {
         let scenario = on(brokers, properties);
         let process = scenario.start("convert");
-        Fault { name, process, says, never: &["see that Kafka runs there"] }.check();
+        Fault {
+            name,
+            process,
+            says,
+            never: &["see that Kafka runs there"],
+        }
+        .check();
     }
 }
 
@@ -143,7 +193,10 @@ fn a_wrong_password_or_protocol_is_named() {
 fn a_transactional_id_that_the_brokers_have_forgotten_is_told_as_that() {
     let kafka = Kafka::start(&[
         ("transactional.id.expiration.ms", "1000"),
-        ("transaction.remove.expired.transaction.cleanup.interval.ms", "500"),
+        (
+            "transaction.remove.expired.transaction.cleanup.interval.ms",
+            "500",
+        ),
     ]);
     let scenario = Scenario::on(kafka.brokers(), pipeline());
     scenario.create_topics();
@@ -157,7 +210,11 @@ fn a_transactional_id_that_the_brokers_have_forgotten_is_told_as_that() {
         std::thread::sleep(std::time::Duration::from_millis(2500));
         records::produce(&kafka.brokers(), &celsius, &[reading(2.0)]);
         sent += 1;
-        assert_eq!(scenario.values("fahrenheit", sent).len(), sent, "nothing is lost");
+        assert_eq!(
+            scenario.values("fahrenheit", sent).len(),
+            sent,
+            "nothing is lost"
+        );
         first_warning(&convert.err()).is_some()
     });
     Fault {

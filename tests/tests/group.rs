@@ -17,7 +17,10 @@ fn instances_come_go_and_die_while_readings_flow() {
             "temperatures_celsius",
         );
     let scenario = Scenario::new(chained(pipeline));
-    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    let mut running: Vec<Process> = OPERATORS
+        .iter()
+        .map(|stage| scenario.start(stage))
+        .collect();
     let mut producer = scenario.start("thermometers");
     scenario.grows("temperatures_ewma", 500);
     scenario.has_members("ewma", 1);

@@ -15,7 +15,9 @@ fn what_is_produced_is_consumed() {
     records::create_topic(brokers, &topic, 3);
     let sent: Vec<Record> = (0..30)
         .map(|n| {
-            Record::of(format!("{{\"value\":{n}}}")).key(format!("sensor-{}", n % 5)).with_header("n", n.to_string())
+            Record::of(format!("{{\"value\":{n}}}"))
+                .key(format!("sensor-{}", n % 5))
+                .with_header("n", n.to_string())
         })
         .collect();
     records::produce(brokers, &topic, &sent);
@@ -23,8 +25,14 @@ fn what_is_produced_is_consumed() {
     assert_eq!(records::written(brokers, &topic), 30);
     let mut numbers: Vec<f64> = read.iter().map(Record::number).collect();
     numbers.sort_by(f64::total_cmp);
-    assert!(numbers.iter().copied().eq((0..30).map(f64::from)), "{numbers:?}");
-    assert!(read.iter().all(|record| record.header("n") == record.number().to_string()));
+    assert!(
+        numbers.iter().copied().eq((0..30).map(f64::from)),
+        "{numbers:?}"
+    );
+    assert!(
+        read.iter()
+            .all(|record| record.header("n") == record.number().to_string())
+    );
 }
 
 #[test]
@@ -48,26 +56,42 @@ fn a_killed_broker_comes_back_with_its_records_and_then_leaves_nothing() {
 fn a_process_is_heard_and_ends_as_it_is_told() {
     let mut process = Process::start(
         "shell",
-        Command::new("sh").args(["-c", "trap 'echo bye; exit 0' TERM; echo hello >&2; while :; do sleep 0.01; done"]),
+        Command::new("sh").args([
+            "-c",
+            "trap 'echo bye; exit 0' TERM; echo hello >&2; while :; do sleep 0.01; done",
+        ]),
     );
     process.says(&["hello"]);
     process.signal(Signal::Stop);
     process.signal(Signal::Continue);
     process.stop();
-    assert_eq!((process.out().as_str(), process.err().as_str()), ("bye\n", "hello\n"));
-    let mut failing = Process::start("failing", Command::new("sh").args(["-c", "echo why >&2; exit 1"]));
+    assert_eq!(
+        (process.out().as_str(), process.err().as_str()),
+        ("bye\n", "hello\n")
+    );
+    let mut failing = Process::start(
+        "failing",
+        Command::new("sh").args(["-c", "echo why >&2; exit 1"]),
+    );
     assert_eq!(failing.fails(), "why\n");
 }
 
 #[test]
 fn a_killed_test_process_leaves_nothing_behind() {
     let script = "echo $$ $RIVULET_TEST_BROKERS; exec sleep 1000";
-    let mut killed = Process::start("kafka", Command::new(env!("CARGO_BIN_EXE_kafka")).args(["sh", "-c", script]));
+    let mut killed = Process::start(
+        "kafka",
+        Command::new(env!("CARGO_BIN_EXE_kafka")).args(["sh", "-c", script]),
+    );
     wait::until_so("the command runs", || killed.out().ends_with('\n'));
     let said = killed.out();
     let (pid, address) = said.trim().split_once(' ').expect("it says both");
     assert!(TcpStream::connect(address).is_ok());
     killed.kill();
-    wait::until_so("the broker is gone", || TcpStream::connect(address).is_err());
-    wait::until_so("the command is gone", || !Path::new("/proc").join(pid).exists());
+    wait::until_so("the broker is gone", || {
+        TcpStream::connect(address).is_err()
+    });
+    wait::until_so("the command is gone", || {
+        !Path::new("/proc").join(pid).exists()
+    });
 }

@@ -12,37 +12,63 @@ use tests::{Pipeline, Process, Scenario, stop_all, wait};
 fn kcat_at_both_ends_sees_the_known_results_whatever_starts_first() {
     let pipeline = Pipeline::new()
         .settings("[defaults]\nformat = \"number\"")
-        .topic("temperatures_celsius", "format = \"number\"\nunit = \"celsius\"\nexternal = true");
-    let pipeline = chained(pipeline).sink("out-ewma", "temperatures_ewma", "{ console = { show = \"value\" } }").sink(
-        "out-average",
-        "temperatures_moving_average",
-        "{ console = { show = \"value\" } }",
-    );
+        .topic(
+            "temperatures_celsius",
+            "format = \"number\"\nunit = \"celsius\"\nexternal = true",
+        );
+    let pipeline = chained(pipeline)
+        .sink(
+            "out-ewma",
+            "temperatures_ewma",
+            "{ console = { show = \"value\" } }",
+        )
+        .sink(
+            "out-average",
+            "temperatures_moving_average",
+            "{ console = { show = \"value\" } }",
+        );
     let scenario = Scenario::new(pipeline);
     let lines: Vec<String> = CELSIUS.iter().map(ToString::to_string).collect();
     let (first, second) = lines.split_at(6);
 
     kcat_produces(&scenario, "temperatures_celsius", first);
-    let mut stages: Vec<Process> =
-        ["average", "threshold", "ewma", "convert"].iter().map(|stage| scenario.start(stage)).collect();
+    let mut stages: Vec<Process> = ["average", "threshold", "ewma", "convert"]
+        .iter()
+        .map(|stage| scenario.start(stage))
+        .collect();
     kcat_produces(&scenario, "temperatures_celsius", second);
-    assert_eq!(scenario.read("temperatures_ewma", EWMA.len()).len(), EWMA.len());
-    assert_eq!(scenario.read("temperatures_moving_average", AVERAGE.len()).len(), AVERAGE.len());
+    assert_eq!(
+        scenario.read("temperatures_ewma", EWMA.len()).len(),
+        EWMA.len()
+    );
+    assert_eq!(
+        scenario
+            .read("temperatures_moving_average", AVERAGE.len())
+            .len(),
+        AVERAGE.len()
+    );
     let sinks = ["out-ewma", "out-average"].map(|sink| scenario.start(sink));
     for (sink, expected) in sinks.iter().zip([&EWMA[..], &AVERAGE]) {
-        wait::until_so("a sink shows every value", || numbers(&sink.out()).len() == expected.len());
+        wait::until_so("a sink shows every value", || {
+            numbers(&sink.out()).len() == expected.len()
+        });
         assert_close(&numbers(&sink.out()), expected);
     }
     stages.extend(sinks);
     stop_all(&mut stages);
 
     assert_close(&kcat_consumes(&scenario, "temperatures_ewma"), &EWMA);
-    assert_close(&kcat_consumes(&scenario, "temperatures_moving_average"), &AVERAGE);
+    assert_close(
+        &kcat_consumes(&scenario, "temperatures_moving_average"),
+        &AVERAGE,
+    );
 }
 
 #[test]
 fn a_header_whose_name_is_no_utf_8_stops_nothing() {
-    let scenario = Scenario::new(chained(Pipeline::new().topic("temperatures_celsius", "external = true")));
+    let scenario = Scenario::new(chained(
+        Pipeline::new().topic("temperatures_celsius", "external = true"),
+    ));
     let mut convert = scenario.start("convert");
     let mut command = kcat(&scenario, "temperatures_celsius", "-P");
     command.arg("-H").arg(OsStr::from_bytes(b"\xff=1"));
@@ -75,7 +101,14 @@ fn kcat(scenario: &Scenario, topic: &str, mode: &str) -> Command {
     let mut command = Command::new("kcat");
     command.args([mode, "-b", scenario.brokers(), "-t", &scenario.name(topic)]);
     if mode == "-C" {
-        command.args(["-o", "beginning", "-e", "-q", "-X", "isolation.level=read_committed"]);
+        command.args([
+            "-o",
+            "beginning",
+            "-e",
+            "-q",
+            "-X",
+            "isolation.level=read_committed",
+        ]);
     }
     command
 }

@@ -1,5 +1,5 @@
-//! Every stage is killed again and again while readings flow, and nothing is lost, doubled, wrong or
-//! out of order.
+//! Every stage is killed again and again while readings flow, and nothing is lost, doubled, wrong
+//! or out of order.
 
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,18 @@ const TIMES: usize = 10;
 
 #[test]
 fn nothing_is_lost_or_doubled_however_often_stages_are_killed() {
-    let pipeline = Pipeline::new().settings("[defaults]\npartitions = 4").producer(
-        "thermometers",
-        "{ simulated = { sensors = 10, readings = 2000, rate = 400 } }",
-        "temperatures_celsius",
-    );
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\npartitions = 4")
+        .producer(
+            "thermometers",
+            "{ simulated = { sensors = 10, readings = 2000, rate = 400 } }",
+            "temperatures_celsius",
+        );
     let scenario = Scenario::new(chained(pipeline));
-    let mut running: Vec<Process> = STAGES.iter().map(|(stage, _)| scenario.start(stage)).collect();
+    let mut running: Vec<Process> = STAGES
+        .iter()
+        .map(|(stage, _)| scenario.start(stage))
+        .collect();
 
     let start = Instant::now();
     for _ in 0..TIMES {
@@ -37,7 +42,11 @@ fn nothing_is_lost_or_doubled_however_often_stages_are_killed() {
     }
     println!("{} kills in {:.1?}", TIMES * STAGES.len(), start.elapsed());
 
-    assert_eq!(running[0].ends_within(Duration::from_mins(2)), 0, "the producer's exit status");
+    assert_eq!(
+        running[0].ends_within(Duration::from_mins(2)),
+        0,
+        "the producer's exit status"
+    );
     stop_all(&mut running[1..]);
     for stage in OPERATORS {
         scenario.drain(stage);

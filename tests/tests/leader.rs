@@ -1,4 +1,5 @@
-//! Brokers that go while somebody asks: what they led finds another, and whoever asks waits for that.
+//! Brokers that go while somebody asks: what they led finds another, and whoever asks waits for
+//! that.
 
 use tests::chain::{OPERATORS, chained, source};
 use tests::{Cluster, Observer, Pipeline, Scenario, wait};
@@ -7,7 +8,10 @@ use tests::{Cluster, Observer, Pipeline, Scenario, wait};
 fn verify_goes_on_while_what_a_broker_led_finds_another() {
     let mut cluster = Cluster::start();
     let pipeline = Pipeline::new()
-        .settings(&format!("[defaults]\npartitions = 4\nreplication = {}", Cluster::NODES))
+        .settings(&format!(
+            "[defaults]\npartitions = 4\nreplication = {}",
+            Cluster::NODES
+        ))
         .producer("thermometer", &source(), "temperatures_celsius");
     let scenario = Scenario::on(cluster.brokers(), chained(pipeline));
     scenario.create_topics();

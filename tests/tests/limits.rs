@@ -14,7 +14,12 @@ fn pipeline(source: &str) -> Pipeline {
     Pipeline::new()
         .settings("[limits]\nmemory = \"16 MB\"\n[defaults]\npartitions = 4")
         .producer("thermometers", source, "celsius")
-        .operator("convert", "celsius", "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }", "fahrenheit")
+        .operator(
+            "convert",
+            "celsius",
+            "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }",
+            "fahrenheit",
+        )
         .operator("ewma", "fahrenheit", "{ ewma = { alpha = 0.5 } }", "smooth")
         .sink("out", "smooth", "{ file = { path = \"out.csv\" } }")
 }
@@ -23,8 +28,13 @@ fn pipeline(source: &str) -> Pipeline {
 fn cages() -> Option<Vec<Cage>> {
     let cages: Option<Vec<Cage>> = STAGES.iter().map(|_| Cage::new(MEMORY)).collect();
     if cages.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "CI must be able to make control groups");
-        eprintln!("NOT TESTED: no control group with a limit on memory can be made here (run as root)");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI must be able to make control groups"
+        );
+        eprintln!(
+            "NOT TESTED: no control group with a limit on memory can be made here (run as root)"
+        );
     }
     cages
 }
@@ -33,11 +43,17 @@ fn cages() -> Option<Vec<Cage>> {
 fn the_fastest_flow_and_a_stalled_broker_fit_into_sixteen_megabytes() {
     let Some(cages) = cages() else { return };
     let kafka = Kafka::start(&[]);
-    let source = format!("{{ simulated = {{ sensors = {SENSORS}, readings = {} }} }}", READINGS / SENSORS);
+    let source = format!(
+        "{{ simulated = {{ sensors = {SENSORS}, readings = {} }} }}",
+        READINGS / SENSORS
+    );
     let scenario = Scenario::on(kafka.brokers(), pipeline(&source));
     scenario.create_topics();
-    let mut running: Vec<Process> =
-        cages.iter().zip(STAGES).map(|(cage, stage)| scenario.start_within(cage, stage)).collect();
+    let mut running: Vec<Process> = cages
+        .iter()
+        .zip(STAGES)
+        .map(|(cage, stage)| scenario.start_within(cage, stage))
+        .collect();
     scenario.grows("smooth", 2000);
     kafka.hang(Duration::from_secs(5));
     assert!(running[0].ends_within(Duration::from_mins(3)) == 0);
@@ -47,8 +63,15 @@ fn the_fastest_flow_and_a_stalled_broker_fit_into_sixteen_megabytes() {
     let smooth = READINGS - SENSORS;
     assert_eq!(scenario.read("smooth", smooth).len(), smooth);
     for (cage, stage) in cages.iter().zip(STAGES) {
-        assert!(cage.peak() > 1_000_000, "a process takes more than a megabyte");
-        println!("{stage}: at most {:.1} MB of {:.1}", cage.peak() as f64 / 1e6, MEMORY as f64 / 1e6);
+        assert!(
+            cage.peak() > 1_000_000,
+            "a process takes more than a megabyte"
+        );
+        println!(
+            "{stage}: at most {:.1} MB of {:.1}",
+            cage.peak() as f64 / 1e6,
+            MEMORY as f64 / 1e6
+        );
     }
     stop_all(&mut running[1..]);
     scenario.verify();
@@ -57,13 +80,22 @@ fn the_fastest_flow_and_a_stalled_broker_fit_into_sixteen_megabytes() {
 #[test]
 fn sensors_without_room_become_dead_letters() {
     let Some(cages) = cages() else { return };
-    let scenario = Scenario::new(pipeline("{ simulated = { sensors = 20000, readings = 2 } }"));
-    let mut running: Vec<Process> =
-        cages.iter().zip(STAGES).map(|(cage, stage)| scenario.start_within(cage, stage)).collect();
+    let scenario = Scenario::new(pipeline(
+        "{ simulated = { sensors = 20000, readings = 2 } }",
+    ));
+    let mut running: Vec<Process> = cages
+        .iter()
+        .zip(STAGES)
+        .map(|(cage, stage)| scenario.start_within(cage, stage))
+        .collect();
     running[0].succeeds();
     running[2].says(&["state-full", "the state has its full size", "--memory-max"]);
     let letters = tests::records::read(scenario.brokers(), &scenario.dead_letters("ewma"), 1);
-    assert!(letters.iter().all(|letter| letter.header("rivulet.reason") == "state-full"));
+    assert!(
+        letters
+            .iter()
+            .all(|letter| letter.header("rivulet.reason") == "state-full")
+    );
     stop_all(&mut running[1..]);
     scenario.drain("convert");
     scenario.drain("ewma");

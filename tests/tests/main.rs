@@ -28,11 +28,15 @@ mod vector;
 /// A file that no `mod` names is a test that nobody runs.
 #[test]
 fn every_file_is_run() {
-    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("it is there");
+    let folder =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("it is there");
     for file in folder {
         let path = file.expect("it can be read").path();
         let name = path.file_stem().expect("it has a name").to_string_lossy();
         let line = format!("\nmod {name};\n");
-        assert!(name == "main" || include_str!("main.rs").contains(&line), "{name} is missing in tests/main.rs");
+        assert!(
+            name == "main" || include_str!("main.rs").contains(&line),
+            "{name} is missing in tests/main.rs"
+        );
     }
 }

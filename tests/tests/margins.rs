@@ -1,5 +1,5 @@
-//! Where a topic does not take what a stage makes, or lacks what it wants to read: nothing stands still,
-//! and nothing is skipped or repeated without a word.
+//! Where a topic does not take what a stage makes, or lacks what it wants to read: nothing stands
+//! still, and nothing is skipped or repeated without a word.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,10 @@ use tests::{Kafka, Pipeline, Scenario};
 const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
 
 fn reading(seq: u64) -> Record {
-    Record::of(format!(r#"{{"sensor":"a","seq":{seq},"time":{seq},"value":10,"unit":"celsius"}}"#)).key("a")
+    Record::of(format!(
+        r#"{{"sensor":"a","seq":{seq},"time":{seq},"value":10,"unit":"celsius"}}"#
+    ))
+    .key("a")
 }
 
 fn readings(seqs: std::ops::Range<u64>) -> Vec<Record> {
@@ -20,7 +23,10 @@ fn readings(seqs: std::ops::Range<u64>) -> Vec<Record> {
 /// A stage on a topic of one partition, from outside.
 fn stage(steps: &str, more: &str) -> Pipeline {
     let input = "external = true\npartitions = 1";
-    Pipeline::new().topic("in", input).operator("work", "in", steps, "out").line(more)
+    Pipeline::new()
+        .topic("in", input)
+        .operator("work", "in", steps, "out")
+        .line(more)
 }
 
 /// What a stage says that ends with an error as soon as it has read its offsets.
@@ -31,7 +37,8 @@ fn ends(scenario: &Scenario, words: &[&str]) {
     }
 }
 
-/// Rubbish that its dead letters' topic does not take whole: the letter is cut, and the flow goes on.
+/// Rubbish that its dead letters' topic does not take whole: the letter is cut, and the flow goes
+/// on.
 fn is_cut(scenario: &Scenario, rubbish: &Record) {
     // Each in a batch of its own: the largest fills one.
     for record in [reading(0), rubbish.clone(), reading(1)] {
@@ -44,7 +51,13 @@ fn is_cut(scenario: &Scenario, rubbish: &Record) {
     assert_eq!(letters[0].header("rivulet.offset"), "1");
     let length = rubbish.value.as_deref().map_or(0, <[u8]>::len).to_string();
     assert_eq!(letters[0].header("rivulet.truncated"), length);
-    assert!(letters[0].value.as_deref().is_some_and(|kept| !kept.is_empty()), "something of it is kept");
+    assert!(
+        letters[0]
+            .value
+            .as_deref()
+            .is_some_and(|kept| !kept.is_empty()),
+        "something of it is kept"
+    );
     work.stop();
     work.says(&["1 dead letters"]);
 }
@@ -69,20 +82,36 @@ fn a_letter_is_cut_to_what_the_brokers_take() {
 
 #[test]
 fn a_record_stamped_in_the_future_is_stamped_anew() {
-    let day = i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    let day = i64::try_from(
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_millis(),
+    )
+    .unwrap();
     for stamp in [day + 2 * 3_600_000, 4_102_444_800_000] {
-        let any =
-            "external = true\npartitions = 1\nconfig = { \"message.timestamp.after.max.ms\" = 9223372036854775807 }";
-        let pipeline = Pipeline::new().topic("in", any).operator("work", "in", CONVERT, "out");
+        let any = "external = true\npartitions = 1\nconfig = { \"message.timestamp.after.max.ms\" \
+                   = 9223372036854775807 }";
+        let pipeline = Pipeline::new()
+            .topic("in", any)
+            .operator("work", "in", CONVERT, "out");
         let scenario = Scenario::new(pipeline.sink("show", "in", "\"console\""));
         let topic = scenario.name("in");
         records::produce(scenario.brokers(), &topic, &readings(0..3));
-        records::produce_at(scenario.brokers(), &topic, &[reading(3), Record::of("rubbish").key("a")], stamp);
+        records::produce_at(
+            scenario.brokers(),
+            &topic,
+            &[reading(3), Record::of("rubbish").key("a")],
+            stamp,
+        );
         records::produce(scenario.brokers(), &topic, &readings(4..6));
         let mut stages = [scenario.start("work"), scenario.start("show")];
         assert_eq!(scenario.values("out", 6).len(), 6);
         for stage in ["work", "show"] {
-            assert_eq!(records::read(scenario.brokers(), &scenario.dead_letters(stage), 1).len(), 1);
+            assert_eq!(
+                records::read(scenario.brokers(), &scenario.dead_letters(stage), 1).len(),
+                1
+            );
         }
         stages[0].says(&["stamped anew", "message.timestamp.after.max.ms"]);
         tests::stop_all(&mut stages);
@@ -103,7 +132,12 @@ fn a_topic_that_takes_little_takes_all_readings_that_fit() {
 #[test]
 fn a_topic_that_takes_less_than_the_file_says_is_written_all_the_same() {
     let scenario = Scenario::on(Kafka::shared(), stage(CONVERT, ""));
-    records::create_topic_with(scenario.brokers(), &scenario.name("out"), 1, [("max.message.bytes", "3000")]);
+    records::create_topic_with(
+        scenario.brokers(),
+        &scenario.name("out"),
+        1,
+        [("max.message.bytes", "3000")],
+    );
     scenario.create_topics();
     records::produce(scenario.brokers(), &scenario.name("in"), &readings(0..500));
     scenario.drain("work");
@@ -127,21 +161,36 @@ fn goes_on_behind(scenario: &Scenario) {
     let letters = records::read(scenario.brokers(), &scenario.dead_letters("work"), 1);
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].header("rivulet.reason"), "gap");
-    assert_eq!(letters[0].header("rivulet.topic"), format!("{} [0] offsets 10..60", scenario.name("in")));
+    assert_eq!(
+        letters[0].header("rivulet.topic"),
+        format!("{} [0] offsets 10..60", scenario.name("in"))
+    );
     let mut verify = scenario.rivulet(&["verify", "--allow-unverifiable"]);
     verify.succeeds();
-    verify.says(&["0 missing, 0 extra, 0 wrong, 0 out of order", "offsets 10..60"]);
+    verify.says(&[
+        "0 missing, 0 extra, 0 wrong, 0 out of order",
+        "offsets 10..60",
+    ]);
 }
 
 #[test]
 fn a_gap_stops_a_stage_with_state_or_is_recorded() {
-    ends(&with_gap(EWMA, ""), &["the records 10..60 were deleted", "on-gap = \"dead-letter\""]);
+    ends(
+        &with_gap(EWMA, ""),
+        &[
+            "the records 10..60 were deleted",
+            "on-gap = \"dead-letter\"",
+        ],
+    );
     goes_on_behind(&with_gap(EWMA, "on-gap = \"dead-letter\""));
 }
 
 #[test]
 fn a_gap_is_recorded_by_a_stage_without_state_or_stops_it() {
-    ends(&with_gap(CONVERT, "on-gap = \"stop\""), &["the records 10..60 were deleted"]);
+    ends(
+        &with_gap(CONVERT, "on-gap = \"stop\""),
+        &["the records 10..60 were deleted"],
+    );
     goes_on_behind(&with_gap(CONVERT, ""));
 }
 
@@ -156,9 +205,22 @@ fn a_stage_whose_offsets_are_forgotten_repeats_nothing_and_can_go_on() {
         let before = scenario.read("out", 19).len();
         records::delete_group(scenario.brokers(), &work);
         records::produce(scenario.brokers(), &topic, &readings(20..25));
-        ends(&scenario, &["no offset is committed any more", "offsets.retention.minutes", "rivulet state resume"]);
-        assert_eq!(scenario.read("out", 0).len(), before, "nothing was repeated");
-        scenario.rivulet(&["state", "resume", &work, "--yes"]).succeeds();
+        ends(
+            &scenario,
+            &[
+                "no offset is committed any more",
+                "offsets.retention.minutes",
+                "rivulet state resume",
+            ],
+        );
+        assert_eq!(
+            scenario.read("out", 0).len(),
+            before,
+            "nothing was repeated"
+        );
+        scenario
+            .rivulet(&["state", "resume", &work, "--yes"])
+            .succeeds();
         scenario.drain("work");
         assert_eq!(scenario.read("out", before + 5).len(), before + 5);
         scenario.verify();
@@ -175,9 +237,21 @@ fn a_topic_that_was_created_again_is_told() {
     records::create_topic(scenario.brokers(), &topic, 1);
     records::produce(scenario.brokers(), &topic, &readings(0..3));
     ends(&scenario, &[&topic, "rivulet state reset"]);
-    scenario.rivulet(&["state", "reset", &scenario.name("work"), "--from-start", "--yes"]).succeeds();
+    scenario
+        .rivulet(&[
+            "state",
+            "reset",
+            &scenario.name("work"),
+            "--from-start",
+            "--yes",
+        ])
+        .succeeds();
     scenario.drain("work");
-    assert_eq!(scenario.read("out", 21).len(), 21, "19 of the old topic, 2 of the new one");
+    assert_eq!(
+        scenario.read("out", 21).len(),
+        21,
+        "19 of the old topic, 2 of the new one"
+    );
 }
 
 #[test]
@@ -189,5 +263,11 @@ fn partitions_that_were_added_under_a_state_are_told() {
     for topic in [&topic, &scenario.changelog("work")] {
         records::add_partitions(scenario.brokers(), topic, 2);
     }
-    ends(&scenario, &["had 1 partitions when the state was written and has 2 now", "rivulet state reset"]);
+    ends(
+        &scenario,
+        &[
+            "had 1 partitions when the state was written and has 2 now",
+            "rivulet state reset",
+        ],
+    );
 }

@@ -27,9 +27,16 @@ fn ends_in_time_under_the_fastest_flow(guarantee: &'static str) {
     let pipeline = Pipeline::new()
         .settings("[defaults]\npartitions = 2")
         .producer("thermometers", FLOOD, "temperatures_celsius")
-        .sink("out-ewma", "temperatures_ewma", "{ file = { path = \"ewma.csv\" } }");
+        .sink(
+            "out-ewma",
+            "temperatures_ewma",
+            "{ file = { path = \"ewma.csv\" } }",
+        );
     let scenario = Scenario::new(chained(pipeline)).guarantee(guarantee);
-    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    let mut running: Vec<Process> = OPERATORS
+        .iter()
+        .map(|stage| scenario.start(stage))
+        .collect();
     running.push(scenario.start("out-ewma"));
     running.push(scenario.start("thermometers"));
     scenario.grows("temperatures_ewma", 10_000);
@@ -42,11 +49,13 @@ fn ends_in_time_under_the_fastest_flow(guarantee: &'static str) {
 
 #[test]
 fn a_producer_goes_on_where_it_was_stopped() {
-    let pipeline = Pipeline::new().settings("[defaults]\npartitions = 4").producer(
-        "thermometers",
-        "{ simulated = { sensors = 10, readings = 300, rate = 1000 } }",
-        "temperatures_celsius",
-    );
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\npartitions = 4")
+        .producer(
+            "thermometers",
+            "{ simulated = { sensors = 10, readings = 300, rate = 1000 } }",
+            "temperatures_celsius",
+        );
     let scenario = Scenario::new(pipeline);
     for _ in 0..2 {
         let mut producer = scenario.start("thermometers");
@@ -69,7 +78,10 @@ fn a_broker_that_is_down_at_the_start_is_waited_for() {
     scenario.create_topics();
     kafka.kill();
 
-    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    let mut running: Vec<Process> = OPERATORS
+        .iter()
+        .map(|stage| scenario.start(stage))
+        .collect();
     let mut producer = scenario.start("thermometer");
     for process in running.iter_mut().chain([&mut producer]) {
         process.says(&[scenario.brokers(), "waiting"]);
@@ -84,7 +96,12 @@ fn a_broker_that_is_down_at_the_start_is_waited_for() {
     assert_close(&scenario.values("temperatures_ewma", EWMA.len()), &EWMA);
     stop_all(&mut running);
     for process in running.iter().chain([&producer]) {
-        assert_eq!(process.err().matches("waiting").count(), 1, "{}", process.err());
+        assert_eq!(
+            process.err().matches("waiting").count(),
+            1,
+            "{}",
+            process.err()
+        );
         assert!(process.err().lines().count() < 12, "{}", process.err());
     }
 }
@@ -95,10 +112,17 @@ fn a_broker_that_goes_and_comes_back_is_a_pause() {
     let pipeline = Pipeline::new()
         .settings("[defaults]\npartitions = 2")
         .producer("thermometers", FLOW, "temperatures_celsius")
-        .sink("out-ewma", "temperatures_ewma", "{ file = { path = \"ewma.csv\" } }");
+        .sink(
+            "out-ewma",
+            "temperatures_ewma",
+            "{ file = { path = \"ewma.csv\" } }",
+        );
     let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
     scenario.create_topics();
-    let mut running: Vec<Process> = OPERATORS.iter().map(|stage| scenario.start(stage)).collect();
+    let mut running: Vec<Process> = OPERATORS
+        .iter()
+        .map(|stage| scenario.start(stage))
+        .collect();
     running.push(scenario.start("out-ewma"));
     running.push(scenario.start("thermometers"));
 
@@ -135,12 +159,9 @@ fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
         let mut kafka = Kafka::start(&[]);
         let source = "{ lines = { sensor = \"attic\" } }";
         let spool = "{ path = \"spool\", sync-ms = 60000 }";
-        let pipeline = Pipeline::new().settings("[defaults]\npartitions = 1").spooled_producer(
-            "attic",
-            source,
-            spool,
-            "temperatures",
-        );
+        let pipeline = Pipeline::new()
+            .settings("[defaults]\npartitions = 1")
+            .spooled_producer("attic", source, spool, "temperatures");
         let scenario = Scenario::on(kafka.brokers(), pipeline).guarantee(guarantee);
         scenario.create_topics();
         let (read, mut write) = std::io::pipe().unwrap();
@@ -153,16 +174,30 @@ fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
             writeln!(write, "{number}").unwrap();
         }
         // Nothing shows that they are taken, for the disk is not written to.
-        let ended = wait::until(Duration::from_millis(500), || (!producer.is_running()).then_some(()));
+        let ended = wait::until(Duration::from_millis(500), || {
+            (!producer.is_running()).then_some(())
+        });
         assert!(ended.is_none(), "{}", producer.err());
         producer.signal(Signal::Terminate);
         let code = producer.ends_within(Duration::from_secs(5));
-        assert!(matches!(code, 0 | UNDONE), "exit status {code}: {}", producer.err());
-        assert!(producer.err().contains("readings wait in the spool"), "{}", producer.err());
+        assert!(
+            matches!(code, 0 | UNDONE),
+            "exit status {code}: {}",
+            producer.err()
+        );
+        assert!(
+            producer.err().contains("readings wait in the spool"),
+            "{}",
+            producer.err()
+        );
         kafka.run();
         let mut producer = scenario.start_on("attic", read.try_clone().unwrap());
         let found = scenario.values("temperatures", 50);
-        assert_eq!(found, (0..50).map(f64::from).collect::<Vec<_>>(), "{guarantee}");
+        assert_eq!(
+            found,
+            (0..50).map(f64::from).collect::<Vec<_>>(),
+            "{guarantee}"
+        );
         producer.stop();
     }
 }
@@ -179,5 +214,10 @@ fn a_producer_that_leaves_something_uncommitted_says_so() {
     kafka.kill();
     producer.says(&["waiting"]);
     producer.signal(Signal::Terminate);
-    assert_eq!(producer.ends_within(Duration::from_secs(5)), UNDONE, "{}", producer.err());
+    assert_eq!(
+        producer.ends_within(Duration::from_secs(5)),
+        UNDONE,
+        "{}",
+        producer.err()
+    );
 }

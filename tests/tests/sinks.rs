@@ -1,4 +1,5 @@
-//! Where readings leave, and where they enter from a file: whatever dies, each is there exactly once.
+//! Where readings leave, and where they enter from a file: whatever dies, each is there exactly
+//! once.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -15,11 +16,10 @@ const FILE: &str = "{ file = { path = \"readings.jsonl\" } }";
 const KILLS: usize = 50;
 
 fn flow(sink: &str) -> Pipeline {
-    Pipeline::new().settings("[defaults]\npartitions = 4").producer("thermometers", FLOW, "temperatures").sink(
-        "keep",
-        "temperatures",
-        sink,
-    )
+    Pipeline::new()
+        .settings("[defaults]\npartitions = 4")
+        .producer("thermometers", FLOW, "temperatures")
+        .sink("keep", "temperatures", sink)
 }
 
 /// A reading with its place, however it is kept.
@@ -42,16 +42,35 @@ impl Row {
         let (topic, partition, offset) =
             place.unwrap_or_else(|| (text("topic"), number("partition"), number("offset")));
         let value = json["value"].as_f64().unwrap();
-        Row { topic, partition, offset, sensor: text("sensor"), seq: number("seq"), time: number("time"), value }
+        Row {
+            topic,
+            partition,
+            offset,
+            sensor: text("sensor"),
+            seq: number("seq"),
+            time: number("time"),
+            value,
+        }
     }
 }
 
 /// What the topic holds.
 fn sent(scenario: &Scenario) -> Vec<Row> {
-    let place =
-        |record: &tests::records::Record| (scenario.name("temperatures"), i64::from(record.partition), record.offset);
-    let json = |record: &tests::records::Record| serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
-    scenario.read("temperatures", 1).iter().map(|record| Row::of(&json(record), Some(place(record)))).collect()
+    let place = |record: &tests::records::Record| {
+        (
+            scenario.name("temperatures"),
+            i64::from(record.partition),
+            record.offset,
+        )
+    };
+    let json = |record: &tests::records::Record| {
+        serde_json::from_slice(record.value.as_deref().unwrap()).unwrap()
+    };
+    scenario
+        .read("temperatures", 1)
+        .iter()
+        .map(|record| Row::of(&json(record), Some(place(record))))
+        .collect()
 }
 
 /// What the sink has kept, in the topic's order.
@@ -59,11 +78,14 @@ fn kept(scenario: &Scenario) -> Vec<Row> {
     let file = scenario.path("readings.jsonl");
     let mut rows: Vec<Row> = if file.exists() {
         let text = std::fs::read_to_string(file).unwrap();
-        text.lines().map(|line| Row::of(&serde_json::from_str(line).unwrap(), None)).collect()
+        text.lines()
+            .map(|line| Row::of(&serde_json::from_str(line).unwrap(), None))
+            .collect()
     } else {
         let database = Connection::open(scenario.path("readings.db")).unwrap();
-        let mut rows =
-            database.prepare("SELECT topic, partition, offset, sensor, seq, time, value FROM readings").unwrap();
+        let mut rows = database
+            .prepare("SELECT topic, partition, offset, sensor, seq, time, value FROM readings")
+            .unwrap();
         let row = |row: &rusqlite::Row<'_>| {
             Ok(Row {
                 topic: row.get(0)?,
@@ -75,7 +97,10 @@ fn kept(scenario: &Scenario) -> Vec<Row> {
                 value: row.get(6)?,
             })
         };
-        rows.query_map([], row).unwrap().map(Result::unwrap).collect()
+        rows.query_map([], row)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
     };
     rows.sort_by(|a, b| a.partial_cmp(b).unwrap());
     rows
@@ -83,8 +108,13 @@ fn kept(scenario: &Scenario) -> Vec<Row> {
 
 /// How many rows a database has; none if it is not there yet.
 fn rows(path: &Path) -> i64 {
-    let count = || Connection::open(path)?.query_row("SELECT count(*) FROM readings", [], |row| row.get(0));
-    if path.exists() { count().unwrap_or(0) } else { 0 }
+    let count =
+        || Connection::open(path)?.query_row("SELECT count(*) FROM readings", [], |row| row.get(0));
+    if path.exists() {
+        count().unwrap_or(0)
+    } else {
+        0
+    }
 }
 
 fn bytes(path: &Path) -> i64 {
@@ -119,7 +149,11 @@ fn is_exact_however_often_it_is_killed(sink: &str, step: i64, size: impl Fn(&Sce
             // At once: where its offsets are not committed yet.
             let deadline = Instant::now() + wait::LONG;
             while !keeps() {
-                assert!(Instant::now() < deadline, "the sink keeps nothing: {}", process.err());
+                assert!(
+                    Instant::now() < deadline,
+                    "the sink keeps nothing: {}",
+                    process.err()
+                );
                 std::thread::yield_now();
             }
         }
@@ -129,8 +163,8 @@ fn is_exact_however_often_it_is_killed(sink: &str, step: i64, size: impl Fn(&Sce
     let killed = start.elapsed();
     let count = holds_each_reading_once(&scenario, &mut producer);
     println!(
-        "{sink}: {KILLS} kills in {killed:.1?}, {again} of them between keeping and committing; {count} readings, \
-         each kept once"
+        "{sink}: {KILLS} kills in {killed:.1?}, {again} of them between keeping and committing; \
+         {count} readings, each kept once"
     );
 }
 
@@ -144,13 +178,17 @@ fn a_database_holds_each_reading_once_however_often_the_sink_is_killed() {
         }
         let database = open.get_or_init(|| Connection::open(path).unwrap());
         // Nothing while the sink has not made its tables.
-        database.query_row("SELECT sum(next) FROM positions", [], |row| row.get(0)).unwrap_or(0)
+        database
+            .query_row("SELECT sum(next) FROM positions", [], |row| row.get(0))
+            .unwrap_or(0)
     });
 }
 
 #[test]
 fn a_file_holds_each_reading_once_however_often_the_sink_is_killed() {
-    is_exact_however_often_it_is_killed(FILE, 2000, |scenario| bytes(&scenario.path("readings.jsonl")));
+    is_exact_however_often_it_is_killed(FILE, 2000, |scenario| {
+        bytes(&scenario.path("readings.jsonl"))
+    });
 }
 
 #[test]
@@ -159,20 +197,33 @@ fn a_topic_holds_each_line_of_a_file_once_however_often_the_producer_is_killed()
     const REPLAYS: usize = 5;
     let start = Instant::now();
     let records: usize = std::thread::scope(|scope| {
-        let replays: Vec<_> = (0..REPLAYS).map(|_| scope.spawn(|| replay_killed(KILLS / REPLAYS))).collect();
-        replays.into_iter().map(|replay| replay.join().unwrap()).sum()
+        let replays: Vec<_> = (0..REPLAYS)
+            .map(|_| scope.spawn(|| replay_killed(KILLS / REPLAYS)))
+            .collect();
+        replays
+            .into_iter()
+            .map(|replay| replay.join().unwrap())
+            .sum()
     });
-    println!("file replay: {KILLS} kills, {records} records, one for each line, in {:.1?}", start.elapsed());
+    println!(
+        "file replay: {KILLS} kills, {records} records, one for each line, in {:.1?}",
+        start.elapsed()
+    );
 }
 
 /// Replays a file whose reader is killed so many times; gives how many records there are.
 fn replay_killed(times: usize) -> usize {
     const LINES: u32 = 5000;
     let source = "{ file = { path = \"lines.csv\", rate = 200 } }";
-    let pipeline = Pipeline::new().settings("[defaults]\npartitions = 4").producer("replay", source, "temperatures");
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\npartitions = 4")
+        .producer("replay", source, "temperatures");
     let scenario = Scenario::new(pipeline);
     let line = |line: u32| format!("s{},2024-01-01T00:00:00Z,{line}\n", line % 7);
-    scenario.write("lines.csv", "sensor,time,value\n".to_owned() + &(0..LINES).map(line).collect::<String>());
+    scenario.write(
+        "lines.csv",
+        "sensor,time,value\n".to_owned() + &(0..LINES).map(line).collect::<String>(),
+    );
     for kill in (0..).take(times) {
         let mut process = scenario.start("replay");
         scenario.grows("temperatures", 1 + 5 * (kill % 7));
@@ -203,7 +254,11 @@ fn is_a_pause<H>(sink: &str, words: &[&str], hold: impl Fn(&Scenario) -> H, rele
     assert!(!keep.err().contains("again after"), "{}", keep.err());
     release(held);
     keep.says(&["keeping readings again after"]);
-    for once in ["going back to the last commit", "goes on by itself", "keeping readings again after"] {
+    for once in [
+        "going back to the last commit",
+        "goes on by itself",
+        "keeping readings again after",
+    ] {
         assert_eq!(keep.err().matches(once).count(), 1, "{}", keep.err());
     }
     keep.stop();
@@ -218,7 +273,12 @@ fn a_locked_database_is_a_pause_that_is_told_once() {
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         other
     };
-    is_a_pause(SQLITE, &["readings.db: database is locked", "help: another program"], lock, drop);
+    is_a_pause(
+        SQLITE,
+        &["readings.db: database is locked", "help: another program"],
+        lock,
+        drop,
+    );
 }
 
 #[test]
@@ -231,27 +291,38 @@ fn a_full_disk_is_a_pause_that_is_told_once() {
         });
         record
     };
-    is_a_pause(FILE, &["No space left on device", "help: free some space"], fill, |record| {
-        std::fs::remove_file(record).unwrap();
-    });
+    is_a_pause(
+        FILE,
+        &["No space left on device", "help: free some space"],
+        fill,
+        |record| {
+            std::fs::remove_file(record).unwrap();
+        },
+    );
 }
 
-/// The drill of `docs/store-then-commit.md`.
-/// The drill: killed between keeping and committing, for certain. `rows` counts what the sink has kept.
+/// The drill of `docs/store-then-commit.md`. The drill: killed between keeping and committing, for
+/// certain. `rows` counts what the sink has kept.
 fn does_not_keep_again_what_it_did_not_commit(sink: &str, rows: impl Fn(&Scenario) -> i64) {
     let mut kafka = Kafka::start(&[]);
-    // Seldom enough to come between reading and committing. Readings in transactions would come as seldom.
-    let pipeline = flow(sink).settings("[commit]\nleast-interval-ms = 2000\nlongest-interval-ms = 2000");
+    // Seldom enough to come between reading and committing. Readings in transactions would come as
+    // seldom.
+    let pipeline =
+        flow(sink).settings("[commit]\nleast-interval-ms = 2000\nlongest-interval-ms = 2000");
     let scenario = Scenario::on(kafka.brokers(), pipeline).guarantee("at-least-once");
     scenario.create_topics();
     let mut producer = scenario.start("thermometers");
     let mut keep = scenario.start("keep");
-    wait::until_so("a first commit", || scenario.committed("keep", "temperatures") > 0);
+    wait::until_so("a first commit", || {
+        scenario.committed("keep", "temperatures") > 0
+    });
     scenario.grows("temperatures", 500);
 
     kafka.kill();
     let before = rows(&scenario);
-    wait::until_so("the sink stores what it has read", || rows(&scenario) > before);
+    wait::until_so("the sink stores what it has read", || {
+        rows(&scenario) > before
+    });
     keep.says(&["no broker", "waiting"]);
     let stored = rows(&scenario);
     keep.kill();
@@ -263,12 +334,16 @@ fn does_not_keep_again_what_it_did_not_commit(sink: &str, rows: impl Fn(&Scenari
     keep.says(&[&format!("skipped {} readings that ", stored - committed)]);
     keep.stop();
     let count = holds_each_reading_once(&scenario, &mut producer);
-    println!("{sink}: {stored} readings stored, {committed} committed, {count} at the end, each once");
+    println!(
+        "{sink}: {stored} readings stored, {committed} committed, {count} at the end, each once"
+    );
 }
 
 #[test]
 fn a_database_does_not_keep_again_what_was_not_committed() {
-    does_not_keep_again_what_it_did_not_commit(SQLITE, |scenario| rows(&scenario.path("readings.db")));
+    does_not_keep_again_what_it_did_not_commit(SQLITE, |scenario| {
+        rows(&scenario.path("readings.db"))
+    });
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What stages remember: shown, found to be lost, kept under new settings, and forgotten on request.
+//! What stages remember: shown, found to be lost, kept under new settings, and forgotten on
+//! request.
 
 use tests::chain::{AVERAGE, CELSIUS, EWMA, OPERATORS, assert_close, chained, source};
 use tests::records::{self, Record};
@@ -26,7 +27,9 @@ fn smoothing() -> Scenario {
 /// Writes one reading of each sensor, and has them processed.
 fn process(scenario: &Scenario, sensors: &[&str], seq: u64, value: f64) {
     let reading = |sensor: &&str| {
-        let json = format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#);
+        let json = format!(
+            r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#
+        );
         Record::of(json).key(*sensor)
     };
     let readings: Vec<Record> = sensors.iter().map(reading).collect();
@@ -36,7 +39,8 @@ fn process(scenario: &Scenario, sensors: &[&str], seq: u64, value: f64) {
 
 /// Changes the pipeline file.
 fn change(scenario: &Scenario, from: &str, to: &str) {
-    let file = std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario wrote it");
+    let file =
+        std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario wrote it");
     assert!(file.contains(from), "there is no `{from}` in:\n{file}");
     scenario.write("pipeline.toml", file.replace(from, to));
 }
@@ -63,45 +67,72 @@ fn is_refused(scenario: &Scenario, stage: &str, words: &[&str]) {
 #[test]
 fn the_known_state_is_shown() {
     let scenario = worked_example();
-    let [ewma, average, thermometer] = ["ewma", "average", "thermometer"].map(|stage| scenario.name(stage));
+    let [ewma, average, thermometer] =
+        ["ewma", "average", "thermometer"].map(|stage| scenario.name(stage));
     let shown = state(&scenario, &["show", &ewma]);
-    for words in [" ewma(alpha=0.5) ", "  62.7406  ", "1 sensor in 1 partition, made by `ewma(alpha=0.5)`; whole: "] {
+    for words in [
+        " ewma(alpha=0.5) ",
+        "  62.7406  ",
+        "1 sensor in 1 partition, made by `ewma(alpha=0.5)`; whole: ",
+    ] {
         assert!(shown.contains(words), "`{words}` is missing in:\n{shown}");
     }
     let shown = state(&scenario, &["show", &average]);
     assert!(shown.contains("  60.8 60.8 66.2  "), "{shown}");
 
-    let json: serde_json::Value = serde_json::from_str(&state(&scenario, &["show", &ewma, "--json"])).unwrap();
-    let found = json["sensors"][0]["memories"][0][0].as_f64().expect("the EWMA is a number");
+    let json: serde_json::Value =
+        serde_json::from_str(&state(&scenario, &["show", &ewma, "--json"])).unwrap();
+    let found = json["sensors"][0]["memories"][0][0]
+        .as_f64()
+        .expect("the EWMA is a number");
     assert_close(&[found], &EWMA[EWMA.len() - 1..]);
-    let sensor = json["sensors"][0]["sensor"].as_str().expect("a sensor has a name").to_owned();
+    let sensor = json["sensors"][0]["sensor"]
+        .as_str()
+        .expect("a sensor has a name")
+        .to_owned();
     let only = state(&scenario, &["show", &ewma, "--sensor", &sensor]);
     assert!(only.contains("62.7406"), "{only}");
-    let refusal = scenario.rivulet(&["state", "show", &ewma, "--sensor", "nobody"]).fails();
-    assert!(refusal.contains("sensor `nobody`") && refusal.contains(&sensor), "{refusal}");
+    let refusal = scenario
+        .rivulet(&["state", "show", &ewma, "--sensor", "nobody"])
+        .fails();
+    assert!(
+        refusal.contains("sensor `nobody`") && refusal.contains(&sensor),
+        "{refusal}"
+    );
 
     let shown = state(&scenario, &["show", &thermometer]);
-    assert!(shown.contains("position ") && shown.contains("commit "), "{shown}");
+    assert!(
+        shown.contains("position ") && shown.contains("commit "),
+        "{shown}"
+    );
     let overview = state(&scenario, &["show"]);
     for stage in [&ewma, &average] {
-        let line = overview.lines().find(|line| line.starts_with(stage.as_str()));
+        let line = overview
+            .lines()
+            .find(|line| line.starts_with(stage.as_str()));
         assert!(
-            line.is_some_and(|line| line.contains("1 sensor in 1 partition ") && line.contains(" whole ")),
+            line.is_some_and(
+                |line| line.contains("1 sensor in 1 partition ") && line.contains(" whole ")
+            ),
             "{overview}"
         );
     }
     assert!(overview.contains(&format!("{thermometer} ")), "{overview}");
-    let refusal = scenario.rivulet(&["state", "show", &scenario.name("convert")]).fails();
+    let refusal = scenario
+        .rivulet(&["state", "show", &scenario.name("convert")])
+        .fails();
     assert!(refusal.contains("keeps no state"), "{refusal}");
 }
 
 #[test]
 fn a_stage_at_work_is_not_taken_for_one_that_lost_its_state() {
-    let pipeline = Pipeline::new().settings("[defaults]\npartitions = 4").producer(
-        "thermometers",
-        "{ simulated = { sensors = 10, readings = 100000, rate = 2000 } }",
-        "warm",
-    );
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\npartitions = 4")
+        .producer(
+            "thermometers",
+            "{ simulated = { sensors = 10, readings = 100000, rate = 2000 } }",
+            "warm",
+        );
     let scenario = Scenario::new(pipeline.operator("smooth", "warm", SMOOTH, "smooth"));
     let mut running = [scenario.start("thermometers"), scenario.start("smooth")];
     for _ in 0..5 {
@@ -111,7 +142,10 @@ fn a_stage_at_work_is_not_taken_for_one_that_lost_its_state() {
     tests::stop_all(&mut running);
     scenario.drain("smooth");
     let shown = state(&scenario, &["show", &scenario.name("smooth")]);
-    assert!(shown.contains("10 sensors in ") && shown.contains("; whole: "), "{shown}");
+    assert!(
+        shown.contains("10 sensors in ") && shown.contains("; whole: "),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -120,9 +154,16 @@ fn a_changelog_that_was_deleted_and_made_again_is_no_silent_new_start() {
     process(&scenario, &["a", "b"], 0, 1.0);
     records::delete_topic(scenario.brokers(), &scenario.changelog("smooth"));
     let missing = scenario.start("smooth").fails();
-    assert!(missing.contains("looking for the topic") && missing.contains("rivulet topics create"), "{missing}");
+    assert!(
+        missing.contains("looking for the topic") && missing.contains("rivulet topics create"),
+        "{missing}"
+    );
     scenario.create_topics();
-    is_refused(&scenario, "smooth", &["0 sensors where 2 were noted", "was deleted"]);
+    is_refused(
+        &scenario,
+        "smooth",
+        &["0 sensors where 2 were noted", "was deleted"],
+    );
 
     let done = state(&scenario, &["reset", &scenario.name("smooth"), "--yes"]);
     assert!(done.contains("begins with an empty state"), "{done}");
@@ -136,11 +177,18 @@ fn a_changelog_that_is_not_compacted_and_lost_records_is_refused() {
     process(&scenario, &["a"], 0, 1.0);
     records::delete_topic(scenario.brokers(), &changelog);
     records::create_topic(scenario.brokers(), &changelog, 1);
-    is_refused(&scenario, "smooth", &["is not compacted", "rivulet topics describe"]);
+    is_refused(
+        &scenario,
+        "smooth",
+        &["is not compacted", "rivulet topics describe"],
+    );
     let mut describe = scenario.rivulet(&["topics", "describe"]);
     let _ = describe.fails();
     let differs = describe.out();
-    assert!(differs.contains("cleanup.policy") && differs.contains("differs"), "{differs}");
+    assert!(
+        differs.contains("cleanup.policy") && differs.contains("differs"),
+        "{differs}"
+    );
 }
 
 #[test]
@@ -150,8 +198,15 @@ fn a_changelog_with_fewer_partitions_than_the_input_is_refused() {
     records::delete_topic(scenario.brokers(), &scenario.changelog("smooth"));
     records::create_topic(scenario.brokers(), &scenario.changelog("smooth"), 1);
     let refusal = scenario.start("smooth").fails();
-    for words in ["it has no partition 1", "as many partitions as the stage's input", "rivulet topics describe"] {
-        assert!(refusal.contains(words), "`{words}` is missing in:\n{refusal}");
+    for words in [
+        "it has no partition 1",
+        "as many partitions as the stage's input",
+        "rivulet topics describe",
+    ] {
+        assert!(
+            refusal.contains(words),
+            "`{words}` is missing in:\n{refusal}"
+        );
     }
 }
 
@@ -169,14 +224,21 @@ fn a_changelog_cut_short_is_refused_only_if_something_is_gone_that_is_needed() {
     process(&scenario, &["a", "b"], 2, 5.0);
     assert_close(&scenario.values("smooth", 4), &[2.0, 2.0, 3.5, 3.5]);
     let shown = state(&scenario, &["show", &scenario.name("smooth")]);
-    assert!(shown.contains("2 sensors in 1 partition") && shown.contains("; whole: "), "{shown}");
+    assert!(
+        shown.contains("2 sensors in 1 partition") && shown.contains("; whole: "),
+        "{shown}"
+    );
 
     process(&scenario, &["a"], 3, 7.0);
     let end = records::written(scenario.brokers(), &changelog);
-    // Behind the state of `a` come a checkpoint and the mark of their transaction, and the same of the
-    // stage's end.
+    // Behind the state of `a` come a checkpoint and the mark of their transaction, and the same of
+    // the stage's end.
     records::delete_records(scenario.brokers(), &changelog, 0, end - 5);
-    is_refused(&scenario, "smooth", &["1 sensors where 2 were noted", "cut short"]);
+    is_refused(
+        &scenario,
+        "smooth",
+        &["1 sensors where 2 were noted", "cut short"],
+    );
 }
 
 #[test]
@@ -198,12 +260,16 @@ fn goes_on_after_a_reset(guarantee: &'static str) {
     let shown = state(&scenario, &["show", &smooth]);
     assert!(shown.contains("empty; whole: "), "{shown}");
 
-    // The first reading of a sensor only seeds: without its old state `a` emits nothing for the third.
+    // The first reading of a sensor only seeds: without its old state `a` emits nothing for the
+    // third.
     process(&scenario, &["a"], 2, 100.0);
     process(&scenario, &["a"], 3, 200.0);
     assert_close(&scenario.values("smooth", 3), &[15.0, 15.0, 150.0]);
     let shown = state(&scenario, &["show", &smooth]);
-    assert!(shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "), "{shown}");
+    assert!(
+        shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "),
+        "{shown}"
+    );
     let mut stage = scenario.start("smooth");
     stage.says(&["restored 1 sensors"]);
     stage.stop();
@@ -216,12 +282,22 @@ fn a_reset_from_the_start_gives_the_same_results_again() {
     assert_close(&once, &AVERAGE);
     let average = scenario.name("average");
     let done = state(&scenario, &["reset", &average, "--from-start", "--yes"]);
-    assert!(done.contains("writes again to") && done.contains(&scenario.name("temperatures_moving_average")), "{done}");
+    assert!(
+        done.contains("writes again to")
+            && done.contains(&scenario.name("temperatures_moving_average")),
+        "{done}"
+    );
     scenario.drain("average");
     once.extend(AVERAGE);
-    assert_close(&scenario.values("temperatures_moving_average", once.len()), &once);
+    assert_close(
+        &scenario.values("temperatures_moving_average", once.len()),
+        &once,
+    );
     let shown = state(&scenario, &["show", &average]);
-    assert!(shown.contains("  60.8 60.8 66.2  ") && shown.contains("; whole: "), "{shown}");
+    assert!(
+        shown.contains("  60.8 60.8 66.2  ") && shown.contains("; whole: "),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -234,11 +310,17 @@ fn a_producer_begins_anew_after_a_reset() {
     }
     assert_eq!(scenario.values("cold", CELSIUS.len()), CELSIUS);
     let done = state(&scenario, &["reset", &thermometer, "--yes"]);
-    assert!(done.contains("position") && done.contains("writes its readings again"), "{done}");
+    assert!(
+        done.contains("position") && done.contains("writes its readings again"),
+        "{done}"
+    );
     let shown = state(&scenario, &["show", &thermometer]);
     assert!(shown.contains("empty"), "{shown}");
     scenario.start("thermometer").succeeds();
-    assert_eq!(scenario.values("cold", 2 * CELSIUS.len()), [CELSIUS, CELSIUS].concat());
+    assert_eq!(
+        scenario.values("cold", 2 * CELSIUS.len()),
+        [CELSIUS, CELSIUS].concat()
+    );
 }
 
 #[test]
@@ -248,17 +330,33 @@ fn nothing_is_reset_while_the_stage_runs_or_without_a_yes() {
     process(&scenario, &["a"], 0, 1.0);
     let mut stage = scenario.start("smooth");
     scenario.has_members("smooth", 1);
-    let refusal = scenario.rivulet(&["state", "reset", &smooth, "--yes"]).fails();
-    assert!(refusal.contains(&format!("{smooth}@a")) && refusal.contains("stop the stage first"), "{refusal}");
+    let refusal = scenario
+        .rivulet(&["state", "reset", &smooth, "--yes"])
+        .fails();
+    assert!(
+        refusal.contains(&format!("{smooth}@a")) && refusal.contains("stop the stage first"),
+        "{refusal}"
+    );
     stage.stop();
 
-    wait::until_so("the group is empty", || records::members(scenario.brokers(), &smooth).is_none());
+    wait::until_so("the group is empty", || {
+        records::members(scenario.brokers(), &smooth).is_none()
+    });
     let refusal = scenario.rivulet(&["state", "reset", &smooth]).fails();
-    assert!(refusal.contains("no terminal") && refusal.contains("--yes"), "{refusal}");
+    assert!(
+        refusal.contains("no terminal") && refusal.contains("--yes"),
+        "{refusal}"
+    );
     let plan = state(&scenario, &["reset", &smooth, "--dry-run"]);
-    assert!(plan.contains("1 sensor is forgotten") && plan.contains("nothing was changed"), "{plan}");
+    assert!(
+        plan.contains("1 sensor is forgotten") && plan.contains("nothing was changed"),
+        "{plan}"
+    );
     let shown = state(&scenario, &["show", &smooth]);
-    assert!(shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "), "{shown}");
+    assert!(
+        shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -267,7 +365,9 @@ fn a_producer_that_commits_just_now_is_not_reset() {
     let scenario = Scenario::new(Pipeline::new().producer("thermometers", source, "warm"));
     let mut producer = scenario.start("thermometers");
     scenario.grows("warm", 10);
-    let refusal = scenario.rivulet(&["state", "reset", &scenario.name("thermometers"), "--yes"]).fails();
+    let refusal = scenario
+        .rivulet(&["state", "reset", &scenario.name("thermometers"), "--yes"])
+        .fails();
     assert!(refusal.contains("it commits just now"), "{refusal}");
     producer.stop();
 }
@@ -278,20 +378,36 @@ fn the_state_of_another_chain_is_told_and_refused() {
     process(&scenario, &["a"], 0, 1.0);
     change(&scenario, "alpha = 0.5", "alpha = 0.3");
     let keep = format!("rivulet state keep {}", scenario.name("smooth"));
-    is_refused(&scenario, "smooth", &["made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`", &keep]);
+    is_refused(
+        &scenario,
+        "smooth",
+        &[
+            "made by `ewma(alpha=0.5)`, but the stage now is `ewma(alpha=0.3)`",
+            &keep,
+        ],
+    );
     let mut show = scenario.rivulet(&["state", "show", &scenario.name("smooth")]);
     let _ = show.fails();
     let shown = show.out();
-    assert!(shown.contains("made by `ewma(alpha=0.5)`, but the file's stage is `ewma(alpha=0.3)`"), "{shown}");
+    assert!(
+        shown.contains("made by `ewma(alpha=0.5)`, but the file's stage is `ewma(alpha=0.3)`"),
+        "{shown}"
+    );
     let _ = state(&scenario, &["reset", &scenario.name("smooth"), "--yes"]);
     process(&scenario, &["a"], 1, 2.0);
 }
 
 /// A stage that passes everything on, and two behind it that remember something.
 fn passing() -> Scenario {
-    let pipeline =
-        Pipeline::new().settings("[defaults]\npartitions = 2").topic("warm", "partitions = 2\nexternal = true");
-    let pipeline = pipeline.operator("pass", "warm", "{ threshold = { above = -1000 } }", "passed");
+    let pipeline = Pipeline::new()
+        .settings("[defaults]\npartitions = 2")
+        .topic("warm", "partitions = 2\nexternal = true");
+    let pipeline = pipeline.operator(
+        "pass",
+        "warm",
+        "{ threshold = { above = -1000 } }",
+        "passed",
+    );
     let pipeline = pipeline.operator("smooth", "passed", SMOOTH, "smooth");
     Scenario::new(pipeline.operator("mean", "passed", "{ average = { window = 3 } }", "mean"))
 }
@@ -300,10 +416,16 @@ fn passing() -> Scenario {
 fn pass(scenario: &Scenario, first: u64, values: &[f64]) {
     for (seq, value) in (first..).zip(values) {
         let reading = |sensor: &str| {
-            let json = format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#);
+            let json = format!(
+                r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#
+            );
             Record::of(json).key(sensor)
         };
-        records::produce(scenario.brokers(), &scenario.name("warm"), &["a", "b", "c"].map(reading));
+        records::produce(
+            scenario.brokers(),
+            &scenario.name("warm"),
+            &["a", "b", "c"].map(reading),
+        );
     }
     for stage in ["pass", "smooth", "mean"] {
         scenario.drain(stage);
@@ -313,7 +435,9 @@ fn pass(scenario: &Scenario, first: u64, values: &[f64]) {
 /// The values of one sensor in a topic, once all three have so many.
 fn of_one(scenario: &Scenario, topic: &str, count: usize) -> Vec<f64> {
     let records = scenario.read(topic, 3 * count);
-    let of_one = records.iter().filter(|record| record.key.as_deref() == Some(&b"b"[..]));
+    let of_one = records
+        .iter()
+        .filter(|record| record.key.as_deref() == Some(&b"b"[..]));
     of_one.map(Record::number).collect()
 }
 
@@ -324,14 +448,18 @@ fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
     let _ = state(&scenario, &["check"]);
     pass(&scenario, 0, &[8.0, 16.0, 0.0]);
     let fits = state(&scenario, &["check"]);
-    assert!(fits.contains("3 sensors, made by `ewma(alpha=0.5)`"), "{fits}");
+    assert!(
+        fits.contains("3 sensors, made by `ewma(alpha=0.5)`"),
+        "{fits}"
+    );
 
     change(&scenario, "alpha = 0.5", "alpha = 0.25");
     change(&scenario, "window = 3", "window = 5");
     let found = scenario.rivulet(&["state", "check"]).fails();
-    for (stage, was, is) in
-        [(&smooth, "ewma(alpha=0.5)", "ewma(alpha=0.25)"), (&mean, "average(window=3)", "average(window=5)")]
-    {
+    for (stage, was, is) in [
+        (&smooth, "ewma(alpha=0.5)", "ewma(alpha=0.25)"),
+        (&mean, "average(window=3)", "average(window=5)"),
+    ] {
         for words in [
             format!("the state of {stage}: it was made by `{was}`, but the file now says `{is}`"),
             format!("rivulet state keep {stage}"),
@@ -340,12 +468,20 @@ fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
             assert!(found.contains(&words), "`{words}` is missing in:\n{found}");
         }
     }
-    is_refused(&scenario, "smooth", &[&format!("rivulet state keep {smooth}")]);
+    is_refused(
+        &scenario,
+        "smooth",
+        &[&format!("rivulet state keep {smooth}")],
+    );
     let refusal = scenario.rivulet(&["state", "keep", &smooth]).fails();
-    assert!(refusal.contains("no terminal") && refusal.contains("--yes"), "{refusal}");
+    assert!(
+        refusal.contains("no terminal") && refusal.contains("--yes"),
+        "{refusal}"
+    );
     let plan = state(&scenario, &["keep", &smooth, "--dry-run"]);
     assert!(
-        plan.contains("of 3 sensors, made by `ewma(alpha=0.5)`, is taken over") && plan.contains("nothing was"),
+        plan.contains("of 3 sensors, made by `ewma(alpha=0.5)`, is taken over")
+            && plan.contains("nothing was"),
         "{plan}"
     );
     for stage in [&smooth, &mean] {
@@ -356,11 +492,17 @@ fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
     assert!(again.contains("nothing to do"), "{again}");
     let _ = state(&scenario, &["check", &smooth, &mean]);
     let shown = state(&scenario, &["show", &smooth]);
-    assert!(shown.contains("made by `ewma(alpha=0.25)`; whole: "), "{shown}");
+    assert!(
+        shown.contains("made by `ewma(alpha=0.25)`; whole: "),
+        "{shown}"
+    );
     scenario.verify();
 
     pass(&scenario, 3, &[8.0, 8.0, 16.0]);
-    assert_close(&of_one(&scenario, "smooth", 5), &[12.0, 6.0, 6.5, 6.875, 9.15625]);
+    assert_close(
+        &of_one(&scenario, "smooth", 5),
+        &[12.0, 6.0, 6.5, 6.875, 9.15625],
+    );
     assert_close(&of_one(&scenario, "mean", 3), &[8.0, 8.0, 9.6]);
     scenario.verify();
     change(&scenario, "alpha = 0.25", "alpha = 0.4");
@@ -376,7 +518,11 @@ fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
     scenario.verify();
     let mut letters = scenario.rivulet(&["dlq", "ls"]);
     letters.succeeds();
-    assert!(letters.out().contains("no dead letters"), "{}", letters.out());
+    assert!(
+        letters.out().contains("no dead letters"),
+        "{}",
+        letters.out()
+    );
 }
 
 #[test]
@@ -396,9 +542,14 @@ fn a_reset_is_verified_on_both_sides_with_the_same_settings_and_with_others() {
     scenario.drain("mean");
     let mut verify = scenario.rivulet(&["verify"]);
     let refusal = verify.fails();
-    assert!(refusal.contains("not all could be verified: 1 topic"), "{refusal}");
+    assert!(
+        refusal.contains("not all could be verified: 1 topic"),
+        "{refusal}"
+    );
     verify.says(&["not verifiable: ", "its inputs read again"]);
-    scenario.rivulet(&["verify", "--allow-unverifiable"]).succeeds();
+    scenario
+        .rivulet(&["verify", "--allow-unverifiable"])
+        .succeeds();
 }
 
 #[test]
@@ -406,11 +557,18 @@ fn what_a_chain_of_other_operators_remembers_is_not_kept() {
     let scenario = smoothing();
     let smooth = scenario.name("smooth");
     process(&scenario, &["a"], 0, 1.0);
-    change(&scenario, "[{ ewma", "[{ convert = { from = \"celsius\", to = \"kelvin\" } }, { ewma");
+    change(
+        &scenario,
+        "[{ ewma",
+        "[{ convert = { from = \"celsius\", to = \"kelvin\" } }, { ewma",
+    );
     let reset = format!("or begin with an empty state: rivulet state reset {smooth}");
     for command in ["keep", "check"] {
         let refusal = scenario.rivulet(&["state", command, &smooth]).fails();
-        assert!(refusal.contains("these are not the same operators") && refusal.contains(&reset), "{refusal}");
+        assert!(
+            refusal.contains("these are not the same operators") && refusal.contains(&reset),
+            "{refusal}"
+        );
         assert!(!refusal.contains("state keep"), "{refusal}");
     }
     let shown = scenario.rivulet(&["state", "show", &smooth]).fails();
@@ -425,10 +583,18 @@ fn a_stage_at_work_is_checked_without_being_disturbed_and_is_not_kept() {
     let mut stage = scenario.start("smooth");
     scenario.has_members("smooth", 1);
     let fits = state(&scenario, &["check", &smooth]);
-    assert!(fits.contains("1 sensor, made by `ewma(alpha=0.5)`"), "{fits}");
+    assert!(
+        fits.contains("1 sensor, made by `ewma(alpha=0.5)`"),
+        "{fits}"
+    );
     change(&scenario, "alpha = 0.5", "alpha = 0.3");
-    let refusal = scenario.rivulet(&["state", "keep", &smooth, "--yes"]).fails();
-    assert!(refusal.contains(&format!("{smooth}@a")) && refusal.contains("stop the stage first"), "{refusal}");
+    let refusal = scenario
+        .rivulet(&["state", "keep", &smooth, "--yes"])
+        .fails();
+    assert!(
+        refusal.contains(&format!("{smooth}@a")) && refusal.contains("stop the stage first"),
+        "{refusal}"
+    );
     assert_eq!(records::members(scenario.brokers(), &smooth), Some(1));
     stage.stop();
     let nobody = scenario.rivulet(&["state", "check", "smoth"]).fails();
@@ -447,34 +613,68 @@ fn forgotten_sensors_begin_anew_and_the_others_go_on() {
     process(&scenario, &["a", "b"], 1, 20.0);
     process(&scenario, &["b"], 40 * day, 30.0);
 
-    let plan = state(&scenario, &["forget", &smooth, "--sensor", "a", "c", "--dry-run"]);
-    assert!(plan.contains("of 2 sensors is forgotten, and of 1 sensor it stays"), "{plan}");
+    let plan = state(
+        &scenario,
+        &["forget", &smooth, "--sensor", "a", "c", "--dry-run"],
+    );
+    assert!(
+        plan.contains("of 2 sensors is forgotten, and of 1 sensor it stays"),
+        "{plan}"
+    );
     assert!(plan.contains("nothing was changed"), "{plan}");
-    let refusal = scenario.rivulet(&["state", "forget", &smooth, "--sensor", "d", "--yes"]).fails();
-    assert!(refusal.contains("it remembers nothing of a sensor `d`"), "{refusal}");
-    let refusal = scenario.rivulet(&["state", "forget", &smooth, "--sensor", "a"]).fails();
-    assert!(refusal.contains("no terminal") && refusal.contains("--yes"), "{refusal}");
+    let refusal = scenario
+        .rivulet(&["state", "forget", &smooth, "--sensor", "d", "--yes"])
+        .fails();
+    assert!(
+        refusal.contains("it remembers nothing of a sensor `d`"),
+        "{refusal}"
+    );
+    let refusal = scenario
+        .rivulet(&["state", "forget", &smooth, "--sensor", "a"])
+        .fails();
+    assert!(
+        refusal.contains("no terminal") && refusal.contains("--yes"),
+        "{refusal}"
+    );
     let mut neither = scenario.rivulet(&["state", "forget", &smooth]);
     assert_eq!(neither.ends_within(wait::LONG), 2, "clap refuses it");
 
-    let done = state(&scenario, &["forget", &smooth, "--sensor", "a", "c", "--yes"]);
-    assert!(done.contains(&format!("done: {smooth} goes on without them")), "{done}");
+    let done = state(
+        &scenario,
+        &["forget", &smooth, "--sensor", "a", "c", "--yes"],
+    );
+    assert!(
+        done.contains(&format!("done: {smooth} goes on without them")),
+        "{done}"
+    );
     let shown = state(&scenario, &["show", &smooth]);
-    assert!(shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "), "{shown}");
+    assert!(
+        shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "),
+        "{shown}"
+    );
     scenario.verify();
 
     process(&scenario, &["a", "b"], 41 * day, 50.0);
     process(&scenario, &["a"], 42 * day, 70.0);
     // 15 twice, 22.5 and 36.25 of b; a began anew at 50.
-    assert_close(&scenario.values("smooth", 5), &[15.0, 15.0, 22.5, 36.25, 60.0]);
+    assert_close(
+        &scenario.values("smooth", 5),
+        &[15.0, 15.0, 22.5, 36.25, 60.0],
+    );
     scenario.verify();
     let mut letters = scenario.rivulet(&["dlq", "ls"]);
     letters.succeeds();
-    assert!(letters.out().contains("no dead letters"), "{}", letters.out());
+    assert!(
+        letters.out().contains("no dead letters"),
+        "{}",
+        letters.out()
+    );
 
     let mut stage = scenario.start("smooth");
     scenario.has_members("smooth", 1);
-    let refusal = scenario.rivulet(&["state", "forget", &smooth, "--sensor", "a", "--yes"]).fails();
+    let refusal = scenario
+        .rivulet(&["state", "forget", &smooth, "--sensor", "a", "--yes"])
+        .fails();
     assert!(refusal.contains("stop the stage first"), "{refusal}");
     stage.stop();
 }

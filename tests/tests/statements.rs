@@ -19,7 +19,13 @@ impl Real {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Other than those of scenarios, which share the broker.
-        Real { ending: format!("-stated-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)) }
+        Real {
+            ending: format!(
+                "-stated-{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            ),
+        }
     }
 }
 
@@ -29,7 +35,8 @@ impl Broker for Real {
     fn settings(&self) -> String {
         // Who is not heard of is missed soon.
         format!(
-            "[kafka]\nbrokers = \"{}\"\n\"session.timeout.ms\" = 6000\n\"max.poll.interval.ms\" = 6000\n\
+            "[kafka]\nbrokers = \"{}\"\n\"session.timeout.ms\" = 6000\n\"max.poll.interval.ms\" = \
+             6000\n\
              \"heartbeat.interval.ms\" = 500\n\"transaction.timeout.ms\" = 5000",
             Kafka::shared()
         )
@@ -41,14 +48,23 @@ impl Broker for Real {
 
     fn make_topics(&self, pipeline: &Pipeline) {
         for (name, topic) in &pipeline.topics {
-            let settings = topic.config.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let settings = topic
+                .config
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()));
             records::create_topic_with(Kafka::shared(), name, topic.partitions, settings);
         }
     }
 
     fn open(&self, pipeline: &Pipeline, instance: &str) -> Result<KafkaLog, Fault> {
         let topics: Vec<String> = pipeline.topics.keys().cloned().collect();
-        KafkaLog::open(pipeline, &pipeline.stages[0], &topics, instance, &Shutdown::new())
+        KafkaLog::open(
+            pipeline,
+            &pipeline.stages[0],
+            &topics,
+            instance,
+            &Shutdown::new(),
+        )
     }
 
     fn write(&self, topic: &str, value: &str) {
@@ -56,8 +72,13 @@ impl Broker for Real {
     }
 
     fn read(&self, topic: &str, at_least: usize) -> Vec<String> {
-        let text = |record: Record| String::from_utf8(record.value.unwrap_or_default()).expect("it was text");
-        records::read(Kafka::shared(), topic, at_least).into_iter().map(text).collect()
+        let text = |record: Record| {
+            String::from_utf8(record.value.unwrap_or_default()).expect("it was text")
+        };
+        records::read(Kafka::shared(), topic, at_least)
+            .into_iter()
+            .map(text)
+            .collect()
     }
 
     fn delete_records(&self, topic: &str, before: i64) {

@@ -47,22 +47,34 @@ fn fused_number_at_least_once() {
 fn gives_the_known_results(chain: fn(Pipeline) -> Pipeline, format: &str, guarantee: &'static str) {
     let mut pipeline = Pipeline::new().settings(&format!("[defaults]\nformat = \"{format}\""));
     if format == "number" {
-        pipeline = pipeline.topic("temperatures_celsius", "format = \"number\"\nunit = \"celsius\"");
+        pipeline = pipeline.topic(
+            "temperatures_celsius",
+            "format = \"number\"\nunit = \"celsius\"",
+        );
     }
     let pipeline = chain(pipeline.producer("thermometer", &source(), "temperatures_celsius"));
     let operators = pipeline.stages("operator");
     let scenario = Scenario::new(pipeline).guarantee(guarantee);
 
-    let mut stages: Vec<Process> = operators.iter().map(|operator| scenario.start(operator)).collect();
+    let mut stages: Vec<Process> = operators
+        .iter()
+        .map(|operator| scenario.start(operator))
+        .collect();
     let mut producer = scenario.start("thermometer");
     producer.succeeds();
     producer.says(&["14"]);
     assert_close(&scenario.values("temperatures_ewma", EWMA.len()), &EWMA);
-    assert_close(&scenario.values("temperatures_moving_average", AVERAGE.len()), &AVERAGE);
+    assert_close(
+        &scenario.values("temperatures_moving_average", AVERAGE.len()),
+        &AVERAGE,
+    );
     stop_all(&mut stages);
 
     // Whatever a stage had still held back would be there now.
     assert_close(&scenario.values("temperatures_ewma", EWMA.len()), &EWMA);
-    assert_close(&scenario.values("temperatures_moving_average", AVERAGE.len()), &AVERAGE);
+    assert_close(
+        &scenario.values("temperatures_moving_average", AVERAGE.len()),
+        &AVERAGE,
+    );
     scenario.verify();
 }

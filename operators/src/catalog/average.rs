@@ -11,10 +11,10 @@ use stream::reading::{Reading, Refusal};
 ///
 /// The sum is made anew for each reading from the readings that are in the window, so no rounding
 /// error is carried from one window to the next, however long the stage runs. Within a window the
-/// sum is compensated (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher
-/// Summen", ZAMM 54 (1974)): the mean's error is at most about ε·|mean| + n²·ε²·max|x| with
-/// ε = 2⁻⁵³, whatever the signs of the readings. The price is `window` additions a reading, less than the JSON of one
-/// reading up to a window of some hundred.
+/// sum is compensated (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation
+/// endlicher Summen", ZAMM 54 (1974)): the mean's error is at most about ε·|mean| + n²·ε²·max|x|
+/// with ε = 2⁻⁵³, whatever the signs of the readings. The price is `window` additions a reading,
+/// less than the JSON of one reading up to a window of some hundred.
 ///
 /// ```
 /// use operators::{Flow, Memory, Operator, catalog};
@@ -52,7 +52,9 @@ impl TryFrom<i64> for Window {
     fn try_from(window: i64) -> Result<Self, String> {
         match usize::try_from(window) {
             Ok(window @ 1..=4096) => Ok(Window(window)),
-            _ => Err(format!("a window cannot hold {window} readings; give a number from 1 to 4096")),
+            _ => Err(format!(
+                "a window cannot hold {window} readings; give a number from 1 to 4096"
+            )),
         }
     }
 }
@@ -109,7 +111,11 @@ fn mean(values: &[f64]) -> f64 {
     let (mut sum, mut lost) = (0.0_f64, 0.0_f64);
     for &value in values {
         let next = sum + value;
-        lost += if sum.abs() >= value.abs() { (sum - next) + value } else { (value - next) + sum };
+        lost += if sum.abs() >= value.abs() {
+            (sum - next) + value
+        } else {
+            (value - next) + sum
+        };
         sum = next;
     }
     if sum.is_finite() {
@@ -132,7 +138,13 @@ mod tests {
         let mut memory = [Memory::new()];
         let mut out = Vec::new();
         for &value in values {
-            let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
+            let mut reading = Reading {
+                sensor: "s".into(),
+                seq: 0,
+                time: 0,
+                value,
+                unit: None,
+            };
             if average.apply(&mut reading, &mut memory).unwrap() == Flow::Pass {
                 out.push(reading.value);
             }
@@ -162,9 +174,18 @@ mod tests {
 
     #[test]
     fn a_memory_of_more_than_the_window_is_cut_to_it() {
-        let average = Part::parse("average = { window = 2 }").unwrap().settings::<Average>().unwrap();
+        let average = Part::parse("average = { window = 2 }")
+            .unwrap()
+            .settings::<Average>()
+            .unwrap();
         let mut memory = [vec![100.0, 7.0, 1.0]];
-        let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 3.0, unit: None };
+        let mut reading = Reading {
+            sensor: "s".into(),
+            seq: 0,
+            time: 0,
+            value: 3.0,
+            unit: None,
+        };
         assert_eq!(average.apply(&mut reading, &mut memory), Ok(Flow::Pass));
         assert_eq!((reading.value, &memory[0][..]), (2.0, &[1.0, 3.0][..]));
     }
@@ -188,9 +209,12 @@ mod tests {
 
     #[test]
     fn small_readings_survive_beside_huge_ones_in_any_order() {
-        for values in
-            [[1.0, 1e16, 1.0, -1e16], [1e16, 1.0, 1.0, -1e16], [1.0, 1.0, -1e16, 1e16], [-1e16, 1.0, 1e16, 1.0]]
-        {
+        for values in [
+            [1.0, 1e16, 1.0, -1e16],
+            [1e16, 1.0, 1.0, -1e16],
+            [1.0, 1.0, -1e16, 1e16],
+            [-1e16, 1.0, 1e16, 1.0],
+        ] {
             assert_eq!(run(4, &values), [0.5], "{values:?}");
         }
     }
@@ -199,7 +223,10 @@ mod tests {
     fn a_million_readings_do_not_drift() {
         let values: Vec<f64> = (0..1_000_000_u32).map(|n| f64::from(n % 7) * 0.1).collect();
         let found = run(7, &values);
-        assert!(found.iter().all(|mean| (mean - 0.3).abs() < 1e-15), "the mean of a whole period is always the same");
+        assert!(
+            found.iter().all(|mean| (mean - 0.3).abs() < 1e-15),
+            "the mean of a whole period is always the same"
+        );
     }
 
     proptest! {

@@ -40,7 +40,10 @@ impl Operator for Convert {
         if let Some(unit) = reading.unit
             && unit != self.from
         {
-            return Err(Refusal::new("wrong-unit", format!("the reading is in {unit}, not in {}", self.from)));
+            return Err(Refusal::new(
+                "wrong-unit",
+                format!("the reading is in {unit}, not in {}", self.from),
+            ));
         }
         reading.value = convert(reading.value, self.from, self.to);
         reading.unit = Some(self.to);
@@ -56,7 +59,10 @@ impl Operator for Convert {
         if to == self.to {
             return Ok(());
         }
-        Err(format!("what is remembered is in {to}, and readings would come in {}", self.to))
+        Err(format!(
+            "what is remembered is in {to}, and readings would come in {}",
+            self.to
+        ))
     }
 }
 
@@ -89,18 +95,38 @@ mod tests {
         let water = [(0.0, 100.0), (32.0, 212.0), (273.15, 373.15)];
         for (from, &(cold, hot)) in UNITS.iter().zip(&water) {
             for (to, &(freezes, boils)) in UNITS.iter().zip(&water) {
-                assert!((convert(cold, *from, *to) - freezes).abs() < 1e-9, "{from} to {to}");
-                assert!((convert(hot, *from, *to) - boils).abs() < 1e-9, "{from} to {to}");
+                assert!(
+                    (convert(cold, *from, *to) - freezes).abs() < 1e-9,
+                    "{from} to {to}"
+                );
+                assert!(
+                    (convert(hot, *from, *to) - boils).abs() < 1e-9,
+                    "{from} to {to}"
+                );
             }
         }
     }
 
     #[test]
     fn a_reading_of_another_unit_is_refused_and_one_without_is_taken() {
-        let convert = Convert { from: Unit::Celsius, to: Unit::Kelvin };
-        let reading = |unit| Reading { sensor: "s".into(), seq: 0, time: 0, value: 1.0, unit };
-        let refusal = convert.apply(&mut reading(Some(Unit::Kelvin)), &mut []).unwrap_err();
-        assert_eq!(refusal.to_string(), "wrong-unit: the reading is in kelvin, not in celsius");
+        let convert = Convert {
+            from: Unit::Celsius,
+            to: Unit::Kelvin,
+        };
+        let reading = |unit| Reading {
+            sensor: "s".into(),
+            seq: 0,
+            time: 0,
+            value: 1.0,
+            unit,
+        };
+        let refusal = convert
+            .apply(&mut reading(Some(Unit::Kelvin)), &mut [])
+            .unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "wrong-unit: the reading is in kelvin, not in celsius"
+        );
         let mut bare = reading(None);
         convert.apply(&mut bare, &mut []).unwrap();
         assert_eq!(bare.unit, Some(Unit::Kelvin));

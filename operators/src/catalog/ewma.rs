@@ -51,7 +51,8 @@ impl TryFrom<f64> for Alpha {
             Ok(Alpha(alpha))
         } else {
             Err(format!(
-                "alpha cannot be {alpha}; it must be above 0 (old readings last long) and at most 1 (no smoothing)"
+                "alpha cannot be {alpha}; it must be above 0 (old readings last long) and at most \
+                 1 (no smoothing)"
             ))
         }
     }
@@ -69,7 +70,11 @@ impl Operator for Ewma {
         let average = &mut memories[0];
         let Some(previous) = average.first_mut() else {
             average.push(reading.value);
-            return Ok(if self.emit_seed { Flow::Pass } else { Flow::Drop });
+            return Ok(if self.emit_seed {
+                Flow::Pass
+            } else {
+                Flow::Drop
+            });
         };
         *previous = alpha * reading.value + (1.0 - alpha) * *previous;
         reading.value = *previous;
@@ -85,7 +90,11 @@ impl Operator for Ewma {
     }
 
     fn describe(&self) -> String {
-        let seed = if self.emit_seed { ", emit-seed=true" } else { "" };
+        let seed = if self.emit_seed {
+            ", emit-seed=true"
+        } else {
+            ""
+        };
         format!("ewma(alpha={}{seed})", self.alpha.0)
     }
 }
@@ -102,7 +111,13 @@ mod tests {
         let mut memory = [Memory::new()];
         let mut out = Vec::new();
         for &value in values {
-            let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
+            let mut reading = Reading {
+                sensor: "s".into(),
+                seq: 0,
+                time: 0,
+                value,
+                unit: None,
+            };
             if ewma.apply(&mut reading, &mut memory).unwrap() == Flow::Pass {
                 out.push(reading.value);
             }
@@ -113,7 +128,10 @@ mod tests {
     #[test]
     fn the_first_reading_is_emitted_only_when_asked() {
         assert_eq!(run("ewma = { alpha = 0.5 }", &[1.0]), [] as [f64; 0]);
-        assert_eq!(run("ewma = { alpha = 0.5, emit-seed = true }", &[1.0, 3.0]), [1.0, 2.0]);
+        assert_eq!(
+            run("ewma = { alpha = 0.5, emit-seed = true }", &[1.0, 3.0]),
+            [1.0, 2.0]
+        );
     }
 
     #[test]
@@ -124,8 +142,13 @@ mod tests {
     #[test]
     fn an_alpha_outside_its_range_is_a_mistake_with_the_range() {
         for alpha in ["0", "0.0", "1.5", "-0.1", "nan", "inf"] {
-            let mistake = Part::parse(&format!("ewma = {{ alpha = {alpha} }}")).unwrap().settings::<Ewma>();
-            assert!(format!("{mistake:?}").contains("above 0"), "{alpha}: {mistake:?}");
+            let mistake = Part::parse(&format!("ewma = {{ alpha = {alpha} }}"))
+                .unwrap()
+                .settings::<Ewma>();
+            assert!(
+                format!("{mistake:?}").contains("above 0"),
+                "{alpha}: {mistake:?}"
+            );
         }
     }
 

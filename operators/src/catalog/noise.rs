@@ -53,7 +53,9 @@ impl TryFrom<f64> for Amplitude {
         if amplitude.is_finite() && amplitude >= 0.0 {
             Ok(Amplitude(amplitude))
         } else {
-            Err(format!("an amplitude cannot be {amplitude}; give a number of at least 0"))
+            Err(format!(
+                "an amplitude cannot be {amplitude}; give a number of at least 0"
+            ))
         }
     }
 }
@@ -66,7 +68,8 @@ impl Entry for Noise {
 
 impl Operator for Noise {
     fn apply(&self, reading: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
-        reading.value += (2.0 * uniform(self.seed, &reading.sensor, reading.seq) - 1.0) * self.amplitude.0;
+        reading.value +=
+            (2.0 * uniform(self.seed, &reading.sensor, reading.seq) - 1.0) * self.amplitude.0;
         Ok(Flow::Pass)
     }
 
@@ -96,10 +99,17 @@ mod tests {
     #[test]
     fn it_is_the_published_generator() {
         let fnv_of_nothing = 0xCBF2_9CE4_8422_2325_u64;
-        let published = [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        let published = [
+            6_457_827_717_110_365_317_u64,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+        ];
         for (seq, published) in (0..).zip(published) {
             let expected = (published >> 11) as f64 / (1_u64 << 53) as f64;
-            assert_eq!(uniform(0x0012_d687 ^ fnv_of_nothing, "", seq).to_bits(), expected.to_bits());
+            assert_eq!(
+                uniform(0x0012_d687 ^ fnv_of_nothing, "", seq).to_bits(),
+                expected.to_bits()
+            );
         }
     }
 
@@ -108,18 +118,34 @@ mod tests {
     fn a_sensor_counts_by_the_published_hash_of_its_name() {
         const OF_NOTHING: u64 = 0xCBF2_9CE4_8422_2325;
         const OF_FOOBAR: u64 = 0x8594_4171_F739_67E8;
-        assert_eq!(uniform(7, "foobar", 3), uniform(7 ^ OF_NOTHING ^ OF_FOOBAR, "", 3));
+        assert_eq!(
+            uniform(7, "foobar", 3),
+            uniform(7 ^ OF_NOTHING ^ OF_FOOBAR, "", 3)
+        );
     }
 
     #[test]
     fn a_reading_lies_where_its_number_says_between_the_bounds() {
-        let noise = Noise { amplitude: Amplitude(3.0), seed: 1 };
+        let noise = Noise {
+            amplitude: Amplitude(3.0),
+            seed: 1,
+        };
         for seq in 0..1000 {
-            let mut reading = Reading { sensor: "s".into(), seq, time: 0, value: 20.0, unit: None };
+            let mut reading = Reading {
+                sensor: "s".into(),
+                seq,
+                time: 0,
+                value: 20.0,
+                unit: None,
+            };
             noise.apply(&mut reading, &mut []).unwrap();
             let (lowest, highest) = (17.0, 23.0);
             let place = (reading.value - lowest) / (highest - lowest);
-            assert!((place - uniform(1, "s", seq)).abs() < 1e-12, "{} is at {place}", reading.value);
+            assert!(
+                (place - uniform(1, "s", seq)).abs() < 1e-12,
+                "{} is at {place}",
+                reading.value
+            );
         }
     }
 
@@ -138,7 +164,10 @@ mod tests {
         let mean = draws.iter().sum::<f64>() / 1e5;
         assert!((mean - 0.5).abs() < 0.005, "the mean is {mean}");
         let tenth = draws.iter().filter(|draw| **draw < 0.1).count();
-        assert!((9_500..10_500).contains(&tenth), "{tenth} of 100000 are below 0.1");
+        assert!(
+            (9_500..10_500).contains(&tenth),
+            "{tenth} of 100000 are below 0.1"
+        );
         assert!((0..100).any(|seq| uniform(1, "a", seq) != uniform(1, "b", seq)));
     }
 }

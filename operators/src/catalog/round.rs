@@ -40,7 +40,9 @@ impl TryFrom<i64> for Digits {
     fn try_from(digits: i64) -> Result<Self, String> {
         match u8::try_from(digits) {
             Ok(digits @ 0..=15) => Ok(Digits(digits)),
-            _ => Err(format!("{digits} digits cannot be kept; give a number from 0 to 15")),
+            _ => Err(format!(
+                "{digits} digits cannot be kept; give a number from 0 to 15"
+            )),
         }
     }
 }
@@ -72,14 +74,27 @@ mod tests {
     use super::*;
 
     fn round(value: f64, digits: u8) -> f64 {
-        let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
-        Round { digits: Digits(digits) }.apply(&mut reading, &mut []).unwrap();
+        let mut reading = Reading {
+            sensor: "s".into(),
+            seq: 0,
+            time: 0,
+            value,
+            unit: None,
+        };
+        Round {
+            digits: Digits(digits),
+        }
+        .apply(&mut reading, &mut [])
+        .unwrap();
         reading.value
     }
 
     #[test]
     fn halves_go_to_the_even_neighbour() {
-        assert_eq!([0.5, 1.5, 2.5, -0.5, -1.5].map(|value| round(value, 0)), [0.0, 2.0, 2.0, -0.0, -2.0]);
+        assert_eq!(
+            [0.5, 1.5, 2.5, -0.5, -1.5].map(|value| round(value, 0)),
+            [0.0, 2.0, 2.0, -0.0, -2.0]
+        );
         assert_eq!(round(0.125, 2), 0.12);
         assert_eq!(round(68.249, 1), 68.2);
     }

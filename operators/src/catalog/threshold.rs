@@ -39,7 +39,11 @@ impl TryFrom<f64> for Limit {
     type Error = String;
 
     fn try_from(limit: f64) -> Result<Self, String> {
-        if limit.is_finite() { Ok(Limit(limit)) } else { Err(format!("a threshold cannot be {limit}; give a number")) }
+        if limit.is_finite() {
+            Ok(Limit(limit))
+        } else {
+            Err(format!("a threshold cannot be {limit}; give a number"))
+        }
     }
 }
 
@@ -80,7 +84,13 @@ mod tests {
 
     fn keeps(step: &str, value: f64) -> bool {
         let threshold = Part::parse(step).unwrap().settings::<Threshold>().unwrap();
-        let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
+        let mut reading = Reading {
+            sensor: "s".into(),
+            seq: 0,
+            time: 0,
+            value,
+            unit: None,
+        };
         threshold.apply(&mut reading, &mut []).unwrap() == Flow::Pass
     }
 
@@ -92,14 +102,25 @@ mod tests {
             ("threshold = { at-least = 50 }", [false, true, true]),
             ("threshold = { at-most = 50.0 }", [true, true, false]),
         ] {
-            assert_eq!([49.9, 50.0, 50.1].map(|value| keeps(step, value)), kept, "{step}");
+            assert_eq!(
+                [49.9, 50.0, 50.1].map(|value| keeps(step, value)),
+                kept,
+                "{step}"
+            );
         }
     }
 
     #[test]
     fn no_side_or_two_sides_or_no_number_are_mistakes() {
-        for step in ["threshold = {}", "threshold = { above = 1, below = 2 }", "threshold = { above = nan }"] {
-            Part::parse(step).unwrap().settings::<Threshold>().expect_err(step);
+        for step in [
+            "threshold = {}",
+            "threshold = { above = 1, below = 2 }",
+            "threshold = { above = nan }",
+        ] {
+            Part::parse(step)
+                .unwrap()
+                .settings::<Threshold>()
+                .expect_err(step);
         }
     }
 }

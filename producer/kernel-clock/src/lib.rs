@@ -1,11 +1,11 @@
 //! Whether the kernel's clock is synchronised.
 //!
-//! The kernel knows, whatever service keeps its clock: chrony, ntpsec and systemd-timesyncd all tell it,
-//! and it takes the word back when none has done so for long. `timedatectl` shows the same as
-//! "System clock synchronized". No safe crate asks, so this one does, with the only unsafe call.
+//! The kernel knows, whatever service keeps its clock: chrony, ntpsec and systemd-timesyncd all
+//! tell it, and it takes the word back when none has done so for long. `timedatectl` shows the same
+//! as "System clock synchronized". No safe crate asks, so this one does, with the only unsafe call.
 
-/// Whether a service has synchronised the clock; nothing where the kernel does not say, such as in a
-/// sandbox that forbids the question.
+/// Whether a service has synchronised the clock; nothing where the kernel does not say, such as in
+/// a sandbox that forbids the question.
 #[must_use]
 pub fn is_synchronised() -> Option<bool> {
     #[cfg(target_os = "linux")]
@@ -19,8 +19,8 @@ fn ask() -> Option<bool> {
     use std::mem::MaybeUninit;
 
     let mut clock = MaybeUninit::<libc::timex>::zeroed();
-    // SAFETY: the place is ours, and zeros are a valid `timex`: its `modes` of 0 changes nothing and needs
-    // no right.
+    // SAFETY: the place is ours, and zeros are a valid `timex`: its `modes` of 0 changes nothing
+    // and needs no right.
     let state = unsafe { libc::adjtimex(clock.as_mut_ptr()) };
     if state < 0 {
         return None;

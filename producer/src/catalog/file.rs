@@ -17,17 +17,17 @@ use crate::source::Source;
 
 /// A file of readings, a row a line, streamed: no more than a few rows are in memory.
 ///
-/// The format goes by the end of the name (`.csv`; `.jsonl`, `.ndjson`, `.json`) unless `format` says
-/// `csv` or `json-lines`. `sensor`, `time` and `value` are the names of the columns (of the fields in
-/// JSON); times are RFC 3339 or milliseconds since the epoch. Values are in `unit`; without that
-/// setting in what a column `unit` says, and if there is none, in °C. Sequence numbers count up for
-/// each sensor.
+/// The format goes by the end of the name (`.csv`; `.jsonl`, `.ndjson`, `.json`) unless `format`
+/// says `csv` or `json-lines`. `sensor`, `time` and `value` are the names of the columns (of the
+/// fields in JSON); times are RFC 3339 or milliseconds since the epoch. Values are in `unit`;
+/// without that setting in what a column `unit` says, and if there is none, in °C. Sequence numbers
+/// count up for each sensor.
 ///
 /// Cells of a CSV file are separated by `delimiter` (a comma unless it is set), and with
 /// `decimal-comma = true` a number is written `12,5`. The file is UTF-8.
 ///
-/// A row counts once its line end is there: a logger may still be writing it, or have been stopped by
-/// a power cut. A last line without an end is left for the next start, which is told; with
+/// A row counts once its line end is there: a logger may still be writing it, or have been stopped
+/// by a power cut. A last line without an end is left for the next start, which is told; with
 /// `last-line = "take"` it is a row like the others. A line with zero bytes, as a power cut leaves
 /// them, is a dead letter.
 ///
@@ -87,18 +87,32 @@ impl TryFrom<Table> for File {
     type Error = String;
 
     fn try_from(table: Table) -> Result<Self, String> {
-        let format = table.format.or(FileFormat::of(&table.path)).ok_or_else(|| {
-            let path = table.path.display();
-            format!("the name {path} does not tell its format; add format = \"csv\" or format = \"json-lines\"")
-        })?;
+        let format = table
+            .format
+            .or(FileFormat::of(&table.path))
+            .ok_or_else(|| {
+                let path = table.path.display();
+                format!(
+                    "the name {path} does not tell its format; add format = \"csv\" or format \
+                     = \"json-lines\""
+                )
+            })?;
         let is_csv = format == FileFormat::Csv;
         if !is_csv && (table.delimiter.is_some() || table.decimal_comma.is_some()) {
-            return Err("`delimiter` and `decimal-comma` are for CSV; JSON has one way to write".to_owned());
+            return Err(
+                "`delimiter` and `decimal-comma` are for CSV; JSON has one way to write".to_owned(),
+            );
         }
         let delimiter = table.delimiter.unwrap_or(',');
-        let delimiter = u8::try_from(delimiter).ok().filter(|byte| byte.is_ascii() && !b"\"\r\n\0".contains(byte));
-        let delimiter = delimiter.ok_or("a delimiter is one ASCII character, such as \";\" or \"\\t\"")?;
-        let dialect = Dialect { delimiter, decimal_comma: table.decimal_comma.unwrap_or_default() };
+        let delimiter = u8::try_from(delimiter)
+            .ok()
+            .filter(|byte| byte.is_ascii() && !b"\"\r\n\0".contains(byte));
+        let delimiter =
+            delimiter.ok_or("a delimiter is one ASCII character, such as \";\" or \"\\t\"")?;
+        let dialect = Dialect {
+            delimiter,
+            decimal_comma: table.decimal_comma.unwrap_or_default(),
+        };
         let columns = Columns {
             sensor: table.sensor.unwrap_or("sensor".into()),
             time: table.time.unwrap_or("time".into()),
@@ -106,8 +120,23 @@ impl TryFrom<Table> for File {
             unit: table.unit.is_none().then_some("unit"),
         };
         let unit = table.unit.unwrap_or(Unit::Celsius);
-        let Table { path, last_line, rate, repeat, .. } = table;
-        Ok(File { path, format, columns, dialect, last_line, unit, rate, repeat })
+        let Table {
+            path,
+            last_line,
+            rate,
+            repeat,
+            ..
+        } = table;
+        Ok(File {
+            path,
+            format,
+            columns,
+            dialect,
+            last_line,
+            unit,
+            rate,
+            repeat,
+        })
     }
 }
 
@@ -146,35 +175,46 @@ impl TryFrom<Times> for Repeat {
     fn try_from(times: Times) -> Result<Self, String> {
         match times {
             Times::Number(times @ 1..) => Ok(Repeat(Some(times.unsigned_abs()))),
-            Times::Number(times) => Err(format!("a file is not read {times} times; give at least 1, or \"forever\"")),
+            Times::Number(times) => Err(format!(
+                "a file is not read {times} times; give at least 1, or \"forever\""
+            )),
             Times::Word(word) if word == "forever" => Ok(Repeat(None)),
-            Times::Word(word) => Err(format!("\"{word}\" is not how often; give a number or \"forever\"")),
+            Times::Word(word) => Err(format!(
+                "\"{word}\" is not how often; give a number or \"forever\""
+            )),
         }
     }
 }
 
 impl Entry for File {
     const NAME: &'static str = "file";
-    const ABOUT: &'static str = "a file of readings, CSV or JSON lines, at any pace and as often as wanted";
-    const EXAMPLE: &'static str =
-        "file = { path = \"data/daily-maximum-temperatures.csv\", value = \"celsius\", rate = 100 }";
+    const ABOUT: &'static str =
+        "a file of readings, CSV or JSON lines, at any pace and as often as wanted";
+    const EXAMPLE: &'static str = "file = { path = \"data/daily-maximum-temperatures.csv\", value \
+                                   = \"celsius\", rate = 100 }";
 }
 
 impl Settings for File {
     fn open(&self, context: &Context) -> OrError<Box<dyn Source>> {
         let path = context.folder.join(&self.path);
-        let failed = |error: &dyn fmt::Display| Error::new(format!("opening {}", path.display()), error);
+        let failed =
+            |error: &dyn fmt::Display| Error::new(format!("opening {}", path.display()), error);
         let folder = context.folder.display();
-        let hint = format!("is the path right? it is relative to the folder of the pipeline file ({folder})");
+        let hint = format!(
+            "is the path right? it is relative to the folder of the pipeline file ({folder})"
+        );
         // Asked before opening, because opening a pipe waits for its writer.
-        let kind = fs::metadata(&path).map_err(|error| failed(&error).help(&*hint))?.file_type();
+        let kind = fs::metadata(&path)
+            .map_err(|error| failed(&error).help(&*hint))?
+            .file_type();
         if kind.is_dir() {
             return Err(failed(&"it is a directory").help("name a file in it"));
         }
         if !kind.is_file() {
             return Err(failed(&"it is not a regular file").help("pipe it into the source `lines`"));
         }
-        let file = fs::File::open(&path).map_err(|error| failed(&error).help("let this user read it"))?;
+        let file =
+            fs::File::open(&path).map_err(|error| failed(&error).help("let this user read it"))?;
         Ok(Box::new(Replay::open(self.clone(), path, file)?))
     }
 }
@@ -201,14 +241,29 @@ mod tests {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
         let mut source = open_in(&config, File::EXAMPLE).unwrap();
         assert_eq!(source.rate(), Some(100.0));
-        assert_eq!(source.progress(), Some(Progress { done: 0, total: 2922 }));
+        assert_eq!(
+            source.progress(),
+            Some(Progress {
+                done: 0,
+                total: 2922
+            })
+        );
         let found = readings(&mut *source, 9999);
         assert_eq!(found.len(), 2922);
         let last = |sensor: &str| found.iter().rfind(|got| got.sensor == sensor).unwrap();
         assert_eq!((last("seattle").seq, last("new-york").seq), (1460, 1460));
-        assert_eq!((found[1].sensor.as_str(), found[1].time, found[1].value), ("seattle", 1_325_376_000_000, 12.8));
+        assert_eq!(
+            (found[1].sensor.as_str(), found[1].time, found[1].value),
+            ("seattle", 1_325_376_000_000, 12.8)
+        );
         assert_eq!(found[1].unit, Some(Unit::Celsius));
-        assert_eq!(source.progress(), Some(Progress { done: 2922, total: 2922 }));
+        assert_eq!(
+            source.progress(),
+            Some(Progress {
+                done: 2922,
+                total: 2922
+            })
+        );
         assert!(take(&mut *source, 1).is_empty(), "the end stays the end");
     }
 
@@ -217,13 +272,19 @@ mod tests {
         let folder = folder("a.csv", "sensor,time,celsius\n");
         fs::write(folder.path().join("empty.csv"), "").unwrap();
         let error = fails(&folder, "file = { path = \"b.csv\" }");
-        assert!(error.contains("b.csv: No such file") && error.contains("relative to the folder"), "{error}");
+        assert!(
+            error.contains("b.csv: No such file") && error.contains("relative to the folder"),
+            "{error}"
+        );
         let error = fails(&folder, "file = { path = \"..\", format = \"csv\" }");
         assert!(error.contains("it is a directory"), "{error}");
         let error = fails(&folder, "file = { path = \"/dev/null\", format = \"csv\" }");
         assert!(error.contains("into the source `lines`"), "{error}");
         let error = fails(&folder, "file = { path = \"a.csv\" }");
-        assert!(error.contains("no column `value`; there are `sensor`, `time`, `celsius`"), "{error}");
+        assert!(
+            error.contains("no column `value`; there are `sensor`, `time`, `celsius`"),
+            "{error}"
+        );
         let error = fails(&folder, "file = { path = \"empty.csv\" }");
         assert!(error.contains("the file is empty"), "{error}");
     }

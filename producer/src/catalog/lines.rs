@@ -28,11 +28,11 @@ const AHEAD: usize = 4;
 /// - `kitchen 21.5`: a value of another sensor, measured now,
 /// - `{"sensor":"kitchen","seq":7,…}`: a whole reading, taken as it is.
 ///
-/// Values without a unit are in `unit`. Their sequence numbers count up for each sensor, also over a
-/// restart; a whole reading keeps its own. Blank lines are passed over.
+/// Values without a unit are in `unit`. Their sequence numbers count up for each sensor, also over
+/// a restart; a whole reading keeps its own. Blank lines are passed over.
 ///
-/// A pipe cannot be read twice: lines that were read and not committed when the process dies are gone,
-/// unless the stage has a spool.
+/// A pipe cannot be read twice: lines that were read and not committed when the process dies are
+/// gone, unless the stage has a spool.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,7 +65,8 @@ fn stdin() -> Sensor {
 
 impl Entry for Lines {
     const NAME: &'static str = "lines";
-    const ABOUT: &'static str = "standard input: a number, `SENSOR NUMBER` or a JSON reading a line";
+    const ABOUT: &'static str =
+        "standard input: a number, `SENSOR NUMBER` or a JSON reading a line";
     const EXAMPLE: &'static str = "lines = { unit = \"celsius\", sensor = \"kitchen\" }";
 }
 
@@ -80,8 +81,8 @@ impl Settings for Lines {
 }
 
 impl Lines {
-    /// The source that reads these lines. They are read by a thread of their own, a few blocks ahead,
-    /// so that nobody has to wait for a read that may never return.
+    /// The source that reads these lines. They are read by a thread of their own, a few blocks
+    /// ahead, so that nobody has to wait for a read that may never return.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -91,8 +92,14 @@ impl Lines {
             .name("lines".into())
             .spawn(move || read_ahead(from, &to))
             .map_err(|error| Error::new("starting to read standard input", error))?;
-        let (settings, lines, sequences) = (self.clone(), LineReader::default(), Sequences::default());
-        Ok(LinesSource { settings, blocks, lines, sequences })
+        let (settings, lines, sequences) =
+            (self.clone(), LineReader::default(), Sequences::default());
+        Ok(LinesSource {
+            settings,
+            blocks,
+            lines,
+            sequences,
+        })
     }
 }
 
@@ -121,11 +128,19 @@ impl LinesSource {
     /// Takes in one more block; false if none comes until then.
     fn fill(&mut self, deadline: Instant) -> OrError<bool> {
         let failed = |error| Error::new("reading standard input", error);
-        match self.blocks.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(block) => self.lines.fill(&mut &block.map_err(failed)?[..]).map_err(failed)?,
+        match self
+            .blocks
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            Ok(block) => self
+                .lines
+                .fill(&mut &block.map_err(failed)?[..])
+                .map_err(failed)?,
             Err(RecvTimeoutError::Timeout) => return Ok(false),
             // What could not be read was reported before.
-            Err(RecvTimeoutError::Disconnected) => self.lines.fill(&mut io::empty()).map_err(failed)?,
+            Err(RecvTimeoutError::Disconnected) => {
+                self.lines.fill(&mut io::empty()).map_err(failed)?
+            }
         }
         Ok(true)
     }
@@ -149,10 +164,17 @@ impl Source for LinesSource {
                 return Ok(Next::NotYet);
             }
         }
-        let read = self.lines.whole().and_then(|line| read(line, &self.settings, &mut self.sequences));
+        let read = self
+            .lines
+            .whole()
+            .and_then(|line| read(line, &self.settings, &mut self.sequences));
         Ok(read.unwrap_or_else(|refusal| {
             let place = format!("standard input line {}", self.lines.number());
-            Next::Bad { bytes: self.lines.line(), place, refusal }
+            Next::Bad {
+                bytes: self.lines.line(),
+                place,
+                refusal,
+            }
         }))
     }
 
@@ -167,24 +189,36 @@ impl Source for LinesSource {
 }
 
 /// Reads one line.
-fn read<'a>(line: &'a [u8], settings: &'a Lines, sequences: &mut Sequences) -> Result<Next<'a>, Refusal> {
+fn read<'a>(
+    line: &'a [u8],
+    settings: &'a Lines,
+    sequences: &mut Sequences,
+) -> Result<Next<'a>, Refusal> {
     let line = line.trim_ascii();
     if line.starts_with(b"{") {
         return json::parse(line).map(Next::Reading);
     }
-    let text = str::from_utf8(line).map_err(|error| Refusal::new("not-utf-8", error.to_string()))?;
+    let text =
+        str::from_utf8(line).map_err(|error| Refusal::new("not-utf-8", error.to_string()))?;
     let mut words = text.split_whitespace();
     let (sensor, value) = match (words.next(), words.next(), words.next()) {
         (Some(value), None, _) => (settings.sensor.0.as_str(), value),
         (Some(sensor), Some(value), None) => (sensor, value),
         _ => {
-            let detail = "more than two words; a line is a number, `SENSOR NUMBER` or a JSON reading";
+            let detail =
+                "more than two words; a line is a number, `SENSOR NUMBER` or a JSON reading";
             return Err(Refusal::new("not-a-reading", detail));
         }
     };
     let value = number(value)?;
     let seq = sequences.take(sensor)?;
-    Ok(Next::Measured(Reading { sensor: sensor.into(), seq, time: now(), value, unit: Some(settings.unit) }))
+    Ok(Next::Measured(Reading {
+        sensor: sensor.into(),
+        seq,
+        time: now(),
+        value,
+        unit: Some(settings.unit),
+    }))
 }
 
 #[cfg(test)]
@@ -200,7 +234,10 @@ mod tests {
     use crate::testing::{Seen, all, mistake, readings};
 
     fn lines(settings: &str) -> Lines {
-        Part::parse(&format!("lines = {{ {settings} }}")).unwrap().settings().unwrap()
+        Part::parse(&format!("lines = {{ {settings} }}"))
+            .unwrap()
+            .settings()
+            .unwrap()
     }
 
     fn source(text: impl Into<Vec<u8>>) -> LinesSource {
@@ -230,10 +267,19 @@ mod tests {
         let json = r#"{"sensor":"k","seq":70,"time":5,"value":1,"unit":"kelvin"}"#;
         let mut source = source(format!("20\r\n\n kitchen\t-1.5e1 \n{json}\n21\nkitchen 3"));
         let found = readings(&mut source, 99);
-        let plain: Vec<_> = found.iter().map(|got| (got.sensor.as_str(), got.seq, got.value)).collect();
+        let plain: Vec<_> = found
+            .iter()
+            .map(|got| (got.sensor.as_str(), got.seq, got.value))
+            .collect();
         assert_eq!(
             plain,
-            [("stdin", 0, 20.0), ("kitchen", 0, -15.0), ("k", 70, 1.0), ("stdin", 1, 21.0), ("kitchen", 1, 3.0)]
+            [
+                ("stdin", 0, 20.0),
+                ("kitchen", 0, -15.0),
+                ("k", 70, 1.0),
+                ("stdin", 1, 21.0),
+                ("kitchen", 1, 3.0)
+            ]
         );
         assert_eq!((found[2].time, found[2].unit), (5, Some(Unit::Kelvin)));
         assert!((before..=now()).contains(&found[0].time) && found[0].unit == Some(Unit::Celsius));
@@ -242,21 +288,40 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_handed_on_with_its_bytes_and_its_number() {
-        let text =
-            [&b"1\nabc\n1 2 3\n\xff\xfe\nNaN\n1e999\n\"7\"\n{\"sensor\":1}\n"[..], &vec![b'9'; LONGEST + 1], b"\n2"]
-                .concat();
+        let text = [
+            &b"1\nabc\n1 2 3\n\xff\xfe\nNaN\n1e999\n\"7\"\n{\"sensor\":1}\n"[..],
+            &vec![b'9'; LONGEST + 1],
+            b"\n2",
+        ]
+        .concat();
         let found = all(&mut source(text));
         let bad: Vec<_> = found
             .iter()
             .filter_map(|seen| match seen {
-                Seen::Bad { bytes, place, reason } => Some((&bytes[..], place.as_str(), *reason)),
+                Seen::Bad {
+                    bytes,
+                    place,
+                    reason,
+                } => Some((&bytes[..], place.as_str(), *reason)),
                 Seen::Reading(_) => None,
             })
             .collect();
-        assert_eq!(bad[0], (&b"abc"[..], "standard input line 2", "not-a-number"));
-        assert_eq!(bad[1], (&b"1 2 3"[..], "standard input line 3", "not-a-reading"));
-        assert_eq!(bad[2], (&b"\xff\xfe"[..], "standard input line 4", "not-utf-8"));
-        assert_eq!(bad[3..6].iter().map(|bad| bad.2).collect::<Vec<_>>(), ["not-finite", "not-finite", "not-a-number"]);
+        assert_eq!(
+            bad[0],
+            (&b"abc"[..], "standard input line 2", "not-a-number")
+        );
+        assert_eq!(
+            bad[1],
+            (&b"1 2 3"[..], "standard input line 3", "not-a-reading")
+        );
+        assert_eq!(
+            bad[2],
+            (&b"\xff\xfe"[..], "standard input line 4", "not-utf-8")
+        );
+        assert_eq!(
+            bad[3..6].iter().map(|bad| bad.2).collect::<Vec<_>>(),
+            ["not-finite", "not-finite", "not-a-number"]
+        );
         assert_eq!(bad[6].2, "not-json");
         assert_eq!((bad[7].0.len(), bad[7].2), (LONGEST, "too-long"));
         assert_eq!((bad.len(), found.len()), (8, 10));
@@ -272,13 +337,20 @@ mod tests {
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::NotYet));
         write.send("2").unwrap();
         let asked = Instant::now();
-        assert!(matches!(source.next(Duration::from_millis(20)).unwrap(), Next::NotYet));
+        assert!(matches!(
+            source.next(Duration::from_millis(20)).unwrap(),
+            Next::NotYet
+        ));
         assert!(asked.elapsed() < Duration::from_secs(5));
         write.send("0\n2").unwrap();
         assert_eq!(readings(&mut source, 1)[0].value, 20.0);
         write.send("1").unwrap();
         drop(write);
-        assert_eq!(readings(&mut source, 9)[0].value, 21.0, "the end ends the last line");
+        assert_eq!(
+            readings(&mut source, 9)[0].value,
+            21.0,
+            "the end ends the last line"
+        );
     }
 
     #[test]
@@ -292,7 +364,10 @@ mod tests {
         let mut source = lines("").read_from(Broken).unwrap();
         let error = source.next(Duration::from_secs(5)).unwrap_err();
         assert_eq!(error.to_string(), "reading standard input: unplugged");
-        assert!(matches!(source.next(Duration::from_secs(5)).unwrap(), Next::End));
+        assert!(matches!(
+            source.next(Duration::from_secs(5)).unwrap(),
+            Next::End
+        ));
     }
 
     #[test]
@@ -323,7 +398,10 @@ mod tests {
         assert_eq!(readings(&mut first, 99).len(), 3);
         let mut second = source("4\na 5\nb 6\n");
         second.resume(&first.position()).unwrap();
-        let seqs: Vec<u64> = readings(&mut second, 99).iter().map(|got| got.seq).collect();
+        let seqs: Vec<u64> = readings(&mut second, 99)
+            .iter()
+            .map(|got| got.seq)
+            .collect();
         assert_eq!(seqs, [2, 1, 0]);
     }
 

@@ -68,12 +68,16 @@ impl TryFrom<Vec<f64>> for Values {
 impl Entry for List {
     const NAME: &'static str = "list";
     const ABOUT: &'static str = "the values that stand in the pipeline file";
-    const EXAMPLE: &'static str = "list = { values = [20, 21, 19.5], unit = \"celsius\", rate = 1.0 }";
+    const EXAMPLE: &'static str =
+        "list = { values = [20, 21, 19.5], unit = \"celsius\", rate = 1.0 }";
 }
 
 impl Settings for List {
     fn open(&self, _: &Context) -> OrError<Box<dyn Source>> {
-        Ok(Box::new(ListSource { list: self.clone(), next: 0 }))
+        Ok(Box::new(ListSource {
+            list: self.clone(),
+            next: 0,
+        }))
     }
 }
 
@@ -90,11 +94,19 @@ struct Place {
 
 impl Source for ListSource {
     fn next(&mut self, _: Duration) -> OrError<Next<'_>> {
-        let Some(&value) = self.list.values.0.get(self.next) else { return Ok(Next::End) };
+        let Some(&value) = self.list.values.0.get(self.next) else {
+            return Ok(Next::End);
+        };
         let seq = self.next as u64;
         self.next += 1;
         let sensor = self.list.sensor.0.as_str().into();
-        Ok(Next::Reading(Reading { sensor, seq, time: now(), value, unit: Some(self.list.unit) }))
+        Ok(Next::Reading(Reading {
+            sensor,
+            seq,
+            time: now(),
+            value,
+            unit: Some(self.list.unit),
+        }))
     }
 
     fn position(&self) -> Value {
@@ -105,7 +117,9 @@ impl Source for ListSource {
         let Place { value } = position::read(position)?;
         let count = self.list.values.0.len();
         if value > count {
-            return Err(position::refused(format!("{value} values were sent and the list has only {count}")));
+            return Err(position::refused(format!(
+                "{value} values were sent and the list has only {count}"
+            )));
         }
         self.next = value;
         Ok(())
@@ -116,7 +130,10 @@ impl Source for ListSource {
     }
 
     fn progress(&self) -> Option<Progress> {
-        Some(Progress { done: self.next as u64, total: self.list.values.0.len() as u64 })
+        Some(Progress {
+            done: self.next as u64,
+            total: self.list.values.0.len() as u64,
+        })
     }
 }
 
@@ -130,11 +147,19 @@ mod tests {
     #[test]
     fn a_value_is_measured_when_it_is_sent_and_the_end_stays_the_end() {
         let before = now();
-        let mut source = open("list = { values = [20, -1.5], unit = \"kelvin\", sensor = \"s\", rate = 2 }");
+        let mut source =
+            open("list = { values = [20, -1.5], unit = \"kelvin\", sensor = \"s\", rate = 2 }");
         assert_eq!(source.rate(), Some(2.0));
         let found = readings(&mut *source, 9);
-        assert!(found.iter().all(|got| (before..=now()).contains(&got.time) && got.unit == Some(Unit::Kelvin)));
-        let found: Vec<_> = found.iter().map(|got| (got.sensor.as_str(), got.seq, got.value)).collect();
+        assert!(
+            found
+                .iter()
+                .all(|got| (before..=now()).contains(&got.time) && got.unit == Some(Unit::Kelvin))
+        );
+        let found: Vec<_> = found
+            .iter()
+            .map(|got| (got.sensor.as_str(), got.seq, got.value))
+            .collect();
         assert_eq!(found, [("s", 0, 20.0), ("s", 1, -1.5)]);
         assert!(readings(&mut *source, 9).is_empty());
         assert_eq!(source.progress(), Some(Progress { done: 2, total: 2 }));
@@ -159,9 +184,15 @@ mod tests {
     #[test]
     fn a_position_that_cannot_be_is_refused_with_the_way_out() {
         let mut source = open("list = { values = [1] }");
-        for (position, told) in [(json!({ "value": 2 }), "only 1"), (json!({ "reading": 0 }), "this kind of source")] {
+        for (position, told) in [
+            (json!({ "value": 2 }), "only 1"),
+            (json!({ "reading": 0 }), "this kind of source"),
+        ] {
             let error = source.resume(&position).unwrap_err().to_string();
-            assert!(error.contains(told) && error.contains("--from-start"), "{error}");
+            assert!(
+                error.contains(told) && error.contains("--from-start"),
+                "{error}"
+            );
         }
     }
 

@@ -26,10 +26,10 @@ const DAY_MS: u32 = 86_400_000;
 /// base + daily-amplitude · sin(2π · time of day / 24 h) + offset + noise · u
 ///
 /// at the time start + seq · step-ms. The offset is a sensor's own, in ±spread, and u is uniform in
-/// [−1, 1). Both come from `seed`, the sensor's number and seq alone, so a source that goes on after a
-/// restart yields what it would have yielded without. The generator is xoshiro256++ (D. Blackman and
-/// S. Vigna, "Scrambled Linear Pseudorandom Number Generators", ACM TOMS 47 (2021)), seeded anew for
-/// each reading. Only the last bit of the sine may differ between machines.
+/// [−1, 1). Both come from `seed`, the sensor's number and seq alone, so a source that goes on
+/// after a restart yields what it would have yielded without. The generator is xoshiro256++ (D.
+/// Blackman and S. Vigna, "Scrambled Linear Pseudorandom Number Generators", ACM TOMS 47 (2021)),
+/// seeded anew for each reading. Only the last bit of the sine may differ between machines.
 ///
 /// ```
 /// use std::time::Duration;
@@ -95,7 +95,9 @@ impl TryFrom<f64> for Degrees {
         if degrees.abs() <= 1e6 {
             Ok(Degrees(degrees))
         } else {
-            Err(format!("{degrees} is no temperature; give a number from -1000000 to 1000000"))
+            Err(format!(
+                "{degrees} is no temperature; give a number from -1000000 to 1000000"
+            ))
         }
     }
 }
@@ -107,7 +109,10 @@ pub struct Start(i64);
 
 /// Text, and a better word than serde's for TOML's own times.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a time in quotes such as \"2024-01-01T00:00:00Z\"")]
+#[serde(
+    untagged,
+    expecting = "expected a time in quotes such as \"2024-01-01T00:00:00Z\""
+)]
 enum Text {
     Text(String),
 }
@@ -116,9 +121,9 @@ impl TryFrom<Text> for Start {
     type Error = String;
 
     fn try_from(Text::Text(text): Text) -> Result<Self, String> {
-        let time: Timestamp = text
-            .parse()
-            .map_err(|error| format!("\"{text}\" is not a time ({error}); write it like 2024-01-01T00:00:00Z"))?;
+        let time: Timestamp = text.parse().map_err(|error| {
+            format!("\"{text}\" is not a time ({error}); write it like 2024-01-01T00:00:00Z")
+        })?;
         Ok(Start(time.as_millisecond()))
     }
 }
@@ -126,7 +131,8 @@ impl TryFrom<Text> for Start {
 impl Entry for Simulated {
     const NAME: &'static str = "simulated";
     const ABOUT: &'static str = "any number of sensors, each with a daily curve and noise";
-    const EXAMPLE: &'static str = "simulated = { sensors = 10, readings = 2000, rate = 1000, seed = 1 }";
+    const EXAMPLE: &'static str =
+        "simulated = { sensors = 10, readings = 2000, rate = 1000, seed = 1 }";
 }
 
 impl Settings for Simulated {
@@ -139,7 +145,12 @@ impl Settings for Simulated {
                 seed: generator.next_u64(),
             })
             .collect();
-        Ok(Box::new(SimulatedSource { settings: self.clone(), sensors, sensor: 0, seq: 0 }))
+        Ok(Box::new(SimulatedSource {
+            settings: self.clone(),
+            sensors,
+            sensor: 0,
+            seq: 0,
+        }))
     }
 }
 
@@ -169,7 +180,14 @@ struct Place {
 
 impl Source for SimulatedSource {
     fn next(&mut self, _: Duration) -> OrError<Next<'_>> {
-        let Simulated { readings, daily_amplitude, noise, step_ms, start, .. } = &self.settings;
+        let Simulated {
+            readings,
+            daily_amplitude,
+            noise,
+            step_ms,
+            start,
+            ..
+        } = &self.settings;
         if readings.is_some_and(|readings| self.seq >= readings.0) {
             return Ok(Next::End);
         }
@@ -182,20 +200,38 @@ impl Source for SimulatedSource {
         let since = i64::try_from(seq.saturating_mul(step_ms.0)).unwrap_or(i64::MAX);
         let time = start.0.saturating_add(since);
         let of_day = time.rem_euclid(i64::from(DAY_MS)) as f64 / f64::from(DAY_MS);
-        let random = symmetric(&mut Xoshiro256PlusPlus::seed_from_u64(sensor.seed.wrapping_add(seq)));
+        let random = symmetric(&mut Xoshiro256PlusPlus::seed_from_u64(
+            sensor.seed.wrapping_add(seq),
+        ));
         let value = sensor.level + daily_amplitude.0 * (TAU * of_day).sin() + noise.0 * random;
-        Ok(Next::Reading(Reading { sensor: sensor.name.as_str().into(), seq, time, value, unit: Some(Unit::Celsius) }))
+        Ok(Next::Reading(Reading {
+            sensor: sensor.name.as_str().into(),
+            seq,
+            time,
+            value,
+            unit: Some(Unit::Celsius),
+        }))
     }
 
     fn position(&self) -> Value {
-        json!(Place { sensors: self.sensors.len(), sensor: self.sensor, seq: self.seq })
+        json!(Place {
+            sensors: self.sensors.len(),
+            sensor: self.sensor,
+            seq: self.seq
+        })
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
-        let Place { sensors, sensor, seq } = position::read(position)?;
+        let Place {
+            sensors,
+            sensor,
+            seq,
+        } = position::read(position)?;
         if sensors != self.sensors.len() || sensor >= sensors {
             let count = self.sensors.len();
-            return Err(position::refused(format!("there were {sensors} sensors and now there are {count}")));
+            return Err(position::refused(format!(
+                "there were {sensors} sensors and now there are {count}"
+            )));
         }
         (self.sensor, self.seq) = (sensor, seq);
         Ok(())
@@ -208,7 +244,14 @@ impl Source for SimulatedSource {
     fn progress(&self) -> Option<Progress> {
         let sensors = self.sensors.len() as u64;
         let total = self.settings.readings?.0 * sensors;
-        Some(Progress { done: self.seq.saturating_mul(sensors).saturating_add(self.sensor as u64).min(total), total })
+        Some(Progress {
+            done: self
+                .seq
+                .saturating_mul(sensors)
+                .saturating_add(self.sensor as u64)
+                .min(total),
+            total,
+        })
     }
 }
 
@@ -228,22 +271,34 @@ mod tests {
     /// The values were also computed in another language from the published algorithm.
     #[test]
     fn the_first_readings_are_what_they_always_were() {
-        let found: Vec<f64> =
-            readings(&mut *open("simulated = { daily-amplitude = 0 }"), 3).iter().map(|got| got.value).collect();
-        assert_eq!(found, [13.277_298_855_533_102, 10.601_520_666_811_938, 10.557_745_098_350_804]);
+        let found: Vec<f64> = readings(&mut *open("simulated = { daily-amplitude = 0 }"), 3)
+            .iter()
+            .map(|got| got.value)
+            .collect();
+        assert_eq!(
+            found,
+            [
+                13.277_298_855_533_102,
+                10.601_520_666_811_938,
+                10.557_745_098_350_804
+            ]
+        );
     }
 
     #[test]
     fn without_noise_and_spread_there_is_the_daily_curve() {
         let mut source = open(
-            "simulated = { sensors = 1, readings = 5, base = 10, daily-amplitude = 4, noise = 0, spread = 0, \
-             step-ms = 21600000, start = \"2024-02-28T00:00:00Z\" }",
+            "simulated = { sensors = 1, readings = 5, base = 10, daily-amplitude = 4, noise = 0, \
+             spread = 0, step-ms = 21600000, start = \"2024-02-28T00:00:00Z\" }",
         );
         assert_eq!(source.progress(), Some(Progress { done: 0, total: 5 }));
         let found = readings(&mut *source, 9);
         for (got, expected) in found.iter().zip([10.0, 14.0, 10.0, 6.0, 10.0]) {
             assert!((got.value - expected).abs() < 1e-12, "{got:?}");
-            assert_eq!((got.sensor.as_str(), got.unit), ("sensor0", Some(Unit::Celsius)));
+            assert_eq!(
+                (got.sensor.as_str(), got.unit),
+                ("sensor0", Some(Unit::Celsius))
+            );
         }
         assert_eq!(found[4].time - found[0].time, i64::from(DAY_MS));
         assert_eq!(source.progress(), Some(Progress { done: 5, total: 5 }));
@@ -254,16 +309,25 @@ mod tests {
     fn noise_is_uniform_and_each_sensor_and_seed_has_its_own() {
         let draws = |seed: u64, sensor: usize| -> Vec<f64> {
             let part = format!(
-                "simulated = {{ sensors = 2, base = 0, spread = 0, daily-amplitude = 0, noise = 1, seed = {seed} }}"
+                "simulated = {{ sensors = 2, base = 0, spread = 0, daily-amplitude = 0, noise = 1, \
+                 seed = {seed} }}"
             );
-            readings(&mut *open(&part), 20_000).iter().skip(sensor).step_by(2).map(|got| got.value).collect()
+            readings(&mut *open(&part), 20_000)
+                .iter()
+                .skip(sensor)
+                .step_by(2)
+                .map(|got| got.value)
+                .collect()
         };
         let one = draws(1, 0);
         assert!(one.iter().all(|draw| (-1.0..1.0).contains(draw)));
         let mean = one.iter().sum::<f64>() / one.len() as f64;
         assert!(mean.abs() < 0.03, "the mean is {mean}");
         let below = one.iter().filter(|draw| **draw < -0.8).count();
-        assert!((900..1_100).contains(&below), "{below} of 10000 are in the lowest tenth");
+        assert!(
+            (900..1_100).contains(&below),
+            "{below} of 10000 are in the lowest tenth"
+        );
         for other in [draws(1, 1), draws(2, 0)] {
             assert!(one.iter().zip(&other).filter(|(a, b)| a == b).count() < 3);
         }
@@ -289,9 +353,17 @@ mod tests {
     #[test]
     fn other_sensors_than_before_are_refused() {
         let mut source = open("simulated = { sensors = 3 }");
-        source.resume(&open("simulated = { sensors = 3 }").position()).unwrap();
-        let error = source.resume(&open("simulated = { sensors = 4 }").position()).unwrap_err().to_string();
-        assert!(error.contains("there were 4 sensors and now there are 3"), "{error}");
+        source
+            .resume(&open("simulated = { sensors = 3 }").position())
+            .unwrap();
+        let error = source
+            .resume(&open("simulated = { sensors = 4 }").position())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("there were 4 sensors and now there are 3"),
+            "{error}"
+        );
     }
 
     proptest! {

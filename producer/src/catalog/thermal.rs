@@ -30,14 +30,14 @@ const DS18B20_RANGE: RangeInclusive<f64> = -55.0..=125.0;
 /// Thermal zones (`/sys/class/thermal/*/temp`: the processor) and 1-wire thermometers
 /// (`/sys/bus/w1/devices/28-*/temperature`: DS18B20), each read once every `interval-ms`, in °C.
 ///
-/// A sensor is called `PREFIX.DEVICE`, such as `rpi0.thermal_zone0`; the prefix is the machine's name
-/// unless it is set, and with an empty one the device's name is all. Devices are looked for in each
-/// round, so one may be plugged in later; one that is gone, or back, is said once each time. A device
-/// that cannot be read is a dead letter in each round and disturbs no other. So is a temperature that
-/// the device cannot measure: below absolute zero (the kernel's own word for "invalid" is -274 °C), or
-/// outside of a DS18B20's -55 to 125 °C. A DS18B20 that has just got power says 85 °C until its first
-/// measurement is done: if such values come in between, look at its wiring.
-/// Reading a 1-wire thermometer takes it up to 0.75 s.
+/// A sensor is called `PREFIX.DEVICE`, such as `rpi0.thermal_zone0`; the prefix is the machine's
+/// name unless it is set, and with an empty one the device's name is all. Devices are looked for in
+/// each round, so one may be plugged in later; one that is gone, or back, is said once each time. A
+/// device that cannot be read is a dead letter in each round and disturbs no other. So is a
+/// temperature that the device cannot measure: below absolute zero (the kernel's own word for
+/// "invalid" is -274 °C), or outside of a DS18B20's -55 to 125 °C. A DS18B20 that has just got
+/// power says 85 °C until its first measurement is done: if such values come in between, look at
+/// its wiring. Reading a 1-wire thermometer takes it up to 0.75 s.
 ///
 /// ```
 /// use std::time::Duration;
@@ -80,24 +80,47 @@ struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Table { base: "/".into(), interval_ms: Count(1000), zones: true, one_wire: true, prefix: None }
+        Table {
+            base: "/".into(),
+            interval_ms: Count(1000),
+            zones: true,
+            one_wire: true,
+            prefix: None,
+        }
     }
 }
 
 impl TryFrom<Table> for Thermal {
     type Error = &'static str;
 
-    fn try_from(Table { base, interval_ms, zones, one_wire, prefix }: Table) -> Result<Self, Self::Error> {
+    fn try_from(
+        Table {
+            base,
+            interval_ms,
+            zones,
+            one_wire,
+            prefix,
+        }: Table,
+    ) -> Result<Self, Self::Error> {
         if !zones && !one_wire {
-            return Err("neither zones nor 1-wire thermometers are wanted; leave out `zones` or `one-wire`");
+            return Err(
+                "neither zones nor 1-wire thermometers are wanted; leave out `zones` or `one-wire`",
+            );
         }
-        Ok(Thermal { base, interval: Duration::from_millis(interval_ms.0), zones, one_wire, prefix })
+        Ok(Thermal {
+            base,
+            interval: Duration::from_millis(interval_ms.0),
+            zones,
+            one_wire,
+            prefix,
+        })
     }
 }
 
 impl Entry for Thermal {
     const NAME: &'static str = "thermal";
-    const ABOUT: &'static str = "the machine's own thermometers: its processor's and those on the 1-wire bus";
+    const ABOUT: &'static str =
+        "the machine's own thermometers: its processor's and those on the 1-wire bus";
     const EXAMPLE: &'static str = "thermal = { interval-ms = 5000 }";
 }
 
@@ -107,12 +130,16 @@ impl Settings for Thermal {
             "" => String::new(),
             prefix => format!("{prefix}."),
         };
-        let thermal = Thermal { base: context.folder.join(&self.base), ..self.clone() };
+        let thermal = Thermal {
+            base: context.folder.join(&self.base),
+            ..self.clone()
+        };
         if devices(&thermal, &prefix)?.is_empty() {
             let looking = format!("looking for thermometers under {}", thermal.base.display());
             return Err(Error::new(looking, "there are none").help(
-                "on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio in /boot/firmware/config.txt, restart it and \
-                 check the wiring; elsewhere use the source `simulated`",
+                "on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio in \
+                 /boot/firmware/config.txt, restart it and check the wiring; elsewhere use the \
+                 source `simulated`",
             ));
         }
         Ok(Box::new(ThermalSource {
@@ -168,7 +195,8 @@ impl Known {
                 changed.push((sensor.clone(), is_there));
             }
         }
-        self.0.extend(devices.iter().map(|device| (device.sensor.clone(), true)));
+        self.0
+            .extend(devices.iter().map(|device| (device.sensor.clone(), true)));
         changed
     }
 }
@@ -201,7 +229,9 @@ impl Source for ThermalSource {
         if self.next == self.devices.len() && !self.begin_round(wait)? {
             return Ok(Next::NotYet);
         }
-        let Some(device) = self.devices.get(self.next) else { return Ok(Next::NotYet) };
+        let Some(device) = self.devices.get(self.next) else {
+            return Ok(Next::NotYet);
+        };
         self.next += 1;
         let value = match measure(device, &mut self.content) {
             Ok(Some(value)) => Ok(value),
@@ -209,13 +239,25 @@ impl Source for ThermalSource {
             Ok(None) => return Ok(Next::NotYet),
             Err(refusal) => Err(refusal),
         };
-        Ok(match value.and_then(|value| Ok((value, self.sequences.take(&device.sensor)?))) {
-            Ok((value, seq)) => {
-                let sensor = device.sensor.as_str().into();
-                Next::Measured(Reading { sensor, seq, time: now(), value, unit: Some(Unit::Celsius) })
-            }
-            Err(refusal) => Next::Bad { bytes: &self.content, place: device.path.display().to_string(), refusal },
-        })
+        Ok(
+            match value.and_then(|value| Ok((value, self.sequences.take(&device.sensor)?))) {
+                Ok((value, seq)) => {
+                    let sensor = device.sensor.as_str().into();
+                    Next::Measured(Reading {
+                        sensor,
+                        seq,
+                        time: now(),
+                        value,
+                        unit: Some(Unit::Celsius),
+                    })
+                }
+                Err(refusal) => Next::Bad {
+                    bytes: &self.content,
+                    place: device.path.display().to_string(),
+                    refusal,
+                },
+            },
+        )
     }
 
     fn position(&self) -> Value {
@@ -232,19 +274,33 @@ impl Source for ThermalSource {
 fn devices(thermal: &Thermal, prefix: &str) -> OrError<Vec<Device>> {
     let kinds = [
         (thermal.zones, "sys/class/thermal", "", "temp", ZONE_RANGE),
-        (thermal.one_wire, "sys/bus/w1/devices", "28-", "temperature", DS18B20_RANGE),
+        (
+            thermal.one_wire,
+            "sys/bus/w1/devices",
+            "28-",
+            "temperature",
+            DS18B20_RANGE,
+        ),
     ];
     let mut devices = Vec::new();
     for (_, folder, start, file, range) in kinds.into_iter().filter(|kind| kind.0) {
         let folder = thermal.base.join(folder);
         let names = names(&folder, start).map_err(|error| {
-            Error::new(format!("looking for thermometers in {}", folder.display()), error).help("let this user read it")
+            Error::new(
+                format!("looking for thermometers in {}", folder.display()),
+                error,
+            )
+            .help("let this user read it")
         })?;
         for name in names {
             let path = folder.join(&name).join(file);
             // Coolers stand among the zones and have no temperature.
             if path.exists() {
-                devices.push(Device { sensor: format!("{prefix}{name}"), path, range: range.clone() });
+                devices.push(Device {
+                    sensor: format!("{prefix}{name}"),
+                    path,
+                    range: range.clone(),
+                });
             }
         }
     }
@@ -259,7 +315,13 @@ fn names(folder: &Path, start: &str) -> io::Result<Vec<String>> {
     };
     let mut names = Vec::new();
     for entry in entries {
-        names.extend(entry?.file_name().into_string().ok().filter(|name| name.starts_with(start)));
+        names.extend(
+            entry?
+                .file_name()
+                .into_string()
+                .ok()
+                .filter(|name| name.starts_with(start)),
+        );
     }
     names.sort_unstable();
     Ok(names)
@@ -275,12 +337,20 @@ fn measure(device: &Device, content: &mut Vec<u8>) -> Result<Option<f64>, Refusa
     }
     let text = String::from_utf8_lossy(content);
     let thousandths: i32 = text.trim().parse().map_err(|_| {
-        Refusal::new("not-a-number", format!("{:?} is not a number of thousandths of a degree", text.trim()))
+        Refusal::new(
+            "not-a-number",
+            format!(
+                "{:?} is not a number of thousandths of a degree",
+                text.trim()
+            ),
+        )
     })?;
     let value = f64::from(thousandths) / 1000.0;
     if !device.range.contains(&value) {
         let (least, most) = device.range.clone().into_inner();
-        let detail = format!("{value} °C is nothing that it can measure, which is from {least} to {most} °C");
+        let detail = format!(
+            "{value} °C is nothing that it can measure, which is from {least} to {most} °C"
+        );
         return Err(Refusal::new("out-of-range", detail));
     }
     Ok(Some(value))
@@ -312,28 +382,57 @@ mod tests {
     }
 
     fn open(base: &TempDir, settings: &str) -> OrError<Box<dyn Source>> {
-        open_in(base.path(), &format!("thermal = {{ base = \".\", interval-ms = 1, {settings} }}"))
+        open_in(
+            base.path(),
+            &format!("thermal = {{ base = \".\", interval-ms = 1, {settings} }}"),
+        )
     }
 
     fn fails(base: &TempDir, settings: &str) -> String {
-        open(base, settings).err().expect("should not open").to_string()
+        open(base, settings)
+            .err()
+            .expect("should not open")
+            .to_string()
     }
 
     #[test]
     fn each_round_reads_every_device() {
-        let base = tree(&[(ZONE, "48312\n"), (PROBE, "-1250\n"), ("sys/class/thermal/cooling_device0/type", "fan\n")]);
+        let base = tree(&[
+            (ZONE, "48312\n"),
+            (PROBE, "-1250\n"),
+            ("sys/class/thermal/cooling_device0/type", "fan\n"),
+        ]);
         let before = now();
         let found = readings(&mut *open(&base, "").unwrap(), 4);
-        let plain: Vec<_> = found.iter().map(|got| (got.sensor.as_str(), got.seq, got.value)).collect();
+        let plain: Vec<_> = found
+            .iter()
+            .map(|got| (got.sensor.as_str(), got.seq, got.value))
+            .collect();
         let (zone, probe) = ("rpi0.thermal_zone0", "rpi0.28-0316a27913ff");
-        assert_eq!(plain, [(zone, 0, 48.312), (probe, 0, -1.25), (zone, 1, 48.312), (probe, 1, -1.25)]);
-        assert!(found.iter().all(|got| (before..=now()).contains(&got.time) && got.unit == Some(Unit::Celsius)));
+        assert_eq!(
+            plain,
+            [
+                (zone, 0, 48.312),
+                (probe, 0, -1.25),
+                (zone, 1, 48.312),
+                (probe, 1, -1.25)
+            ]
+        );
+        assert!(
+            found
+                .iter()
+                .all(|got| (before..=now()).contains(&got.time) && got.unit == Some(Unit::Celsius))
+        );
     }
 
     #[test]
     fn the_prefix_and_the_kinds_of_devices_are_settings() {
         let base = tree(&[(ZONE, "1000"), (PROBE, "2000")]);
-        let first = |settings| readings(&mut *open(&base, settings).unwrap(), 1).remove(0).sensor;
+        let first = |settings| {
+            readings(&mut *open(&base, settings).unwrap(), 1)
+                .remove(0)
+                .sensor
+        };
         assert_eq!(first("prefix = \"attic\""), "attic.thermal_zone0");
         assert_eq!(first("prefix = \"\", zones = false"), "28-0316a27913ff");
         assert!(mistake("thermal = { zones = false, one-wire = false }").contains("leave out"));
@@ -343,10 +442,20 @@ mod tests {
     #[test]
     fn a_round_waits_for_its_time_and_no_longer_than_asked() {
         let base = tree(&[(ZONE, "1000")]);
-        let mut source = open_in(base.path(), "thermal = { base = \".\", interval-ms = 86400000 }").unwrap();
-        assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Measured(_)), "the first round is due at once");
+        let mut source = open_in(
+            base.path(),
+            "thermal = { base = \".\", interval-ms = 86400000 }",
+        )
+        .unwrap();
+        assert!(
+            matches!(source.next(Duration::ZERO).unwrap(), Next::Measured(_)),
+            "the first round is due at once"
+        );
         let asked = Instant::now();
-        assert!(matches!(source.next(Duration::from_millis(5)).unwrap(), Next::NotYet));
+        assert!(matches!(
+            source.next(Duration::from_millis(5)).unwrap(),
+            Next::NotYet
+        ));
         assert!((Duration::from_millis(5)..Duration::from_secs(20)).contains(&asked.elapsed()));
     }
 
@@ -355,11 +464,25 @@ mod tests {
         let base = tree(&[(ZONE, "warm\n"), (PROBE, "85000\n")]);
         fs::create_dir_all(base.path().join("sys/class/thermal/thermal_zone1/temp")).unwrap();
         let found = take(&mut *open(&base, "").unwrap(), 3);
-        let place = |zone: &str| base.path().join("./sys/class/thermal").join(zone).join("temp").display().to_string();
-        let bad = |zone, bytes: &[u8], reason| Seen::Bad { bytes: bytes.into(), place: place(zone), reason };
+        let place = |zone: &str| {
+            base.path()
+                .join("./sys/class/thermal")
+                .join(zone)
+                .join("temp")
+                .display()
+                .to_string()
+        };
+        let bad = |zone, bytes: &[u8], reason| Seen::Bad {
+            bytes: bytes.into(),
+            place: place(zone),
+            reason,
+        };
         assert_eq!(
             found[..2],
-            [bad("thermal_zone0", b"warm\n", "not-a-number"), bad("thermal_zone1", b"", "not-readable")]
+            [
+                bad("thermal_zone0", b"warm\n", "not-a-number"),
+                bad("thermal_zone1", b"", "not-readable")
+            ]
         );
         assert!(matches!(&found[2], Seen::Reading(got) if got.value == 85.0));
     }
@@ -369,13 +492,22 @@ mod tests {
         let base = tree(&[(ZONE, "1000")]);
         let mut source = open(&base, "prefix = \"\"").unwrap();
         let sensors = |source: &mut dyn Source, count| -> Vec<String> {
-            readings(source, count).into_iter().map(|got| got.sensor).collect()
+            readings(source, count)
+                .into_iter()
+                .map(|got| got.sensor)
+                .collect()
         };
         assert_eq!(sensors(&mut *source, 2), ["thermal_zone0"; 2]);
         write(&base, PROBE, "2000");
-        assert_eq!(sensors(&mut *source, 2), ["thermal_zone0", "28-0316a27913ff"]);
+        assert_eq!(
+            sensors(&mut *source, 2),
+            ["thermal_zone0", "28-0316a27913ff"]
+        );
         fs::remove_dir_all(base.path().join("sys")).unwrap();
-        assert!(matches!(source.next(Duration::from_secs(5)).unwrap(), Next::NotYet), "a pause, not the end");
+        assert!(
+            matches!(source.next(Duration::from_secs(5)).unwrap(), Next::NotYet),
+            "a pause, not the end"
+        );
         write(&base, ZONE, "3000");
         assert_eq!(sensors(&mut *source, 1), ["thermal_zone0"]);
     }
@@ -393,35 +525,54 @@ mod tests {
         for content in ["-650788984\n", "-274000\n", "-273151\n", "2147483647\n"] {
             assert_eq!(reason(ZONE, content), "out-of-range", "{content}");
         }
-        assert_eq!((reason(ZONE, "-273150"), reason(ZONE, "105000")), ("-273.15".to_owned(), "105".to_owned()));
+        assert_eq!(
+            (reason(ZONE, "-273150"), reason(ZONE, "105000")),
+            ("-273.15".to_owned(), "105".to_owned())
+        );
         for content in ["-55063\n", "127937\n"] {
             assert_eq!(reason(PROBE, content), "out-of-range", "{content}");
         }
-        assert_eq!((reason(PROBE, "-55000"), reason(PROBE, "85000")), ("-55".to_owned(), "85".to_owned()));
+        assert_eq!(
+            (reason(PROBE, "-55000"), reason(PROBE, "85000")),
+            ("-55".to_owned(), "85".to_owned())
+        );
     }
 
     #[test]
     fn a_probe_that_vanishes_and_returns_is_said_once_each() {
-        let device = |sensor: &str| Device { sensor: sensor.to_owned(), path: PathBuf::new(), range: ZONE_RANGE };
+        let device = |sensor: &str| Device {
+            sensor: sensor.to_owned(),
+            path: PathBuf::new(),
+            range: ZONE_RANGE,
+        };
         let mut known = Known::default();
         assert!(known.look(&[device("a"), device("b")]).is_empty());
         assert_eq!(known.look(&[device("a")]), [("b".to_owned(), false)]);
         assert!(known.look(&[device("a")]).is_empty());
-        assert_eq!(known.look(&[device("a"), device("b"), device("c")]), [("b".to_owned(), true)]);
-        assert_eq!(known.look(&[device("a"), device("b")]), [("c".to_owned(), false)]);
+        assert_eq!(
+            known.look(&[device("a"), device("b"), device("c")]),
+            [("b".to_owned(), true)]
+        );
+        assert_eq!(
+            known.look(&[device("a"), device("b")]),
+            [("c".to_owned(), false)]
+        );
     }
 
     #[test]
     fn without_devices_it_says_what_to_do() {
         let base = tree(&[("sys/class/thermal/cooling_device0/type", "fan\n")]);
-        assert!(
-            fails(&base, "").contains("there are none\n  help: on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio")
-        );
+        assert!(fails(&base, "").contains(
+            "there are none\n  help: on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio"
+        ));
         let base = tree(&[(ZONE, "1000")]);
         assert!(fails(&base, "zones = false").contains("there are none"));
         let base = tree(&[("sys/class/thermal", "not a folder")]);
         let error = fails(&base, "");
-        assert!(error.contains("sys/class/thermal: Not a directory"), "{error}");
+        assert!(
+            error.contains("sys/class/thermal: Not a directory"),
+            "{error}"
+        );
     }
 
     #[test]

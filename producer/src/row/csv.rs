@@ -1,5 +1,6 @@
-//! Comma-separated values (RFC 4180), or separated by another character, one row a line: a quoted cell may hold commas and quotes, but no
-//! line break, so that a quote that is never closed spoils one row and not the rest of the file.
+//! Comma-separated values (RFC 4180), or separated by another character, one row a line: a quoted
+//! cell may hold commas and quotes, but no line break, so that a quote that is never closed spoils
+//! one row and not the rest of the file.
 
 use std::io::{Cursor, SeekFrom};
 use std::path::Path;
@@ -50,34 +51,60 @@ impl Csv {
             unit: None,
             width: 0,
         };
-        let failed = |cause: String| Error::new(format!("reading the header of {}", path.display()), cause);
-        csv.read(without_mark(header)).map_err(|refusal| failed(refusal.detail))?;
-        let there: Vec<String> =
-            csv.record.iter().map(|cell| String::from_utf8_lossy(cell.trim_ascii()).into_owned()).collect();
+        let failed =
+            |cause: String| Error::new(format!("reading the header of {}", path.display()), cause);
+        csv.read(without_mark(header))
+            .map_err(|refusal| failed(refusal.detail))?;
+        let there: Vec<String> = csv
+            .record
+            .iter()
+            .map(|cell| String::from_utf8_lossy(cell.trim_ascii()).into_owned())
+            .collect();
         let find = |name: &str| there.iter().position(|there| there == name);
-        let (Some(sensor), Some(time), Some(value)) =
-            (find(&columns.sensor), find(&columns.time), find(&columns.value))
-        else {
-            let wanted = [("sensor", &columns.sensor), ("time", &columns.time), ("value", &columns.value)];
+        let (Some(sensor), Some(time), Some(value)) = (
+            find(&columns.sensor),
+            find(&columns.time),
+            find(&columns.value),
+        ) else {
+            let wanted = [
+                ("sensor", &columns.sensor),
+                ("time", &columns.time),
+                ("value", &columns.value),
+            ];
             let lacking = wanted.into_iter().filter(|(_, name)| find(name).is_none());
-            let (settings, names): (Vec<_>, Vec<_>) =
-                lacking.map(|(setting, name)| (format!("{setting} = \"COLUMN\""), format!("`{name}`"))).unzip();
+            let (settings, names): (Vec<_>, Vec<_>) = lacking
+                .map(|(setting, name)| (format!("{setting} = \"COLUMN\""), format!("`{name}`")))
+                .unzip();
             let there: Vec<String> = there.iter().map(|name| format!("`{name}`")).collect();
-            let cause = format!("there is no column {}; there are {}", names.join(", "), there.join(", "));
+            let cause = format!(
+                "there is no column {}; there are {}",
+                names.join(", "),
+                there.join(", ")
+            );
             if let Some((delimiter, name)) = other_delimiter(header, dialect.delimiter) {
                 let help = format!(
-                    "its cells seem to be separated by {name}: add delimiter = \"{}\" to the source's settings, and \
-                     decimal-comma = true if its numbers are written 12,5",
+                    "its cells seem to be separated by {name}: add delimiter = \"{}\" to the \
+                     source's settings, and decimal-comma = true if its numbers are written 12,5",
                     delimiter.escape_default()
                 );
                 return Err(failed(cause).help(help));
             }
-            let help = format!("say in the source's settings which column it is: {}", settings.join(", "));
+            let help = format!(
+                "say in the source's settings which column it is: {}",
+                settings.join(", ")
+            );
             return Err(failed(cause).help(help));
         };
         let unit = columns.unit.and_then(find);
         let width = there.len();
-        Ok(Csv { sensor, time, value, unit, width, ..csv })
+        Ok(Csv {
+            sensor,
+            time,
+            value,
+            unit,
+            width,
+            ..csv
+        })
     }
 
     /// Takes one line apart into `record`.
@@ -97,7 +124,10 @@ impl Csv {
         if !self.dialect.decimal_comma {
             let hint = |refusal: Refusal| match number(&text.replacen(',', ".", 1)) {
                 Ok(value) => {
-                    let detail = format!("{}: decimal-comma = true reads it as {value}", refusal.detail);
+                    let detail = format!(
+                        "{}: decimal-comma = true reads it as {value}",
+                        refusal.detail
+                    );
                     Refusal::new(refusal.reason, detail)
                 }
                 Err(_) => refusal,
@@ -117,16 +147,26 @@ impl Csv {
         if cell.is_empty() {
             return Err(missing(name));
         }
-        str::from_utf8(cell).map_err(|error| Refusal::new("not-utf-8", format!("`{name}`: {error}")))
+        str::from_utf8(cell)
+            .map_err(|error| Refusal::new("not-utf-8", format!("`{name}`: {error}")))
     }
 }
 
 /// What seems to stand between the cells of a header instead, and what it is called.
 fn other_delimiter(header: &[u8], delimiter: u8) -> Option<(char, &'static str)> {
-    const COMMON: [(u8, &str); 4] = [(b',', "commas"), (b';', "semicolons"), (b'\t', "tabs"), (b'|', "`|`")];
+    const COMMON: [(u8, &str); 4] = [
+        (b',', "commas"),
+        (b';', "semicolons"),
+        (b'\t', "tabs"),
+        (b'|', "`|`"),
+    ];
     let count = |wanted: u8| header.split(|byte| *byte == wanted).count() - 1;
-    let others = COMMON.into_iter().filter(|(other, _)| count(*other) > count(delimiter));
-    others.max_by_key(|(other, _)| count(*other)).map(|(other, name)| (char::from(other), name))
+    let others = COMMON
+        .into_iter()
+        .filter(|(other, _)| count(*other) > count(delimiter));
+    others
+        .max_by_key(|(other, _)| count(*other))
+        .map(|(other, name)| (char::from(other), name))
 }
 
 impl Rows for Csv {
@@ -139,8 +179,8 @@ impl Rows for Csv {
         self.read(line)?;
         if self.record.len() > self.width {
             let detail = format!(
-                "there are {} cells below a header of {}: is a comma unquoted? Numbers written 12,5 need another \
-                 `delimiter`, or quotes, and decimal-comma = true",
+                "there are {} cells below a header of {}: is a comma unquoted? Numbers written \
+                 12,5 need another `delimiter`, or quotes, and decimal-comma = true",
                 self.record.len(),
                 self.width
             );
@@ -166,18 +206,37 @@ mod tests {
     use super::*;
 
     fn columns() -> Columns {
-        Columns { sensor: "sensor".into(), time: "time".into(), value: "value".into(), unit: Some("unit") }
+        Columns {
+            sensor: "sensor".into(),
+            time: "time".into(),
+            value: "value".into(),
+            unit: Some("unit"),
+        }
     }
 
     fn csv(header: &str) -> Csv {
-        Csv::new(Path::new("a.csv"), header.as_bytes(), &columns(), Dialect::default()).unwrap()
+        Csv::new(
+            Path::new("a.csv"),
+            header.as_bytes(),
+            &columns(),
+            Dialect::default(),
+        )
+        .unwrap()
     }
 
     #[test]
     fn columns_are_found_by_name_wherever_they_stand() {
         let mut csv = csv("\u{feff}value, note ,unit,time,\"sensor\"");
         let row = csv.row(b" 1.5,\"a, \"\"b\"\"\",kelvin,7,s1").unwrap();
-        assert_eq!(row, Row { sensor: "s1".into(), time: 7, value: 1.5, unit: Some(Unit::Kelvin) });
+        assert_eq!(
+            row,
+            Row {
+                sensor: "s1".into(),
+                time: 7,
+                value: 1.5,
+                unit: Some(Unit::Kelvin)
+            }
+        );
         assert_eq!(csv.row(b"-2e1,,celsius,8,s2").unwrap().value, -20.0);
     }
 
@@ -201,7 +260,12 @@ mod tests {
             (b"\0\0s,7,1", "zero-bytes"),
             (b"s,7,\"12,5\"", "not-a-number"),
         ] {
-            assert_eq!(csv.row(row).unwrap_err().reason, reason, "{}", String::from_utf8_lossy(row));
+            assert_eq!(
+                csv.row(row).unwrap_err().reason,
+                reason,
+                "{}",
+                String::from_utf8_lossy(row)
+            );
             assert_eq!(csv.row(b"s,7,1").unwrap().value, 1.0);
         }
     }
@@ -209,19 +273,49 @@ mod tests {
     #[test]
     fn a_column_that_is_lacking_is_named_with_those_there_are() {
         let header = b"sensor,time,celsius";
-        let error = Csv::new(Path::new("a.csv"), header, &columns(), Dialect::default()).unwrap_err().to_string();
-        assert!(error.contains("a.csv: there is no column `value`; there are `sensor`, `time`, `celsius`"), "{error}");
+        let error = Csv::new(Path::new("a.csv"), header, &columns(), Dialect::default())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(
+                "a.csv: there is no column `value`; there are `sensor`, `time`, `celsius`"
+            ),
+            "{error}"
+        );
         assert!(error.contains("value = \"COLUMN\""), "{error}");
     }
 
     #[test]
     fn other_delimiters_and_decimal_commas_are_settings() {
-        let dialect = Dialect { delimiter: b';', decimal_comma: true };
-        let mut csv = Csv::new(Path::new("a.csv"), b"sensor;time;value", &columns(), dialect).unwrap();
-        assert_eq!(csv.row(b"s,1;7;-12,5").unwrap(), Row { sensor: "s,1".into(), time: 7, value: -12.5, unit: None });
+        let dialect = Dialect {
+            delimiter: b';',
+            decimal_comma: true,
+        };
+        let mut csv = Csv::new(
+            Path::new("a.csv"),
+            b"sensor;time;value",
+            &columns(),
+            dialect,
+        )
+        .unwrap();
+        assert_eq!(
+            csv.row(b"s,1;7;-12,5").unwrap(),
+            Row {
+                sensor: "s,1".into(),
+                time: 7,
+                value: -12.5,
+                unit: None
+            }
+        );
         assert_eq!(csv.row(b"s;7;12").unwrap().value, 12.0);
         for text in ["1.234,5", "12.5", "1,2,3", ","] {
-            assert_eq!(csv.row(format!("s;7;{text}").as_bytes()).unwrap_err().reason, "not-a-number", "{text}");
+            assert_eq!(
+                csv.row(format!("s;7;{text}").as_bytes())
+                    .unwrap_err()
+                    .reason,
+                "not-a-number",
+                "{text}"
+            );
         }
     }
 
@@ -231,11 +325,24 @@ mod tests {
             ("sensor;time;value", "semicolons: add delimiter = \";\""),
             ("sensor\ttime\tvalue", "tabs: add delimiter = \"\\t\""),
         ] {
-            let error = Csv::new(Path::new("a.csv"), header.as_bytes(), &columns(), Dialect::default());
+            let error = Csv::new(
+                Path::new("a.csv"),
+                header.as_bytes(),
+                &columns(),
+                Dialect::default(),
+            );
             let error = error.unwrap_err().to_string();
-            assert!(error.contains(told) && error.contains("decimal-comma = true"), "{error}");
+            assert!(
+                error.contains(told) && error.contains("decimal-comma = true"),
+                "{error}"
+            );
         }
         let refusal = csv("sensor,time,value").row(b"s,7,\"12,5\"").unwrap_err();
-        assert!(refusal.detail.contains("decimal-comma = true reads it as 12.5"), "{refusal:?}");
+        assert!(
+            refusal
+                .detail
+                .contains("decimal-comma = true reads it as 12.5"),
+            "{refusal:?}"
+        );
     }
 }

@@ -15,7 +15,9 @@ impl JsonLines {
     /// What reads the fields of these names.
     #[must_use]
     pub fn new(columns: &Columns) -> Self {
-        JsonLines { names: columns.clone() }
+        JsonLines {
+            names: columns.clone(),
+        }
     }
 }
 
@@ -31,7 +33,10 @@ impl Rows for JsonLines {
             Value::String(sensor) if sensor.is_empty() => return Err(missing(&self.names.sensor)),
             Value::String(sensor) => sensor,
             other => {
-                return Err(Refusal::new("bad-sensor", format!("{other} is not a sensor's name; write it as text")));
+                return Err(Refusal::new(
+                    "bad-sensor",
+                    format!("{other} is not a sensor's name; write it as text"),
+                ));
             }
         };
         let time = match field(&self.names.time)? {
@@ -40,13 +45,25 @@ impl Rows for JsonLines {
             other => time(&other.to_string())?,
         };
         let value = field(&self.names.value)?;
-        let value = value.as_f64().ok_or_else(|| Refusal::new("not-a-number", format!("{value} is not a number")))?;
+        let value = value
+            .as_f64()
+            .ok_or_else(|| Refusal::new("not-a-number", format!("{value} is not a number")))?;
         let unit = match self.names.unit.map(field) {
             Some(Ok(Value::String(text))) => Some(unit(&text)?),
-            Some(Ok(other)) => return Err(Refusal::new("bad-unit", format!("{other} is not a unit's name"))),
+            Some(Ok(other)) => {
+                return Err(Refusal::new(
+                    "bad-unit",
+                    format!("{other} is not a unit's name"),
+                ));
+            }
             Some(Err(_)) | None => None,
         };
-        Ok(Row { sensor: sensor.into(), time, value, unit })
+        Ok(Row {
+            sensor: sensor.into(),
+            time,
+            value,
+            unit,
+        })
     }
 }
 
@@ -57,18 +74,45 @@ mod tests {
     use super::*;
 
     fn row(line: &str) -> Result<Row<'static>, Refusal> {
-        let columns = Columns { sensor: "id".into(), time: "at".into(), value: "t".into(), unit: Some("unit") };
+        let columns = Columns {
+            sensor: "id".into(),
+            time: "at".into(),
+            value: "t".into(),
+            unit: Some("unit"),
+        };
         let mut rows = JsonLines::new(&columns);
-        rows.row(line.as_bytes()).map(|row| Row { sensor: row.sensor.into_owned().into(), ..row })
+        rows.row(line.as_bytes()).map(|row| Row {
+            sensor: row.sensor.into_owned().into(),
+            ..row
+        })
     }
 
     #[test]
     fn fields_are_found_by_name() {
-        let expected = Row { sensor: "s".into(), time: 0, value: 0.1, unit: None };
-        assert_eq!(row(r#"{"id":"s","at":"1970-01-01T00:00:00Z","t":0.1,"more":[1]}"#).unwrap(), expected);
+        let expected = Row {
+            sensor: "s".into(),
+            time: 0,
+            value: 0.1,
+            unit: None,
+        };
+        assert_eq!(
+            row(r#"{"id":"s","at":"1970-01-01T00:00:00Z","t":0.1,"more":[1]}"#).unwrap(),
+            expected
+        );
         let kelvin = row(r#"{"unit":"kelvin","t":0.1,"at":0,"id":"s"}"#).unwrap();
-        assert_eq!(kelvin, Row { unit: Some(Unit::Kelvin), ..expected });
-        assert_eq!(row("\u{feff}{\"id\":\"s\",\"at\":-5,\"t\":3}").unwrap().time, -5);
+        assert_eq!(
+            kelvin,
+            Row {
+                unit: Some(Unit::Kelvin),
+                ..expected
+            }
+        );
+        assert_eq!(
+            row("\u{feff}{\"id\":\"s\",\"at\":-5,\"t\":3}")
+                .unwrap()
+                .time,
+            -5
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The sequence numbers of what leaves a spool.
 //!
-//! The source counts while Kafka is away, from where this machine's spool knows that it was. Meanwhile
-//! the stage may have run on another machine, and its sensors may have been counted on there. Then they
-//! go on from that: numbers that were given already are passed over.
+//! The source counts while Kafka is away, from where this machine's spool knows that it was.
+//! Meanwhile the stage may have run on another machine, and its sensors may have been counted on
+//! there. Then they go on from that: numbers that were given already are passed over.
 
 use std::collections::BTreeMap;
 
@@ -25,11 +25,21 @@ struct Number {
 }
 
 impl Numbers {
-    /// Goes on behind what was sent: where `sent` does not say it, behind what the source had counted.
+    /// Goes on behind what was sent: where `sent` does not say it, behind what the source had
+    /// counted.
     pub(super) fn behind(source: &Value, sent: &BTreeMap<String, u64>) -> Self {
         let counted = counted(source).map(|(sensor, next)| (sensor.to_owned(), next));
         let sent = sent.iter().map(|(sensor, next)| (sensor.clone(), *next));
-        let number = |(sensor, next)| (sensor, Number { next, shift: 0, is_counted: true });
+        let number = |(sensor, next)| {
+            (
+                sensor,
+                Number {
+                    next,
+                    shift: 0,
+                    is_counted: true,
+                },
+            )
+        };
         Numbers(counted.chain(sent).map(number).collect())
     }
 
@@ -37,7 +47,11 @@ impl Numbers {
     pub(super) fn take(&mut self, sensor: &str, seq: u64) -> u64 {
         let Some(number) = self.0.get_mut(sensor) else {
             if self.0.len() < MOST {
-                let number = Number { next: seq.saturating_add(1), shift: 0, is_counted: false };
+                let number = Number {
+                    next: seq.saturating_add(1),
+                    shift: 0,
+                    is_counted: false,
+                };
                 self.0.insert(sensor.to_owned(), number);
             }
             return seq;
@@ -50,7 +64,8 @@ impl Numbers {
         taken
     }
 
-    /// The next numbers of those sensors that the source counts and has counted further, or less far.
+    /// The next numbers of those sensors that the source counts and has counted further, or less
+    /// far.
     pub(super) fn beside(&self, source: &Value) -> BTreeMap<&str, u64> {
         let differs = |(sensor, counted)| {
             let (sensor, number) = self.0.get_key_value(sensor)?;
@@ -63,7 +78,9 @@ impl Numbers {
 /// What a source has counted, as its position tells it.
 fn counted(source: &Value) -> impl Iterator<Item = (&str, u64)> {
     let next = source.get("next").and_then(Value::as_object);
-    next.into_iter().flatten().filter_map(|(sensor, next)| Some((sensor.as_str(), next.as_u64()?)))
+    next.into_iter()
+        .flatten()
+        .filter_map(|(sensor, next)| Some((sensor.as_str(), next.as_u64()?)))
 }
 
 #[cfg(test)]
@@ -79,8 +96,18 @@ mod tests {
         // Sent up to 7 of the 10 that were counted.
         assert_eq!([numbers.take("a", 7), numbers.take("a", 9)], [7, 9]);
         // Another machine has counted up to 5, this one up to 2.
-        assert_eq!([numbers.take("b", 2), numbers.take("b", 3), numbers.take("b", 6)], [5, 6, 9]);
-        assert_eq!(numbers.beside(&json!({ "next": { "a": 10, "b": 7 } })), [("b", 10)].into());
+        assert_eq!(
+            [
+                numbers.take("b", 2),
+                numbers.take("b", 3),
+                numbers.take("b", 6)
+            ],
+            [5, 6, 9]
+        );
+        assert_eq!(
+            numbers.beside(&json!({ "next": { "a": 10, "b": 7 } })),
+            [("b", 10)].into()
+        );
     }
 
     #[test]

@@ -32,8 +32,8 @@ const MOST_OTHERS: usize = 16;
 /// A source that cannot go back, with a spool. A thread takes its readings and writes them to the
 /// disk, whatever Kafka does; the loop takes them from there.
 ///
-/// A reading is handed to the loop only once it is on disk, so that Kafka never knows of one that the
-/// spool does not.
+/// A reading is handed to the loop only once it is on disk, so that Kafka never knows of one that
+/// the spool does not.
 pub struct Spooled {
     /// Nothing once the thread has it.
     source: Option<Box<dyn Source>>,
@@ -104,7 +104,9 @@ impl Shared {
     fn close(&self) {
         self.stop.store(true, Ordering::Relaxed);
         let runs = |queue: &mut Queue| matches!(queue.state, State::Runs);
-        let waited = self.changed.wait_timeout_while(self.lock(), LONGEST_CLOSE, runs);
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), LONGEST_CLOSE, runs);
         let queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         if !queue.spool.is_dirty() {
             let (folder, waiting) = (queue.spool.folder().display(), queue.spool.waiting());
@@ -136,7 +138,10 @@ impl Spooled {
             thread: None,
             id: spool.id(),
             shared: Arc::new(Shared {
-                queue: Mutex::new(Queue { spool, state: State::Waits }),
+                queue: Mutex::new(Queue {
+                    spool,
+                    state: State::Waits,
+                }),
                 changed: Condvar::new(),
                 stop: AtomicBool::new(false),
             }),
@@ -163,7 +168,9 @@ impl Spooled {
 
     /// Takes readings from now on, behind a position of the source if there is one.
     fn start(&mut self, position: Option<&Value>) -> OrError<()> {
-        let Some(mut source) = self.source.take() else { return Ok(()) };
+        let Some(mut source) = self.source.take() else {
+            return Ok(());
+        };
         if let Some(position) = position {
             source.resume(position)?;
         }
@@ -181,8 +188,11 @@ impl Spooled {
             dirty: None,
             awaits_clock: false,
         };
-        let thread = thread::Builder::new().name("spool".into()).spawn(move || taker.run());
-        self.thread = Some(thread.map_err(|error| Error::new("starting to fill the spool", error))?);
+        let thread = thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || taker.run());
+        self.thread =
+            Some(thread.map_err(|error| Error::new("starting to fill the spool", error))?);
         Ok(())
     }
 
@@ -220,13 +230,21 @@ impl Spooled {
             if left.is_zero() {
                 return Ok(Found::NotYet);
             }
-            queue = self.shared.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self
+                .shared
+                .changed
+                .wait_timeout(queue, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
-    /// Whether the current record can go, and what gives it its time, if it needs and can have that.
+    /// Whether the current record can go, and what gives it its time, if it needs and can have
+    /// that.
     fn fate(&self, queue: &Queue) -> (bool, Option<i64>) {
-        let Ok((Record::Reading(_, Some(moment)), _)) = record::decode(&self.current) else { return (true, None) };
+        let Ok((Record::Reading(_, Some(moment)), _)) = record::decode(&self.current) else {
+            return (true, None);
+        };
         if self.sense.policy() == ClockPolicy::DeadLetter {
             return (true, None);
         }
@@ -249,8 +267,14 @@ impl Source for Spooled {
             },
             Found::Lost(count) => {
                 let place = format!("spool {}", self.shared.lock().spool.folder().display());
-                let detail = format!("{count} readings are not in the spool any more: it was full, or was damaged");
-                Next::Bad { bytes: b"", place, refusal: Refusal::new("lost", detail) }
+                let detail = format!(
+                    "{count} readings are not in the spool any more: it was full, or was damaged"
+                );
+                Next::Bad {
+                    bytes: b"",
+                    place,
+                    refusal: Refusal::new("lost", detail),
+                }
             }
             Found::NotYet => Next::NotYet,
             Found::End => Next::End,
@@ -263,8 +287,13 @@ impl Source for Spooled {
             return json!({ "spool": self.id, "next": self.next, "source": source.position(), "others": self.others });
         }
         let queue = self.shared.lock();
-        // The source's own serves if the spool is lost; then it had better be too far than not far enough.
-        let source: Value = queue.spool.position().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        // The source's own serves if the spool is lost; then it had better be too far than not far
+        // enough.
+        let source: Value = queue
+            .spool
+            .position()
+            .and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default();
         let sent = self.numbers.beside(&source);
         json!({ "spool": self.id, "next": self.next, "source": source, "sent": sent, "others": self.others })
     }
@@ -275,14 +304,23 @@ impl Source for Spooled {
             self.numbers = Numbers::behind(position, &BTreeMap::new());
             return self.start(Some(position));
         }
-        let Place { spool, next, mut source, sent, mut others } = position::read(position)?;
+        let Place {
+            spool,
+            next,
+            mut source,
+            sent,
+            mut others,
+        } = position::read(position)?;
         let sent_here = if spool == self.id {
             // Earlier versions did not tell what was sent, and knew of no other machine.
-            self.numbers = sent.map(|sent| Numbers::behind(&source, &sent)).unwrap_or_default();
+            self.numbers = sent
+                .map(|sent| Numbers::behind(&source, &sent))
+                .unwrap_or_default();
             Some(next)
         } else {
             tracing::warn!(
-                "this is another spool than before: what is still in that one is sent when the stage is there"
+                "this is another spool than before: what is still in that one is sent when the \
+                 stage is there"
             );
             let sent = sent.unwrap_or_default();
             self.numbers = Numbers::behind(&source, &sent);
@@ -291,7 +329,10 @@ impl Source for Spooled {
                 source["next"][sensor] = next.into();
             }
             others.push((spool, next));
-            others.iter().find(|(other, _)| *other == self.id).map(|(_, next)| *next)
+            others
+                .iter()
+                .find(|(other, _)| *other == self.id)
+                .map(|(_, next)| *next)
         };
         others.retain(|(other, _)| *other != self.id);
         others.drain(..others.len().saturating_sub(MOST_OTHERS));
@@ -320,13 +361,19 @@ impl Drop for Spooled {
             let _ = thread.join();
         }
         let queue = self.shared.lock();
-        let (folder, waiting, lost) = (queue.spool.folder().display(), queue.spool.waiting(), queue.spool.lost());
+        let (folder, waiting, lost) = (
+            queue.spool.folder().display(),
+            queue.spool.waiting(),
+            queue.spool.lost(),
+        );
         let waiting = waiting + u64::from(self.holds);
         if waiting > 0 {
             tracing::info!("{waiting} readings wait in the spool {folder} for the next run");
         }
         if lost > 0 {
-            tracing::warn!("{lost} readings were lost in this run because the spool {folder} was full");
+            tracing::warn!(
+                "{lost} readings were lost in this run because the spool {folder} was full"
+            );
         }
     }
 }
@@ -368,16 +415,24 @@ impl Taker {
     /// Takes one reading, or waits for one; whether there may be more.
     fn turn(&mut self) -> OrError<bool> {
         let wait = match self.dirty {
-            Some(_) => self.sync.saturating_sub(self.synced.map_or(self.sync, |synced| synced.elapsed())),
+            Some(_) => self
+                .sync
+                .saturating_sub(self.synced.map_or(self.sync, |synced| synced.elapsed())),
             None => LONGEST_WAIT,
         };
         let next = self.source.next(wait.min(LONGEST_WAIT))?;
-        let (ended, quiet) = (matches!(next, Next::End), matches!(next, Next::NotYet | Next::End));
+        let (ended, quiet) = (
+            matches!(next, Next::End),
+            matches!(next, Next::NotYet | Next::End),
+        );
         let mut queue = self.shared.lock();
         if let Some(pushed) = keep(&next, &mut self.sense, |record| {
             self.awaits_clock |= matches!(record, Record::Reading(_, Some(_)));
             // A disk that fails once must not cost a reading: the spool has not taken it.
-            queue.spool.push(record).or_else(|_| queue.spool.push(record))
+            queue
+                .spool
+                .push(record)
+                .or_else(|_| queue.spool.push(record))
         }) {
             pushed?;
         }
@@ -391,7 +446,11 @@ impl Taker {
             }
         }
         let now = Instant::now();
-        self.dirty = if queue.spool.is_dirty() { self.dirty.or(Some(now)) } else { None };
+        self.dirty = if queue.spool.is_dirty() {
+            self.dirty.or(Some(now))
+        } else {
+            None
+        };
         let rested = self.synced.is_none_or(|synced| now - synced >= self.sync);
         let late = self.dirty.is_some_and(|dirty| now - dirty >= self.sync);
         if self.dirty.is_some() && (quiet && rested || late) {
@@ -430,7 +489,13 @@ mod tests {
     impl Machine {
         fn new(hands: Arc<Mutex<Hands>>) -> Self {
             let (folder, pipe) = (tempfile::tempdir().unwrap(), Piped::default());
-            Machine { folder, hands, policy: ClockPolicy::Repair, sync: Duration::ZERO, pipe }
+            Machine {
+                folder,
+                hands,
+                policy: ClockPolicy::Repair,
+                sync: Duration::ZERO,
+                pipe,
+            }
         }
 
         /// Starts the process; the source counts from 0 again, as a new one does.
@@ -440,9 +505,21 @@ mod tests {
 
         fn open_with(&mut self, when_full: WhenFull, anew: bool) -> Spooled {
             self.pipe = Piped::default();
-            let settings = SpoolSettings { path: "".into(), size: 1_000_000, when_full, sync: self.sync };
+            let settings = SpoolSettings {
+                path: "".into(),
+                size: 1_000_000,
+                when_full,
+                sync: self.sync,
+            };
             let sense = Sense::new(self.hands.clone(), self.policy);
-            Spooled::open(Box::new(self.pipe.clone()), self.folder.path(), &settings, sense, anew).unwrap()
+            Spooled::open(
+                Box::new(self.pipe.clone()),
+                self.folder.path(),
+                &settings,
+                sense,
+                anew,
+            )
+            .unwrap()
         }
     }
 
@@ -472,12 +549,23 @@ mod tests {
     fn readings_come_in_order_whatever_they_are() {
         let mut machine = Machine::new(Hands::set());
         let mut spooled = machine.open();
-        machine.pipe.put([Line::Measured, Line::Bad, Line::Timed(5)]);
+        machine
+            .pipe
+            .put([Line::Measured, Line::Bad, Line::Timed(5)]);
         machine.pipe.end();
         let seen = take(&mut spooled, 9);
-        let Seen::Reading(first) = &seen[0] else { panic!("{seen:?}") };
+        let Seen::Reading(first) = &seen[0] else {
+            panic!("{seen:?}")
+        };
         assert_eq!((first.sensor.as_str(), first.time), ("pipe", NOON));
-        assert_eq!(seen[1], Seen::Bad { bytes: b"?".into(), place: "pipe".into(), reason: "bad" });
+        assert_eq!(
+            seen[1],
+            Seen::Bad {
+                bytes: b"?".into(),
+                place: "pipe".into(),
+                reason: "bad"
+            }
+        );
         assert!(matches!(&seen[2], Seen::Reading(got) if (got.seq, got.time) == (2, 5)));
         assert_eq!(seen.len(), 3, "and then the end");
     }
@@ -494,7 +582,8 @@ mod tests {
         took(&spooled, 10);
         drop(spooled);
 
-        // Kafka is away: nobody knows yet where the last run stopped, and readings are taken all the same.
+        // Kafka is away: nobody knows yet where the last run stopped, and readings are taken all
+        // the same.
         let spooled = machine.open();
         machine.pipe.put([Line::Measured; 2]);
         took(&spooled, 12);
@@ -520,25 +609,50 @@ mod tests {
         let mut spooled = machine.open();
         spooled.resume(&position).unwrap();
         machine.pipe.put([Line::Measured]);
-        assert_eq!(seqs(&mut spooled, 1), [71], "the old spool is lost, and its sensor counts on");
+        assert_eq!(
+            seqs(&mut spooled, 1),
+            [71],
+            "the old spool is lost, and its sensor counts on"
+        );
     }
 
-    /// The readings that this machine had sent were sent again, and each machine counted for itself.
+    /// The readings that this machine had sent were sent again, and each machine counted for
+    /// itself.
     #[test]
     fn on_another_machine_and_back_each_reading_is_sent_once_and_sensors_count_on() {
-        let settings =
-            SpoolSettings { path: "".into(), size: 1_000_000, when_full: WhenFull::DropOldest, sync: Duration::ZERO };
+        let settings = SpoolSettings {
+            path: "".into(),
+            size: 1_000_000,
+            when_full: WhenFull::DropOldest,
+            sync: Duration::ZERO,
+        };
         let machines = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let open = |machine: usize, text: &str| {
-            let lines: Lines = Part::parse("lines = { sensor = \"attic\" }").unwrap().settings().unwrap();
-            let source = Box::new(lines.read_from(std::io::Cursor::new(text.to_owned())).unwrap());
+            let lines: Lines = Part::parse("lines = { sensor = \"attic\" }")
+                .unwrap()
+                .settings()
+                .unwrap();
+            let source = Box::new(
+                lines
+                    .read_from(std::io::Cursor::new(text.to_owned()))
+                    .unwrap(),
+            );
             let sense = Sense::new(Hands::set(), ClockPolicy::Repair);
             Spooled::open(source, machines[machine].path(), &settings, sense, false).unwrap()
         };
-        let (mut position, mut seqs, mut values): (Option<Value>, Vec<u64>, Vec<f64>) = (None, Vec::new(), Vec::new());
+        let (mut position, mut seqs, mut values): (Option<Value>, Vec<u64>, Vec<f64>) =
+            (None, Vec::new(), Vec::new());
         let mut value = 0.0;
-        // How many readings come on which machine, and how many of what is in its spool are sent there.
-        for (machine, come, sent) in [(0, 4, 2), (1, 3, 3), (0, 2, 3), (1, 2, 1), (0, 1, 2), (1, 1, 2)] {
+        // How many readings come on which machine, and how many of what is in its spool are sent
+        // there.
+        for (machine, come, sent) in [
+            (0, 4, 2),
+            (1, 3, 3),
+            (0, 2, 3),
+            (1, 2, 1),
+            (0, 1, 2),
+            (1, 1, 2),
+        ] {
             let lines = (0..come).map(|number| format!("{}\n", value + f64::from(number)));
             let text = lines.collect::<Vec<_>>().concat();
             value += f64::from(come);
@@ -580,7 +694,9 @@ mod tests {
             machine.sync = Duration::from_millis(50);
             let mut spooled = machine.open_with(when_full, false);
             assert_eq!(now(&mut spooled), None);
-            machine.pipe.put(std::iter::repeat_n(Line::Measured, 40_000));
+            machine
+                .pipe
+                .put(std::iter::repeat_n(Line::Measured, 40_000));
             took(&spooled, 1);
             let deadline = Instant::now() + Duration::from_mins(1);
             while spooled.shared.lock().spool.lost() == 0 {
@@ -604,11 +720,20 @@ mod tests {
                 .iter()
                 .map(|refusal| {
                     assert_eq!(refusal.reason, "lost");
-                    refusal.detail.split(' ').next().unwrap().parse::<u64>().unwrap()
+                    refusal
+                        .detail
+                        .split(' ')
+                        .next()
+                        .unwrap()
+                        .parse::<u64>()
+                        .unwrap()
                 })
                 .sum();
             // What is left out at the very end is told with the reading that comes next.
-            assert!(told == lost || when_full == WhenFull::DropNewest && told < lost, "{told} of {lost}");
+            assert!(
+                told == lost || when_full == WhenFull::DropNewest && told < lost,
+                "{told} of {lost}"
+            );
         }
     }
 
@@ -632,7 +757,11 @@ mod tests {
         let first = readings(&mut spooled, 1);
         // A step of the clock after it was set.
         set(&machine.hands, NOON - 3_600_000);
-        let found: Vec<_> = [first, readings(&mut spooled, 2)].concat().iter().map(|got| (got.seq, got.time)).collect();
+        let found: Vec<_> = [first, readings(&mut spooled, 2)]
+            .concat()
+            .iter()
+            .map(|got| (got.seq, got.time))
+            .collect();
         assert_eq!(found, [(0, NOON - 90_000), (1, 5), (2, NOON - 30_000)]);
     }
 
@@ -651,14 +780,31 @@ mod tests {
                 took(&spooled, 2);
             }
             drop(spooled);
-            *machine.hands.lock().unwrap() = Hands { wall: NOON + 5000, monotonic: 10, boot: 2, awaits: false };
+            *machine.hands.lock().unwrap() = Hands {
+                wall: NOON + 5000,
+                monotonic: 10,
+                boot: 2,
+                awaits: false,
+            };
             let mut spooled = machine.open();
             machine.pipe.put([Line::Measured]);
             let seen = take(&mut spooled, if was_set { 3 } else { 2 });
             if was_set {
-                assert!(matches!(&seen[0], Seen::Reading(got) if got.time == NOON - 1000), "{seen:?}");
+                assert!(
+                    matches!(&seen[0], Seen::Reading(got) if got.time == NOON - 1000),
+                    "{seen:?}"
+                );
             } else {
-                assert!(matches!(&seen[0], Seen::Bad { reason: "clock-not-set", .. }), "{seen:?}");
+                assert!(
+                    matches!(
+                        &seen[0],
+                        Seen::Bad {
+                            reason: "clock-not-set",
+                            ..
+                        }
+                    ),
+                    "{seen:?}"
+                );
             }
             assert!(matches!(seen.last(), Some(Seen::Reading(got)) if got.time == NOON + 5000));
         }
@@ -671,8 +817,20 @@ mod tests {
         let mut spooled = machine.open();
         machine.pipe.put([Line::Measured, Line::Timed(5)]);
         let seen = take(&mut spooled, 2);
-        assert!(matches!(&seen[0], Seen::Bad { reason: "clock-not-set", .. }), "{seen:?}");
-        assert!(matches!(&seen[1], Seen::Reading(got) if got.time == 5), "{seen:?}");
+        assert!(
+            matches!(
+                &seen[0],
+                Seen::Bad {
+                    reason: "clock-not-set",
+                    ..
+                }
+            ),
+            "{seen:?}"
+        );
+        assert!(
+            matches!(&seen[1], Seen::Reading(got) if got.time == 5),
+            "{seen:?}"
+        );
     }
 
     #[test]
@@ -683,7 +841,9 @@ mod tests {
         assert_eq!(now(&mut spooled), None);
         // No new file can be made in it any more.
         std::fs::remove_dir_all(machine.folder.path()).unwrap();
-        machine.pipe.put(std::iter::repeat_n(Line::Measured, 20_000));
+        machine
+            .pipe
+            .put(std::iter::repeat_n(Line::Measured, 20_000));
         let deadline = Instant::now() + Duration::from_mins(1);
         let error = loop {
             match spooled.next(Duration::from_millis(100)) {
@@ -691,6 +851,9 @@ mod tests {
                 Ok(_) => assert!(Instant::now() < deadline, "nothing fails"),
             }
         };
-        assert!(error.contains("help: look whether the disk is full or broken"), "{error}");
+        assert!(
+            error.contains("help: look whether the disk is full or broken"),
+            "{error}"
+        );
     }
 }

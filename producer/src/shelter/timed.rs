@@ -26,8 +26,8 @@ pub struct Timed {
     bytes: usize,
     /// How many are held, for whoever ends the process.
     waiting: Arc<AtomicUsize>,
-    /// What gives the held ones their time: asked for once, so that a clock that is set a second time
-    /// does not tear them apart.
+    /// What gives the held ones their time: asked for once, so that a clock that is set a second
+    /// time does not tear them apart.
     offset: Option<i64>,
     current: Vec<u8>,
     letter: Vec<u8>,
@@ -38,12 +38,23 @@ impl Timed {
     pub fn new(source: Box<dyn Source>, sense: Sense) -> Self {
         let (current, letter) = (Vec::new(), Vec::new());
         let (held, waiting) = (VecDeque::new(), Arc::default());
-        Timed { source, sense, held, bytes: 0, waiting, offset: None, current, letter }
+        Timed {
+            source,
+            sense,
+            held,
+            bytes: 0,
+            waiting,
+            offset: None,
+            current,
+            letter,
+        }
     }
 
     /// Whether the first of the held ones can go; sees to it that not too many stay.
     fn first_can_go(&mut self) -> bool {
-        let Some(first) = self.held.front() else { return false };
+        let Some(first) = self.held.front() else {
+            return false;
+        };
         if !matches!(record::decode(first), Ok((Record::Reading(_, Some(_)), _))) {
             return true;
         }
@@ -53,7 +64,10 @@ impl Timed {
         if self.offset.is_none() {
             self.offset = self.sense.anchor();
             if self.offset.is_some() {
-                tracing::info!("the clock is set: {} readings get their time", self.held.len());
+                tracing::info!(
+                    "the clock is set: {} readings get their time",
+                    self.held.len()
+                );
             }
         }
         self.offset.is_some() || self.bytes > MOST
@@ -62,7 +76,11 @@ impl Timed {
     /// What is to be done if the process leaves before this is dropped.
     pub fn last_act(&self) -> impl FnOnce() + Send + 'static {
         let waiting = Arc::downgrade(&self.waiting);
-        move || _ = waiting.upgrade().map(|waiting| tell_of_loss(waiting.load(Ordering::Relaxed)))
+        move || {
+            _ = waiting
+                .upgrade()
+                .map(|waiting| tell_of_loss(waiting.load(Ordering::Relaxed)))
+        }
     }
 }
 
@@ -87,7 +105,11 @@ impl Source for Timed {
             let next = self.source.next(wait)?;
             let ended = matches!(next, Next::End);
             let mut kept = Vec::new();
-            if keep(&next, &mut self.sense, |record| record::encode(record, &mut kept)).is_some() {
+            if keep(&next, &mut self.sense, |record| {
+                record::encode(record, &mut kept)
+            })
+            .is_some()
+            {
                 self.bytes += kept.len();
                 self.held.push_back(kept);
                 self.waiting.store(self.held.len(), Ordering::Relaxed);
@@ -105,7 +127,9 @@ impl Source for Timed {
         self.current = self.held.pop_front().unwrap_or_default();
         self.bytes -= self.current.len();
         self.waiting.store(self.held.len(), Ordering::Relaxed);
-        let offset = self.offset.filter(|_| self.sense.policy() != ClockPolicy::DeadLetter);
+        let offset = self
+            .offset
+            .filter(|_| self.sense.policy() != ClockPolicy::DeadLetter);
         Ok(release(&self.current, offset, &mut self.letter))
     }
 
@@ -116,7 +140,9 @@ impl Source for Timed {
     fn resume(&mut self, position: &Value) -> OrError<()> {
         // Behind a spool that the stage has no more, the source's own position stands in it.
         if position.get("spool").is_some() {
-            tracing::warn!("the stage had a spool and has none any more: what is in that is not sent");
+            tracing::warn!(
+                "the stage had a spool and has none any more: what is in that is not sent"
+            );
             return self.source.resume(&position["source"]);
         }
         self.source.resume(position)
@@ -169,7 +195,16 @@ mod tests {
                 Seen::Bad { reason, .. } => (99, i64::from(*reason == "bad")),
             })
             .collect();
-        assert_eq!(found, [(0, NOON - 12_000), (1, NOON - 10_000), (2, 5), (99, 1), (4, NOON + 3_600_000)]);
+        assert_eq!(
+            found,
+            [
+                (0, NOON - 12_000),
+                (1, NOON - 10_000),
+                (2, 5),
+                (99, 1),
+                (4, NOON + 3_600_000)
+            ]
+        );
     }
 
     #[test]
@@ -179,7 +214,11 @@ mod tests {
         pipe.put([Line::Measured, Line::Measured]);
         assert_eq!(readings(&mut timed, 1)[0].time, NOON);
         set(&hands, NOON - 60_000);
-        assert_eq!(readings(&mut timed, 1)[0].seq, 1, "a step back changes no order");
+        assert_eq!(
+            readings(&mut timed, 1)[0].seq,
+            1,
+            "a step back changes no order"
+        );
     }
 
     #[test]
@@ -187,7 +226,14 @@ mod tests {
         let (pipe, hands, mut timed) = timed(ClockPolicy::DeadLetter);
         pipe.put([Line::Measured, Line::Timed(5)]);
         let seen = take(&mut timed, 2);
-        let Seen::Bad { bytes, place, reason: "clock-not-set" } = &seen[0] else { panic!("{seen:?}") };
+        let Seen::Bad {
+            bytes,
+            place,
+            reason: "clock-not-set",
+        } = &seen[0]
+        else {
+            panic!("{seen:?}")
+        };
         assert!(str::from_utf8(bytes).unwrap().contains("\"seq\":0"));
         assert_eq!(place, "sensor pipe reading 0");
         assert!(matches!(&seen[1], Seen::Reading(got) if got.time == 5));
@@ -209,7 +255,10 @@ mod tests {
         let mut letters = 0;
         for _ in 0..40_000 {
             pipe.put([Line::Measured]);
-            letters += usize::from(matches!(timed.next(Duration::ZERO).unwrap(), Next::Bad { .. }));
+            letters += usize::from(matches!(
+                timed.next(Duration::ZERO).unwrap(),
+                Next::Bad { .. }
+            ));
             assert!(timed.bytes <= MOST + 100);
         }
         assert!(letters > 0);
@@ -232,7 +281,9 @@ mod tests {
     #[test]
     fn it_goes_on_behind_the_position_of_a_spool_that_is_gone() {
         let (pipe, hands, mut timed) = timed(ClockPolicy::Repair);
-        timed.resume(&serde_json::json!({ "spool": "x", "next": 8, "source": 70 })).unwrap();
+        timed
+            .resume(&serde_json::json!({ "spool": "x", "next": 8, "source": 70 }))
+            .unwrap();
         set(&hands, NOON);
         pipe.put([Line::Measured]);
         assert_eq!(readings(&mut timed, 1)[0].seq, 70);

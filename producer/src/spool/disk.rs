@@ -39,7 +39,9 @@ pub(super) struct System;
 
 impl Disk for System {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Appended>> {
-        Ok(Box::new(File::options().append(true).create_new(true).open(path)?))
+        Ok(Box::new(
+            File::options().append(true).create_new(true).open(path)?,
+        ))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Appended>> {

@@ -12,8 +12,8 @@ use crate::clock::{Boot, Moment};
 /// What stands before each record.
 const HEAD: usize = 8;
 
-/// The longest record, in bytes. None that a source makes comes near; it bounds what a damaged length
-/// can ask for.
+/// The longest record, in bytes. None that a source makes comes near; it bounds what a damaged
+/// length can ask for.
 pub const LONGEST: usize = 4 * 1024 * 1024;
 
 /// What a spool holds.
@@ -34,7 +34,8 @@ pub enum Record<'a> {
     },
     /// The position of the source behind all records before, in JSON.
     Position(&'a str),
-    /// The clock was set: what to add to the milliseconds since a start of the machine to get the time.
+    /// The clock was set: what to add to the milliseconds since a start of the machine to get the
+    /// time.
     Anchor {
         /// Which start of the machine.
         boot: Boot,
@@ -77,7 +78,16 @@ pub fn encode(record: &Record<'_>, to: &mut Vec<u8>) {
     let start = to.len();
     to.extend_from_slice(&[0; HEAD]);
     match record {
-        Record::Reading(Reading { sensor, seq, time, value, unit }, measured) => {
+        Record::Reading(
+            Reading {
+                sensor,
+                seq,
+                time,
+                value,
+                unit,
+            },
+            measured,
+        ) => {
             to.push(if measured.is_some() { 2 } else { 1 });
             to.extend_from_slice(&seq.to_le_bytes());
             to.extend_from_slice(&time.to_le_bytes());
@@ -94,9 +104,19 @@ pub fn encode(record: &Record<'_>, to: &mut Vec<u8>) {
             }
             text(sensor.as_bytes(), to);
         }
-        Record::Bad { reason, detail, place, bytes } => {
+        Record::Bad {
+            reason,
+            detail,
+            place,
+            bytes,
+        } => {
             to.push(3);
-            for part in [reason.as_bytes(), detail.as_bytes(), place.as_bytes(), bytes] {
+            for part in [
+                reason.as_bytes(),
+                detail.as_bytes(),
+                place.as_bytes(),
+                bytes,
+            ] {
                 text(part, to);
             }
         }
@@ -150,7 +170,10 @@ pub fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), Torn> {
         return Err(Torn::Checksum);
     }
     let mut body = Reader(body);
-    let record = body.record().filter(|_| body.0.is_empty()).ok_or(Torn::Unknown)?;
+    let record = body
+        .record()
+        .filter(|_| body.0.is_empty())
+        .ok_or(Torn::Unknown)?;
     Ok((record, HEAD + size))
 }
 
@@ -182,7 +205,8 @@ impl<'a> Reader<'a> {
             [kind @ (1 | 2)] => {
                 let seq = u64::from_le_bytes(self.array()?);
                 let time = i64::from_le_bytes(self.array()?);
-                let value = Some(f64::from_le_bytes(self.array()?)).filter(|value| value.is_finite())?;
+                let value =
+                    Some(f64::from_le_bytes(self.array()?)).filter(|value| value.is_finite())?;
                 let unit = match self.array()? {
                     [0] => None,
                     [1] => Some(Unit::Celsius),
@@ -191,17 +215,35 @@ impl<'a> Reader<'a> {
                     _ => return None,
                 };
                 let measured = if kind == 2 {
-                    Some(Moment { boot: self.array()?, since: i64::from_le_bytes(self.array()?) })
+                    Some(Moment {
+                        boot: self.array()?,
+                        since: i64::from_le_bytes(self.array()?),
+                    })
                 } else {
                     None
                 };
-                Record::Reading(Reading { sensor: self.text()?.into(), seq, time, value, unit }, measured)
+                Record::Reading(
+                    Reading {
+                        sensor: self.text()?.into(),
+                        seq,
+                        time,
+                        value,
+                        unit,
+                    },
+                    measured,
+                )
             }
-            [3] => {
-                Record::Bad { reason: self.text()?, detail: self.text()?, place: self.text()?, bytes: self.bytes()? }
-            }
+            [3] => Record::Bad {
+                reason: self.text()?,
+                detail: self.text()?,
+                place: self.text()?,
+                bytes: self.bytes()?,
+            },
             [4] => Record::Position(self.text()?),
-            [5] => Record::Anchor { boot: self.array()?, offset: i64::from_le_bytes(self.array()?) },
+            [5] => Record::Anchor {
+                boot: self.array()?,
+                offset: i64::from_le_bytes(self.array()?),
+            },
             _ => return None,
         })
     }
@@ -214,13 +256,36 @@ mod tests {
     use super::*;
 
     fn records() -> Vec<Record<'static>> {
-        let reading = Reading { sensor: "küche".into(), seq: 7, time: -1, value: -0.5, unit: Some(Unit::Kelvin) };
+        let reading = Reading {
+            sensor: "küche".into(),
+            seq: 7,
+            time: -1,
+            value: -0.5,
+            unit: Some(Unit::Kelvin),
+        };
         vec![
             Record::Reading(reading.clone(), None),
-            Record::Reading(Reading { unit: None, ..reading }, Some(Moment { boot: [9; 16], since: 12 })),
-            Record::Bad { reason: "not-json", detail: "", place: "line 1", bytes: b"\xff\0" },
+            Record::Reading(
+                Reading {
+                    unit: None,
+                    ..reading
+                },
+                Some(Moment {
+                    boot: [9; 16],
+                    since: 12,
+                }),
+            ),
+            Record::Bad {
+                reason: "not-json",
+                detail: "",
+                place: "line 1",
+                bytes: b"\xff\0",
+            },
             Record::Position("{\"next\":{}}"),
-            Record::Anchor { boot: [1; 16], offset: i64::MIN },
+            Record::Anchor {
+                boot: [1; 16],
+                offset: i64::MIN,
+            },
         ]
     }
 
@@ -245,7 +310,11 @@ mod tests {
         for record in records() {
             let bytes = encoded(&record);
             for cut in 0..bytes.len() {
-                assert_eq!(decode(&bytes[..cut]), Err(Torn::Short), "{record:?} cut at {cut}");
+                assert_eq!(
+                    decode(&bytes[..cut]),
+                    Err(Torn::Short),
+                    "{record:?} cut at {cut}"
+                );
             }
         }
     }
@@ -257,7 +326,10 @@ mod tests {
             for bit in 0..bytes.len() * 8 {
                 let mut changed = bytes.clone();
                 changed[bit / 8] ^= 1 << (bit % 8);
-                assert!(decode(&changed).is_err(), "{record:?} with bit {bit} changed");
+                assert!(
+                    decode(&changed).is_err(),
+                    "{record:?} with bit {bit} changed"
+                );
             }
         }
     }
@@ -276,8 +348,16 @@ mod tests {
         };
         assert_eq!(decode(&sealed(&[])), Err(Torn::Unknown));
         assert_eq!(decode(&sealed(&[77])), Err(Torn::Unknown));
-        assert_eq!(decode(&sealed(&[4, 1, 0, 0, 0, 0xff])), Err(Torn::Unknown), "not UTF-8");
-        assert_eq!(decode(&sealed(&[4, 0, 0, 0, 0, 0])), Err(Torn::Unknown), "bytes left over");
+        assert_eq!(
+            decode(&sealed(&[4, 1, 0, 0, 0, 0xff])),
+            Err(Torn::Unknown),
+            "not UTF-8"
+        );
+        assert_eq!(
+            decode(&sealed(&[4, 0, 0, 0, 0, 0])),
+            Err(Torn::Unknown),
+            "bytes left over"
+        );
         let mut infinite = encoded(&records()[0]);
         infinite[HEAD + 17..HEAD + 25].copy_from_slice(&f64::INFINITY.to_le_bytes());
         assert_eq!(decode(&sealed(&infinite[HEAD..])), Err(Torn::Unknown));

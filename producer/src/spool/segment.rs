@@ -10,7 +10,8 @@ use super::record::{self, Record, Torn};
 /// Names the format and its version.
 const MAGIC: [u8; 8] = *b"rivspl\x00\x01";
 
-/// The head: the magic, the spool's id, the number of the first counted record, and a CRC-32 of it all.
+/// The head: the magic, the spool's id, the number of the first counted record, and a CRC-32 of it
+/// all.
 pub(super) const HEAD: usize = 36;
 
 /// A spool's own name, so that a position is not taken for one of another spool.
@@ -32,7 +33,8 @@ pub(super) struct Segment {
 pub(super) struct Scan {
     pub id: Id,
     pub segment: Segment,
-    /// What is wrong with the record behind the last good one, and how many bytes there are from it on.
+    /// What is wrong with the record behind the last good one, and how many bytes there are from it
+    /// on.
     pub torn: Option<(Torn, u64)>,
 }
 
@@ -41,9 +43,14 @@ pub(super) fn path(folder: &Path, base: u64) -> PathBuf {
     folder.join(format!("{base:020}.spool"))
 }
 
-/// Makes a new file, which is on disk when this returns; gives it open at its end. After an error there
-/// is none.
-pub(super) fn create(disk: &dyn Disk, folder: &Path, id: Id, base: u64) -> io::Result<(Segment, Box<dyn Appended>)> {
+/// Makes a new file, which is on disk when this returns; gives it open at its end. After an error
+/// there is none.
+pub(super) fn create(
+    disk: &dyn Disk,
+    folder: &Path,
+    id: Id,
+    base: u64,
+) -> io::Result<(Segment, Box<dyn Appended>)> {
     let path = path(folder, base);
     let made = disk.create(&path).and_then(|mut file| {
         file.write(&head(id, base))?;
@@ -52,7 +59,15 @@ pub(super) fn create(disk: &dyn Disk, folder: &Path, id: Id, base: u64) -> io::R
         Ok(file)
     });
     match made {
-        Ok(file) => Ok((Segment { path, base, end: base, bytes: HEAD as u64 }, file)),
+        Ok(file) => Ok((
+            Segment {
+                path,
+                base,
+                end: base,
+                bytes: HEAD as u64,
+            },
+            file,
+        )),
         Err(error) => {
             // An earlier attempt may have left it, too: no file of this number is in use.
             let _ = disk.remove(&path);
@@ -79,14 +94,27 @@ fn head(id: Id, base: u64) -> Vec<u8> {
 /// Reads a file, giving each record to `each`; nothing if even its head is not whole.
 pub(super) fn scan(path: &Path, each: &mut dyn FnMut(&Record<'_>)) -> io::Result<Option<Scan>> {
     let content = fs::read(path)?;
-    let Some((found, mut rest)) = content.split_at_checked(HEAD) else { return Ok(None) };
-    let (Ok(id), Ok(base)) = (found[8..24].try_into(), found[24..32].try_into()) else { return Ok(None) };
+    let Some((found, mut rest)) = content.split_at_checked(HEAD) else {
+        return Ok(None);
+    };
+    let (Ok(id), Ok(base)) = (found[8..24].try_into(), found[24..32].try_into()) else {
+        return Ok(None);
+    };
     let base = u64::from_le_bytes(base);
     if found != head(id, base) {
         let whole = crc32fast::hash(&found[..HEAD - 4]).to_le_bytes() == found[HEAD - 4..];
-        return if whole { Err(io::Error::other("it was written by another version")) } else { Ok(None) };
+        return if whole {
+            Err(io::Error::other("it was written by another version"))
+        } else {
+            Ok(None)
+        };
     }
-    let mut segment = Segment { path: path.to_owned(), base, end: base, bytes: HEAD as u64 };
+    let mut segment = Segment {
+        path: path.to_owned(),
+        base,
+        end: base,
+        bytes: HEAD as u64,
+    };
     let mut torn = None;
     while !rest.is_empty() && torn.is_none() {
         match record::decode(rest) {

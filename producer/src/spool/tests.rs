@@ -11,7 +11,12 @@ use super::*;
 const MB: u64 = 1_000_000;
 
 fn settings(size: u64, when_full: WhenFull) -> SpoolSettings {
-    SpoolSettings { path: PathBuf::new(), size, when_full, sync: Duration::ZERO }
+    SpoolSettings {
+        path: PathBuf::new(),
+        size,
+        when_full,
+        sync: Duration::ZERO,
+    }
 }
 
 fn open_full(folder: &Path, size: u64, when_full: WhenFull) -> Spool {
@@ -25,7 +30,13 @@ fn open(folder: &Path) -> Spool {
 /// The reading with this number, some `padding` bytes long.
 fn push(spool: &mut Spool, seq: u64, padding: usize) {
     let sensor = "s".repeat(padding).into();
-    let reading = OneReading { sensor, seq, time: 0, value: 1.0, unit: None };
+    let reading = OneReading {
+        sensor,
+        seq,
+        time: 0,
+        value: 1.0,
+        unit: None,
+    };
     spool.push(&Record::Reading(reading, None)).unwrap();
 }
 
@@ -36,7 +47,8 @@ fn seq_of(bytes: &[u8]) -> u64 {
     }
 }
 
-/// What comes, up to what is on disk: readings' sequence numbers, and how many are lost before them.
+/// What comes, up to what is on disk: readings' sequence numbers, and how many are lost before
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Got {
     Seq(u64),
@@ -60,11 +72,17 @@ fn seqs(range: std::ops::Range<u64>) -> Vec<Got> {
 }
 
 fn on_disk(folder: &TempDir) -> u64 {
-    fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum()
 }
 
 fn files(folder: &TempDir) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.retain(|path| path.extension().is_some());
     files.sort();
     files
@@ -82,12 +100,18 @@ fn readings_come_in_order_and_only_once_they_are_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let mut spool = open(folder.path());
     (0..3).for_each(|seq| push(&mut spool, seq, 5));
-    assert_eq!((take(&mut spool), spool.waiting(), spool.is_dirty()), (None, 3, true));
+    assert_eq!(
+        (take(&mut spool), spool.waiting(), spool.is_dirty()),
+        (None, 3, true)
+    );
     spool.sync(Some("{}".into())).unwrap();
     push(&mut spool, 3, 5);
     assert_eq!((all(&mut spool), spool.waiting()), (seqs(0..3), 1));
     spool.sync(None).unwrap();
-    assert_eq!((all(&mut spool), spool.waiting(), spool.position()), (seqs(3..4), 0, Some("{}")));
+    assert_eq!(
+        (all(&mut spool), spool.waiting(), spool.position()),
+        (seqs(3..4), 0, Some("{}"))
+    );
 }
 
 #[test]
@@ -122,11 +146,19 @@ fn what_is_committed_is_deleted() {
         spool.sync(Some("[7]".into())).unwrap();
         assert_eq!(all(&mut spool), seqs(round * 100..(round + 1) * 100));
         spool.committed((round + 1) * 100);
-        assert!(on_disk(&folder) < 2 * MB / FILES, "{round}: {}", on_disk(&folder));
+        assert!(
+            on_disk(&folder) < 2 * MB / FILES,
+            "{round}: {}",
+            on_disk(&folder)
+        );
     }
     drop(spool);
     let mut spool = open(folder.path());
-    assert_eq!(spool.position(), Some("[7]"), "known though the files that it was written to are gone");
+    assert_eq!(
+        spool.position(),
+        Some("[7]"),
+        "known though the files that it was written to are gone"
+    );
     spool.go_on_at(2000);
     assert_eq!(take(&mut spool), None);
     push(&mut spool, 2000, 5);
@@ -143,7 +175,11 @@ fn the_oldest_make_room() {
         assert!(on_disk(&folder) <= MB);
     }
     spool.sync(None).unwrap();
-    assert!(on_disk(&folder) <= MB && on_disk(&folder) > MB * 3 / 4, "{}", on_disk(&folder));
+    assert!(
+        on_disk(&folder) <= MB && on_disk(&folder) > MB * 3 / 4,
+        "{}",
+        on_disk(&folder)
+    );
     let lost = spool.lost();
     assert!(lost > 4000 && lost + spool.waiting() == 5000);
     let found = all(&mut spool);
@@ -166,14 +202,21 @@ fn the_newest_are_left_out() {
     for seq in 0..kept {
         assert_eq!(take(&mut spool), Some(Got::Seq(seq)));
     }
-    assert_eq!(take(&mut spool), None, "how many are missing is known when the next one comes");
+    assert_eq!(
+        take(&mut spool),
+        None,
+        "how many are missing is known when the next one comes"
+    );
     drop(spool);
     let mut spool = open_full(folder.path(), MB, WhenFull::DropNewest);
     spool.go_on_at(kept);
     push(&mut spool, 2000, 1000);
     push(&mut spool, 2001, 1000);
     spool.sync(None).unwrap();
-    assert_eq!(all(&mut spool), [Got::Lost(2000 - kept), Got::Seq(2000), Got::Seq(2001)]);
+    assert_eq!(
+        all(&mut spool),
+        [Got::Lost(2000 - kept), Got::Seq(2000), Got::Seq(2001)]
+    );
 }
 
 #[test]
@@ -186,10 +229,16 @@ fn a_last_record_that_is_cut_anywhere_is_cut_off_and_the_rest_is_kept() {
     push(&mut spool, 3, 5);
     spool.sync(None).unwrap();
     drop(spool);
-    let [file] = &files(&folder)[..] else { panic!("one file") };
+    let [file] = &files(&folder)[..] else {
+        panic!("one file")
+    };
     let content = fs::read(file).unwrap();
     for length in good..content.len() as u64 {
-        for tail in [&b""[..], &[0; 600], b"\xff\xff\xff\x7f what was in that block before"] {
+        for tail in [
+            &b""[..],
+            &[0; 600],
+            b"\xff\xff\xff\x7f what was in that block before",
+        ] {
             let torn = [&content[..usize::try_from(length).unwrap()], tail].concat();
             fs::write(file, &torn).unwrap();
             let mut spool = open(folder.path());
@@ -223,17 +272,35 @@ fn damage_in_the_middle_costs_the_rest_of_one_file() {
     let mut spool = open(folder.path());
     (0..300).for_each(|seq| push(&mut spool, seq, 1000));
     spool.sync(None).unwrap();
-    let [_, second, third, ..] = &files(&folder)[..] else { panic!("some files") };
-    let base = |file: &Path| file.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+    let [_, second, third, ..] = &files(&folder)[..] else {
+        panic!("some files")
+    };
+    let base = |file: &Path| {
+        file.file_stem()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
     let (second_base, third_base) = (base(second), base(third));
     let mut content = fs::read(second).unwrap();
     content[segment::HEAD + 5000] ^= 1;
     fs::write(second, content).unwrap();
     let missing = third_base - second_base - 4;
-    let expected = [seqs(0..second_base + 4), vec![Got::Lost(missing)], seqs(third_base..300)].concat();
+    let expected = [
+        seqs(0..second_base + 4),
+        vec![Got::Lost(missing)],
+        seqs(third_base..300),
+    ]
+    .concat();
     assert_eq!(all(&mut spool), expected, "found while it runs");
     drop(spool);
-    assert_eq!(all(&mut open(folder.path())), expected, "found when it is opened");
+    assert_eq!(
+        all(&mut open(folder.path())),
+        expected,
+        "found when it is opened"
+    );
 }
 
 #[test]
@@ -246,7 +313,11 @@ fn a_disk_that_forgets_what_it_confirmed_loses_nothing_new() {
     spool.sync(None).unwrap();
     // Fifteen were committed, so it is said, but there are eleven.
     spool.go_on_at(15);
-    assert_eq!(take(&mut spool), Some(Got::Seq(0)), "all came since it was opened");
+    assert_eq!(
+        take(&mut spool),
+        Some(Got::Seq(0)),
+        "all came since it was opened"
+    );
     drop(spool);
     let mut spool = open(folder.path());
     push(&mut spool, 11, 5);
@@ -259,19 +330,28 @@ fn a_disk_that_forgets_what_it_confirmed_loses_nothing_new() {
 fn one_spool_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(folder.path());
-    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false).unwrap_err().to_string();
+    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("help: another process uses it"), "{error}");
     drop(spool);
     drop(open(folder.path()));
     let other = tempfile::tempdir().unwrap();
     drop(open(other.path()));
     fs::copy(&files(&other)[0], folder.path().join("1.spool")).unwrap();
-    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false).unwrap_err().to_string();
+    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("files of two spools"), "{error}");
     fs::write(other.path().join("file"), "").unwrap();
     let wrong = other.path().join("file");
-    let error = Spool::open(&wrong, &settings(MB, WhenFull::DropOldest), false).unwrap_err().to_string();
-    assert!(error.contains("help: let this user read and write the folder"), "{error}");
+    let error = Spool::open(&wrong, &settings(MB, WhenFull::DropOldest), false)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("help: let this user read and write the folder"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -296,7 +376,9 @@ fn a_file_of_a_version_to_come_is_left_alone() {
     let sum = crc32fast::hash(&content[..segment::HEAD - 4]).to_le_bytes();
     content[segment::HEAD - 4..segment::HEAD].copy_from_slice(&sum);
     fs::write(file, &content).unwrap();
-    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false).unwrap_err().to_string();
+    let error = Spool::open(folder.path(), &settings(MB, WhenFull::DropOldest), false)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("another version"), "{error}");
     assert_eq!(fs::read(file).unwrap(), content);
 }
@@ -339,7 +421,8 @@ proptest! {
         let (size, padding) = if large { (100 * MB, 300) } else { (MB, 3000) };
         let reopen = |folder: &TempDir| open_full(folder.path(), size, when_full);
         let mut spool = reopen(&folder);
-        // The sequence numbers that were pushed and not lost to a power cut, by their number in the spool.
+        // The sequence numbers that were pushed and not lost to a power cut, by their number in the
+        // spool.
         let mut pushed: Vec<u64> = Vec::new();
         let (mut seq, mut synced) = (0, 0);
         let (mut at, mut committed) = (0, 0);
@@ -411,7 +494,12 @@ struct Failing {
 
 impl Failing {
     fn new(fails: impl IntoIterator<Item = u64>, part: usize, synced: bool) -> Self {
-        Failing { calls: Arc::default(), fails: fails.into_iter().collect(), part, synced }
+        Failing {
+            calls: Arc::default(),
+            fails: fails.into_iter().collect(),
+            part,
+            synced,
+        }
     }
 
     fn fails(&self) -> bool {
@@ -421,11 +509,20 @@ impl Failing {
     }
 
     fn call<T>(&self, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        if self.fails() { Err(io::Error::other("the disk fails")) } else { call() }
+        if self.fails() {
+            Err(io::Error::other("the disk fails"))
+        } else {
+            call()
+        }
     }
 
     fn file(&self, file: io::Result<Box<dyn Appended>>) -> io::Result<Box<dyn Appended>> {
-        Ok(Box::new(FailingFile { file: file?, disk: self.clone(), unsynced: 0, length: 0 }))
+        Ok(Box::new(FailingFile {
+            file: file?,
+            disk: self.clone(),
+            unsynced: 0,
+            length: 0,
+        }))
     }
 }
 
@@ -446,7 +543,12 @@ impl Disk for Failing {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Appended>> {
         let length = fs::metadata(path)?.len();
         let file = self.call(|| System.open(path))?;
-        Ok(Box::new(FailingFile { file, disk: self.clone(), unsynced: 0, length }))
+        Ok(Box::new(FailingFile {
+            file,
+            disk: self.clone(),
+            unsynced: 0,
+            length,
+        }))
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
@@ -461,11 +563,19 @@ impl Disk for Failing {
 impl Appended for FailingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let fails = self.disk.fails();
-        let bytes = if fails { &bytes[..self.disk.part.min(bytes.len())] } else { bytes };
+        let bytes = if fails {
+            &bytes[..self.disk.part.min(bytes.len())]
+        } else {
+            bytes
+        };
         self.file.write(bytes)?;
         self.unsynced += bytes.len() as u64;
         self.length += bytes.len() as u64;
-        if fails { Err(io::Error::other("No space left on device")) } else { Ok(()) }
+        if fails {
+            Err(io::Error::other("No space left on device"))
+        } else {
+            Ok(())
+        }
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -489,7 +599,8 @@ impl Appended for FailingFile {
     }
 }
 
-/// What a start finds in a folder after a power cut: in a copy, as the process still has the folder.
+/// What a start finds in a folder after a power cut: in a copy, as the process still has the
+/// folder.
 fn after_a_power_cut(folder: &Path) -> Vec<Got> {
     let copy = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(folder).unwrap() {
@@ -499,7 +610,8 @@ fn after_a_power_cut(folder: &Path) -> Vec<Got> {
     all(&mut open(copy.path()))
 }
 
-/// It wrote the same batch a second time behind the first, which the disk had in spite of the error.
+/// It wrote the same batch a second time behind the first, which the disk had in spite of the
+/// error.
 #[test]
 fn what_a_failed_sync_left_is_not_written_behind() {
     for (part, synced) in [(0, false), (0, true), (10, false), (1000, true)] {
@@ -508,13 +620,20 @@ fn what_a_failed_sync_left_is_not_written_behind() {
             drop(open(folder.path()));
             let disk = Failing::new([fails], part, synced);
             let settings = settings(MB, WhenFull::DropOldest);
-            let Ok(mut spool) = Spool::open_on(Box::new(disk), folder.path(), &settings, false) else { continue };
+            let Ok(mut spool) = Spool::open_on(Box::new(disk), folder.path(), &settings, false)
+            else {
+                continue;
+            };
             for seq in 0..10 {
                 push(&mut spool, seq, 8);
                 let _ = spool.sync(None);
             }
             spool.sync(None).unwrap();
-            assert_eq!(after_a_power_cut(folder.path()), seqs(0..10), "{part} {synced} {fails}");
+            assert_eq!(
+                after_a_power_cut(folder.path()),
+                seqs(0..10),
+                "{part} {synced} {fails}"
+            );
             assert_eq!(all(&mut spool), seqs(0..10), "{part} {synced} {fails}");
         }
     }

@@ -30,8 +30,8 @@ struct Entry<'p> {
 }
 
 impl<'p> Manifest<'p> {
-    /// The manifest of a pipeline that has been [checked](super::check). The digests are those of `file`, which
-    /// is the pipeline before the command line changed anything.
+    /// The manifest of a pipeline that has been [checked](super::check). The digests are those of
+    /// `file`, which is the pipeline before the command line changed anything.
     #[must_use]
     pub fn new(pipeline: &'p Pipeline, file: &Pipeline) -> Self {
         let entry = |stage: &'p Stage| Entry {
@@ -81,7 +81,11 @@ to = "a"
 "#;
 
     fn file() -> Pipeline {
-        Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: CHAIN.into() })).unwrap()
+        Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text: CHAIN.into(),
+        }))
+        .unwrap()
     }
 
     #[test]
@@ -109,11 +113,20 @@ to = "a"
     #[test]
     fn the_command_line_changes_what_is_told_and_no_digest() {
         let (file, mut pipeline) = (file(), file());
-        pipeline.kafka.insert("bootstrap.servers".into(), "localhost:9092".into());
+        pipeline
+            .kafka
+            .insert("bootstrap.servers".into(), "localhost:9092".into());
         let [plain, changed] = [&file, &pipeline].map(|pipeline| Manifest::new(pipeline, &file));
-        assert_eq!((plain.brokers, changed.brokers), ("rpi0:9092,rpi1:9092", "localhost:9092"));
+        assert_eq!(
+            (plain.brokers, changed.brokers),
+            ("rpi0:9092,rpi1:9092", "localhost:9092")
+        );
         let digests = |manifest: &Manifest<'_>| -> Vec<String> {
-            manifest.stages.iter().map(|stage| stage.digest.clone()).collect()
+            manifest
+                .stages
+                .iter()
+                .map(|stage| stage.digest.clone())
+                .collect()
         };
         assert_eq!(digests(&plain), digests(&changed));
     }

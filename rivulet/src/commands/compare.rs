@@ -10,7 +10,13 @@ use stream::shutdown::Shutdown;
 use crate::args::Compare;
 
 pub(super) fn run(pipeline: &Pipeline, command: &Compare) -> Result<(), BoxError> {
-    let Compare { first, second, input, latest, once } = command;
+    let Compare {
+        first,
+        second,
+        input,
+        latest,
+        once,
+    } = command;
     let mut comparison = match (first, second) {
         (Some(ewma), Some(average)) => Comparison::between(pipeline, ewma, average),
         (name, _) => Comparison::find(pipeline, name.as_deref())?,
@@ -18,7 +24,10 @@ pub(super) fn run(pipeline: &Pipeline, command: &Compare) -> Result<(), BoxError
     if let Some(input) = input {
         comparison = comparison.with_input(input);
     }
-    let screen = Screen { is_terminal: std::io::stdout().is_terminal(), table: Vec::new() };
+    let screen = Screen {
+        is_terminal: std::io::stdout().is_terminal(),
+        table: Vec::new(),
+    };
     if screen.is_terminal {
         comparison = comparison.live();
     }

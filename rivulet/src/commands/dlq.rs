@@ -11,8 +11,10 @@ use super::{bar, confirmed};
 use crate::args::{Dlq, How};
 
 pub(super) fn run(pipeline: &Pipeline, command: &Dlq) -> Result<(), BoxError> {
-    let (Dlq::Ls { which, .. } | Dlq::Show { which, .. } | Dlq::Replay { which, .. } | Dlq::Drop { which, .. }) =
-        command;
+    let (Dlq::Ls { which, .. }
+    | Dlq::Show { which, .. }
+    | Dlq::Replay { which, .. }
+    | Dlq::Drop { which, .. }) = command;
     let letters = Letters::new(pipeline, which.stage.as_deref(), which.selection())?;
     match command {
         Dlq::Ls { json, .. } => {
@@ -25,10 +27,16 @@ pub(super) fn run(pipeline: &Pipeline, command: &Dlq) -> Result<(), BoxError> {
             Ok(())
         }
         Dlq::Show { handled, full, .. } => {
-            let options = ShowOptions { handled: *handled, full: *full };
+            let options = ShowOptions {
+                handled: *handled,
+                full: *full,
+            };
             let shown = letters.show(options, &mut std::io::stdout().lock(), &mut |_| ())?;
             if shown == 0 {
-                eprintln!("no dead letters are open{}", if *handled { " or handled" } else { "" });
+                eprintln!(
+                    "no dead letters are open{}",
+                    if *handled { " or handled" } else { "" }
+                );
             }
             Ok(())
         }
@@ -40,7 +48,14 @@ pub(super) fn run(pipeline: &Pipeline, command: &Dlq) -> Result<(), BoxError> {
 fn change(letters: &Letters<'_>, handled: Handled, how: &How) -> Result<(), BoxError> {
     let plan = reading(|progress| letters.plan(handled, progress))??;
     print!("{plan}");
-    let (verb, count) = (if handled == Handled::Replayed { "replay" } else { "drop" }, plan.count());
+    let (verb, count) = (
+        if handled == Handled::Replayed {
+            "replay"
+        } else {
+            "drop"
+        },
+        plan.count(),
+    );
     if count == 0 {
         println!("nothing to {verb}");
         return Ok(());
@@ -51,12 +66,21 @@ fn change(letters: &Letters<'_>, handled: Handled, how: &How) -> Result<(), BoxE
     }
     if !how.yes {
         if !std::io::stdin().is_terminal() {
-            return Err(
-                format!("nothing was {}: there is no terminal to ask at\n  help: say --yes", handled.name()).into()
-            );
+            return Err(format!(
+                "nothing was {}: there is no terminal to ask at\n  help: say --yes",
+                handled.name()
+            )
+            .into());
         }
-        if !confirmed(&format!("{} {count}?", if verb == "drop" { "Drop" } else { "Replay" }))? {
-            return Err(format!("nothing was {}\n  help: answer yes, or say --yes", handled.name()).into());
+        if !confirmed(&format!(
+            "{} {count}?",
+            if verb == "drop" { "Drop" } else { "Replay" }
+        ))? {
+            return Err(format!(
+                "nothing was {}\n  help: answer yes, or say --yes",
+                handled.name()
+            )
+            .into());
         }
     }
     // Only now: at the question Ctrl-C ends the program at once.
@@ -69,7 +93,10 @@ fn change(letters: &Letters<'_>, handled: Handled, how: &How) -> Result<(), BoxE
     let done = done?;
     println!("{} {}", handled.name(), done.done);
     if done.gone > 0 {
-        println!("{} more were dealt with by somebody else, or retention took them, meanwhile", done.gone);
+        println!(
+            "{} more were dealt with by somebody else, or retention took them, meanwhile",
+            done.gone
+        );
     }
     Ok(())
 }
@@ -80,7 +107,11 @@ fn reading<T>(read: impl FnOnce(&mut dyn FnMut(Progress<'_>)) -> T) -> Result<T,
     let result = read(&mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
-        let waiting = if progress.waiting { " (waiting for an open transaction)" } else { "" };
+        let waiting = if progress.waiting {
+            " (waiting for an open transaction)"
+        } else {
+            ""
+        };
         bar.set_message(format!("reading {}{waiting}", progress.topic));
     });
     bar.finish_and_clear();

@@ -17,10 +17,18 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             print!("{overview}");
             all_right(&overview.faults)
         }
-        State::Show { stage: Some(stage), sensor, json } => {
+        State::Show {
+            stage: Some(stage),
+            sensor,
+            json,
+        } => {
             let shown = state::show(pipeline, state::keeper(pipeline, stage)?)?;
             let fault = shown.fault();
-            let shown = if let Some(sensor) = sensor { shown.only(sensor)? } else { shown };
+            let shown = if let Some(sensor) = sensor {
+                shown.only(sensor)?
+            } else {
+                shown
+            };
             if *json {
                 println!("{}", serde_json::to_string_pretty(&shown)?);
             } else {
@@ -29,13 +37,24 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             all_right(fault.as_slice())
         }
         State::Check { stages } => {
-            let named = stages.iter().map(|name| pipeline.stage(name)).collect::<Result<Vec<&Stage>, _>>()?;
-            let stages = if named.is_empty() { state::keepers(pipeline).collect() } else { named };
+            let named = stages
+                .iter()
+                .map(|name| pipeline.stage(name))
+                .collect::<Result<Vec<&Stage>, _>>()?;
+            let stages = if named.is_empty() {
+                state::keepers(pipeline).collect()
+            } else {
+                named
+            };
             let checked = state::check(pipeline, &stages)?;
             print!("{checked}");
             all_right(&checked.faults())
         }
-        State::Keep { stage, yes, dry_run } => {
+        State::Keep {
+            stage,
+            yes,
+            dry_run,
+        } => {
             let keep = Keep::plan(pipeline, state::keeper(pipeline, stage)?)?;
             if !keep.is_needed() {
                 print!("{keep}");
@@ -45,7 +64,13 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             Ok(())
         }
-        State::Forget { stage, sensor, idle, yes, dry_run } => {
+        State::Forget {
+            stage,
+            sensor,
+            idle,
+            yes,
+            dry_run,
+        } => {
             let named = || Which::Named(sensor.iter().cloned().collect());
             let which = idle.map_or_else(named, Which::Idle);
             let forget = Forget::plan(pipeline, state::keeper(pipeline, stage)?, which)?;
@@ -57,7 +82,11 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             Ok(())
         }
-        State::Resume { stage, yes, dry_run } => {
+        State::Resume {
+            stage,
+            yes,
+            dry_run,
+        } => {
             let resume = Resume::plan(pipeline, pipeline.stage(stage)?)?;
             if resume.is_empty() {
                 print!("{resume}");
@@ -67,7 +96,12 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             Ok(())
         }
-        State::Reset { stage, from_start, yes, dry_run } => {
+        State::Reset {
+            stage,
+            from_start,
+            yes,
+            dry_run,
+        } => {
             let reset = Reset::plan(pipeline, pipeline.stage(stage)?, *from_start)?;
             if agreed(&reset, "Forget it?", *yes, *dry_run)? {
                 reset.carry_out()?;
@@ -79,7 +113,11 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
 }
 
 fn all_right(faults: &[String]) -> Result<(), BoxError> {
-    if faults.is_empty() { Ok(()) } else { Err(faults.join("\nerror: ").into()) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults.join("\nerror: ").into())
+    }
 }
 
 /// Shows what will be done, and tells whether to do it.
@@ -93,7 +131,9 @@ fn agreed(plan: &impl Display, question: &str, yes: bool, dry_run: bool) -> Resu
         return Ok(false);
     }
     if !yes && !std::io::stdin().is_terminal() {
-        return Err("nothing was changed: there is no terminal to ask at\n  help: say --yes".into());
+        return Err(
+            "nothing was changed: there is no terminal to ask at\n  help: say --yes".into(),
+        );
     }
     if !yes && !confirmed(question)? {
         return Err("nothing was changed\n  help: answer yes, or say --yes".into());

@@ -15,15 +15,17 @@ use stream::error::{Error, Result};
 
 use crate::cluster::{self, Cluster, Witness, is_final};
 
-/// How long a partition may hold up the others before they go on without it: its broker may be away.
+/// How long a partition may hold up the others before they go on without it: its broker may be
+/// away.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long to wait when nothing has come.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Reads the committed records of topics, those that are there and those that come.
 ///
-/// Records leave the pipeline with the timestamp they entered it with, so what was made from the same reading
-/// is read at about the same time, however far one topic could be read ahead of another.
+/// Records leave the pipeline with the timestamp they entered it with, so what was made from the
+/// same reading is read at about the same time, however far one topic could be read ahead of
+/// another.
 pub(super) struct Tail {
     // Queues go before the consumer that fills them.
     lanes: Vec<Lane>,
@@ -61,7 +63,11 @@ impl Tail {
     ///
     /// # Errors
     /// If the cluster does not answer, or there is no such topic.
-    pub(super) fn new(kafka: &BTreeMap<String, String>, topics: &[String], extent: Extent) -> Result<Self> {
+    pub(super) fn new(
+        kafka: &BTreeMap<String, String>,
+        topics: &[String],
+        extent: Extent,
+    ) -> Result<Self> {
         let inventory = Cluster::new(kafka)?.inventory()?;
         let mut config = cluster::reading(kafka, "1024", "50");
         config.set("client.id", "rivulet");
@@ -70,24 +76,43 @@ impl Tail {
         let mut places = Vec::new();
         for (index, topic) in topics.iter().enumerate() {
             let Some(found) = inventory.topics.get(topic) else {
-                return Err(Error::new(format!("reading {topic}"), "there is no such topic")
-                    .help("`rivulet topics create` makes it; name the right brokers with --brokers"));
+                return Err(
+                    Error::new(format!("reading {topic}"), "there is no such topic").help(
+                        "`rivulet topics create` makes it; name the right brokers with --brokers",
+                    ),
+                );
             };
             for partition in 0..found.partitions {
                 let doing = || format!("asking for the end of {topic}/{partition}");
                 let ends = cluster::watermarks(&consumer, topic, partition);
-                let (_, end) = ends.map_err(|error| cluster::unanswered(doing(), &error, consumer.context()))?;
-                let from = if extent == Extent::Latest { Offset::Offset(end) } else { Offset::Beginning };
-                list.add_partition_offset(topic, partition, from).map_err(|error| Error::new(doing(), error))?;
+                let (_, end) =
+                    ends.map_err(|error| cluster::unanswered(doing(), &error, consumer.context()))?;
+                let from = if extent == Extent::Latest {
+                    Offset::Offset(end)
+                } else {
+                    Offset::Beginning
+                };
+                list.add_partition_offset(topic, partition, from)
+                    .map_err(|error| Error::new(doing(), error))?;
                 places.push((index, partition, (extent == Extent::Now).then_some(end)));
             }
         }
-        let failed = |cause: &dyn std::fmt::Display| Error::new(format!("reading {}", topics.join(", ")), cause);
+        let failed = |cause: &dyn std::fmt::Display| {
+            Error::new(format!("reading {}", topics.join(", ")), cause)
+        };
         consumer.assign(&list).map_err(|error| failed(&error))?;
         let lane = |(topic, partition, end): (usize, i32, Option<i64>)| {
             let queue = consumer.split_partition_queue(&topics[topic], partition);
-            let queue = queue.ok_or_else(|| failed(&format!("there is no partition {partition}")))?;
-            Ok(Lane { topic, queue, head: None, end, is_at_end: false, heard: Instant::now() })
+            let queue =
+                queue.ok_or_else(|| failed(&format!("there is no partition {partition}")))?;
+            Ok(Lane {
+                topic,
+                queue,
+                head: None,
+                end,
+                is_at_end: false,
+                heard: Instant::now(),
+            })
         };
         let lanes = places.into_iter().map(lane).collect::<Result<_>>()?;
         Ok(Tail { lanes, consumer })
@@ -107,7 +132,10 @@ impl Tail {
                 match &lane.head {
                     Some(head) => {
                         let timestamp = head.timestamp().to_millis().unwrap_or_default();
-                        earliest = Some(earliest.map_or((timestamp, index), |other| other.min((timestamp, index))));
+                        earliest = Some(
+                            earliest
+                                .map_or((timestamp, index), |other| other.min((timestamp, index))),
+                        );
                     }
                     None => holds_up |= !lane.is_at_end && lane.heard.elapsed() < PATIENCE,
                 }
@@ -129,7 +157,9 @@ impl Tail {
 
     /// Whether all has been read that there was at the beginning, if reading ends there.
     pub(super) fn is_done(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.end.is_some() && lane.is_at_end && lane.head.is_none())
+        self.lanes
+            .iter()
+            .all(|lane| lane.end.is_some() && lane.is_at_end && lane.head.is_none())
     }
 
     /// The last thing that went wrong with a connection.
@@ -150,7 +180,10 @@ impl Lane {
                 self.heard = Instant::now();
                 // The end of what was there may be told by what has come since.
                 self.is_at_end = self.end.is_some_and(|end| offset + 1 >= end);
-                self.head = self.end.is_none_or(|end| offset < end).then(|| message.detach());
+                self.head = self
+                    .end
+                    .is_none_or(|end| offset < end)
+                    .then(|| message.detach());
             }
             Some(Err(KafkaError::PartitionEOF(_))) => self.is_at_end = true,
             Some(Err(error)) => check(&error)?,
@@ -162,7 +195,11 @@ impl Lane {
 
 /// Most errors are about connections, and librdkafka tries again.
 fn check(error: &KafkaError) -> Result<()> {
-    if is_final(error) { Err(Error::new("reading", error)) } else { Ok(()) }
+    if is_final(error) {
+        Err(Error::new("reading", error))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -177,12 +214,17 @@ mod tests {
 
     /// So many records of each partition of two topics; those of the second are written first.
     fn produce(brokers: &str, numbers: std::ops::Range<i64>) {
-        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .create()
+            .unwrap();
         for topic in ["second", "first"] {
             for number in numbers.clone() {
                 for partition in 0..2 {
                     let value = format!("{number}");
-                    let record = BaseRecord::<str, str>::to(topic).payload(&value).partition(partition);
+                    let record = BaseRecord::<str, str>::to(topic)
+                        .payload(&value)
+                        .partition(partition);
                     producer.send(record.timestamp(1000 + number)).unwrap();
                 }
             }
@@ -227,7 +269,15 @@ mod tests {
         let brokers = mock.bootstrap_servers();
         produce(&brokers, 0..1);
         let (mut all, mut latest) = (tail(&brokers, Extent::All), tail(&brokers, Extent::Latest));
-        let next = |tail: &mut Tail| tail.next(WAIT).unwrap().unwrap().1.payload().unwrap().to_vec();
+        let next = |tail: &mut Tail| {
+            tail.next(WAIT)
+                .unwrap()
+                .unwrap()
+                .1
+                .payload()
+                .unwrap()
+                .to_vec()
+        };
         (0..4).for_each(|_| assert_eq!(next(&mut all), b"0"));
         assert!(latest.next(Duration::ZERO).unwrap().is_none());
         produce(&brokers, 1..2);
@@ -241,8 +291,14 @@ mod tests {
     fn a_topic_that_is_missing_is_named_with_the_remedy() {
         let mock = MockCluster::new(1).unwrap();
         let kafka = [("bootstrap.servers".to_owned(), mock.bootstrap_servers())].into();
-        let error = Tail::new(&kafka, &["missing".to_owned()], Extent::All).err().expect("it is missing").to_string();
-        assert!(error.contains("reading missing: there is no such topic"), "{error}");
+        let error = Tail::new(&kafka, &["missing".to_owned()], Extent::All)
+            .err()
+            .expect("it is missing")
+            .to_string();
+        assert!(
+            error.contains("reading missing: there is no such topic"),
+            "{error}"
+        );
         assert!(error.contains("rivulet topics create"), "{error}");
     }
 }

@@ -29,15 +29,26 @@ impl Screen {
         let all = MultiProgress::new();
         let style = ProgressStyle::with_template("{wide_msg}").expect("a valid template");
         let lines = if std::io::stderr().is_terminal() {
-            names.iter().map(|_| all.add(ProgressBar::new_spinner().with_style(style.clone()))).collect()
+            names
+                .iter()
+                .map(|_| all.add(ProgressBar::new_spinner().with_style(style.clone())))
+                .collect()
         } else {
             Vec::new()
         };
         let width = names.iter().map(String::len).max().unwrap_or_default();
-        Screen { names, width, lines, _all: all, printed: Instant::now(), start: Instant::now() }
+        Screen {
+            names,
+            width,
+            lines,
+            _all: all,
+            printed: Instant::now(),
+            start: Instant::now(),
+        }
     }
 
-    /// Shows for each stage its figures, whether it runs, and the last line that it has shown itself.
+    /// Shows for each stage its figures, whether it runs, and the last line that it has shown
+    /// itself.
     pub(super) fn draw<'c>(&mut self, stages: impl Iterator<Item = (&'c Counters, bool, String)>) {
         let now = Instant::now();
         let is_log = self.lines.is_empty();
@@ -51,14 +62,31 @@ impl Screen {
             .iter()
             .zip(stages)
             .map(|(name, (counters, runs, last))| {
-                let Counters { read, written, dead, .. } = counters;
+                let Counters {
+                    read,
+                    written,
+                    dead,
+                    ..
+                } = counters;
                 let mark = if runs { '▶' } else { '✔' };
-                let dead = if dead.get() > 0 { format!(" {} dead", dead.get()) } else { String::new() };
-                format!("{mark} {name:width$} {:>7} in {:>7} out{dead}   {last}", read.get(), written.get())
+                let dead = if dead.get() > 0 {
+                    format!(" {} dead", dead.get())
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{mark} {name:width$} {:>7} in {:>7} out{dead}   {last}",
+                    read.get(),
+                    written.get()
+                )
             })
             .collect();
         if is_log {
-            eprintln!("after {:.0} s\n{}", self.start.elapsed().as_secs_f64(), shown.join("\n"));
+            eprintln!(
+                "after {:.0} s\n{}",
+                self.start.elapsed().as_secs_f64(),
+                shown.join("\n")
+            );
         }
         for (line, shown) in self.lines.iter().zip(shown) {
             line.set_message(shown);

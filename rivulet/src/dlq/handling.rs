@@ -13,12 +13,13 @@ use super::ledger::{Id, Ledger};
 use super::plan::{Part, Plan, letters};
 use crate::read::Reader;
 
-/// How many letters and how many of their bytes go into one transaction. While it is open nobody who
-/// reads the topics that it writes gets any further.
+/// How many letters and how many of their bytes go into one transaction. While it is open nobody
+/// who reads the topics that it writes gets any further.
 const LETTERS: usize = 100;
 const BYTES: usize = 4 << 20;
 
-/// Ends the transactional id. Nothing else in the pipeline begins with the name of a dead-letter topic.
+/// Ends the transactional id. Nothing else in the pipeline begins with the name of a dead-letter
+/// topic.
 const INSTANCE: &str = "dlq";
 
 /// What [`handle`] did.
@@ -35,24 +36,31 @@ pub struct Done {
 /// Whatever ends it in between, what is done is done and the rest is untouched.
 ///
 /// # Errors
-/// If the cluster does not answer, somebody else has begun to handle the same stage's letters, or it
-/// was asked to stop.
+/// If the cluster does not answer, somebody else has begun to handle the same stage's letters, or
+/// it was asked to stop.
 pub fn handle(plan: &Plan<'_>, shutdown: &Shutdown, progress: &mut dyn FnMut(u64)) -> Result<Done> {
     let mut done = Done::default();
     for part in plan.parts.iter().filter(|part| !part.letters.is_empty()) {
         handle_part(plan, part, shutdown, &mut done, progress).map_err(|fault| {
             let cause = match fault {
-                Fault::Undo(error) | Fault::Rejected(_, error) | Fault::Fatal(error) => error.into_parts().0,
+                Fault::Undo(error) | Fault::Rejected(_, error) | Fault::Fatal(error) => {
+                    error.into_parts().0
+                }
                 Fault::Stopped => "asked to stop".to_owned(),
             };
             let doing = match plan.handled {
                 Handled::Replayed => format!("replaying letters of {}", part.stage.name),
                 Handled::Dropped => format!("dropping letters of {}", part.stage.name),
             };
-            let so_far = format!("{} of {} were {}", done.done, letters(plan.count()), plan.handled.name());
+            let so_far = format!(
+                "{} of {} were {}",
+                done.done,
+                letters(plan.count()),
+                plan.handled.name()
+            );
             Error::new(doing, format!("{cause}; {so_far}")).help(
-                "run it again: it goes on with what is open. Only one at a time can handle a stage's letters, and the \
-                 last to begin wins",
+                "run it again: it goes on with what is open. Only one at a time can handle a \
+                 stage's letters, and the last to begin wins",
             )
         })?;
     }
@@ -67,14 +75,22 @@ fn handle_part(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Fault> {
     let topic = part.stage.dead_letters();
-    // Fence first: only then is everything settled that others began, and only then read what is open.
+    // Fence first: only then is everything settled that others began, and only then read what is
+    // open.
     let mut log = open(plan.pipeline, part, shutdown)?;
     let mut silent = |_: crate::read::Progress<'_>| ();
-    let mut reader =
-        Reader::new(&plan.pipeline.kafka, std::slice::from_ref(&topic), &mut silent).map_err(Fault::Fatal)?;
+    let mut reader = Reader::new(
+        &plan.pipeline.kafka,
+        std::slice::from_ref(&topic),
+        &mut silent,
+    )
+    .map_err(Fault::Fatal)?;
     let ledger = Ledger::read(plan.pipeline, part.stage, &mut reader).map_err(Fault::Fatal)?;
     let open = part.letters.iter().filter_map(|id| {
-        let filed = ledger.letters.get(id).filter(|filed| filed.handled.is_none())?;
+        let filed = ledger
+            .letters
+            .get(id)
+            .filter(|filed| filed.handled.is_none())?;
         Some((*id, filed.size))
     });
     let batches = batches(open, plan.handled);
@@ -93,7 +109,10 @@ fn handle_part(
         };
         if !letters.is_empty() {
             let count = letters.len() as u64;
-            let mark = Mark { handled: plan.handled, letters: letters.into_iter().collect() };
+            let mark = Mark {
+                handled: plan.handled,
+                letters: letters.into_iter().collect(),
+            };
             // Into the letters' own partition: there retention takes them before their mark.
             let partition = Some(batch.partition);
             let headers = mark.headers();
@@ -114,12 +133,20 @@ fn handle_part(
     Ok(())
 }
 
-/// A log whose transactional id belongs to the stage's dead letters. Opening it ends what another one
-/// left open, and from then on that one can commit nothing.
+/// A log whose transactional id belongs to the stage's dead letters. Opening it ends what another
+/// one left open, and from then on that one can commit nothing.
 fn open(pipeline: &Pipeline, part: &Part<'_>, shutdown: &Shutdown) -> Result<KafkaLog, Fault> {
     // Whatever the stages promise: without a transaction a letter could be sent and not be marked.
-    let pipeline = Pipeline { guarantee: Guarantee::ExactlyOnce, ..pipeline.clone() };
-    let topics: Vec<String> = part.topics.keys().cloned().chain([part.stage.dead_letters()]).collect();
+    let pipeline = Pipeline {
+        guarantee: Guarantee::ExactlyOnce,
+        ..pipeline.clone()
+    };
+    let topics: Vec<String> = part
+        .topics
+        .keys()
+        .cloned()
+        .chain([part.stage.dead_letters()])
+        .collect();
     let handler = Stage {
         name: part.stage.dead_letters(),
         place: part.stage.place.clone(),
@@ -148,14 +175,19 @@ fn batches(open: impl Iterator<Item = (Id, usize)>, handled: Handled) -> Vec<Bat
         let size = if handled == Handled::Dropped { 0 } else { size };
         match batches.last_mut() {
             Some(batch)
-                if batch.partition == id.partition && batch.offsets.len() < LETTERS && bytes + size <= BYTES =>
+                if batch.partition == id.partition
+                    && batch.offsets.len() < LETTERS
+                    && bytes + size <= BYTES =>
             {
                 bytes += size;
                 batch.offsets.push(id.offset);
             }
             _ => {
                 bytes = size;
-                batches.push(Batch { partition: id.partition, offsets: vec![id.offset] });
+                batches.push(Batch {
+                    partition: id.partition,
+                    offsets: vec![id.offset],
+                });
             }
         }
     }
@@ -166,7 +198,9 @@ impl Batch {
     /// The records as they were before they were refused, by the offsets of their letters.
     fn originals(&self, topic: &str, reader: &mut Reader<'_>) -> Result<BTreeMap<i64, Original>> {
         let mut originals = BTreeMap::new();
-        let (Some(first), Some(last)) = (self.offsets.first(), self.offsets.last()) else { return Ok(originals) };
+        let (Some(first), Some(last)) = (self.offsets.first(), self.offsets.last()) else {
+            return Ok(originals);
+        };
         reader.read_range(topic, self.partition, (*first, *last), &mut |record| {
             if self.offsets.binary_search(&record.offset).is_ok()
                 && let Entry::Letter(letter) = Entry::read(record.headers)
@@ -213,16 +247,34 @@ mod tests {
     use super::*;
 
     fn sizes(letters: &[(i32, usize)], handled: Handled) -> Vec<(i32, usize)> {
-        let letters = (0..).zip(letters).map(|(offset, &(partition, size))| (Id { partition, offset }, size));
-        batches(letters, handled).iter().map(|batch| (batch.partition, batch.offsets.len())).collect()
+        let letters = (0..)
+            .zip(letters)
+            .map(|(offset, &(partition, size))| (Id { partition, offset }, size));
+        batches(letters, handled)
+            .iter()
+            .map(|batch| (batch.partition, batch.offsets.len()))
+            .collect()
     }
 
     #[test]
     fn a_transaction_is_bounded_in_letters_and_bytes_and_keeps_to_a_partition() {
         let many = vec![(0, 10); 2 * LETTERS + 1];
-        assert_eq!(sizes(&many, Handled::Replayed), [(0, LETTERS), (0, LETTERS), (0, 1)]);
-        let large = [(0, BYTES / 2), (0, BYTES / 2), (0, 1), (0, 2 * BYTES), (0, 1), (1, 1)];
-        assert_eq!(sizes(&large, Handled::Replayed), [(0, 2), (0, 1), (0, 1), (0, 1), (1, 1)]);
+        assert_eq!(
+            sizes(&many, Handled::Replayed),
+            [(0, LETTERS), (0, LETTERS), (0, 1)]
+        );
+        let large = [
+            (0, BYTES / 2),
+            (0, BYTES / 2),
+            (0, 1),
+            (0, 2 * BYTES),
+            (0, 1),
+            (1, 1),
+        ];
+        assert_eq!(
+            sizes(&large, Handled::Replayed),
+            [(0, 2), (0, 1), (0, 1), (0, 1), (1, 1)]
+        );
         assert_eq!(sizes(&large, Handled::Dropped), [(0, 5), (1, 1)]);
         assert_eq!(sizes(&[], Handled::Replayed), []);
     }

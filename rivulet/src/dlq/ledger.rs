@@ -67,10 +67,20 @@ impl fmt::Display for Hindrance {
         match self {
             Hindrance::Foreign => f.write_str("no stage wrote it"),
             Hindrance::Truncated => f.write_str("it was too large to be kept whole"),
-            Hindrance::Gap => f.write_str("it tells of records that were deleted before they were read"),
-            Hindrance::Input(place) => write!(f, "it comes from {}, which is no topic", text::plain(place, ERROR)),
+            Hindrance::Gap => {
+                f.write_str("it tells of records that were deleted before they were read")
+            }
+            Hindrance::Input(place) => write!(
+                f,
+                "it comes from {}, which is no topic",
+                text::plain(place, ERROR)
+            ),
             Hindrance::Unknown(topic) => {
-                write!(f, "it comes from {}, which is no topic of this pipeline", text::plain(topic, ERROR))
+                write!(
+                    f,
+                    "it comes from {}, which is no topic of this pipeline",
+                    text::plain(topic, ERROR)
+                )
             }
             Hindrance::TooLarge(topic) => write!(f, "it is larger than {topic} takes"),
         }
@@ -82,18 +92,31 @@ impl<'p> Ledger<'p> {
     ///
     /// # Errors
     /// If the cluster does not answer.
-    pub(super) fn read(pipeline: &Pipeline, stage: &'p Stage, topics: &mut dyn Topics) -> Result<Self> {
+    pub(super) fn read(
+        pipeline: &Pipeline,
+        stage: &'p Stage,
+        topics: &mut dyn Topics,
+    ) -> Result<Self> {
         let topic = stage.dead_letters();
-        let mut ledger = Ledger { stage, exists: topics.partitions(&topic).is_some(), letters: BTreeMap::new() };
+        let mut ledger = Ledger {
+            stage,
+            exists: topics.partitions(&topic).is_some(),
+            letters: BTreeMap::new(),
+        };
         let mut texts = Texts::default();
         if ledger.exists {
-            topics.read(&topic, &mut |record| ledger.add(pipeline, record, &mut texts))?;
+            topics.read(&topic, &mut |record| {
+                ledger.add(pipeline, record, &mut texts)
+            })?;
         }
         Ok(ledger)
     }
 
     fn add(&mut self, pipeline: &Pipeline, record: &Record<'_>, texts: &mut Texts) {
-        let id = Id { partition: record.partition, offset: record.offset };
+        let id = Id {
+            partition: record.partition,
+            offset: record.offset,
+        };
         let filed = match Entry::read(record.headers) {
             Entry::Mark(mark) => {
                 // A mark is behind its letters and in their partition, so they are all here, unless
@@ -128,8 +151,14 @@ impl<'p> Ledger<'p> {
     }
 
     /// The letters that are selected, open or not.
-    pub(super) fn selected<'l>(&'l self, selection: &'l Selection) -> impl Iterator<Item = (Id, &'l Filed)> {
-        self.letters.iter().filter(|(id, filed)| selection.takes(**id, filed)).map(|(id, filed)| (*id, filed))
+    pub(super) fn selected<'l>(
+        &'l self,
+        selection: &'l Selection,
+    ) -> impl Iterator<Item = (Id, &'l Filed)> {
+        self.letters
+            .iter()
+            .filter(|(id, filed)| selection.takes(**id, filed))
+            .map(|(id, filed)| (*id, filed))
     }
 }
 
@@ -138,7 +167,12 @@ fn size(record: &Record<'_>) -> usize {
 }
 
 /// The topic that a letter can be sent back to.
-fn way_back(pipeline: &Pipeline, letter: &Letter<'_>, size: usize, texts: &mut Texts) -> Result<Rc<str>, Hindrance> {
+fn way_back(
+    pipeline: &Pipeline,
+    letter: &Letter<'_>,
+    size: usize,
+    texts: &mut Texts,
+) -> Result<Rc<str>, Hindrance> {
     let topic = texts.keep(letter.topic);
     if letter.reason == GAP {
         return Err(Hindrance::Gap);

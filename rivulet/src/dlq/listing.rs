@@ -54,7 +54,11 @@ impl Listing {
             for (_, filed) in ledger.selected(selection) {
                 by_reason.entry(&filed.reason).or_default().push(filed);
             }
-            groups.extend(by_reason.into_iter().map(|(reason, letters)| Group::new(ledger, reason, &letters)));
+            groups.extend(
+                by_reason
+                    .into_iter()
+                    .map(|(reason, letters)| Group::new(ledger, reason, &letters)),
+            );
         }
         Listing { groups }
     }
@@ -68,7 +72,12 @@ impl Listing {
 
 impl Group {
     fn new(ledger: &Ledger<'_>, reason: &str, letters: &[&Filed]) -> Self {
-        let count = |handled| letters.iter().filter(|filed| filed.handled == handled).count() as u64;
+        let count = |handled| {
+            letters
+                .iter()
+                .filter(|filed| filed.handled == handled)
+                .count() as u64
+        };
         let open = || letters.iter().filter(|filed| filed.handled.is_none());
         let times = || open().map(|filed| filed.timestamp);
         Group {
@@ -90,11 +99,17 @@ impl fmt::Display for Listing {
         if self.groups.is_empty() {
             return writeln!(f, "no dead letters");
         }
-        let mut rows =
-            vec![["stage", "reason", "open", "replayed", "dropped", "first", "last", "sample"].map(String::from)];
+        let mut rows = vec![
+            [
+                "stage", "reason", "open", "replayed", "dropped", "first", "last", "sample",
+            ]
+            .map(String::from),
+        ];
         for group in &self.groups {
-            let or_dash =
-                |text: &Option<String>| text.as_deref().map_or("-".to_owned(), |text| text::plain(text, SAMPLE));
+            let or_dash = |text: &Option<String>| {
+                text.as_deref()
+                    .map_or("-".to_owned(), |text| text::plain(text, SAMPLE))
+            };
             rows.push([
                 group.stage.clone(),
                 text::plain(&group.reason, REASON),
@@ -106,13 +121,21 @@ impl fmt::Display for Listing {
                 or_dash(&group.sample),
             ]);
         }
-        let widths: [usize; 8] =
-            std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
+        let widths: [usize; 8] = std::array::from_fn(|column| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or_default()
+        });
         for row in &rows {
-            let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
-                2..=4 => format!("{cell:>width$}"),
-                _ => format!("{cell:width$}"),
-            });
+            let cells = row
+                .iter()
+                .zip(widths)
+                .enumerate()
+                .map(|(column, (cell, width))| match column {
+                    2..=4 => format!("{cell:>width$}"),
+                    _ => format!("{cell:width$}"),
+                });
             writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         let open = self.open();
@@ -121,7 +144,8 @@ impl fmt::Display for Listing {
         } else {
             writeln!(
                 f,
-                "{open} open: `rivulet dlq show` shows them, `replay` sends them back, `drop` is done with them"
+                "{open} open: `rivulet dlq show` shows them, `replay` sends them back, `drop` is \
+                 done with them"
             )
         }
     }

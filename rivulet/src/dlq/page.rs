@@ -27,9 +27,15 @@ pub(super) struct Page<'l> {
 impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let longest = if self.full { usize::MAX } else { SHORT };
-        let shown = |bytes: Option<&[u8]>| bytes.map_or("(none)".to_owned(), |bytes| text::bytes(bytes, longest));
+        let shown = |bytes: Option<&[u8]>| {
+            bytes.map_or("(none)".to_owned(), |bytes| text::bytes(bytes, longest))
+        };
         let state = self.handled.map_or("open", Handled::name);
-        writeln!(f, "{} [{}] at offset {}, {state}", self.topic, self.id.partition, self.id.offset)?;
+        writeln!(
+            f,
+            "{} [{}] at offset {}, {state}",
+            self.topic, self.id.partition, self.id.offset
+        )?;
         let mut line = |name: &str, value: &str| writeln!(f, "  {name:<9}{value}");
         let mut headers = self.headers;
         if let Entry::Letter(letter) = Entry::read(headers) {
@@ -38,15 +44,30 @@ impl fmt::Display for Page<'_> {
             line("reason", &text::plain(letter.reason, longest))?;
             line("error", &text::plain(letter.error, longest))?;
             if let Some(size) = letter.truncated {
-                line("cut", &format!("the record was too large to be kept whole: its value had {size} bytes"))?;
+                line(
+                    "cut",
+                    &format!(
+                        "the record was too large to be kept whole: its value had {size} bytes"
+                    ),
+                )?;
             }
         } else {
-            line("foreign", "no stage wrote it: its headers are not those of a dead letter")?;
+            line(
+                "foreign",
+                "no stage wrote it: its headers are not those of a dead letter",
+            )?;
         }
         line("entered", &text::time(self.timestamp))?;
         line("key", &shown(self.key))?;
         for (name, value) in headers {
-            line("header", &format!("{}: {}", text::plain(name, longest), shown(value.as_deref())))?;
+            line(
+                "header",
+                &format!(
+                    "{}: {}",
+                    text::plain(name, longest),
+                    shown(value.as_deref())
+                ),
+            )?;
         }
         line("value", &shown(self.value))
     }
@@ -59,14 +80,29 @@ mod tests {
     use super::*;
 
     fn page<'l>(headers: &'l [Header], value: Option<&'l [u8]>, full: bool) -> String {
-        let id = Id { partition: 0, offset: 17 };
-        Page { topic: "convert-dead-letters", id, timestamp: 0, key: Some(b"a"), value, headers, handled: None, full }
-            .to_string()
+        let id = Id {
+            partition: 0,
+            offset: 17,
+        };
+        Page {
+            topic: "convert-dead-letters",
+            id,
+            timestamp: 0,
+            key: Some(b"a"),
+            value,
+            headers,
+            handled: None,
+            full,
+        }
+        .to_string()
     }
 
     #[test]
     fn a_letter_tells_its_story() {
-        let original = [("origin".to_owned(), Some(b"\xff\0".to_vec())), ("empty".to_owned(), None)];
+        let original = [
+            ("origin".to_owned(), Some(b"\xff\0".to_vec())),
+            ("empty".to_owned(), None),
+        ];
         let letter = Letter {
             original: &original,
             topic: "in",
@@ -76,14 +112,16 @@ mod tests {
             error: "expected value\nat line 1",
             truncated: None,
         };
-        let expected = "\
-convert-dead-letters [0] at offset 17, open
-  from     in [2] at offset 41
+        let expected = "convert-dead-letters [0] at offset 17, open
+  from     in [2] at offset \
+                        41
   reason   not-json
-  error    expected value\\nat line 1
+  error    expected value\\nat line \
+                        1
   entered  1970-01-01T00:00:00Z
   key      a
-  header   origin: 0xff00
+  header   origin: \
+                        0xff00
   header   empty: (none)
   value    abc
 ";
@@ -92,9 +130,14 @@ convert-dead-letters [0] at offset 17, open
 
     #[test]
     fn a_foreign_record_is_shown_as_it_is() {
-        let shown = page(&[("rivulet.offset".to_owned(), Some(b"x".to_vec()))], None, false);
+        let shown = page(
+            &[("rivulet.offset".to_owned(), Some(b"x".to_vec()))],
+            None,
+            false,
+        );
         assert!(
-            shown.contains("foreign  no stage wrote it") && shown.contains("header   rivulet.offset: x"),
+            shown.contains("foreign  no stage wrote it")
+                && shown.contains("header   rivulet.offset: x"),
             "{shown}"
         );
         assert!(shown.ends_with("value    (none)\n"), "{shown}");

@@ -32,16 +32,34 @@ pub(super) struct Part<'p> {
 }
 
 impl<'p> Plan<'p> {
-    pub(super) fn new(pipeline: &'p Pipeline, handled: Handled, ledgers: &[Ledger<'p>], selection: &Selection) -> Self {
+    pub(super) fn new(
+        pipeline: &'p Pipeline,
+        handled: Handled,
+        ledgers: &[Ledger<'p>],
+        selection: &Selection,
+    ) -> Self {
         let parts = ledgers.iter().map(|ledger| {
             let stage = ledger.stage;
-            let mut part = Part { stage, letters: BTreeSet::new(), topics: BTreeMap::new(), skipped: BTreeMap::new() };
-            for (id, filed) in ledger.selected(selection).filter(|(_, filed)| filed.handled.is_none()) {
+            let mut part = Part {
+                stage,
+                letters: BTreeSet::new(),
+                topics: BTreeMap::new(),
+                skipped: BTreeMap::new(),
+            };
+            for (id, filed) in ledger
+                .selected(selection)
+                .filter(|(_, filed)| filed.handled.is_none())
+            {
                 match (handled, &filed.way_back) {
                     (Handled::Dropped, _) => (),
-                    (Handled::Replayed, Ok(topic)) => *part.topics.entry(topic.to_string()).or_default() += 1,
+                    (Handled::Replayed, Ok(topic)) => {
+                        *part.topics.entry(topic.to_string()).or_default() += 1
+                    }
                     (Handled::Replayed, Err(hindrance)) => {
-                        part.skipped.entry(hindrance.clone()).or_default().insert(id);
+                        part.skipped
+                            .entry(hindrance.clone())
+                            .or_default()
+                            .insert(id);
                         continue;
                     }
                 }
@@ -49,18 +67,28 @@ impl<'p> Plan<'p> {
             }
             part
         });
-        Plan { pipeline, handled, parts: parts.collect() }
+        Plan {
+            pipeline,
+            handled,
+            parts: parts.collect(),
+        }
     }
 
     /// How many letters it is about.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.parts.iter().map(|part| part.letters.len() as u64).sum()
+        self.parts
+            .iter()
+            .map(|part| part.letters.len() as u64)
+            .sum()
     }
 
     /// The stages, other than the one that refused them, that will read replayed records once more.
     fn other_readers<'a>(&'a self, part: &Part<'_>, topic: &'a str) -> Vec<&'a str> {
-        let others = self.pipeline.readers(topic).filter(|stage| stage.name != part.stage.name);
+        let others = self
+            .pipeline
+            .readers(topic)
+            .filter(|stage| stage.name != part.stage.name);
         others.map(|stage| stage.name.as_str()).collect()
     }
 }
@@ -70,18 +98,30 @@ impl fmt::Display for Plan<'_> {
         for part in &self.parts {
             let stage = &part.stage.name;
             if self.handled == Handled::Dropped && !part.letters.is_empty() {
-                writeln!(f, "drop    {} of {stage}", letters(part.letters.len() as u64))?;
+                writeln!(
+                    f,
+                    "drop    {} of {stage}",
+                    letters(part.letters.len() as u64)
+                )?;
             }
             for (topic, count) in &part.topics {
                 writeln!(f, "replay  {} of {stage} to {topic}", letters(*count))?;
                 let others = self.other_readers(part, topic);
                 if !others.is_empty() {
-                    writeln!(f, "note    {topic} is also read by {}: they get these records again", others.join(", "))?;
+                    writeln!(
+                        f,
+                        "note    {topic} is also read by {}: they get these records again",
+                        others.join(", ")
+                    )?;
                 }
             }
             for (hindrance, ids) in &part.skipped {
                 let count = letters(ids.len() as u64);
-                writeln!(f, "skip    {count} of {stage}, {}: {hindrance}; `drop` takes it", offsets(ids))?;
+                writeln!(
+                    f,
+                    "skip    {count} of {stage}, {}: {hindrance}; `drop` takes it",
+                    offsets(ids)
+                )?;
             }
         }
         Ok(())
@@ -98,7 +138,8 @@ fn offsets(ids: &BTreeSet<Id>) -> String {
     for id in ids {
         partitions.entry(id.partition).or_default().push(id.offset);
     }
-    let shown =
-        partitions.into_iter().map(|(partition, offsets)| format!("[{partition}] at {}", Offsets::from_iter(offsets)));
+    let shown = partitions
+        .into_iter()
+        .map(|(partition, offsets)| format!("[{partition}] at {}", Offsets::from_iter(offsets)));
     text::plain(&shown.collect::<Vec<_>>().join(", "), OFFSETS)
 }

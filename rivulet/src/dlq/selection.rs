@@ -22,14 +22,20 @@ pub struct Selection {
 
 impl Selection {
     pub(super) fn takes(&self, id: Id, filed: &Filed) -> bool {
-        self.reason.as_deref().is_none_or(|reason| reason == &*filed.reason)
+        self.reason
+            .as_deref()
+            .is_none_or(|reason| reason == &*filed.reason)
             && self.since.is_none_or(|since| filed.timestamp >= since.0)
             && self.until.is_none_or(|until| filed.timestamp < until.0)
-            && self.offsets.as_ref().is_none_or(|offsets| offsets.contains(id.offset))
+            && self
+                .offsets
+                .as_ref()
+                .is_none_or(|offsets| offsets.contains(id.offset))
     }
 }
 
-/// A time in milliseconds since the epoch. As text it is RFC 3339, or a span before now such as `2h`.
+/// A time in milliseconds since the epoch. As text it is RFC 3339, or a span before now such as
+/// `2h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment(pub i64);
 
@@ -38,7 +44,10 @@ impl FromStr for Moment {
 
     fn from_str(text: &str) -> Result<Self, String> {
         moment(text, Timestamp::now()).ok_or_else(|| {
-            format!("`{text}` is no time; write 2026-03-01T12:00:00Z, or how long ago: 30m, 2h, 7d or 2h 30m")
+            format!(
+                "`{text}` is no time; write 2026-03-01T12:00:00Z, or how long ago: 30m, 2h, 7d or \
+                 2h 30m"
+            )
         })
     }
 }
@@ -50,7 +59,9 @@ fn moment(text: &str, now: Timestamp) -> Option<Moment> {
     let span: Span = text.parse().ok()?;
     let ago = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     let ago = Some(ago).filter(|ago| *ago >= SignedDuration::ZERO)?;
-    now.checked_sub(ago).ok().map(|time| Moment(time.as_millisecond()))
+    now.checked_sub(ago)
+        .ok()
+        .map(|time| Moment(time.as_millisecond()))
 }
 
 #[cfg(test)]
@@ -66,7 +77,15 @@ mod tests {
         assert_eq!(at("2h"), Some(1_000_000_000_000 - 7_200_000));
         assert_eq!(at("1d 30m"), Some(1_000_000_000_000 - 88_200_000));
         assert_eq!(at("0s"), Some(1_000_000_000_000));
-        for text in ["", "2", "yesterday", "-2h", "2026-03-01", "99999999y", "1mo"] {
+        for text in [
+            "",
+            "2",
+            "yesterday",
+            "-2h",
+            "2026-03-01",
+            "99999999y",
+            "1mo",
+        ] {
             assert_eq!(at(text), None, "{text}");
         }
         assert!("soon".parse::<Moment>().unwrap_err().contains("2h"));

@@ -22,31 +22,59 @@ const PIPELINE: &str = r#"
 "#;
 
 fn pipeline() -> Pipeline {
-    Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: PIPELINE.into() })).unwrap()
+    Pipeline::parse(Arc::new(Text {
+        path: "p.toml".into(),
+        text: PIPELINE.into(),
+    }))
+    .unwrap()
 }
 
-/// One dead-letter topic in memory: the partition and headers of each record; the time of each is its
-/// offset in seconds.
+/// One dead-letter topic in memory: the partition and headers of each record; the time of each is
+/// its offset in seconds.
 #[derive(Default)]
 struct Table {
     records: Vec<(i32, Vec<Header>)>,
 }
 
 impl Table {
-    fn letter(mut self, topic: &str, place: Option<(i32, i64)>, reason: &str, truncated: Option<u64>) -> Self {
+    fn letter(
+        mut self,
+        topic: &str,
+        place: Option<(i32, i64)>,
+        reason: &str,
+        truncated: Option<u64>,
+    ) -> Self {
         let error = "why\nindeed";
-        let letter = Letter { original: &[], topic, place, stage: "convert", reason, error, truncated };
+        let letter = Letter {
+            original: &[],
+            topic,
+            place,
+            stage: "convert",
+            reason,
+            error,
+            truncated,
+        };
         self.records.push((0, letter.headers()));
         self
     }
 
     fn mark(mut self, partition: i32, handled: Handled, letters: &str) -> Self {
-        self.records.push((partition, Mark { handled, letters: letters.parse().unwrap() }.headers()));
+        self.records.push((
+            partition,
+            Mark {
+                handled,
+                letters: letters.parse().unwrap(),
+            }
+            .headers(),
+        ));
         self
     }
 
     fn foreign(mut self) -> Self {
-        self.records.push((0, vec![("rivulet.reason".to_owned(), Some(b"\xff".to_vec()))]));
+        self.records.push((
+            0,
+            vec![("rivulet.reason".to_owned(), Some(b"\xff".to_vec()))],
+        ));
         self
     }
 
@@ -67,7 +95,14 @@ impl Topics for Table {
     fn read(&mut self, _: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
         for (offset, (partition, headers)) in (0..).zip(&self.records) {
             let (partition, timestamp) = (*partition, offset * 1000);
-            each(&Record { partition, offset, timestamp, key: None, value: Some(b"1"), headers });
+            each(&Record {
+                partition,
+                offset,
+                timestamp,
+                key: None,
+                value: Some(b"1"),
+                headers,
+            });
         }
         Ok(())
     }
@@ -87,17 +122,24 @@ fn letters() -> Table {
 
 fn selection(reason: Option<&str>, offsets: Option<&str>) -> Selection {
     let offsets = offsets.map(|offsets| offsets.parse().unwrap());
-    Selection { reason: reason.map(String::from), offsets, ..Selection::default() }
+    Selection {
+        reason: reason.map(String::from),
+        offsets,
+        ..Selection::default()
+    }
 }
 
 #[test]
 fn letters_are_counted_by_reason_and_those_handled_apart() {
     let pipeline = pipeline();
-    let mut table = letters().mark(0, Handled::Replayed, "0..0,2").mark(0, Handled::Dropped, "2,4");
+    let mut table = letters()
+        .mark(0, Handled::Replayed, "0..0,2")
+        .mark(0, Handled::Dropped, "2,4");
     let listing = Listing::new(&[table.ledger(&pipeline)], &Selection::default());
     let expected = "\
 stage    reason      open  replayed  dropped  first                 last                  sample
-convert  foreign        1         0        0  1970-01-01T00:00:06Z  1970-01-01T00:00:06Z  its headers are not those of a dead letter
+convert  foreign        1         0        0  1970-01-01T00:00:06Z  1970-01-01T00:00:06Z  its \
+                    headers are not those of a dead letter
 convert  not-json       3         1        1  1970-01-01T00:00:01Z  1970-01-01T00:00:05Z  why\\nindeed
 convert  wrong-unit     0         1        0  -                     -                     -
 4 open: `rivulet dlq show` shows them, `replay` sends them back, `drop` is done with them
@@ -115,9 +157,14 @@ fn nothing_to_show_is_said() {
     let listing = Listing::new(&[Table::default().ledger(&pipeline)], &Selection::default());
     assert_eq!(listing.to_string(), "no dead letters\n");
     assert_eq!(serde_json::to_string(&listing).unwrap(), "[]");
-    let mut table = Table::default().letter("in", Some((0, 4)), "not-json", None).mark(0, Handled::Dropped, "0");
+    let mut table = Table::default()
+        .letter("in", Some((0, 4)), "not-json", None)
+        .mark(0, Handled::Dropped, "0");
     let listing = Listing::new(&[table.ledger(&pipeline)], &Selection::default());
-    assert!(listing.to_string().ends_with("nothing is open\n"), "{listing}");
+    assert!(
+        listing.to_string().ends_with("nothing is open\n"),
+        "{listing}"
+    );
 }
 
 #[test]
@@ -131,8 +178,12 @@ fn a_mark_holds_for_letters_before_it_in_its_partition_only() {
         .mark(0, Handled::Dropped, &everything)
         .letter("in", Some((0, 42)), "not-json", None);
     let ledger = table.ledger(&pipeline);
-    let open: Vec<i64> =
-        ledger.letters.iter().filter(|(_, filed)| filed.handled.is_none()).map(|(id, _)| id.offset).collect();
+    let open: Vec<i64> = ledger
+        .letters
+        .iter()
+        .filter(|(_, filed)| filed.handled.is_none())
+        .map(|(id, _)| id.offset)
+        .collect();
     assert_eq!(open, [4]);
 }
 
@@ -141,26 +192,47 @@ fn a_change_of_settings_is_no_letter() {
     let pipeline = pipeline();
     let mut table = Table::default().letter("in", Some((0, 40)), "not-json", None);
     let (chain, offsets, sensors) = (Some("ewma(alpha=0.5)".into()), [].into(), [].into());
-    let change = Change { remedy: Remedy::Kept, chain, offsets, sensors };
+    let change = Change {
+        remedy: Remedy::Kept,
+        chain,
+        offsets,
+        sensors,
+    };
     table.records.push((0, change.headers()));
     let ledgers = [table.ledger(&pipeline)];
-    assert_eq!(Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default()).count(), 1);
+    assert_eq!(
+        Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default()).count(),
+        1
+    );
     let listing = Listing::new(&ledgers, &Selection::default());
-    assert!(listing.open() == 1 && !listing.to_string().contains("foreign"), "{listing}");
+    assert!(
+        listing.open() == 1 && !listing.to_string().contains("foreign"),
+        "{listing}"
+    );
 }
 
 #[test]
 fn a_plan_says_what_goes_where_and_what_cannot() {
     let pipeline = pipeline();
     let ledgers = [letters().mark(0, Handled::Dropped, "0").ledger(&pipeline)];
-    let plan = Plan::new(&pipeline, Handled::Replayed, &ledgers, &Selection::default());
-    let expected = "\
-replay  2 letters of convert to in
-note    in is also read by raw: they get these records again
-skip    1 letter of convert, [0] at 6: no stage wrote it; `drop` takes it
-skip    1 letter of convert, [0] at 3: it was too large to be kept whole; `drop` takes it
-skip    1 letter of convert, [0] at 4: it comes from readings.csv line 3, which is no topic; `drop` takes it
-skip    1 letter of convert, [0] at 5: it comes from elsewhere, which is no topic of this pipeline; `drop` takes it
+    let plan = Plan::new(
+        &pipeline,
+        Handled::Replayed,
+        &ledgers,
+        &Selection::default(),
+    );
+    let expected = "replay  2 letters of convert to in
+note    in is also read by raw: they get \
+                    these records again
+skip    1 letter of convert, [0] at 6: no stage wrote it; \
+                    `drop` takes it
+skip    1 letter of convert, [0] at 3: it was too large to be \
+                    kept whole; `drop` takes it
+skip    1 letter of convert, [0] at 4: it comes \
+                    from readings.csv line 3, which is no topic; `drop` takes it
+skip    1 letter \
+                    of convert, [0] at 5: it comes from elsewhere, which is no topic of this \
+                    pipeline; `drop` takes it
 ";
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 2));
     let plan = Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default());
@@ -170,10 +242,17 @@ skip    1 letter of convert, [0] at 5: it comes from elsewhere, which is no topi
 #[test]
 fn a_gap_can_only_be_dropped() {
     let pipeline = pipeline();
-    let ledgers = [Table::default().letter("in [0] offsets 100..150", None, "gap", None).ledger(&pipeline)];
-    let plan = Plan::new(&pipeline, Handled::Replayed, &ledgers, &Selection::default());
-    let expected = "skip    1 letter of convert, [0] at 0: it tells of records that were deleted before they were \
-                    read; `drop` takes it\n";
+    let ledgers = [Table::default()
+        .letter("in [0] offsets 100..150", None, "gap", None)
+        .ledger(&pipeline)];
+    let plan = Plan::new(
+        &pipeline,
+        Handled::Replayed,
+        &ledgers,
+        &Selection::default(),
+    );
+    let expected = "skip    1 letter of convert, [0] at 0: it tells of records that were deleted \
+                    before they were read; `drop` takes it\n";
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 0));
     let plan = Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default());
     assert_eq!(plan.to_string(), "drop    1 letter of convert\n");
@@ -183,11 +262,20 @@ fn a_gap_can_only_be_dropped() {
 fn a_selection_takes_what_all_of_it_holds_for() {
     let pipeline = pipeline();
     let ledger = letters().ledger(&pipeline);
-    let taken = |selection: Selection| ledger.selected(&selection).map(|(id, _)| id.offset).collect::<Vec<i64>>();
+    let taken = |selection: Selection| {
+        ledger
+            .selected(&selection)
+            .map(|(id, _)| id.offset)
+            .collect::<Vec<i64>>()
+    };
     assert_eq!(taken(selection(Some("wrong-unit"), None)), [2]);
     assert_eq!(taken(selection(Some("not-json"), Some("1..3,6"))), [1, 3]);
     assert_eq!(taken(selection(Some("foreign"), None)), [6]);
     assert!(taken(selection(None, Some("90"))).is_empty());
-    let times = Selection { since: Some(Moment(1000)), until: Some(Moment(3000)), ..Selection::default() };
+    let times = Selection {
+        since: Some(Moment(1000)),
+        until: Some(Moment(3000)),
+        ..Selection::default()
+    };
     assert_eq!(taken(times), [1, 2]);
 }

@@ -12,13 +12,17 @@ pub(super) fn plain(text: &str, longest: usize) -> String {
             plain.push('…');
             break;
         }
-        if letter.is_control() { plain.extend(letter.escape_default()) } else { plain.push(letter) }
+        if letter.is_control() {
+            plain.extend(letter.escape_default())
+        } else {
+            plain.push(letter)
+        }
     }
     plain
 }
 
-/// Bytes as text if they are UTF-8, otherwise in hexadecimal; of more than `longest` the beginning, and
-/// how many there are.
+/// Bytes as text if they are UTF-8, otherwise in hexadecimal; of more than `longest` the beginning,
+/// and how many there are.
 pub(super) fn bytes(bytes: &[u8], longest: usize) -> String {
     let (shown, is_cut) = match std::str::from_utf8(bytes) {
         Ok("") => ("(empty)".to_owned(), false),
@@ -33,7 +37,11 @@ pub(super) fn bytes(bytes: &[u8], longest: usize) -> String {
             (hex, is_cut)
         }
     };
-    if is_cut { format!("{shown} ({} bytes; --full shows all)", bytes.len()) } else { shown }
+    if is_cut {
+        format!("{shown} ({} bytes; --full shows all)", bytes.len())
+    } else {
+        shown
+    }
 }
 
 /// A time in milliseconds since the epoch as RFC 3339.
@@ -58,8 +66,14 @@ mod tests {
         assert_eq!(bytes("…".as_bytes(), 9), "…");
         assert_eq!(bytes(b"", 9), "(empty)");
         assert_eq!(bytes(b"\xff\xfe\0", 9), "0xfffe00");
-        assert_eq!(bytes(b"\xff\xfe\0", 2), "0xfffe… (3 bytes; --full shows all)");
-        assert_eq!(bytes(b"0123456789", 4), "0123… (10 bytes; --full shows all)");
+        assert_eq!(
+            bytes(b"\xff\xfe\0", 2),
+            "0xfffe… (3 bytes; --full shows all)"
+        );
+        assert_eq!(
+            bytes(b"0123456789", 4),
+            "0123… (10 bytes; --full shows all)"
+        );
     }
 
     #[test]

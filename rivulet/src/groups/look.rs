@@ -48,7 +48,8 @@ pub struct Position {
 pub enum Lag {
     /// So many.
     Records(i64),
-    /// At most so many: they are too many to be counted, and offsets count the marks of transactions too.
+    /// At most so many: they are too many to be counted, and offsets count the marks of
+    /// transactions too.
     AtMost(i64),
 }
 
@@ -93,13 +94,20 @@ pub enum Wanted {
 }
 
 impl Look {
-    /// What is lacking, a line for each stage that lacks something; `before` is an earlier look at the same
-    /// stages.
+    /// What is lacking, a line for each stage that lacks something; `before` is an earlier look at
+    /// the same stages.
     #[must_use]
     pub fn lacking(&self, wanted: Wanted, before: Option<&Look>) -> Vec<String> {
-        let earlier = |row: &Row| before.and_then(|before| before.rows.iter().find(|other| other.stage == row.stage));
-        let lacking = self.rows.iter().filter_map(|row| Some((row, row.lacks(wanted, earlier(row))?)));
-        lacking.map(|(row, lacks)| format!("{}: {lacks}", row.stage)).collect()
+        let earlier = |row: &Row| {
+            before.and_then(|before| before.rows.iter().find(|other| other.stage == row.stage))
+        };
+        let lacking = self
+            .rows
+            .iter()
+            .filter_map(|row| Some((row, row.lacks(wanted, earlier(row))?)));
+        lacking
+            .map(|(row, lacks)| format!("{}: {lacks}", row.stage))
+            .collect()
     }
 }
 
@@ -107,7 +115,9 @@ impl Row {
     /// How many records are left to read of all partitions.
     #[must_use]
     pub fn lag(&self) -> Lag {
-        self.positions.values().fold(Lag::default(), |sum, position| sum.and(position.lag))
+        self.positions
+            .values()
+            .fold(Lag::default(), |sum, position| sum.and(position.lag))
     }
 
     fn lacks(&self, wanted: Wanted, before: Option<&Row>) -> Option<String> {
@@ -116,20 +126,36 @@ impl Row {
             return Some(format!("nobody runs it; {} left to read", records(lag)));
         }
         if self.state != "Stable" {
-            return Some(format!("its partitions are being shared out ({})", self.state));
+            return Some(format!(
+                "its partitions are being shared out ({})",
+                self.state
+            ));
         }
         if self.given < partitions {
-            return Some(format!("only {} of {partitions} partitions are given to its members", self.given));
+            return Some(format!(
+                "only {} of {partitions} partitions are given to its members",
+                self.given
+            ));
         }
         match wanted {
             Wanted::Rest if lag != Lag::default() => Some(format!("{} left to read", records(lag))),
             Wanted::Steady => {
                 let before = before?;
-                let falls_behind = self.positions.iter().any(|(place, position)| match before.positions.get(place) {
-                    Some(earlier) => position.lag.most() > earlier.lag.most() && position.next < earlier.end,
-                    None => position.lag != Lag::default(),
+                let falls_behind = self.positions.iter().any(|(place, position)| {
+                    match before.positions.get(place) {
+                        Some(earlier) => {
+                            position.lag.most() > earlier.lag.most() && position.next < earlier.end
+                        }
+                        None => position.lag != Lag::default(),
+                    }
                 });
-                falls_behind.then(|| format!("it falls behind: {} left to read, {} before", records(lag), before.lag()))
+                falls_behind.then(|| {
+                    format!(
+                        "it falls behind: {} left to read, {} before",
+                        records(lag),
+                        before.lag()
+                    )
+                })
             }
             Wanted::Rest => None,
         }
@@ -145,8 +171,16 @@ fn records(lag: Lag) -> String {
 
 impl fmt::Display for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["stage", "group", "members", "partitions", "lag"].map(str::to_owned).to_vec();
-        let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        let head = ["stage", "group", "members", "partitions", "lag"]
+            .map(str::to_owned)
+            .to_vec();
+        let dash = |text: String| {
+            if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text
+            }
+        };
         let rows = self.rows.iter().map(|row| {
             let members: Vec<String> = row.members.iter().map(Member::to_string).collect();
             vec![
@@ -157,7 +191,9 @@ impl fmt::Display for Look {
                 row.lag().to_string(),
             ]
         });
-        f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))
+        f.write_str(&aligned(
+            &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
+        ))
     }
 }
 
@@ -166,49 +202,102 @@ mod tests {
     use super::*;
 
     fn position(next: i64, end: i64) -> Position {
-        Position { next, end, lag: Lag::Records(end - next) }
+        Position {
+            next,
+            end,
+            lag: Lag::Records(end - next),
+        }
     }
 
     /// A group with two members that have everything.
     fn row(stage: &str, positions: &[Position]) -> Row {
-        let member = |instance: &str| Member { instance: instance.into(), host: "10.42.0.250".into() };
+        let member = |instance: &str| Member {
+            instance: instance.into(),
+            host: "10.42.0.250".into(),
+        };
         Row {
             stage: stage.into(),
             state: "Stable".into(),
             members: vec![member("a"), member("b")],
             given: positions.len(),
-            positions: (0..).zip(positions).map(|(number, position)| (("t".into(), number), *position)).collect(),
+            positions: (0..)
+                .zip(positions)
+                .map(|(number, position)| (("t".into(), number), *position))
+                .collect(),
         }
     }
 
     fn look(rows: &[Row]) -> Look {
-        Look { rows: rows.to_vec() }
+        Look {
+            rows: rows.to_vec(),
+        }
     }
 
     #[test]
     fn every_stage_is_a_line() {
-        let busy = Position { lag: Lag::AtMost(50_000), ..position(0, 50_000) };
-        let nobody = Row { state: String::new(), members: vec![], given: 0, ..row("out", &[position(1, 4)]) };
+        let busy = Position {
+            lag: Lag::AtMost(50_000),
+            ..position(0, 50_000)
+        };
+        let nobody = Row {
+            state: String::new(),
+            members: vec![],
+            given: 0,
+            ..row("out", &[position(1, 4)])
+        };
         let expected = "\
 stage    group   members                       partitions  lag
 convert  Stable  a@10.42.0.250, b@10.42.0.250  2/2         0
 ewma     Stable  a@10.42.0.250, b@10.42.0.250  2/2         ~50002
 out      -       -                             0/1         3
 ";
-        let rows = [row("convert", &[position(7, 7); 2]), row("ewma", &[position(7, 9), busy]), nobody];
+        let rows = [
+            row("convert", &[position(7, 7); 2]),
+            row("ewma", &[position(7, 9), busy]),
+            nobody,
+        ];
         assert_eq!(look(&rows).to_string(), expected);
     }
 
     #[test]
     fn at_rest_every_stage_has_members_and_nothing_left() {
         let rest = row("a", &[position(7, 7), position(9, 9)]);
-        assert!(look(std::slice::from_ref(&rest)).lacking(Wanted::Rest, None).is_empty());
+        assert!(
+            look(std::slice::from_ref(&rest))
+                .lacking(Wanted::Rest, None)
+                .is_empty()
+        );
         // Two offsets, and both are marks of transactions.
-        let marks = row("b", &[Position { next: 7, end: 9, lag: Lag::Records(0) }]);
-        let shared = Row { state: "PreparingRebalance".into(), ..rest.clone() };
-        let alone = Row { given: 1, ..rest.clone() };
-        let nobody = Row { members: vec![], state: "Empty".into(), given: 0, ..rest.clone() };
-        let found = look(&[rest, marks, shared, alone, nobody, row("e", &[position(6, 7), position(7, 9)])]);
+        let marks = row(
+            "b",
+            &[Position {
+                next: 7,
+                end: 9,
+                lag: Lag::Records(0),
+            }],
+        );
+        let shared = Row {
+            state: "PreparingRebalance".into(),
+            ..rest.clone()
+        };
+        let alone = Row {
+            given: 1,
+            ..rest.clone()
+        };
+        let nobody = Row {
+            members: vec![],
+            state: "Empty".into(),
+            given: 0,
+            ..rest.clone()
+        };
+        let found = look(&[
+            rest,
+            marks,
+            shared,
+            alone,
+            nobody,
+            row("e", &[position(6, 7), position(7, 9)]),
+        ]);
         let expected = [
             "a: its partitions are being shared out (PreparingRebalance)",
             "a: only 1 of 2 partitions are given to its members",
@@ -229,6 +318,10 @@ out      -       -                             0/1         3
         assert!(steady(position(98, 100), position(100, 110)).is_empty());
         let expected = ["a: it falls behind: 130 records left to read, 100 before"];
         assert_eq!(steady(position(0, 100), position(50, 180)), expected);
-        assert!(look(&[row("a", &[position(0, 100)])]).lacking(Wanted::Steady, None).is_empty());
+        assert!(
+            look(&[row("a", &[position(0, 100)])])
+                .lacking(Wanted::Steady, None)
+                .is_empty()
+        );
     }
 }

@@ -21,9 +21,15 @@ impl Member {
     }
 
     fn named(stage: &str, client: &str, host: &str) -> Self {
-        let instance = client.strip_prefix(stage).and_then(|rest| rest.strip_prefix('@')).unwrap_or(client);
+        let instance = client
+            .strip_prefix(stage)
+            .and_then(|rest| rest.strip_prefix('@'))
+            .unwrap_or(client);
         // Java shows an address without a name as `/10.42.0.250`.
-        Member { instance: instance.to_owned(), host: host.trim_start_matches('/').to_owned() }
+        Member {
+            instance: instance.to_owned(),
+            host: host.trim_start_matches('/').to_owned(),
+        }
     }
 }
 
@@ -33,8 +39,8 @@ impl fmt::Display for Member {
     }
 }
 
-/// The partitions in a member's assignment, which is written as Kafka's consumers do: a version, and the
-/// topics, each with its partitions. Of one that is cut off or empty, those before the end.
+/// The partitions in a member's assignment, which is written as Kafka's consumers do: a version,
+/// and the topics, each with its partitions. Of one that is cut off or empty, those before the end.
 pub(super) fn given(assignment: &[u8]) -> Vec<Place> {
     let mut places = Vec::new();
     let _ = read(assignment, &mut places);
@@ -51,7 +57,10 @@ fn read(mut rest: &[u8], places: &mut Vec<Place>) -> Option<()> {
         let name = String::from_utf8_lossy(name);
         let partitions = i32::from_be_bytes(take(&mut rest)?);
         for _ in 0..partitions {
-            places.push((name.clone().into_owned(), i32::from_be_bytes(take(&mut rest)?)));
+            places.push((
+                name.clone().into_owned(),
+                i32::from_be_bytes(take(&mut rest)?),
+            ));
         }
     }
     Some(())
@@ -69,9 +78,18 @@ mod tests {
 
     #[test]
     fn a_process_is_shown_by_its_instance_and_address() {
-        assert_eq!(Member::named("ewma", "ewma@rpi2", "/10.42.0.252").to_string(), "rpi2@10.42.0.252");
-        assert_eq!(Member::named("ewma", "rivulet", "10.42.0.1").to_string(), "rivulet@10.42.0.1");
-        assert_eq!(Member::named("ewma", "ewma-2@rpi2", "h").to_string(), "ewma-2@rpi2@h");
+        assert_eq!(
+            Member::named("ewma", "ewma@rpi2", "/10.42.0.252").to_string(),
+            "rpi2@10.42.0.252"
+        );
+        assert_eq!(
+            Member::named("ewma", "rivulet", "10.42.0.1").to_string(),
+            "rivulet@10.42.0.1"
+        );
+        assert_eq!(
+            Member::named("ewma", "ewma-2@rpi2", "h").to_string(),
+            "ewma-2@rpi2@h"
+        );
     }
 
     #[test]
@@ -85,12 +103,19 @@ mod tests {
         }
         // No user data.
         assignment.extend([255; 4]);
-        let expected = [("a".to_owned(), 0), ("a".to_owned(), 1), ("bc".to_owned(), 0)];
+        let expected = [
+            ("a".to_owned(), 0),
+            ("a".to_owned(), 1),
+            ("bc".to_owned(), 0),
+        ];
         assert_eq!(given(&assignment), expected);
         assert_eq!(given(&assignment[..assignment.len() - 5]), expected[..2]);
         for length in 0..6 {
             assert!(given(&assignment[..length]).is_empty());
         }
-        assert!(given(&[0, 1, 127, 255, 255, 255, 255, 255]).is_empty(), "no length is negative");
+        assert!(
+            given(&[0, 1, 127, 255, 255, 255, 255, 255]).is_empty(),
+            "no length is negative"
+        );
     }
 }

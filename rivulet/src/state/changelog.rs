@@ -40,7 +40,10 @@ impl Changelog {
         let mut progress = |progress: crate::read::Progress<'_>| {
             if progress.waiting && !told {
                 told = true;
-                tracing::info!("waiting for an open transaction on {} to end", progress.topic);
+                tracing::info!(
+                    "waiting for an open transaction on {} to end",
+                    progress.topic
+                );
             }
         };
         let mut reader = Reader::new(kafka, &[topic.to_owned()], &mut progress)?;
@@ -49,8 +52,14 @@ impl Changelog {
 
     /// The same with a reader that knows the topic.
     pub(super) fn find_with(reader: &mut Reader<'_>, topic: &str) -> Result<Option<Self>> {
-        let Some(partitions) = reader.partitions(topic) else { return Ok(None) };
-        let mut changelog = Changelog { topic: topic.to_owned(), partitions, last: BTreeMap::new() };
+        let Some(partitions) = reader.partitions(topic) else {
+            return Ok(None);
+        };
+        let mut changelog = Changelog {
+            topic: topic.to_owned(),
+            partitions,
+            last: BTreeMap::new(),
+        };
         reader.read(topic, &mut |record| changelog.take(record))?;
         Ok(Some(changelog))
     }
@@ -68,23 +77,44 @@ impl Changelog {
     /// # Errors
     /// If a record is none.
     pub(super) fn sensors(&self) -> Result<Vec<Sensor>> {
-        let states = self.last.iter().filter(|((_, key), _)| key != checkpoint::KEY);
-        states.map(|((partition, key), value)| self.sensor(*partition, key, value)).collect()
+        let states = self
+            .last
+            .iter()
+            .filter(|((_, key), _)| key != checkpoint::KEY);
+        states
+            .map(|((partition, key), value)| self.sensor(*partition, key, value))
+            .collect()
     }
 
     /// How far the stage had got when it last said so, by partition.
     pub(super) fn checkpoints(&self) -> BTreeMap<i32, Checkpoint> {
-        let checkpoints =
-            self.last.iter().map(|((partition, key), value)| (*partition, Checkpoint::read(key, Some(value))));
-        checkpoints.filter_map(|(partition, checkpoint)| Some((partition, checkpoint?))).collect()
+        let checkpoints = self
+            .last
+            .iter()
+            .map(|((partition, key), value)| (*partition, Checkpoint::read(key, Some(value))));
+        checkpoints
+            .filter_map(|(partition, checkpoint)| Some((partition, checkpoint?)))
+            .collect()
     }
 
     fn sensor(&self, partition: i32, key: &[u8], value: &[u8]) -> Result<Sensor> {
         let name = String::from_utf8_lossy(key).into_owned();
-        let saved: Saved<'_> = serde_json::from_slice(value).map_err(|error| self.foreign(partition, &name, &error))?;
-        let offsets = saved.offsets.into_iter().map(|(topic, offset)| (topic.into_owned(), offset)).collect();
+        let saved: Saved<'_> = serde_json::from_slice(value)
+            .map_err(|error| self.foreign(partition, &name, &error))?;
+        let offsets = saved
+            .offsets
+            .into_iter()
+            .map(|(topic, offset)| (topic.into_owned(), offset))
+            .collect();
         let (chain, memories) = (saved.chain.into_owned(), saved.memories.into_owned());
-        Ok(Sensor { partition, name, chain, memories, offsets, time: saved.time })
+        Ok(Sensor {
+            partition,
+            name,
+            chain,
+            memories,
+            offsets,
+            time: saved.time,
+        })
     }
 
     /// Where a source stands.
@@ -92,16 +122,26 @@ impl Changelog {
     /// # Errors
     /// If a record is no position.
     pub(super) fn position(&self) -> Result<Option<Position>> {
-        let Some(((partition, key), value)) = self.last.first_key_value() else { return Ok(None) };
-        let source_loop::Saved { commit, position, .. } = serde_json::from_slice(value)
+        let Some(((partition, key), value)) = self.last.first_key_value() else {
+            return Ok(None);
+        };
+        let source_loop::Saved {
+            commit, position, ..
+        } = serde_json::from_slice(value)
             .map_err(|error| self.foreign(*partition, &String::from_utf8_lossy(key), &error))?;
         Ok(Some(Position { commit, position }))
     }
 
     fn foreign(&self, partition: i32, key: &str, error: &serde_json::Error) -> Error {
         let stage = self.topic.strip_suffix("-changelog").unwrap_or(&self.topic);
-        Error::new(format!("reading `{key}` from {}/{partition}", self.topic), error)
-            .help(format!("something else has written there; `rivulet state reset {stage}` begins with an empty state"))
+        Error::new(
+            format!("reading `{key}` from {}/{partition}", self.topic),
+            error,
+        )
+        .help(format!(
+            "something else has written there; `rivulet state reset {stage}` begins with an empty \
+             state"
+        ))
     }
 }
 
@@ -112,19 +152,37 @@ mod tests {
     use super::*;
 
     fn changelog(records: &[(i32, &str, Option<&str>)]) -> Changelog {
-        let mut changelog = Changelog { topic: "ewma-changelog".into(), partitions: 4, last: BTreeMap::new() };
+        let mut changelog = Changelog {
+            topic: "ewma-changelog".into(),
+            partitions: 4,
+            last: BTreeMap::new(),
+        };
         for (offset, (partition, key, value)) in (0..).zip(records) {
             let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
-            changelog.take(&Record { partition: *partition, offset, timestamp: 0, key, value, headers: &[] });
+            changelog.take(&Record {
+                partition: *partition,
+                offset,
+                timestamp: 0,
+                key,
+                value,
+                headers: &[],
+            });
         }
         changelog
     }
 
     #[test]
     fn the_last_record_of_a_sensor_counts_and_a_tombstone_forgets_it() {
-        let state = |memory: f64| format!(r#"{{"chain":"c","offsets":{{"in":7}},"memories":[[{memory}]]}}"#);
+        let state = |memory: f64| {
+            format!(r#"{{"chain":"c","offsets":{{"in":7}},"memories":[[{memory}]]}}"#)
+        };
         let (old, new) = (state(1.5), state(2.5));
-        let changelog = changelog(&[(2, "a", Some(&old)), (2, "b", Some(&old)), (2, "a", Some(&new)), (2, "b", None)]);
+        let changelog = changelog(&[
+            (2, "a", Some(&old)),
+            (2, "b", Some(&old)),
+            (2, "a", Some(&new)),
+            (2, "b", None),
+        ]);
         let expected = Sensor {
             partition: 2,
             name: "a".into(),
@@ -139,15 +197,32 @@ mod tests {
     #[test]
     fn a_position_is_read_and_forgotten() {
         let saved = Some(r#"{"commit":3,"position":{"index":14}}"#);
-        let position = Position { commit: 3, position: json!({ "index": 14 }) };
-        assert_eq!(changelog(&[(0, "position", saved)]).position().unwrap(), Some(position));
-        assert_eq!(changelog(&[(0, "position", saved), (0, "position", None)]).position().unwrap(), None);
+        let position = Position {
+            commit: 3,
+            position: json!({ "index": 14 }),
+        };
+        assert_eq!(
+            changelog(&[(0, "position", saved)]).position().unwrap(),
+            Some(position)
+        );
+        assert_eq!(
+            changelog(&[(0, "position", saved), (0, "position", None)])
+                .position()
+                .unwrap(),
+            None
+        );
     }
 
     #[test]
     fn what_is_no_state_is_named_with_the_remedy() {
-        let error = changelog(&[(1, "seattle", Some("7"))]).sensors().unwrap_err().to_string();
-        for words in ["reading `seattle` from ewma-changelog/1: ", "rivulet state reset ewma"] {
+        let error = changelog(&[(1, "seattle", Some("7"))])
+            .sensors()
+            .unwrap_err()
+            .to_string();
+        for words in [
+            "reading `seattle` from ewma-changelog/1: ",
+            "rivulet state reset ewma",
+        ] {
             assert!(error.contains(words), "{error}");
         }
     }

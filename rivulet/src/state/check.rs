@@ -29,8 +29,8 @@ pub struct Finding {
     pub state: Result<String>,
 }
 
-/// Looks whether the states of these stages belong to the chains that the file names, with all there is
-/// committed so far. It joins no group and waits for no transaction. The pipeline has been
+/// Looks whether the states of these stages belong to the chains that the file names, with all
+/// there is committed so far. It joins no group and waits for no transaction. The pipeline has been
 /// [checked](crate::check::check).
 ///
 /// # Errors
@@ -45,10 +45,15 @@ pub fn check(pipeline: &Pipeline, stages: &[&Stage]) -> Result<Checked> {
             None => Ok("keeps nothing of sensors".to_owned()),
             Some(chain) => match Changelog::find_with(&mut reader, &stage.changelog())? {
                 None => Ok("keeps nothing yet: there is no changelog".to_owned()),
-                Some(changelog) => changelog.sensors().and_then(|sensors| judge(&stage.name, &chain, &sensors)),
+                Some(changelog) => changelog
+                    .sensors()
+                    .and_then(|sensors| judge(&stage.name, &chain, &sensors)),
             },
         };
-        findings.push(Finding { stage: stage.name.clone(), state });
+        findings.push(Finding {
+            stage: stage.name.clone(),
+            state,
+        });
     }
     Ok(Checked { findings })
 }
@@ -59,19 +64,26 @@ fn judge(stage: &str, chain: &Chain, sensors: &[Sensor]) -> Result<String> {
     if made_by.iter().all(|chain| *chain == now) {
         return Ok(match sensors.len() {
             0 => "keeps nothing yet".to_owned(),
-            count => format!("{}, made by `{now}`", plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor")),
+            count => format!(
+                "{}, made by `{now}`",
+                plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor")
+            ),
         });
     }
     let taken = match made_by.len() {
-        1 => sensors.iter().try_for_each(|sensor| chain.take_over(&sensor.chain, &mut sensor.memories.clone())),
+        1 => sensors
+            .iter()
+            .try_for_each(|sensor| chain.take_over(&sensor.chain, &mut sensor.memories.clone())),
         _ => Err("it was made by several chains".to_owned()),
     };
     let help = match taken {
         Ok(()) => format!(
-            "go on with what is remembered: rivulet state keep {stage}, or begin with an empty state: rivulet state \
-             reset {stage}"
+            "go on with what is remembered: rivulet state keep {stage}, or begin with an empty \
+             state: rivulet state reset {stage}"
         ),
-        Err(why) => format!("undo the change, or begin with an empty state: rivulet state reset {stage}; {why}"),
+        Err(why) => format!(
+            "undo the change, or begin with an empty state: rivulet state reset {stage}; {why}"
+        ),
     };
     let made_by = Vec::from_iter(made_by).join("` and `");
     let cause = format!("it was made by `{made_by}`, but the file now says `{now}`");
@@ -82,14 +94,21 @@ impl Checked {
     /// Why stages would not take their states.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
-        self.findings.iter().filter_map(|finding| finding.state.as_ref().err()).map(ToString::to_string).collect()
+        self.findings
+            .iter()
+            .filter_map(|finding| finding.state.as_ref().err())
+            .map(ToString::to_string)
+            .collect()
     }
 }
 
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.findings.iter().map(|Finding { stage, state }| {
-            vec![stage.clone(), state.clone().unwrap_or_else(|_| "does not fit".to_owned())]
+            vec![
+                stage.clone(),
+                state.clone().unwrap_or_else(|_| "does not fit".to_owned()),
+            ]
         });
         f.write_str(&aligned(&rows.collect::<Vec<_>>()))
     }
@@ -102,7 +121,10 @@ mod tests {
     use super::*;
 
     fn judged(steps: &[&str], made_by: &[&str]) -> Result<String> {
-        let steps: Vec<Part> = steps.iter().map(|step| Part::parse(step).unwrap()).collect();
+        let steps: Vec<Part> = steps
+            .iter()
+            .map(|step| Part::parse(step).unwrap())
+            .collect();
         let sensor = |chain: &&str| Sensor {
             partition: 0,
             name: "a".into(),
@@ -111,7 +133,11 @@ mod tests {
             offsets: [].into(),
             time: None,
         };
-        judge("smooth", &Chain::build(&steps).unwrap(), &made_by.iter().map(sensor).collect::<Vec<_>>())
+        judge(
+            "smooth",
+            &Chain::build(&steps).unwrap(),
+            &made_by.iter().map(sensor).collect::<Vec<_>>(),
+        )
     }
 
     const EWMA: &str = "ewma = { alpha = 0.3 }";
@@ -120,37 +146,70 @@ mod tests {
     #[test]
     fn a_state_of_the_files_chain_fits_and_so_does_none() {
         assert_eq!(judged(&[EWMA], &[]).unwrap(), "keeps nothing yet");
-        assert_eq!(judged(&[EWMA], &["ewma(alpha=0.3)"; 2]).unwrap(), "2 sensors, made by `ewma(alpha=0.3)`");
+        assert_eq!(
+            judged(&[EWMA], &["ewma(alpha=0.3)"; 2]).unwrap(),
+            "2 sensors, made by `ewma(alpha=0.3)`"
+        );
     }
 
     #[test]
     fn other_settings_are_told_with_both_remedies() {
-        let expected = "\
-checking the state of smooth: it was made by `ewma(alpha=0.5)`, but the file now says `ewma(alpha=0.3)`
-  help: go on with what is remembered: rivulet state keep smooth, or begin with an empty state: rivulet state reset \
-smooth";
-        assert_eq!(judged(&[EWMA], &["ewma(alpha=0.5)"; 2]).unwrap_err().to_string(), expected);
+        let expected = "checking the state of smooth: it was made by `ewma(alpha=0.5)`, but the \
+                        file now says `ewma(alpha=0.3)`
+  help: go on with what is remembered: \
+                        rivulet state keep smooth, or begin with an empty state: rivulet state \
+                        reset smooth";
+        assert_eq!(
+            judged(&[EWMA], &["ewma(alpha=0.5)"; 2])
+                .unwrap_err()
+                .to_string(),
+            expected
+        );
     }
 
     #[test]
     fn where_nothing_can_be_kept_only_one_remedy_is_left() {
-        let error = judged(&[ROUND, EWMA], &["ewma(alpha=0.3)"]).unwrap_err().to_string();
-        assert!(error.contains("made by `ewma(alpha=0.3)`, but the file now says `round(digits=0) → ewma("), "{error}");
-        assert!(error.contains("state reset smooth; these are not the same operators"), "{error}");
+        let error = judged(&[ROUND, EWMA], &["ewma(alpha=0.3)"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(
+                "made by `ewma(alpha=0.3)`, but the file now says `round(digits=0) → ewma("
+            ),
+            "{error}"
+        );
+        assert!(
+            error.contains("state reset smooth; these are not the same operators"),
+            "{error}"
+        );
         assert!(!error.contains("state keep"), "{error}");
-        let error = judged(&[EWMA], &["ewma(alpha=0.5)", "ewma(alpha=0.3)"]).unwrap_err().to_string();
-        assert!(error.contains("state reset smooth; it was made by several chains"), "{error}");
+        let error = judged(&[EWMA], &["ewma(alpha=0.5)", "ewma(alpha=0.3)"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("state reset smooth; it was made by several chains"),
+            "{error}"
+        );
     }
 
     #[test]
     fn every_stage_is_a_line() {
-        let finding = |stage: &str, state| Finding { stage: stage.into(), state };
+        let finding = |stage: &str, state| Finding {
+            stage: stage.into(),
+            state,
+        };
         let findings = vec![
             finding("ewma", Ok("keeps nothing yet".into())),
-            finding("average", Err(Error::new("checking the state of average", "no"))),
+            finding(
+                "average",
+                Err(Error::new("checking the state of average", "no")),
+            ),
         ];
         let checked = Checked { findings };
-        assert_eq!(checked.to_string(), "ewma     keeps nothing yet\naverage  does not fit\n");
+        assert_eq!(
+            checked.to_string(),
+            "ewma     keeps nothing yet\naverage  does not fit\n"
+        );
         assert_eq!(checked.faults(), ["checking the state of average: no"]);
     }
 }

@@ -45,15 +45,16 @@ impl FromStr for Age {
         let span = text.parse::<Span>().ok();
         let age = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
         let age = age.and_then(|age| Duration::try_from(age).ok());
-        age.map(Age).ok_or_else(|| format!("`{text}` is no span of time; write 30d, 12h or 2h 30m"))
+        age.map(Age)
+            .ok_or_else(|| format!("`{text}` is no span of time; write 30d, 12h or 2h 30m"))
     }
 }
 
 /// What it takes for a stage to forget some of its sensors; shown, what will be done.
 ///
-/// It is one transaction: a tombstone for each of them, the group's offsets committed again, each with the
-/// note of the state that is left, and a [`Change`] among the stage's dead letters. The stage goes on
-/// where it was, and what a forgotten sensor sends later begins with an empty memory.
+/// It is one transaction: a tombstone for each of them, the group's offsets committed again, each
+/// with the note of the state that is left, and a [`Change`] among the stage's dead letters. The
+/// stage goes on where it was, and what a forgotten sensor sends later begins with an empty memory.
 #[derive(Debug)]
 pub struct Forget<'p> {
     pipeline: &'p Pipeline,
@@ -78,21 +79,30 @@ struct Chosen {
 }
 
 impl<'p> Forget<'p> {
-    /// Looks at what there is to do; nothing is changed. The stage is one that [keeps](super::keeper)
-    /// something.
+    /// Looks at what there is to do; nothing is changed. The stage is one that
+    /// [keeps](super::keeper) something.
     ///
     /// # Errors
-    /// If the stage runs, the cluster does not answer, its state is not whole, or it does not know a sensor
-    /// that is named.
+    /// If the stage runs, the cluster does not answer, its state is not whole, or it does not know
+    /// a sensor that is named.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, which: Which) -> Result<Self> {
         let doing = doing(stage);
         let group = transaction::at_rest(pipeline, stage, &doing)?;
         let (Some(_), Some(group)) = (chain(pipeline, stage), group) else {
-            return Err(Error::new(doing, "a producer keeps a position, no sensors")
-                .help(format!("`rivulet state reset {}` has it begin anew", stage.name)));
+            return Err(
+                Error::new(doing, "a producer keeps a position, no sensors").help(format!(
+                    "`rivulet state reset {}` has it begin anew",
+                    stage.name
+                )),
+            );
         };
         let found = look(pipeline, stage, &group, &which)?;
-        Ok(Forget { pipeline, stage, which, found })
+        Ok(Forget {
+            pipeline,
+            stage,
+            which,
+            found,
+        })
     }
 
     /// Whether there is nothing to forget.
@@ -110,11 +120,15 @@ impl<'p> Forget<'p> {
         let (pipeline, stage) = (self.pipeline, self.stage);
         transaction::make_topics(pipeline, stage)?;
         let group = Group::new(pipeline, stage)?;
-        // From here to its end nobody else can work on the stage's partitions. What is there now counts.
+        // From here to its end nobody else can work on the stage's partitions. What is there now
+        // counts.
         let place = group.take_place()?;
         let found = look(pipeline, stage, &group, &self.which)?;
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
-        for Sensor { partition, name, .. } in &found.gone {
+        for Sensor {
+            partition, name, ..
+        } in &found.gone
+        {
             transaction.save(*partition, name.as_bytes(), None)?;
         }
         for change in changes(&found) {
@@ -133,7 +147,11 @@ fn look(pipeline: &Pipeline, stage: &Stage, group: &Group, which: &Which) -> Res
     let sensors = Changelog::read(&pipeline.kafka, &stage.changelog())?.sensors()?;
     choose(sensors, committed, which, pipeline.guarantee).map_err(|(cause, help)| {
         let help = if help.is_empty() {
-            format!("`rivulet state show {0}` tells; to begin with an empty state: rivulet state reset {0}", stage.name)
+            format!(
+                "`rivulet state show {0}` tells; to begin with an empty state: rivulet state reset \
+                 {0}",
+                stage.name
+            )
         } else {
             help
         };
@@ -148,18 +166,31 @@ fn choose(
     which: &Which,
     guarantee: Guarantee,
 ) -> Result<Chosen, (String, String)> {
-    if let Whole::NotWhole(differences) = Whole::judge(&committed, &committed, &sensors, guarantee) {
+    if let Whole::NotWhole(differences) = Whole::judge(&committed, &committed, &sensors, guarantee)
+    {
         let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
-        return Err((format!("its state is not whole: {}", differences.join("; ")), String::new()));
+        return Err((
+            format!("its state is not whole: {}", differences.join("; ")),
+            String::new(),
+        ));
     }
     let chains: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.chain.as_str()).collect();
-    let chain = chains.first().filter(|_| chains.len() == 1).map(|chain| (*chain).to_owned());
-    let timeless = sensors.iter().filter(|sensor| sensor.time.is_none()).count();
+    let chain = chains
+        .first()
+        .filter(|_| chains.len() == 1)
+        .map(|chain| (*chain).to_owned());
+    let timeless = sensors
+        .iter()
+        .filter(|sensor| sensor.time.is_none())
+        .count();
     if let Which::Named(names) = which {
         let known: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.name.as_str()).collect();
         if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
             let help = suggest(unknown, &known.into_iter().collect::<Vec<_>>());
-            return Err((format!("it remembers nothing of a sensor `{unknown}`"), help));
+            return Err((
+                format!("it remembers nothing of a sensor `{unknown}`"),
+                help,
+            ));
         }
     }
     let newest = sensors.iter().filter_map(|sensor| sensor.time).max();
@@ -167,30 +198,53 @@ fn choose(
         Which::Named(names) => names.contains(&sensor.name),
         Which::Idle(Age(age)) => {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            sensor.time.zip(newest).is_some_and(|(time, newest)| time.saturating_add(age) < newest)
+            sensor
+                .time
+                .zip(newest)
+                .is_some_and(|(time, newest)| time.saturating_add(age) < newest)
         }
     };
     let (gone, left): (Vec<Sensor>, Vec<Sensor>) = sensors.into_iter().partition(is_gone);
     if is_ahead(&gone, &committed) {
-        let cause = "its state is ahead of the committed offsets: at-least-once, a process died between the two";
+        let cause = "its state is ahead of the committed offsets: at-least-once, a process died \
+                     between the two";
         return Err((cause.to_owned(), "drain the stage first".to_owned()));
     }
     let offsets = committed.into_iter().map(|at| noted(at, &left)).collect();
-    Ok(Chosen { gone, left: left.len(), timeless, chain, offsets })
+    Ok(Chosen {
+        gone,
+        left: left.len(),
+        timeless,
+        chain,
+        offsets,
+    })
 }
 
 /// The same offset with the note of what is left. One without a note has been set by another tool.
 fn noted(at: Committed, left: &[Sensor]) -> Committed {
-    let Ok(Note { partitions, .. }) = at.note.parse() else { return at };
-    let of_partition = left.iter().filter(|sensor| sensor.partition == at.partition);
-    let last = of_partition.filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(&at.topic)?)));
-    let note = Note { summary: Summary::of(last), partitions }.to_string();
+    let Ok(Note { partitions, .. }) = at.note.parse() else {
+        return at;
+    };
+    let of_partition = left
+        .iter()
+        .filter(|sensor| sensor.partition == at.partition);
+    let last = of_partition
+        .filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(&at.topic)?)));
+    let note = Note {
+        summary: Summary::of(last),
+        partitions,
+    }
+    .to_string();
     Committed { note, ..at }
 }
 
 /// What `rivulet verify` must know of it: several marks if there are many sensors.
 fn changes(found: &Chosen) -> Vec<Change> {
-    let names: BTreeSet<&str> = found.gone.iter().map(|sensor| sensor.name.as_str()).collect();
+    let names: BTreeSet<&str> = found
+        .gone
+        .iter()
+        .map(|sensor| sensor.name.as_str())
+        .collect();
     let (mut parts, mut bytes): (Vec<BTreeSet<String>>, usize) = (Vec::new(), MARK);
     for name in names {
         bytes += name.len();
@@ -200,32 +254,75 @@ fn changes(found: &Chosen) -> Vec<Change> {
         }
         parts.last_mut().map(|part| part.insert(name.to_owned()));
     }
-    let offsets = found.offsets.iter().map(|at| ((at.topic.clone(), at.partition), at.next)).collect();
-    let change = Change { remedy: Remedy::Forgotten, chain: found.chain.clone(), offsets, sensors: BTreeSet::new() };
-    parts.into_iter().map(|sensors| Change { sensors, ..change.clone() }).collect()
+    let offsets = found
+        .offsets
+        .iter()
+        .map(|at| ((at.topic.clone(), at.partition), at.next))
+        .collect();
+    let change = Change {
+        remedy: Remedy::Forgotten,
+        chain: found.chain.clone(),
+        offsets,
+        sensors: BTreeSet::new(),
+    };
+    parts
+        .into_iter()
+        .map(|sensors| Change {
+            sensors,
+            ..change.clone()
+        })
+        .collect()
 }
 
 impl fmt::Display for Forget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, changelog) = (&self.stage.name, self.stage.changelog());
-        let Chosen { gone, left, timeless, .. } = &self.found;
+        let Chosen {
+            gone,
+            left,
+            timeless,
+            ..
+        } = &self.found;
         if !gone.is_empty() {
-            let head = ["partition", "sensor", "last reading of"].map(str::to_owned).to_vec();
-            let rows = gone.iter().take(SHOWN).map(|Sensor { partition, name, time, .. }| {
-                let time = time.and_then(|time| Timestamp::from_millisecond(time).ok());
-                vec![partition.to_string(), name.clone(), time.map_or("-".to_owned(), |time| time.to_string())]
-            });
-            f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
+            let head = ["partition", "sensor", "last reading of"]
+                .map(str::to_owned)
+                .to_vec();
+            let rows = gone.iter().take(SHOWN).map(
+                |Sensor {
+                     partition,
+                     name,
+                     time,
+                     ..
+                 }| {
+                    let time = time.and_then(|time| Timestamp::from_millisecond(time).ok());
+                    vec![
+                        partition.to_string(),
+                        name.clone(),
+                        time.map_or("-".to_owned(), |time| time.to_string()),
+                    ]
+                },
+            );
+            f.write_str(&aligned(
+                &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
+            ))?;
         }
         if gone.len() > SHOWN {
             writeln!(f, "and {} more", gone.len() - SHOWN)?;
         }
         let sensors = |count: usize| plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor");
         if let (Which::Idle(_), 1..) = (&self.which, *timeless) {
-            writeln!(f, "of {}, {changelog} does not tell when they sent their last reading", sensors(*timeless))?;
+            writeln!(
+                f,
+                "of {}, {changelog} does not tell when they sent their last reading",
+                sensors(*timeless)
+            )?;
         }
         if gone.is_empty() {
-            return writeln!(f, "nothing to do: of {}, none is to be forgotten", sensors(*left));
+            return writeln!(
+                f,
+                "nothing to do: of {}, none is to be forgotten",
+                sensors(*left)
+            );
         }
         writeln!(
             f,
@@ -233,7 +330,11 @@ impl fmt::Display for Forget<'_> {
             sensors(gone.len()),
             sensors(*left)
         )?;
-        writeln!(f, "{name} goes on where it was; what a forgotten sensor sends later begins with an empty memory")
+        writeln!(
+            f,
+            "{name} goes on where it was; what a forgotten sensor sends later begins with an empty \
+             memory"
+        )
     }
 }
 
@@ -257,18 +358,37 @@ mod tests {
     }
 
     fn note(last: &[(&str, i64)]) -> String {
-        Note { summary: Summary::of(last.iter().copied()), partitions: Some(2) }.to_string()
+        Note {
+            summary: Summary::of(last.iter().copied()),
+            partitions: Some(2),
+        }
+        .to_string()
     }
 
     fn committed(partition: i32, next: i64, last: &[(&str, i64)]) -> Committed {
-        Committed { topic: "in".into(), partition, next, note: note(last) }
+        Committed {
+            topic: "in".into(),
+            partition,
+            next,
+            note: note(last),
+        }
     }
 
     const DAY: i64 = 86_400_000;
 
     fn state() -> (Vec<Sensor>, Vec<Committed>) {
-        let sensors = vec![sensor(0, "a", 4, Some(0)), sensor(0, "b", 2, Some(40 * DAY)), sensor(1, "c", 8, None)];
-        (sensors, vec![committed(0, 5, &[("a", 4), ("b", 2)]), committed(1, 9, &[("c", 8)])])
+        let sensors = vec![
+            sensor(0, "a", 4, Some(0)),
+            sensor(0, "b", 2, Some(40 * DAY)),
+            sensor(1, "c", 8, None),
+        ];
+        (
+            sensors,
+            vec![
+                committed(0, 5, &[("a", 4), ("b", 2)]),
+                committed(1, 9, &[("c", 8)]),
+            ],
+        )
     }
 
     fn chosen(which: &Which) -> Result<Chosen, (String, String)> {
@@ -283,9 +403,24 @@ mod tests {
     #[test]
     fn notes_are_those_of_what_is_left() {
         let found = chosen(&named(&["b", "c"])).unwrap();
-        assert_eq!(found.gone.iter().map(|sensor| sensor.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
-        assert_eq!(found.offsets, [committed(0, 5, &[("a", 4)]), committed(1, 9, &[])]);
-        let left = Whole::judge(&found.offsets, &found.offsets, &state().0[..1], Guarantee::ExactlyOnce);
+        assert_eq!(
+            found
+                .gone
+                .iter()
+                .map(|sensor| sensor.name.as_str())
+                .collect::<Vec<_>>(),
+            ["b", "c"]
+        );
+        assert_eq!(
+            found.offsets,
+            [committed(0, 5, &[("a", 4)]), committed(1, 9, &[])]
+        );
+        let left = Whole::judge(
+            &found.offsets,
+            &found.offsets,
+            &state().0[..1],
+            Guarantee::ExactlyOnce,
+        );
         assert_eq!(left, Whole::Whole, "the stage starts with it");
     }
 
@@ -301,7 +436,14 @@ mod tests {
     fn the_idle_are_told_by_the_newest_reading() {
         let gone = |age: &str| {
             let found = chosen(&Which::Idle(age.parse().unwrap())).unwrap();
-            (found.gone.iter().map(|sensor| sensor.name.clone()).collect::<Vec<_>>(), found.timeless)
+            (
+                found
+                    .gone
+                    .iter()
+                    .map(|sensor| sensor.name.clone())
+                    .collect::<Vec<_>>(),
+                found.timeless,
+            )
         };
         assert_eq!(gone("30d"), (vec!["a".to_owned()], 1));
         assert_eq!(gone("40d"), (vec![], 1));
@@ -311,45 +453,102 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_said() {
         let (cause, help) = chosen(&named(&["a", "bb"])).unwrap_err();
-        assert!(cause.contains("nothing of a sensor `bb`") && help.contains('b'), "{cause}: {help}");
+        assert!(
+            cause.contains("nothing of a sensor `bb`") && help.contains('b'),
+            "{cause}: {help}"
+        );
         let (sensors, committed) = state();
-        let lost = choose(sensors[1..].to_vec(), committed.clone(), &named(&["b"]), Guarantee::ExactlyOnce);
+        let lost = choose(
+            sensors[1..].to_vec(),
+            committed.clone(),
+            &named(&["b"]),
+            Guarantee::ExactlyOnce,
+        );
         assert!(lost.unwrap_err().0.contains("not whole"));
-        let ahead = vec![sensor(0, "a", 5, None), sensors[1].clone(), sensors[2].clone()];
-        let (cause, _) = choose(ahead, committed, &named(&["a"]), Guarantee::AtLeastOnce).unwrap_err();
+        let ahead = vec![
+            sensor(0, "a", 5, None),
+            sensors[1].clone(),
+            sensors[2].clone(),
+        ];
+        let (cause, _) =
+            choose(ahead, committed, &named(&["a"]), Guarantee::AtLeastOnce).unwrap_err();
         assert!(cause.contains("ahead of the committed offsets"), "{cause}");
     }
 
     #[test]
     fn many_names_are_spread_over_several_marks() {
-        let gone: Vec<Sensor> = (0..3000).map(|number| sensor(0, &format!("{number:0100}"), 1, None)).collect();
-        let found = Chosen { gone, left: 0, timeless: 0, chain: None, offsets: vec![committed(0, 5, &[])] };
+        let gone: Vec<Sensor> = (0..3000)
+            .map(|number| sensor(0, &format!("{number:0100}"), 1, None))
+            .collect();
+        let found = Chosen {
+            gone,
+            left: 0,
+            timeless: 0,
+            chain: None,
+            offsets: vec![committed(0, 5, &[])],
+        };
         let changes = changes(&found);
-        assert_eq!(changes.iter().map(|change| change.sensors.len()).sum::<usize>(), 3000);
-        let size =
-            |change: &Change| change.headers().iter().filter_map(|(_, value)| value.as_ref()).map(Vec::len).sum();
+        assert_eq!(
+            changes
+                .iter()
+                .map(|change| change.sensors.len())
+                .sum::<usize>(),
+            3000
+        );
+        let size = |change: &Change| {
+            change
+                .headers()
+                .iter()
+                .filter_map(|(_, value)| value.as_ref())
+                .map(Vec::len)
+                .sum()
+        };
         assert!(changes.len() > 2 && changes.iter().map(size).all(|size: usize| size < 2 * MARK));
-        assert!(changes.iter().all(|change| change.offsets == [(("in".to_owned(), 0), 5)].into()));
+        assert!(
+            changes
+                .iter()
+                .all(|change| change.offsets == [(("in".to_owned(), 0), 5)].into())
+        );
     }
 
     #[test]
     fn what_will_be_done_is_shown() {
-        let text = "[topic.in]\nexternal = true\n[operator.smooth]\nfrom = \"in\"\nsteps = [{ ewma = { alpha = 0.5 } }]\nto = \"b\"\n";
-        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap();
+        let text = "[topic.in]\nexternal = true\n[operator.smooth]\nfrom = \"in\"\nsteps = [{ ewma \
+                    = { alpha = 0.5 } }]\nto = \"b\"\n";
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        }))
+        .unwrap();
         let shown = |which: Which| {
             let found = chosen(&which).unwrap();
-            Forget { pipeline: &pipeline, stage: &pipeline.stages[0], which, found }.to_string()
+            Forget {
+                pipeline: &pipeline,
+                stage: &pipeline.stages[0],
+                which,
+                found,
+            }
+            .to_string()
         };
-        let expected = "\
-partition  sensor  last reading of
+        let expected = "partition  sensor  last reading \
+                        of
 0          b       1970-02-10T00:00:00Z
 1          c       -
-what smooth-changelog holds of 2 sensors is forgotten, and of 1 sensor it stays
-smooth goes on where it was; what a forgotten sensor sends later begins with an empty memory
+what \
+                        smooth-changelog holds of 2 sensors is forgotten, and of 1 sensor it \
+                        stays
+smooth goes on where it was; what a forgotten sensor sends later \
+                        begins with an empty memory
 ";
         assert_eq!(shown(named(&["b", "c"])), expected);
         let nothing = shown(Which::Idle("90d".parse().unwrap()));
-        assert!(nothing.ends_with("nothing to do: of 3 sensors, none is to be forgotten\n"), "{nothing}");
-        assert!(nothing.starts_with("of 1 sensor, smooth-changelog does not tell when"), "{nothing}");
+        assert!(
+            nothing.ends_with("nothing to do: of 3 sensors, none is to be forgotten\n"),
+            "{nothing}"
+        );
+        assert!(
+            nothing.starts_with("of 1 sensor, smooth-changelog does not tell when"),
+            "{nothing}"
+        );
     }
 }

@@ -47,26 +47,44 @@ impl Group {
         let inventory = cluster.inventory()?;
         let input = |topic: &String| match inventory.topics.get(topic) {
             Some(found) => Ok((topic.clone(), found.partitions)),
-            None => {
-                Err(Error::new(format!("looking for {topic}, which {} reads", stage.name), "there is no such topic")
-                    .help("`rivulet topics create` makes it; name the right brokers with --brokers"))
-            }
+            None => Err(Error::new(
+                format!("looking for {topic}, which {} reads", stage.name),
+                "there is no such topic",
+            )
+            .help("`rivulet topics create` makes it; name the right brokers with --brokers")),
         };
         let inputs = stage.from.iter().map(input).collect::<Result<_>>()?;
         let mut config = cluster::config(&pipeline.kafka);
-        config.set("group.id", &stage.name).set("client.id", "rivulet").set("enable.auto.commit", "false");
+        config
+            .set("group.id", &stage.name)
+            .set("client.id", "rivulet")
+            .set("enable.auto.commit", "false");
         // What a transaction that is open is about to commit is waited for.
         config.set("isolation.level", "read_committed");
-        for (name, value) in [("partition.assignment.strategy", "range"), ("queued.max.messages.kbytes", "1024")] {
+        for (name, value) in [
+            ("partition.assignment.strategy", "range"),
+            ("queued.max.messages.kbytes", "1024"),
+        ] {
             if !pipeline.kafka.contains_key(name) {
                 config.set(name, value);
             }
         }
-        Ok(Group { name: stage.name.clone(), inputs, cluster, consumer: cluster::client(&config)? })
+        Ok(Group {
+            name: stage.name.clone(),
+            inputs,
+            cluster,
+            consumer: cluster::client(&config)?,
+        })
     }
 
     fn failed(&self, doing: &str) -> impl Fn(KafkaError) -> Error {
-        move |error| cluster::unanswered(format!("{doing} the group {}", self.name), &error, self.consumer.context())
+        move |error| {
+            cluster::unanswered(
+                format!("{doing} the group {}", self.name),
+                &error,
+                self.consumer.context(),
+            )
+        }
     }
 
     /// The processes that are in the group.
@@ -77,7 +95,9 @@ impl Group {
         let groups = self.consumer.fetch_group_list(Some(&self.name), DEADLINE);
         let groups = groups.map_err(self.failed("asking for the members of"))?;
         let members = groups.groups().iter().flat_map(GroupInfo::members);
-        Ok(members.map(|member| format!("{} at {}", member.client_id(), member.client_host())).collect())
+        Ok(members
+            .map(|member| format!("{} at {}", member.client_id(), member.client_host()))
+            .collect())
     }
 
     /// What was committed of every partition of the inputs; nothing of those that never were.
@@ -89,14 +109,23 @@ impl Group {
         for (topic, partitions) in &self.inputs {
             (0..*partitions).for_each(|partition| _ = list.add_partition(topic, partition));
         }
-        let found =
-            self.consumer.committed_offsets(list, DEADLINE).map_err(self.failed("asking for the offsets of"))?;
+        let found = self
+            .consumer
+            .committed_offsets(list, DEADLINE)
+            .map_err(self.failed("asking for the offsets of"))?;
         let mut committed = Vec::new();
         for element in found.elements() {
-            element.error().map_err(self.failed("asking for the offsets of"))?;
+            element
+                .error()
+                .map_err(self.failed("asking for the offsets of"))?;
             if let Offset::Offset(next) = element.offset() {
                 let (topic, note) = (element.topic().to_owned(), element.metadata().to_owned());
-                committed.push(Committed { topic, partition: element.partition(), next, note });
+                committed.push(Committed {
+                    topic,
+                    partition: element.partition(),
+                    next,
+                    note,
+                });
             }
         }
         Ok(committed)
@@ -110,7 +139,8 @@ impl Group {
         self.of_each(|topic, number| self.cluster.ends(topic, number))
     }
 
-    /// The same for a reader of what is committed: it comes no further than the first open transaction.
+    /// The same for a reader of what is committed: it comes no further than the first open
+    /// transaction.
     ///
     /// # Errors
     /// If the cluster does not answer.
@@ -121,19 +151,34 @@ impl Group {
         })
     }
 
-    fn of_each<T>(&self, ask: impl Fn(&str, i32) -> Result<T>) -> Result<BTreeMap<(String, i32), T>> {
-        let partitions = self.inputs.iter().flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
-        partitions.map(|(topic, number)| Ok(((topic.clone(), number), ask(topic, number)?))).collect()
+    fn of_each<T>(
+        &self,
+        ask: impl Fn(&str, i32) -> Result<T>,
+    ) -> Result<BTreeMap<(String, i32), T>> {
+        let partitions = self
+            .inputs
+            .iter()
+            .flat_map(|(topic, count)| (0..*count).map(move |number| (topic, number)));
+        partitions
+            .map(|(topic, number)| Ok(((topic.clone(), number), ask(topic, number)?)))
+            .collect()
     }
 
-    /// Takes the stage's place in its group until this is dropped: a stage that is started meanwhile
-    /// waits, and what is committed with the metadata is refused if somebody else has taken the place.
+    /// Takes the stage's place in its group until this is dropped: a stage that is started
+    /// meanwhile waits, and what is committed with the metadata is refused if somebody else has
+    /// taken the place.
     ///
     /// # Errors
     /// If the group does not let it in, or another member has come.
     pub(super) fn take_place(&self) -> Result<ConsumerGroupMetadata> {
-        let topics: Vec<&str> = self.inputs.iter().map(|(topic, _)| topic.as_str()).collect();
-        self.consumer.subscribe(&topics).map_err(self.failed("joining"))?;
+        let topics: Vec<&str> = self
+            .inputs
+            .iter()
+            .map(|(topic, _)| topic.as_str())
+            .collect();
+        self.consumer
+            .subscribe(&topics)
+            .map_err(self.failed("joining"))?;
         let wanted: i32 = self.inputs.iter().map(|(_, partitions)| partitions).sum();
         let deadline = Instant::now() + JOINING;
         loop {
@@ -141,16 +186,28 @@ impl Group {
             let _ = self.consumer.poll(Duration::from_millis(100));
             let assigned = self.consumer.assignment().map_err(self.failed("joining"))?;
             if i32::try_from(assigned.count()).is_ok_and(|count| count == wanted) {
-                self.consumer.pause(&assigned).map_err(self.failed("joining"))?;
+                self.consumer
+                    .pause(&assigned)
+                    .map_err(self.failed("joining"))?;
                 break;
             }
             if Instant::now() > deadline {
-                let cause = format!("not all of its partitions were given in {} s", JOINING.as_secs());
-                return Err(Error::new(format!("joining the group {}", self.name), cause)
-                    .help("somebody else may have joined: stop the stage and try again"));
+                let cause = format!(
+                    "not all of its partitions were given in {} s",
+                    JOINING.as_secs()
+                );
+                return Err(
+                    Error::new(format!("joining the group {}", self.name), cause)
+                        .help("somebody else may have joined: stop the stage and try again"),
+                );
             }
         }
         let metadata = self.consumer.group_metadata();
-        metadata.ok_or_else(|| Error::new(format!("joining the group {}", self.name), "it has no metadata"))
+        metadata.ok_or_else(|| {
+            Error::new(
+                format!("joining the group {}", self.name),
+                "it has no metadata",
+            )
+        })
     }
 }

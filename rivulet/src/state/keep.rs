@@ -16,11 +16,11 @@ use super::{Changelog, Group, Sensor, Whole, chain};
 use crate::table::aligned;
 use crate::topics::plural;
 
-/// What it takes for a stage whose settings have changed to go on with what it remembers; shown, what
-/// will be done.
+/// What it takes for a stage whose settings have changed to go on with what it remembers; shown,
+/// what will be done.
 ///
-/// It is one transaction: every state in the changelog again, under the chain of the file, the group's
-/// offsets with their notes again, and a [`Change`] among the stage's dead letters.
+/// It is one transaction: every state in the changelog again, under the chain of the file, the
+/// group's offsets with their notes again, and a [`Change`] among the stage's dead letters.
 #[derive(Debug)]
 pub struct Keep<'p> {
     pipeline: &'p Pipeline,
@@ -42,20 +42,31 @@ struct Taken {
 }
 
 impl<'p> Keep<'p> {
-    /// Looks at what there is to do; nothing is changed. The stage is one that [keeps](super::keeper)
-    /// something.
+    /// Looks at what there is to do; nothing is changed. The stage is one that
+    /// [keeps](super::keeper) something.
     ///
     /// # Errors
-    /// If the stage runs, the cluster does not answer, or what is remembered means nothing to the chain
-    /// of the file.
+    /// If the stage runs, the cluster does not answer, or what is remembered means nothing to the
+    /// chain of the file.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage) -> Result<Self> {
         let doing = doing(stage);
-        let (Some(chain), Some(group)) = (chain(pipeline, stage), transaction::at_rest(pipeline, stage, &doing)?)
-        else {
-            return Err(Error::new(doing, "a producer keeps a position, which no change of settings touches"));
+        let (Some(chain), Some(group)) = (
+            chain(pipeline, stage),
+            transaction::at_rest(pipeline, stage, &doing)?,
+        ) else {
+            return Err(Error::new(
+                doing,
+                "a producer keeps a position, which no change of settings touches",
+            ));
         };
         let (taken, committed) = look(pipeline, stage, &chain, &group)?;
-        Ok(Keep { pipeline, stage, now: chain.describe(), taken, committed })
+        Ok(Keep {
+            pipeline,
+            stage,
+            now: chain.describe(),
+            taken,
+            committed,
+        })
     }
 
     /// Whether the state is another chain's.
@@ -74,26 +85,51 @@ impl<'p> Keep<'p> {
     /// Never: text and finite numbers always make JSON.
     pub fn carry_out(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
-        let Some(chain) = chain(pipeline, stage) else { return Ok(()) };
+        let Some(chain) = chain(pipeline, stage) else {
+            return Ok(());
+        };
         transaction::make_topics(pipeline, stage)?;
         let group = Group::new(pipeline, stage)?;
-        // From here to its end nobody else can work on the stage's partitions. What is there now counts.
+        // From here to its end nobody else can work on the stage's partitions. What is there now
+        // counts.
         let place = group.take_place()?;
-        let (Some(taken), committed) = look(pipeline, stage, &chain, &group)? else { return Ok(()) };
+        let (Some(taken), committed) = look(pipeline, stage, &chain, &group)? else {
+            return Ok(());
+        };
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
-        for Sensor { partition, name, chain, memories, offsets, time } in &taken.sensors {
+        for Sensor {
+            partition,
+            name,
+            chain,
+            memories,
+            offsets,
+            time,
+        } in &taken.sensors
+        {
             let saved = Saved {
                 chain: chain.into(),
-                offsets: offsets.iter().map(|(topic, offset)| (topic.into(), *offset)).collect(),
+                offsets: offsets
+                    .iter()
+                    .map(|(topic, offset)| (topic.into(), *offset))
+                    .collect(),
                 time: *time,
                 memories: memories.into(),
             };
-            let value = serde_json::to_vec(&saved).expect("text and finite numbers always make JSON");
+            let value =
+                serde_json::to_vec(&saved).expect("text and finite numbers always make JSON");
             transaction.save(*partition, name.as_bytes(), Some(&value))?;
         }
-        let offsets = committed.iter().map(|at| ((at.topic.clone(), at.partition), at.next)).collect();
+        let offsets = committed
+            .iter()
+            .map(|at| ((at.topic.clone(), at.partition), at.next))
+            .collect();
         let (chain, sensors) = (Some(taken.made_by), BTreeSet::new());
-        transaction.mark(&Change { remedy: Remedy::Kept, chain, offsets, sensors })?;
+        transaction.mark(&Change {
+            remedy: Remedy::Kept,
+            chain,
+            offsets,
+            sensors,
+        })?;
         transaction.commit(&committed, Some(&place))
     }
 }
@@ -103,13 +139,21 @@ fn doing(stage: &Stage) -> String {
 }
 
 /// What is there, taken over; nothing if it is of that chain already.
-fn look(pipeline: &Pipeline, stage: &Stage, chain: &Chain, group: &Group) -> Result<(Option<Taken>, Vec<Committed>)> {
+fn look(
+    pipeline: &Pipeline,
+    stage: &Stage,
+    chain: &Chain,
+    group: &Group,
+) -> Result<(Option<Taken>, Vec<Committed>)> {
     let committed = group.committed()?;
     let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
     let sensors = changelog.map_or(Ok(Vec::new()), |changelog| changelog.sensors())?;
-    let taken = take_over(chain, sensors, &committed, pipeline.guarantee).map_err(|Refusal { cause, help }| {
-        Error::new(doing(stage), cause).help(format!("{help}: rivulet state reset {}", stage.name))
-    })?;
+    let taken = take_over(chain, sensors, &committed, pipeline.guarantee).map_err(
+        |Refusal { cause, help }| {
+            Error::new(doing(stage), cause)
+                .help(format!("{help}: rivulet state reset {}", stage.name))
+        },
+    )?;
     Ok((taken, committed))
 }
 
@@ -133,25 +177,38 @@ fn take_over(
     if made_by.iter().all(|chain| *chain == now) {
         return Ok(None);
     }
-    let refusal = |cause: String| Refusal { cause, help: "undo the change, or begin with an empty state" };
+    let refusal = |cause: String| Refusal {
+        cause,
+        help: "undo the change, or begin with an empty state",
+    };
     let mut made_by = made_by.into_iter();
     let (Some(made_by), None) = (made_by.next(), made_by.next()) else {
         return Err(refusal("it was made by several chains".to_owned()));
     };
     if let Whole::NotWhole(differences) = Whole::judge(committed, committed, &sensors, guarantee) {
         let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
-        return Err(refusal(format!("it is not whole: {}", differences.join("; "))));
+        return Err(refusal(format!(
+            "it is not whole: {}",
+            differences.join("; ")
+        )));
     }
     if is_ahead(&sensors, committed) {
         return Err(Refusal {
-            cause: "it is ahead of the committed offsets: at-least-once, a process died between the two".to_owned(),
-            help: "undo the change and drain the stage, then change it; or begin with an empty state",
+            cause: "it is ahead of the committed offsets: at-least-once, a process died between \
+                    the two"
+                .to_owned(),
+            help: "undo the change and drain the stage, then change it; or begin with an empty \
+                   state",
         });
     }
     for sensor in &mut sensors {
         chain
             .take_over(&made_by, &mut sensor.memories)
-            .map_err(|why| refusal(format!("it was made by `{made_by}`, and means nothing to `{now}`: {why}")))?;
+            .map_err(|why| {
+                refusal(format!(
+                    "it was made by `{made_by}`, and means nothing to `{now}`: {why}"
+                ))
+            })?;
         sensor.chain.clone_from(&now);
     }
     Ok(Some(Taken { made_by, sensors }))
@@ -159,11 +216,20 @@ fn take_over(
 
 /// Whether a sensor's last record is one that is read again from the offsets.
 pub(super) fn is_ahead(sensors: &[Sensor], offsets: &[Committed]) -> bool {
-    let next: BTreeMap<(&str, i32), i64> =
-        offsets.iter().map(|at| ((at.topic.as_str(), at.partition), at.next)).collect();
+    let next: BTreeMap<(&str, i32), i64> = offsets
+        .iter()
+        .map(|at| ((at.topic.as_str(), at.partition), at.next))
+        .collect();
     let is_ahead = |sensor: &Sensor| {
-        let of = |topic: &String| next.get(&(topic.as_str(), sensor.partition)).copied().unwrap_or_default();
-        sensor.offsets.iter().any(|(topic, last)| *last >= of(topic))
+        let of = |topic: &String| {
+            next.get(&(topic.as_str(), sensor.partition))
+                .copied()
+                .unwrap_or_default()
+        };
+        sensor
+            .offsets
+            .iter()
+            .any(|(topic, last)| *last >= of(topic))
     };
     sensors.iter().any(is_ahead)
 }
@@ -172,18 +238,40 @@ impl fmt::Display for Keep<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, changelog) = (&self.stage.name, self.stage.changelog());
         let Some(Taken { made_by, sensors }) = &self.taken else {
-            return writeln!(f, "nothing to do: {changelog} holds nothing that was not made by `{}`", self.now);
+            return writeln!(
+                f,
+                "nothing to do: {changelog} holds nothing that was not made by `{}`",
+                self.now
+            );
         };
         if !self.committed.is_empty() {
-            let head = ["topic", "partition", "goes on at"].map(str::to_owned).to_vec();
-            let rows = self.committed.iter().map(|Committed { topic, partition, next, .. }| {
-                vec![topic.clone(), partition.to_string(), next.to_string()]
-            });
-            f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
+            let head = ["topic", "partition", "goes on at"]
+                .map(str::to_owned)
+                .to_vec();
+            let rows = self.committed.iter().map(
+                |Committed {
+                     topic,
+                     partition,
+                     next,
+                     ..
+                 }| {
+                    vec![topic.clone(), partition.to_string(), next.to_string()]
+                },
+            );
+            f.write_str(&aligned(
+                &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
+            ))?;
         }
         let sensors = plural(i64::try_from(sensors.len()).unwrap_or(i64::MAX), "sensor");
-        writeln!(f, "what {changelog} holds of {sensors}, made by `{made_by}`, is taken over for `{}`", self.now)?;
-        writeln!(f, "{name} goes on with what it remembers; nothing is read twice")
+        writeln!(
+            f,
+            "what {changelog} holds of {sensors}, made by `{made_by}`, is taken over for `{}`",
+            self.now
+        )?;
+        writeln!(
+            f,
+            "{name} goes on with what it remembers; nothing is read twice"
+        )
     }
 }
 
@@ -197,7 +285,10 @@ mod tests {
     use super::*;
 
     fn chain(steps: &[&str]) -> Chain {
-        let steps: Vec<Part> = steps.iter().map(|step| Part::parse(step).unwrap()).collect();
+        let steps: Vec<Part> = steps
+            .iter()
+            .map(|step| Part::parse(step).unwrap())
+            .collect();
         Chain::build(&steps).unwrap()
     }
 
@@ -214,11 +305,25 @@ mod tests {
 
     fn committed(next: i64, last: &[(&str, i64)]) -> Vec<Committed> {
         let note = Summary::of(last.iter().copied()).to_string();
-        vec![Committed { topic: "in".into(), partition: 0, next, note }]
+        vec![Committed {
+            topic: "in".into(),
+            partition: 0,
+            next,
+            note,
+        }]
     }
 
-    fn taken(steps: &[&str], sensors: Vec<Sensor>, guarantee: Guarantee) -> Result<Option<Taken>, Refusal> {
-        take_over(&chain(steps), sensors, &committed(5, &[("a", 4), ("b", 2)]), guarantee)
+    fn taken(
+        steps: &[&str],
+        sensors: Vec<Sensor>,
+        guarantee: Guarantee,
+    ) -> Result<Option<Taken>, Refusal> {
+        take_over(
+            &chain(steps),
+            sensors,
+            &committed(5, &[("a", 4), ("b", 2)]),
+            guarantee,
+        )
     }
 
     fn of_two(chain: &str, memory: &[f64]) -> Vec<Sensor> {
@@ -227,63 +332,122 @@ mod tests {
 
     #[test]
     fn values_and_offsets_are_kept_under_the_name_of_the_new_chain() {
-        let found = taken(&["ewma = { alpha = 0.3 }"], of_two("ewma(alpha=0.5)", &[7.5]), Guarantee::ExactlyOnce);
-        let expected = Taken { made_by: "ewma(alpha=0.5)".into(), sensors: of_two("ewma(alpha=0.3)", &[7.5]) };
+        let found = taken(
+            &["ewma = { alpha = 0.3 }"],
+            of_two("ewma(alpha=0.5)", &[7.5]),
+            Guarantee::ExactlyOnce,
+        );
+        let expected = Taken {
+            made_by: "ewma(alpha=0.5)".into(),
+            sensors: of_two("ewma(alpha=0.3)", &[7.5]),
+        };
         assert_eq!(found, Ok(Some(expected)));
-        let found =
-            taken(&["average = { window = 2 }"], of_two("average(window=3)", &[1.0, 2.0, 3.0]), Guarantee::ExactlyOnce);
-        assert_eq!(found.unwrap().unwrap().sensors, of_two("average(window=2)", &[2.0, 3.0]));
+        let found = taken(
+            &["average = { window = 2 }"],
+            of_two("average(window=3)", &[1.0, 2.0, 3.0]),
+            Guarantee::ExactlyOnce,
+        );
+        assert_eq!(
+            found.unwrap().unwrap().sensors,
+            of_two("average(window=2)", &[2.0, 3.0])
+        );
     }
 
     #[test]
     fn a_state_that_fits_is_left_alone() {
         let sensors = of_two("ewma(alpha=0.5)", &[7.5]);
-        assert_eq!(taken(&["ewma = { alpha = 0.5 }"], sensors, Guarantee::ExactlyOnce), Ok(None));
-        assert_eq!(taken(&["ewma = { alpha = 0.5 }"], vec![], Guarantee::ExactlyOnce), Ok(None));
+        assert_eq!(
+            taken(&["ewma = { alpha = 0.5 }"], sensors, Guarantee::ExactlyOnce),
+            Ok(None)
+        );
+        assert_eq!(
+            taken(&["ewma = { alpha = 0.5 }"], vec![], Guarantee::ExactlyOnce),
+            Ok(None)
+        );
     }
 
     #[test]
     fn what_cannot_be_kept_is_said_with_the_reason() {
         let cause = |sensors| {
-            let refusal = taken(&["ewma = { alpha = 0.3 }"], sensors, Guarantee::ExactlyOnce).unwrap_err();
-            assert_eq!(refusal.help, "undo the change, or begin with an empty state");
+            let refusal =
+                taken(&["ewma = { alpha = 0.3 }"], sensors, Guarantee::ExactlyOnce).unwrap_err();
+            assert_eq!(
+                refusal.help,
+                "undo the change, or begin with an empty state"
+            );
             refusal.cause
         };
         let others = cause(of_two("round(digits=1) → ewma(alpha=0.5)", &[7.5]));
-        assert!(others.ends_with("`ewma(alpha=0.3)`: these are not the same operators in the same order"), "{others}");
-        let mixed = vec![sensor("a", "ewma(alpha=0.5)", &[1.0], 4), sensor("b", "ewma(alpha=0.4)", &[1.0], 2)];
+        assert!(
+            others
+                .ends_with("`ewma(alpha=0.3)`: these are not the same operators in the same order"),
+            "{others}"
+        );
+        let mixed = vec![
+            sensor("a", "ewma(alpha=0.5)", &[1.0], 4),
+            sensor("b", "ewma(alpha=0.4)", &[1.0], 2),
+        ];
         assert_eq!(cause(mixed), "it was made by several chains");
         let lost = cause(of_two("ewma(alpha=0.5)", &[7.5])[..1].to_vec());
         assert!(
-            lost.starts_with("it is not whole: sensors in the changelog: 1, noted at offset 5 of in/0: 2"),
+            lost.starts_with(
+                "it is not whole: sensors in the changelog: 1, noted at offset 5 of in/0: 2"
+            ),
             "{lost}"
         );
     }
 
     #[test]
     fn a_state_ahead_of_its_offsets_is_not_kept() {
-        let ahead = vec![sensor("a", "ewma(alpha=0.5)", &[1.0], 5), sensor("b", "ewma(alpha=0.5)", &[1.0], 2)];
-        let refusal = taken(&["ewma = { alpha = 0.3 }"], ahead, Guarantee::AtLeastOnce).unwrap_err();
-        assert!(refusal.cause.contains("ahead of the committed offsets"), "{refusal:?}");
+        let ahead = vec![
+            sensor("a", "ewma(alpha=0.5)", &[1.0], 5),
+            sensor("b", "ewma(alpha=0.5)", &[1.0], 2),
+        ];
+        let refusal =
+            taken(&["ewma = { alpha = 0.3 }"], ahead, Guarantee::AtLeastOnce).unwrap_err();
+        assert!(
+            refusal.cause.contains("ahead of the committed offsets"),
+            "{refusal:?}"
+        );
         assert!(refusal.help.contains("drain the stage"), "{refusal:?}");
     }
 
     #[test]
     fn what_will_be_done_is_shown() {
-        let text = "[topic.a]\nexternal = true\n[operator.smooth]\nfrom = \"a\"\nsteps = [{ ewma = { alpha = 0.3 } }]\nto = \"b\"\n";
-        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap();
-        let taken = Taken { made_by: "ewma(alpha=0.5)".into(), sensors: of_two("ewma(alpha=0.3)", &[7.5]) };
+        let text = "[topic.a]\nexternal = true\n[operator.smooth]\nfrom = \"a\"\nsteps = [{ ewma = \
+                    { alpha = 0.3 } }]\nto = \"b\"\n";
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        }))
+        .unwrap();
+        let taken = Taken {
+            made_by: "ewma(alpha=0.5)".into(),
+            sensors: of_two("ewma(alpha=0.3)", &[7.5]),
+        };
         let now = "ewma(alpha=0.3)".to_owned();
         let stage = &pipeline.stages[0];
-        let mut keep = Keep { pipeline: &pipeline, stage, now, taken: Some(taken), committed: committed(5, &[]) };
-        let expected = "\
-topic  partition  goes on at
+        let mut keep = Keep {
+            pipeline: &pipeline,
+            stage,
+            now,
+            taken: Some(taken),
+            committed: committed(5, &[]),
+        };
+        let expected = "topic  partition  goes on at
 in     0          5
-what smooth-changelog holds of 2 sensors, made by `ewma(alpha=0.5)`, is taken over for `ewma(alpha=0.3)`
-smooth goes on with what it remembers; nothing is read twice
+what smooth-changelog \
+                        holds of 2 sensors, made by `ewma(alpha=0.5)`, is taken over for \
+                        `ewma(alpha=0.3)`
+smooth goes on with what it remembers; nothing is read \
+                        twice
 ";
         assert_eq!(keep.to_string(), expected);
         keep.taken = None;
-        assert!(keep.to_string().contains("holds nothing that was not made by `ewma(alpha=0.3)`"), "{keep}");
+        assert!(
+            keep.to_string()
+                .contains("holds nothing that was not made by `ewma(alpha=0.3)`"),
+            "{keep}"
+        );
     }
 }

@@ -27,7 +27,8 @@ pub struct Row {
     pub state: String,
     /// Whether that is what was noted at the committed offsets.
     pub whole: String,
-    /// How many offsets the stage is behind the ends of its inputs, marks of transactions among them.
+    /// How many offsets the stage is behind the ends of its inputs, marks of transactions among
+    /// them.
     pub lag: Option<i64>,
 }
 
@@ -37,13 +38,29 @@ pub struct Row {
 /// As [`show`] does; but a changelog that does not exist is a line of its own.
 pub fn overview(pipeline: &Pipeline) -> Result<Overview> {
     let inventory = Cluster::new(&pipeline.kafka)?.inventory()?;
-    let mut overview = Overview { rows: Vec::new(), faults: Vec::new() };
+    let mut overview = Overview {
+        rows: Vec::new(),
+        faults: Vec::new(),
+    };
     for stage in keepers(pipeline) {
-        let lacking =
-            stage.from.iter().chain([&stage.changelog()]).find(|name| !inventory.topics.contains_key(*name)).cloned();
-        let row = |state, whole, lag| Row { stage: stage.name.clone(), state, whole, lag };
+        let lacking = stage
+            .from
+            .iter()
+            .chain([&stage.changelog()])
+            .find(|name| !inventory.topics.contains_key(*name))
+            .cloned();
+        let row = |state, whole, lag| Row {
+            stage: stage.name.clone(),
+            state,
+            whole,
+            lag,
+        };
         if let Some(topic) = lacking {
-            overview.rows.push(row(format!("there is no topic {topic}"), String::new(), None));
+            overview.rows.push(row(
+                format!("there is no topic {topic}"),
+                String::new(),
+                None,
+            ));
             continue;
         }
         let shown = show(pipeline, stage)?;
@@ -64,17 +81,30 @@ fn lag(pipeline: &Pipeline, stage: &Stage) -> Result<Option<i64>> {
     }
     let group = Group::new(pipeline, stage)?;
     let committed = group.committed()?;
-    let behind = group.ends()?.into_iter().map(|((topic, partition), (first, end))| {
-        let next = committed.iter().find(|committed| committed.topic == topic && committed.partition == partition);
-        end - next.map_or(first, |committed| committed.next)
-    });
+    let behind = group
+        .ends()?
+        .into_iter()
+        .map(|((topic, partition), (first, end))| {
+            let next = committed
+                .iter()
+                .find(|committed| committed.topic == topic && committed.partition == partition);
+            end - next.map_or(first, |committed| committed.next)
+        });
     Ok(Some(behind.sum()))
 }
 
 impl fmt::Display for Overview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["stage", "state", "noted", "lag"].map(str::to_owned).to_vec();
-        let dash = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+        let head = ["stage", "state", "noted", "lag"]
+            .map(str::to_owned)
+            .to_vec();
+        let dash = |text: &str| {
+            if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
         let rows = self.rows.iter().map(|row| {
             vec![
                 row.stage.clone(),
@@ -83,7 +113,9 @@ impl fmt::Display for Overview {
                 dash(&row.lag.map_or(String::new(), |lag| lag.to_string())),
             ]
         });
-        f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))
+        f.write_str(&aligned(
+            &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
+        ))
     }
 }
 
@@ -106,9 +138,9 @@ mod tests {
             ],
             faults: vec![],
         };
-        let expected = "\
-stage  state                     noted      lag
-in     position 14, commit 2     -          -
+        let expected = "stage  state                     noted      lag
+in     position 14, commit \
+                        2     -          -
 ewma   2 sensors in 1 partition  not whole  7
 ";
         assert_eq!(overview.to_string(), expected);

@@ -23,9 +23,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What it takes for a stage to begin with an empty state; shown, what will be done.
 ///
-/// It is one transaction: tombstones for all that the changelog holds, the group's offsets committed
-/// again, each with the note that an empty state belongs there, and a [`Change`] among the stage's dead
-/// letters.
+/// It is one transaction: tombstones for all that the changelog holds, the group's offsets
+/// committed again, each with the note that an empty state belongs there, and a [`Change`] among
+/// the stage's dead letters.
 #[derive(Debug)]
 pub struct Reset<'p> {
     pipeline: &'p Pipeline,
@@ -51,11 +51,13 @@ pub struct Move {
 }
 
 impl<'p> Reset<'p> {
-    /// Looks at what there is to do; nothing is changed. `from_start` begins at the first records of the
-    /// inputs instead of at the committed offsets. A stage without a state only moves in its inputs.
+    /// Looks at what there is to do; nothing is changed. `from_start` begins at the first records
+    /// of the inputs instead of at the committed offsets. A stage without a state only moves in its
+    /// inputs.
     ///
     /// # Errors
-    /// If the stage runs, the cluster does not answer, or a transaction on the changelog stays open.
+    /// If the stage runs, the cluster does not answer, or a transaction on the changelog stays
+    /// open.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, from_start: bool) -> Result<Self> {
         let group = transaction::at_rest(pipeline, stage, &doing(stage))?;
         let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
@@ -63,8 +65,20 @@ impl<'p> Reset<'p> {
             look_for_commits(pipeline, stage)?;
         }
         let moves = group.map_or(Ok(Vec::new()), |group| moves(&group, from_start))?;
-        let keys = changelog.map(|changelog| changelog.last.keys().filter(|(_, key)| key != checkpoint::KEY).count());
-        Ok(Reset { pipeline, stage, from_start, keys, moves })
+        let keys = changelog.map(|changelog| {
+            changelog
+                .last
+                .keys()
+                .filter(|(_, key)| key != checkpoint::KEY)
+                .count()
+        });
+        Ok(Reset {
+            pipeline,
+            stage,
+            from_start,
+            keys,
+            moves,
+        })
     }
 
     /// Does it. A changelog that is missing is made.
@@ -75,10 +89,17 @@ impl<'p> Reset<'p> {
     pub fn carry_out(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
         transaction::make_topics(pipeline, stage)?;
-        let group = if stage.from.is_empty() { None } else { Some(Group::new(pipeline, stage)?) };
-        // From here to its end nobody else can work on the stage's partitions. What is there now counts.
+        let group = if stage.from.is_empty() {
+            None
+        } else {
+            Some(Group::new(pipeline, stage)?)
+        };
+        // From here to its end nobody else can work on the stage's partitions. What is there now
+        // counts.
         let place = group.as_ref().map(Group::take_place).transpose()?;
-        let moves = group.as_ref().map_or(Ok(Vec::new()), |group| moves(group, self.from_start))?;
+        let moves = group
+            .as_ref()
+            .map_or(Ok(Vec::new()), |group| moves(group, self.from_start))?;
         let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?.unwrap_or_default();
 
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
@@ -88,12 +109,21 @@ impl<'p> Reset<'p> {
         let is_stateful = chain(pipeline, stage).is_some();
         let change = change(&moves, &changelog);
         // A stage without a state is no other than before, unless it writes again what it wrote.
-        if matches!(stage.work, Work::Operator { .. }) && (is_stateful || change.remedy == Remedy::Anew) {
+        if matches!(stage.work, Work::Operator { .. })
+            && (is_stateful || change.remedy == Remedy::Anew)
+        {
             transaction.mark(&change)?;
         }
         let noted = |at: Move| {
-            let note = if is_stateful { Summary::default().to_string() } else { String::new() };
-            Committed { note, ..at.with_nothing_known() }
+            let note = if is_stateful {
+                Summary::default().to_string()
+            } else {
+                String::new()
+            };
+            Committed {
+                note,
+                ..at.with_nothing_known()
+            }
         };
         let offsets: Vec<Committed> = moves.into_iter().map(noted).collect();
         transaction.commit(&offsets, place.as_ref())
@@ -103,8 +133,18 @@ impl<'p> Reset<'p> {
 impl Move {
     /// What is committed.
     fn with_nothing_known(self) -> Committed {
-        let Move { topic, partition, next, .. } = self;
-        Committed { topic, partition, next, note: Summary::default().to_string() }
+        let Move {
+            topic,
+            partition,
+            next,
+            ..
+        } = self;
+        Committed {
+            topic,
+            partition,
+            next,
+            note: Summary::default().to_string(),
+        }
     }
 }
 
@@ -116,25 +156,53 @@ fn doing(stage: &Stage) -> String {
 fn change(moves: &[Move], changelog: &Changelog) -> Change {
     // A state that nobody can read is no reason to keep it.
     let sensors = changelog.sensors().unwrap_or_default();
-    let offsets: Vec<Committed> = moves.iter().cloned().map(Move::with_nothing_known).collect();
-    let is_read_again = moves.iter().any(|at| at.next < at.committed) || is_ahead(&sensors, &offsets);
+    let offsets: Vec<Committed> = moves
+        .iter()
+        .cloned()
+        .map(Move::with_nothing_known)
+        .collect();
+    let is_read_again =
+        moves.iter().any(|at| at.next < at.committed) || is_ahead(&sensors, &offsets);
     let mut chains: Vec<String> = sensors.into_iter().map(|sensor| sensor.chain).collect();
     chains.dedup();
     Change {
-        remedy: if is_read_again { Remedy::Anew } else { Remedy::Reset },
+        remedy: if is_read_again {
+            Remedy::Anew
+        } else {
+            Remedy::Reset
+        },
         chain: chains.pop().filter(|_| chains.is_empty()),
-        offsets: moves.iter().map(|at| ((at.topic.clone(), at.partition), at.next)).collect(),
+        offsets: moves
+            .iter()
+            .map(|at| ((at.topic.clone(), at.partition), at.next))
+            .collect(),
         sensors: BTreeSet::new(),
     }
 }
 
 fn moves(group: &Group, from_start: bool) -> Result<Vec<Move>> {
     let ends = group.ends()?;
-    let again = |Committed { topic, partition, next: committed, .. }| {
-        let first = ends.get(&(topic.clone(), partition)).map_or(0, |(first, _)| *first);
+    let again = |Committed {
+                     topic,
+                     partition,
+                     next: committed,
+                     ..
+                 }| {
+        let first = ends
+            .get(&(topic.clone(), partition))
+            .map_or(0, |(first, _)| *first);
         // What was deleted before it was read nobody can go on with.
-        let next = if from_start { first } else { committed.max(first) };
-        Move { topic, partition, committed, next }
+        let next = if from_start {
+            first
+        } else {
+            committed.max(first)
+        };
+        Move {
+            topic,
+            partition,
+            committed,
+            next,
+        }
     };
     Ok(group.committed()?.into_iter().map(again).collect())
 }
@@ -160,11 +228,27 @@ impl fmt::Display for Reset<'_> {
         let (changelog, outputs) = (self.stage.changelog(), to.join(", "));
         let is_stateful = chain(self.pipeline, self.stage).is_some();
         if !self.moves.is_empty() {
-            let head = ["topic", "partition", "committed", "goes on at"].map(str::to_owned).to_vec();
-            let rows = self.moves.iter().map(|Move { topic, partition, committed, next }| {
-                vec![topic.clone(), partition.to_string(), committed.to_string(), next.to_string()]
-            });
-            f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
+            let head = ["topic", "partition", "committed", "goes on at"]
+                .map(str::to_owned)
+                .to_vec();
+            let rows = self.moves.iter().map(
+                |Move {
+                     topic,
+                     partition,
+                     committed,
+                     next,
+                 }| {
+                    vec![
+                        topic.clone(),
+                        partition.to_string(),
+                        committed.to_string(),
+                        next.to_string(),
+                    ]
+                },
+            );
+            f.write_str(&aligned(
+                &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
+            ))?;
         }
         match self.keys {
             None if to.is_empty() => (),
@@ -180,29 +264,41 @@ impl fmt::Display for Reset<'_> {
         if from.is_empty() {
             return writeln!(
                 f,
-                "{name} begins anew and writes its readings again to {outputs}; one that still runs would write its \
-                 position again: stop it first"
+                "{name} begins anew and writes its readings again to {outputs}; one that still \
+                 runs would write its position again: stop it first"
             );
         }
         if !is_stateful {
             return match (self.moves.is_empty(), to.is_empty()) {
-                (true, _) => writeln!(f, "nothing is committed: {name} begins at the first records"),
+                (true, _) => writeln!(
+                    f,
+                    "nothing is committed: {name} begins at the first records"
+                ),
                 (false, true) => writeln!(f, "{name} goes on there"),
                 (false, false) => {
-                    writeln!(f, "{name} goes on there, and writes again to {outputs} what it reads again")
+                    writeln!(
+                        f,
+                        "{name} goes on there, and writes again to {outputs} what it reads again"
+                    )
                 }
             };
         }
         if self.moves.is_empty() {
-            writeln!(f, "nothing is committed: {name} begins with an empty state at the first records")
+            writeln!(
+                f,
+                "nothing is committed: {name} begins with an empty state at the first records"
+            )
         } else if self.from_start {
             writeln!(
                 f,
-                "{name} begins with an empty state at the first records, and writes again to {outputs} what it reads \
-                 again"
+                "{name} begins with an empty state at the first records, and writes again to \
+                 {outputs} what it reads again"
             )
         } else {
-            writeln!(f, "{name} goes on with an empty state; nothing is read twice")
+            writeln!(
+                f,
+                "{name} goes on with an empty state; nothing is read twice"
+            )
         }
     }
 }
@@ -226,21 +322,38 @@ to = "b"
 "#;
 
     fn shown(stage: &str, from_start: bool, keys: Option<usize>, moves: Vec<Move>) -> String {
-        let pipeline = Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: PIPELINE.into() })).unwrap();
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text: PIPELINE.into(),
+        }))
+        .unwrap();
         let stage = pipeline.stage(stage).unwrap();
-        Reset { pipeline: &pipeline, stage, from_start, keys, moves }.to_string()
+        Reset {
+            pipeline: &pipeline,
+            stage,
+            from_start,
+            keys,
+            moves,
+        }
+        .to_string()
     }
 
     fn moved(committed: i64, next: i64) -> Vec<Move> {
-        vec![Move { topic: "a".into(), partition: 0, committed, next }]
+        vec![Move {
+            topic: "a".into(),
+            partition: 0,
+            committed,
+            next,
+        }]
     }
 
     #[test]
     fn it_goes_on_at_the_committed_offsets() {
-        let expected = "\
-topic  partition  committed  goes on at
+        let expected = "topic  partition  committed  goes on \
+                        at
 a      0          9          9
-what smooth-changelog holds of 2 sensors is forgotten
+what smooth-changelog holds of 2 sensors \
+                        is forgotten
 smooth goes on with an empty state; nothing is read twice
 ";
         assert_eq!(shown("smooth", false, Some(2), moved(9, 9)), expected);
@@ -250,15 +363,27 @@ smooth goes on with an empty state; nothing is read twice
     fn what_is_written_again_is_said() {
         let text = shown("smooth", true, Some(1), moved(9, 3));
         assert!(text.contains("a      0          9          3\n"), "{text}");
-        assert!(text.contains("writes again to b what it reads again"), "{text}");
+        assert!(
+            text.contains("writes again to b what it reads again"),
+            "{text}"
+        );
         let text = shown("in", false, Some(1), vec![]);
-        assert!(text.contains("the position in in-changelog is forgotten\nin begins anew"), "{text}");
+        assert!(
+            text.contains("the position in in-changelog is forgotten\nin begins anew"),
+            "{text}"
+        );
     }
 
     #[test]
     fn what_there_is_not_is_said() {
         let text = shown("smooth", false, None, vec![]);
-        assert!(text.contains("smooth-changelog is made: there is no such topic"), "{text}");
-        assert!(text.contains("nothing is committed: smooth begins with an empty state"), "{text}");
+        assert!(
+            text.contains("smooth-changelog is made: there is no such topic"),
+            "{text}"
+        );
+        assert!(
+            text.contains("nothing is committed: smooth begins with an empty state"),
+            "{text}"
+        );
     }
 }

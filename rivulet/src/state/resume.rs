@@ -13,10 +13,11 @@ use super::transaction::{self, Transaction};
 use super::{Changelog, Group, Sensor, chain};
 use crate::table::aligned;
 
-/// What it takes for a stage without committed offsets to go on where it was; shown, what will be done.
+/// What it takes for a stage without committed offsets to go on where it was; shown, what will be
+/// done.
 ///
-/// The stage's changelog tells: its checkpoints, and of a stage with a state the last record that is in
-/// it. Only offsets that are missing are committed.
+/// The stage's changelog tells: its checkpoints, and of a stage with a state the last record that
+/// is in it. Only offsets that are missing are committed.
 #[derive(Debug)]
 pub struct Resume<'p> {
     pipeline: &'p Pipeline,
@@ -28,15 +29,22 @@ impl<'p> Resume<'p> {
     /// Looks at what there is to do; nothing is changed.
     ///
     /// # Errors
-    /// If the stage runs or has no changelog, the cluster does not answer, or a partition ends before
-    /// the offset at which the stage was.
+    /// If the stage runs or has no changelog, the cluster does not answer, or a partition ends
+    /// before the offset at which the stage was.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage) -> Result<Self> {
         let doing = doing(stage);
         let group = transaction::at_rest(pipeline, stage, &doing)?.filter(|_| !stage.to.is_empty());
         let Some(group) = group else {
-            return Err(Error::new(doing, "only operators keep in a changelog where they are"));
+            return Err(Error::new(
+                doing,
+                "only operators keep in a changelog where they are",
+            ));
         };
-        Ok(Resume { pipeline, stage, offsets: look(pipeline, stage, &group)? })
+        Ok(Resume {
+            pipeline,
+            stage,
+            offsets: look(pipeline, stage, &group)?,
+        })
     }
 
     /// Whether there is nothing to commit.
@@ -52,10 +60,12 @@ impl<'p> Resume<'p> {
     /// otherwise, nothing has changed then.
     pub fn carry_out(&self) -> Result<()> {
         let group = Group::new(self.pipeline, self.stage)?;
-        // From here to its end nobody else can work on the stage's partitions. What is there now counts.
+        // From here to its end nobody else can work on the stage's partitions. What is there now
+        // counts.
         let place = group.take_place()?;
         let offsets = look(self.pipeline, self.stage, &group)?;
-        Transaction::begin(self.pipeline, self.stage, &doing(self.stage))?.commit(&offsets, Some(&place))
+        Transaction::begin(self.pipeline, self.stage, &doing(self.stage))?
+            .commit(&offsets, Some(&place))
     }
 }
 
@@ -67,15 +77,35 @@ fn look(pipeline: &Pipeline, stage: &Stage, group: &Group) -> Result<Vec<Committ
     let committed = group.committed()?;
     let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
     let is_stateful = chain(pipeline, stage).is_some();
-    let sensors = if is_stateful { changelog.sensors()? } else { Vec::new() };
+    let sensors = if is_stateful {
+        changelog.sensors()?
+    } else {
+        Vec::new()
+    };
     let ends = group.ends()?;
-    let offsets = missing(&ends, &committed, &changelog.checkpoints(), &sensors, is_stateful);
-    for Committed { topic, partition, next, .. } in &offsets {
-        let end = ends.get(&(topic.clone(), *partition)).map_or(0, |(_, end)| *end);
+    let offsets = missing(
+        &ends,
+        &committed,
+        &changelog.checkpoints(),
+        &sensors,
+        is_stateful,
+    );
+    for Committed {
+        topic,
+        partition,
+        next,
+        ..
+    } in &offsets
+    {
+        let end = ends
+            .get(&(topic.clone(), *partition))
+            .map_or(0, |(_, end)| *end);
         if *next > end {
-            let cause = format!("it was at offset {next} of {topic} [{partition}], which ends at {end}");
+            let cause =
+                format!("it was at offset {next} of {topic} [{partition}], which ends at {end}");
             return Err(Error::new(doing(stage), cause).help(format!(
-                "the topic was deleted and created again: rivulet state reset {} --from-start reads the new one",
+                "the topic was deleted and created again: rivulet state reset {} --from-start \
+                 reads the new one",
                 stage.name
             )));
         }
@@ -91,18 +121,46 @@ fn missing(
     sensors: &[Sensor],
     is_stateful: bool,
 ) -> Vec<Committed> {
-    let is_committed =
-        |topic: &str, partition: i32| committed.iter().any(|at| at.topic == topic && at.partition == partition);
+    let is_committed = |topic: &str, partition: i32| {
+        committed
+            .iter()
+            .any(|at| at.topic == topic && at.partition == partition)
+    };
     let mut offsets = Vec::new();
-    for (topic, partition) in ends.keys().filter(|(topic, partition)| !is_committed(topic, *partition)) {
-        let of_partition = || sensors.iter().filter(|sensor| sensor.partition == *partition);
-        let last = || of_partition().filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(topic)?)));
-        let checkpoint = checkpoints.get(partition).and_then(|checkpoint| checkpoint.offsets.get(topic)).copied();
+    for (topic, partition) in ends
+        .keys()
+        .filter(|(topic, partition)| !is_committed(topic, *partition))
+    {
+        let of_partition = || {
+            sensors
+                .iter()
+                .filter(|sensor| sensor.partition == *partition)
+        };
+        let last = || {
+            of_partition()
+                .filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(topic)?)))
+        };
+        let checkpoint = checkpoints
+            .get(partition)
+            .and_then(|checkpoint| checkpoint.offsets.get(topic))
+            .copied();
         let next = checkpoint.max(last().map(|(_, offset)| offset + 1).max());
         let count = ends.keys().filter(|(other, _)| other == topic).count();
-        let note = Note { summary: Summary::of(last()), partitions: i32::try_from(count).ok() };
-        let note = if is_stateful { note.to_string() } else { String::new() };
-        offsets.extend(next.map(|next| Committed { topic: topic.clone(), partition: *partition, next, note }));
+        let note = Note {
+            summary: Summary::of(last()),
+            partitions: i32::try_from(count).ok(),
+        };
+        let note = if is_stateful {
+            note.to_string()
+        } else {
+            String::new()
+        };
+        offsets.extend(next.map(|next| Committed {
+            topic: topic.clone(),
+            partition: *partition,
+            next,
+            note,
+        }));
     }
     offsets
 }
@@ -111,15 +169,28 @@ impl fmt::Display for Resume<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, changelog) = (&self.stage.name, self.stage.changelog());
         if self.offsets.is_empty() {
-            return writeln!(f, "nothing to do: {changelog} tells of no offset that is not committed");
+            return writeln!(
+                f,
+                "nothing to do: {changelog} tells of no offset that is not committed"
+            );
         }
-        let head = ["topic", "partition", "goes on at"].map(str::to_owned).to_vec();
-        let rows = self.offsets.iter().map(|at| vec![at.topic.clone(), at.partition.to_string(), at.next.to_string()]);
-        f.write_str(&aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))?;
+        let head = ["topic", "partition", "goes on at"]
+            .map(str::to_owned)
+            .to_vec();
+        let rows = self.offsets.iter().map(|at| {
+            vec![
+                at.topic.clone(),
+                at.partition.to_string(),
+                at.next.to_string(),
+            ]
+        });
+        f.write_str(&aligned(
+            &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
+        ))?;
         writeln!(
             f,
-            "{name} goes on where {changelog} says that it was. A stage that did not stop in order repeats what it did \
-             since: without a state up to ten minutes of work"
+            "{name} goes on where {changelog} says that it was. A stage that did not stop in order \
+             repeats what it did since: without a state up to ten minutes of work"
         )
     }
 }
@@ -139,26 +210,70 @@ mod tests {
         }
     }
 
-    fn found(committed: &[Committed], checkpoint: Option<i64>, sensors: &[Sensor]) -> Vec<(i32, i64, String)> {
-        let ends = [(("in".to_owned(), 0), (0, 90)), (("in".to_owned(), 1), (0, 90))].into();
-        let checkpoint = checkpoint.map(|next| (0, Checkpoint { offsets: [("in".to_owned(), next)].into() }));
-        let offsets = missing(&ends, committed, &checkpoint.into_iter().collect(), sensors, !sensors.is_empty());
-        offsets.into_iter().map(|at| (at.partition, at.next, at.note)).collect()
+    fn found(
+        committed: &[Committed],
+        checkpoint: Option<i64>,
+        sensors: &[Sensor],
+    ) -> Vec<(i32, i64, String)> {
+        let ends = [
+            (("in".to_owned(), 0), (0, 90)),
+            (("in".to_owned(), 1), (0, 90)),
+        ]
+        .into();
+        let checkpoint = checkpoint.map(|next| {
+            (
+                0,
+                Checkpoint {
+                    offsets: [("in".to_owned(), next)].into(),
+                },
+            )
+        });
+        let offsets = missing(
+            &ends,
+            committed,
+            &checkpoint.into_iter().collect(),
+            sensors,
+            !sensors.is_empty(),
+        );
+        offsets
+            .into_iter()
+            .map(|at| (at.partition, at.next, at.note))
+            .collect()
     }
 
     #[test]
     fn the_changelog_tells_where_the_stage_was() {
         assert_eq!(found(&[], Some(25), &[]), [(0, 25, String::new())]);
         assert_eq!(found(&[], None, &[]), []);
-        let note = Note { summary: Summary::of([("a", 30), ("b", 9)]), partitions: Some(2) }.to_string();
-        assert_eq!(found(&[], Some(25), &[sensor("a", 30), sensor("b", 9)]), [(0, 31, note)]);
-        let note = Note { summary: Summary::of([("a", 8)]), partitions: Some(2) }.to_string();
-        assert_eq!(found(&[], Some(25), &[sensor("a", 8)]), [(0, 25, note)], "others were no readings");
+        let note = Note {
+            summary: Summary::of([("a", 30), ("b", 9)]),
+            partitions: Some(2),
+        }
+        .to_string();
+        assert_eq!(
+            found(&[], Some(25), &[sensor("a", 30), sensor("b", 9)]),
+            [(0, 31, note)]
+        );
+        let note = Note {
+            summary: Summary::of([("a", 8)]),
+            partitions: Some(2),
+        }
+        .to_string();
+        assert_eq!(
+            found(&[], Some(25), &[sensor("a", 8)]),
+            [(0, 25, note)],
+            "others were no readings"
+        );
     }
 
     #[test]
     fn what_is_committed_stays() {
-        let at = Committed { topic: "in".into(), partition: 0, next: 7, note: String::new() };
+        let at = Committed {
+            topic: "in".into(),
+            partition: 0,
+            next: 7,
+            note: String::new(),
+        };
         assert_eq!(found(&[at], Some(25), &[]), []);
     }
 }

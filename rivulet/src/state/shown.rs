@@ -90,11 +90,23 @@ impl Shown {
     /// # Errors
     /// If there is no such sensor.
     pub fn only(mut self, sensor: &str) -> Result<Self> {
-        let doing = || format!("looking for sensor `{sensor}` in the state of {}", self.stage);
-        let Kept::Memories(memories) = &mut self.kept else {
-            return Err(Error::new(doing(), "a producer keeps a position, no sensors").help("leave --sensor out"));
+        let doing = || {
+            format!(
+                "looking for sensor `{sensor}` in the state of {}",
+                self.stage
+            )
         };
-        let names: BTreeSet<&str> = memories.sensors.iter().map(|sensor| sensor.name.as_str()).collect();
+        let Kept::Memories(memories) = &mut self.kept else {
+            return Err(
+                Error::new(doing(), "a producer keeps a position, no sensors")
+                    .help("leave --sensor out"),
+            );
+        };
+        let names: BTreeSet<&str> = memories
+            .sensors
+            .iter()
+            .map(|sensor| sensor.name.as_str())
+            .collect();
         if !names.contains(sensor) {
             let help = suggest(sensor, &names.into_iter().collect::<Vec<_>>());
             return Err(Error::new(doing(), "it is not there").help(help));
@@ -106,19 +118,23 @@ impl Shown {
     /// Why the stage would not start with this state, if so.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let Kept::Memories(memories) = &self.kept else { return None };
+        let Kept::Memories(memories) = &self.kept else {
+            return None;
+        };
         let stage = &self.stage;
         let (cause, help) = match (&memories.whole, memories.others().is_empty()) {
             (Whole::NotWhole(_), _) => ("not whole", "bring back what was lost".to_owned()),
             (_, false) => (
                 "of another chain",
-                format!("undo the change, go on with what is remembered: rivulet state keep {stage}"),
+                format!(
+                    "undo the change, go on with what is remembered: rivulet state keep {stage}"
+                ),
             ),
             _ => return None,
         };
         Some(format!(
-            "the state of {stage} is {cause}, so it does not start\n  help: {help}, or begin with an empty state: \
-             rivulet state reset {stage}"
+            "the state of {stage} is {cause}, so it does not start\n  help: {help}, or begin with \
+             an empty state: rivulet state reset {stage}"
         ))
     }
 }
@@ -126,21 +142,47 @@ impl Shown {
 impl Memories {
     /// The chains that made memories, other than that of the file.
     fn others(&self) -> BTreeSet<&str> {
-        self.sensors.iter().map(|sensor| sensor.chain.as_str()).filter(|chain| *chain != self.chain).collect()
+        self.sensors
+            .iter()
+            .map(|sensor| sensor.chain.as_str())
+            .filter(|chain| *chain != self.chain)
+            .collect()
     }
 
     fn head(&self) -> Vec<String> {
         // What the memories of another chain belong to, only that chain could tell.
-        let memories = if self.others().is_empty() { self.keepers.clone() } else { vec!["memories".to_owned()] };
+        let memories = if self.others().is_empty() {
+            self.keepers.clone()
+        } else {
+            vec!["memories".to_owned()]
+        };
         let last = self.inputs.iter().map(|input| format!("last of {input}"));
-        ["partition", "sensor"].map(str::to_owned).into_iter().chain(memories).chain(last).collect()
+        ["partition", "sensor"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(memories)
+            .chain(last)
+            .collect()
     }
 
     fn row(&self, sensor: &Sensor) -> Vec<String> {
         let memories: Vec<String> = sensor.memories.iter().map(numbers).collect();
-        let memories = if self.others().is_empty() { memories } else { vec![memories.join(" | ")] };
-        let last = self.inputs.iter().map(|input| sensor.offsets.get(input).map_or("-".to_owned(), i64::to_string));
-        [sensor.partition.to_string(), sensor.name.clone()].into_iter().chain(memories).chain(last).collect()
+        let memories = if self.others().is_empty() {
+            memories
+        } else {
+            vec![memories.join(" | ")]
+        };
+        let last = self.inputs.iter().map(|input| {
+            sensor
+                .offsets
+                .get(input)
+                .map_or("-".to_owned(), i64::to_string)
+        });
+        [sensor.partition.to_string(), sensor.name.clone()]
+            .into_iter()
+            .chain(memories)
+            .chain(last)
+            .collect()
     }
 
     /// How many sensors there are in how many partitions.
@@ -148,24 +190,35 @@ impl Memories {
         if self.sensors.is_empty() {
             return "empty".to_owned();
         }
-        let partitions: BTreeSet<i32> = self.sensors.iter().map(|sensor| sensor.partition).collect();
+        let partitions: BTreeSet<i32> =
+            self.sensors.iter().map(|sensor| sensor.partition).collect();
         let count = |count: usize, noun| plural(i64::try_from(count).unwrap_or(i64::MAX), noun);
-        format!("{} in {}", count(self.sensors.len(), "sensor"), count(partitions.len(), "partition"))
+        format!(
+            "{} in {}",
+            count(self.sensors.len(), "sensor"),
+            count(partitions.len(), "partition")
+        )
     }
 }
 
 impl fmt::Display for Memories {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.sensors.is_empty() {
-            let rows: Vec<Vec<String>> =
-                std::iter::once(self.head()).chain(self.sensors.iter().map(|sensor| self.row(sensor))).collect();
+            let rows: Vec<Vec<String>> = std::iter::once(self.head())
+                .chain(self.sensors.iter().map(|sensor| self.row(sensor)))
+                .collect();
             f.write_str(&aligned(&rows))?;
         }
         write!(f, "{}", self.count())?;
         let others = self.others();
         if !others.is_empty() {
             let others: Vec<&str> = others.into_iter().collect();
-            write!(f, ", made by `{}`, but the file's stage is `{}`", others.join("` and `"), self.chain)?;
+            write!(
+                f,
+                ", made by `{}`, but the file's stage is `{}`",
+                others.join("` and `"),
+                self.chain
+            )?;
         } else if !self.sensors.is_empty() {
             write!(f, ", made by `{}`", self.chain)?;
         }
@@ -176,11 +229,15 @@ impl fmt::Display for Memories {
                 Whole::Whole => "whole: what was noted at the committed offsets",
                 Whole::NotWhole(_) => "not whole: not what was noted at the committed offsets",
                 Whole::NoNote => "nothing is noted at the committed offsets to compare it with",
-                Whole::Moving => "changing while it is read: whether it is whole can be told when the stage rests",
+                Whole::Moving =>
+                    "changing while it is read: whether it is whole can be told when the stage \
+                     rests",
             }
         )?;
         if let Whole::NotWhole(differences) = &self.whole {
-            differences.iter().try_for_each(|difference| writeln!(f, "  {difference}"))?;
+            differences
+                .iter()
+                .try_for_each(|difference| writeln!(f, "  {difference}"))?;
         }
         Ok(())
     }
@@ -205,7 +262,10 @@ impl fmt::Display for Shown {
 /// The last numbers of a memory.
 fn numbers(memory: &Memory) -> String {
     let left_out = memory.len().saturating_sub(NUMBERS);
-    let shown: Vec<String> = memory[left_out..].iter().map(|number| short(*number)).collect();
+    let shown: Vec<String> = memory[left_out..]
+        .iter()
+        .map(|number| short(*number))
+        .collect();
     match left_out {
         0 if memory.is_empty() => "-".to_owned(),
         0 => shown.join(" "),
@@ -217,7 +277,11 @@ fn numbers(memory: &Memory) -> String {
 fn short(number: f64) -> String {
     let rounded: f64 = format!("{number:.5e}").parse().unwrap_or(number);
     let is_plain = rounded == 0.0 || (1e-5..1e16).contains(&rounded.abs());
-    if is_plain { rounded.to_string() } else { format!("{rounded:e}") }
+    if is_plain {
+        rounded.to_string()
+    } else {
+        format!("{rounded:e}")
+    }
 }
 
 #[cfg(test)]
@@ -239,17 +303,22 @@ mod tests {
 
     fn shown(sensors: Vec<Sensor>, whole: Whole) -> Shown {
         let memories = Memories {
-            chain: "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)".into(),
+            chain: "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)"
+                .into(),
             keepers: vec!["ewma(alpha=0.5)".into(), "average(window=3)".into()],
             inputs: vec!["warm".into(), "late".into()],
             partitions: 4,
             whole,
             sensors,
         };
-        Shown { stage: "smooth".into(), kept: Kept::Memories(memories) }
+        Shown {
+            stage: "smooth".into(),
+            kept: Kept::Memories(memories),
+        }
     }
 
-    const CHAIN: &str = "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)";
+    const CHAIN: &str =
+        "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)";
 
     #[test]
     fn every_sensor_is_a_line_and_the_last_tells_what_it_comes_to() {
@@ -262,19 +331,34 @@ mod tests {
 partition  sensor  ewma(alpha=0.5)  average(window=3)  last of warm  last of late
 0          boston  62.7406          1 2 3              8             -
 2          rome    -0.5             -                  8             -
-2 sensors in 2 partitions, made by `convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)`; \
+2 sensors in 2 partitions, made by `convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → \
+                        average(window=3)`; \
 whole: what was noted at the committed offsets
 ";
         assert_eq!(shown.to_string(), expected);
         assert_eq!(shown.fault(), None);
         let only = shown.clone().only("rome").unwrap().to_string();
         assert!(only.contains("rome") && !only.contains("boston"), "{only}");
-        assert!(shown.only("bosten").unwrap_err().to_string().contains("did you mean `boston`?"));
+        assert!(
+            shown
+                .only("bosten")
+                .unwrap_err()
+                .to_string()
+                .contains("did you mean `boston`?")
+        );
     }
 
     #[test]
     fn the_json_has_every_number_in_full() {
-        let shown = shown(vec![sensor(0, "boston", CHAIN, &[&[62.740_625], &[1.0, 2.0, 3.0]])], Whole::Whole);
+        let shown = shown(
+            vec![sensor(
+                0,
+                "boston",
+                CHAIN,
+                &[&[62.740_625], &[1.0, 2.0, 3.0]],
+            )],
+            Whole::Whole,
+        );
         let expected = json!({
             "stage": "smooth",
             "chain": CHAIN,
@@ -293,24 +377,55 @@ whole: what was noted at the committed offsets
     #[test]
     fn an_empty_state_says_so() {
         let shown = shown(vec![], Whole::Whole);
-        assert_eq!(shown.to_string(), "empty; whole: what was noted at the committed offsets\n");
-        let none = Shown { stage: "in".into(), kept: Kept::Position(None) };
+        assert_eq!(
+            shown.to_string(),
+            "empty; whole: what was noted at the committed offsets\n"
+        );
+        let none = Shown {
+            stage: "in".into(),
+            kept: Kept::Position(None),
+        };
         assert_eq!(none.to_string(), "empty: the source begins anew\n");
     }
 
     #[test]
     fn the_state_of_another_chain_and_one_that_is_not_whole_are_faults() {
-        let other = shown(vec![sensor(0, "boston", "ewma(alpha=0.3)", &[&[1.0]])], Whole::Whole);
+        let other = shown(
+            vec![sensor(0, "boston", "ewma(alpha=0.3)", &[&[1.0]])],
+            Whole::Whole,
+        );
         let text = other.to_string();
-        assert!(text.contains("made by `ewma(alpha=0.3)`, but the file's stage is `convert("), "{text}");
+        assert!(
+            text.contains("made by `ewma(alpha=0.3)`, but the file's stage is `convert("),
+            "{text}"
+        );
         let fault = other.fault().unwrap();
-        assert!(fault.contains("the state of smooth is of another chain"), "{fault}");
-        assert!(fault.contains("state keep smooth") && fault.contains("state reset smooth"), "{fault}");
-        let difference = super::super::Difference { topic: "warm".into(), partition: 1, next: 9, noted: 3, found: 0 };
+        assert!(
+            fault.contains("the state of smooth is of another chain"),
+            "{fault}"
+        );
+        assert!(
+            fault.contains("state keep smooth") && fault.contains("state reset smooth"),
+            "{fault}"
+        );
+        let difference = super::super::Difference {
+            topic: "warm".into(),
+            partition: 1,
+            next: 9,
+            noted: 3,
+            found: 0,
+        };
         let lost = shown(vec![], Whole::NotWhole(vec![difference]));
-        assert!(lost.to_string().contains("sensors in the changelog: 0, noted at offset 9 of warm/1: 3"), "{lost}");
+        assert!(
+            lost.to_string()
+                .contains("sensors in the changelog: 0, noted at offset 9 of warm/1: 3"),
+            "{lost}"
+        );
         let fault = lost.fault().unwrap();
-        assert!(fault.contains("is not whole") && fault.contains("rivulet state reset smooth"), "{fault}");
+        assert!(
+            fault.contains("is not whole") && fault.contains("rivulet state reset smooth"),
+            "{fault}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a stage keeps, changed while it rests: its state, its ledger and its offsets in one transaction.
+//! What a stage keeps, changed while it rests: its state, its ledger and its offsets in one
+//! transaction.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,14 +34,17 @@ pub(super) fn at_rest(pipeline: &Pipeline, stage: &Stage, doing: &str) -> Result
     if members.is_empty() {
         Ok(Some(group))
     } else {
-        Err(is_at_work(doing, &format!("{} runs it", members.join(" and "))))
+        Err(is_at_work(
+            doing,
+            &format!("{} runs it", members.join(" and ")),
+        ))
     }
 }
 
 pub(super) fn is_at_work(doing: &str, cause: &str) -> Error {
     Error::new(doing, cause).help(
-        "stop the stage first; if it was killed, its group keeps its place until session.timeout.ms is over, by \
-         default 45 s",
+        "stop the stage first; if it was killed, its group keeps its place until \
+         session.timeout.ms is over, by default 45 s",
     )
 }
 
@@ -57,7 +61,9 @@ pub(super) fn make_topics(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
         .filter_map(|name| Some((name.clone(), pipeline.topics.get(&name)?.clone())))
         .collect();
     if !missing.is_empty() {
-        topics::create(&pipeline.kafka, &missing, &mut |line| tracing::info!("{line}"))?;
+        topics::create(&pipeline.kafka, &missing, &mut |line| {
+            tracing::info!("{line}")
+        })?;
     }
     Ok(())
 }
@@ -76,21 +82,36 @@ impl<'p> Transaction<'p> {
     /// If the cluster does not answer, or has no transactions.
     pub(super) fn begin(pipeline: &Pipeline, stage: &'p Stage, doing: &str) -> Result<Self> {
         let mut config = cluster::config(&pipeline.kafka);
-        // A name of its own: that of an instance would fence one that was overlooked, and help nobody.
-        config.set("transactional.id", format!("{}@rivulet-state", stage.name)).set("client.id", "rivulet");
-        let transaction = Transaction { stage, client: cluster::client(&config)?, doing: doing.to_owned() };
-        let begun = transaction.client.init_transactions(STEP).and_then(|()| transaction.client.begin_transaction());
+        // A name of its own: that of an instance would fence one that was overlooked, and help
+        // nobody.
+        config
+            .set("transactional.id", format!("{}@rivulet-state", stage.name))
+            .set("client.id", "rivulet");
+        let transaction = Transaction {
+            stage,
+            client: cluster::client(&config)?,
+            doing: doing.to_owned(),
+        };
+        let begun = transaction
+            .client
+            .init_transactions(STEP)
+            .and_then(|()| transaction.client.begin_transaction());
         begun.map_err(|error| {
             transaction.failed("beginning a transaction", &error).help(
-                "it is one transaction, whatever the stage's guarantee: does the cluster have them? a single broker \
-                 needs transaction.state.log.replication.factor=1 and transaction.state.log.min.isr=1",
+                "it is one transaction, whatever the stage's guarantee: does the cluster have \
+                 them? a single broker needs transaction.state.log.replication.factor=1 and \
+                 transaction.state.log.min.isr=1",
             )
         })?;
         Ok(transaction)
     }
 
     fn failed(&self, step: &str, error: &KafkaError) -> Error {
-        cluster::unanswered(format!("{}: {step}", self.doing), error, self.client.context())
+        cluster::unanswered(
+            format!("{}: {step}", self.doing),
+            error,
+            self.client.context(),
+        )
     }
 
     /// Writes the state of a sensor, or the position of a source; nothing to forget it.
@@ -99,8 +120,14 @@ impl<'p> Transaction<'p> {
     /// If it cannot be sent.
     pub(super) fn save(&self, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         let topic = self.stage.changelog();
-        let record = BaseRecord::<[u8], [u8]>::to(&topic).partition(partition).key(key);
-        self.send(if let Some(value) = value { record.payload(value) } else { record })
+        let record = BaseRecord::<[u8], [u8]>::to(&topic)
+            .partition(partition)
+            .key(key);
+        self.send(if let Some(value) = value {
+            record.payload(value)
+        } else {
+            record
+        })
     }
 
     /// Writes a mark into the stage's ledger.
@@ -112,9 +139,18 @@ impl<'p> Transaction<'p> {
         let headers = change.headers();
         let headers = headers
             .iter()
-            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: value.as_deref() }));
+            .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header {
+                    key,
+                    value: value.as_deref(),
+                })
+            });
         // All changes in one partition: there they have an order.
-        self.send(BaseRecord::<[u8], [u8]>::to(&topic).partition(0).headers(headers))
+        self.send(
+            BaseRecord::<[u8], [u8]>::to(&topic)
+                .partition(0)
+                .headers(headers),
+        )
     }
 
     fn send(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
@@ -125,7 +161,9 @@ impl<'p> Transaction<'p> {
                     record = refused;
                     self.client.poll(Duration::from_millis(10));
                 }
-                Err((error, refused)) => return Err(self.failed(&format!("sending to {}", refused.topic), &error)),
+                Err((error, refused)) => {
+                    return Err(self.failed(&format!("sending to {}", refused.topic), &error));
+                }
             }
         }
     }
@@ -134,20 +172,33 @@ impl<'p> Transaction<'p> {
     ///
     /// # Errors
     /// If somebody has started the stage meanwhile, or the cluster does not answer.
-    pub(super) fn commit(self, offsets: &[Committed], place: Option<&ConsumerGroupMetadata>) -> Result<()> {
+    pub(super) fn commit(
+        self,
+        offsets: &[Committed],
+        place: Option<&ConsumerGroupMetadata>,
+    ) -> Result<()> {
         if let Some(place) = place.filter(|_| !offsets.is_empty()) {
             let mut list = TopicPartitionList::new();
-            for Committed { topic, partition, next, note } in offsets {
+            for Committed {
+                topic,
+                partition,
+                next,
+                note,
+            } in offsets
+            {
                 let mut offset = list.add_partition(topic, *partition);
-                offset.set_offset(Offset::Offset(*next)).map_err(|error| self.failed("committing", &error))?;
+                offset
+                    .set_offset(Offset::Offset(*next))
+                    .map_err(|error| self.failed("committing", &error))?;
                 offset.set_metadata(note);
             }
             let sent = self.client.send_offsets_to_transaction(&list, place, STEP);
             sent.map_err(|error| self.failed("committing the offsets", &error))?;
         }
         self.client.commit_transaction(STEP).map_err(|error| {
-            self.failed("committing", &error)
-                .help("`rivulet state show` tells what became of it; it does no harm to do it again")
+            self.failed("committing", &error).help(
+                "`rivulet state show` tells what became of it; it does no harm to do it again",
+            )
         })
     }
 }

@@ -41,33 +41,69 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { topic, partition, next, noted, found } = self;
-        write!(f, "sensors in the changelog: {found}, noted at offset {next} of {topic}/{partition}: {noted}")?;
-        if found == noted { f.write_str(", but of other records") } else { Ok(()) }
+        let Difference {
+            topic,
+            partition,
+            next,
+            noted,
+            found,
+        } = self;
+        write!(
+            f,
+            "sensors in the changelog: {found}, noted at offset {next} of {topic}/{partition}: \
+             {noted}"
+        )?;
+        if found == noted {
+            f.write_str(", but of other records")
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Whole {
     /// Compares sensors with what was committed before they were read, and after.
-    pub(super) fn judge(before: &[Committed], after: &[Committed], sensors: &[Sensor], guarantee: Guarantee) -> Self {
+    pub(super) fn judge(
+        before: &[Committed],
+        after: &[Committed],
+        sensors: &[Sensor],
+        guarantee: Guarantee,
+    ) -> Self {
         let (mut differences, mut moving) = (Vec::new(), false);
         // What is remembered of partitions that nothing was committed of lacks a note.
         let mut unnoted: BTreeSet<(&str, i32)> = sensors
             .iter()
-            .flat_map(|sensor| sensor.offsets.keys().map(|topic| (topic.as_str(), sensor.partition)))
+            .flat_map(|sensor| {
+                sensor
+                    .offsets
+                    .keys()
+                    .map(|topic| (topic.as_str(), sensor.partition))
+            })
             .collect();
         let mut lacks_note = false;
-        for Committed { topic, partition, next, note } in after {
+        for Committed {
+            topic,
+            partition,
+            next,
+            note,
+        } in after
+        {
             unnoted.remove(&(topic.as_str(), *partition));
             let Ok(Note { summary: noted, .. }) = note.parse() else {
                 lacks_note = true;
                 continue;
             };
-            let of_partition = sensors.iter().filter(|sensor| sensor.partition == *partition);
-            let last = of_partition.filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(topic)?)));
+            let of_partition = sensors
+                .iter()
+                .filter(|sensor| sensor.partition == *partition);
+            let last = of_partition
+                .filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(topic)?)));
             let found = Summary::of(last);
-            let earlier = before.iter().find(|earlier| earlier.topic == *topic && earlier.partition == *partition);
-            let stood_still = earlier.is_some_and(|earlier| earlier.note == *note && earlier.next == *next);
+            let earlier = before
+                .iter()
+                .find(|earlier| earlier.topic == *topic && earlier.partition == *partition);
+            let stood_still =
+                earlier.is_some_and(|earlier| earlier.note == *note && earlier.next == *next);
             let fitted = earlier
                 .and_then(|earlier| earlier.note.parse::<Note>().ok())
                 .is_some_and(|noted| found.fits(&noted.summary, guarantee));
@@ -76,12 +112,22 @@ impl Whole {
             }
             if stood_still {
                 let (noted, found) = (noted.sensors, found.sensors);
-                differences.push(Difference { topic: topic.clone(), partition: *partition, next: *next, noted, found });
+                differences.push(Difference {
+                    topic: topic.clone(),
+                    partition: *partition,
+                    next: *next,
+                    noted,
+                    found,
+                });
             } else {
                 moving = true;
             }
         }
-        match (differences.is_empty(), moving, lacks_note || !unnoted.is_empty()) {
+        match (
+            differences.is_empty(),
+            moving,
+            lacks_note || !unnoted.is_empty(),
+        ) {
             (false, ..) => Whole::NotWhole(differences),
             (_, true, _) => Whole::Moving,
             (.., true) => Whole::NoNote,
@@ -119,7 +165,12 @@ mod tests {
 
     fn committed(partition: i32, next: i64, last: &[(&str, i64)]) -> Committed {
         let note = Summary::of(last.iter().copied()).to_string();
-        Committed { topic: "in".into(), partition, next, note }
+        Committed {
+            topic: "in".into(),
+            partition,
+            next,
+            note,
+        }
     }
 
     fn judge(committed: &[Committed], sensors: &[Sensor]) -> Whole {
@@ -128,35 +179,65 @@ mod tests {
 
     #[test]
     fn a_state_is_whole_if_every_partition_is_what_was_noted() {
-        let notes = [committed(0, 5, &[("a", 4), ("b", 2)]), committed(1, 9, &[("c", 8)])];
+        let notes = [
+            committed(0, 5, &[("a", 4), ("b", 2)]),
+            committed(1, 9, &[("c", 8)]),
+        ];
         let sensors = [sensor(0, "a", 4), sensor(0, "b", 2), sensor(1, "c", 8)];
         assert_eq!(judge(&notes, &sensors), Whole::Whole);
         assert_eq!(judge(&[], &[]), Whole::Whole);
-        let lost = Difference { topic: "in".into(), partition: 0, next: 5, noted: 2, found: 1 };
+        let lost = Difference {
+            topic: "in".into(),
+            partition: 0,
+            next: 5,
+            noted: 2,
+            found: 1,
+        };
         assert_eq!(judge(&notes, &sensors[1..]), Whole::NotWhole(vec![lost]));
     }
 
     #[test]
     fn an_older_state_of_as_many_sensors_is_told() {
-        let Whole::NotWhole(differences) = judge(&[committed(0, 5, &[("a", 4)])], &[sensor(0, "a", 3)]) else {
+        let Whole::NotWhole(differences) =
+            judge(&[committed(0, 5, &[("a", 4)])], &[sensor(0, "a", 3)])
+        else {
             panic!("it is older")
         };
-        let expected = "sensors in the changelog: 1, noted at offset 5 of in/0: 1, but of other records";
+        let expected =
+            "sensors in the changelog: 1, noted at offset 5 of in/0: 1, but of other records";
         assert_eq!(differences[0].to_string(), expected);
     }
 
     #[test]
     fn without_a_note_nothing_can_be_told() {
         assert_eq!(judge(&[], &[sensor(0, "a", 3)]), Whole::NoNote);
-        let foreign = Committed { topic: "in".into(), partition: 0, next: 5, note: String::new() };
+        let foreign = Committed {
+            topic: "in".into(),
+            partition: 0,
+            next: 5,
+            note: String::new(),
+        };
         assert_eq!(judge(&[foreign], &[sensor(0, "a", 3)]), Whole::NoNote);
     }
 
     #[test]
     fn a_stage_at_work_is_not_taken_for_a_loss() {
-        let (before, after) = ([committed(0, 5, &[("a", 4)])], [committed(0, 9, &[("a", 8)])]);
-        let whole = |offset| Whole::judge(&before, &after, &[sensor(0, "a", offset)], Guarantee::ExactlyOnce);
-        assert_eq!((whole(4), whole(6), whole(8)), (Whole::Whole, Whole::Moving, Whole::Whole));
+        let (before, after) = (
+            [committed(0, 5, &[("a", 4)])],
+            [committed(0, 9, &[("a", 8)])],
+        );
+        let whole = |offset| {
+            Whole::judge(
+                &before,
+                &after,
+                &[sensor(0, "a", offset)],
+                Guarantee::ExactlyOnce,
+            )
+        };
+        assert_eq!(
+            (whole(4), whole(6), whole(8)),
+            (Whole::Whole, Whole::Moving, Whole::Whole)
+        );
     }
 
     #[test]

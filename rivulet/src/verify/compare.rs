@@ -12,8 +12,8 @@ pub(super) struct Comparison<'e> {
     expected: &'e Stream,
     tally: Tally,
     lanes: BTreeMap<u32, Matching<'e>>,
-    /// What was found and not matched yet. Where readings cannot be told apart by their numbers, this
-    /// is all that was found.
+    /// What was found and not matched yet. Where readings cannot be told apart by their numbers,
+    /// this is all that was found.
     unmatched: Vec<Found>,
     /// The partitions of which the first records are gone.
     trimmed: BTreeSet<i32>,
@@ -23,8 +23,8 @@ pub(super) struct Comparison<'e> {
 #[derive(Debug)]
 pub(super) struct Compared {
     pub(super) tally: Tally,
-    /// How many of the first readings of a sensor are not there any more, where the beginning of the
-    /// topic is gone.
+    /// How many of the first readings of a sensor are not there any more, where the beginning of
+    /// the topic is gone.
     pub(super) deleted: BTreeMap<u32, usize>,
 }
 
@@ -34,8 +34,18 @@ impl<'e> Comparison<'e> {
         let unverified: usize = expected.lanes.values().map(|lane| lane.unverified).sum();
         tally.counts.expected = (expected.len() - unverified) as u64;
         tally.counts.unverifiable = unverified as u64;
-        let lanes = expected.lanes.iter().map(|(sensor, lane)| (*sensor, Matching::new(lane))).collect();
-        Comparison { expected, tally, lanes, unmatched: Vec::new(), trimmed }
+        let lanes = expected
+            .lanes
+            .iter()
+            .map(|(sensor, lane)| (*sensor, Matching::new(lane)))
+            .collect();
+        Comparison {
+            expected,
+            tally,
+            lanes,
+            unmatched: Vec::new(),
+            trimmed,
+        }
     }
 
     pub(super) fn undecodable(&mut self, partition: i32, offset: i64, why: String) {
@@ -50,7 +60,10 @@ impl<'e> Comparison<'e> {
         };
         match matched {
             Taken::InOrder => (),
-            Taken::OutOfOrder(after) => self.tally.out_of_order(sensors.name(found.sensor), &found, &after),
+            Taken::OutOfOrder(after) => {
+                self.tally
+                    .out_of_order(sensors.name(found.sensor), &found, &after)
+            }
             Taken::Not => self.unmatched.push(found),
         }
     }
@@ -63,7 +76,10 @@ impl<'e> Comparison<'e> {
         } else {
             self.finish_unnumbered(sensors);
         }
-        Compared { tally: self.tally, deleted }
+        Compared {
+            tally: self.tally,
+            deleted,
+        }
     }
 
     fn finish_numbered(&mut self, sensors: &Sensors) -> BTreeMap<u32, usize> {
@@ -76,7 +92,10 @@ impl<'e> Comparison<'e> {
         for found in &self.unmatched {
             let name = sensors.name(found.sensor);
             let mut lane = self.lanes.get_mut(&found.sensor);
-            if let Some(expected) = lane.as_mut().and_then(|lane| lane.take_any(found.entry.seq)) {
+            if let Some(expected) = lane
+                .as_mut()
+                .and_then(|lane| lane.take_any(found.entry.seq))
+            {
                 self.tally.wrong(name, &expected, found);
             } else {
                 let again = lane.is_some_and(|lane| lane.knows(&found.entry));
@@ -98,8 +117,11 @@ impl<'e> Comparison<'e> {
 
     fn finish_unnumbered(&mut self, sensors: &Sensors) {
         // Several partitions arrive interleaved.
-        self.unmatched.sort_unstable_by_key(|found| (found.sensor, found.partition, found.offset));
-        let groups = self.unmatched.chunk_by(|one, other| one.sensor == other.sensor);
+        self.unmatched
+            .sort_unstable_by_key(|found| (found.sensor, found.partition, found.offset));
+        let groups = self
+            .unmatched
+            .chunk_by(|one, other| one.sensor == other.sensor);
         let found: BTreeMap<u32, &[Found]> = groups.map(|group| (group[0].sensor, group)).collect();
         let (expected, nothing) = (&self.expected.lanes, Lane::default());
         let names: BTreeSet<u32> = expected.keys().chain(found.keys()).copied().collect();
@@ -143,7 +165,13 @@ impl<'e> Matching<'e> {
             order.sort_by_key(|&index| lane.entries[index].seq);
             order
         });
-        Matching { lane, taken: vec![false; lane.entries.len()], by_seq, next: 0, previous: None }
+        Matching {
+            lane,
+            taken: vec![false; lane.entries.len()],
+            by_seq,
+            next: 0,
+            previous: None,
+        }
     }
 
     /// The entries of a sequence number, in their order.
@@ -154,7 +182,9 @@ impl<'e> Matching<'e> {
             Some(order) => order.partition_point(|&index| entries[index].seq < seq),
             None => entries.partition_point(|entry| entry.seq < seq),
         };
-        (first..entries.len()).map(at).take_while(move |&index| entries[index].seq == seq)
+        (first..entries.len())
+            .map(at)
+            .take_while(move |&index| entries[index].seq == seq)
     }
 
     fn is_open(&self, index: usize, entry: &Entry) -> bool {
@@ -166,12 +196,16 @@ impl<'e> Matching<'e> {
         let open = if self.next < self.taken.len() && self.is_open(self.next, &found.entry) {
             Some(self.next)
         } else {
-            self.candidates(found.entry.seq).find(|&index| self.is_open(index, &found.entry))
+            self.candidates(found.entry.seq)
+                .find(|&index| self.is_open(index, &found.entry))
         };
         let Some(index) = open else { return Taken::Not };
         self.taken[index] = true;
         self.next = index + 1;
-        match (self.lane.order, self.previous.replace((index, found.partition))) {
+        match (
+            self.lane.order,
+            self.previous.replace((index, found.partition)),
+        ) {
             (Order::Defined, Some((_, partition))) if partition != found.partition => {
                 Taken::OutOfOrder(format!("after a reading in partition {partition}"))
             }
@@ -191,16 +225,21 @@ impl<'e> Matching<'e> {
 
     /// Whether such a reading was expected at all.
     fn knows(&self, entry: &Entry) -> bool {
-        self.candidates(entry.seq).any(|index| same(&self.lane.entries[index], entry))
+        self.candidates(entry.seq)
+            .any(|index| same(&self.lane.entries[index], entry))
     }
 
     /// What has not been found, each with its place.
     fn left(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        self.lane.entries.iter().enumerate().filter(|(index, _)| !self.taken[*index])
+        self.lane
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !self.taken[*index])
     }
 
-    /// How many of the first entries may have been deleted, if the beginning of their partition is gone:
-    /// those before the first that is there.
+    /// How many of the first entries may have been deleted, if the beginning of their partition is
+    /// gone: those before the first that is there.
     fn first(&self, trimmed: &BTreeSet<i32>) -> Option<usize> {
         let is_trimmed = match self.previous {
             Some((_, partition)) => trimmed.contains(&partition),
@@ -208,7 +247,11 @@ impl<'e> Matching<'e> {
         };
         let everything = self.taken.len();
         is_trimmed.then(|| match self.lane.order {
-            Order::Defined => self.taken.iter().position(|taken| *taken).unwrap_or(everything),
+            Order::Defined => self
+                .taken
+                .iter()
+                .position(|taken| *taken)
+                .unwrap_or(everything),
             Order::Undefined => everything,
         })
     }
@@ -233,15 +276,29 @@ mod tests {
     fn compared(found: &[Entry], allow_duplicates: bool) -> Tally {
         let mut sensors = Sensors::default();
         let expected = stream(&mut sensors, "a", &CELSIUS);
-        let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", allow_duplicates));
+        let mut comparison = Comparison::new(
+            &expected,
+            BTreeSet::new(),
+            Tally::new("t", allow_duplicates),
+        );
         for (offset, entry) in (0..).zip(found) {
-            comparison.found(Found { sensor: 0, entry: *entry, partition: 0, offset }, &sensors);
+            comparison.found(
+                Found {
+                    sensor: 0,
+                    entry: *entry,
+                    partition: 0,
+                    offset,
+                },
+                &sensors,
+            );
         }
         comparison.finish(&sensors).tally
     }
 
     fn entries() -> Vec<Entry> {
-        stream(&mut Sensors::default(), "a", &CELSIUS).lanes[&0].entries.clone()
+        stream(&mut Sensors::default(), "a", &CELSIUS).lanes[&0]
+            .entries
+            .clone()
     }
 
     const CLEAN: Counts = Counts {
@@ -268,29 +325,68 @@ mod tests {
         let mut found = entries();
         found.remove(4);
         let tally = compared(&found, false);
-        assert_eq!(tally.counts, Counts { found: 13, missing: 1, ..CLEAN });
-        assert_eq!(tally.differences[0].to_string(), "missing: t, sensor \"a\", seq 4: expected 12 celsius at time 0");
+        assert_eq!(
+            tally.counts,
+            Counts {
+                found: 13,
+                missing: 1,
+                ..CLEAN
+            }
+        );
+        assert_eq!(
+            tally.differences[0].to_string(),
+            "missing: t, sensor \"a\", seq 4: expected 12 celsius at time 0"
+        );
     }
 
     #[test]
     fn an_extra_reading_is_only_extra() {
         let mut found = entries();
-        found.insert(4, Entry { seq: 99, ..found[0] });
-        assert_eq!(compared(&found, false).counts, Counts { found: 15, extra: 1, ..CLEAN });
-        assert_eq!(compared(&found, true).counts, Counts { found: 15, extra: 1, ..CLEAN }, "it is no duplicate");
+        found.insert(
+            4,
+            Entry {
+                seq: 99,
+                ..found[0]
+            },
+        );
+        assert_eq!(
+            compared(&found, false).counts,
+            Counts {
+                found: 15,
+                extra: 1,
+                ..CLEAN
+            }
+        );
+        assert_eq!(
+            compared(&found, true).counts,
+            Counts {
+                found: 15,
+                extra: 1,
+                ..CLEAN
+            },
+            "it is no duplicate"
+        );
     }
 
     #[test]
     fn a_wrong_value_time_or_unit_is_only_wrong() {
-        let spoil: [fn(&mut Entry); 3] =
-            [|entry| entry.value *= 1.0 + 1e-8, |entry| entry.time += 1, |entry| entry.unit = None];
+        let spoil: [fn(&mut Entry); 3] = [
+            |entry| entry.value *= 1.0 + 1e-8,
+            |entry| entry.time += 1,
+            |entry| entry.unit = None,
+        ];
         for spoil in spoil {
             let mut found = entries();
             spoil(&mut found[4]);
             let tally = compared(&found, false);
             assert_eq!(tally.counts, Counts { wrong: 1, ..CLEAN });
             let shown = tally.differences[0].to_string();
-            assert!(shown.starts_with("wrong: t partition 0 offset 4, sensor \"a\", seq 4: expected 12 c"), "{shown}");
+            assert!(
+                shown.starts_with(
+                    "wrong: t partition 0 offset 4, sensor \"a\", seq 4: expected 12 c"
+                ),
+                "{shown}"
+            );
         }
     }
 
@@ -299,16 +395,40 @@ mod tests {
         let mut found = entries();
         found.swap(4, 5);
         let tally = compared(&found, false);
-        assert_eq!(tally.counts, Counts { out_of_order: 1, ..CLEAN });
-        assert!(tally.differences[0].to_string().ends_with("seq 4: found 12 celsius at time 0 after seq 5"));
+        assert_eq!(
+            tally.counts,
+            Counts {
+                out_of_order: 1,
+                ..CLEAN
+            }
+        );
+        assert!(
+            tally.differences[0]
+                .to_string()
+                .ends_with("seq 4: found 12 celsius at time 0 after seq 5")
+        );
     }
 
     #[test]
     fn a_repeated_reading_is_extra_or_a_duplicate() {
         let mut found = entries();
         found.splice(6..6, entries()[3..6].to_vec());
-        assert_eq!(compared(&found, false).counts, Counts { found: 17, extra: 3, ..CLEAN });
-        assert_eq!(compared(&found, true).counts, Counts { found: 17, duplicates: 3, ..CLEAN });
+        assert_eq!(
+            compared(&found, false).counts,
+            Counts {
+                found: 17,
+                extra: 3,
+                ..CLEAN
+            }
+        );
+        assert_eq!(
+            compared(&found, true).counts,
+            Counts {
+                found: 17,
+                duplicates: 3,
+                ..CLEAN
+            }
+        );
     }
 
     #[test]
@@ -317,10 +437,26 @@ mod tests {
         let expected = stream(&mut sensors, "a", &CELSIUS);
         let other = sensors.id("b");
         let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
-        comparison.found(Found { sensor: other, entry: entries()[0], partition: 0, offset: 0 }, &sensors);
+        comparison.found(
+            Found {
+                sensor: other,
+                entry: entries()[0],
+                partition: 0,
+                offset: 0,
+            },
+            &sensors,
+        );
         comparison.undecodable(0, 1, "not a reading".into());
         let counts = comparison.finish(&sensors).tally.counts;
-        assert_eq!(counts, Counts { found: 2, missing: 14, extra: 2, ..CLEAN });
+        assert_eq!(
+            counts,
+            Counts {
+                found: 2,
+                missing: 14,
+                extra: 2,
+                ..CLEAN
+            }
+        );
     }
 
     #[test]
@@ -329,21 +465,50 @@ mod tests {
         let expected = stream(&mut sensors, "a", &CELSIUS);
         let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
         for (entry, offset) in entries().into_iter().zip(0..) {
-            comparison.found(Found { sensor: 0, entry, partition: i32::from(offset > 6), offset }, &sensors);
+            comparison.found(
+                Found {
+                    sensor: 0,
+                    entry,
+                    partition: i32::from(offset > 6),
+                    offset,
+                },
+                &sensors,
+            );
         }
-        assert_eq!(comparison.finish(&sensors).tally.counts, Counts { out_of_order: 1, ..CLEAN });
+        assert_eq!(
+            comparison.finish(&sensors).tally.counts,
+            Counts {
+                out_of_order: 1,
+                ..CLEAN
+            }
+        );
     }
 
     #[test]
     fn readings_that_share_a_number_are_told_apart_by_their_values() {
         let mut sensors = Sensors::default();
         let mut expected = stream(&mut sensors, "a", &CELSIUS);
-        for (index, entry) in expected.lanes.get_mut(&0).unwrap().entries.iter_mut().enumerate() {
+        for (index, entry) in expected
+            .lanes
+            .get_mut(&0)
+            .unwrap()
+            .entries
+            .iter_mut()
+            .enumerate()
+        {
             entry.seq = [5, 3][index % 2];
         }
         let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
         for (offset, entry) in (0..).zip(&expected.lanes[&0].entries) {
-            comparison.found(Found { sensor: 0, entry: *entry, partition: 0, offset }, &sensors);
+            comparison.found(
+                Found {
+                    sensor: 0,
+                    entry: *entry,
+                    partition: 0,
+                    offset,
+                },
+                &sensors,
+            );
         }
         assert_eq!(comparison.finish(&sensors).tally.counts, CLEAN);
     }

@@ -1,4 +1,5 @@
-//! The course of a stage: the steps that it has, and those that it had before its settings were changed.
+//! The course of a stage: the steps that it has, and those that it had before its settings were
+//! changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -70,16 +71,22 @@ impl Course {
         let is_read_again = changes.iter().any(|change| change.remedy == Remedy::Anew);
         let past = changes.into_iter().map(|change| Past {
             steps: match &change.chain {
-                Some(chain) => {
-                    Step::described(chain).ok_or_else(|| format!("it was `{chain}`, which verify does not know"))
-                }
+                Some(chain) => Step::described(chain)
+                    .ok_or_else(|| format!("it was `{chain}`, which verify does not know")),
                 None => Err("nobody knows what it was before its state was reset".to_owned()),
             },
             change,
         });
-        let hindrance = is_read_again
-            .then(|| "its state was reset and its inputs read again, so what it made before is there too".to_owned());
-        Course { past: past.collect(), now, hindrance, ..Course::default() }
+        let hindrance = is_read_again.then(|| {
+            "its state was reset and its inputs read again, so what it made before is there too"
+                .to_owned()
+        });
+        Course {
+            past: past.collect(),
+            now,
+            hindrance,
+            ..Course::default()
+        }
     }
 
     /// Whether it takes only readings whose record has their sensor as its key.
@@ -90,7 +97,10 @@ impl Course {
     /// The same of a stage with these rules.
     pub(super) fn with(mut self, rules: Rules) -> Self {
         let millis = |ttl: Duration| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-        self.expiry = rules.state_ttl.map(|ttl| Expiry { ttl: millis(ttl), ..Expiry::default() });
+        self.expiry = rules.state_ttl.map(|ttl| Expiry {
+            ttl: millis(ttl),
+            ..Expiry::default()
+        });
         self.requires_key = rules.require_key;
         self
     }
@@ -107,7 +117,11 @@ impl Course {
 
     /// What it must see readings for, if it must.
     pub(super) fn why(&self) -> &'static str {
-        if self.is_changed() { "its settings were changed" } else { "it forgets sensors by state-ttl" }
+        if self.is_changed() {
+            "its settings were changed"
+        } else {
+            "it forgets sensors by state-ttl"
+        }
     }
 
     /// Whether its settings were ever changed, or its state reset.
@@ -119,15 +133,32 @@ impl Course {
     pub(super) fn changes(&self) -> impl Iterator<Item = String> {
         self.past.iter().map(|Past { change, .. }| {
             if let (Remedy::Forgotten, Some(first)) = (change.remedy, change.sensors.first()) {
-                return format!("was made to forget {} sensors, such as \"{first}\"", change.sensors.len());
+                return format!(
+                    "was made to forget {} sensors, such as \"{first}\"",
+                    change.sensors.len()
+                );
             }
-            let was = change.chain.as_ref().map_or("what nobody knows".to_owned(), |chain| format!("`{chain}`"));
-            format!("was {was} until its state was {}", if change.remedy == Remedy::Kept { "kept" } else { "reset" })
+            let was = change
+                .chain
+                .as_ref()
+                .map_or("what nobody knows".to_owned(), |chain| format!("`{chain}`"));
+            format!(
+                "was {was} until its state was {}",
+                if change.remedy == Remedy::Kept {
+                    "kept"
+                } else {
+                    "reset"
+                }
+            )
         })
     }
 
     fn all(&self) -> impl Iterator<Item = &Step> {
-        self.past.iter().filter_map(|past| past.steps.as_ref().ok()).flatten().chain(&self.now)
+        self.past
+            .iter()
+            .filter_map(|past| past.steps.as_ref().ok())
+            .flatten()
+            .chain(&self.now)
     }
 
     /// Whether it matters in which order readings come.
@@ -147,25 +178,47 @@ impl Course {
         }
         let place = (seen.topic.to_owned(), seen.partition);
         let key = (place.0.clone(), seen.sensor.0);
-        let before = self.before.entry(key).or_insert_with(|| vec![0; self.past.len()]);
-        let is_before = |past: &Past| past.change.offsets.get(&place).is_some_and(|from| seen.offset < *from);
+        let before = self
+            .before
+            .entry(key)
+            .or_insert_with(|| vec![0; self.past.len()]);
+        let is_before = |past: &Past| {
+            past.change
+                .offsets
+                .get(&place)
+                .is_some_and(|from| seen.offset < *from)
+        };
         for (count, past) in before.iter_mut().zip(&self.past) {
             *count += usize::from(is_before(past));
         }
         if let Some(expiry) = &mut self.expiry {
-            expiry.saw(seen, self.past.iter().filter(|past| !is_before(past)).map(|past| &past.change));
+            expiry.saw(
+                seen,
+                self.past
+                    .iter()
+                    .filter(|past| !is_before(past))
+                    .map(|past| &past.change),
+            );
         }
     }
 
-    /// A reading that was seen does not count any more: the one at this place among those of its sensor.
+    /// A reading that was seen does not count any more: the one at this place among those of its
+    /// sensor.
     pub(super) fn take_away(&mut self, topic: &str, sensor: u32, index: usize) {
         let key = (topic.to_owned(), sensor);
         for count in self.before.get_mut(&key).into_iter().flatten() {
             *count -= usize::from(index < *count);
         }
-        if let Some(places) = self.expiry.as_mut().and_then(|expiry| expiry.forgotten.get_mut(&key)) {
+        if let Some(places) = self
+            .expiry
+            .as_mut()
+            .and_then(|expiry| expiry.forgotten.get_mut(&key))
+        {
             // What was forgotten before that reading is so before the next.
-            *places = places.iter().map(|place| place - usize::from(index < *place)).collect();
+            *places = places
+                .iter()
+                .map(|place| place - usize::from(index < *place))
+                .collect();
         }
     }
 
@@ -194,27 +247,43 @@ impl Course {
         tally: &mut Tally,
     ) -> Result<Lane, String> {
         let none = vec![0; self.past.len()];
-        let ends = self.before.get(&(topic.to_owned(), sensor.0)).unwrap_or(&none);
+        let ends = self
+            .before
+            .get(&(topic.to_owned(), sensor.0))
+            .unwrap_or(&none);
         let past = self.past.iter().zip(ends);
         let is_kept = |change: &Change| match change.remedy {
             Remedy::Kept => true,
             Remedy::Forgotten => !change.sensors.contains(sensor.1),
             Remedy::Reset | Remedy::Anew => false,
         };
-        let past = past.map(|(Past { steps, change }, end)| (steps.as_deref(), *end, is_kept(change)));
-        let forgotten = self.expiry.as_ref().and_then(|expiry| expiry.forgotten.get(&(topic.to_owned(), sensor.0)));
+        let past =
+            past.map(|(Past { steps, change }, end)| (steps.as_deref(), *end, is_kept(change)));
+        let forgotten = self
+            .expiry
+            .as_ref()
+            .and_then(|expiry| expiry.forgotten.get(&(topic.to_owned(), sensor.0)));
         let found: HashMap<(u64, i64), Entry> = if lane.lost {
             let found = found.into_iter().flat_map(|lane| lane.entries.iter().rev());
-            found.map(|entry| ((entry.seq, entry.time), *entry)).collect()
+            found
+                .map(|entry| ((entry.seq, entry.time), *entry))
+                .collect()
         } else {
             HashMap::new()
         };
-        let mut out = Lane { order: lane.order, lost: lane.lost, ..Lane::default() };
+        let mut out = Lane {
+            order: lane.order,
+            lost: lane.lost,
+            ..Lane::default()
+        };
         let (mut begin, mut is_lost) = (0, lane.lost);
         let mut remembered: Option<(&[Step], Vec<History>)> = None;
         for (steps, end, is_kept) in past.chain([(Ok(&self.now[..]), lane.entries.len(), false)]) {
             let Some(part) = lane.entries.get(begin..end) else {
-                return Err(format!("its offsets were set back, of sensor \"{}\" in `{topic}`", sensor.1));
+                return Err(format!(
+                    "its offsets were set back, of sensor \"{}\" in `{topic}`",
+                    sensor.1
+                ));
             };
             let places = begin..;
             begin = end;
@@ -265,11 +334,20 @@ impl Course {
 impl Expiry {
     /// Takes down a reading; `changes` are those that came before it.
     fn saw<'c>(&mut self, seen: Seen<'_>, changes: impl Iterator<Item = &'c Change>) {
-        let Seen { topic, sensor: (sensor, name), partition, time, .. } = seen;
+        let Seen {
+            topic,
+            sensor: (sensor, name),
+            partition,
+            time,
+            ..
+        } = seen;
         let place = (topic.to_owned(), partition);
         let last = self.last.entry(place.clone()).or_default();
         let changes: Vec<&Change> = changes.collect();
-        let come = self.changes.insert(place.clone(), changes.len()).unwrap_or_default();
+        let come = self
+            .changes
+            .insert(place.clone(), changes.len())
+            .unwrap_or_default();
         for change in &changes[come.min(changes.len())..] {
             match change.remedy {
                 Remedy::Kept => (),
@@ -277,16 +355,25 @@ impl Expiry {
                 Remedy::Forgotten => last.retain(|name, _| !change.sensors.contains(name)),
             }
             // The stage was started anew, and knows the newest time of those that it remembers.
-            self.now.insert(place.clone(), last.values().copied().max().unwrap_or(i64::MIN));
+            self.now.insert(
+                place.clone(),
+                last.values().copied().max().unwrap_or(i64::MIN),
+            );
         }
         let now = self.now.entry(place).or_insert(i64::MIN);
         *now = time.max(*now);
         let count = self.count.entry((topic.to_owned(), sensor)).or_default();
         let before = last.get(name).copied();
         if before.is_some_and(|before| before.saturating_add(self.ttl) < *now) {
-            self.forgotten.entry((topic.to_owned(), sensor)).or_default().insert(*count);
+            self.forgotten
+                .entry((topic.to_owned(), sensor))
+                .or_default()
+                .insert(*count);
         }
-        last.insert(name.to_owned(), before.map_or(time, |before| before.max(time)));
+        last.insert(
+            name.to_owned(),
+            before.map_or(time, |before| before.max(time)),
+        );
         *count += 1;
     }
 }
@@ -300,7 +387,12 @@ enum Through {
     Unknown(usize),
 }
 
-fn through(steps: &[Step], sensor: &str, histories: &mut [History], mut entry: Entry) -> (Through, Entry) {
+fn through(
+    steps: &[Step],
+    sensor: &str,
+    histories: &mut [History],
+    mut entry: Entry,
+) -> (Through, Entry) {
     for (index, step) in steps.iter().enumerate() {
         match step.apply(sensor, &mut histories[index], &mut entry) {
             Fate::Goes => (),
@@ -317,8 +409,17 @@ fn through(steps: &[Step], sensor: &str, histories: &mut [History], mut entry: E
 }
 
 /// What was remembered, in the hands of the same steps with other settings.
-fn take_over(steps: &[Step], before: &[Step], mut histories: Vec<History>) -> Result<Vec<History>, String> {
-    if steps.len() != before.len() || steps.iter().zip(before).any(|(step, before)| !step.remembers_as(*before)) {
+fn take_over(
+    steps: &[Step],
+    before: &[Step],
+    mut histories: Vec<History>,
+) -> Result<Vec<History>, String> {
+    if steps.len() != before.len()
+        || steps
+            .iter()
+            .zip(before)
+            .any(|(step, before)| !step.remembers_as(*before))
+    {
         return Err("its state was kept for other steps than the file has now".to_owned());
     }
     for (step, history) in steps.iter().zip(&mut histories) {
@@ -337,8 +438,16 @@ mod tests {
     use super::*;
 
     fn change(remedy: Remedy, chain: Option<&str>, offsets: &[(i32, i64)]) -> Change {
-        let offsets = offsets.iter().map(|(partition, offset)| (("in".to_owned(), *partition), *offset)).collect();
-        Change { remedy, chain: chain.map(str::to_owned), offsets, sensors: BTreeSet::new() }
+        let offsets = offsets
+            .iter()
+            .map(|(partition, offset)| (("in".to_owned(), *partition), *offset))
+            .collect();
+        Change {
+            remedy,
+            chain: chain.map(str::to_owned),
+            offsets,
+            sensors: BTreeSet::new(),
+        }
     }
 
     fn course(now: &str, changes: Vec<Change>) -> Course {
@@ -346,17 +455,34 @@ mod tests {
     }
 
     fn lane(values: &[f64]) -> Lane {
-        let entry = |(seq, value): (u64, &f64)| Entry { seq, time: 0, value: *value, unit: Some(Unit::Celsius) };
-        Lane { entries: (0..).zip(values).map(entry).collect(), ..Lane::default() }
+        let entry = |(seq, value): (u64, &f64)| Entry {
+            seq,
+            time: 0,
+            value: *value,
+            unit: Some(Unit::Celsius),
+        };
+        Lane {
+            entries: (0..).zip(values).map(entry).collect(),
+            ..Lane::default()
+        }
     }
 
     fn seen(sensor: u32, partition: i32, offset: i64) -> Seen<'static> {
-        Seen { topic: "in", sensor: (sensor, "a"), partition, offset, time: 0, is_keyed: true }
+        Seen {
+            topic: "in",
+            sensor: (sensor, "a"),
+            partition,
+            offset,
+            time: 0,
+            is_keyed: true,
+        }
     }
 
     /// What comes out for a sensor whose readings are all there is in partition 0.
     fn run(course: &mut Course, values: &[f64]) -> Result<Vec<f64>, String> {
-        (0..).zip(values).for_each(|(offset, _)| course.saw(seen(0, 0, offset)));
+        (0..)
+            .zip(values)
+            .for_each(|(offset, _)| course.saw(seen(0, 0, offset)));
         let lane = course.run("in", (0, "a"), &lane(values), None, &mut Tally::default())?;
         Ok(lane.entries.iter().map(|entry| entry.value).collect())
     }
@@ -368,25 +494,45 @@ mod tests {
         let with = |remedy| vec![change(remedy, Some("ewma(alpha=0.5)"), &[(0, 3)])];
         let kept = run(&mut course("ewma(alpha=0.25)", with(Remedy::Kept)), &VALUES);
         assert_eq!(kept.unwrap(), [12.0, 6.0, 6.5, 6.875]);
-        let reset = run(&mut course("ewma(alpha=0.25)", with(Remedy::Reset)), &VALUES);
+        let reset = run(
+            &mut course("ewma(alpha=0.25)", with(Remedy::Reset)),
+            &VALUES,
+        );
         assert_eq!(reset.unwrap(), [12.0, 6.0, 8.0]);
         let why = run(&mut course("ewma(alpha=0.25)", with(Remedy::Anew)), &VALUES);
-        assert!(why.is_ok() && course("ewma(alpha=0.25)", with(Remedy::Anew)).is_known().is_err());
+        assert!(
+            why.is_ok()
+                && course("ewma(alpha=0.25)", with(Remedy::Anew))
+                    .is_known()
+                    .is_err()
+        );
     }
 
     #[test]
     fn a_sensor_that_is_made_to_be_forgotten_begins_anew_and_others_do_not() {
         let forgotten = |name: &str| {
             let changed = change(Remedy::Forgotten, Some("ewma(alpha=0.5)"), &[(0, 3)]);
-            vec![Change { sensors: [name.to_owned()].into(), ..changed }]
+            vec![Change {
+                sensors: [name.to_owned()].into(),
+                ..changed
+            }]
         };
-        assert_eq!(run(&mut course("ewma(alpha=0.5)", forgotten("a")), &VALUES), Ok(vec![12.0, 6.0, 8.0]));
-        assert_eq!(run(&mut course("ewma(alpha=0.5)", forgotten("b")), &VALUES), Ok(vec![12.0, 6.0, 7.0, 7.5]));
+        assert_eq!(
+            run(&mut course("ewma(alpha=0.5)", forgotten("a")), &VALUES),
+            Ok(vec![12.0, 6.0, 8.0])
+        );
+        assert_eq!(
+            run(&mut course("ewma(alpha=0.5)", forgotten("b")), &VALUES),
+            Ok(vec![12.0, 6.0, 7.0, 7.5])
+        );
     }
 
     /// What comes out of the readings of two sensors, given with their times, in one partition.
     fn expired(ttl: u64, changes: Vec<Change>, readings: &[(u32, i64, f64)]) -> [Vec<f64>; 2] {
-        let rules = Rules { state_ttl: Some(Duration::from_millis(ttl)), ..Rules::default() };
+        let rules = Rules {
+            state_ttl: Some(Duration::from_millis(ttl)),
+            ..Rules::default()
+        };
         let mut course = course("average(window=2)", changes).with(rules);
         for (offset, (sensor, time, _)) in (0..).zip(readings) {
             let name = ["a", "b"][usize::try_from(*sensor).unwrap()];
@@ -409,7 +555,11 @@ mod tests {
                 None,
                 &mut Tally::default(),
             );
-            out.unwrap().entries.iter().map(|entry| entry.value).collect()
+            out.unwrap()
+                .entries
+                .iter()
+                .map(|entry| entry.value)
+                .collect()
         })
     }
 
@@ -417,7 +567,12 @@ mod tests {
     fn a_sensor_expires_by_the_newest_reading_of_its_partition() {
         let means = |times: [i64; 4]| {
             let [a, b, again, last] = times;
-            expired(10, Vec::new(), &[(0, a, 1.0), (1, b, 5.0), (0, again, 3.0), (0, last, 5.0)])[0].clone()
+            expired(
+                10,
+                Vec::new(),
+                &[(0, a, 1.0), (1, b, 5.0), (0, again, 3.0), (0, last, 5.0)],
+            )[0]
+            .clone()
         };
         assert_eq!(means([0, 10, 10, 10]), [2.0, 4.0]);
         assert_eq!(means([0, 11, 5, 5]), [4.0], "another sensor was 11 further");
@@ -427,11 +582,27 @@ mod tests {
 
     #[test]
     fn a_stage_that_is_made_to_forget_knows_the_newest_time_of_what_it_remembers() {
-        let readings = [(0, 0, 1.0), (1, 30, 5.0), (0, 5, 3.0), (0, 5, 5.0), (1, 30, 7.0)];
-        assert_eq!(expired(10, Vec::new(), &readings), [vec![], vec![6.0]], "each time it is behind by 25");
+        let readings = [
+            (0, 0, 1.0),
+            (1, 30, 5.0),
+            (0, 5, 3.0),
+            (0, 5, 5.0),
+            (1, 30, 7.0),
+        ];
+        assert_eq!(
+            expired(10, Vec::new(), &readings),
+            [vec![], vec![6.0]],
+            "each time it is behind by 25"
+        );
         let changed = change(Remedy::Forgotten, Some("average(window=2)"), &[(0, 2)]);
-        let changed = Change { sensors: ["b".to_owned()].into(), ..changed };
-        assert_eq!(expired(10, vec![changed], &readings), [vec![2.0, 4.0], vec![]]);
+        let changed = Change {
+            sensors: ["b".to_owned()].into(),
+            ..changed
+        };
+        assert_eq!(
+            expired(10, vec![changed], &readings),
+            [vec![2.0, 4.0], vec![]]
+        );
         let reset = change(Remedy::Reset, Some("average(window=2)"), &[(0, 2)]);
         assert_eq!(expired(10, vec![reset], &readings), [vec![4.0], vec![]]);
     }
@@ -443,8 +614,22 @@ mod tests {
         (0..5).for_each(|offset| course.saw(seen(0, 0, offset)));
         course.take_away("in", 0, 4);
         course.take_away("in", 0, 1);
-        let out = course.run("in", (0, "a"), &lane(&[1.0, 2.0, 3.0]), None, &mut Tally::default()).unwrap();
-        assert_eq!(out.entries.iter().map(|entry| entry.value).collect::<Vec<_>>(), [1.0, 2.0]);
+        let out = course
+            .run(
+                "in",
+                (0, "a"),
+                &lane(&[1.0, 2.0, 3.0]),
+                None,
+                &mut Tally::default(),
+            )
+            .unwrap();
+        assert_eq!(
+            out.entries
+                .iter()
+                .map(|entry| entry.value)
+                .collect::<Vec<_>>(),
+            [1.0, 2.0]
+        );
     }
 
     #[test]
@@ -453,26 +638,43 @@ mod tests {
         let unknown = |offset| change(Remedy::Reset, None, &[(0, offset)]);
         let mut empty = course("average(window=1)", vec![known.clone(), unknown(2)]);
         assert_eq!(run(&mut empty, &VALUES), Ok(VALUES.to_vec()));
-        let why = run(&mut course("average(window=1)", vec![known, unknown(4)]), &VALUES).unwrap_err();
+        let why = run(
+            &mut course("average(window=1)", vec![known, unknown(4)]),
+            &VALUES,
+        )
+        .unwrap_err();
         assert_eq!(why, "nobody knows what it was before its state was reset");
         let strange = change(Remedy::Kept, Some("median(window=3)"), &[(0, 2)]);
         let why = run(&mut course("average(window=1)", vec![strange]), &VALUES).unwrap_err();
-        assert!(why.contains("`median(window=3)`, which verify does not know"), "{why}");
+        assert!(
+            why.contains("`median(window=3)`, which verify does not know"),
+            "{why}"
+        );
     }
 
     #[test]
     fn what_cannot_have_been_is_not_verified() {
         let at = |remedy, offset| change(remedy, Some("average(window=1)"), &[(0, offset)]);
-        let mut back = course("average(window=1)", vec![at(Remedy::Reset, 3), at(Remedy::Reset, 1)]);
+        let mut back = course(
+            "average(window=1)",
+            vec![at(Remedy::Reset, 3), at(Remedy::Reset, 1)],
+        );
         assert!(run(&mut back, &VALUES).unwrap_err().contains("set back"));
         let mut others = course("ewma(alpha=1)", vec![at(Remedy::Kept, 3)]);
-        assert!(run(&mut others, &VALUES).unwrap_err().contains("other steps than the file has now"));
+        assert!(
+            run(&mut others, &VALUES)
+                .unwrap_err()
+                .contains("other steps than the file has now")
+        );
     }
 
     /// The steps of one time: an average in the sense of both, its setting a number from 1 to 5.
     fn described(is_ewma: bool, setting: u8) -> String {
         if is_ewma {
-            format!("threshold(above=-50) → ewma(alpha={})", f64::from(setting) / 5.0)
+            format!(
+                "threshold(above=-50) → ewma(alpha={})",
+                f64::from(setting) / 5.0
+            )
         } else {
             format!("threshold(above=-50) → average(window={setting})")
         }
@@ -511,14 +713,21 @@ mod tests {
     fn operators(is_ewma: bool, times: &[(u8, bool, Vec<f64>)]) -> Vec<f64> {
         let (mut remembered, mut out) = (None::<(String, Vec<Memory>)>, Vec::new());
         for (setting, is_kept, values) in times {
-            let chain = Chain::build(&Part::described(&described(is_ewma, *setting)).unwrap()).unwrap();
+            let chain =
+                Chain::build(&Part::described(&described(is_ewma, *setting)).unwrap()).unwrap();
             let mut memories = vec![Memory::new(); chain.memories()];
             if let Some((made_by, kept)) = remembered.take() {
                 memories = kept;
                 chain.take_over(&made_by, &mut memories).unwrap();
             }
             for value in values {
-                let mut reading = Reading { sensor: "a".into(), seq: 0, time: 0, value: *value, unit: None };
+                let mut reading = Reading {
+                    sensor: "a".into(),
+                    seq: 0,
+                    time: 0,
+                    value: *value,
+                    unit: None,
+                };
                 if chain.apply(&mut reading, &mut memories) == Ok(Flow::Pass) {
                     out.push(reading.value);
                 }
@@ -529,11 +738,16 @@ mod tests {
     }
 
     fn is_close(found: &[f64], expected: &[f64]) -> bool {
-        found.len() == expected.len() && found.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-9)
+        found.len() == expected.len()
+            && found
+                .iter()
+                .zip(expected)
+                .all(|(one, other)| (one - other).abs() < 1e-9)
     }
 
     proptest! {
-        /// Two sensors in two partitions, with records of others between theirs, and changes at any offsets.
+        /// Two sensors in two partitions, with records of others between theirs, and changes at any
+        /// offsets.
         #[test]
         fn it_is_what_plain_thought_and_the_operators_make_of_it(
             is_ewma: bool,

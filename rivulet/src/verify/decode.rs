@@ -17,15 +17,27 @@ pub(super) fn decode(topic: &Topic, record: &Record<'_>) -> Result<(String, Entr
     let bytes = record.value.ok_or("no value")?;
     match topic.format {
         FormatName::Json => {
-            let Fields(fields) = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+            let Fields(fields) =
+                serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
             json(&fields).ok_or_else(|| "not a reading".to_owned())
         }
         FormatName::Number => {
             let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-            let value = value.as_f64().filter(|value| value.is_finite()).ok_or("not a number")?;
+            let value = value
+                .as_f64()
+                .filter(|value| value.is_finite())
+                .ok_or("not a number")?;
             // What the format cannot say comes from the record.
             let seq = u64::try_from(record.offset).unwrap_or_default();
-            Ok((String::new(), Entry { seq, time: record.timestamp, value, unit: topic.unit }))
+            Ok((
+                String::new(),
+                Entry {
+                    seq,
+                    time: record.timestamp,
+                    value,
+                    unit: topic.unit,
+                },
+            ))
         }
     }
 }
@@ -40,11 +52,17 @@ fn json(fields: &BTreeMap<String, Value>) -> Option<(String, Entry)> {
     let entry = Entry {
         seq: fields.get("seq")?.as_u64()?,
         time: fields.get("time")?.as_i64()?,
-        value: fields.get("value")?.as_f64().filter(|value| value.is_finite())?,
+        value: fields
+            .get("value")?
+            .as_f64()
+            .filter(|value| value.is_finite())?,
         unit: Some(unit),
     };
     // No longer than the key of a record may be.
-    let sensor = fields.get("sensor")?.as_str().filter(|sensor| sensor.len() <= 4096)?;
+    let sensor = fields
+        .get("sensor")?
+        .as_str()
+        .filter(|sensor| sensor.len() <= 4096)?;
     Some((sensor.to_owned(), entry))
 }
 
@@ -99,24 +117,61 @@ mod tests {
     }
 
     fn record(offset: i64, value: Option<&[u8]>) -> Record<'_> {
-        Record { partition: 0, offset, timestamp: 9, key: None, value, headers: &[] }
+        Record {
+            partition: 0,
+            offset,
+            timestamp: 9,
+            key: None,
+            value,
+            headers: &[],
+        }
     }
 
     fn both(format: FormatName, value: &[u8]) -> (Option<f64>, Option<f64>) {
         let topic = topic(format);
         let record = record(7, Some(value));
-        let incoming = Incoming { topic: 0, partition: 0, offset: 7, timestamp: 9, key: None, value: Some(value) };
-        let theirs = topic.build_format().decode(&incoming).ok().map(|reading| reading.value);
-        (decode(&topic, &record).ok().map(|(_, entry)| entry.value), theirs)
+        let incoming = Incoming {
+            topic: 0,
+            partition: 0,
+            offset: 7,
+            timestamp: 9,
+            key: None,
+            value: Some(value),
+        };
+        let theirs = topic
+            .build_format()
+            .decode(&incoming)
+            .ok()
+            .map(|reading| reading.value);
+        (
+            decode(&topic, &record).ok().map(|(_, entry)| entry.value),
+            theirs,
+        )
     }
 
     #[test]
     fn a_reading_is_read_in_both_formats() {
         let line = br#"{"sensor":"a","seq":7,"time":-5,"value":12,"unit":"celsius"}"#;
-        let entry = Entry { seq: 7, time: -5, value: 12.0, unit: Some(Unit::Celsius) };
-        assert_eq!(decode(&topic(FormatName::Json), &record(3, Some(line))), Ok(("a".into(), entry)));
-        let entry = Entry { seq: 3, time: 9, value: -1.5, unit: Some(Unit::Kelvin) };
-        assert_eq!(decode(&topic(FormatName::Number), &record(3, Some(b"-1.5"))), Ok((String::new(), entry)));
+        let entry = Entry {
+            seq: 7,
+            time: -5,
+            value: 12.0,
+            unit: Some(Unit::Celsius),
+        };
+        assert_eq!(
+            decode(&topic(FormatName::Json), &record(3, Some(line))),
+            Ok(("a".into(), entry))
+        );
+        let entry = Entry {
+            seq: 3,
+            time: 9,
+            value: -1.5,
+            unit: Some(Unit::Kelvin),
+        };
+        assert_eq!(
+            decode(&topic(FormatName::Number), &record(3, Some(b"-1.5"))),
+            Ok((String::new(), entry))
+        );
     }
 
     #[test]
@@ -131,11 +186,36 @@ mod tests {
             ("celsius", "rankine"),
             ("\"a\"", "1"),
         ];
-        let mut bad: Vec<String> = spoilt.iter().map(|(from, to)| good.replacen(from, to, 1)).collect();
-        bad.extend(["", "null", "\"abc\"", "NaN", "{}", "[[]]", "1 2", "{\"sensor\":", "-"].map(String::from));
+        let mut bad: Vec<String> = spoilt
+            .iter()
+            .map(|(from, to)| good.replacen(from, to, 1))
+            .collect();
+        bad.extend(
+            [
+                "",
+                "null",
+                "\"abc\"",
+                "NaN",
+                "{}",
+                "[[]]",
+                "1 2",
+                "{\"sensor\":",
+                "-",
+            ]
+            .map(String::from),
+        );
         for format in [FormatName::Json, FormatName::Number] {
-            for value in bad.iter().map(String::as_bytes).chain([&b"\xff\xfe"[..], &[b'x'; 1000]]) {
-                assert_eq!(both(format, value), (None, None), "{}", String::from_utf8_lossy(value));
+            for value in bad
+                .iter()
+                .map(String::as_bytes)
+                .chain([&b"\xff\xfe"[..], &[b'x'; 1000]])
+            {
+                assert_eq!(
+                    both(format, value),
+                    (None, None),
+                    "{}",
+                    String::from_utf8_lossy(value)
+                );
             }
         }
     }
@@ -143,16 +223,57 @@ mod tests {
     /// What both make of a record, whatever it is.
     fn decoded(format: FormatName, record: &Record<'_>) -> [Option<(String, Entry)>; 2] {
         let topic = topic(format);
-        let Record { partition, offset, timestamp, key, value, .. } = *record;
-        let incoming = Incoming { topic: 0, partition, offset, timestamp, key, value };
+        let Record {
+            partition,
+            offset,
+            timestamp,
+            key,
+            value,
+            ..
+        } = *record;
+        let incoming = Incoming {
+            topic: 0,
+            partition,
+            offset,
+            timestamp,
+            key,
+            value,
+        };
         let theirs = topic.build_format().decode(&incoming).ok();
-        let theirs = theirs
-            .map(|Reading { sensor, seq, time, value, unit }| (sensor.into_owned(), Entry { seq, time, value, unit }));
+        let theirs = theirs.map(
+            |Reading {
+                 sensor,
+                 seq,
+                 time,
+                 value,
+                 unit,
+             }| {
+                (
+                    sensor.into_owned(),
+                    Entry {
+                        seq,
+                        time,
+                        value,
+                        unit,
+                    },
+                )
+            },
+        );
         [decode(&topic, record).ok(), theirs]
     }
 
     /// Names and values as they may stand in a line, quotes and all.
-    const NAMES: &[&str] = &["sensor", "seq", "time", "value", "unit", "accuracy", "Unit", "\\u0073eq", "\\ud800"];
+    const NAMES: &[&str] = &[
+        "sensor",
+        "seq",
+        "time",
+        "value",
+        "unit",
+        "accuracy",
+        "Unit",
+        "\\u0073eq",
+        "\\ud800",
+    ];
     const VALUES: &[&[u8]] = &[
         b"\"a\"",
         b"\"\"",
@@ -192,9 +313,16 @@ mod tests {
         proptest::sample::select(VALUES).prop_map(<[u8]>::to_vec)
     }
 
-    /// A line with the fields of a reading, of which some are there twice, bent, missing or in another place.
+    /// A line with the fields of a reading, of which some are there twice, bent, missing or in
+    /// another place.
     fn any_line() -> impl Strategy<Value = Vec<u8>> {
-        let fields = (".{0,6}", any::<u64>(), any::<i64>(), any::<f64>(), proptest::sample::select(&UNITS[..]));
+        let fields = (
+            ".{0,6}",
+            any::<u64>(),
+            any::<i64>(),
+            any::<f64>(),
+            proptest::sample::select(&UNITS[..]),
+        );
         let fields = fields.prop_map(|(sensor, seq, time, value, unit)| {
             let text = |text: String| text.into_bytes();
             let sensor = serde_json::to_string(&sensor).unwrap();
@@ -206,33 +334,41 @@ mod tests {
                 ("unit", text(format!("\"{unit}\""))),
             ]
         });
-        let change = (0..4_u8, any::<proptest::sample::Index>(), proptest::sample::select(NAMES), any_value());
+        let change = (
+            0..4_u8,
+            any::<proptest::sample::Index>(),
+            proptest::sample::select(NAMES),
+            any_value(),
+        );
         let space = proptest::sample::select(&["", " ", "\n\t"][..]);
-        (fields, proptest::collection::vec(change, 0..3), space).prop_map(|(mut fields, changes, space)| {
-            for (kind, at, name, value) in changes {
-                let index = at.index(fields.len());
-                match kind {
-                    0 => fields[index].1 = value,
-                    1 => fields.insert(index, (name, value)),
-                    2 if fields.len() > 1 => drop(fields.remove(index)),
-                    _ => fields.swap(0, index),
+        (fields, proptest::collection::vec(change, 0..3), space).prop_map(
+            |(mut fields, changes, space)| {
+                for (kind, at, name, value) in changes {
+                    let index = at.index(fields.len());
+                    match kind {
+                        0 => fields[index].1 = value,
+                        1 => fields.insert(index, (name, value)),
+                        2 if fields.len() > 1 => drop(fields.remove(index)),
+                        _ => fields.swap(0, index),
+                    }
                 }
-            }
-            let mut line = b"{".to_vec();
-            for (index, (name, value)) in fields.iter().enumerate() {
-                line.extend(if index > 0 { "," } else { "" }.bytes());
-                line.extend(format!("{space}\"{name}\"{space}:{space}").bytes());
-                line.extend(value);
-            }
-            line.extend(space.bytes().chain(*b"}"));
-            line
-        })
+                let mut line = b"{".to_vec();
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    line.extend(if index > 0 { "," } else { "" }.bytes());
+                    line.extend(format!("{space}\"{name}\"{space}:{space}").bytes());
+                    line.extend(value);
+                }
+                line.extend(space.bytes().chain(*b"}"));
+                line
+            },
+        )
     }
 
     const UNITS: [&str; 3] = ["celsius", "fahrenheit", "kelvin"];
 
     /// A number as it may stand alone.
-    const NUMBER: &str = "[ \n]{0,1}-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?[ \n]{0,1}";
+    const NUMBER: &str =
+        "[ \n]{0,1}-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?[ \n]{0,1}";
 
     /// What a topic may hold: readings in both formats, whole or bent, and anything else.
     fn any_bytes() -> impl Strategy<Value = Vec<u8>> {

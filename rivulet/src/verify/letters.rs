@@ -24,8 +24,8 @@ pub(super) struct Letters {
     pub(super) changes: Vec<Change>,
     /// The records that were deleted before the stage read them.
     pub(super) gaps: Vec<Gap>,
-    /// The records that were refused for limits which only brokers or the process know, by topic, partition
-    /// and offset.
+    /// The records that were refused for limits which only brokers or the process know, by topic,
+    /// partition and offset.
     limited: BTreeSet<(String, i32, i64)>,
     settled: Vec<Settled>,
 }
@@ -45,7 +45,8 @@ struct Settled {
 /// A letter while the topic is read.
 #[derive(Debug)]
 struct Read {
-    /// Topic and reading of the record. Nothing where they are not known: such a letter goes on counting.
+    /// Topic and reading of the record. Nothing where they are not known: such a letter goes on
+    /// counting.
     record: Option<(String, Option<(u32, Entry)>)>,
     /// The topic that does not hold the record any more.
     deleted_from: Option<String>,
@@ -71,7 +72,8 @@ impl Letters {
                 .from
                 .iter()
                 .flat_map(|topic| {
-                    let count = i32::try_from(topics.partitions(topic).unwrap_or_default()).unwrap_or_default();
+                    let count = i32::try_from(topics.partitions(topic).unwrap_or_default())
+                        .unwrap_or_default();
                     (0..count).map(move |partition| (topic.as_str(), partition))
                 })
                 .map(|(topic, partition)| ((topic, partition), topics.start(topic, partition)))
@@ -81,7 +83,9 @@ impl Letters {
                 match DeadLetter::read(record.headers) {
                     DeadLetter::Mark(mark) => {
                         for (first, last) in mark.letters.ranges() {
-                            for (_, letter) in read.range_mut((partition, *first)..=(partition, *last)) {
+                            for (_, letter) in
+                                read.range_mut((partition, *first)..=(partition, *last))
+                            {
                                 letter.handled.get_or_insert(mark.handled);
                             }
                         }
@@ -93,22 +97,35 @@ impl Letters {
                     entry => {
                         let is_foreign = entry == DeadLetter::Foreign;
                         let deleted_from = match &entry {
-                            DeadLetter::Letter(Letter { topic, place: Some((number, offset)), .. }) => starts
+                            DeadLetter::Letter(Letter {
+                                topic,
+                                place: Some((number, offset)),
+                                ..
+                            }) => starts
                                 .get(&(*topic, *number))
                                 .filter(|start| offset < *start)
                                 .map(|_| (*topic).to_owned()),
                             _ => None,
                         };
                         let limited = match &entry {
-                            DeadLetter::Letter(Letter { topic, place: Some((number, offset)), reason, .. })
-                                if LIMITS.contains(reason) && deleted_from.is_none() =>
-                            {
+                            DeadLetter::Letter(Letter {
+                                topic,
+                                place: Some((number, offset)),
+                                reason,
+                                ..
+                            }) if LIMITS.contains(reason) && deleted_from.is_none() => {
                                 Some(((*topic).to_owned(), *number, *offset))
                             }
                             _ => None,
                         };
                         let record_in_it = refused(pipeline, &entry, record, sensors);
-                        let letter = Read { record: record_in_it, deleted_from, limited, is_foreign, handled: None };
+                        let letter = Read {
+                            record: record_in_it,
+                            deleted_from,
+                            limited,
+                            is_foreign,
+                            handled: None,
+                        };
                         read.insert((partition, record.offset), letter);
                     }
                 }
@@ -118,7 +135,12 @@ impl Letters {
             match (letter.handled, letter.record) {
                 (Some(handled), Some((topic, reading))) => {
                     let is_deleted = letter.deleted_from.is_some();
-                    letters.settled.push(Settled { topic, reading, handled, is_deleted });
+                    letters.settled.push(Settled {
+                        topic,
+                        reading,
+                        handled,
+                        is_deleted,
+                    });
                 }
                 (Some(_), None) if letter.is_foreign => (),
                 _ if letter.limited.is_some() => letters.limited.extend(letter.limited),
@@ -135,14 +157,19 @@ impl Letters {
 
     /// The readings that were sent to a topic once more, each with its sensor.
     pub(super) fn replayed(&self, topic: &str) -> impl Iterator<Item = (u32, Entry)> {
-        let replayed =
-            self.settled.iter().filter(move |letter| letter.handled == Handled::Replayed && letter.topic == topic);
+        let replayed = self
+            .settled
+            .iter()
+            .filter(move |letter| letter.handled == Handled::Replayed && letter.topic == topic);
         replayed.filter_map(|letter| letter.reading)
     }
 
     /// How many records of a topic are settled that are no readings, and are still there.
     pub(super) fn settled_undecodable(&self, topic: &str) -> u64 {
-        let settled = self.settled.iter().filter(|letter| letter.topic == topic && letter.reading.is_none());
+        let settled = self
+            .settled
+            .iter()
+            .filter(|letter| letter.topic == topic && letter.reading.is_none());
         settled.filter(|letter| !letter.is_deleted).count() as u64
     }
 
@@ -160,7 +187,12 @@ impl Letters {
     /// Takes down what a record is that was refused for a limit.
     pub(super) fn found_limited(&mut self, topic: &str, reading: Option<(u32, Entry)>) {
         let topic = topic.to_owned();
-        self.settled.push(Settled { topic, reading, handled: Handled::Dropped, is_deleted: false });
+        self.settled.push(Settled {
+            topic,
+            reading,
+            handled: Handled::Dropped,
+            is_deleted: false,
+        });
     }
 
     /// How many records were refused for limits.
@@ -173,12 +205,21 @@ impl Letters {
         self.gaps.iter().any(|gap| gap.topic == topic)
     }
 
-    /// What the stage reads of a topic without the records that are settled, of which its course hears.
-    pub(super) fn take_settled<'s>(&self, topic: &str, stream: &'s Stream, course: &mut Course) -> Cow<'s, Stream> {
+    /// What the stage reads of a topic without the records that are settled, of which its course
+    /// hears.
+    pub(super) fn take_settled<'s>(
+        &self,
+        topic: &str,
+        stream: &'s Stream,
+        course: &mut Course,
+    ) -> Cow<'s, Stream> {
         let mut left = Cow::Borrowed(stream);
         // Of readings that are gone, a settled one is gone, too.
         let is_lost = stream.has_lost();
-        let settled = self.settled.iter().filter(|letter| letter.topic == topic && !(letter.is_deleted && is_lost));
+        let settled = self
+            .settled
+            .iter()
+            .filter(|letter| letter.topic == topic && !(letter.is_deleted && is_lost));
         for (sensor, settled) in settled.filter_map(|letter| letter.reading) {
             let same = |entry: &Entry| {
                 (!stream.numbered || entry.seq == settled.seq)
@@ -186,10 +227,17 @@ impl Letters {
                     && close(entry.value, settled.value)
             };
             // The first: what was replayed comes behind it.
-            let place = left.lanes.get(&sensor).and_then(|lane| lane.entries.iter().position(same));
+            let place = left
+                .lanes
+                .get(&sensor)
+                .and_then(|lane| lane.entries.iter().position(same));
             if let Some(place) = place {
                 let right = left.to_mut().remove(sensor, place);
-                if let Some(place) = if course.requires_key() { right } else { Some(place) } {
+                if let Some(place) = if course.requires_key() {
+                    right
+                } else {
+                    Some(place)
+                } {
                     course.take_away(topic, sensor, place);
                 }
             }
@@ -212,7 +260,10 @@ impl Gap {
     /// From where the letter says that it comes: `in [0] offsets 100..150`.
     fn read(place: &str) -> Option<Self> {
         let (topic, _) = place.split_once(" [")?;
-        Some(Gap { topic: topic.to_owned(), place: place.to_owned() })
+        Some(Gap {
+            topic: topic.to_owned(),
+            place: place.to_owned(),
+        })
     }
 }
 
@@ -223,11 +274,22 @@ fn refused(
     record: &Record<'_>,
     sensors: &mut Sensors,
 ) -> Option<(String, Option<(u32, Entry)>)> {
-    let DeadLetter::Letter(letter) = letter else { return None };
+    let DeadLetter::Letter(letter) = letter else {
+        return None;
+    };
     let (partition, offset) = letter.place.filter(|_| letter.truncated.is_none())?;
     let topic = pipeline.topics.get(letter.topic)?;
     // As it was where the stage read it.
-    let reading = decode(topic, &Record { partition, offset, headers: letter.original, ..*record }).ok();
+    let reading = decode(
+        topic,
+        &Record {
+            partition,
+            offset,
+            headers: letter.original,
+            ..*record
+        },
+    )
+    .ok();
     let reading = reading.map(|(sensor, entry)| (sensors.id(&sensor), entry));
     Some((letter.topic.to_owned(), reading))
 }

@@ -69,17 +69,31 @@ pub struct Counts {
     pub out_of_order: u64,
     /// Readings that are there again, with the same value, where that is allowed.
     pub duplicates: u64,
-    /// Records that are there, of which nobody can say whether they must be: what they were made of is gone.
+    /// Records that are there, of which nobody can say whether they must be: what they were made of
+    /// is gone.
     pub unverifiable: u64,
-    /// Readings of which nobody can say whether they were there: the beginning of the topic is gone.
+    /// Readings of which nobody can say whether they were there: the beginning of the topic is
+    /// gone.
     pub deleted: u64,
 }
 
 impl Counts {
     /// Whether every reading is there as it must be, once and in order, and nothing else.
     pub(super) fn is_clean(&self) -> bool {
-        let Counts { expected, unverifiable, deleted, .. } = *self;
-        *self == Counts { expected, found: expected + unverifiable, unverifiable, deleted, ..Counts::default() }
+        let Counts {
+            expected,
+            unverifiable,
+            deleted,
+            ..
+        } = *self;
+        *self
+            == Counts {
+                expected,
+                found: expected + unverifiable,
+                unverifiable,
+                deleted,
+                ..Counts::default()
+            }
     }
 
     fn add(&mut self, other: &Counts) {
@@ -153,8 +167,8 @@ impl fmt::Display for Difference {
 }
 
 impl Report {
-    /// Whether everything that could be compared is as it must be; [`unverified`](Self::unverified) tells
-    /// what could not.
+    /// Whether everything that could be compared is as it must be; [`unverified`](Self::unverified)
+    /// tells what could not.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let total = self.total();
@@ -164,30 +178,48 @@ impl Report {
     /// What could not be compared, for a person; nothing if all was.
     #[must_use]
     pub fn unverified(&self) -> Option<String> {
-        let topics =
-            self.topics.iter().filter(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. })).count() as u64;
-        let Counts { unverifiable, deleted, .. } = self.total();
+        let topics = self
+            .topics
+            .iter()
+            .filter(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. }))
+            .count() as u64;
+        let Counts {
+            unverifiable,
+            deleted,
+            ..
+        } = self.total();
         let parts = [
             (topics, "topic", "topics", ""),
             (unverifiable, "record", "records", " whose input is deleted"),
-            (deleted, "reading", "readings", " that may have been deleted"),
+            (
+                deleted,
+                "reading",
+                "readings",
+                " that may have been deleted",
+            ),
         ];
         let parts = parts.into_iter().filter(|(count, ..)| *count > 0);
         let parts: Vec<String> = parts
-            .map(|(count, one, many, which)| format!("{count} {}{which}", if count == 1 { one } else { many }))
+            .map(|(count, one, many, which)| {
+                format!("{count} {}{which}", if count == 1 { one } else { many })
+            })
             .collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// The figures of all compared topics, dead letters included, except that `expected` and `found`
-    /// count readings only.
+    /// The figures of all compared topics, dead letters included, except that `expected` and
+    /// `found` count readings only.
     #[must_use]
     pub fn total(&self) -> Counts {
         let mut total = Counts::default();
         for topic in &self.topics {
             match &topic.outcome {
                 Outcome::Compared(counts) => total.add(counts),
-                Outcome::DeadLetters(counts) => total.add(&Counts { expected: 0, found: 0, ..*counts }),
+                Outcome::DeadLetters(counts) => total.add(&Counts {
+                    expected: 0,
+                    found: 0,
+                    ..*counts
+                }),
                 Outcome::Given { .. } | Outcome::NotVerifiable { .. } => (),
             }
         }
@@ -197,29 +229,73 @@ impl Report {
     /// How many topics were compared reading by reading.
     #[must_use]
     pub fn compared(&self) -> usize {
-        self.topics.iter().filter(|topic| matches!(topic.outcome, Outcome::Compared(_))).count()
+        self.topics
+            .iter()
+            .filter(|topic| matches!(topic.outcome, Outcome::Compared(_)))
+            .count()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.topics.iter().map(|topic| topic.topic.len()).max().unwrap_or_default().max("topic".len());
-        writeln!(f, "{:width$}  expected     found  missing  extra  wrong  out of order", "topic")?;
+        let width = self
+            .topics
+            .iter()
+            .map(|topic| topic.topic.len())
+            .max()
+            .unwrap_or_default()
+            .max("topic".len());
+        writeln!(
+            f,
+            "{:width$}  expected     found  missing  extra  wrong  out of order",
+            "topic"
+        )?;
         for TopicReport { topic, outcome } in &self.topics {
             write!(f, "{topic:width$}  ")?;
             match outcome {
-                Outcome::Given { readings, undecodable: 0 } => writeln!(f, "{:>8}  {readings:>8}", "given")?,
-                Outcome::Given { readings, undecodable } => {
-                    writeln!(f, "{:>8}  {readings:>8}, and {undecodable} that are no readings", "given")?;
+                Outcome::Given {
+                    readings,
+                    undecodable: 0,
+                } => writeln!(f, "{:>8}  {readings:>8}", "given")?,
+                Outcome::Given {
+                    readings,
+                    undecodable,
+                } => {
+                    writeln!(
+                        f,
+                        "{:>8}  {readings:>8}, and {undecodable} that are no readings",
+                        "given"
+                    )?;
                 }
                 Outcome::Compared(counts) => {
-                    let Counts { expected, found, missing, extra, wrong, out_of_order, .. } = counts;
-                    write!(f, "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {wrong:>5}  {out_of_order:>12}")?;
+                    let Counts {
+                        expected,
+                        found,
+                        missing,
+                        extra,
+                        wrong,
+                        out_of_order,
+                        ..
+                    } = counts;
+                    write!(
+                        f,
+                        "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {wrong:>5}  {out_of_order:>12}"
+                    )?;
                     besides(f, counts)?;
                 }
                 Outcome::DeadLetters(counts) => {
-                    let Counts { expected, found, missing, extra, .. } = counts;
-                    write!(f, "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {:>5}  {:>12}", "-", "-")?;
+                    let Counts {
+                        expected,
+                        found,
+                        missing,
+                        extra,
+                        ..
+                    } = counts;
+                    write!(
+                        f,
+                        "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {:>5}  {:>12}",
+                        "-", "-"
+                    )?;
                     besides(f, counts)?;
                 }
                 Outcome::NotVerifiable { reason } => writeln!(f, "not verifiable: {reason}")?,
@@ -231,9 +307,24 @@ impl fmt::Display for Report {
         for difference in self.differences.iter().take(SHOWN) {
             writeln!(f, "{difference}")?;
         }
-        let Counts { expected, missing, extra, wrong, out_of_order, duplicates, .. } = self.total();
-        write!(f, "verified {expected} readings in {} topics: ", self.compared())?;
-        write!(f, "{missing} missing, {extra} extra, {wrong} wrong, {out_of_order} out of order")?;
+        let Counts {
+            expected,
+            missing,
+            extra,
+            wrong,
+            out_of_order,
+            duplicates,
+            ..
+        } = self.total();
+        write!(
+            f,
+            "verified {expected} readings in {} topics: ",
+            self.compared()
+        )?;
+        write!(
+            f,
+            "{missing} missing, {extra} extra, {wrong} wrong, {out_of_order} out of order"
+        )?;
         if self.allow_duplicates {
             write!(f, ", {duplicates} duplicates")?;
         }
@@ -246,7 +337,12 @@ impl fmt::Display for Report {
 
 /// What stands behind the figures of a topic.
 fn besides(f: &mut fmt::Formatter<'_>, counts: &Counts) -> fmt::Result {
-    let Counts { duplicates, unverifiable, deleted, .. } = counts;
+    let Counts {
+        duplicates,
+        unverifiable,
+        deleted,
+        ..
+    } = counts;
     if *duplicates > 0 {
         write!(f, ", {duplicates} duplicates")?;
     }
@@ -264,16 +360,39 @@ mod tests {
     use super::*;
 
     fn report(allow_duplicates: bool) -> Report {
-        let counts = Counts { expected: 9, found: 9, wrong: 1, ..Counts::default() };
-        let topic = |name: &str, outcome| TopicReport { topic: name.into(), outcome };
+        let counts = Counts {
+            expected: 9,
+            found: 9,
+            wrong: 1,
+            ..Counts::default()
+        };
+        let topic = |name: &str, outcome| TopicReport {
+            topic: name.into(),
+            outcome,
+        };
         Report {
             topics: vec![
-                topic("celsius", Outcome::Given { readings: 14, undecodable: 2 }),
+                topic(
+                    "celsius",
+                    Outcome::Given {
+                        readings: 14,
+                        undecodable: 2,
+                    },
+                ),
                 topic("ewma", Outcome::Compared(counts)),
-                topic("joined", Outcome::NotVerifiable { reason: "it keeps state".into() }),
+                topic(
+                    "joined",
+                    Outcome::NotVerifiable {
+                        reason: "it keeps state".into(),
+                    },
+                ),
                 topic(
                     "convert-dead-letters",
-                    Outcome::DeadLetters(Counts { expected: 2, found: 2, ..Counts::default() }),
+                    Outcome::DeadLetters(Counts {
+                        expected: 2,
+                        found: 2,
+                        ..Counts::default()
+                    }),
                 ),
             ],
             differences: vec![Difference {
@@ -298,36 +417,60 @@ ewma                         9         9        0      0      1             0
 joined                not verifiable: it keeps state
 convert-dead-letters         2         2        0      0      -             -
 note: the tide is high
-wrong: ewma partition 0 offset 4, sensor \"a\", seq 3: expected 55.4 fahrenheit, found 55.5 fahrenheit
-verified 9 readings in 1 topics: 0 missing, 0 extra, 1 wrong, 0 out of order; not verifiable: 1 topic
+wrong: ewma partition 0 offset 4, sensor \"a\", seq 3: expected 55.4 fahrenheit, found 55.5 \
+                        fahrenheit
+verified 9 readings in 1 topics: 0 missing, 0 extra, 1 wrong, 0 out of order; not verifiable: 1 \
+                        topic
 ";
         assert_eq!(report(false).to_string(), expected);
         assert!(!report(false).is_clean());
-        assert!(report(true).to_string().contains("0 out of order, 0 duplicates; not verifiable: 1 topic\n"));
+        assert!(
+            report(true)
+                .to_string()
+                .contains("0 out of order, 0 duplicates; not verifiable: 1 topic\n")
+        );
     }
 
     #[test]
     fn what_is_deleted_is_neither_missing_nor_extra() {
-        let counts = Counts { expected: 9, found: 11, unverifiable: 2, deleted: 1, ..Counts::default() };
+        let counts = Counts {
+            expected: 9,
+            found: 11,
+            unverifiable: 2,
+            deleted: 1,
+            ..Counts::default()
+        };
         let mut report = report(false);
-        report.topics = vec![TopicReport { topic: "d".into(), outcome: Outcome::Compared(counts) }];
+        report.topics = vec![TopicReport {
+            topic: "d".into(),
+            outcome: Outcome::Compared(counts),
+        }];
         assert!(report.is_clean() && counts.is_clean());
         let shown = report.to_string();
-        assert!(shown.contains(", 2 not verifiable: input deleted, 1 not verifiable: deleted here\n"), "{shown}");
+        assert!(
+            shown.contains(", 2 not verifiable: input deleted, 1 not verifiable: deleted here\n"),
+            "{shown}"
+        );
         let unverified = "2 records whose input is deleted, 1 reading that may have been deleted";
         assert_eq!(report.unverified().as_deref(), Some(unverified));
     }
 
     #[test]
     fn a_dead_letter_too_few_is_not_clean() {
-        let counts = Counts { expected: 2, found: 1, missing: 1, ..Counts::default() };
+        let counts = Counts {
+            expected: 2,
+            found: 1,
+            missing: 1,
+            ..Counts::default()
+        };
         let mut report = report(false);
-        report.topics = vec![TopicReport { topic: "d".into(), outcome: Outcome::DeadLetters(counts) }];
+        report.topics = vec![TopicReport {
+            topic: "d".into(),
+            outcome: Outcome::DeadLetters(counts),
+        }];
         assert!(!report.is_clean());
-        assert!(
-            report
-                .to_string()
-                .ends_with("verified 0 readings in 0 topics: 1 missing, 0 extra, 0 wrong, 0 out of order\n")
-        );
+        assert!(report.to_string().ends_with(
+            "verified 0 readings in 0 topics: 1 missing, 0 extra, 0 wrong, 0 out of order\n"
+        ));
     }
 }

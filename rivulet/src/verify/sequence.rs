@@ -17,7 +17,13 @@ const NEAR: usize = 64;
 
 /// Compares two sequences in order.
 pub(super) fn compare(expected: &[Entry], found: &[Found], sensor: &str, tally: &mut Tally) {
-    let mut sides = Sides { expected, found, sensor, tally, firsts: None };
+    let mut sides = Sides {
+        expected,
+        found,
+        sensor,
+        tally,
+        firsts: None,
+    };
     let (mut e, mut f, mut apart) = (0, 0, false);
     while e < expected.len() && f < found.len() {
         if same(&expected[e], &found[f]) {
@@ -26,7 +32,11 @@ pub(super) fn compare(expected: &[Entry], found: &[Found], sensor: &str, tally: 
         }
         // Two sequences that once did not come together again are not searched a second time: that
         // would take the square of their length.
-        let together = if apart { None } else { reunion(&expected[e..], &found[f..]) };
+        let together = if apart {
+            None
+        } else {
+            reunion(&expected[e..], &found[f..])
+        };
         apart |= together.is_none();
         let (more_e, more_f) = together.unwrap_or((1, 1));
         sides.block(e..e + more_e, f..f + more_f);
@@ -36,7 +46,12 @@ pub(super) fn compare(expected: &[Entry], found: &[Found], sensor: &str, tally: 
 }
 
 /// Compares what there is, in whatever order.
-pub(super) fn compare_unordered(expected: &[Entry], found: &[Found], sensor: &str, tally: &mut Tally) {
+pub(super) fn compare_unordered(
+    expected: &[Entry],
+    found: &[Found],
+    sensor: &str,
+    tally: &mut Tally,
+) {
     let mut expected: Vec<&Entry> = expected.iter().collect();
     let mut found: Vec<&Found> = found.iter().collect();
     expected.sort_by(|one, other| one.value.total_cmp(&other.value));
@@ -66,17 +81,30 @@ fn same(expected: &Entry, found: &Found) -> bool {
 /// How far to go on both sides until they agree again, the shortest way first.
 fn reunion(expected: &[Entry], found: &[Found]) -> Option<(usize, usize)> {
     let agree = |e: usize, f: usize| {
-        let (Some(expected), Some(found)) = (expected.get(e..), found.get(f..)) else { return false };
+        let (Some(expected), Some(found)) = (expected.get(e..), found.get(f..)) else {
+            return false;
+        };
         let run = RUN.min(expected.len()).min(found.len());
         // Near the end fewer will do, if both end there.
         (run == RUN || expected.len() == found.len())
-            && expected.iter().zip(found).take(run).all(|(expected, found)| same(expected, found))
+            && expected
+                .iter()
+                .zip(found)
+                .take(run)
+                .all(|(expected, found)| same(expected, found))
     };
-    let near = (1..=NEAR).flat_map(|far| (0..=far).map(move |e| (e, far - e))).find(|&(e, f)| agree(e, f));
+    let near = (1..=NEAR)
+        .flat_map(|far| (0..=far).map(move |e| (e, far - e)))
+        .find(|&(e, f)| agree(e, f));
     near.or_else(|| {
-        let lost = (NEAR..expected.len()).find(|&e| agree(e, 0)).map(|e| (e, 0));
+        let lost = (NEAR..expected.len())
+            .find(|&e| agree(e, 0))
+            .map(|e| (e, 0));
         let added = (NEAR..found.len()).find(|&f| agree(0, f)).map(|f| (0, f));
-        [lost, added].into_iter().flatten().min_by_key(|(e, f)| e + f)
+        [lost, added]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(e, f)| e + f)
     })
 }
 
@@ -101,7 +129,11 @@ impl Sides<'_> {
                 Some(at) => {
                     let e = open.remove(at);
                     if let Some(previous) = previous.filter(|previous| e < *previous) {
-                        self.tally.out_of_order(self.sensor, &found, &format!("after number {previous}"));
+                        self.tally.out_of_order(
+                            self.sensor,
+                            &found,
+                            &format!("after number {previous}"),
+                        );
                     }
                     previous = Some(e);
                 }
@@ -125,21 +157,37 @@ impl Sides<'_> {
 
     /// An expected reading, with its place as its number.
     fn expected_at(&self, index: usize) -> Entry {
-        Entry { seq: index as u64, ..self.expected[index] }
+        Entry {
+            seq: index as u64,
+            ..self.expected[index]
+        }
     }
 
     fn found_at(&self, index: usize) -> Found {
         let found = self.found[index];
-        Found { entry: Entry { seq: index as u64, ..found.entry }, ..found }
+        Found {
+            entry: Entry {
+                seq: index as u64,
+                ..found.entry
+            },
+            ..found
+        }
     }
 
     fn was_there_before(&mut self, index: usize) -> bool {
         let bits = |found: &Found| found.entry.value.to_bits();
         let firsts = self.firsts.get_or_insert_with(|| {
             // From the end, so that the first of equal values stays.
-            self.found.iter().enumerate().rev().map(|(index, found)| (bits(found), index)).collect()
+            self.found
+                .iter()
+                .enumerate()
+                .rev()
+                .map(|(index, found)| (bits(found), index))
+                .collect()
         });
-        firsts.get(&bits(&self.found[index])).is_some_and(|&first| first < index)
+        firsts
+            .get(&bits(&self.found[index]))
+            .is_some_and(|&first| first < index)
     }
 }
 
@@ -151,7 +199,12 @@ mod tests {
     use super::*;
 
     fn entry(value: f64) -> Entry {
-        Entry { seq: 0, time: 0, value, unit: None }
+        Entry {
+            seq: 0,
+            time: 0,
+            value,
+            unit: None,
+        }
     }
 
     fn compared(
@@ -163,7 +216,12 @@ mod tests {
         let expected: Vec<Entry> = expected.iter().map(|&value| entry(value)).collect();
         let found: Vec<Found> = (0..)
             .zip(found)
-            .map(|(offset, &value)| Found { sensor: 0, entry: entry(value), partition: 0, offset })
+            .map(|(offset, &value)| Found {
+                sensor: 0,
+                entry: entry(value),
+                partition: 0,
+                offset,
+            })
             .collect();
         let mut tally = Tally::new("t", allow_duplicates);
         how(&expected, &found, "", &mut tally);
@@ -183,17 +241,77 @@ mod tests {
             compared(&expected, &found, false, compare)
         };
         assert_eq!(edited(|_| ()), Counts::default());
-        assert_eq!(edited(|found| _ = found.remove(500)), Counts { missing: 1, ..Counts::default() });
-        assert_eq!(edited(|found| _ = found.drain(100..400)), Counts { missing: 300, ..Counts::default() });
-        assert_eq!(edited(|found| found.insert(500, -1.0)), Counts { extra: 1, ..Counts::default() });
-        assert_eq!(edited(|found| found[500] = -1.0), Counts { wrong: 1, ..Counts::default() });
-        assert_eq!(edited(|found| found.swap(500, 501)), Counts { out_of_order: 1, ..Counts::default() });
-        assert_eq!(edited(|found| _ = found.pop()), Counts { missing: 1, ..Counts::default() });
-        assert_eq!(edited(|found| found[999] = -1.0), Counts { wrong: 1, ..Counts::default() });
-        assert_eq!(edited(|found| found.push(-1.0)), Counts { extra: 1, ..Counts::default() });
-        assert_eq!(edited(Vec::clear), Counts { missing: 1000, ..Counts::default() });
+        assert_eq!(
+            edited(|found| _ = found.remove(500)),
+            Counts {
+                missing: 1,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            edited(|found| _ = found.drain(100..400)),
+            Counts {
+                missing: 300,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            edited(|found| found.insert(500, -1.0)),
+            Counts {
+                extra: 1,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            edited(|found| found[500] = -1.0),
+            Counts {
+                wrong: 1,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            edited(|found| found.swap(500, 501)),
+            Counts {
+                out_of_order: 1,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            edited(|found| _ = found.pop()),
+            Counts {
+                missing: 1,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            edited(|found| found[999] = -1.0),
+            Counts {
+                wrong: 1,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            edited(|found| found.push(-1.0)),
+            Counts {
+                extra: 1,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            edited(Vec::clear),
+            Counts {
+                missing: 1000,
+                ..Counts::default()
+            }
+        );
         let all_wrong = edited(|found| found.iter_mut().for_each(|value| *value += 0.1));
-        assert_eq!(all_wrong, Counts { wrong: 1000, ..Counts::default() });
+        assert_eq!(
+            all_wrong,
+            Counts {
+                wrong: 1000,
+                ..Counts::default()
+            }
+        );
     }
 
     #[test]
@@ -202,7 +320,14 @@ mod tests {
         found[50] = -1.0;
         found.remove(52);
         let counts = compared(&numbers(0..100), &found, false, compare);
-        assert_eq!(counts, Counts { wrong: 1, missing: 1, ..Counts::default() });
+        assert_eq!(
+            counts,
+            Counts {
+                wrong: 1,
+                missing: 1,
+                ..Counts::default()
+            }
+        );
     }
 
     #[test]
@@ -210,8 +335,20 @@ mod tests {
         let mut found = numbers(0..400);
         found.extend(numbers(200..1000));
         let expected = numbers(0..1000);
-        assert_eq!(compared(&expected, &found, false, compare), Counts { extra: 200, ..Counts::default() });
-        assert_eq!(compared(&expected, &found, true, compare), Counts { duplicates: 200, ..Counts::default() });
+        assert_eq!(
+            compared(&expected, &found, false, compare),
+            Counts {
+                extra: 200,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(
+            compared(&expected, &found, true, compare),
+            Counts {
+                duplicates: 200,
+                ..Counts::default()
+            }
+        );
     }
 
     #[test]
@@ -219,11 +356,22 @@ mod tests {
         let expected = numbers(0..100);
         let mut found = expected.clone();
         found.reverse();
-        assert_eq!(compared(&expected, &found, false, compare_unordered), Counts::default());
+        assert_eq!(
+            compared(&expected, &found, false, compare_unordered),
+            Counts::default()
+        );
         found[3] = -1.0;
         found.push(expected[50]);
         let counts = compared(&expected, &found, true, compare_unordered);
-        assert_eq!(counts, Counts { missing: 1, extra: 1, duplicates: 1, ..Counts::default() });
+        assert_eq!(
+            counts,
+            Counts {
+                missing: 1,
+                extra: 1,
+                duplicates: 1,
+                ..Counts::default()
+            }
+        );
     }
 
     proptest! {

@@ -38,7 +38,10 @@ pub(super) struct History {
 impl History {
     /// Nothing yet, or nothing that anybody knows of.
     pub(super) fn begin(lost: bool) -> Self {
-        History { lost, ..History::default() }
+        History {
+            lost,
+            ..History::default()
+        }
     }
 
     /// What is remembered now is what was found to have come out.
@@ -103,7 +106,10 @@ struct Noise {
 
 impl Default for Noise {
     fn default() -> Self {
-        Noise { amplitude: 1.0, seed: 0 }
+        Noise {
+            amplitude: 1.0,
+            seed: 0,
+        }
     }
 }
 
@@ -121,11 +127,18 @@ impl Step {
     pub(super) fn all(pipeline: &Pipeline, stage: &Stage, parts: &[Part]) -> Result<Vec<Self>> {
         let doing = || format!("computing what `{}` must write", stage.name);
         let step = |part: &Part| {
-            let read = Step::read(part)
-                .map_err(|mistake| Error::new(doing(), Mistakes::new(pipeline.text.clone(), vec![mistake])))?;
+            let read = Step::read(part).map_err(|mistake| {
+                Error::new(doing(), Mistakes::new(pipeline.text.clone(), vec![mistake]))
+            })?;
             read.ok_or_else(|| {
-                Error::new(doing(), format!("verify does not know a step `{}` with these settings", part.name()))
-                    .help("write its plain counterpart in rivulet/src/verify/steps.rs")
+                Error::new(
+                    doing(),
+                    format!(
+                        "verify does not know a step `{}` with these settings",
+                        part.name()
+                    ),
+                )
+                .help("write its plain counterpart in rivulet/src/verify/steps.rs")
             })
         };
         parts.iter().map(step).collect()
@@ -133,7 +146,10 @@ impl Step {
 
     /// The steps of a chain that describes itself so; nothing if one of them is not known here.
     pub(super) fn described(chain: &str) -> Option<Vec<Self>> {
-        Part::described(chain)?.iter().map(|part| Step::read(part).ok().flatten()).collect()
+        Part::described(chain)?
+            .iter()
+            .map(|part| Step::read(part).ok().flatten())
+            .collect()
     }
 
     fn read(part: &Part) -> Result<Option<Self>, stream::pipeline::Mistake> {
@@ -143,22 +159,46 @@ impl Step {
                 Step::Convert { from, to }
             }
             "threshold" => match part.settings()? {
-                Threshold { above: Some(bound), below: None, at_least: None, at_most: None } => Step::Above(bound),
-                Threshold { above: None, below: Some(bound), at_least: None, at_most: None } => Step::Below(bound),
-                Threshold { above: None, below: None, at_least: Some(bound), at_most: None } => Step::AtLeast(bound),
-                Threshold { above: None, below: None, at_least: None, at_most: Some(bound) } => Step::AtMost(bound),
+                Threshold {
+                    above: Some(bound),
+                    below: None,
+                    at_least: None,
+                    at_most: None,
+                } => Step::Above(bound),
+                Threshold {
+                    above: None,
+                    below: Some(bound),
+                    at_least: None,
+                    at_most: None,
+                } => Step::Below(bound),
+                Threshold {
+                    above: None,
+                    below: None,
+                    at_least: Some(bound),
+                    at_most: None,
+                } => Step::AtLeast(bound),
+                Threshold {
+                    above: None,
+                    below: None,
+                    at_least: None,
+                    at_most: Some(bound),
+                } => Step::AtMost(bound),
                 _ => return Ok(None),
             },
             "ewma" => {
                 let Ewma { alpha, emit_seed } = part.settings()?;
                 Step::Ewma { alpha, emit_seed }
             }
-            "average" => Step::Average { window: part.settings::<Average>()?.window },
+            "average" => Step::Average {
+                window: part.settings::<Average>()?.window,
+            },
             "noise" => {
                 let Noise { amplitude, seed } = part.settings()?;
                 Step::Noise { amplitude, seed }
             }
-            "round" => Step::Round { digits: part.settings::<Round>()?.digits },
+            "round" => Step::Round {
+                digits: part.settings::<Round>()?.digits,
+            },
             _ => return Ok(None),
         }))
     }
@@ -171,7 +211,8 @@ impl Step {
     /// Whether what it remembers is of the same kind.
     pub(super) fn remembers_as(self, other: Self) -> bool {
         match (self, other) {
-            (Step::Ewma { .. }, Step::Ewma { .. }) | (Step::Average { .. }, Step::Average { .. }) => true,
+            (Step::Ewma { .. }, Step::Ewma { .. })
+            | (Step::Average { .. }, Step::Average { .. }) => true,
             _ => !self.is_stateful() && !other.is_stateful(),
         }
     }
@@ -200,13 +241,16 @@ impl Step {
             Step::Below(bound) if value < bound => value,
             Step::AtLeast(bound) if value >= bound => value,
             Step::AtMost(bound) if value <= bound => value,
-            Step::Above(_) | Step::Below(_) | Step::AtLeast(_) | Step::AtMost(_) => return Fate::Ends,
+            Step::Above(_) | Step::Below(_) | Step::AtLeast(_) | Step::AtMost(_) => {
+                return Fate::Ends;
+            }
             Step::Ewma { alpha, emit_seed } => {
                 let previous = history.ewma;
                 if previous.is_none() && history.lost {
                     return Fate::Unknown;
                 }
-                let mean = previous.map_or(value, |previous| alpha * value + (1.0 - alpha) * previous);
+                let mean =
+                    previous.map_or(value, |previous| alpha * value + (1.0 - alpha) * previous);
                 history.ewma = Some(mean);
                 if previous.is_none() && !emit_seed {
                     return Fate::Ends;
@@ -219,7 +263,11 @@ impl Step {
                     history.window.pop_front();
                 }
                 if history.window.len() < window {
-                    return if history.lost { Fate::Unknown } else { Fate::Ends };
+                    return if history.lost {
+                        Fate::Unknown
+                    } else {
+                        Fate::Ends
+                    };
                 }
                 history.lost = false;
                 mean(&history.window)
@@ -229,11 +277,19 @@ impl Step {
                 let scale = 10f64.powi(digits);
                 let scaled = value * scale;
                 // So large a value has no digits to round.
-                if scaled.is_finite() { scaled.round_ties_even() / scale } else { value }
+                if scaled.is_finite() {
+                    scaled.round_ties_even() / scale
+                } else {
+                    value
+                }
             }
         };
         entry.value = result;
-        if result.is_finite() { Fate::Goes } else { Fate::DeadLetter }
+        if result.is_finite() {
+            Fate::Goes
+        } else {
+            Fate::DeadLetter
+        }
     }
 }
 
@@ -265,7 +321,11 @@ fn mean(values: &VecDeque<f64>) -> f64 {
         let mut kept = 0;
         for index in 0..partials.len() {
             let other = partials[index];
-            let (large, small) = if sum.abs() < other.abs() { (other, sum) } else { (sum, other) };
+            let (large, small) = if sum.abs() < other.abs() {
+                (other, sum)
+            } else {
+                (sum, other)
+            };
             sum = large + small;
             let rest = small - (sum - large);
             if rest != 0.0 {
@@ -279,15 +339,17 @@ fn mean(values: &VecDeque<f64>) -> f64 {
     partials.iter().rev().sum::<f64>() / values.len() as f64 * scale
 }
 
-/// A number in [-1, 1) that depends on nothing but its arguments: the sensor's 64-bit FNV-1a hash and
-/// the sequence number through the finalizer of `SplitMix64`.
+/// A number in [-1, 1) that depends on nothing but its arguments: the sensor's 64-bit FNV-1a hash
+/// and the sequence number through the finalizer of `SplitMix64`.
 fn noise(seed: u64, sensor: &str, seq: u64) -> f64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in sensor.bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     let golden: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut z = (seed ^ hash).wrapping_add(seq.wrapping_mul(golden)).wrapping_add(golden);
+    let mut z = (seed ^ hash)
+        .wrapping_add(seq.wrapping_mul(golden))
+        .wrapping_add(golden);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^= z >> 31;
@@ -322,15 +384,21 @@ mod tests {
         "threshold = { at-most = 1e300 }",
     ];
 
-    /// Every entry of the operators' catalog by its example, with each choice of its settings left out,
-    /// and by some other settings.
+    /// Every entry of the operators' catalog by its example, with each choice of its settings left
+    /// out, and by some other settings.
     fn catalog_steps() -> Vec<String> {
         let mut steps: Vec<String> = OTHERS.iter().map(|step| (*step).to_owned()).collect();
         for row in catalog::CATALOG {
-            let settings: Map<String, Value> = Part::parse(row.example).unwrap().settings().unwrap();
+            let settings: Map<String, Value> =
+                Part::parse(row.example).unwrap().settings().unwrap();
             for choice in 0..1 << settings.len() {
-                let chosen = settings.iter().enumerate().filter(|(index, _)| choice & 1 << index != 0);
-                let chosen: Vec<String> = chosen.map(|(_, (key, value))| format!("{key} = {value}")).collect();
+                let chosen = settings
+                    .iter()
+                    .enumerate()
+                    .filter(|(index, _)| choice & 1 << index != 0);
+                let chosen: Vec<String> = chosen
+                    .map(|(_, (key, value))| format!("{key} = {value}"))
+                    .collect();
                 steps.push(format!("{} = {{ {} }}", row.name, chosen.join(", ")));
             }
         }
@@ -356,8 +424,19 @@ mod tests {
         let chain = operators::Chain::new(vec![operator]);
         let mut memories = [0, 1].map(|_| vec![Memory::new(); chain.memories()]);
         let each = |(is_other, entry): &(bool, Entry)| {
-            let Entry { seq, time, value, unit } = *entry;
-            let mut reading = Reading { sensor: NAMES[usize::from(*is_other)].into(), seq, time, value, unit };
+            let Entry {
+                seq,
+                time,
+                value,
+                unit,
+            } = *entry;
+            let mut reading = Reading {
+                sensor: NAMES[usize::from(*is_other)].into(),
+                seq,
+                time,
+                value,
+                unit,
+            };
             let fate = match chain.apply(&mut reading, &mut memories[usize::from(*is_other)]) {
                 Ok(Flow::Pass) => Fate::Goes,
                 Ok(Flow::Drop) => Fate::Ends,
@@ -383,8 +462,20 @@ mod tests {
 
     /// Temperatures mostly, and what is hard to add, round or convert.
     fn any_reading() -> impl Strategy<Value = (bool, Entry)> {
-        let special =
-            proptest::sample::select(&[0.0, -0.0, 0.5, 2.5, 1e16, -1e16, 1.0, f64::MAX, f64::MIN, 5e-324][..]);
+        let special = proptest::sample::select(
+            &[
+                0.0,
+                -0.0,
+                0.5,
+                2.5,
+                1e16,
+                -1e16,
+                1.0,
+                f64::MAX,
+                f64::MIN,
+                5e-324,
+            ][..],
+        );
         let any_size = proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL;
         let value = prop_oneof![4 => -60.0..60.0_f64, 1 => special, 1 => any_size];
         let unit = prop_oneof![
@@ -394,7 +485,15 @@ mod tests {
             1 => Just(Some(Unit::Kelvin)),
         ];
         let entry = (any::<u64>(), any::<i64>(), value, unit);
-        (any::<bool>(), entry.prop_map(|(seq, time, value, unit)| Entry { seq, time, value, unit }))
+        (
+            any::<bool>(),
+            entry.prop_map(|(seq, time, value, unit)| Entry {
+                seq,
+                time,
+                value,
+                unit,
+            }),
+        )
     }
 
     proptest! {
@@ -412,21 +511,29 @@ mod tests {
                 for (index, (theirs, ours)) in pairs.enumerate() {
                     let same = theirs.0 == ours.0
                         && (theirs.0 != Fate::Goes || (close(ours.1, theirs.1) && theirs.2 == ours.2));
-                    prop_assert!(same, "{text}, reading {index}: the operator {theirs:?}, verify {ours:?}");
+                    prop_assert!(same, "{text}, reading {index}: the operator {theirs:?}, verify \
+                                        {ours:?}");
                 }
             }
         }
     }
 
     fn step(text: &str) -> Step {
-        Step::read(&Part::parse(text).unwrap()).unwrap().unwrap_or_else(|| panic!("{text} is not known"))
+        Step::read(&Part::parse(text).unwrap())
+            .unwrap()
+            .unwrap_or_else(|| panic!("{text} is not known"))
     }
 
     /// What comes out of a step for the readings of one sensor, in °C.
     fn run(text: &str, values: &[f64]) -> Vec<Option<f64>> {
         let (step, mut history) = (step(text), History::default());
         let one = |(seq, value): (usize, &f64)| {
-            let mut entry = Entry { seq: seq as u64, time: 0, value: *value, unit: Some(Unit::Celsius) };
+            let mut entry = Entry {
+                seq: seq as u64,
+                time: 0,
+                value: *value,
+                unit: Some(Unit::Celsius),
+            };
             (step.apply("a", &mut history, &mut entry) == Fate::Goes).then_some(entry.value)
         };
         values.iter().enumerate().map(one).collect()
@@ -435,21 +542,65 @@ mod tests {
     #[test]
     fn each_step_does_the_textbook_thing() {
         assert_eq!(
-            run("convert = { from = \"celsius\", to = \"fahrenheit\" }", &[-40.0, 7.0]),
+            run(
+                "convert = { from = \"celsius\", to = \"fahrenheit\" }",
+                &[-40.0, 7.0]
+            ),
             [Some(-40.0), Some(44.6)]
         );
-        assert_eq!(run("convert = { from = \"celsius\", to = \"kelvin\" }", &[0.0]), [Some(273.15)]);
-        assert_eq!(run("convert = { from = \"kelvin\", to = \"celsius\" }", &[0.0]), [None], "another unit");
-        assert_eq!(run("convert = { from = \"celsius\", to = \"fahrenheit\" }", &[1e308]), [None], "not finite");
-        assert_eq!(run("threshold = { above = 1 }", &[0.0, 1.0, 2.0]), [None, None, Some(2.0)]);
-        assert_eq!(run("threshold = { at-least = 1 }", &[0.0, 1.0, 2.0]), [None, Some(1.0), Some(2.0)]);
-        assert_eq!(run("threshold = { below = 1 }", &[0.0, 1.0, 2.0]), [Some(0.0), None, None]);
-        assert_eq!(run("threshold = { at-most = 1 }", &[0.0, 1.0, 2.0]), [Some(0.0), Some(1.0), None]);
-        assert_eq!(run("ewma = { alpha = 0.25 }", &[4.0, 8.0, 1.0]), [None, Some(5.0), Some(4.0)]);
-        assert_eq!(run("ewma = { alpha = 0.25, emit-seed = true }", &[4.0, 8.0]), [Some(4.0), Some(5.0)]);
-        assert_eq!(run("average = { window = 2 }", &[1.0, 3.0, 7.0]), [None, Some(2.0), Some(5.0)]);
-        assert_eq!(run("round = { digits = 0 }", &[0.5, 1.5, -2.5, 2.51]), [0.0, 2.0, -2.0, 3.0].map(Some));
-        assert_eq!(run("round = { digits = 1 }", &[0.25, 54.725]), [0.2, 54.7].map(Some));
+        assert_eq!(
+            run("convert = { from = \"celsius\", to = \"kelvin\" }", &[0.0]),
+            [Some(273.15)]
+        );
+        assert_eq!(
+            run("convert = { from = \"kelvin\", to = \"celsius\" }", &[0.0]),
+            [None],
+            "another unit"
+        );
+        assert_eq!(
+            run(
+                "convert = { from = \"celsius\", to = \"fahrenheit\" }",
+                &[1e308]
+            ),
+            [None],
+            "not finite"
+        );
+        assert_eq!(
+            run("threshold = { above = 1 }", &[0.0, 1.0, 2.0]),
+            [None, None, Some(2.0)]
+        );
+        assert_eq!(
+            run("threshold = { at-least = 1 }", &[0.0, 1.0, 2.0]),
+            [None, Some(1.0), Some(2.0)]
+        );
+        assert_eq!(
+            run("threshold = { below = 1 }", &[0.0, 1.0, 2.0]),
+            [Some(0.0), None, None]
+        );
+        assert_eq!(
+            run("threshold = { at-most = 1 }", &[0.0, 1.0, 2.0]),
+            [Some(0.0), Some(1.0), None]
+        );
+        assert_eq!(
+            run("ewma = { alpha = 0.25 }", &[4.0, 8.0, 1.0]),
+            [None, Some(5.0), Some(4.0)]
+        );
+        assert_eq!(
+            run("ewma = { alpha = 0.25, emit-seed = true }", &[4.0, 8.0]),
+            [Some(4.0), Some(5.0)]
+        );
+        assert_eq!(
+            run("average = { window = 2 }", &[1.0, 3.0, 7.0]),
+            [None, Some(2.0), Some(5.0)]
+        );
+        assert_eq!(
+            run("round = { digits = 0 }", &[0.5, 1.5, -2.5, 2.51]),
+            [0.0, 2.0, -2.0, 3.0].map(Some)
+        );
+        assert_eq!(
+            run("round = { digits = 1 }", &[0.25, 54.725]),
+            [0.2, 54.7].map(Some)
+        );
     }
 
     #[test]
@@ -459,7 +610,10 @@ mod tests {
         assert!(values.iter().all(|value| (-2.0..2.0).contains(value)));
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         let square = values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64;
-        assert!(mean.abs() < 0.05 && (square - 4.0 / 3.0).abs() < 0.05, "{mean} {square}");
+        assert!(
+            mean.abs() < 0.05 && (square - 4.0 / 3.0).abs() < 0.05,
+            "{mean} {square}"
+        );
         // The first output of SplitMix64 from seed 0 is e220a8397b1dcdaf.
         let unit = (0xe220_a839_7b1d_cdaf_u64 >> 11) as f64 / 2f64.powi(53);
         let first = noise(0xcbf2_9ce4_8422_2325, "", 0);
@@ -468,12 +622,21 @@ mod tests {
 
     #[test]
     fn an_unknown_step_says_so() {
-        let text = "[topic.a]\nexternal = true\n[operator.b]\nfrom = \"a\"\nsteps = [\"median\"]\nto = \"c\"";
-        let text = stream::pipeline::Text { path: "p.toml".into(), text: text.into() };
+        let text = "[topic.a]\nexternal = true\n[operator.b]\nfrom = \"a\"\nsteps = \
+                    [\"median\"]\nto = \"c\"";
+        let text = stream::pipeline::Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        };
         let pipeline = Pipeline::parse(text.into()).unwrap();
         let stage = &pipeline.stages[0];
-        let stream::pipeline::Work::Operator { steps } = &stage.work else { panic!("it is an operator") };
+        let stream::pipeline::Work::Operator { steps } = &stage.work else {
+            panic!("it is an operator")
+        };
         let error = Step::all(&pipeline, stage, steps).unwrap_err().to_string();
-        assert!(error.contains("verify does not know a step `median`"), "{error}");
+        assert!(
+            error.contains("verify does not know a step `median`"),
+            "{error}"
+        );
     }
 }

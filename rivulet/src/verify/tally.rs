@@ -35,18 +35,28 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(topic: &str, allow_duplicates: bool) -> Self {
-        Tally { topic: topic.to_owned(), allow_duplicates, counts: Counts::default(), differences: Vec::new() }
+        Tally {
+            topic: topic.to_owned(),
+            allow_duplicates,
+            counts: Counts::default(),
+            differences: Vec::new(),
+        }
     }
 
     fn keep(&mut self, kind: Kind, difference: impl FnOnce(String) -> Difference) {
         if self.differences.len() < SHOWN {
-            self.differences.push(Difference { kind, ..difference(self.topic.clone()) });
+            self.differences.push(Difference {
+                kind,
+                ..difference(self.topic.clone())
+            });
         }
     }
 
     pub(super) fn missing(&mut self, sensor: &str, expected: &Entry) {
         self.counts.missing += 1;
-        self.keep(Kind::Missing, |topic| between(topic, sensor, Some(expected), None));
+        self.keep(Kind::Missing, |topic| {
+            between(topic, sensor, Some(expected), None)
+        });
     }
 
     /// A reading that was there before retention took it, or so it seems: nobody can say.
@@ -62,12 +72,16 @@ impl Tally {
             return;
         }
         self.counts.extra += 1;
-        self.keep(Kind::Extra, |topic| between(topic, sensor, None, Some(found)));
+        self.keep(Kind::Extra, |topic| {
+            between(topic, sensor, None, Some(found))
+        });
     }
 
     pub(super) fn wrong(&mut self, sensor: &str, expected: &Entry, found: &Found) {
         self.counts.wrong += 1;
-        self.keep(Kind::Wrong, |topic| between(topic, sensor, Some(expected), Some(found)));
+        self.keep(Kind::Wrong, |topic| {
+            between(topic, sensor, Some(expected), Some(found))
+        });
     }
 
     pub(super) fn out_of_order(&mut self, sensor: &str, found: &Found, after: &str) {
@@ -93,8 +107,15 @@ impl Tally {
     }
 }
 
-fn between(topic: String, sensor: &str, expected: Option<&Entry>, found: Option<&Found>) -> Difference {
-    let seq = expected.or(found.map(|found| &found.entry)).map_or(0, |entry| entry.seq);
+fn between(
+    topic: String,
+    sensor: &str,
+    expected: Option<&Entry>,
+    found: Option<&Found>,
+) -> Difference {
+    let seq = expected
+        .or(found.map(|found| &found.entry))
+        .map_or(0, |entry| entry.seq);
     Difference {
         kind: Kind::Wrong,
         topic,

@@ -22,15 +22,21 @@ struct Table {
 
 impl Table {
     fn with(mut self, topic: &str, partitions: Vec<Vec<String>>) -> Self {
-        let bytes = partitions.into_iter().map(|values| values.into_iter().map(String::into_bytes).collect());
+        let bytes = partitions
+            .into_iter()
+            .map(|values| values.into_iter().map(String::into_bytes).collect());
         self.topics.insert(topic.to_owned(), bytes.collect());
         self
     }
 
     /// Adds a record to a topic of one partition.
     fn add(&mut self, topic: &str, value: &str, headers: Vec<Header>) {
-        let records = &mut self.topics.entry(topic.to_owned()).or_insert_with(|| vec![Vec::new()])[0];
-        self.headers.insert((topic.to_owned(), records.len()), headers);
+        let records = &mut self
+            .topics
+            .entry(topic.to_owned())
+            .or_insert_with(|| vec![Vec::new()])[0];
+        self.headers
+            .insert((topic.to_owned(), records.len()), headers);
         records.push(value.into());
     }
 
@@ -42,19 +48,35 @@ impl Table {
     fn refuse_for(&mut self, stage: &str, topic: &str, offset: usize, reason: &str) {
         let value = String::from_utf8(self.topics[topic][0][offset].clone()).unwrap();
         let place = Some((0, i64::try_from(offset).unwrap()));
-        let letter = Letter { original: &[], topic, place, stage, reason, error: "?", truncated: None };
+        let letter = Letter {
+            original: &[],
+            topic,
+            place,
+            stage,
+            reason,
+            error: "?",
+            truncated: None,
+        };
         self.add(&format!("{stage}-dead-letters"), &value, letter.headers());
     }
 
     /// Adds the mark of a change: the stage was that chain below this offset of its input.
     fn change(&mut self, stage: &str, remedy: Remedy, chain: &str, topic: &str, offset: i64) {
         let offsets = [((topic.into(), 0), offset)].into();
-        let change = Change { remedy, chain: Some(chain.into()), offsets, sensors: [].into() };
+        let change = Change {
+            remedy,
+            chain: Some(chain.into()),
+            offsets,
+            sensors: [].into(),
+        };
         self.add(&format!("{stage}-dead-letters"), "", change.headers());
     }
 
     fn mark(&mut self, stage: &str, handled: Handled, letters: &str) {
-        let mark = Mark { handled, letters: letters.parse().unwrap() };
+        let mark = Mark {
+            handled,
+            letters: letters.parse().unwrap(),
+        };
         self.add(&format!("{stage}-dead-letters"), "", mark.headers());
     }
 }
@@ -74,10 +96,22 @@ impl Topics for Table {
 
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
         for (partition, values) in (0..).zip(&self.topics[topic]) {
-            for (offset, value) in (0..).zip(values).filter(|(offset, _)| *offset >= self.start(topic, 0)) {
-                let headers = usize::try_from(offset).ok().and_then(|at| self.headers.get(&(topic.to_owned(), at)));
+            for (offset, value) in (0..)
+                .zip(values)
+                .filter(|(offset, _)| *offset >= self.start(topic, 0))
+            {
+                let headers = usize::try_from(offset)
+                    .ok()
+                    .and_then(|at| self.headers.get(&(topic.to_owned(), at)));
                 let headers = headers.map_or(&[][..], Vec::as_slice);
-                each(&Record { partition, offset, timestamp: 1000, key: None, value: Some(value), headers });
+                each(&Record {
+                    partition,
+                    offset,
+                    timestamp: 1000,
+                    key: None,
+                    value: Some(value),
+                    headers,
+                });
             }
         }
         Ok(())
@@ -85,7 +119,10 @@ impl Topics for Table {
 }
 
 fn verified(pipeline: &str, table: &mut Table) -> Report {
-    let text = Arc::new(Text { path: "p.toml".into(), text: pipeline.into() });
+    let text = Arc::new(Text {
+        path: "p.toml".into(),
+        text: pipeline.into(),
+    });
     let pipeline = Pipeline::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let verification = Verification::new(&pipeline, Options::default()).unwrap();
     for name in verification.topics() {
@@ -100,7 +137,10 @@ fn verdict(report: &Report) -> String {
 
 fn json(sensor: &str, unit: &str, readings: &[(u64, f64)]) -> Vec<String> {
     let line = |(seq, value): &(u64, f64)| {
-        format!(r#"{{"sensor":"{sensor}","seq":{seq},"time":{},"value":{value},"unit":"{unit}"}}"#, seq * 1000)
+        format!(
+            r#"{{"sensor":"{sensor}","seq":{seq},"time":{},"value":{value},"unit":"{unit}"}}"#,
+            seq * 1000
+        )
     };
     readings.iter().map(line).collect()
 }
@@ -110,14 +150,21 @@ fn numbers(values: &[f64]) -> Vec<String> {
 }
 
 const CLASSWORK: [f64; 14] = truth::tests::CELSIUS;
-const FAHRENHEIT: [f64; 14] = [44.6, 42.8, 48.2, 57.2, 53.6, 62.6, 48.2, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2];
-const EWMA: [f64; 9] = [55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625];
+const FAHRENHEIT: [f64; 14] = [
+    44.6, 42.8, 48.2, 57.2, 53.6, 62.6, 48.2, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2,
+];
+const EWMA: [f64; 9] = [
+    55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625,
+];
 const AVERAGE: [f64; 8] = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
 
-/// The values with the places they have among the first readings: those above the threshold, without
-/// the first `skip`.
+/// The values with the places they have among the first readings: those above the threshold,
+/// without the first `skip`.
 fn placed(values: &[f64], skip: usize) -> Vec<(u64, f64)> {
-    let kept = (0..).zip(FAHRENHEIT).filter(|(_, value)| *value > 50.0).map(|(seq, _)| seq);
+    let kept = (0..)
+        .zip(FAHRENHEIT)
+        .filter(|(_, value)| *value > 50.0)
+        .map(|(seq, _)| seq);
     kept.skip(skip).zip(values.iter().copied()).collect()
 }
 
@@ -154,38 +201,59 @@ const PRODUCER: &str = "[producer.list]\nsource = \"list\"\nto = \"celsius\"";
 fn classwork() -> Table {
     let all: Vec<(u64, f64)> = (0..).zip(CLASSWORK).collect();
     let converted: Vec<(u64, f64)> = (0..).zip(FAHRENHEIT).collect();
-    let kept: Vec<f64> = FAHRENHEIT.into_iter().filter(|value| *value > 50.0).collect();
+    let kept: Vec<f64> = FAHRENHEIT
+        .into_iter()
+        .filter(|value| *value > 50.0)
+        .collect();
     Table::default()
         .with("celsius", vec![json("a", "celsius", &all)])
         .with("fahrenheit", vec![json("a", "fahrenheit", &converted)])
         .with("above", vec![json("a", "fahrenheit", &placed(&kept, 0))])
         .with("ewma", vec![json("a", "fahrenheit", &placed(&EWMA, 1))])
-        .with("average", vec![json("a", "fahrenheit", &placed(&AVERAGE, 2))])
+        .with(
+            "average",
+            vec![json("a", "fahrenheit", &placed(&AVERAGE, 2))],
+        )
 }
 
 #[test]
 fn the_classwork_in_json_is_clean() {
     let report = verified(&chain(PRODUCER, ""), &mut classwork());
     assert!(report.is_clean(), "{report}");
-    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 0 missing, 0 extra, 0 wrong, 0 out of order");
+    assert_eq!(
+        verdict(&report),
+        "verified 41 readings in 4 topics: 0 missing, 0 extra, 0 wrong, 0 out of order"
+    );
     assert!(report.notes.is_empty(), "{report}");
 }
 
 #[test]
 fn the_classwork_in_numbers_is_clean() {
-    let kept: Vec<f64> = FAHRENHEIT.into_iter().filter(|value| *value > 50.0).collect();
+    let kept: Vec<f64> = FAHRENHEIT
+        .into_iter()
+        .filter(|value| *value > 50.0)
+        .collect();
     let mut table = Table::default()
         .with("celsius", vec![numbers(&CLASSWORK)])
         .with("fahrenheit", vec![numbers(&FAHRENHEIT)])
         .with("above", vec![numbers(&kept)])
         .with("ewma", vec![numbers(&EWMA)])
         .with("average", vec![numbers(&AVERAGE)]);
-    let pipeline = chain("[topic.celsius]\nexternal = true", "[defaults]\nformat = \"number\"");
+    let pipeline = chain(
+        "[topic.celsius]\nexternal = true",
+        "[defaults]\nformat = \"number\"",
+    );
     let report = verified(&pipeline, &mut table);
-    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 0 missing, 0 extra, 0 wrong, 0 out of order");
+    assert_eq!(
+        verdict(&report),
+        "verified 41 readings in 4 topics: 0 missing, 0 extra, 0 wrong, 0 out of order"
+    );
     table.topics.get_mut("ewma").unwrap()[0].remove(4);
     let report = verified(&pipeline, &mut table);
-    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 1 missing, 0 extra, 0 wrong, 0 out of order");
+    assert_eq!(
+        verdict(&report),
+        "verified 41 readings in 4 topics: 1 missing, 0 extra, 0 wrong, 0 out of order"
+    );
 }
 
 #[test]
@@ -194,7 +262,10 @@ fn a_wrong_stage_shows_in_its_own_topic_and_does_not_excuse_the_next() {
     let above = &mut table.topics.get_mut("above").unwrap()[0];
     above.remove(0);
     let report = verified(&chain(PRODUCER, ""), &mut table);
-    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 1 missing, 0 extra, 0 wrong, 0 out of order");
+    assert_eq!(
+        verdict(&report),
+        "verified 41 readings in 4 topics: 1 missing, 0 extra, 0 wrong, 0 out of order"
+    );
     assert_eq!(report.differences[0].topic, "above");
 }
 
@@ -202,7 +273,10 @@ fn a_wrong_stage_shows_in_its_own_topic_and_does_not_excuse_the_next() {
 fn an_empty_pipeline_is_clean_but_says_so() {
     let report = verified(&chain(PRODUCER, ""), &mut Table::default());
     assert!(report.is_clean());
-    assert!(report.to_string().contains("nothing to compare"), "{report}");
+    assert!(
+        report.to_string().contains("nothing to compare"),
+        "{report}"
+    );
 }
 
 #[test]
@@ -210,15 +284,24 @@ fn bad_records_and_wrong_units_must_be_dead_letters() {
     let mut table = classwork();
     let first = &mut table.topics.get_mut("celsius").unwrap()[0];
     first.insert(3, b"abc".to_vec());
-    first.insert(5, json("a", "kelvin", &[(99, 280.0)])[0].clone().into_bytes());
+    first.insert(
+        5,
+        json("a", "kelvin", &[(99, 280.0)])[0].clone().into_bytes(),
+    );
     let report = verified(&chain(PRODUCER, ""), &mut table);
-    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 2 missing, 0 extra, 0 wrong, 0 out of order");
+    assert_eq!(
+        verdict(&report),
+        "verified 41 readings in 4 topics: 2 missing, 0 extra, 0 wrong, 0 out of order"
+    );
     table = table.with("convert-dead-letters", vec![vec!["abc".into(), "k".into()]]);
     let report = verified(&chain(PRODUCER, ""), &mut table);
     assert!(report.is_clean(), "{report}");
     table = table.with("ewma-dead-letters", vec![vec!["?".into()]]);
     let report = verified(&chain(PRODUCER, ""), &mut table);
-    assert_eq!(verdict(&report), "verified 41 readings in 4 topics: 0 missing, 1 extra, 0 wrong, 0 out of order");
+    assert_eq!(
+        verdict(&report),
+        "verified 41 readings in 4 topics: 0 missing, 1 extra, 0 wrong, 0 out of order"
+    );
 }
 
 #[test]
@@ -234,11 +317,17 @@ fn a_record_that_is_refused_again_after_its_replay_is_one_open_letter() {
     let input = &mut table.topics.get_mut("celsius").unwrap()[0];
     input.extend(input.clone().drain(14..));
     let report = verified(&chain(PRODUCER, ""), &mut table);
-    assert!(report.to_string().contains("2 missing"), "they have been sent and not been refused again: {report}");
+    assert!(
+        report.to_string().contains("2 missing"),
+        "they have been sent and not been refused again: {report}"
+    );
     table.refuse("convert", "celsius", 16);
     table.refuse("convert", "celsius", 17);
     let report = verified(&chain(PRODUCER, ""), &mut table);
-    assert!(report.is_clean() && !report.to_string().contains("there again"), "{report}");
+    assert!(
+        report.is_clean() && !report.to_string().contains("there again"),
+        "{report}"
+    );
     table.mark("convert", Handled::Dropped, "3..4");
     let report = verified(&chain(PRODUCER, ""), &mut table);
     assert!(report.is_clean(), "{report}");
@@ -255,7 +344,10 @@ fn a_reading_that_an_older_pipeline_refused_must_come_out_once_it_is_replayed() 
     let pipeline = &pipeline[..pipeline.find("[operator.ewma]").unwrap()];
     table.refuse("convert", "celsius", 3);
     let report = verified(pipeline, &mut table);
-    assert!(report.to_string().contains("2 missing, 1 extra"), "{report}");
+    assert!(
+        report.to_string().contains("2 missing, 1 extra"),
+        "{report}"
+    );
     table.mark("convert", Handled::Replayed, "0");
     for (topic, reading) in [
         ("celsius", json("a", "celsius", &[(3, 14.0)])),
@@ -265,9 +357,17 @@ fn a_reading_that_an_older_pipeline_refused_must_come_out_once_it_is_replayed() 
         table.add(topic, &reading[0], Vec::new());
     }
     let report = verified(pipeline, &mut table);
-    assert!(report.is_clean() && report.total().expected == 24, "{report}");
+    assert!(
+        report.is_clean() && report.total().expected == 24,
+        "{report}"
+    );
     table.topics.get_mut("fahrenheit").unwrap()[0].pop();
-    assert!(verified(pipeline, &mut table).to_string().contains("1 missing, 0 extra"), "it did not come out");
+    assert!(
+        verified(pipeline, &mut table)
+            .to_string()
+            .contains("1 missing, 0 extra"),
+        "it did not come out"
+    );
 }
 
 #[test]
@@ -279,12 +379,32 @@ fn a_replay_into_a_topic_that_the_pipeline_writes_is_expected_there() {
     table.topics.get_mut("above").unwrap()[0].remove(0);
     table.refuse("threshold", "fahrenheit", 3);
     table.mark("threshold", Handled::Replayed, "0");
-    table.add("fahrenheit", &json("a", "fahrenheit", &[(3, 57.2)])[0], Vec::new());
-    table.add("above", &json("a", "fahrenheit", &[(3, 57.2)])[0], Vec::new());
+    table.add(
+        "fahrenheit",
+        &json("a", "fahrenheit", &[(3, 57.2)])[0],
+        Vec::new(),
+    );
+    table.add(
+        "above",
+        &json("a", "fahrenheit", &[(3, 57.2)])[0],
+        Vec::new(),
+    );
     let report = verified(pipeline, &mut table);
-    assert!(report.is_clean() && report.total().expected == 25, "{report}");
-    table.add("fahrenheit", &json("a", "fahrenheit", &[(3, 57.2)])[0], Vec::new());
-    assert!(verified(pipeline, &mut table).to_string().contains("0 missing, 1 extra"), "it was sent once");
+    assert!(
+        report.is_clean() && report.total().expected == 25,
+        "{report}"
+    );
+    table.add(
+        "fahrenheit",
+        &json("a", "fahrenheit", &[(3, 57.2)])[0],
+        Vec::new(),
+    );
+    assert!(
+        verified(pipeline, &mut table)
+            .to_string()
+            .contains("0 missing, 1 extra"),
+        "it was sent once"
+    );
 }
 
 #[test]
@@ -294,12 +414,22 @@ fn a_dropped_letter_is_settled_whatever_the_pipeline_would_make_of_it() {
     let pipeline = &pipeline[..pipeline.find("[operator.threshold]").unwrap()];
     table.topics.get_mut("fahrenheit").unwrap()[0].remove(3);
     table.refuse("convert", "celsius", 3);
-    table.add("convert-dead-letters", "?", vec![("rivulet.stage".into(), None)]);
+    table.add(
+        "convert-dead-letters",
+        "?",
+        vec![("rivulet.stage".into(), None)],
+    );
     let report = verified(pipeline, &mut table);
-    assert!(report.to_string().contains("1 missing, 2 extra"), "{report}");
+    assert!(
+        report.to_string().contains("1 missing, 2 extra"),
+        "{report}"
+    );
     table.mark("convert", Handled::Dropped, "0..1");
     let report = verified(pipeline, &mut table);
-    assert!(report.is_clean() && report.total().expected == 13, "{report}");
+    assert!(
+        report.is_clean() && report.total().expected == 13,
+        "{report}"
+    );
 }
 
 #[test]
@@ -313,19 +443,35 @@ fn what_was_refused_for_limits_of_the_brokers_is_taken_for_true() {
         table.topics.get_mut("celsius").unwrap()[0].push(b"abc".to_vec());
         table.refuse_for("convert", "celsius", 14, reason);
         let report = verified(pipeline, &mut table);
-        assert!(report.is_clean() && report.total().expected == 23, "{report}");
-        assert!(report.to_string().contains("note: `threshold` refused 1 records for limits"), "{report}");
+        assert!(
+            report.is_clean() && report.total().expected == 23,
+            "{report}"
+        );
+        assert!(
+            report
+                .to_string()
+                .contains("note: `threshold` refused 1 records for limits"),
+            "{report}"
+        );
         table.topics.get_mut("above").unwrap()[0].remove(0);
         assert_eq!(verified(pipeline, &mut table).total().missing, 1);
     }
 }
 
-/// The chain whose EWMA began with 0.25 at the fifth reading above the threshold, as it went on from
-/// 54.5, or from nothing.
+/// The chain whose EWMA began with 0.25 at the fifth reading above the threshold, as it went on
+/// from 54.5, or from nothing.
 fn changed(remedy: Remedy) -> (String, Table) {
     let after = match remedy {
-        Remedy::Kept => vec![54.275, 54.556_25, 56.117_187_5, 57.287_890_625, 59.515_917_968_75],
-        Remedy::Reset | Remedy::Anew | Remedy::Forgotten => vec![54.05, 55.7375, 57.003_125, 59.302_343_75],
+        Remedy::Kept => vec![
+            54.275,
+            54.556_25,
+            56.117_187_5,
+            57.287_890_625,
+            59.515_917_968_75,
+        ],
+        Remedy::Reset | Remedy::Anew | Remedy::Forgotten => {
+            vec![54.05, 55.7375, 57.003_125, 59.302_343_75]
+        }
     };
     let before = placed(&EWMA[..4], 1);
     let skip = if remedy == Remedy::Kept { 5 } else { 6 };
@@ -333,7 +479,10 @@ fn changed(remedy: Remedy) -> (String, Table) {
     let mut table = classwork();
     table = table.with("ewma", vec![json("a", "fahrenheit", &readings)]);
     table.change("ewma", remedy, "ewma(alpha=0.5)", "above", 5);
-    (chain(PRODUCER, "").replace("alpha = 0.5", "alpha = 0.25"), table)
+    (
+        chain(PRODUCER, "").replace("alpha = 0.5", "alpha = 0.25"),
+        table,
+    )
 }
 
 #[test]
@@ -357,40 +506,61 @@ fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified()
     table.topics.get_mut("above").unwrap()[0].remove(0);
     let report = verified(&pipeline, &mut table).to_string();
     assert!(
-        report.contains("ewma        not verifiable: `ewma` writes it: its settings were changed, and `above`"),
+        report.contains(
+            "ewma        not verifiable: `ewma` writes it: its settings were changed, and `above`"
+        ),
         "{report}"
     );
     let (pipeline, mut table) = changed(Remedy::Anew);
     let report = verified(&pipeline, &mut table).to_string();
-    assert!(report.contains("its inputs read again") && report.contains("0 missing, 0 extra"), "{report}");
+    assert!(
+        report.contains("its inputs read again") && report.contains("0 missing, 0 extra"),
+        "{report}"
+    );
 
-    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"in\"\n[operator.mean]\nfrom = \"in\"\nsteps = [{ average = { window = 1 } }]\nto = \"out\"";
+    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"in\"\n[operator.mean]\nfrom \
+                    = \"in\"\nsteps = [{ average = { window = 1 } }]\nto = \"out\"";
     let readings = json("a", "celsius", &[(0, 1.0), (1, 2.0)]);
-    let mut table = Table::default().with("in", vec![readings.clone()]).with("out", vec![readings]);
+    let mut table = Table::default()
+        .with("in", vec![readings.clone()])
+        .with("out", vec![readings]);
     table.change("mean", Remedy::Reset, "average(window=1)", "in", 1);
     assert!(verified(pipeline, &mut table).is_clean());
     table.starts.insert("out".into(), 1);
     assert!(verified(pipeline, &mut table).is_clean());
     let behind = format!(
-        "{pipeline}\n[operator.again]\nfrom = \"out\"\nsteps = [{{ average = {{ window = 1 }} }}]\nto = \"last\""
+        "{pipeline}\n[operator.again]\nfrom = \"out\"\nsteps = [{{ average = {{ window = 1 }} \
+         }}]\nto = \"last\""
     );
     table.change("again", Remedy::Reset, "average(window=1)", "out", 1);
     let report = verified(&behind, &mut table).to_string();
-    assert!(report.contains("its settings were changed, and the first records of `out` are gone"), "{report}");
+    assert!(
+        report.contains("its settings were changed, and the first records of `out` are gone"),
+        "{report}"
+    );
 }
 
 #[test]
 fn a_letter_that_was_settled_does_not_move_a_change() {
-    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"in\"\n[operator.mean]\nfrom = \"in\"\nsteps = [{ average = { window = 2 } }]\nto = \"out\"";
-    let readings = json("a", "celsius", &[(0, 1.0), (1, 2.0), (2, 3.0), (3, 5.0), (4, 7.0)]);
-    let mut table = Table::default()
-        .with("in", vec![readings])
-        .with("out", vec![json("a", "celsius", &[(0, 1.0), (2, 3.0), (4, 6.0)])]);
+    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"in\"\n[operator.mean]\nfrom \
+                    = \"in\"\nsteps = [{ average = { window = 2 } }]\nto = \"out\"";
+    let readings = json(
+        "a",
+        "celsius",
+        &[(0, 1.0), (1, 2.0), (2, 3.0), (3, 5.0), (4, 7.0)],
+    );
+    let mut table = Table::default().with("in", vec![readings]).with(
+        "out",
+        vec![json("a", "celsius", &[(0, 1.0), (2, 3.0), (4, 6.0)])],
+    );
     table.refuse("mean", "in", 1);
     table.mark("mean", Handled::Dropped, "0");
     table.change("mean", Remedy::Reset, "average(window=1)", "in", 3);
     let report = verified(pipeline, &mut table);
-    assert!(report.is_clean() && report.total().expected == 3, "{report}");
+    assert!(
+        report.is_clean() && report.total().expected == 3,
+        "{report}"
+    );
 }
 
 #[test]
@@ -415,7 +585,10 @@ fn numbers_without_a_unit_cannot_become_json() {
         .with("first", vec![numbers(&[1.4, 2.6])])
         .with("rounded", vec![vec![line("0", "1"), line("1", "3")]]);
     let report = verified(&pipeline, &mut table);
-    assert!(report.is_clean() && report.total().expected == 2, "{report}");
+    assert!(
+        report.is_clean() && report.total().expected == 2,
+        "{report}"
+    );
 }
 
 #[test]
@@ -440,16 +613,31 @@ fn what_depends_on_an_undefined_order_is_shown_and_told_apart() {
         steps = ["round"]
         to    = "joined"
     "#;
-    let (one, two) = (json("a", "celsius", &[(0, 1.0), (1, 2.0)]), json("a", "celsius", &[(0, 3.0), (1, 4.0)]));
+    let (one, two) = (
+        json("a", "celsius", &[(0, 1.0), (1, 2.0)]),
+        json("a", "celsius", &[(0, 3.0), (1, 4.0)]),
+    );
     let joined = [&two[..1], &one[..], &two[1..]].concat();
-    let mut table = Table::default().with("first", vec![one]).with("second", vec![two]).with("joined", vec![joined]);
+    let mut table = Table::default()
+        .with("first", vec![one])
+        .with("second", vec![two])
+        .with("joined", vec![joined]);
     let report = verified(pipeline, &mut table);
     let figures = "verified 4 readings in 1 topics: 0 missing, 0 extra, 0 wrong, 0 out of order";
-    assert_eq!(verdict(&report), format!("{figures}; not verifiable: 2 topics"));
+    assert_eq!(
+        verdict(&report),
+        format!("{figures}; not verifiable: 2 topics")
+    );
     assert!(report.is_clean());
     let shown = report.to_string();
-    assert!(shown.contains("smooth   not verifiable: `smooth` writes it: it keeps state"), "{shown}");
-    assert!(shown.contains("rounded  not verifiable: its input `smooth` is not verifiable"), "{shown}");
+    assert!(
+        shown.contains("smooth   not verifiable: `smooth` writes it: it keeps state"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("rounded  not verifiable: its input `smooth` is not verifiable"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -469,7 +657,13 @@ fn sensors_apart_in_several_inputs_and_partitions_are_verified_one_by_one() {
         to    = "smooth"
     "#;
     let mut table = Table::default()
-        .with("first", vec![json("a", "celsius", &[(0, 1.0), (1, 3.0)]), json("c", "celsius", &[(0, 9.0)])])
+        .with(
+            "first",
+            vec![
+                json("a", "celsius", &[(0, 1.0), (1, 3.0)]),
+                json("c", "celsius", &[(0, 9.0)]),
+            ],
+        )
         .with("second", vec![json("b", "celsius", &[(0, 5.0), (1, 7.0)])])
         .with(
             "smooth",
@@ -484,7 +678,10 @@ fn sensors_apart_in_several_inputs_and_partitions_are_verified_one_by_one() {
             ],
         );
     let report = verified(pipeline, &mut table);
-    assert!(report.is_clean() && report.total().expected == 5, "{report}");
+    assert!(
+        report.is_clean() && report.total().expected == 5,
+        "{report}"
+    );
     table.topics.get_mut("smooth").unwrap()[0].swap(0, 1);
     assert_eq!(verified(pipeline, &mut table).total().out_of_order, 1);
 }
@@ -495,26 +692,48 @@ fn a_producer_that_left_readings_out_is_noted() {
     table.topics.get_mut("celsius").unwrap()[0].remove(0);
     let fahrenheit = &mut table.topics.get_mut("fahrenheit").unwrap()[0];
     fahrenheit.remove(0);
-    assert!(verified(&chain(PRODUCER, ""), &mut table).notes.is_empty(), "it may begin anywhere");
+    assert!(
+        verified(&chain(PRODUCER, ""), &mut table).notes.is_empty(),
+        "it may begin anywhere"
+    );
     table.topics.get_mut("celsius").unwrap()[0].remove(1);
     let report = verified(&chain(PRODUCER, ""), &mut table);
-    assert!(report.to_string().contains("1 sequence numbers are left out"), "{report}");
+    assert!(
+        report
+            .to_string()
+            .contains("1 sequence numbers are left out"),
+        "{report}"
+    );
 }
 
 #[test]
 fn many_readings_are_held_and_compared_in_the_time_of_a_test() {
-    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"a\"\n[operator.o]\nfrom = \"a\"\nsteps = [{ average = { window = 2 } }]\nto = \"b\"";
+    let pipeline = "[producer.p]\nsource = \"list\"\nto = \"a\"\n[operator.o]\nfrom = \"a\"\nsteps \
+                    = [{ average = { window = 2 } }]\nto = \"b\"";
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for seq in 0..20_000u64 {
         let mut line = String::new();
-        write!(line, r#"{{"sensor":"s{}","seq":{seq},"time":0,"value":{seq},"unit":"kelvin"}}"#, seq % 10).unwrap();
+        write!(
+            line,
+            r#"{{"sensor":"s{}","seq":{seq},"time":0,"value":{seq},"unit":"kelvin"}}"#,
+            seq % 10
+        )
+        .unwrap();
         if seq >= 10 {
-            second.push(line.replace(&format!(r#""value":{seq}"#), &format!(r#""value":{}"#, seq - 5)));
+            second.push(line.replace(
+                &format!(r#""value":{seq}"#),
+                &format!(r#""value":{}"#, seq - 5),
+            ));
         }
         first.push(line);
     }
-    let mut table = Table::default().with("a", vec![first]).with("b", vec![second]);
+    let mut table = Table::default()
+        .with("a", vec![first])
+        .with("b", vec![second]);
     let report = verified(pipeline, &mut table);
-    assert!(report.is_clean() && report.total().found == 19_990, "{report}");
+    assert!(
+        report.is_clean() && report.total().found == 19_990,
+        "{report}"
+    );
     assert_eq!(std::mem::size_of::<truth::Entry>(), 32);
 }

@@ -30,7 +30,8 @@ impl Sensors {
             return *id;
         }
         let name: Rc<str> = name.into();
-        let id = u32::try_from(self.names.len()).expect("four billion names do not fit into memory");
+        let id =
+            u32::try_from(self.names.len()).expect("four billion names do not fit into memory");
         self.names.push(name.clone());
         self.ids.insert(name, id);
         id
@@ -53,8 +54,8 @@ pub(super) struct Lane {
     pub(super) deleted: usize,
     /// How many of these are what was found, because nobody can say what must be there.
     pub(super) unverified: usize,
-    /// Among the first so many of these some may be lacking, if the topic has lost its beginning: nobody
-    /// can say whether they came out.
+    /// Among the first so many of these some may be lacking, if the topic has lost its beginning:
+    /// nobody can say whether they came out.
     pub(super) unsure: usize,
 }
 
@@ -70,16 +71,17 @@ pub(super) enum Order {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stream {
     pub(super) lanes: BTreeMap<u32, Lane>,
-    /// Whether sequence numbers and times are known. They are not behind a topic of format `number`:
-    /// there a reading takes its offset for its number, and offsets depend on when stages committed.
+    /// Whether sequence numbers and times are known. They are not behind a topic of format
+    /// `number`: there a reading takes its offset for its number, and offsets depend on when stages
+    /// committed.
     pub(super) numbered: bool,
     /// Whether readings are gone, perhaps all of some sensors.
     pub(super) lost: bool,
-    /// For each sensor with readings whose record has another key, or none: their places, and the order of
-    /// the others.
+    /// For each sensor with readings whose record has another key, or none: their places, and the
+    /// order of the others.
     pub(super) wrong_keys: BTreeMap<u32, (Vec<usize>, Order)>,
-    /// For each sensor of which readings are gone, those of which these were made: sequence number and
-    /// time, which no operator changes.
+    /// For each sensor of which readings are gone, those of which these were made: sequence number
+    /// and time, which no operator changes.
     pub(super) origins: BTreeMap<u32, HashSet<(u64, i64)>>,
 }
 
@@ -110,7 +112,8 @@ impl Stream {
         }
     }
 
-    /// Leaves out the readings whose record has another key than their sensor, and says how many they were.
+    /// Leaves out the readings whose record has another key than their sensor, and says how many
+    /// they were.
     pub(super) fn drop_wrong_keys(&mut self) -> u64 {
         let mut dropped = 0;
         for (sensor, (places, order)) in std::mem::take(&mut self.wrong_keys) {
@@ -124,17 +127,22 @@ impl Stream {
         dropped
     }
 
-    /// Takes a reading away, the one at this place among those of its sensor. Returns its place among those
-    /// whose key is right; `None` if its own is not.
+    /// Takes a reading away, the one at this place among those of its sensor. Returns its place
+    /// among those whose key is right; `None` if its own is not.
     pub(super) fn remove(&mut self, sensor: u32, place: usize) -> Option<usize> {
         let lane = self.lanes.get_mut(&sensor)?;
         lane.entries.remove(place);
         lane.deleted -= usize::from(place < lane.deleted);
-        let Some((wrong, _)) = self.wrong_keys.get_mut(&sensor) else { return Some(place) };
+        let Some((wrong, _)) = self.wrong_keys.get_mut(&sensor) else {
+            return Some(place);
+        };
         let is_right = !wrong.contains(&place);
         let before = wrong.iter().filter(|other| **other < place).count();
         wrong.retain(|other| *other != place);
-        wrong.iter_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
+        wrong
+            .iter_mut()
+            .filter(|other| **other > place)
+            .for_each(|other| *other -= 1);
         is_right.then(|| place - before)
     }
 
@@ -143,16 +151,26 @@ impl Stream {
         self.lost || self.lanes.values().any(|lane| lane.lost)
     }
 
-    /// Takes what came of readings that are gone as it was found in the topic: nobody can say what it must
-    /// be, and what further stages make of it can be told again.
+    /// Takes what came of readings that are gone as it was found in the topic: nobody can say what
+    /// it must be, and what further stages make of it can be told again.
     pub(super) fn accept(&mut self, found: &Stream) {
         for (sensor, found) in &found.lanes {
             if !self.lanes.contains_key(sensor) && self.lost {
-                self.lanes.insert(*sensor, Lane { lost: true, ..Lane::default() });
+                self.lanes.insert(
+                    *sensor,
+                    Lane {
+                        lost: true,
+                        ..Lane::default()
+                    },
+                );
             }
-            let Some(lane) = self.lanes.get_mut(sensor).filter(|lane| lane.lost) else { continue };
+            let Some(lane) = self.lanes.get_mut(sensor).filter(|lane| lane.lost) else {
+                continue;
+            };
             let origins = self.origins.get(sensor);
-            let is_gone = |entry: &&Entry| origins.is_none_or(|origins| !origins.contains(&(entry.seq, entry.time)));
+            let is_gone = |entry: &&Entry| {
+                origins.is_none_or(|origins| !origins.contains(&(entry.seq, entry.time)))
+            };
             let gone: Vec<Entry> = match lane.order {
                 // Nothing comes of them behind what came of a reading that is there.
                 Order::Defined => found.entries.iter().take_while(is_gone).copied().collect(),
@@ -169,8 +187,8 @@ impl Stream {
         self.lanes.values().map(|lane| lane.entries.len()).sum()
     }
 
-    /// Takes what was compared for what further stages have read. `deleted` tells of the sensors whose
-    /// partition has lost its beginning how many of their first readings that took.
+    /// Takes what was compared for what further stages have read. `deleted` tells of the sensors
+    /// whose partition has lost its beginning how many of their first readings that took.
     pub(super) fn settle(&mut self, deleted: &BTreeMap<u32, usize>, is_trimmed: bool) {
         for (sensor, lane) in &mut self.lanes {
             let first = deleted.get(sensor).copied();
@@ -214,12 +232,25 @@ impl Stream {
         (before - self.len()) as u64
     }
 
-    /// The stream as it is behind a topic of format `number`: bare values in `partitions` partitions,
-    /// without sensors to keep them apart.
-    pub(super) fn into_numbers(self, partitions: usize, unit: Option<Unit>, sensors: &mut Sensors) -> Stream {
-        let mut whole = Stream { numbered: false, lost: self.has_lost(), ..Stream::new() };
+    /// The stream as it is behind a topic of format `number`: bare values in `partitions`
+    /// partitions, without sensors to keep them apart.
+    pub(super) fn into_numbers(
+        self,
+        partitions: usize,
+        unit: Option<Unit>,
+        sensors: &mut Sensors,
+    ) -> Stream {
+        let mut whole = Stream {
+            numbered: false,
+            lost: self.has_lost(),
+            ..Stream::new()
+        };
         for lane in self.lanes.into_values() {
-            whole.join(Stream { lanes: [(sensors.id(""), lane)].into(), numbered: false, ..Stream::new() });
+            whole.join(Stream {
+                lanes: [(sensors.id(""), lane)].into(),
+                numbered: false,
+                ..Stream::new()
+            });
         }
         for lane in whole.lanes.values_mut() {
             if partitions > 1 {
@@ -231,8 +262,8 @@ impl Stream {
     }
 }
 
-/// Runs a stage over the readings of its inputs, given with the topics' names. Where readings are gone,
-/// `found` holds what is in its outputs.
+/// Runs a stage over the readings of its inputs, given with the topics' names. Where readings are
+/// gone, `found` holds what is in its outputs.
 ///
 /// # Errors
 /// Why nobody can say what must come out.
@@ -243,32 +274,45 @@ pub(super) fn process(
     sensors: &Sensors,
 ) -> Result<Output, String> {
     course.is_known()?;
-    let mut output = Output { stream: Stream::new(), tally: Tally::default() };
+    let mut output = Output {
+        stream: Stream::new(),
+        tally: Tally::default(),
+    };
     let stateful = course.is_ordered();
     for (topic, input) in inputs {
         if course.is_noisy() && !input.numbered {
             return Err(format!(
-                "its noise goes by sequence numbers, which in `{topic}` are offsets and depend on when stages committed"
+                "its noise goes by sequence numbers, which in `{topic}` are offsets and depend on \
+                 when stages committed"
             ));
         }
         if !input.numbered && input.has_lost() {
             return Err(format!(
-                "the first records of `{topic}` are gone, and bare numbers do not tell which results are theirs"
+                "the first records of `{topic}` are gone, and bare numbers do not tell which \
+                 results are theirs"
             ));
         }
         // Of a sensor in one input, readings may be gone from another.
-        let is_lost_elsewhere = inputs.iter().any(|(other, stream)| other != topic && stream.lost);
-        let mut stream = Stream { numbered: input.numbered, lost: input.lost, ..Stream::new() };
+        let is_lost_elsewhere = inputs
+            .iter()
+            .any(|(other, stream)| other != topic && stream.lost);
+        let mut stream = Stream {
+            numbered: input.numbered,
+            lost: input.lost,
+            ..Stream::new()
+        };
         for (&sensor, lane) in &input.lanes {
             let name = sensors.name(sensor);
             if stateful && lane.order == Order::Undefined && lane.entries.len() > 1 {
                 return Err(format!(
-                    "it keeps state, and the order of the readings of sensor \"{name}\" in `{topic}` is not defined"
+                    "it keeps state, and the order of the readings of sensor \"{name}\" in \
+                     `{topic}` is not defined"
                 ));
             }
             if stateful && output.stream.lanes.contains_key(&sensor) {
                 return Err(format!(
-                    "it keeps state, and the order of readings of sensor \"{name}\" between its inputs is not defined"
+                    "it keeps state, and the order of readings of sensor \"{name}\" between its \
+                     inputs is not defined"
                 ));
             }
             let mut lane = Cow::Borrowed(lane);
@@ -276,10 +320,19 @@ pub(super) fn process(
                 lane.to_mut().lost = true;
             }
             if lane.lost {
-                stream.origins.insert(sensor, lane.entries.iter().map(|entry| (entry.seq, entry.time)).collect());
+                stream.origins.insert(
+                    sensor,
+                    lane.entries
+                        .iter()
+                        .map(|entry| (entry.seq, entry.time))
+                        .collect(),
+                );
             }
             let found = found.lanes.get(&sensor);
-            stream.lanes.insert(sensor, course.run(topic, (sensor, name), &lane, found, &mut output.tally)?);
+            stream.lanes.insert(
+                sensor,
+                course.run(topic, (sensor, name), &lane, found, &mut output.tally)?,
+            );
         }
         output.stream.join(stream);
     }
@@ -291,33 +344,67 @@ pub(super) mod tests {
     use super::super::steps::Step;
     use super::*;
 
-    pub(in crate::verify) const CELSIUS: [f64; 14] =
-        [7.0, 6.0, 9.0, 14.0, 12.0, 17.0, 9.0, 13.0, 11.0, 12.0, 13.0, 16.0, 16.0, 19.0];
+    pub(in crate::verify) const CELSIUS: [f64; 14] = [
+        7.0, 6.0, 9.0, 14.0, 12.0, 17.0, 9.0, 13.0, 11.0, 12.0, 13.0, 16.0, 16.0, 19.0,
+    ];
 
-    const CONVERT: Step = Step::Convert { from: Unit::Celsius, to: Unit::Fahrenheit };
-    const EWMA: Step = Step::Ewma { alpha: 0.5, emit_seed: false };
+    const CONVERT: Step = Step::Convert {
+        from: Unit::Celsius,
+        to: Unit::Fahrenheit,
+    };
+    const EWMA: Step = Step::Ewma {
+        alpha: 0.5,
+        emit_seed: false,
+    };
     const AVERAGE: Step = Step::Average { window: 3 };
 
     /// A stream of one sensor in degrees Celsius, numbered from 0.
     pub(in crate::verify) fn stream(sensors: &mut Sensors, sensor: &str, values: &[f64]) -> Stream {
-        let entry = |(seq, &value): (usize, &f64)| Entry { seq: seq as u64, time: 0, value, unit: Some(Unit::Celsius) };
-        let lane = Lane { entries: values.iter().enumerate().map(entry).collect(), ..Lane::default() };
-        Stream { lanes: [(sensors.id(sensor), lane)].into(), ..Stream::new() }
+        let entry = |(seq, &value): (usize, &f64)| Entry {
+            seq: seq as u64,
+            time: 0,
+            value,
+            unit: Some(Unit::Celsius),
+        };
+        let lane = Lane {
+            entries: values.iter().enumerate().map(entry).collect(),
+            ..Lane::default()
+        };
+        Stream {
+            lanes: [(sensors.id(sensor), lane)].into(),
+            ..Stream::new()
+        }
     }
 
-    fn process(steps: &[Step], inputs: &[(&str, &Stream)], sensors: &Sensors) -> Result<Output, String> {
-        super::process(&Course::new(steps.to_vec(), Vec::new()), inputs, &Stream::new(), sensors)
+    fn process(
+        steps: &[Step],
+        inputs: &[(&str, &Stream)],
+        sensors: &Sensors,
+    ) -> Result<Output, String> {
+        super::process(
+            &Course::new(steps.to_vec(), Vec::new()),
+            inputs,
+            &Stream::new(),
+            sensors,
+        )
     }
 
     fn values(output: &Result<Output, String>) -> Vec<f64> {
         let stream = &output.as_ref().unwrap().stream;
-        stream.lanes.values().flat_map(|lane| lane.entries.iter().map(|entry| entry.value)).collect()
+        stream
+            .lanes
+            .values()
+            .flat_map(|lane| lane.entries.iter().map(|entry| entry.value))
+            .collect()
     }
 
     fn assert_close(found: &[f64], expected: &[f64]) {
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() <= 1e-9 * expected.abs(), "{found} is not {expected}");
+            assert!(
+                (found - expected).abs() <= 1e-9 * expected.abs(),
+                "{found} is not {expected}"
+            );
         }
     }
 
@@ -326,13 +413,28 @@ pub(super) mod tests {
         let mut sensors = Sensors::default();
         let input = stream(&mut sensors, "", &CELSIUS);
         let kept = process(&[CONVERT, Step::Above(50.0)], &[("c", &input)], &sensors);
-        assert_close(&values(&kept), &[57.2, 53.6, 62.6, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2]);
+        assert_close(
+            &values(&kept),
+            &[57.2, 53.6, 62.6, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2],
+        );
         let kept = kept.unwrap().stream;
         let ewma = process(&[EWMA], &[("kept", &kept)], &sensors);
-        assert_close(&values(&ewma), &[55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625]);
+        assert_close(
+            &values(&ewma),
+            &[
+                55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625,
+            ],
+        );
         let average = process(&[AVERAGE], &[("kept", &kept)], &sensors);
-        assert_close(&values(&average), &[57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6]);
-        let fused = process(&[CONVERT, Step::Above(50.0), EWMA], &[("c", &input)], &sensors);
+        assert_close(
+            &values(&average),
+            &[57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6],
+        );
+        let fused = process(
+            &[CONVERT, Step::Above(50.0), EWMA],
+            &[("c", &input)],
+            &sensors,
+        );
         assert_eq!(fused, ewma, "fused or in stages, it is the same");
     }
 
@@ -343,8 +445,15 @@ pub(super) mod tests {
         input.join(stream(&mut sensors, "b", &[10.0, 30.0]));
         let output = process(&[EWMA], &[("c", &input)], &sensors);
         assert_close(&values(&output), &[2.0, 20.0]);
-        let (a, b) = (stream(&mut sensors, "a", &[1.0, 3.0]), stream(&mut sensors, "b", &[10.0, 30.0]));
-        assert_eq!(process(&[EWMA], &[("c", &a), ("d", &b)], &sensors), output, "from two topics neither");
+        let (a, b) = (
+            stream(&mut sensors, "a", &[1.0, 3.0]),
+            stream(&mut sensors, "b", &[10.0, 30.0]),
+        );
+        assert_eq!(
+            process(&[EWMA], &[("c", &a), ("d", &b)], &sensors),
+            output,
+            "from two topics neither"
+        );
     }
 
     #[test]
@@ -353,9 +462,15 @@ pub(super) mod tests {
         let input = stream(&mut sensors, "a", &[1.0, 3.0]);
         let two = [("c", &input), ("d", &input)];
         let reason = process(&[EWMA], &two, &sensors).unwrap_err();
-        assert!(reason.contains("sensor \"a\" between its inputs"), "{reason}");
+        assert!(
+            reason.contains("sensor \"a\" between its inputs"),
+            "{reason}"
+        );
         let joined = process(&[CONVERT], &two, &sensors).unwrap().stream;
-        assert_eq!((joined.len(), joined.lanes[&0].order), (4, Order::Undefined));
+        assert_eq!(
+            (joined.len(), joined.lanes[&0].order),
+            (4, Order::Undefined)
+        );
         let reason = process(&[AVERAGE], &[("joined", &joined)], &sensors).unwrap_err();
         assert!(reason.contains("in `joined` is not defined"), "{reason}");
     }
@@ -367,8 +482,19 @@ pub(super) mod tests {
         let one = input.clone().into_numbers(1, None, &mut sensors);
         let several = input.clone().into_numbers(2, None, &mut sensors);
         let empty = sensors.id("");
-        assert_eq!((one.lanes[&empty].order, several.lanes[&empty].order), (Order::Defined, Order::Undefined));
-        let reason = process(&[Step::Noise { amplitude: 1.0, seed: 1 }], &[("n", &one)], &sensors).unwrap_err();
+        assert_eq!(
+            (one.lanes[&empty].order, several.lanes[&empty].order),
+            (Order::Defined, Order::Undefined)
+        );
+        let reason = process(
+            &[Step::Noise {
+                amplitude: 1.0,
+                seed: 1,
+            }],
+            &[("n", &one)],
+            &sensors,
+        )
+        .unwrap_err();
         assert!(reason.contains("offsets"), "{reason}");
     }
 
@@ -376,7 +502,14 @@ pub(super) mod tests {
     fn a_reading_in_another_unit_is_refused() {
         let mut sensors = Sensors::default();
         let input = stream(&mut sensors, "a", &[1.0, 3.0]);
-        let output = process(&[Step::Convert { from: Unit::Kelvin, to: Unit::Celsius }], &[("c", &input)], &sensors);
+        let output = process(
+            &[Step::Convert {
+                from: Unit::Kelvin,
+                to: Unit::Celsius,
+            }],
+            &[("c", &input)],
+            &sensors,
+        );
         let output = output.unwrap();
         assert_eq!((output.stream.len(), output.tally.refused), (0, 2));
     }

@@ -11,15 +11,33 @@ impl SimulatedLog {
     pub(super) fn commit_transaction(&self, offsets: &[(Place, i64, String)]) -> Result<(), Fault> {
         self.begin()?;
         self.drain()?;
-        let identity = self.producer.borrow().identity.clone().expect("it was initialised");
+        let identity = self
+            .producer
+            .borrow()
+            .identity
+            .clone()
+            .expect("it was initialised");
         if !offsets.is_empty() {
-            let Consumer { member, generation, .. } = *self.consumer().borrow();
-            self.patiently("adding the group", |cluster| cluster.add_offsets(&identity, &self.stage))?;
+            let Consumer {
+                member, generation, ..
+            } = *self.consumer().borrow();
+            self.patiently("adding the group", |cluster| {
+                cluster.add_offsets(&identity, &self.stage)
+            })?;
             self.patiently("adding the offsets", |cluster| {
-                if offsets.iter().any(|(place, ..)| self.is_another(cluster, place)) {
+                if offsets
+                    .iter()
+                    .any(|(place, ..)| self.is_another(cluster, place))
+                {
                     return Err(Refusal::UnknownTopicOrPartition);
                 }
-                cluster.txn_offset_commit(&identity, &self.stage, member, generation, offsets.to_vec())
+                cluster.txn_offset_commit(
+                    &identity,
+                    &self.stage,
+                    member,
+                    generation,
+                    offsets.to_vec(),
+                )
             })?;
         }
         if !offsets.is_empty() || !self.producer.borrow().added.is_empty() {
@@ -30,8 +48,11 @@ impl SimulatedLog {
             if matches!(fate, Fate::Lost | Fate::Late) {
                 return Err(no_answer());
             }
-            self.patiently("committing", |cluster| cluster.end_transaction(&identity, true))?;
-            self.world.tell(&self.being.name, || format!("commit decided {offsets:?}"));
+            self.patiently("committing", |cluster| {
+                cluster.end_transaction(&identity, true)
+            })?;
+            self.world
+                .tell(&self.being.name, || format!("commit decided {offsets:?}"));
             self.step("committed")?;
             if fate == Fate::AnswerLost {
                 return Err(no_answer());
@@ -45,12 +66,20 @@ impl SimulatedLog {
         Ok(())
     }
 
-    /// What was answered had been sent twice: the first copy of it is still on its way, through a connection
-    /// that was given up.
+    /// What was answered had been sent twice: the first copy of it is still on its way, through a
+    /// connection that was given up.
     fn leave_a_copy(&self, identity: &Identity, offsets: &[(Place, i64, String)]) {
         let copy = if !offsets.is_empty() && self.world.chance().one_in(2) {
-            let Consumer { member, generation, .. } = *self.consumer().borrow();
-            Late::TxnOffsetCommit(identity.clone(), self.stage.clone(), member, generation, offsets.to_vec())
+            let Consumer {
+                member, generation, ..
+            } = *self.consumer().borrow();
+            Late::TxnOffsetCommit(
+                identity.clone(),
+                self.stage.clone(),
+                member,
+                generation,
+                offsets.to_vec(),
+            )
         } else {
             Late::EndTxn(identity.clone())
         };
@@ -75,14 +104,24 @@ impl SimulatedLog {
             return Err(no_answer());
         }
         if !offsets.is_empty() {
-            let Consumer { member, generation, .. } = *self.consumer().borrow();
+            let Consumer {
+                member, generation, ..
+            } = *self.consumer().borrow();
             self.patiently("committing the offsets", |cluster| {
-                cluster.group(&self.stage).commit_offsets(member, generation, offsets.to_vec())
+                cluster
+                    .group(&self.stage)
+                    .commit_offsets(member, generation, offsets.to_vec())
             })?;
-            self.world.tell(&self.being.name, || format!("offsets committed {offsets:?}"));
+            self.world.tell(&self.being.name, || {
+                format!("offsets committed {offsets:?}")
+            });
             self.step("committed")?;
         }
-        if fate == Fate::AnswerLost { Err(no_answer()) } else { Ok(()) }
+        if fate == Fate::AnswerLost {
+            Err(no_answer())
+        } else {
+            Ok(())
+        }
     }
 }
 

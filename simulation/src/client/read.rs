@@ -13,15 +13,28 @@ const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 
 impl SimulatedLog {
     /// See [`Log::restore`](stream::log::Log::restore).
-    pub(super) fn read_changelog(&self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
+    pub(super) fn read_changelog(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        each: Each<'_>,
+    ) -> Result<(), Fault> {
         let mut places: Vec<Place> = Vec::new();
         for partition in partitions {
-            let place = (topic.to_owned(), usize::try_from(*partition).expect("it was given"));
+            let place = (
+                topic.to_owned(),
+                usize::try_from(*partition).expect("it was given"),
+            );
             self.step("asking for the end")?;
             self.reach()?;
             if !self.world.cluster().has(&place) {
-                let error = Error::new(format!("restoring from {topic}"), format!("it has no partition {partition}"));
-                return Err(Fault::Fatal(error.help("give it as many partitions as the stage's inputs have")));
+                let error = Error::new(
+                    format!("restoring from {topic}"),
+                    format!("it has no partition {partition}"),
+                );
+                return Err(Fault::Fatal(
+                    error.help("give it as many partitions as the stage's inputs have"),
+                ));
             }
             // Everything up to here counts, also what is not yet known to be committed or aborted.
             let (low, high) = self.watermarks(&place);
@@ -36,12 +49,18 @@ impl SimulatedLog {
             let mut from = 0;
             loop {
                 let cluster = self.world.cluster();
-                let Some(record) = cluster.partition(&place.0, place.1).fetch(from) else { break };
+                let Some(record) = cluster.partition(&place.0, place.1).fetch(from) else {
+                    break;
+                };
                 from = record.offset + 1;
                 let content = record.content.clone();
                 drop(cluster);
                 let partition = i32::try_from(place.1).expect("it was an i32");
-                each(partition, content.key.as_deref().unwrap_or_default(), content.value.as_deref());
+                each(
+                    partition,
+                    content.key.as_deref().unwrap_or_default(),
+                    content.value.as_deref(),
+                );
                 if from % 8 == 0 {
                     self.step("restoring")?;
                 }
@@ -60,10 +79,19 @@ impl SimulatedLog {
     /// Waits until every transaction below `end` is committed or aborted.
     fn wait_until_settled(&self, place: &Place, end: i64) -> Result<(), Fault> {
         let start = self.world.time();
-        while self.world.cluster().partition(&place.0, place.1).stable_end() < end {
+        while self
+            .world
+            .cluster()
+            .partition(&place.0, place.1)
+            .stable_end()
+            < end
+        {
             if self.world.time().saturating_sub(start) > OPEN_TRANSACTION {
                 let doing = format!("restoring from {} [{}]", place.0, place.1);
-                return Err(Fault::Fatal(Error::new(doing, "a transaction in it stays open")));
+                return Err(Fault::Fatal(Error::new(
+                    doing,
+                    "a transaction in it stays open",
+                )));
             }
             self.wait(AGAIN)?;
         }
@@ -74,6 +102,11 @@ impl SimulatedLog {
     pub(super) fn is_at_end(&self, place: &Place, from: Option<i64>) -> Result<bool, Fault> {
         self.step("looking for the end")?;
         self.reach()?;
-        Ok(self.world.cluster().partition(&place.0, place.1).fetch(from.unwrap_or(0)).is_none())
+        Ok(self
+            .world
+            .cluster()
+            .partition(&place.0, place.1)
+            .fetch(from.unwrap_or(0))
+            .is_none())
     }
 }

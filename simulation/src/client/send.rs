@@ -30,11 +30,16 @@ impl SimulatedLog {
         let identity = match self.guarantee {
             Guarantee::AtLeastOnce => None,
             Guarantee::ExactlyOnce => {
-                Some(self.patiently("initialising transactions", |cluster| cluster.init_producer(&self.identity))?)
+                Some(self.patiently("initialising transactions", |cluster| {
+                    cluster.init_producer(&self.identity)
+                })?)
             }
         };
         self.renews.set(false);
-        *self.producer.borrow_mut() = Producer { identity, ..Producer::default() };
+        *self.producer.borrow_mut() = Producer {
+            identity,
+            ..Producer::default()
+        };
         Ok(())
     }
 
@@ -49,27 +54,39 @@ impl SimulatedLog {
         let identity = self.producer.borrow().identity.clone();
         let is_added = self.producer.borrow().added.contains(&place);
         if let (Some(identity), false) = (&identity, is_added) {
-            let added = self.answer("adding a partition", |cluster| cluster.add_partition(identity, &place))?;
+            let added = self.answer("adding a partition", |cluster| {
+                cluster.add_partition(identity, &place)
+            })?;
             if let Err(refusal) = added {
                 // It comes back with the next look at what was delivered.
                 self.producer.borrow_mut().failed = Some((refusal, place.0));
-                self.world.tell(&self.being.name, || format!("adding a partition: {refusal}"));
+                self.world.tell(&self.being.name, || {
+                    format!("adding a partition: {refusal}")
+                });
                 return Ok(false);
             }
             self.producer.borrow_mut().added.insert(place.clone());
         }
         self.step("producing")?;
         self.reach()?;
-        let records = self.producer.borrow_mut().take_queued(&place, self.batch.get());
+        let records = self
+            .producer
+            .borrow_mut()
+            .take_queued(&place, self.batch.get());
         let count = records.len();
-        let produced = self.world.cluster().produce(identity.as_ref(), &place, records);
+        let produced = self
+            .world
+            .cluster()
+            .produce(identity.as_ref(), &place, records);
         if let Err(refusal) = produced {
             if refusal == Refusal::MessageSizeTooLarge && count > 1 {
                 self.batch.set((self.batch.get() / 2).max(LEAST_BATCH));
             }
             self.producer.borrow_mut().failed = Some((refusal, place.0.clone()));
         }
-        self.world.tell(&self.being.name, || format!("{count} to {} [{}]: {produced:?}", place.0, place.1));
+        self.world.tell(&self.being.name, || {
+            format!("{count} to {} [{}]: {produced:?}", place.0, place.1)
+        });
         self.step("produced")?;
         Ok(true)
     }
@@ -87,13 +104,17 @@ impl SimulatedLog {
     }
 
     pub(super) fn check_delivery(&self) -> Result<(), Fault> {
-        let Some((refusal, topic)) = self.producer.borrow_mut().failed.take() else { return Ok(()) };
+        let Some((refusal, topic)) = self.producer.borrow_mut().failed.take() else {
+            return Ok(());
+        };
         let error = Error::new(format!("sending to {topic}"), refusal);
         Err(match refusal {
             Refusal::MessageSizeTooLarge => Fault::Rejected(Rejection::TooLarge, error),
             Refusal::InvalidTimestamp => Fault::Rejected(Rejection::Timestamp, error),
             Refusal::PolicyViolation => Fault::Rejected(Rejection::Policy, error),
-            Refusal::TopicAuthorizationFailed => Fault::Fatal(error.help("allow this user to write the topic")),
+            Refusal::TopicAuthorizationFailed => {
+                Fault::Fatal(error.help("allow this user to write the topic"))
+            }
             _ => Fault::Undo(error),
         })
     }
@@ -103,8 +124,12 @@ impl SimulatedLog {
         if self.guarantee == Guarantee::ExactlyOnce && !self.begun.get() {
             if self.renews.get() {
                 if self.inputs.is_empty() {
-                    // No group tells a source that it was replaced: whoever makes a new producer looks for that.
-                    let error = Error::new("beginning a transaction", "the last commit was sent more than once");
+                    // No group tells a source that it was replaced: whoever makes a new producer
+                    // looks for that.
+                    let error = Error::new(
+                        "beginning a transaction",
+                        "the last commit was sent more than once",
+                    );
                     return Err(Fault::Undo(error));
                 }
                 self.make_producer()?;
@@ -122,19 +147,30 @@ impl SimulatedLog {
     pub(super) fn abandon_queue(&self) {
         let mut producer = self.producer.borrow_mut();
         // Nothing is sent to a partition before it is in the transaction.
-        let may_be_sent = |place: &Place| producer.identity.is_none() || producer.added.contains(place);
-        let Some(place) = producer.queue.iter().map(|(place, _)| place.clone()).find(may_be_sent) else { return };
+        let may_be_sent =
+            |place: &Place| producer.identity.is_none() || producer.added.contains(place);
+        let Some(place) = producer
+            .queue
+            .iter()
+            .map(|(place, _)| place.clone())
+            .find(may_be_sent)
+        else {
+            return;
+        };
         if self.world.is_harsh() && self.world.chance().one_in(2) {
             let records = producer.take_queued(&place, self.batch.get());
             let identity = producer.identity.clone();
             let after = self.late();
-            self.world.cluster().arrives_late(after, Late::Produce(identity, place, records));
+            self.world
+                .cluster()
+                .arrives_late(after, Late::Produce(identity, place, records));
         }
     }
 
     pub(super) fn choose(&self, record: &Outgoing<'_>) -> usize {
         if let Some(partition) = record.partition {
-            return usize::try_from(partition).expect("a changelog's partition is one of the input's");
+            return usize::try_from(partition)
+                .expect("a changelog's partition is one of the input's");
         }
         let count = self.world.cluster().topics[record.topic].partitions.len();
         match record.key {
@@ -147,7 +183,9 @@ impl SimulatedLog {
 /// The partition of so many that a key is placed in.
 #[must_use]
 pub fn place_of(key: &[u8], count: usize) -> usize {
-    let hash = key.iter().fold(0xcbf2_9ce4_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let hash = key.iter().fold(0xcbf2_9ce4_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
     (hash >> 8) as usize % count
 }
 

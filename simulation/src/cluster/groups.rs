@@ -55,8 +55,8 @@ pub enum Heard {
 }
 
 impl Group {
-    /// Takes in a process: one whose instance id is known takes the place of the one before, without a
-    /// rebalance. Gives the member id.
+    /// Takes in a process: one whose instance id is known takes the place of the one before,
+    /// without a rebalance. Gives the member id.
     pub(super) fn join(
         &mut self,
         instance: &str,
@@ -66,7 +66,11 @@ impl Group {
         all: &BTreeMap<String, Topic>,
     ) -> u64 {
         let known = member.filter(|member| self.members.contains_key(member));
-        let before = self.members.iter().find(|(_, member)| member.instance == instance).map(|(id, _)| *id);
+        let before = self
+            .members
+            .iter()
+            .find(|(_, member)| member.instance == instance)
+            .map(|(id, _)| *id);
         let id = match (known, before) {
             (Some(id), _) => id,
             (None, Some(before)) => {
@@ -93,7 +97,10 @@ impl Group {
             }
         };
         if self.preparing.is_some() {
-            self.members.get_mut(&id).expect("it was put in just now").has_joined = true;
+            self.members
+                .get_mut(&id)
+                .expect("it was put in just now")
+                .has_joined = true;
             self.complete(all);
         }
         id
@@ -103,7 +110,9 @@ impl Group {
     pub(super) fn prepare(&mut self, now: Duration) {
         if self.preparing.is_none() && !self.members.is_empty() {
             self.preparing = Some(now + REBALANCE_TIMEOUT);
-            self.members.values_mut().for_each(|member| member.has_joined = false);
+            self.members
+                .values_mut()
+                .for_each(|member| member.has_joined = false);
         }
     }
 
@@ -117,7 +126,12 @@ impl Group {
         }
         self.preparing = None;
         self.generation += 1;
-        let topics: Vec<String> = self.members.values().next().map(|member| member.topics.clone()).unwrap_or_default();
+        let topics: Vec<String> = self
+            .members
+            .values()
+            .next()
+            .map(|member| member.topics.clone())
+            .unwrap_or_default();
         let mut members: Vec<&mut Member> = self.members.values_mut().collect();
         members.sort_by(|one, other| one.instance.cmp(&other.instance));
         for member in &mut members {
@@ -129,7 +143,9 @@ impl Group {
             let mut next = 0;
             for (rank, member) in members.iter_mut().enumerate() {
                 let share = count / among + usize::from(rank < count % among);
-                member.assignment.extend((next..next + share).map(|partition| (topic.clone(), partition)));
+                member
+                    .assignment
+                    .extend((next..next + share).map(|partition| (topic.clone(), partition)));
                 next += share;
             }
         }
@@ -166,29 +182,41 @@ impl Group {
 
     /// Whether any member reads a topic.
     pub(super) fn reads(&self, topic: &str) -> bool {
-        self.members.values().any(|member| member.topics.iter().any(|name| name == topic))
+        self.members
+            .values()
+            .any(|member| member.topics.iter().any(|name| name == topic))
     }
 
     /// Whether it has worked on anything of a topic.
     pub(super) fn has_read(&self, topic: &str) -> bool {
         let of_topic = self.begun.iter().filter(|((name, _), _)| name == topic);
-        of_topic.into_iter().any(|(place, begun)| self.committed.get(place).is_none_or(|(next, _)| next > begun))
+        of_topic.into_iter().any(|(place, begun)| {
+            self.committed
+                .get(place)
+                .is_none_or(|(next, _)| next > begun)
+        })
     }
 
     /// A topic is gone, and with it all offsets in it.
     pub(super) fn forget(&mut self, topic: &str) {
         self.committed.retain(|(name, _), _| name != topic);
         self.begun.retain(|(name, _), _| name != topic);
-        self.pending.values_mut().for_each(|held| held.retain(|(name, _), _| name != topic));
+        self.pending
+            .values_mut()
+            .for_each(|held| held.retain(|(name, _), _| name != topic));
     }
 
-    /// Nobody has been in the group for so long that all its offsets are deleted; false if somebody is, or
-    /// there are none.
+    /// Nobody has been in the group for so long that all its offsets are deleted; false if somebody
+    /// is, or there are none.
     pub fn expire_offsets(&mut self) -> bool {
-        let expires = self.members.is_empty() && self.pending.is_empty() && !self.committed.is_empty();
+        let expires =
+            self.members.is_empty() && self.pending.is_empty() && !self.committed.is_empty();
         if expires {
-            let read_nothing =
-                |place: &Place, begun: i64| self.committed.get(place).is_some_and(|(next, _)| *next <= begun);
+            let read_nothing = |place: &Place, begun: i64| {
+                self.committed
+                    .get(place)
+                    .is_some_and(|(next, _)| *next <= begun)
+            };
             self.begun = self
                 .begun
                 .iter()
@@ -214,7 +242,9 @@ impl Group {
     /// Whether it waits for nobody.
     #[must_use]
     pub fn is_stable(&self) -> bool {
-        self.preparing.is_none() && self.pending.is_empty() && self.members.values().all(|member| member.ends.is_none())
+        self.preparing.is_none()
+            && self.pending.is_empty()
+            && self.members.values().all(|member| member.ends.is_none())
     }
 
     /// What the group answers to the heartbeat of a process.
@@ -226,7 +256,13 @@ impl Group {
             }
             Some(member) if member.has_joined => Heard::Waiting,
             Some(_) => Heard::Rebalance,
-            None if self.members.values().any(|member| member.instance == instance) => Heard::Fenced,
+            None if self
+                .members
+                .values()
+                .any(|member| member.instance == instance) =>
+            {
+                Heard::Fenced
+            }
             None => Heard::Unknown,
         }
     }
@@ -252,7 +288,12 @@ impl Group {
         offsets: Vec<(Place, i64, String)>,
     ) -> Result<(), Refusal> {
         self.check(member, generation)?;
-        self.settle(offsets.into_iter().map(|(place, offset, note)| (place, (offset, note))).collect());
+        self.settle(
+            offsets
+                .into_iter()
+                .map(|(place, offset, note)| (place, (offset, note)))
+                .collect(),
+        );
         Ok(())
     }
 
@@ -265,7 +306,11 @@ impl Group {
     ) -> Result<(), Refusal> {
         self.check(member, generation)?;
         let held = self.pending.entry(producer).or_default();
-        held.extend(offsets.into_iter().map(|(place, offset, note)| (place, (offset, note))));
+        held.extend(
+            offsets
+                .into_iter()
+                .map(|(place, offset, note)| (place, (offset, note))),
+        );
         Ok(())
     }
 

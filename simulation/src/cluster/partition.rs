@@ -68,14 +68,20 @@ impl Partition {
         let from = from.max(self.start);
         let at = self.records.partition_point(|record| record.offset < from);
         let stable = self.stable_end();
-        let below = self.records[at..].iter().take_while(|record| record.offset < stable);
-        below.into_iter().find(|record| !record.is_marker && !record.aborted)
+        let below = self.records[at..]
+            .iter()
+            .take_while(|record| record.offset < stable);
+        below
+            .into_iter()
+            .find(|record| !record.is_marker && !record.aborted)
     }
 
     /// All that a reader of committed records would ever see, also what was deleted since.
     pub fn committed(&self) -> impl Iterator<Item = &Stored> {
         let stable = self.stable_end();
-        self.records.iter().filter(move |record| record.offset < stable && !record.is_marker && !record.aborted)
+        self.records
+            .iter()
+            .filter(move |record| record.offset < stable && !record.is_marker && !record.aborted)
     }
 
     /// Whether a producer's transaction is open here.
@@ -95,7 +101,13 @@ impl Partition {
             if let Some(producer) = producer {
                 self.open.entry(producer).or_insert(self.end);
             }
-            self.push(Stored { offset: self.end, producer, is_marker: false, aborted: false, content });
+            self.push(Stored {
+                offset: self.end,
+                producer,
+                is_marker: false,
+                aborted: false,
+                content,
+            });
         }
     }
 
@@ -111,16 +123,29 @@ impl Partition {
             && !commit
         {
             let at = self.records.partition_point(|record| record.offset < first);
-            let of_it = self.records[at..].iter_mut().filter(|record| record.producer == Some(producer));
+            let of_it = self.records[at..]
+                .iter_mut()
+                .filter(|record| record.producer == Some(producer));
             of_it.for_each(|record| record.aborted = true);
         }
-        let content = Content { key: None, value: None, headers: Vec::new(), timestamp: 0 };
+        let content = Content {
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            timestamp: 0,
+        };
         let producer = Some(producer);
-        self.push(Stored { offset: self.end, producer, is_marker: true, aborted: false, content });
+        self.push(Stored {
+            offset: self.end,
+            producer,
+            is_marker: true,
+            aborted: false,
+            content,
+        });
     }
 
-    /// Keeps of what is below `to` only the newest record of each key; nothing aborted, no markers, and
-    /// no tombstones if they are old enough.
+    /// Keeps of what is below `to` only the newest record of each key; nothing aborted, no markers,
+    /// and no tombstones if they are old enough.
     pub(super) fn compact(&mut self, to: i64, tombstones: bool) {
         let mut newer = BTreeSet::new();
         let mut kept: Vec<Stored> = Vec::new();
@@ -153,7 +178,12 @@ mod tests {
 
     fn content(key: &str, value: Option<&str>) -> Content {
         let bytes = |text: &str| text.as_bytes().to_vec();
-        Content { key: Some(bytes(key)), value: value.map(bytes), headers: Vec::new(), timestamp: 0 }
+        Content {
+            key: Some(bytes(key)),
+            value: value.map(bytes),
+            headers: Vec::new(),
+            timestamp: 0,
+        }
     }
 
     fn seen(partition: &Partition) -> Vec<i64> {
@@ -182,7 +212,12 @@ mod tests {
     #[test]
     fn the_newest_of_each_key_is_kept_and_nothing_above_the_stable_end_is_touched() {
         let mut partition = Partition::default();
-        let values = [("a", Some("0")), ("a", Some("1")), ("b", Some("2")), ("b", None)];
+        let values = [
+            ("a", Some("0")),
+            ("a", Some("1")),
+            ("b", Some("2")),
+            ("b", None),
+        ];
         partition.append(None, values.map(|(key, value)| content(key, value)).into());
         partition.append(Some(1), vec![content("a", Some("4"))]);
         partition.compact(partition.stable_end(), false);

@@ -18,8 +18,8 @@ pub struct Topic {
     pub partitions: Vec<Partition>,
     /// Whether only the newest record of a key is kept.
     pub compacted: bool,
-    /// What it was before it was made anew, for the truth: the oldest first, with the groups that had begun
-    /// to read it.
+    /// What it was before it was made anew, for the truth: the oldest first, with the groups that
+    /// had begun to read it.
     pub former: Vec<(Vec<Partition>, BTreeSet<String>)>,
     /// The groups that had read of it when it got more partitions.
     pub grown_under: BTreeSet<String>,
@@ -43,13 +43,21 @@ pub struct Terms {
 
 impl Topic {
     pub(super) fn make_anew(&mut self, readers: BTreeSet<String>) {
-        let anew = self.partitions.iter().map(|_| Partition::default()).collect();
-        self.former.push((std::mem::replace(&mut self.partitions, anew), readers));
+        let anew = self
+            .partitions
+            .iter()
+            .map(|_| Partition::default())
+            .collect();
+        self.former
+            .push((std::mem::replace(&mut self.partitions, anew), readers));
     }
 
     /// All partitions there ever were.
     pub fn all_partitions(&self) -> impl Iterator<Item = &Partition> {
-        self.former.iter().flat_map(|(partitions, _)| partitions).chain(&self.partitions)
+        self.former
+            .iter()
+            .flat_map(|(partitions, _)| partitions)
+            .chain(&self.partitions)
     }
 
     /// Whether a batch is taken at this time: all of it or nothing.
@@ -57,17 +65,33 @@ impl Topic {
         if now < self.forbidden_until {
             return Err(Refusal::TopicAuthorizationFailed);
         }
-        if self.terms.largest.is_some_and(|largest| size(records) > largest) {
+        if self
+            .terms
+            .largest
+            .is_some_and(|largest| size(records) > largest)
+        {
             return Err(Refusal::MessageSizeTooLarge);
         }
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        if self.terms.ahead.is_some_and(|ahead| records.iter().any(|record| record.timestamp > now + ahead)) {
+        if self
+            .terms
+            .ahead
+            .is_some_and(|ahead| records.iter().any(|record| record.timestamp > now + ahead))
+        {
             return Err(Refusal::InvalidTimestamp);
         }
         let is_taboo = |record: &Content, taboo: &str| {
-            record.value.as_ref().is_some_and(|value| value.windows(taboo.len()).any(|part| part == taboo.as_bytes()))
+            record.value.as_ref().is_some_and(|value| {
+                value
+                    .windows(taboo.len())
+                    .any(|part| part == taboo.as_bytes())
+            })
         };
-        if self.terms.taboo.is_some_and(|taboo| records.iter().any(|record| is_taboo(record, taboo))) {
+        if self
+            .terms
+            .taboo
+            .is_some_and(|taboo| records.iter().any(|record| is_taboo(record, taboo)))
+        {
             return Err(Refusal::PolicyViolation);
         }
         Ok(())
@@ -85,7 +109,10 @@ impl Content {
     #[must_use]
     pub fn size(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers = self.headers.iter().map(|(name, value)| 10 + name.len() + length(value));
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| 10 + name.len() + length(value));
         RECORD + length(&self.key) + length(&self.value) + headers.sum::<usize>()
     }
 }

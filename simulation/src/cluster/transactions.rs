@@ -25,7 +25,9 @@ pub(super) struct Transactions(BTreeMap<String, Transaction>);
 
 impl Transactions {
     pub(super) fn is_quiet(&self) -> bool {
-        self.0.values().all(|transaction| matches!(transaction.state, State::Empty))
+        self.0
+            .values()
+            .all(|transaction| matches!(transaction.state, State::Empty))
     }
 }
 
@@ -67,17 +69,25 @@ impl Cluster {
     /// Never: the ids are few.
     pub fn init_producer(&mut self, id: &str) -> Result<Identity, Refusal> {
         let next = i64::try_from(self.transactions.0.len()).expect("they are few");
-        let transaction = self.transactions.0.entry(id.to_owned()).or_insert_with(|| Transaction {
-            producer: next,
-            epoch: -1,
-            state: State::Empty,
-            partitions: BTreeSet::new(),
-            groups: BTreeSet::new(),
-        });
+        let transaction = self
+            .transactions
+            .0
+            .entry(id.to_owned())
+            .or_insert_with(|| Transaction {
+                producer: next,
+                epoch: -1,
+                state: State::Empty,
+                partitions: BTreeSet::new(),
+                groups: BTreeSet::new(),
+            });
         match transaction.state {
             State::Empty => {
                 transaction.epoch += 1;
-                Ok(Identity { id: id.to_owned(), producer: transaction.producer, epoch: transaction.epoch })
+                Ok(Identity {
+                    id: id.to_owned(),
+                    producer: transaction.producer,
+                    epoch: transaction.epoch,
+                })
             }
             State::Ongoing { .. } => {
                 transaction.epoch += 1;
@@ -90,7 +100,11 @@ impl Cluster {
 
     fn ongoing(&mut self, identity: &Identity) -> Result<&mut Transaction, Refusal> {
         let now = self.now;
-        let transaction = self.transactions.0.get_mut(&identity.id).ok_or(Refusal::InvalidTxnState)?;
+        let transaction = self
+            .transactions
+            .0
+            .get_mut(&identity.id)
+            .ok_or(Refusal::InvalidTxnState)?;
         if transaction.epoch != identity.epoch {
             return Err(Refusal::ProducerFenced);
         }
@@ -105,7 +119,8 @@ impl Cluster {
     /// Adds a partition to a producer's transaction, which begins with the first.
     ///
     /// # Errors
-    /// If the producer is fenced, the transaction before is not complete, or the topic may not be written.
+    /// If the producer is fenced, the transaction before is not complete, or the topic may not be
+    /// written.
     pub fn add_partition(&mut self, identity: &Identity, place: &Place) -> Result<(), Refusal> {
         if !self.has(place) {
             return Err(Refusal::UnknownTopicOrPartition);
@@ -129,8 +144,8 @@ impl Cluster {
     /// Appends records to a partition; without an identity outside of any transaction.
     ///
     /// # Errors
-    /// If the producer is fenced, the partition is not in its transaction, or the topic does not take the
-    /// records.
+    /// If the producer is fenced, the partition is not in its transaction, or the topic does not
+    /// take the records.
     pub fn produce(
         &mut self,
         identity: Option<&Identity>,
@@ -145,7 +160,10 @@ impl Cluster {
             self.partition_mut(place).append(None, records);
             return Ok(());
         };
-        if !self.partition_mut(place).takes(identity.producer, identity.epoch) {
+        if !self
+            .partition_mut(place)
+            .takes(identity.producer, identity.epoch)
+        {
             return Err(Refusal::ProducerFenced);
         }
         // A broker asks the coordinator before it opens a transaction in a partition (KIP-890).
@@ -158,7 +176,8 @@ impl Cluster {
                 return Err(Refusal::InvalidTxnState);
             }
         }
-        self.partition_mut(place).append(Some(identity.producer), records);
+        self.partition_mut(place)
+            .append(Some(identity.producer), records);
         Ok(())
     }
 
@@ -178,10 +197,13 @@ impl Cluster {
         if transaction.epoch != identity.epoch {
             return Err(Refusal::ProducerFenced);
         }
-        if !matches!(transaction.state, State::Ongoing { .. }) || !transaction.groups.contains(group) {
+        if !matches!(transaction.state, State::Ongoing { .. })
+            || !transaction.groups.contains(group)
+        {
             return Err(Refusal::InvalidTxnState);
         }
-        self.group(group).hold_offsets(identity.producer, member, generation, offsets)
+        self.group(group)
+            .hold_offsets(identity.producer, member, generation, offsets)
     }
 
     /// Decides the end of a producer's transaction.
@@ -189,7 +211,11 @@ impl Cluster {
     /// # Errors
     /// If the producer is fenced or there is no transaction.
     pub fn end_transaction(&mut self, identity: &Identity, commit: bool) -> Result<(), Refusal> {
-        let transaction = self.transactions.0.get_mut(&identity.id).ok_or(Refusal::InvalidTxnState)?;
+        let transaction = self
+            .transactions
+            .0
+            .get_mut(&identity.id)
+            .ok_or(Refusal::InvalidTxnState)?;
         if transaction.epoch != identity.epoch {
             return Err(Refusal::ProducerFenced);
         }
@@ -198,7 +224,9 @@ impl Cluster {
                 transaction.prepare(commit);
                 Ok(())
             }
-            State::Prepared { commit: prepared } if prepared == commit => Err(Refusal::ConcurrentTransactions),
+            State::Prepared { commit: prepared } if prepared == commit => {
+                Err(Refusal::ConcurrentTransactions)
+            }
             State::Prepared { .. } | State::Empty => Err(Refusal::InvalidTxnState),
         }
     }
@@ -231,21 +259,28 @@ impl Cluster {
         Some(id.clone())
     }
 
-    /// Aborts what is open, and writes all markers that are left to write in a topic. A transaction that
-    /// holds an offset of the topic is among them: it would give that offset to the topic's successor.
+    /// Aborts what is open, and writes all markers that are left to write in a topic. A transaction
+    /// that holds an offset of the topic is among them: it would give that offset to the topic's
+    /// successor.
     pub(super) fn end_transactions_in(&mut self, topic: &str) {
         for transaction in self.transactions.0.values_mut() {
-            let (there, elsewhere) =
-                std::mem::take(&mut transaction.partitions).into_iter().partition(|(name, _)| name == topic);
+            let (there, elsewhere) = std::mem::take(&mut transaction.partitions)
+                .into_iter()
+                .partition(|(name, _)| name == topic);
             transaction.partitions = elsewhere;
             let there: BTreeSet<Place> = there;
             if matches!(transaction.state, State::Ongoing { .. }) {
                 transaction.epoch += 1;
                 transaction.prepare(false);
             }
-            let State::Prepared { commit } = transaction.state else { continue };
+            let State::Prepared { commit } = transaction.state else {
+                continue;
+            };
             for (name, partition) in there {
-                let topic = self.topics.get_mut(&name).expect("it was added to the transaction");
+                let topic = self
+                    .topics
+                    .get_mut(&name)
+                    .expect("it was added to the transaction");
                 topic.partitions[partition].mark(transaction.producer, transaction.epoch, commit);
             }
         }
@@ -254,16 +289,24 @@ impl Cluster {
     /// Writes one of the markers that are left to write, in any order.
     pub(super) fn write_a_marker(&mut self, chance: &mut Chance) {
         for transaction in self.transactions.0.values_mut() {
-            let State::Prepared { commit } = transaction.state else { continue };
+            let State::Prepared { commit } = transaction.state else {
+                continue;
+            };
             let count = transaction.partitions.len() + transaction.groups.len();
             if count > 0 {
                 let at = chance.index(count);
                 if let Some(place) = transaction.partitions.iter().nth(at).cloned() {
                     transaction.partitions.remove(&place);
-                    let topic = self.topics.get_mut(&place.0).expect("it was added to the transaction");
+                    let topic = self
+                        .topics
+                        .get_mut(&place.0)
+                        .expect("it was added to the transaction");
                     topic.partitions[place.1].mark(transaction.producer, transaction.epoch, commit);
                 } else if let Some(group) = transaction.groups.pop_first() {
-                    self.groups.entry(group).or_default().settle_offsets(transaction.producer, commit);
+                    self.groups
+                        .entry(group)
+                        .or_default()
+                        .settle_offsets(transaction.producer, commit);
                 }
             }
             if count <= 1 {

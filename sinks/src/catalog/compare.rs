@@ -24,17 +24,17 @@ use crate::sink::{Delivery, Failure, Sink};
 ///
 /// It shows, for each sensor: how many points were joined; mean and last value of each series; the
 /// mean, the last, the mean absolute and the root-mean-square difference between each two; and the
-/// [lag](statistics::Lag) of each smoothed series behind the input, in steps of the input. All of them are taken
-/// over the points that were joined. Beside them it shows what was not: readings without a partner
-/// (the first few of each sensor, for which EWMA or average emit nothing), readings that came twice,
-/// and readings in another unit than their sensor's first.
+/// [lag](statistics::Lag) of each smoothed series behind the input, in steps of the input. All of
+/// them are taken over the points that were joined. Beside them it shows what was not: readings
+/// without a partner (the first few of each sensor, for which EWMA or average emit nothing),
+/// readings that came twice, and readings in another unit than their sensor's first.
 ///
 /// Several readings of a sensor with the same time are joined in the order of their arrival. Where
 /// readings have no sensor, in the format `number`, all are of the sensor "(all)".
 ///
-/// The memory for a sensor is bounded by `lag-max` and `waiting-max`: about 100 bytes a step, and about
-/// as much for each time that waits. The figures are of what this process has read: a stage that starts
-/// again begins with empty ones.
+/// The memory for a sensor is bounded by `lag-max` and `waiting-max`: about 100 bytes a step, and
+/// about as much for each time that waits. The figures are of what this process has read: a stage
+/// that starts again begins with empty ones.
 ///
 /// ```
 /// use sinks::catalog::{Context, read};
@@ -92,7 +92,8 @@ impl TryFrom<i64> for Seconds {
         match u64::try_from(seconds) {
             Ok(seconds @ 1..=86_400) => Ok(Seconds(seconds)),
             _ => Err(format!(
-                "{seconds} is not a number of seconds from 1 to 86400; leave it out to see the table at the end only"
+                "{seconds} is not a number of seconds from 1 to 86400; leave it out to see the \
+                 table at the end only"
             )),
         }
     }
@@ -115,7 +116,9 @@ impl TryFrom<i64> for LagMax {
     fn try_from(steps: i64) -> Result<Self, String> {
         match usize::try_from(steps) {
             Ok(steps @ 0..=1000) => Ok(LagMax(steps)),
-            _ => Err(format!("{steps} is not a number of steps from 0 to 1000; a day of hourly readings has 24")),
+            _ => Err(format!(
+                "{steps} is not a number of steps from 0 to 1000; a day of hourly readings has 24"
+            )),
         }
     }
 }
@@ -137,7 +140,9 @@ impl TryFrom<i64> for WaitingMax {
     fn try_from(times: i64) -> Result<Self, String> {
         match usize::try_from(times) {
             Ok(times @ 1..=1_000_000) => Ok(WaitingMax(times)),
-            _ => Err(format!("{times} is not a number from 1 to 1000000; most want the default, 4096")),
+            _ => Err(format!(
+                "{times} is not a number from 1 to 1000000; most want the default, 4096"
+            )),
         }
     }
 }
@@ -145,28 +150,40 @@ impl TryFrom<i64> for WaitingMax {
 impl Compare {
     /// The topics with their settings' names and their sides.
     fn sides(&self, topics: &[String]) -> Vec<(&'static str, &str, Side)> {
-        let input = self
-            .input
-            .as_deref()
-            .or_else(|| topics.iter().find(|topic| *topic == DEFAULT_INPUT).map(|_| DEFAULT_INPUT));
-        let mut sides =
-            vec![("ewma", self.ewma.as_str(), Side::Ewma), ("average", self.average.as_str(), Side::Average)];
+        let input = self.input.as_deref().or_else(|| {
+            topics
+                .iter()
+                .find(|topic| *topic == DEFAULT_INPUT)
+                .map(|_| DEFAULT_INPUT)
+        });
+        let mut sides = vec![
+            ("ewma", self.ewma.as_str(), Side::Ewma),
+            ("average", self.average.as_str(), Side::Average),
+        ];
         sides.extend(input.map(|input| ("input", input, Side::Input)));
         sides
     }
 
     fn sink(&self, context: Context) -> CompareSink {
         let sides = self.sides(&context.topics);
-        let named: Vec<String> = sides.iter().map(|(setting, topic, _)| format!("{setting} = {topic}")).collect();
+        let named: Vec<String> = sides
+            .iter()
+            .map(|(setting, topic, _)| format!("{setting} = {topic}"))
+            .collect();
         CompareSink {
             title: format!("{}: {}", context.stage, named.join(", ")),
-            topics: sides.iter().map(|(_, topic, side)| ((*topic).to_owned(), *side)).collect(),
+            topics: sides
+                .iter()
+                .map(|(_, topic, side)| ((*topic).to_owned(), *side))
+                .collect(),
             rules: Rules {
                 sides: sides.iter().map(|(_, _, side)| *side).collect(),
                 lag_max: self.lag_max.0,
                 waiting_max: self.waiting_max.0,
             },
-            every: self.every_seconds.map(|seconds| Duration::from_secs(seconds.0)),
+            every: self
+                .every_seconds
+                .map(|seconds| Duration::from_secs(seconds.0)),
             due: None,
             news: false,
             sensors: BTreeMap::new(),
@@ -177,9 +194,9 @@ impl Compare {
 
 impl Entry for Compare {
     const NAME: &'static str = "compare";
-    const ABOUT: &'static str = "shows how far EWMA, moving average and their input are apart and behind";
-    const EXAMPLE: &'static str =
-        r#"compare = { ewma = "temperatures_ewma", average = "temperatures_moving_average", every-seconds = 10 }"#;
+    const ABOUT: &'static str =
+        "shows how far EWMA, moving average and their input are apart and behind";
+    const EXAMPLE: &'static str = r#"compare = { ewma = "temperatures_ewma", average = "temperatures_moving_average", every-seconds = 10 }"#;
 }
 
 impl Settings for Compare {
@@ -187,20 +204,32 @@ impl Settings for Compare {
         let sides = self.sides(topics);
         for (index, (setting, topic, _)) in sides.iter().enumerate() {
             if let Some((other, ..)) = sides[..index].iter().find(|(_, other, _)| other == topic) {
-                return Err(Mistake::nowhere(format!("`{other}` and `{setting}` are the same topic `{topic}`"))
-                    .help("name the topic that each is in"));
+                return Err(Mistake::nowhere(format!(
+                    "`{other}` and `{setting}` are the same topic `{topic}`"
+                ))
+                .help("name the topic that each is in"));
             }
             if !topics.iter().any(|read| read == topic) {
-                let message =
-                    format!("compare wants `{setting}` from the topic `{topic}`, which its stage does not read");
+                let message = format!(
+                    "compare wants `{setting}` from the topic `{topic}`, which its stage does not \
+                     read"
+                );
                 return Err(Mistake::nowhere(message).help(format!(
-                    "add \"{topic}\" to `from`, or say {setting} = \"TOPIC\" with one that stands there"
+                    "add \"{topic}\" to `from`, or say {setting} = \"TOPIC\" with one that stands \
+                     there"
                 )));
             }
         }
-        match topics.iter().find(|read| sides.iter().all(|(_, topic, _)| read != topic)) {
-            Some(unused) => Err(Mistake::nowhere(format!("compare has no use for the topic `{unused}` in `from`"))
-                .help(format!("say input = \"{unused}\" if the others were made from it, or take it out of `from`"))),
+        match topics
+            .iter()
+            .find(|read| sides.iter().all(|(_, topic, _)| read != topic))
+        {
+            Some(unused) => Err(Mistake::nowhere(format!(
+                "compare has no use for the topic `{unused}` in `from`"
+            ))
+            .help(format!(
+                "say input = \"{unused}\" if the others were made from it, or take it out of `from`"
+            ))),
             None => Ok(()),
         }
     }
@@ -226,12 +255,22 @@ struct CompareSink {
 
 impl CompareSink {
     fn table(&self) -> Table {
-        let mut blocks: Vec<Block> =
-            self.sensors.iter().map(|(name, sensor)| sensor.block(name, &self.rules)).collect();
+        let mut blocks: Vec<Block> = self
+            .sensors
+            .iter()
+            .map(|(name, sensor)| sensor.block(name, &self.rules))
+            .collect();
         if blocks.is_empty() {
-            blocks.push(Block { heading: "nothing has come".to_owned(), rows: Vec::new() });
+            blocks.push(Block {
+                heading: "nothing has come".to_owned(),
+                rows: Vec::new(),
+            });
         }
-        Table { title: self.title.clone(), blocks, closing: self.left_out() }
+        Table {
+            title: self.title.clone(),
+            blocks,
+            closing: self.left_out(),
+        }
     }
 
     /// What the figures do not hold.
@@ -240,11 +279,13 @@ impl CompareSink {
         let alone: Vec<String> = self
             .topics
             .iter()
-            .map(|(topic, side)| format!("{} in {topic}", sum(&|sensor| sensor.join.waiting(*side))))
+            .map(|(topic, side)| {
+                format!("{} in {topic}", sum(&|sensor| sensor.join.waiting(*side)))
+            })
             .collect();
         format!(
-            "left out: without a partner {}; duplicates {}; dropped because more than {} were waiting {}; \
-             in another unit {}",
+            "left out: without a partner {}; duplicates {}; dropped because more than {} were \
+             waiting {}; in another unit {}",
             alone.join(", "),
             sum(&|sensor| sensor.duplicates),
             self.rules.waiting_max,
@@ -262,7 +303,11 @@ impl CompareSink {
 
 impl Sink for CompareSink {
     fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
-        let Some((_, side)) = self.topics.iter().find(|(topic, _)| topic == delivery.topic) else {
+        let Some((_, side)) = self
+            .topics
+            .iter()
+            .find(|(topic, _)| topic == delivery.topic)
+        else {
             return Err(Error::new(
                 "comparing readings",
                 format!("the topic {} is none of those compared", delivery.topic),
@@ -270,11 +315,19 @@ impl Sink for CompareSink {
             .help("let `from` and the settings of `compare` name the same topics")
             .into());
         };
-        let Delivery { partition, reading, .. } = delivery;
+        let Delivery {
+            partition, reading, ..
+        } = delivery;
         if !self.sensors.contains_key(reading.sensor.as_ref()) {
-            self.sensors.insert(reading.sensor.clone().into_owned(), Sensor::new(&self.rules));
+            self.sensors.insert(
+                reading.sensor.clone().into_owned(),
+                Sensor::new(&self.rules),
+            );
         }
-        let sensor = self.sensors.get_mut(reading.sensor.as_ref()).expect("it was put in if it was not there");
+        let sensor = self
+            .sensors
+            .get_mut(reading.sensor.as_ref())
+            .expect("it was put in if it was not there");
         sensor.add(*side, *partition, reading, &self.rules);
         self.news = true;
         Ok(())
@@ -289,7 +342,9 @@ impl Sink for CompareSink {
     fn rollback(&mut self) {}
 
     fn tick(&mut self, now: Instant) -> Result<()> {
-        let Some(every) = self.every else { return Ok(()) };
+        let Some(every) = self.every else {
+            return Ok(());
+        };
         if now < *self.due.get_or_insert(now + every) {
             return Ok(());
         }

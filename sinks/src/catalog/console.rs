@@ -13,8 +13,8 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 
 /// Shows a title, then each reading on a line of its own.
 ///
-/// What is shown becomes visible before the offsets are committed, so after a crash a reading may be
-/// shown twice, and none is left out.
+/// What is shown becomes visible before the offsets are committed, so after a crash a reading may
+/// be shown twice, and none is left out.
 ///
 /// ```
 /// use sinks::catalog::{Context, read};
@@ -58,19 +58,27 @@ pub enum Show {
 
 impl Entry for Console {
     const NAME: &'static str = "console";
-    const ABOUT: &'static str = "shows a title, then each value, reading, JSON object or record on a line";
+    const ABOUT: &'static str =
+        "shows a title, then each value, reading, JSON object or record on a line";
     const EXAMPLE: &'static str = r#"console = { title = "EWMA", show = "reading" }"#;
 }
 
 impl Settings for Console {
     fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>> {
-        let title = self.title.unwrap_or_else(|| format!("{}: {}", context.stage, context.topics.join(", ")));
+        let title = self
+            .title
+            .unwrap_or_else(|| format!("{}: {}", context.stage, context.topics.join(", ")));
         let mut output = Output::new(&context.stage, context.output);
         if !title.is_empty() {
             output.write(format!("{title}\n").as_bytes())?;
             output.flush()?;
         }
-        Ok(Box::new(ConsoleSink { output, show: self.show, line: Vec::new(), sensor_width: 8 }))
+        Ok(Box::new(ConsoleSink {
+            output,
+            show: self.show,
+            line: Vec::new(),
+            sensor_width: 8,
+        }))
     }
 }
 
@@ -92,7 +100,9 @@ impl ConsoleSink {
     fn push_aligned(&mut self, reading: &Reading<'_>) {
         let line = &mut self.line;
         push_sensor(line, &reading.sensor);
-        self.sensor_width = self.sensor_width.max(reading.sensor.chars().count().min(SENSOR_WIDTH_LIMIT));
+        self.sensor_width = self
+            .sensor_width
+            .max(reading.sensor.chars().count().min(SENSOR_WIDTH_LIMIT));
         pad(line, 0, self.sensor_width + 2);
         let start = line.len();
         push_time(line, reading.time);
@@ -116,8 +126,16 @@ impl Sink for ConsoleSink {
             }
             Show::Record => {
                 push_key(&mut self.line, delivery.key);
-                let Delivery { topic, partition, offset, .. } = delivery;
-                push(&mut self.line, format_args!(" {topic}[{partition}] {offset} "));
+                let Delivery {
+                    topic,
+                    partition,
+                    offset,
+                    ..
+                } = delivery;
+                push(
+                    &mut self.line,
+                    format_args!(" {topic}[{partition}] {offset} "),
+                );
                 push_number(&mut self.line, delivery.reading.value);
             }
         }
@@ -151,9 +169,19 @@ mod tests {
         let topics = vec!["temperatures_ewma".to_owned(), "other".to_owned()];
         let settings = read(&Part::parse(settings).unwrap(), &topics).unwrap();
         let output = Box::new(screen.clone());
-        let mut sink = settings.open(Context { output, ..Context::new("", "out", topics) }).unwrap();
-        let reading =
-            |sensor: &'static str, time, value, unit| Reading { sensor: sensor.into(), seq: 7, time, value, unit };
+        let mut sink = settings
+            .open(Context {
+                output,
+                ..Context::new("", "out", topics)
+            })
+            .unwrap();
+        let reading = |sensor: &'static str, time, value, unit| Reading {
+            sensor: sensor.into(),
+            seq: 7,
+            time,
+            value,
+            unit,
+        };
         let readings = [
             reading("seattle", 1_325_376_000_000, 54.05, Some(Unit::Fahrenheit)),
             reading("são-paulo", 1_325_376_000_250, -3.0, Some(Unit::Celsius)),
@@ -161,7 +189,14 @@ mod tests {
         ];
         let keys = [Some(&b"seattle"[..]), Some("são-paulo".as_bytes()), None];
         for ((reading, key), offset) in readings.iter().zip(keys).zip(41..) {
-            let delivery = Delivery { topic: "temperatures_ewma", partition: 0, offset, timestamp: 0, key, reading };
+            let delivery = Delivery {
+                topic: "temperatures_ewma",
+                partition: 0,
+                offset,
+                timestamp: 0,
+                key,
+                reading,
+            };
             sink.write(&delivery).unwrap();
         }
         sink.flush().unwrap();
@@ -170,18 +205,25 @@ mod tests {
 
     #[test]
     fn values_stand_alone_under_the_stage_and_its_topics() {
-        assert_eq!(shown("console = {}"), "out: temperatures_ewma, other\n54.05\n-3.0\n0.30000000000000004\n");
+        assert_eq!(
+            shown("console = {}"),
+            "out: temperatures_ewma, other\n54.05\n-3.0\n0.30000000000000004\n"
+        );
     }
 
     #[test]
     fn readings_are_aligned_under_the_title() {
-        let expected = "\
-EWMA
-seattle   2012-01-01T00:00:00Z          54.050 °F
-são-paulo  2012-01-01T00:00:00.25Z       -3.000 °C
+        let expected = "EWMA
+seattle   2012-01-01T00:00:00Z          54.050 \
+                        °F
+são-paulo  2012-01-01T00:00:00.25Z       -3.000 \
+                        °C
 (all)      1970-01-01T00:00:00Z           0.300
 ";
-        assert_eq!(shown(r#"console = { title = "EWMA", show = "reading" }"#), expected);
+        assert_eq!(
+            shown(r#"console = { title = "EWMA", show = "reading" }"#),
+            expected
+        );
     }
 
     #[test]
@@ -190,24 +232,33 @@ são-paulo  2012-01-01T00:00:00.25Z       -3.000 °C
 {"sensor":"são-paulo","seq":7,"time":1325376000250,"value":-3.0,"unit":"celsius"}
 {"sensor":"","seq":7,"time":0,"value":0.30000000000000004,"unit":null}
 "#;
-        assert_eq!(shown(r#"console = { title = "", show = "json" }"#), expected);
+        assert_eq!(
+            shown(r#"console = { title = "", show = "json" }"#),
+            expected
+        );
     }
 
     #[test]
     fn records_say_where_they_were_read() {
-        let expected = "\
-T
+        let expected = "T
 seattle temperatures_ewma[0] 41 54.05
-são-paulo temperatures_ewma[0] 42 -3.0
+são-paulo temperatures_ewma[0] 42 \
+                        -3.0
 - temperatures_ewma[0] 43 0.30000000000000004
 ";
-        assert_eq!(shown(r#"console = { title = "T", show = "record" }"#), expected);
+        assert_eq!(
+            shown(r#"console = { title = "T", show = "record" }"#),
+            expected
+        );
     }
 
     #[test]
     fn a_form_that_does_not_exist_is_a_mistake() {
         let part = Part::parse(r#"console = { show = "table" }"#).unwrap();
         let mistake = format!("{:?}", read(&part, &[]).unwrap_err());
-        assert!(mistake.contains("unknown variant `table`, expected one of `value`, `reading`"), "{mistake}");
+        assert!(
+            mistake.contains("unknown variant `table`, expected one of `value`, `reading`"),
+            "{mistake}"
+        );
     }
 }

@@ -19,21 +19,22 @@ use crate::sink::{Delivery, Failure, Sink};
 
 /// Appends each reading to a file, with the topic, partition and offset it was read from.
 ///
-/// Each is there exactly once, whatever dies. At each commit the file is synced, then its length and the
-/// positions (up to which offset each partition is kept) replace those in the file `PATH.position`, which
-/// is synced too, and only then the offsets are committed in Kafka. A start cuts the file to the length
-/// that is recorded, because what is behind it was never committed and comes again, and skips what is below
-/// the positions. A record of its own, and not the last lines, because after a power cut a part that was
-/// never synced may look like anything. It costs three syncs a commit, where `sqlite` needs one.
+/// Each is there exactly once, whatever dies. At each commit the file is synced, then its length
+/// and the positions (up to which offset each partition is kept) replace those in the file
+/// `PATH.position`, which is synced too, and only then the offsets are committed in Kafka. A start
+/// cuts the file to the length that is recorded, because what is behind it was never committed and
+/// comes again, and skips what is below the positions. A record of its own, and not the last lines,
+/// because after a power cut a part that was never synced may look like anything. It costs three
+/// syncs a commit, where `sqlite` needs one.
 ///
-/// A file without a record, of an older version or because somebody deleted it, keeps its whole lines; the
-/// positions are those of the lines. Move the file away, while the stage is stopped, and a new one begins
-/// behind it. Two processes cannot keep readings in one file.
+/// A file without a record, of an older version or because somebody deleted it, keeps its whole
+/// lines; the positions are those of the lines. Move the file away, while the stage is stopped, and
+/// a new one begins behind it. Two processes cannot keep readings in one file.
 ///
-/// A full disk makes the stage wait. A partition that comes back after another machine's instance has had
-/// it goes on at the group's committed offset: each file holds what its instance kept. When an instance
-/// dies between keeping and committing and another takes its partitions over, the last readings are in
-/// both files, with the same topic, partition and offset.
+/// A full disk makes the stage wait. A partition that comes back after another machine's instance
+/// has had it goes on at the group's committed offset: each file holds what its instance kept. When
+/// an instance dies between keeping and committing and another takes its partitions over, the last
+/// readings are in both files, with the same topic, partition and offset.
 ///
 /// ```no_run
 /// use sinks::catalog::{Context, read};
@@ -47,10 +48,11 @@ use crate::sink::{Delivery, Failure, Sink};
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct File {
-    /// Relative to the pipeline file's folder; the file is made if it is not there, its folder is not.
+    /// Relative to the pipeline file's folder; the file is made if it is not there, its folder is
+    /// not.
     pub path: PathBuf,
-    /// If it is not given, a path that ends in `.csv` is CSV, and one that ends in `.json`, `.jsonl` or
-    /// `.ndjson` is JSON lines.
+    /// If it is not given, a path that ends in `.csv` is CSV, and one that ends in `.json`,
+    /// `.jsonl` or `.ndjson` is JSON lines.
     pub format: FileFormat,
 }
 
@@ -65,20 +67,27 @@ impl TryFrom<Table> for File {
     type Error = String;
 
     fn try_from(table: Table) -> Result<Self, String> {
-        let extension = table.path.extension().unwrap_or_default().to_ascii_lowercase();
+        let extension = table
+            .path
+            .extension()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         let format = match (table.format, extension.to_str()) {
             (Some(format), _) => format,
             (None, Some("csv")) => FileFormat::Csv,
             (None, Some("json" | "jsonl" | "ndjson")) => FileFormat::JsonLines,
             (None, _) => {
                 return Err(format!(
-                    "the name `{}` does not tell the file's format; say format = \"csv\" or \"json-lines\", \
-                     or let it end in .csv or .jsonl",
+                    "the name `{}` does not tell the file's format; say format = \"csv\" \
+                     or \"json-lines\", or let it end in .csv or .jsonl",
                     table.path.display()
                 ));
             }
         };
-        Ok(File { path: table.path, format })
+        Ok(File {
+            path: table.path,
+            format,
+        })
     }
 }
 
@@ -97,7 +106,13 @@ impl Settings for File {
             Err(Failure::Passing(_)) => None,
             Err(Failure::Lasting(error)) => return Err(error),
         };
-        Ok(Box::new(FileSink { path, format: self.format, kept, lines: Vec::new(), skipped: 0 }))
+        Ok(Box::new(FileSink {
+            path,
+            format: self.format,
+            kept,
+            lines: Vec::new(),
+            skipped: 0,
+        }))
     }
 }
 
@@ -119,15 +134,21 @@ impl Sink for FileSink {
             None => self.kept.insert(Kept::open(&self.path, self.format)?),
         };
         let begin = || Ok::<_, Infallible>(None);
-        let Ok(position) = kept.positions.find(delivery.topic, delivery.partition, begin);
+        let Ok(position) = kept
+            .positions
+            .find(delivery.topic, delivery.partition, begin);
         if position.pass(delivery.offset, delivery.timestamp, &self.path)? {
             self.format.push(&mut self.lines, delivery);
         } else {
             self.skipped += 1;
         }
-        // A commit's size bounds records, not bytes. What is kept before its commit is skipped if it comes
-        // again.
-        if self.lines.len() >= MOST_HELD { self.flush() } else { Ok(()) }
+        // A commit's size bounds records, not bytes. What is kept before its commit is skipped if
+        // it comes again.
+        if self.lines.len() >= MOST_HELD {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
@@ -135,15 +156,24 @@ impl Sink for FileSink {
         if !self.lines.is_empty() {
             let Some(mut kept) = self.kept.take() else {
                 // They come again: nothing may commit their offsets.
-                let error = Error::new(format!("writing {}", self.path.display()), "it was not opened again");
-                return Err(Failure::Passing(error.help("the stage goes back to its last commit, and opens it")));
+                let error = Error::new(
+                    format!("writing {}", self.path.display()),
+                    "it was not opened again",
+                );
+                return Err(Failure::Passing(
+                    error.help("the stage goes back to its last commit, and opens it"),
+                ));
             };
             kept.append(&self.lines)?;
             self.kept = Some(kept);
             self.lines.clear();
         }
         if self.skipped > 0 {
-            tracing::info!("skipped {} readings that {} has already", self.skipped, self.path.display());
+            tracing::info!(
+                "skipped {} readings that {} has already",
+                self.skipped,
+                self.path.display()
+            );
             self.skipped = 0;
         }
         Ok(())

@@ -5,7 +5,10 @@ mod schema;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, ffi, params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, ffi,
+    params,
+};
 use serde::Deserialize;
 use stream::catalog::Entry;
 use stream::error::{Error, Result};
@@ -18,10 +21,10 @@ use crate::sink::{Delivery, Failure, Sink};
 
 /// Keeps each reading in the table `readings` of a SQLite database.
 ///
-/// Readings and positions (up to which offset each partition is kept) are in one database and go there in
-/// one transaction, which is on the disk before the offsets are committed in Kafka. Whatever dies in
-/// between, the readings that come again are below their partition's position and are skipped: none is
-/// lost, none is there twice.
+/// Readings and positions (up to which offset each partition is kept) are in one database and go
+/// there in one transaction, which is on the disk before the offsets are committed in Kafka.
+/// Whatever dies in between, the readings that come again are below their partition's position and
+/// are skipped: none is lost, none is there twice.
 ///
 /// | table | column | holds |
 /// | --- | --- | --- |
@@ -35,13 +38,13 @@ use crate::sink::{Delivery, Failure, Sink};
 /// | | `next` | the offset to go on with: what is below it is kept, or was and has been deleted |
 /// | | `latest` | the latest timestamp below it |
 ///
-/// Any program may read the database meanwhile. One that locks it makes the stage wait, as a full disk
-/// does. Move or delete it only while the stage is stopped, and then with its `-wal` file.
+/// Any program may read the database meanwhile. One that locks it makes the stage wait, as a full
+/// disk does. Move or delete it only while the stage is stopped, and then with its `-wal` file.
 ///
 /// A partition that comes back after another machine's instance has had it goes on at the group's
-/// committed offset: each database holds what its instance kept. When an instance dies between keeping
-/// and committing and another takes its partitions over, the last readings are in both databases, with
-/// the same topic, partition and offset. Instances on one machine may share one.
+/// committed offset: each database holds what its instance kept. When an instance dies between
+/// keeping and committing and another takes its partitions over, the last readings are in both
+/// databases, with the same topic, partition and offset. Instances on one machine may share one.
 ///
 /// ```no_run
 /// use sinks::catalog::{Context, read};
@@ -55,7 +58,8 @@ use crate::sink::{Delivery, Failure, Sink};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Sqlite {
-    /// Relative to the pipeline file's folder; the file is made if it is not there, its folder is not.
+    /// Relative to the pipeline file's folder; the file is made if it is not there, its folder is
+    /// not.
     pub path: PathBuf,
 }
 
@@ -74,7 +78,12 @@ impl Settings for Sqlite {
             Err(Failure::Passing(_)) => None,
             Err(Failure::Lasting(error)) => return Err(error),
         };
-        Ok(Box::new(SqliteSink { path, connection, rows: Vec::new(), bytes: 0 }))
+        Ok(Box::new(SqliteSink {
+            path,
+            connection,
+            rows: Vec::new(),
+            bytes: 0,
+        }))
     }
 }
 
@@ -84,7 +93,9 @@ const LOCKED: Duration = Duration::from_secs(1);
 /// Opens the database, which is made if it is not there; its folder is not.
 fn connect(path: &Path) -> Result<Connection, Failure> {
     place::check(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| failure("opening", path, &error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(LOCKED).map_err(failed)?;
@@ -93,8 +104,8 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
         return Err(error.help(place::MAY_NOT).into());
     }
     schema::upgrade(&mut connection, path)?;
-    // A write-ahead log: a commit writes and syncs one file, and readers need not wait. FULL: it is synced
-    // at every commit. 256 KiB of cache: rows are added behind those of their partition.
+    // A write-ahead log: a commit writes and syncs one file, and readers need not wait. FULL: it is
+    // synced at every commit. 256 KiB of cache: rows are added behind those of their partition.
     connection
         .execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -256")
         .and_then(|()| connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())))
@@ -104,20 +115,24 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
 
 /// The failure of something that was asked of the database.
 fn failure(doing: &str, path: &Path, error: &rusqlite::Error) -> Failure {
-    let code = error.sqlite_error().map(|error| (error.code, error.extended_code));
+    let code = error
+        .sqlite_error()
+        .map(|error| (error.code, error.extended_code));
     let error = Error::new(format!("{doing} {}", path.display()), error);
     match code {
-        Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _)) => {
-            Failure::Passing(error.help("another program has locked it; the stage waits and goes on by itself"))
-        }
+        Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _)) => Failure::Passing(
+            error.help("another program has locked it; the stage waits and goes on by itself"),
+        ),
         // The second is what the index of the write-ahead log makes of the first.
-        Some((ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE)) => Failure::Passing(error.help(place::FULL)),
-        Some((ErrorCode::NotADatabase, _)) => {
-            error.help("something else wrote it: name another file, or move this one away").into()
+        Some((ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE)) => {
+            Failure::Passing(error.help(place::FULL))
         }
-        Some((ErrorCode::DatabaseCorrupt, _)) => {
-            error.help("see what sqlite3's .recover can save, then move it away with its -wal and -shm").into()
-        }
+        Some((ErrorCode::NotADatabase, _)) => error
+            .help("something else wrote it: name another file, or move this one away")
+            .into(),
+        Some((ErrorCode::DatabaseCorrupt, _)) => error
+            .help("see what sqlite3's .recover can save, then move it away with its -wal and -shm")
+            .into(),
         Some((ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied, _)) => {
             error.help(place::MAY_NOT).into()
         }
@@ -125,8 +140,9 @@ fn failure(doing: &str, path: &Path, error: &rusqlite::Error) -> Failure {
     }
 }
 
-/// What was taken waits in memory until the flush; a commit's size bounds it, and [`MOST_HELD`]. So the database is locked no
-/// longer than it takes to write, and nothing but the database knows the positions.
+/// What was taken waits in memory until the flush; a commit's size bounds it, and [`MOST_HELD`]. So
+/// the database is locked no longer than it takes to write, and nothing but the database knows the
+/// positions.
 #[derive(Debug)]
 struct SqliteSink {
     path: PathBuf,
@@ -151,7 +167,14 @@ struct Row {
 
 impl Sink for SqliteSink {
     fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
-        let Delivery { topic, partition, offset, timestamp, reading, .. } = *delivery;
+        let Delivery {
+            topic,
+            partition,
+            offset,
+            timestamp,
+            reading,
+            ..
+        } = *delivery;
         self.rows.push(Row {
             topic: topic.to_owned(),
             partition,
@@ -164,9 +187,13 @@ impl Sink for SqliteSink {
             unit: reading.unit,
         });
         self.bytes += size_of::<Row>() + topic.len() + reading.sensor.len();
-        // A commit's size bounds records, not bytes. What is kept before its commit is skipped if it comes
-        // again.
-        if self.bytes >= MOST_HELD { self.flush() } else { Ok(()) }
+        // A commit's size bounds records, not bytes. What is kept before its commit is skipped if
+        // it comes again.
+        if self.bytes >= MOST_HELD {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
@@ -183,7 +210,10 @@ impl Sink for SqliteSink {
         self.rows.clear();
         self.bytes = 0;
         if skipped > 0 {
-            tracing::info!("skipped {skipped} readings that {} has already", self.path.display());
+            tracing::info!(
+                "skipped {skipped} readings that {} has already",
+                self.path.display()
+            );
         }
         Ok(())
     }
@@ -194,28 +224,50 @@ impl Sink for SqliteSink {
     }
 }
 
-/// Keeps what is behind the positions, and moves these, in one transaction; gives the number of rows that
-/// are not.
+/// Keeps what is behind the positions, and moves these, in one transaction; gives the number of
+/// rows that are not.
 fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, Failure> {
     let failed = |error| failure("writing", path, &error);
-    let transaction = Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
+    let transaction =
+        Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
     let (mut positions, mut skipped) = (Positions::default(), 0);
-    let mut insert =
-        transaction.prepare("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)").map_err(failed)?;
+    let mut insert = transaction
+        .prepare("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+        .map_err(failed)?;
     for row in rows {
         let read = || read_position(&transaction, &row.topic, row.partition);
-        let position = positions.find(&row.topic, row.partition, read).map_err(failed)?;
+        let position = positions
+            .find(&row.topic, row.partition, read)
+            .map_err(failed)?;
         if !position.pass(row.offset, row.timestamp, path)? {
             skipped += 1;
             continue;
         }
         let timestamp = Some(row.timestamp).filter(|timestamp| *timestamp >= 0);
         let (seq, unit) = (row.seq.cast_signed(), row.unit.map(Unit::name));
-        let Row { topic, partition, offset, sensor, time, value, .. } = row;
-        insert.execute(params![topic, partition, offset, timestamp, sensor, seq, time, value, unit]).map_err(failed)?;
+        let Row {
+            topic,
+            partition,
+            offset,
+            sensor,
+            time,
+            value,
+            ..
+        } = row;
+        insert
+            .execute(params![
+                topic, partition, offset, timestamp, sensor, seq, time, value, unit
+            ])
+            .map_err(failed)?;
     }
     drop(insert);
-    for Position { topic, partition, next, latest } in positions.iter() {
+    for Position {
+        topic,
+        partition,
+        next,
+        latest,
+    } in positions.iter()
+    {
         transaction
             .execute(
                 "INSERT OR REPLACE INTO positions VALUES (?1, ?2, ?3, ?4)",
@@ -227,12 +279,23 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
     Ok(skipped)
 }
 
-fn read_position(transaction: &Transaction<'_>, topic: &str, partition: i32) -> rusqlite::Result<Option<Position>> {
+fn read_position(
+    transaction: &Transaction<'_>,
+    topic: &str,
+    partition: i32,
+) -> rusqlite::Result<Option<Position>> {
     transaction
         .query_row(
             "SELECT next, latest FROM positions WHERE topic = ?1 AND partition = ?2",
             params![topic, partition],
-            |row| Ok(Position { topic: topic.to_owned(), partition, next: row.get(0)?, latest: row.get(1)? }),
+            |row| {
+                Ok(Position {
+                    topic: topic.to_owned(),
+                    partition,
+                    next: row.get(0)?,
+                    latest: row.get(1)?,
+                })
+            },
         )
         .optional()
 }

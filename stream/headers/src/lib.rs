@@ -1,8 +1,9 @@
 //! Record headers as they are, whatever their names.
 //!
-//! rdkafka takes each header's name for UTF-8 and panics where it is not. Kafka itself does not mind, so
-//! whoever may write to a topic could stop a stage for ever with one record. What rdkafka does not
-//! offer is asked of librdkafka here: the only unsafe code of the house, in a crate of its own.
+//! rdkafka takes each header's name for UTF-8 and panics where it is not. Kafka itself does not
+//! mind, so whoever may write to a topic could stop a stage for ever with one record. What rdkafka
+//! does not offer is asked of librdkafka here: the only unsafe code of the house, in a crate of its
+//! own.
 
 use std::ffi::CStr;
 use std::ptr;
@@ -15,19 +16,25 @@ use rdkafka_sys as sys;
 pub fn read(headers: &BorrowedHeaders) -> Vec<(String, Option<Vec<u8>>)> {
     // rdkafka makes a `BorrowedHeaders` in one way only: from a pointer to librdkafka's headers.
     let native = ptr::from_ref(headers).cast::<sys::rd_kafka_headers_t>();
-    (0..headers.count()).filter_map(|index| one(native, index)).collect()
+    (0..headers.count())
+        .filter_map(|index| one(native, index))
+        .collect()
 }
 
 fn one(headers: *const sys::rd_kafka_headers_t, index: usize) -> Option<(String, Option<Vec<u8>>)> {
     let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-    // SAFETY: `headers` is what librdkafka gave out, and borrowed for as long as `read` runs; the three
-    // places to write to are ours.
-    let error = unsafe { sys::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size) };
+    // SAFETY: `headers` is what librdkafka gave out, and borrowed for as long as `read` runs; the
+    // three places to write to are ours.
+    let error = unsafe {
+        sys::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size)
+    };
     if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
         return None;
     }
     // SAFETY: librdkafka ends each name with a zero, and keeps it as long as the headers.
-    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    let name = unsafe { CStr::from_ptr(name) }
+        .to_string_lossy()
+        .into_owned();
     let value = (!value.is_null()).then(|| {
         // SAFETY: librdkafka says how long the value is, and keeps it as long as the headers.
         unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) }.to_vec()
@@ -44,12 +51,32 @@ mod tests {
     #[test]
     fn headers_are_read_in_order_with_empty_and_missing_values() {
         let headers = OwnedHeaders::new()
-            .insert(Header { key: "a", value: Some("1") })
-            .insert(Header { key: "b", value: Some("") })
-            .insert(Header::<&str> { key: "c", value: None })
-            .insert(Header { key: "a", value: Some(&b"\xff\x00\xff"[..]) });
+            .insert(Header {
+                key: "a",
+                value: Some("1"),
+            })
+            .insert(Header {
+                key: "b",
+                value: Some(""),
+            })
+            .insert(Header::<&str> {
+                key: "c",
+                value: None,
+            })
+            .insert(Header {
+                key: "a",
+                value: Some(&b"\xff\x00\xff"[..]),
+            });
         let read = read(headers.as_borrowed());
-        let expected = [("a", Some(&b"1"[..])), ("b", Some(b"")), ("c", None), ("a", Some(b"\xff\x00\xff"))];
-        assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))));
+        let expected = [
+            ("a", Some(&b"1"[..])),
+            ("b", Some(b"")),
+            ("c", None),
+            ("a", Some(b"\xff\x00\xff")),
+        ];
+        assert_eq!(
+            read,
+            expected.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The mark of a stage whose settings were changed under a state that it keeps, or that forgot some of it.
+//! The mark of a stage whose settings were changed under a state that it keeps, or that forgot some
+//! of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +8,17 @@ use super::header;
 
 /// Says up to where a stage worked as another chain, or with a state that was reset then.
 ///
-/// It stands in the stage's dead-letter topic, its ledger, and is written in one transaction with the state.
+/// It stands in the stage's dead-letter topic, its ledger, and is written in one transaction with
+/// the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// What was done about the state.
     pub remedy: Remedy,
-    /// The chain up to here, as it [describes](crate::operator::Operator::describe) itself; nothing if
-    /// nobody knows, because there was no state any more that told.
+    /// The chain up to here, as it [describes](crate::operator::Operator::describe) itself; nothing
+    /// if nobody knows, because there was no state any more that told.
     pub chain: Option<String>,
-    /// The offset from which the new chain counts, by input and partition; of those that are absent it
-    /// counts from the first record.
+    /// The offset from which the new chain counts, by input and partition; of those that are absent
+    /// it counts from the first record.
     pub offsets: BTreeMap<(String, i32), i64>,
     /// The sensors that were [forgotten](Remedy::Forgotten); otherwise none.
     pub sensors: BTreeSet<String>,
@@ -54,13 +56,18 @@ impl Change {
     /// The headers of the record that is the mark; it has neither key nor value.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
-        let offset = |((topic, partition), offset): (&(String, i32), &i64)| format!("{topic}/{partition}={offset}");
+        let offset = |((topic, partition), offset): (&(String, i32), &i64)| {
+            format!("{topic}/{partition}={offset}")
+        };
         let offsets: Vec<String> = self.offsets.iter().map(offset).collect();
         let mut headers = vec![text(header::STATE, self.remedy.name())];
         headers.extend(self.chain.as_ref().map(|chain| text(header::CHAIN, chain)));
         headers.push(text(header::OFFSETS, &offsets.join(",")));
         if self.remedy == Remedy::Forgotten {
-            headers.push(text(header::SENSORS, &serde_json::json!(self.sensors).to_string()));
+            headers.push(text(
+                header::SENSORS,
+                &serde_json::json!(self.sensors).to_string(),
+            ));
         }
         headers
     }
@@ -77,16 +84,28 @@ impl Change {
         };
         let (headers, remedy) = last(headers, header::STATE)?;
         let remedy = REMEDIES.into_iter().find(|known| known.name() == remedy)?;
-        let offsets = offsets.split(',').filter(|offset| !offset.is_empty()).map(offset).collect::<Option<_>>()?;
+        let offsets = offsets
+            .split(',')
+            .filter(|offset| !offset.is_empty())
+            .map(offset)
+            .collect::<Option<_>>()?;
         let is_whole = headers.is_empty() && sensors.is_some() == (remedy == Remedy::Forgotten);
-        is_whole.then(|| Change { remedy, chain, offsets, sensors: sensors.unwrap_or_default() })
+        is_whole.then(|| Change {
+            remedy,
+            chain,
+            offsets,
+            sensors: sensors.unwrap_or_default(),
+        })
     }
 }
 
 fn offset(text: &str) -> Option<((String, i32), i64)> {
     let (place, offset) = text.split_once('=')?;
     let (topic, partition) = place.rsplit_once('/')?;
-    Some(((topic.to_owned(), partition.parse().ok()?), offset.parse().ok()?))
+    Some((
+        (topic.to_owned(), partition.parse().ok()?),
+        offset.parse().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -105,7 +124,13 @@ mod tests {
         let whole = change.headers();
         assert_eq!(whole[2].1.as_deref(), Some(&b"warm/0=12,warm/1=7"[..]));
         assert_eq!(Entry::read(&whole), Entry::Change(change));
-        for (index, value) in [(0, "lost"), (2, "warm=12"), (2, "warm/0"), (2, "warm/0=a"), (2, "warm/0=1,,warm/1=a")] {
+        for (index, value) in [
+            (0, "lost"),
+            (2, "warm=12"),
+            (2, "warm/0"),
+            (2, "warm/0=a"),
+            (2, "warm/0=1,,warm/1=a"),
+        ] {
             let mut spoilt = whole.clone();
             spoilt[index].1 = Some(value.into());
             assert_eq!(Entry::read(&spoilt), Entry::Foreign, "{value}");
@@ -115,6 +140,10 @@ mod tests {
         }
         let mut forgotten = whole.clone();
         forgotten[0].1 = Some("forgotten".into());
-        assert_eq!(Entry::read(&forgotten), Entry::Foreign, "without its sensors");
+        assert_eq!(
+            Entry::read(&forgotten),
+            Entry::Foreign,
+            "without its sensors"
+        );
     }
 }

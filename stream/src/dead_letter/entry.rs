@@ -50,7 +50,10 @@ impl Letter<'_> {
         headers.push(text(header::STAGE, self.stage));
         headers.push(text(header::REASON, self.reason));
         headers.push(text(header::ERROR, self.error));
-        headers.extend(self.truncated.map(|size| text(header::TRUNCATED, &size.to_string())));
+        headers.extend(
+            self.truncated
+                .map(|size| text(header::TRUNCATED, &size.to_string())),
+        );
         headers
     }
 
@@ -97,23 +100,31 @@ impl Mark {
     /// The headers of the record that is the mark; it has neither key nor value.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
-        vec![text(header::HANDLED, self.handled.name()), text(header::LETTERS, &self.letters.to_string())]
+        vec![
+            text(header::HANDLED, self.handled.name()),
+            text(header::LETTERS, &self.letters.to_string()),
+        ]
     }
 
     fn read(headers: &[Header]) -> Option<Self> {
         let (headers, letters) = last(headers, header::LETTERS)?;
         let (headers, handled) = last(headers, header::HANDLED)?;
-        let handled = [Handled::Replayed, Handled::Dropped].into_iter().find(|known| known.name() == handled)?;
-        headers.is_empty().then_some(Mark { handled, letters: letters.parse().ok()? })
+        let handled = [Handled::Replayed, Handled::Dropped]
+            .into_iter()
+            .find(|known| known.name() == handled)?;
+        headers.is_empty().then_some(Mark {
+            handled,
+            letters: letters.parse().ok()?,
+        })
     }
 }
 
 impl<'h> Entry<'h> {
-    /// Tells from its headers what a record of a dead-letter topic is. Never fails: what is not exactly
-    /// as a stage or `rivulet` writes it is foreign.
+    /// Tells from its headers what a record of a dead-letter topic is. Never fails: what is not
+    /// exactly as a stage or `rivulet` writes it is foreign.
     ///
-    /// It reads from the end, because the stage's headers are behind the record's own, which may have
-    /// the same names: a refused record can be a dead letter of another pipeline.
+    /// It reads from the end, because the stage's headers are behind the record's own, which may
+    /// have the same names: a refused record can be a dead letter of another pipeline.
     #[must_use]
     pub fn read(headers: &'h [Header]) -> Self {
         if let Some(mark) = Mark::read(headers) {
@@ -142,7 +153,15 @@ fn letter(headers: &[Header]) -> Option<Letter<'_>> {
         None => (headers, None),
     };
     let (original, topic) = last(headers, header::TOPIC)?;
-    Some(Letter { original, topic, place, stage, reason, error, truncated })
+    Some(Letter {
+        original,
+        topic,
+        place,
+        stage,
+        reason,
+        error,
+        truncated,
+    })
 }
 
 /// The value of the last header, if it has this name and is text, and the headers before it.
@@ -187,7 +206,10 @@ mod tests {
 
     /// Any header, and as often one that looks like ours.
     fn any_header() -> impl Strategy<Value = Header> {
-        let name = prop_oneof![proptest::sample::select(OURS).prop_map(str::to_owned), ".{0,9}"];
+        let name = prop_oneof![
+            proptest::sample::select(OURS).prop_map(str::to_owned),
+            ".{0,9}"
+        ];
         let value = prop_oneof![
             vec(any::<u8>(), 0..9),
             proptest::sample::select(&["1", "-1", "3,7..9", "replayed", "kept", "in/0=7"][..])
@@ -212,7 +234,12 @@ mod tests {
         for index in 1..whole.len() {
             let mut lacking = whole.clone();
             lacking.remove(index);
-            assert_eq!(Entry::read(&lacking), Entry::Foreign, "without {}", whole[index].0);
+            assert_eq!(
+                Entry::read(&lacking),
+                Entry::Foreign,
+                "without {}",
+                whole[index].0
+            );
             let mut without_value = whole.clone();
             without_value[index].1 = None;
             assert_eq!(Entry::read(&without_value), Entry::Foreign);

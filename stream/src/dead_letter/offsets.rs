@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A set of offsets of one partition, kept as ranges. As text `3,7..9`: both ends belong to a range.
+/// A set of offsets of one partition, kept as ranges. As text `3,7..9`: both ends belong to a
+/// range.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offsets(Vec<(i64, i64)>);
 
@@ -26,7 +27,9 @@ impl Offsets {
         let mut offsets = Offsets(Vec::with_capacity(ranges.len()));
         for (first, last) in ranges {
             match offsets.0.last_mut() {
-                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+                Some(before) if first <= before.1.saturating_add(1) => {
+                    before.1 = before.1.max(last)
+                }
                 _ => offsets.0.push((first, last)),
             }
         }
@@ -44,7 +47,11 @@ impl fmt::Display for Offsets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (first, last)) in self.0.iter().enumerate() {
             f.write_str(if index > 0 { "," } else { "" })?;
-            if first == last { write!(f, "{first}")? } else { write!(f, "{first}..{last}")? }
+            if first == last {
+                write!(f, "{first}")?
+            } else {
+                write!(f, "{first}..{last}")?
+            }
         }
         Ok(())
     }
@@ -57,10 +64,17 @@ impl FromStr for Offsets {
         let offset = |text: &str| text.trim().parse().ok().filter(|offset: &i64| *offset >= 0);
         let range = |part: &str| {
             let (first, last) = part.split_once("..").unwrap_or((part, part));
-            let range = offset(first).zip(offset(last)).filter(|(first, last)| first <= last);
-            range.ok_or_else(|| format!("`{part}` is no offset and no range; write 3, 7..9 or 3,7..9"))
+            let range = offset(first)
+                .zip(offset(last))
+                .filter(|(first, last)| first <= last);
+            range.ok_or_else(|| {
+                format!("`{part}` is no offset and no range; write 3, 7..9 or 3,7..9")
+            })
         };
-        text.split(',').map(range).collect::<Result<_, _>>().map(Self::of)
+        text.split(',')
+            .map(range)
+            .collect::<Result<_, _>>()
+            .map(Self::of)
     }
 }
 
@@ -74,7 +88,17 @@ mod tests {
 
     #[test]
     fn what_is_no_offset_is_refused_with_the_way_to_write_it() {
-        for text in ["", "a", "-1", "9..7", "1..", "..", "1,,2", "1...3", "99999999999999999999"] {
+        for text in [
+            "",
+            "a",
+            "-1",
+            "9..7",
+            "1..",
+            "..",
+            "1,,2",
+            "1...3",
+            "99999999999999999999",
+        ] {
             let error = text.parse::<Offsets>().unwrap_err();
             assert!(error.contains("3,7..9"), "{text}: {error}");
         }

@@ -50,8 +50,8 @@ impl Format for Json {
         let unit = reading.unit.ok_or_else(|| {
             Refusal::new(
                 "no-unit",
-                "json needs a unit and the reading has none; state `unit` in the table of the topic it came from, \
-                 or convert it first",
+                "json needs a unit and the reading has none; state `unit` in the table of the \
+                 topic it came from, or convert it first",
             )
         })?;
         let wire = Wire {
@@ -61,7 +61,8 @@ impl Format for Json {
             value: finite(reading.value)?,
             unit,
         };
-        serde_json::to_writer(value, &wire).map_err(|error| Refusal::new("not-json", error.to_string()))
+        serde_json::to_writer(value, &wire)
+            .map_err(|error| Refusal::new("not-json", error.to_string()))
     }
 
     fn keyed(&self) -> bool {
@@ -93,9 +94,13 @@ fn named(sensor: &str) -> Result<&str, Refusal> {
 }
 
 fn by_parser(value: &[u8]) -> Result<Reading<'_>, Refusal> {
-    // An array of the fields in their order would do for serde, but not for other readers of the topic.
+    // An array of the fields in their order would do for serde, but not for other readers of the
+    // topic.
     if value.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::new("not-json", format!("expected a JSON object, found {}", excerpt(value))));
+        return Err(Refusal::new(
+            "not-json",
+            format!("expected a JSON object, found {}", excerpt(value)),
+        ));
     }
     let wire: Wire<'_> = serde_json::from_slice(value)
         .map_err(|error| Refusal::new("not-json", format!("{error}, in {}", excerpt(value))))?;
@@ -120,9 +125,13 @@ mod tests {
 
     #[test]
     fn the_documented_line_is_read_and_written_to_the_letter() {
-        let line = br#"{"sensor":"seattle","seq":7,"time":1325376000000,"value":12.8,"unit":"celsius"}"#;
+        let line =
+            br#"{"sensor":"seattle","seq":7,"time":1325376000000,"value":12.8,"unit":"celsius"}"#;
         let reading = parse(line).unwrap();
-        assert!(matches!(reading.sensor, Cow::Borrowed("seattle")), "the sensor is borrowed, not copied");
+        assert!(
+            matches!(reading.sensor, Cow::Borrowed("seattle")),
+            "the sensor is borrowed, not copied"
+        );
         let mut written = Vec::new();
         Json.encode(&reading, &mut written).unwrap();
         assert_eq!(written, line);
@@ -130,26 +139,43 @@ mod tests {
 
     #[test]
     fn an_escaped_sensor_is_unescaped() {
-        let reading = parse(br#"{"sensor":"s\u00e3o","seq":0,"time":0,"value":1,"unit":"kelvin"}"#).unwrap();
+        let reading =
+            parse(br#"{"sensor":"s\u00e3o","seq":0,"time":0,"value":1,"unit":"kelvin"}"#).unwrap();
         assert_eq!(reading.sensor, "são");
     }
 
     #[test]
     fn a_name_longer_than_a_key_may_be_is_refused() {
         let line = |length: usize| {
-            format!(r#"{{"sensor":"{}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#, "é".repeat(length / 2))
+            format!(
+                r#"{{"sensor":"{}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#,
+                "é".repeat(length / 2)
+            )
         };
         let (longest, longer) = (line(LONGEST_SENSOR), line(LONGEST_SENSOR + 2));
         let reading = parse(longest.as_bytes()).unwrap();
-        assert!(refused(longer.as_bytes()).starts_with("too-large: the sensor's name has 4098 bytes"));
+        assert!(
+            refused(longer.as_bytes()).starts_with("too-large: the sensor's name has 4098 bytes")
+        );
         assert!(Json.encode(&reading, &mut Vec::new()).is_ok());
-        let reading = Reading { sensor: format!("{}é", reading.sensor).into(), ..reading };
-        assert!(Json.encode(&reading, &mut Vec::new()).unwrap_err().to_string().starts_with("too-large"));
+        let reading = Reading {
+            sensor: format!("{}é", reading.sensor).into(),
+            ..reading
+        };
+        assert!(
+            Json.encode(&reading, &mut Vec::new())
+                .unwrap_err()
+                .to_string()
+                .starts_with("too-large")
+        );
     }
 
     #[test]
     fn fields_of_a_newer_writer_are_passed_over() {
-        parse(br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":"kelvin","accuracy":{"plus":1}}"#).unwrap();
+        parse(
+            br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":"kelvin","accuracy":{"plus":1}}"#,
+        )
+        .unwrap();
     }
 
     #[test]
@@ -160,10 +186,16 @@ mod tests {
         assert!(refused(br#"["a",0,0,1,"kelvin"]"#).contains("expected a JSON object"));
         assert!(refused(b"[[[[[]]]]]").starts_with("not-json"));
         assert!(refused(b"\xff\xfe").starts_with("not-json"));
-        assert!(refused(br#"{"sensor":"a","seq":0,"time":0,"value":1}"#).contains("missing field `unit`"));
+        assert!(
+            refused(br#"{"sensor":"a","seq":0,"time":0,"value":1}"#)
+                .contains("missing field `unit`")
+        );
         let unit = refused(br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":{"celsius":null}}"#);
         assert!(unit.contains("expected a string"), "{unit}");
-        assert!(refused(br#"{"sensor":"a","seq":0,"time":0,"value":1e999,"unit":"kelvin"}"#).contains("out of range"));
+        assert!(
+            refused(br#"{"sensor":"a","seq":0,"time":0,"value":1e999,"unit":"kelvin"}"#)
+                .contains("out of range")
+        );
         assert!(refused(&vec![b'x'; 10_000_000]).contains("10000000 bytes"));
         let deep = "[".repeat(100_000);
         assert!(refused(deep.as_bytes()).starts_with("not-json"));

@@ -17,8 +17,9 @@ pub struct Number {
 impl Format for Number {
     fn decode<'a>(&self, record: &Incoming<'a>) -> Result<Reading<'a>, Refusal> {
         let value = value_of(record)?;
-        let number = serde_json::from_slice(value)
-            .map_err(|error| Refusal::new("not-a-number", format!("{error}, in {}", excerpt(value))))?;
+        let number = serde_json::from_slice(value).map_err(|error| {
+            Refusal::new("not-a-number", format!("{error}, in {}", excerpt(value)))
+        })?;
         Ok(Reading {
             sensor: "".into(),
             // Kafka's offsets are never negative.
@@ -44,14 +45,27 @@ mod tests {
     use super::*;
 
     fn decode(value: &[u8]) -> Result<Reading<'_>, Refusal> {
-        let record = Incoming { topic: 0, partition: 0, offset: 41, timestamp: 1000, key: None, value: Some(value) };
-        Number { unit: Some(Unit::Celsius) }.decode(&record)
+        let record = Incoming {
+            topic: 0,
+            partition: 0,
+            offset: 41,
+            timestamp: 1000,
+            key: None,
+            value: Some(value),
+        };
+        Number {
+            unit: Some(Unit::Celsius),
+        }
+        .decode(&record)
     }
 
     #[test]
     fn a_bare_number_takes_the_rest_from_its_record() {
         let reading = decode(b"12.8").unwrap();
-        assert_eq!((reading.sensor.as_ref(), reading.seq, reading.time), ("", 41, 1000));
+        assert_eq!(
+            (reading.sensor.as_ref(), reading.seq, reading.time),
+            ("", 41, 1000)
+        );
         assert_eq!((reading.value, reading.unit), (12.8, Some(Unit::Celsius)));
         assert_eq!(decode(b"20").unwrap().value, 20.0);
         assert_eq!(decode(b" -3.5e1\n").unwrap().value, -35.0);
@@ -59,7 +73,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for bad in [&b""[..], b"null", b"\"abc\"", b"NaN", b"1e999", b"\xff", b"[1]", b"1 2"] {
+        for bad in [
+            &b""[..],
+            b"null",
+            b"\"abc\"",
+            b"NaN",
+            b"1e999",
+            b"\xff",
+            b"[1]",
+            b"1 2",
+        ] {
             decode(bad).expect_err(&String::from_utf8_lossy(bad));
         }
     }
@@ -68,7 +91,9 @@ mod tests {
     fn numbers_are_written_in_their_shortest_form() {
         let mut written = Vec::new();
         let reading = decode(b"5.40500e1").unwrap();
-        Number { unit: None }.encode(&reading, &mut written).unwrap();
+        Number { unit: None }
+            .encode(&reading, &mut written)
+            .unwrap();
         assert_eq!(written, b"54.05");
     }
 }

@@ -42,13 +42,20 @@ pub(super) struct Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        close((self.observer.take(), self.committed.take()), Duration::ZERO);
+        close(
+            (self.observer.take(), self.committed.take()),
+            Duration::ZERO,
+        );
     }
 }
 
 impl Reader {
     /// A reader that begins to connect.
-    pub(super) fn new(clients: &Clients, watch: &Watch, shutdown: &Shutdown) -> Result<Self, Fault> {
+    pub(super) fn new(
+        clients: &Clients,
+        watch: &Watch,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Fault> {
         Ok(Reader {
             observer: Some(clients.observer(watch).map_err(Fault::Fatal)?),
             committed: Some(clients.reader(watch).map_err(Fault::Fatal)?),
@@ -58,15 +65,25 @@ impl Reader {
     }
 
     fn observer(&self) -> &BaseConsumer<Watch> {
-        self.observer.as_ref().expect("it is there until the reader goes")
+        self.observer
+            .as_ref()
+            .expect("it is there until the reader goes")
     }
 
     fn committed(&self) -> &BaseConsumer<Watch> {
-        self.committed.as_ref().expect("it is there until the reader goes")
+        self.committed
+            .as_ref()
+            .expect("it is there until the reader goes")
     }
 
     /// See [`Log::restore`](crate::log::Log::restore).
-    pub(super) fn restore(&self, topic: &str, partitions: &[i32], each: Each<'_>, keep: Keep<'_>) -> Result<(), Fault> {
+    pub(super) fn restore(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        each: Each<'_>,
+        keep: Keep<'_>,
+    ) -> Result<(), Fault> {
         let mut list = TopicPartitionList::new();
         let mut unread = BTreeMap::new();
         for &partition in partitions {
@@ -76,14 +93,20 @@ impl Reader {
                 continue;
             }
             self.wait_until_settled(topic, partition, high, keep)?;
-            list.add_partition_offset(topic, partition, Offset::Beginning).expect("the beginning is an offset");
+            list.add_partition_offset(topic, partition, Offset::Beginning)
+                .expect("the beginning is an offset");
             unread.insert(partition, high - low);
         }
         self.read(topic, &list, unread, each, keep)
     }
 
     /// See [`Log::extents`](crate::log::Log::extents).
-    pub(super) fn extent(&self, topic: &str, partition: i32, keep: Keep<'_>) -> Result<Extent, Fault> {
+    pub(super) fn extent(
+        &self,
+        topic: &str,
+        partition: i32,
+        keep: Keep<'_>,
+    ) -> Result<Extent, Fault> {
         let (start, end) = self.watermarks(self.observer(), topic, partition, keep)?;
         let metadata = loop {
             match self.observer().fetch_metadata(Some(topic), CALL) {
@@ -93,8 +116,16 @@ impl Reader {
             self.shutdown.check()?;
             keep()?;
         };
-        let count = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
-        Ok(Extent { partition, start, end, count: i32::try_from(count).unwrap_or(i32::MAX) })
+        let count = metadata
+            .topics()
+            .first()
+            .map_or(0, |topic| topic.partitions().len());
+        Ok(Extent {
+            partition,
+            start,
+            end,
+            count: i32::try_from(count).unwrap_or(i32::MAX),
+        })
     }
 
     /// Whether there is nothing to read from these offsets of a topic's partitions on.
@@ -107,14 +138,22 @@ impl Reader {
                 Offset::Offset(next) => *next >= high,
                 _ => low == high,
             };
-            // What is left may be no records but the marks of transactions, which no watermark tells apart.
+            // What is left may be no records but the marks of transactions, which no watermark
+            // tells apart.
             if !at_end {
-                list.add_partition_offset(topic, *partition, *from).map_err(|error| undo(topic, &error))?;
+                list.add_partition_offset(topic, *partition, *from)
+                    .map_err(|error| undo(topic, &error))?;
                 unread.insert(*partition, high - low);
             }
         }
         let mut found = false;
-        self.read(topic, &list, unread, &mut |_, _, _| found = true, &|| Ok(()))?;
+        self.read(
+            topic,
+            &list,
+            unread,
+            &mut |_, _, _| found = true,
+            &|| Ok(()),
+        )?;
         Ok(!found)
     }
 
@@ -135,7 +174,8 @@ impl Reader {
                 Err(error) => error,
             };
             let _ = client.poll(Duration::ZERO);
-            // The brokers are asked also because librdkafka goes on with the leader that it was told of first.
+            // The brokers are asked also because librdkafka goes on with the leader that it was
+            // told of first.
             let metadata = client.fetch_metadata(Some(topic), CALL);
             if metadata.is_ok_and(|metadata| lacks(&metadata, partition)) {
                 let since = *missing_since.get_or_insert_with(Instant::now);
@@ -145,8 +185,8 @@ impl Reader {
                         format!("it has no partition {partition}"),
                     );
                     return Err(Fault::Fatal(error.help(
-                        "it needs as many partitions as the stage's input: `rivulet topics describe` compares the \
-                         cluster with the file",
+                        "it needs as many partitions as the stage's input: `rivulet topics \
+                         describe` compares the cluster with the file",
                     )));
                 }
             } else {
@@ -154,7 +194,9 @@ impl Reader {
             }
             // A new client may not know the partition yet, though its broker answers.
             if !is_unknown_partition(&error) {
-                self.watch.no_answer(&format!("asking for the end of {topic} [{partition}]: {error}"));
+                self.watch.no_answer(&format!(
+                    "asking for the end of {topic} [{partition}]: {error}"
+                ));
             }
             self.shutdown.check()?;
             keep()?;
@@ -163,9 +205,15 @@ impl Reader {
         }
     }
 
-    /// Waits until every transaction below `end` is committed or aborted: what a reader of committed
-    /// records is shown before that may be a part of the whole.
-    fn wait_until_settled(&self, topic: &str, partition: i32, end: i64, keep: Keep<'_>) -> Result<(), Fault> {
+    /// Waits until every transaction below `end` is committed or aborted: what a reader of
+    /// committed records is shown before that may be a part of the whole.
+    fn wait_until_settled(
+        &self,
+        topic: &str,
+        partition: i32,
+        end: i64,
+        keep: Keep<'_>,
+    ) -> Result<(), Fault> {
         let start = Instant::now();
         let mut reminder = Reminder::new();
         while self.watermarks(self.committed(), topic, partition, keep)?.1 < end {
@@ -180,7 +228,10 @@ impl Reader {
             if start.elapsed() > CALL
                 && let Some(lasted) = reminder.due(&(), Instant::now())
             {
-                tracing::info!("waiting for an open transaction in {topic} [{partition}] to end{}", lasting(lasted));
+                tracing::info!(
+                    "waiting for an open transaction in {topic} [{partition}] to end{}",
+                    lasting(lasted)
+                );
             }
             self.shutdown.check()?;
             keep()?;
@@ -199,13 +250,19 @@ impl Reader {
         keep: Keep<'_>,
     ) -> Result<(), Fault> {
         let reader = self.committed();
-        reader.assign(list).map_err(|error| Fault::Undo(Error::new("assigning partitions to read", error)))?;
+        reader
+            .assign(list)
+            .map_err(|error| Fault::Undo(Error::new("assigning partitions to read", error)))?;
         let (mut progress, mut told, mut read) = (Instant::now(), Instant::now(), 0_i64);
         let all: i64 = unread.values().sum();
         while !unread.is_empty() {
             match reader.poll(Duration::from_millis(100)) {
                 Some(Ok(record)) => {
-                    each(record.partition(), record.key().unwrap_or_default(), record.payload());
+                    each(
+                        record.partition(),
+                        record.key().unwrap_or_default(),
+                        record.payload(),
+                    );
                     progress = Instant::now();
                     read += 1;
                 }
@@ -223,11 +280,20 @@ impl Reader {
                 tracing::info!("reading {topic}: {read} of at most {all} records");
             }
             if progress.elapsed() > NO_PROGRESS {
-                let cause = format!("nothing came for {} s from partitions {:?}", NO_PROGRESS.as_secs(), unread.keys());
-                return Err(Fault::Undo(Error::new(format!("reading {topic} to the end"), cause)));
+                let cause = format!(
+                    "nothing came for {} s from partitions {:?}",
+                    NO_PROGRESS.as_secs(),
+                    unread.keys()
+                );
+                return Err(Fault::Undo(Error::new(
+                    format!("reading {topic} to the end"),
+                    cause,
+                )));
             }
         }
-        reader.unassign().map_err(|error| Fault::Undo(Error::new("ending to read", error)))
+        reader
+            .unassign()
+            .map_err(|error| Fault::Undo(Error::new("ending to read", error)))
     }
 }
 
@@ -241,8 +307,17 @@ fn is_unknown_partition(error: &KafkaError) -> bool {
 /// Whether a topic is not there, or has too few partitions to have this one.
 fn lacks(metadata: &Metadata, partition: i32) -> bool {
     metadata.topics().first().is_some_and(|topic| {
-        let is_missing = |error| matches!(RDKafkaErrorCode::from(error), RDKafkaErrorCode::UnknownTopicOrPartition);
-        topic.error().is_none_or(is_missing) && topic.partitions().iter().all(|known| known.id() != partition)
+        let is_missing = |error| {
+            matches!(
+                RDKafkaErrorCode::from(error),
+                RDKafkaErrorCode::UnknownTopicOrPartition
+            )
+        };
+        topic.error().is_none_or(is_missing)
+            && topic
+                .partitions()
+                .iter()
+                .all(|known| known.id() != partition)
     })
 }
 

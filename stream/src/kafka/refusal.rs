@@ -23,24 +23,32 @@ impl Meaning {
     pub(super) fn of(code: RDKafkaErrorCode) -> Self {
         use RDKafkaErrorCode as Code;
         match code {
-            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Meaning::Record(Rejection::TooLarge),
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
+                Meaning::Record(Rejection::TooLarge)
+            }
             Code::InvalidTimestamp => Meaning::Record(Rejection::Timestamp),
             Code::InvalidRecord | Code::PolicyViolation => Meaning::Record(Rejection::Policy),
             Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed
             | Code::TransactionalIdAuthorizationFailed => Meaning::Forbidden,
-            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => {
-                Meaning::NoTopic
-            }
+            Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownPartition
+            | Code::InvalidTopic => Meaning::NoTopic,
             _ => Meaning::Passes,
         }
     }
 }
 
-/// The error of a call or a delivery that failed: what was being done, why in Kafka's words, and the remedy
-/// where there is one. `user` is who the stage is to Kafka: its transactional id.
-pub(super) fn error(doing: impl Into<String>, code: RDKafkaErrorCode, cause: &str, user: &str) -> Error {
+/// The error of a call or a delivery that failed: what was being done, why in Kafka's words, and
+/// the remedy where there is one. `user` is who the stage is to Kafka: its transactional id.
+pub(super) fn error(
+    doing: impl Into<String>,
+    code: RDKafkaErrorCode,
+    cause: &str,
+    user: &str,
+) -> Error {
     let error = Error::new(doing, cause);
     match remedy(code, user) {
         Some(remedy) => error.help(remedy),
@@ -63,36 +71,41 @@ fn remedy(code: RDKafkaErrorCode, user: &str) -> Option<String> {
             "allow this user to read and write the topic (ACL operations READ, WRITE and DESCRIBE)"
         }
         Code::GroupAuthorizationFailed => {
-            "allow this user to use the consumer group named like the stage (ACL operation READ on the group)"
+            "allow this user to use the consumer group named like the stage (ACL operation READ on \
+             the group)"
         }
         Code::ClusterAuthorizationFailed => {
             "allow this user to write idempotently (ACL operation IDEMPOTENT_WRITE on the cluster)"
         }
         Code::TransactionalIdAuthorizationFailed => {
             return Some(format!(
-                "allow this user to use the transactional id {user} (ACL operations WRITE and DESCRIBE on it), or choose \
-                 guarantee = \"at-least-once\""
+                "allow this user to use the transactional id {user} (ACL operations WRITE and \
+                 DESCRIBE on it), or choose guarantee = \"at-least-once\""
             ));
         }
         Code::InvalidProducerIdMapping | Code::UnknownProducerId => {
             return Some(format!(
-                "the brokers have forgotten the transactional id {user}, which was not used for as long as their \
-                 transactional.id.expiration.ms; nothing is lost, it is taken anew"
+                "the brokers have forgotten the transactional id {user}, which was not used for as \
+                 long as their transactional.id.expiration.ms; nothing is lost, it is taken anew"
             ));
         }
         Code::InvalidTransactionTimeout => {
-            "set \"transaction.timeout.ms\" in [kafka] to no more than the brokers' transaction.max.timeout.ms"
+            "set \"transaction.timeout.ms\" in [kafka] to no more than the brokers' \
+             transaction.max.timeout.ms"
         }
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
-            "`rivulet topics describe` tells what the topic takes: its max.message.bytes, or the brokers' message.max.bytes"
+            "`rivulet topics describe` tells what the topic takes: its max.message.bytes, or the \
+             brokers' message.max.bytes"
         }
         Code::InvalidTimestamp => {
-            "the topic's message.timestamp.after.max.ms and message.timestamp.before.max.ms say how far a record's \
-             timestamp may be from the broker's clock: see that both clocks are right"
+            "the topic's message.timestamp.after.max.ms and message.timestamp.before.max.ms say \
+             how far a record's timestamp may be from the broker's clock: see that both clocks are \
+             right"
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => NO_TOPIC,
         Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => {
-            "fewer brokers have a copy of the topic than its min.insync.replicas: start the missing ones"
+            "fewer brokers have a copy of the topic than its min.insync.replicas: start the \
+             missing ones"
         }
         _ => return None,
     };
@@ -100,8 +113,9 @@ fn remedy(code: RDKafkaErrorCode, user: &str) -> Option<String> {
 }
 
 /// What to do about a topic that does not exist.
-pub(super) const NO_TOPIC: &str = "create the pipeline's topics with `rivulet topics create --pipeline FILE`; `rivulet \
-                                   topics describe` tells what the cluster lacks";
+pub(super) const NO_TOPIC: &str = "create the pipeline's topics with `rivulet topics create \
+                                   --pipeline FILE`; `rivulet topics describe` tells what the \
+                                   cluster lacks";
 
 #[cfg(test)]
 mod tests {
@@ -111,20 +125,76 @@ mod tests {
     fn each_refusal_has_its_meaning_and_its_remedy() {
         use RDKafkaErrorCode as Code;
         let table = [
-            (Code::MessageSizeTooLarge, Meaning::Record(Rejection::TooLarge), Some("max.message.bytes")),
-            (Code::MessageBatchTooLarge, Meaning::Record(Rejection::TooLarge), Some("max.message.bytes")),
-            (Code::InvalidTimestamp, Meaning::Record(Rejection::Timestamp), Some("message.timestamp.after.max.ms")),
-            (Code::InvalidRecord, Meaning::Record(Rejection::Policy), None),
-            (Code::PolicyViolation, Meaning::Record(Rejection::Policy), None),
-            (Code::TopicAuthorizationFailed, Meaning::Forbidden, Some("WRITE")),
-            (Code::GroupAuthorizationFailed, Meaning::Forbidden, Some("group")),
-            (Code::ClusterAuthorizationFailed, Meaning::Forbidden, Some("IDEMPOTENT_WRITE")),
-            (Code::TransactionalIdAuthorizationFailed, Meaning::Forbidden, Some("transactional id ewma@a")),
-            (Code::UnknownTopic, Meaning::NoTopic, Some("rivulet topics create")),
-            (Code::UnknownTopicOrPartition, Meaning::NoTopic, Some("rivulet topics create")),
-            (Code::UnknownPartition, Meaning::NoTopic, Some("rivulet topics create")),
-            (Code::InvalidProducerIdMapping, Meaning::Passes, Some("transactional.id.expiration.ms")),
-            (Code::NotEnoughReplicas, Meaning::Passes, Some("min.insync.replicas")),
+            (
+                Code::MessageSizeTooLarge,
+                Meaning::Record(Rejection::TooLarge),
+                Some("max.message.bytes"),
+            ),
+            (
+                Code::MessageBatchTooLarge,
+                Meaning::Record(Rejection::TooLarge),
+                Some("max.message.bytes"),
+            ),
+            (
+                Code::InvalidTimestamp,
+                Meaning::Record(Rejection::Timestamp),
+                Some("message.timestamp.after.max.ms"),
+            ),
+            (
+                Code::InvalidRecord,
+                Meaning::Record(Rejection::Policy),
+                None,
+            ),
+            (
+                Code::PolicyViolation,
+                Meaning::Record(Rejection::Policy),
+                None,
+            ),
+            (
+                Code::TopicAuthorizationFailed,
+                Meaning::Forbidden,
+                Some("WRITE"),
+            ),
+            (
+                Code::GroupAuthorizationFailed,
+                Meaning::Forbidden,
+                Some("group"),
+            ),
+            (
+                Code::ClusterAuthorizationFailed,
+                Meaning::Forbidden,
+                Some("IDEMPOTENT_WRITE"),
+            ),
+            (
+                Code::TransactionalIdAuthorizationFailed,
+                Meaning::Forbidden,
+                Some("transactional id ewma@a"),
+            ),
+            (
+                Code::UnknownTopic,
+                Meaning::NoTopic,
+                Some("rivulet topics create"),
+            ),
+            (
+                Code::UnknownTopicOrPartition,
+                Meaning::NoTopic,
+                Some("rivulet topics create"),
+            ),
+            (
+                Code::UnknownPartition,
+                Meaning::NoTopic,
+                Some("rivulet topics create"),
+            ),
+            (
+                Code::InvalidProducerIdMapping,
+                Meaning::Passes,
+                Some("transactional.id.expiration.ms"),
+            ),
+            (
+                Code::NotEnoughReplicas,
+                Meaning::Passes,
+                Some("min.insync.replicas"),
+            ),
             (Code::NotLeaderForPartition, Meaning::Passes, None),
             (Code::MessageTimedOut, Meaning::Passes, None),
             (Code::RequestTimedOut, Meaning::Passes, None),
@@ -136,7 +206,10 @@ mod tests {
             assert_eq!(Meaning::of(code), meaning, "{code:?}");
             let shown = error("sending to out", code, &code.to_string(), "ewma@a").to_string();
             assert!(shown.starts_with("sending to out: "), "{shown}");
-            assert!(remedy.is_none_or(|remedy| shown.contains("help: ") && shown.contains(remedy)), "{shown}");
+            assert!(
+                remedy.is_none_or(|remedy| shown.contains("help: ") && shown.contains(remedy)),
+                "{shown}"
+            );
         }
     }
 }

@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a lost cluster is looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long an address that brokers give may fail to be reached before that is told, and between two tries.
+/// How long an address that brokers give may fail to be reached before that is told, and between
+/// two tries.
 const UNREACHABLE: Duration = Duration::from_secs(3);
 /// The same of one that was reached before: the others know only after 9 s that a broker has gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -38,7 +39,8 @@ const GONE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     heard: Arc<Mutex<Heard>>,
-    /// Whether there is a rebalance to answer: looked at before every record, so it must cost nothing.
+    /// Whether there is a rebalance to answer: looked at before every record, so it must cost
+    /// nothing.
     rebalanced: Arc<AtomicBool>,
     /// Which of the stage's consumers, one after the other, has this clone.
     consumer: u32,
@@ -69,7 +71,10 @@ pub(super) struct FailedDelivery {
 impl FailedDelivery {
     /// Whether the record was only thrown away with others, for a reason that lies elsewhere.
     pub(super) fn is_purged(&self) -> bool {
-        matches!(self.code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
+        matches!(
+            self.code,
+            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
+        )
     }
 }
 
@@ -95,8 +100,8 @@ struct Heard {
     predecessor: bool,
     /// Since when a commit is under way.
     committing: Option<Instant>,
-    /// Addresses at which no connection came about, each with the time of the first failure, or of the last
-    /// try since.
+    /// Addresses at which no connection came about, each with the time of the first failure, or of
+    /// the last try since.
     unreached: BTreeMap<String, Instant>,
     /// Addresses at which a connection has been.
     reached: BTreeSet<String>,
@@ -125,7 +130,9 @@ impl Membership {
 
     fn given_partitions(&mut self) {
         if let Membership::Outside { was_inside } = *self {
-            *self = Membership::Inside { back: was_inside.then(Instant::now) };
+            *self = Membership::Inside {
+                back: was_inside.then(Instant::now),
+            };
         }
     }
 
@@ -145,7 +152,9 @@ pub(super) enum Rebalance {
 
 impl Heard {
     fn tell(&mut self, what: &str, remedy: Option<&str>) {
-        let help = remedy.map(|remedy| format!("\n  help: {remedy}")).unwrap_or_default();
+        let help = remedy
+            .map(|remedy| format!("\n  help: {remedy}"))
+            .unwrap_or_default();
         match self.said.due(&what.to_owned(), Instant::now()) {
             Some(lasted) => tracing::warn!(stage = self.stage, "{what}{}{help}", lasting(lasted)),
             None => tracing::debug!("librdkafka: {what}"),
@@ -153,7 +162,11 @@ impl Heard {
     }
 
     fn grace(&self, address: &str) -> Duration {
-        if self.reached.contains(address) { GONE } else { UNREACHABLE }
+        if self.reached.contains(address) {
+            GONE
+        } else {
+            UNREACHABLE
+        }
     }
 
     fn is_committing_for(&self, time: Duration) -> bool {
@@ -163,10 +176,24 @@ impl Heard {
     fn no_answer(&mut self, error: &str) {
         let now = Instant::now();
         let since = *self.away.get_or_insert(now);
-        let Some(lasted) = self.told_away.due(&(), now) else { return };
-        let lasted = if lasted.is_zero() { lasted } else { now - since };
-        let reason = if self.reason.is_empty() { error } else { &self.reason };
-        let brokers = if self.brokers.is_empty() { "an empty list" } else { &self.brokers };
+        let Some(lasted) = self.told_away.due(&(), now) else {
+            return;
+        };
+        let lasted = if lasted.is_zero() {
+            lasted
+        } else {
+            now - since
+        };
+        let reason = if self.reason.is_empty() {
+            error
+        } else {
+            &self.reason
+        };
+        let brokers = if self.brokers.is_empty() {
+            "an empty list"
+        } else {
+            &self.brokers
+        };
         let (how, help) = why_no_answer(reason, brokers);
         tracing::warn!(
             stage = self.stage,
@@ -180,54 +207,74 @@ impl Heard {
 fn why_no_answer(reason: &str, brokers: &str) -> (&'static str, &'static str) {
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     if says(&["SASL", "uthentication"]) {
-        let help = "look at \"sasl.mechanism\", \"sasl.username\", \"sasl.password\" and \"security.protocol\" in \
-                    [kafka]: they must be what that listener of the brokers wants";
+        let help = "look at \"sasl.mechanism\", \"sasl.username\", \"sasl.password\" \
+                    and \"security.protocol\" in [kafka]: they must be what that listener of the \
+                    brokers wants";
         ("lets this stage in", help)
     } else if says(&["SSL", "ssl", "certificate", "security.protocol"]) {
-        let help = "look at \"security.protocol\" and \"ssl.ca.location\" in [kafka]: a listener of the brokers speaks \
-                    either TLS or plain text, and the file must have who signed the brokers' certificates";
+        let help = "look at \"security.protocol\" and \"ssl.ca.location\" in [kafka]: a listener \
+                    of the brokers speaks either TLS or plain text, and the file must have who \
+                    signed the brokers' certificates";
         ("can be talked to", help)
     } else if is_closed_at_once(reason) {
-        let help = "a listener that wants SASL or TLS closes connections that come without: look at \
-                    \"security.protocol\" and \"sasl.mechanism\" in [kafka]";
+        let help = "a listener that wants SASL or TLS closes connections that come without: look \
+                    at \"security.protocol\" and \"sasl.mechanism\" in [kafka]";
         ("keeps a connection open", help)
     } else if is_told_by_a_broker(reason, brokers) {
-        let help = "see that Kafka runs at the address in brackets and that its name resolves; the brokers tell it: \
-                    it is the advertised.listeners in that broker's server.properties";
+        let help = "see that Kafka runs at the address in brackets and that its name resolves; the \
+                    brokers tell it: it is the advertised.listeners in that broker's \
+                    server.properties";
         ("answers", help)
     } else {
-        let help = "see that Kafka runs there and that the names resolve; give other brokers with --brokers or [kafka] \
-                    brokers";
+        let help = "see that Kafka runs there and that the names resolve; give other brokers with \
+                    --brokers or [kafka] brokers";
         ("answers", help)
     }
 }
 
-/// Whether a connection failed to an address that is none of those to ask first. librdkafka names it as
-/// `rpi1:9092/2: `, with the broker's number.
+/// Whether a connection failed to an address that is none of those to ask first. librdkafka names
+/// it as `rpi1:9092/2: `, with the broker's number.
 fn is_told_by_a_broker(reason: &str, brokers: &str) -> bool {
-    let Some((address, rest)) = reason.split_once('/') else { return false };
-    let is_number = rest.split_once(':').is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+    let Some((address, rest)) = reason.split_once('/') else {
+        return false;
+    };
+    let is_number = rest
+        .split_once(':')
+        .is_some_and(|(number, _)| number.parse::<u32>().is_ok());
     is_number && brokers.split(',').all(|broker| broker.trim() != address)
 }
 
 /// Whether a connection came about and was closed by the broker within two seconds.
 fn is_closed_at_once(reason: &str) -> bool {
-    let Some((_, after)) = reason.split_once("(after ") else { return false };
-    let Some((time, state)) = after.split_once("ms in state ") else { return false };
+    let Some((_, after)) = reason.split_once("(after ") else {
+        return false;
+    };
+    let Some((time, state)) = after.split_once("ms in state ") else {
+        return false;
+    };
     let is_short = time.parse::<u64>().is_ok_and(|time| time < 2000);
-    reason.contains("Disconnected") && is_short && ["UP", "APIVERSION_QUERY"].iter().any(|up| state.starts_with(up))
+    reason.contains("Disconnected")
+        && is_short
+        && ["UP", "APIVERSION_QUERY"]
+            .iter()
+            .any(|up| state.starts_with(up))
 }
 
-/// Tells of a commit that takes too long, as long as anybody is there to commit. Ends the process if that
-/// is stuck: the thread that commits is inside librdkafka, and nothing gets it out.
+/// Tells of a commit that takes too long, as long as anybody is there to commit. Ends the process
+/// if that is stuck: the thread that commits is inside librdkafka, and nothing gets it out.
 fn watch_commits(heard: &Weak<Mutex<Heard>>, answers: impl Fn(&Watch) -> bool) {
     while let Some(heard) = heard.upgrade() {
-        let watch = Watch { heard, rebalanced: Arc::default(), consumer: u32::MAX, of_producer: Arc::default() };
+        let watch = Watch {
+            heard,
+            rebalanced: Arc::default(),
+            consumer: u32::MAX,
+            of_producer: Arc::default(),
+        };
         watch.tell_of_slow_commit();
         if watch.is_commit_stuck(&answers) {
             tracing::error!(
-                "Kafka answers, but a commit has had no answer for {} s: ending, to begin anew at the last commit\n  \
-                 help: start this stage again, unless systemd does",
+                "Kafka answers, but a commit has had no answer for {} s: ending, to begin anew at \
+                 the last commit\n  help: start this stage again, unless systemd does",
                 STUCK_COMMIT.as_secs()
             );
             std::process::exit(1);
@@ -239,7 +286,11 @@ fn watch_commits(heard: &Weak<Mutex<Heard>>, answers: impl Fn(&Watch) -> bool) {
 
 impl Watch {
     /// `answers` asks, by a client of its own, whether a broker answers.
-    pub(super) fn new(stage: &str, brokers: &str, answers: impl Fn(&Watch) -> bool + Send + 'static) -> Self {
+    pub(super) fn new(
+        stage: &str,
+        brokers: &str,
+        answers: impl Fn(&Watch) -> bool + Send + 'static,
+    ) -> Self {
         let heard = Heard {
             stage: stage.to_owned(),
             brokers: brokers.to_owned(),
@@ -263,10 +314,18 @@ impl Watch {
         let heard = Arc::new(Mutex::new(heard));
         let weak = Arc::downgrade(&heard);
         let span = tracing::Span::current();
-        // Without the thread a slow commit is not told of, and a stuck one stays so; nothing else is missing.
+        // Without the thread a slow commit is not told of, and a stuck one stays so; nothing else
+        // is missing.
         let watching = move || span.in_scope(|| watch_commits(&weak, answers));
-        let _ = std::thread::Builder::new().name("commits".into()).spawn(watching);
-        Watch { heard, rebalanced: Arc::default(), consumer: 0, of_producer: Arc::default() }
+        let _ = std::thread::Builder::new()
+            .name("commits".into())
+            .spawn(watching);
+        Watch {
+            heard,
+            rebalanced: Arc::default(),
+            consumer: 0,
+            of_producer: Arc::default(),
+        }
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
@@ -280,7 +339,8 @@ impl Watch {
         }
         let mut heard = self.heard();
         let next = heard.rebalances.pop_front();
-        self.rebalanced.store(!heard.rebalances.is_empty(), Ordering::Release);
+        self.rebalanced
+            .store(!heard.rebalances.is_empty(), Ordering::Release);
         next
     }
 
@@ -291,7 +351,10 @@ impl Watch {
 
     /// A clone for a new producer.
     pub(super) fn of_producer(&self) -> Self {
-        Watch { of_producer: Arc::default(), ..self.clone() }
+        Watch {
+            of_producer: Arc::default(),
+            ..self.clone()
+        }
     }
 
     /// How many things were heard of this producer.
@@ -299,28 +362,32 @@ impl Watch {
         self.of_producer.count.load(Ordering::Relaxed)
     }
 
-    /// Whether this producer may have repeated a request of which the first copy is still under way.
+    /// Whether this producer may have repeated a request of which the first copy is still under
+    /// way.
     pub(super) fn may_have_repeated(&self) -> bool {
         self.of_producer.repeats.load(Ordering::Relaxed)
     }
 
-    /// This producer's first record that could not be sent, one that says why before one that was thrown
-    /// away with others.
+    /// This producer's first record that could not be sent, one that says why before one that was
+    /// thrown away with others.
     pub(super) fn take_failed_delivery(&self) -> Option<FailedDelivery> {
         self.failed().take()
     }
 
     fn failed(&self) -> MutexGuard<'_, Option<FailedDelivery>> {
         // Nothing that holds the lock can panic half-way.
-        self.of_producer.failed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.of_producer
+            .failed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heard_one(&self) {
         self.of_producer.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the transactions of this stage cannot be initialised yet because those of the process that
-    /// went before are being ended.
+    /// Whether the transactions of this stage cannot be initialised yet because those of the
+    /// process that went before are being ended.
     pub(super) fn take_predecessor(&self) -> bool {
         std::mem::take(&mut self.heard().predecessor)
     }
@@ -339,9 +406,9 @@ impl Watch {
         self.rebalanced.store(false, Ordering::Release);
     }
 
-    /// Whether a member that is told that it is fenced may have been so by its own past: it is outside the
-    /// group, or what it sent in a session that is over can still be answered. A heartbeat is given up
-    /// after one `session`.
+    /// Whether a member that is told that it is fenced may have been so by its own past: it is
+    /// outside the group, or what it sent in a session that is over can still be answered. A
+    /// heartbeat is given up after one `session`.
     pub(super) fn may_be_fenced_by_its_past(&self, session: Duration) -> bool {
         match self.heard().membership {
             Membership::Outside { .. } => true,
@@ -358,8 +425,8 @@ impl Watch {
         }
     }
 
-    /// A commit begins or has ended. While a broker is away librdkafka can keep a commit for as long,
-    /// whatever it was told of timeouts, and nothing else is heard meanwhile.
+    /// A commit begins or has ended. While a broker is away librdkafka can keep a commit for as
+    /// long, whatever it was told of timeouts, and nothing else is heard meanwhile.
     pub(super) fn committing(&self, is_committing: bool) {
         self.heard().committing = is_committing.then(Instant::now);
     }
@@ -371,15 +438,16 @@ impl Watch {
         }
     }
 
-    /// Whether a commit is under way that librdkafka has lost sight of: its issue 5511 is one way to that.
+    /// Whether a commit is under way that librdkafka has lost sight of: its issue 5511 is one way
+    /// to that.
     fn is_commit_stuck(&self, answers: impl Fn(&Watch) -> bool) -> bool {
         let is_long = || self.heard().is_committing_for(STUCK_COMMIT);
         // It may have ended while the broker was asked.
         is_long() && answers(self) && is_long()
     }
 
-    /// A broker answers: says so if none did before. While a commit waits, other answers are no sign that
-    /// the stage can go on.
+    /// A broker answers: says so if none did before. While a commit waits, other answers are no
+    /// sign that the stage can go on.
     pub(super) fn answered(&self) {
         let mut heard = self.heard();
         (heard.doubted, heard.unanswered) = (false, None);
@@ -388,7 +456,11 @@ impl Watch {
         }
         heard.told_away.clear();
         if let Some(since) = heard.away.take() {
-            tracing::info!(stage = heard.stage, "Kafka is back after {:.1} s", since.elapsed().as_secs_f64());
+            tracing::info!(
+                stage = heard.stage,
+                "Kafka is back after {:.1} s",
+                since.elapsed().as_secs_f64()
+            );
         }
         heard.reason.clear();
     }
@@ -401,7 +473,10 @@ impl Watch {
     /// Whether it is time to look if a broker answers.
     pub(super) fn wants_a_look(&self) -> bool {
         let mut heard = self.heard();
-        let is_unreached = heard.unreached.iter().any(|(address, since)| since.elapsed() >= heard.grace(address));
+        let is_unreached = heard
+            .unreached
+            .iter()
+            .any(|(address, since)| since.elapsed() >= heard.grace(address));
         let due = (heard.doubted || heard.away.is_some() || is_unreached)
             && heard.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
         if due {
@@ -410,18 +485,28 @@ impl Watch {
         due
     }
 
-    /// These are the brokers' addresses as they tell them. One of them that is not reached is tried, by a
-    /// thread of its own: to resolve a name can take long.
+    /// These are the brokers' addresses as they tell them. One of them that is not reached is
+    /// tried, by a thread of its own: to resolve a name can take long.
     pub(super) fn announced(&self, addresses: &[String]) {
         let mut heard = self.heard();
-        heard.unreached.retain(|address, _| addresses.contains(address));
-        let is_due = |(address, since): &(&String, &Instant)| since.elapsed() >= heard.grace(address);
-        let due: Vec<String> = heard.unreached.iter().filter(is_due).map(|(address, _)| address.clone()).collect();
+        heard
+            .unreached
+            .retain(|address, _| addresses.contains(address));
+        let is_due =
+            |(address, since): &(&String, &Instant)| since.elapsed() >= heard.grace(address);
+        let due: Vec<String> = heard
+            .unreached
+            .iter()
+            .filter(is_due)
+            .map(|(address, _)| address.clone())
+            .collect();
         for address in due {
             heard.unreached.insert(address.clone(), Instant::now());
             let (watch, span) = (self.clone(), tracing::Span::current());
             let trying = move || span.in_scope(|| watch.tried(&address, reach(&address)));
-            let _ = std::thread::Builder::new().name("reach".into()).spawn(trying);
+            let _ = std::thread::Builder::new()
+                .name("reach".into())
+                .spawn(trying);
         }
     }
 
@@ -436,13 +521,13 @@ impl Watch {
             let help = if heard.reached.contains(address) {
                 "see that Kafka runs there and that nothing is between"
             } else {
-                "set advertised.listeners in that broker's server.properties to a name and port that clients can \
-                 reach, and see that the name resolves here"
+                "set advertised.listeners in that broker's server.properties to a name and port \
+                 that clients can reach, and see that the name resolves here"
             };
             tracing::warn!(
                 stage = heard.stage,
-                "Kafka answers at {}, but the address {address} of a broker, from its advertised.listeners, cannot be \
-                 reached{}: waiting ({error})\n  help: {help}",
+                "Kafka answers at {}, but the address {address} of a broker, from its \
+                 advertised.listeners, cannot be reached{}: waiting ({error})\n  help: {help}",
                 heard.brokers,
                 lasting(lasted)
             );
@@ -454,12 +539,12 @@ impl Watch {
         !self.heard().unreachable.is_clear()
     }
 
-    /// What a client reports of its connections. A late report of brokers that were down is no news of
-    /// them being so, hence it only raises a doubt.
+    /// What a client reports of its connections. A late report of brokers that were down is no news
+    /// of them being so, hence it only raises a doubt.
     pub(super) fn client_error(&self, error: &KafkaError) {
         use RDKafkaErrorCode::{
-            AllBrokersDown, BrokerTransportFailure, FencedInstanceId, OperationTimedOut, PartitionEOF, PollExceeded,
-            Resolve,
+            AllBrokersDown, BrokerTransportFailure, FencedInstanceId, OperationTimedOut,
+            PartitionEOF, PollExceeded, Resolve,
         };
         let mut heard = self.heard();
         match error.rdkafka_error_code() {
@@ -489,17 +574,19 @@ impl ClientContext for Watch {
             self.of_producer.repeats.store(true, Ordering::Relaxed);
         }
         match facility {
-            // Properties of the other kind of client in the same [kafka] table; and what is fatal to a
-            // client, which the stage hears of too, and may know a way out.
+            // Properties of the other kind of client in the same [kafka] table; and what is fatal
+            // to a client, which the stage hears of too, and may know a way out.
             "CONFWARN" | "FATAL" => tracing::debug!("librdkafka: {message}"),
             "SESSTMOUT" => {
                 tracing::debug!("librdkafka: {facility} {message}");
                 self.heard().membership.session_is_over();
             }
-            // A connection failed, which may be one of several, or just an idle one: reason to look. What
-            // fails again and again is told once, by `no_answer`, with the last reason.
+            // A connection failed, which may be one of several, or just an idle one: reason to
+            // look. What fails again and again is told once, by `no_answer`, with the last reason.
             "FAIL" | "ERROR" => {
-                let reason = message.split_once("]: ").map_or(message, |(_thread, reason)| reason);
+                let reason = message
+                    .split_once("]: ")
+                    .map_or(message, |(_thread, reason)| reason);
                 tracing::debug!("librdkafka: {facility} {message}");
                 let mut heard = self.heard();
                 heard.doubted = true;
@@ -538,28 +625,36 @@ impl ClientContext for Watch {
     }
 }
 
-/// Whether a client that says this may send a request again that it has sent before. A connection that
-/// did not come about has carried none: those of a broker that is away fail again and again.
+/// Whether a client that says this may send a request again that it has sent before. A connection
+/// that did not come about has carried none: those of a broker that is away fail again and again.
 ///
-/// librdkafka tells of a connection that breaks before it repeats what was under way on it. It leaves out
-/// what it has told within half a minute in the same words, which is enough: the first time counts until
-/// the producer is replaced.
+/// librdkafka tells of a connection that breaks before it repeats what was under way on it. It
+/// leaves out what it has told within half a minute in the same words, which is enough: the first
+/// time counts until the producer is replaced.
 fn may_lead_to_a_repetition(facility: &str, message: &str) -> bool {
     matches!(facility, "FAIL" | "ERROR" | "REQTMOUT") && !never_came_about(message)
 }
 
 /// Whether a failure is that of a connection which never came about.
 fn never_came_about(message: &str) -> bool {
-    let words = ["Connect to ", "Failed to resolve", "in state CONNECT", "brokers are down"];
+    let words = [
+        "Connect to ",
+        "Failed to resolve",
+        "in state CONNECT",
+        "brokers are down",
+    ];
     words.iter().any(|words| message.contains(words))
 }
 
-/// The address of a broker that others have told of, if what librdkafka says is about one: it begins with
-/// `HOST:PORT/ID: ` or `TxnCoordinator: HOST:PORT: `.
+/// The address of a broker that others have told of, if what librdkafka says is about one: it
+/// begins with `HOST:PORT/ID: ` or `TxnCoordinator: HOST:PORT: `.
 fn address(reason: &str) -> Option<&str> {
     let (name, rest) = reason.split_once(": ")?;
     if let Some((address, id)) = name.split_once('/') {
-        return id.bytes().all(|byte| byte.is_ascii_digit()).then_some(address);
+        return id
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then_some(address);
     }
     let is_logical = matches!(name, "GroupCoordinator" | "TxnCoordinator");
     let (address, _) = rest.split_once(": ")?;
@@ -581,7 +676,12 @@ fn reach(address: &str) -> std::io::Result<()> {
 impl ConsumerContext for Watch {
     /// Notes a rebalance for the stage loop instead of answering it here, inside a poll, where the
     /// open transaction cannot be committed.
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         let mut heard = self.heard();
         if heard.closed || heard.consumer != self.consumer {
             drop(heard);
@@ -617,9 +717,13 @@ impl ProducerContext<NoCustomPartitioner> for Watch {
     /// Only failures are reported: see the property `delivery.report.only.error`.
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         self.heard_one();
-        let Err((error, message)) = result else { return };
+        let Err((error, message)) = result else {
+            return;
+        };
         let failed = FailedDelivery {
-            code: error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
+            code: error
+                .rdkafka_error_code()
+                .unwrap_or(RDKafkaErrorCode::Unknown),
             topic: message.topic().to_owned(),
             partition: message.partition(),
             count: 1,
@@ -642,7 +746,9 @@ mod tests {
     }
 
     fn ago(time: Duration) -> Instant {
-        Instant::now().checked_sub(time).expect("this machine has been up for longer")
+        Instant::now()
+            .checked_sub(time)
+            .expect("this machine has been up for longer")
     }
 
     #[test]
@@ -665,15 +771,29 @@ mod tests {
     fn a_member_is_fenced_by_its_past_only_for_a_session_after_it_came_back() {
         let session = Duration::from_secs(45);
         let watch = watch();
-        assert!(watch.may_be_fenced_by_its_past(session), "it has not joined yet");
+        assert!(
+            watch.may_be_fenced_by_its_past(session),
+            "it has not joined yet"
+        );
         watch.heard().membership.given_partitions();
-        assert!(!watch.may_be_fenced_by_its_past(session), "it is another's past");
+        assert!(
+            !watch.may_be_fenced_by_its_past(session),
+            "it is another's past"
+        );
         watch.heard().membership.session_is_over();
         assert!(watch.may_be_fenced_by_its_past(session), "it is outside");
         watch.heard().membership.given_partitions();
-        assert!(watch.may_be_fenced_by_its_past(session), "a heartbeat may be under way");
-        watch.heard().membership = Membership::Inside { back: Some(ago(session + LOOK)) };
-        assert!(!watch.may_be_fenced_by_its_past(session), "none is any more");
+        assert!(
+            watch.may_be_fenced_by_its_past(session),
+            "a heartbeat may be under way"
+        );
+        watch.heard().membership = Membership::Inside {
+            back: Some(ago(session + LOOK)),
+        };
+        assert!(
+            !watch.may_be_fenced_by_its_past(session),
+            "none is any more"
+        );
     }
 
     #[test]
@@ -694,7 +814,10 @@ mod tests {
         ] {
             assert!(says("FAIL", &format!("{thread} {broken}")), "{broken}");
         }
-        assert!(says("REQTMOUT", &format!("{thread} Timed out EndTxnRequest in flight (after 10015ms, timeout #0)")));
+        assert!(says(
+            "REQTMOUT",
+            &format!("{thread} Timed out EndTxnRequest in flight (after 10015ms, timeout #0)")
+        ));
         for never in [
             "Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
             "Failed to resolve 'rpi0:9092': Name or service not known (after 3ms in state CONNECT)",
@@ -703,32 +826,78 @@ mod tests {
             assert!(!says("FAIL", &format!("{thread} {never}")), "{never}");
         }
         assert!(!says("GETPID", "Failed to acquire PID"));
-        assert!(!watch.may_have_repeated() && !watch.of_producer().may_have_repeated(), "others did not");
+        assert!(
+            !watch.may_have_repeated() && !watch.of_producer().may_have_repeated(),
+            "others did not"
+        );
     }
 
     #[test]
     fn each_reason_has_a_help_of_its_own() {
         for (reason, how, remedy) in [
-            ("SASL authentication error: Authentication failed: Invalid username or password", "lets", "sasl.password"),
-            ("SASL SCRAM-SHA-256 mechanism handshake failed: Unsupported SASL mechanism", "lets", "sasl.mechanism"),
-            ("SSL handshake failed: wrong version number", "can be talked to", "security.protocol"),
-            ("Disconnected: closed by peer (after 3ms in state UP, 1 identical)", "keeps", "security.protocol"),
-            ("Disconnected: closed by peer (after 0ms in state APIVERSION_QUERY)", "keeps", "security.protocol"),
-            ("Disconnected: closed by peer (after 42031ms in state UP)", "answers", "Kafka runs there"),
-            ("Connect to ipv4#127.0.0.1:1 failed: Connection refused", "answers", "Kafka runs there"),
+            (
+                "SASL authentication error: Authentication failed: Invalid username or password",
+                "lets",
+                "sasl.password",
+            ),
+            (
+                "SASL SCRAM-SHA-256 mechanism handshake failed: Unsupported SASL mechanism",
+                "lets",
+                "sasl.mechanism",
+            ),
+            (
+                "SSL handshake failed: wrong version number",
+                "can be talked to",
+                "security.protocol",
+            ),
+            (
+                "Disconnected: closed by peer (after 3ms in state UP, 1 identical)",
+                "keeps",
+                "security.protocol",
+            ),
+            (
+                "Disconnected: closed by peer (after 0ms in state APIVERSION_QUERY)",
+                "keeps",
+                "security.protocol",
+            ),
+            (
+                "Disconnected: closed by peer (after 42031ms in state UP)",
+                "answers",
+                "Kafka runs there",
+            ),
+            (
+                "Connect to ipv4#127.0.0.1:1 failed: Connection refused",
+                "answers",
+                "Kafka runs there",
+            ),
         ] {
             let (said, help) = why_no_answer(reason, "rpi0:9092");
-            assert!(said.starts_with(how) && help.contains(remedy), "{reason}: {said}, {help}");
+            assert!(
+                said.starts_with(how) && help.contains(remedy),
+                "{reason}: {said}, {help}"
+            );
         }
     }
 
     #[test]
     fn the_address_of_a_broker_is_that_which_others_told() {
         for (reason, expected) in [
-            ("rpi9:9092/1: Failed to resolve 'rpi9:9092': Name or service not known", Some("rpi9:9092")),
-            ("TxnCoordinator: rpi9:9092: Connect to ipv4#10.0.0.9:9092 failed", Some("rpi9:9092")),
-            ("GroupCoordinator: rpi9:9092: Connect to ipv4#10.0.0.9:9092 failed", Some("rpi9:9092")),
-            ("rpi0:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused", None),
+            (
+                "rpi9:9092/1: Failed to resolve 'rpi9:9092': Name or service not known",
+                Some("rpi9:9092"),
+            ),
+            (
+                "TxnCoordinator: rpi9:9092: Connect to ipv4#10.0.0.9:9092 failed",
+                Some("rpi9:9092"),
+            ),
+            (
+                "GroupCoordinator: rpi9:9092: Connect to ipv4#10.0.0.9:9092 failed",
+                Some("rpi9:9092"),
+            ),
+            (
+                "rpi0:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused",
+                None,
+            ),
             ("GroupCoordinator: Failed to resolve 'x': y", None),
             ("1/1 brokers are down", None),
         ] {
@@ -747,6 +916,9 @@ mod tests {
         watch.answered();
         assert!(watch.heard().away.is_none());
         watch.no_answer("timed out");
-        assert!(watch.heard().away.is_none(), "what was before the answer does not count");
+        assert!(
+            watch.heard().away.is_none(),
+            "what was before the answer does not count"
+        );
     }
 }

@@ -10,17 +10,23 @@ use super::{Pipeline, Role, Stage, Work};
 pub(super) fn check(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
     if pipeline.stages.is_empty() {
         mistakes.push(
-            Mistake::nowhere("has no stages").help("add a [producer.NAME], [operator.NAME] or [sink.NAME] table"),
+            Mistake::nowhere("has no stages")
+                .help("add a [producer.NAME], [operator.NAME] or [sink.NAME] table"),
         );
     }
     let mut seen = BTreeMap::new();
     for stage in &pipeline.stages {
         name(stage, mistakes);
         if let Some(other) = seen.insert(&stage.name, stage) {
-            let message = format!("two stages are named `{}`: there is also a {}", stage.name, other.work.table());
+            let message = format!(
+                "two stages are named `{}`: there is also a {}",
+                stage.name,
+                other.work.table()
+            );
             mistakes.push(
-                Mistake::at(stage.place.clone(), message)
-                    .help("rename one: a stage's name is its consumer group, so no two can share it"),
+                Mistake::at(stage.place.clone(), message).help(
+                    "rename one: a stage's name is its consumer group, so no two can share it",
+                ),
             );
         }
         topics(pipeline, stage, mistakes);
@@ -33,26 +39,50 @@ fn spools(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
     // Components, not text: `./spool` is `spool`.
     let mut seen: BTreeMap<Vec<Component<'_>>, &Stage> = BTreeMap::new();
     for stage in &pipeline.stages {
-        let Work::Producer { spool: Some(spool), .. } = &stage.work else { continue };
-        let path = spool.path.components().filter(|part| *part != Component::CurDir).collect();
+        let Work::Producer {
+            spool: Some(spool), ..
+        } = &stage.work
+        else {
+            continue;
+        };
+        let path = spool
+            .path
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect();
         if let Some(other) = seen.insert(path, stage) {
-            let message = format!("`{}` and `{}` share one spool, {}", stage.name, other.name, spool.path.display());
-            mistakes.push(Mistake::at(stage.place.clone(), message).help("give each stage a folder of its own"));
+            let message = format!(
+                "`{}` and `{}` share one spool, {}",
+                stage.name,
+                other.name,
+                spool.path.display()
+            );
+            mistakes.push(
+                Mistake::at(stage.place.clone(), message)
+                    .help("give each stage a folder of its own"),
+            );
         }
     }
 }
 
 fn legal(name: &str, length: usize) -> bool {
     let letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !name.is_empty() && name.len() <= length && name.chars().all(letter) && name != "." && name != ".."
+    !name.is_empty()
+        && name.len() <= length
+        && name.chars().all(letter)
+        && name != "."
+        && name != ".."
 }
 
 fn name(stage: &Stage, mistakes: &mut Vec<Mistake>) {
     // Its changelog's name must fit Kafka's limit of 249 too.
     if !legal(&stage.name, 200) {
         mistakes.push(
-            Mistake::at(stage.place.clone(), format!("`{}` cannot name a stage", stage.name))
-                .help("use up to 200 letters, digits, dots, underscores and hyphens"),
+            Mistake::at(
+                stage.place.clone(),
+                format!("`{}` cannot name a stage", stage.name),
+            )
+            .help("use up to 200 letters, digits, dots, underscores and hyphens"),
         );
     }
 }
@@ -76,28 +106,42 @@ fn topics(pipeline: &Pipeline, stage: &Stage, mistakes: &mut Vec<Mistake>) {
             );
         } else if !seen.insert(topic) {
             let mistake = if stage.from.contains(topic) && stage.to.contains(topic) {
-                at(format!("`{}` reads and writes the same topic `{topic}`", stage.name))
-                    .help("its results would come back as its input for ever; write to another topic")
+                at(format!(
+                    "`{}` reads and writes the same topic `{topic}`",
+                    stage.name
+                ))
+                .help("its results would come back as its input for ever; write to another topic")
             } else {
                 at(format!("`{}` names the topic `{topic}` twice", stage.name)).help("name it once")
             };
             mistakes.push(mistake);
         } else if pipeline.topics[topic].role != Role::Readings {
             mistakes.push(
-                at(format!("`{topic}` is the name of a stage's own changelog or dead letters"))
-                    .help("choose another name for the topic"),
+                at(format!(
+                    "`{topic}` is the name of a stage's own changelog or dead letters"
+                ))
+                .help("choose another name for the topic"),
             );
         }
     }
     for topic in &stage.from {
         if pipeline.writers(topic).next().is_none() && !pipeline.topics[topic].external {
-            let written: Vec<&str> = pipeline.stages.iter().flat_map(|stage| &stage.to).map(String::as_str).collect();
-            mistakes.push(at(format!("`{}` reads the topic `{topic}`, which no stage writes", stage.name)).help(
-                format!(
+            let written: Vec<&str> = pipeline
+                .stages
+                .iter()
+                .flat_map(|stage| &stage.to)
+                .map(String::as_str)
+                .collect();
+            mistakes.push(
+                at(format!(
+                    "`{}` reads the topic `{topic}`, which no stage writes",
+                    stage.name
+                ))
+                .help(format!(
                     "{}; if somebody outside writes it, say [topic.{topic}] external = true",
                     suggest(topic, &written)
-                ),
-            ));
+                )),
+            );
         }
     }
 }
@@ -112,10 +156,15 @@ fn cycles(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
             && cycle.len() > 1
             && cycle.iter().all(|name| !reported.contains(name))
         {
-            let message = format!("the stages go round in a circle: {} → {}", cycle.join(" → "), start.name);
+            let message = format!(
+                "the stages go round in a circle: {} → {}",
+                cycle.join(" → "),
+                start.name
+            );
             reported.extend(cycle);
             mistakes.push(
-                Mistake::at(start.place.clone(), message).help("let one of them write to a topic outside the circle"),
+                Mistake::at(start.place.clone(), message)
+                    .help("let one of them write to a topic outside the circle"),
             );
         }
     }
@@ -150,7 +199,12 @@ mod tests {
     use crate::pipeline::{Pipeline, Text};
 
     fn mistakes(text: &str) -> String {
-        Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text: text.into() })).unwrap_err().to_string()
+        Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        }))
+        .unwrap_err()
+        .to_string()
     }
 
     const SOURCE: &str = "[producer.a]\nsource = \"lines\"\nto = \"t\"\n";
@@ -158,20 +212,28 @@ mod tests {
     #[test]
     fn the_same_topic_in_and_out() {
         let text = format!("{SOURCE}[operator.b]\nfrom = \"t\"\nsteps = [\"noise\"]\nto = \"t\"");
-        assert!(mistakes(&text).starts_with("p.toml:4:11: `b` reads and writes the same topic `t`"));
+        assert!(
+            mistakes(&text).starts_with("p.toml:4:11: `b` reads and writes the same topic `t`")
+        );
     }
 
     #[test]
     fn two_stages_of_one_name() {
         let text = format!("{SOURCE}[sink.a]\nfrom = \"t\"\nsink = \"console\"");
-        assert!(mistakes(&text).contains("p.toml:4:7: two stages are named `a`: there is also a producer"));
+        assert!(
+            mistakes(&text)
+                .contains("p.toml:4:7: two stages are named `a`: there is also a producer")
+        );
     }
 
     #[test]
     fn a_topic_that_nobody_writes() {
         let text = format!("{SOURCE}[sink.b]\nfrom = \"T\"\nsink = \"console\"");
         let shown = mistakes(&text);
-        assert!(shown.contains("`b` reads the topic `T`, which no stage writes"), "{shown}");
+        assert!(
+            shown.contains("`b` reads the topic `T`, which no stage writes"),
+            "{shown}"
+        );
         assert!(shown.contains("did you mean `t`?"), "{shown}");
     }
 
@@ -180,35 +242,54 @@ mod tests {
         let stage = |name: &str, from: &str, to: &str| {
             format!("[operator.{name}]\nfrom = \"{from}\"\nsteps = [\"noise\"]\nto = \"{to}\"\n")
         };
-        let shown = mistakes(&(stage("a", "x", "y") + &stage("b", "y", "z") + &stage("c", "z", "x")));
+        let shown =
+            mistakes(&(stage("a", "x", "y") + &stage("b", "y", "z") + &stage("c", "z", "x")));
         assert_eq!(shown.matches("go round in a circle").count(), 1, "{shown}");
         assert!(shown.contains("a → b → c → a"), "{shown}");
     }
 
     #[test]
     fn every_mistake_is_reported_not_only_the_first() {
-        let shown =
-            mistakes("[sink.a]\nform = \"t\"\nsink = \"console\"\n[producer.b]\nsource = 3\nto = 7\n[opreator.x]\n");
-        assert!(shown.contains("p.toml:2:1: unknown field `form`"), "{shown}");
+        let shown = mistakes(
+            "[sink.a]\nform = \"t\"\nsink = \"console\"\n[producer.b]\nsource = 3\nto = \
+             7\n[opreator.x]\n",
+        );
+        assert!(
+            shown.contains("p.toml:2:1: unknown field `form`"),
+            "{shown}"
+        );
         assert!(shown.contains("p.toml:6:6:"), "{shown}");
         assert!(shown.contains("did you mean `operator`?"), "{shown}");
     }
 
     #[test]
     fn a_wrong_type_and_a_wrong_name_say_what_was_wanted() {
-        let shown = mistakes("[commit]\nrecords = \"many\"\n[sink.a]\nform = \"t\"\nsink = \"console\"");
-        assert!(shown.contains("p.toml:2:11: invalid type: string \"many\", expected a whole number"), "{shown}");
+        let shown =
+            mistakes("[commit]\nrecords = \"many\"\n[sink.a]\nform = \"t\"\nsink = \"console\"");
+        assert!(
+            shown.contains("p.toml:2:11: invalid type: string \"many\", expected a whole number"),
+            "{shown}"
+        );
         assert!(shown.contains("did you mean `from`?"), "{shown}");
     }
 
     #[test]
     fn what_the_guarantee_rests_on_cannot_be_set() {
-        let shown = mistakes(&format!("[kafka]\n\"isolation.level\" = \"read_uncommitted\"\n{SOURCE}"));
-        assert!(shown.contains("p.toml:2:21: `isolation.level` is not yours to set"), "{shown}");
+        let shown = mistakes(&format!(
+            "[kafka]\n\"isolation.level\" = \"read_uncommitted\"\n{SOURCE}"
+        ));
+        assert!(
+            shown.contains("p.toml:2:21: `isolation.level` is not yours to set"),
+            "{shown}"
+        );
     }
 
     #[test]
     fn a_syntax_error_has_its_place() {
-        assert!(mistakes("[sink.a\n").starts_with("p.toml:1:8: "), "{}", mistakes("[sink.a\n"));
+        assert!(
+            mistakes("[sink.a\n").starts_with("p.toml:1:8: "),
+            "{}",
+            mistakes("[sink.a\n")
+        );
     }
 }

@@ -6,10 +6,11 @@ use super::{Pipeline, Stage};
 use crate::state::hash;
 
 impl Pipeline {
-    /// A number that changes when anything changes in the file that concerns the stage's process: its own
-    /// table, how its topics are written and how large their records may be, `[kafka]` with what that
-    /// includes, `[commit]`, `[limits]` and the guarantee. Comments, the order of settings, how topics are
-    /// kept, and other stages do not count. It is the same on every machine.
+    /// A number that changes when anything changes in the file that concerns the stage's process:
+    /// its own table, how its topics are written and how large their records may be, `[kafka]` with
+    /// what that includes, `[commit]`, `[limits]` and the guarantee. Comments, the order of
+    /// settings, how topics are kept, and other stages do not count. It is the same on every
+    /// machine.
     #[must_use]
     pub fn digest(&self, stage: &Stage) -> u64 {
         hash(&self.concerning(stage))
@@ -20,11 +21,26 @@ impl Pipeline {
         let file: serde_json::Value = toml::from_str(&self.text.text).unwrap_or_default();
         let table = stage.work.table();
         let mut text = format!("[{table}.{}]\n{}\n", stage.name, file[table][&stage.name]);
-        let mut add = |name: &str, what: &dyn std::fmt::Debug| writeln!(text, "{name} {what:?}").unwrap_or_default();
-        for name in stage.from.iter().chain(&stage.to).chain([&stage.changelog(), &stage.dead_letters()]) {
+        let mut add = |name: &str, what: &dyn std::fmt::Debug| {
+            writeln!(text, "{name} {what:?}").unwrap_or_default()
+        };
+        for name in stage
+            .from
+            .iter()
+            .chain(&stage.to)
+            .chain([&stage.changelog(), &stage.dead_letters()])
+        {
             // A sink has no changelog.
             if let Some(topic) = self.topics.get(name) {
-                add(name, &(topic.format, topic.unit, topic.partitions, topic.largest_message()));
+                add(
+                    name,
+                    &(
+                        topic.format,
+                        topic.unit,
+                        topic.partitions,
+                        topic.largest_message(),
+                    ),
+                );
             }
         }
         add("kafka", &self.kafka);
@@ -65,9 +81,16 @@ sink = "console"
 "#;
 
     fn digests_in(folder: &Path, text: &str) -> Vec<(String, u64)> {
-        let pipeline = Pipeline::parse(Arc::new(Text { path: folder.join("p.toml"), text: text.into() }));
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: folder.join("p.toml"),
+            text: text.into(),
+        }));
         let pipeline = pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        pipeline.stages.iter().map(|stage| (stage.name.clone(), pipeline.digest(stage))).collect()
+        pipeline
+            .stages
+            .iter()
+            .map(|stage| (stage.name.clone(), pipeline.digest(stage)))
+            .collect()
     }
 
     fn digests(text: &str) -> Vec<(String, u64)> {
@@ -79,7 +102,11 @@ sink = "console"
         let text = CHAIN.replace(old, new);
         assert_ne!(text, CHAIN, "`{old}` is not there");
         let before: BTreeSet<_> = digests(CHAIN).into_iter().collect();
-        digests(&text).into_iter().filter(|stage| !before.contains(stage)).map(|(name, _)| name).collect()
+        digests(&text)
+            .into_iter()
+            .filter(|stage| !before.contains(stage))
+            .map(|(name, _)| name)
+            .collect()
     }
 
     const ALL: [&str; 4] = ["in", "ewma", "average", "out"];
@@ -88,8 +115,17 @@ sink = "console"
     fn a_setting_of_a_stage_concerns_that_stage() {
         assert_eq!(changed("alpha = 0.5", "alpha = 0.3"), ["ewma"]);
         assert_eq!(changed("rate = 2", "rate = 3"), ["in"]);
-        assert_eq!(changed("sink = \"console\"", "sink = { console = { title = \"x\" } }"), ["out"]);
-        assert_eq!(changed("[operator.ewma]", "[operator.smoother]"), ["smoother"]);
+        assert_eq!(
+            changed(
+                "sink = \"console\"",
+                "sink = { console = { title = \"x\" } }"
+            ),
+            ["out"]
+        );
+        assert_eq!(
+            changed("[operator.ewma]", "[operator.smoother]"),
+            ["smoother"]
+        );
     }
 
     #[test]
@@ -97,30 +133,65 @@ sink = "console"
         assert_eq!(changed("a:9092", "b:9092"), ALL);
         assert_eq!(changed("[kafka]", "[kafka]\n\"linger.ms\" = 5"), ALL);
         assert_eq!(changed("[kafka]", "[commit]\nrecords = 5\n[kafka]"), ALL);
-        assert_eq!(changed("[kafka]", "[limits]\nmemory = \"32 MB\"\n[kafka]"), ALL);
-        assert_eq!(changed("[kafka]", "guarantee = \"at-least-once\"\n[kafka]"), ALL);
-        assert_eq!(changed("[kafka]", "[defaults]\npartitions = 4\n[kafka]"), ALL);
+        assert_eq!(
+            changed("[kafka]", "[limits]\nmemory = \"32 MB\"\n[kafka]"),
+            ALL
+        );
+        assert_eq!(
+            changed("[kafka]", "guarantee = \"at-least-once\"\n[kafka]"),
+            ALL
+        );
+        assert_eq!(
+            changed("[kafka]", "[defaults]\npartitions = 4\n[kafka]"),
+            ALL
+        );
     }
 
     #[test]
     fn a_topic_concerns_those_that_read_or_write_it() {
         let number = "format = \"number\"\nunit = \"celsius\"";
-        assert_eq!(changed("format = \"json\"", number), ["in", "ewma", "average"]);
+        assert_eq!(
+            changed("format = \"json\"", number),
+            ["in", "ewma", "average"]
+        );
         let larger = "[topic.smooth]\nconfig = { \"max.message.bytes\" = 5000000 }\n[kafka]";
         assert_eq!(changed("[kafka]", larger), ["ewma", "out"]);
-        let dead = "[topic.out-dead-letters]\nconfig = { \"max.message.bytes\" = 5000000 }\n[kafka]";
+        let dead =
+            "[topic.out-dead-letters]\nconfig = { \"max.message.bytes\" = 5000000 }\n[kafka]";
         assert_eq!(changed("[kafka]", dead), ["out"]);
     }
 
     #[test]
     fn what_no_process_notices_concerns_none() {
         assert!(changed("[kafka]", "# new\n[kafka] # newer").is_empty());
-        assert!(changed("list = { values = [1], rate = 2 }", "list = {rate = 2, values = [ 1, ]}").is_empty());
+        assert!(
+            changed(
+                "list = { values = [1], rate = 2 }",
+                "list = {rate = 2, values = [ 1, ]}"
+            )
+            .is_empty()
+        );
         assert!(changed("[kafka]", "[topic.smooth]\nreplication = 3\n[kafka]").is_empty());
-        assert!(changed("[kafka]", "[topic.smooth]\nconfig = { \"retention.ms\" = 1 }\n[kafka]").is_empty());
+        assert!(
+            changed(
+                "[kafka]",
+                "[topic.smooth]\nconfig = { \"retention.ms\" = 1 }\n[kafka]"
+            )
+            .is_empty()
+        );
         let sink = "[sink.out]\nfrom = \"smooth\"\nsink = \"console\"\n";
-        assert!(digests(&(sink.to_owned() + &CHAIN.replace(sink, ""))).iter().all(|one| digests(CHAIN).contains(one)));
-        assert_eq!(changed("[sink.out]", "[sink.more]\nfrom = \"mean\"\nsink = \"console\"\n[sink.out]"), ["more"]);
+        assert!(
+            digests(&(sink.to_owned() + &CHAIN.replace(sink, "")))
+                .iter()
+                .all(|one| digests(CHAIN).contains(one))
+        );
+        assert_eq!(
+            changed(
+                "[sink.out]",
+                "[sink.more]\nfrom = \"mean\"\nsink = \"console\"\n[sink.out]"
+            ),
+            ["more"]
+        );
     }
 
     #[test]
@@ -133,12 +204,17 @@ sink = "console"
         };
         let plain = with("security.protocol=plaintext\n");
         assert_eq!(plain, with("# a comment\nsecurity.protocol=plaintext\n"));
-        assert!(with("security.protocol=ssl\n").iter().all(|one| !plain.contains(one)));
+        assert!(
+            with("security.protocol=ssl\n")
+                .iter()
+                .all(|one| !plain.contains(one))
+        );
     }
 
     #[test]
     fn it_is_the_same_on_every_machine_and_in_every_build() {
-        let digests = digests("[producer.in]\nsource = { list = { values = [1.5, 2] } }\nto = \"warm\"\n");
+        let digests =
+            digests("[producer.in]\nsource = { list = { values = [1.5, 2] } }\nto = \"warm\"\n");
         assert_eq!(digests, [("in".to_owned(), 0xd4fe_1261_f08f_554e)]);
     }
 }

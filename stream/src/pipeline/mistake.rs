@@ -38,12 +38,20 @@ pub struct Mistake {
 impl Mistake {
     /// A mistake at a range of bytes of the text.
     pub fn at(place: Range<usize>, message: impl Into<String>) -> Self {
-        Mistake { place: Some(place), message: message.into(), help: None }
+        Mistake {
+            place: Some(place),
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// A mistake of the file as a whole.
     pub fn nowhere(message: impl Into<String>) -> Self {
-        Mistake { place: None, message: message.into(), help: None }
+        Mistake {
+            place: None,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Adds the remedy.
@@ -84,14 +92,20 @@ impl From<toml::de::Error> for Mistake {
             None => (error.message(), nearest(error.message())),
         };
         // Rust's names of types say nothing to whoever writes a pipeline file.
-        let message = message.trim_end().replace("expected f64", "expected a number");
+        let message = message
+            .trim_end()
+            .replace("expected f64", "expected a number");
         let message = message.replace("expected i64", "expected a whole number");
-        Mistake { place: error.span(), message: message.replace("expected u64", "expected a whole number"), help }
+        Mistake {
+            place: error.span(),
+            message: message.replace("expected u64", "expected a whole number"),
+            help,
+        }
     }
 }
 
-/// What was probably meant by a name that serde does not know: it says the name first and then all it
-/// knows, each in backticks.
+/// What was probably meant by a name that serde does not know: it says the name first and then all
+/// it knows, each in backticks.
 fn nearest(message: &str) -> Option<String> {
     if !message.starts_with("unknown") {
         return None;
@@ -105,7 +119,11 @@ fn nearest(message: &str) -> Option<String> {
 impl From<Error> for Mistake {
     fn from(error: Error) -> Self {
         let (message, help) = error.into_parts();
-        Mistake { place: None, message, help }
+        Mistake {
+            place: None,
+            message,
+            help,
+        }
     }
 }
 
@@ -155,7 +173,10 @@ impl fmt::Display for Mistakes {
             let number = text[..line_start].matches('\n').count() + 1;
             let column = text[line_start..start].chars().count();
             // A place can be at the line's end, behind all that is shown of it.
-            let end = text.floor_char_boundary(place.end).min(line_start + line.len()).max(start);
+            let end = text
+                .floor_char_boundary(place.end)
+                .min(line_start + line.len())
+                .max(start);
             let marks = text[start..end].chars().count().max(1);
             let margin = " ".repeat(number.to_string().len());
             writeln!(f, ":{number}:{}: {}", column + 1, mistake.message)?;
@@ -189,7 +210,11 @@ pub fn suggest(name: &str, known: &[&str]) -> String {
         None if known.is_empty() => "there are none".to_owned(),
         None => {
             let names: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
-            format!("there {} {}", if known.len() == 1 { "is only" } else { "are" }, names.join(", "))
+            format!(
+                "there {} {}",
+                if known.len() == 1 { "is only" } else { "are" },
+                names.join(", ")
+            )
         }
     }
 }
@@ -200,24 +225,45 @@ mod tests {
 
     #[test]
     fn a_mistake_at_a_line_end_of_windows_is_shown() {
-        let text = Text { path: "p.toml".into(), text: "a\r\r\nb".into() };
+        let text = Text {
+            path: "p.toml".into(),
+            text: "a\r\r\nb".into(),
+        };
         let shown = Mistakes::new(Arc::new(text), vec![Mistake::at(2..4, "what")]).to_string();
         assert!(shown.starts_with("p.toml:1:3: what\n"), "{shown}");
-        let text = Text { path: "p.toml".into(), text: "a\r\nb".into() };
+        let text = Text {
+            path: "p.toml".into(),
+            text: "a\r\nb".into(),
+        };
         let shown = Mistakes::new(Arc::new(text), vec![Mistake::at(2..3, "what")]).to_string();
         assert!(shown.starts_with("p.toml:1:3: what\n"), "{shown}");
     }
 
     #[test]
     fn a_mistake_is_shown_with_its_line_and_column() {
-        let text = Arc::new(Text { path: "a.toml".into(), text: "x = 1\nå = 2 # two\n".into() });
-        let mistakes = Mistakes::new(text, vec![Mistake::at(11..12, "two is too much").help("say 1")]);
-        assert_eq!(mistakes.to_string(), "a.toml:2:5: two is too much\n2 | å = 2 # two\n  |     ^\n  = help: say 1");
+        let text = Arc::new(Text {
+            path: "a.toml".into(),
+            text: "x = 1\nå = 2 # two\n".into(),
+        });
+        let mistakes = Mistakes::new(
+            text,
+            vec![Mistake::at(11..12, "two is too much").help("say 1")],
+        );
+        assert_eq!(
+            mistakes.to_string(),
+            "a.toml:2:5: two is too much\n2 | å = 2 # two\n  |     ^\n  = help: say 1"
+        );
     }
 
     #[test]
     fn a_near_miss_is_suggested_and_a_far_one_lists_all() {
-        assert_eq!(suggest("emwa", &["average", "ewma"]), "did you mean `ewma`?");
-        assert_eq!(suggest("median", &["average", "ewma"]), "there are `average`, `ewma`");
+        assert_eq!(
+            suggest("emwa", &["average", "ewma"]),
+            "did you mean `ewma`?"
+        );
+        assert_eq!(
+            suggest("median", &["average", "ewma"]),
+            "there are `average`, `ewma`"
+        );
     }
 }

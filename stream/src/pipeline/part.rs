@@ -33,13 +33,22 @@ impl Part {
     ///
     /// # Errors
     /// If the value is neither a name nor a table with one key.
-    pub(super) fn read(text: &Arc<Text>, mut path: Vec<Key>, value: &Spanned<DeValue<'_>>) -> Result<Self, Mistake> {
+    pub(super) fn read(
+        text: &Arc<Text>,
+        mut path: Vec<Key>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<Self, Mistake> {
         let (name, place) = match value.get_ref() {
             DeValue::String(name) => (name.to_string(), value.span()),
             DeValue::Table(table) if table.len() > 1 => {
-                let second = table.keys().map(Spanned::span).max_by_key(|span| span.start).unwrap_or(value.span());
-                return Err(Mistake::at(second, "one table names two things")
-                    .help("give each a table of its own, in the order they are to run: [{ … }, { … }]"));
+                let second = table
+                    .keys()
+                    .map(Spanned::span)
+                    .max_by_key(|span| span.start)
+                    .unwrap_or(value.span());
+                return Err(Mistake::at(second, "one table names two things").help(
+                    "give each a table of its own, in the order they are to run: [{ … }, { … }]",
+                ));
             }
             DeValue::Table(table) if !table.is_empty() => {
                 let (name, _) = table.iter().next().expect("it is not empty");
@@ -47,12 +56,24 @@ impl Part {
                 (name.get_ref().to_string(), name.span())
             }
             other => {
-                let found = if other.is_table() { "an empty table" } else { other.type_str() };
-                return Err(Mistake::at(value.span(), format!("expected a name or a table, found {found}"))
-                    .help("write \"NAME\" or { NAME = { SETTING = VALUE } }"));
+                let found = if other.is_table() {
+                    "an empty table"
+                } else {
+                    other.type_str()
+                };
+                return Err(Mistake::at(
+                    value.span(),
+                    format!("expected a name or a table, found {found}"),
+                )
+                .help("write \"NAME\" or { NAME = { SETTING = VALUE } }"));
             }
         };
-        Ok(Part { name, place, text: text.clone(), path })
+        Ok(Part {
+            name,
+            place,
+            text: text.clone(),
+            path,
+        })
     }
 
     /// A part that no file states, for tests and examples: `ewma = { alpha = 0.5 }`.
@@ -60,17 +81,23 @@ impl Part {
     /// # Errors
     /// If the text is not one key with its settings.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
-        let text = Arc::new(Text { path: "example".into(), text: text.to_owned() });
+        let text = Arc::new(Text {
+            path: "example".into(),
+            text: text.to_owned(),
+        });
         let table = DeTable::parse(&text.text)?;
         let value = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
         Part::read(&text, Vec::new(), &value)
     }
 
-    /// The steps of a chain that describes itself so: `threshold(above=50) → ewma(alpha=0.5)`; nothing if
-    /// the text is no such description.
+    /// The steps of a chain that describes itself so: `threshold(above=50) → ewma(alpha=0.5)`;
+    /// nothing if the text is no such description.
     #[must_use]
     pub fn described(chain: &str) -> Option<Vec<Self>> {
-        chain.split(ARROW).map(|step| Part::parse(&toml(step)?).ok()).collect()
+        chain
+            .split(ARROW)
+            .map(|step| Part::parse(&toml(step)?).ok())
+            .collect()
     }
 
     /// The catalog entry's name.
@@ -106,32 +133,50 @@ impl Part {
         if value.get_ref().is_str() {
             value = Spanned::new(value.span(), DeValue::Table(DeTable::new()));
         }
-        T::deserialize(ValueDeserializer::from(value)).map_err(|error| Mistake::from(error).or_at(self.place()))
+        T::deserialize(ValueDeserializer::from(value))
+            .map_err(|error| Mistake::from(error).or_at(self.place()))
     }
 
     /// A mistake for a name that is in no catalog.
     #[must_use]
     pub fn unknown(&self, kind: &str, known: &[&str]) -> Mistake {
-        Mistake::at(self.place(), format!("there is no {kind} `{}`", self.name)).help(suggest(&self.name, known))
+        Mistake::at(self.place(), format!("there is no {kind} `{}`", self.name))
+            .help(suggest(&self.name, known))
     }
 }
 
 /// A described step as a file would state it.
 fn toml(step: &str) -> Option<String> {
-    let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let (name, settings) = step.strip_suffix(')')?.split_once('(').filter(|(name, _)| is_plain(name))?;
-    let settings = settings.split(", ").filter(|setting| !setting.is_empty()).map(|setting| {
-        let (key, value) = setting.split_once('=').filter(|(key, _)| is_plain(key))?;
-        let value = match (value.parse::<bool>(), value.parse::<i64>(), value.parse::<f64>()) {
-            (Ok(_), ..) | (_, Ok(_), _) => value.to_owned(),
-            // Written out, a large number looks like an integer that is none.
-            (.., Ok(number)) => format!("{number:?}"),
-            _ if is_plain(value) => format!("\"{value}\""),
-            _ => return None,
-        };
-        Some(format!("{key} = {value}"))
-    });
-    Some(format!("{name} = {{ {} }}", settings.collect::<Option<Vec<_>>>()?.join(", ")))
+    let is_plain = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let (name, settings) = step
+        .strip_suffix(')')?
+        .split_once('(')
+        .filter(|(name, _)| is_plain(name))?;
+    let settings = settings
+        .split(", ")
+        .filter(|setting| !setting.is_empty())
+        .map(|setting| {
+            let (key, value) = setting.split_once('=').filter(|(key, _)| is_plain(key))?;
+            let value = match (
+                value.parse::<bool>(),
+                value.parse::<i64>(),
+                value.parse::<f64>(),
+            ) {
+                (Ok(_), ..) | (_, Ok(_), _) => value.to_owned(),
+                // Written out, a large number looks like an integer that is none.
+                (.., Ok(number)) => format!("{number:?}"),
+                _ if is_plain(value) => format!("\"{value}\""),
+                _ => return None,
+            };
+            Some(format!("{key} = {value}"))
+        });
+    Some(format!(
+        "{name} = {{ {} }}",
+        settings.collect::<Option<Vec<_>>>()?.join(", ")
+    ))
 }
 
 #[cfg(test)]
@@ -149,22 +194,52 @@ mod tests {
 
     #[test]
     fn a_name_alone_has_default_settings() {
-        let text = Arc::new(Text { path: "a".into(), text: "sink = \"console\"".into() });
+        let text = Arc::new(Text {
+            path: "a".into(),
+            text: "sink = \"console\"".into(),
+        });
         let table = DeTable::parse(&text.text).unwrap();
-        let part = Part::read(&text, vec![Key::Name("sink".into())], &table.get_ref()["sink"]).unwrap();
+        let part = Part::read(
+            &text,
+            vec![Key::Name("sink".into())],
+            &table.get_ref()["sink"],
+        )
+        .unwrap();
         assert_eq!(part.name(), "console");
-        assert_eq!(part.settings::<Settings>().unwrap(), Settings { alpha: 0.0 });
+        assert_eq!(
+            part.settings::<Settings>().unwrap(),
+            Settings { alpha: 0.0 }
+        );
     }
 
     #[test]
     fn a_chain_is_read_from_its_description() {
-        let parts = Part::described("convert(from=celsius, to=kelvin) → noise(amplitude=-0.5, seed=7)").unwrap();
-        assert_eq!(parts.iter().map(Part::name).collect::<Vec<_>>(), ["convert", "noise"]);
+        let parts =
+            Part::described("convert(from=celsius, to=kelvin) → noise(amplitude=-0.5, seed=7)")
+                .unwrap();
+        assert_eq!(
+            parts.iter().map(Part::name).collect::<Vec<_>>(),
+            ["convert", "noise"]
+        );
         let settings = parts[0].settings::<toml::Table>().unwrap();
-        assert_eq!((settings["from"].as_str(), settings["to"].as_str()), (Some("celsius"), Some("kelvin")));
+        assert_eq!(
+            (settings["from"].as_str(), settings["to"].as_str()),
+            (Some("celsius"), Some("kelvin"))
+        );
         let large = Part::described("ewma(alpha=100000000000000000000000)").unwrap();
-        assert_eq!(large[0].settings::<Settings>().unwrap(), Settings { alpha: 1e23 });
-        for text in ["", "ewma", "ewma(alpha)", "ewma(alpha=0.5", "a(b=1) → ", "a(b=1)(c=2)", "a = 1 #(b=1)"] {
+        assert_eq!(
+            large[0].settings::<Settings>().unwrap(),
+            Settings { alpha: 1e23 }
+        );
+        for text in [
+            "",
+            "ewma",
+            "ewma(alpha)",
+            "ewma(alpha=0.5",
+            "a(b=1) → ",
+            "a(b=1)(c=2)",
+            "a = 1 #(b=1)",
+        ] {
             assert!(Part::described(text).is_none(), "{text}");
         }
     }
@@ -173,6 +248,9 @@ mod tests {
     fn an_unknown_setting_is_pointed_at() {
         let part = Part::parse("ewma = { alhpa = 0.5 }").unwrap();
         let mistake = part.settings::<Settings>().unwrap_err();
-        assert!(format!("{mistake:?}").contains("place: Some(9..14)"), "{mistake:?}");
+        assert!(
+            format!("{mistake:?}").contains("place: Some(9..14)"),
+            "{mistake:?}"
+        );
     }
 }

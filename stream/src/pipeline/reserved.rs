@@ -4,8 +4,8 @@
 struct Reserved {
     names: &'static [&'static str],
     why: &'static str,
-    /// Whether each client that they concern sets them itself, so that in a client file, which other
-    /// programs use too, they do no harm.
+    /// Whether each client that they concern sets them itself, so that in a client file, which
+    /// other programs use too, they do no harm.
     harmless_in_client_file: bool,
 }
 
@@ -39,12 +39,14 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["request.required.acks", "auto.commit.enable"],
-        why: "it is another name of a property that the guarantee rests on; choose `guarantee` instead",
+        why: "it is another name of a property that the guarantee rests on; choose `guarantee` \
+              instead",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["message.max.bytes"],
-        why: "it follows from the topics: set config = { \"max.message.bytes\" = … } in [topic.NAME]",
+        why: "it follows from the topics: set config = { \"max.message.bytes\" = … } in \
+              [topic.NAME]",
         harmless_in_client_file: true,
     },
     Reserved {
@@ -54,25 +56,26 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["partitioner", "partitioner_cb"],
-        why: "a key must go to the partition that Java's clients put it in, or a sensor's readings would be spread over \
-              several, and its state with them",
+        why: "a key must go to the partition that Java's clients put it in, or a sensor's readings \
+              would be spread over several, and its state with them",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["partition.assignment.strategy", "group.remote.assignor"],
-        why: "the same partition of several inputs must go to the same process, as a state needs it, and all of them \
-              must be given back before they are given to others",
+        why: "the same partition of several inputs must go to the same process, as a state needs \
+              it, and all of them must be given back before they are given to others",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["group.protocol", "group.protocol.type"],
-        why: "with the new protocol a process that starts again is refused until the session of its predecessor ends, \
-              and partitions are not given back as a whole",
+        why: "with the new protocol a process that starts again is refused until the session of \
+              its predecessor ends, and partitions are not given back as a whole",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["auto.offset.reset"],
-        why: "a stage goes on at its committed offset and nowhere else: what is missing there must be told, not skipped",
+        why: "a stage goes on at its committed offset and nowhere else: what is missing there must \
+              be told, not skipped",
         harmless_in_client_file: false,
     },
     Reserved {
@@ -82,30 +85,36 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["message.timeout.ms", "delivery.timeout.ms"],
-        why: "how long a record may wait follows from the guarantee: as long as its transaction may be open \
-              (\"transaction.timeout.ms\"), or until it is acknowledged",
+        why: "how long a record may wait follows from the guarantee: as long as its transaction \
+              may be open (\"transaction.timeout.ms\"), or until it is acknowledged",
         harmless_in_client_file: false,
     },
     Reserved {
-        names: &["max.in.flight.requests.per.connection", "max.in.flight", "queuing.strategy"],
+        names: &[
+            "max.in.flight.requests.per.connection",
+            "max.in.flight",
+            "queuing.strategy",
+        ],
         why: "it decides whether records keep their order when a request is repeated",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["enable.gapless.guarantee"],
-        why: "it ends the producer where a stage goes back to the last commit and does its work again",
+        why: "it ends the producer where a stage goes back to the last commit and does its work \
+              again",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["allow.auto.create.topics"],
-        why: "a topic that a broker makes by itself has neither the partitions nor the settings of the file, and a \
-              changelog would not be compacted; make them with `rivulet topics create`",
+        why: "a topic that a broker makes by itself has neither the partitions nor the settings of \
+              the file, and a changelog would not be compacted; make them with `rivulet topics \
+              create`",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["log.connection.close"],
-        why: "a connection that breaks can leave a copy of a commit under way, which is guarded against only if it is \
-              heard of",
+        why: "a connection that breaks can leave a copy of a commit under way, which is guarded \
+              against only if it is heard of",
         harmless_in_client_file: false,
     },
     Reserved {
@@ -114,7 +123,11 @@ const RESERVED: &[Reserved] = &[
         harmless_in_client_file: false,
     },
     Reserved {
-        names: &["api.version.request", "api.version.fallback.ms", "broker.version.fallback"],
+        names: &[
+            "api.version.request",
+            "api.version.fallback.ms",
+            "broker.version.fallback",
+        ],
         why: "transactions need to know what the brokers can do, so they are always asked",
         harmless_in_client_file: false,
     },
@@ -137,11 +150,15 @@ pub(super) fn in_table(name: &str) -> Option<&'static str> {
 
 /// Why a property cannot stand in a client file, if it cannot.
 pub(super) fn in_client_file(name: &str) -> Option<&'static str> {
-    reserved(name).filter(|reserved| !reserved.harmless_in_client_file).map(|reserved| reserved.why)
+    reserved(name)
+        .filter(|reserved| !reserved.harmless_in_client_file)
+        .map(|reserved| reserved.why)
 }
 
 fn reserved(name: &str) -> Option<&'static Reserved> {
-    RESERVED.iter().find(|reserved| reserved.names.contains(&name))
+    RESERVED
+        .iter()
+        .find(|reserved| reserved.names.contains(&name))
 }
 
 #[cfg(test)]
@@ -153,22 +170,43 @@ mod tests {
 
     fn mistakes(folder: &std::path::Path, line: &str) -> String {
         let text = format!("[kafka]\n{line}\n[producer.p]\nsource = \"lines\"\nto = \"t\"\n");
-        let parsed = Pipeline::parse(Arc::new(Text { path: folder.join("p.toml"), text }));
+        let parsed = Pipeline::parse(Arc::new(Text {
+            path: folder.join("p.toml"),
+            text,
+        }));
         parsed.map_or_else(|mistakes| mistakes.to_string(), |_| String::new())
     }
 
     #[test]
     fn each_is_refused_with_its_reason_where_it_stands() {
         let folder = tempfile::tempdir().expect("a folder for temporary files");
-        for Reserved { names, why, harmless_in_client_file } in RESERVED {
+        for Reserved {
+            names,
+            why,
+            harmless_in_client_file,
+        } in RESERVED
+        {
             for name in *names {
                 let shown = mistakes(folder.path(), &format!("\"{name}\" = 1"));
-                assert!(shown.contains(&format!("p.toml:2:{}: `{name}` is not yours", name.len() + 6)), "{shown}");
+                assert!(
+                    shown.contains(&format!(
+                        "p.toml:2:{}: `{name}` is not yours",
+                        name.len() + 6
+                    )),
+                    "{shown}"
+                );
                 assert!(shown.contains(why), "{shown}");
-                std::fs::write(folder.path().join("client.properties"), format!("{name}=1")).expect("a file in it");
+                std::fs::write(folder.path().join("client.properties"), format!("{name}=1"))
+                    .expect("a file in it");
                 let shown = mistakes(folder.path(), "include = \"client.properties\"");
-                assert_eq!(shown.is_empty(), *harmless_in_client_file, "{name}: {shown}");
-                let is_told = ["client.properties", name, why].iter().all(|words| shown.contains(words));
+                assert_eq!(
+                    shown.is_empty(),
+                    *harmless_in_client_file,
+                    "{name}: {shown}"
+                );
+                let is_told = ["client.properties", name, why]
+                    .iter()
+                    .all(|words| shown.contains(words));
                 assert!(is_told || shown.is_empty(), "{shown}");
             }
         }
@@ -176,12 +214,24 @@ mod tests {
 
     #[test]
     fn each_stands_once_and_is_known_to_librdkafka() {
-        let all: Vec<&str> = RESERVED.iter().flat_map(|reserved| reserved.names).copied().collect();
+        let all: Vec<&str> = RESERVED
+            .iter()
+            .flat_map(|reserved| reserved.names)
+            .copied()
+            .collect();
         for name in &all {
-            assert_eq!(all.iter().filter(|other| *other == name).count(), 1, "{name}");
+            assert_eq!(
+                all.iter().filter(|other| *other == name).count(),
+                1,
+                "{name}"
+            );
             let mut config = rdkafka::ClientConfig::new();
-            let error = config.set(*name, "no such value").create_native_config().err();
-            let is_unknown = error.is_some_and(|error| error.to_string().contains("No such configuration property"));
+            let error = config
+                .set(*name, "no such value")
+                .create_native_config()
+                .err();
+            let is_unknown = error
+                .is_some_and(|error| error.to_string().contains("No such configuration property"));
             assert!(!is_unknown, "{name}");
         }
     }
@@ -189,8 +239,18 @@ mod tests {
     #[test]
     fn what_only_tunes_can_be_set() {
         let folder = tempfile::tempdir().expect("a folder for temporary files");
-        for name in ["linger.ms", "session.timeout.ms", "transaction.timeout.ms", "security.protocol", "debug"] {
-            assert_eq!(mistakes(folder.path(), &format!("\"{name}\" = 1")), "", "{name}");
+        for name in [
+            "linger.ms",
+            "session.timeout.ms",
+            "transaction.timeout.ms",
+            "security.protocol",
+            "debug",
+        ] {
+            assert_eq!(
+                mistakes(folder.path(), &format!("\"{name}\" = 1")),
+                "",
+                "{name}"
+            );
         }
     }
 }

@@ -7,13 +7,13 @@ use serde::Deserialize;
 /// A stage's own settings beside what it reads, does and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
-    /// What becomes of records that were deleted before the stage read them; `None` stops a stage that
-    /// keeps state and lets any other go on.
+    /// What becomes of records that were deleted before the stage read them; `None` stops a stage
+    /// that keeps state and lets any other go on.
     pub on_gap: Option<OnGap>,
     /// Whether only records are taken whose key is their sensor.
     pub require_key: bool,
-    /// How much older than the newest reading of its partition a sensor's last one may be before its state
-    /// is forgotten, by the readings' own times.
+    /// How much older than the newest reading of its partition a sensor's last one may be before
+    /// its state is forgotten, by the readings' own times.
     pub state_ttl: Option<Duration>,
 }
 
@@ -37,7 +37,10 @@ impl TryFrom<String> for Span {
 
     fn try_from(text: String) -> Result<Self, String> {
         let parsed = text.parse::<jiff::Span>().ok();
-        let duration = parsed.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+        let duration = parsed.and_then(|span| {
+            span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+                .ok()
+        });
         let duration = duration.and_then(|duration| Duration::try_from(duration).ok());
         duration
             .filter(|duration| !duration.is_zero())

@@ -60,8 +60,20 @@ struct Table {
 }
 
 impl From<Table> for SpoolSettings {
-    fn from(Table { path, size, when_full, sync_ms }: Table) -> Self {
-        SpoolSettings { path: path.0, size: size.0, when_full, sync: Duration::from_millis(sync_ms.0) }
+    fn from(
+        Table {
+            path,
+            size,
+            when_full,
+            sync_ms,
+        }: Table,
+    ) -> Self {
+        SpoolSettings {
+            path: path.0,
+            size: size.0,
+            when_full,
+            sync: Duration::from_millis(sync_ms.0),
+        }
     }
 }
 
@@ -99,7 +111,9 @@ impl TryFrom<Size> for SpoolSize {
         if (MEGABYTE..=1000 * MEGABYTE).contains(&size.0) {
             Ok(SpoolSize(size.0))
         } else {
-            Err(format!("{size} is not a size for a spool; give one from \"1 MB\" to \"1 GB\""))
+            Err(format!(
+                "{size} is not a size for a spool; give one from \"1 MB\" to \"1 GB\""
+            ))
         }
     }
 }
@@ -120,7 +134,9 @@ impl TryFrom<i64> for Milliseconds {
     fn try_from(time: i64) -> Result<Self, String> {
         match u64::try_from(time) {
             Ok(time @ 0..=60_000) => Ok(Milliseconds(time)),
-            _ => Err(format!("{time} ms is out of range; give from 0, each reading for itself, to 60000")),
+            _ => Err(format!(
+                "{time} ms is out of range; give from 0, each reading for itself, to 60000"
+            )),
         }
     }
 }
@@ -134,8 +150,11 @@ mod tests {
 
     fn parse(lines: &str) -> Result<(Option<SpoolSettings>, ClockPolicy), String> {
         let text = format!("[producer.a]\nsource = \"thermal\"\nto = \"t\"\n{lines}\n");
-        let pipeline =
-            Pipeline::parse(Arc::new(Text { path: "p.toml".into(), text })).map_err(|all| all.to_string())?;
+        let pipeline = Pipeline::parse(Arc::new(Text {
+            path: "p.toml".into(),
+            text,
+        }))
+        .map_err(|all| all.to_string())?;
         match pipeline.stages.into_iter().next().map(|stage| stage.work) {
             Some(Work::Producer { spool, clock, .. }) => Ok((spool, clock)),
             other => panic!("{other:?}"),
@@ -147,19 +166,34 @@ mod tests {
         assert_eq!(parse("").unwrap(), (None, ClockPolicy::Repair));
         let (spool, clock) = parse("spool = { path = \"s\" }\nclock = \"dead-letter\"").unwrap();
         let (size, sync) = (16 * MEGABYTE, Duration::from_millis(500));
-        assert_eq!(spool.unwrap(), SpoolSettings { path: "s".into(), size, when_full: WhenFull::DropOldest, sync });
+        assert_eq!(
+            spool.unwrap(),
+            SpoolSettings {
+                path: "s".into(),
+                size,
+                when_full: WhenFull::DropOldest,
+                sync
+            }
+        );
         assert_eq!(clock, ClockPolicy::DeadLetter);
     }
 
     #[test]
     fn sizes_have_bounds() {
-        let size =
-            |text| parse(&format!("spool = {{ path = \"s\", size = \"{text}\" }}")).map(|all| all.0.unwrap().size);
+        let size = |text| {
+            parse(&format!("spool = {{ path = \"s\", size = \"{text}\" }}"))
+                .map(|all| all.0.unwrap().size)
+        };
         assert_eq!(size("2 MB"), Ok(2 * MEGABYTE));
         assert_eq!(size("1GB"), Ok(1000 * MEGABYTE));
         assert_eq!(size("1500 kB"), Ok(1_500_000));
         for wrong in ["0 MB", "999 kB", "2 GB", "1000 GB"] {
-            assert!(size(wrong).unwrap_err().contains("give one from \"1 MB\" to \"1 GB\""), "{wrong}");
+            assert!(
+                size(wrong)
+                    .unwrap_err()
+                    .contains("give one from \"1 MB\" to \"1 GB\""),
+                "{wrong}"
+            );
         }
     }
 
@@ -170,14 +204,17 @@ mod tests {
         assert!(shown("spool = { path = \"\" }").contains("name a folder"));
         assert!(shown("spool = { path = \"s\", sync-ms = -1 }").contains("to 60000"));
         assert!(shown("spool = { path = \"s\", when-full = \"drop\" }").contains("drop-oldest"));
-        assert!(shown("spool = { path = \"s\", sizze = \"1 MB\" }").contains("did you mean `size`?"));
+        assert!(
+            shown("spool = { path = \"s\", sizze = \"1 MB\" }").contains("did you mean `size`?")
+        );
         assert!(shown("clock = \"fix\"").contains("repair"));
     }
 
     #[test]
     fn two_stages_do_not_share_a_spool() {
         let shown = parse(
-            "spool = { path = \"s\" }\n[producer.b]\nsource = \"thermal\"\nto = \"t\"\nspool = { path = \"./s\" }",
+            "spool = { path = \"s\" }\n[producer.b]\nsource = \"thermal\"\nto = \"t\"\nspool = { \
+             path = \"./s\" }",
         );
         assert!(shown.unwrap_err().contains("`b` and `a` share one spool"));
     }

@@ -31,8 +31,8 @@ impl Assignment {
         (committed < self.extent.start).then_some(committed..self.extent.start)
     }
 
-    /// Refuses an offset behind the partition's end: it belongs to another topic of the same name. The
-    /// records of the new one would never be read up to that offset.
+    /// Refuses an offset behind the partition's end: it belongs to another topic of the same name.
+    /// The records of the new one would never be read up to that offset.
     ///
     /// # Errors
     /// Always fatal, with the way on for this stage.
@@ -41,15 +41,18 @@ impl Assignment {
         if next <= self.extent.end {
             return Ok(());
         }
-        let doing = format!("going on at offset {next} of {topic} [{}]", self.extent.partition);
+        let doing = format!(
+            "going on at offset {next} of {topic} [{}]",
+            self.extent.partition
+        );
         let cause = format!(
-            "the partition ends at offset {}: the topic was deleted and created again, or has lost its end",
+            "the partition ends at offset {}: the topic was deleted and created again, or has lost \
+             its end",
             self.extent.end
         );
-        Err(Fault::Fatal(
-            Error::new(doing, cause)
-                .help(format!("to read the new topic from its first record: rivulet state reset {stage} --from-start")),
-        ))
+        Err(Fault::Fatal(Error::new(doing, cause).help(format!(
+            "to read the new topic from its first record: rivulet state reset {stage} --from-start"
+        ))))
     }
 }
 
@@ -62,8 +65,8 @@ pub fn gap_error(stage: &str, topic: &str, partition: i32, gap: &Range<i64>) -> 
         gap.start, gap.end
     );
     Error::new(doing, cause).help(format!(
-        "to go on behind them, say on-gap = \"dead-letter\" in the table of {stage}, which records the gap; to go on \
-         with an empty state: rivulet state reset {stage}"
+        "to go on behind them, say on-gap = \"dead-letter\" in the table of {stage}, which records \
+         the gap; to go on with an empty state: rivulet state reset {stage}"
     ))
 }
 
@@ -80,12 +83,23 @@ pub(super) fn look_up<L: Log>(
     let committed = log.committed(partitions)?;
     let mut assignments = Vec::with_capacity(partitions.len());
     for (topic, name) in inputs.iter().enumerate() {
-        let of_topic = partitions.iter().filter(|partition| partition.topic == topic);
+        let of_topic = partitions
+            .iter()
+            .filter(|partition| partition.topic == topic);
         let numbers: Vec<i32> = of_topic.map(|partition| partition.partition).collect();
         for extent in log.extents(name, &numbers)? {
-            let partition = Partition { topic, partition: extent.partition };
-            let committed = committed.iter().find(|position| position.partition == partition);
-            assignments.push(Assignment { partition, committed: committed.cloned(), extent });
+            let partition = Partition {
+                topic,
+                partition: extent.partition,
+            };
+            let committed = committed
+                .iter()
+                .find(|position| position.partition == partition);
+            assignments.push(Assignment {
+                partition,
+                committed: committed.cloned(),
+                extent,
+            });
         }
     }
     Ok(assignments)
@@ -96,9 +110,25 @@ mod tests {
     use super::*;
 
     fn assignment(committed: Option<i64>, start: i64, end: i64) -> Assignment {
-        let partition = Partition { topic: 0, partition: 3 };
-        let committed = committed.map(|next| Position { partition, next, note: String::new() });
-        Assignment { partition, committed, extent: Extent { partition: 3, start, end, count: 4 } }
+        let partition = Partition {
+            topic: 0,
+            partition: 3,
+        };
+        let committed = committed.map(|next| Position {
+            partition,
+            next,
+            note: String::new(),
+        });
+        Assignment {
+            partition,
+            committed,
+            extent: Extent {
+                partition: 3,
+                start,
+                end,
+                count: 4,
+            },
+        }
     }
 
     #[test]
@@ -118,9 +148,16 @@ mod tests {
     #[test]
     fn an_offset_behind_the_end_is_another_topics() {
         assert!(assignment(Some(10), 0, 10).check_end("mean", "in").is_ok());
-        let fault = assignment(Some(11), 0, 10).check_end("mean", "in").unwrap_err();
-        let Fault::Fatal(error) = fault else { panic!("{fault:?}") };
+        let fault = assignment(Some(11), 0, 10)
+            .check_end("mean", "in")
+            .unwrap_err();
+        let Fault::Fatal(error) = fault else {
+            panic!("{fault:?}")
+        };
         let error = error.to_string();
-        assert!(error.contains("offset 11 of in [3]") && error.contains("created again"), "{error}");
+        assert!(
+            error.contains("offset 11 of in [3]") && error.contains("created again"),
+            "{error}"
+        );
     }
 }

@@ -63,7 +63,9 @@ mod tests {
     #[test]
     fn it_grows_to_a_limit_and_starts_again_after_a_success() {
         let mut back_off = BackOff::new();
-        let waits: Vec<u128> = (0..9).map(|_| back_off.after_failure().as_millis()).collect();
+        let waits: Vec<u128> = (0..9)
+            .map(|_| back_off.after_failure().as_millis())
+            .collect();
         assert_eq!(waits, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         back_off.reset();
         assert_eq!(back_off.after_failure(), FIRST);

@@ -8,8 +8,8 @@ const MOST: usize = 4;
 
 /// Finds out which record it is that the brokers reject, if they reject something of many.
 ///
-/// After a rejection the records up to there are worked on again, and each is acknowledged before the next
-/// is begun. What is rejected then came of the record at hand.
+/// After a rejection the records up to there are worked on again, and each is acknowledged before
+/// the next is begun. What is rejected then came of the record at hand.
 #[derive(Debug, Default)]
 pub(super) struct Careful {
     /// Up to which offset records are worked on one by one; empty for none.
@@ -33,10 +33,14 @@ impl Careful {
         !self.until.is_empty()
     }
 
-    /// A record is about to be worked on. Gives why what came of it was rejected, if it is known for that.
+    /// A record is about to be worked on. Gives why what came of it was rejected, if it is known
+    /// for that.
     pub(super) fn begin(&mut self, partition: Partition, offset: i64) -> Option<&[Rejection]> {
         self.at = Some((partition, offset));
-        let suspect = self.suspects.iter().find(|suspect| suspect.at == (partition, offset));
+        let suspect = self
+            .suspects
+            .iter()
+            .find(|suspect| suspect.at == (partition, offset));
         suspect.map(|suspect| &*suspect.rejections)
     }
 
@@ -50,11 +54,17 @@ impl Careful {
         next: impl Iterator<Item = (Partition, i64)>,
         cause: &Error,
     ) -> Result<(), Error> {
-        let Some(at) = self.at else { return Err(cause.clone()) };
+        let Some(at) = self.at else {
+            return Err(cause.clone());
+        };
         if !self.is_on() {
             self.until = next.collect();
             // The record at hand may not have been done with.
-            match self.until.iter_mut().find(|(partition, _)| *partition == at.0) {
+            match self
+                .until
+                .iter_mut()
+                .find(|(partition, _)| *partition == at.0)
+            {
                 Some((_, until)) => *until = (*until).max(at.1 + 1),
                 None => self.until.push((at.0, at.1 + 1)),
             }
@@ -66,14 +76,22 @@ impl Careful {
                 suspect.rejections.len()
             }
             None => {
-                self.suspects.push(Suspect { at, rejections: vec![why] });
+                self.suspects.push(Suspect {
+                    at,
+                    rejections: vec![why],
+                });
                 1
             }
         };
-        if tries < MOST { Ok(()) } else { Err(cause.clone()) }
+        if tries < MOST {
+            Ok(())
+        } else {
+            Err(cause.clone())
+        }
     }
 
-    /// What was rejected although all records were acknowledged came of none of them, but of the state.
+    /// What was rejected although all records were acknowledged came of none of them, but of the
+    /// state.
     pub(super) fn outside_of_records(&self, fault: Fault) -> Fault {
         match fault {
             Fault::Rejected(_, error) if self.is_on() => Fault::Fatal(error),
@@ -84,10 +102,12 @@ impl Careful {
     /// Everything below these offsets is committed.
     pub(super) fn committed(&mut self, next: &[(Partition, i64)]) {
         let is_done = |(partition, offset): (Partition, i64)| {
-            next.iter().any(|(committed, next)| *committed == partition && *next >= offset)
+            next.iter()
+                .any(|(committed, next)| *committed == partition && *next >= offset)
         };
         self.until.retain(|until| !is_done(*until));
-        self.suspects.retain(|suspect| !is_done((suspect.at.0, suspect.at.1 + 1)));
+        self.suspects
+            .retain(|suspect| !is_done((suspect.at.0, suspect.at.1 + 1)));
         self.at = None;
     }
 
@@ -98,8 +118,10 @@ impl Careful {
 
     /// These partitions are the stage's no longer.
     pub(super) fn keep(&mut self, owned: &[Partition]) {
-        self.until.retain(|(partition, _)| owned.contains(partition));
-        self.suspects.retain(|suspect| owned.contains(&suspect.at.0));
+        self.until
+            .retain(|(partition, _)| owned.contains(partition));
+        self.suspects
+            .retain(|suspect| owned.contains(&suspect.at.0));
     }
 }
 
@@ -107,11 +129,21 @@ impl Careful {
 mod tests {
     use super::*;
 
-    const FIRST: Partition = Partition { topic: 0, partition: 0 };
-    const OTHER: Partition = Partition { topic: 0, partition: 1 };
+    const FIRST: Partition = Partition {
+        topic: 0,
+        partition: 0,
+    };
+    const OTHER: Partition = Partition {
+        topic: 0,
+        partition: 1,
+    };
 
     fn reject(careful: &mut Careful, next: &[(Partition, i64)]) -> Result<(), Error> {
-        careful.rejected(Rejection::TooLarge, next.iter().copied(), &Error::new("sending", "too large"))
+        careful.rejected(
+            Rejection::TooLarge,
+            next.iter().copied(),
+            &Error::new("sending", "too large"),
+        )
     }
 
     #[test]
@@ -125,7 +157,10 @@ mod tests {
         assert_eq!(careful.begin(FIRST, 3), Some(&[Rejection::TooLarge][..]));
         careful.committed(&[(FIRST, 4)]);
         assert!(careful.begin(FIRST, 3).is_none(), "it is done with");
-        assert!(careful.is_on(), "the record at 4 was at hand, and 8 of the other partition");
+        assert!(
+            careful.is_on(),
+            "the record at 4 was at hand, and 8 of the other partition"
+        );
         careful.committed(&[(FIRST, 5), (OTHER, 9)]);
         assert!(!careful.is_on());
     }

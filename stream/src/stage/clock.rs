@@ -20,7 +20,11 @@ impl CommitClock {
     /// A clock that starts as if a commit had been made at `now`.
     #[must_use]
     pub fn new(policy: CommitPolicy, now: Instant) -> Self {
-        CommitClock { policy, last_commit: now, uncommitted: 0 }
+        CommitClock {
+            policy,
+            last_commit: now,
+            uncommitted: 0,
+        }
     }
 
     /// One record was worked on.
@@ -43,7 +47,9 @@ impl CommitClock {
     /// Whether to commit although there may be more to read.
     #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {
-        self.is_full() || (self.is_open() && now.duration_since(self.last_commit) >= self.policy.longest_interval)
+        self.is_full()
+            || (self.is_open()
+                && now.duration_since(self.last_commit) >= self.policy.longest_interval)
     }
 
     /// Whether to commit now that there is nothing more to read.
@@ -56,7 +62,9 @@ impl CommitClock {
     #[must_use]
     pub fn wait(&self, now: Instant) -> Duration {
         if self.is_open() {
-            self.policy.least_interval.saturating_sub(now.duration_since(self.last_commit))
+            self.policy
+                .least_interval
+                .saturating_sub(now.duration_since(self.last_commit))
         } else {
             Duration::MAX
         }
@@ -77,7 +85,11 @@ mod tests {
 
     fn clock() -> (CommitClock, Instant) {
         let start = Instant::now();
-        let policy = CommitPolicy { least_interval: 20 * MS, longest_interval: 100 * MS, records: 3 };
+        let policy = CommitPolicy {
+            least_interval: 20 * MS,
+            longest_interval: 100 * MS,
+            records: 3,
+        };
         (CommitClock::new(policy, start), start)
     }
 

@@ -15,8 +15,8 @@ use crate::pipeline::Guarantee;
 pub struct Summary {
     /// How many sensors there are.
     pub sensors: u64,
-    /// The sum over all of them of a hash of name and last offset: it does not depend on an order, and
-    /// replacing one offset costs two hashes.
+    /// The sum over all of them of a hash of name and last offset: it does not depend on an order,
+    /// and replacing one offset costs two hashes.
     digest: u64,
 }
 
@@ -53,9 +53,11 @@ impl Summary {
     }
 }
 
-/// What is noted beside an offset: the state that belongs to it, and how many partitions the topic had.
+/// What is noted beside an offset: the state that belongs to it, and how many partitions the topic
+/// had.
 ///
-/// With another number of partitions, keys go to other partitions, and sensors would begin anew there.
+/// With another number of partitions, keys go to other partitions, and sensors would begin anew
+/// there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Note {
     /// The state.
@@ -68,7 +70,8 @@ pub struct Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.summary)?;
-        self.partitions.map_or(Ok(()), |count| write!(f, ", of {count} partitions"))
+        self.partitions
+            .map_or(Ok(()), |count| write!(f, ", of {count} partitions"))
     }
 }
 
@@ -77,11 +80,19 @@ impl FromStr for Note {
 
     fn from_str(note: &str) -> Result<Self, String> {
         let Some((summary, count)) = note.split_once(", of ") else {
-            return Ok(Note { summary: note.parse()?, partitions: None });
+            return Ok(Note {
+                summary: note.parse()?,
+                partitions: None,
+            });
         };
-        let count = count.strip_suffix(" partitions").and_then(|count| count.parse().ok());
+        let count = count
+            .strip_suffix(" partitions")
+            .and_then(|count| count.parse().ok());
         let count = count.ok_or_else(|| format!("`{note}` is no note of a state"))?;
-        Ok(Note { summary: summary.parse()?, partitions: Some(count) })
+        Ok(Note {
+            summary: summary.parse()?,
+            partitions: Some(count),
+        })
     }
 }
 
@@ -96,16 +107,23 @@ impl FromStr for Summary {
     type Err = String;
 
     fn from_str(note: &str) -> Result<Self, String> {
-        let parsed = note.split_once(" sensors, digest ").and_then(|(sensors, digest)| {
-            Some(Summary { sensors: sensors.parse().ok()?, digest: u64::from_str_radix(digest, 16).ok()? })
-        });
+        let parsed = note
+            .split_once(" sensors, digest ")
+            .and_then(|(sensors, digest)| {
+                Some(Summary {
+                    sensors: sensors.parse().ok()?,
+                    digest: u64::from_str_radix(digest, 16).ok()?,
+                })
+            });
         parsed.ok_or_else(|| format!("`{note}` is no summary of a state"))
     }
 }
 
 /// A text in 64 bits: FNV-1a (Fowler, Noll and Vo), the same on every machine.
 pub(crate) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Name and offset in 64 bits: the last step of `SplitMix64` (Steele, Lea and Flood 2014).
@@ -142,7 +160,10 @@ mod tests {
     fn state_may_be_ahead_of_its_offset_only_without_transactions() {
         let (noted, ahead) = (summary(&[("a", 1)]), summary(&[("a", 2), ("b", 3)]));
         assert!(noted.fits(&noted, Guarantee::ExactlyOnce));
-        assert!(!ahead.fits(&noted, Guarantee::ExactlyOnce) && ahead.fits(&noted, Guarantee::AtLeastOnce));
+        assert!(
+            !ahead.fits(&noted, Guarantee::ExactlyOnce)
+                && ahead.fits(&noted, Guarantee::AtLeastOnce)
+        );
         assert!(!noted.fits(&ahead, Guarantee::AtLeastOnce));
     }
 
@@ -150,12 +171,22 @@ mod tests {
     fn a_note_is_read_back_and_anything_else_refused() {
         let all = summary(&[("a", 1), ("b", 2)]);
         assert_eq!(all.to_string().parse(), Ok(all));
-        assert_eq!(Summary::default().to_string(), "0 sensors, digest 0000000000000000");
+        assert_eq!(
+            Summary::default().to_string(),
+            "0 sensors, digest 0000000000000000"
+        );
         assert!("ten sensors".parse::<Summary>().is_err());
         for partitions in [None, Some(4)] {
-            let note = Note { summary: all, partitions };
+            let note = Note {
+                summary: all,
+                partitions,
+            };
             assert_eq!(note.to_string().parse(), Ok(note));
         }
-        assert!("0 sensors, digest 0000000000000000, of many partitions".parse::<Note>().is_err());
+        assert!(
+            "0 sensors, digest 0000000000000000, of many partitions"
+                .parse::<Note>()
+                .is_err()
+        );
     }
 }

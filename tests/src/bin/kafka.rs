@@ -19,7 +19,10 @@ fn main() -> ExitCode {
     match kafka.serve(Command::new(&program).args(words)) {
         // As shells tell it.
         Ok(status) => {
-            let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+            let code = status
+                .code()
+                .or(status.signal().map(|signal| 128 + signal))
+                .unwrap_or(1);
             ExitCode::from(u8::try_from(code).unwrap_or(1))
         }
         Err(error) => {

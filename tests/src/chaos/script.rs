@@ -143,7 +143,11 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(seed: u64, kinds: &'static [(Kind, u32)]) -> Self {
-        Script { random: Xoshiro256PlusPlus::seed_from_u64(seed), kinds, gone: Vec::new() }
+        Script {
+            random: Xoshiro256PlusPlus::seed_from_u64(seed),
+            kinds,
+            gone: Vec::new(),
+        }
     }
 
     fn kind(&mut self) -> Kind {
@@ -159,19 +163,31 @@ impl Script {
     }
 
     fn pick(&mut self, from: &[usize]) -> usize {
-        let there: Vec<usize> = from.iter().copied().filter(|who| !self.gone.contains(who)).collect();
+        let there: Vec<usize> = from
+            .iter()
+            .copied()
+            .filter(|who| !self.gone.contains(who))
+            .collect();
         there[self.random.random_range(0..there.len())]
     }
 
     fn millis(&mut self, from: Duration, to: Duration) -> Duration {
-        let [from, to] = [from, to].map(|time| u64::try_from(time.as_millis()).expect("it is short"));
+        let [from, to] =
+            [from, to].map(|time| u64::try_from(time.as_millis()).expect("it is short"));
         Duration::from_millis(self.random.random_range(from..to))
     }
 
     /// How long a process sleeps: now and then for longer than its transaction may stay open.
     fn sleep(&mut self) -> Duration {
-        let over = if self.random.random_range(0..4) == 0 { TRANSACTION } else { SESSION };
-        self.millis(over + Duration::from_millis(200), over + Duration::from_millis(1200))
+        let over = if self.random.random_range(0..4) == 0 {
+            TRANSACTION
+        } else {
+            SESSION
+        };
+        self.millis(
+            over + Duration::from_millis(200),
+            over + Duration::from_millis(1200),
+        )
     }
 
     fn node(&mut self) -> usize {
@@ -203,8 +219,14 @@ impl Iterator for Script {
                 let node = self.random.random_range(0..=Cluster::NODES);
                 Fault::Cut((node < Cluster::NODES).then_some(node))
             }
-            Kind::Hang => Fault::Hang(self.node(), self.millis(Duration::from_millis(200), Duration::from_secs(2))),
-            Kind::Broker => Fault::Broker(self.node(), self.millis(Duration::ZERO, Duration::from_secs(3))),
+            Kind::Hang => Fault::Hang(
+                self.node(),
+                self.millis(Duration::from_millis(200), Duration::from_secs(2)),
+            ),
+            Kind::Broker => Fault::Broker(
+                self.node(),
+                self.millis(Duration::ZERO, Duration::from_secs(3)),
+            ),
         })
     }
 }
@@ -219,7 +241,10 @@ mod tests {
         assert_eq!(script(1), script(1));
         assert_ne!(script(1), script(2));
         for (kind, _) in Kind::ALL {
-            assert!(script(1).iter().any(|fault| fault.kind() == *kind), "{kind:?}");
+            assert!(
+                script(1).iter().any(|fault| fault.kind() == *kind),
+                "{kind:?}"
+            );
         }
     }
 
@@ -230,7 +255,10 @@ mod tests {
             match fault {
                 Fault::Leave(who) => gone.push(who),
                 Fault::Join(who) => gone.retain(|other| *other != who),
-                Fault::Kill(who) | Fault::Restart(who) | Fault::Sleep(who, _) | Fault::Zombie(who, _) => {
+                Fault::Kill(who)
+                | Fault::Restart(who)
+                | Fault::Sleep(who, _)
+                | Fault::Zombie(who, _) => {
                     assert!(!gone.contains(&who), "{fault}");
                 }
                 Fault::Cut(_) | Fault::Hang(..) | Fault::Broker(..) => {}

@@ -18,7 +18,9 @@ const EWMA_OF_GIVEN: &str = "
 
 /// A stage that smoothed the first 100 of 200 readings, found those below 150 deleted and went on.
 fn interrupted() -> Table {
-    let values: Vec<(u64, f64)> = (0..200).map(|seq| (seq, f64::from(u32::try_from(seq % 7).unwrap()))).collect();
+    let values: Vec<(u64, f64)> = (0..200)
+        .map(|seq| (seq, f64::from(u32::try_from(seq % 7).unwrap())))
+        .collect();
     let (mut mean, mut out) = (None, Vec::new());
     for (seq, value) in values.iter().filter(|(seq, _)| *seq < 100 || *seq >= 150) {
         if let Some(mean) = &mut mean {
@@ -28,8 +30,9 @@ fn interrupted() -> Table {
             mean = Some(*value);
         }
     }
-    let mut table =
-        Table::default().with("in", vec![json("a", "celsius", &values)]).with("out", vec![json("a", "celsius", &out)]);
+    let mut table = Table::default()
+        .with("in", vec![json("a", "celsius", &values)])
+        .with("out", vec![json("a", "celsius", &out)]);
     table.starts.insert("in".into(), 150);
     table
 }
@@ -37,7 +40,15 @@ fn interrupted() -> Table {
 /// Adds the letter that tells of records which a stage never read.
 fn gap(table: &mut Table, stage: &str, place: &str) {
     let error = "they were deleted before they were read";
-    let letter = Letter { original: &[], topic: place, place: None, stage, reason: "gap", error, truncated: None };
+    let letter = Letter {
+        original: &[],
+        topic: place,
+        place: None,
+        stage,
+        reason: "gap",
+        error,
+        truncated: None,
+    };
     table.add(&format!("{stage}-dead-letters"), "", letter.headers());
 }
 
@@ -46,16 +57,34 @@ fn what_came_of_deleted_readings_is_neither_extra_nor_wrong() {
     let mut table = interrupted();
     let report = verified(EWMA_OF_GIVEN, &mut table);
     assert!(report.is_clean(), "{report}");
-    assert_eq!((report.total().expected, report.total().unverifiable), (49, 100), "{report}");
+    assert_eq!(
+        (report.total().expected, report.total().unverifiable),
+        (49, 100),
+        "{report}"
+    );
     let shown = report.to_string();
-    assert!(shown.contains("note: the first records of in are gone: [0] begins at offset 150\n"), "{shown}");
-    assert!(shown.ends_with("0 out of order; not verifiable: 100 records whose input is deleted\n"), "{shown}");
+    assert!(
+        shown.contains("note: the first records of in are gone: [0] begins at offset 150\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.ends_with("0 out of order; not verifiable: 100 records whose input is deleted\n"),
+        "{shown}"
+    );
 
     gap(&mut table, "smooth", "in [0] offsets 100..150");
     let report = verified(EWMA_OF_GIVEN, &mut table);
-    assert!(report.is_clean() && report.total().expected == 49, "{report}");
+    assert!(
+        report.is_clean() && report.total().expected == 49,
+        "{report}"
+    );
     let shown = report.to_string();
-    assert!(shown.contains("note: `smooth` never read in [0] offsets 100..150: they were deleted before"), "{shown}");
+    assert!(
+        shown.contains(
+            "note: `smooth` never read in [0] offsets 100..150: they were deleted before"
+        ),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -65,16 +94,27 @@ fn behind_the_first_result_that_is_found_each_step_is_verified() {
     // The mean of seq 160.
     *out = [
         &out[..109],
-        &json("a", "celsius", &[(160, 77.0)])[..].iter().map(|it| it.clone().into_bytes()).collect::<Vec<_>>(),
+        &json("a", "celsius", &[(160, 77.0)])[..]
+            .iter()
+            .map(|it| it.clone().into_bytes())
+            .collect::<Vec<_>>(),
         &out[110..],
     ]
     .concat();
     let report = verified(EWMA_OF_GIVEN, &mut table);
-    assert_eq!((report.total().wrong, report.total().missing), (1, 0), "{report}");
+    assert_eq!(
+        (report.total().wrong, report.total().missing),
+        (1, 0),
+        "{report}"
+    );
     let mut table = interrupted();
     table.topics.get_mut("out").unwrap()[0].remove(120);
     let report = verified(EWMA_OF_GIVEN, &mut table);
-    assert_eq!((report.total().missing, report.total().extra), (1, 0), "{report}");
+    assert_eq!(
+        (report.total().missing, report.total().extra),
+        (1, 0),
+        "{report}"
+    );
 }
 
 #[test]
@@ -88,15 +128,24 @@ fn what_comes_too_late_to_have_been_made_of_deleted_readings_is_extra() {
 #[test]
 fn an_average_is_verified_once_its_window_is_filled() {
     let pipeline = EWMA_OF_GIVEN.replace("ewma = { alpha = 0.5 }", "average = { window = 4 }");
-    let values: Vec<(u64, f64)> = (0..30).map(|seq| (seq, f64::from(u32::try_from(seq).unwrap()))).collect();
-    let means: Vec<(u64, f64)> = values[3..].iter().map(|(seq, value)| (*seq, value - 1.5)).collect();
+    let values: Vec<(u64, f64)> = (0..30)
+        .map(|seq| (seq, f64::from(u32::try_from(seq).unwrap())))
+        .collect();
+    let means: Vec<(u64, f64)> = values[3..]
+        .iter()
+        .map(|(seq, value)| (*seq, value - 1.5))
+        .collect();
     let mut table = Table::default()
         .with("in", vec![json("a", "celsius", &values)])
         .with("out", vec![json("a", "celsius", &means)]);
     table.starts.insert("in".into(), 20);
     let report = verified(&pipeline, &mut table);
     assert!(report.is_clean(), "{report}");
-    assert_eq!((report.total().expected, report.total().unverifiable), (7, 20), "{report}");
+    assert_eq!(
+        (report.total().expected, report.total().unverifiable),
+        (7, 20),
+        "{report}"
+    );
 }
 
 #[test]
@@ -104,28 +153,46 @@ fn letters_of_deleted_records_are_no_surplus() {
     let pipeline = EWMA_OF_GIVEN.replace("ewma = { alpha = 0.5 }", "round = { digits = 0 }");
     let mut readings = json("a", "celsius", &[(0, 1.0), (1, 2.0)]);
     readings.insert(0, "rubbish".into());
-    let mut table = Table::default().with("in", vec![readings.clone()]).with("out", vec![readings[1..].to_vec()]);
+    let mut table = Table::default()
+        .with("in", vec![readings.clone()])
+        .with("out", vec![readings[1..].to_vec()]);
     table.refuse("smooth", "in", 0);
     table.starts.insert("in".into(), 1);
     let report = verified(&pipeline, &mut table);
-    assert!(report.is_clean() && report.total().unverifiable == 1, "{report}");
+    assert!(
+        report.is_clean() && report.total().unverifiable == 1,
+        "{report}"
+    );
 }
 
 #[test]
 fn bare_numbers_do_not_tell_which_results_are_of_deleted_ones() {
     let pipeline = format!("[defaults]\nformat = \"number\"\n{EWMA_OF_GIVEN}");
-    let mut table =
-        Table::default().with("in", vec![numbers(&[1.0, 2.0, 3.0])]).with("out", vec![numbers(&[1.5, 2.25])]);
+    let mut table = Table::default()
+        .with("in", vec![numbers(&[1.0, 2.0, 3.0])])
+        .with("out", vec![numbers(&[1.5, 2.25])]);
     table.starts.insert("in".into(), 1);
     let report = verified(&pipeline, &mut table);
-    assert!(report.is_clean() && report.unverified().as_deref() == Some("1 topic"), "{report}");
-    assert!(report.to_string().contains("bare numbers do not tell which results are theirs"), "{report}");
+    assert!(
+        report.is_clean() && report.unverified().as_deref() == Some("1 topic"),
+        "{report}"
+    );
+    assert!(
+        report
+            .to_string()
+            .contains("bare numbers do not tell which results are theirs"),
+        "{report}"
+    );
     table.starts = [("out".to_owned(), 1)].into();
     let report = verified(&pipeline, &mut table);
-    assert!(report.is_clean() && report.unverified().as_deref() == Some("1 topic"), "{report}");
+    assert!(
+        report.is_clean() && report.unverified().as_deref() == Some("1 topic"),
+        "{report}"
+    );
 }
 
-/// The steps of the two stages that the property is about. Not `round`: behind an average the last bit decides, which nobody promises.
+/// The steps of the two stages that the property is about. Not `round`: behind an average the last
+/// bit decides, which nobody promises.
 const STEPS: [&str; 5] = [
     "threshold = { above = -20 }",
     "ewma = { alpha = 0.5 }",
@@ -134,17 +201,32 @@ const STEPS: [&str; 5] = [
     "average = { window = 4 }",
 ];
 
-/// What the operators make of readings, given with their sensors, if they read all but those at offsets in
-/// `unread`.
-fn made(steps: &[usize], readings: &[(usize, u64, f64)], unread: std::ops::Range<usize>) -> Vec<(usize, u64, f64)> {
-    let parts: Vec<Part> = steps.iter().map(|index| Part::parse(STEPS[*index]).unwrap()).collect();
+/// What the operators make of readings, given with their sensors, if they read all but those at
+/// offsets in `unread`.
+fn made(
+    steps: &[usize],
+    readings: &[(usize, u64, f64)],
+    unread: std::ops::Range<usize>,
+) -> Vec<(usize, u64, f64)> {
+    let parts: Vec<Part> = steps
+        .iter()
+        .map(|index| Part::parse(STEPS[*index]).unwrap())
+        .collect();
     let chain = Chain::build(&parts).unwrap();
     let mut memories = [0, 1].map(|_| vec![Memory::new(); chain.memories()]);
     let mut out = Vec::new();
     for (offset, (sensor, seq, value)) in readings.iter().enumerate() {
         let unit = Some(Unit::Celsius);
-        let mut reading = Reading { sensor: "".into(), seq: *seq, time: 0, value: *value, unit };
-        if !unread.contains(&offset) && chain.apply(&mut reading, &mut memories[*sensor]) == Ok(Flow::Pass) {
+        let mut reading = Reading {
+            sensor: "".into(),
+            seq: *seq,
+            time: 0,
+            value: *value,
+            unit,
+        };
+        if !unread.contains(&offset)
+            && chain.apply(&mut reading, &mut memories[*sensor]) == Ok(Flow::Pass)
+        {
             out.push((*sensor, *seq, reading.value));
         }
     }
@@ -154,7 +236,9 @@ fn made(steps: &[usize], readings: &[(usize, u64, f64)], unread: std::ops::Range
 fn lines(readings: &[(usize, u64, f64)]) -> Vec<String> {
     readings
         .iter()
-        .map(|(sensor, seq, value)| json(["a", "b"][*sensor], "celsius", &[(*seq, *value)]).remove(0))
+        .map(|(sensor, seq, value)| {
+            json(["a", "b"][*sensor], "celsius", &[(*seq, *value)]).remove(0)
+        })
         .collect()
 }
 
@@ -167,8 +251,8 @@ fn part(count: usize, (from, to): (usize, usize)) -> std::ops::Range<usize> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
-    /// Whatever is deleted, before it was read or after, of topics that hold what they must: nothing is
-    /// amiss, and a last result that is spoilt is found if it was verified.
+    /// Whatever is deleted, before it was read or after, of topics that hold what they must:
+    /// nothing is amiss, and a last result that is spoilt is found if it was verified.
     #[test]
     fn whatever_is_deleted_nothing_that_is_right_is_called_wrong(
         values in proptest::collection::vec((0..2_usize, -40.0..40.0_f64), 0..60),
@@ -210,7 +294,8 @@ proptest! {
             chain.iter().map(|index| format!("{{ {} }}", STEPS[*index])).collect::<Vec<_>>().join(", ")
         });
         let pipeline = format!(
-            "[topic.in]\nexternal = true\n[operator.one]\nfrom = \"in\"\nsteps = [{}]\nto = \"mid\"\n\
+            "[topic.in]\nexternal = true\n[operator.one]\nfrom = \"in\"\nsteps = [{}]\nto \
+             = \"mid\"\n\
              [operator.two]\nfrom = \"mid\"\nsteps = [{}]\nto = \"out\"\n",
             steps[0], steps[1]
         );

@@ -35,8 +35,8 @@ impl Point {
 /// Joins the series of one sensor by time.
 ///
 /// Each side brings its readings in an order of its own, and one may run far ahead of another. What
-/// has come for a time waits until every side has spoken. Where several readings of one side share a
-/// time, the first goes with the first of the other sides, the second with the second, and so on.
+/// has come for a time waits until every side has spoken. Where several readings of one side share
+/// a time, the first goes with the first of the other sides, the second with the second, and so on.
 #[derive(Debug, Default)]
 pub struct Join {
     /// By time, and by order of arrival within a time.
@@ -49,7 +49,14 @@ pub struct Join {
 impl Join {
     /// Takes one reading and gives the point that it completes, if it does. More than `limit` times
     /// never wait: then the earliest is given up.
-    pub fn add(&mut self, side: Side, time: i64, value: f64, sides: &[Side], limit: usize) -> Option<Point> {
+    pub fn add(
+        &mut self,
+        side: Side,
+        time: i64,
+        value: f64,
+        sides: &[Side],
+        limit: usize,
+    ) -> Option<Point> {
         let mut at_that_time = self.waiting.range_mut((time, 0)..=(time, u32::MAX));
         let mut key = (time, 0);
         let free = at_that_time.find(|(taken, point)| {
@@ -79,7 +86,10 @@ impl Join {
     /// How many readings of a side still wait for their partners.
     #[must_use]
     pub fn waiting(&self, side: Side) -> u64 {
-        self.waiting.values().filter(|point| point.get(side).is_some()).count() as u64
+        self.waiting
+            .values()
+            .filter(|point| point.get(side).is_some())
+            .count() as u64
     }
 
     /// How many readings of the input have come.
@@ -130,7 +140,10 @@ mod tests {
         assert_eq!(join.add(Side::Input, 5, 1.0, &ALL, 10), None);
         assert_eq!(join.add(Side::Average, 5, 2.0, &ALL, 10), None);
         assert_eq!(ALL.map(|side| join.waiting(side)), [0, 1, 1]);
-        assert_eq!(values(join.add(Side::Ewma, 5, 3.0, &ALL, 10)), Some([3.0, 2.0, 1.0]));
+        assert_eq!(
+            values(join.add(Side::Ewma, 5, 3.0, &ALL, 10)),
+            Some([3.0, 2.0, 1.0])
+        );
         assert_eq!(ALL.map(|side| join.waiting(side)), [0, 0, 0]);
     }
 
@@ -143,10 +156,18 @@ mod tests {
         }
         for value in [1.0, 2.0] {
             let point = join.add(Side::Average, 5, -value, sides, 10).unwrap();
-            assert_eq!((point.get(Side::Ewma), point.get(Side::Average)), (Some(value), Some(-value)));
+            assert_eq!(
+                (point.get(Side::Ewma), point.get(Side::Average)),
+                (Some(value), Some(-value))
+            );
         }
         assert_eq!(join.add(Side::Ewma, 5, 4.0, sides, 10), None);
-        assert_eq!(join.add(Side::Average, 5, -3.0, sides, 10).unwrap().get(Side::Ewma), Some(3.0));
+        assert_eq!(
+            join.add(Side::Average, 5, -3.0, sides, 10)
+                .unwrap()
+                .get(Side::Ewma),
+            Some(3.0)
+        );
     }
 
     #[test]
@@ -156,8 +177,16 @@ mod tests {
             assert_eq!(join.add(Side::Ewma, time, 0.0, &ALL, 10), None);
         }
         assert_eq!((join.waiting(Side::Ewma), join.dropped), (10, 990));
-        assert_eq!(join.add(Side::Average, 0, 0.0, &ALL, 10), None, "its partner was given up");
-        assert_eq!((join.waiting(Side::Average), join.dropped), (0, 991), "the earliest goes first");
+        assert_eq!(
+            join.add(Side::Average, 0, 0.0, &ALL, 10),
+            None,
+            "its partner was given up"
+        );
+        assert_eq!(
+            (join.waiting(Side::Average), join.dropped),
+            (0, 991),
+            "the earliest goes first"
+        );
     }
 
     #[test]
@@ -167,7 +196,10 @@ mod tests {
         assert!(!seen.before(0, 9, 90), "a filter leaves gaps");
         assert!(seen.before(0, 9, 90));
         assert!(seen.before(0, 7, 70));
-        assert!(!seen.before(1, 7, 70), "the offsets of another partition count for themselves");
+        assert!(
+            !seen.before(1, 7, 70),
+            "the offsets of another partition count for themselves"
+        );
         assert!(!seen.before(0, 10, 90), "two readings may share a time");
         assert!(!seen.before(0, 0, 100), "the source began anew");
         assert!(seen.before(0, 0, 100));

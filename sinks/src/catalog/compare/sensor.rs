@@ -90,30 +90,47 @@ impl Sensor {
                 self.inputs.pop_front();
             }
         }
-        if let Some(point) = self.join.add(side, reading.time, reading.value, &rules.sides, rules.waiting_max) {
+        if let Some(point) = self.join.add(
+            side,
+            reading.time,
+            reading.value,
+            &rules.sides,
+            rules.waiting_max,
+        ) {
             self.compare(point, rules);
         }
     }
 
     fn compare(&mut self, point: Point, rules: &Rules) {
-        let (Some(ewma), Some(average)) = (point.get(Side::Ewma), point.get(Side::Average)) else { return };
+        let (Some(ewma), Some(average)) = (point.get(Side::Ewma), point.get(Side::Average)) else {
+            return;
+        };
         self.joined += 1;
         self.ewma.add(ewma);
         self.average.add(average);
         self.ewma_to_average.add(ewma, average);
-        let Some(input) = point.get(Side::Input) else { return };
+        let Some(input) = point.get(Side::Input) else {
+            return;
+        };
         self.input.add(input);
         self.ewma_to_input.add(ewma, input);
         self.average_to_input.add(average, input);
         // Inputs that are no longer kept can only be missed if the topics are out of order.
         let first = self.join.inputs() - self.inputs.len() as u64;
-        let Some(back) = point.input_index.checked_sub(first).and_then(|back| usize::try_from(back).ok()) else {
+        let Some(back) = point
+            .input_index
+            .checked_sub(first)
+            .and_then(|back| usize::try_from(back).ok())
+        else {
             return;
         };
-        self.ewma_lag.add(ewma, self.inputs.range(..=back).rev().copied());
-        self.average_lag.add(average, self.inputs.range(..=back).rev().copied());
+        self.ewma_lag
+            .add(ewma, self.inputs.range(..=back).rev().copied());
+        self.average_lag
+            .add(average, self.inputs.range(..=back).rev().copied());
         // The next point to be completed looks back from a later input than this.
-        self.inputs.drain(..(back + 1).saturating_sub(rules.lag_max));
+        self.inputs
+            .drain(..(back + 1).saturating_sub(rules.lag_max));
     }
 
     /// The sensor's part of the table.
@@ -121,13 +138,20 @@ impl Sensor {
     pub fn block(&self, name: &str, rules: &Rules) -> Block {
         let mut shown = Vec::new();
         push_sensor(&mut shown, name);
-        let mut heading = vec![format!("{}: {} joined", String::from_utf8_lossy(&shown), self.joined)];
+        let mut heading = vec![format!(
+            "{}: {} joined",
+            String::from_utf8_lossy(&shown),
+            self.joined
+        )];
         heading.extend(self.unit.map(|unit| format!("in {}", unit.symbol())));
         let rows = self.rows(rules);
         if !rows.is_empty() && rules.with_input() {
             heading.push("lag in steps".to_owned());
         }
-        Block { heading: heading.join(", "), rows }
+        Block {
+            heading: heading.join(", "),
+            rows,
+        }
     }
 
     fn rows(&self, rules: &Rules) -> Vec<Row> {
@@ -153,13 +177,30 @@ impl Sensor {
 }
 
 fn level(level: &Level, lag: Option<&Lag>) -> Cells {
-    let lag = lag.map_or(String::new(), |lag| lag.steps().map_or("-".to_owned(), |steps| steps.to_string()));
-    [figure(level.mean.get()), figure(level.last), String::new(), String::new(), lag]
+    let lag = lag.map_or(String::new(), |lag| {
+        lag.steps()
+            .map_or("-".to_owned(), |steps| steps.to_string())
+    });
+    [
+        figure(level.mean.get()),
+        figure(level.last),
+        String::new(),
+        String::new(),
+        lag,
+    ]
 }
 
 fn difference(difference: &Difference) -> Cells {
-    let Difference { level, absolute, .. } = difference;
-    let figures = [level.mean.get(), level.last, absolute.get(), difference.root_mean_square()].map(figure);
+    let Difference {
+        level, absolute, ..
+    } = difference;
+    let figures = [
+        level.mean.get(),
+        level.last,
+        absolute.get(),
+        difference.root_mean_square(),
+    ]
+    .map(figure);
     let [mean, last, absolute, square] = figures;
     [mean, last, absolute, square, String::new()]
 }

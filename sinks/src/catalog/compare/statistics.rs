@@ -1,9 +1,9 @@
 //! The figures of a comparison, updated with each point and never summed up.
 //!
-//! Means move by `m += (x - m) / n` and squared deviations by `(x - m_before) * (x - m_after)`
-//! (B. P. Welford, "Note on a method for calculating corrected sums of squares and products",
-//! Technometrics 4, 1962; D. E. Knuth, The Art of Computer Programming, volume 2, 4.2.2): no large sum
-//! swallows small terms, however long the stage runs.
+//! Means move by `m += (x - m) / n` and squared deviations by `(x - m_before) * (x - m_after)` (B.
+//! P. Welford, "Note on a method for calculating corrected sums of squares and products",
+//! Technometrics 4, 1962; D. E. Knuth, The Art of Computer Programming, volume 2, 4.2.2): no large
+//! sum swallows small terms, however long the stage runs.
 
 /// The mean of some numbers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,9 +109,10 @@ impl Correlation {
 ///        √(Σ (smoothed[t] - mean)²) · √(Σ (input[t - k] - mean)²)
 /// ```
 ///
-/// with the means over the same t (G. E. P. Box, G. M. Jenkins, Time Series Analysis: Forecasting and
-/// Control, chapter on the cross-correlation function; there with one mean for all k, which differs
-/// where the series are short). The lag is the k with the largest r. The sums are kept, not the series.
+/// with the means over the same t (G. E. P. Box, G. M. Jenkins, Time Series Analysis: Forecasting
+/// and Control, chapter on the cross-correlation function; there with one mean for all k, which
+/// differs where the series are short). The lag is the k with the largest r. The sums are kept, not
+/// the series.
 #[derive(Debug, Clone)]
 pub struct Lag {
     by_steps: Vec<Correlation>,
@@ -126,7 +127,9 @@ impl Lag {
     /// Lags from 0 to `limit` steps.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Lag { by_steps: vec![Correlation::default(); limit + 1] }
+        Lag {
+            by_steps: vec![Correlation::default(); limit + 1],
+        }
     }
 
     /// Takes a smoothed value with its own input, the input before that, and so on.
@@ -138,16 +141,20 @@ impl Lag {
 
     /// The lag in steps of the input.
     ///
-    /// A lag that only fewer than half of the points could be compared at does not count: a handful of
-    /// points at the end of a short series correlate by chance. There is none while the points are too
-    /// few, while a series is constant, or if no correlation is positive.
+    /// A lag that only fewer than half of the points could be compared at does not count: a handful
+    /// of points at the end of a short series correlate by chance. There is none while the points
+    /// are too few, while a series is constant, or if no correlation is positive.
     #[must_use]
     pub fn steps(&self) -> Option<usize> {
         let points = self.by_steps[0].count;
-        let coefficients = self.by_steps.iter().enumerate().filter_map(|(steps, correlation)| {
-            let enough = correlation.count >= LEAST_POINTS && correlation.count * 2 >= points;
-            Some((steps, correlation.coefficient().filter(|_| enough)?))
-        });
+        let coefficients = self
+            .by_steps
+            .iter()
+            .enumerate()
+            .filter_map(|(steps, correlation)| {
+                let enough = correlation.count >= LEAST_POINTS && correlation.count * 2 >= points;
+                Some((steps, correlation.coefficient().filter(|_| enough)?))
+            });
         let mut best = None;
         let mut largest = 0.0;
         for (steps, coefficient) in coefficients {
@@ -189,9 +196,17 @@ mod tests {
     #[test]
     fn what_has_no_correlation_has_no_lag() {
         assert_eq!(lag(&[], &[], 3), None);
-        assert_eq!(lag(&[1.0, 2.0], &[1.0, 2.0], 3), None, "two points are on a line whatever they are");
+        assert_eq!(
+            lag(&[1.0, 2.0], &[1.0, 2.0], 3),
+            None,
+            "two points are on a line whatever they are"
+        );
         assert_eq!(lag(&[1.0; 9], &[1.0; 9], 3), None);
-        assert_eq!(lag(&[3.0, 2.0, 1.0], &[1.0, 2.0, 3.0], 1), None, "only opposites");
+        assert_eq!(
+            lag(&[3.0, 2.0, 1.0], &[1.0, 2.0, 3.0], 1),
+            None,
+            "only opposites"
+        );
     }
 
     #[test]

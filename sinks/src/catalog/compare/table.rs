@@ -34,7 +34,10 @@ pub type Cells = [String; HEADS.len()];
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = || self.blocks.iter().flat_map(|block| &block.rows);
-        let label_width = rows().map(|(label, _)| label.len()).max().unwrap_or_default();
+        let label_width = rows()
+            .map(|(label, _)| label.len())
+            .max()
+            .unwrap_or_default();
         let mut widths = HEADS.map(str::len);
         for (_, cells) in rows() {
             for (width, cell) in widths.iter_mut().zip(cells) {
@@ -43,7 +46,12 @@ impl fmt::Display for Table {
         }
         let line = |label: &str, cells: [&str; HEADS.len()]| {
             let mut columns = vec![format!("  {label:label_width$}")];
-            columns.extend(cells.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}")));
+            columns.extend(
+                cells
+                    .iter()
+                    .zip(widths)
+                    .map(|(cell, width)| format!("{cell:>width$}")),
+            );
             columns.join("  ").trim_end().to_owned()
         };
         writeln!(f, "{}", self.title)?;
@@ -63,9 +71,17 @@ impl fmt::Display for Table {
 /// A figure to four decimals, or in powers of ten where that would be unreadable.
 #[must_use]
 pub fn figure(number: f64) -> String {
-    let text = if number.abs() < 1e9 { format!("{number:.4}") } else { format!("{number:.4e}") };
+    let text = if number.abs() < 1e9 {
+        format!("{number:.4}")
+    } else {
+        format!("{number:.4e}")
+    };
     // What rounds to zero has no sign.
-    if text == "-0.0000" { text[1..].to_owned() } else { text }
+    if text == "-0.0000" {
+        text[1..].to_owned()
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -78,23 +94,34 @@ mod tests {
         let table = Table {
             title: "title".into(),
             blocks: vec![
-                Block { heading: "a".into(), rows: vec![row("ewma", ["1.0", "123456.0", "", "", "1"])] },
-                Block { heading: "b: nothing".into(), rows: vec![] },
-                Block { heading: "c".into(), rows: vec![row("difference", ["-1.0", "2.0", "3.0", "4.0", ""])] },
+                Block {
+                    heading: "a".into(),
+                    rows: vec![row("ewma", ["1.0", "123456.0", "", "", "1"])],
+                },
+                Block {
+                    heading: "b: nothing".into(),
+                    rows: vec![],
+                },
+                Block {
+                    heading: "c".into(),
+                    rows: vec![row("difference", ["-1.0", "2.0", "3.0", "4.0", ""])],
+                },
             ],
             closing: "closing".into(),
         };
-        let expected = "\
-title
+        let expected = "title
 
 a
-              mean      last  mean |x|  rms  lag
+              mean      last  mean \
+                        |x|  rms  lag
   ewma         1.0  123456.0                   1
 
-b: nothing
+b: \
+                        nothing
 
 c
-              mean      last  mean |x|  rms  lag
+              mean      last  mean \
+                        |x|  rms  lag
   difference  -1.0       2.0       3.0  4.0
 
 closing

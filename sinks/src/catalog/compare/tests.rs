@@ -21,29 +21,58 @@ fn sink(settings: &str, names: &[&str]) -> (CompareSink, Screen) {
     let compare: Compare = Part::parse(settings).unwrap().settings().unwrap();
     compare.check(&topics(names)).unwrap();
     let output = Box::new(screen.clone());
-    (compare.sink(Context { output, ..Context::new("", "compare", topics(names)) }), screen)
+    (
+        compare.sink(Context {
+            output,
+            ..Context::new("", "compare", topics(names))
+        }),
+        screen,
+    )
 }
 
 fn mistake(settings: &str, names: &[&str]) -> String {
-    format!("{:?}", read(&Part::parse(settings).unwrap(), &topics(names)).unwrap_err())
+    format!(
+        "{:?}",
+        read(&Part::parse(settings).unwrap(), &topics(names)).unwrap_err()
+    )
 }
 
 fn write(sink: &mut CompareSink, topic: &str, reading: &Reading<'_>) {
     let offset = i64::try_from(reading.seq).unwrap();
-    sink.write(&Delivery { topic, partition: 0, offset, timestamp: 0, key: None, reading }).unwrap();
+    sink.write(&Delivery {
+        topic,
+        partition: 0,
+        offset,
+        timestamp: 0,
+        key: None,
+        reading,
+    })
+    .unwrap();
 }
 
 fn reading(sensor: &str, seq: u64, time: i64, value: f64) -> Reading<'_> {
-    Reading { sensor: sensor.into(), seq, time, value, unit: Some(Unit::Fahrenheit) }
+    Reading {
+        sensor: sensor.into(),
+        seq,
+        time,
+        value,
+        unit: Some(Unit::Fahrenheit),
+    }
 }
 
-/// The readings above 50 °F of a classroom, and what the two operators made of them, as bare numbers:
-/// without sensors, with offsets of their own topic as sequence numbers.
+/// The readings above 50 °F of a classroom, and what the two operators made of them, as bare
+/// numbers: without sensors, with offsets of their own topic as sequence numbers.
 fn classroom(sink: &mut CompareSink) {
     let input = [57.2, 53.6, 62.6, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2];
-    let ewma = [55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625];
+    let ewma = [
+        55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625,
+    ];
     let average = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
-    for (topic, values) in [(DEFAULT_INPUT, &input[..]), (AVERAGE, &average[..]), (EWMA, &ewma[..])] {
+    for (topic, values) in [
+        (DEFAULT_INPUT, &input[..]),
+        (AVERAGE, &average[..]),
+        (EWMA, &ewma[..]),
+    ] {
         if sink.topics.iter().all(|(compared, _)| compared != topic) {
             continue;
         }
@@ -63,7 +92,8 @@ fn the_classroom_is_compared_with_its_input() {
     assert_eq!(screen.text(), "", "the table comes at the end");
     sink.finish().unwrap();
     let expected = "\
-compare: ewma = temperatures_ewma, average = temperatures_moving_average, input = temperatures_above_threshold
+compare: ewma = temperatures_ewma, average = temperatures_moving_average, input = \
+                    temperatures_above_threshold
 
 (all): 8 joined, in °F, lag in steps
                       mean     last  mean |x|     rms  lag
@@ -75,7 +105,8 @@ compare: ewma = temperatures_ewma, average = temperatures_moving_average, input 
   average - input  -1.2000  -3.6000    2.8500  3.2863
 
 left out: without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average, 2 in \
-temperatures_above_threshold; duplicates 0; dropped because more than 4096 were waiting 0; in another unit 0
+temperatures_above_threshold; duplicates 0; dropped because more than 4096 were waiting 0; in \
+                    another unit 0
 ";
     assert_eq!(screen.text(), expected);
 }
@@ -94,7 +125,8 @@ compare: ewma = temperatures_ewma, average = temperatures_moving_average
   average         57.1250  62.6000
   ewma - average   0.2824   0.1406    0.8074  1.0469
 
-left out: without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average; duplicates 0; \
+left out: without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average; duplicates \
+                    0; \
 dropped because more than 4096 were waiting 0; in another unit 0
 ";
     assert_eq!(screen.text(), expected);
@@ -104,7 +136,11 @@ dropped because more than 4096 were waiting 0; in another unit 0
 fn nothing_at_all_is_said_to_be_nothing() {
     let (mut sink, screen) = sink("compare = {}", &ALL);
     sink.finish().unwrap();
-    assert!(screen.text().contains("\n\nnothing has come\n\n"), "{}", screen.text());
+    assert!(
+        screen.text().contains("\n\nnothing has come\n\n"),
+        "{}",
+        screen.text()
+    );
 }
 
 #[test]
@@ -112,7 +148,8 @@ fn the_table_is_shown_every_so_often_if_there_is_news() {
     let (mut sink, screen) = sink("compare = { every-seconds = 5 }", &ALL);
     let start = Instant::now();
     let tables = |screen: &Screen| screen.text().matches("left out: ").count();
-    let at = |sink: &mut CompareSink, seconds| sink.tick(start + Duration::from_secs(seconds)).unwrap();
+    let at =
+        |sink: &mut CompareSink, seconds| sink.tick(start + Duration::from_secs(seconds)).unwrap();
     at(&mut sink, 0);
     write(&mut sink, EWMA, &reading("a", 0, 0, 1.0));
     at(&mut sink, 4);
@@ -131,18 +168,36 @@ fn the_table_is_shown_every_so_often_if_there_is_news() {
 fn what_is_left_out_is_counted() {
     let (mut sink, screen) = sink("compare = { waiting-max = 2 }", &[EWMA, AVERAGE]);
     for seq in 0..5 {
-        write(&mut sink, EWMA, &reading("a", seq, i64::try_from(seq).unwrap(), 1.0));
+        write(
+            &mut sink,
+            EWMA,
+            &reading("a", seq, i64::try_from(seq).unwrap(), 1.0),
+        );
     }
     write(&mut sink, EWMA, &reading("a", 4, 4, 1.0));
-    write(&mut sink, AVERAGE, &Reading { unit: Some(Unit::Celsius), ..reading("a", 4, 4, 1.0) });
-    write(&mut sink, AVERAGE, &Reading { unit: None, ..reading("a", 5, 4, 3.0) });
+    write(
+        &mut sink,
+        AVERAGE,
+        &Reading {
+            unit: Some(Unit::Celsius),
+            ..reading("a", 4, 4, 1.0)
+        },
+    );
+    write(
+        &mut sink,
+        AVERAGE,
+        &Reading {
+            unit: None,
+            ..reading("a", 5, 4, 3.0)
+        },
+    );
     sink.finish().unwrap();
     let shown = screen.text();
     assert!(shown.contains("a: 1 joined, in °F\n"), "{shown}");
     assert!(
         shown.ends_with(
-            "without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average; duplicates 1; \
-             dropped because more than 2 were waiting 3; in another unit 1\n"
+            "without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average; \
+             duplicates 1; dropped because more than 2 were waiting 3; in another unit 1\n"
         ),
         "{shown}"
     );
@@ -151,21 +206,43 @@ fn what_is_left_out_is_counted() {
 #[test]
 fn topics_that_do_not_fit_are_mistakes() {
     let shown = mistake("compare = {}", &["temperatures_emwa", AVERAGE]);
-    assert!(shown.contains("compare wants `ewma` from the topic `temperatures_ewma`, which its stage"), "{shown}");
+    assert!(
+        shown.contains("compare wants `ewma` from the topic `temperatures_ewma`, which its stage"),
+        "{shown}"
+    );
     assert!(shown.contains("place: Some("), "{shown}");
     let shown = mistake(r#"compare = { input = "raw" }"#, &[EWMA, AVERAGE]);
-    assert!(shown.contains("compare wants `input` from the topic `raw`"), "{shown}");
+    assert!(
+        shown.contains("compare wants `input` from the topic `raw`"),
+        "{shown}"
+    );
     let shown = mistake(r#"compare = { average = "temperatures_ewma" }"#, &[EWMA]);
-    assert!(shown.contains("`ewma` and `average` are the same topic"), "{shown}");
+    assert!(
+        shown.contains("`ewma` and `average` are the same topic"),
+        "{shown}"
+    );
     let shown = mistake("compare = {}", &[EWMA, AVERAGE, "raw"]);
-    assert!(shown.contains("compare has no use for the topic `raw`"), "{shown}");
+    assert!(
+        shown.contains("compare has no use for the topic `raw`"),
+        "{shown}"
+    );
     assert!(shown.contains(r#"say input = \"raw\""#), "{shown}");
-    read(&Part::parse(r#"compare = { input = "raw" }"#).unwrap(), &topics(&[EWMA, AVERAGE, "raw"])).unwrap();
+    read(
+        &Part::parse(r#"compare = { input = "raw" }"#).unwrap(),
+        &topics(&[EWMA, AVERAGE, "raw"]),
+    )
+    .unwrap();
 }
 
 #[test]
 fn settings_out_of_range_are_mistakes() {
-    for settings in ["every-seconds = 0", "lag-max = -1", "lag-max = 1001", "waiting-max = 0", "lag-max = 2.5"] {
+    for settings in [
+        "every-seconds = 0",
+        "lag-max = -1",
+        "lag-max = 1001",
+        "waiting-max = 0",
+        "lag-max = 2.5",
+    ] {
         let shown = mistake(&format!("compare = {{ {settings} }}"), &ALL);
         assert!(shown.contains("place: Some("), "{settings}: {shown}");
     }
@@ -175,26 +252,57 @@ fn settings_out_of_range_are_mistakes() {
 fn a_topic_that_is_not_compared_is_an_error() {
     let (mut sink, _) = sink("compare = {}", &ALL);
     let reading = reading("a", 0, 0, 1.0);
-    let delivery = Delivery { topic: "raw", partition: 0, offset: 0, timestamp: 0, key: None, reading: &reading };
-    assert!(sink.write(&delivery).unwrap_err().to_string().contains("the topic raw is none of those compared"));
+    let delivery = Delivery {
+        topic: "raw",
+        partition: 0,
+        offset: 0,
+        timestamp: 0,
+        key: None,
+        reading: &reading,
+    };
+    assert!(
+        sink.write(&delivery)
+            .unwrap_err()
+            .to_string()
+            .contains("the topic raw is none of those compared")
+    );
 }
 
 #[test]
 fn a_delay_as_long_as_the_longest_lag_is_found() {
-    // The high bits of a linear congruential generator: without correlation, and the same every time.
-    let scatter = |index: u64| (index.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1) >> 40) as f64;
+    // The high bits of a linear congruential generator: without correlation, and the same every
+    // time.
+    let scatter = |index: u64| {
+        (index
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1)
+            >> 40) as f64
+    };
     for steps in 0..5 {
         let (mut sink, screen) = sink(&format!("compare = {{ lag-max = {steps} }}"), &ALL);
         for seq in 0..100_u64 {
             let time = i64::try_from(seq).unwrap();
-            write(&mut sink, DEFAULT_INPUT, &reading("a", seq, time, scatter(seq)));
+            write(
+                &mut sink,
+                DEFAULT_INPUT,
+                &reading("a", seq, time, scatter(seq)),
+            );
             for topic in [EWMA, AVERAGE] {
-                write(&mut sink, topic, &reading("a", seq, time, scatter(seq.saturating_sub(steps))));
+                write(
+                    &mut sink,
+                    topic,
+                    &reading("a", seq, time, scatter(seq.saturating_sub(steps))),
+                );
             }
         }
         sink.finish().unwrap();
         let shown = screen.text();
-        let lags: Vec<&str> = shown.lines().skip(4).take(2).filter_map(|line| line.split_whitespace().last()).collect();
+        let lags: Vec<&str> = shown
+            .lines()
+            .skip(4)
+            .take(2)
+            .filter_map(|line| line.split_whitespace().last())
+            .collect();
         assert_eq!(lags, [steps.to_string(), steps.to_string()], "{shown}");
     }
 }
@@ -218,7 +326,11 @@ fn series(sensor: &'static str, values: &[(i64, f64)]) -> [Vec<Item>; 3] {
     for index in 2..average.len() {
         average[index].3 = (input[index - 2].3 + input[index - 1].3 + input[index].3) / 3.0;
     }
-    [ewma.into_iter().skip(1).collect(), average.into_iter().skip(2).collect(), input]
+    [
+        ewma.into_iter().skip(1).collect(),
+        average.into_iter().skip(2).collect(),
+        input,
+    ]
 }
 
 /// The items of a topic with some stretches sent again, as a writer does that was killed; and how
@@ -242,7 +354,10 @@ fn joined(sides: &[Vec<Item>; 3]) -> Vec<([f64; 3], usize)> {
     let numbered = sides.each_ref().map(|items| {
         let mut numbered: BTreeMap<(i64, usize), (usize, f64)> = BTreeMap::new();
         for (index, (_, _, time, value)) in items.iter().enumerate() {
-            let order = items[..index].iter().filter(|earlier| earlier.2 == *time).count();
+            let order = items[..index]
+                .iter()
+                .filter(|earlier| earlier.2 == *time)
+                .count();
             numbered.insert((*time, order), (index, *value));
         }
         numbered
@@ -261,14 +376,24 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 fn correlation(pairs: &[(f64, f64)]) -> f64 {
-    let means = (mean(pairs.iter().map(|pair| pair.0)), mean(pairs.iter().map(|pair| pair.1)));
-    let sum =
-        |product: &dyn Fn(f64, f64) -> f64| pairs.iter().map(|(x, y)| product(x - means.0, y - means.1)).sum::<f64>();
+    let means = (
+        mean(pairs.iter().map(|pair| pair.0)),
+        mean(pairs.iter().map(|pair| pair.1)),
+    );
+    let sum = |product: &dyn Fn(f64, f64) -> f64| {
+        pairs
+            .iter()
+            .map(|(x, y)| product(x - means.0, y - means.1))
+            .sum::<f64>()
+    };
     sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt()
 }
 
 fn close(found: f64, expected: f64) -> Result<(), TestCaseError> {
-    prop_assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{found} should be {expected}");
+    prop_assert!(
+        (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+        "{found} should be {expected}"
+    );
     Ok(())
 }
 
@@ -282,10 +407,14 @@ fn same_lag(
         .map(|steps| {
             let pairs: Vec<(f64, f64)> = points
                 .iter()
-                .filter_map(|(values, index)| Some((values[side], input[index.checked_sub(steps)?].3)))
+                .filter_map(|(values, index)| {
+                    Some((values[side], input[index.checked_sub(steps)?].3))
+                })
                 .collect();
             let enough = pairs.len() >= 3 && pairs.len() * 2 >= points.len();
-            enough.then(|| correlation(&pairs)).filter(|coefficient| coefficient.is_finite())
+            enough
+                .then(|| correlation(&pairs))
+                .filter(|coefficient| coefficient.is_finite())
         })
         .collect();
     let largest = coefficients.iter().flatten().copied().fold(0.0, f64::max);

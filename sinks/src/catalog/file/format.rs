@@ -37,14 +37,23 @@ impl FileFormat {
 }
 
 fn push_row(line: &mut Vec<u8>, delivery: &Delivery<'_>) {
-    let Delivery { topic, partition, offset, reading, .. } = delivery;
+    let Delivery {
+        topic,
+        partition,
+        offset,
+        reading,
+        ..
+    } = delivery;
     push(line, format_args!("{topic},{partition},{offset},"));
     push_field(line, &reading.sensor);
     push(line, format_args!(",{},", reading.seq));
     push_time(line, reading.time);
     line.push(b',');
     push_number(line, reading.value);
-    push(line, format_args!(",{}\n", reading.unit.map_or("", Unit::name)));
+    push(
+        line,
+        format_args!(",{}\n", reading.unit.map_or("", Unit::name)),
+    );
 }
 
 fn push_field(line: &mut Vec<u8>, field: &str) {

@@ -24,20 +24,32 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Opens the file, which is made if it is not there (its folder is not), and cuts off what was not
-    /// committed.
+    /// Opens the file, which is made if it is not there (its folder is not), and cuts off what was
+    /// not committed.
     ///
     /// # Errors
     /// If it cannot be opened, another process has it open, or something else wrote it.
     pub(super) fn open(path: &Path, format: FileFormat) -> Result<Kept, Failure> {
         place::check(path)?;
-        let failed = |doing: &'static str| move |error| place::failure(format!("{doing} {}", path.display()), &error);
-        let file = fs::OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed("opening"))?;
+        let failed = |doing: &'static str| {
+            move |error| place::failure(format!("{doing} {}", path.display()), &error)
+        };
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(failed("opening"))?;
         file.try_lock().map_err(|error| match error {
             TryLockError::Error(error) => failed("locking")(error),
             TryLockError::WouldBlock => {
-                let error = Error::new(format!("opening {}", path.display()), "another process keeps readings in it");
-                error.help("let each sink and each instance on a machine have a file of its own").into()
+                let error = Error::new(
+                    format!("opening {}", path.display()),
+                    "another process keeps readings in it",
+                );
+                error
+                    .help("let each sink and each instance on a machine have a file of its own")
+                    .into()
             }
         })?;
         let length = file.metadata().map_err(failed("reading"))?.len();
@@ -46,18 +58,35 @@ impl Kept {
         let record = match &found {
             Some(record) if record.length <= length => record.clone(),
             // The file was moved away: a new one begins behind it.
-            Some(record) if length <= format.beginning().len() as u64 => Record { length: 0, ..record.clone() },
+            Some(record) if length <= format.beginning().len() as u64 => Record {
+                length: 0,
+                ..record.clone()
+            },
             Some(record) => return Err(shorter(path, length, record.length).into()),
             None => match recover(BufReader::new(&file), format).map_err(failed("reading"))? {
                 Ok(record) => record,
-                Err(line) => return Err(foreign(path, &format!("line {line} is not one of this sink's")).into()),
+                Err(line) => {
+                    return Err(
+                        foreign(path, &format!("line {line} is not one of this sink's")).into(),
+                    );
+                }
             },
         };
-        let mut kept = Kept { path: path.to_owned(), file, length: record.length, positions: record.positions.clone() };
+        let mut kept = Kept {
+            path: path.to_owned(),
+            file,
+            length: record.length,
+            positions: record.positions.clone(),
+        };
         if record.length < length {
-            kept.file.set_len(record.length).map_err(failed("writing"))?;
+            kept.file
+                .set_len(record.length)
+                .map_err(failed("writing"))?;
             let cut = length - record.length;
-            tracing::info!("cut {cut} bytes off the end of {}: they were not committed and come again", path.display());
+            tracing::info!(
+                "cut {cut} bytes off the end of {}: they were not committed and come again",
+                path.display()
+            );
         }
         if record.length == 0 && format == FileFormat::Csv {
             kept.append(format.beginning())?;
@@ -67,28 +96,46 @@ impl Kept {
         Ok(kept)
     }
 
-    /// Appends whole lines and moves the record behind them. The lines are on the disk before the record
-    /// is: it never speaks of what may not be there.
+    /// Appends whole lines and moves the record behind them. The lines are on the disk before the
+    /// record is: it never speaks of what may not be there.
     ///
     /// # Errors
     /// If they cannot be written; then the file must be opened anew.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), Failure> {
-        let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
-        written.map_err(|error| place::failure(format!("writing {}", self.path.display()), &error))?;
+        let written = self
+            .file
+            .write_all(lines)
+            .and_then(|()| self.file.sync_data());
+        written
+            .map_err(|error| place::failure(format!("writing {}", self.path.display()), &error))?;
         self.length += lines.len() as u64;
-        Record { length: self.length, positions: self.positions.clone() }.write(&self.path)
+        Record {
+            length: self.length,
+            positions: self.positions.clone(),
+        }
+        .write(&self.path)
     }
 }
 
 /// Whether a file begins as this sink begins one, as far as it goes.
-fn check_beginning(path: &Path, mut file: &fs::File, beginning: &[u8]) -> io::Result<Result<(), Error>> {
+fn check_beginning(
+    path: &Path,
+    mut file: &fs::File,
+    beginning: &[u8],
+) -> io::Result<Result<(), Error>> {
     let mut found = Vec::new();
     file.take(beginning.len() as u64).read_to_end(&mut found)?;
     file.rewind()?;
     if beginning.starts_with(&found) {
         return Ok(Ok(()));
     }
-    Ok(Err(foreign(path, &format!("it does not begin with {}", String::from_utf8_lossy(beginning).trim_end()))))
+    Ok(Err(foreign(
+        path,
+        &format!(
+            "it does not begin with {}",
+            String::from_utf8_lossy(beginning).trim_end()
+        ),
+    )))
 }
 
 fn foreign(path: &Path, cause: &str) -> Error {
@@ -98,7 +145,12 @@ fn foreign(path: &Path, cause: &str) -> Error {
 
 fn shorter(path: &Path, length: u64, recorded: u64) -> Error {
     let record = Record::path(path);
-    let cause = format!("it has {length} bytes, and {} tells of {recorded}: something was taken out", record.display());
-    Error::new(format!("appending to {}", path.display()), cause)
-        .help("move it away to begin a new one behind it; or delete the record to go on behind the lines that are left")
+    let cause = format!(
+        "it has {length} bytes, and {} tells of {recorded}: something was taken out",
+        record.display()
+    );
+    Error::new(format!("appending to {}", path.display()), cause).help(
+        "move it away to begin a new one behind it; or delete the record to go on behind the lines \
+         that are left",
+    )
 }

@@ -40,11 +40,13 @@ impl Record {
             Err(error) => return Err(place::failure(doing(), &error)),
         };
         let help = "delete it: the positions are then recovered from the file's lines";
-        serde_json::from_slice(&text).map(Some).map_err(|error| Error::new(doing(), error).help(help).into())
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| Error::new(doing(), error).help(help).into())
     }
 
-    /// Replaces the record of a file. After a power cut the old or the new one is there, whole; once this
-    /// returns, the new one.
+    /// Replaces the record of a file. After a power cut the old or the new one is there, whole;
+    /// once this returns, the new one.
     ///
     /// # Errors
     /// If it cannot be written.

@@ -12,10 +12,16 @@ use crate::positions::Position;
 /// No line of this sink is longer, in bytes: Kafka's records are a megabyte by default.
 const LONGEST: usize = 16 << 20;
 
-/// What a file's whole lines tell, or the number of the first that is none of this sink's. A last line
-/// that is not whole does not count.
-pub(super) fn recover(mut file: impl BufRead, format: FileFormat) -> io::Result<Result<Record, u64>> {
-    let mut record = Record { length: 0, positions: <_>::default() };
+/// What a file's whole lines tell, or the number of the first that is none of this sink's. A last
+/// line that is not whole does not count.
+pub(super) fn recover(
+    mut file: impl BufRead,
+    format: FileFormat,
+) -> io::Result<Result<Record, u64>> {
+    let mut record = Record {
+        length: 0,
+        positions: <_>::default(),
+    };
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
         line.clear();
@@ -34,10 +40,19 @@ pub(super) fn recover(mut file: impl BufRead, format: FileFormat) -> io::Result<
             }
         }
         if !(number == 1 && format == FileFormat::Csv) {
-            let Some(place) = place(&line, format) else { return Ok(Err(number)) };
+            let Some(place) = place(&line, format) else {
+                return Ok(Err(number));
+            };
             // Lines do not say when their readings entered the pipeline.
-            let first = Position { topic: place.0.clone(), partition: place.1, next: 0, latest: i64::MAX };
-            let Ok(position) = record.positions.find(&place.0, place.1, || Ok::<_, Infallible>(Some(first)));
+            let first = Position {
+                topic: place.0.clone(),
+                partition: place.1,
+                next: 0,
+                latest: i64::MAX,
+            };
+            let Ok(position) = record
+                .positions
+                .find(&place.0, place.1, || Ok::<_, Infallible>(Some(first)));
             position.next = position.next.max(place.2.saturating_add(1));
         }
         record.length += line.len() as u64;
@@ -45,7 +60,8 @@ pub(super) fn recover(mut file: impl BufRead, format: FileFormat) -> io::Result<
 }
 
 fn is_closed(row: &[u8]) -> bool {
-    row.iter().fold(true, |closed, byte| closed != (*byte == b'"'))
+    row.iter()
+        .fold(true, |closed, byte| closed != (*byte == b'"'))
 }
 
 /// The topic, partition and offset that a line begins with.
@@ -60,10 +76,18 @@ fn place(line: &[u8], format: FileFormat) -> Option<(String, i32, i64)> {
         FileFormat::Csv => {
             let mut fields = std::str::from_utf8(line).ok()?.split(',');
             let topic = fields.next().filter(|topic| !topic.is_empty())?;
-            Some((topic.to_owned(), fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+            Some((
+                topic.to_owned(),
+                fields.next()?.parse().ok()?,
+                fields.next()?.parse().ok()?,
+            ))
         }
         FileFormat::JsonLines => {
-            let Place { topic, partition, offset } = serde_json::from_slice(line).ok()?;
+            let Place {
+                topic,
+                partition,
+                offset,
+            } = serde_json::from_slice(line).ok()?;
             Some((topic, partition, offset))
         }
     }
@@ -92,7 +116,10 @@ mod tests {
                 format.push(&mut text, &delivery);
                 ends.push((text.len(), offset + 1));
             }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a part of the length")]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a \
+                                                                                         part of \
+                                                                                         the \
+                                                                                         length")]
             let cut = (ends[0].0 as f64 + (text.len() - ends[0].0) as f64 * cut) as usize;
             let (length, next) = *ends.iter().rfind(|(end, _)| *end <= cut).unwrap();
             let record = recover(&text[..cut], format).unwrap().unwrap();

@@ -16,11 +16,24 @@ fn opened(folder: &TempDir, settings: &str) -> Result<Box<dyn Sink>> {
 }
 
 fn reading(sensor: &str, time: i64, value: f64, unit: Option<Unit>) -> Reading<'_> {
-    Reading { sensor: sensor.into(), seq: 7, time, value, unit }
+    Reading {
+        sensor: sensor.into(),
+        seq: 7,
+        time,
+        value,
+        unit,
+    }
 }
 
 fn write(sink: &mut dyn Sink, offset: i64, reading: &Reading<'_>) {
-    let delivery = Delivery { topic: "t", partition: 3, offset, timestamp: offset, key: None, reading };
+    let delivery = Delivery {
+        topic: "t",
+        partition: 3,
+        offset,
+        timestamp: offset,
+        key: None,
+        reading,
+    };
     sink.write(&delivery).unwrap();
 }
 
@@ -31,16 +44,27 @@ const HEADER: &str = "topic,partition,offset,sensor,seq,time,value,unit\n";
 fn a_csv_file_is_continued_after_its_one_header() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, CSV).unwrap();
-    write(&mut *sink, 41, &reading("seattle", 1_325_376_000_000, 54.05, Some(Unit::Fahrenheit)));
+    write(
+        &mut *sink,
+        41,
+        &reading("seattle", 1_325_376_000_000, 54.05, Some(Unit::Fahrenheit)),
+    );
     sink.flush().unwrap();
     let first = format!("{HEADER}t,3,41,seattle,7,2012-01-01T00:00:00Z,54.05,fahrenheit\n");
-    assert_eq!(fs::read_to_string(folder.path().join("a.csv")).unwrap(), first, "flush makes it visible");
+    assert_eq!(
+        fs::read_to_string(folder.path().join("a.csv")).unwrap(),
+        first,
+        "flush makes it visible"
+    );
     drop(sink);
     let mut sink = opened(&folder, CSV).unwrap();
     write(&mut *sink, 42, &reading("", -1, 1e300, None));
     sink.flush().unwrap();
     let second = format!("{first}t,3,42,,7,1969-12-31T23:59:59.999Z,1e+300,\n");
-    assert_eq!(fs::read_to_string(folder.path().join("a.csv")).unwrap(), second);
+    assert_eq!(
+        fs::read_to_string(folder.path().join("a.csv")).unwrap(),
+        second
+    );
 }
 
 #[test]
@@ -54,8 +78,16 @@ fn json_lines_read_back_as_readings() {
         sink.flush().unwrap();
     }
     let text = fs::read_to_string(folder.path().join("a.jsonl")).unwrap();
-    assert!(text.starts_with(r#"{"topic":"t","partition":3,"offset":0,"sensor":"a\nb","seq":7,"time":5,"#), "{text}");
-    let read: Vec<Reading<'_>> = text.lines().map(|line| json::parse(line.as_bytes()).unwrap()).collect();
+    assert!(
+        text.starts_with(
+            r#"{"topic":"t","partition":3,"offset":0,"sensor":"a\nb","seq":7,"time":5,"#
+        ),
+        "{text}"
+    );
+    let read: Vec<Reading<'_>> = text
+        .lines()
+        .map(|line| json::parse(line.as_bytes()).unwrap())
+        .collect();
     assert_eq!(read, readings);
 }
 
@@ -71,12 +103,26 @@ fn keep(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
 fn offsets(folder: &TempDir) -> Vec<i64> {
     let text = fs::read_to_string(folder.path().join("a.csv")).unwrap();
     let rows = text.strip_prefix(HEADER).unwrap().lines();
-    rows.map(|row| row.strip_prefix("t,3,").unwrap().split_once(',').unwrap().0.parse().unwrap()).collect()
+    rows.map(|row| {
+        row.strip_prefix("t,3,")
+            .unwrap()
+            .split_once(',')
+            .unwrap()
+            .0
+            .parse()
+            .unwrap()
+    })
+    .collect()
 }
 
 fn append(folder: &TempDir, text: &str) {
     use std::io::Write;
-    fs::OpenOptions::new().append(true).open(folder.path().join("a.csv")).unwrap().write_all(text.as_bytes()).unwrap();
+    fs::OpenOptions::new()
+        .append(true)
+        .open(folder.path().join("a.csv"))
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
 }
 
 #[test]
@@ -98,7 +144,13 @@ fn what_is_behind_the_record_is_cut_off_whatever_it_looks_like() {
     keep(&mut *opened(&folder, CSV).unwrap(), 0..2);
     let kept = fs::read(folder.path().join("a.csv")).unwrap();
     let row = "t,3,2,a,7,1970-01-01T00:00:00.002Z,0.5,\n";
-    for tail in ["t,3,2,a,7,19", row, "t,3,2,\"a\n", "\0\0\0\0\n", &format!("\0\0\0{row}")] {
+    for tail in [
+        "t,3,2,a,7,19",
+        row,
+        "t,3,2,\"a\n",
+        "\0\0\0\0\n",
+        &format!("\0\0\0{row}"),
+    ] {
         append(&folder, tail);
         drop(opened(&folder, CSV).unwrap());
         assert_eq!(fs::read(folder.path().join("a.csv")).unwrap(), kept);
@@ -118,7 +170,11 @@ fn a_rollback_drops_what_is_not_flushed_and_only_that() {
     assert_eq!(offsets(&folder), [0, 1]);
     keep(&mut *sink, 1..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
-    assert!(!fs::read_to_string(folder.path().join("a.csv")).unwrap().contains("dropped"));
+    assert!(
+        !fs::read_to_string(folder.path().join("a.csv"))
+            .unwrap()
+            .contains("dropped")
+    );
 }
 
 /// A commit may hold thousands of records of a megabyte.
@@ -129,7 +185,10 @@ fn what_is_held_is_bounded_in_bytes_and_is_there_once_after_a_rollback() {
     let name = "n".repeat(MOST_HELD / 10);
     (0..25).for_each(|offset| write(&mut *sink, offset, &reading(&name, offset, 0.5, None)));
     let length = fs::metadata(folder.path().join("a.csv")).unwrap().len();
-    assert!(length >= 2 * MOST_HELD as u64, "{length} bytes are written before the flush");
+    assert!(
+        length >= 2 * MOST_HELD as u64,
+        "{length} bytes are written before the flush"
+    );
     sink.rollback();
     (0..25).for_each(|offset| write(&mut *sink, offset, &reading(&name, offset, 0.5, None)));
     sink.flush().unwrap();
@@ -142,7 +201,13 @@ fn lines_are_not_forgotten_where_the_file_was_not_opened_again() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.csv");
     let lines = b"t,3,0,a,7,1970-01-01T00:00:00Z,0.5,\n".to_vec();
-    let mut sink = FileSink { path, format: FileFormat::Csv, kept: None, lines, skipped: 0 };
+    let mut sink = FileSink {
+        path,
+        format: FileFormat::Csv,
+        kept: None,
+        lines,
+        skipped: 0,
+    };
     assert!(matches!(sink.flush(), Err(Failure::Passing(_))));
     sink.rollback();
     sink.flush().unwrap();
@@ -158,7 +223,10 @@ fn a_file_without_a_record_goes_on_behind_its_whole_lines() {
     let rows: String = (0..300).map(row).collect();
     let long = format!("t,3,300,{}", "x".repeat(10_000));
     for (before, after) in [
-        (format!("{HEADER}{rows}{}", &row(300)[..12]), format!("{HEADER}{rows}")),
+        (
+            format!("{HEADER}{rows}{}", &row(300)[..12]),
+            format!("{HEADER}{rows}"),
+        ),
         (format!("{HEADER}{rows}{long}"), format!("{HEADER}{rows}")),
         (format!("{HEADER}{rows}"), format!("{HEADER}{rows}")),
         (HEADER[..9].to_owned(), HEADER.to_owned()),
@@ -173,7 +241,10 @@ fn a_file_without_a_record_goes_on_behind_its_whole_lines() {
             keep(&mut *sink, 290..302);
             let text = fs::read_to_string(&path).unwrap();
             assert_eq!(text.matches("t,3,299,").count(), 1);
-            assert!(text.contains("\nt,3,300,a,") && text.ends_with("\nt,3,301,a,7,1970-01-01T00:00:00.301Z,0.5,\n"));
+            assert!(
+                text.contains("\nt,3,300,a,")
+                    && text.ends_with("\nt,3,301,a,7,1970-01-01T00:00:00.301Z,0.5,\n")
+            );
         }
     }
 }
@@ -197,17 +268,27 @@ fn a_file_that_does_not_fit_its_record_is_refused() {
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, whole.replacen("t,3,2,", "", 1)).unwrap();
     let error = opened(&folder, CSV).err().unwrap().to_string();
-    assert!(error.contains("something was taken out") && error.contains("help: move it away"), "{error}");
+    assert!(
+        error.contains("something was taken out") && error.contains("help: move it away"),
+        "{error}"
+    );
 
     // What the message says helps.
-    fs::write(&path, whole.split_inclusive('\n').take(3).collect::<String>()).unwrap();
+    fs::write(
+        &path,
+        whole.split_inclusive('\n').take(3).collect::<String>(),
+    )
+    .unwrap();
     fs::remove_file(folder.path().join("a.csv.position")).unwrap();
     keep(&mut *opened(&folder, CSV).unwrap(), 0..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
 
     fs::write(folder.path().join("a.csv.position"), "{\"length\":").unwrap();
     let error = opened(&folder, CSV).err().unwrap().to_string();
-    assert!(error.contains("a.csv.position: ") && error.contains("help: delete it"), "{error}");
+    assert!(
+        error.contains("a.csv.position: ") && error.contains("help: delete it"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -222,8 +303,16 @@ fn a_disk_that_is_full_is_waited_for() {
         write(&mut *sink, 2, &reading("a", 2, 0.5, None));
         let failure = sink.flush().unwrap_err();
         assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
-        assert!(failure.to_string().contains("No space left on device"), "{failure}");
-        assert!(failure.to_string().contains("the stage waits and goes on by itself"), "{failure}");
+        assert!(
+            failure.to_string().contains("No space left on device"),
+            "{failure}"
+        );
+        assert!(
+            failure
+                .to_string()
+                .contains("the stage waits and goes on by itself"),
+            "{failure}"
+        );
         sink.rollback();
     }
     fs::remove_file(full).unwrap();
@@ -236,7 +325,10 @@ fn a_file_that_another_sink_has_open_is_refused() {
     let folder = TempDir::new().unwrap();
     let first = opened(&folder, CSV).unwrap();
     let error = opened(&folder, CSV).err().unwrap().to_string();
-    assert!(error.contains("a.csv: another process keeps readings in it"), "{error}");
+    assert!(
+        error.contains("a.csv: another process keeps readings in it"),
+        "{error}"
+    );
     drop(first);
     opened(&folder, CSV).unwrap();
 }
@@ -244,31 +336,65 @@ fn a_file_that_another_sink_has_open_is_refused() {
 #[test]
 fn a_file_of_somebody_else_is_left_alone() {
     let folder = TempDir::new().unwrap();
-    for (name, text) in [("a.csv", "sensor,time,celsius\na,b,c\n"), ("b.jsonl", "no newline"), ("c.csv", "\n")] {
+    for (name, text) in [
+        ("a.csv", "sensor,time,celsius\na,b,c\n"),
+        ("b.jsonl", "no newline"),
+        ("c.csv", "\n"),
+    ] {
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();
-        let error = opened(&folder, &format!("file = {{ path = {name:?} }}")).err().unwrap().to_string();
-        assert!(error.contains(&format!("{name}: it does not begin with ")), "{error}");
+        let error = opened(&folder, &format!("file = {{ path = {name:?} }}"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains(&format!("{name}: it does not begin with ")),
+            "{error}"
+        );
         assert!(error.contains("move this one away"), "{error}");
         assert_eq!(fs::read_to_string(path).unwrap(), text);
     }
     let edited = format!("{HEADER}t,0,1,a,1,1970-01-01T00:00:00Z,1.0,\nsum,1.0\n");
     fs::write(folder.path().join("a.csv"), &edited).unwrap();
     let error = opened(&folder, CSV).err().unwrap().to_string();
-    assert!(error.contains("a.csv: line 3 is not one of this sink's"), "{error}");
-    assert_eq!(fs::read_to_string(folder.path().join("a.csv")).unwrap(), edited);
+    assert!(
+        error.contains("a.csv: line 3 is not one of this sink's"),
+        "{error}"
+    );
+    assert_eq!(
+        fs::read_to_string(folder.path().join("a.csv")).unwrap(),
+        edited
+    );
 }
 
 #[test]
 fn what_cannot_be_opened_says_why_and_what_to_do() {
     let folder = TempDir::new().unwrap();
-    let error = opened(&folder, r#"file = { path = "no/such/a.csv" }"#).err().unwrap().to_string();
-    assert!(error.contains("no/such/a.csv: there is no folder "), "{error}");
+    let error = opened(&folder, r#"file = { path = "no/such/a.csv" }"#)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("no/such/a.csv: there is no folder "),
+        "{error}"
+    );
     assert!(error.contains("help: create it: mkdir -p "), "{error}");
-    assert!(!folder.path().join("no").exists(), "the sink makes no folders");
-    let error = opened(&folder, r#"file = { path = "/dev/null", format = "csv" }"#).err().unwrap().to_string();
-    assert!(error.starts_with("opening /dev/null: it is no ordinary file"), "{error}");
-    let error = opened(&folder, r#"file = { path = ".", format = "csv" }"#).err().unwrap().to_string();
+    assert!(
+        !folder.path().join("no").exists(),
+        "the sink makes no folders"
+    );
+    let error = opened(&folder, r#"file = { path = "/dev/null", format = "csv" }"#)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.starts_with("opening /dev/null: it is no ordinary file"),
+        "{error}"
+    );
+    let error = opened(&folder, r#"file = { path = ".", format = "csv" }"#)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("directory"), "{error}");
 }
 
@@ -276,6 +402,9 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
 fn a_name_that_tells_no_format_is_a_mistake() {
     let part = Part::parse(r#"file = { path = "readings" }"#).unwrap();
     let mistake = format!("{:?}", read(&part, &[]).unwrap_err());
-    assert!(mistake.contains("the name `readings` does not tell the file's format"), "{mistake}");
+    assert!(
+        mistake.contains("the name `readings` does not tell the file's format"),
+        "{mistake}"
+    );
     assert!(mistake.contains("help: Some(\"say format = "), "{mistake}");
 }

@@ -11,8 +11,8 @@ use crate::sink::Failure;
 /// "RIVU": tells a database of this sink from any other.
 const APPLICATION: i32 = 0x5249_5655;
 
-/// What leads from each version, an index into this list, to the next. `PRAGMA user_version` holds the
-/// version. What was ever released stays as it is: a change is one more entry.
+/// What leads from each version, an index into this list, to the next. `PRAGMA user_version` holds
+/// the version. What was ever released stays as it is: a change is one more entry.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE readings (
     topic      TEXT    NOT NULL,
@@ -41,22 +41,35 @@ pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), Fa
     upgrade_by(MIGRATIONS, connection, path)
 }
 
-fn upgrade_by(migrations: &[&str], connection: &mut Connection, path: &Path) -> Result<(), Failure> {
+fn upgrade_by(
+    migrations: &[&str],
+    connection: &mut Connection,
+    path: &Path,
+) -> Result<(), Failure> {
     if version(migrations, connection, path)? == migrations.len() {
         return Ok(());
     }
     let failed = |error| failure("making the tables of", path, &error);
-    let transaction = Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
+    let transaction =
+        Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
     // Another process may have been faster.
     let from = version(migrations, &transaction, path)?;
     for migration in &migrations[from..] {
         transaction.execute_batch(migration).map_err(failed)?;
     }
-    transaction.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-    transaction.pragma_update(None, "user_version", migrations.len().cast_signed()).map_err(failed)?;
+    transaction
+        .pragma_update(None, "application_id", APPLICATION)
+        .map_err(failed)?;
+    transaction
+        .pragma_update(None, "user_version", migrations.len().cast_signed())
+        .map_err(failed)?;
     transaction.commit().map_err(failed)?;
     if from > 0 {
-        tracing::info!("brought {} from version {from} to version {}", path.display(), migrations.len());
+        tracing::info!(
+            "brought {} from version {from} to version {}",
+            path.display(),
+            migrations.len()
+        );
     }
     Ok(())
 }
@@ -66,22 +79,31 @@ fn version(migrations: &[&str], connection: &Connection, path: &Path) -> Result<
     let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0));
     let numbers = || -> rusqlite::Result<_> {
         let tables = number("SELECT count(*) FROM sqlite_schema")?;
-        Ok((number("PRAGMA application_id")?, number("PRAGMA user_version")?, tables))
+        Ok((
+            number("PRAGMA application_id")?,
+            number("PRAGMA user_version")?,
+            tables,
+        ))
     };
-    let (application, version, tables) = numbers().map_err(|error| failure("reading", path, &error))?;
+    let (application, version, tables) =
+        numbers().map_err(|error| failure("reading", path, &error))?;
     let doing = format!("opening {}", path.display());
     if application == 0 && version == 0 && tables == 0 {
         return Ok(0);
     }
     if application != i64::from(APPLICATION) {
         let error = Error::new(doing, "it is a database of another program");
-        return Err(error.help("name another file, or move this one away").into());
+        return Err(error
+            .help("name another file, or move this one away")
+            .into());
     }
     match usize::try_from(version) {
         Ok(version @ 1..) if version <= migrations.len() => Ok(version),
         _ => {
-            let cause =
-                format!("its version is {version}, and this program knows those from 1 to {}", migrations.len());
+            let cause = format!(
+                "its version is {version}, and this program knows those from 1 to {}",
+                migrations.len()
+            );
             let help = "a newer rivulet-sink wrote it: install that one here, or name another file";
             Err(Error::new(doing, cause).help(help).into())
         }
@@ -95,7 +117,8 @@ mod tests {
     const PATH: &str = "a.db";
 
     fn upgrade_by(migrations: &[&str], connection: &mut Connection) -> Result<(), String> {
-        super::upgrade_by(migrations, connection, Path::new(PATH)).map_err(|failure| failure.to_string())
+        super::upgrade_by(migrations, connection, Path::new(PATH))
+            .map_err(|failure| failure.to_string())
     }
 
     fn count(connection: &Connection, query: &str) -> i64 {
@@ -110,13 +133,24 @@ mod tests {
             let mut connection = Connection::open_in_memory().unwrap();
             if from > 0 {
                 upgrade_by(&next[..from], &mut connection).unwrap();
-                connection.execute("INSERT INTO readings VALUES ('t', 0, 41, 7, 'a', 1, 2, 3.5, NULL)", []).unwrap();
+                connection
+                    .execute(
+                        "INSERT INTO readings VALUES ('t', 0, 41, 7, 'a', 1, 2, 3.5, NULL)",
+                        [],
+                    )
+                    .unwrap();
             }
             upgrade_by(&next, &mut connection).unwrap();
             upgrade_by(&next, &mut connection).unwrap();
             let version = i64::try_from(next.len()).unwrap();
-            assert_eq!(count(&connection, "SELECT user_version FROM pragma_user_version"), version);
-            let rows = count(&connection, "SELECT count(*) FROM readings WHERE room IS NULL AND offset = 41");
+            assert_eq!(
+                count(&connection, "SELECT user_version FROM pragma_user_version"),
+                version
+            );
+            let rows = count(
+                &connection,
+                "SELECT count(*) FROM readings WHERE room IS NULL AND offset = 41",
+            );
             assert_eq!(rows, i64::from(from > 0));
         }
     }
@@ -125,27 +159,54 @@ mod tests {
     fn a_migration_that_fails_changes_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         upgrade_by(MIGRATIONS, &mut connection).unwrap();
-        let bad = [MIGRATIONS, &["CREATE TABLE more (a); CREATE TABLE readings (a)"]].concat();
+        let bad = [
+            MIGRATIONS,
+            &["CREATE TABLE more (a); CREATE TABLE readings (a)"],
+        ]
+        .concat();
         let error = upgrade_by(&bad, &mut connection).unwrap_err();
         assert!(error.starts_with("making the tables of a.db: "), "{error}");
         upgrade_by(MIGRATIONS, &mut connection).unwrap();
-        assert_eq!(count(&connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
+        assert_eq!(
+            count(
+                &connection,
+                "SELECT count(*) FROM sqlite_schema WHERE name = 'more'"
+            ),
+            0
+        );
     }
 
     #[test]
     fn a_newer_version_and_a_database_of_another_program_are_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
         upgrade_by(MIGRATIONS, &mut connection).unwrap();
-        connection.pragma_update(None, "user_version", 1000).unwrap();
+        connection
+            .pragma_update(None, "user_version", 1000)
+            .unwrap();
         let error = upgrade_by(MIGRATIONS, &mut connection).unwrap_err();
-        assert!(error.starts_with("opening a.db: its version is 1000, and this program knows those from 1"), "{error}");
-        assert!(error.contains("help: a newer rivulet-sink wrote it"), "{error}");
+        assert!(
+            error.starts_with(
+                "opening a.db: its version is 1000, and this program knows those from 1"
+            ),
+            "{error}"
+        );
+        assert!(
+            error.contains("help: a newer rivulet-sink wrote it"),
+            "{error}"
+        );
 
-        for made in ["CREATE TABLE readings (a)", "PRAGMA user_version = 1", "PRAGMA application_id = 7"] {
+        for made in [
+            "CREATE TABLE readings (a)",
+            "PRAGMA user_version = 1",
+            "PRAGMA application_id = 7",
+        ] {
             let mut connection = Connection::open_in_memory().unwrap();
             connection.execute_batch(made).unwrap();
             let error = upgrade_by(MIGRATIONS, &mut connection).unwrap_err();
-            assert!(error.starts_with("opening a.db: it is a database of another program"), "{error}");
+            assert!(
+                error.starts_with("opening a.db: it is a database of another program"),
+                "{error}"
+            );
         }
     }
 }

@@ -10,24 +10,51 @@ use super::*;
 use crate::catalog::read;
 
 fn opened(folder: &TempDir, path: &str) -> Result<Box<dyn Sink>> {
-    let settings = read(&Part::parse(&format!("sqlite = {{ path = {path:?} }}")).unwrap(), &[]).unwrap();
+    let settings = read(
+        &Part::parse(&format!("sqlite = {{ path = {path:?} }}")).unwrap(),
+        &[],
+    )
+    .unwrap();
     settings.open(Context::new(folder.path(), "keep", Vec::new()))
 }
 
 /// The sink itself, with its connection in reach.
 fn sink(folder: &TempDir) -> SqliteSink {
     let path = folder.path().join("a.db");
-    SqliteSink { connection: Some(connect(&path).unwrap()), path, rows: Vec::new(), bytes: 0 }
+    SqliteSink {
+        connection: Some(connect(&path).unwrap()),
+        path,
+        rows: Vec::new(),
+        bytes: 0,
+    }
 }
 
 fn write(sink: &mut dyn Sink, partition: i32, offset: i64, reading: &Reading<'_>) {
-    let delivery = Delivery { topic: "t", partition, offset, timestamp: offset, key: None, reading };
+    let delivery = Delivery {
+        topic: "t",
+        partition,
+        offset,
+        timestamp: offset,
+        key: None,
+        reading,
+    };
     sink.write(&delivery).unwrap();
 }
 
 fn take(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
     for offset in offsets {
-        write(sink, 3, offset, &Reading { sensor: "a".into(), seq: 7, time: offset, value: 0.5, unit: None });
+        write(
+            sink,
+            3,
+            offset,
+            &Reading {
+                sensor: "a".into(),
+                seq: 7,
+                time: offset,
+                value: 0.5,
+                unit: None,
+            },
+        );
     }
 }
 
@@ -39,8 +66,13 @@ fn keep(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
 /// The offsets of the kept rows, as another program sees them.
 fn offsets(folder: &TempDir) -> Vec<i64> {
     let other = Connection::open(folder.path().join("a.db")).unwrap();
-    let mut rows = other.prepare("SELECT offset FROM readings ORDER BY offset").unwrap();
-    rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    let mut rows = other
+        .prepare("SELECT offset FROM readings ORDER BY offset")
+        .unwrap();
+    rows.query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
 }
 
 /// A commit may hold thousands of records of a megabyte.
@@ -49,7 +81,13 @@ fn what_is_held_is_bounded_in_bytes_and_is_there_once_after_a_rollback() {
     let folder = TempDir::new().unwrap();
     let mut sink = sink(&folder);
     let name = "n".repeat(MOST_HELD / 10);
-    let reading = Reading { sensor: name.into(), seq: 7, time: 0, value: 0.5, unit: None };
+    let reading = Reading {
+        sensor: name.into(),
+        seq: 7,
+        time: 0,
+        value: 0.5,
+        unit: None,
+    };
     for _ in 0..2 {
         (0..25).for_each(|offset| write(&mut sink, 3, offset, &reading));
         assert!(sink.rows.len() < 10, "{} rows are held", sink.rows.len());
@@ -64,25 +102,61 @@ fn what_is_held_is_bounded_in_bytes_and_is_there_once_after_a_rollback() {
 fn a_reading_is_read_back_as_it_was() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, "a.db").unwrap();
-    let reading = Reading { sensor: "s'ão\n".into(), seq: 7, time: -5, value: 0.1 + 0.2, unit: Some(Unit::Celsius) };
+    let reading = Reading {
+        sensor: "s'ão\n".into(),
+        seq: 7,
+        time: -5,
+        value: 0.1 + 0.2,
+        unit: Some(Unit::Celsius),
+    };
     write(&mut *sink, 3, 41, &reading);
-    let delivery = Delivery { topic: "u", partition: 0, offset: 0, timestamp: -1, key: None, reading: &reading };
-    sink.write(&Delivery { reading: &Reading { unit: None, seq: u64::MAX, ..reading.clone() }, ..delivery }).unwrap();
+    let delivery = Delivery {
+        topic: "u",
+        partition: 0,
+        offset: 0,
+        timestamp: -1,
+        key: None,
+        reading: &reading,
+    };
+    sink.write(&Delivery {
+        reading: &Reading {
+            unit: None,
+            seq: u64::MAX,
+            ..reading.clone()
+        },
+        ..delivery
+    })
+    .unwrap();
     sink.flush().unwrap();
     let other = Connection::open(folder.path().join("a.db")).unwrap();
     let row = |query: &str| {
         other
             .query_row(query, [], |row| {
-                let place: (String, i32, i64, Option<i64>) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-                let what: (String, i64, i64, f64, Option<String>) =
-                    (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?);
+                let place: (String, i32, i64, Option<i64>) =
+                    (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+                let what: (String, i64, i64, f64, Option<String>) = (
+                    row.get(4)?,
+                    row.get(5)?,
+                    row.get(6)?,
+                    row.get(7)?,
+                    row.get(8)?,
+                );
                 Ok((place, what))
             })
             .unwrap()
     };
     let (place, what) = row("SELECT * FROM readings WHERE topic = 't'");
     assert_eq!(place, ("t".to_owned(), 3, 41, Some(41)));
-    assert_eq!(what, ("s'ão\n".to_owned(), 7, -5, 0.1 + 0.2, Some("celsius".to_owned())));
+    assert_eq!(
+        what,
+        (
+            "s'ão\n".to_owned(),
+            7,
+            -5,
+            0.1 + 0.2,
+            Some("celsius".to_owned())
+        )
+    );
     let (place, what) = row("SELECT * FROM readings WHERE topic = 'u'");
     assert_eq!((place.3, what.1, what.4), (None, -1, None));
 }
@@ -103,7 +177,10 @@ fn rows_that_somebody_deleted_do_not_come_back() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, "a.db").unwrap();
     keep(&mut *sink, 0..5);
-    Connection::open(folder.path().join("a.db")).unwrap().execute("DELETE FROM readings", []).unwrap();
+    Connection::open(folder.path().join("a.db"))
+        .unwrap()
+        .execute("DELETE FROM readings", [])
+        .unwrap();
     keep(&mut *sink, 3..6);
     assert_eq!(offsets(&folder), [5]);
 }
@@ -138,11 +215,20 @@ fn a_flush_that_finds_the_disk_full_keeps_nothing_and_a_later_one_all() {
     let mut sink = sink(&folder);
     keep(&mut sink, 0..2);
     let pages = "PRAGMA max_page_count = 5";
-    sink.connection.as_ref().unwrap().query_row(pages, [], |_| Ok(())).unwrap();
+    sink.connection
+        .as_ref()
+        .unwrap()
+        .query_row(pages, [], |_| Ok(()))
+        .unwrap();
     take(&mut sink, 2..5000);
     let failure = sink.flush().unwrap_err();
     assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
-    assert!(failure.to_string().contains("a.db: database or disk is full\n  help: free some space"), "{failure}");
+    assert!(
+        failure
+            .to_string()
+            .contains("a.db: database or disk is full\n  help: free some space"),
+        "{failure}"
+    );
     sink.rollback();
     assert_eq!(offsets(&folder), [0, 1]);
     keep(&mut sink, 0..5000);
@@ -160,7 +246,12 @@ fn a_database_that_is_locked_is_waited_for() {
         take(&mut sink, 2..4);
         let failure = sink.flush().unwrap_err();
         assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
-        assert!(failure.to_string().contains("a.db: database is locked\n  help: another program"), "{failure}");
+        assert!(
+            failure
+                .to_string()
+                .contains("a.db: database is locked\n  help: another program"),
+            "{failure}"
+        );
         sink.rollback();
     }
     other.execute_batch("COMMIT").unwrap();
@@ -172,7 +263,9 @@ fn a_database_that_is_locked_is_waited_for() {
 fn a_database_that_is_locked_at_the_start_is_waited_for() {
     let folder = TempDir::new().unwrap();
     let other = Connection::open(folder.path().join("a.db")).unwrap();
-    other.execute_batch("BEGIN EXCLUSIVE; CREATE TABLE not_yet (a)").unwrap();
+    other
+        .execute_batch("BEGIN EXCLUSIVE; CREATE TABLE not_yet (a)")
+        .unwrap();
     let mut sink = opened(&folder, "a.db").unwrap();
     take(&mut *sink, 0..2);
     let failure = sink.flush().unwrap_err();
@@ -186,23 +279,58 @@ fn a_database_that_is_locked_at_the_start_is_waited_for() {
 #[test]
 fn what_cannot_be_opened_says_why_and_what_to_do() {
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("text.db"), "sensor,time,celsius\n".repeat(100)).unwrap();
+    fs::write(
+        folder.path().join("text.db"),
+        "sensor,time,celsius\n".repeat(100),
+    )
+    .unwrap();
     let other = Connection::open(folder.path().join("other.db")).unwrap();
     other.execute_batch("CREATE TABLE readings (a)").unwrap();
     let newer = folder.path().join("newer.db");
     drop(connect(&newer).unwrap());
-    Connection::open(newer).unwrap().pragma_update(None, "user_version", 1000).unwrap();
+    Connection::open(newer)
+        .unwrap()
+        .pragma_update(None, "user_version", 1000)
+        .unwrap();
     for (path, cause, help) in [
-        ("no/such/a.db", "a.db: there is no folder ", "create it: mkdir -p "),
-        ("/dev/null", "opening /dev/null: it is no ordinary file", "console"),
+        (
+            "no/such/a.db",
+            "a.db: there is no folder ",
+            "create it: mkdir -p ",
+        ),
+        (
+            "/dev/null",
+            "opening /dev/null: it is no ordinary file",
+            "console",
+        ),
         (".", "it is a directory", "name a file in it"),
-        ("text.db", "text.db: file is not a database", "name another file, or move this one away"),
-        ("other.db", "other.db: it is a database of another program", "name another file"),
-        ("newer.db", "newer.db: its version is 1000", "a newer rivulet-sink wrote it"),
+        (
+            "text.db",
+            "text.db: file is not a database",
+            "name another file, or move this one away",
+        ),
+        (
+            "other.db",
+            "other.db: it is a database of another program",
+            "name another file",
+        ),
+        (
+            "newer.db",
+            "newer.db: its version is 1000",
+            "a newer rivulet-sink wrote it",
+        ),
     ] {
         let error = opened(&folder, path).err().unwrap().to_string();
         assert!(error.contains(cause), "{error}");
-        assert!(error.split_once("\n  help: ").is_some_and(|(_, told)| told.contains(help)), "{error}");
+        assert!(
+            error
+                .split_once("\n  help: ")
+                .is_some_and(|(_, told)| told.contains(help)),
+            "{error}"
+        );
     }
-    assert!(!folder.path().join("no").exists(), "the sink makes no folders");
+    assert!(
+        !folder.path().join("no").exists(),
+        "the sink makes no folders"
+    );
 }

@@ -10,14 +10,18 @@ use crate::reading::{Reading, Unit};
 pub(super) fn parse(value: &[u8]) -> Option<Reading<'_>> {
     let rest = value.strip_prefix(b"{\"sensor\":\"")?;
     // An escape or a control character in the name is the parser's business.
-    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20))?;
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\' | ..0x20))?;
     let (sensor, rest) = rest.split_at(end);
     let (seq, rest) = digits(rest.strip_prefix(b"\",\"seq\":")?)?;
     let rest = rest.strip_prefix(b",\"time\":")?;
     let (time, rest) = match rest.strip_prefix(b"-") {
         // −0 is a fraction to the parser.
         Some([b'0', ..]) => return None,
-        Some(rest) => digits(rest).and_then(|(time, rest)| Some((0_i64.checked_sub_unsigned(time)?, rest)))?,
+        Some(rest) => {
+            digits(rest).and_then(|(time, rest)| Some((0_i64.checked_sub_unsigned(time)?, rest)))?
+        }
         None => digits(rest).and_then(|(time, rest)| Some((i64::try_from(time).ok()?, rest)))?,
     };
     let (value, rest) = number(rest.strip_prefix(b",\"value\":")?)?;
@@ -28,7 +32,13 @@ pub(super) fn parse(value: &[u8]) -> Option<Reading<'_>> {
         _ => return None,
     };
     let sensor = std::str::from_utf8(sensor).ok()?.into();
-    Some(Reading { sensor, seq, time, value, unit: Some(unit) })
+    Some(Reading {
+        sensor,
+        seq,
+        time,
+        value,
+        unit: Some(unit),
+    })
 }
 
 /// A whole number and what follows it. JSON has no leading zeros; 19 digits always fit.
@@ -38,11 +48,16 @@ fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
         return None;
     }
     let (digits, rest) = text.split_at(length);
-    Some((digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')), rest))
+    Some((
+        digits
+            .iter()
+            .fold(0, |number, digit| number * 10 + u64::from(digit - b'0')),
+        rest,
+    ))
 }
 
-/// A plain decimal fraction, as most values are, and what follows it. The standard library rounds it
-/// correctly, as the parser does; exponents are left to the parser.
+/// A plain decimal fraction, as most values are, and what follows it. The standard library rounds
+/// it correctly, as the parser does; exponents are left to the parser.
 fn number(text: &[u8]) -> Option<(f64, &[u8])> {
     let end = text.iter().position(|byte| *byte == b',')?;
     let (number, rest) = text.split_at(end);
@@ -61,7 +76,10 @@ fn number(text: &[u8]) -> Option<(f64, &[u8])> {
 
 /// What follows the whole part of a number.
 fn behind_whole(text: &[u8]) -> Option<&[u8]> {
-    let length = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    let length = text
+        .iter()
+        .position(|byte| !byte.is_ascii_digit())
+        .unwrap_or(text.len());
     let leads_with_zero = length > 1 && text[0] == b'0';
     (length > 0 && !leads_with_zero).then(|| &text[length..])
 }
@@ -75,7 +93,8 @@ mod tests {
 
     #[test]
     fn what_rivulet_writes_is_taken_without_the_parser() {
-        let line = br#"{"sensor":"seattle","seq":7,"time":-1325376000000,"value":-12.8,"unit":"celsius"}"#;
+        let line =
+            br#"{"sensor":"seattle","seq":7,"time":-1325376000000,"value":-12.8,"unit":"celsius"}"#;
         assert_eq!(parse(line).unwrap(), by_parser(line).unwrap());
     }
 
@@ -97,10 +116,14 @@ mod tests {
             ("}", "} "),
             ("\"unit\"", "\"Unit\""),
         ] {
-            let line = r#"{"sensor":"a","seq":7,"time":0,"value":12.8,"unit":"celsius"}"#.replace(from, to);
+            let line = r#"{"sensor":"a","seq":7,"time":0,"value":12.8,"unit":"celsius"}"#
+                .replace(from, to);
             assert_eq!(parse(line.as_bytes()), None, "{line}");
         }
-        assert_eq!(parse(b"{\"sensor\":\"\xff\",\"seq\":7,\"time\":0,\"value\":1,\"unit\":\"celsius\"}"), None);
+        assert_eq!(
+            parse(b"{\"sensor\":\"\xff\",\"seq\":7,\"time\":0,\"value\":1,\"unit\":\"celsius\"}"),
+            None
+        );
     }
 
     proptest! {
