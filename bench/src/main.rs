@@ -18,7 +18,7 @@ use stream::pipeline::Guarantee;
 use tests::{Kafka, programs};
 
 use self::probe::Probe;
-use self::table::{Measured, Table};
+use self::table::{Measured, ResultTable};
 
 /// Measures stages beside a byte relay
 #[derive(Parser)]
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         start.elapsed().as_secs_f64()
     );
 
-    let mut table = Table::default();
+    let mut table = ResultTable::default();
     for round in 0..args.rounds {
         for guarantee in GUARANTEES {
             for subject in SUBJECTS {

@@ -27,11 +27,11 @@ impl fmt::Display for Measured {
 
 /// All runs: a row for each subject and guarantee, median and spread over the rounds.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct ResultTable {
     rows: Vec<(&'static str, Guarantee, Vec<Measured>)>,
 }
 
-impl Table {
+impl ResultTable {
     pub(crate) fn add(&mut self, subject: &'static str, guarantee: Guarantee, measured: Measured) {
         let same =
             |row: &&mut (&str, Guarantee, Vec<Measured>)| (row.0, row.1) == (subject, guarantee);
@@ -56,7 +56,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for ResultTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,

@@ -3,14 +3,14 @@
 //!
 //! - What is restored can be worked on: the chain takes the next reading and makes nothing that is
 //!   not finite of it.
-//! - What is saved after that is restored, holds the same memories and the same offsets, and so has
-//!   the same summary, which is noted beside the offsets and read back from there.
+//! - What is saved after that is restored, holds the same state and the same offsets, and so has
+//!   the same digest, which is noted beside the offsets and read back from there.
 //! - What is refused says what was being done.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use operators::{Chain, Flow, Operator};
-use stream::pipeline::Part;
+use stream::pipeline::ComponentConfig;
 use stream::reading::{Reading, Unit};
 use stream::state::State;
 
@@ -45,9 +45,9 @@ fuzz_target!(|changelog: &[u8]| {
         .count();
     assert_eq!(state.sensors(), count);
     for topic in [0, 1] {
-        let summary = state.summary(topic, 0);
-        assert!(left > 0 || again.summary(topic, 0) == summary, "{summary}");
-        assert_eq!(summary.to_string().parse(), Ok(summary));
+        let digest = state.digest(topic, 0);
+        assert!(left > 0 || again.digest(topic, 0) == digest, "{digest}");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
     }
 });
 
@@ -56,7 +56,7 @@ fn chain() -> Chain {
         "ewma = { alpha = 0.5, emit-seed = true }",
         "average = { window = 3 }",
     ];
-    Chain::build(&steps.map(|step| Part::parse(step).unwrap())).unwrap()
+    Chain::build(&steps.map(|step| ComponentConfig::parse(step).unwrap())).unwrap()
 }
 
 fn state(chain: &Chain) -> State {
@@ -71,10 +71,10 @@ fn state(chain: &Chain) -> State {
 /// Takes one more reading of a sensor into the state, and restores what is saved then into another;
 /// false if there can be no further reading.
 fn work(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bool {
-    let Some(memories) = state.apply(0, 0, i64::MAX, sensor, 0).unwrap() else {
+    let Some(states) = state.apply(0, 0, i64::MAX, sensor, 0).unwrap() else {
         return false;
     };
-    assert_eq!(memories.len(), chain.memories());
+    assert_eq!(states.len(), chain.states());
     let mut reading = Reading {
         sensor: sensor.into(),
         seq: 0,
@@ -82,13 +82,13 @@ fn work(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bo
         value: 21.5,
         unit: Some(Unit::Celsius),
     };
-    if let Ok(Flow::Pass) = chain.apply(&mut reading, memories) {
+    if let Ok(Flow::Pass) = chain.apply(&mut reading, states) {
         assert!(reading.value.is_finite());
     }
-    let memories = memories.to_vec();
+    let states = states.to_vec();
     assert!(
-        memories.iter().flatten().all(|number| number.is_finite()),
-        "{memories:?}"
+        states.iter().flatten().all(|number| number.is_finite()),
+        "{states:?}"
     );
 
     let saved: Result<(), stream::error::Error> = state.save(|partition, key, value| {
@@ -103,7 +103,7 @@ fn work(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bo
     );
     let other = state.apply(1, 0, i64::MAX, sensor, 0).unwrap();
     assert_eq!(again.apply(1, 0, i64::MAX, sensor, 0).unwrap(), other);
-    assert!(other.is_none_or(|other| other == memories));
+    assert!(other.is_none_or(|other| other == states));
     // Whatever changed is written; the next sensor begins anew.
     state.save(|_, _, _| Ok::<(), ()>(())).unwrap();
     true

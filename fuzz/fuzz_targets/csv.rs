@@ -13,11 +13,11 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use producer::catalog::lines::Lines;
 use producer::line_reader::LineReader;
-use producer::row::{Columns, Dialect, FileFormat, Row, Rows, without_mark};
+use producer::row::{Columns, Dialect, FileFormat, ParsedRow, Rows, without_mark};
 use producer::source::{Next, Source};
 use serde_json::json;
-use stream::pipeline::Part;
-use stream::reading::{Refusal, Unit};
+use stream::pipeline::ComponentConfig;
+use stream::reading::{InvalidReading, Unit};
 
 /// The words that refusals are grouped by.
 const REASONS: [&str; 14] = [
@@ -116,7 +116,7 @@ fn csv(header: &[u8], lines: &[Vec<u8>]) {
                 assert_eq!(row.unit.map(Unit::name), find("unit").map(|_| cell("unit")));
                 right(&row);
 
-                let Row {
+                let ParsedRow {
                     sensor,
                     time,
                     value,
@@ -180,7 +180,7 @@ fn json_lines(lines: &[Vec<u8>]) {
         match reader.row(line) {
             Ok(row) => {
                 right(&row);
-                let Row {
+                let ParsedRow {
                     sensor,
                     time,
                     value,
@@ -197,7 +197,10 @@ fn json_lines(lines: &[Vec<u8>]) {
 }
 
 fn standard_input(file: &[u8]) {
-    let lines: Lines = Part::parse("lines = \"\"").unwrap().settings().unwrap();
+    let lines: Lines = ComponentConfig::parse("lines = \"\"")
+        .unwrap()
+        .settings()
+        .unwrap();
     let mut source = lines
         .read_from(std::io::Cursor::new(file.to_vec()))
         .unwrap();
@@ -231,11 +234,11 @@ fn standard_input(file: &[u8]) {
     assert!(left.next().is_none());
 }
 
-fn right(row: &Row<'_>) {
+fn right(row: &ParsedRow<'_>) {
     assert!(!row.sensor.is_empty() && row.value.is_finite(), "{row:?}");
 }
 
-fn refused(refusal: &Refusal) {
+fn refused(refusal: &InvalidReading) {
     assert!(
         REASONS.contains(&refusal.reason) && !refusal.detail.is_empty(),
         "{refusal:?}"

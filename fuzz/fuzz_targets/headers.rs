@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use stream::counters::Counters;
-use stream::dead_letter::{DeadLetters, Entry, Header};
+use stream::dead_letter::{DeadLetters, Header, LedgerRecord};
 use stream::format::json;
 use stream::log::{
-    Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record,
+    ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
+    TopicPartition, Watermarks,
 };
 use stream::pipeline::{Pipeline, Text};
-use stream::reading::Refusal;
+use stream::reading::InvalidReading;
 
 /// What the topics take, in bytes.
 const LARGEST: usize = 100_000;
@@ -52,7 +53,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         return Corpus::Reject;
     }
     read_back(&refused.headers);
-    bury(&refused);
+    route(&refused);
     Corpus::Keep
 });
 
@@ -126,13 +127,13 @@ fn line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], &text[end + 1..]))
 }
 
-fn bury(refused: &Refused) {
+fn route(refused: &Refused) {
     let Refused {
         key,
         value,
         headers,
     } = refused;
-    let record = Incoming {
+    let record = ConsumerRecord {
         topic: 0,
         partition: 3,
         offset: i64::MAX,
@@ -141,14 +142,14 @@ fn bury(refused: &Refused) {
         value: value.as_deref(),
     };
     let refusal = match json::parse(record.value.unwrap_or_default()) {
-        Ok(_) => Refusal::new("wrong-unit", "the reading is in no unit of these"),
+        Ok(_) => InvalidReading::new("wrong-unit", "the reading is in no unit of these"),
         Err(refusal) => refusal,
     };
     let stage = PIPELINE.stage("show").unwrap();
     let (log, counters) = (Outbox::default(), Counters::default());
     let mut letters = DeadLetters::of(&PIPELINE, stage);
     letters
-        .bury(&log, "in", &record, headers, &refusal)
+        .route(&log, "in", &record, headers, &refusal)
         .unwrap();
     letters.committed(&counters);
     assert_eq!(counters.dead.get(), 1);
@@ -159,7 +160,7 @@ fn bury(refused: &Refused) {
         "{} bytes",
         letter.size(FRAMING.1, HEADER_FRAMING.1)
     );
-    let Entry::Letter(told) = Entry::read(&letter.headers) else {
+    let LedgerRecord::DeadLetter(told) = LedgerRecord::read(&letter.headers) else {
         panic!("{:?} is no letter", letter.headers)
     };
     assert_eq!(
@@ -187,14 +188,14 @@ fn bury(refused: &Refused) {
 }
 
 fn read_back(headers: &[Header]) {
-    let entry = Entry::read(headers);
+    let entry = LedgerRecord::read(headers);
     let written = match &entry {
-        Entry::Letter(letter) => letter.headers(),
-        Entry::Mark(mark) => mark.headers(),
-        Entry::Change(change) => change.headers(),
-        Entry::Foreign => return,
+        LedgerRecord::DeadLetter(letter) => letter.headers(),
+        LedgerRecord::Resolution(mark) => mark.headers(),
+        LedgerRecord::Migration(change) => change.headers(),
+        LedgerRecord::Foreign => return,
     };
-    assert_eq!(Entry::read(&written), entry);
+    assert_eq!(LedgerRecord::read(&written), entry);
 }
 
 /// Takes one letter.
@@ -205,7 +206,7 @@ struct Outbox(RefCell<Refused>);
 enum Never {}
 
 impl Record for Never {
-    fn incoming(&self) -> Incoming<'_> {
+    fn fields(&self) -> ConsumerRecord<'_> {
         match *self {}
     }
 
@@ -218,18 +219,18 @@ impl Log for Outbox {
     type Record<'a> = Never;
 
     fn poll(&self, _: Duration) -> Result<Event<Never>, Fault> {
-        Ok(Event::Nothing)
+        Ok(Event::Timeout)
     }
 
-    fn assign(&mut self, _: &[(Partition, i64)]) -> Result<(), Fault> {
+    fn assign(&mut self, _: &[(TopicPartition, i64)]) -> Result<(), Fault> {
         Ok(())
     }
 
-    fn release(&mut self) -> Result<(), Fault> {
+    fn unassign(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 
-    fn send(&self, letter: &Outgoing<'_>) -> Result<(), Fault> {
+    fn send(&self, letter: &ProducerRecord<'_>) -> Result<(), Fault> {
         *self.0.borrow_mut() = Refused {
             key: letter.key.map(<[u8]>::to_vec),
             value: letter.value.map(<[u8]>::to_vec),
@@ -238,35 +239,35 @@ impl Log for Outbox {
         Ok(())
     }
 
+    fn flush_unless_transactional(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn extents(&mut self, _: &str, _: &[i32]) -> Result<Vec<Extent>, Fault> {
+    fn watermarks(&mut self, _: &str, _: &[i32]) -> Result<Vec<Watermarks>, Fault> {
         Ok(Vec::new())
     }
 
-    fn commit(&mut self, _: &[Position]) -> Result<(), Fault> {
+    fn commit(&mut self, _: &[OffsetAndMetadata]) -> Result<(), Fault> {
         Ok(())
     }
 
-    fn committed(&mut self, _: &[Partition]) -> Result<Vec<Position>, Fault> {
+    fn committed(&mut self, _: &[TopicPartition]) -> Result<Vec<OffsetAndMetadata>, Fault> {
         Ok(Vec::new())
     }
 
-    fn rewind(&mut self) -> Result<(), Fault> {
+    fn abort(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 
-    fn restore(&mut self, _: &str, _: &[i32], _: Each<'_>) -> Result<(), Fault> {
+    fn restore(&mut self, _: &str, _: &[i32], _: RestoreCallback<'_>) -> Result<(), Fault> {
         Ok(())
     }
 
-    fn at_end(&mut self, _: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
+    fn at_end(&mut self, _: &[(TopicPartition, Option<i64>)]) -> Result<bool, Fault> {
         Ok(true)
     }
 }

@@ -10,14 +10,14 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use stream::format::Format;
 use stream::format::number::Number;
-use stream::log::Incoming;
+use stream::log::ConsumerRecord;
 use stream::reading::Unit;
 
 fuzz_target!(|value: &[u8]| {
     let format = Number {
         unit: Some(Unit::Kelvin),
     };
-    let record = Incoming {
+    let record = ConsumerRecord {
         topic: 0,
         partition: 0,
         offset: 7,
@@ -44,7 +44,7 @@ fuzz_target!(|value: &[u8]| {
             let mut written = Vec::new();
             format.encode(&reading, &mut written).unwrap();
             let back = format
-                .decode(&Incoming {
+                .decode(&ConsumerRecord {
                     value: Some(&written),
                     ..record
                 })

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use operators::{Chain, Flow, Memory, Operator};
-use stream::pipeline::{Mistake, Part, Pipeline, Text, Work};
+use operators::{Chain, Flow, KeyState, Operator};
+use stream::pipeline::{ComponentConfig, Diagnostic, Pipeline, StageKind, Text};
 use stream::reading::{Reading, Unit};
 
 fuzz_target!(|text: &str| {
@@ -42,11 +42,11 @@ fn file(text: &str) {
         path: path.clone(),
         text: text.to_owned(),
     })) {
-        Err(mistakes) => {
-            let shown = mistakes.to_string();
-            assert!(mistakes.count() > 0 && mistakes.count() == mistakes.iter().count());
-            for mistake in mistakes.iter() {
-                match mistake.place() {
+        Err(diagnostics) => {
+            let shown = diagnostics.to_string();
+            assert!(diagnostics.count() > 0 && diagnostics.count() == diagnostics.iter().count());
+            for diagnostic in diagnostics.iter() {
+                match diagnostic.place() {
                     Some(place) => {
                         points_into(text, &place);
                         let line = text[..place.start].matches('\n').count() + 1;
@@ -55,7 +55,7 @@ fn file(text: &str) {
                             "{shown}"
                         );
                     }
-                    None => assert!(is_of_the_whole(mistake), "{shown}"),
+                    None => assert!(is_of_the_whole(diagnostic), "{shown}"),
                 }
             }
         }
@@ -63,10 +63,10 @@ fn file(text: &str) {
     }
 }
 
-fn is_of_the_whole(mistake: &Mistake) -> bool {
+fn is_of_the_whole(diagnostic: &Diagnostic) -> bool {
     ["has no stages", "recursion limit"]
         .iter()
-        .any(|known| mistake.to_string().starts_with(known))
+        .any(|known| diagnostic.to_string().starts_with(known))
 }
 
 fn points_into(text: &str, place: &Range<usize>) {
@@ -101,17 +101,17 @@ fn whole(text: &str, pipeline: &Pipeline) {
             assert!(topic.partitions > 0);
             let _ = topic.largest_record();
         }
-        match &stage.work {
-            Work::Producer { source, .. } => source_of(text, source),
-            Work::Operator { steps } => steps_of(text, steps),
-            Work::Sink { sink } => sink_of(text, sink, &stage.from),
+        match &stage.kind {
+            StageKind::Producer { source, .. } => source_of(text, source),
+            StageKind::Operator { steps } => steps_of(text, steps),
+            StageKind::Sink { sink } => sink_of(text, sink, &stage.from),
         }
     }
 }
 
 /// The text as a part that stands alone: what it would be in any catalog.
 fn part(text: &str) {
-    match Part::parse(text) {
+    match ComponentConfig::parse(text) {
         Ok(part) => {
             source_of(text, &part);
             sink_of(
@@ -124,34 +124,34 @@ fn part(text: &str) {
             );
             steps_of(text, &[part]);
         }
-        Err(mistake) => mistaken(text, &mistake),
+        Err(diagnostic) => mistaken(text, &diagnostic),
     }
 }
 
-fn mistaken(text: &str, mistake: &Mistake) {
-    match mistake.place() {
+fn mistaken(text: &str, diagnostic: &Diagnostic) {
+    match diagnostic.place() {
         Some(place) => points_into(text, &place),
-        None => assert!(is_of_the_whole(mistake), "{mistake}"),
+        None => assert!(is_of_the_whole(diagnostic), "{diagnostic}"),
     }
 }
 
-fn source_of(text: &str, source: &Part) {
-    if let Err(mistake) = producer::catalog::read(source) {
-        mistaken(text, &mistake);
+fn source_of(text: &str, source: &ComponentConfig) {
+    if let Err(diagnostic) = producer::catalog::read(source) {
+        mistaken(text, &diagnostic);
     }
 }
 
-fn sink_of(text: &str, sink: &Part, topics: &[String]) {
-    if let Err(mistake) = sinks::catalog::read(sink, topics) {
-        mistaken(text, &mistake);
+fn sink_of(text: &str, sink: &ComponentConfig, topics: &[String]) {
+    if let Err(diagnostic) = sinks::catalog::read(sink, topics) {
+        mistaken(text, &diagnostic);
     }
 }
 
-fn steps_of(text: &str, steps: &[Part]) {
+fn steps_of(text: &str, steps: &[ComponentConfig]) {
     match Chain::build(steps) {
         Ok(chain) => {
             assert!(!chain.describe().is_empty());
-            let mut memories = vec![Memory::new(); chain.memories()];
+            let mut states = vec![KeyState::new(); chain.states()];
             for (seq, value) in [
                 (0, 21.5),
                 (1, -1e300),
@@ -167,7 +167,7 @@ fn steps_of(text: &str, steps: &[Part]) {
                     value,
                     unit,
                 };
-                if let Ok(Flow::Pass) = chain.apply(&mut reading, &mut memories) {
+                if let Ok(Flow::Pass) = chain.apply(&mut reading, &mut states) {
                     assert!(
                         reading.value.is_finite(),
                         "{} made {}",
@@ -177,10 +177,12 @@ fn steps_of(text: &str, steps: &[Part]) {
                 }
             }
             assert!(
-                memories.iter().flatten().all(|number| number.is_finite()),
-                "{memories:?}"
+                states.iter().flatten().all(|number| number.is_finite()),
+                "{states:?}"
             );
         }
-        Err(mistakes) => mistakes.iter().for_each(|mistake| mistaken(text, mistake)),
+        Err(diagnostics) => diagnostics
+            .iter()
+            .for_each(|diagnostic| mistaken(text, diagnostic)),
     }
 }

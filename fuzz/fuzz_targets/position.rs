@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use producer::catalog::{Context, read};
+use producer::catalog::{SourceContext, read};
 use producer::source::{Next, Source};
 use serde_json::Value;
-use stream::pipeline::Part;
+use stream::pipeline::ComponentConfig;
 use tempfile::TempDir;
 
 const SOURCES: [&str; 4] = [
@@ -47,11 +47,11 @@ fuzz_target!(|position: &[u8]| -> Corpus {
 });
 
 fn open(source: &str) -> Box<dyn Source> {
-    let context = Context {
+    let context = SourceContext {
         folder: FOLDER.path().to_owned(),
         host: "rpi0".to_owned(),
     };
-    read(&Part::parse(source).unwrap())
+    read(&ComponentConfig::parse(source).unwrap())
         .unwrap()
         .open(&context)
         .unwrap()

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use producer::spool::record::{Record, Torn, decode, encode};
+use producer::spool::record::{SpoolRecord, Torn, decode, encode};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     framed(bytes);
 });
 
-fn written(record: &Record<'_>) -> Vec<u8> {
+fn written(record: &SpoolRecord<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode(record, &mut bytes);
     bytes
@@ -32,7 +32,7 @@ fn framed(body: &[u8]) {
         Ok((record, size)) => {
             assert_eq!(size, whole.len());
             assert_eq!(written(&record), whole);
-            if let Record::Reading(reading, _) = &record {
+            if let SpoolRecord::Reading(reading, _) = &record {
                 assert!(record.is_counted() && reading.value.is_finite());
             }
         }

@@ -1,11 +1,11 @@
 //! The catalog: every operator, one file each.
 //!
 //! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`Operator`] and [`Entry`](catalog::Entry) for it.
+//! fields are the settings, with [`Operator`] and [`Entry`](catalog::Component) for it.
 
 use stream::catalog;
 use stream::operator::Operator;
-use stream::pipeline::{Mistake, Part};
+use stream::pipeline::{ComponentConfig, Diagnostic};
 
 stream::catalog! { dyn Operator:
     average::Average,
@@ -20,7 +20,7 @@ stream::catalog! { dyn Operator:
 ///
 /// # Errors
 /// An unknown name, or settings that the operator refuses, with the place in the file.
-pub fn build(step: &Part) -> Result<Box<dyn Operator>, Mistake> {
+pub fn build(step: &ComponentConfig) -> Result<Box<dyn Operator>, Diagnostic> {
     catalog::read(CATALOG, "operator", step)
 }
 
@@ -28,7 +28,7 @@ pub fn build(step: &Part) -> Result<Box<dyn Operator>, Mistake> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use stream::operator::Memory;
+    use stream::operator::KeyState;
     use stream::reading::{Reading, Unit};
 
     use super::*;
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn no_operator_remembers_more_numbers_than_it_says() {
         for row in CATALOG {
-            let operator = build(&Part::parse(row.example).unwrap()).unwrap();
-            let mut memories = vec![Memory::new(); operator.memories()];
+            let operator = build(&ComponentConfig::parse(row.example).unwrap()).unwrap();
+            let mut states = vec![KeyState::new(); operator.states()];
             for seq in 0..100 {
                 let mut reading = Reading {
                     sensor: "s".into(),
@@ -67,9 +67,9 @@ mod tests {
                     value: 20.0,
                     unit: Some(Unit::Celsius),
                 };
-                let _ = operator.apply(&mut reading, &mut memories);
+                let _ = operator.apply(&mut reading, &mut states);
             }
-            let numbers: usize = memories.iter().map(Vec::len).sum();
+            let numbers: usize = states.iter().map(Vec::len).sum();
             assert_eq!(numbers, operator.numbers(), "{}", operator.describe());
         }
     }
@@ -82,8 +82,10 @@ mod tests {
             "noise = { amplitude = 1e22 }",
         ];
         for step in CATALOG.iter().map(|row| row.example).chain(others) {
-            let description = build(&Part::parse(step).unwrap()).unwrap().describe();
-            let [again] = &Part::described(&description).unwrap()[..] else {
+            let description = build(&ComponentConfig::parse(step).unwrap())
+                .unwrap()
+                .describe();
+            let [again] = &ComponentConfig::described(&description).unwrap()[..] else {
                 panic!("{description}")
             };
             assert_eq!(build(again).unwrap().describe(), description);
@@ -93,10 +95,10 @@ mod tests {
     #[test]
     fn every_example_builds_the_operator_it_stands_for() {
         for row in CATALOG {
-            let step = Part::parse(row.example).unwrap();
+            let step = ComponentConfig::parse(row.example).unwrap();
             assert_eq!(step.name(), row.name);
             let operator =
-                build(&step).unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
+                build(&step).unwrap_or_else(|diagnostic| panic!("{}: {diagnostic:?}", row.example));
             assert!(
                 operator.describe().starts_with(row.name),
                 "{}",

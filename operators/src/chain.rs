@@ -1,8 +1,8 @@
 //! The chain: operators run back to back in one process.
 
-use stream::operator::{Flow, Memory, Operator};
-use stream::pipeline::{ARROW, Mistake, Part};
-use stream::reading::{Reading, Refusal};
+use stream::operator::{Flow, KeyState, Operator};
+use stream::pipeline::{ARROW, ComponentConfig, Diagnostic};
+use stream::reading::{InvalidReading, Reading};
 
 use crate::catalog;
 
@@ -12,15 +12,15 @@ use crate::catalog;
 /// the results.
 ///
 /// ```
-/// use operators::{Chain, Flow, Memory, Operator};
-/// use stream::pipeline::Part;
+/// use operators::{Chain, Flow, KeyState, Operator};
+/// use stream::pipeline::ComponentConfig;
 /// use stream::reading::{Reading, Unit};
 ///
 /// let steps = [
 ///     Part::parse("convert = { from = \"celsius\", to = \"fahrenheit\" }")?,
 ///     Part::parse("threshold = { above = 50 }")?,
 /// ];
-/// let chain = Chain::build(&steps).map_err(|mistakes| mistakes[0].clone())?;
+/// let chain = Chain::build(&steps).map_err(|diagnostics| diagnostics[0].clone())?;
 ///
 /// let mut reading =
 ///     Reading { sensor: "seattle".into(), seq: 0, time: 0, value: 14.0, unit: Some(Unit::Celsius) };
@@ -30,7 +30,7 @@ use crate::catalog;
 /// ```
 pub struct Chain {
     steps: Vec<Box<dyn Operator>>,
-    memories: usize,
+    states: usize,
 }
 
 impl Chain {
@@ -38,27 +38,27 @@ impl Chain {
     ///
     /// # Errors
     /// Every mistake in the steps, not only the first.
-    pub fn build(steps: &[Part]) -> Result<Self, Vec<Mistake>> {
+    pub fn build(steps: &[ComponentConfig]) -> Result<Self, Vec<Diagnostic>> {
         let mut built = Vec::with_capacity(steps.len());
-        let mut mistakes = Vec::new();
+        let mut diagnostics = Vec::new();
         for step in steps {
             match catalog::build(step) {
                 Ok(operator) => built.push(operator),
-                Err(mistake) => mistakes.push(mistake),
+                Err(diagnostic) => diagnostics.push(diagnostic),
             }
         }
-        if mistakes.is_empty() {
+        if diagnostics.is_empty() {
             Ok(Chain::new(built))
         } else {
-            Err(mistakes)
+            Err(diagnostics)
         }
     }
 
     /// A chain of operators that are already there.
     #[must_use]
     pub fn new(steps: Vec<Box<dyn Operator>>) -> Self {
-        let memories = steps.iter().map(|step| step.memories()).sum();
-        Chain { steps, memories }
+        let states = steps.iter().map(|step| step.states()).sum();
+        Chain { steps, states }
     }
 
     /// For each memory, the description of the operator that keeps it.
@@ -66,7 +66,7 @@ impl Chain {
     pub fn keepers(&self) -> Vec<String> {
         self.steps
             .iter()
-            .flat_map(|step| std::iter::repeat_n(step.describe(), step.memories()))
+            .flat_map(|step| std::iter::repeat_n(step.describe(), step.states()))
             .collect()
     }
 
@@ -75,35 +75,38 @@ impl Chain {
     ///
     /// # Errors
     /// Why what was remembered means nothing to this chain.
-    pub fn take_over(&self, made_by: &str, memories: &mut [Memory]) -> Result<(), String> {
-        let names = |parts: &[Part]| {
+    pub fn migrate(&self, made_by: &str, states: &mut [KeyState]) -> Result<(), String> {
+        let names = |parts: &[ComponentConfig]| {
             parts
                 .iter()
                 .map(|part| part.name().to_owned())
                 .collect::<Vec<_>>()
         };
-        let (before, now) = (Part::described(made_by), Part::described(&self.describe()));
+        let (before, now) = (
+            ComponentConfig::described(made_by),
+            ComponentConfig::described(&self.describe()),
+        );
         let Some((before, now)) = before.zip(now) else {
             return Err("no chain describes itself so".to_owned());
         };
         if names(&before) != names(&now) {
             return Err("these are not the same operators in the same order".to_owned());
         }
-        if memories.len() != self.memories {
+        if states.len() != self.states {
             return Err(format!(
                 "it kept {} memories of a sensor, and now keeps {}",
-                memories.len(),
-                self.memories
+                states.len(),
+                self.states
             ));
         }
-        let mut rest = memories;
+        let mut rest = states;
         for (step, before) in self.steps.iter().zip(&before) {
             if rest.is_empty() {
                 break;
             }
-            let (own, others) = rest.split_at_mut(step.memories());
+            let (own, others) = rest.split_at_mut(step.states());
             rest = others;
-            step.take_over(before, own)?;
+            step.migrate(before, own)?;
         }
         Ok(())
     }
@@ -115,24 +118,28 @@ impl Operator for Chain {
     ///
     /// When a late step refuses a reading, earlier steps have already taken it into their memories,
     /// just as if each step were a stage of its own.
-    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
-        let mut rest = memories;
+    fn apply(
+        &self,
+        reading: &mut Reading<'_>,
+        states: &mut [KeyState],
+    ) -> Result<Flow, InvalidReading> {
+        let mut rest = states;
         for step in &self.steps {
-            let (own, others) = rest.split_at_mut(step.memories());
+            let (own, others) = rest.split_at_mut(step.states());
             rest = others;
             if step.apply(reading, own)? == Flow::Drop {
                 return Ok(Flow::Drop);
             }
             if !reading.value.is_finite() {
                 let what = format!("{} made the value {}", step.describe(), reading.value);
-                return Err(Refusal::new("not-finite", what));
+                return Err(InvalidReading::new("not-finite", what));
             }
         }
         Ok(Flow::Pass)
     }
 
-    fn memories(&self) -> usize {
-        self.memories
+    fn states(&self) -> usize {
+        self.states
     }
 
     fn numbers(&self) -> usize {
@@ -153,16 +160,16 @@ mod tests {
     use super::*;
 
     fn chain(steps: &[&str]) -> Chain {
-        let steps: Vec<Part> = steps
+        let steps: Vec<ComponentConfig> = steps
             .iter()
-            .map(|step| Part::parse(step).unwrap())
+            .map(|step| ComponentConfig::parse(step).unwrap())
             .collect();
         Chain::build(&steps).unwrap()
     }
 
     /// What comes out of a chain for one sensor.
     fn run(chain: &Chain, values: &[f64]) -> Vec<f64> {
-        let mut memories = vec![Memory::new(); chain.memories()];
+        let mut states = vec![KeyState::new(); chain.states()];
         let mut out = Vec::new();
         for (value, seq) in values.iter().zip(0..) {
             let mut reading = Reading {
@@ -172,7 +179,7 @@ mod tests {
                 value: *value,
                 unit: Some(Unit::Celsius),
             };
-            if let Ok(Flow::Pass) = chain.apply(&mut reading, &mut memories) {
+            if let Ok(Flow::Pass) = chain.apply(&mut reading, &mut states) {
                 out.push(reading.value);
             }
         }
@@ -217,7 +224,7 @@ mod tests {
     #[test]
     fn an_overflow_is_refused_before_it_enters_a_memory() {
         let chain = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
-        let mut memories = vec![Memory::new(); 1];
+        let mut states = vec![KeyState::new(); 1];
         let mut reading = Reading {
             sensor: "s".into(),
             seq: 0,
@@ -226,10 +233,10 @@ mod tests {
             unit: Some(Unit::Celsius),
         };
         assert_eq!(
-            chain.apply(&mut reading, &mut memories).unwrap_err().reason,
+            chain.apply(&mut reading, &mut states).unwrap_err().reason,
             "not-finite"
         );
-        assert!(memories[0].is_empty());
+        assert!(states[0].is_empty());
     }
 
     #[test]
@@ -250,7 +257,7 @@ mod tests {
             chain.describe(),
             "threshold(above=50) → ewma(alpha=0.5) → average(window=3)"
         );
-        assert_eq!((chain.memories(), chain.numbers()), (2, 4));
+        assert_eq!((chain.states(), chain.numbers()), (2, 4));
     }
 
     #[test]
@@ -262,8 +269,8 @@ mod tests {
             CONVERT,
         ]);
         let taken = |made_by: &str| {
-            let mut memories = [vec![7.0], vec![1.0, 2.0, 3.0]];
-            now.take_over(made_by, &mut memories).map(|()| memories)
+            let mut states = [vec![7.0], vec![1.0, 2.0, 3.0]];
+            now.migrate(made_by, &mut states).map(|()| states)
         };
         let kept = Ok([vec![7.0], vec![2.0, 3.0]]);
         let behind = "convert(from=celsius, to=kelvin)";
@@ -283,7 +290,7 @@ mod tests {
         }
         assert!(taken("something else").is_err());
         let alone = chain(&["ewma = { alpha = 0.3 }"])
-            .take_over("ewma(alpha=0.5)", &mut [])
+            .migrate("ewma(alpha=0.5)", &mut [])
             .unwrap_err();
         assert!(alone.contains("kept 0 memories"), "{alone}");
     }
@@ -292,7 +299,7 @@ mod tests {
     fn what_is_remembered_in_another_unit_is_not_taken_over() {
         let now = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
         let taken = |from: &str, to: &str| {
-            now.take_over(
+            now.migrate(
                 &format!("convert(from={from}, to={to}) → ewma(alpha=0.5)"),
                 &mut [vec![7.0]],
             )
@@ -308,11 +315,13 @@ mod tests {
     #[test]
     fn all_mistakes_of_a_chain_are_reported() {
         let steps = [
-            Part::parse("ewma = { alpha = 0 }").unwrap(),
-            Part::parse("median = {}").unwrap(),
+            ComponentConfig::parse("ewma = { alpha = 0 }").unwrap(),
+            ComponentConfig::parse("median = {}").unwrap(),
         ];
         assert_eq!(
-            Chain::build(&steps).err().map(|mistakes| mistakes.len()),
+            Chain::build(&steps)
+                .err()
+                .map(|diagnostics| diagnostics.len()),
             Some(2)
         );
     }

@@ -8,6 +8,6 @@ pub mod catalog;
 mod chain;
 pub mod stage;
 
-pub use stream::operator::{Flow, Memory, Operator};
+pub use stream::operator::{Flow, KeyState, Operator};
 
 pub use self::chain::Chain;

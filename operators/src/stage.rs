@@ -3,7 +3,7 @@
 use stream::cli::BoxError;
 use stream::format::FormatName;
 use stream::operator::Operator;
-use stream::pipeline::{Mistake, Part, Pipeline, Stage, Work};
+use stream::pipeline::{ComponentConfig, Diagnostic, Pipeline, Stage, StageKind};
 use stream::process::Process;
 use stream::processing::Processing;
 use stream::reading::LONGEST_SENSOR;
@@ -14,23 +14,27 @@ use crate::Chain;
 ///
 /// # Errors
 /// Every mistake in the stage's steps, or between them and its topics.
-pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain, Vec<Mistake>> {
+pub fn chain(
+    pipeline: &Pipeline,
+    stage: &Stage,
+    steps: &[ComponentConfig],
+) -> Result<Chain, Vec<Diagnostic>> {
     let chain = Chain::build(steps)?;
-    let mut mistakes = Vec::new();
-    let mistake = |message: String| Mistake::at(stage.place.clone(), message);
+    let mut diagnostics = Vec::new();
+    let diagnostic = |message: String| Diagnostic::at(stage.place.clone(), message);
     let inputs: Vec<_> = stage
         .from
         .iter()
         .map(|name| (name, pipeline.topic(name)))
         .collect();
-    if chain.memories() > 0 {
+    if chain.states() > 0 {
         for (name, topic) in &inputs {
             if topic.format == FormatName::Number && topic.partitions > 1 {
                 let message = format!(
                     "`{}` keeps state, but `{name}` is of format `number` and has {} partitions",
                     stage.name, topic.partitions
                 );
-                mistakes.push(mistake(message).help(
+                diagnostics.push(diagnostic(message).help(
                     "numbers have no key, so the readings of one sensor are spread over all \
                      partitions and no instance sees them all: give the topic 1 partition, or \
                      write it in json",
@@ -45,23 +49,23 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
                 "`{}` keeps state, but its inputs have different numbers of partitions",
                 stage.name
             );
-            mistakes.push(
-                mistake(message).help(
+            diagnostics.push(
+                diagnostic(message).help(
                     "a sensor must be in the same partition of each: give them the same number",
                 ),
             );
         }
     }
-    mistakes.extend(check_rules(stage, &chain));
+    diagnostics.extend(check_rules(stage, &chain));
     let largest = largest_state(stage, &chain);
     let changelog = pipeline.topic(&stage.changelog());
-    if chain.memories() > 0 && largest > changelog.largest_record() {
+    if chain.states() > 0 && largest > changelog.largest_record() {
         let message = format!(
             "the state of one sensor of `{}` can have {largest} bytes, more than {} takes",
             stage.name,
             stage.changelog()
         );
-        mistakes.push(mistake(message).help(format!(
+        diagnostics.push(diagnostic(message).help(format!(
             "say config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or let the steps \
              remember less",
             largest + changelog.largest_message() - changelog.largest_record(),
@@ -80,33 +84,33 @@ pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Result<Chain
                 "`{}` writes json, which needs a unit, but the numbers of `{name}` have none",
                 stage.name
             );
-            mistakes.push(mistake(message).help(format!(
+            diagnostics.push(diagnostic(message).help(format!(
                 "say unit = \"celsius\" in [topic.{name}], or convert first"
             )));
         }
     }
-    if mistakes.is_empty() {
+    if diagnostics.is_empty() {
         Ok(chain)
     } else {
-        Err(mistakes)
+        Err(diagnostics)
     }
 }
 
 /// Settings of a stage that say nothing, or not what it takes to follow them.
-fn check_rules(stage: &Stage, chain: &Chain) -> Option<Mistake> {
+fn check_rules(stage: &Stage, chain: &Chain) -> Option<Diagnostic> {
     stage.rules.state_ttl?;
-    let mistake = |message: String| Mistake::at(stage.place.clone(), message);
-    if chain.memories() == 0 {
+    let diagnostic = |message: String| Diagnostic::at(stage.place.clone(), message);
+    if chain.states() == 0 {
         let message = format!(
             "`{}` keeps no state, so `state-ttl` says nothing",
             stage.name
         );
-        return Some(mistake(message).help("take it away"));
+        return Some(diagnostic(message).help("take it away"));
     }
     let message = format!("`{}` has `state-ttl` and several inputs", stage.name);
     let help = "whose readings are the newest depends on which input is read first: give the stage \
                 one input";
-    (stage.from.len() > 1).then(|| mistake(message).help(help))
+    (stage.from.len() > 1).then(|| diagnostic(message).help(help))
 }
 
 /// How large a record the state of one sensor can be, in bytes: its key, and its value in JSON.
@@ -122,7 +126,7 @@ fn largest_state(stage: &Stage, chain: &Chain) -> usize {
         + 2 * chain.describe().len()
         + offsets
         + NUMBER * chain.numbers()
-        + 3 * chain.memories()
+        + 3 * chain.states()
 }
 
 /// Runs an operator stage until it is asked to stop.
@@ -130,11 +134,11 @@ fn largest_state(stage: &Stage, chain: &Chain) -> usize {
 /// # Errors
 /// Mistakes in the stage's steps, or what the stage loop cannot go on from.
 pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
-    let Work::Operator { steps } = &process.stage.work else {
+    let StageKind::Operator { steps } = &process.stage.kind else {
         return Err(process.wrong_program().into());
     };
     let chain = chain(process.pipeline, process.stage, steps)
-        .map_err(|mistakes| process.mistakes(mistakes))?;
+        .map_err(|diagnostics| process.diagnostics(diagnostics))?;
     let Some(log) = process.open_log()? else {
         return Ok(());
     };
@@ -177,7 +181,7 @@ mod tests {
 
     /// What is wrong with a stage of these steps that reads topics with these settings and writes
     /// one.
-    fn mistakes(steps: &str, inputs: &[&str], output: &str) -> Vec<String> {
+    fn diagnostics(steps: &str, inputs: &[&str], output: &str) -> Vec<String> {
         let names: Vec<String> = (0..inputs.len())
             .map(|number| format!("in-{number}"))
             .collect();
@@ -192,7 +196,7 @@ mod tests {
             text,
         }))
         .unwrap();
-        let Work::Operator { steps } = &pipeline.stages[0].work else {
+        let StageKind::Operator { steps } = &pipeline.stages[0].kind else {
             unreachable!("it is an operator")
         };
         let built = chain(&pipeline, &pipeline.stages[0], steps);
@@ -200,15 +204,15 @@ mod tests {
             .err()
             .unwrap_or_default()
             .iter()
-            .map(|mistake| format!("{mistake:?}"))
+            .map(|diagnostic| format!("{diagnostic:?}"))
             .collect()
     }
 
     /// Fails unless there is the one mistake that has these words.
-    fn assert_one(mistakes: &[String], words: &str) {
+    fn assert_one(diagnostics: &[String], words: &str) {
         assert!(
-            mistakes.len() == 1 && mistakes[0].contains(words),
-            "{mistakes:?}"
+            diagnostics.len() == 1 && diagnostics[0].contains(words),
+            "{diagnostics:?}"
         );
     }
 
@@ -219,22 +223,22 @@ mod tests {
     #[test]
     fn state_needs_keys_where_there_are_several_partitions() {
         assert_one(
-            &mistakes(EWMA, &[NUMBERS], NUMBER),
+            &diagnostics(EWMA, &[NUMBERS], NUMBER),
             "is of format `number` and has 2 partitions",
         );
-        assert!(mistakes(KEEP, &[NUMBERS], NUMBER).is_empty());
-        assert!(mistakes(EWMA, &[NUMBER], NUMBER).is_empty());
-        assert!(mistakes(EWMA, &[JSON], NUMBER).is_empty());
+        assert!(diagnostics(KEEP, &[NUMBERS], NUMBER).is_empty());
+        assert!(diagnostics(EWMA, &[NUMBER], NUMBER).is_empty());
+        assert!(diagnostics(EWMA, &[JSON], NUMBER).is_empty());
     }
 
     #[test]
     fn state_needs_a_sensor_in_the_same_partition_of_each_input() {
         assert_one(
-            &mistakes(EWMA, &[JSON, "partitions = 3"], ""),
+            &diagnostics(EWMA, &[JSON, "partitions = 3"], ""),
             "different numbers of partitions",
         );
-        assert!(mistakes(EWMA, &[JSON, JSON], "").is_empty());
-        assert!(mistakes(KEEP, &[JSON, "partitions = 3"], "").is_empty());
+        assert!(diagnostics(EWMA, &[JSON, JSON], "").is_empty());
+        assert!(diagnostics(KEEP, &[JSON, "partitions = 3"], "").is_empty());
     }
 
     #[test]
@@ -249,7 +253,7 @@ mod tests {
                 text,
             }))
             .unwrap();
-            let Work::Operator { steps } = &pipeline.stages[0].work else {
+            let StageKind::Operator { steps } = &pipeline.stages[0].kind else {
                 unreachable!("it is an operator")
             };
             let built = chain(&pipeline, &pipeline.stages[0], steps);
@@ -257,12 +261,12 @@ mod tests {
                 .err()
                 .unwrap_or_default()
                 .iter()
-                .map(|mistake| format!("{mistake:?}"))
+                .map(|diagnostic| format!("{diagnostic:?}"))
                 .collect::<Vec<_>>()
         };
         assert!(of(5, "").is_empty());
-        let mistakes = of(20, "");
-        assert_one(&mistakes, "max.message.bytes");
+        let diagnostics = of(20, "");
+        assert_one(&diagnostics, "max.message.bytes");
         let larger = "[topic.work-changelog]\nconfig = { \"max.message.bytes\" = 3000000 }\n";
         assert!(of(20, larger).is_empty());
         let smaller = "[topic.work-changelog]\nconfig = { \"max.message.bytes\" = 3000 }\n";
@@ -283,7 +287,7 @@ mod tests {
                 text,
             }))
             .unwrap();
-            let Work::Operator { steps } = &pipeline.stages[0].work else {
+            let StageKind::Operator { steps } = &pipeline.stages[0].kind else {
                 unreachable!("it is an operator")
             };
             let built = chain(&pipeline, &pipeline.stages[0], steps);
@@ -291,7 +295,7 @@ mod tests {
                 .err()
                 .unwrap_or_default()
                 .iter()
-                .map(|mistake| format!("{mistake:?}"))
+                .map(|diagnostic| format!("{diagnostic:?}"))
                 .collect::<Vec<_>>()
         };
         assert!(with(EWMA, "\"a\"").is_empty());
@@ -302,12 +306,12 @@ mod tests {
     #[test]
     fn a_number_without_a_unit_becomes_no_json() {
         assert_one(
-            &mistakes(KEEP, &[NUMBER], ""),
+            &diagnostics(KEEP, &[NUMBER], ""),
             "writes json, which needs a unit",
         );
-        assert!(mistakes(KEEP, &["format = \"number\"\nunit = \"kelvin\""], "").is_empty());
-        assert!(mistakes(KEEP, &[JSON], "").is_empty());
-        assert!(mistakes(KEEP, &[NUMBER], NUMBER).is_empty());
-        assert!(mistakes(CONVERT, &[NUMBER], "").is_empty());
+        assert!(diagnostics(KEEP, &["format = \"number\"\nunit = \"kelvin\""], "").is_empty());
+        assert!(diagnostics(KEEP, &[JSON], "").is_empty());
+        assert!(diagnostics(KEEP, &[NUMBER], NUMBER).is_empty());
+        assert!(diagnostics(CONVERT, &[NUMBER], "").is_empty());
     }
 }

@@ -1,24 +1,24 @@
 //! The catalog: every source, one file each.
 //!
 //! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`Settings`] and [`Entry`](catalog::Entry) for it.
+//! fields are the settings, with [`SourceSettings`] and [`Entry`](catalog::Component) for it.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
 
 use stream::catalog;
 use stream::error::Result as OrError;
-use stream::pipeline::{Mistake, Part};
+use stream::pipeline::{ComponentConfig, Diagnostic};
 
 use crate::source::Source;
 
 /// Settings that were found to be right.
-pub trait Settings: Debug {
+pub trait SourceSettings: Debug {
     /// Opens the source at its beginning.
     ///
     /// # Errors
     /// If what the settings name is not there or cannot be read.
-    fn open(&self, context: &Context) -> OrError<Box<dyn Source>>;
+    fn open(&self, context: &SourceContext) -> OrError<Box<dyn Source>>;
 
     /// Whether what is not taken when it comes is gone: such a source cannot go back.
     fn is_live(&self) -> bool {
@@ -28,14 +28,14 @@ pub trait Settings: Debug {
 
 /// What settings are relative to.
 #[derive(Debug, Clone, Default)]
-pub struct Context {
+pub struct SourceContext {
     /// The folder of the pipeline file: relative paths start here.
     pub folder: PathBuf,
     /// This machine's name.
     pub host: String,
 }
 
-stream::catalog! { dyn Settings:
+stream::catalog! { dyn SourceSettings:
     file::File,
     lines::Lines,
     list::List,
@@ -47,7 +47,7 @@ stream::catalog! { dyn Settings:
 ///
 /// # Errors
 /// An unknown name, or settings that the source refuses, with the place in the file.
-pub fn read(source: &Part) -> Result<Box<dyn Settings>, Mistake> {
+pub fn read(source: &ComponentConfig) -> Result<Box<dyn SourceSettings>, Diagnostic> {
     catalog::read(CATALOG, "source", source)
 }
 
@@ -82,15 +82,15 @@ mod tests {
     #[test]
     fn every_example_opens_or_says_what_to_do() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
-        let context = Context {
+        let context = SourceContext {
             folder,
             host: "rpi0".into(),
         };
         for row in CATALOG {
-            let part = Part::parse(row.example).unwrap();
+            let part = ComponentConfig::parse(row.example).unwrap();
             assert_eq!(part.name(), row.name);
             let settings =
-                read(&part).unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
+                read(&part).unwrap_or_else(|diagnostic| panic!("{}: {diagnostic:?}", row.example));
             match settings.open(&context) {
                 Ok(source) => drop(source),
                 // Not every machine has a thermometer.
@@ -105,10 +105,11 @@ mod tests {
 
     #[test]
     fn a_source_that_there_is_not_is_a_mistake_with_the_nearest_name() {
-        let mistake = read(&Part::parse("flie = { path = \"a.csv\" }").unwrap()).unwrap_err();
+        let diagnostic =
+            read(&ComponentConfig::parse("flie = { path = \"a.csv\" }").unwrap()).unwrap_err();
         assert!(
-            format!("{mistake:?}").contains("did you mean `file`?"),
-            "{mistake:?}"
+            format!("{diagnostic:?}").contains("did you mean `file`?"),
+            "{diagnostic:?}"
         );
     }
 }

@@ -14,13 +14,13 @@ use crate::unique::unique;
 const FLOOR: i64 = 1_735_689_600_000;
 
 /// Tells one start of the machine from the others.
-pub type Boot = [u8; 16];
+pub type BootId = [u8; 16];
 
 /// When something was, on a clock that nobody sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct MonotonicTime {
     /// Between which start of the machine and the next.
-    pub boot: Boot,
+    pub boot: BootId,
     /// Milliseconds since that start.
     pub since: i64,
 }
@@ -34,7 +34,7 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> i64;
 
     /// This start of the machine.
-    fn boot(&self) -> Boot;
+    fn boot(&self) -> BootId;
 
     /// What is known of the wall clock.
     fn trust(&self) -> Trust;
@@ -53,30 +53,30 @@ pub enum Trust {
 
 /// The clocks of this machine.
 #[derive(Debug)]
-pub struct System {
-    boot: Boot,
+pub struct SystemClock {
+    boot: BootId,
 }
 
-impl System {
+impl SystemClock {
     /// Looks which start of the machine this is.
     #[must_use]
     pub fn new() -> Self {
         let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         let id = id.and_then(|id| u128::from_str_radix(&id.trim().replace('-', ""), 16).ok());
         // Where the machine does not tell, each process counts as a start of its own.
-        System {
+        SystemClock {
             boot: id.map_or_else(unique, u128::to_be_bytes),
         }
     }
 }
 
-impl Default for System {
+impl Default for SystemClock {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Clock for System {
+impl Clock for SystemClock {
     fn wall(&self) -> i64 {
         // A clock before 1970 is one that was never set.
         let since = SystemTime::now()
@@ -95,7 +95,7 @@ impl Clock for System {
         now.tv_sec * 1000 + now.tv_nsec / 1_000_000
     }
 
-    fn boot(&self) -> Boot {
+    fn boot(&self) -> BootId {
         self.boot
     }
 
@@ -144,18 +144,18 @@ fn keeps_time_while_off(clock: &Path, wall: i64) -> bool {
 /// service has set it, it stays so, because a clock that is corrected later was not wrong by much.
 /// What nobody has vouched for is asked for again each time.
 #[derive(Clone)]
-pub struct Sense {
+pub struct TrustedClock {
     clock: Arc<dyn Clock>,
     policy: ClockPolicy,
     set: bool,
     told: bool,
 }
 
-impl Sense {
+impl TrustedClock {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, policy: ClockPolicy) -> Self {
-        Sense {
+        TrustedClock {
             clock,
             policy,
             set: policy == ClockPolicy::Trust,
@@ -187,7 +187,7 @@ impl Sense {
     ///
     /// # Errors
     /// The moment.
-    pub fn stamp(&mut self) -> Result<i64, Moment> {
+    pub fn stamp(&mut self) -> Result<i64, MonotonicTime> {
         if self.is_set() {
             return Ok(self.clock.wall());
         }
@@ -204,7 +204,7 @@ impl Sense {
                  server; clock = \"trust\" takes the clock as it is"
             );
         }
-        Err(Moment {
+        Err(MonotonicTime {
             boot: self.clock.boot(),
             since: self.clock.monotonic(),
         })
@@ -212,19 +212,19 @@ impl Sense {
 
     /// What to add to the milliseconds since this start of the machine to get the time, once the
     /// clock is set.
-    pub fn anchor(&mut self) -> Option<i64> {
+    pub fn epoch_offset(&mut self) -> Option<i64> {
         self.is_set()
             .then(|| self.clock.wall() - self.clock.monotonic())
     }
 
     /// This start of the machine.
     #[must_use]
-    pub fn boot(&self) -> Boot {
+    pub fn boot(&self) -> BootId {
         self.clock.boot()
     }
 }
 
-impl fmt::Debug for Sense {
+impl fmt::Debug for TrustedClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sense")
             .field("policy", &self.policy)
@@ -295,7 +295,7 @@ pub(crate) mod tests {
             self.lock().unwrap().monotonic
         }
 
-        fn boot(&self) -> Boot {
+        fn boot(&self) -> BootId {
             [self.lock().unwrap().boot; 16]
         }
 
@@ -311,19 +311,19 @@ pub(crate) mod tests {
     #[test]
     fn a_clock_is_set_when_its_service_says_so_or_when_there_is_none() {
         let hands = Hands::unset();
-        let mut sense = Sense::new(hands.clone(), ClockPolicy::Repair);
+        let mut sense = TrustedClock::new(hands.clone(), ClockPolicy::Repair);
         assert_eq!(
             sense.stamp(),
-            Err(Moment {
+            Err(MonotonicTime {
                 boot: [1; 16],
                 since: 1000
             })
         );
-        assert_eq!(sense.anchor(), None);
+        assert_eq!(sense.epoch_offset(), None);
         pass(&hands, 500);
         set(&hands, NOON);
         assert_eq!(
-            (sense.stamp(), sense.anchor()),
+            (sense.stamp(), sense.epoch_offset()),
             (Ok(NOON), Some(NOON - 1500))
         );
         hands.lock().unwrap().awaits = true;
@@ -378,7 +378,7 @@ pub(crate) mod tests {
                 0
             }
 
-            fn boot(&self) -> Boot {
+            fn boot(&self) -> BootId {
                 [0; 16]
             }
 
@@ -387,7 +387,7 @@ pub(crate) mod tests {
             }
         }
         let early = Arc::new(Early(Mutex::new(Trust::Unknown)));
-        let mut sense = Sense::new(early.clone(), ClockPolicy::Repair);
+        let mut sense = TrustedClock::new(early.clone(), ClockPolicy::Repair);
         let mut is_set = |trust| {
             *early.0.lock().unwrap() = trust;
             sense.is_set()
@@ -405,23 +405,26 @@ pub(crate) mod tests {
         let hands = Hands::set();
         hands.lock().unwrap().wall = 77_000;
         assert!(
-            Sense::new(hands.clone(), ClockPolicy::Repair)
+            TrustedClock::new(hands.clone(), ClockPolicy::Repair)
                 .stamp()
                 .is_err()
         );
-        assert_eq!(Sense::new(hands, ClockPolicy::Trust).stamp(), Ok(77_000));
+        assert_eq!(
+            TrustedClock::new(hands, ClockPolicy::Trust).stamp(),
+            Ok(77_000)
+        );
     }
 
     #[test]
     fn the_machine_has_clocks() {
-        let system = System::new();
+        let system = SystemClock::new();
         let before = (system.wall(), system.monotonic());
         assert!(before.0 > FLOOR && before.1 > 0);
         assert!(system.monotonic() >= before.1);
         #[cfg(target_os = "linux")]
         assert_eq!(
             system.boot(),
-            System::new().boot(),
+            SystemClock::new().boot(),
             "two processes see the same start"
         );
     }

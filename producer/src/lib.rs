@@ -5,6 +5,7 @@
 //! sends what they bring. What cannot be read again waits for Kafka in a [`spool`], and what was
 //! measured too early for the [`clock`].
 
+pub mod buffer;
 pub mod catalog;
 pub mod clock;
 pub mod line_reader;
@@ -16,7 +17,6 @@ pub mod row;
 mod run;
 mod sequences;
 mod setting;
-pub mod shelter;
 pub mod source;
 pub mod source_loop;
 pub mod spool;

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-use stream::reading::Refusal;
+use stream::reading::InvalidReading;
 
 /// The longest line that is held, in bytes. Of a longer one only so much is kept.
 pub const LONGEST: usize = 64 * 1024;
@@ -110,13 +110,13 @@ impl LineReader {
     ///
     /// # Errors
     /// If it is too long.
-    pub fn whole(&self) -> Result<&[u8], Refusal> {
+    pub fn whole(&self) -> Result<&[u8], InvalidReading> {
         if self.length > LONGEST as u64 {
             let detail = format!(
                 "the line has {} bytes; {LONGEST} are the most, and all that is kept",
                 self.length
             );
-            return Err(Refusal::new("too-long", detail));
+            return Err(InvalidReading::new("too-long", detail));
         }
         Ok(self.line())
     }

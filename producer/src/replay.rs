@@ -14,7 +14,7 @@ use stream::reading::Reading;
 use crate::catalog::file::{File, LastLine};
 use crate::line_reader::LineReader;
 use crate::position;
-use crate::row::{Row, Rows};
+use crate::row::{ParsedRow, Rows};
 use crate::sequences::Sequences;
 use crate::source::{Next, Progress, Source};
 
@@ -238,7 +238,7 @@ impl Source for Replay {
         Ok(match numbered {
             Ok((
                 seq,
-                Row {
+                ParsedRow {
                     sensor,
                     time,
                     value,
@@ -344,15 +344,15 @@ mod tests {
 
     use super::*;
     use crate::line_reader::LONGEST;
-    use crate::testing::{Seen, all, folder, open_in, take};
+    use crate::testing::{Observed, all, folder, open_in, take};
 
     const A: &str = "file = { path = \"a.csv\" }";
 
-    fn values(seen: &[Seen]) -> Vec<(&str, u64, i64, f64)> {
+    fn values(seen: &[Observed]) -> Vec<(&str, u64, i64, f64)> {
         seen.iter()
             .filter_map(|seen| match seen {
-                Seen::Reading(got) => Some((got.sensor.as_str(), got.seq, got.time, got.value)),
-                Seen::Bad { .. } => None,
+                Observed::Reading(got) => Some((got.sensor.as_str(), got.seq, got.time, got.value)),
+                Observed::Bad { .. } => None,
             })
             .collect()
     }
@@ -386,7 +386,7 @@ mod tests {
         );
         let bad = |bytes: &[u8], line: u64, reason| {
             assert!(
-                found.contains(&Seen::Bad {
+                found.contains(&Observed::Bad {
                     bytes: bytes.into(),
                     place: format!("a.csv line {line}"),
                     reason
@@ -410,7 +410,7 @@ mod tests {
         let found = all(&mut *open_in(folder.path(), "file = { path = \"a.jsonl\" }").unwrap());
         assert_eq!(values(&found), [("a", 0, 5, 1.0), ("a", 1, 6, 2.0)]);
         assert!(
-            matches!(&found[..], [Seen::Reading(kelvin), Seen::Reading(celsius), Seen::Bad { .. }]
+            matches!(&found[..], [Observed::Reading(kelvin), Observed::Reading(celsius), Observed::Bad { .. }]
             if kelvin.unit == Some(Unit::Kelvin) && celsius.unit == Some(Unit::Celsius))
         );
     }
@@ -425,7 +425,7 @@ mod tests {
             let seen = all(&mut *open_in(folder.path(), part).unwrap());
             seen.iter()
                 .map(|seen| {
-                    if let Seen::Reading(got) = seen {
+                    if let Observed::Reading(got) = seen {
                         got.unit
                     } else {
                         None
@@ -577,9 +577,9 @@ mod tests {
         let rows = |text: &[u8]| {
             let folder = folder("a.csv", [header.as_bytes(), text].concat());
             let seen = all(&mut *open_in(folder.path(), A).unwrap());
-            let word = |seen: &Seen| match seen {
-                Seen::Reading(got) => format!("{} {}", got.seq, got.value),
-                Seen::Bad { reason, .. } => (*reason).to_owned(),
+            let word = |seen: &Observed| match seen {
+                Observed::Reading(got) => format!("{} {}", got.seq, got.value),
+                Observed::Bad { reason, .. } => (*reason).to_owned(),
             };
             seen.iter().map(word).collect::<Vec<_>>()
         };

@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use stream::error::Result as OrError;
 use stream::format::finite;
-use stream::reading::{Refusal, Unit};
+use stream::reading::{InvalidReading, Unit};
 
 /// What a row says of a reading.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Row<'a> {
+pub struct ParsedRow<'a> {
     /// Who measured.
     pub sensor: Cow<'a, str>,
     /// Event time in milliseconds since the epoch.
@@ -65,7 +65,7 @@ pub trait Rows: Send {
     ///
     /// # Errors
     /// What is wrong with it.
-    fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<Row<'a>, Refusal>;
+    fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<ParsedRow<'a>, InvalidReading>;
 }
 
 /// How a file of readings is written, a row a line.
@@ -123,10 +123,10 @@ pub fn without_mark(line: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// If it is none.
-pub fn number(text: &str) -> Result<f64, Refusal> {
+pub fn number(text: &str) -> Result<f64, InvalidReading> {
     let number = text
         .parse()
-        .map_err(|_| Refusal::new("not-a-number", format!("{text:?} is not a number")))?;
+        .map_err(|_| InvalidReading::new("not-a-number", format!("{text:?} is not a number")))?;
     finite(number)
 }
 
@@ -134,7 +134,7 @@ pub fn number(text: &str) -> Result<f64, Refusal> {
 ///
 /// # Errors
 /// If it is neither RFC 3339 nor a whole number.
-fn time(text: &str) -> Result<i64, Refusal> {
+fn time(text: &str) -> Result<i64, InvalidReading> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
@@ -142,7 +142,7 @@ fn time(text: &str) -> Result<i64, Refusal> {
         .map(Timestamp::as_millisecond)
         .map_err(|error| {
             let wanted = "write it like 2024-01-01T00:00:00Z or in milliseconds since the epoch";
-            Refusal::new(
+            InvalidReading::new(
                 "bad-time",
                 format!("{text:?} is not a time ({error}); {wanted}"),
             )
@@ -153,10 +153,10 @@ fn time(text: &str) -> Result<i64, Refusal> {
 ///
 /// # Errors
 /// If there is no such unit.
-fn unit(text: &str) -> Result<Unit, Refusal> {
+fn unit(text: &str) -> Result<Unit, InvalidReading> {
     let mut units = [Unit::Celsius, Unit::Fahrenheit, Unit::Kelvin].into_iter();
     units.find(|unit| unit.name() == text).ok_or_else(|| {
-        Refusal::new(
+        InvalidReading::new(
             "bad-unit",
             format!("{text:?} is not celsius, fahrenheit or kelvin"),
         )
@@ -164,8 +164,8 @@ fn unit(text: &str) -> Result<Unit, Refusal> {
 }
 
 /// Refuses a row that lacks something.
-fn missing(column: &str) -> Refusal {
-    Refusal::new("missing-cell", format!("there is no `{column}`"))
+fn missing(column: &str) -> InvalidReading {
+    InvalidReading::new("missing-cell", format!("there is no `{column}`"))
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use stream::cli::BoxError;
 use stream::counters::Counters;
-use stream::pipeline::Work;
+use stream::pipeline::StageKind;
 use stream::process::Process;
-use stream::stage::Turn;
+use stream::stage::Step;
 
-use crate::catalog::Context;
-use crate::shelter;
+use crate::buffer;
+use crate::catalog::SourceContext;
 use crate::source::Progress;
 use crate::source_loop::SourceLoop;
 
@@ -21,23 +21,23 @@ pub fn run(
     from_start: bool,
     watch: &mut dyn FnMut(Option<Progress>),
 ) -> Result<(), BoxError> {
-    let Work::Producer {
+    let StageKind::Producer {
         source,
         spool,
         clock,
-    } = &process.stage.work
+    } = &process.stage.kind
     else {
         return Err(process.wrong_program().into());
     };
-    let settings =
-        shelter::read(source, spool.as_ref()).map_err(|mistake| process.mistakes(vec![mistake]))?;
+    let settings = buffer::read(source, spool.as_ref())
+        .map_err(|diagnostic| process.diagnostics(vec![diagnostic]))?;
     let folder = process.pipeline.text.folder().to_owned();
     // Before Kafka answers: a spool takes readings from here on.
-    let context = Context {
+    let context = SourceContext {
         folder,
         host: process.instance.clone(),
     };
-    let source = shelter::open(
+    let source = buffer::open(
         &*settings,
         &context,
         spool.as_ref(),
@@ -59,7 +59,7 @@ pub fn run(
     )
     .on(&process.instance);
     producer.resume(from_start)?;
-    while producer.turn(watch)? == Turn::GoOn {}
+    while producer.step(watch)? == Step::Continue {}
     let Counters { written, dead, .. } = &**counters;
     tracing::info!(
         "delivered {} readings to {}, {} dead letters",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use stream::error::Result as OrError;
-use stream::reading::Refusal;
+use stream::reading::InvalidReading;
 
 use crate::position;
 
@@ -27,7 +27,7 @@ impl Sequences {
     ///
     /// # Errors
     /// If the sensor is new and there are too many to keep them all in a position.
-    pub fn take(&mut self, sensor: &str) -> Result<u64, Refusal> {
+    pub fn take(&mut self, sensor: &str) -> Result<u64, InvalidReading> {
         if let Some(next) = self.next.get_mut(sensor) {
             let seq = *next;
             *next = seq.saturating_add(1);
@@ -39,7 +39,7 @@ impl Sequences {
             let detail = format!(
                 "a sensor beyond the first {count}: more do not fit in a position of {ROOM} bytes"
             );
-            return Err(Refusal::new("too-many-sensors", detail));
+            return Err(InvalidReading::new("too-many-sensors", detail));
         }
         self.taken = taken;
         self.next.insert(sensor.to_owned(), 1);

@@ -46,16 +46,16 @@ impl<const MOST: u64> TryFrom<i64> for Count<MOST> {
 /// A sensor's name: one word, so that it can stand before a value in a line.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Sensor(pub String);
+pub struct SensorName(pub String);
 
-impl TryFrom<String> for Sensor {
+impl TryFrom<String> for SensorName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
         if name.is_empty() || name.contains(char::is_whitespace) {
             Err(format!("\"{name}\" does not name a sensor; give one word"))
         } else {
-            Ok(Sensor(name))
+            Ok(SensorName(name))
         }
     }
 }

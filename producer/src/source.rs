@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stream::error::Result;
-use stream::reading::{Reading, Refusal};
+use stream::reading::{InvalidReading, Reading};
 
 /// Brings readings in, one after the other.
 ///
@@ -66,7 +66,7 @@ pub enum Next<'a> {
         /// Where it was found, for a person: "readings.csv line 7".
         place: String,
         /// What is wrong with it.
-        refusal: Refusal,
+        refusal: InvalidReading,
     },
     /// Nothing came within the wait.
     NotYet,

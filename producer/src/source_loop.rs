@@ -16,12 +16,12 @@ use stream::dead_letter::{self, DeadLetters};
 use stream::error::{Error, Result};
 use stream::exit;
 use stream::format::Format;
-use stream::log::{Fault, Log, Outgoing, Rejection};
+use stream::log::{Fault, Log, ProducerRecord, Rejection};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
-use stream::reading::{Reading, Refusal};
+use stream::reading::{InvalidReading, Reading};
 use stream::reminder::{Reminder, lasting};
 use stream::shutdown::Shutdown;
-use stream::stage::{BackOff, CommitClock, Turn};
+use stream::stage::{BackOff, CommitTimer, Step};
 
 use crate::pace::Pace;
 use crate::source::{Next, Progress, Source};
@@ -32,7 +32,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// How much of a sensor's name is told as the place of a dead letter, in characters.
 const NAMED: usize = 200;
 
-/// The loop, turn by turn.
+/// The loop, step by step.
 pub struct SourceLoop<L> {
     log: L,
     source: Box<dyn Source>,
@@ -40,7 +40,7 @@ pub struct SourceLoop<L> {
     changelog: String,
     dead_letters: DeadLetters,
     pace: Pace,
-    clock: CommitClock,
+    timer: CommitTimer,
     back_off: BackOff,
     pending: Pending,
     /// How many bytes may be pending.
@@ -73,10 +73,10 @@ struct Output {
 #[derive(Default)]
 struct Pending {
     bytes: Vec<u8>,
-    records: Vec<Taken>,
+    records: Vec<PendingRecord>,
 }
 
-enum Taken {
+enum PendingRecord {
     Reading {
         output: usize,
         sensor: Range<usize>,
@@ -85,7 +85,7 @@ enum Taken {
     Bad {
         place: String,
         bytes: Range<usize>,
-        refusal: Refusal,
+        refusal: InvalidReading,
     },
 }
 
@@ -104,22 +104,22 @@ impl Pending {
     /// Makes a dead letter of a record that brokers reject, and of what else was made of its
     /// reading; of a dead letter one without bytes. Gives false if there is nothing left to leave
     /// out.
-    fn refuse(&mut self, index: usize, refusal: Refusal) -> bool {
+    fn refuse(&mut self, index: usize, refusal: InvalidReading) -> bool {
         match &mut self.records[index] {
-            Taken::Reading { sensor, value, .. } => {
+            PendingRecord::Reading { sensor, value, .. } => {
                 let (sensor, bytes) = (sensor.clone(), value.clone());
                 let name = String::from_utf8_lossy(&self.bytes[sensor.clone()]);
                 let place = format!("sensor {}", name.chars().take(NAMED).collect::<String>());
-                self.records[index] = Taken::Bad {
+                self.records[index] = PendingRecord::Bad {
                     place,
                     bytes,
                     refusal,
                 };
                 // A reading goes to all outputs or to none.
-                self.records.retain(|taken| !matches!(taken, Taken::Reading { sensor: other, .. } if *other == sensor));
+                self.records.retain(|taken| !matches!(taken, PendingRecord::Reading { sensor: other, .. } if *other == sensor));
                 true
             }
-            Taken::Bad { bytes, .. } => {
+            PendingRecord::Bad { bytes, .. } => {
                 let had_some = bytes.start < bytes.end;
                 bytes.end = bytes.start;
                 had_some
@@ -151,7 +151,7 @@ impl<L: Log> SourceLoop<L> {
         SourceLoop {
             log,
             pace: Pace::new(source.rate(), now),
-            clock: CommitClock::new(pipeline.commit_policy(), now),
+            timer: CommitTimer::new(pipeline.commit_policy(), now),
             back_off: BackOff::new(),
             source,
             outputs: stage.to.iter().map(output).collect(),
@@ -197,19 +197,21 @@ impl<L: Log> SourceLoop<L> {
     pub fn resume(&mut self, from_start: bool) -> Result<()> {
         let mut resumed = None;
         let mut outcome = self.take_over(from_start, &mut resumed);
-        while let Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) = outcome {
+        while let Err(Fault::Abortable(cause) | Fault::Rejected(_, cause)) = outcome {
             tracing::warn!("claiming the source again: {cause}");
             outcome = self
                 .go_back()
                 .and_then(|()| self.take_over(from_start, &mut resumed));
         }
         match outcome {
-            // The first turn tells of a stop.
-            Ok(()) | Err(Fault::Stopped) => {
+            // The first step tells of a stop.
+            Ok(()) | Err(Fault::Shutdown) => {
                 self.back_off.reset();
                 Ok(())
             }
-            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => Err(error),
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Abortable(error)) => {
+                Err(error)
+            }
         }
     }
 
@@ -257,71 +259,71 @@ impl<L: Log> SourceLoop<L> {
     ///
     /// # Errors
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
-    pub fn turn(&mut self, watch: &mut dyn FnMut(Option<Progress>)) -> Result<Turn> {
+    pub fn step(&mut self, watch: &mut dyn FnMut(Option<Progress>)) -> Result<Step> {
         let mut outcome = self.take_and_commit();
         loop {
             outcome = match outcome {
                 // A clock that is wrong is no reading's fault: what it stamps passes once it is
                 // right.
-                Err(Fault::Undo(cause) | Fault::Rejected(Rejection::Timestamp, cause)) => {
+                Err(Fault::Abortable(cause) | Fault::Rejected(Rejection::Timestamp, cause)) => {
                     self.undo(&cause, false)
                 }
                 Err(Fault::Rejected(_, cause)) => self.undo(&cause, true),
-                outcome => break self.end_turn(outcome, watch),
+                outcome => break self.end_step(outcome, watch),
             }
-            .map(|()| Turn::GoOn);
+            .map(|()| Step::Continue);
         }
     }
 
-    fn end_turn(
+    fn end_step(
         &mut self,
-        outcome: Result<Turn, Fault>,
+        outcome: Result<Step, Fault>,
         watch: &mut dyn FnMut(Option<Progress>),
-    ) -> Result<Turn> {
-        let turn = match outcome {
-            Ok(turn) => turn,
-            Err(Fault::Stopped) => {
+    ) -> Result<Step> {
+        let step = match outcome {
+            Ok(step) => step,
+            Err(Fault::Shutdown) => {
                 if !self.pending.records.is_empty() {
                     self.shutdown.leave_undone();
                 }
-                Turn::Done
+                Step::Done
             }
-            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => {
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Abortable(error)) => {
                 return Err(error);
             }
         };
         let now = self.log.now();
-        if turn == Turn::Done || now.duration_since(self.told) >= LONGEST_WAIT {
+        if step == Step::Done || now.duration_since(self.told) >= LONGEST_WAIT {
             self.told = now;
             watch(self.source.progress());
         }
-        Ok(turn)
+        Ok(step)
     }
 
-    fn take_and_commit(&mut self) -> Result<Turn, Fault> {
+    fn take_and_commit(&mut self) -> Result<Step, Fault> {
         let now = self.log.now();
         let early = self.pace.wait(now);
         // A reading that is not due yet leaves time to commit, as an input that is drained.
         let is_full = self.pending.bytes.len() as u64 >= self.room;
         if is_full
-            || self.clock.is_due(now)
-            || (!early.is_zero() && self.clock.is_due_when_drained(now))
+            || self.timer.is_due(now)
+            || (!early.is_zero() && self.timer.is_due_when_drained(now))
         {
             self.commit()?;
         }
         if self.shutdown.is_stopping() {
             self.commit()?;
-            return Ok(Turn::Done);
+            return Ok(Step::Done);
         }
         if !early.is_zero() {
             self.log
-                .sleep(early.min(LONGEST_WAIT).min(self.clock.wait(now)));
-            return Ok(Turn::GoOn);
+                .sleep(early.min(LONGEST_WAIT).min(self.timer.wait(now)));
+            return Ok(Step::Continue);
         }
         let first = self.pending.records.len();
         match self
             .source
-            .next(LONGEST_WAIT.min(self.clock.wait(now)))
+            .next(LONGEST_WAIT.min(self.timer.wait(now)))
             .map_err(Fault::Fatal)?
         {
             Next::Reading(reading) | Next::Measured(reading) => {
@@ -334,27 +336,27 @@ impl<L: Log> SourceLoop<L> {
                 refusal,
             } => {
                 let bytes = self.pending.keep(bytes);
-                self.pending.records.push(Taken::Bad {
+                self.pending.records.push(PendingRecord::Bad {
                     place,
                     bytes,
                     refusal,
                 });
             }
             Next::NotYet => {
-                if self.clock.is_due_when_drained(self.log.now()) {
+                if self.timer.is_due_when_drained(self.log.now()) {
                     self.commit()?;
                 }
-                return Ok(Turn::GoOn);
+                return Ok(Step::Continue);
             }
             Next::End => {
                 self.commit()?;
-                return Ok(Turn::Done);
+                return Ok(Step::Done);
             }
         }
         self.pace.took_one();
-        self.clock.worked();
+        self.timer.record_processed();
         self.send(first..self.pending.records.len())?;
-        Ok(Turn::GoOn)
+        Ok(Step::Continue)
     }
 
     /// Sends what is pending one by one, to find what brokers reject: that becomes a dead letter.
@@ -363,7 +365,7 @@ impl<L: Log> SourceLoop<L> {
     /// [`Fault::Rejected`] when it was found: then all is to be sent again.
     fn send_one_by_one(&mut self) -> Result<(), Fault> {
         for index in 0..self.pending.records.len() {
-            let sent = self.send(index..index + 1).and_then(|()| self.log.settle());
+            let sent = self.send(index..index + 1).and_then(|()| self.log.flush());
             match sent {
                 Err(Fault::Rejected(why, cause)) if why != Rejection::Timestamp => {
                     if !self.pending.refuse(index, dead_letter::rejected(&[why])) {
@@ -382,13 +384,13 @@ impl<L: Log> SourceLoop<L> {
         let bytes = |range: &Range<usize>| &self.pending.bytes[range.clone()];
         for taken in &self.pending.records[which] {
             match taken {
-                Taken::Reading {
+                PendingRecord::Reading {
                     output,
                     sensor,
                     value,
                 } => {
                     let output = &self.outputs[*output];
-                    self.log.send(&Outgoing {
+                    self.log.send(&ProducerRecord {
                         topic: &output.topic,
                         partition: None,
                         timestamp: None,
@@ -397,13 +399,13 @@ impl<L: Log> SourceLoop<L> {
                         headers: &[],
                     })?;
                 }
-                Taken::Bad {
+                PendingRecord::Bad {
                     place,
                     bytes: range,
                     refusal,
                 } => {
                     self.dead_letters
-                        .bury_input(&self.log, place, bytes(range), refusal)?;
+                        .route_input(&self.log, place, bytes(range), refusal)?;
                 }
             }
         }
@@ -412,10 +414,10 @@ impl<L: Log> SourceLoop<L> {
 
     /// Makes what is pending permanent, together with the source's position behind it.
     fn commit(&mut self) -> Result<(), Fault> {
-        if !self.clock.is_open() {
+        if !self.timer.is_dirty() {
             return Ok(());
         }
-        self.log.flush()?;
+        self.log.flush_unless_transactional()?;
         self.look_for_others()?;
         self.write(self.source.position())?;
         self.committed();
@@ -425,21 +427,21 @@ impl<L: Log> SourceLoop<L> {
     /// Commits a position, and what was sent before it.
     fn write(&mut self, position: Value) -> Result<(), Fault> {
         // Without transactions the position must not get ahead of the readings.
-        self.log.flush()?;
+        self.log.flush_unless_transactional()?;
         let Claim {
             epoch,
             run,
             ref instance,
             ..
         } = self.claim;
-        let saved = json!(Saved {
+        let saved = json!(PositionRecord {
             commit: self.commits + 1,
             epoch,
             run,
             instance: instance.clone(),
             position
         });
-        self.log.send(&Outgoing {
+        self.log.send(&ProducerRecord {
             topic: &self.changelog,
             partition: Some(0),
             timestamp: None,
@@ -461,9 +463,9 @@ impl<L: Log> SourceLoop<L> {
         // Asked for before it is looked, so that what comes meanwhile is noticed the next time.
         let end = self
             .log
-            .extents(&self.changelog, &[0])?
+            .watermarks(&self.changelog, &[0])?
             .first()
-            .map(|extent| extent.end);
+            .map(|watermarks| watermarks.high);
         if end.is_some() && self.end == end {
             return Ok(());
         }
@@ -477,7 +479,7 @@ impl<L: Log> SourceLoop<L> {
             .pending
             .records
             .iter()
-            .filter(|taken| matches!(taken, Taken::Reading { .. }))
+            .filter(|taken| matches!(taken, PendingRecord::Reading { .. }))
             .count();
         self.counters.written.add(readings as u64);
         self.counters.commits.add(1);
@@ -486,7 +488,7 @@ impl<L: Log> SourceLoop<L> {
         self.commits += 1;
         self.pending.clear();
         self.troubles.clear();
-        self.clock.committed(self.log.now());
+        self.timer.committed(self.log.now());
         self.back_off.reset();
     }
 
@@ -500,7 +502,7 @@ impl<L: Log> SourceLoop<L> {
             ),
             None => tracing::debug!("sending again what is not committed: {cause}"),
         }
-        self.counters.rewinds.add(1);
+        self.counters.aborts.add(1);
         self.go_back()?;
         let found = self.find()?;
         self.check_claim(found.highest.as_ref())?;
@@ -527,7 +529,7 @@ impl<L: Log> SourceLoop<L> {
     fn go_back(&mut self) -> Result<(), Fault> {
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.end = None;
-        self.log.rewind()
+        self.log.abort()
     }
 
     /// Ends this process if another has claimed the source since: what is pending may be among what
@@ -583,7 +585,7 @@ impl<L: Log> SourceLoop<L> {
         let Some(before) = before else {
             return Ok(found);
         };
-        let saved: Saved = serde_json::from_slice(&before).map_err(|error| {
+        let saved: PositionRecord = serde_json::from_slice(&before).map_err(|error| {
             let error = Error::new(
                 format!("reading the source's position from {}", self.changelog),
                 error,
@@ -602,7 +604,7 @@ const POSITION: &[u8] = b"position";
 
 /// That record's value, in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Saved {
+pub struct PositionRecord {
     /// Counts the commits. A position alone would not tell whether a commit went through: not every
     /// reading moves it.
     pub commit: u64,
@@ -671,7 +673,7 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
             match key + pending.bytes.len() - start {
                 size if size > *largest => {
                     let detail = format!("it has {size} bytes, and {topic} takes {largest}");
-                    Err(Refusal::new("too-large", detail))
+                    Err(InvalidReading::new("too-large", detail))
                 }
                 _ => Ok(()),
             }
@@ -679,7 +681,7 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
         match encoded {
             Ok(()) => {
                 let value = start..pending.bytes.len();
-                pending.records.push(Taken::Reading {
+                pending.records.push(PendingRecord::Reading {
                     output,
                     sensor: sensor.clone(),
                     value,
@@ -692,7 +694,7 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
                 let name: String = reading.sensor.chars().take(NAMED).collect();
                 let place = format!("sensor {name} reading {}", reading.seq);
                 let bytes = pending.keep(format!("{reading:?}").as_bytes());
-                pending.records.push(Taken::Bad {
+                pending.records.push(PendingRecord::Bad {
                     place,
                     bytes,
                     refusal,

@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use stream::error::{Error, Result as OrError};
 use stream::pipeline::{SpoolSettings, WhenFull};
 
-use self::disk::{Appended, Disk, System};
-use self::record::{Record, Torn};
-use self::segment::{Id, Segment};
-use crate::clock::Boot;
+use self::disk::{Appended, Disk, SystemDisk};
+use self::record::{SpoolRecord, Torn};
+use self::segment::{Segment, SpoolId};
+use crate::clock::BootId;
 use crate::unique::unique;
 
 /// How much is read from a file at once, in bytes.
@@ -43,7 +43,7 @@ pub struct Spool {
     size: u64,
     file_size: u64,
     when_full: WhenFull,
-    id: Id,
+    id: SpoolId,
     /// Holds the folder for this process.
     _lock: File,
     /// In order; the last is written to. There is always one.
@@ -57,17 +57,17 @@ pub struct Spool {
     next: u64,
     /// The number of the first record that was appended since the spool was opened.
     opened_at: u64,
-    reading: Option<Reading>,
+    segment: Option<SegmentReader>,
     /// The number of the next record to hand out.
     at: u64,
     lost: u64,
     position: Option<String>,
-    anchors: BTreeMap<Boot, i64>,
+    anchors: BTreeMap<BootId, i64>,
 }
 
 /// A file that is read.
 #[derive(Debug)]
-struct Reading {
+struct SegmentReader {
     base: u64,
     file: File,
     /// How far it was read, in bytes.
@@ -81,9 +81,9 @@ struct Reading {
 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
+pub enum Popped {
     /// The record with this number.
-    Record(u64),
+    SpoolRecord(u64),
     /// So many readings are not there any more; the record behind them has this number.
     Lost(u64, u64),
 }
@@ -95,7 +95,7 @@ impl Spool {
     /// # Errors
     /// If the folder cannot be used, another process uses it, or there is something else in it.
     pub fn open(folder: &Path, settings: &SpoolSettings, anew: bool) -> OrError<Self> {
-        Self::open_on(Box::new(System), folder, settings, anew)
+        Self::open_on(Box::new(SystemDisk), folder, settings, anew)
     }
 
     fn open_on(
@@ -138,12 +138,12 @@ impl Spool {
             }
         }
         let (mut position, mut anchors) = (None, BTreeMap::new());
-        let mut note = |record: &Record<'_>| match record {
-            Record::Position(json) => position = Some((*json).to_owned()),
-            Record::Anchor { boot, offset } => _ = anchors.insert(*boot, *offset),
-            Record::Reading(..) | Record::Bad { .. } => {}
+        let mut note = |record: &SpoolRecord<'_>| match record {
+            SpoolRecord::Position(json) => position = Some((*json).to_owned()),
+            SpoolRecord::Anchor { boot, offset } => _ = anchors.insert(*boot, *offset),
+            SpoolRecord::Reading(..) | SpoolRecord::Bad { .. } => {}
         };
-        let (mut files, mut id): (VecDeque<Segment>, Option<Id>) = (VecDeque::new(), None);
+        let (mut files, mut id): (VecDeque<Segment>, Option<SpoolId>) = (VecDeque::new(), None);
         for (index, path) in found.iter().enumerate() {
             let is_last = index + 1 == found.len();
             let Some(scan) = segment::scan(path, &mut note).map_err(failed)? else {
@@ -204,7 +204,7 @@ impl Spool {
             counted: 0,
             next,
             opened_at: next,
-            reading: None,
+            segment: None,
             // Until it is known what was sent, nothing was.
             at: 0,
             lost: 0,
@@ -233,7 +233,7 @@ impl Spool {
 
     /// What was noted for a start of the machine.
     #[must_use]
-    pub fn anchor(&self, boot: &Boot) -> Option<i64> {
+    pub fn anchor(&self, boot: &BootId) -> Option<i64> {
         self.anchors.get(boot).copied()
     }
 
@@ -264,7 +264,7 @@ impl Spool {
     ///
     /// # Errors
     /// If the disk does not take it: then the spool does not have it, and it can be pushed again.
-    pub fn push(&mut self, record: &Record<'_>) -> OrError<()> {
+    pub fn push(&mut self, record: &SpoolRecord<'_>) -> OrError<()> {
         self.write(record)
             .map_err(|error| self.failed("writing", error))
     }
@@ -285,10 +285,10 @@ impl Spool {
     ///
     /// # Errors
     /// If the disk does not give it.
-    pub fn take(&mut self, to: &mut Vec<u8>) -> OrError<Option<Taken>> {
+    pub fn take(&mut self, to: &mut Vec<u8>) -> OrError<Option<Popped>> {
         self.read(to).map_err(|error| {
             // Nobody knows how much of a read that failed is in memory.
-            self.reading = None;
+            self.segment = None;
             self.failed("reading", error)
         })
     }
@@ -306,7 +306,7 @@ impl Spool {
             );
         }
         self.at = number.min(self.opened_at);
-        self.reading = None;
+        self.segment = None;
         self.committed(self.at);
         self.at
     }
@@ -341,17 +341,17 @@ impl Spool {
 
     fn note_position(&mut self) {
         if let Some(json) = &self.position {
-            record::encode(&Record::Position(json), &mut self.batch);
+            record::encode(&SpoolRecord::Position(json), &mut self.batch);
         }
     }
 
-    fn write(&mut self, record: &Record<'_>) -> io::Result<()> {
+    fn write(&mut self, record: &SpoolRecord<'_>) -> io::Result<()> {
         if self.batch.len() >= LARGEST_BATCH {
             self.flush()?;
         }
         let mut bytes = Vec::new();
         record::encode(record, &mut bytes);
-        if let Record::Anchor { boot, offset } = record {
+        if let SpoolRecord::Anchor { boot, offset } = record {
             self.anchors.insert(*boot, *offset);
         }
         if record.is_counted() {
@@ -463,7 +463,7 @@ impl Spool {
         }
     }
 
-    fn read(&mut self, to: &mut Vec<u8>) -> io::Result<Option<Taken>> {
+    fn read(&mut self, to: &mut Vec<u8>) -> io::Result<Option<Popped>> {
         loop {
             let at = self.at;
             let Some(index) = self.files.iter().position(|file| file.end > at) else {
@@ -472,24 +472,24 @@ impl Spool {
             let file = &self.files[index];
             if file.base > at {
                 self.at = file.base;
-                return Ok(Some(Taken::Lost(file.base - at, file.base)));
+                return Ok(Some(Popped::Lost(file.base - at, file.base)));
             }
             if self
-                .reading
+                .segment
                 .as_ref()
-                .is_none_or(|reading| reading.base != file.base)
+                .is_none_or(|segment| segment.base != file.base)
             {
-                self.reading = Some(Reading::open(file)?);
+                self.segment = Some(SegmentReader::open(file)?);
             }
-            let Some(reading) = &mut self.reading else {
+            let Some(segment) = &mut self.segment else {
                 return Ok(None);
             };
-            match reading.advance(file.bytes)? {
+            match segment.advance(file.bytes)? {
                 Some((number, record)) if number == at => {
                     to.clear();
                     to.extend_from_slice(record);
                     self.at += 1;
-                    return Ok(Some(Taken::Record(number)));
+                    return Ok(Some(Popped::SpoolRecord(number)));
                 }
                 // Sent before.
                 Some(_) => {}
@@ -527,12 +527,12 @@ impl Drop for Spool {
     }
 }
 
-impl Reading {
+impl SegmentReader {
     fn open(segment: &Segment) -> io::Result<Self> {
         let mut file = File::open(&segment.path)?;
         let read = file.seek(SeekFrom::Start(segment::HEAD as u64))?;
         let (base, number) = (segment.base, segment.base);
-        Ok(Reading {
+        Ok(SegmentReader {
             base,
             file,
             read,

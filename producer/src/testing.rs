@@ -8,16 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stream::pipeline::Part;
-use stream::reading::{Reading, Refusal, Unit};
+use stream::pipeline::ComponentConfig;
+use stream::reading::{InvalidReading, Reading, Unit};
 use tempfile::TempDir;
 
-use crate::catalog::{Context, read};
+use crate::catalog::{SourceContext, read};
 use crate::source::{Next, Source};
 
 /// What a source yielded.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum Observed {
     Reading(Got),
     Bad {
         bytes: Vec<u8>,
@@ -58,9 +58,9 @@ impl From<Reading<'_>> for Got {
 
 /// Opens what a pipeline file would say, in a folder.
 pub fn open_in(folder: &Path, part: &str) -> stream::error::Result<Box<dyn Source>> {
-    let settings =
-        read(&Part::parse(part).unwrap()).unwrap_or_else(|mistake| panic!("{part}: {mistake:?}"));
-    settings.open(&Context {
+    let settings = read(&ComponentConfig::parse(part).unwrap())
+        .unwrap_or_else(|diagnostic| panic!("{part}: {diagnostic:?}"));
+    settings.open(&SourceContext {
         folder: folder.to_owned(),
         host: "rpi0".into(),
     })
@@ -79,18 +79,21 @@ pub fn folder(name: &str, text: impl AsRef<[u8]>) -> TempDir {
 }
 
 /// The mistake in a part.
-pub fn mistake(part: &str) -> String {
-    format!("{:?}", read(&Part::parse(part).unwrap()).expect_err(part))
+pub fn diagnostic(part: &str) -> String {
+    format!(
+        "{:?}",
+        read(&ComponentConfig::parse(part).unwrap()).expect_err(part)
+    )
 }
 
 /// What comes next, at most `most` of it.
-pub fn take(source: &mut dyn Source, most: usize) -> Vec<Seen> {
+pub fn take(source: &mut dyn Source, most: usize) -> Vec<Observed> {
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut seen = Vec::new();
     while seen.len() < most {
         match source.next(Duration::from_millis(100)).unwrap() {
             Next::Reading(reading) | Next::Measured(reading) => {
-                seen.push(Seen::Reading(reading.into()))
+                seen.push(Observed::Reading(reading.into()))
             }
             Next::Bad {
                 bytes,
@@ -98,7 +101,7 @@ pub fn take(source: &mut dyn Source, most: usize) -> Vec<Seen> {
                 refusal,
             } => {
                 assert!(!refusal.detail.is_empty());
-                seen.push(Seen::Bad {
+                seen.push(Observed::Bad {
                     bytes: bytes.to_owned(),
                     place,
                     reason: refusal.reason,
@@ -112,15 +115,15 @@ pub fn take(source: &mut dyn Source, most: usize) -> Vec<Seen> {
 }
 
 /// All that comes, to the end.
-pub fn all(source: &mut dyn Source) -> Vec<Seen> {
+pub fn all(source: &mut dyn Source) -> Vec<Observed> {
     take(source, usize::MAX)
 }
 
 /// The readings that come next, at most `most`; nothing bad may be among them.
 pub fn readings(source: &mut dyn Source, most: usize) -> Vec<Got> {
     let reading = |seen| match seen {
-        Seen::Reading(got) => got,
-        Seen::Bad { .. } => panic!("{seen:?}"),
+        Observed::Reading(got) => got,
+        Observed::Bad { .. } => panic!("{seen:?}"),
     };
     take(source, most).into_iter().map(reading).collect()
 }
@@ -131,7 +134,7 @@ pub enum Line {
     /// A reading measured now, with the time 1.
     Measured,
     /// A reading that knows its time.
-    Timed(i64),
+    ClockBuffer(i64),
     Bad,
 }
 
@@ -175,7 +178,7 @@ impl Source for Piped {
                 value: 1.0,
                 unit: Some(Unit::Celsius),
             }),
-            Line::Timed(time) => Next::Reading(Reading {
+            Line::ClockBuffer(time) => Next::Reading(Reading {
                 sensor,
                 seq,
                 time,
@@ -185,7 +188,7 @@ impl Source for Piped {
             Line::Bad => Next::Bad {
                 bytes: b"?",
                 place: "pipe".into(),
-                refusal: Refusal::new("bad", "so it is"),
+                refusal: InvalidReading::new("bad", "so it is"),
             },
         })
     }

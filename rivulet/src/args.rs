@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use rivulet::dlq::{Moment, Offsets, Selection};
+use rivulet::dlq::{Offsets, Selection, TimeBound};
 use rivulet::state::Age;
 use stream::cli::Common;
 
@@ -48,7 +48,7 @@ pub enum Command {
     },
     /// Make, show, compare or delete the pipeline's topics
     #[command(subcommand)]
-    Topics(Topics),
+    Topics(TopicsCommand),
     /// Show who runs each stage that reads, and how many records it has left to read
     ///
     /// Ends with 1 unless every group has a member and nothing left to read. Nothing is left if a
@@ -72,7 +72,7 @@ pub enum Command {
         stages: Vec<String>,
         /// What may be left to read: nothing, or anything that does not become more
         #[arg(long, value_enum, default_value_t)]
-        lag: Lag,
+        lag: LagOption,
     },
     /// Show how the two branches differ, live
     ///
@@ -84,14 +84,14 @@ pub enum Command {
   rivulet compare                           # the sink `compare` of the pipeline file
   rivulet compare --once                    # what there is now
   rivulet compare temperatures_ewma temperatures_moving_average --latest")]
-    Compare(Compare),
+    Compare(CompareArgs),
     /// Show what stages remember, check that it fits the file, keep it under new settings, or
     /// forget it
     #[command(subcommand)]
-    State(State),
+    State(StateCommand),
     /// Look at what stages refused, send it back or drop it
     #[command(subcommand, after_help = DLQ_EXAMPLES)]
-    Dlq(Dlq),
+    Dlq(DlqCommand),
     /// Compute what the output topics must hold, and compare it with what they hold
     ///
     /// The truth is computed from the pipeline's first topics, by code that shares nothing with the
@@ -116,7 +116,7 @@ pub enum Command {
 }
 
 #[derive(clap::Args)]
-pub struct Compare {
+pub struct CompareArgs {
     /// The sink, if the file has several, or the topic of the EWMA
     #[arg(value_name = "SINK|TOPIC")]
     pub first: Option<String>,
@@ -135,14 +135,14 @@ pub struct Compare {
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
-pub enum Lag {
+pub enum LagOption {
     #[default]
     Zero,
     Any,
 }
 
 #[derive(Subcommand)]
-pub enum Topics {
+pub enum TopicsCommand {
     /// Make those that are missing
     Create,
     /// Those that the cluster has
@@ -158,7 +158,7 @@ pub enum Topics {
 }
 
 #[derive(Subcommand)]
-pub enum State {
+pub enum StateCommand {
     /// What a stage remembers of each sensor, and whether that is whole; or a line for each stage
     ///
     /// It is read from the stage's changelog and compared with what the stage noted beside the
@@ -278,14 +278,14 @@ const DLQ_EXAMPLES: &str = "Examples:
                             --offset 3,7..9          nothing is to be done about these";
 
 #[derive(Subcommand)]
-pub enum Dlq {
+pub enum DlqCommand {
     /// Count the dead letters by stage and reason
     ///
     /// Letters that were replayed or dropped are not open any more and are counted apart.
     #[command(after_help = "Example: rivulet dlq ls --since 2h")]
     Ls {
         #[command(flatten)]
-        which: Which,
+        which: DlqSelection,
         /// Print JSON, a list of groups, for scripts
         #[arg(long)]
         json: bool,
@@ -294,7 +294,7 @@ pub enum Dlq {
     #[command(after_help = "Example: rivulet dlq show convert --reason not-json --full")]
     Show {
         #[command(flatten)]
-        which: Which,
+        which: DlqSelection,
         /// Print also those that were replayed or dropped
         #[arg(long)]
         handled: bool,
@@ -311,7 +311,7 @@ pub enum Dlq {
     #[command(after_help = "Example: rivulet dlq replay convert --reason wrong-unit --dry-run")]
     Replay {
         #[command(flatten)]
-        which: Which,
+        which: DlqSelection,
         #[command(flatten)]
         how: How,
     },
@@ -322,7 +322,7 @@ pub enum Dlq {
     #[command(after_help = "Example: rivulet dlq drop convert --offset 3,7..9")]
     Drop {
         #[command(flatten)]
-        which: Which,
+        which: DlqSelection,
         #[command(flatten)]
         how: How,
     },
@@ -330,7 +330,7 @@ pub enum Dlq {
 
 /// Which dead letters: those for which all that is given holds
 #[derive(clap::Args)]
-pub struct Which {
+pub struct DlqSelection {
     /// The stage that refused them; by default every stage of the file
     pub stage: Option<String>,
     /// Only those that were refused for this reason, a word that `ls` shows
@@ -339,16 +339,16 @@ pub struct Which {
     /// Only records that entered the pipeline at this time or later: RFC 3339, or how long ago, as
     /// 2h
     #[arg(long, value_name = "TIME")]
-    since: Option<Moment>,
+    since: Option<TimeBound>,
     /// Only records that entered the pipeline before this time
     #[arg(long, value_name = "TIME")]
-    until: Option<Moment>,
+    until: Option<TimeBound>,
     /// Only those at these offsets of the dead-letter topic: 3, 7..9 (both ends) or 3,7..9
     #[arg(long, value_name = "OFFSETS")]
     offset: Option<Offsets>,
 }
 
-impl Which {
+impl DlqSelection {
     pub fn selection(&self) -> Selection {
         Selection {
             reason: self.reason.clone(),

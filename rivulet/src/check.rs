@@ -2,7 +2,7 @@
 
 mod manifest;
 
-use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, Work};
+use stream::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, StageKind};
 
 pub use self::manifest::Manifest;
 
@@ -10,29 +10,29 @@ pub use self::manifest::Manifest;
 ///
 /// # Errors
 /// Every mistake, each with its place and what to do.
-pub fn check(pipeline: &Pipeline) -> Result<(), Mistakes> {
-    let mistakes: Vec<Mistake> = pipeline
+pub fn check(pipeline: &Pipeline) -> Result<(), Diagnostics> {
+    let diagnostics: Vec<Diagnostic> = pipeline
         .stages
         .iter()
-        .flat_map(|stage| mistakes(pipeline, stage))
+        .flat_map(|stage| diagnostics(pipeline, stage))
         .collect();
-    if mistakes.is_empty() {
+    if diagnostics.is_empty() {
         Ok(())
     } else {
-        Err(Mistakes::new(pipeline.text.clone(), mistakes))
+        Err(Diagnostics::new(pipeline.text.clone(), diagnostics))
     }
 }
 
-fn mistakes(pipeline: &Pipeline, stage: &Stage) -> Vec<Mistake> {
-    match &stage.work {
-        Work::Producer { source, spool, .. } => producer::shelter::read(source, spool.as_ref())
+fn diagnostics(pipeline: &Pipeline, stage: &Stage) -> Vec<Diagnostic> {
+    match &stage.kind {
+        StageKind::Producer { source, spool, .. } => producer::buffer::read(source, spool.as_ref())
             .err()
             .into_iter()
             .collect(),
-        Work::Operator { steps } => operators::stage::chain(pipeline, stage, steps)
+        StageKind::Operator { steps } => operators::stage::chain(pipeline, stage, steps)
             .err()
             .unwrap_or_default(),
-        Work::Sink { sink } => sinks::catalog::read(sink, &stage.from)
+        StageKind::Sink { sink } => sinks::catalog::read(sink, &stage.from)
             .err()
             .into_iter()
             .collect(),
@@ -48,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    fn checked(text: &str) -> Result<Pipeline, Mistakes> {
+    fn checked(text: &str) -> Result<Pipeline, Diagnostics> {
         let pipeline = Pipeline::parse(Arc::new(Text {
             path: "p.toml".into(),
             text: text.into(),
@@ -69,7 +69,7 @@ from = "b"
 sink = "console"
 "#;
 
-    fn with_steps(steps: &str) -> Result<Pipeline, Mistakes> {
+    fn with_steps(steps: &str) -> Result<Pipeline, Diagnostics> {
         checked(&CHAIN.replace("STEPS", steps))
     }
 
@@ -84,8 +84,8 @@ sink = "console"
                 .is_some_and(|extension| extension == "toml")
             {
                 let pipeline =
-                    Pipeline::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-                check(&pipeline).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+                    Pipeline::load(&path).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+                check(&pipeline).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
                 count += 1;
             }
         }
@@ -94,12 +94,12 @@ sink = "console"
 
     #[test]
     fn mistakes_in_several_steps_are_all_reported_with_their_places() {
-        let mistakes = with_steps(
+        let diagnostics = with_steps(
             "{ ewma = { alpha = 1.5 } }, { average = { window = 0 } }, { median = {} }, { ewma = { \
              alhpa = 1 } }",
         )
         .unwrap_err();
-        let shown = mistakes.to_string();
+        let shown = diagnostics.to_string();
         assert!(
             shown.contains("p.toml:7:29: alpha cannot be 1.5"),
             "{shown}"
@@ -107,7 +107,7 @@ sink = "console"
         assert!(shown.contains("a window cannot hold 0 readings"), "{shown}");
         assert!(shown.contains("there is no operator `median`"), "{shown}");
         assert!(shown.contains("unknown field `alhpa`, expected"), "{shown}");
-        assert_eq!(mistakes.count(), 4, "{shown}");
+        assert_eq!(diagnostics.count(), 4, "{shown}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use stream::cli::{BoxError, Common};
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
-use crate::args::{Args, Command, Lag, Topics};
+use crate::args::{Args, Command, LagOption, TopicsCommand};
 
 pub fn run(mut args: Args) -> Result<(), BoxError> {
     match &args.command {
@@ -122,15 +122,15 @@ fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
     verify(&pipeline, Options::default(), false)
 }
 
-fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
+fn topics(pipeline: &Pipeline, command: &TopicsCommand) -> Result<(), BoxError> {
     let wanted = &pipeline.topics;
     let mut say = |line: &str| println!("{line}");
     match command {
-        Topics::Create => {
+        TopicsCommand::Create => {
             topics::create(&pipeline.kafka, wanted, &mut say)?;
         }
-        Topics::List => print!("{}", topics::list(&pipeline.kafka, wanted)?),
-        Topics::Describe => {
+        TopicsCommand::List => print!("{}", topics::list(&pipeline.kafka, wanted)?),
+        TopicsCommand::Describe => {
             let description = topics::describe(&pipeline.kafka, wanted)?;
             print!("{description}");
             for warning in description.warnings(pipeline) {
@@ -144,7 +144,7 @@ fn topics(pipeline: &Pipeline, command: &Topics) -> Result<(), BoxError> {
                 );
             }
         }
-        Topics::Delete { yes } => {
+        TopicsCommand::Delete { yes } => {
             let question = format!("Delete {} topics with all that is in them?", wanted.len());
             if !yes && !confirmed(&question)? {
                 return Err("nothing was deleted\n  help: answer yes, or say --yes".into());
@@ -159,12 +159,12 @@ fn groups(
     pipeline: &Pipeline,
     stages: &[String],
     limit: Duration,
-    lag: Lag,
+    lag: LagOption,
 ) -> Result<(), BoxError> {
     let stages = groups::readers(pipeline, stages)?;
     let (wanted, not) = match lag {
-        Lag::Zero => (Wanted::Rest, "not all stages are at rest"),
-        Lag::Any => (Wanted::Steady, "not all stages keep up"),
+        LagOption::Zero => (Wanted::Rest, "not all stages are at rest"),
+        LagOption::Any => (Wanted::Steady, "not all stages keep up"),
     };
     let waiting = ProgressBar::new_spinner();
     let found = groups::wait(pipeline, &stages, wanted, limit, &mut |lacking| {

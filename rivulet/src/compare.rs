@@ -11,17 +11,19 @@ use std::time::{Duration, Instant};
 use rdkafka::Message;
 use rdkafka::message::OwnedMessage;
 use sinks::catalog::compare::{Compare, Seconds};
-use sinks::catalog::{Context, Settings};
+use sinks::catalog::{SinkContext, SinkSettings};
 use sinks::sink::{Delivery, Failure, Sink};
 use stream::cli::BoxError;
 use stream::error::{Error, Result};
 use stream::format::Format;
-use stream::log::Incoming;
-use stream::pipeline::{Mistake, Mistakes, Part, Pipeline, Role, Work, suggest};
-use stream::reading::Refusal;
+use stream::log::ConsumerRecord;
+use stream::pipeline::{
+    ComponentConfig, Diagnostic, Diagnostics, Pipeline, Role, StageKind, suggest,
+};
+use stream::reading::InvalidReading;
 use stream::shutdown::Shutdown;
 
-pub use self::tail::Extent;
+pub use self::tail::ReadFrom;
 use self::tail::Tail;
 use crate::topics::plural;
 
@@ -32,24 +34,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is compared with what.
 #[derive(Debug)]
-pub struct Comparison<'p> {
+pub struct LiveComparison<'p> {
     pipeline: &'p Pipeline,
     title: String,
     topics: Vec<String>,
     settings: Compare,
 }
 
-impl<'p> Comparison<'p> {
+impl<'p> LiveComparison<'p> {
     /// The one that a sink of the file makes, by its name, or the only one.
     ///
     /// # Errors
     /// If there is none, if there are several, or if that one is something else.
-    pub fn find(pipeline: &'p Pipeline, name: Option<&str>) -> Result<Self, Mistakes> {
-        let found: Vec<(&str, &[String], &Part)> = pipeline
+    pub fn find(pipeline: &'p Pipeline, name: Option<&str>) -> Result<Self, Diagnostics> {
+        let found: Vec<(&str, &[String], &ComponentConfig)> = pipeline
             .stages
             .iter()
             .filter_map(|stage| {
-                let Work::Sink { sink } = &stage.work else {
+                let StageKind::Sink { sink } = &stage.kind else {
                     return None;
                 };
                 (sink.name() == "compare").then_some((
@@ -60,19 +62,20 @@ impl<'p> Comparison<'p> {
             })
             .collect();
         let names: Vec<&str> = found.iter().map(|(name, ..)| *name).collect();
-        let mistake = |mistake: Mistake| Mistakes::new(pipeline.text.clone(), vec![mistake]);
+        let diagnostic =
+            |diagnostic: Diagnostic| Diagnostics::new(pipeline.text.clone(), vec![diagnostic]);
         let topics = "name two topics: `rivulet compare EWMA AVERAGE`";
         let (title, topics, sink) = match (name, found.as_slice()) {
             (None, [one]) => one,
             (None, []) => {
-                return Err(mistake(
-                    Mistake::nowhere("has no sink that compares").help(topics),
+                return Err(diagnostic(
+                    Diagnostic::nowhere("has no sink that compares").help(topics),
                 ));
             }
             (None, _) => {
                 let message = format!("has {} sinks that compare", names.len());
-                return Err(mistake(
-                    Mistake::nowhere(message).help(format!("name one: {}", names.join(", "))),
+                return Err(diagnostic(
+                    Diagnostic::nowhere(message).help(format!("name one: {}", names.join(", "))),
                 ));
             }
             (Some(name), _) => {
@@ -85,15 +88,15 @@ impl<'p> Comparison<'p> {
                         } else {
                             suggest(name, &names)
                         };
-                        mistake(
-                            Mistake::nowhere(format!("has no sink `{name}` that compares"))
+                        diagnostic(
+                            Diagnostic::nowhere(format!("has no sink `{name}` that compares"))
                                 .help(help),
                         )
                     })?
             }
         };
-        let settings = sink.settings().map_err(mistake)?;
-        Ok(Comparison {
+        let settings = sink.settings().map_err(diagnostic)?;
+        Ok(LiveComparison {
             pipeline,
             title: (*title).to_owned(),
             topics: topics.to_vec(),
@@ -115,7 +118,7 @@ impl<'p> Comparison<'p> {
             lag_max,
             waiting_max,
         };
-        Comparison {
+        LiveComparison {
             pipeline,
             title: "compare".to_owned(),
             topics: topics.into(),
@@ -148,20 +151,20 @@ impl<'p> Comparison<'p> {
     /// answer.
     pub fn run(
         self,
-        extent: Extent,
+        extent: ReadFrom,
         output: Box<dyn Write + Send>,
         shutdown: &Shutdown,
     ) -> Result<(), BoxError> {
         let formats = self.formats()?;
-        let Comparison {
+        let LiveComparison {
             pipeline,
             title,
             topics,
             settings,
         } = self;
-        let context = Context {
+        let context = SinkContext {
             output,
-            ..Context::new(pipeline.text.folder(), title, topics.clone())
+            ..SinkContext::new(pipeline.text.folder(), title, topics.clone())
         };
         let mut sink = Box::new(settings).open(context)?;
         let mut tail = Tail::new(&pipeline.kafka, &topics, extent)?;
@@ -185,7 +188,7 @@ impl<'p> Comparison<'p> {
                         );
                     }
                 }
-            } else if extent == Extent::Now && last.elapsed() > PATIENCE {
+            } else if extent == ReadFrom::Now && last.elapsed() > PATIENCE {
                 let waited = format!("nothing came for {} s", PATIENCE.as_secs());
                 let cause = tail.seen().map_or(waited.clone(), |seen| {
                     format!("{waited}; last seen: {seen}")
@@ -206,7 +209,7 @@ impl<'p> Comparison<'p> {
     }
 
     /// How each topic is written.
-    fn formats(&self) -> Result<Vec<Box<dyn Format>>, Mistakes> {
+    fn formats(&self) -> Result<Vec<Box<dyn Format>>, Diagnostics> {
         let known = self
             .pipeline
             .topics
@@ -218,20 +221,20 @@ impl<'p> Comparison<'p> {
             .iter()
             .filter(|topic| !known.contains(&topic.as_str()))
             .map(|topic| {
-                Mistake::nowhere(format!("no stage reads or writes the topic `{topic}`"))
+                Diagnostic::nowhere(format!("no stage reads or writes the topic `{topic}`"))
                     .help(suggest(topic, &known))
             });
-        let mistakes: Vec<Mistake> = lacking
+        let diagnostics: Vec<Diagnostic> = lacking
             .chain(self.settings.check(&self.topics).err())
             .collect();
-        if mistakes.is_empty() {
+        if diagnostics.is_empty() {
             Ok(self
                 .topics
                 .iter()
                 .map(|topic| self.pipeline.topic(topic).build_format())
                 .collect())
         } else {
-            Err(Mistakes::new(self.pipeline.text.clone(), mistakes))
+            Err(Diagnostics::new(self.pipeline.text.clone(), diagnostics))
         }
     }
 }
@@ -243,11 +246,11 @@ fn deliver(
     topic: &str,
     format: &dyn Format,
     message: &OwnedMessage,
-) -> Result<Result<(), Refusal>> {
+) -> Result<Result<(), InvalidReading>> {
     let (partition, offset) = (message.partition(), message.offset());
     let timestamp = message.timestamp().to_millis().unwrap_or(-1);
     let (key, value) = (message.key(), message.payload());
-    let reading = match format.decode(&Incoming {
+    let reading = match format.decode(&ConsumerRecord {
         topic: index,
         partition,
         offset,
@@ -300,13 +303,13 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
             path: "p.toml".into(),
             text,
         }))
-        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+        .unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
     }
 
     #[test]
     fn the_only_one_needs_no_name() {
         let pipeline = pipeline(&["compare"]);
-        let found = Comparison::find(&pipeline, None).unwrap();
+        let found = LiveComparison::find(&pipeline, None).unwrap();
         assert_eq!(
             (found.title.as_str(), found.topics.as_slice()),
             ("compare", &["ewma", "average"].map(String::from)[..])
@@ -315,7 +318,7 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
         let found = found.with_input("warm");
         assert_eq!(found.topics, ["ewma", "average", "warm"]);
         assert!(found.formats().is_ok());
-        let refusal = Comparison::find(&pipeline, Some("comapre"))
+        let refusal = LiveComparison::find(&pipeline, Some("comapre"))
             .unwrap_err()
             .to_string();
         assert!(
@@ -327,17 +330,19 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
     #[test]
     fn one_of_several_or_none_must_be_named() {
         let several = pipeline(&["left", "right"]);
-        let refusal = Comparison::find(&several, None).unwrap_err().to_string();
+        let refusal = LiveComparison::find(&several, None)
+            .unwrap_err()
+            .to_string();
         assert!(
             refusal.contains("has 2 sinks that compare")
                 && refusal.contains("name one: left, right"),
             "{refusal}"
         );
         assert_eq!(
-            Comparison::find(&several, Some("right")).unwrap().title,
+            LiveComparison::find(&several, Some("right")).unwrap().title,
             "right"
         );
-        let refusal = Comparison::find(&pipeline(&[]), None)
+        let refusal = LiveComparison::find(&pipeline(&[]), None)
             .unwrap_err()
             .to_string();
         assert!(
@@ -350,14 +355,14 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
     fn two_topics_are_compared_without_a_sink() {
         let pipeline = pipeline(&[]);
         assert_eq!(
-            Comparison::between(&pipeline, "ewma", "average")
+            LiveComparison::between(&pipeline, "ewma", "average")
                 .formats()
                 .unwrap()
                 .len(),
             2
         );
         let refusal = |ewma, average| {
-            Comparison::between(&pipeline, ewma, average)
+            LiveComparison::between(&pipeline, ewma, average)
                 .formats()
                 .err()
                 .unwrap()

@@ -12,7 +12,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use stream::cli::BoxError;
 use stream::error::{Error, Result};
-use stream::pipeline::{Guarantee, Pipeline, Stage, Topic, Work};
+use stream::pipeline::{Guarantee, Pipeline, Stage, StageKind, Topic};
 use stream::shutdown::Shutdown;
 
 use self::screen::Screen;
@@ -103,7 +103,7 @@ pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(
             }
             // All before the first that still runs have ended: what it reads is complete.
             if let Some(next) = &running[first]
-                && !matches!(next.stage.work, Work::Producer { .. })
+                && !matches!(next.stage.kind, StageKind::Producer { .. })
             {
                 next.shutdown.drain();
             }
@@ -133,7 +133,7 @@ pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(
         }
     })?;
     for (stage, shown) in &shown {
-        if let Work::Sink { sink } = &stage.work
+        if let StageKind::Sink { sink } = &stage.kind
             && sink.name() == "compare"
         {
             println!("\n{}", shown.text());

@@ -16,17 +16,17 @@ mod text;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
-pub use stream::dead_letter::{Handled, Offsets};
+pub use stream::dead_letter::{Offsets, Resolved};
 use stream::error::{Error, Result};
-use stream::pipeline::{Mistakes, Pipeline, Stage};
+use stream::pipeline::{Diagnostics, Pipeline, Stage};
 
 pub use self::handling::{Done, handle};
 use self::ledger::{Id, Ledger};
-pub use self::listing::{Group, Listing};
+pub use self::listing::{DlqListing, Group};
 use self::page::Page;
 pub use self::plan::Plan;
-pub use self::selection::{Moment, Selection};
-pub use crate::read::Progress;
+pub use self::selection::{Selection, TimeBound};
+pub use crate::read::ReadProgress;
 use crate::read::Reader;
 
 /// The dead letters that somebody asks for.
@@ -41,7 +41,7 @@ pub struct Letters<'p> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ShowOptions {
     /// Also those that were replayed or dropped.
-    pub handled: bool,
+    pub resolved: bool,
     /// Everything, however long.
     pub full: bool,
 }
@@ -55,7 +55,7 @@ impl<'p> Letters<'p> {
         pipeline: &'p Pipeline,
         stage: Option<&str>,
         selection: Selection,
-    ) -> Result<Self, Mistakes> {
+    ) -> Result<Self, Diagnostics> {
         let stages = match stage {
             Some(name) => vec![pipeline.stage(name)?],
             None => pipeline.stages.iter().collect(),
@@ -71,9 +71,9 @@ impl<'p> Letters<'p> {
     ///
     /// # Errors
     /// If the cluster does not answer or the topics do not exist.
-    pub fn list(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Listing> {
+    pub fn list(&self, progress: &mut dyn FnMut(ReadProgress<'_>)) -> Result<DlqListing> {
         let (ledgers, _) = self.read(self.reader(progress)?)?;
-        Ok(Listing::new(&ledgers, &self.selection))
+        Ok(DlqListing::new(&ledgers, &self.selection))
     }
 
     /// Writes them out one by one, and returns how many they are.
@@ -84,19 +84,19 @@ impl<'p> Letters<'p> {
         &self,
         options: ShowOptions,
         out: &mut dyn Write,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(ReadProgress<'_>),
     ) -> Result<u64> {
         let (ledgers, mut reader) = self.read(self.reader(progress)?)?;
         let mut shown = 0;
         for ledger in &ledgers {
             let topic = ledger.stage.dead_letters();
-            let mut chosen: BTreeMap<i32, BTreeMap<i64, Option<Handled>>> = BTreeMap::new();
+            let mut chosen: BTreeMap<i32, BTreeMap<i64, Option<Resolved>>> = BTreeMap::new();
             for (id, filed) in ledger.selected(&self.selection) {
-                if filed.handled.is_none() || options.handled {
+                if filed.resolved.is_none() || options.resolved {
                     chosen
                         .entry(id.partition)
                         .or_default()
-                        .insert(id.offset, filed.handled);
+                        .insert(id.offset, filed.resolved);
                 }
             }
             for (partition, letters) in chosen {
@@ -107,7 +107,7 @@ impl<'p> Letters<'p> {
                 };
                 let mut written = Ok(());
                 reader.read_range(&topic, partition, (*first, *last), &mut |record| {
-                    let (Some(handled), Ok(())) = (letters.get(&record.offset), &written) else {
+                    let (Some(resolved), Ok(())) = (letters.get(&record.offset), &written) else {
                         return;
                     };
                     let page = Page {
@@ -120,7 +120,7 @@ impl<'p> Letters<'p> {
                         key: record.key,
                         value: record.value,
                         headers: record.headers,
-                        handled: *handled,
+                        resolved: *resolved,
                         full: options.full,
                     };
                     written = write!(out, "{}{page}", if shown > 0 { "\n" } else { "" });
@@ -142,12 +142,17 @@ impl<'p> Letters<'p> {
     /// If the cluster does not answer or the topics do not exist.
     pub fn plan(
         &self,
-        handled: Handled,
-        progress: &mut dyn FnMut(Progress<'_>),
+        resolved: Resolved,
+        progress: &mut dyn FnMut(ReadProgress<'_>),
     ) -> Result<Plan<'p>> {
         // What a replay that was killed left open is ended by the next one, which asks first.
         let (ledgers, _) = self.read(self.reader(progress)?.without_waiting())?;
-        Ok(Plan::new(self.pipeline, handled, &ledgers, &self.selection))
+        Ok(Plan::new(
+            self.pipeline,
+            resolved,
+            &ledgers,
+            &self.selection,
+        ))
     }
 
     fn topics(&self) -> Vec<String> {
@@ -157,7 +162,7 @@ impl<'p> Letters<'p> {
             .collect()
     }
 
-    fn reader<'r>(&self, progress: &'r mut dyn FnMut(Progress<'_>)) -> Result<Reader<'r>> {
+    fn reader<'r>(&self, progress: &'r mut dyn FnMut(ReadProgress<'_>)) -> Result<Reader<'r>> {
         Reader::new(&self.pipeline.kafka, &self.topics(), progress)
     }
 

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stream::format::FormatName;
-use stream::pipeline::{Part, Pipeline, Stage, Topic, Work};
+use stream::pipeline::{ComponentConfig, Pipeline, Stage, StageKind, Topic};
 
 /// No line is wider than this, unless a name leaves no choice.
 const WIDTH: usize = 100;
@@ -99,10 +99,10 @@ fn nodes(pipeline: &Pipeline) -> Vec<Node> {
 }
 
 fn stage_label(stage: &Stage) -> String {
-    let does: Vec<&str> = match &stage.work {
-        Work::Producer { source, .. } => vec![source.name()],
-        Work::Operator { steps } => steps.iter().map(Part::name).collect(),
-        Work::Sink { sink } => vec![sink.name()],
+    let does: Vec<&str> = match &stage.kind {
+        StageKind::Producer { source, .. } => vec![source.name()],
+        StageKind::Operator { steps } => steps.iter().map(ComponentConfig::name).collect(),
+        StageKind::Sink { sink } => vec![sink.name()],
     };
     if does == [stage.name.as_str()] {
         format!("[{}]", stage.name)
@@ -294,7 +294,7 @@ mod tests {
             path: "p.toml".into(),
             text: text.into(),
         });
-        draw(&Pipeline::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}")))
+        draw(&Pipeline::parse(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}")))
     }
 
     const CHAIN: &str = r#"

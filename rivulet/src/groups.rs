@@ -8,13 +8,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stream::error::Result;
-use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, suggest};
+use stream::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
 
-pub use self::look::{Lag, Look, Place, Position, Row, Wanted};
-pub use self::member::Member;
+pub use self::look::{GroupLag, GroupRow, LagPosition, Look, Place, Wanted};
+pub use self::member::GroupMember;
 use self::member::given;
 use crate::cluster::Cluster;
-use crate::read::{Progress, Reader};
+use crate::read::{ReadProgress, Reader};
 use crate::state::group::Group;
 
 /// How long to wait before looking again; long enough to see that something is worked on.
@@ -27,7 +27,10 @@ const COUNTED: usize = 10_000;
 ///
 /// # Errors
 /// A name that no stage has, or one of a producer, which is in no group.
-pub fn readers<'p>(pipeline: &'p Pipeline, names: &[String]) -> Result<Vec<&'p Stage>, Mistakes> {
+pub fn readers<'p>(
+    pipeline: &'p Pipeline,
+    names: &[String],
+) -> Result<Vec<&'p Stage>, Diagnostics> {
     let readers: Vec<&Stage> = pipeline
         .in_order()
         .into_iter()
@@ -37,13 +40,13 @@ pub fn readers<'p>(pipeline: &'p Pipeline, names: &[String]) -> Result<Vec<&'p S
         let stage = pipeline.stage(name)?;
         if stage.from.is_empty() {
             let known: Vec<&str> = readers.iter().map(|stage| stage.name.as_str()).collect();
-            let mistake = Mistake::at(
+            let diagnostic = Diagnostic::at(
                 stage.place.clone(),
                 format!("`{name}` reads no topic, so it has no group"),
             );
-            return Err(Mistakes::new(
+            return Err(Diagnostics::new(
                 pipeline.text.clone(),
-                vec![mistake.help(suggest(name, &known))],
+                vec![diagnostic.help(suggest(name, &known))],
             ));
         }
     }
@@ -108,7 +111,7 @@ struct Groups<'p> {
     stages: Vec<(&'p Stage, Group)>,
     /// What was found in the last look between two offsets of a topic's partition: it does not
     /// change.
-    known: BTreeMap<(String, i32, i64, i64), Lag>,
+    known: BTreeMap<(String, i32, i64, i64), GroupLag>,
 }
 
 impl<'p> Groups<'p> {
@@ -131,15 +134,15 @@ impl<'p> Groups<'p> {
         let mut rows = Vec::new();
         for (stage, group) in &self.stages {
             let ends = group.settled_ends()?;
-            let mut positions: BTreeMap<Place, Position> = ends
+            let mut positions: BTreeMap<Place, LagPosition> = ends
                 .into_iter()
                 .map(|(place, (first, end))| {
                     (
                         place,
-                        Position {
+                        LagPosition {
                             next: first,
                             end,
-                            lag: Lag::default(),
+                            lag: GroupLag::default(),
                         },
                     )
                 })
@@ -151,7 +154,7 @@ impl<'p> Groups<'p> {
                 }
             }
             let (state, members) = (String::new(), Vec::new());
-            rows.push(Row {
+            rows.push(GroupRow {
                 stage: stage.name.clone(),
                 state,
                 members,
@@ -173,7 +176,7 @@ impl<'p> Groups<'p> {
             row.members = group
                 .members()
                 .iter()
-                .map(|member| Member::new(&row.stage, member))
+                .map(|member| GroupMember::new(&row.stage, member))
                 .collect();
             let given = group
                 .members()
@@ -188,14 +191,14 @@ impl<'p> Groups<'p> {
 
     /// Finds out what there is between positions and ends: it may be no records but the marks of
     /// transactions, which no offset tells apart.
-    fn count(&mut self, rows: &mut [Row]) -> Result<()> {
+    fn count(&mut self, rows: &mut [GroupRow]) -> Result<()> {
         let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
         for row in &*rows {
             let mut spans: BTreeMap<&str, BTreeMap<i32, (i64, i64)>> = BTreeMap::new();
-            for ((topic, partition), Position { next, end, .. }) in &row.positions {
+            for ((topic, partition), LagPosition { next, end, .. }) in &row.positions {
                 let span = (topic.clone(), *partition, *next, *end);
                 if next >= end {
-                    known.insert(span, Lag::default());
+                    known.insert(span, GroupLag::default());
                 } else if let Some(lag) = self.known.get(&span) {
                     known.insert(span, *lag);
                 } else {
@@ -209,7 +212,7 @@ impl<'p> Groups<'p> {
         }
         // Stages that read the same are often at the same place.
         unknown.dedup();
-        let mut silent = |_: Progress<'_>| ();
+        let mut silent = |_: ReadProgress<'_>| ();
         let mut reader = if unknown.is_empty() {
             None
         } else {
@@ -220,7 +223,9 @@ impl<'p> Groups<'p> {
             let counts = reader.count(topic, &spans, COUNTED)?;
             for (partition, (next, end)) in spans {
                 let counted = counts.as_ref().and_then(|counts| counts.get(&partition));
-                let lag = counted.map_or(Lag::AtMost(end - next), |count| Lag::Records(*count));
+                let lag = counted.map_or(GroupLag::AtMost(end - next), |count| {
+                    GroupLag::Records(*count)
+                });
                 known.insert((topic.to_owned(), partition, next, end), lag);
             }
         }
@@ -264,7 +269,8 @@ to = "a"
         .unwrap();
         let names = |wanted: &[&str]| {
             let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
-            let stages = readers(&pipeline, &wanted).map_err(|mistakes| mistakes.to_string())?;
+            let stages =
+                readers(&pipeline, &wanted).map_err(|diagnostics| diagnostics.to_string())?;
             Ok::<Vec<&str>, String>(
                 stages
                     .into_iter()

@@ -26,7 +26,7 @@ const EVERY: u64 = 4096;
 
 /// A record as it is in a topic.
 #[derive(Debug, Clone, Copy)]
-pub struct Record<'a> {
+pub struct FetchedRecord<'a> {
     /// The partition it is in.
     pub partition: i32,
     /// Its place there.
@@ -42,7 +42,7 @@ pub struct Record<'a> {
 }
 
 /// Where records come from: the cluster, or a table in memory.
-pub trait Topics {
+pub trait TopicSource {
     /// How many partitions the topic has; nothing if there is no such topic.
     fn partitions(&self, topic: &str) -> Option<usize>;
 
@@ -59,12 +59,12 @@ pub trait Topics {
     ///
     /// # Errors
     /// If it cannot be read to its end.
-    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()>;
+    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&FetchedRecord<'_>)) -> Result<()>;
 }
 
 /// How far reading is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress<'a> {
+pub struct ReadProgress<'a> {
     /// The topic that is being read.
     pub topic: &'a str,
     /// Offsets behind, of all topics together.
@@ -80,7 +80,7 @@ pub struct Progress<'a> {
 pub(crate) struct Reader<'p> {
     consumer: BaseConsumer<Witness>,
     topics: BTreeMap<String, Vec<Span>>,
-    progress: &'p mut dyn FnMut(Progress<'_>),
+    progress: &'p mut dyn FnMut(ReadProgress<'_>),
     /// Whether it waits for open transactions instead of ending in front of them.
     waits: bool,
     done: u64,
@@ -109,7 +109,7 @@ impl<'p> Reader<'p> {
     pub(crate) fn new(
         kafka: &BTreeMap<String, String>,
         names: &[String],
-        progress: &'p mut dyn FnMut(Progress<'_>),
+        progress: &'p mut dyn FnMut(ReadProgress<'_>),
     ) -> Result<Self> {
         let cluster = Cluster::new(kafka)?;
         let inventory = cluster.inventory()?;
@@ -179,7 +179,7 @@ impl<'p> Reader<'p> {
     }
 
     fn tell(&mut self, topic: &str, waiting: bool) {
-        (self.progress)(Progress {
+        (self.progress)(ReadProgress {
             topic,
             done: self.done,
             total: self.total,
@@ -191,7 +191,7 @@ impl<'p> Reader<'p> {
         &mut self,
         topic: &str,
         spans: &[Span],
-        each: &mut dyn FnMut(&Record<'_>) -> ControlFlow<()>,
+        each: &mut dyn FnMut(&FetchedRecord<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
         let doing = || format!("reading {topic}");
         let failed = |error: KafkaError| Error::new(doing(), error);
@@ -221,7 +221,7 @@ impl<'p> Reader<'p> {
                             message.headers().map(headers::read).unwrap_or_default();
                         let (key, value) = (message.key(), message.payload());
                         read += 1;
-                        if each(&Record {
+                        if each(&FetchedRecord {
                             partition,
                             offset,
                             timestamp,
@@ -277,7 +277,7 @@ impl Reader<'_> {
         topic: &str,
         partition: i32,
         (first, last): (i64, i64),
-        each: &mut dyn FnMut(&Record<'_>),
+        each: &mut dyn FnMut(&FetchedRecord<'_>),
     ) -> Result<()> {
         let (done, end) = (self.done, last.saturating_add(1));
         let read = self.read_spans(
@@ -332,7 +332,7 @@ impl Reader<'_> {
     }
 }
 
-impl Topics for Reader<'_> {
+impl TopicSource for Reader<'_> {
     fn partitions(&self, topic: &str) -> Option<usize> {
         self.topics.get(topic).map(Vec::len)
     }
@@ -352,7 +352,7 @@ impl Topics for Reader<'_> {
             .unwrap_or_default()
     }
 
-    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
+    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&FetchedRecord<'_>)) -> Result<()> {
         let Some(spans) = self.topics.get(topic) else {
             return Err(
                 Error::new(format!("reading {topic}"), "there is no such topic")
@@ -413,7 +413,7 @@ mod tests {
         }
         producer.flush(Duration::from_secs(30)).unwrap();
         let mut seen = Vec::new();
-        let mut progress = |progress: Progress<'_>| seen.push((progress.done, progress.total));
+        let mut progress = |progress: ReadProgress<'_>| seen.push((progress.done, progress.total));
         let kafka = [("bootstrap.servers".to_owned(), mock.bootstrap_servers())].into();
         let names = ["first", "missing", "second"].map(String::from);
         let mut reader = Reader::new(&kafka, &names, &mut progress).unwrap();
@@ -423,7 +423,7 @@ mod tests {
         );
         for (topic, rest) in [("second", 1), ("first", 0)] {
             let mut found: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-            let each = &mut |record: &Record<'_>| {
+            let each = &mut |record: &FetchedRecord<'_>| {
                 assert_eq!(record.timestamp, 77);
                 let number = std::str::from_utf8(record.value.unwrap())
                     .unwrap()

@@ -6,7 +6,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 
 use stream::cli::BoxError;
 use stream::counters::Counters;
-use stream::pipeline::{Pipeline, Stage, Work};
+use stream::pipeline::{Pipeline, Stage, StageKind};
 use stream::process::Process;
 use stream::shutdown::Shutdown;
 
@@ -42,10 +42,10 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
         let thread = scope.spawn(move || {
             // The log lines of all stages meet in one place: each says whose it is.
             let _named = tracing::info_span!("stage", name = process.stage.name).entered();
-            match &process.stage.work {
-                Work::Producer { .. } => producer::run(&process, false, &mut |_| ()),
-                Work::Operator { .. } => operators::stage::run(&process),
-                Work::Sink { .. } => sinks::run(&process, output),
+            match &process.stage.kind {
+                StageKind::Producer { .. } => producer::run(&process, false, &mut |_| ()),
+                StageKind::Operator { .. } => operators::stage::run(&process),
+                StageKind::Sink { .. } => sinks::run(&process, output),
             }
         });
         Running {

@@ -1,10 +1,10 @@
 //! What stages remember: shown as their changelogs hold it, kept under new settings, and forgotten.
 //!
 //! [`show`] tells whether a state is whole: beside each offset that a stage commits it notes what
-//! the state comes to that belongs there ([`Summary`](stream::state::Summary)), and the stage
-//! refuses to start when its changelog comes to something else. [`Reset::plan`] is the remedy then.
-//! It also refuses a state that was made under other settings, which [`check`] finds before; there
-//! is [`Keep::plan`], too.
+//! the state comes to that belongs there ([`StateDigest`](stream::state::StateDigest)), and the
+//! stage refuses to start when its changelog comes to something else. [`Reset::plan`] is the remedy
+//! then. It also refuses a state that was made under other settings, which [`check`] finds before;
+//! there is [`Keep::plan`], too.
 
 mod changelog;
 mod check;
@@ -21,18 +21,18 @@ mod whole;
 use operators::Chain;
 use stream::error::Result;
 use stream::operator::Operator;
-use stream::pipeline::{Mistake, Mistakes, Pipeline, Stage, Work, suggest};
+use stream::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, StageKind, suggest};
 
 use self::changelog::Changelog;
 pub use self::check::{Checked, Finding, check};
-pub use self::forget::{Age, Forget, Which};
+pub use self::forget::{Age, Forget, ForgetSelection};
 use self::group::Group;
 pub use self::keep::Keep;
-pub use self::overview::{Overview, Row, overview};
+pub use self::overview::{Overview, OverviewRow, overview};
 pub use self::reset::{Move, Reset};
 pub use self::resume::Resume;
-pub use self::shown::{Kept, Memories, Position, Sensor, Shown};
-pub use self::whole::{Difference, Whole};
+pub use self::shown::{Shown, Stored, StoredPosition, StoredSensor, StoredStates};
+pub use self::whole::{StateDifference, Whole};
 
 /// How often a state is read that changes meanwhile, before that is all that is said of it.
 const LOOKS: usize = 3;
@@ -41,16 +41,16 @@ const LOOKS: usize = 3;
 ///
 /// # Errors
 /// A mistake that lists those that do.
-pub fn keeper<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Stage, Mistakes> {
+pub fn keeper<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Stage, Diagnostics> {
     let stage = pipeline.stage(name)?;
     if keeps(pipeline, stage) {
         return Ok(stage);
     }
     let keepers: Vec<&str> = keepers(pipeline).map(|stage| stage.name.as_str()).collect();
-    let mistake = Mistake::at(stage.place.clone(), format!("`{name}` keeps no state"));
-    Err(Mistakes::new(
+    let diagnostic = Diagnostic::at(stage.place.clone(), format!("`{name}` keeps no state"));
+    Err(Diagnostics::new(
         pipeline.text.clone(),
-        vec![mistake.help(suggest(name, &keepers))],
+        vec![diagnostic.help(suggest(name, &keepers))],
     ))
 }
 
@@ -63,17 +63,17 @@ pub fn keepers(pipeline: &Pipeline) -> impl Iterator<Item = &Stage> {
 }
 
 fn keeps(pipeline: &Pipeline, stage: &Stage) -> bool {
-    matches!(stage.work, Work::Producer { .. }) || chain(pipeline, stage).is_some()
+    matches!(stage.kind, StageKind::Producer { .. }) || chain(pipeline, stage).is_some()
 }
 
 /// The chain of an operator stage that keeps state; the pipeline has been checked.
 pub(crate) fn chain(pipeline: &Pipeline, stage: &Stage) -> Option<Chain> {
-    let Work::Operator { steps } = &stage.work else {
+    let StageKind::Operator { steps } = &stage.kind else {
         return None;
     };
     operators::stage::chain(pipeline, stage, steps)
         .ok()
-        .filter(|chain| chain.memories() > 0)
+        .filter(|chain| chain.states() > 0)
 }
 
 /// What a stage remembers, as its changelog holds it now; the pipeline has been
@@ -84,8 +84,8 @@ pub(crate) fn chain(pipeline: &Pipeline, stage: &Stage) -> Option<Chain> {
 /// transaction on it stays open.
 pub fn show(pipeline: &Pipeline, stage: &Stage) -> Result<Shown> {
     let kept = match chain(pipeline, stage) {
-        None => Kept::Position(Changelog::read(&pipeline.kafka, &stage.changelog())?.position()?),
-        Some(chain) => Kept::Memories(memories(pipeline, stage, &chain)?),
+        None => Stored::Position(Changelog::read(&pipeline.kafka, &stage.changelog())?.position()?),
+        Some(chain) => Stored::States(states(pipeline, stage, &chain)?),
     };
     Ok(Shown {
         stage: stage.name.clone(),
@@ -93,7 +93,7 @@ pub fn show(pipeline: &Pipeline, stage: &Stage) -> Result<Shown> {
     })
 }
 
-fn memories(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Result<Memories> {
+fn states(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Result<StoredStates> {
     let group = Group::new(pipeline, stage)?;
     let mut before = group.committed()?;
     let mut looks = 0;
@@ -105,7 +105,7 @@ fn memories(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Result<Memorie
         let whole = Whole::judge(&before, &after, &sensors, pipeline.guarantee);
         looks += 1;
         if whole != Whole::Moving || looks == LOOKS {
-            return Ok(Memories {
+            return Ok(StoredStates {
                 chain: chain.describe(),
                 keepers: chain.keepers(),
                 inputs: stage.from.clone(),

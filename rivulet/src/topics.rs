@@ -15,7 +15,7 @@ use stream::error::{Error, Result};
 use stream::pipeline::{Role, Topic};
 
 use self::admin::{Admin, refused};
-pub use self::description::{Description, Difference, Row};
+pub use self::description::{Description, SettingDifference, TopicRow};
 use crate::cluster::{Cluster, Inventory};
 
 /// The settings that a topic is made with: those of the pipeline file and those that its role
@@ -135,13 +135,16 @@ pub fn create(
 ///
 /// # Errors
 /// If the cluster does not answer.
-pub fn list(kafka: &BTreeMap<String, String>, wanted: &BTreeMap<String, Topic>) -> Result<Listing> {
+pub fn list(
+    kafka: &BTreeMap<String, String>,
+    wanted: &BTreeMap<String, Topic>,
+) -> Result<TopicListing> {
     let inventory = Cluster::new(kafka)?.inventory()?;
     let topics = inventory
         .topics
         .iter()
         .filter(|(name, _)| wanted.contains_key(*name));
-    Ok(Listing {
+    Ok(TopicListing {
         topics: topics
             .map(|(name, found)| (name.clone(), found.partitions, found.replication))
             .collect(),
@@ -199,12 +202,12 @@ pub fn delete(
 
 /// What [`list`] found: a line for each topic when it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing {
+pub struct TopicListing {
     /// Name, partitions and copies.
     pub topics: Vec<(String, i32, i32)>,
 }
 
-impl fmt::Display for Listing {
+impl fmt::Display for TopicListing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self
             .topics

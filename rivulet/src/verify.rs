@@ -51,17 +51,19 @@ use std::rc::Rc;
 
 use stream::error::Result;
 use stream::format::FormatName;
-use stream::pipeline::{Pipeline, Stage, Topic, Work};
+use stream::pipeline::{Pipeline, Stage, StageKind, Topic};
 
 use self::compare::{Compared, Comparison};
 use self::course::{Course, Seen};
 use self::letters::Letters;
-pub use self::report::{Counts, Difference, Kind, Outcome, Report, TopicReport};
+pub use self::report::{
+    DifferenceKind, ReadingCounts, ReadingDifference, Report, TopicOutcome, TopicReport,
+};
 use self::steps::Step;
 use self::tally::{Found, Tally};
 use self::truth::{Entry, Order, Output, Sensors, Stream};
 use crate::read::Reader;
-pub use crate::read::{Progress, Record, Topics};
+pub use crate::read::{FetchedRecord, ReadProgress, TopicSource};
 
 /// What counts as right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,7 +82,7 @@ pub struct Options {
 pub fn verify(
     pipeline: &Pipeline,
     options: Options,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut dyn FnMut(ReadProgress<'_>),
 ) -> Result<Report> {
     let verification = Verification::new(pipeline, options)?;
     let mut topics = Reader::new(&pipeline.kafka, &verification.topics(), progress)?;
@@ -90,11 +92,11 @@ pub fn verify(
 /// Compares all topics of a pipeline with the truth, wherever their records come from.
 ///
 /// # Errors
-/// Those of [`Topics::read`], or if a stage has a step that is not known here.
+/// Those of [`TopicSource::read`], or if a stage has a step that is not known here.
 pub fn verify_topics(
     pipeline: &Pipeline,
     options: Options,
-    topics: &mut dyn Topics,
+    topics: &mut dyn TopicSource,
 ) -> Result<Report> {
     Verification::new(pipeline, options)?.run(topics)
 }
@@ -128,12 +130,12 @@ impl<'p> Verification<'p> {
     fn new(pipeline: &'p Pipeline, options: Options) -> Result<Self> {
         let mut stages = Vec::new();
         for stage in pipeline.in_order() {
-            match &stage.work {
-                Work::Producer { .. } => (),
-                Work::Operator { steps } => {
+            match &stage.kind {
+                StageKind::Producer { .. } => (),
+                StageKind::Operator { steps } => {
                     stages.push((stage, Step::all(pipeline, stage, steps)?))
                 }
-                Work::Sink { .. } => stages.push((stage, Vec::new())),
+                StageKind::Sink { .. } => stages.push((stage, Vec::new())),
             }
         }
         let report = Report {
@@ -170,7 +172,7 @@ impl<'p> Verification<'p> {
         topics
     }
 
-    fn run(mut self, topics: &mut dyn Topics) -> Result<Report> {
+    fn run(mut self, topics: &mut dyn TopicSource) -> Result<Report> {
         // First, because what was replayed is in topics that are compared before its stage's turn.
         for (stage, steps) in &self.stages {
             let mut letters = Letters::read(self.pipeline, stage, &mut self.sensors, topics)?;
@@ -220,9 +222,11 @@ impl<'p> Verification<'p> {
                     self.read_given(topic, topics)?;
                 }
             }
-            let tally = match &stage.work {
-                Work::Operator { .. } => self.operate(index, topics)?,
-                Work::Producer { .. } | Work::Sink { .. } => Some(truth::Tally::default()),
+            let tally = match &stage.kind {
+                StageKind::Operator { .. } => self.operate(index, topics)?,
+                StageKind::Producer { .. } | StageKind::Sink { .. } => {
+                    Some(truth::Tally::default())
+                }
             };
             if let Some(tally) = tally {
                 let is_trimmed = topics.is_trimmed(&stage.dead_letters());
@@ -249,10 +253,10 @@ impl<'p> Verification<'p> {
             || self
                 .pipeline
                 .writers(topic)
-                .any(|stage| matches!(stage.work, Work::Producer { .. }))
+                .any(|stage| matches!(stage.kind, StageKind::Producer { .. }))
     }
 
-    fn read_given(&mut self, name: &'p str, topics: &mut dyn Topics) -> Result<()> {
+    fn read_given(&mut self, name: &'p str, topics: &mut dyn TopicSource) -> Result<()> {
         if self.known.contains_key(name) {
             return Ok(());
         }
@@ -338,7 +342,7 @@ impl<'p> Verification<'p> {
         self.undecodable.insert(name, undecodable);
         self.add(
             name,
-            Outcome::Given {
+            TopicOutcome::Given {
                 readings: stream.len() as u64,
                 undecodable,
             },
@@ -362,7 +366,11 @@ impl<'p> Verification<'p> {
 
     /// Computes what an operator stage must have written and compares the topics that are complete
     /// with it. Returns what it must have done besides, if that is known.
-    fn operate(&mut self, index: usize, topics: &mut dyn Topics) -> Result<Option<truth::Tally>> {
+    fn operate(
+        &mut self,
+        index: usize,
+        topics: &mut dyn TopicSource,
+    ) -> Result<Option<truth::Tally>> {
         let stage = self.stages[index].0;
         let found = self.look_ahead(stage, topics)?;
         let mut output = self.process(stage, &found);
@@ -381,7 +389,7 @@ impl<'p> Verification<'p> {
             let writers = self
                 .pipeline
                 .writers(topic)
-                .filter(|stage| matches!(stage.work, Work::Operator { .. }))
+                .filter(|stage| matches!(stage.kind, StageKind::Operator { .. }))
                 .count();
             let pending = self.pending.entry(topic).or_default();
             pending.push(stream.clone());
@@ -395,7 +403,7 @@ impl<'p> Verification<'p> {
 
     /// Reads what a stage has written, if its inputs have lost readings. Returns all of it
     /// together.
-    fn look_ahead(&mut self, stage: &'p Stage, topics: &mut dyn Topics) -> Result<Stream> {
+    fn look_ahead(&mut self, stage: &'p Stage, topics: &mut dyn TopicSource) -> Result<Stream> {
         let mut all = Stream::new();
         let letters = &self.letters[stage.name.as_str()];
         let has_lost = |topic: &String| match self.known.get(topic.as_str()) {
@@ -474,13 +482,13 @@ impl<'p> Verification<'p> {
         &mut self,
         name: &'p str,
         streams: Vec<Result<Stream, String>>,
-        topics: &mut dyn Topics,
+        topics: &mut dyn TopicSource,
     ) -> Result<()> {
         if self.is_given(name) {
             let reason =
                 "producers or others outside write it too, so nobody can say what must be in it"
                     .to_owned();
-            self.add(name, Outcome::NotVerifiable { reason });
+            self.add(name, TopicOutcome::NotVerifiable { reason });
             return Ok(());
         }
         let partitions = topics.partitions(name).unwrap_or_default();
@@ -489,7 +497,7 @@ impl<'p> Verification<'p> {
             Err(reason) => {
                 self.add(
                     name,
-                    Outcome::NotVerifiable {
+                    TopicOutcome::NotVerifiable {
                         reason: reason.clone(),
                     },
                 );
@@ -522,7 +530,7 @@ impl<'p> Verification<'p> {
                 let reason =
                     "its first records are gone, and bare numbers do not tell which these were"
                         .to_owned();
-                self.add(name, Outcome::NotVerifiable { reason });
+                self.add(name, TopicOutcome::NotVerifiable { reason });
                 // What further stages have read is known nevertheless.
                 expected
                     .lanes
@@ -572,7 +580,7 @@ impl<'p> Verification<'p> {
             }
         }
         self.found_limited(name, limited);
-        self.add(name, Outcome::Compared(tally.counts));
+        self.add(name, TopicOutcome::Compared(tally.counts));
         self.report.differences.extend(tally.differences);
         expected.settle(&deleted, !trimmed.is_empty());
         self.known.insert(name, Ok(Rc::new(expected)));
@@ -685,7 +693,7 @@ impl<'p> Verification<'p> {
             (missing, 0)
         };
         let expected = expected - deleted;
-        let counts = Counts {
+        let counts = ReadingCounts {
             expected,
             found,
             missing,
@@ -693,12 +701,12 @@ impl<'p> Verification<'p> {
             duplicates,
             unverifiable,
             deleted,
-            ..Counts::default()
+            ..ReadingCounts::default()
         };
-        self.add(&name, Outcome::DeadLetters(counts));
+        self.add(&name, TopicOutcome::DeadLetters(counts));
     }
 
-    fn add(&mut self, topic: &str, outcome: Outcome) {
+    fn add(&mut self, topic: &str, outcome: TopicOutcome) {
         self.report.topics.push(TopicReport {
             topic: topic.to_owned(),
             outcome,
@@ -708,7 +716,7 @@ impl<'p> Verification<'p> {
 
 /// The partitions of a topic of which the first records are gone, each with the offset it begins
 /// at.
-fn trimmed(topics: &dyn Topics, name: &str) -> BTreeMap<i32, i64> {
+fn trimmed(topics: &dyn TopicSource, name: &str) -> BTreeMap<i32, i64> {
     let count = i32::try_from(topics.partitions(name).unwrap_or_default()).unwrap_or_default();
     let starts = (0..count).map(|partition| (partition, topics.start(name, partition)));
     starts.filter(|(_, start)| *start > 0).collect()
@@ -726,7 +734,7 @@ impl Limited<'_> {
     fn decode(
         &mut self,
         topic: &Topic,
-        record: &Record<'_>,
+        record: &FetchedRecord<'_>,
         sensors: &mut Sensors,
     ) -> std::result::Result<(String, Entry), String> {
         let decoded = decode::decode(topic, record);
@@ -747,9 +755,9 @@ fn seen<'s>(
     (name, topic): (&'s str, &Topic),
     sensor: (u32, &'s str),
     entry: &Entry,
-    record: &Record<'_>,
+    record: &FetchedRecord<'_>,
 ) -> Seen<'s> {
-    let Record {
+    let FetchedRecord {
         partition,
         offset,
         timestamp,

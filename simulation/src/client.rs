@@ -15,14 +15,15 @@ use std::time::{Duration, Instant};
 
 use stream::error::Error;
 use stream::log::{
-    Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record,
+    ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
+    TopicPartition, Watermarks,
 };
 use stream::pipeline::{Guarantee, Pipeline, Stage, Topic};
 use stream::shutdown::Shutdown;
 
 use self::send::Producer;
 pub use self::send::place_of;
-use crate::cluster::{Cluster, Content, Heard, Place, Refusal};
+use crate::cluster::{BrokerError, Cluster, Content, Heard, Place};
 use crate::world::{Being, World};
 
 /// Between two tries of what is to be tried again.
@@ -58,10 +59,10 @@ struct Consumer {
     /// Whether it has been told that they are taken.
     told: bool,
     /// The next offset of each assigned partition.
-    positions: BTreeMap<Partition, i64>,
+    positions: BTreeMap<TopicPartition, i64>,
     /// How often the topic of each had been made anew when it was looked up.
-    made_anew: BTreeMap<Partition, usize>,
-    last: Option<Partition>,
+    made_anew: BTreeMap<TopicPartition, usize>,
+    last: Option<TopicPartition>,
 }
 
 impl SimulatedLog {
@@ -133,24 +134,24 @@ impl SimulatedLog {
     fn patiently<T>(
         &self,
         doing: &'static str,
-        ask: impl Fn(&mut Cluster) -> Result<T, Refusal>,
+        ask: impl Fn(&mut Cluster) -> Result<T, BrokerError>,
     ) -> Result<T, Fault> {
         self.answer(doing, ask)?
-            .map_err(|refusal| undo(doing, refusal))
+            .map_err(|refusal| abortable(doing, refusal))
     }
 
     /// The same, with what was refused apart from what went wrong.
     fn answer<T>(
         &self,
         doing: &'static str,
-        ask: impl Fn(&mut Cluster) -> Result<T, Refusal>,
-    ) -> Result<Result<T, Refusal>, Fault> {
+        ask: impl Fn(&mut Cluster) -> Result<T, BrokerError>,
+    ) -> Result<Result<T, BrokerError>, Fault> {
         loop {
             self.step(doing)?;
             self.reach()?;
             let answer = ask(&mut self.world.cluster());
             match answer {
-                Err(Refusal::ConcurrentTransactions | Refusal::UnstableOffsetCommit) => {
+                Err(BrokerError::ConcurrentTransactions | BrokerError::UnstableOffsetCommit) => {
                     self.wait(AGAIN)?
                 }
                 answer => return Ok(answer),
@@ -195,7 +196,7 @@ impl SimulatedLog {
             Heard::Fenced => {
                 let error = Error::new(
                     format!("reading {}", self.inputs.join(", ")),
-                    Refusal::FencedInstanceId,
+                    BrokerError::FencedInstanceId,
                 );
                 return Err(Fault::Fatal(
                     error.help("another process has taken this one's place"),
@@ -208,7 +209,7 @@ impl SimulatedLog {
                     self.world.tell(&self.being.name, || {
                         format!("partitions taken, lost: {lost}")
                     });
-                    return Ok(Some(Event::Taken { lost }));
+                    return Ok(Some(Event::Revoked { lost }));
                 }
             }
             Heard::Unknown => self.join(None),
@@ -221,12 +222,12 @@ impl SimulatedLog {
                 });
                 let index = |name: &String| self.inputs.iter().position(|input| input == name);
                 let partition = |(topic, partition): &Place| {
-                    Some(Partition {
+                    Some(TopicPartition {
                         topic: index(topic)?,
                         partition: i32::try_from(*partition).ok()?,
                     })
                 };
-                return Ok(Some(Event::Given(
+                return Ok(Some(Event::Assigned(
                     given.iter().filter_map(partition).collect(),
                 )));
             }
@@ -235,7 +236,7 @@ impl SimulatedLog {
         Ok(None)
     }
 
-    fn place(&self, partition: Partition) -> Place {
+    fn place(&self, partition: TopicPartition) -> Place {
         (
             self.inputs[partition.topic].clone(),
             usize::try_from(partition.partition).expect("it was given"),
@@ -243,13 +244,13 @@ impl SimulatedLog {
     }
 
     /// Offsets of a topic that was made anew since they were looked up are another topic's.
-    fn check_identity(&self, cluster: &Cluster, partition: Partition) -> Result<(), Fault> {
+    fn check_identity(&self, cluster: &Cluster, partition: TopicPartition) -> Result<(), Fault> {
         let before = self.consumer().borrow().made_anew.get(&partition).copied();
         let now = cluster.topics[&self.inputs[partition.topic]].former.len();
         if before.is_some_and(|before| before != now) {
-            return Err(undo(
+            return Err(abortable(
                 "going on in a topic",
-                Refusal::UnknownTopicOrPartition,
+                BrokerError::UnknownTopicOrPartition,
             ));
         }
         Ok(())
@@ -268,7 +269,7 @@ impl SimulatedLog {
 
     /// The next record of any assigned partition.
     fn next_record(&self) -> Result<Option<SimulatedRecord>, Fault> {
-        let mut partitions: Vec<Partition> =
+        let mut partitions: Vec<TopicPartition> =
             self.consumer().borrow().positions.keys().copied().collect();
         if partitions.is_empty() {
             return Ok(None);
@@ -292,7 +293,7 @@ impl SimulatedLog {
             self.check_identity(&cluster, partition)?;
             let found = cluster
                 .fetch(&place, from)
-                .map_err(|refusal| undo("reading", refusal))?;
+                .map_err(|refusal| abortable("reading", refusal))?;
             let found = found.map(|found| SimulatedRecord {
                 partition,
                 offset: found.offset,
@@ -328,17 +329,17 @@ impl Log for SimulatedLog {
             self.world.idle(wait);
         }
         self.check_delivery()?;
-        Ok(Event::Nothing)
+        Ok(Event::Timeout)
     }
 
-    fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
+    fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<(), Fault> {
         self.step("assign")?;
         let mut consumer = self.consumer().borrow_mut();
         (consumer.positions, consumer.last) = (from.iter().copied().collect(), None);
         Ok(())
     }
 
-    fn release(&mut self) -> Result<(), Fault> {
+    fn unassign(&mut self) -> Result<(), Fault> {
         self.step("release")?;
         let member = {
             let mut consumer = self.consumer().borrow_mut();
@@ -358,7 +359,7 @@ impl Log for SimulatedLog {
         Ok(())
     }
 
-    fn send(&self, record: &Outgoing<'_>) -> Result<(), Fault> {
+    fn send(&self, record: &ProducerRecord<'_>) -> Result<(), Fault> {
         self.step("send")?;
         self.begin()?;
         let place = (record.topic.to_owned(), self.choose(record));
@@ -378,7 +379,7 @@ impl Log for SimulatedLog {
         self.check_delivery()
     }
 
-    fn flush(&mut self) -> Result<(), Fault> {
+    fn flush_unless_transactional(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::AtLeastOnce {
             self.drain()
         } else {
@@ -386,11 +387,11 @@ impl Log for SimulatedLog {
         }
     }
 
-    fn settle(&mut self) -> Result<(), Fault> {
+    fn flush(&mut self) -> Result<(), Fault> {
         self.drain()
     }
 
-    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault> {
+    fn watermarks(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Watermarks>, Fault> {
         self.step("asking for the extents")?;
         self.reach()?;
         let cluster = self.world.cluster();
@@ -401,7 +402,7 @@ impl Log for SimulatedLog {
             let times = cluster.topics[topic].former.len();
             let partition = |partition: &i32| {
                 (
-                    Partition {
+                    TopicPartition {
                         topic: topic_index,
                         partition: *partition,
                     },
@@ -415,37 +416,37 @@ impl Log for SimulatedLog {
         }
         let all = &cluster.topics[topic].partitions;
         let count = i32::try_from(all.len()).expect("they are few");
-        let extent = |partition: &i32| {
+        let watermarks = |partition: &i32| {
             let log = &all[usize::try_from(*partition).expect("it was given")];
-            Extent {
+            Watermarks {
                 partition: *partition,
-                start: log.start,
-                end: log.end(),
-                count,
+                low: log.start,
+                high: log.end(),
+                partition_count: count,
             }
         };
-        Ok(partitions.iter().map(extent).collect())
+        Ok(partitions.iter().map(watermarks).collect())
     }
 
-    fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
+    fn commit(&mut self, positions: &[OffsetAndMetadata]) -> Result<(), Fault> {
         self.step("commit")?;
         for position in positions {
             self.check_identity(&self.world.cluster(), position.partition)?;
         }
-        let offset =
-            |Position {
-                 partition,
-                 next,
-                 note,
-             }: &Position| (self.place(*partition), *next, note.clone());
-        let offsets: Vec<_> = positions.iter().map(offset).collect();
+        let offsets: Vec<_> = positions
+            .iter()
+            .map(|position| {
+                let place = self.place(position.partition);
+                (place, position.offset, position.metadata.clone())
+            })
+            .collect();
         match self.guarantee {
             Guarantee::ExactlyOnce => self.commit_transaction(&offsets),
             Guarantee::AtLeastOnce => self.commit_offsets(&offsets),
         }
     }
 
-    fn rewind(&mut self) -> Result<(), Fault> {
+    fn abort(&mut self) -> Result<(), Fault> {
         self.step("rewind")?;
         self.world.tell(&self.being.name, || "rewind".to_owned());
         if let Some(consumer) = &self.consumer {
@@ -456,28 +457,36 @@ impl Log for SimulatedLog {
         self.make_producer()
     }
 
-    fn committed(&mut self, partitions: &[Partition]) -> Result<Vec<Position>, Fault> {
+    fn committed(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<OffsetAndMetadata>, Fault> {
         let mut committed = Vec::new();
         for partition in partitions {
             let place = self.place(*partition);
             let ask = |cluster: &mut Cluster| cluster.group(&self.stage).fetch_offset(&place);
-            if let Some((next, note)) = self.patiently("asking for the offsets", ask)? {
-                committed.push(Position {
+            if let Some((offset, metadata)) = self.patiently("asking for the offsets", ask)? {
+                committed.push(OffsetAndMetadata {
                     partition: *partition,
-                    next,
-                    note,
+                    offset,
+                    metadata,
                 });
             }
         }
         Ok(committed)
     }
 
-    fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
+    fn restore(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        each: RestoreCallback<'_>,
+    ) -> Result<(), Fault> {
         self.read_changelog(topic, partitions, each)
     }
 
-    fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
-        let partitions: Vec<Partition> =
+    fn at_end(&mut self, positions: &[(TopicPartition, Option<i64>)]) -> Result<bool, Fault> {
+        let partitions: Vec<TopicPartition> =
             positions.iter().map(|(partition, _)| *partition).collect();
         let committed = self.committed(&partitions)?;
         for (partition, next) in positions {
@@ -486,7 +495,7 @@ impl Log for SimulatedLog {
                     .iter()
                     .find(|committed| committed.partition == *partition)
             };
-            let from = next.or_else(|| Some(committed()?.next));
+            let from = next.or_else(|| Some(committed()?.offset));
             if !self.is_at_end(&self.place(*partition), from)? {
                 return Ok(false);
             }
@@ -524,14 +533,14 @@ impl Drop for SimulatedLog {
 /// A record that was read.
 #[derive(Debug)]
 pub struct SimulatedRecord {
-    partition: Partition,
+    partition: TopicPartition,
     offset: i64,
     content: Content,
 }
 
 impl Record for SimulatedRecord {
-    fn incoming(&self) -> Incoming<'_> {
-        Incoming {
+    fn fields(&self) -> ConsumerRecord<'_> {
+        ConsumerRecord {
             topic: self.partition.topic,
             partition: self.partition.partition,
             offset: self.offset,
@@ -560,6 +569,6 @@ fn smallest(pipeline: &Pipeline, stage: &Stage) -> usize {
     largest.min().unwrap_or_default()
 }
 
-fn undo(doing: &str, refusal: Refusal) -> Fault {
-    Fault::Undo(Error::new(doing, refusal))
+fn abortable(doing: &str, refusal: BrokerError) -> Fault {
+    Fault::Abortable(Error::new(doing, refusal))
 }

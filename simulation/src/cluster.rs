@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use self::groups::{Group, Heard, Member, SESSION_TIMEOUT};
 pub use self::partition::{Content, Partition, Stored};
-pub use self::topic::{BATCH, Terms, Topic};
+pub use self::topic::{BATCH, SimulatedTopic, Terms};
 pub use self::transactions::{Identity, TRANSACTION_TIMEOUT};
 
 use self::transactions::Transactions;
@@ -26,7 +26,7 @@ pub type Place = (String, usize);
 
 /// Why a request was refused; the names are those of Kafka's errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum BrokerError {
     /// A newer producer has the same transactional id.
     ProducerFenced,
     /// The transaction before is not complete yet: try again.
@@ -57,7 +57,7 @@ pub enum Refusal {
     OffsetOutOfRange,
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for BrokerError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Debug::fmt(self, f)
     }
@@ -78,7 +78,7 @@ pub enum Late {
 #[derive(Debug, Default)]
 pub struct Cluster {
     /// By name.
-    pub topics: BTreeMap<String, Topic>,
+    pub topics: BTreeMap<String, SimulatedTopic>,
     groups: BTreeMap<String, Group>,
     transactions: Transactions,
     /// Requests still on their way, each with the time it arrives at.
@@ -105,10 +105,10 @@ impl Cluster {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
         self.topics.insert(
             topic.to_owned(),
-            Topic {
+            SimulatedTopic {
                 partitions,
                 compacted,
-                ..Topic::default()
+                ..SimulatedTopic::default()
             },
         );
     }
@@ -142,10 +142,14 @@ impl Cluster {
     ///
     /// # Errors
     /// If the offset is below the first that is there or behind the end.
-    pub fn fetch(&self, (topic, partition): &Place, from: i64) -> Result<Option<&Stored>, Refusal> {
+    pub fn fetch(
+        &self,
+        (topic, partition): &Place,
+        from: i64,
+    ) -> Result<Option<&Stored>, BrokerError> {
         let partition = self.partition(topic, *partition);
         if from < partition.start || from > partition.end() {
-            return Err(Refusal::OffsetOutOfRange);
+            return Err(BrokerError::OffsetOutOfRange);
         }
         Ok(partition.fetch(from))
     }
@@ -188,9 +192,11 @@ impl Cluster {
                 match self.late.swap_remove(at).1 {
                     // Nobody waits for the answer.
                     Late::Produce(identity, place, records) => {
-                        drop(self.produce(identity.as_ref(), &place, records))
+                        let _ = self.produce(identity.as_ref(), &place, records);
                     }
-                    Late::EndTxn(identity) => drop(self.end_transaction(&identity, true)),
+                    Late::EndTxn(identity) => {
+                        let _ = self.end_transaction(&identity, true);
+                    }
                     Late::TxnOffsetCommit(identity, group, member, generation, offsets) => {
                         let _ =
                             self.txn_offset_commit(&identity, &group, member, generation, offsets);

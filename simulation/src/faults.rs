@@ -56,7 +56,7 @@ impl Margin {
 
 /// Something bad that happens, or at least something unusual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FaultKind {
     /// A process dies as of a power cut; its session and its transaction live on.
     Crash,
     /// A process is held up while others go on.
@@ -110,40 +110,40 @@ pub enum Kind {
 }
 
 /// With how often each is drawn among those that happen at any step.
-const ALL: [(Kind, u32); 25] = [
-    (Kind::Crash, 6),
-    (Kind::Pause, 6),
-    (Kind::LostSession, 4),
-    (Kind::ThrownOut, 2),
-    (Kind::Rebalance, 3),
-    (Kind::Double, 2),
-    (Kind::Joiner, 1),
-    (Kind::Elsewhere, 1),
-    (Kind::Stop, 2),
-    (Kind::BrokerAway, 1),
-    (Kind::TransactionTimeout, 2),
-    (Kind::TimeLeap, 1),
-    (Kind::LostRequest, 0),
-    (Kind::LateRequest, 0),
-    (Kind::LostAnswer, 0),
-    (Kind::Compaction, 4),
-    (Kind::Retention, 2),
-    (Kind::Repeated, 0),
-    (Kind::Deletion, 3),
-    (Kind::Anew, 3),
-    (Kind::Month, 3),
-    (Kind::Expiry, 0),
-    (Kind::Partitions, 3),
-    (Kind::Outside, 12),
-    (Kind::Forbidden, 1),
+const ALL: [(FaultKind, u32); 25] = [
+    (FaultKind::Crash, 6),
+    (FaultKind::Pause, 6),
+    (FaultKind::LostSession, 4),
+    (FaultKind::ThrownOut, 2),
+    (FaultKind::Rebalance, 3),
+    (FaultKind::Double, 2),
+    (FaultKind::Joiner, 1),
+    (FaultKind::Elsewhere, 1),
+    (FaultKind::Stop, 2),
+    (FaultKind::BrokerAway, 1),
+    (FaultKind::TransactionTimeout, 2),
+    (FaultKind::TimeLeap, 1),
+    (FaultKind::LostRequest, 0),
+    (FaultKind::LateRequest, 0),
+    (FaultKind::LostAnswer, 0),
+    (FaultKind::Compaction, 4),
+    (FaultKind::Retention, 2),
+    (FaultKind::Repeated, 0),
+    (FaultKind::Deletion, 3),
+    (FaultKind::Anew, 3),
+    (FaultKind::Month, 3),
+    (FaultKind::Expiry, 0),
+    (FaultKind::Partitions, 3),
+    (FaultKind::Outside, 12),
+    (FaultKind::Forbidden, 1),
 ];
 
-impl Kind {
+impl FaultKind {
     /// Whether `at-least-once` stands it. Without transactions nothing fences a process that was
     /// given up for dead: when it goes on, it writes an older state over the newer one.
     #[must_use]
     pub fn needs_fences(self) -> bool {
-        use Kind::{Double, LateRequest, LostSession, Repeated, ThrownOut, TimeLeap};
+        use FaultKind::{Double, LateRequest, LostSession, Repeated, ThrownOut, TimeLeap};
         matches!(
             self,
             Double | LateRequest | LostSession | Repeated | ThrownOut | TimeLeap
@@ -153,12 +153,12 @@ impl Kind {
     /// In which schedules it happens, if not in all.
     fn margin(self) -> Option<fn(Margin) -> bool> {
         match self {
-            Kind::Deletion => Some(|margin| margin == Margin::Deletion),
-            Kind::Anew => Some(|margin| margin == Margin::Anew),
-            Kind::Month => Some(|margin| margin == Margin::Month),
-            Kind::Partitions => Some(|margin| margin == Margin::Partitions),
-            Kind::Outside => Some(Margin::has_outsider),
-            Kind::Forbidden => Some(|margin| margin == Margin::Refusals),
+            FaultKind::Deletion => Some(|margin| margin == Margin::Deletion),
+            FaultKind::Anew => Some(|margin| margin == Margin::Anew),
+            FaultKind::Month => Some(|margin| margin == Margin::Month),
+            FaultKind::Partitions => Some(|margin| margin == Margin::Partitions),
+            FaultKind::Outside => Some(Margin::has_outsider),
+            FaultKind::Forbidden => Some(|margin| margin == Margin::Refusals),
             _ => None,
         }
     }
@@ -168,9 +168,9 @@ impl Kind {
     pub fn most(self) -> u64 {
         match self {
             // A stage whose offsets and state are both gone is a new one.
-            Kind::Anew => 1,
-            Kind::Month | Kind::Partitions => 2,
-            Kind::Deletion => 3,
+            FaultKind::Anew => 1,
+            FaultKind::Month | FaultKind::Partitions => 2,
+            FaultKind::Deletion => 3,
             _ => u64::MAX,
         }
     }
@@ -178,7 +178,7 @@ impl Kind {
     /// One of those that happen at any step of a schedule.
     pub fn any(chance: &mut Chance, margin: Margin) -> Self {
         let happens =
-            |(kind, _): &&(Kind, u32)| kind.margin().is_none_or(|happens| happens(margin));
+            |(kind, _): &&(FaultKind, u32)| kind.margin().is_none_or(|happens| happens(margin));
         let mut at = chance.below(ALL.iter().filter(happens).map(|(_, weight)| weight).sum());
         for (kind, weight) in ALL.iter().filter(happens).copied() {
             if at < weight {
@@ -186,7 +186,7 @@ impl Kind {
             }
             at -= weight;
         }
-        Kind::Pause
+        FaultKind::Pause
     }
 
     /// The kind of that name.
@@ -207,53 +207,53 @@ impl Kind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Crash => "crash",
-            Kind::Pause => "pause",
-            Kind::LostSession => "pause past the session",
-            Kind::ThrownOut => "thrown out of the group",
-            Kind::Rebalance => "rebalance",
-            Kind::Double => "second process of the same name",
-            Kind::Joiner => "another instance",
-            Kind::Elsewhere => "source on another host, too",
-            Kind::Stop => "stop",
-            Kind::BrokerAway => "brokers away",
-            Kind::TransactionTimeout => "transaction timeout",
-            Kind::TimeLeap => "standstill",
-            Kind::LostRequest => "commit lost",
-            Kind::LateRequest => "commit late",
-            Kind::LostAnswer => "answer to a commit lost",
-            Kind::Compaction => "compaction",
-            Kind::Retention => "retention",
-            Kind::Repeated => "commit repeated, its copy late",
-            Kind::Deletion => "records deleted unread",
-            Kind::Anew => "topic made anew",
-            Kind::Month => "stage away for a month",
-            Kind::Expiry => "offsets expired",
-            Kind::Partitions => "more partitions",
-            Kind::Outside => "odd records from outside",
-            Kind::Forbidden => "not authorized for a while",
+            FaultKind::Crash => "crash",
+            FaultKind::Pause => "pause",
+            FaultKind::LostSession => "pause past the session",
+            FaultKind::ThrownOut => "thrown out of the group",
+            FaultKind::Rebalance => "rebalance",
+            FaultKind::Double => "second process of the same name",
+            FaultKind::Joiner => "another instance",
+            FaultKind::Elsewhere => "source on another host, too",
+            FaultKind::Stop => "stop",
+            FaultKind::BrokerAway => "brokers away",
+            FaultKind::TransactionTimeout => "transaction timeout",
+            FaultKind::TimeLeap => "standstill",
+            FaultKind::LostRequest => "commit lost",
+            FaultKind::LateRequest => "commit late",
+            FaultKind::LostAnswer => "answer to a commit lost",
+            FaultKind::Compaction => "compaction",
+            FaultKind::Retention => "retention",
+            FaultKind::Repeated => "commit repeated, its copy late",
+            FaultKind::Deletion => "records deleted unread",
+            FaultKind::Anew => "topic made anew",
+            FaultKind::Month => "stage away for a month",
+            FaultKind::Expiry => "offsets expired",
+            FaultKind::Partitions => "more partitions",
+            FaultKind::Outside => "odd records from outside",
+            FaultKind::Forbidden => "not authorized for a while",
         }
     }
 }
 
 /// How often each kind has happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts([u64; ALL.len()]);
+pub struct FaultCounts([u64; ALL.len()]);
 
-impl Counts {
+impl FaultCounts {
     /// It has happened.
-    pub fn add(&mut self, kind: Kind) {
+    pub fn add(&mut self, kind: FaultKind) {
         self.0[kind as usize] += 1;
     }
 
     /// How often a kind has.
     #[must_use]
-    pub fn of(&self, kind: Kind) -> u64 {
+    pub fn of(&self, kind: FaultKind) -> u64 {
         self.0[kind as usize]
     }
 
     /// Adds what has happened elsewhere.
-    pub fn join(&mut self, other: &Counts) {
+    pub fn join(&mut self, other: &FaultCounts) {
         self.0
             .iter_mut()
             .zip(&other.0)
@@ -261,7 +261,7 @@ impl Counts {
     }
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for FaultCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ALL.iter()
             .zip(&self.0)

@@ -10,15 +10,15 @@ use producer::source_loop::SourceLoop;
 use stream::counters::Counters;
 use stream::error::Error;
 use stream::log::Fault;
-use stream::pipeline::{Stage, Work};
+use stream::pipeline::{Stage, StageKind};
 use stream::processing::Processing;
 use stream::shutdown::Shutdown;
-use stream::stage::{StageLoop, Turn};
+use stream::stage::{StageLoop, Step};
 
 use crate::chance::Chance;
 use crate::client::{SimulatedLog, place_of};
 use crate::cluster::{Cluster, Content, Place};
-use crate::faults::{Kind, Margin};
+use crate::faults::{FaultKind, Margin};
 use crate::plan::{self, Plan, TABOO};
 use crate::world::{Being, Others, World};
 
@@ -86,10 +86,10 @@ enum Process {
 }
 
 impl Process {
-    fn turn(&mut self) -> Result<Turn, Error> {
+    fn step(&mut self) -> Result<Step, Error> {
         match self {
-            Process::Source(source) => source.turn(&mut |_| ()),
-            Process::Stage(stage) => stage.turn(),
+            Process::Source(source) => source.step(&mut |_| ()),
+            Process::Stage(stage) => stage.step(),
         }
     }
 }
@@ -145,7 +145,7 @@ impl Instances {
         counters
             .iter()
             .filter(|(of, _)| *of == stage)
-            .map(|(_, counters)| 1 + counters.rewinds.get())
+            .map(|(_, counters)| 1 + counters.aborts.get())
             .sum()
     }
 
@@ -181,14 +181,14 @@ impl Instances {
         };
         let (being, outcome) = match life {
             Life::Running(mut running) => {
-                let outcome = running.process.turn();
+                let outcome = running.process.step();
                 let being = running.being.clone();
                 match outcome {
-                    Ok(Turn::GoOn) => {
+                    Ok(Step::Continue) => {
                         self.slots.borrow_mut()[at].life = Life::Running(running);
                         return;
                     }
-                    Ok(Turn::Done) => (being, Ok(())),
+                    Ok(Step::Done) => (being, Ok(())),
                     Err(error) => (being, Err(error)),
                 }
             }
@@ -238,15 +238,15 @@ impl Instances {
         let stage = &pipeline.stages[stage];
         let log = SimulatedLog::open(&self.world, being, pipeline, stage, &instance, &shutdown);
         let log = log.map_err(|fault| match fault {
-            Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error) => error,
-            Fault::Stopped => Error::new("starting", "asked to stop"),
+            Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Abortable(error) => error,
+            Fault::Shutdown => Error::new("starting", "asked to stop"),
         })?;
         let counters = Arc::<Counters>::default();
         self.counters
             .borrow_mut()
             .push((at_stage, Arc::clone(&counters)));
-        Ok(match &stage.work {
-            Work::Producer { source, .. } => {
+        Ok(match &stage.kind {
+            StageKind::Producer { source, .. } => {
                 let source = plan::source(pipeline, source);
                 // Which of two runs is the higher follows from the seed.
                 let run = u64::from(self.born.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -255,7 +255,7 @@ impl Instances {
                 source.resume(false)?;
                 Process::Source(source)
             }
-            Work::Operator { steps } => {
+            StageKind::Operator { steps } => {
                 let chain = plan::chain(pipeline, stage, steps);
                 let work = Processing::new(pipeline, stage, Box::new(chain), Arc::clone(&counters));
                 Process::Stage(StageLoop::new(
@@ -266,7 +266,7 @@ impl Instances {
                     counters,
                 ))
             }
-            Work::Sink { .. } => unreachable!("no plan has a sink"),
+            StageKind::Sink { .. } => unreachable!("no plan has a sink"),
         })
     }
 
@@ -319,14 +319,14 @@ impl Instances {
             return;
         }
         if chance.one_in(2)
-            && self.world.has(Kind::Expiry)
+            && self.world.has(FaultKind::Expiry)
             && cluster.group(&stage.name).expire_offsets()
         {
-            self.world.count(Kind::Expiry);
+            self.world.count(FaultKind::Expiry);
             self.world
                 .tell(&stage.name, || "its offsets have expired".to_owned());
         }
-        if chance.one_in(2) && self.world.has(Kind::Deletion) {
+        if chance.one_in(2) && self.world.has(FaultKind::Deletion) {
             for topic in &stage.from {
                 for partition in 0..cluster.topics[topic].partitions.len() {
                     self.delete(&mut cluster, &(topic.clone(), partition), chance);
@@ -485,7 +485,7 @@ fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot
 }
 
 impl Instances {
-    fn reach_a_margin(&self, kind: Kind, cluster: &mut Cluster, chance: &mut Chance) -> bool {
+    fn reach_a_margin(&self, kind: FaultKind, cluster: &mut Cluster, chance: &mut Chance) -> bool {
         let stages = &self.plan.pipeline.stages;
         let stages: Vec<&Stage> = stages
             .iter()
@@ -494,21 +494,21 @@ impl Instances {
         let stage = stages[chance.index(stages.len())];
         let input = &stage.from[chance.index(stage.from.len())];
         match kind {
-            Kind::Deletion => {
+            FaultKind::Deletion => {
                 let place = (
                     input.clone(),
                     chance.index(cluster.topics[input].partitions.len()),
                 );
                 self.delete(cluster, &place, chance);
             }
-            Kind::Anew => {
+            FaultKind::Anew => {
                 let changelog = stage.changelog();
                 let is_state = cluster.topics.contains_key(&changelog) && chance.one_in(4);
                 let topic = if is_state { &changelog } else { input };
                 self.world.tell(topic, || "is made anew".to_owned());
                 cluster.make_anew(topic);
             }
-            Kind::Partitions => {
+            FaultKind::Partitions => {
                 self.world
                     .tell(input, || "gets one more partition".to_owned());
                 cluster.add_a_partition(input);
@@ -520,8 +520,8 @@ impl Instances {
                     }
                 }
             }
-            Kind::Outside => self.write_from_outside(cluster, chance),
-            Kind::Forbidden => {
+            FaultKind::Outside => self.write_from_outside(cluster, chance),
+            FaultKind::Forbidden => {
                 let topic = &stage.to[0];
                 let time = Duration::from_millis(chance.below(5000).into());
                 let time = Some(time).filter(|_| !chance.one_in(4));
@@ -584,18 +584,18 @@ impl Others for Instances {
         }
     }
 
-    fn change(&self, kind: Kind) -> bool {
+    fn change(&self, kind: FaultKind) -> bool {
         let now = self.world.time();
         let slots = &mut *self.slots.borrow_mut();
         let at = self.world.chance().index(slots.len());
         // The sources come first in each plan.
-        let at = if kind == Kind::Elsewhere {
+        let at = if kind == FaultKind::Elsewhere {
             at % self.plan.sources()
         } else {
             at
         };
         let chosen = &mut slots[at];
-        if kind == Kind::Stop {
+        if kind == FaultKind::Stop {
             let stops = matches!(chosen.life, Life::Running(_)) && !chosen.is_extra;
             if stops {
                 chosen.shutdown.stop();
@@ -603,14 +603,17 @@ impl Others for Instances {
             }
             return stops;
         }
-        let is_double = kind == Kind::Double;
+        let is_double = kind == FaultKind::Double;
         let stage = chosen.stage;
         // Nobody starts one more of what has told that somebody must look.
         if self.stopped.borrow().contains(&stage) {
             return false;
         }
-        if kind == Kind::Month {
-            if matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. }) {
+        if kind == FaultKind::Month {
+            if matches!(
+                self.plan.pipeline.stages[stage].kind,
+                StageKind::Producer { .. }
+            ) {
                 return false;
             }
             for slot in slots
@@ -632,9 +635,12 @@ impl Others for Instances {
         } else {
             format!("x{}", slots.len())
         };
-        let is_source = matches!(self.plan.pipeline.stages[stage].work, Work::Producer { .. });
+        let is_source = matches!(
+            self.plan.pipeline.stages[stage].kind,
+            StageKind::Producer { .. }
+        );
         if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS
-            || (!is_double && is_source != (kind == Kind::Elsewhere))
+            || (!is_double && is_source != (kind == FaultKind::Elsewhere))
         {
             return false;
         }
@@ -642,13 +648,13 @@ impl Others for Instances {
         true
     }
 
-    fn clean(&self, kind: Kind) -> bool {
+    fn clean(&self, kind: FaultKind) -> bool {
         let mut cluster = self.world.cluster();
         let chance = &mut self.world.chance();
-        if !matches!(kind, Kind::Compaction | Kind::Retention) {
+        if !matches!(kind, FaultKind::Compaction | FaultKind::Retention) {
             return self.reach_a_margin(kind, &mut cluster, chance);
         }
-        let compacts = kind == Kind::Compaction;
+        let compacts = kind == FaultKind::Compaction;
         let is_read = |topic: &str| self.plan.pipeline.readers(topic).next().is_some();
         let topics = cluster
             .topics

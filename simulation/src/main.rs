@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::faults::{Counts, Kind};
+use simulation::faults::{FaultCounts, FaultKind};
 use simulation::schedule::{self, Outcome};
 
 /// How many failures are shown.
@@ -31,7 +31,7 @@ struct Args {
 
     /// Leave out a kind of fault, by the name that is shown at the end
     #[arg(long, value_parser = kind)]
-    without: Vec<Kind>,
+    without: Vec<FaultKind>,
 
     /// End at the first failure
     #[arg(long)]
@@ -42,7 +42,7 @@ struct Args {
 struct Totals {
     verified: u64,
     schedules: u64,
-    faults: Counts,
+    faults: FaultCounts,
     failures: Vec<(u64, String)>,
 }
 
@@ -88,11 +88,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn kind(name: &str) -> Result<Kind, String> {
-    Kind::named(name).ok_or_else(|| {
+fn kind(name: &str) -> Result<FaultKind, String> {
+    FaultKind::named(name).ok_or_else(|| {
         format!(
             "there is no such kind; there are {}",
-            Kind::names().join(", ")
+            FaultKind::names().join(", ")
         )
     })
 }
@@ -114,7 +114,7 @@ fn run(args: &Args) -> Totals {
             }))
             .unwrap_or_else(|_| Outcome {
                 verified: 0,
-                faults: Counts::default(),
+                faults: FaultCounts::default(),
                 failure: Some("it panicked".to_owned()),
             });
             let mut totals = totals.lock().expect("nothing panics while it holds this");

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use operators::Chain;
-use producer::catalog::{self, Context};
+use producer::catalog::{self, SourceContext};
 use producer::source::{Next, Source};
-use stream::pipeline::{Guarantee, Part, Pipeline, Role, Stage, Text, Work};
+use stream::pipeline::{ComponentConfig, Guarantee, Pipeline, Role, Stage, StageKind, Text};
 
 use crate::chance::Chance;
 use crate::cluster::Terms;
@@ -147,8 +147,8 @@ impl Plan {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml");
         let pipeline = Pipeline::parse(Arc::new(Text { path, text }))
             .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let instances = pipeline.stages.iter().map(|stage| match stage.work {
-            Work::Producer { .. } => 1,
+        let instances = pipeline.stages.iter().map(|stage| match stage.kind {
+            StageKind::Producer { .. } => 1,
             _ => 1 + chance.below(2),
         });
         let instances = instances.collect();
@@ -192,9 +192,9 @@ impl Plan {
 /// # Panics
 /// If the stage is no producer or its source does not open.
 #[must_use]
-pub fn source(pipeline: &Pipeline, part: &Part) -> Box<dyn Source> {
+pub fn source(pipeline: &Pipeline, part: &ComponentConfig) -> Box<dyn Source> {
     let settings = catalog::read(part).unwrap_or_else(|mistake| panic!("{mistake:?}"));
-    let context = Context {
+    let context = SourceContext {
         folder: pipeline.text.folder().to_owned(),
         host: String::new(),
     };
@@ -208,7 +208,7 @@ pub fn source(pipeline: &Pipeline, part: &Part) -> Box<dyn Source> {
 /// # Panics
 /// If the pipeline is wrong.
 #[must_use]
-pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[Part]) -> Chain {
+pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[ComponentConfig]) -> Chain {
     operators::stage::chain(pipeline, stage, steps)
         .unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }

@@ -3,10 +3,10 @@
 
 use std::rc::Rc;
 
-use stream::pipeline::{Guarantee, Pipeline, Role, Work};
+use stream::pipeline::{Guarantee, Pipeline, Role, StageKind};
 
 use crate::cluster::Terms;
-use crate::faults::{Counts, Kind, Margin};
+use crate::faults::{FaultCounts, FaultKind, Margin};
 use crate::instances::Instances;
 use crate::plan::Plan;
 use crate::truth;
@@ -21,7 +21,7 @@ pub struct Outcome {
     /// How many readings were compared with the truth.
     pub verified: u64,
     /// What has happened.
-    pub faults: Counts,
+    pub faults: FaultCounts,
     /// What is wrong, if anything is.
     pub failure: Option<String>,
 }
@@ -34,7 +34,7 @@ pub fn run(seed: u64, is_told: bool) -> Outcome {
 
 /// The same, in which some kinds of faults never happen.
 #[must_use]
-pub fn run_without(seed: u64, is_told: bool, left_out: &[Kind]) -> Outcome {
+pub fn run_without(seed: u64, is_told: bool, left_out: &[FaultKind]) -> Outcome {
     let world = World::new(seed, is_told);
     world.leave_out(left_out);
     let margin = Margin::draw(&mut world.chance());
@@ -145,10 +145,10 @@ fn is_read(world: &World, instances: &Instances, pipeline: &Pipeline) -> bool {
         .stages
         .iter()
         .enumerate()
-        .all(|(at, stage)| match stage.work {
-            Work::Producer { .. } => instances.is_done(at),
+        .all(|(at, stage)| match stage.kind {
+            StageKind::Producer { .. } => instances.is_done(at),
             _ if instances.stopped().contains(&at) => true,
-            Work::Operator { .. } | Work::Sink { .. } => stage.from.iter().all(|topic| {
+            StageKind::Operator { .. } | StageKind::Sink { .. } => stage.from.iter().all(|topic| {
                 let mut cluster = world.cluster();
                 (0..cluster.topics[topic].partitions.len()).all(|partition| {
                     let place = (topic.clone(), partition);

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use stream::error::Error;
 use stream::log::{
-    Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record, Rejection,
+    ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, Rejection,
+    TopicPartition, Watermarks,
 };
 use stream::pipeline::{Pipeline, Text};
 
@@ -143,7 +144,7 @@ fn send(log: &impl Log, topic: &str, value: &str) {
 
 /// Sends a record with a key, as to a changelog; without a value it is a tombstone.
 fn keep(log: &impl Log, topic: &str, key: &str, value: Option<&str>) {
-    let outgoing = Outgoing {
+    let outgoing = ProducerRecord {
         topic,
         partition: Some(0),
         timestamp: None,
@@ -158,42 +159,42 @@ fn keep(log: &impl Log, topic: &str, key: &str, value: Option<&str>) {
 fn poll(log: &impl Log) -> Result<Event<(i64, String)>, Fault> {
     Ok(match log.poll(WAIT)? {
         Event::Record(record) => {
-            let Incoming { offset, value, .. } = record.incoming();
+            let ConsumerRecord { offset, value, .. } = record.fields();
             Event::Record((
                 offset,
                 String::from_utf8_lossy(value.unwrap_or_default()).into_owned(),
             ))
         }
-        Event::Given(partitions) => Event::Given(partitions),
-        Event::Taken { lost } => Event::Taken { lost },
-        Event::Nothing => Event::Nothing,
+        Event::Assigned(partitions) => Event::Assigned(partitions),
+        Event::Revoked { lost } => Event::Revoked { lost },
+        Event::Timeout => Event::Timeout,
     })
 }
 
 /// Waits until partitions are given, and takes them over.
-fn given(log: &mut impl Log) -> Vec<Partition> {
+fn given(log: &mut impl Log) -> Vec<TopicPartition> {
     for _ in 0..PATIENCE {
         match sure(poll(log)) {
-            Event::Given(partitions) => {
+            Event::Assigned(partitions) => {
                 let from = from_committed(log, &partitions);
                 sure(log.assign(&from));
                 return partitions;
             }
-            Event::Taken { .. } => sure(log.release()),
-            Event::Record(_) | Event::Nothing => {}
+            Event::Revoked { .. } => sure(log.unassign()),
+            Event::Record(_) | Event::Timeout => {}
         }
     }
     panic!("no partitions were given")
 }
 
 /// Where reading starts: at the committed offsets, or at the first record.
-fn from_committed(log: &mut impl Log, partitions: &[Partition]) -> Vec<(Partition, i64)> {
+fn from_committed(log: &mut impl Log, partitions: &[TopicPartition]) -> Vec<(TopicPartition, i64)> {
     let committed = sure(log.committed(partitions));
-    let next = |partition: &Partition| {
+    let next = |partition: &TopicPartition| {
         let committed = committed
             .iter()
             .find(|position| position.partition == *partition);
-        (*partition, committed.map_or(0, |position| position.next))
+        (*partition, committed.map_or(0, |position| position.offset))
     };
     partitions.iter().map(next).collect()
 }
@@ -208,16 +209,16 @@ fn next(log: &impl Log) -> (i64, String) {
     panic!("no record came")
 }
 
-const FIRST: Partition = Partition {
+const FIRST: TopicPartition = TopicPartition {
     topic: 0,
     partition: 0,
 };
 
-fn position(next: i64, note: &str) -> Position {
-    Position {
+fn position(offset: i64, metadata: &str) -> OffsetAndMetadata {
+    OffsetAndMetadata {
         partition: FIRST,
-        next,
-        note: note.to_owned(),
+        offset,
+        metadata: metadata.to_owned(),
     }
 }
 
@@ -231,8 +232,8 @@ fn restored(log: &mut impl Log, place: &Place) -> Vec<(String, Option<String>)> 
             found.push((text(key), value.map(text)))
         }) {
             Ok(()) => return found,
-            Err(Fault::Undo(_)) => {
-                sure(log.rewind());
+            Err(Fault::Abortable(_)) => {
+                sure(log.abort());
                 given(log);
             }
             Err(fault) => panic!("{fault:?}"),
@@ -247,7 +248,7 @@ fn entry(key: &str, value: &str) -> (String, Option<String>) {
 
 fn assert_undo(result: &Result<(), Fault>) {
     assert!(
-        matches!(result, Err(Fault::Undo(Error { .. }))),
+        matches!(result, Err(Fault::Abortable(Error { .. }))),
         "{result:?}"
     );
 }
@@ -270,7 +271,7 @@ pub fn what_was_undone_is_never_seen<B: Broker>(broker: &B) {
     given(&mut log);
     send(&log, &place.output, "1");
     let _ = sure(poll(&log));
-    sure(log.rewind());
+    sure(log.abort());
     send(&log, &place.output, "2");
     sure(log.commit(&[]));
     assert_eq!(broker.read(&place.output, 1), ["2"]);
@@ -302,9 +303,9 @@ pub fn reading_goes_on_where_the_last_commit_was<B: Broker>(broker: &B) {
     assert_eq!(next(&log), (0, "1".into()));
     sure(log.commit(&[position(1, "")]));
     assert_eq!((next(&log).0, next(&log).0), (1, 2));
-    sure(log.rewind());
+    sure(log.abort());
     assert!(
-        matches!(sure(poll(&log)), Event::Nothing),
+        matches!(sure(poll(&log)), Event::Timeout),
         "nothing is read before it is assigned"
     );
     let from = from_committed(&mut log, &partitions);
@@ -366,7 +367,7 @@ pub fn a_restore_gives_what_was_committed_and_nothing_else<B: Broker>(broker: &B
     sure(log.commit(&[]));
     keep(&log, &place.changelog, "x", Some("2"));
     given(&mut log);
-    sure(log.rewind());
+    sure(log.abort());
     keep(&log, &place.changelog, "y", None);
     sure(log.commit(&[]));
     assert_eq!(
@@ -437,21 +438,21 @@ pub fn partitions_are_taken_before_they_are_given_to_another<B: Broker>(broker: 
     let (mut of_first, mut of_second) = (Vec::new(), Vec::new());
     for _ in 0..PATIENCE {
         match sure(poll(&first)) {
-            Event::Taken { lost } => {
+            Event::Revoked { lost } => {
                 assert!(!lost && of_second.is_empty());
                 is_taken = true;
-                sure(first.release());
+                sure(first.unassign());
             }
-            Event::Given(partitions) => of_first = partitions,
-            Event::Record(_) | Event::Nothing => {}
+            Event::Assigned(partitions) => of_first = partitions,
+            Event::Record(_) | Event::Timeout => {}
         }
         match sure(poll(&second)) {
-            Event::Given(partitions) => of_second = partitions,
-            Event::Taken { .. } => {
+            Event::Assigned(partitions) => of_second = partitions,
+            Event::Revoked { .. } => {
                 of_second.clear();
-                sure(second.release());
+                sure(second.unassign());
             }
-            Event::Record(_) | Event::Nothing => {}
+            Event::Record(_) | Event::Timeout => {}
         }
         if of_first.len() == 1 && of_second.len() == 1 {
             break;
@@ -489,7 +490,7 @@ pub fn a_record_arrives_as_it_was_sent<B: Broker>(broker: &B) {
         ("none".to_owned(), None),
     ];
     let (key, value) = (Some(&b"k"[..]), Some(&b"v"[..]));
-    sure(log.send(&Outgoing {
+    sure(log.send(&ProducerRecord {
         topic: &place.input,
         partition: None,
         timestamp: Some(77),
@@ -500,7 +501,7 @@ pub fn a_record_arrives_as_it_was_sent<B: Broker>(broker: &B) {
     sure(log.commit(&[]));
     for _ in 0..PATIENCE {
         if let Event::Record(record) = sure(log.poll(WAIT)) {
-            let incoming = record.incoming();
+            let incoming = record.fields();
             assert_eq!(
                 (incoming.key, incoming.value, incoming.timestamp),
                 (key, value, 77)
@@ -520,10 +521,10 @@ pub fn at_least_once_what_is_flushed_is_visible_and_stays<B: Broker>(broker: &B)
     given(&mut log);
     next(&log);
     send(&log, &place.output, "1");
-    sure(log.flush());
+    sure(log.flush_unless_transactional());
     assert_eq!(broker.read(&place.output, 1), ["1"]);
     assert_eq!(sure(log.committed(&[FIRST])), [], "offsets come after that");
-    sure(log.rewind());
+    sure(log.abort());
     assert_eq!(broker.read(&place.output, 1), ["1"]);
     sure(log.assign(&[(FIRST, 0)]));
     assert_eq!(next(&log), (0, "1".into()));
@@ -554,23 +555,23 @@ pub fn what_was_deleted_is_not_skipped<B: Broker>(broker: &B) {
     given(&mut log);
     assert_eq!(next(&log), (0, "1".into()));
     sure(log.commit(&[position(1, "")]));
-    sure(log.rewind());
+    sure(log.abort());
     broker.delete_records(&place.input, 3);
-    let extent = Extent {
+    let watermarks = Watermarks {
         partition: 0,
-        start: 3,
-        end: 4,
-        count: 1,
+        low: 3,
+        high: 4,
+        partition_count: 1,
     };
-    assert_eq!(sure(log.extents(&place.input, &[0])), [extent]);
+    assert_eq!(sure(log.watermarks(&place.input, &[0])), [watermarks]);
     sure(log.assign(&[(FIRST, 1)]));
     let told = (0..PATIENCE).find_map(|_| match poll(&log) {
         Ok(Event::Record(record)) => panic!("{record:?}"),
         Ok(_) => None,
         Err(fault) => Some(fault),
     });
-    assert!(matches!(told, Some(Fault::Undo(_))), "{told:?}");
-    sure(log.rewind());
+    assert!(matches!(told, Some(Fault::Abortable(_))), "{told:?}");
+    sure(log.abort());
     sure(log.assign(&[(FIRST, 3)]));
     assert_eq!(next(&log), (3, "4".into()));
 }
@@ -590,7 +591,7 @@ pub fn what_a_topic_does_not_take_is_told<B: Broker>(broker: &B) {
         send(&log, &place.output, "1");
         let value = "x".repeat(bytes);
         let (topic, value) = (&*place.output, Some(value.as_bytes()));
-        sure(log.send(&Outgoing {
+        sure(log.send(&ProducerRecord {
             topic,
             partition: Some(0),
             timestamp,
@@ -598,12 +599,12 @@ pub fn what_a_topic_does_not_take_is_told<B: Broker>(broker: &B) {
             value,
             headers: &[],
         }));
-        let settled = log.settle();
+        let settled = log.flush();
         assert!(
             matches!(settled, Err(Fault::Rejected(told, _)) if told == why),
             "{settled:?}"
         );
-        sure(log.rewind());
+        sure(log.abort());
     }
     send(&log, &place.output, "2");
     sure(log.commit(&[]));

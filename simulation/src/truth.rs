@@ -7,16 +7,16 @@ mod margins;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rivulet::verify::{Options, Outcome, Record, Topics, verify_topics};
+use rivulet::verify::{FetchedRecord, Options, TopicOutcome, TopicSource, verify_topics};
 use serde_json::Value;
 use stream::checkpoint;
 use stream::error::Result as OrError;
 use stream::operator::Operator;
-use stream::pipeline::{Guarantee, Part, Pipeline, Stage, Work};
-use stream::state::{Note, State};
+use stream::pipeline::{ComponentConfig, Guarantee, Pipeline, Stage, StageKind};
+use stream::state::{State, StateMetadata};
 
 use crate::cluster::{Content, Partition};
-use crate::faults::Kind;
+use crate::faults::FaultKind;
 use crate::instances::Instances;
 use crate::plan::{self, Given};
 use crate::world::World;
@@ -30,13 +30,13 @@ pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
     let stopped = instances.stopped();
     let mut verified = 0;
     for (at, stage) in pipeline.stages.iter().enumerate() {
-        match &stage.work {
-            Work::Producer { source, .. } => {
+        match &stage.kind {
+            StageKind::Producer { source, .. } => {
                 verified += check_source(world, pipeline, stage, source, instances.attempts(at))?;
             }
-            Work::Operator { .. } if stopped.contains(&at) || is_anew(world, stage) => (),
-            Work::Operator { steps } => check_state(world, pipeline, stage, steps)?,
-            Work::Sink { .. } => (),
+            StageKind::Operator { .. } if stopped.contains(&at) || is_anew(world, stage) => (),
+            StageKind::Operator { steps } => check_state(world, pipeline, stage, steps)?,
+            StageKind::Sink { .. } => (),
         }
     }
     if !world.margin().cuts_off() && stopped.is_empty() {
@@ -49,7 +49,7 @@ pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
     }
     // Each stage by itself: what comes out of one that has stopped is what the next must work on.
     for (at, stage) in pipeline.stages.iter().enumerate() {
-        if let Work::Operator { .. } = stage.work {
+        if let StageKind::Operator { .. } = stage.kind {
             verified += margins::check(world, pipeline, stage, stopped.contains(&at))?;
         }
     }
@@ -72,7 +72,7 @@ fn compare(
         && report
             .topics
             .iter()
-            .any(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. }))
+            .any(|topic| matches!(topic.outcome, TopicOutcome::NotVerifiable { .. }))
     {
         return Err(format!("not verifiable:\n{report}"));
     }
@@ -122,7 +122,7 @@ struct Simulated<'w> {
     reader: Option<&'w Stage>,
 }
 
-impl Topics for Simulated<'_> {
+impl TopicSource for Simulated<'_> {
     fn partitions(&self, topic: &str) -> Option<usize> {
         self.world
             .cluster()
@@ -135,7 +135,7 @@ impl Topics for Simulated<'_> {
         false
     }
 
-    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> OrError<()> {
+    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&FetchedRecord<'_>)) -> OrError<()> {
         let cluster = self.world.cluster();
         let topic_now = &cluster.topics[topic];
         let former = topic_now
@@ -164,7 +164,7 @@ impl Topics for Simulated<'_> {
                     headers,
                     timestamp,
                 } = &record.content;
-                each(&Record {
+                each(&FetchedRecord {
                     partition: number,
                     offset: record.offset,
                     timestamp: *timestamp,
@@ -187,7 +187,7 @@ fn check_source(
     world: &World,
     pipeline: &Pipeline,
     stage: &Stage,
-    source: &Part,
+    source: &ComponentConfig,
     attempts: u64,
 ) -> Result<u64, String> {
     let allow_duplicates = pipeline.guarantee == Guarantee::AtLeastOnce;
@@ -239,7 +239,7 @@ fn check_source(
         }
     }
     let most = 2 * attempts * (pipeline.commit.records + 1);
-    let is_calm = [Kind::Pause, Kind::BrokerAway]
+    let is_calm = [FaultKind::Pause, FaultKind::BrokerAway]
         .iter()
         .all(|kind| world.counts().of(*kind) == 0);
     if again > most && is_calm {
@@ -277,10 +277,10 @@ fn check_state(
     world: &World,
     pipeline: &Pipeline,
     stage: &Stage,
-    steps: &[Part],
+    steps: &[ComponentConfig],
 ) -> Result<(), String> {
     let chain = plan::chain(pipeline, stage, steps);
-    if chain.memories() == 0 {
+    if chain.states() == 0 {
         return Ok(());
     }
     let mut state = State::new(
@@ -307,8 +307,8 @@ fn check_state(
             .iter()
             .position(|from| from == topic)
             .unwrap_or_default();
-        let found = state.summary(index, i32::try_from(*partition).unwrap_or_default());
-        let Note { summary: noted, .. } = note
+        let found = state.digest(index, i32::try_from(*partition).unwrap_or_default());
+        let StateMetadata { digest: noted, .. } = note
             .parse()
             .map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
         if found != noted {

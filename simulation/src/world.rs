@@ -13,7 +13,7 @@ use stream::log::Fault;
 
 use crate::chance::Chance;
 use crate::cluster::{Cluster, TRANSACTION_TIMEOUT};
-use crate::faults::{Counts, Kind, Margin};
+use crate::faults::{FaultCounts, FaultKind, Margin};
 
 /// How deep one process is held up within the other.
 const DEEPEST: u32 = 3;
@@ -30,10 +30,10 @@ pub trait Others {
     fn go_on(&self, turns: u32);
 
     /// Something happens to their number; false if it cannot.
-    fn change(&self, kind: Kind) -> bool;
+    fn change(&self, kind: FaultKind) -> bool;
 
     /// Topics may be cleaned now.
-    fn clean(&self, kind: Kind) -> bool;
+    fn clean(&self, kind: FaultKind) -> bool;
 }
 
 /// What a process is to the world.
@@ -76,14 +76,14 @@ pub struct World {
     is_mild: Cell<bool>,
     margin: Cell<Margin>,
     /// What does not happen.
-    left_out: RefCell<Vec<Kind>>,
-    counts: RefCell<Counts>,
+    left_out: RefCell<Vec<FaultKind>>,
+    counts: RefCell<FaultCounts>,
     others: RefCell<Option<Rc<dyn Others>>>,
     /// What the commits to come are to do, for tests.
     script: RefCell<Vec<Fate>>,
     /// What happens at which step, by what is being done there and how often it is still to be done
     /// before, for tests.
-    scripted: RefCell<Vec<(&'static str, u32, Kind)>>,
+    scripted: RefCell<Vec<(&'static str, u32, FaultKind)>>,
     is_told: bool,
 }
 
@@ -136,13 +136,13 @@ impl World {
     }
 
     /// These never happen.
-    pub fn leave_out(&self, kinds: &[Kind]) {
+    pub fn leave_out(&self, kinds: &[FaultKind]) {
         *self.left_out.borrow_mut() = kinds.to_vec();
     }
 
     /// Whether a kind happens at all.
     #[must_use]
-    pub fn has(&self, kind: Kind) -> bool {
+    pub fn has(&self, kind: FaultKind) -> bool {
         !self.left_out.borrow().contains(&kind)
     }
 
@@ -177,13 +177,13 @@ impl World {
 
     /// What happens at steps to come: at the one of that name before which there are so many
     /// others.
-    pub fn script_steps(&self, steps: impl IntoIterator<Item = (&'static str, u32, Kind)>) {
+    pub fn script_steps(&self, steps: impl IntoIterator<Item = (&'static str, u32, FaultKind)>) {
         *self.scripted.borrow_mut() = steps.into_iter().collect();
     }
 
     /// How often what has happened.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> FaultCounts {
         self.counts.borrow().clone()
     }
 
@@ -219,7 +219,7 @@ impl World {
     }
 
     /// It has happened.
-    pub fn count(&self, kind: Kind) {
+    pub fn count(&self, kind: FaultKind) {
         self.counts.borrow_mut().add(kind);
     }
 
@@ -287,7 +287,7 @@ impl World {
         if odds == 0 || !self.chance().one_in(odds) {
             return Ok(());
         }
-        let kind = Kind::any(&mut self.chance(), self.margin.get());
+        let kind = FaultKind::any(&mut self.chance(), self.margin.get());
         let is_spared = self.is_mild.get() && kind.needs_fences();
         if is_spared || !self.has(kind) || self.counts.borrow().of(kind) >= kind.most() {
             return Ok(());
@@ -316,17 +316,17 @@ impl World {
         }
     }
 
-    fn happen(&self, being: &Being, kind: Kind, doing: &'static str) {
+    fn happen(&self, being: &Being, kind: FaultKind, doing: &'static str) {
         let others = self.others.borrow().clone();
         let member = being.member.borrow().clone();
         let happened = match kind {
-            Kind::Crash => {
+            FaultKind::Crash => {
                 being.is_dead.set(true);
                 true
             }
-            Kind::Pause | Kind::LostSession => {
+            FaultKind::Pause | FaultKind::LostSession => {
                 self.tell(&being.name, || format!("{} at {doing}", kind.name()));
-                if let (Kind::LostSession, Some((group, member))) = (kind, member) {
+                if let (FaultKind::LostSession, Some((group, member))) = (kind, member) {
                     self.cluster().leave(&group, member);
                 }
                 let turns = self.chance().below(80);
@@ -334,46 +334,52 @@ impl World {
                 self.tell(&being.name, || "goes on".to_owned());
                 true
             }
-            Kind::Rebalance | Kind::ThrownOut => member.is_some_and(|(group, member)| {
+            FaultKind::Rebalance | FaultKind::ThrownOut => member.is_some_and(|(group, member)| {
                 let mut cluster = self.cluster();
-                if kind == Kind::Rebalance {
+                if kind == FaultKind::Rebalance {
                     cluster.rebalance(&group);
                 } else {
                     cluster.leave(&group, member);
                 }
                 true
             }),
-            Kind::BrokerAway => {
+            FaultKind::BrokerAway => {
                 let time = Duration::from_millis(self.chance().below(3000).into());
                 self.cluster().go_away(time);
                 true
             }
-            Kind::TransactionTimeout => {
+            FaultKind::TransactionTimeout => {
                 let timed_out = self.cluster().time_out_a_transaction(&mut self.chance());
                 timed_out
                     .inspect(|id| self.tell(id, || "the transaction takes too long".to_owned()))
                     .is_some()
             }
-            Kind::TimeLeap => {
+            FaultKind::TimeLeap => {
                 self.advance(TRANSACTION_TIMEOUT + STEP);
                 true
             }
-            Kind::Compaction | Kind::Retention => others.is_some_and(|others| others.clean(kind)),
-            Kind::Deletion | Kind::Anew | Kind::Partitions | Kind::Outside | Kind::Forbidden => {
+            FaultKind::Compaction | FaultKind::Retention => {
                 others.is_some_and(|others| others.clean(kind))
             }
-            Kind::Double | Kind::Joiner | Kind::Elsewhere | Kind::Stop | Kind::Month => {
-                others.is_some_and(|others| others.change(kind))
-            }
-            Kind::LostRequest
-            | Kind::LateRequest
-            | Kind::LostAnswer
-            | Kind::Repeated
-            | Kind::Expiry => false,
+            FaultKind::Deletion
+            | FaultKind::Anew
+            | FaultKind::Partitions
+            | FaultKind::Outside
+            | FaultKind::Forbidden => others.is_some_and(|others| others.clean(kind)),
+            FaultKind::Double
+            | FaultKind::Joiner
+            | FaultKind::Elsewhere
+            | FaultKind::Stop
+            | FaultKind::Month => others.is_some_and(|others| others.change(kind)),
+            FaultKind::LostRequest
+            | FaultKind::LateRequest
+            | FaultKind::LostAnswer
+            | FaultKind::Repeated
+            | FaultKind::Expiry => false,
         };
         if happened {
             self.count(kind);
-            if !matches!(kind, Kind::Pause | Kind::LostSession) {
+            if !matches!(kind, FaultKind::Pause | FaultKind::LostSession) {
                 self.tell(&being.name, || format!("{} at {doing}", kind.name()));
             }
         }
@@ -381,27 +387,28 @@ impl World {
 
     /// What becomes of a commit.
     pub fn fate(&self, being: &Being) -> Fate {
-        let (fate, kind) = if let Some(fate) = self.script.borrow_mut().pop() {
-            (fate, None)
-        } else if self.odds.get() == 0 || !self.chance().one_in((self.odds.get() / 8).max(4)) {
-            (Fate::Answered, None)
-        } else {
-            let fates = [
-                (Fate::Lost, Some(Kind::LostRequest)),
-                (Fate::Late, Some(Kind::LateRequest)),
-                (Fate::AnswerLost, Some(Kind::LostAnswer)),
-                (Fate::Repeated, Some(Kind::Repeated)),
-            ];
-            let (fate, kind) = self.chance().one_of(&fates);
-            if kind.is_some_and(|kind| !self.has(kind)) {
-                return Fate::Answered;
-            }
-            if self.is_mild.get() && matches!(fate, Fate::Late | Fate::Repeated) {
-                (Fate::Lost, Some(Kind::LostRequest))
+        let (fate, kind) =
+            if let Some(fate) = self.script.borrow_mut().pop() {
+                (fate, None)
+            } else if self.odds.get() == 0 || !self.chance().one_in((self.odds.get() / 8).max(4)) {
+                (Fate::Answered, None)
             } else {
-                (fate, kind)
-            }
-        };
+                let fates = [
+                    (Fate::Lost, Some(FaultKind::LostRequest)),
+                    (Fate::Late, Some(FaultKind::LateRequest)),
+                    (Fate::AnswerLost, Some(FaultKind::LostAnswer)),
+                    (Fate::Repeated, Some(FaultKind::Repeated)),
+                ];
+                let (fate, kind) = self.chance().one_of(&fates);
+                if kind.is_some_and(|kind| !self.has(kind)) {
+                    return Fate::Answered;
+                }
+                if self.is_mild.get() && matches!(fate, Fate::Late | Fate::Repeated) {
+                    (Fate::Lost, Some(FaultKind::LostRequest))
+                } else {
+                    (fate, kind)
+                }
+            };
         if let Some(kind) = kind {
             self.count(kind);
             self.tell(&being.name, || kind.name().to_owned());

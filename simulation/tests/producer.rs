@@ -13,9 +13,9 @@ use simulation::plan;
 use simulation::schedule::make_topics;
 use simulation::world::{Being, Fate, World};
 use stream::counters::Counters;
-use stream::pipeline::{Part, Pipeline, Text, Work};
+use stream::pipeline::{ComponentConfig, Pipeline, StageKind, Text};
 use stream::shutdown::Shutdown;
-use stream::stage::Turn;
+use stream::stage::Step;
 
 fn pipeline(source: &str) -> Pipeline {
     // Only the number of records makes it commit.
@@ -30,8 +30,8 @@ fn pipeline(source: &str) -> Pipeline {
     .unwrap()
 }
 
-fn part(pipeline: &Pipeline) -> &Part {
-    let Work::Producer { source, .. } = &pipeline.stages[0].work else {
+fn part(pipeline: &Pipeline) -> &ComponentConfig {
+    let StageKind::Producer { source, .. } = &pipeline.stages[0].kind else {
         unreachable!("it is a producer")
     };
     source
@@ -89,7 +89,7 @@ fn assert_exact(commits: impl IntoIterator<Item = Fate>) {
     let counters = Arc::default();
     let source = Box::new(lines.read_from(Cursor::new(text)).unwrap());
     let mut source = start(&world, &pipeline, source, &counters);
-    while source.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
+    while source.step(&mut |_| ()).unwrap() == Step::Continue {}
     assert_eq!(counters.written.get(), 6);
     let readings: Vec<String> = (0..7).filter(|number| *number != 3).map(line).collect();
     assert_eq!(
@@ -133,7 +133,7 @@ fn what_brokers_reject_becomes_a_dead_letter_and_the_others_go() {
     let counters = Arc::default();
     let source = Box::new(lines.read_from(Cursor::new(text)).unwrap());
     let mut source = start(&world, &pipeline, source, &counters);
-    while source.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
+    while source.step(&mut |_| ()).unwrap() == Step::Continue {}
     let readings: Vec<String> = (0..7)
         .filter(|number| ![3, 5].contains(number))
         .map(line)
@@ -159,18 +159,18 @@ fn a_process_that_was_replaced_does_not_take_the_commits_of_its_successor_for_it
         )
     };
     let mut first = open();
-    first.turn(&mut |_| ()).unwrap();
+    first.step(&mut |_| ()).unwrap();
     let mut second = open();
     for _ in 0..5 {
-        second.turn(&mut |_| ()).unwrap();
+        second.step(&mut |_| ()).unwrap();
     }
     let error = (0..4)
-        .find_map(|_| first.turn(&mut |_| ()).err())
+        .find_map(|_| first.step(&mut |_| ()).err())
         .expect("it was replaced")
         .to_string();
     assert!(error.contains("taken this one's place"), "{error}");
     // The first has fenced the second before it gave up: that goes on as after any other fault.
-    while second.turn(&mut |_| ()).unwrap() == Turn::GoOn {}
+    while second.step(&mut |_| ()).unwrap() == Step::Continue {}
     let seqs: Vec<u64> = values(&world, "out")
         .iter()
         .map(|value| {

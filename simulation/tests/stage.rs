@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use simulation::client::SimulatedLog;
 use simulation::cluster::Content;
-use simulation::faults::Kind;
+use simulation::faults::FaultKind;
 use simulation::schedule::make_topics;
 use simulation::world::{Being, Fate, World};
 use stream::counters::Counters;
-use stream::operator::{Flow, Memory, Operator};
+use stream::operator::{Flow, KeyState, Operator};
 use stream::pipeline::{Pipeline, Text};
 use stream::processing::Processing;
-use stream::reading::{Reading, Refusal};
+use stream::reading::{InvalidReading, Reading};
 use stream::shutdown::Shutdown;
 
 /// Adds up the values of each sensor, so that a reading too many or too few shows in all that
@@ -21,14 +21,18 @@ use stream::shutdown::Shutdown;
 struct Sum;
 
 impl Operator for Sum {
-    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
-        let sum = memories[0].first().copied().unwrap_or_default() + reading.value;
-        memories[0] = vec![sum];
+    fn apply(
+        &self,
+        reading: &mut Reading<'_>,
+        states: &mut [KeyState],
+    ) -> Result<Flow, InvalidReading> {
+        let sum = states[0].first().copied().unwrap_or_default() + reading.value;
+        states[0] = vec![sum];
         reading.value = sum;
         Ok(Flow::Pass)
     }
 
-    fn memories(&self) -> usize {
+    fn states(&self) -> usize {
         1
     }
 
@@ -193,7 +197,7 @@ fn a_commit_that_fails_is_done_again_with_the_state_of_the_commit_before() {
     world.script_commits([Fate::Answered, Fate::Lost, Fate::Lost]);
     let counters = drained(&world);
     assert_exact(&world);
-    assert_eq!(counters.rewinds.get(), 2);
+    assert_eq!(counters.aborts.get(), 2);
 }
 
 #[test]
@@ -202,7 +206,7 @@ fn a_commit_whose_answer_is_lost_is_not_done_again() {
     world.script_commits([Fate::AnswerLost, Fate::Answered, Fate::AnswerLost]);
     let counters = drained(&world);
     assert_exact(&world);
-    assert_eq!(counters.rewinds.get(), 2);
+    assert_eq!(counters.aborts.get(), 2);
 }
 
 #[test]
@@ -211,20 +215,23 @@ fn a_commit_that_arrives_late_is_not_done_twice() {
     world.script_commits([Fate::Late, Fate::Answered, Fate::Late]);
     let counters = drained(&world);
     assert_exact(&world);
-    assert_eq!(counters.rewinds.get(), 2);
+    assert_eq!(counters.aborts.get(), 2);
 }
 
 #[test]
 fn partitions_are_given_up_only_after_a_commit() {
     let world = world();
     // Four records are committed behind the first poll, and two more are worked on.
-    world.script_steps([("poll", 7, Kind::Rebalance), ("poll", 12, Kind::Rebalance)]);
+    world.script_steps([
+        ("poll", 7, FaultKind::Rebalance),
+        ("poll", 12, FaultKind::Rebalance),
+    ]);
     let counters = drained(&world);
     assert_exact(&world);
     assert_eq!(
         (
             world.cluster().group("sum").generation(),
-            counters.rewinds.get()
+            counters.aborts.get()
         ),
         (3, 0)
     );
@@ -233,11 +240,11 @@ fn partitions_are_given_up_only_after_a_commit() {
 #[test]
 fn what_was_done_on_a_lost_partition_is_not_committed() {
     let world = world();
-    world.script_steps([("poll", 7, Kind::ThrownOut)]);
+    world.script_steps([("poll", 7, FaultKind::ThrownOut)]);
     let counters = drained(&world);
     assert_exact(&world);
     assert_eq!(
-        (counters.rewinds.get(), counters.read.get()),
+        (counters.aborts.get(), counters.read.get()),
         (1, 22),
         "two were read again"
     );

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use simulation::client::SimulatedLog;
 use simulation::cluster::Content;
-use simulation::faults::Kind;
+use simulation::faults::FaultKind;
 use simulation::plan::chain;
 use simulation::schedule::make_topics;
 use simulation::world::{Being, Others, World};
 use stream::counters::Counters;
-use stream::pipeline::{Pipeline, Text, Work};
+use stream::pipeline::{Pipeline, StageKind, Text};
 use stream::processing::Processing;
 use stream::shutdown::Shutdown;
 
@@ -52,7 +52,7 @@ fn measure(world: &World) {
 
 fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::error::Result<u64> {
     let stage = &pipeline.stages[0];
-    let Work::Operator { steps } = &stage.work else {
+    let StageKind::Operator { steps } = &stage.kind else {
         unreachable!("it is an operator")
     };
     let work = Processing::new(
@@ -74,7 +74,7 @@ fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::erro
     .unwrap();
     let counters = Arc::new(Counters::default());
     stream::stage::run(log, work, pipeline.commit, &shutdown, &counters)?;
-    Ok(counters.rewinds.get())
+    Ok(counters.aborts.get())
 }
 
 /// Adds readings once and has another instance work on them.
@@ -92,11 +92,11 @@ impl Others for Other {
         }
     }
 
-    fn change(&self, _: Kind) -> bool {
+    fn change(&self, _: FaultKind) -> bool {
         false
     }
 
-    fn clean(&self, _: Kind) -> bool {
+    fn clean(&self, _: FaultKind) -> bool {
         false
     }
 }
@@ -180,7 +180,7 @@ fn a_state_that_another_process_moved_on_while_it_was_restored_is_restored_again
     };
     world.set_others(Some(Rc::new(other)));
     // Held up between the offsets and the state, for so long that another instance goes on.
-    world.script_steps([("asking for the end", 0, Kind::LostSession)]);
+    world.script_steps([("asking for the end", 0, FaultKind::LostSession)]);
     assert_eq!(drain(&world, &pipeline, "a").unwrap(), 1);
     assert_eq!(
         world.cluster().group("mean").committed[&("in".into(), 0)].0,

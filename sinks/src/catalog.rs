@@ -1,7 +1,7 @@
 //! The catalog: every sink, one file each.
 //!
 //! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`Settings`] and [`Entry`](catalog::Entry) for it, and the
+//! fields are the settings, with [`SinkSettings`] and [`Entry`](catalog::Component) for it, and the
 //! [`Sink`] that it opens.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use stream::catalog;
 use stream::error::Result;
-use stream::pipeline::{Mistake, Part};
+use stream::pipeline::{ComponentConfig, Diagnostic};
 
 use crate::sink::Sink;
 
@@ -18,12 +18,12 @@ use crate::sink::Sink;
 const MOST_HELD: usize = 1_000_000;
 
 /// The settings of a sink, read and found right; nothing is opened yet.
-pub trait Settings: fmt::Debug + Send {
+pub trait SinkSettings: fmt::Debug + Send {
     /// Whether the sink can work with the topics that its stage reads.
     ///
     /// # Errors
     /// A topic that is missing or that the sink has no use for.
-    fn check(&self, topics: &[String]) -> Result<(), Mistake> {
+    fn check(&self, topics: &[String]) -> Result<(), Diagnostic> {
         let _ = topics;
         Ok(())
     }
@@ -32,11 +32,11 @@ pub trait Settings: fmt::Debug + Send {
     ///
     /// # Errors
     /// If what it shows or keeps readings in cannot be opened.
-    fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>>;
+    fn open(self: Box<Self>, context: SinkContext) -> Result<Box<dyn Sink>>;
 }
 
 /// What a sink is told of its surroundings.
-pub struct Context {
+pub struct SinkContext {
     /// The pipeline file's folder; paths in the file are relative to it.
     pub folder: PathBuf,
     /// The stage's name.
@@ -47,11 +47,11 @@ pub struct Context {
     pub output: Box<dyn Write + Send>,
 }
 
-impl Context {
+impl SinkContext {
     /// Surroundings whose output is standard output.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, stage: impl Into<String>, topics: Vec<String>) -> Self {
-        Context {
+        SinkContext {
             folder: folder.into(),
             stage: stage.into(),
             topics,
@@ -60,7 +60,7 @@ impl Context {
     }
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for SinkContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("folder", &self.folder)
@@ -70,7 +70,7 @@ impl fmt::Debug for Context {
     }
 }
 
-stream::catalog! { dyn Settings:
+stream::catalog! { dyn SinkSettings:
     compare::Compare,
     console::Console,
     file::File,
@@ -83,11 +83,14 @@ stream::catalog! { dyn Settings:
 /// # Errors
 /// An unknown name, settings that the sink refuses, or topics that it cannot work with, with the
 /// place in the file.
-pub fn read(sink: &Part, topics: &[String]) -> Result<Box<dyn Settings>, Mistake> {
+pub fn read(
+    sink: &ComponentConfig,
+    topics: &[String],
+) -> Result<Box<dyn SinkSettings>, Diagnostic> {
     let settings = catalog::read(CATALOG, "sink", sink)?;
     settings
         .check(topics)
-        .map_err(|mistake| mistake.or_at(sink.place()))?;
+        .map_err(|diagnostic| diagnostic.or_at(sink.place()))?;
     Ok(settings)
 }
 
@@ -125,15 +128,15 @@ mod tests {
             .map(str::to_owned)
             .to_vec();
         for row in CATALOG {
-            let part = Part::parse(row.example).unwrap();
+            let part = ComponentConfig::parse(row.example).unwrap();
             assert_eq!(part.name(), row.name);
             assert!(!row.about.is_empty());
             let settings = read(&part, &topics)
-                .unwrap_or_else(|mistake| panic!("{}: {mistake:?}", row.example));
+                .unwrap_or_else(|diagnostic| panic!("{}: {diagnostic:?}", row.example));
             let output = Box::new(std::io::sink());
-            let context = Context {
+            let context = SinkContext {
                 output,
-                ..Context::new(folder.path(), "stage", topics.clone())
+                ..SinkContext::new(folder.path(), "stage", topics.clone())
             };
             let mut sink = settings
                 .open(context)
@@ -144,10 +147,10 @@ mod tests {
 
     #[test]
     fn a_sink_that_does_not_exist_is_a_mistake() {
-        let mistake = read(&Part::parse("consle = {}").unwrap(), &[]).unwrap_err();
+        let diagnostic = read(&ComponentConfig::parse("consle = {}").unwrap(), &[]).unwrap_err();
         assert!(
-            format!("{mistake:?}").contains("did you mean `console`?"),
-            "{mistake:?}"
+            format!("{diagnostic:?}").contains("did you mean `console`?"),
+            "{diagnostic:?}"
         );
     }
 }

@@ -7,12 +7,12 @@ use stream::error::{Error, Result};
 
 /// How far a sink has kept each partition that it ever saw.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Positions(Vec<Position>);
+pub(crate) struct SinkOffsets(Vec<SinkOffset>);
 
 /// How far a sink has kept one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Position {
+pub(crate) struct SinkOffset {
     pub(crate) topic: String,
     pub(crate) partition: i32,
     /// One more than the offset of the last record that is kept.
@@ -21,15 +21,15 @@ pub(crate) struct Position {
     pub(crate) latest: i64,
 }
 
-impl Positions {
+impl SinkOffsets {
     /// The position of a partition; where there is none yet, `read` tells it, or it begins with the
     /// first record.
     pub(crate) fn find<E>(
         &mut self,
         topic: &str,
         partition: i32,
-        read: impl FnOnce() -> Result<Option<Position>, E>,
-    ) -> Result<&mut Position, E> {
+        read: impl FnOnce() -> Result<Option<SinkOffset>, E>,
+    ) -> Result<&mut SinkOffset, E> {
         // Records come in runs of one partition, and there are few: a search beats a map.
         let found = self
             .0
@@ -38,7 +38,7 @@ impl Positions {
         let index = match found {
             Some(index) => index,
             None => {
-                let first = || Position {
+                let first = || SinkOffset {
                     topic: topic.to_owned(),
                     partition,
                     next: 0,
@@ -52,12 +52,12 @@ impl Positions {
     }
 
     /// Each of them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Position> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SinkOffset> {
         self.0.iter()
     }
 }
 
-impl Position {
+impl SinkOffset {
     /// Moves behind a record; whether that is new, or kept already.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_known_and_a_topic_that_was_made_anew_is_told() {
-        let mut positions = Positions::default();
+        let mut positions = SinkOffsets::default();
         let mut pass = |partition, offset, timestamp| {
             let Ok(position) = positions.find("t", partition, || Ok::<_, Infallible>(None));
             position.pass(offset, timestamp, Path::new("a.csv"))

@@ -9,12 +9,12 @@ use stream::cli::BoxError;
 use stream::counters::Counters;
 use stream::dead_letter::{self, DeadLetters};
 use stream::format::Format;
-use stream::log::{Fault, Log, Partition, Record, Rejection};
+use stream::log::{Fault, Log, Record, Rejection, TopicPartition};
 use stream::pipeline::{self, OnGap};
 use stream::process::Process;
-use stream::stage::{Assignment, Work, gap_error};
+use stream::stage::{Assignment, Task, gap_error};
 
-use crate::catalog::{self, Context};
+use crate::catalog::{self, SinkContext};
 use crate::sink::{Delivery, Failure, Sink};
 
 /// Runs a sink stage until it is asked to stop; what it shows goes to `output`.
@@ -23,13 +23,13 @@ use crate::sink::{Delivery, Failure, Sink};
 /// Mistakes in the sink's settings, what it cannot show or keep, or what Kafka refuses.
 pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), BoxError> {
     let stage = process.stage;
-    let pipeline::Work::Sink { sink } = &stage.work else {
+    let pipeline::StageKind::Sink { sink } = &stage.kind else {
         return Err(process.wrong_program().into());
     };
-    let settings =
-        catalog::read(sink, &stage.from).map_err(|mistake| process.mistakes(vec![mistake]))?;
+    let settings = catalog::read(sink, &stage.from)
+        .map_err(|diagnostic| process.diagnostics(vec![diagnostic]))?;
     let folder = process.pipeline.text.folder().to_owned();
-    let sink = settings.open(Context {
+    let sink = settings.open(SinkContext {
         folder,
         stage: stage.name.clone(),
         topics: stage.from.clone(),
@@ -86,19 +86,19 @@ impl Delivering {
         match failure {
             Failure::Passing(error) => {
                 self.paused.get_or_insert_with(Instant::now);
-                Fault::Undo(error)
+                Fault::Abortable(error)
             }
             Failure::Lasting(error) => Fault::Fatal(error),
         }
     }
 }
 
-impl<L: Log> Work<L> for Delivering {
+impl<L: Log> Task<L> for Delivering {
     fn inputs(&self) -> &[String] {
         &self.inputs
     }
 
-    fn given(&mut self, _: &mut L, assignments: &[Assignment]) -> Result<(), Fault> {
+    fn restore(&mut self, _: &mut L, assignments: &[Assignment]) -> Result<(), Fault> {
         for assignment in assignments {
             let topic = &self.inputs[assignment.partition.topic];
             assignment.check_end(&self.stage, topic)?;
@@ -115,27 +115,32 @@ impl<L: Log> Work<L> for Delivering {
         Ok(())
     }
 
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         self.sink.rollback();
         self.dead_letters.rolled_back();
     }
 
-    fn gap(&mut self, log: &L, partition: Partition, offsets: Range<i64>) -> Result<(), Fault> {
+    fn process_gap(
+        &mut self,
+        log: &L,
+        partition: TopicPartition,
+        offsets: Range<i64>,
+    ) -> Result<(), Fault> {
         let topic = &self.inputs[partition.topic];
         self.dead_letters
-            .bury_gap(log, topic, partition.partition, &offsets)
+            .route_gap(log, topic, partition.partition, &offsets)
     }
 
-    fn rejected(
+    fn process_rejected(
         &mut self,
         log: &L,
         record: &L::Record<'_>,
         rejections: &[Rejection],
     ) -> Result<(), Fault> {
-        let incoming = record.incoming();
+        let incoming = record.fields();
         let topic = &self.inputs[incoming.topic];
         let refusal = dead_letter::rejected(rejections);
-        self.dead_letters.bury_less(
+        self.dead_letters.route_truncated(
             log,
             topic,
             &incoming,
@@ -145,15 +150,15 @@ impl<L: Log> Work<L> for Delivering {
         )
     }
 
-    fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
-        let incoming = record.incoming();
+    fn process(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
+        let incoming = record.fields();
         let topic = &self.inputs[incoming.topic];
         let reading = match self.formats[incoming.topic].decode(&incoming) {
             Ok(reading) => reading,
             Err(refusal) => {
                 return self
                     .dead_letters
-                    .bury(log, topic, &incoming, &record.headers(), &refusal);
+                    .route(log, topic, &incoming, &record.headers(), &refusal);
             }
         };
         let delivery = Delivery {
@@ -171,7 +176,12 @@ impl<L: Log> Work<L> for Delivering {
         Ok(())
     }
 
-    fn before_commit(&mut self, _: &mut L, _: &[(Partition, i64)], _: bool) -> Result<(), Fault> {
+    fn prepare_commit(
+        &mut self,
+        _: &mut L,
+        _: &[(TopicPartition, i64)],
+        _: bool,
+    ) -> Result<(), Fault> {
         self.sink.flush().map_err(|failure| self.fault(failure))?;
         if let Some(since) = self.paused.take() {
             tracing::info!(
@@ -182,11 +192,11 @@ impl<L: Log> Work<L> for Delivering {
         Ok(())
     }
 
-    fn committed(&mut self) {
+    fn on_committed(&mut self) {
         self.dead_letters.committed(&self.counters);
     }
 
-    fn idle(&mut self) -> Result<(), Fault> {
+    fn on_idle(&mut self) -> Result<(), Fault> {
         self.sink.tick(Instant::now()).map_err(Fault::Fatal)
     }
 }

@@ -3,10 +3,10 @@
 //! The crates that hold one list its files with [`catalog!`](crate::catalog!). An entry is a type
 //! whose fields are its settings, as they stand in a pipeline file.
 
-use crate::pipeline::{Mistake, Part};
+use crate::pipeline::{ComponentConfig, Diagnostic};
 
 /// How an entry of a catalog introduces itself.
-pub trait Entry {
+pub trait Component {
     /// The name in pipeline files.
     const NAME: &'static str;
     /// What it does, in one line.
@@ -17,15 +17,15 @@ pub trait Entry {
 
 /// An entry's row in a catalog of `B`s.
 #[derive(Debug)]
-pub struct Row<B: ?Sized> {
-    /// See [`Entry::NAME`].
+pub struct Registration<B: ?Sized> {
+    /// See [`Component::NAME`].
     pub name: &'static str,
-    /// See [`Entry::ABOUT`].
+    /// See [`Component::ABOUT`].
     pub about: &'static str,
-    /// See [`Entry::EXAMPLE`].
+    /// See [`Component::EXAMPLE`].
     pub example: &'static str,
     /// Reads the settings of a part that has this entry's name.
-    pub read: fn(&Part) -> Result<Box<B>, Mistake>,
+    pub read: fn(&ComponentConfig) -> Result<Box<B>, Diagnostic>,
 }
 
 /// Reads the entry that a part of a pipeline file names, with its settings; `kind` says what the
@@ -33,7 +33,11 @@ pub struct Row<B: ?Sized> {
 ///
 /// # Errors
 /// An unknown name, or settings that the entry refuses, with the place in the file.
-pub fn read<B: ?Sized>(catalog: &[Row<B>], kind: &str, part: &Part) -> Result<Box<B>, Mistake> {
+pub fn read<B: ?Sized>(
+    catalog: &[Registration<B>],
+    kind: &str,
+    part: &ComponentConfig,
+) -> Result<Box<B>, Diagnostic> {
     match catalog.iter().find(|row| row.name == part.name()) {
         Some(row) => (row.read)(part),
         None => Err(part.unknown(
@@ -53,10 +57,10 @@ macro_rules! catalog {
         $(pub mod $file;)*
 
         /// Every entry there is.
-        pub const CATALOG: &[$crate::catalog::Row<dyn $role>] = &[$($crate::catalog::Row {
-            name: <$file::$entry as $crate::catalog::Entry>::NAME,
-            about: <$file::$entry as $crate::catalog::Entry>::ABOUT,
-            example: <$file::$entry as $crate::catalog::Entry>::EXAMPLE,
+        pub const CATALOG: &[$crate::catalog::Registration<dyn $role>] = &[$($crate::catalog::Registration {
+            name: <$file::$entry as $crate::catalog::Component>::NAME,
+            about: <$file::$entry as $crate::catalog::Component>::ABOUT,
+            example: <$file::$entry as $crate::catalog::Component>::EXAMPLE,
             read: |part| Ok(Box::new(part.settings::<$file::$entry>()?)),
         }),*];
     };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::log::{Fault, Log, Outgoing, Partition};
+use crate::log::{Fault, Log, ProducerRecord, TopicPartition};
 use crate::stage::Assignment;
 
 /// The key of a checkpoint in a changelog. No sensor has this name: it is no UTF-8.
@@ -42,10 +42,10 @@ impl Checkpoint {
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoints {
     /// The next offset of each.
-    next: BTreeMap<Partition, i64>,
+    next: BTreeMap<TopicPartition, i64>,
     /// Those whose offset was never committed. They have no checkpoint before it is: one that stood
     /// alone would say that the offset was forgotten.
-    uncommitted: BTreeSet<Partition>,
+    uncommitted: BTreeSet<TopicPartition>,
     /// When the checkpoint of this number was last sent.
     sent: BTreeMap<i32, Instant>,
 }
@@ -74,7 +74,7 @@ impl Checkpoints {
         log: &L,
         changelog: &str,
         inputs: &[String],
-        next: &[(Partition, i64)],
+        next: &[(TopicPartition, i64)],
         is_last: bool,
     ) -> Result<(), Fault> {
         self.next.extend(next.iter().copied());
@@ -100,7 +100,7 @@ impl Checkpoints {
                 .map(|(partition, next)| (inputs[partition.topic].clone(), *next))
                 .collect();
             let value = serde_json::json!(Checkpoint { offsets }).to_string();
-            log.send(&Outgoing {
+            log.send(&ProducerRecord {
                 topic: changelog,
                 partition: Some(number),
                 timestamp: None,

@@ -13,7 +13,7 @@ use crate::counters::Counters;
 use crate::error::Error as HouseError;
 use crate::exit;
 use crate::limits::Limits;
-use crate::pipeline::{Guarantee, Mistakes, Pipeline};
+use crate::pipeline::{Diagnostics, Guarantee, Pipeline};
 use crate::process::Process;
 use crate::shutdown::Shutdown;
 
@@ -53,7 +53,7 @@ impl Common {
     ///
     /// # Errors
     /// Every mistake in the file.
-    pub fn load(&self) -> Result<Pipeline, Mistakes> {
+    pub fn load(&self) -> Result<Pipeline, Diagnostics> {
         let mut pipeline = Pipeline::load(&self.pipeline)?;
         if let Some(brokers) = &self.brokers {
             pipeline

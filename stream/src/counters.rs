@@ -14,7 +14,7 @@ pub struct Counters {
     /// Commits that succeeded.
     pub commits: Counter,
     /// Times that uncommitted work was undone and done again.
-    pub rewinds: Counter,
+    pub aborts: Counter,
     /// Sensors whose state was restored.
     pub restored: Counter,
 }

@@ -1,8 +1,9 @@
 //! Dead letters: what a stage refuses, kept with the reason.
 //!
-//! The topic is its own ledger: what became of a letter is told by a [`Mark`] behind it, in the
-//! same partition, so that retention never takes the mark before the letter. Among the letters also
-//! stands a [`Change`] for each time that the stage's settings were changed under its state.
+//! The topic is its own ledger: what became of a letter is told by a [`Resolution`] behind it, in
+//! the same partition, so that retention never takes the mark before the letter. Among the letters
+//! also stands a [`Migration`] for each time that the stage's settings were changed under its
+//! state.
 
 mod change;
 mod entry;
@@ -10,14 +11,14 @@ mod offsets;
 
 use std::ops::Range;
 
-pub use self::change::{Change, Remedy};
-pub use self::entry::{Entry, Handled, Header, Letter, Mark};
+pub use self::change::{Migration, MigrationKind};
+pub use self::entry::{DeadLetter, Header, LedgerRecord, Resolution, Resolved};
 pub use self::offsets::Offsets;
 
 use crate::counters::Counters;
-use crate::log::{Fault, Incoming, Log, Outgoing, Rejection};
+use crate::log::{ConsumerRecord, Fault, Log, ProducerRecord, Rejection};
 use crate::pipeline::{Pipeline, Stage};
-use crate::reading::Refusal;
+use crate::reading::InvalidReading;
 
 /// The headers that rivulet adds in a dead-letter topic.
 pub mod header {
@@ -62,7 +63,7 @@ const STORY: usize = 4 * 1024;
 /// The least that a letter is cut to when brokers have rejected a larger one, in bytes.
 const LEAST: usize = 600;
 
-/// The reason of a letter that records a gap: see [`DeadLetters::bury_gap`].
+/// The reason of a letter that records a gap: see [`DeadLetters::route_gap`].
 pub const GAP: &str = "gap";
 
 /// What a message needs at most beside its key, value and headers, in bytes.
@@ -81,12 +82,12 @@ pub struct DeadLetters {
     topic: String,
     /// How large a message the topic takes, in bytes.
     largest: usize,
-    tally: Tally,
+    pending: Pending,
 }
 
 /// Counts letters: one counts when it is committed.
 #[derive(Debug, Default)]
-struct Tally {
+struct Pending {
     committed: u64,
     /// How many were sent since the last commit.
     sent: u64,
@@ -105,7 +106,7 @@ impl DeadLetters {
             stage,
             topic,
             largest,
-            tally: Tally::default(),
+            pending: Pending::default(),
         }
     }
 
@@ -114,16 +115,16 @@ impl DeadLetters {
     ///
     /// # Errors
     /// See [`Fault`].
-    pub fn bury<L: Log>(
+    pub fn route<L: Log>(
         &mut self,
         log: &L,
         topic: &str,
-        record: &Incoming<'_>,
+        record: &ConsumerRecord<'_>,
         headers: &[Header],
-        refusal: &Refusal,
+        refusal: &InvalidReading,
     ) -> Result<(), Fault> {
         let place = Some((record.partition, record.offset));
-        let letter = Letter {
+        let letter = DeadLetter {
             topic,
             place,
             ..letter(&self.stage, headers, refusal)
@@ -136,7 +137,7 @@ impl DeadLetters {
             record.value,
             self.largest,
         )?;
-        self.tally.add(line);
+        self.pending.add(line);
         Ok(())
     }
 
@@ -145,17 +146,17 @@ impl DeadLetters {
     ///
     /// # Errors
     /// See [`Fault`].
-    pub fn bury_less<L: Log>(
+    pub fn route_truncated<L: Log>(
         &mut self,
         log: &L,
         topic: &str,
-        record: &Incoming<'_>,
+        record: &ConsumerRecord<'_>,
         headers: &[Header],
-        refusal: &Refusal,
+        refusal: &InvalidReading,
         tries: usize,
     ) -> Result<(), Fault> {
         let place = Some((record.partition, record.offset));
-        let mut letter = Letter {
+        let mut letter = DeadLetter {
             topic,
             place,
             ..letter(&self.stage, headers, refusal)
@@ -176,7 +177,7 @@ impl DeadLetters {
             self.largest.min(size / 4 + LEAST)
         };
         let line = self.send(log, letter, None, key, value, largest)?;
-        self.tally.add(line);
+        self.pending.add(line);
         Ok(())
     }
 
@@ -184,19 +185,19 @@ impl DeadLetters {
     ///
     /// # Errors
     /// See [`Fault`].
-    pub fn bury_input<L: Log>(
+    pub fn route_input<L: Log>(
         &mut self,
         log: &L,
         place: &str,
         bytes: &[u8],
-        refusal: &Refusal,
+        refusal: &InvalidReading,
     ) -> Result<(), Fault> {
-        let letter = Letter {
+        let letter = DeadLetter {
             topic: place,
             ..letter(&self.stage, &[], refusal)
         };
         let line = self.send(log, letter, None, None, Some(bytes), self.largest)?;
-        self.tally.add(line);
+        self.pending.add(line);
         Ok(())
     }
 
@@ -204,7 +205,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// See [`Fault`].
-    pub fn bury_gap<L: Log>(
+    pub fn route_gap<L: Log>(
         &mut self,
         log: &L,
         topic: &str,
@@ -216,23 +217,23 @@ impl DeadLetters {
             offsets.start, offsets.end
         );
         let detail = "they were deleted before they were read: retention, or DeleteRecords";
-        let refusal = Refusal::new(GAP, detail);
-        let letter = Letter {
+        let refusal = InvalidReading::new(GAP, detail);
+        let letter = DeadLetter {
             topic: &place,
             ..letter(&self.stage, &[], &refusal)
         };
         let line = self.send(log, letter, None, None, None, self.largest)?;
-        self.tally.add(line);
+        self.pending.add(line);
         Ok(())
     }
 
     /// All that was sent is committed: it counts from now on.
     pub fn committed(&mut self, counters: &Counters) {
-        let Tally {
+        let Pending {
             committed,
             sent,
             lines,
-        } = &mut self.tally;
+        } = &mut self.pending;
         counters.dead.add(*sent);
         *committed += std::mem::take(sent);
         for line in lines.drain(..) {
@@ -242,8 +243,8 @@ impl DeadLetters {
 
     /// What was sent since the last commit is undone.
     pub fn rolled_back(&mut self) {
-        self.tally.sent = 0;
-        self.tally.lines.clear();
+        self.pending.sent = 0;
+        self.pending.lines.clear();
     }
 
     /// Sends a letter, as much of it as fits into `largest` bytes, and gives the line that tells of
@@ -251,7 +252,7 @@ impl DeadLetters {
     fn send<L: Log>(
         &self,
         log: &L,
-        mut letter: Letter<'_>,
+        mut letter: DeadLetter<'_>,
         timestamp: Option<i64>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
@@ -259,7 +260,7 @@ impl DeadLetters {
     ) -> Result<Option<String>, Fault> {
         let (key, value) = fit(largest, &mut letter, key, value);
         let headers = letter.headers();
-        log.send(&Outgoing {
+        log.send(&ProducerRecord {
             topic: &self.topic,
             partition: None,
             timestamp,
@@ -269,8 +270,8 @@ impl DeadLetters {
         })?;
         // The first letters are shown one by one, the rest now and then, so that a flood of bad
         // records does not become a flood of lines.
-        let number = self.tally.next();
-        let Letter { reason, error, .. } = letter;
+        let number = self.pending.next();
+        let DeadLetter { reason, error, .. } = letter;
         let line = || {
             format!(
                 "dead letter {number}: {}: {reason}: {error}",
@@ -286,7 +287,7 @@ impl DeadLetters {
     }
 }
 
-impl Tally {
+impl Pending {
     fn next(&self) -> u64 {
         self.committed + self.sent + 1
     }
@@ -300,25 +301,29 @@ impl Tally {
 /// Why a record becomes a dead letter if brokers have rejected what became of it, for the last of
 /// these reasons.
 #[must_use]
-pub fn rejected(rejections: &[Rejection]) -> Refusal {
+pub fn rejected(rejections: &[Rejection]) -> InvalidReading {
     match rejections.last() {
-        Some(Rejection::Timestamp) => Refusal::new(
+        Some(Rejection::Timestamp) => InvalidReading::new(
             "timestamp-refused",
             "a topic does not take the record's timestamp",
         ),
         Some(Rejection::Policy) => {
-            Refusal::new("rejected", "the brokers reject what became of the record")
+            InvalidReading::new("rejected", "the brokers reject what became of the record")
         }
-        Some(Rejection::TooLarge) | None => Refusal::new(
+        Some(Rejection::TooLarge) | None => InvalidReading::new(
             "too-large",
             "what became of the record is larger than a topic takes: max.message.bytes",
         ),
     }
 }
 
-fn letter<'l>(stage: &'l str, original: &'l [Header], refusal: &'l Refusal) -> Letter<'l> {
+fn letter<'l>(
+    stage: &'l str,
+    original: &'l [Header],
+    refusal: &'l InvalidReading,
+) -> DeadLetter<'l> {
     let (reason, error) = (refusal.reason, &refusal.detail);
-    Letter {
+    DeadLetter {
         original,
         topic: "",
         place: None,
@@ -333,7 +338,7 @@ fn letter<'l>(stage: &'l str, original: &'l [Header], refusal: &'l Refusal) -> L
 /// so if that is not all.
 fn fit<'r>(
     largest: usize,
-    letter: &mut Letter<'_>,
+    letter: &mut DeadLetter<'_>,
     key: Option<&'r [u8]>,
     value: Option<&'r [u8]>,
 ) -> (Option<&'r [u8]>, Option<&'r [u8]>) {
@@ -377,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_letter_that_is_not_the_whole_record_says_so() {
-        let refusal = Refusal::new("not-json", "no");
+        let refusal = InvalidReading::new("not-json", "no");
         let bytes = vec![b'x'; 200_000];
         let fitted = |key: usize, value: usize| {
             let mut letter = letter("s", &[], &refusal);
@@ -411,7 +416,7 @@ mod tests {
     #[test]
     fn an_error_that_quotes_the_whole_value_leaves_room_for_it() {
         let value = format!("{{\"unit\":\"{}\"}}", "é".repeat(300_000));
-        let refusal = Refusal::new(
+        let refusal = InvalidReading::new(
             "not-json",
             format!("unknown variant `{value}`, expected one of"),
         );
@@ -426,7 +431,7 @@ mod tests {
 
     #[test]
     fn headers_that_are_too_large_are_left_out_and_told() {
-        let refusal = Refusal::new("not-json", "no");
+        let refusal = InvalidReading::new("not-json", "no");
         let headers = [("a".to_owned(), Some(vec![b'b'; 25_000]))];
         let mut letter = letter("s", &headers, &refusal);
         assert_eq!(
@@ -446,7 +451,7 @@ mod tests {
             let part = |share: usize| largest * share / (key + value + headers).max(100);
             let (key, value) = (vec![0; part(key)], vec![0; part(value)]);
             let headers = vec![("name".to_owned(), Some(vec![0; part(headers) / count])); count];
-            let refusal = Refusal::new("not-json", "x".repeat(detail));
+            let refusal = InvalidReading::new("not-json", "x".repeat(detail));
             let mut letter = letter("s", &headers, &refusal);
             let (key, value) = fit(largest, &mut letter, Some(&key), Some(&value));
             // As librdkafka counts a record, and the batch around it.

@@ -8,8 +8,8 @@ pub mod number;
 
 use serde::Deserialize;
 
-use crate::log::Incoming;
-use crate::reading::{Reading, Refusal, Unit};
+use crate::log::ConsumerRecord;
+use crate::reading::{InvalidReading, Reading, Unit};
 
 /// Turns records into readings and readings into values.
 ///
@@ -20,14 +20,14 @@ pub trait Format: Send {
     ///
     /// # Errors
     /// What is wrong with the record; it then goes to the dead letters.
-    fn decode<'a>(&self, record: &Incoming<'a>) -> Result<Reading<'a>, Refusal>;
+    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading>;
 
     /// Appends the value of one record to `value`.
     ///
     /// # Errors
     /// What the format cannot carry; the record the reading came from then goes to the dead
     /// letters.
-    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), Refusal>;
+    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading>;
 
     /// Whether records carry the sensor as their key.
     fn keyed(&self) -> bool;
@@ -59,11 +59,11 @@ impl FormatName {
 ///
 /// # Errors
 /// If the value is infinite or not a number.
-pub fn finite(value: f64) -> Result<f64, Refusal> {
+pub fn finite(value: f64) -> Result<f64, InvalidReading> {
     if value.is_finite() {
         Ok(value)
     } else {
-        Err(Refusal::new(
+        Err(InvalidReading::new(
             "not-finite",
             format!("the value is {value}, not a finite number"),
         ))
@@ -71,13 +71,13 @@ pub fn finite(value: f64) -> Result<f64, Refusal> {
 }
 
 /// The record's value, or why there is none to decode.
-fn value_of<'a>(record: &Incoming<'a>) -> Result<&'a [u8], Refusal> {
+fn value_of<'a>(record: &ConsumerRecord<'a>) -> Result<&'a [u8], InvalidReading> {
     match record.value {
-        None => Err(Refusal::new(
+        None => Err(InvalidReading::new(
             "no-value",
             "the record has no value (a tombstone)",
         )),
-        Some([]) => Err(Refusal::new("empty", "the value is empty")),
+        Some([]) => Err(InvalidReading::new("empty", "the value is empty")),
         Some(value) => Ok(value),
     }
 }

@@ -1,9 +1,9 @@
 //! The log as Apache Kafka: [`KafkaLog`].
 
 mod config;
+mod error_class;
+mod monitor;
 mod reader;
-mod refusal;
-mod watch;
 
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
@@ -17,14 +17,15 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 
 use self::config::Clients;
+use self::error_class::{ErrorClass, NO_TOPIC};
+use self::monitor::{ClientMonitor, FailedDelivery, Rebalance};
 use self::reader::Reader;
-use self::refusal::{Meaning, NO_TOPIC};
-use self::watch::{FailedDelivery, Rebalance, Watch};
 use crate::error::Error;
 use crate::log::{
-    Each, Event, Extent, Fault, Incoming, Log, Outgoing, Partition, Position, Record,
+    ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
+    TopicPartition, Watermarks,
 };
-use crate::pipeline::{Guarantee, Pipeline, Stage, Work};
+use crate::pipeline::{Guarantee, Pipeline, Stage, StageKind};
 use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
@@ -59,15 +60,15 @@ pub struct KafkaLog {
     missing: Cell<Option<Instant>>,
     guarantee: Guarantee,
     shutdown: Shutdown,
-    watch: Watch,
+    monitor: ClientMonitor,
     /// Nothing for a stage without inputs.
-    consumer: Option<BaseConsumer<Watch>>,
+    consumer: Option<BaseConsumer<ClientMonitor>>,
     /// Whether there are partitions that the consumer reads.
     reads: Cell<bool>,
     /// Whether the consumer was fenced while it was no member of its group: it needs a successor.
     fenced: Cell<bool>,
     /// Made at the first use for a sink, which may never have a dead letter to send.
-    producer: OnceCell<BaseProducer<Watch>>,
+    producer: OnceCell<BaseProducer<ClientMonitor>>,
     /// A reader that is connecting already, for the first use.
     reader: Option<Reader>,
     /// Whether a transaction is open.
@@ -92,18 +93,18 @@ impl KafkaLog {
     ) -> Result<Self, Fault> {
         // A sink's results leave Kafka, so a transaction could not hold them together with the
         // offsets.
-        let is_sink = matches!(stage.work, Work::Sink { .. });
+        let is_sink = matches!(stage.kind, StageKind::Sink { .. });
         let guarantee = if is_sink {
             Guarantee::AtLeastOnce
         } else {
             pipeline.guarantee
         };
         let clients = Clients::new(pipeline, stage, instance, guarantee);
-        let watch = Watch::new(&stage.name, pipeline.brokers(), {
+        let monitor = ClientMonitor::new(&stage.name, pipeline.brokers(), {
             let (clients, topic) = (clients.clone(), topics.first().cloned().unwrap_or_default());
-            move |watch| {
+            move |monitor| {
                 clients
-                    .observer(watch)
+                    .observer(monitor)
                     .is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL).is_ok())
             }
         });
@@ -114,7 +115,7 @@ impl KafkaLog {
             missing: Cell::new(None),
             guarantee,
             shutdown: shutdown.clone(),
-            watch,
+            monitor,
             consumer: None,
             reads: Cell::new(false),
             fenced: Cell::new(false),
@@ -129,15 +130,15 @@ impl KafkaLog {
         }
         // All clients connect at the same time, while the first of them looks for the topics.
         if !log.inputs.is_empty() {
-            log.consumer = Some(log.clients.consumer(&log.watch).map_err(Fault::Fatal)?);
+            log.consumer = Some(log.clients.consumer(&log.monitor).map_err(Fault::Fatal)?);
         }
         if !log.inputs.is_empty() || topics.contains(&stage.changelog()) {
-            log.reader = Some(Reader::new(&log.clients, &log.watch, shutdown)?);
+            log.reader = Some(Reader::new(&log.clients, &log.monitor, shutdown)?);
         }
         let producer = if is_sink {
             None
         } else {
-            Some(log.clients.producer(&log.watch).map_err(Fault::Fatal)?)
+            Some(log.clients.producer(&log.monitor).map_err(Fault::Fatal)?)
         };
         log.wait_for_topics(topics, producer.as_ref())?;
         if let Some(producer) = producer {
@@ -150,7 +151,7 @@ impl KafkaLog {
     }
 
     /// Has a consumer join the group when it is polled.
-    fn subscribe(&self, consumer: &BaseConsumer<Watch>) -> Result<(), Fault> {
+    fn subscribe(&self, consumer: &BaseConsumer<ClientMonitor>) -> Result<(), Fault> {
         let topics: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| {
             Fault::Fatal(Error::new(
@@ -163,12 +164,12 @@ impl KafkaLog {
     /// Gives all partitions back; a consumer that was fenced is replaced instead.
     fn unassign(&mut self) -> Result<(), Fault> {
         if self.fenced.take() {
-            self.watch.close();
+            self.monitor.close();
             if let Some(fenced) = self.consumer.take() {
                 close(fenced, CALL);
             }
-            self.watch.reopen();
-            let consumer = self.clients.consumer(&self.watch).map_err(Fault::Fatal)?;
+            self.monitor.reopen();
+            let consumer = self.clients.consumer(&self.monitor).map_err(Fault::Fatal)?;
             self.subscribe(&consumer)?;
             self.consumer = Some(consumer);
         }
@@ -176,7 +177,7 @@ impl KafkaLog {
         match &self.consumer {
             Some(consumer) if !is_dead(consumer) => consumer
                 .unassign()
-                .map_err(|error| Fault::Undo(Error::new("giving partitions back", error))),
+                .map_err(|error| Fault::Abortable(Error::new("giving partitions back", error))),
             _ => Ok(()),
         }
     }
@@ -185,7 +186,7 @@ impl KafkaLog {
     fn wait_for_topics(
         &self,
         topics: &[String],
-        producer: Option<&BaseProducer<Watch>>,
+        producer: Option<&BaseProducer<ClientMonitor>>,
     ) -> Result<(), Fault> {
         let mut missing_since = None;
         for topic in topics {
@@ -201,11 +202,11 @@ impl KafkaLog {
                 let error = match &answer {
                     Ok(metadata) => metadata.topics().first().and_then(MetadataTopic::error),
                     Err(error) => {
-                        self.watch.no_answer(&error.to_string());
+                        self.monitor.broker_unreachable(&error.to_string());
                         continue;
                     }
                 };
-                self.watch.answered();
+                self.monitor.broker_reachable();
                 match error.map(RDKafkaErrorCode::from) {
                     None => break,
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
@@ -233,7 +234,7 @@ impl KafkaLog {
     fn metadata(
         &self,
         topic: &str,
-        producer: Option<&BaseProducer<Watch>>,
+        producer: Option<&BaseProducer<ClientMonitor>>,
         wait: Duration,
     ) -> Result<Metadata, KafkaError> {
         match (&self.consumer, producer) {
@@ -246,11 +247,14 @@ impl KafkaLog {
     }
 
     /// A producer that is ready to send; in a transaction one whose predecessor is fenced.
-    fn make_producer(&self) -> Result<BaseProducer<Watch>, Fault> {
-        self.initialise(self.clients.producer(&self.watch).map_err(Fault::Fatal)?)
+    fn make_producer(&self) -> Result<BaseProducer<ClientMonitor>, Fault> {
+        self.initialise(self.clients.producer(&self.monitor).map_err(Fault::Fatal)?)
     }
 
-    fn initialise(&self, mut producer: BaseProducer<Watch>) -> Result<BaseProducer<Watch>, Fault> {
+    fn initialise(
+        &self,
+        mut producer: BaseProducer<ClientMonitor>,
+    ) -> Result<BaseProducer<ClientMonitor>, Fault> {
         if self.guarantee == Guarantee::AtLeastOnce {
             return Ok(producer);
         }
@@ -263,29 +267,29 @@ impl KafkaLog {
                 Err(error) if is_retriable(&error) => {
                     producer.poll(Duration::ZERO);
                     self.shutdown.check()?;
-                    self.keep_membership()?;
-                    self.look_for_brokers_by(Some(&producer));
+                    self.poll_group()?;
+                    self.probe_brokers_by(Some(&producer));
                     if since.elapsed() > CALL * 5
-                        && !self.watch.told_of_an_unreachable_address()
+                        && !self.monitor.told_of_an_unreachable_address()
                         && let Some(lasted) = reminder.due(&(), Instant::now())
-                        && !self.tell_why_transactions_wait(&producer, &error, lasted)
+                        && !self.warn_of_concurrent_transactions(&producer, &error, lasted)
                     {
                         // While no broker answers at all there is nothing to say of transactions.
                         since = Instant::now();
                         reminder.clear();
                     }
-                    if self.watch.take_predecessor() {
+                    if self.monitor.take_concurrent_transaction() {
                         // The coordinator is still ending the transaction of the process that went
                         // before. This client would ask again after half a second, which is
                         // librdkafka's own; a new one asks at once.
                         drop(producer);
                         std::thread::sleep(pause);
                         pause = (pause * 2).min(CALL);
-                        producer = self.clients.producer(&self.watch).map_err(Fault::Fatal)?;
+                        producer = self.clients.producer(&self.monitor).map_err(Fault::Fatal)?;
                     }
                 }
                 Err(error) => {
-                    let error = refusal::of(
+                    let error = error_class::of(
                         "initialising transactions",
                         &error,
                         &self.clients.identity(),
@@ -316,7 +320,7 @@ impl KafkaLog {
             return Ok(());
         }
         if self.inputs.is_empty() {
-            return Err(Fault::Undo(Error::new(
+            return Err(Fault::Abortable(Error::new(
                 "committing",
                 "a request may be under way twice",
             )));
@@ -330,18 +334,18 @@ impl KafkaLog {
 
     /// Transactions need a log of their own in the cluster, which a small cluster may be unable to
     /// make. Returns whether a broker could be asked.
-    fn tell_why_transactions_wait(
+    fn warn_of_concurrent_transactions(
         &self,
-        producer: &BaseProducer<Watch>,
+        producer: &BaseProducer<ClientMonitor>,
         error: &KafkaError,
         lasted: Duration,
     ) -> bool {
         let lasted = lasting(lasted);
         let Ok(metadata) = producer.client().fetch_metadata(None, CALL) else {
-            self.watch.no_answer(&error.to_string());
+            self.monitor.broker_unreachable(&error.to_string());
             return false;
         };
-        self.watch.answered();
+        self.monitor.broker_reachable();
         let brokers = metadata.brokers().len();
         let has_log = metadata
             .topics()
@@ -365,18 +369,18 @@ impl KafkaLog {
 
     fn reader(&mut self) -> Result<Reader, Fault> {
         self.reader.take().map_or_else(
-            || Reader::new(&self.clients, &self.watch, &self.shutdown),
+            || Reader::new(&self.clients, &self.monitor, &self.shutdown),
             Ok,
         )
     }
 
-    fn consumer(&self) -> &BaseConsumer<Watch> {
+    fn consumer(&self) -> &BaseConsumer<ClientMonitor> {
         self.consumer
             .as_ref()
             .expect("only a stage with inputs is given partitions")
     }
 
-    fn producer(&self) -> Result<&BaseProducer<Watch>, Fault> {
+    fn producer(&self) -> Result<&BaseProducer<ClientMonitor>, Fault> {
         if let Some(producer) = self.producer.get() {
             return Ok(producer);
         }
@@ -386,27 +390,27 @@ impl KafkaLog {
 
     /// The next rebalance that waits for an answer.
     fn rebalanced<R>(&self) -> Option<Event<R>> {
-        Some(match self.watch.next_rebalance()? {
-            Rebalance::Assign(partitions) => Event::Given(
+        Some(match self.monitor.next_rebalance()? {
+            Rebalance::Assign(partitions) => Event::Assigned(
                 partitions
                     .into_iter()
                     .filter_map(|(topic, partition)| self.partition(&topic, partition))
                     .collect(),
             ),
-            Rebalance::Revoke => Event::Taken {
+            Rebalance::Revoke => Event::Revoked {
                 lost: self.consumer().assignment_lost(),
             },
         })
     }
 
-    fn partition(&self, topic: &str, partition: i32) -> Option<Partition> {
+    fn partition(&self, topic: &str, partition: i32) -> Option<TopicPartition> {
         let topic = self.inputs.iter().position(|input| input == topic)?;
-        Some(Partition { topic, partition })
+        Some(TopicPartition { topic, partition })
     }
 
     fn list(
         &self,
-        partitions: impl IntoIterator<Item = (Partition, Offset)>,
+        partitions: impl IntoIterator<Item = (TopicPartition, Offset)>,
     ) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in partitions {
@@ -428,7 +432,9 @@ impl KafkaLog {
             // another have the place after all, joining anew fences that one; the second time this
             // one ends.
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)
-                if self.watch.may_be_fenced_by_its_past(self.clients.session()) =>
+                if self
+                    .monitor
+                    .may_be_fenced_by_its_past(self.clients.session()) =>
             {
                 tracing::warn!("no member of the consumer group any more: joining anew");
                 self.fenced.set(true);
@@ -452,19 +458,19 @@ impl KafkaLog {
             )),
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 let what = format!("reading {}: {code}", self.inputs.join(", "));
-                self.watch
+                self.monitor
                     .tell(&what, &format!("if the topic was deleted, {NO_TOPIC}"));
                 Ok(())
             }
             // The stage finds out which records are gone when it asks where to go on.
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::AutoOffsetReset) => {
-                Err(Fault::Undo(Error::new(
+                Err(Fault::Abortable(Error::new(
                     format!("reading {}", self.inputs.join(", ")),
                     code,
                 )))
             }
             other => {
-                self.watch.client_error(&other);
+                self.monitor.client_error(&other);
                 Ok(())
             }
         }
@@ -472,7 +478,7 @@ impl KafkaLog {
 
     /// Polls the consumer while nothing is assigned to it, so that only events come: a member that
     /// does not poll is taken for dead. One that reads is left alone.
-    fn keep_membership(&self) -> Result<(), Fault> {
+    fn poll_group(&self) -> Result<(), Fault> {
         let Some(consumer) = self.consumer.as_ref().filter(|_| !self.reads.get()) else {
             return Ok(());
         };
@@ -488,16 +494,16 @@ impl KafkaLog {
     ///
     /// # Errors
     /// If the group takes the partitions meanwhile: then there is no sense in going on.
-    fn keep(&self, doing: &str) -> impl Fn() -> Result<(), Fault> {
+    fn keep_alive(&self, doing: &str) -> impl Fn() -> Result<(), Fault> {
         let kept = Cell::new(Instant::now());
         move || {
             if kept.get().elapsed() < KEEP {
                 return Ok(());
             }
             kept.set(Instant::now());
-            self.keep_membership()?;
-            if self.fenced.get() || self.watch.has_rebalance() {
-                return Err(Fault::Undo(Error::new(
+            self.poll_group()?;
+            if self.fenced.get() || self.monitor.has_rebalance() {
+                return Err(Fault::Abortable(Error::new(
                     doing,
                     "the group gives the partitions to another member",
                 )));
@@ -507,25 +513,25 @@ impl KafkaLog {
     }
 
     /// Finds out whether a broker answers, where there is a doubt.
-    fn look_for_brokers(&self) {
-        self.look_for_brokers_by(self.producer.get());
+    fn probe_brokers(&self) {
+        self.probe_brokers_by(self.producer.get());
     }
 
-    fn look_for_brokers_by(&self, producer: Option<&BaseProducer<Watch>>) {
-        if !self.watch.wants_a_look() {
+    fn probe_brokers_by(&self, producer: Option<&BaseProducer<ClientMonitor>>) {
+        if !self.monitor.probe_due() {
             return;
         }
         // Any topic will do that is known to exist: asking for all of them would cost more.
         let topic = self.topics.first().map_or("", String::as_str);
         match self.metadata(topic, producer, CALL / 2) {
             Ok(metadata) => {
-                self.watch.answered();
+                self.monitor.broker_reachable();
                 let brokers = metadata.brokers().iter();
                 let addresses =
                     brokers.map(|broker| format!("{}:{}", broker.host(), broker.port()));
-                self.watch.announced(&addresses.collect::<Vec<_>>());
+                self.monitor.announced(&addresses.collect::<Vec<_>>());
             }
-            Err(error) => self.watch.no_answer(&error.to_string()),
+            Err(error) => self.monitor.broker_unreachable(&error.to_string()),
         }
     }
 
@@ -533,7 +539,7 @@ impl KafkaLog {
     ///
     /// # Errors
     /// If one has not been there for longer than a new one needs to be known.
-    fn look_for_topics(&self) -> Result<(), Fault> {
+    fn probe_topics(&self) -> Result<(), Fault> {
         for topic in &self.topics {
             match self.metadata(topic, self.producer.get(), CALL) {
                 Ok(metadata) => {
@@ -547,13 +553,13 @@ impl KafkaLog {
                     }
                 }
                 Err(error) => {
-                    self.watch.no_answer(&error.to_string());
+                    self.monitor.broker_unreachable(&error.to_string());
                     return Ok(());
                 }
             }
         }
         self.missing.set(None);
-        self.watch.answered();
+        self.monitor.broker_reachable();
         Ok(())
     }
 
@@ -595,12 +601,12 @@ impl KafkaLog {
         while producer.in_flight_count() > 0 {
             pause(producer);
             self.check_delivery()?;
-            self.look_for_brokers();
-            if self.watch.is_away() {
+            self.probe_brokers();
+            if self.monitor.is_away() {
                 self.check_stop()?;
             }
             if looked.elapsed() > CALL {
-                self.look_for_topics()?;
+                self.probe_topics()?;
                 looked = Instant::now();
             }
         }
@@ -624,7 +630,11 @@ impl KafkaLog {
     }
 
     /// What it means that a record could not be sent.
-    fn undelivered(&self, producer: &BaseProducer<Watch>, failed: &FailedDelivery) -> Fault {
+    fn undelivered(
+        &self,
+        producer: &BaseProducer<ClientMonitor>,
+        failed: &FailedDelivery,
+    ) -> Fault {
         let FailedDelivery {
             topic, partition, ..
         } = failed;
@@ -645,23 +655,23 @@ impl KafkaLog {
 
     /// What it means that sending to a topic, or committing without one, has failed.
     fn fault(&self, doing: impl Into<String>, topic: &str, failed: &KafkaError) -> Fault {
-        let error = refusal::of(doing, failed, &self.clients.identity());
+        let error = error_class::of(doing, failed, &self.clients.identity());
         match failed
             .rdkafka_error_code()
-            .map_or(Meaning::Passes, Meaning::of)
+            .map_or(ErrorClass::Passes, ErrorClass::of)
         {
-            Meaning::Forbidden => Fault::Fatal(error),
-            Meaning::NoTopic if !topic.is_empty() => {
-                self.misses(topic).unwrap_or(Fault::Undo(error))
+            ErrorClass::Forbidden => Fault::Fatal(error),
+            ErrorClass::NoTopic if !topic.is_empty() => {
+                self.misses(topic).unwrap_or(Fault::Abortable(error))
             }
-            Meaning::Record(rejection) => Fault::Rejected(rejection, error),
-            Meaning::NoTopic | Meaning::Passes => Fault::Undo(error),
+            ErrorClass::Record(rejection) => Fault::Rejected(rejection, error),
+            ErrorClass::NoTopic | ErrorClass::Passes => Fault::Abortable(error),
         }
     }
 
     /// Calls until it succeeds; each call waits at most [`CALL`]. What a transaction did not live
     /// to see is done again.
-    fn patiently(
+    fn retry_while_unreachable(
         &self,
         doing: &str,
         call: impl Fn() -> Result<(), KafkaError>,
@@ -675,7 +685,7 @@ impl KafkaLog {
                         && begun.elapsed() < self.clients.transaction_timeout() =>
                 {
                     self.repeated.set(true);
-                    self.watch.no_answer(&error.to_string());
+                    self.monitor.broker_unreachable(&error.to_string());
                     if let Some(producer) = self.producer.get() {
                         producer.poll(Duration::ZERO);
                     }
@@ -699,9 +709,9 @@ impl KafkaLog {
         self.begin()?;
         let producer = self.producer()?;
         self.drain()?;
-        self.watch.committing(true);
+        self.monitor.committing(true);
         let committed = self.end_transaction(producer, positions);
-        self.watch.committing(false);
+        self.monitor.committing(false);
         committed?;
         self.begun.set(false);
         Ok(())
@@ -709,22 +719,22 @@ impl KafkaLog {
 
     fn end_transaction(
         &self,
-        producer: &BaseProducer<Watch>,
+        producer: &BaseProducer<ClientMonitor>,
         positions: &TopicPartitionList,
     ) -> Result<(), Fault> {
         let start = Instant::now();
         if positions.count() > 0 {
             let Some(group) = self.consumer().group_metadata() else {
-                return Err(Fault::Undo(Error::new(
+                return Err(Fault::Abortable(Error::new(
                     "committing",
                     "the consumer is in no group",
                 )));
             };
-            self.patiently("adding the offsets to the transaction", || {
+            self.retry_while_unreachable("adding the offsets to the transaction", || {
                 producer.send_offsets_to_transaction(positions, &group, CALL)
             })?;
         }
-        self.patiently("committing the transaction", || {
+        self.retry_while_unreachable("committing the transaction", || {
             producer.commit_transaction(CALL)
         })?;
         if start.elapsed() > CLEAN_COMMIT {
@@ -738,10 +748,10 @@ impl KafkaLog {
         if positions.count() == 0 {
             return Ok(());
         }
-        self.watch.committing(true);
+        self.monitor.committing(true);
         let commit = self.consumer().commit(positions, CommitMode::Sync);
-        self.watch.committing(false);
-        commit.map_err(|error| Fault::Undo(Error::new("committing the offsets", error)))
+        self.monitor.committing(false);
+        commit.map_err(|error| Fault::Abortable(Error::new("committing the offsets", error)))
     }
 }
 
@@ -768,17 +778,17 @@ impl Log for KafkaLog {
             None => {}
         }
         if self.fenced.get() {
-            return Ok(Event::Taken { lost: true });
+            return Ok(Event::Revoked { lost: true });
         }
         if let Some(producer) = self.producer.get() {
             producer.poll(Duration::ZERO);
             self.check_delivery()?;
         }
-        self.look_for_brokers();
-        Ok(self.rebalanced().unwrap_or(Event::Nothing))
+        self.probe_brokers();
+        Ok(self.rebalanced().unwrap_or(Event::Timeout))
     }
 
-    fn assign(&mut self, from: &[(Partition, i64)]) -> Result<(), Fault> {
+    fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<(), Fault> {
         // Nothing is left to look up before the next assignment.
         self.reader = None;
         let from = from
@@ -787,14 +797,14 @@ impl Log for KafkaLog {
         let list = self.list(from);
         self.reads.set(true);
         let assigned = self.consumer().assign(&list);
-        assigned.map_err(|error| Fault::Undo(Error::new("taking over partitions", error)))
+        assigned.map_err(|error| Fault::Abortable(Error::new("taking over partitions", error)))
     }
 
-    fn release(&mut self) -> Result<(), Fault> {
+    fn unassign(&mut self) -> Result<(), Fault> {
         self.unassign()
     }
 
-    fn send(&self, record: &Outgoing<'_>) -> Result<(), Fault> {
+    fn send(&self, record: &ProducerRecord<'_>) -> Result<(), Fault> {
         self.begin()?;
         let producer = self.producer()?;
         let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(record.topic);
@@ -828,9 +838,9 @@ impl Log for KafkaLog {
                     message = refused;
                     pause(producer);
                     self.check_delivery()?;
-                    self.look_for_brokers();
+                    self.probe_brokers();
                     if looked.elapsed() > CALL {
-                        self.look_for_topics()?;
+                        self.probe_topics()?;
                         looked = Instant::now();
                     }
                     self.check_stop()?;
@@ -849,7 +859,7 @@ impl Log for KafkaLog {
         }
     }
 
-    fn flush(&mut self) -> Result<(), Fault> {
+    fn flush_unless_transactional(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::AtLeastOnce {
             self.drain()
         } else {
@@ -857,24 +867,24 @@ impl Log for KafkaLog {
         }
     }
 
-    fn settle(&mut self) -> Result<(), Fault> {
+    fn flush(&mut self) -> Result<(), Fault> {
         self.drain()
     }
 
-    fn commit(&mut self, positions: &[Position]) -> Result<(), Fault> {
+    fn commit(&mut self, positions: &[OffsetAndMetadata]) -> Result<(), Fault> {
         let mut list = TopicPartitionList::new();
-        for Position {
-            partition: Partition { topic, partition },
-            next,
-            note,
+        for OffsetAndMetadata {
+            partition: TopicPartition { topic, partition },
+            offset,
+            metadata,
         } in positions
         {
             let mut added = list.add_partition(&self.inputs[*topic], *partition);
             added
-                .set_offset(Offset::Offset(*next))
+                .set_offset(Offset::Offset(*offset))
                 .expect("offsets of records are valid");
-            if !note.is_empty() {
-                added.set_metadata(note);
+            if !metadata.is_empty() {
+                added.set_metadata(metadata);
             }
         }
         match self.guarantee {
@@ -882,14 +892,14 @@ impl Log for KafkaLog {
             Guarantee::AtLeastOnce => self.commit_offsets(&list)?,
         }
         self.missing.set(None);
-        self.watch.answered();
+        self.monitor.broker_reachable();
         if self.guarantee == Guarantee::ExactlyOnce {
             self.replace_repeated()?;
         }
         Ok(())
     }
 
-    fn rewind(&mut self) -> Result<(), Fault> {
+    fn abort(&mut self) -> Result<(), Fault> {
         // One that was fenced reads nothing, and is replaced when its partitions are given back.
         if !self.fenced.get() {
             self.unassign()?;
@@ -906,7 +916,10 @@ impl Log for KafkaLog {
         Ok(())
     }
 
-    fn committed(&mut self, partitions: &[Partition]) -> Result<Vec<Position>, Fault> {
+    fn committed(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<OffsetAndMetadata>, Fault> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -922,7 +935,7 @@ impl Log for KafkaLog {
                 // A consumer that can do nothing any more says why in the next polls, one after the
                 // other.
                 Err(error) if is_dead(self.consumer()) || begun.elapsed() > OFFSETS => {
-                    return Err(Fault::Undo(Error::new(
+                    return Err(Fault::Abortable(Error::new(
                         "asking for the committed offsets",
                         error,
                     )));
@@ -935,35 +948,40 @@ impl Log for KafkaLog {
         };
         let position = |element: &TopicPartitionListElem<'_>| {
             let partition = self.partition(element.topic(), element.partition())?;
-            let Offset::Offset(next) = element.offset() else {
+            let Offset::Offset(offset) = element.offset() else {
                 return None;
             };
-            Some(Position {
+            Some(OffsetAndMetadata {
                 partition,
-                next,
-                note: element.metadata().to_owned(),
+                offset,
+                metadata: element.metadata().to_owned(),
             })
         };
         Ok(committed.elements().iter().filter_map(position).collect())
     }
 
-    fn extents(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Extent>, Fault> {
-        let mut extents = Vec::with_capacity(partitions.len());
+    fn watermarks(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Watermarks>, Fault> {
+        let mut watermarks = Vec::with_capacity(partitions.len());
         if !partitions.is_empty() {
             let reader = self.reader()?;
             for partition in partitions {
-                extents.push(reader.extent(
+                watermarks.push(reader.extent(
                     topic,
                     *partition,
-                    &self.keep(&format!("asking for the ends of {topic}")),
+                    &self.keep_alive(&format!("asking for the ends of {topic}")),
                 )?);
             }
             self.reader = Some(reader);
         }
-        Ok(extents)
+        Ok(watermarks)
     }
 
-    fn restore(&mut self, topic: &str, partitions: &[i32], each: Each<'_>) -> Result<(), Fault> {
+    fn restore(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        each: RestoreCallback<'_>,
+    ) -> Result<(), Fault> {
         if partitions.is_empty() {
             return Ok(());
         }
@@ -972,12 +990,12 @@ impl Log for KafkaLog {
             topic,
             partitions,
             each,
-            &self.keep(&format!("restoring from {topic}")),
+            &self.keep_alive(&format!("restoring from {topic}")),
         )
     }
 
-    fn at_end(&mut self, positions: &[(Partition, Option<i64>)]) -> Result<bool, Fault> {
-        let partitions: Vec<Partition> =
+    fn at_end(&mut self, positions: &[(TopicPartition, Option<i64>)]) -> Result<bool, Fault> {
+        let partitions: Vec<TopicPartition> =
             positions.iter().map(|(partition, _)| *partition).collect();
         let committed = self.committed(&partitions)?;
         let reader = self.reader()?;
@@ -991,7 +1009,7 @@ impl Log for KafkaLog {
                         .iter()
                         .find(|committed| committed.partition == *partition)
                 };
-                let from = next.or_else(|| Some(committed()?.next));
+                let from = next.or_else(|| Some(committed()?.offset));
                 (
                     partition.partition,
                     from.map_or(Offset::Beginning, Offset::Offset),
@@ -1008,7 +1026,7 @@ impl Log for KafkaLog {
 impl Drop for KafkaLog {
     fn drop(&mut self) {
         // From here on a rebalance is answered at once: nobody is left to commit for it.
-        self.watch.close();
+        self.monitor.close();
         if let Some(consumer) = self.consumer.take() {
             if is_dead(&consumer) {
                 return close(consumer, CALL);
@@ -1040,8 +1058,8 @@ pub struct KafkaRecord<'a> {
 }
 
 impl Record for KafkaRecord<'_> {
-    fn incoming(&self) -> Incoming<'_> {
-        Incoming {
+    fn fields(&self) -> ConsumerRecord<'_> {
+        ConsumerRecord {
             topic: self.topic,
             partition: self.message.partition(),
             offset: self.message.offset(),
@@ -1061,7 +1079,7 @@ impl Record for KafkaRecord<'_> {
 
 /// Whether a consumer can do nothing any more. It reads nothing, and to ask it for anything but the
 /// reason can hang for ever.
-fn is_dead(consumer: &BaseConsumer<Watch>) -> bool {
+fn is_dead(consumer: &BaseConsumer<ClientMonitor>) -> bool {
     consumer.client().fatal_error().is_some()
 }
 
@@ -1082,18 +1100,18 @@ fn close(consumers: impl Send + 'static, wait: Duration) {
 
 /// Gives the producer's own threads a moment. Its `poll` would spin through the last millisecond of
 /// any wait.
-fn pause(producer: &BaseProducer<Watch>) {
+fn pause(producer: &BaseProducer<ClientMonitor>) {
     producer.poll(Duration::ZERO);
     std::thread::sleep(Duration::from_micros(200));
 }
 
 /// Hears all that a producer has to say by now: each poll without a wait hands out one thing.
-fn hear(producer: &BaseProducer<Watch>) {
-    let watch = producer.client().context();
+fn hear(producer: &BaseProducer<ClientMonitor>) {
+    let monitor = producer.client().context();
     loop {
-        let count = watch.count();
+        let count = monitor.count();
         producer.poll(Duration::ZERO);
-        if watch.count() == count {
+        if monitor.count() == count {
             return;
         }
     }

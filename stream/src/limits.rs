@@ -48,7 +48,7 @@ impl Limits {
     }
 
     /// So many sixteenths of what is left beside the fixed part, in bytes.
-    fn sixteenths(self, count: u64) -> u64 {
+    fn share(self, count: u64) -> u64 {
         let Size(memory) = self.memory;
         (memory - Self::FIXED) / 16 * count
     }
@@ -56,14 +56,14 @@ impl Limits {
     /// Records that were read and wait for the stage, in bytes.
     #[must_use]
     pub fn consumer_queue(self) -> u64 {
-        self.sixteenths(2).min(1 << 20)
+        self.share(2).min(1 << 20)
     }
 
     /// Records that wait to be sent, in bytes. Half of it again is for the requests that carry
     /// them.
     #[must_use]
     pub fn producer_queue(self) -> u64 {
-        self.sixteenths(2).min(8 << 20)
+        self.share(2).min(8 << 20)
     }
 
     /// What one request to send holds at the most, in bytes.
@@ -75,19 +75,19 @@ impl Limits {
     /// How many records wait to be sent: each costs librdkafka some 500 bytes beside its own.
     #[must_use]
     pub fn producer_records(self) -> u64 {
-        (self.sixteenths(2) / 500).min(100_000)
+        (self.share(2) / 500).min(100_000)
     }
 
     /// What a restore reads ahead, in bytes; nothing waits to be sent meanwhile.
     #[must_use]
     pub fn reader_queue(self) -> u64 {
-        self.sixteenths(2).min(4 << 20)
+        self.share(2).min(4 << 20)
     }
 
     /// State, in bytes; or what a producer keeps until it is committed.
     #[must_use]
     pub fn state(self) -> u64 {
-        self.sixteenths(6)
+        self.share(6)
     }
 }
 

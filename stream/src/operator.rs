@@ -3,13 +3,13 @@
 //! The `operators` crate holds the catalog and re-exports this trait; it stands here because the
 //! [stage loop](crate::stage) drives it.
 
-use crate::pipeline::Part;
-use crate::reading::{Reading, Refusal};
+use crate::pipeline::ComponentConfig;
+use crate::reading::{InvalidReading, Reading};
 
 /// What one stateful operator remembers of one sensor: a handful of numbers, empty at first.
 ///
 /// Plain numbers, so that the changelog can hold any operator's state and a person can read it.
-pub type Memory = Vec<f64>;
+pub type KeyState = Vec<f64>;
 
 /// Whether a reading goes on to the next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +29,18 @@ pub enum Flow {
 pub trait Operator: Send {
     /// Changes `reading` in place and says whether it goes on.
     ///
-    /// `memories` are this operator's own, [`memories`](Self::memories) of them.
+    /// `states` are this operator's own, [`states`](Self::states) of them.
     ///
     /// # Errors
     /// A reading it cannot work on; its memories are then as they were.
-    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal>;
+    fn apply(
+        &self,
+        reading: &mut Reading<'_>,
+        states: &mut [KeyState],
+    ) -> Result<Flow, InvalidReading>;
 
     /// How many memories it keeps for each sensor: 0 for a stateless operator.
-    fn memories(&self) -> usize {
+    fn states(&self) -> usize {
         0
     }
 
@@ -46,17 +50,17 @@ pub trait Operator: Send {
     }
 
     /// Its name and settings, such as `ewma(alpha=0.5)`: all that its results depend on, so that
-    /// [`Part::described`] makes the same operator of it. State that was made under another
-    /// description is not taken for this operator's.
+    /// [`ComponentConfig::described`] makes the same operator of it. State that was made under
+    /// another description is not taken for this operator's.
     fn describe(&self) -> String;
 
-    /// Makes `memories`, its own, out of those that it kept under the settings `before`. Also asked
+    /// Makes `states`, its own, out of those that it kept under the settings `before`. Also asked
     /// of an operator with memories behind it in its chain, which went through it.
     ///
     /// # Errors
     /// Why what was remembered means nothing under these settings.
-    fn take_over(&self, before: &Part, memories: &mut [Memory]) -> Result<(), String> {
-        let _ = (before, memories);
+    fn migrate(&self, before: &ComponentConfig, states: &mut [KeyState]) -> Result<(), String> {
+        let _ = (before, states);
         Ok(())
     }
 }

@@ -1,15 +1,15 @@
 //! The pipeline file: all the stages and topics of one `config/*.toml`.
 //!
 //! Reading it collects every mistake instead of stopping at the first. What a step, a source or a
-//! sink is, the file does not know: it hands each to the crate that does as a [`Part`].
+//! sink is, the file does not know: it hands each to the crate that does as a [`ComponentConfig`].
 
+mod buffer;
 mod check;
+mod diagnostic;
 mod digest;
-mod mistake;
 mod part;
 mod reserved;
 mod rules;
-mod shelter;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -19,10 +19,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use self::mistake::{Mistake, Mistakes, Text, suggest};
-pub use self::part::{ARROW, Part};
+pub use self::buffer::{ClockPolicy, SpoolSettings, WhenFull};
+pub use self::diagnostic::{Diagnostic, Diagnostics, Text, suggest};
+pub use self::part::{ARROW, ComponentConfig};
 pub use self::rules::{OnGap, Rules};
-pub use self::shelter::{ClockPolicy, SpoolSettings, WhenFull};
 use crate::format::{Format, FormatName};
 use crate::limits::Limits;
 use crate::reading::Unit;
@@ -184,18 +184,18 @@ pub struct Stage {
     /// The topics it writes; none for a sink.
     pub to: Vec<String>,
     /// What it does.
-    pub work: Work,
+    pub kind: StageKind,
     /// What it does where its input is not as it should be.
     pub rules: Rules,
 }
 
 /// What a stage does.
 #[derive(Debug, Clone)]
-pub enum Work {
+pub enum StageKind {
     /// Brings readings in.
     Producer {
         /// One entry of the `producer` crate's catalog.
-        source: Part,
+        source: ComponentConfig,
         /// Where readings wait on disk, if they do.
         spool: Option<SpoolSettings>,
         /// What becomes of readings from before the clock was set.
@@ -204,23 +204,23 @@ pub enum Work {
     /// Works on readings.
     Operator {
         /// Entries of the `operators` crate's catalog, in order.
-        steps: Vec<Part>,
+        steps: Vec<ComponentConfig>,
     },
     /// Shows or keeps readings.
     Sink {
         /// One entry of the `sinks` crate's catalog.
-        sink: Part,
+        sink: ComponentConfig,
     },
 }
 
-impl Work {
+impl StageKind {
     /// The table of the pipeline file that holds such stages.
     #[must_use]
     pub fn table(&self) -> &'static str {
         match self {
-            Work::Producer { .. } => "producer",
-            Work::Operator { .. } => "operator",
-            Work::Sink { .. } => "sink",
+            StageKind::Producer { .. } => "producer",
+            StageKind::Operator { .. } => "operator",
+            StageKind::Sink { .. } => "sink",
         }
     }
 }
@@ -244,7 +244,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// Every mistake in it, each with its place and what to do.
-    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
         let read = std::fs::read_to_string(path);
         let text = Arc::new(Text {
             path: path.to_owned(),
@@ -252,10 +252,10 @@ impl Pipeline {
         });
         match read {
             Ok(_) => Self::parse(text),
-            Err(error) => Err(Mistakes::new(
+            Err(error) => Err(Diagnostics::new(
                 text,
                 vec![
-                    Mistake::nowhere(format!("cannot be read: {error}"))
+                    Diagnostic::nowhere(format!("cannot be read: {error}"))
                         .help("give another file with --pipeline FILE or RIVULET_PIPELINE"),
                 ],
             )),
@@ -266,16 +266,16 @@ impl Pipeline {
     ///
     /// # Errors
     /// Every mistake in it, each with its place and what to do.
-    pub fn parse(text: Arc<Text>) -> Result<Self, Mistakes> {
-        let (pipeline, mut mistakes) = tables::read(&text);
+    pub fn parse(text: Arc<Text>) -> Result<Self, Diagnostics> {
+        let (pipeline, mut diagnostics) = tables::read(&text);
         // What the tables lack would only be reported a second time by what follows from it.
-        if mistakes.is_empty() {
-            check::check(&pipeline, &mut mistakes);
+        if diagnostics.is_empty() {
+            check::check(&pipeline, &mut diagnostics);
         }
-        if mistakes.is_empty() {
+        if diagnostics.is_empty() {
             Ok(pipeline)
         } else {
-            Err(Mistakes::new(text, mistakes))
+            Err(Diagnostics::new(text, diagnostics))
         }
     }
 
@@ -283,7 +283,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// A mistake that lists the stages there are.
-    pub fn stage(&self, name: &str) -> Result<&Stage, Mistakes> {
+    pub fn stage(&self, name: &str) -> Result<&Stage, Diagnostics> {
         self.stages
             .iter()
             .find(|stage| stage.name == name)
@@ -293,9 +293,9 @@ impl Pipeline {
                     .iter()
                     .map(|stage| stage.name.as_str())
                     .collect();
-                let mistake =
-                    Mistake::nowhere(format!("has no stage `{name}`")).help(suggest(name, &names));
-                Mistakes::new(self.text.clone(), vec![mistake])
+                let diagnostic = Diagnostic::nowhere(format!("has no stage `{name}`"))
+                    .help(suggest(name, &names));
+                Diagnostics::new(self.text.clone(), vec![diagnostic])
             })
     }
 

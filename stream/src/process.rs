@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::error::Result;
 use crate::kafka::KafkaLog;
 use crate::log::Fault;
-use crate::pipeline::{Mistake, Mistakes, Pipeline, Stage, Work};
+use crate::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, StageKind};
 use crate::shutdown::Shutdown;
 
 /// One stage at work, in a process of its own or in a thread.
@@ -38,7 +38,7 @@ impl Process<'_> {
             .cloned()
             .collect();
         topics.push(self.stage.dead_letters());
-        let has_changelog = !matches!(self.stage.work, Work::Sink { .. });
+        let has_changelog = !matches!(self.stage.kind, StageKind::Sink { .. });
         topics.extend(has_changelog.then(|| self.stage.changelog()));
         match KafkaLog::open(
             self.pipeline,
@@ -57,27 +57,29 @@ impl Process<'_> {
                 );
                 Ok(Some(log))
             }
-            Err(Fault::Stopped) => Ok(None),
-            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Undo(error)) => Err(error),
+            Err(Fault::Shutdown) => Ok(None),
+            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Abortable(error)) => {
+                Err(error)
+            }
         }
     }
 
     /// Mistakes of the stage's own part of the file.
     #[must_use]
-    pub fn mistakes(&self, mistakes: Vec<Mistake>) -> Mistakes {
-        Mistakes::new(self.pipeline.text.clone(), mistakes)
+    pub fn diagnostics(&self, diagnostics: Vec<Diagnostic>) -> Diagnostics {
+        Diagnostics::new(self.pipeline.text.clone(), diagnostics)
     }
 
     /// The mistake of running a stage with the program of another kind.
     #[must_use]
-    pub fn wrong_program(&self) -> Mistakes {
-        let table = self.stage.work.table();
-        let mistake = Mistake::at(
+    pub fn wrong_program(&self) -> Diagnostics {
+        let table = self.stage.kind.table();
+        let diagnostic = Diagnostic::at(
             self.stage.place.clone(),
             format!("`{}` is in a [{table}] table", self.stage.name),
         );
-        self.mistakes(vec![
-            mistake.help(format!("run it with rivulet-{table} {}", self.stage.name)),
+        self.diagnostics(vec![
+            diagnostic.help(format!("run it with rivulet-{table} {}", self.stage.name)),
         ])
     }
 }

@@ -11,13 +11,13 @@ use crate::counters::Counters;
 use crate::dead_letter::{self, DeadLetters};
 use crate::error::Error;
 use crate::format::Format;
-use crate::log::{Fault, Incoming, Log, Outgoing, Partition, Record, Rejection};
+use crate::log::{ConsumerRecord, Fault, Log, ProducerRecord, Record, Rejection, TopicPartition};
 use crate::operator::{Flow, Operator};
 use crate::pipeline::{Guarantee, Pipeline, Rules, Stage};
-use crate::reading::{Reading, Refusal};
-use crate::stage::{Assignment, Work};
+use crate::reading::{InvalidReading, Reading};
+use crate::stage::{Assignment, Task};
 use crate::stamps::Stamps;
-use crate::state::{Full, Note, Spread, State};
+use crate::state::{BudgetExceeded, SplitSensor, State, StateMetadata};
 
 /// The work of an operator stage.
 pub struct Processing {
@@ -39,7 +39,7 @@ pub struct Processing {
     /// How many records a commit holds at most.
     most: u64,
     /// How many records of each partition the state held already.
-    skipped: BTreeMap<Partition, u64>,
+    skipped: BTreeMap<TopicPartition, u64>,
     /// What brokers have said of timestamps.
     stamps: Stamps,
     /// Whether it was told that records come with keys that are not their sensors.
@@ -60,7 +60,7 @@ struct Output {
 enum Outcome<'a> {
     Emit(Reading<'a>),
     Nothing,
-    Refused(Refusal),
+    Refused(InvalidReading),
     /// A record that the state already holds.
     Applied,
 }
@@ -97,7 +97,7 @@ impl Processing {
                 rules.state_ttl,
             )
         };
-        let state = (operator.memories() > 0).then(state);
+        let state = (operator.states() > 0).then(state);
         Processing {
             stage: stage.name.clone(),
             inputs: stage.from.clone(),
@@ -119,7 +119,7 @@ impl Processing {
         }
     }
 
-    fn process<'a>(&mut self, record: &Incoming<'a>) -> Outcome<'a> {
+    fn apply<'a>(&mut self, record: &ConsumerRecord<'a>) -> Outcome<'a> {
         let format = &self.formats[record.topic];
         let mut reading = match format.decode(record) {
             Ok(reading) => reading,
@@ -131,7 +131,7 @@ impl Processing {
         {
             return Outcome::Refused(refusal);
         }
-        let memories = match &mut self.state {
+        let states = match &mut self.state {
             None => &mut [],
             Some(state) => {
                 // No reading is from after it entered the pipeline. One clock that is ahead expires
@@ -146,18 +146,18 @@ impl Processing {
                     &reading.sensor,
                     time,
                 ) {
-                    Ok(Some(memories)) => memories,
+                    Ok(Some(states)) => states,
                     Ok(None) => return Outcome::Applied,
                     Err(full) => {
-                        return Outcome::Refused(Refusal::new(
+                        return Outcome::Refused(InvalidReading::new(
                             "state-full",
-                            format!("{full}; {}", Full::HELP),
+                            format!("{full}; {}", BudgetExceeded::HELP),
                         ));
                     }
                 }
             }
         };
-        match self.operator.apply(&mut reading, memories) {
+        match self.operator.apply(&mut reading, states) {
             Ok(Flow::Pass) => Outcome::Emit(reading),
             Ok(Flow::Drop) => Outcome::Nothing,
             Err(refusal) => Outcome::Refused(refusal),
@@ -165,13 +165,17 @@ impl Processing {
     }
 
     /// A record whose key is not its sensor may be in any partition.
-    fn check_key(&mut self, record: &Incoming<'_>, reading: &Reading<'_>) -> Result<(), Refusal> {
+    fn check_key(
+        &mut self,
+        record: &ConsumerRecord<'_>,
+        reading: &Reading<'_>,
+    ) -> Result<(), InvalidReading> {
         let key = record.key.map_or("no key".to_owned(), |key| {
             format!("the key {:?}", String::from_utf8_lossy(key))
         });
         let what = format!("sensor {:?} comes with {key}", reading.sensor);
         if self.rules.require_key {
-            return Err(Refusal::new("wrong-key", what));
+            return Err(InvalidReading::new("wrong-key", what));
         }
         if self.state.is_some() && !self.told_of_keys {
             self.told_of_keys = true;
@@ -191,12 +195,12 @@ impl Processing {
 
     /// Writes the reading in every output's format before the first is sent: it goes to all or
     /// none.
-    fn encode(&mut self, reading: &Reading<'_>) -> Result<(), Refusal> {
+    fn encode(&mut self, reading: &Reading<'_>) -> Result<(), InvalidReading> {
         for output in &mut self.outputs {
             output.value.clear();
             output.format.encode(reading, &mut output.value)?;
             if output.value.len() + reading.sensor.len() > output.largest {
-                return Err(Refusal::new(
+                return Err(InvalidReading::new(
                     "too-large",
                     format!("the result has {} bytes", output.value.len()),
                 ));
@@ -208,11 +212,11 @@ impl Processing {
     fn send<L: Log>(
         &self,
         log: &L,
-        record: &Incoming<'_>,
+        record: &ConsumerRecord<'_>,
         reading: &Reading<'_>,
     ) -> Result<(), Fault> {
         for output in &self.outputs {
-            log.send(&Outgoing {
+            log.send(&ProducerRecord {
                 topic: &output.topic,
                 partition: None,
                 timestamp: self.stamps.of(record),
@@ -226,29 +230,29 @@ impl Processing {
     }
 
     /// Works on a record.
-    fn work_on<L: Log>(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
-        let incoming = record.incoming();
-        let refusal = match self.process(&incoming) {
+    fn process_record<L: Log>(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
+        let fields = record.fields();
+        let refusal = match self.apply(&fields) {
             Outcome::Nothing => return Ok(()),
-            Outcome::Applied => return self.applied(&incoming),
+            Outcome::Applied => return self.applied(&fields),
             Outcome::Refused(refusal) => refusal,
             Outcome::Emit(reading) => match self.encode(&reading) {
-                Ok(()) => return self.send(log, &incoming, &reading),
+                Ok(()) => return self.send(log, &fields, &reading),
                 Err(refusal) => refusal,
             },
         };
-        let topic = &self.inputs[incoming.topic];
-        let incoming = Incoming {
-            timestamp: self.stamps.of(&incoming).unwrap_or(-1),
-            ..incoming
+        let topic = &self.inputs[fields.topic];
+        let fields = ConsumerRecord {
+            timestamp: self.stamps.of(&fields).unwrap_or(-1),
+            ..fields
         };
         self.dead_letters
-            .bury(log, topic, &incoming, &record.headers(), &refusal)
+            .route(log, topic, &fields, &record.headers(), &refusal)
     }
 
     /// A record that the state holds already. A crash between state and offsets leaves such records
     /// behind under `at-least-once`, no more than a commit holds; in a transaction it cannot.
-    fn applied(&mut self, record: &Incoming<'_>) -> Result<(), Fault> {
+    fn applied(&mut self, record: &ConsumerRecord<'_>) -> Result<(), Fault> {
         let skipped = self.skipped.entry(record.partition()).or_default();
         *skipped += 1;
         if self.guarantee == Guarantee::AtLeastOnce && *skipped <= self.most {
@@ -271,16 +275,16 @@ impl Processing {
     }
 }
 
-impl<L: Log> Work<L> for Processing {
+impl<L: Log> Task<L> for Processing {
     fn inputs(&self) -> &[String] {
         &self.inputs
     }
 
-    fn given(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault> {
-        self.restore(log, assignments)
+    fn restore(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault> {
+        self.restore_partitions(log, assignments)
     }
 
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         if let Some(state) = &mut self.state {
             state.forget();
         }
@@ -288,37 +292,42 @@ impl<L: Log> Work<L> for Processing {
         self.dead_letters.rolled_back();
     }
 
-    fn gap(&mut self, log: &L, partition: Partition, offsets: Range<i64>) -> Result<(), Fault> {
+    fn process_gap(
+        &mut self,
+        log: &L,
+        partition: TopicPartition,
+        offsets: Range<i64>,
+    ) -> Result<(), Fault> {
         let topic = &self.inputs[partition.topic];
         self.dead_letters
-            .bury_gap(log, topic, partition.partition, &offsets)
+            .route_gap(log, topic, partition.partition, &offsets)
     }
 
-    fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
-        self.work_on(log, record)
+    fn process(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
+        self.process_record(log, record)
     }
 
-    fn rejected(
+    fn process_rejected(
         &mut self,
         log: &L,
         record: &L::Record<'_>,
         rejections: &[Rejection],
     ) -> Result<(), Fault> {
-        let incoming = record.incoming();
-        if self.stamps.rejected(&self.stage, &incoming, rejections) {
-            return self.work_on(log, record);
+        let fields = record.fields();
+        if self.stamps.rejected(&self.stage, &fields, rejections) {
+            return self.process_record(log, record);
         }
         let refusal = dead_letter::rejected(rejections);
-        let (topic, headers) = (&self.inputs[incoming.topic], record.headers());
+        let (topic, headers) = (&self.inputs[fields.topic], record.headers());
         self.dead_letters
-            .bury_less(log, topic, &incoming, &headers, &refusal, rejections.len())
+            .route_truncated(log, topic, &fields, &headers, &refusal, rejections.len())
     }
 
-    fn note(&self, Partition { topic, partition }: Partition) -> String {
+    fn offset_metadata(&self, TopicPartition { topic, partition }: TopicPartition) -> String {
         let note = |state: &State| {
             let partitions = self.counts.get(&topic).copied();
-            Note {
-                summary: state.summary(topic, partition),
+            StateMetadata {
+                digest: state.digest(topic, partition),
                 partitions,
             }
             .to_string()
@@ -326,20 +335,20 @@ impl<L: Log> Work<L> for Processing {
         self.state.as_ref().map(note).unwrap_or_default()
     }
 
-    fn before_commit(
+    fn prepare_commit(
         &mut self,
         log: &mut L,
-        next: &[(Partition, i64)],
+        offsets: &[(TopicPartition, i64)],
         is_last: bool,
     ) -> Result<(), Fault> {
         // Without transactions the state must not get ahead of the outputs: a reading that is in
         // the state is skipped when it is read again.
-        log.flush()?;
+        log.flush_unless_transactional()?;
         let changelog = &self.changelog;
         if let Some(state) = &mut self.state {
             state.check().map_err(Fault::Fatal)?;
             state.save(|partition, sensor, value| {
-                log.send(&Outgoing {
+                log.send(&ProducerRecord {
                     topic: changelog,
                     partition: Some(partition),
                     timestamp: None,
@@ -348,11 +357,11 @@ impl<L: Log> Work<L> for Processing {
                     headers: &[],
                 })
             })?;
-            if let Some(Spread {
+            if let Some(SplitSensor {
                 sensor,
                 partitions: [one, other],
                 ..
-            }) = state.take_spread()
+            }) = state.take_split_sensor()
             {
                 tracing::warn!(
                     stage = self.stage,
@@ -362,10 +371,10 @@ impl<L: Log> Work<L> for Processing {
             }
         }
         self.checkpoints
-            .send(log, changelog, &self.inputs, next, is_last)
+            .send(log, changelog, &self.inputs, offsets, is_last)
     }
 
-    fn committed(&mut self) {
+    fn on_committed(&mut self) {
         self.checkpoints.committed();
         self.dead_letters.committed(&self.counters);
     }

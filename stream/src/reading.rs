@@ -71,26 +71,26 @@ impl fmt::Display for Unit {
 ///
 /// It travels with the original bytes to the stage's dead-letter topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct InvalidReading {
     /// A short fixed word to group by, such as `not-json` or `wrong-unit`.
     pub reason: &'static str,
     /// The whole story for a person.
     pub detail: String,
 }
 
-impl Refusal {
+impl InvalidReading {
     /// A refusal of the given kind.
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
-        Refusal {
+        InvalidReading {
             reason,
             detail: detail.into(),
         }
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for InvalidReading {}
 
-impl fmt::Display for Refusal {
+impl fmt::Display for InvalidReading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason, self.detail)
     }

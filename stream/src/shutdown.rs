@@ -64,10 +64,10 @@ impl Shutdown {
     /// Goes on unless it is time to stop: for whoever waits.
     ///
     /// # Errors
-    /// [`Fault::Stopped`] once it was asked to stop.
+    /// [`Fault::Shutdown`] once it was asked to stop.
     pub fn check(&self) -> Result<(), Fault> {
         if self.is_stopping() {
-            Err(Fault::Stopped)
+            Err(Fault::Shutdown)
         } else {
             Ok(())
         }

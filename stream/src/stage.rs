@@ -1,14 +1,15 @@
-//! The stage loop: poll, work, commit.
+//! The stage loop: poll, process, commit.
 //!
-//! One thread does everything. Results, state, dead letters and positions are committed together
-//! when there is nothing more to read, or when enough time or work has gone by ([`CommitClock`]).
-//! Whatever goes wrong before a commit is undone as a whole and done again: there is one way back,
-//! and it is the same for a failed send, a lost partition and a broker that was away.
+//! One thread does everything. Results, state, dead letters and offsets are committed together when
+//! nothing is left to read, or when enough time or work has gone by ([`CommitTimer`]). Whatever
+//! fails before a commit rolls back the whole transaction and is processed again. There is one way
+//! back: for a failed send, for lost partitions and for a broker that was away.
 
 mod assignment;
 mod back_off;
-mod careful;
-mod clock;
+mod commit_timer;
+mod phase;
+mod rejection_search;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,481 +17,531 @@ use std::time::Duration;
 
 pub use self::assignment::{Assignment, gap_error};
 pub use self::back_off::BackOff;
-use self::careful::Careful;
-pub use self::clock::CommitClock;
+pub use self::commit_timer::CommitTimer;
+use self::phase::Phase;
+use self::rejection_search::RejectionSearch;
 use crate::counters::Counters;
 use crate::error::{Error, Result};
-use crate::log::{Event, Fault, Log, Partition, Position, Record, Rejection};
+use crate::log::{Event, Fault, Log, OffsetAndMetadata, Record, Rejection, TopicPartition};
 use crate::pipeline::CommitPolicy;
 use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
-/// What a stage does with records; the loop does the rest.
-pub trait Work<L: Log> {
+/// What a stage does with records. The loop does the rest.
+///
+/// # The contract
+/// The loop calls [`restore`](Self::restore) when partitions are assigned, and again after each
+/// abort. From then on it calls [`process`](Self::process) for each record, in the order of the
+/// offsets within a partition, and from time to time [`prepare_commit`](Self::prepare_commit),
+/// [`offset_metadata`](Self::offset_metadata) and, once the commit has succeeded,
+/// [`on_committed`](Self::on_committed). [`clear`](Self::clear) comes before each `restore` and
+/// when partitions are revoked.
+///
+/// Every call may pass a [`Fault`] of the log on. A [`Fault::Fatal`] ends the stage.
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "the contract above says it for all methods"
+)]
+pub trait Task<L: Log> {
     /// The names of the topics that are read.
     fn inputs(&self) -> &[String];
 
-    /// Partitions are this stage's now: restores what it must know to work on them.
-    ///
-    /// # Errors
-    /// See [`Fault`]; fatal if the offsets are not such that it can go on.
-    fn given(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault>;
+    /// Restores what the records of these partitions need. [Fatal](Fault::Fatal) if the committed
+    /// offsets are not such that the stage can go on.
+    fn restore(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault>;
 
-    /// No partition is this stage's any more, or what it knows is no longer true: forgets
-    /// everything that [`given`](Self::given) would restore, and whatever was not committed.
-    fn forget(&mut self);
+    /// Forgets everything that [`restore`](Self::restore) brings, and whatever is not committed.
+    fn clear(&mut self);
 
-    /// These offsets of a partition were deleted before they were read, and the stage goes on
-    /// behind them: records it.
-    ///
-    /// # Errors
-    /// See [`Fault`].
-    fn gap(&mut self, log: &L, partition: Partition, offsets: Range<i64>) -> Result<(), Fault>;
+    /// Records that these offsets of a partition were deleted before they were read.
+    fn process_gap(
+        &mut self,
+        log: &L,
+        partition: TopicPartition,
+        offsets: Range<i64>,
+    ) -> Result<(), Fault>;
 
-    /// Works on one record.
-    ///
-    /// # Errors
-    /// See [`Fault`]; a bad record is not a fault but a dead letter.
-    fn record(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault>;
+    /// Processes one record. A bad record is not a fault but a dead letter.
+    fn process(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault>;
 
-    /// Works on one record of which the brokers have rejected what became of it, for these reasons,
-    /// one for each time.
-    ///
-    /// # Errors
-    /// See [`Fault`].
-    fn rejected(
+    /// Processes one record again whose results the brokers have rejected, for these reasons, one
+    /// for each try.
+    fn process_rejected(
         &mut self,
         log: &L,
         record: &L::Record<'_>,
         rejections: &[Rejection],
     ) -> Result<(), Fault>;
 
-    /// Everything done so far is about to be committed, with these offsets to go on at: writes the
-    /// state, empties buffers. `is_last`: the stage stops with this commit.
-    ///
-    /// # Errors
-    /// See [`Fault`].
-    fn before_commit(
+    /// Writes what must be committed with these offsets: the state that has changed, what is in
+    /// buffers. `is_last`: the stage stops with this commit.
+    fn prepare_commit(
         &mut self,
         log: &mut L,
-        next: &[(Partition, i64)],
+        offsets: &[(TopicPartition, i64)],
         is_last: bool,
     ) -> Result<(), Fault>;
 
-    /// Everything done so far is committed.
-    fn committed(&mut self) {}
+    /// Everything processed so far is committed.
+    fn on_committed(&mut self) {}
 
-    /// What to note beside the position in a partition: see [`Position::note`].
-    fn note(&self, partition: Partition) -> String {
+    /// The [metadata](OffsetAndMetadata::metadata) to commit beside the offset of a partition.
+    fn offset_metadata(&self, partition: TopicPartition) -> String {
         let _ = partition;
         String::new()
     }
 
-    /// Called several times a second while nothing arrives.
-    ///
-    /// # Errors
-    /// See [`Fault`].
-    fn idle(&mut self) -> Result<(), Fault> {
+    /// Runs several times a second while nothing arrives.
+    fn on_idle(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 }
 
 /// The longest wait for a record, so that a stop is noticed soon.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
-/// How often, and how long each time, the group is listened to on the way back to the last commit.
-const LISTEN: u32 = 5;
-const LISTEN_POLL: Duration = Duration::from_millis(10);
-/// How many records are worked on between two looks at the clock and at the shutdown.
+/// How often, and how long each time, the loop polls for events of the group after an abort.
+const GROUP_POLLS: u32 = 5;
+const GROUP_POLL: Duration = Duration::from_millis(10);
+/// How many records are processed between two looks at the clock and at the shutdown.
 const STRIDE: u64 = 64;
 
-/// Runs a stage until it is asked to stop, or to drain and there is nothing left to read; gives its
-/// work back.
+/// Runs a stage until it is asked to stop, or to drain and nothing is left to read. Returns its
+/// task.
 ///
 /// # Errors
 /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
-pub fn run<L: Log, W: Work<L>>(
+pub fn run<L: Log, T: Task<L>>(
     log: L,
-    work: W,
+    task: T,
     policy: CommitPolicy,
     shutdown: &Shutdown,
     counters: &Arc<Counters>,
-) -> Result<W> {
-    let mut stage = StageLoop::new(log, work, policy, shutdown.clone(), counters.clone());
-    while stage.turn()? == Turn::GoOn {}
-    Ok(stage.work)
+) -> Result<T> {
+    let mut stage = StageLoop::new(log, task, policy, shutdown.clone(), counters.clone());
+    while stage.step()? == Step::Continue {}
+    Ok(stage.task)
 }
 
-/// The loop, turn by turn: [`run`] turns it to its end, a simulation turns several in its own
-/// order.
+/// The loop, step by step. [`run`] takes the steps of one stage to the end; a simulation takes the
+/// steps of several in its own order.
+///
+/// It is in one of these phases:
+///
+/// ```text
+///                  assigned                 restored
+///   Unassigned ──────────────→ Restoring ─────────────→ Running
+///       ↑                        │   ↑ ↑                 │ │ │
+///       │                  fault │   │ └─────────────────┘ │ │
+///       │                        ↓   │ aborted    assigned │ │
+///       │                     RollingBack ←────────────────┘ │
+///       │ unassigned             │                    fault  │
+///       │                revoked ↓                           │
+///       └──────────────────── Revoking ←─────────────────────┘
+///                                                    revoked
+/// ```
+///
+/// Records are read in `Running` only. A fault while `Revoking` stays there until the abort
+/// succeeds; then the partitions are given back. A fault while `Unassigned` also rolls back.
 #[derive(Debug)]
-pub struct StageLoop<L, W> {
+pub struct StageLoop<L, T> {
     log: L,
-    work: W,
+    task: T,
     shutdown: Shutdown,
     counters: Arc<Counters>,
-    clock: CommitClock,
-    /// The partitions that are this stage's.
-    owned: Vec<Owned>,
-    /// Whether the group has assigned partitions, be it none.
-    is_assigned: bool,
-    /// Whether partitions were revoked and the log still holds them.
-    is_revoked: bool,
+    timer: CommitTimer,
+    phase: Phase,
+    /// The partitions that the group has assigned; `None` before it has assigned any, be it none.
+    assigned: Option<Vec<AssignedPartition>>,
     back_off: BackOff,
-    /// What is still to be undone.
-    undo: Option<Error>,
-    /// Why it went back to the last commit, until it gets on: what lasts is told more and more
-    /// rarely.
-    told: Reminder<Error>,
-    /// The search for a record that the brokers reject.
-    careful: Careful,
+    /// Why the transaction must be aborted.
+    failure: Option<Error>,
+    /// Why it was aborted, until the next commit: what lasts is logged more and more rarely.
+    warnings: Reminder<Error>,
+    rejection_search: RejectionSearch,
 }
 
 #[derive(Debug)]
-struct Owned {
-    partition: Partition,
-    /// The next offset to read; `None` until it was asked for.
-    next: Option<i64>,
-    /// Whether that offset has been committed.
-    committed: bool,
+struct AssignedPartition {
+    partition: TopicPartition,
+    /// The next offset to read; `None` before the committed one is known.
+    position: Option<i64>,
+    is_committed: bool,
 }
 
-/// Whether there is another turn.
+/// Whether there is another step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum Step {
     /// There is.
-    GoOn,
+    Continue,
     /// The stage has come to its end.
     Done,
 }
 
-/// An event after the work on it, free of the log.
-enum Seen {
+/// What a poll has brought; a record is processed already.
+enum Polled {
     Record,
-    Nothing,
-    Given(Vec<Partition>),
-    Taken { lost: bool },
+    Timeout,
+    Assigned(Vec<TopicPartition>),
+    Revoked { lost: bool },
 }
 
-impl<L: Log, W: Work<L>> StageLoop<L, W> {
-    /// A stage that owns nothing yet.
+impl<L: Log, T: Task<L>> StageLoop<L, T> {
+    /// A stage without partitions.
     #[must_use]
     pub fn new(
         log: L,
-        work: W,
+        task: T,
         policy: CommitPolicy,
         shutdown: Shutdown,
         counters: Arc<Counters>,
     ) -> Self {
-        let clock = CommitClock::new(policy, log.now());
+        let timer = CommitTimer::new(policy, log.now());
         StageLoop {
             log,
-            work,
+            task,
             shutdown,
             counters,
-            clock,
-            owned: Vec::new(),
-            is_assigned: false,
-            is_revoked: false,
+            timer,
+            phase: Phase::Unassigned,
+            assigned: None,
             back_off: BackOff::new(),
-            undo: None,
-            told: Reminder::new(),
-            careful: Careful::default(),
+            failure: None,
+            warnings: Reminder::new(),
+            rejection_search: RejectionSearch::default(),
         }
     }
 
-    /// Works on what there is, at most a few records; waits a moment if there is nothing.
+    /// Processes what there is, at most a few records. Waits a moment if there is nothing.
     ///
     /// # Errors
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
-    pub fn turn(&mut self) -> Result<Turn> {
-        let is_undoing = self.undo.is_some();
-        let outcome = match self.undo.take() {
-            None => self.read_and_commit(),
-            Some(cause) => self.undo(&cause).map(|()| Turn::GoOn),
+    pub fn step(&mut self) -> Result<Step> {
+        let failure = self.failure.take();
+        let has_failed = failure.is_some();
+        let outcome = match failure {
+            None => self.poll_and_commit(),
+            Some(cause) => self.roll_back(&cause).map(|()| Step::Continue),
         };
         match outcome {
-            Ok(turn) => Ok(turn),
-            Err(Fault::Undo(cause)) => {
-                self.undo = Some(cause);
-                Ok(Turn::GoOn)
+            Ok(step) => Ok(step),
+            Err(Fault::Abortable(cause)) => {
+                self.fail(cause);
+                Ok(Step::Continue)
             }
             Err(Fault::Rejected(why, cause)) => {
-                let uncommitted = self.owned.iter().filter(|owned| !owned.committed);
-                let next = uncommitted.filter_map(|owned| Some((owned.partition, owned.next?)));
-                self.careful.rejected(why, next, &cause)?;
-                self.undo = Some(cause);
-                Ok(Turn::GoOn)
+                let behind = self.offsets(|assigned| !assigned.is_committed);
+                self.rejection_search
+                    .rejected(why, behind.into_iter(), &cause)?;
+                self.fail(cause);
+                Ok(Step::Continue)
             }
-            Err(Fault::Stopped) => {
-                if is_undoing || self.clock.is_open() {
+            Err(Fault::Shutdown) => {
+                if has_failed || self.timer.is_dirty() {
                     self.shutdown.leave_undone();
                 }
-                Ok(Turn::Done)
+                Ok(Step::Done)
             }
             Err(Fault::Fatal(error)) => Err(error),
         }
     }
 
-    fn read_and_commit(&mut self) -> Result<Turn, Fault> {
+    fn poll_and_commit(&mut self) -> Result<Step, Fault> {
         if self.shutdown.is_stopping() {
             return self.end();
         }
         // Only a poll without waiting tells that everything has been read.
         let mut wait = Duration::ZERO;
         for _ in 0..STRIDE {
-            match self.look(wait)? {
-                Seen::Record if self.clock.is_full() => break,
-                Seen::Record => wait = Duration::ZERO,
-                Seen::Nothing if wait > Duration::ZERO => return self.idle(),
-                Seen::Nothing => {
-                    if self.clock.is_due_when_drained(self.log.now()) {
+            match self.poll_once(wait)? {
+                Polled::Record if self.timer.is_full() => break,
+                Polled::Record => wait = Duration::ZERO,
+                Polled::Timeout if wait > Duration::ZERO => return self.idle(),
+                Polled::Timeout => {
+                    if self.timer.is_due_when_drained(self.log.now()) {
                         self.commit()?;
                     }
-                    wait = self.clock.wait(self.log.now()).min(LONGEST_POLL);
+                    wait = self.timer.wait(self.log.now()).min(LONGEST_POLL);
                 }
-                Seen::Given(partitions) => {
-                    self.own(partitions);
-                    self.take_over()?;
+                Polled::Assigned(partitions) => {
+                    self.set_assignment(partitions);
+                    self.restore_and_assign()?;
                 }
-                Seen::Taken { lost } => self.give_up(lost)?,
+                Polled::Revoked { lost } => self.revoke(lost)?,
             }
         }
-        if self.clock.is_due(self.log.now()) {
+        if self.timer.is_due(self.log.now()) {
             self.commit()?;
         }
-        Ok(Turn::GoOn)
+        Ok(Step::Continue)
     }
 
-    /// Polls once and works on the record, if there is one.
-    fn look(&mut self, wait: Duration) -> Result<Seen, Fault> {
+    /// Polls once and processes the record, if there is one.
+    fn poll_once(&mut self, wait: Duration) -> Result<Polled, Fault> {
         let (partition, offset) = match self.log.poll(wait)? {
             Event::Record(record) => {
-                let incoming = record.incoming();
-                let (partition, offset) = (incoming.partition(), incoming.offset);
+                let fields = record.fields();
+                let (partition, offset) = (fields.partition(), fields.offset);
                 // Records come in runs of one partition, and there are few: a search beats a map.
-                let owned = self.owned.iter().find(|owned| owned.partition == partition);
-                let next = owned.and_then(|owned| owned.next);
-                if next.is_none_or(|next| next > offset) {
-                    return Err(out_of_order(
-                        &self.work.inputs()[partition.topic],
-                        partition,
-                        offset,
-                    ));
+                let mut assigned = self.assigned.iter().flatten();
+                let position = assigned
+                    .find(|assigned| assigned.partition == partition)
+                    .and_then(|assigned| assigned.position);
+                if position.is_none_or(|position| position > offset) {
+                    let topic = &self.task.inputs()[partition.topic];
+                    return Err(out_of_order(topic, partition, offset));
                 }
+                debug_assert_eq!(
+                    self.phase,
+                    Phase::Running,
+                    "a record came before its partition"
+                );
                 self.counters.read.add(1);
-                match self.careful.begin(partition, offset) {
-                    None => self.work.record(&self.log, &record)?,
-                    Some(rejections) => self.work.rejected(&self.log, &record, rejections)?,
+                match self.rejection_search.begin(partition, offset) {
+                    None => self.task.process(&self.log, &record)?,
+                    Some(rejections) => {
+                        self.task.process_rejected(&self.log, &record, rejections)?;
+                    }
                 }
                 (partition, offset)
             }
-            Event::Given(partitions) => return Ok(Seen::Given(partitions)),
-            Event::Taken { lost } => return Ok(Seen::Taken { lost }),
-            Event::Nothing => return Ok(Seen::Nothing),
+            Event::Assigned(partitions) => return Ok(Polled::Assigned(partitions)),
+            Event::Revoked { lost } => return Ok(Polled::Revoked { lost }),
+            Event::Timeout => return Ok(Polled::Timeout),
         };
-        self.clock.worked();
-        if let Some(owned) = self
-            .owned
-            .iter_mut()
-            .find(|owned| owned.partition == partition)
-        {
-            (owned.next, owned.committed) = (Some(offset + 1), false);
+        self.timer.record_processed();
+        let mut assigned = self.assigned.iter_mut().flatten();
+        if let Some(assigned) = assigned.find(|assigned| assigned.partition == partition) {
+            assigned.position = Some(offset + 1);
+            assigned.is_committed = false;
         }
-        if self.careful.is_on() {
-            self.log.settle()?;
+        if self.rejection_search.is_on() {
+            self.log.flush()?;
         }
-        Ok(Seen::Record)
+        Ok(Polled::Record)
     }
 
     /// Nothing came for a while.
-    fn idle(&mut self) -> Result<Turn, Fault> {
-        if self.clock.is_due_when_drained(self.log.now()) {
+    fn idle(&mut self) -> Result<Step, Fault> {
+        if self.timer.is_due_when_drained(self.log.now()) {
             self.commit()?;
         }
-        self.work.idle()?;
-        if !self.shutdown.is_draining() || self.clock.is_open() || !self.is_assigned {
-            return Ok(Turn::GoOn);
+        self.task.on_idle()?;
+        let Some(assigned) = &self.assigned else {
+            return Ok(Step::Continue);
+        };
+        if !self.shutdown.is_draining() || self.timer.is_dirty() {
+            return Ok(Step::Continue);
         }
-        let positions: Vec<_> = self
-            .owned
+        let positions = assigned
             .iter()
-            .map(|owned| (owned.partition, owned.next))
-            .collect();
-        if self.owned.is_empty() || self.log.at_end(&positions)? {
+            .map(|assigned| (assigned.partition, assigned.position))
+            .collect::<Vec<_>>();
+        if positions.is_empty() || self.log.at_end(&positions)? {
             self.end()
         } else {
-            Ok(Turn::GoOn)
+            Ok(Step::Continue)
         }
     }
 
-    /// Commits what is done and what the stage leaves behind for the next start.
-    fn end(&mut self) -> Result<Turn, Fault> {
-        let is_open = self.clock.is_open();
-        if is_open || !self.owned.is_empty() {
+    /// Commits what is processed, and what the next start finds out from.
+    fn end(&mut self) -> Result<Step, Fault> {
+        let is_dirty = self.timer.is_dirty();
+        if is_dirty || self.assigned.iter().flatten().next().is_some() {
             match self.commit_all(true) {
-                // Nothing is left undone: the next start only knows a little less.
-                Err(Fault::Undo(_) | Fault::Rejected(..)) if !is_open => (),
+                // Nothing is lost: the next start only knows a little less.
+                Err(Fault::Abortable(_) | Fault::Rejected(..)) if !is_dirty => (),
                 ended => ended?,
             }
         }
-        Ok(Turn::Done)
+        Ok(Step::Done)
     }
 
     fn commit(&mut self) -> Result<(), Fault> {
-        if self.clock.is_open() {
+        if self.timer.is_dirty() {
             self.commit_all(false)
         } else {
             Ok(())
         }
     }
 
+    /// Commits results, state and offsets in one transaction.
     fn commit_all(&mut self, is_last: bool) -> Result<(), Fault> {
-        let uncommitted = self
-            .owned
-            .iter()
-            .filter(|owned| is_last || !owned.committed);
-        let next: Vec<_> = uncommitted
-            .filter_map(|owned| Some((owned.partition, owned.next?)))
-            .collect();
-        let sent = self.work.before_commit(&mut self.log, &next, is_last);
-        sent.and_then(|()| {
-            let position = |(partition, next): &(Partition, i64)| Position {
-                partition: *partition,
-                next: *next,
-                note: self.work.note(*partition),
-            };
-            let positions: Vec<Position> = next.iter().map(position).collect();
-            self.log.commit(&positions)
-        })
-        .map_err(|fault| self.careful.outside_of_records(fault))?;
-        for owned in &mut self.owned {
-            owned.committed = true;
+        let offsets = self.offsets(|assigned| is_last || !assigned.is_committed);
+        self.task
+            .prepare_commit(&mut self.log, &offsets, is_last)
+            .and_then(|()| {
+                let offsets = offsets.iter().map(|(partition, offset)| OffsetAndMetadata {
+                    partition: *partition,
+                    offset: *offset,
+                    metadata: self.task.offset_metadata(*partition),
+                });
+                self.log.commit(&offsets.collect::<Vec<_>>())
+            })
+            .map_err(|fault| self.rejection_search.outside_of_records(fault))?;
+        for assigned in self.assigned.iter_mut().flatten() {
+            assigned.is_committed = true;
         }
-        self.work.committed();
-        self.careful.committed(&next);
+        self.task.on_committed();
+        self.rejection_search.committed(&offsets);
         self.counters.commits.add(1);
-        self.clock.committed(self.log.now());
+        self.timer.committed(self.log.now());
         self.back_off.reset();
-        self.told.clear();
+        self.warnings.clear();
         Ok(())
     }
 
-    /// Restores what the owned partitions need and starts reading them.
-    fn take_over(&mut self) -> Result<(), Fault> {
-        let partitions: Vec<Partition> = self.owned.iter().map(|owned| owned.partition).collect();
-        self.work.forget();
-        let assignments = assignment::look_up(&mut self.log, self.work.inputs(), &partitions)?;
-        self.work.given(&mut self.log, &assignments)?;
-        let owned = |assignment: &Assignment| Owned {
-            partition: assignment.partition,
-            next: Some(assignment.next()),
-            committed: assignment.gap().is_none() && assignment.committed.is_some(),
-        };
-        self.owned = assignments.iter().map(owned).collect();
-        for assignment in &assignments {
-            if let Some(gap) = assignment.gap() {
-                self.work.gap(&self.log, assignment.partition, gap)?;
-            }
-        }
-        // An offset that is there before the first record is read tells a first start from an
-        // offset that Kafka has forgotten.
-        if self.owned.iter().any(|owned| !owned.committed) {
-            self.commit_all(false)?;
-        }
-        let from = self
-            .owned
-            .iter()
-            .filter_map(|owned| Some((owned.partition, owned.next?)));
-        self.log.assign(&from.collect::<Vec<_>>())
+    /// The next offsets of some of the assigned partitions, as far as they are known.
+    fn offsets(&self, which: impl Fn(&AssignedPartition) -> bool) -> Vec<(TopicPartition, i64)> {
+        let assigned = self.assigned.iter().flatten();
+        assigned
+            .filter(|assigned| which(assigned))
+            .filter_map(|assigned| Some((assigned.partition, assigned.position?)))
+            .collect()
     }
 
-    /// Commits while the partitions are still this stage's, and lets go of them.
-    fn give_up(&mut self, lost: bool) -> Result<(), Fault> {
-        self.is_revoked = true;
-        let committed = if lost && self.clock.is_open() {
-            Err(Fault::Undo(Error::new(
-                "committing",
-                "the group has given the partitions to another member",
-            )))
+    /// Restores what the assigned partitions need and starts to read them.
+    fn restore_and_assign(&mut self) -> Result<(), Fault> {
+        self.enter(Phase::Restoring);
+        let assigned = self.assigned.iter().flatten();
+        let partitions: Vec<_> = assigned.map(|assigned| assigned.partition).collect();
+        self.task.clear();
+        let assignments = assignment::look_up(&mut self.log, self.task.inputs(), &partitions)?;
+        self.task.restore(&mut self.log, &assignments)?;
+        if let Some(assigned) = &mut self.assigned {
+            *assigned = assignments.iter().map(AssignedPartition::from).collect();
+        }
+        for assignment in &assignments {
+            if let Some(gap) = assignment.gap() {
+                self.task
+                    .process_gap(&self.log, assignment.partition, gap)?;
+            }
+        }
+        // An offset that is committed before the first record is read tells a first start from an
+        // offset that Kafka has forgotten.
+        let mut assigned = self.assigned.iter().flatten();
+        if assigned.any(|assigned| !assigned.is_committed) {
+            self.commit_all(false)?;
+        }
+        self.log.assign(&self.offsets(|_| true))?;
+        self.enter(match self.assigned {
+            Some(_) => Phase::Running,
+            None => Phase::Unassigned,
+        });
+        Ok(())
+    }
+
+    /// Commits while the partitions are still assigned, and gives them back.
+    fn revoke(&mut self, lost: bool) -> Result<(), Fault> {
+        self.enter(Phase::Revoking);
+        let committed = if lost && self.timer.is_dirty() {
+            let cause = "the group has given the partitions to another member";
+            Err(Fault::Abortable(Error::new("committing", cause)))
         } else {
             self.commit()
         };
-        self.owned.clear();
-        self.careful.keep(&[]);
-        self.is_assigned = false;
+        self.assigned = None;
+        self.rejection_search.keep(&[]);
         match committed {
-            Err(Fault::Undo(cause) | Fault::Rejected(_, cause)) => self.discard(&cause)?,
+            Err(Fault::Abortable(cause) | Fault::Rejected(_, cause)) => self.abort(&cause)?,
             committed => committed?,
         }
-        self.let_go()
+        self.unassign()
     }
 
-    fn let_go(&mut self) -> Result<(), Fault> {
-        self.work.forget();
-        self.log.release()?;
-        self.is_revoked = false;
+    fn unassign(&mut self) -> Result<(), Fault> {
+        self.task.clear();
+        self.log.unassign()?;
+        self.enter(Phase::Unassigned);
         Ok(())
     }
 
-    /// Goes back to the last commit and on from there.
-    fn undo(&mut self, cause: &Error) -> Result<(), Fault> {
-        self.discard(cause)?;
-        if self.is_revoked {
-            return self.let_go();
+    /// Rolls back to the last commit and goes on from there.
+    fn roll_back(&mut self, cause: &Error) -> Result<(), Fault> {
+        self.abort(cause)?;
+        if self.phase == Phase::Revoking {
+            return self.unassign();
         }
-        // However often this fails, the group is heard: it may wait for this member, or have done
-        // with it, which can take several events to tell.
-        for _ in 0..LISTEN {
-            let seen = match self.log.poll(LISTEN_POLL)? {
-                Event::Given(partitions) => Seen::Given(partitions),
-                Event::Taken { lost } => Seen::Taken { lost },
+        // However often this fails, the group must be heard: it may wait for this member, or have
+        // removed it, which can take several events to tell.
+        for _ in 0..GROUP_POLLS {
+            let polled = match self.log.poll(GROUP_POLL)? {
+                Event::Assigned(partitions) => Polled::Assigned(partitions),
+                Event::Revoked { lost } => Polled::Revoked { lost },
                 // Nothing is read before the partitions are assigned again.
-                Event::Record(_) | Event::Nothing => Seen::Nothing,
+                Event::Record(_) | Event::Timeout => Polled::Timeout,
             };
-            match seen {
-                Seen::Given(partitions) => self.own(partitions),
-                Seen::Taken { lost } => return self.give_up(lost),
-                Seen::Record | Seen::Nothing => {}
+            match polled {
+                Polled::Assigned(partitions) => self.set_assignment(partitions),
+                Polled::Revoked { lost } => return self.revoke(lost),
+                Polled::Record | Polled::Timeout => {}
             }
         }
-        self.take_over()
+        self.restore_and_assign()
     }
 
-    fn own(&mut self, partitions: Vec<Partition>) {
-        let owned = |partition| Owned {
+    fn set_assignment(&mut self, partitions: Vec<TopicPartition>) {
+        self.rejection_search.keep(&partitions);
+        let assigned = partitions.into_iter().map(|partition| AssignedPartition {
             partition,
-            next: None,
-            committed: true,
-        };
-        self.careful.keep(&partitions);
-        self.owned = partitions.into_iter().map(owned).collect();
-        self.is_assigned = true;
+            position: None,
+            is_committed: true,
+        });
+        self.assigned = Some(assigned.collect());
     }
 
-    fn discard(&mut self, cause: &Error) -> Result<(), Fault> {
-        match self.told.due(cause, self.log.now()) {
+    /// Aborts the transaction: the committed offsets count again.
+    fn abort(&mut self, cause: &Error) -> Result<(), Fault> {
+        match self.warnings.due(cause, self.log.now()) {
             Some(lasted) => {
-                tracing::warn!("going back to the last commit{}: {cause}", lasting(lasted))
+                tracing::warn!("transaction aborted, retrying{}: {cause}", lasting(lasted));
             }
-            None => tracing::debug!("going back to the last commit: {cause}"),
+            None => tracing::debug!("transaction aborted, retrying: {cause}"),
         }
-        self.counters.rewinds.add(1);
-        self.careful.rolled_back();
+        self.counters.aborts.add(1);
+        self.rejection_search.rolled_back();
         self.back_off.wait(&self.log, &self.shutdown)?;
-        self.log.rewind()?;
-        self.clock.committed(self.log.now());
-        for owned in &mut self.owned {
-            (owned.next, owned.committed) = (None, true);
+        self.log.abort()?;
+        self.timer.committed(self.log.now());
+        for assigned in self.assigned.iter_mut().flatten() {
+            (assigned.position, assigned.is_committed) = (None, true);
         }
         Ok(())
+    }
+
+    /// The transaction must be aborted before anything else.
+    fn fail(&mut self, cause: Error) {
+        if self.phase != Phase::Revoking {
+            self.enter(Phase::RollingBack);
+        }
+        self.failure = Some(cause);
+    }
+
+    fn enter(&mut self, next: Phase) {
+        debug_assert!(
+            self.phase.may_become(next),
+            "{:?} became {next:?}",
+            self.phase
+        );
+        if self.phase != next {
+            tracing::debug!("{:?} → {next:?}", self.phase);
+        }
+        self.phase = next;
     }
 }
 
-/// What neither Kafka nor librdkafka ever does; on such records no result could be right.
-fn out_of_order(topic: &str, Partition { partition, .. }: Partition, offset: i64) -> Fault {
-    let doing = format!("reading {topic} [{partition}]");
-    Fault::Fatal(Error::new(
-        doing,
-        format!("offset {offset} came, which is not to be read here and now"),
-    ))
+impl From<&Assignment> for AssignedPartition {
+    fn from(assignment: &Assignment) -> Self {
+        AssignedPartition {
+            partition: assignment.partition,
+            position: Some(assignment.next()),
+            is_committed: assignment.gap().is_none() && assignment.committed.is_some(),
+        }
+    }
+}
+
+/// A record that neither Kafka nor librdkafka ever returns. No result of it could be right.
+fn out_of_order(topic: &str, partition: TopicPartition, offset: i64) -> Fault {
+    let doing = format!("reading {topic} [{}]", partition.partition);
+    let cause = format!("the record at offset {offset} is not in the assignment or out of order");
+    Fault::Fatal(Error::new(doing, cause))
 }

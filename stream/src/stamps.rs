@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::log::{Incoming, Rejection};
+use crate::log::{ConsumerRecord, Rejection};
 
 /// How much nearer to the time of now than what was rejected a timestamp is not tried either, in
 /// milliseconds.
@@ -21,7 +21,7 @@ pub struct Stamps {
 impl Stamps {
     /// The timestamp for what becomes of a record; `None` for now.
     #[must_use]
-    pub fn of(&self, record: &Incoming<'_>) -> Option<i64> {
+    pub fn of(&self, record: &ConsumerRecord<'_>) -> Option<i64> {
         let stamped = record.stamped()?;
         // Nearly always nothing was ever rejected.
         if self.ahead.is_none() && self.behind.is_none() {
@@ -40,7 +40,7 @@ impl Stamps {
     pub fn rejected(
         &mut self,
         stage: &str,
-        record: &Incoming<'_>,
+        record: &ConsumerRecord<'_>,
         rejections: &[Rejection],
     ) -> bool {
         let (Some(stamped), [Rejection::Timestamp]) = (record.stamped(), rejections) else {
@@ -81,8 +81,8 @@ fn now() -> i64 {
 mod tests {
     use super::*;
 
-    fn stamped(timestamp: i64) -> Incoming<'static> {
-        Incoming {
+    fn stamped(timestamp: i64) -> ConsumerRecord<'static> {
+        ConsumerRecord {
             topic: 0,
             partition: 0,
             offset: 0,

@@ -1,6 +1,6 @@
 //! What the stateful operators of a stage remember, by partition and sensor.
 
-mod summary;
+mod digest;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::summary::hash;
-pub use self::summary::{Note, Summary};
+pub(crate) use self::digest::hash;
+pub use self::digest::{StateDigest, StateMetadata};
 use crate::error::{Error, Result};
-use crate::operator::{Memory, Operator};
+use crate::operator::{KeyState, Operator};
 use crate::size::Size;
 
 /// The memories of all sensors of the partitions that a stage owns.
@@ -26,21 +26,21 @@ pub struct State {
     /// The names of the input topics.
     inputs: Vec<String>,
     /// How many memories the chain keeps for each sensor.
-    memories: usize,
-    room: Room,
+    states: usize,
+    budget: MemoryBudget,
     /// How much older than the newest reading of its partition a sensor's last one may be, in
     /// milliseconds.
     ttl: Option<i64>,
-    partitions: Vec<Sensors>,
+    partitions: Vec<PartitionState>,
     /// The entries that changed since the last commit, as indices.
     changed: Vec<(usize, usize)>,
     /// A sensor that is in two partitions, the first that was seen.
-    spread: Option<Spread>,
+    split_sensor: Option<SplitSensor>,
 }
 
 /// A sensor whose readings are in more than one partition, so that none holds all that it has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spread {
+pub struct SplitSensor {
     /// The sensor.
     pub sensor: String,
     /// Two of the partitions.
@@ -56,26 +56,26 @@ const SWEEPS: i64 = 16;
 
 /// The sensors of one partition.
 #[derive(Debug)]
-struct Sensors {
+struct PartitionState {
     partition: i32,
     by_name: HashMap<Box<str>, usize>,
-    entries: Vec<Entry>,
+    entries: Vec<SensorState>,
     /// The newest time of a reading, in milliseconds since the epoch.
     time: i64,
     /// What it was when expired sensors were last looked for.
     swept: i64,
     /// For each input topic.
-    summaries: Box<[Summary]>,
+    digests: Box<[StateDigest]>,
 }
 
 /// What is remembered of one sensor.
 #[derive(Debug)]
-struct Entry {
+struct SensorState {
     sensor: Box<str>,
     /// One for each stateful operator of the chain.
-    memories: Box<[Memory]>,
+    states: Box<[KeyState]>,
     /// For each input topic, the offset of the last record that is in the memories; −1 for none.
-    applied: Box<[i64]>,
+    last_offsets: Box<[i64]>,
     /// The newest time of its readings, in milliseconds since the epoch.
     time: i64,
     /// The sensor's name in 64 bits.
@@ -83,7 +83,7 @@ struct Entry {
     changed: bool,
 }
 
-impl Entry {
+impl SensorState {
     fn is_expired(&self, ttl: i64, now: i64) -> bool {
         self.time != UNKNOWN && self.time.saturating_add(ttl) < now
     }
@@ -91,7 +91,7 @@ impl Entry {
 
 /// How much more there may be, in bytes.
 #[derive(Debug)]
-struct Room {
+struct MemoryBudget {
     /// What a sensor costs beside its name.
     each: u64,
     left: u64,
@@ -103,27 +103,27 @@ const OVERHEAD: usize = 128;
 
 /// The state is as large as it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full {
+pub struct BudgetExceeded {
     bytes: u64,
 }
 
-impl Full {
+impl BudgetExceeded {
     /// What to do about it.
     pub const HELP: &'static str = "give the stage more memory ([limits] memory, or --memory-max), \
                                     or run more instances of it";
 }
 
-impl fmt::Display for Full {
+impl fmt::Display for BudgetExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the state has its full size of {}", Size(self.bytes))
     }
 }
 
-impl std::error::Error for Full {}
+impl std::error::Error for BudgetExceeded {}
 
 /// What the changelog holds of one sensor, in JSON. Its key is the sensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Saved<'a> {
+pub struct StateRecord<'a> {
     /// Which chain the memories belong to.
     #[serde(borrow)]
     pub chain: Cow<'a, str>,
@@ -134,8 +134,9 @@ pub struct Saved<'a> {
     /// of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<i64>,
-    /// One for each that the chain's operators keep, in order.
-    pub memories: Cow<'a, [Memory]>,
+    /// One for each stateful operator of the chain, in order.
+    #[serde(rename = "memories")]
+    pub states: Cow<'a, [KeyState]>,
 }
 
 impl State {
@@ -148,30 +149,30 @@ impl State {
         bytes: u64,
         ttl: Option<Duration>,
     ) -> Self {
-        let memories = chain.memories();
-        let each = size_of::<Entry>()
-            + size_of::<Memory>() * memories
+        let states = chain.states();
+        let each = size_of::<SensorState>()
+            + size_of::<KeyState>() * states
             + 8 * (chain.numbers() + inputs.len());
         State {
             chain: chain.describe(),
-            room: Room {
+            budget: MemoryBudget {
                 each: (each + OVERHEAD) as u64,
                 left: bytes,
                 whole: bytes,
             },
             inputs,
-            memories,
+            states,
             ttl: ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)),
             partitions: Vec::new(),
             changed: Vec::new(),
-            spread: None,
+            split_sensor: None,
         }
     }
 
     /// How many sensors are remembered.
     #[must_use]
     pub fn sensors(&self) -> usize {
-        let known = |entry: &&Entry| entry.applied.iter().any(|offset| *offset >= 0);
+        let known = |entry: &&SensorState| entry.last_offsets.iter().any(|offset| *offset >= 0);
         self.partitions
             .iter()
             .map(|sensors| sensors.entries.iter().filter(known).count())
@@ -180,13 +181,13 @@ impl State {
 
     /// What is remembered of the records of one partition of an input topic.
     #[must_use]
-    pub fn summary(&self, topic: usize, partition: i32) -> Summary {
+    pub fn digest(&self, topic: usize, partition: i32) -> StateDigest {
         let found = self
             .partitions
             .iter()
             .find(|sensors| sensors.partition == partition);
         found
-            .map(|sensors| sensors.summaries[topic])
+            .map(|sensors| sensors.digests[topic])
             .unwrap_or_default()
     }
 
@@ -194,14 +195,17 @@ impl State {
     pub fn forget(&mut self) {
         self.partitions.clear();
         self.changed.clear();
-        self.room.left = self.room.whole;
+        self.budget.left = self.budget.whole;
     }
 
     /// A sensor that is in two partitions; each time another one is not told.
-    pub fn take_spread(&mut self) -> Option<Spread> {
-        let spread = self.spread.as_mut().filter(|spread| !spread.is_told)?;
-        spread.is_told = true;
-        Some(spread.clone())
+    pub fn take_split_sensor(&mut self) -> Option<SplitSensor> {
+        let split_sensor = self
+            .split_sensor
+            .as_mut()
+            .filter(|split_sensor| !split_sensor.is_told)?;
+        split_sensor.is_told = true;
+        Some(split_sensor.clone())
     }
 
     /// The memories of a sensor for the record at `offset` of an input topic, to be changed by it;
@@ -217,31 +221,31 @@ impl State {
         offset: i64,
         sensor: &str,
         time: i64,
-    ) -> Result<Option<&mut [Memory]>, Full> {
+    ) -> Result<Option<&mut [KeyState]>, BudgetExceeded> {
         let at = self.partition(partition);
         self.partitions[at].time = self.partitions[at].time.max(time);
         let index = self.index(at, sensor)?;
-        let Sensors {
+        let PartitionState {
             entries,
-            summaries,
+            digests,
             time: now,
             ..
         } = &mut self.partitions[at];
         let entry = &mut entries[index];
-        if entry.applied[topic] >= offset {
+        if entry.last_offsets[topic] >= offset {
             return Ok(None);
         }
         if self.ttl.is_some_and(|ttl| entry.is_expired(ttl, *now)) {
-            entry.memories.iter_mut().for_each(Memory::clear);
+            entry.states.iter_mut().for_each(KeyState::clear);
         }
         entry.time = entry.time.max(time);
-        summaries[topic].replace(entry.hash, entry.applied[topic], offset);
-        entry.applied[topic] = offset;
+        digests[topic].replace(entry.hash, entry.last_offsets[topic], offset);
+        entry.last_offsets[topic] = offset;
         if !entry.changed {
             entry.changed = true;
             self.changed.push((at, index));
         }
-        Ok(Some(&mut entry.memories))
+        Ok(Some(&mut entry.states))
     }
 
     fn partition(&mut self, partition: i32) -> usize {
@@ -249,49 +253,49 @@ impl State {
             .iter()
             .position(|sensors| sensors.partition == partition)
             .unwrap_or_else(|| {
-                self.partitions.push(Sensors {
+                self.partitions.push(PartitionState {
                     partition,
                     by_name: HashMap::new(),
                     entries: Vec::new(),
                     time: UNKNOWN,
                     swept: UNKNOWN,
-                    summaries: vec![Summary::default(); self.inputs.len()].into(),
+                    digests: vec![StateDigest::default(); self.inputs.len()].into(),
                 });
                 self.partitions.len() - 1
             })
     }
 
-    fn index(&mut self, at: usize, sensor: &str) -> Result<usize, Full> {
+    fn index(&mut self, at: usize, sensor: &str) -> Result<usize, BudgetExceeded> {
         let sensors = &mut self.partitions[at];
         if let Some(index) = sensors.by_name.get(sensor) {
             return Ok(*index);
         }
-        let Some(left) = self.room.left.checked_sub(self.room.cost(sensor)) else {
+        let Some(left) = self.budget.left.checked_sub(self.budget.cost(sensor)) else {
             // The next commit looks for room.
             sensors.swept = UNKNOWN;
-            return Err(Full {
-                bytes: self.room.whole,
+            return Err(BudgetExceeded {
+                bytes: self.budget.whole,
             });
         };
-        self.room.left = left;
-        if self.spread.is_none() {
+        self.budget.left = left;
+        if self.split_sensor.is_none() {
             let elsewhere = self
                 .partitions
                 .iter()
                 .find(|other| other.by_name.contains_key(sensor));
-            self.spread = elsewhere.map(|other| Spread {
+            self.split_sensor = elsewhere.map(|other| SplitSensor {
                 sensor: sensor.to_owned(),
                 partitions: [other.partition, self.partitions[at].partition],
                 is_told: false,
             });
         }
         let sensors = &mut self.partitions[at];
-        sensors.entries.push(Entry {
+        sensors.entries.push(SensorState {
             sensor: sensor.into(),
-            memories: vec![Memory::new(); self.memories].into(),
-            applied: vec![-1; self.inputs.len()].into(),
+            states: vec![KeyState::new(); self.states].into(),
+            last_offsets: vec![-1; self.inputs.len()].into(),
             time: UNKNOWN,
-            hash: summary::hash(sensor),
+            hash: digest::hash(sensor),
             changed: false,
         });
         sensors
@@ -306,10 +310,8 @@ impl State {
     /// If an operator has left another number in its memory, which would never be read back.
     pub fn check(&self) -> Result<()> {
         for (at, index) in &self.changed {
-            let Entry {
-                sensor, memories, ..
-            } = &self.partitions[*at].entries[*index];
-            if memories.iter().flatten().any(|number| !number.is_finite()) {
+            let SensorState { sensor, states, .. } = &self.partitions[*at].entries[*index];
+            if states.iter().flatten().any(|number| !number.is_finite()) {
                 let doing = format!("writing the state of sensor `{sensor}` of `{}`", self.chain);
                 let error = Error::new(doing, "an operator keeps a number that is not finite");
                 return Err(
@@ -340,15 +342,15 @@ impl State {
             let offsets = self
                 .inputs
                 .iter()
-                .zip(&entry.applied)
+                .zip(&entry.last_offsets)
                 .filter(|(_, offset)| **offset >= 0);
-            let saved = Saved {
+            let saved = StateRecord {
                 chain: Cow::Borrowed(&self.chain),
                 offsets: offsets
                     .map(|(topic, offset)| (Cow::Borrowed(topic.as_str()), *offset))
                     .collect(),
                 time: Some(entry.time).filter(|time| *time != UNKNOWN),
-                memories: Cow::Borrowed(&entry.memories),
+                states: Cow::Borrowed(&entry.states),
             };
             value.clear();
             serde_json::to_writer(&mut value, &saved)
@@ -360,7 +362,7 @@ impl State {
             if sensors.swept == UNKNOWN
                 || sensors.time.saturating_sub(sensors.swept) >= ttl / SWEEPS
             {
-                sensors.sweep(ttl, &mut self.room, &mut write)?;
+                sensors.sweep(ttl, &mut self.budget, &mut write)?;
             }
         }
         Ok(())
@@ -384,29 +386,29 @@ impl State {
                  changelog"
             )
         };
-        let (memories, applied, time) = match value {
+        let (states, last_offsets, time) = match value {
             None => (
-                vec![Memory::new(); self.memories],
+                vec![KeyState::new(); self.states],
                 vec![-1; self.inputs.len()],
                 UNKNOWN,
             ),
             Some(value) => {
-                let saved: Saved<'_> =
+                let saved: StateRecord<'_> =
                     serde_json::from_slice(value).map_err(|error| Error::new(doing(), error))?;
-                if saved.chain != self.chain || saved.memories.len() != self.memories {
+                if saved.chain != self.chain || saved.states.len() != self.states {
                     let cause = format!(
                         "it was made by `{}`, but the stage now is `{}`",
                         saved.chain, self.chain
                     );
                     return Err(Error::new(doing(), cause));
                 }
-                let applied = self
+                let last_offsets = self
                     .inputs
                     .iter()
                     .map(|topic| saved.offsets.get(topic.as_str()).copied().unwrap_or(-1));
                 (
-                    saved.memories.to_vec(),
-                    applied.collect::<Vec<_>>(),
+                    saved.states.to_vec(),
+                    last_offsets.collect::<Vec<_>>(),
                     saved.time.unwrap_or(UNKNOWN),
                 )
             }
@@ -417,35 +419,36 @@ impl State {
         }
         let index = self
             .index(at, sensor)
-            .map_err(|full| Error::new(doing(), full).help(Full::HELP))?;
-        let Sensors {
-            entries, summaries, ..
+            .map_err(|full| Error::new(doing(), full).help(BudgetExceeded::HELP))?;
+        let PartitionState {
+            entries, digests, ..
         } = &mut self.partitions[at];
         let entry = &mut entries[index];
-        for (summary, (before, after)) in
-            summaries.iter_mut().zip(entry.applied.iter().zip(&applied))
+        for (digest, (before, after)) in digests
+            .iter_mut()
+            .zip(entry.last_offsets.iter().zip(&last_offsets))
         {
-            summary.replace(entry.hash, *before, *after);
+            digest.replace(entry.hash, *before, *after);
         }
-        (entry.memories, entry.applied, entry.time) = (memories.into(), applied.into(), time);
+        (entry.states, entry.last_offsets, entry.time) = (states.into(), last_offsets.into(), time);
         self.partitions[at].time = self.partitions[at].time.max(time);
         Ok(())
     }
 }
 
-impl Room {
+impl MemoryBudget {
     fn cost(&self, sensor: &str) -> u64 {
         // The name is there twice: in the entry and to find it.
         self.each + 2 * sensor.len() as u64
     }
 }
 
-impl Sensors {
+impl PartitionState {
     /// Forgets the sensors that are expired.
     fn sweep<E>(
         &mut self,
         ttl: i64,
-        room: &mut Room,
+        budget: &mut MemoryBudget,
         write: &mut impl FnMut(i32, &str, Option<&[u8]>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.swept = self.time;
@@ -453,21 +456,21 @@ impl Sensors {
             if !self.entries[index].is_expired(ttl, self.time) {
                 continue;
             }
-            let Entry {
+            let SensorState {
                 sensor,
-                applied,
+                last_offsets,
                 hash,
                 ..
             } = self.entries.swap_remove(index);
             write(self.partition, &sensor, None)?;
-            for (summary, applied) in self.summaries.iter_mut().zip(&applied) {
-                summary.replace(hash, *applied, -1);
+            for (digest, last_offsets) in self.digests.iter_mut().zip(&last_offsets) {
+                digest.replace(hash, *last_offsets, -1);
             }
             self.by_name.remove(&sensor);
             if let Some(moved) = self.entries.get(index) {
                 self.by_name.insert(moved.sensor.clone(), index);
             }
-            room.left += room.cost(&sensor);
+            budget.left += budget.cost(&sensor);
         }
         Ok(())
     }
@@ -477,17 +480,17 @@ impl Sensors {
 mod tests {
     use super::*;
     use crate::operator::Flow;
-    use crate::reading::{Reading, Refusal};
+    use crate::reading::{InvalidReading, Reading};
 
     /// Remembers one number of each sensor.
     struct Named(&'static str);
 
     impl Operator for Named {
-        fn apply(&self, _: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
+        fn apply(&self, _: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
             Ok(Flow::Drop)
         }
 
-        fn memories(&self) -> usize {
+        fn states(&self) -> usize {
             1
         }
 
@@ -510,7 +513,7 @@ mod tests {
         partition: i32,
         offset: i64,
         sensor: &str,
-    ) -> &'s mut [Memory] {
+    ) -> &'s mut [KeyState] {
         state
             .apply(0, partition, offset, sensor, 7)
             .unwrap()
@@ -546,7 +549,7 @@ mod tests {
 
         let mut second = state("ewma(alpha=0.5)");
         second.restore(2, b"a", Some(value.as_bytes())).unwrap();
-        assert_eq!(second.summary(0, 2), first.summary(0, 2));
+        assert_eq!(second.digest(0, 2), first.digest(0, 2));
         assert_eq!(
             second.apply(0, 2, 9, "a", 7),
             Ok(None),
@@ -559,7 +562,7 @@ mod tests {
     fn sensors_of_one_name_in_two_partitions_are_two() {
         let mut state = state("c");
         apply(&mut state, 0, 0, "a")[0].push(1.0);
-        assert_eq!(apply(&mut state, 1, 0, "a"), [Memory::new()]);
+        assert_eq!(apply(&mut state, 1, 0, "a"), [KeyState::new()]);
         assert_eq!(state.sensors(), 2);
     }
 
@@ -573,10 +576,10 @@ mod tests {
         assert_eq!(apply(&mut state, 0, 0, "a"), [vec![2.5]]);
         state.restore(0, b"a", None).unwrap();
         assert_eq!(
-            (state.summary(0, 0), state.sensors()),
-            (Summary::default(), 0)
+            (state.digest(0, 0), state.sensors()),
+            (StateDigest::default(), 0)
         );
-        assert_eq!(apply(&mut state, 0, 0, "a"), [Memory::new()]);
+        assert_eq!(apply(&mut state, 0, 0, "a"), [KeyState::new()]);
     }
 
     #[test]
@@ -625,12 +628,12 @@ mod tests {
             &(0, "old".to_owned(), String::new())
         );
         assert_eq!(
-            (state.sensors(), state.summary(0, 0)),
-            (2, Summary::of([("new", 3)]))
+            (state.sensors(), state.digest(0, 0)),
+            (2, StateDigest::of([("new", 3)]))
         );
         assert_eq!(
             apply(&mut state, 0, 4, "old"),
-            [Memory::new()],
+            [KeyState::new()],
             "it begins anew, late as it is"
         );
     }
@@ -652,9 +655,9 @@ mod tests {
             let mut state = with_ttl(100);
             let mut seen = Vec::new();
             for (offset, (sensor, time)) in (0..).zip(readings) {
-                let memories = state.apply(0, 0, offset, sensor, time).unwrap().unwrap();
-                memories[0].push(1.0);
-                seen.push(memories[0].len());
+                let states = state.apply(0, 0, offset, sensor, time).unwrap().unwrap();
+                states[0].push(1.0);
+                seen.push(states[0].len());
                 if save_each {
                     saved(&mut state);
                 }
@@ -670,12 +673,15 @@ mod tests {
         let mut state = state("c");
         apply(&mut state, 0, 0, "a");
         apply(&mut state, 1, 0, "b");
-        assert_eq!(state.take_spread(), None);
+        assert_eq!(state.take_split_sensor(), None);
         apply(&mut state, 1, 1, "a");
         apply(&mut state, 0, 1, "b");
-        let spread = state.take_spread().unwrap();
-        assert_eq!((spread.sensor.as_str(), spread.partitions), ("a", [0, 1]));
-        assert_eq!(state.take_spread(), None);
+        let split_sensor = state.take_split_sensor().unwrap();
+        assert_eq!(
+            (split_sensor.sensor.as_str(), split_sensor.partitions),
+            ("a", [0, 1])
+        );
+        assert_eq!(state.take_split_sensor(), None);
     }
 
     #[test]

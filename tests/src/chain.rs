@@ -1,6 +1,6 @@
 //! The worked example: fourteen readings whose results are known.
 
-use crate::Pipeline;
+use crate::PipelineBuilder;
 
 /// The readings in °C.
 pub const CELSIUS: [f64; 14] = [
@@ -33,7 +33,7 @@ pub fn source() -> String {
 
 /// Adds the chain with one stage for each operator.
 #[must_use]
-pub fn chained(pipeline: Pipeline) -> Pipeline {
+pub fn chained(pipeline: PipelineBuilder) -> PipelineBuilder {
     pipeline
         .operator(
             "convert",
@@ -63,7 +63,7 @@ pub fn chained(pipeline: Pipeline) -> Pipeline {
 
 /// Adds the chain with one stage for each branch, which runs all its operators.
 #[must_use]
-pub fn fused(pipeline: Pipeline) -> Pipeline {
+pub fn fused(pipeline: PipelineBuilder) -> PipelineBuilder {
     let steps = |last: &str| format!("{CONVERT}, {THRESHOLD}, {last}");
     pipeline
         .operator(

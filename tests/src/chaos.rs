@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub use self::script::Kind;
 use self::script::{CREW, Fault, SESSION, Script, TRANSACTION};
 use crate::chain::{OPERATORS, chained};
-use crate::{Cluster, Observer, Pipeline, Process, Scenario, Signal, wait};
+use crate::{Cluster, Observer, PipelineBuilder, Process, Scenario, Signal, wait};
 
 /// The topics at the end of the chain.
 const OUTPUTS: [&str; 2] = ["temperatures_ewma", "temperatures_moving_average"];
@@ -96,7 +96,7 @@ impl Chaos {
         say(&format!("chaos, {guarantee}: {faults} faults, seed {seed}"));
         let cluster = Cluster::start();
         let [session, transaction] = [SESSION, TRANSACTION].map(|time| time.as_millis());
-        let pipeline = Pipeline::new()
+        let pipeline = PipelineBuilder::new()
             .settings(&format!(
                 "[kafka]\n\"session.timeout.ms\" = {session}\n\"heartbeat.interval.ms\" = 400"
             ))

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// A pipeline whose names get an ending of their own when it becomes a scenario's file.
 #[derive(Debug, Clone, Default)]
-pub struct Pipeline {
+pub struct PipelineBuilder {
     settings: String,
     topics: Vec<(String, String)>,
     stages: Vec<Stage>,
@@ -21,7 +21,7 @@ struct Stage {
     work: String,
 }
 
-impl Pipeline {
+impl PipelineBuilder {
     /// A pipeline without anything.
     #[must_use]
     pub fn new() -> Self {

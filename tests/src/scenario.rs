@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::Process;
 use crate::records::{self, Record};
-use crate::{Cage, Kafka, Pipeline, guard, programs, wait};
+use crate::{Cage, Kafka, PipelineBuilder, guard, programs, wait};
 
 /// One pipeline on a broker; its folder is removed when it goes out of scope.
 #[derive(Debug)]
 pub struct Scenario {
-    pipeline: Pipeline,
+    pipeline: PipelineBuilder,
     brokers: String,
     ending: String,
     folder: PathBuf,
@@ -21,7 +21,7 @@ pub struct Scenario {
 impl Scenario {
     /// The pipeline on the broker that all tests share; its topics are created.
     #[must_use]
-    pub fn new(pipeline: Pipeline) -> Self {
+    pub fn new(pipeline: PipelineBuilder) -> Self {
         let scenario = Self::on(Kafka::shared(), pipeline);
         scenario.create_topics();
         scenario
@@ -29,7 +29,7 @@ impl Scenario {
 
     /// The pipeline on some broker; no topics are created.
     #[must_use]
-    pub fn on(brokers: impl Into<String>, pipeline: Pipeline) -> Self {
+    pub fn on(brokers: impl Into<String>, pipeline: PipelineBuilder) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Test processes one after the other meet on one broker, so the process is part of the
         // name.

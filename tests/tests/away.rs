@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tests::chain::{OPERATORS, chained};
-use tests::{Kafka, Observer, Pipeline, Process, Scenario, stop_all, wait};
+use tests::{Kafka, Observer, PipelineBuilder, Process, Scenario, stop_all, wait};
 
 /// How long sessions last: what ends with them after 45 s by default ends sooner here.
 const SESSION: Duration = Duration::from_secs(6);
@@ -21,7 +21,7 @@ const OUTPUTS: [&str; 2] = ["temperatures_ewma", "temperatures_moving_average"];
 fn a_broker_that_is_away_for_longer_than_a_session_costs_that_time_and_nothing_else() {
     let mut kafka = Kafka::start(&[]);
     let session = SESSION.as_millis();
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings(&format!(
             "[kafka]\n\"session.timeout.ms\" = {session}\n\"heartbeat.interval.ms\" = 500"
         ))

@@ -2,7 +2,7 @@
 
 use tests::chain::{CONVERT, assert_close};
 use tests::records::{self, Record};
-use tests::{Pipeline, Scenario, stop_all};
+use tests::{PipelineBuilder, Scenario, stop_all};
 
 #[test]
 fn what_is_no_json_reading_is_kept_as_it_was() {
@@ -37,7 +37,7 @@ fn what_is_no_json_reading_is_kept_as_it_was() {
     ])
     .collect();
     let scenario = Scenario::new(
-        Pipeline::new()
+        PipelineBuilder::new()
             .topic("in", "external = true")
             .operator("convert", "in", CONVERT, "out"),
     );
@@ -94,7 +94,7 @@ fn what_is_no_json_reading_is_kept_as_it_was() {
 
 #[test]
 fn what_is_no_number_is_kept_as_it_was() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\nformat = \"number\"")
         .topic(
             "in",
@@ -126,7 +126,7 @@ fn what_is_no_number_is_kept_as_it_was() {
 fn ten_megabytes_of_rubbish_are_kept_where_the_topic_takes_as_much() {
     let limit = "external = true\nconfig = { \"max.message.bytes\" = 12000000 }";
     let scenario = Scenario::new(
-        Pipeline::new()
+        PipelineBuilder::new()
             .topic("in", limit)
             .operator("convert", "in", CONVERT, "out"),
     );
@@ -153,7 +153,7 @@ fn ten_megabytes_of_rubbish_are_kept_where_the_topic_takes_as_much() {
 #[test]
 fn a_record_that_its_error_quotes_in_full_is_kept() {
     let scenario = Scenario::new(
-        Pipeline::new()
+        PipelineBuilder::new()
             .topic("in", "external = true")
             .operator("convert", "in", CONVERT, "out"),
     );
@@ -188,7 +188,7 @@ fn a_record_that_its_error_quotes_in_full_is_kept() {
 
 #[test]
 fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .producer(
             "replay",
             "{ file = { path = \"readings.csv\", value = \"celsius\" } }",
@@ -231,7 +231,7 @@ fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
 /// Nothing was ever delivered: the broker refused the batch, for ever.
 #[test]
 fn a_row_larger_than_its_topic_takes_is_a_dead_letter_and_the_others_go() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 1")
         .topic("rows", "config = { \"max.message.bytes\" = 60000 }")
         .producer("replay", "{ file = { path = \"rows.csv\" } }", "rows");

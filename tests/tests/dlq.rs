@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use tests::chain::CONVERT;
 use tests::records::{self, Record};
-use tests::{Pipeline, Scenario};
+use tests::{PipelineBuilder, Scenario};
 
 fn scenario(partitions: u32) -> Scenario {
     let input = format!("external = true\npartitions = {partitions}");
     Scenario::new(
-        Pipeline::new()
+        PipelineBuilder::new()
             .topic("in", &input)
             .operator("convert", "in", CONVERT, "out"),
     )
@@ -296,7 +296,7 @@ fn two_replays_at_once_send_each_letter_once() {
 #[test]
 fn what_comes_from_no_topic_is_told_and_can_be_dropped() {
     let source = "{ file = { path = \"readings.csv\", value = \"celsius\" } }";
-    let scenario = Scenario::new(Pipeline::new().producer("replay", source, "in"));
+    let scenario = Scenario::new(PipelineBuilder::new().producer("replay", source, "in"));
     scenario.write(
         "readings.csv",
         "sensor,time,celsius\na,2012-01-01T00:00:00Z,10\na,2012-01-02T00:00:00Z,warm\n",
@@ -315,7 +315,7 @@ fn what_comes_from_no_topic_is_told_and_can_be_dropped() {
 #[test]
 fn mistakes_are_told_in_time() {
     let pipeline = || {
-        Pipeline::new()
+        PipelineBuilder::new()
             .topic("in", "external = true")
             .operator("convert", "in", CONVERT, "out")
     };

@@ -1,18 +1,18 @@
 //! Mistakes and misfortunes: each gets a message that says what is wrong, where, and what to do.
 
-use tests::{Kafka, Pipeline, Scenario, wait};
+use tests::{Kafka, PipelineBuilder, Scenario, wait};
 
 /// Nobody listens there.
 const REFUSED: &str = "127.0.0.1:1";
 const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
 
-fn lines() -> Pipeline {
-    Pipeline::new().producer("lines", "\"lines\"", "in")
+fn lines() -> PipelineBuilder {
+    PipelineBuilder::new().producer("lines", "\"lines\"", "in")
 }
 
 /// A mistake in the file: `rivulet check` and the stage itself refuse it with the same words,
 /// without asking a broker.
-fn is_refused(pipeline: Pipeline, words: &[&str]) {
+fn is_refused(pipeline: PipelineBuilder, words: &[&str]) {
     let stage = pipeline.stages("operator").pop();
     let scenario = Scenario::on(REFUSED, pipeline);
     let mut refusals = vec![scenario.check("pipeline.toml").fails()];
@@ -117,7 +117,7 @@ fn a_pipeline_file_that_is_not_there() {
 fn a_source_file_that_is_not_there_or_is_a_folder() {
     for (path, why) in [("missing.csv", "No such file"), ("/", "directory")] {
         let source = format!("{{ file = {{ path = \"{path}\", format = \"csv\" }} }}");
-        let scenario = Scenario::new(Pipeline::new().producer("replay", &source, "in"));
+        let scenario = Scenario::new(PipelineBuilder::new().producer("replay", &source, "in"));
         let refusal = scenario.start("replay").fails();
         assert!(refusal.contains(path) && refusal.contains(why), "{refusal}");
     }

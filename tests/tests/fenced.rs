@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tests::{Kafka, Pipeline, Process, Scenario, Signal, stop_all, wait};
+use tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
 
 const FLOW: &str = "{ simulated = { sensors = 10, rate = 200 } }";
 const NOISE: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
@@ -13,7 +13,7 @@ const REPLACED: i32 = 76;
 
 #[test]
 fn a_process_ends_when_another_takes_its_name() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .producer("thermometers", FLOW, "celsius")
         .operator("convert", "celsius", NOISE, "fahrenheit");
     let scenario = Scenario::new(pipeline);
@@ -37,7 +37,7 @@ fn a_process_ends_when_another_takes_its_name() {
 /// readings a second time.
 #[test]
 fn a_producer_that_wakes_when_another_has_its_name_repeats_nothing() {
-    let scenario = Scenario::new(Pipeline::new().producer("thermometers", FLOW, "celsius"));
+    let scenario = Scenario::new(PipelineBuilder::new().producer("thermometers", FLOW, "celsius"));
     let mut old = scenario.start("thermometers");
     scenario.grows("celsius", 100);
     old.signal(Signal::Stop);
@@ -72,7 +72,7 @@ const INTERVAL: usize = 100;
 /// said.
 fn replay_on_two_hosts(guarantee: &'static str) -> (Vec<f64>, String) {
     let source = format!("{{ file = {{ path = \"rows.csv\", rate = {RATE} }} }}");
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings(&format!(
             "[commit]\nrecords = {INTERVAL}\n[defaults]\npartitions = 1"
         ))
@@ -134,7 +134,7 @@ fn a_source_that_runs_on_two_hosts_repeats_no_more_than_one_interval_at_least_on
 #[test]
 fn a_process_whose_session_ended_while_it_waited_for_a_broker_does_not_end() {
     let mut kafka = Kafka::start(&[]);
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[kafka]\n\"session.timeout.ms\" = 2000\n\"heartbeat.interval.ms\" = 100")
         .producer("thermometers", FLOW, "celsius")
         .operator("convert", "celsius", NOISE, "fahrenheit");

@@ -3,7 +3,7 @@
 
 use tests::chain::CONVERT;
 use tests::records::{self, Record};
-use tests::{Kafka, Pipeline, Process, Scenario, wait};
+use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
 /// A fault, and what the first warning or error of a process must say about it.
 struct Fault<'f> {
@@ -56,8 +56,8 @@ fn first_warning(text: &str) -> Option<String> {
     })
 }
 
-fn pipeline() -> Pipeline {
-    Pipeline::new()
+fn pipeline() -> PipelineBuilder {
+    PipelineBuilder::new()
         .topic("celsius", "external = true")
         .operator("convert", "celsius", CONVERT, "fahrenheit")
         .sink("out", "fahrenheit", "\"console\"")

@@ -1,11 +1,11 @@
 //! Instances of one stage share its partitions, come and go, and die.
 
 use tests::chain::{OPERATORS, chained};
-use tests::{Pipeline, Process, Scenario, stop_all};
+use tests::{PipelineBuilder, Process, Scenario, stop_all};
 
 #[test]
 fn instances_come_go_and_die_while_readings_flow() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         // A member that does not come back is missed sooner than by default.
         .settings("[kafka]\n\"session.timeout.ms\" = 4000\n\"heartbeat.interval.ms\" = 500")
         .settings("\"transaction.timeout.ms\" = 5000")

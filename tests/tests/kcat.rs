@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
 use tests::chain::{AVERAGE, CELSIUS, EWMA, assert_close, chained};
-use tests::{Pipeline, Process, Scenario, stop_all, wait};
+use tests::{PipelineBuilder, Process, Scenario, stop_all, wait};
 
 #[test]
 fn kcat_at_both_ends_sees_the_known_results_whatever_starts_first() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\nformat = \"number\"")
         .topic(
             "temperatures_celsius",
@@ -67,7 +67,7 @@ fn kcat_at_both_ends_sees_the_known_results_whatever_starts_first() {
 #[test]
 fn a_header_whose_name_is_no_utf_8_stops_nothing() {
     let scenario = Scenario::new(chained(
-        Pipeline::new().topic("temperatures_celsius", "external = true"),
+        PipelineBuilder::new().topic("temperatures_celsius", "external = true"),
     ));
     let mut convert = scenario.start("convert");
     let mut command = kcat(&scenario, "temperatures_celsius", "-P");

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use tests::chain::{OPERATORS, chained};
-use tests::{Pipeline, Process, Scenario, stop_all};
+use tests::{PipelineBuilder, Process, Scenario, stop_all};
 
 /// Each stage in the order of the data's way, with the topic that it writes.
 const STAGES: [(&str, &str); 5] = [
@@ -18,7 +18,7 @@ const TIMES: usize = 10;
 
 #[test]
 fn nothing_is_lost_or_doubled_however_often_stages_are_killed() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 4")
         .producer(
             "thermometers",

@@ -2,12 +2,12 @@
 //! that.
 
 use tests::chain::{OPERATORS, chained, source};
-use tests::{Cluster, Observer, Pipeline, Scenario, wait};
+use tests::{Cluster, Observer, PipelineBuilder, Scenario, wait};
 
 #[test]
 fn verify_goes_on_while_what_a_broker_led_finds_another() {
     let mut cluster = Cluster::start();
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings(&format!(
             "[defaults]\npartitions = 4\nreplication = {}",
             Cluster::NODES

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use tests::{Cage, Kafka, Pipeline, Process, Scenario, stop_all};
+use tests::{Cage, Kafka, PipelineBuilder, Process, Scenario, stop_all};
 
 const MEMORY: u64 = 16_000_000;
 const STAGES: [&str; 4] = ["thermometers", "convert", "ewma", "out"];
 const SENSORS: usize = 1000;
 const READINGS: usize = 400_000;
 
-fn pipeline(source: &str) -> Pipeline {
-    Pipeline::new()
+fn pipeline(source: &str) -> PipelineBuilder {
+    PipelineBuilder::new()
         .settings("[limits]\nmemory = \"16 MB\"\n[defaults]\npartitions = 4")
         .producer("thermometers", source, "celsius")
         .operator(

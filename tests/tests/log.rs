@@ -12,14 +12,16 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use stream::kafka::KafkaLog;
-use stream::log::{Event, Fault, Log, Outgoing, Partition, Position, Record as _};
-use stream::pipeline::{Pipeline as Parsed, Text};
+use stream::log::{
+    Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record as _, TopicPartition,
+};
+use stream::pipeline::{Pipeline, Text};
 use stream::shutdown::Shutdown;
 use tests::chain::CONVERT;
 use tests::records::{self, Record};
-use tests::{Api, Pipeline, Proxied, Scenario, wait};
+use tests::{Api, PipelineBuilder, Proxied, Scenario, wait};
 
-const FIRST: Partition = Partition {
+const FIRST: TopicPartition = TopicPartition {
     topic: 0,
     partition: 0,
 };
@@ -46,7 +48,7 @@ impl Stage {
             log: open(&broker, "a"),
             broker,
         };
-        stage.polls(|event| matches!(event, Event::Given(_)));
+        stage.polls(|event| matches!(event, Event::Assigned(_)));
         sure(stage.log.assign(&[(FIRST, 0)]));
         stage
     }
@@ -55,10 +57,10 @@ impl Stage {
     fn polls(&mut self, is_it: impl Fn(&Event<i64>) -> bool) {
         wait::until_so("something comes", || {
             let event = match sure(self.log.poll(Duration::from_millis(10))) {
-                Event::Record(record) => Event::Record(record.incoming().offset),
-                Event::Given(partitions) => Event::Given(partitions),
-                Event::Taken { lost } => Event::Taken { lost },
-                Event::Nothing => Event::Nothing,
+                Event::Record(record) => Event::Record(record.fields().offset),
+                Event::Assigned(partitions) => Event::Assigned(partitions),
+                Event::Revoked { lost } => Event::Revoked { lost },
+                Event::Timeout => Event::Timeout,
             };
             is_it(&event)
         });
@@ -70,7 +72,7 @@ impl Stage {
 
     fn sends(&self, value: &str) {
         let value = Some(value.as_bytes());
-        let record = Outgoing {
+        let record = ProducerRecord {
             topic: "out",
             partition: Some(0),
             timestamp: None,
@@ -81,11 +83,11 @@ impl Stage {
         sure(self.log.send(&record));
     }
 
-    fn commits(&mut self, next: i64) {
-        sure(self.log.commit(&[Position {
+    fn commits(&mut self, offset: i64) {
+        sure(self.log.commit(&[OffsetAndMetadata {
             partition: FIRST,
-            next,
-            note: String::new(),
+            offset,
+            metadata: String::new(),
         }]));
     }
 
@@ -101,14 +103,14 @@ impl Stage {
     }
 }
 
-fn pipeline(broker: &Proxied) -> Parsed {
+fn pipeline(broker: &Proxied) -> Pipeline {
     let text = format!(
         "[kafka]\nbrokers = \"{}\"\n\"session.timeout.ms\" = 6000\n\"max.poll.interval.ms\" = \
          {POLL_INTERVAL}\n[topic.in]\nexternal = true\n[operator.copy]\nfrom = \"in\"\nsteps = \
          [\"round\"]\nto = \"out\"\n",
         broker.brokers()
     );
-    let pipeline = Parsed::parse(Arc::new(Text {
+    let pipeline = Pipeline::parse(Arc::new(Text {
         path: "p.toml".into(),
         text,
     }));
@@ -170,7 +172,7 @@ fn what_was_undone_is_not_committed_by_a_copy_of_the_commit_before() {
         records::end(&stage.broker.behind(), "out", 0) > before
     });
     stage.broker.let_go(Api::EndTxn);
-    sure(stage.log.rewind());
+    sure(stage.log.abort());
     assert_eq!(stage.written(1), ["1"], "the second was undone");
     sure(stage.log.assign(&[(FIRST, 0)]));
     stage.sends("3");
@@ -205,10 +207,10 @@ fn offsets_are_not_set_back_by_a_copy_of_those_before() {
             });
             broker.let_go(Api::TxnOffsetCommit);
         });
-        sure(log.commit(&[Position {
+        sure(log.commit(&[OffsetAndMetadata {
             partition: FIRST,
-            next: 2,
-            note: String::new(),
+            offset: 2,
+            metadata: String::new(),
         }]));
     });
     assert_eq!(records::committed(&stage.broker.behind(), "copy", "in"), 2);
@@ -221,7 +223,7 @@ fn offsets_are_not_set_back_by_a_copy_of_those_before() {
 fn a_member_that_waits_for_longer_than_it_may_be_silent_keeps_its_partitions() {
     let mut stage = Stage::start();
     records::produce(&stage.broker.behind(), "in", &[Record::of("1")]);
-    sure(stage.log.rewind());
+    sure(stage.log.abort());
     let other = open_transaction(&stage.broker);
     let start = Instant::now();
     sure(stage.log.restore(CHANGELOG, &[0], &mut |_, _, _| {
@@ -235,10 +237,10 @@ fn a_member_that_waits_for_longer_than_it_may_be_silent_keeps_its_partitions() {
     sure(stage.log.assign(&[(FIRST, 0)]));
     let event = wait::until(wait::LONG, || {
         match sure(stage.log.poll(Duration::from_millis(10))) {
-            Event::Nothing => None,
-            Event::Record(record) => Some(Ok(record.incoming().offset)),
-            Event::Given(_) => Some(Err("given")),
-            Event::Taken { .. } => Some(Err("taken")),
+            Event::Timeout => None,
+            Event::Record(record) => Some(Ok(record.fields().offset)),
+            Event::Assigned(_) => Some(Err("given")),
+            Event::Revoked { .. } => Some(Err("taken")),
         }
     });
     assert_eq!(event, Some(Ok(0)));
@@ -251,7 +253,7 @@ fn a_member_that_waits_for_longer_than_it_may_be_silent_keeps_its_partitions() {
 #[test]
 fn a_member_that_waits_lets_go_of_its_partitions_when_another_joins() {
     let mut stage = Stage::start();
-    sure(stage.log.rewind());
+    sure(stage.log.abort());
     let other = open_transaction(&stage.broker);
     let start = Instant::now();
     let Stage { broker, log } = &mut stage;
@@ -259,24 +261,24 @@ fn a_member_that_waits_lets_go_of_its_partitions_when_another_joins() {
         scope.spawn(|| {
             let log = open(broker, "b");
             wait::until_so("it joins", || {
-                !matches!(sure(log.poll(Duration::from_millis(10))), Event::Nothing)
+                !matches!(sure(log.poll(Duration::from_millis(10))), Event::Timeout)
             });
         });
         let restored = log.restore(CHANGELOG, &[0], &mut |_, _, _| ());
-        assert!(matches!(restored, Err(Fault::Undo(_))), "{restored:?}");
+        assert!(matches!(restored, Err(Fault::Abortable(_))), "{restored:?}");
         assert!(
             start.elapsed() < Duration::from_millis(OPEN / 2),
             "{:?}",
             start.elapsed()
         );
-        sure(log.rewind());
+        sure(log.abort());
         wait::until_so("the partitions are taken", || {
             matches!(
                 sure(log.poll(Duration::from_millis(10))),
-                Event::Taken { lost: false }
+                Event::Revoked { lost: false }
             )
         });
-        sure(log.release());
+        sure(log.unassign());
         // The other may get nothing, which is an answer too.
         let _ = log.poll(Duration::from_millis(100));
         let released = Instant::now();
@@ -293,7 +295,7 @@ const ROUNDS: usize = 5;
 #[test]
 fn a_stage_whose_commits_come_twice_sends_each_reading_once() {
     let broker = Proxied::start();
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .producer(
             "thermometers",
             "{ simulated = { sensors = 10, rate = 500 } }",

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use tests::chain::CONVERT;
 use tests::records::{self, Record};
-use tests::{Kafka, Pipeline, Scenario};
+use tests::{Kafka, PipelineBuilder, Scenario};
 
 const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
 
@@ -21,9 +21,9 @@ fn readings(seqs: std::ops::Range<u64>) -> Vec<Record> {
 }
 
 /// A stage on a topic of one partition, from outside.
-fn stage(steps: &str, more: &str) -> Pipeline {
+fn stage(steps: &str, more: &str) -> PipelineBuilder {
     let input = "external = true\npartitions = 1";
-    Pipeline::new()
+    PipelineBuilder::new()
         .topic("in", input)
         .operator("work", "in", steps, "out")
         .line(more)
@@ -92,7 +92,7 @@ fn a_record_stamped_in_the_future_is_stamped_anew() {
     for stamp in [day + 2 * 3_600_000, 4_102_444_800_000] {
         let any = "external = true\npartitions = 1\nconfig = { \"message.timestamp.after.max.ms\" \
                    = 9223372036854775807 }";
-        let pipeline = Pipeline::new()
+        let pipeline = PipelineBuilder::new()
             .topic("in", any)
             .operator("work", "in", CONVERT, "out");
         let scenario = Scenario::new(pipeline.sink("show", "in", "\"console\""));

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use tests::chain::{EWMA, OPERATORS, assert_close, chained, source};
-use tests::{Kafka, Pipeline, Process, Scenario, Signal, stop_all, wait};
+use tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
 
 /// The exit code of a process that left something undone.
 const UNDONE: i32 = 75;
@@ -24,7 +24,7 @@ fn sigterm_under_the_fastest_flow_commits_and_ends_at_least_once() {
 }
 
 fn ends_in_time_under_the_fastest_flow(guarantee: &'static str) {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 2")
         .producer("thermometers", FLOOD, "temperatures_celsius")
         .sink(
@@ -49,7 +49,7 @@ fn ends_in_time_under_the_fastest_flow(guarantee: &'static str) {
 
 #[test]
 fn a_producer_goes_on_where_it_was_stopped() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 4")
         .producer(
             "thermometers",
@@ -73,7 +73,8 @@ fn a_producer_goes_on_where_it_was_stopped() {
 #[test]
 fn a_broker_that_is_down_at_the_start_is_waited_for() {
     let mut kafka = Kafka::start(&[]);
-    let pipeline = Pipeline::new().producer("thermometer", &source(), "temperatures_celsius");
+    let pipeline =
+        PipelineBuilder::new().producer("thermometer", &source(), "temperatures_celsius");
     let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
     scenario.create_topics();
     kafka.kill();
@@ -109,7 +110,7 @@ fn a_broker_that_is_down_at_the_start_is_waited_for() {
 #[test]
 fn a_broker_that_goes_and_comes_back_is_a_pause() {
     let mut kafka = Kafka::start(&[]);
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 2")
         .producer("thermometers", FLOW, "temperatures_celsius")
         .sink(
@@ -159,7 +160,7 @@ fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
         let mut kafka = Kafka::start(&[]);
         let source = "{ lines = { sensor = \"attic\" } }";
         let spool = "{ path = \"spool\", sync-ms = 60000 }";
-        let pipeline = Pipeline::new()
+        let pipeline = PipelineBuilder::new()
             .settings("[defaults]\npartitions = 1")
             .spooled_producer("attic", source, spool, "temperatures");
         let scenario = Scenario::on(kafka.brokers(), pipeline).guarantee(guarantee);
@@ -206,7 +207,7 @@ fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
 #[test]
 fn a_producer_that_leaves_something_uncommitted_says_so() {
     let mut kafka = Kafka::start(&[]);
-    let pipeline = Pipeline::new().producer("thermometers", FLOW, "celsius");
+    let pipeline = PipelineBuilder::new().producer("thermometers", FLOW, "celsius");
     let scenario = Scenario::on(kafka.brokers(), pipeline);
     scenario.create_topics();
     let mut producer = scenario.start("thermometers");

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use tests::chain::CONVERT;
-use tests::{Cluster, Pipeline, Scenario, wait};
+use tests::{Cluster, PipelineBuilder, Scenario, wait};
 
 /// How many readings there are of how many sensors, and how many a second: a few seconds of flow.
 const READINGS: usize = 2000;
@@ -22,7 +22,7 @@ fn what_a_silent_broker_led_flows_on_without_it() {
         "{{ simulated = {{ sensors = {SENSORS}, readings = {}, rate = {RATE} }} }}",
         READINGS / SENSORS
     );
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         // Each broker leads a part of each topic.
         .settings(&format!(
             "[defaults]\npartitions = 4\nreplication = {}",

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 use serde_json::Value;
-use tests::{Kafka, Pipeline, Process, Scenario, wait};
+use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
 /// More than a test lets through.
 const FLOW: &str = "{ simulated = { sensors = 10, readings = 10000000, rate = 1000 } }";
@@ -15,8 +15,8 @@ const SQLITE: &str = "{ sqlite = { path = \"readings.db\" } }";
 const FILE: &str = "{ file = { path = \"readings.jsonl\" } }";
 const KILLS: usize = 50;
 
-fn flow(sink: &str) -> Pipeline {
-    Pipeline::new()
+fn flow(sink: &str) -> PipelineBuilder {
+    PipelineBuilder::new()
         .settings("[defaults]\npartitions = 4")
         .producer("thermometers", FLOW, "temperatures")
         .sink("keep", "temperatures", sink)
@@ -215,7 +215,7 @@ fn a_topic_holds_each_line_of_a_file_once_however_often_the_producer_is_killed()
 fn replay_killed(times: usize) -> usize {
     const LINES: u32 = 5000;
     let source = "{ file = { path = \"lines.csv\", rate = 200 } }";
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 4")
         .producer("replay", source, "temperatures");
     let scenario = Scenario::new(pipeline);

@@ -6,7 +6,7 @@ use std::io::{PipeReader, PipeWriter, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use tests::{Kafka, Pipeline, Process, Scenario, wait};
+use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
 const SOURCE: &str = "{ lines = { sensor = \"attic\" } }";
 
@@ -22,7 +22,8 @@ struct Attic {
 impl Attic {
     fn new(spool: &str) -> Self {
         let kafka = Kafka::start(&[]);
-        let pipeline = Pipeline::new().spooled_producer("attic", SOURCE, spool, "temperatures");
+        let pipeline =
+            PipelineBuilder::new().spooled_producer("attic", SOURCE, spool, "temperatures");
         let scenario = Scenario::on(kafka.brokers(), pipeline);
         scenario.create_topics();
         let (read, write) = std::io::pipe().unwrap();

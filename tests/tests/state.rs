@@ -3,13 +3,14 @@
 
 use tests::chain::{AVERAGE, CELSIUS, EWMA, OPERATORS, assert_close, chained, source};
 use tests::records::{self, Record};
-use tests::{Pipeline, Scenario, wait};
+use tests::{PipelineBuilder, Scenario, wait};
 
 const SMOOTH: &str = "{ ewma = { alpha = 0.5 } }";
 
 /// The worked example, every stage drained.
 fn worked_example() -> Scenario {
-    let pipeline = Pipeline::new().producer("thermometer", &source(), "temperatures_celsius");
+    let pipeline =
+        PipelineBuilder::new().producer("thermometer", &source(), "temperatures_celsius");
     let scenario = Scenario::new(chained(pipeline));
     scenario.start("thermometer").succeeds();
     for stage in OPERATORS {
@@ -20,7 +21,7 @@ fn worked_example() -> Scenario {
 
 /// One stage that smooths readings which the test writes.
 fn smoothing() -> Scenario {
-    let pipeline = Pipeline::new().topic("warm", "partitions = 1\nexternal = true");
+    let pipeline = PipelineBuilder::new().topic("warm", "partitions = 1\nexternal = true");
     Scenario::new(pipeline.operator("smooth", "warm", SMOOTH, "smooth"))
 }
 
@@ -126,7 +127,7 @@ fn the_known_state_is_shown() {
 
 #[test]
 fn a_stage_at_work_is_not_taken_for_one_that_lost_its_state() {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 4")
         .producer(
             "thermometers",
@@ -193,7 +194,7 @@ fn a_changelog_that_is_not_compacted_and_lost_records_is_refused() {
 
 #[test]
 fn a_changelog_with_fewer_partitions_than_the_input_is_refused() {
-    let pipeline = Pipeline::new().topic("warm", "partitions = 2\nexternal = true");
+    let pipeline = PipelineBuilder::new().topic("warm", "partitions = 2\nexternal = true");
     let scenario = Scenario::new(pipeline.operator("smooth", "warm", SMOOTH, "smooth"));
     records::delete_topic(scenario.brokers(), &scenario.changelog("smooth"));
     records::create_topic(scenario.brokers(), &scenario.changelog("smooth"), 1);
@@ -302,7 +303,7 @@ fn a_reset_from_the_start_gives_the_same_results_again() {
 
 #[test]
 fn a_producer_begins_anew_after_a_reset() {
-    let pipeline = Pipeline::new().producer("thermometer", &source(), "cold");
+    let pipeline = PipelineBuilder::new().producer("thermometer", &source(), "cold");
     let scenario = Scenario::new(pipeline);
     let thermometer = scenario.name("thermometer");
     for _ in 0..2 {
@@ -362,7 +363,7 @@ fn nothing_is_reset_while_the_stage_runs_or_without_a_yes() {
 #[test]
 fn a_producer_that_commits_just_now_is_not_reset() {
     let source = "{ simulated = { sensors = 1, readings = 100000, rate = 100 } }";
-    let scenario = Scenario::new(Pipeline::new().producer("thermometers", source, "warm"));
+    let scenario = Scenario::new(PipelineBuilder::new().producer("thermometers", source, "warm"));
     let mut producer = scenario.start("thermometers");
     scenario.grows("warm", 10);
     let refusal = scenario
@@ -399,7 +400,7 @@ fn the_state_of_another_chain_is_told_and_refused() {
 
 /// A stage that passes everything on, and two behind it that remember something.
 fn passing() -> Scenario {
-    let pipeline = Pipeline::new()
+    let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 2")
         .topic("warm", "partitions = 2\nexternal = true");
     let pipeline = pipeline.operator(

@@ -4,11 +4,11 @@
 use serde_json::Value;
 use tests::chain::{CELSIUS, OPERATORS, chained, source};
 use tests::records::{self, Record};
-use tests::{Cluster, Kafka, Pipeline, Process, Scenario, stop_all, wait};
+use tests::{Cluster, Kafka, PipelineBuilder, Process, Scenario, stop_all, wait};
 
 /// The worked example, with nothing processed yet.
 fn worked_example() -> Scenario {
-    Scenario::new(chained(Pipeline::new().producer(
+    Scenario::new(chained(PipelineBuilder::new().producer(
         "thermometer",
         &source(),
         "temperatures_celsius",
@@ -128,7 +128,7 @@ fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
 
 #[test]
 fn instances_share_the_partitions_and_records_without_a_stage_are_counted() {
-    let pipeline = Pipeline::new().topic("warm", "partitions = 4\nexternal = true");
+    let pipeline = PipelineBuilder::new().topic("warm", "partitions = 4\nexternal = true");
     let scenario =
         Scenario::new(pipeline.operator("smooth", "warm", "{ ewma = { alpha = 0.5 } }", "smooth"));
     let smooth = scenario.name("smooth");
@@ -170,7 +170,7 @@ fn instances_share_the_partitions_and_records_without_a_stage_are_counted() {
 
 #[test]
 fn who_keeps_up_is_well_while_readings_flow() {
-    let pipeline = Pipeline::new().producer(
+    let pipeline = PipelineBuilder::new().producer(
         "thermometers",
         "{ simulated = { sensors = 10, readings = 1000000, rate = 200 } }",
         "temperatures_celsius",
@@ -206,7 +206,8 @@ fn who_keeps_up_is_well_while_readings_flow() {
 #[test]
 fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
     let mut kafka = Kafka::start(&[]);
-    let pipeline = Pipeline::new().producer("thermometer", &source(), "temperatures_celsius");
+    let pipeline =
+        PipelineBuilder::new().producer("thermometer", &source(), "temperatures_celsius");
     let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
     scenario.create_topics();
     scenario.start("thermometer").succeeds();
@@ -234,7 +235,7 @@ fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
 fn one_broker_of_three_is_not_missed() {
     let mut cluster = Cluster::start();
     let pipeline =
-        Pipeline::new().settings(&format!("[defaults]\nreplication = {}", Cluster::NODES));
+        PipelineBuilder::new().settings(&format!("[defaults]\nreplication = {}", Cluster::NODES));
     let pipeline = pipeline.producer("thermometer", &source(), "temperatures_celsius");
     let scenario = Scenario::on(cluster.brokers(), chained(pipeline));
     scenario.create_topics();
@@ -257,7 +258,7 @@ fn one_broker_of_three_is_not_missed() {
 }
 
 /// The chain, every stage drained, with a sink that compares and never runs.
-fn compared(pipeline: Pipeline, source: &str) -> Scenario {
+fn compared(pipeline: PipelineBuilder, source: &str) -> Scenario {
     let scenario = Scenario::new(chained(pipeline.producer(
         "thermometer",
         source,
@@ -289,7 +290,7 @@ fn compared(pipeline: Pipeline, source: &str) -> Scenario {
 /// The worked example, each reading at a time of its own, by which the branches are joined.
 fn compared_example(settings: &str) -> Scenario {
     compared(
-        Pipeline::new().settings(settings),
+        PipelineBuilder::new().settings(settings),
         "{ file = { path = \"readings.csv\", value = \"celsius\" } }",
     )
 }
@@ -345,7 +346,7 @@ fn the_known_results_of_both_branches_are_compared() {
 
 #[test]
 fn bare_numbers_are_compared_too() {
-    let numbers = Pipeline::new().settings("[defaults]\nformat = \"number\"");
+    let numbers = PipelineBuilder::new().settings("[defaults]\nformat = \"number\"");
     let numbers = numbers.topic(
         "temperatures_celsius",
         "format = \"number\"\nunit = \"celsius\"",
@@ -361,7 +362,7 @@ fn bare_numbers_are_compared_too() {
 fn a_long_past_is_compared_whole() {
     let source = "{ simulated = { sensors = 2, readings = 30000, base = 30 } }";
     let scenario = compared(
-        Pipeline::new().settings("[defaults]\npartitions = 4"),
+        PipelineBuilder::new().settings("[defaults]\npartitions = 4"),
         source,
     );
     let mut compare = scenario.rivulet(&["compare", "--once"]);
@@ -419,7 +420,7 @@ fn two_people_look_at_once_and_leave_nothing() {
 
 /// One stage that smooths readings which the test writes.
 fn smoothing(partitions: u32) -> Scenario {
-    let pipeline = Pipeline::new().topic(
+    let pipeline = PipelineBuilder::new().topic(
         "warm",
         &format!("partitions = {partitions}\nexternal = true"),
     );
@@ -519,7 +520,7 @@ fn what_came_of_deleted_records_is_told_apart_and_what_is_left_is_verified() {
 
 #[test]
 fn the_limits_of_the_cluster_are_shown_and_what_is_too_small_is_named() {
-    let pipeline = Pipeline::new().topic(
+    let pipeline = PipelineBuilder::new().topic(
         "warm",
         "external = true\nconfig = { \"retention.ms\" = -1 }",
     );

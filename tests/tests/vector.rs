@@ -2,7 +2,7 @@
 //! stage or all of a branch in one, in both formats, with both guarantees.
 
 use tests::chain::{AVERAGE, EWMA, assert_close, chained, fused, source};
-use tests::{Pipeline, Process, Scenario, stop_all};
+use tests::{PipelineBuilder, Process, Scenario, stop_all};
 
 #[test]
 fn chained_json_exactly_once() {
@@ -44,8 +44,13 @@ fn fused_number_at_least_once() {
     gives_the_known_results(fused, "number", "at-least-once");
 }
 
-fn gives_the_known_results(chain: fn(Pipeline) -> Pipeline, format: &str, guarantee: &'static str) {
-    let mut pipeline = Pipeline::new().settings(&format!("[defaults]\nformat = \"{format}\""));
+fn gives_the_known_results(
+    chain: fn(PipelineBuilder) -> PipelineBuilder,
+    format: &str,
+    guarantee: &'static str,
+) {
+    let mut pipeline =
+        PipelineBuilder::new().settings(&format!("[defaults]\nformat = \"{format}\""));
     if format == "number" {
         pipeline = pipeline.topic(
             "temperatures_celsius",

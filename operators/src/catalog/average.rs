@@ -1,10 +1,10 @@
 //! `average`: the mean of the last readings.
 
 use serde::Deserialize;
-use stream::catalog::Entry;
-use stream::operator::{Flow, Memory, Operator};
-use stream::pipeline::Part;
-use stream::reading::{Reading, Refusal};
+use stream::catalog::Component;
+use stream::operator::{Flow, KeyState, Operator};
+use stream::pipeline::ComponentConfig;
+use stream::reading::{InvalidReading, Reading};
 
 /// The mean of the last `window` readings of each sensor, sliding by one; nothing is emitted before
 /// the window is full.
@@ -17,12 +17,12 @@ use stream::reading::{Reading, Refusal};
 /// less than the JSON of one reading up to a window of some hundred.
 ///
 /// ```
-/// use operators::{Flow, Memory, Operator, catalog};
-/// use stream::pipeline::Part;
+/// use operators::{Flow, KeyState, Operator, catalog};
+/// use stream::pipeline::ComponentConfig;
 /// use stream::reading::Reading;
 ///
-/// let average = catalog::build(&Part::parse("average = { window = 3 }")?)?;
-/// let mut memory = [Memory::new()];
+/// let average = catalog::build(&ComponentConfig::parse("average = { window = 3 }")?)?;
+/// let mut state = [KeyState::new()];
 /// let mut means = Vec::new();
 /// for value in [1.0, 2.0, 6.0, 7.0] {
 ///     let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
@@ -59,16 +59,20 @@ impl TryFrom<i64> for Window {
     }
 }
 
-impl Entry for Average {
+impl Component for Average {
     const NAME: &'static str = "average";
     const ABOUT: &'static str = "moving average over the last readings of each sensor";
     const EXAMPLE: &'static str = "average = { window = 3 }";
 }
 
 impl Operator for Average {
-    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
+    fn apply(
+        &self,
+        reading: &mut Reading<'_>,
+        states: &mut [KeyState],
+    ) -> Result<Flow, InvalidReading> {
         let Window(window) = self.window;
-        let recent = &mut memories[0];
+        let recent = &mut states[0];
         if recent.len() < window {
             // The whole window at once: growing by doubling would leave up to half of it unused.
             recent.reserve_exact(window - recent.len());
@@ -84,7 +88,7 @@ impl Operator for Average {
         Ok(Flow::Pass)
     }
 
-    fn memories(&self) -> usize {
+    fn states(&self) -> usize {
         1
     }
 
@@ -97,8 +101,8 @@ impl Operator for Average {
     }
 
     /// A longer window fills up first; of a longer one the last readings are left.
-    fn take_over(&self, _: &Part, memories: &mut [Memory]) -> Result<(), String> {
-        for recent in memories {
+    fn migrate(&self, _: &ComponentConfig, states: &mut [KeyState]) -> Result<(), String> {
+        for recent in states {
             recent.drain(..recent.len().saturating_sub(self.window.0));
         }
         Ok(())
@@ -134,8 +138,11 @@ mod tests {
 
     fn run(window: usize, values: &[f64]) -> Vec<f64> {
         let step = format!("average = {{ window = {window} }}");
-        let average = Part::parse(&step).unwrap().settings::<Average>().unwrap();
-        let mut memory = [Memory::new()];
+        let average = ComponentConfig::parse(&step)
+            .unwrap()
+            .settings::<Average>()
+            .unwrap();
+        let mut state = [KeyState::new()];
         let mut out = Vec::new();
         for &value in values {
             let mut reading = Reading {
@@ -145,7 +152,7 @@ mod tests {
                 value,
                 unit: None,
             };
-            if average.apply(&mut reading, &mut memory).unwrap() == Flow::Pass {
+            if average.apply(&mut reading, &mut state).unwrap() == Flow::Pass {
                 out.push(reading.value);
             }
         }
@@ -160,7 +167,8 @@ mod tests {
     #[test]
     fn a_window_outside_its_range_is_a_mistake_with_the_range() {
         for window in ["0", "-3", "4097", "1000000"] {
-            let step = Part::parse(&format!("average = {{ window = {window} }}")).unwrap();
+            let step =
+                ComponentConfig::parse(&format!("average = {{ window = {window} }}")).unwrap();
             assert!(format!("{:?}", step.settings::<Average>()).contains("from 1 to 4096"));
         }
     }
@@ -174,11 +182,11 @@ mod tests {
 
     #[test]
     fn a_memory_of_more_than_the_window_is_cut_to_it() {
-        let average = Part::parse("average = { window = 2 }")
+        let average = ComponentConfig::parse("average = { window = 2 }")
             .unwrap()
             .settings::<Average>()
             .unwrap();
-        let mut memory = [vec![100.0, 7.0, 1.0]];
+        let mut state = [vec![100.0, 7.0, 1.0]];
         let mut reading = Reading {
             sensor: "s".into(),
             seq: 0,
@@ -186,19 +194,20 @@ mod tests {
             value: 3.0,
             unit: None,
         };
-        assert_eq!(average.apply(&mut reading, &mut memory), Ok(Flow::Pass));
-        assert_eq!((reading.value, &memory[0][..]), (2.0, &[1.0, 3.0][..]));
+        assert_eq!(average.apply(&mut reading, &mut state), Ok(Flow::Pass));
+        assert_eq!((reading.value, &state[0][..]), (2.0, &[1.0, 3.0][..]));
     }
 
     #[test]
     fn a_shorter_window_takes_over_the_last_readings_and_a_longer_one_all() {
         for (window, expected) in [(2, &[2.0, 3.0][..]), (5, &[1.0, 2.0, 3.0])] {
-            let average = Part::parse(&format!("average = {{ window = {window} }}")).unwrap();
+            let average =
+                ComponentConfig::parse(&format!("average = {{ window = {window} }}")).unwrap();
             let average = average.settings::<Average>().unwrap();
-            let mut memories = [vec![1.0, 2.0, 3.0]];
-            let before = Part::parse("average = { window = 3 }").unwrap();
-            assert_eq!(average.take_over(&before, &mut memories), Ok(()));
-            assert_eq!(memories[0], expected);
+            let mut states = [vec![1.0, 2.0, 3.0]];
+            let before = ComponentConfig::parse("average = { window = 3 }").unwrap();
+            assert_eq!(average.migrate(&before, &mut states), Ok(()));
+            assert_eq!(states[0], expected);
         }
     }
 

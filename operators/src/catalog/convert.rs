@@ -1,10 +1,10 @@
 //! `convert`: from one unit of temperature to another.
 
 use serde::Deserialize;
-use stream::catalog::Entry;
-use stream::operator::{Flow, Memory, Operator};
-use stream::pipeline::Part;
-use stream::reading::{Reading, Refusal, Unit};
+use stream::catalog::Component;
+use stream::operator::{Flow, KeyState, Operator};
+use stream::pipeline::ComponentConfig;
+use stream::reading::{InvalidReading, Reading, Unit};
 
 /// Converts between Celsius, Fahrenheit and kelvin: F = C·9/5 + 32, K = C + 273.15.
 ///
@@ -12,10 +12,10 @@ use stream::reading::{Reading, Refusal, Unit};
 ///
 /// ```
 /// use operators::{Operator, catalog};
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 /// use stream::reading::{Reading, Unit};
 ///
-/// let convert = catalog::build(&Part::parse("convert = { from = \"celsius\", to = \"fahrenheit\" }")?)?;
+/// let convert = catalog::build(&ComponentConfig::parse("convert = { from = \"celsius\", to = \"fahrenheit\" }")?)?;
 /// let mut reading =
 ///     Reading { sensor: "s".into(), seq: 0, time: 0, value: 7.0, unit: Some(Unit::Celsius) };
 /// convert.apply(&mut reading, &mut [])?;
@@ -29,18 +29,18 @@ pub struct Convert {
     to: Unit,
 }
 
-impl Entry for Convert {
+impl Component for Convert {
     const NAME: &'static str = "convert";
     const ABOUT: &'static str = "converts between celsius, fahrenheit and kelvin";
     const EXAMPLE: &'static str = "convert = { from = \"celsius\", to = \"fahrenheit\" }";
 }
 
 impl Operator for Convert {
-    fn apply(&self, reading: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
+    fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
         if let Some(unit) = reading.unit
             && unit != self.from
         {
-            return Err(Refusal::new(
+            return Err(InvalidReading::new(
                 "wrong-unit",
                 format!("the reading is in {unit}, not in {}", self.from),
             ));
@@ -54,8 +54,10 @@ impl Operator for Convert {
         format!("convert(from={}, to={})", self.from, self.to)
     }
 
-    fn take_over(&self, before: &Part, _: &mut [Memory]) -> Result<(), String> {
-        let Convert { to, .. } = before.settings().map_err(|mistake| mistake.to_string())?;
+    fn migrate(&self, before: &ComponentConfig, _: &mut [KeyState]) -> Result<(), String> {
+        let Convert { to, .. } = before
+            .settings()
+            .map_err(|diagnostic| diagnostic.to_string())?;
         if to == self.to {
             return Ok(());
         }

@@ -1,9 +1,9 @@
 //! `ewma`: the exponentially weighted moving average.
 
 use serde::Deserialize;
-use stream::catalog::Entry;
-use stream::operator::{Flow, Memory, Operator};
-use stream::reading::{Reading, Refusal};
+use stream::catalog::Component;
+use stream::operator::{Flow, KeyState, Operator};
+use stream::reading::{InvalidReading, Reading};
 
 /// Smooths each sensor: e = α·x + (1−α)·e, with α in (0, 1].
 ///
@@ -17,16 +17,16 @@ use stream::reading::{Reading, Refusal};
 /// 1 (1959).
 ///
 /// ```
-/// use operators::{Flow, Memory, Operator, catalog};
-/// use stream::pipeline::Part;
+/// use operators::{Flow, KeyState, Operator, catalog};
+/// use stream::pipeline::ComponentConfig;
 /// use stream::reading::Reading;
 ///
-/// let ewma = catalog::build(&Part::parse("ewma = { alpha = 0.5 }")?)?;
-/// let mut memory = [Memory::new()];
+/// let ewma = catalog::build(&ComponentConfig::parse("ewma = { alpha = 0.5 }")?)?;
+/// let mut state = [KeyState::new()];
 /// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 20.0, unit: None };
-/// assert_eq!(ewma.apply(&mut reading, &mut memory)?, Flow::Drop);
+/// assert_eq!(ewma.apply(&mut reading, &mut state)?, Flow::Drop);
 /// reading.value = 30.0;
-/// assert_eq!(ewma.apply(&mut reading, &mut memory)?, Flow::Pass);
+/// assert_eq!(ewma.apply(&mut reading, &mut state)?, Flow::Pass);
 /// assert_eq!(reading.value, 25.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -58,16 +58,20 @@ impl TryFrom<f64> for Alpha {
     }
 }
 
-impl Entry for Ewma {
+impl Component for Ewma {
     const NAME: &'static str = "ewma";
     const ABOUT: &'static str = "exponentially weighted moving average of each sensor";
     const EXAMPLE: &'static str = "ewma = { alpha = 0.5 }";
 }
 
 impl Operator for Ewma {
-    fn apply(&self, reading: &mut Reading<'_>, memories: &mut [Memory]) -> Result<Flow, Refusal> {
+    fn apply(
+        &self,
+        reading: &mut Reading<'_>,
+        states: &mut [KeyState],
+    ) -> Result<Flow, InvalidReading> {
         let Alpha(alpha) = self.alpha;
-        let average = &mut memories[0];
+        let average = &mut states[0];
         let Some(previous) = average.first_mut() else {
             average.push(reading.value);
             return Ok(if self.emit_seed {
@@ -81,7 +85,7 @@ impl Operator for Ewma {
         Ok(Flow::Pass)
     }
 
-    fn memories(&self) -> usize {
+    fn states(&self) -> usize {
         1
     }
 
@@ -102,13 +106,16 @@ impl Operator for Ewma {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stream::pipeline::Part;
+    use stream::pipeline::ComponentConfig;
 
     use super::*;
 
     fn run(step: &str, values: &[f64]) -> Vec<f64> {
-        let ewma = Part::parse(step).unwrap().settings::<Ewma>().unwrap();
-        let mut memory = [Memory::new()];
+        let ewma = ComponentConfig::parse(step)
+            .unwrap()
+            .settings::<Ewma>()
+            .unwrap();
+        let mut state = [KeyState::new()];
         let mut out = Vec::new();
         for &value in values {
             let mut reading = Reading {
@@ -118,7 +125,7 @@ mod tests {
                 value,
                 unit: None,
             };
-            if ewma.apply(&mut reading, &mut memory).unwrap() == Flow::Pass {
+            if ewma.apply(&mut reading, &mut state).unwrap() == Flow::Pass {
                 out.push(reading.value);
             }
         }
@@ -142,12 +149,12 @@ mod tests {
     #[test]
     fn an_alpha_outside_its_range_is_a_mistake_with_the_range() {
         for alpha in ["0", "0.0", "1.5", "-0.1", "nan", "inf"] {
-            let mistake = Part::parse(&format!("ewma = {{ alpha = {alpha} }}"))
+            let diagnostic = ComponentConfig::parse(&format!("ewma = {{ alpha = {alpha} }}"))
                 .unwrap()
                 .settings::<Ewma>();
             assert!(
-                format!("{mistake:?}").contains("above 0"),
-                "{alpha}: {mistake:?}"
+                format!("{diagnostic:?}").contains("above 0"),
+                "{alpha}: {diagnostic:?}"
             );
         }
     }

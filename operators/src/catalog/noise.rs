@@ -1,9 +1,9 @@
 //! `noise`: adds reproducible uniform noise.
 
 use serde::Deserialize;
-use stream::catalog::Entry;
-use stream::operator::{Flow, Memory, Operator};
-use stream::reading::{Reading, Refusal};
+use stream::catalog::Component;
+use stream::operator::{Flow, KeyState, Operator};
+use stream::reading::{InvalidReading, Reading};
 
 /// Adds uniform noise in [−amplitude, amplitude).
 ///
@@ -15,10 +15,10 @@ use stream::reading::{Reading, Refusal};
 ///
 /// ```
 /// use operators::{Operator, catalog};
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 /// use stream::reading::Reading;
 ///
-/// let noise = catalog::build(&Part::parse("noise = { amplitude = 1.0, seed = 7 }")?)?;
+/// let noise = catalog::build(&ComponentConfig::parse("noise = { amplitude = 1.0, seed = 7 }")?)?;
 /// let reading = Reading { sensor: "s".into(), seq: 3, time: 0, value: 20.0, unit: None };
 /// let (mut once, mut again) = (reading.clone(), reading);
 /// noise.apply(&mut once, &mut [])?;
@@ -60,14 +60,14 @@ impl TryFrom<f64> for Amplitude {
     }
 }
 
-impl Entry for Noise {
+impl Component for Noise {
     const NAME: &'static str = "noise";
     const ABOUT: &'static str = "adds uniform noise, the same each time for the same reading";
     const EXAMPLE: &'static str = "noise = { amplitude = 1.0, seed = 7 }";
 }
 
 impl Operator for Noise {
-    fn apply(&self, reading: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
+    fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
         reading.value +=
             (2.0 * uniform(self.seed, &reading.sensor, reading.seq) - 1.0) * self.amplitude.0;
         Ok(Flow::Pass)

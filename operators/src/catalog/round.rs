@@ -1,9 +1,9 @@
 //! `round`: rounds to a number of decimal digits.
 
 use serde::Deserialize;
-use stream::catalog::Entry;
-use stream::operator::{Flow, Memory, Operator};
-use stream::reading::{Reading, Refusal};
+use stream::catalog::Component;
+use stream::operator::{Flow, KeyState, Operator};
+use stream::reading::{InvalidReading, Reading};
 
 /// Rounds to `digits` decimal digits (0 by default), halves to the even neighbour, so that a long
 /// series is not pushed upwards.
@@ -13,10 +13,10 @@ use stream::reading::{Reading, Refusal};
 ///
 /// ```
 /// use operators::{Operator, catalog};
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 /// use stream::reading::Reading;
 ///
-/// let round = catalog::build(&Part::parse("round = { digits = 0 }")?)?;
+/// let round = catalog::build(&ComponentConfig::parse("round = { digits = 0 }")?)?;
 /// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 68.5, unit: None };
 /// round.apply(&mut reading, &mut [])?;
 /// assert_eq!(reading.value, 68.0);
@@ -47,14 +47,14 @@ impl TryFrom<i64> for Digits {
     }
 }
 
-impl Entry for Round {
+impl Component for Round {
     const NAME: &'static str = "round";
     const ABOUT: &'static str = "rounds to a number of decimal digits, halves to even";
     const EXAMPLE: &'static str = "round = { digits = 0 }";
 }
 
 impl Operator for Round {
-    fn apply(&self, reading: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
+    fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
         let scale = 10_f64.powi(i32::from(self.digits.0));
         let scaled = reading.value * scale;
         // From 2^52 on every float is whole: there is nothing left to round.

@@ -1,18 +1,18 @@
 //! `threshold`: keeps the readings on one side of a limit.
 
 use serde::Deserialize;
-use stream::catalog::Entry;
-use stream::operator::{Flow, Memory, Operator};
-use stream::reading::{Reading, Refusal};
+use stream::catalog::Component;
+use stream::operator::{Flow, KeyState, Operator};
+use stream::reading::{InvalidReading, Reading};
 
 /// Keeps the readings above, below, at least or at most a limit and drops the others.
 ///
 /// ```
 /// use operators::{Flow, Operator, catalog};
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 /// use stream::reading::Reading;
 ///
-/// let threshold = catalog::build(&Part::parse("threshold = { above = 50 }")?)?;
+/// let threshold = catalog::build(&ComponentConfig::parse("threshold = { above = 50 }")?)?;
 /// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 50.0, unit: None };
 /// assert_eq!(threshold.apply(&mut reading, &mut [])?, Flow::Drop);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -47,14 +47,14 @@ impl TryFrom<f64> for Limit {
     }
 }
 
-impl Entry for Threshold {
+impl Component for Threshold {
     const NAME: &'static str = "threshold";
     const ABOUT: &'static str = "keeps readings above, below, at-least or at-most a limit";
     const EXAMPLE: &'static str = "threshold = { above = 50 }";
 }
 
 impl Operator for Threshold {
-    fn apply(&self, reading: &mut Reading<'_>, _: &mut [Memory]) -> Result<Flow, Refusal> {
+    fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
         let value = reading.value;
         let kept = match self {
             Threshold::Above(limit) => value > limit.0,
@@ -78,12 +78,15 @@ impl Operator for Threshold {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::Part;
+    use stream::pipeline::ComponentConfig;
 
     use super::*;
 
     fn keeps(step: &str, value: f64) -> bool {
-        let threshold = Part::parse(step).unwrap().settings::<Threshold>().unwrap();
+        let threshold = ComponentConfig::parse(step)
+            .unwrap()
+            .settings::<Threshold>()
+            .unwrap();
         let mut reading = Reading {
             sensor: "s".into(),
             seq: 0,
@@ -117,7 +120,7 @@ mod tests {
             "threshold = { above = 1, below = 2 }",
             "threshold = { above = nan }",
         ] {
-            Part::parse(step)
+            ComponentConfig::parse(step)
                 .unwrap()
                 .settings::<Threshold>()
                 .expect_err(step);

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::{Error, Result as OrError};
 use stream::reading::Unit;
 
-use super::{Context, Settings};
+use super::{SourceContext, SourceSettings};
 use crate::replay::Replay;
 use crate::row::{Columns, Dialect, FileFormat};
 use crate::setting::Rate;
@@ -38,14 +38,14 @@ use crate::source::Source;
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::{Context, read};
+/// use producer::catalog::{SourceContext, read};
 /// use producer::source::Next;
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let context = Context { folder: folder.path().to_owned(), ..Context::default() };
 /// std::fs::write(context.folder.join("a.csv"), "sensor,time,celsius\nhall,2024-01-01T00:00:00Z,21.5\n").unwrap();
-/// let part = Part::parse("file = { path = \"a.csv\", value = \"celsius\" }").unwrap();
+/// let part = ComponentConfig::parse("file = { path = \"a.csv\", value = \"celsius\" }").unwrap();
 /// let mut source = read(&part).unwrap().open(&context)?;
 /// let Next::Reading(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
 /// assert_eq!((&*reading.sensor, reading.time, reading.value), ("hall", 1_704_067_200_000, 21.5));
@@ -186,7 +186,7 @@ impl TryFrom<Times> for Repeat {
     }
 }
 
-impl Entry for File {
+impl Component for File {
     const NAME: &'static str = "file";
     const ABOUT: &'static str =
         "a file of readings, CSV or JSON lines, at any pace and as often as wanted";
@@ -194,8 +194,8 @@ impl Entry for File {
                                    = \"celsius\", rate = 100 }";
 }
 
-impl Settings for File {
-    fn open(&self, context: &Context) -> OrError<Box<dyn Source>> {
+impl SourceSettings for File {
+    fn open(&self, context: &SourceContext) -> OrError<Box<dyn Source>> {
         let path = context.folder.join(&self.path);
         let failed =
             |error: &dyn fmt::Display| Error::new(format!("opening {}", path.display()), error);
@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::source::Progress;
-    use crate::testing::{folder, mistake, open_in, readings, take};
+    use crate::testing::{diagnostic, folder, open_in, readings, take};
 
     fn fails(folder: &TempDir, part: &str) -> String {
         match open_in(folder.path(), part) {
@@ -304,8 +304,8 @@ mod tests {
             ("path = \"a.csv\", last-line = \"drop\"", "leave"),
             ("", "missing field `path`"),
         ] {
-            let mistake = mistake(&format!("file = {{ {settings} }}"));
-            assert!(mistake.contains(told), "{settings}: {mistake}");
+            let diagnostic = diagnostic(&format!("file = {{ {settings} }}"));
+            assert!(diagnostic.contains(told), "{settings}: {diagnostic}");
         }
     }
 }

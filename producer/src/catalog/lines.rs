@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::{Error, Result as OrError};
 use stream::format::json;
-use stream::reading::{Reading, Refusal, Unit};
+use stream::reading::{InvalidReading, Reading, Unit};
 
-use super::{Context, Settings};
+use super::{SourceContext, SourceSettings};
 use crate::line_reader::{BLOCK, LineReader, read_some};
 use crate::row::number;
 use crate::sequences::Sequences;
-use crate::setting::{Sensor, celsius, now};
+use crate::setting::{SensorName, celsius, now};
 use crate::source::{Next, Source};
 
 /// How many blocks may have been read ahead.
@@ -39,9 +39,9 @@ const AHEAD: usize = 4;
 ///
 /// use producer::catalog::lines::Lines;
 /// use producer::source::{Next, Source};
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 ///
-/// let lines: Lines = Part::parse("lines = { sensor = \"hall\" }").unwrap().settings().unwrap();
+/// let lines: Lines = ComponentConfig::parse("lines = { sensor = \"hall\" }").unwrap().settings().unwrap();
 /// let mut source = lines.read_from(&b"20\nkitchen 21.5\n"[..])?;
 /// let mut seen = Vec::new();
 /// while let Next::Measured(reading) = source.next(Duration::from_secs(5))? {
@@ -56,22 +56,22 @@ pub struct Lines {
     #[serde(default = "celsius")]
     unit: Unit,
     #[serde(default = "stdin")]
-    sensor: Sensor,
+    sensor: SensorName,
 }
 
-fn stdin() -> Sensor {
-    Sensor("stdin".to_owned())
+fn stdin() -> SensorName {
+    SensorName("stdin".to_owned())
 }
 
-impl Entry for Lines {
+impl Component for Lines {
     const NAME: &'static str = "lines";
     const ABOUT: &'static str =
         "standard input: a number, `SENSOR NUMBER` or a JSON reading a line";
     const EXAMPLE: &'static str = "lines = { unit = \"celsius\", sensor = \"kitchen\" }";
 }
 
-impl Settings for Lines {
-    fn open(&self, _: &Context) -> OrError<Box<dyn Source>> {
+impl SourceSettings for Lines {
+    fn open(&self, _: &SourceContext) -> OrError<Box<dyn Source>> {
         Ok(Box::new(self.read_from(io::stdin())?))
     }
 
@@ -193,13 +193,13 @@ fn read<'a>(
     line: &'a [u8],
     settings: &'a Lines,
     sequences: &mut Sequences,
-) -> Result<Next<'a>, Refusal> {
+) -> Result<Next<'a>, InvalidReading> {
     let line = line.trim_ascii();
     if line.starts_with(b"{") {
         return json::parse(line).map(Next::Reading);
     }
-    let text =
-        str::from_utf8(line).map_err(|error| Refusal::new("not-utf-8", error.to_string()))?;
+    let text = str::from_utf8(line)
+        .map_err(|error| InvalidReading::new("not-utf-8", error.to_string()))?;
     let mut words = text.split_whitespace();
     let (sensor, value) = match (words.next(), words.next(), words.next()) {
         (Some(value), None, _) => (settings.sensor.0.as_str(), value),
@@ -207,7 +207,7 @@ fn read<'a>(
         _ => {
             let detail =
                 "more than two words; a line is a number, `SENSOR NUMBER` or a JSON reading";
-            return Err(Refusal::new("not-a-reading", detail));
+            return Err(InvalidReading::new("not-a-reading", detail));
         }
     };
     let value = number(value)?;
@@ -227,14 +227,14 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Sender, channel};
 
-    use stream::pipeline::Part;
+    use stream::pipeline::ComponentConfig;
 
     use super::*;
     use crate::line_reader::LONGEST;
-    use crate::testing::{Seen, all, mistake, readings};
+    use crate::testing::{Observed, all, diagnostic, readings};
 
     fn lines(settings: &str) -> Lines {
-        Part::parse(&format!("lines = {{ {settings} }}"))
+        ComponentConfig::parse(&format!("lines = {{ {settings} }}"))
             .unwrap()
             .settings()
             .unwrap()
@@ -298,12 +298,12 @@ mod tests {
         let bad: Vec<_> = found
             .iter()
             .filter_map(|seen| match seen {
-                Seen::Bad {
+                Observed::Bad {
                     bytes,
                     place,
                     reason,
                 } => Some((&bytes[..], place.as_str(), *reason)),
-                Seen::Reading(_) => None,
+                Observed::Reading(_) => None,
             })
             .collect();
         assert_eq!(
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!((bad[7].0.len(), bad[7].2), (LONGEST, "too-long"));
         assert_eq!((bad.len(), found.len()), (8, 10));
         assert!(
-            matches!(&found[9], Seen::Reading(got) if (got.seq, got.value) == (1, 2.0)),
+            matches!(&found[9], Observed::Reading(got) if (got.seq, got.value) == (1, 2.0)),
             "only what is good counts"
         );
     }
@@ -407,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_setting_that_is_refused_is_explained() {
-        assert!(mistake("lines = { unit = \"C\" }").contains("celsius"));
-        assert!(mistake("lines = { sensor = \"living room\" }").contains("give one word"));
+        assert!(diagnostic("lines = { unit = \"C\" }").contains("celsius"));
+        assert!(diagnostic("lines = { sensor = \"living room\" }").contains("give one word"));
     }
 }

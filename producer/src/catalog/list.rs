@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::Result as OrError;
 use stream::reading::{Reading, Unit};
 
-use super::{Context, Settings};
+use super::{SourceContext, SourceSettings};
 use crate::position;
-use crate::setting::{Rate, Sensor, celsius, now};
+use crate::setting::{Rate, SensorName, celsius, now};
 use crate::source::{Next, Progress, Source};
 
 /// One sensor's values, in their order; each is measured at the moment it is sent.
@@ -18,12 +18,12 @@ use crate::source::{Next, Progress, Source};
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::{Context, read};
+/// use producer::catalog::{SourceContext, read};
 /// use producer::source::Next;
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 ///
-/// let settings = read(&Part::parse("list = { values = [20, 21.5] }").unwrap()).unwrap();
-/// let mut source = settings.open(&Context::default())?;
+/// let settings = read(&ComponentConfig::parse("list = { values = [20, 21.5] }").unwrap()).unwrap();
+/// let mut source = settings.open(&SourceContext::default())?;
 /// let mut values = Vec::new();
 /// while let Next::Reading(reading) = source.next(Duration::ZERO)? {
 ///     values.push((reading.seq, reading.value));
@@ -38,12 +38,12 @@ pub struct List {
     #[serde(default = "celsius")]
     unit: Unit,
     #[serde(default = "own_name")]
-    sensor: Sensor,
+    sensor: SensorName,
     rate: Option<Rate>,
 }
 
-fn own_name() -> Sensor {
-    Sensor(List::NAME.to_owned())
+fn own_name() -> SensorName {
+    SensorName(List::NAME.to_owned())
 }
 
 /// At least one value, all of them finite.
@@ -65,15 +65,15 @@ impl TryFrom<Vec<f64>> for Values {
     }
 }
 
-impl Entry for List {
+impl Component for List {
     const NAME: &'static str = "list";
     const ABOUT: &'static str = "the values that stand in the pipeline file";
     const EXAMPLE: &'static str =
         "list = { values = [20, 21, 19.5], unit = \"celsius\", rate = 1.0 }";
 }
 
-impl Settings for List {
-    fn open(&self, _: &Context) -> OrError<Box<dyn Source>> {
+impl SourceSettings for List {
+    fn open(&self, _: &SourceContext) -> OrError<Box<dyn Source>> {
         Ok(Box::new(ListSource {
             list: self.clone(),
             next: 0,
@@ -142,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{mistake, open, readings};
+    use crate::testing::{diagnostic, open, readings};
 
     #[test]
     fn a_value_is_measured_when_it_is_sent_and_the_end_stays_the_end() {
@@ -176,8 +176,8 @@ mod tests {
             ("values = [1], valeus = 1", "valeus"),
             ("", "missing field `values`"),
         ] {
-            let mistake = mistake(&format!("list = {{ {settings} }}"));
-            assert!(mistake.contains(told), "{settings}: {mistake}");
+            let diagnostic = diagnostic(&format!("list = {{ {settings} }}"));
+            assert!(diagnostic.contains(told), "{settings}: {diagnostic}");
         }
     }
 

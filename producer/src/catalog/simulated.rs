@@ -8,11 +8,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::Result as OrError;
 use stream::reading::{Reading, Unit};
 
-use super::{Context, Settings};
+use super::{SourceContext, SourceSettings};
 use crate::position;
 use crate::setting::{Count, Rate};
 use crate::source::{Next, Progress, Source};
@@ -34,12 +34,12 @@ const DAY_MS: u32 = 86_400_000;
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::{Context, read};
+/// use producer::catalog::{SourceContext, read};
 /// use producer::source::Next;
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 ///
-/// let part = Part::parse("simulated = { sensors = 2, readings = 3, seed = 7 }").unwrap();
-/// let mut source = read(&part).unwrap().open(&Context::default())?;
+/// let part = ComponentConfig::parse("simulated = { sensors = 2, readings = 3, seed = 7 }").unwrap();
+/// let mut source = read(&part).unwrap().open(&SourceContext::default())?;
 /// let mut sensors = Vec::new();
 /// while let Next::Reading(reading) = source.next(Duration::ZERO)? {
 ///     sensors.push(format!("{} {}", reading.sensor, reading.seq));
@@ -128,15 +128,15 @@ impl TryFrom<Text> for Start {
     }
 }
 
-impl Entry for Simulated {
+impl Component for Simulated {
     const NAME: &'static str = "simulated";
     const ABOUT: &'static str = "any number of sensors, each with a daily curve and noise";
     const EXAMPLE: &'static str =
         "simulated = { sensors = 10, readings = 2000, rate = 1000, seed = 1 }";
 }
 
-impl Settings for Simulated {
-    fn open(&self, _: &Context) -> OrError<Box<dyn Source>> {
+impl SourceSettings for Simulated {
+    fn open(&self, _: &SourceContext) -> OrError<Box<dyn Source>> {
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         let sensors = (0..self.sensors.0)
             .map(|number| Sensor {
@@ -266,7 +266,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{Got, mistake, open, readings};
+    use crate::testing::{Got, diagnostic, open, readings};
 
     /// The values were also computed in another language from the published algorithm.
     #[test]
@@ -345,8 +345,8 @@ mod tests {
             ("start = 2024-01-01T00:00:00Z", "a time in quotes"),
             ("amplitude = 1", "unknown field"),
         ] {
-            let mistake = mistake(&format!("simulated = {{ {settings} }}"));
-            assert!(mistake.contains(told), "{settings}: {mistake}");
+            let diagnostic = diagnostic(&format!("simulated = {{ {settings} }}"));
+            assert!(diagnostic.contains(told), "{settings}: {diagnostic}");
         }
     }
 

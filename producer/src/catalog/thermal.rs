@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::{Error, Result as OrError};
-use stream::reading::{Reading, Refusal, Unit};
+use stream::reading::{InvalidReading, Reading, Unit};
 
-use super::{Context, Settings};
+use super::{SourceContext, SourceSettings};
 use crate::sequences::Sequences;
 use crate::setting::{Count, now};
 use crate::source::{Next, Source};
@@ -42,17 +42,17 @@ const DS18B20_RANGE: RangeInclusive<f64> = -55.0..=125.0;
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::{Context, read};
+/// use producer::catalog::{SourceContext, read};
 /// use producer::source::Next;
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 ///
 /// # let base = tempfile::tempdir().unwrap();
 /// # let base = base.path().to_str().unwrap();
 /// let zone = format!("{base}/sys/class/thermal/thermal_zone0");
 /// std::fs::create_dir_all(&zone).unwrap();
 /// std::fs::write(format!("{zone}/temp"), "48312\n").unwrap();
-/// let part = Part::parse(&format!("thermal = {{ base = \"{base}\", prefix = \"rpi0\" }}")).unwrap();
-/// let mut source = read(&part).unwrap().open(&Context::default())?;
+/// let part = ComponentConfig::parse(&format!("thermal = {{ base = \"{base}\", prefix = \"rpi0\" }}")).unwrap();
+/// let mut source = read(&part).unwrap().open(&SourceContext::default())?;
 /// let Next::Measured(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
 /// assert_eq!((&*reading.sensor, reading.value), ("rpi0.thermal_zone0", 48.312));
 /// # Ok::<(), stream::error::Error>(())
@@ -117,15 +117,15 @@ impl TryFrom<Table> for Thermal {
     }
 }
 
-impl Entry for Thermal {
+impl Component for Thermal {
     const NAME: &'static str = "thermal";
     const ABOUT: &'static str =
         "the machine's own thermometers: its processor's and those on the 1-wire bus";
     const EXAMPLE: &'static str = "thermal = { interval-ms = 5000 }";
 }
 
-impl Settings for Thermal {
-    fn open(&self, context: &Context) -> OrError<Box<dyn Source>> {
+impl SourceSettings for Thermal {
+    fn open(&self, context: &SourceContext) -> OrError<Box<dyn Source>> {
         let prefix = match self.prefix.as_deref().unwrap_or(&context.host) {
             "" => String::new(),
             prefix => format!("{prefix}."),
@@ -328,16 +328,16 @@ fn names(folder: &Path, start: &str) -> io::Result<Vec<String>> {
 }
 
 /// What a device says, in °C, if it is still there; `content` is then what it said.
-fn measure(device: &Device, content: &mut Vec<u8>) -> Result<Option<f64>, Refusal> {
+fn measure(device: &Device, content: &mut Vec<u8>) -> Result<Option<f64>, InvalidReading> {
     content.clear();
     match File::open(&device.path).and_then(|file| file.take(MOST).read_to_end(content)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Refusal::new("not-readable", error.to_string())),
+        Err(error) => return Err(InvalidReading::new("not-readable", error.to_string())),
         Ok(_) => {}
     }
     let text = String::from_utf8_lossy(content);
     let thousandths: i32 = text.trim().parse().map_err(|_| {
-        Refusal::new(
+        InvalidReading::new(
             "not-a-number",
             format!(
                 "{:?} is not a number of thousandths of a degree",
@@ -351,7 +351,7 @@ fn measure(device: &Device, content: &mut Vec<u8>) -> Result<Option<f64>, Refusa
         let detail = format!(
             "{value} °C is nothing that it can measure, which is from {least} to {most} °C"
         );
-        return Err(Refusal::new("out-of-range", detail));
+        return Err(InvalidReading::new("out-of-range", detail));
     }
     Ok(Some(value))
 }
@@ -361,7 +361,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::testing::{Seen, mistake, open_in, readings, take};
+    use crate::testing::{Observed, diagnostic, open_in, readings, take};
 
     const ZONE: &str = "sys/class/thermal/thermal_zone0/temp";
     const PROBE: &str = "sys/bus/w1/devices/28-0316a27913ff/temperature";
@@ -435,8 +435,8 @@ mod tests {
         };
         assert_eq!(first("prefix = \"attic\""), "attic.thermal_zone0");
         assert_eq!(first("prefix = \"\", zones = false"), "28-0316a27913ff");
-        assert!(mistake("thermal = { zones = false, one-wire = false }").contains("leave out"));
-        assert!(mistake("thermal = { interval-ms = 0 }").contains("from 1"));
+        assert!(diagnostic("thermal = { zones = false, one-wire = false }").contains("leave out"));
+        assert!(diagnostic("thermal = { interval-ms = 0 }").contains("from 1"));
     }
 
     #[test]
@@ -472,7 +472,7 @@ mod tests {
                 .display()
                 .to_string()
         };
-        let bad = |zone, bytes: &[u8], reason| Seen::Bad {
+        let bad = |zone, bytes: &[u8], reason| Observed::Bad {
             bytes: bytes.into(),
             place: place(zone),
             reason,
@@ -484,7 +484,7 @@ mod tests {
                 bad("thermal_zone1", b"", "not-readable")
             ]
         );
-        assert!(matches!(&found[2], Seen::Reading(got) if got.value == 85.0));
+        assert!(matches!(&found[2], Observed::Reading(got) if got.value == 85.0));
     }
 
     #[test]
@@ -518,8 +518,8 @@ mod tests {
         let reason = |path, content: &str| {
             let base = tree(&[(path, content)]);
             match take(&mut *open(&base, "").unwrap(), 1).remove(0) {
-                Seen::Reading(got) => got.value.to_string(),
-                Seen::Bad { reason, .. } => reason.to_owned(),
+                Observed::Reading(got) => got.value.to_string(),
+                Observed::Bad { reason, .. } => reason.to_owned(),
             }
         };
         for content in ["-650788984\n", "-274000\n", "-273151\n", "2147483647\n"] {

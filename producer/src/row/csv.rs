@@ -7,9 +7,9 @@ use std::path::Path;
 
 use csv::{ByteRecord, Position, Reader, ReaderBuilder, Terminator};
 use stream::error::{Error, Result as OrError};
-use stream::reading::Refusal;
+use stream::reading::InvalidReading;
 
-use super::{Columns, Dialect, Row, Rows, missing, number, time, unit, without_mark};
+use super::{Columns, Dialect, ParsedRow, Rows, missing, number, time, unit, without_mark};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -108,27 +108,27 @@ impl Csv {
     }
 
     /// Takes one line apart into `record`.
-    fn read(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn read(&mut self, line: &[u8]) -> Result<(), InvalidReading> {
         let cells = self.reader.get_mut().get_mut();
         cells.clear();
         cells.extend_from_slice(line);
         self.reader
             .seek_raw(SeekFrom::Start(0), Position::new())
             .and_then(|()| self.reader.read_byte_record(&mut self.record))
-            .map_err(|error| Refusal::new("not-csv", error.to_string()))?;
+            .map_err(|error| InvalidReading::new("not-csv", error.to_string()))?;
         Ok(())
     }
 
     /// A number as the dialect writes it.
-    fn number(&self, text: &str) -> Result<f64, Refusal> {
+    fn number(&self, text: &str) -> Result<f64, InvalidReading> {
         if !self.dialect.decimal_comma {
-            let hint = |refusal: Refusal| match number(&text.replacen(',', ".", 1)) {
+            let hint = |refusal: InvalidReading| match number(&text.replacen(',', ".", 1)) {
                 Ok(value) => {
                     let detail = format!(
                         "{}: decimal-comma = true reads it as {value}",
                         refusal.detail
                     );
-                    Refusal::new(refusal.reason, detail)
+                    InvalidReading::new(refusal.reason, detail)
                 }
                 Err(_) => refusal,
             };
@@ -136,19 +136,19 @@ impl Csv {
         }
         if text.contains('.') {
             let detail = format!("{text:?} is not a number whose fraction begins with a comma");
-            return Err(Refusal::new("not-a-number", detail));
+            return Err(InvalidReading::new("not-a-number", detail));
         }
         number(&text.replacen(',', ".", 1))
     }
 
     /// A cell's text, which is there and not empty.
-    fn cell(&self, index: usize, name: &str) -> Result<&str, Refusal> {
+    fn cell(&self, index: usize, name: &str) -> Result<&str, InvalidReading> {
         let cell = self.record.get(index).unwrap_or_default().trim_ascii();
         if cell.is_empty() {
             return Err(missing(name));
         }
         str::from_utf8(cell)
-            .map_err(|error| Refusal::new("not-utf-8", format!("`{name}`: {error}")))
+            .map_err(|error| InvalidReading::new("not-utf-8", format!("`{name}`: {error}")))
     }
 }
 
@@ -170,11 +170,11 @@ fn other_delimiter(header: &[u8], delimiter: u8) -> Option<(char, &'static str)>
 }
 
 impl Rows for Csv {
-    fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<Row<'a>, Refusal> {
+    fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<ParsedRow<'a>, InvalidReading> {
         if line.contains(&0) {
             // What stands behind them need not be the beginning of a row.
             let detail = "there are zero bytes in the line, as a power cut leaves them in a file";
-            return Err(Refusal::new("zero-bytes", detail));
+            return Err(InvalidReading::new("zero-bytes", detail));
         }
         self.read(line)?;
         if self.record.len() > self.width {
@@ -184,13 +184,13 @@ impl Rows for Csv {
                 self.record.len(),
                 self.width
             );
-            return Err(Refusal::new("extra-cell", detail));
+            return Err(InvalidReading::new("extra-cell", detail));
         }
         let unit = match self.unit {
             Some(index) => Some(unit(self.cell(index, "unit")?)?),
             None => None,
         };
-        Ok(Row {
+        Ok(ParsedRow {
             sensor: self.cell(self.sensor, &self.names.sensor)?.into(),
             time: time(self.cell(self.time, &self.names.time)?)?,
             value: self.number(self.cell(self.value, &self.names.value)?)?,
@@ -230,7 +230,7 @@ mod tests {
         let row = csv.row(b" 1.5,\"a, \"\"b\"\"\",kelvin,7,s1").unwrap();
         assert_eq!(
             row,
-            Row {
+            ParsedRow {
                 sensor: "s1".into(),
                 time: 7,
                 value: 1.5,
@@ -300,7 +300,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             csv.row(b"s,1;7;-12,5").unwrap(),
-            Row {
+            ParsedRow {
                 sensor: "s,1".into(),
                 time: 7,
                 value: -12.5,

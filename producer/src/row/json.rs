@@ -1,9 +1,9 @@
 //! One JSON object a line. Fields that are not asked for are passed over.
 
 use serde_json::{Map, Value};
-use stream::reading::Refusal;
+use stream::reading::InvalidReading;
 
-use super::{Columns, Row, Rows, missing, time, unit, without_mark};
+use super::{Columns, ParsedRow, Rows, missing, time, unit, without_mark};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -22,9 +22,11 @@ impl JsonLines {
 }
 
 impl Rows for JsonLines {
-    fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<Row<'a>, Refusal> {
-        let mut object: Map<String, Value> = serde_json::from_slice(without_mark(line))
-            .map_err(|error| Refusal::new("not-json", format!("not a JSON object: {error}")))?;
+    fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<ParsedRow<'a>, InvalidReading> {
+        let mut object: Map<String, Value> =
+            serde_json::from_slice(without_mark(line)).map_err(|error| {
+                InvalidReading::new("not-json", format!("not a JSON object: {error}"))
+            })?;
         let mut field = |name: &str| match object.remove(name) {
             None | Some(Value::Null) => Err(missing(name)),
             Some(value) => Ok(value),
@@ -33,7 +35,7 @@ impl Rows for JsonLines {
             Value::String(sensor) if sensor.is_empty() => return Err(missing(&self.names.sensor)),
             Value::String(sensor) => sensor,
             other => {
-                return Err(Refusal::new(
+                return Err(InvalidReading::new(
                     "bad-sensor",
                     format!("{other} is not a sensor's name; write it as text"),
                 ));
@@ -45,20 +47,20 @@ impl Rows for JsonLines {
             other => time(&other.to_string())?,
         };
         let value = field(&self.names.value)?;
-        let value = value
-            .as_f64()
-            .ok_or_else(|| Refusal::new("not-a-number", format!("{value} is not a number")))?;
+        let value = value.as_f64().ok_or_else(|| {
+            InvalidReading::new("not-a-number", format!("{value} is not a number"))
+        })?;
         let unit = match self.names.unit.map(field) {
             Some(Ok(Value::String(text))) => Some(unit(&text)?),
             Some(Ok(other)) => {
-                return Err(Refusal::new(
+                return Err(InvalidReading::new(
                     "bad-unit",
                     format!("{other} is not a unit's name"),
                 ));
             }
             Some(Err(_)) | None => None,
         };
-        Ok(Row {
+        Ok(ParsedRow {
             sensor: sensor.into(),
             time,
             value,
@@ -73,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    fn row(line: &str) -> Result<Row<'static>, Refusal> {
+    fn row(line: &str) -> Result<ParsedRow<'static>, InvalidReading> {
         let columns = Columns {
             sensor: "id".into(),
             time: "at".into(),
@@ -81,7 +83,7 @@ mod tests {
             unit: Some("unit"),
         };
         let mut rows = JsonLines::new(&columns);
-        rows.row(line.as_bytes()).map(|row| Row {
+        rows.row(line.as_bytes()).map(|row| ParsedRow {
             sensor: row.sensor.into_owned().into(),
             ..row
         })
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_by_name() {
-        let expected = Row {
+        let expected = ParsedRow {
             sensor: "s".into(),
             time: 0,
             value: 0.1,
@@ -102,7 +104,7 @@ mod tests {
         let kelvin = row(r#"{"unit":"kelvin","t":0.1,"at":0,"id":"s"}"#).unwrap();
         assert_eq!(
             kelvin,
-            Row {
+            ParsedRow {
                 unit: Some(Unit::Kelvin),
                 ..expected
             }

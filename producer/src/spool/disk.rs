@@ -35,9 +35,9 @@ pub(super) trait Appended: Debug + Send {
 
 /// The disk of this machine.
 #[derive(Debug)]
-pub(super) struct System;
+pub(super) struct SystemDisk;
 
-impl Disk for System {
+impl Disk for SystemDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Appended>> {
         Ok(Box::new(
             File::options().append(true).create_new(true).open(path)?,

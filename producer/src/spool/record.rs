@@ -7,7 +7,7 @@ use std::fmt;
 
 use stream::reading::{Reading, Unit};
 
-use crate::clock::{Boot, Moment};
+use crate::clock::{BootId, MonotonicTime};
 
 /// What stands before each record.
 const HEAD: usize = 8;
@@ -18,14 +18,14 @@ pub const LONGEST: usize = 4 * 1024 * 1024;
 
 /// What a spool holds.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Record<'a> {
+pub enum SpoolRecord<'a> {
     /// A reading, with the moment it was measured at if its time was not known then.
-    Reading(Reading<'a>, Option<Moment>),
+    Reading(Reading<'a>, Option<MonotonicTime>),
     /// Something that should have been a reading.
     Bad {
-        /// See [`Refusal`](stream::reading::Refusal).
+        /// See [`InvalidReading`](stream::reading::InvalidReading).
         reason: &'a str,
-        /// See [`Refusal`](stream::reading::Refusal).
+        /// See [`InvalidReading`](stream::reading::InvalidReading).
         detail: &'a str,
         /// Where it was found, for a person.
         place: &'a str,
@@ -38,17 +38,17 @@ pub enum Record<'a> {
     /// time.
     Anchor {
         /// Which start of the machine.
-        boot: Boot,
+        boot: BootId,
         /// Milliseconds.
         offset: i64,
     },
 }
 
-impl Record<'_> {
+impl SpoolRecord<'_> {
     /// Whether it is something to be sent, which is counted, or a note of the spool's own.
     #[must_use]
     pub fn is_counted(&self) -> bool {
-        matches!(self, Record::Reading(..) | Record::Bad { .. })
+        matches!(self, SpoolRecord::Reading(..) | SpoolRecord::Bad { .. })
     }
 }
 
@@ -74,11 +74,11 @@ impl fmt::Display for Torn {
 }
 
 /// Appends a record.
-pub fn encode(record: &Record<'_>, to: &mut Vec<u8>) {
+pub fn encode(record: &SpoolRecord<'_>, to: &mut Vec<u8>) {
     let start = to.len();
     to.extend_from_slice(&[0; HEAD]);
     match record {
-        Record::Reading(
+        SpoolRecord::Reading(
             Reading {
                 sensor,
                 seq,
@@ -98,13 +98,13 @@ pub fn encode(record: &Record<'_>, to: &mut Vec<u8>) {
                 Some(Unit::Fahrenheit) => 2,
                 Some(Unit::Kelvin) => 3,
             });
-            if let Some(Moment { boot, since }) = measured {
+            if let Some(MonotonicTime { boot, since }) = measured {
                 to.extend_from_slice(boot);
                 to.extend_from_slice(&since.to_le_bytes());
             }
             text(sensor.as_bytes(), to);
         }
-        Record::Bad {
+        SpoolRecord::Bad {
             reason,
             detail,
             place,
@@ -120,11 +120,11 @@ pub fn encode(record: &Record<'_>, to: &mut Vec<u8>) {
                 text(part, to);
             }
         }
-        Record::Position(json) => {
+        SpoolRecord::Position(json) => {
             to.push(4);
             text(json.as_bytes(), to);
         }
-        Record::Anchor { boot, offset } => {
+        SpoolRecord::Anchor { boot, offset } => {
             to.push(5);
             to.extend_from_slice(boot);
             to.extend_from_slice(&offset.to_le_bytes());
@@ -157,7 +157,7 @@ fn checksum(length: &[u8], body: &[u8]) -> [u8; 4] {
 ///
 /// # Errors
 /// What is wrong with them; nothing that bytes can be makes it panic.
-pub fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), Torn> {
+pub fn decode(bytes: &[u8]) -> Result<(SpoolRecord<'_>, usize), Torn> {
     let mut head = Reader(bytes);
     let length = head.array().ok_or(Torn::Short)?;
     let sum: [u8; 4] = head.array().ok_or(Torn::Short)?;
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
         str::from_utf8(self.bytes()?).ok()
     }
 
-    fn record(&mut self) -> Option<Record<'a>> {
+    fn record(&mut self) -> Option<SpoolRecord<'a>> {
         Some(match self.array()? {
             [kind @ (1 | 2)] => {
                 let seq = u64::from_le_bytes(self.array()?);
@@ -215,14 +215,14 @@ impl<'a> Reader<'a> {
                     _ => return None,
                 };
                 let measured = if kind == 2 {
-                    Some(Moment {
+                    Some(MonotonicTime {
                         boot: self.array()?,
                         since: i64::from_le_bytes(self.array()?),
                     })
                 } else {
                     None
                 };
-                Record::Reading(
+                SpoolRecord::Reading(
                     Reading {
                         sensor: self.text()?.into(),
                         seq,
@@ -233,14 +233,14 @@ impl<'a> Reader<'a> {
                     measured,
                 )
             }
-            [3] => Record::Bad {
+            [3] => SpoolRecord::Bad {
                 reason: self.text()?,
                 detail: self.text()?,
                 place: self.text()?,
                 bytes: self.bytes()?,
             },
-            [4] => Record::Position(self.text()?),
-            [5] => Record::Anchor {
+            [4] => SpoolRecord::Position(self.text()?),
+            [5] => SpoolRecord::Anchor {
                 boot: self.array()?,
                 offset: i64::from_le_bytes(self.array()?),
             },
@@ -255,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    fn records() -> Vec<Record<'static>> {
+    fn records() -> Vec<SpoolRecord<'static>> {
         let reading = Reading {
             sensor: "küche".into(),
             seq: 7,
@@ -264,32 +264,32 @@ mod tests {
             unit: Some(Unit::Kelvin),
         };
         vec![
-            Record::Reading(reading.clone(), None),
-            Record::Reading(
+            SpoolRecord::Reading(reading.clone(), None),
+            SpoolRecord::Reading(
                 Reading {
                     unit: None,
                     ..reading
                 },
-                Some(Moment {
+                Some(MonotonicTime {
                     boot: [9; 16],
                     since: 12,
                 }),
             ),
-            Record::Bad {
+            SpoolRecord::Bad {
                 reason: "not-json",
                 detail: "",
                 place: "line 1",
                 bytes: b"\xff\0",
             },
-            Record::Position("{\"next\":{}}"),
-            Record::Anchor {
+            SpoolRecord::Position("{\"next\":{}}"),
+            SpoolRecord::Anchor {
                 boot: [1; 16],
                 offset: i64::MIN,
             },
         ]
     }
 
-    fn encoded(record: &Record<'_>) -> Vec<u8> {
+    fn encoded(record: &SpoolRecord<'_>) -> Vec<u8> {
         let mut bytes = Vec::new();
         encode(record, &mut bytes);
         bytes

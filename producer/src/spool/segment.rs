@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::disk::{Appended, Disk};
-use super::record::{self, Record, Torn};
+use super::record::{self, SpoolRecord, Torn};
 
 /// Names the format and its version.
 const MAGIC: [u8; 8] = *b"rivspl\x00\x01";
@@ -15,7 +15,7 @@ const MAGIC: [u8; 8] = *b"rivspl\x00\x01";
 pub(super) const HEAD: usize = 36;
 
 /// A spool's own name, so that a position is not taken for one of another spool.
-pub(super) type Id = [u8; 16];
+pub(super) type SpoolId = [u8; 16];
 
 /// A file of a spool.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) struct Segment {
 
 /// What is in a file.
 pub(super) struct Scan {
-    pub id: Id,
+    pub id: SpoolId,
     pub segment: Segment,
     /// What is wrong with the record behind the last good one, and how many bytes there are from it
     /// on.
@@ -48,7 +48,7 @@ pub(super) fn path(folder: &Path, base: u64) -> PathBuf {
 pub(super) fn create(
     disk: &dyn Disk,
     folder: &Path,
-    id: Id,
+    id: SpoolId,
     base: u64,
 ) -> io::Result<(Segment, Box<dyn Appended>)> {
     let path = path(folder, base);
@@ -84,7 +84,7 @@ pub(super) fn mend(disk: &dyn Disk, segment: &Segment) -> io::Result<Box<dyn App
     Ok(file)
 }
 
-fn head(id: Id, base: u64) -> Vec<u8> {
+fn head(id: SpoolId, base: u64) -> Vec<u8> {
     let mut head = [&MAGIC[..], &id, &base.to_le_bytes()].concat();
     let sum = crc32fast::hash(&head);
     head.extend_from_slice(&sum.to_le_bytes());
@@ -92,7 +92,10 @@ fn head(id: Id, base: u64) -> Vec<u8> {
 }
 
 /// Reads a file, giving each record to `each`; nothing if even its head is not whole.
-pub(super) fn scan(path: &Path, each: &mut dyn FnMut(&Record<'_>)) -> io::Result<Option<Scan>> {
+pub(super) fn scan(
+    path: &Path,
+    each: &mut dyn FnMut(&SpoolRecord<'_>),
+) -> io::Result<Option<Scan>> {
     let content = fs::read(path)?;
     let Some((found, mut rest)) = content.split_at_checked(HEAD) else {
         return Ok(None);

@@ -37,12 +37,12 @@ fn push(spool: &mut Spool, seq: u64, padding: usize) {
         value: 1.0,
         unit: None,
     };
-    spool.push(&Record::Reading(reading, None)).unwrap();
+    spool.push(&SpoolRecord::Reading(reading, None)).unwrap();
 }
 
 fn seq_of(bytes: &[u8]) -> u64 {
     match record::decode(bytes) {
-        Ok((Record::Reading(reading, _), _)) => reading.seq,
+        Ok((SpoolRecord::Reading(reading, _), _)) => reading.seq,
         other => panic!("{other:?}"),
     }
 }
@@ -58,8 +58,8 @@ enum Got {
 fn take(spool: &mut Spool) -> Option<Got> {
     let mut bytes = Vec::new();
     spool.take(&mut bytes).unwrap().map(|taken| match taken {
-        Taken::Record(_) => Got::Seq(seq_of(&bytes)),
-        Taken::Lost(count, _) => Got::Lost(count),
+        Popped::SpoolRecord(_) => Got::Seq(seq_of(&bytes)),
+        Popped::Lost(count, _) => Got::Lost(count),
     })
 }
 
@@ -440,12 +440,12 @@ proptest! {
                 Step::Take(count) => for _ in 0..count {
                     let mut bytes = Vec::new();
                     match spool.take(&mut bytes).unwrap() {
-                        Some(Taken::Record(number)) => {
+                        Some(Popped::SpoolRecord(number)) => {
                             prop_assert_eq!(number, at);
                             prop_assert_eq!(seq_of(&bytes), pushed[usize::try_from(number).unwrap()]);
                             at += 1;
                         }
-                        Some(Taken::Lost(lost, next)) => {
+                        Some(Popped::Lost(lost, next)) => {
                             prop_assert!(!large && lost > 0);
                             at += lost;
                             prop_assert_eq!(next, at);
@@ -537,12 +537,12 @@ struct FailingFile {
 
 impl Disk for Failing {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Appended>> {
-        self.call(|| self.file(System.create(path)))
+        self.call(|| self.file(SystemDisk.create(path)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Appended>> {
         let length = fs::metadata(path)?.len();
-        let file = self.call(|| System.open(path))?;
+        let file = self.call(|| SystemDisk.open(path))?;
         Ok(Box::new(FailingFile {
             file,
             disk: self.clone(),
@@ -552,11 +552,11 @@ impl Disk for Failing {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.call(|| System.sync_folder(folder))
+        self.call(|| SystemDisk.sync_folder(folder))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.call(|| System.remove(path))
+        self.call(|| SystemDisk.remove(path))
     }
 }
 
@@ -663,7 +663,7 @@ proptest! {
         for (sync, padding) in syncs {
             let sensor = "s".repeat(padding);
             let reading = OneReading { sensor: sensor.into(), seq: taken, time: 0, value: 1.0, unit: None };
-            if spool.push(&Record::Reading(reading, None)).is_ok() {
+            if spool.push(&SpoolRecord::Reading(reading, None)).is_ok() {
                 taken += 1;
             }
             if sync && spool.sync(Some(format!("{{\"next\":{taken}}}"))).is_ok() {

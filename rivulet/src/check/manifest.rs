@@ -36,7 +36,7 @@ impl<'p> Manifest<'p> {
     pub fn new(pipeline: &'p Pipeline, file: &Pipeline) -> Self {
         let entry = |stage: &'p Stage| Entry {
             name: &stage.name,
-            program: format!("rivulet-{}", stage.work.table()),
+            program: format!("rivulet-{}", stage.kind.table()),
             from: &stage.from,
             to: &stage.to,
             state: chain(pipeline, stage).is_some(),

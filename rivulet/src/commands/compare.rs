@@ -2,15 +2,15 @@
 
 use std::io::{IsTerminal, Write};
 
-use rivulet::compare::{Comparison, Extent};
+use rivulet::compare::{LiveComparison, ReadFrom};
 use stream::cli::BoxError;
 use stream::pipeline::Pipeline;
 use stream::shutdown::Shutdown;
 
-use crate::args::Compare;
+use crate::args::CompareArgs;
 
-pub(super) fn run(pipeline: &Pipeline, command: &Compare) -> Result<(), BoxError> {
-    let Compare {
+pub(super) fn run(pipeline: &Pipeline, command: &CompareArgs) -> Result<(), BoxError> {
+    let CompareArgs {
         first,
         second,
         input,
@@ -18,8 +18,8 @@ pub(super) fn run(pipeline: &Pipeline, command: &Compare) -> Result<(), BoxError
         once,
     } = command;
     let mut comparison = match (first, second) {
-        (Some(ewma), Some(average)) => Comparison::between(pipeline, ewma, average),
-        (name, _) => Comparison::find(pipeline, name.as_deref())?,
+        (Some(ewma), Some(average)) => LiveComparison::between(pipeline, ewma, average),
+        (name, _) => LiveComparison::find(pipeline, name.as_deref())?,
     };
     if let Some(input) = input {
         comparison = comparison.with_input(input);
@@ -32,9 +32,9 @@ pub(super) fn run(pipeline: &Pipeline, command: &Compare) -> Result<(), BoxError
         comparison = comparison.live();
     }
     let extent = match (once, latest) {
-        (true, _) => Extent::Now,
-        (false, true) => Extent::Latest,
-        (false, false) => Extent::All,
+        (true, _) => ReadFrom::Now,
+        (false, true) => ReadFrom::Latest,
+        (false, false) => ReadFrom::All,
     };
     let shutdown = Shutdown::new();
     shutdown.at_signals()?;

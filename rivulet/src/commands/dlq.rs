@@ -2,22 +2,22 @@
 
 use std::io::IsTerminal;
 
-use rivulet::dlq::{Handled, Letters, Progress, ShowOptions, handle};
+use rivulet::dlq::{Letters, ReadProgress, Resolved, ShowOptions, handle};
 use stream::cli::BoxError;
 use stream::pipeline::Pipeline;
 use stream::shutdown::Shutdown;
 
 use super::{bar, confirmed};
-use crate::args::{Dlq, How};
+use crate::args::{DlqCommand, How};
 
-pub(super) fn run(pipeline: &Pipeline, command: &Dlq) -> Result<(), BoxError> {
-    let (Dlq::Ls { which, .. }
-    | Dlq::Show { which, .. }
-    | Dlq::Replay { which, .. }
-    | Dlq::Drop { which, .. }) = command;
+pub(super) fn run(pipeline: &Pipeline, command: &DlqCommand) -> Result<(), BoxError> {
+    let (DlqCommand::Ls { which, .. }
+    | DlqCommand::Show { which, .. }
+    | DlqCommand::Replay { which, .. }
+    | DlqCommand::Drop { which, .. }) = command;
     let letters = Letters::new(pipeline, which.stage.as_deref(), which.selection())?;
     match command {
-        Dlq::Ls { json, .. } => {
+        DlqCommand::Ls { json, .. } => {
             let listing = reading(|progress| letters.list(progress))??;
             if *json {
                 println!("{}", serde_json::to_string_pretty(&listing)?);
@@ -26,9 +26,9 @@ pub(super) fn run(pipeline: &Pipeline, command: &Dlq) -> Result<(), BoxError> {
             }
             Ok(())
         }
-        Dlq::Show { handled, full, .. } => {
+        DlqCommand::Show { handled, full, .. } => {
             let options = ShowOptions {
-                handled: *handled,
+                resolved: *handled,
                 full: *full,
             };
             let shown = letters.show(options, &mut std::io::stdout().lock(), &mut |_| ())?;
@@ -40,16 +40,16 @@ pub(super) fn run(pipeline: &Pipeline, command: &Dlq) -> Result<(), BoxError> {
             }
             Ok(())
         }
-        Dlq::Replay { how, .. } => change(&letters, Handled::Replayed, how),
-        Dlq::Drop { how, .. } => change(&letters, Handled::Dropped, how),
+        DlqCommand::Replay { how, .. } => change(&letters, Resolved::Replayed, how),
+        DlqCommand::Drop { how, .. } => change(&letters, Resolved::Dropped, how),
     }
 }
 
-fn change(letters: &Letters<'_>, handled: Handled, how: &How) -> Result<(), BoxError> {
+fn change(letters: &Letters<'_>, handled: Resolved, how: &How) -> Result<(), BoxError> {
     let plan = reading(|progress| letters.plan(handled, progress))??;
     print!("{plan}");
     let (verb, count) = (
-        if handled == Handled::Replayed {
+        if handled == Resolved::Replayed {
             "replay"
         } else {
             "drop"
@@ -102,7 +102,7 @@ fn change(letters: &Letters<'_>, handled: Handled, how: &How) -> Result<(), BoxE
 }
 
 /// Tells at a terminal how far the reading is.
-fn reading<T>(read: impl FnOnce(&mut dyn FnMut(Progress<'_>)) -> T) -> Result<T, BoxError> {
+fn reading<T>(read: impl FnOnce(&mut dyn FnMut(ReadProgress<'_>)) -> T) -> Result<T, BoxError> {
     let bar = bar()?;
     let result = read(&mut |progress| {
         bar.set_length(progress.total);

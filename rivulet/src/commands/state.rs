@@ -3,21 +3,21 @@
 use std::fmt::Display;
 use std::io::IsTerminal;
 
-use rivulet::state::{self, Forget, Keep, Reset, Resume, Which};
+use rivulet::state::{self, Forget, ForgetSelection, Keep, Reset, Resume};
 use stream::cli::BoxError;
 use stream::pipeline::{Pipeline, Stage};
 
 use super::confirmed;
-use crate::args::State;
+use crate::args::StateCommand;
 
-pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> {
+pub(super) fn run(pipeline: &Pipeline, command: &StateCommand) -> Result<(), BoxError> {
     match command {
-        State::Show { stage: None, .. } => {
+        StateCommand::Show { stage: None, .. } => {
             let overview = state::overview(pipeline)?;
             print!("{overview}");
             all_right(&overview.faults)
         }
-        State::Show {
+        StateCommand::Show {
             stage: Some(stage),
             sensor,
             json,
@@ -36,7 +36,7 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             all_right(fault.as_slice())
         }
-        State::Check { stages } => {
+        StateCommand::Check { stages } => {
             let named = stages
                 .iter()
                 .map(|name| pipeline.stage(name))
@@ -50,7 +50,7 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             print!("{checked}");
             all_right(&checked.faults())
         }
-        State::Keep {
+        StateCommand::Keep {
             stage,
             yes,
             dry_run,
@@ -64,15 +64,15 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             Ok(())
         }
-        State::Forget {
+        StateCommand::Forget {
             stage,
             sensor,
             idle,
             yes,
             dry_run,
         } => {
-            let named = || Which::Named(sensor.iter().cloned().collect());
-            let which = idle.map_or_else(named, Which::Idle);
+            let named = || ForgetSelection::Named(sensor.iter().cloned().collect());
+            let which = idle.map_or_else(named, ForgetSelection::Idle);
             let forget = Forget::plan(pipeline, state::keeper(pipeline, stage)?, which)?;
             if forget.is_empty() {
                 print!("{forget}");
@@ -82,7 +82,7 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             Ok(())
         }
-        State::Resume {
+        StateCommand::Resume {
             stage,
             yes,
             dry_run,
@@ -96,7 +96,7 @@ pub(super) fn run(pipeline: &Pipeline, command: &State) -> Result<(), BoxError> 
             }
             Ok(())
         }
-        State::Reset {
+        StateCommand::Reset {
             stage,
             from_start,
             yes,

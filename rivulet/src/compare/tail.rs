@@ -34,7 +34,7 @@ pub(super) struct Tail {
 
 /// Where reading begins and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub enum ReadFrom {
     /// From the first record to the last that is there now.
     Now,
     /// From the first record on.
@@ -66,7 +66,7 @@ impl Tail {
     pub(super) fn new(
         kafka: &BTreeMap<String, String>,
         topics: &[String],
-        extent: Extent,
+        extent: ReadFrom,
     ) -> Result<Self> {
         let inventory = Cluster::new(kafka)?.inventory()?;
         let mut config = cluster::reading(kafka, "1024", "50");
@@ -87,14 +87,14 @@ impl Tail {
                 let ends = cluster::watermarks(&consumer, topic, partition);
                 let (_, end) =
                     ends.map_err(|error| cluster::unanswered(doing(), &error, consumer.context()))?;
-                let from = if extent == Extent::Latest {
+                let from = if extent == ReadFrom::Latest {
                     Offset::Offset(end)
                 } else {
                     Offset::Beginning
                 };
                 list.add_partition_offset(topic, partition, from)
                     .map_err(|error| Error::new(doing(), error))?;
-                places.push((index, partition, (extent == Extent::Now).then_some(end)));
+                places.push((index, partition, (extent == ReadFrom::Now).then_some(end)));
             }
         }
         let failed = |cause: &dyn std::fmt::Display| {
@@ -232,7 +232,7 @@ mod tests {
         producer.flush(WAIT).unwrap();
     }
 
-    fn tail(brokers: &str, extent: Extent) -> Tail {
+    fn tail(brokers: &str, extent: ReadFrom) -> Tail {
         let kafka = [("bootstrap.servers".to_owned(), brokers.to_owned())].into();
         Tail::new(&kafka, &["first", "second"].map(String::from), extent).unwrap()
     }
@@ -244,7 +244,7 @@ mod tests {
             mock.create_topic(topic, 3, 1).unwrap();
         }
         produce(&mock.bootstrap_servers(), 0..3000);
-        let mut tail = tail(&mock.bootstrap_servers(), Extent::Now);
+        let mut tail = tail(&mock.bootstrap_servers(), ReadFrom::Now);
         let (mut timestamps, mut counts) = (Vec::new(), [0; 2]);
         while !tail.is_done() {
             if let Some((topic, record)) = tail.next(WAIT).unwrap() {
@@ -268,7 +268,10 @@ mod tests {
         }
         let brokers = mock.bootstrap_servers();
         produce(&brokers, 0..1);
-        let (mut all, mut latest) = (tail(&brokers, Extent::All), tail(&brokers, Extent::Latest));
+        let (mut all, mut latest) = (
+            tail(&brokers, ReadFrom::All),
+            tail(&brokers, ReadFrom::Latest),
+        );
         let next = |tail: &mut Tail| {
             tail.next(WAIT)
                 .unwrap()
@@ -291,7 +294,7 @@ mod tests {
     fn a_topic_that_is_missing_is_named_with_the_remedy() {
         let mock = MockCluster::new(1).unwrap();
         let kafka = [("bootstrap.servers".to_owned(), mock.bootstrap_servers())].into();
-        let error = Tail::new(&kafka, &["missing".to_owned()], Extent::All)
+        let error = Tail::new(&kafka, &["missing".to_owned()], ReadFrom::All)
             .err()
             .expect("it is missing")
             .to_string();

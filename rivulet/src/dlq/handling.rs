@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use stream::dead_letter::{Entry, Handled, Header, Mark};
+use stream::dead_letter::{Header, LedgerRecord, Resolution, Resolved};
 use stream::error::{Error, Result};
 use stream::kafka::KafkaLog;
-use stream::log::{Fault, Log, Outgoing};
-use stream::pipeline::{Guarantee, Pipeline, Rules, Stage, Work};
+use stream::log::{Fault, Log, ProducerRecord};
+use stream::pipeline::{Guarantee, Pipeline, Rules, Stage, StageKind};
 use stream::shutdown::Shutdown;
 
 use super::ledger::{Id, Ledger};
-use super::plan::{Part, Plan, letters};
+use super::plan::{Plan, PlanPart, letters};
 use crate::read::Reader;
 
 /// How many letters and how many of their bytes go into one transaction. While it is open nobody
@@ -43,20 +43,20 @@ pub fn handle(plan: &Plan<'_>, shutdown: &Shutdown, progress: &mut dyn FnMut(u64
     for part in plan.parts.iter().filter(|part| !part.letters.is_empty()) {
         handle_part(plan, part, shutdown, &mut done, progress).map_err(|fault| {
             let cause = match fault {
-                Fault::Undo(error) | Fault::Rejected(_, error) | Fault::Fatal(error) => {
+                Fault::Abortable(error) | Fault::Rejected(_, error) | Fault::Fatal(error) => {
                     error.into_parts().0
                 }
-                Fault::Stopped => "asked to stop".to_owned(),
+                Fault::Shutdown => "asked to stop".to_owned(),
             };
-            let doing = match plan.handled {
-                Handled::Replayed => format!("replaying letters of {}", part.stage.name),
-                Handled::Dropped => format!("dropping letters of {}", part.stage.name),
+            let doing = match plan.resolved {
+                Resolved::Replayed => format!("replaying letters of {}", part.stage.name),
+                Resolved::Dropped => format!("dropping letters of {}", part.stage.name),
             };
             let so_far = format!(
                 "{} of {} were {}",
                 done.done,
                 letters(plan.count()),
-                plan.handled.name()
+                plan.resolved.name()
             );
             Error::new(doing, format!("{cause}; {so_far}")).help(
                 "run it again: it goes on with what is open. Only one at a time can handle a \
@@ -69,7 +69,7 @@ pub fn handle(plan: &Plan<'_>, shutdown: &Shutdown, progress: &mut dyn FnMut(u64
 
 fn handle_part(
     plan: &Plan<'_>,
-    part: &Part<'_>,
+    part: &PlanPart<'_>,
     shutdown: &Shutdown,
     done: &mut Done,
     progress: &mut dyn FnMut(u64),
@@ -78,7 +78,7 @@ fn handle_part(
     // Fence first: only then is everything settled that others began, and only then read what is
     // open.
     let mut log = open(plan.pipeline, part, shutdown)?;
-    let mut silent = |_: crate::read::Progress<'_>| ();
+    let mut silent = |_: crate::read::ReadProgress<'_>| ();
     let mut reader = Reader::new(
         &plan.pipeline.kafka,
         std::slice::from_ref(&topic),
@@ -90,16 +90,16 @@ fn handle_part(
         let filed = ledger
             .letters
             .get(id)
-            .filter(|filed| filed.handled.is_none())?;
+            .filter(|filed| filed.resolved.is_none())?;
         Some((*id, filed.size))
     });
-    let batches = batches(open, plan.handled);
+    let batches = batches(open, plan.resolved);
     let before = done.done;
     for batch in batches {
         shutdown.check()?;
-        let letters = match plan.handled {
-            Handled::Dropped => batch.offsets.clone(),
-            Handled::Replayed => {
+        let letters = match plan.resolved {
+            Resolved::Dropped => batch.offsets.clone(),
+            Resolved::Replayed => {
                 let originals = batch.originals(&topic, &mut reader).map_err(Fault::Fatal)?;
                 for original in originals.values() {
                     log.send(&original.outgoing())?;
@@ -109,14 +109,14 @@ fn handle_part(
         };
         if !letters.is_empty() {
             let count = letters.len() as u64;
-            let mark = Mark {
-                handled: plan.handled,
+            let mark = Resolution {
+                resolved: plan.resolved,
                 letters: letters.into_iter().collect(),
             };
             // Into the letters' own partition: there retention takes them before their mark.
             let partition = Some(batch.partition);
             let headers = mark.headers();
-            log.send(&Outgoing {
+            log.send(&ProducerRecord {
                 topic: &topic,
                 partition,
                 timestamp: None,
@@ -135,7 +135,7 @@ fn handle_part(
 
 /// A log whose transactional id belongs to the stage's dead letters. Opening it ends what another
 /// one left open, and from then on that one can commit nothing.
-fn open(pipeline: &Pipeline, part: &Part<'_>, shutdown: &Shutdown) -> Result<KafkaLog, Fault> {
+fn open(pipeline: &Pipeline, part: &PlanPart<'_>, shutdown: &Shutdown) -> Result<KafkaLog, Fault> {
     // Whatever the stages promise: without a transaction a letter could be sent and not be marked.
     let pipeline = Pipeline {
         guarantee: Guarantee::ExactlyOnce,
@@ -152,7 +152,7 @@ fn open(pipeline: &Pipeline, part: &Part<'_>, shutdown: &Shutdown) -> Result<Kaf
         place: part.stage.place.clone(),
         from: Vec::new(),
         to: topics.clone(),
-        work: Work::Operator { steps: Vec::new() },
+        kind: StageKind::Operator { steps: Vec::new() },
         rules: Rules::default(),
     };
     KafkaLog::open(&pipeline, &handler, &topics, INSTANCE, shutdown)
@@ -167,12 +167,16 @@ struct Batch {
 }
 
 /// Letters, given in their order with their bytes, put together for transactions.
-fn batches(open: impl Iterator<Item = (Id, usize)>, handled: Handled) -> Vec<Batch> {
+fn batches(open: impl Iterator<Item = (Id, usize)>, resolved: Resolved) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut bytes = 0;
     for (id, size) in open {
         // What is dropped is not sent.
-        let size = if handled == Handled::Dropped { 0 } else { size };
+        let size = if resolved == Resolved::Dropped {
+            0
+        } else {
+            size
+        };
         match batches.last_mut() {
             Some(batch)
                 if batch.partition == id.partition
@@ -203,7 +207,7 @@ impl Batch {
         };
         reader.read_range(topic, self.partition, (*first, *last), &mut |record| {
             if self.offsets.binary_search(&record.offset).is_ok()
-                && let Entry::Letter(letter) = Entry::read(record.headers)
+                && let LedgerRecord::DeadLetter(letter) = LedgerRecord::read(record.headers)
             {
                 let original = Original {
                     topic: letter.topic.to_owned(),
@@ -230,8 +234,8 @@ struct Original {
 }
 
 impl Original {
-    fn outgoing(&self) -> Outgoing<'_> {
-        Outgoing {
+    fn outgoing(&self) -> ProducerRecord<'_> {
+        ProducerRecord {
             topic: &self.topic,
             partition: None,
             timestamp: Some(self.timestamp).filter(|timestamp| *timestamp >= 0),
@@ -246,11 +250,11 @@ impl Original {
 mod tests {
     use super::*;
 
-    fn sizes(letters: &[(i32, usize)], handled: Handled) -> Vec<(i32, usize)> {
+    fn sizes(letters: &[(i32, usize)], resolved: Resolved) -> Vec<(i32, usize)> {
         let letters = (0..)
             .zip(letters)
             .map(|(offset, &(partition, size))| (Id { partition, offset }, size));
-        batches(letters, handled)
+        batches(letters, resolved)
             .iter()
             .map(|batch| (batch.partition, batch.offsets.len()))
             .collect()
@@ -260,7 +264,7 @@ mod tests {
     fn a_transaction_is_bounded_in_letters_and_bytes_and_keeps_to_a_partition() {
         let many = vec![(0, 10); 2 * LETTERS + 1];
         assert_eq!(
-            sizes(&many, Handled::Replayed),
+            sizes(&many, Resolved::Replayed),
             [(0, LETTERS), (0, LETTERS), (0, 1)]
         );
         let large = [
@@ -272,10 +276,10 @@ mod tests {
             (1, 1),
         ];
         assert_eq!(
-            sizes(&large, Handled::Replayed),
+            sizes(&large, Resolved::Replayed),
             [(0, 2), (0, 1), (0, 1), (0, 1), (1, 1)]
         );
-        assert_eq!(sizes(&large, Handled::Dropped), [(0, 5), (1, 1)]);
-        assert_eq!(sizes(&[], Handled::Replayed), []);
+        assert_eq!(sizes(&large, Resolved::Dropped), [(0, 5), (1, 1)]);
+        assert_eq!(sizes(&[], Resolved::Replayed), []);
     }
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
-use stream::dead_letter::{Entry, GAP, Handled, Letter};
+use stream::dead_letter::{DeadLetter, GAP, LedgerRecord, Resolved};
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Role, Stage};
 
 use super::Selection;
 use super::text;
-use crate::read::{Record, Topics};
+use crate::read::{FetchedRecord, TopicSource};
 
 /// The reason that records go by which no stage wrote.
 const FOREIGN: &str = "foreign";
@@ -47,7 +47,7 @@ pub(super) struct Filed {
     /// The bytes of key and value.
     pub(super) size: usize,
     /// What became of it; nothing while it is open.
-    pub(super) handled: Option<Handled>,
+    pub(super) resolved: Option<Resolved>,
 }
 
 /// Why a letter cannot be replayed.
@@ -95,7 +95,7 @@ impl<'p> Ledger<'p> {
     pub(super) fn read(
         pipeline: &Pipeline,
         stage: &'p Stage,
-        topics: &mut dyn Topics,
+        topics: &mut dyn TopicSource,
     ) -> Result<Self> {
         let topic = stage.dead_letters();
         let mut ledger = Ledger {
@@ -112,39 +112,39 @@ impl<'p> Ledger<'p> {
         Ok(ledger)
     }
 
-    fn add(&mut self, pipeline: &Pipeline, record: &Record<'_>, texts: &mut Texts) {
+    fn add(&mut self, pipeline: &Pipeline, record: &FetchedRecord<'_>, texts: &mut Texts) {
         let id = Id {
             partition: record.partition,
             offset: record.offset,
         };
-        let filed = match Entry::read(record.headers) {
-            Entry::Mark(mark) => {
+        let filed = match LedgerRecord::read(record.headers) {
+            LedgerRecord::Resolution(mark) => {
                 // A mark is behind its letters and in their partition, so they are all here, unless
                 // retention took them.
                 for (first, last) in mark.letters.ranges() {
                     let [first, last] = [*first, *last].map(|offset| Id { offset, ..id });
                     for filed in self.letters.range_mut(first..=last).map(|(_, filed)| filed) {
-                        filed.handled.get_or_insert(mark.handled);
+                        filed.resolved.get_or_insert(mark.resolved);
                     }
                 }
                 return;
             }
-            Entry::Change(_) => return,
-            Entry::Letter(letter) => Filed {
+            LedgerRecord::Migration(_) => return,
+            LedgerRecord::DeadLetter(letter) => Filed {
                 way_back: way_back(pipeline, &letter, size(record), texts),
                 reason: texts.keep(letter.reason),
                 error: texts.keep(&text::plain(letter.error, ERROR)),
                 timestamp: record.timestamp,
                 size: size(record),
-                handled: None,
+                resolved: None,
             },
-            Entry::Foreign => Filed {
+            LedgerRecord::Foreign => Filed {
                 way_back: Err(Hindrance::Foreign),
                 reason: texts.keep(FOREIGN),
                 error: texts.keep("its headers are not those of a dead letter"),
                 timestamp: record.timestamp,
                 size: size(record),
-                handled: None,
+                resolved: None,
             },
         };
         self.letters.insert(id, filed);
@@ -162,14 +162,14 @@ impl<'p> Ledger<'p> {
     }
 }
 
-fn size(record: &Record<'_>) -> usize {
+fn size(record: &FetchedRecord<'_>) -> usize {
     record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)
 }
 
 /// The topic that a letter can be sent back to.
 fn way_back(
     pipeline: &Pipeline,
-    letter: &Letter<'_>,
+    letter: &DeadLetter<'_>,
     size: usize,
     texts: &mut Texts,
 ) -> Result<Rc<str>, Hindrance> {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use serde::Serialize;
-use stream::dead_letter::Handled;
+use stream::dead_letter::Resolved;
 
 use super::ledger::{Filed, Ledger};
 use super::{Selection, text};
@@ -18,7 +18,7 @@ const REASON: usize = 30;
 /// What there is, by stage and reason; a table when it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Listing {
+pub struct DlqListing {
     /// Stage after stage.
     pub groups: Vec<Group>,
 }
@@ -46,7 +46,7 @@ pub struct Group {
     pub sample: Option<String>,
 }
 
-impl Listing {
+impl DlqListing {
     pub(super) fn new(ledgers: &[Ledger<'_>], selection: &Selection) -> Self {
         let mut groups = Vec::new();
         for ledger in ledgers {
@@ -60,7 +60,7 @@ impl Listing {
                     .map(|(reason, letters)| Group::new(ledger, reason, &letters)),
             );
         }
-        Listing { groups }
+        DlqListing { groups }
     }
 
     /// How many letters are open.
@@ -72,21 +72,21 @@ impl Listing {
 
 impl Group {
     fn new(ledger: &Ledger<'_>, reason: &str, letters: &[&Filed]) -> Self {
-        let count = |handled| {
+        let count = |resolved| {
             letters
                 .iter()
-                .filter(|filed| filed.handled == handled)
+                .filter(|filed| filed.resolved == resolved)
                 .count() as u64
         };
-        let open = || letters.iter().filter(|filed| filed.handled.is_none());
+        let open = || letters.iter().filter(|filed| filed.resolved.is_none());
         let times = || open().map(|filed| filed.timestamp);
         Group {
             stage: ledger.stage.name.clone(),
             topic: ledger.stage.dead_letters(),
             reason: reason.to_owned(),
             open: count(None),
-            replayed: count(Some(Handled::Replayed)),
-            dropped: count(Some(Handled::Dropped)),
+            replayed: count(Some(Resolved::Replayed)),
+            dropped: count(Some(Resolved::Dropped)),
             first: times().min().map(text::time),
             last: times().max().map(text::time),
             sample: open().next_back().map(|filed| filed.error.to_string()),
@@ -94,7 +94,7 @@ impl Group {
     }
 }
 
-impl fmt::Display for Listing {
+impl fmt::Display for DlqListing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.groups.is_empty() {
             return writeln!(f, "no dead letters");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use stream::dead_letter::{Entry, Handled, Header};
+use stream::dead_letter::{Header, LedgerRecord, Resolved};
 
 use super::ledger::Id;
 use super::text;
@@ -19,7 +19,7 @@ pub(super) struct Page<'l> {
     pub(super) key: Option<&'l [u8]>,
     pub(super) value: Option<&'l [u8]>,
     pub(super) headers: &'l [Header],
-    pub(super) handled: Option<Handled>,
+    pub(super) resolved: Option<Resolved>,
     /// Whether nothing is shortened.
     pub(super) full: bool,
 }
@@ -30,7 +30,7 @@ impl fmt::Display for Page<'_> {
         let shown = |bytes: Option<&[u8]>| {
             bytes.map_or("(none)".to_owned(), |bytes| text::bytes(bytes, longest))
         };
-        let state = self.handled.map_or("open", Handled::name);
+        let state = self.resolved.map_or("open", Resolved::name);
         writeln!(
             f,
             "{} [{}] at offset {}, {state}",
@@ -38,7 +38,7 @@ impl fmt::Display for Page<'_> {
         )?;
         let mut line = |name: &str, value: &str| writeln!(f, "  {name:<9}{value}");
         let mut headers = self.headers;
-        if let Entry::Letter(letter) = Entry::read(headers) {
+        if let LedgerRecord::DeadLetter(letter) = LedgerRecord::read(headers) {
             headers = letter.original;
             line("from", &text::plain(&letter.origin(), longest))?;
             line("reason", &text::plain(letter.reason, longest))?;
@@ -75,7 +75,7 @@ impl fmt::Display for Page<'_> {
 
 #[cfg(test)]
 mod tests {
-    use stream::dead_letter::Letter;
+    use stream::dead_letter::DeadLetter;
 
     use super::*;
 
@@ -91,7 +91,7 @@ mod tests {
             key: Some(b"a"),
             value,
             headers,
-            handled: None,
+            resolved: None,
             full,
         }
         .to_string()
@@ -103,7 +103,7 @@ mod tests {
             ("origin".to_owned(), Some(b"\xff\0".to_vec())),
             ("empty".to_owned(), None),
         ];
-        let letter = Letter {
+        let letter = DeadLetter {
             original: &original,
             topic: "in",
             place: Some((2, 41)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use stream::dead_letter::{Handled, Offsets};
+use stream::dead_letter::{Offsets, Resolved};
 use stream::pipeline::{Pipeline, Stage};
 
 use super::Selection;
@@ -17,13 +17,13 @@ const OFFSETS: usize = 80;
 #[derive(Debug)]
 pub struct Plan<'p> {
     pub(super) pipeline: &'p Pipeline,
-    pub(super) handled: Handled,
-    pub(super) parts: Vec<Part<'p>>,
+    pub(super) resolved: Resolved,
+    pub(super) parts: Vec<PlanPart<'p>>,
 }
 
 /// The letters of one stage.
 #[derive(Debug)]
-pub(super) struct Part<'p> {
+pub(super) struct PlanPart<'p> {
     pub(super) stage: &'p Stage,
     pub(super) letters: BTreeSet<Id>,
     /// Where they go, with how many; nothing for letters that are dropped.
@@ -34,13 +34,13 @@ pub(super) struct Part<'p> {
 impl<'p> Plan<'p> {
     pub(super) fn new(
         pipeline: &'p Pipeline,
-        handled: Handled,
+        resolved: Resolved,
         ledgers: &[Ledger<'p>],
         selection: &Selection,
     ) -> Self {
         let parts = ledgers.iter().map(|ledger| {
             let stage = ledger.stage;
-            let mut part = Part {
+            let mut part = PlanPart {
                 stage,
                 letters: BTreeSet::new(),
                 topics: BTreeMap::new(),
@@ -48,14 +48,14 @@ impl<'p> Plan<'p> {
             };
             for (id, filed) in ledger
                 .selected(selection)
-                .filter(|(_, filed)| filed.handled.is_none())
+                .filter(|(_, filed)| filed.resolved.is_none())
             {
-                match (handled, &filed.way_back) {
-                    (Handled::Dropped, _) => (),
-                    (Handled::Replayed, Ok(topic)) => {
+                match (resolved, &filed.way_back) {
+                    (Resolved::Dropped, _) => (),
+                    (Resolved::Replayed, Ok(topic)) => {
                         *part.topics.entry(topic.to_string()).or_default() += 1
                     }
-                    (Handled::Replayed, Err(hindrance)) => {
+                    (Resolved::Replayed, Err(hindrance)) => {
                         part.skipped
                             .entry(hindrance.clone())
                             .or_default()
@@ -69,7 +69,7 @@ impl<'p> Plan<'p> {
         });
         Plan {
             pipeline,
-            handled,
+            resolved,
             parts: parts.collect(),
         }
     }
@@ -84,7 +84,7 @@ impl<'p> Plan<'p> {
     }
 
     /// The stages, other than the one that refused them, that will read replayed records once more.
-    fn other_readers<'a>(&'a self, part: &Part<'_>, topic: &'a str) -> Vec<&'a str> {
+    fn other_readers<'a>(&'a self, part: &PlanPart<'_>, topic: &'a str) -> Vec<&'a str> {
         let others = self
             .pipeline
             .readers(topic)
@@ -97,7 +97,7 @@ impl fmt::Display for Plan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
             let stage = &part.stage.name;
-            if self.handled == Handled::Dropped && !part.letters.is_empty() {
+            if self.resolved == Resolved::Dropped && !part.letters.is_empty() {
                 writeln!(
                     f,
                     "drop    {} of {stage}",

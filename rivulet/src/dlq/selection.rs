@@ -13,9 +13,9 @@ pub struct Selection {
     /// The word that says why the stage refused it.
     pub reason: Option<String>,
     /// The record entered the pipeline then or later.
-    pub since: Option<Moment>,
+    pub since: Option<TimeBound>,
     /// The record entered the pipeline before that.
-    pub until: Option<Moment>,
+    pub until: Option<TimeBound>,
     /// The letter's offset in the dead-letter topic, in any of its partitions.
     pub offsets: Option<Offsets>,
 }
@@ -37,9 +37,9 @@ impl Selection {
 /// A time in milliseconds since the epoch. As text it is RFC 3339, or a span before now such as
 /// `2h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment(pub i64);
+pub struct TimeBound(pub i64);
 
-impl FromStr for Moment {
+impl FromStr for TimeBound {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -52,16 +52,16 @@ impl FromStr for Moment {
     }
 }
 
-fn moment(text: &str, now: Timestamp) -> Option<Moment> {
+fn moment(text: &str, now: Timestamp) -> Option<TimeBound> {
     if let Ok(time) = text.parse::<Timestamp>() {
-        return Some(Moment(time.as_millisecond()));
+        return Some(TimeBound(time.as_millisecond()));
     }
     let span: Span = text.parse().ok()?;
     let ago = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     let ago = Some(ago).filter(|ago| *ago >= SignedDuration::ZERO)?;
     now.checked_sub(ago)
         .ok()
-        .map(|time| Moment(time.as_millisecond()))
+        .map(|time| TimeBound(time.as_millisecond()))
 }
 
 #[cfg(test)]
@@ -88,6 +88,6 @@ mod tests {
         ] {
             assert_eq!(at(text), None, "{text}");
         }
-        assert!("soon".parse::<Moment>().unwrap_err().contains("2h"));
+        assert!("soon".parse::<TimeBound>().unwrap_err().contains("2h"));
     }
 }

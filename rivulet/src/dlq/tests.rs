@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use stream::dead_letter::{Change, Header, Letter, Mark, Remedy};
+use stream::dead_letter::{DeadLetter, Header, Migration, MigrationKind, Resolution};
 use stream::pipeline::Text;
 
 use super::*;
-use crate::read::{Record, Topics};
+use crate::read::{FetchedRecord, TopicSource};
 
 const PIPELINE: &str = r#"
     [producer.replay]
@@ -45,7 +45,7 @@ impl Table {
         truncated: Option<u64>,
     ) -> Self {
         let error = "why\nindeed";
-        let letter = Letter {
+        let letter = DeadLetter {
             original: &[],
             topic,
             place,
@@ -58,11 +58,11 @@ impl Table {
         self
     }
 
-    fn mark(mut self, partition: i32, handled: Handled, letters: &str) -> Self {
+    fn mark(mut self, partition: i32, resolved: Resolved, letters: &str) -> Self {
         self.records.push((
             partition,
-            Mark {
-                handled,
+            Resolution {
+                resolved,
                 letters: letters.parse().unwrap(),
             }
             .headers(),
@@ -83,7 +83,7 @@ impl Table {
     }
 }
 
-impl Topics for Table {
+impl TopicSource for Table {
     fn partitions(&self, topic: &str) -> Option<usize> {
         (topic == "convert-dead-letters").then_some(2)
     }
@@ -92,10 +92,10 @@ impl Topics for Table {
         false
     }
 
-    fn read(&mut self, _: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
+    fn read(&mut self, _: &str, each: &mut dyn FnMut(&FetchedRecord<'_>)) -> Result<()> {
         for (offset, (partition, headers)) in (0..).zip(&self.records) {
             let (partition, timestamp) = (*partition, offset * 1000);
-            each(&Record {
+            each(&FetchedRecord {
                 partition,
                 offset,
                 timestamp,
@@ -132,10 +132,11 @@ fn selection(reason: Option<&str>, offsets: Option<&str>) -> Selection {
 #[test]
 fn letters_are_counted_by_reason_and_those_handled_apart() {
     let pipeline = pipeline();
-    let mut table = letters()
-        .mark(0, Handled::Replayed, "0..0,2")
-        .mark(0, Handled::Dropped, "2,4");
-    let listing = Listing::new(&[table.ledger(&pipeline)], &Selection::default());
+    let mut table =
+        letters()
+            .mark(0, Resolved::Replayed, "0..0,2")
+            .mark(0, Resolved::Dropped, "2,4");
+    let listing = DlqListing::new(&[table.ledger(&pipeline)], &Selection::default());
     let expected = "\
 stage    reason      open  replayed  dropped  first                 last                  sample
 convert  foreign        1         0        0  1970-01-01T00:00:06Z  1970-01-01T00:00:06Z  its \
@@ -154,13 +155,13 @@ convert  wrong-unit     0         1        0  -                     -           
 #[test]
 fn nothing_to_show_is_said() {
     let pipeline = pipeline();
-    let listing = Listing::new(&[Table::default().ledger(&pipeline)], &Selection::default());
+    let listing = DlqListing::new(&[Table::default().ledger(&pipeline)], &Selection::default());
     assert_eq!(listing.to_string(), "no dead letters\n");
     assert_eq!(serde_json::to_string(&listing).unwrap(), "[]");
     let mut table = Table::default()
         .letter("in", Some((0, 4)), "not-json", None)
-        .mark(0, Handled::Dropped, "0");
-    let listing = Listing::new(&[table.ledger(&pipeline)], &Selection::default());
+        .mark(0, Resolved::Dropped, "0");
+    let listing = DlqListing::new(&[table.ledger(&pipeline)], &Selection::default());
     assert!(
         listing.to_string().ends_with("nothing is open\n"),
         "{listing}"
@@ -173,15 +174,15 @@ fn a_mark_holds_for_letters_before_it_in_its_partition_only() {
     let everything = format!("0..{}", i64::MAX);
     let mut table = Table::default()
         .letter("in", Some((0, 40)), "not-json", None)
-        .mark(1, Handled::Dropped, &everything)
+        .mark(1, Resolved::Dropped, &everything)
         .letter("in", Some((0, 41)), "not-json", None)
-        .mark(0, Handled::Dropped, &everything)
+        .mark(0, Resolved::Dropped, &everything)
         .letter("in", Some((0, 42)), "not-json", None);
     let ledger = table.ledger(&pipeline);
     let open: Vec<i64> = ledger
         .letters
         .iter()
-        .filter(|(_, filed)| filed.handled.is_none())
+        .filter(|(_, filed)| filed.resolved.is_none())
         .map(|(id, _)| id.offset)
         .collect();
     assert_eq!(open, [4]);
@@ -192,8 +193,8 @@ fn a_change_of_settings_is_no_letter() {
     let pipeline = pipeline();
     let mut table = Table::default().letter("in", Some((0, 40)), "not-json", None);
     let (chain, offsets, sensors) = (Some("ewma(alpha=0.5)".into()), [].into(), [].into());
-    let change = Change {
-        remedy: Remedy::Kept,
+    let change = Migration {
+        remedy: MigrationKind::Kept,
         chain,
         offsets,
         sensors,
@@ -201,10 +202,16 @@ fn a_change_of_settings_is_no_letter() {
     table.records.push((0, change.headers()));
     let ledgers = [table.ledger(&pipeline)];
     assert_eq!(
-        Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default()).count(),
+        Plan::new(
+            &pipeline,
+            Resolved::Dropped,
+            &ledgers,
+            &Selection::default()
+        )
+        .count(),
         1
     );
-    let listing = Listing::new(&ledgers, &Selection::default());
+    let listing = DlqListing::new(&ledgers, &Selection::default());
     assert!(
         listing.open() == 1 && !listing.to_string().contains("foreign"),
         "{listing}"
@@ -214,10 +221,10 @@ fn a_change_of_settings_is_no_letter() {
 #[test]
 fn a_plan_says_what_goes_where_and_what_cannot() {
     let pipeline = pipeline();
-    let ledgers = [letters().mark(0, Handled::Dropped, "0").ledger(&pipeline)];
+    let ledgers = [letters().mark(0, Resolved::Dropped, "0").ledger(&pipeline)];
     let plan = Plan::new(
         &pipeline,
-        Handled::Replayed,
+        Resolved::Replayed,
         &ledgers,
         &Selection::default(),
     );
@@ -235,7 +242,12 @@ skip    1 letter \
                     pipeline; `drop` takes it
 ";
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 2));
-    let plan = Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default());
+    let plan = Plan::new(
+        &pipeline,
+        Resolved::Dropped,
+        &ledgers,
+        &Selection::default(),
+    );
     assert_eq!(plan.to_string(), "drop    6 letters of convert\n");
 }
 
@@ -247,14 +259,19 @@ fn a_gap_can_only_be_dropped() {
         .ledger(&pipeline)];
     let plan = Plan::new(
         &pipeline,
-        Handled::Replayed,
+        Resolved::Replayed,
         &ledgers,
         &Selection::default(),
     );
     let expected = "skip    1 letter of convert, [0] at 0: it tells of records that were deleted \
                     before they were read; `drop` takes it\n";
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 0));
-    let plan = Plan::new(&pipeline, Handled::Dropped, &ledgers, &Selection::default());
+    let plan = Plan::new(
+        &pipeline,
+        Resolved::Dropped,
+        &ledgers,
+        &Selection::default(),
+    );
     assert_eq!(plan.to_string(), "drop    1 letter of convert\n");
 }
 
@@ -273,8 +290,8 @@ fn a_selection_takes_what_all_of_it_holds_for() {
     assert_eq!(taken(selection(Some("foreign"), None)), [6]);
     assert!(taken(selection(None, Some("90"))).is_empty());
     let times = Selection {
-        since: Some(Moment(1000)),
-        until: Some(Moment(3000)),
+        since: Some(TimeBound(1000)),
+        until: Some(TimeBound(3000)),
         ..Selection::default()
     };
     assert_eq!(taken(times), [1, 2]);

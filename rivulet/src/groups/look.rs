@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Member;
+use super::GroupMember;
 use crate::table::aligned;
 use crate::topics::plural;
 
@@ -14,38 +14,38 @@ pub type Place = (String, i32);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
     /// A stage each, in the order of the data's way.
-    pub rows: Vec<Row>,
+    pub rows: Vec<GroupRow>,
 }
 
 /// The group of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct GroupRow {
     /// The stage's name, which is the group's.
     pub stage: String,
     /// The group's state in Kafka's words; nothing if there is no such group.
     pub state: String,
     /// The processes in it.
-    pub members: Vec<Member>,
+    pub members: Vec<GroupMember>,
     /// How many partitions they have been given.
     pub given: usize,
     /// How far they have come in each partition of the stage's inputs.
-    pub positions: BTreeMap<Place, Position>,
+    pub positions: BTreeMap<Place, LagPosition>,
 }
 
 /// How far a group has come in a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
+pub struct LagPosition {
     /// The next offset to read.
     pub next: i64,
     /// The end for a reader of what is committed.
     pub end: i64,
     /// What is in between.
-    pub lag: Lag,
+    pub lag: GroupLag,
 }
 
 /// How many records are left to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lag {
+pub enum GroupLag {
     /// So many.
     Records(i64),
     /// At most so many: they are too many to be counted, and offsets count the marks of
@@ -53,33 +53,33 @@ pub enum Lag {
     AtMost(i64),
 }
 
-impl Default for Lag {
+impl Default for GroupLag {
     fn default() -> Self {
-        Lag::Records(0)
+        GroupLag::Records(0)
     }
 }
 
-impl Lag {
+impl GroupLag {
     /// Two of them together.
     #[must_use]
-    pub fn and(self, other: Lag) -> Self {
+    pub fn and(self, other: GroupLag) -> Self {
         match (self, other) {
-            (Lag::Records(one), Lag::Records(two)) => Lag::Records(one + two),
-            (one, two) => Lag::AtMost(one.most() + two.most()),
+            (GroupLag::Records(one), GroupLag::Records(two)) => GroupLag::Records(one + two),
+            (one, two) => GroupLag::AtMost(one.most() + two.most()),
         }
     }
 
     fn most(self) -> i64 {
-        let (Lag::Records(records) | Lag::AtMost(records)) = self;
+        let (GroupLag::Records(records) | GroupLag::AtMost(records)) = self;
         records
     }
 }
 
-impl fmt::Display for Lag {
+impl fmt::Display for GroupLag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Lag::Records(records) => records.fmt(f),
-            Lag::AtMost(records) => write!(f, "~{records}"),
+            GroupLag::Records(records) => records.fmt(f),
+            GroupLag::AtMost(records) => write!(f, "~{records}"),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Look {
     /// the same stages.
     #[must_use]
     pub fn lacking(&self, wanted: Wanted, before: Option<&Look>) -> Vec<String> {
-        let earlier = |row: &Row| {
+        let earlier = |row: &GroupRow| {
             before.and_then(|before| before.rows.iter().find(|other| other.stage == row.stage))
         };
         let lacking = self
@@ -111,16 +111,16 @@ impl Look {
     }
 }
 
-impl Row {
+impl GroupRow {
     /// How many records are left to read of all partitions.
     #[must_use]
-    pub fn lag(&self) -> Lag {
+    pub fn lag(&self) -> GroupLag {
         self.positions
             .values()
-            .fold(Lag::default(), |sum, position| sum.and(position.lag))
+            .fold(GroupLag::default(), |sum, position| sum.and(position.lag))
     }
 
-    fn lacks(&self, wanted: Wanted, before: Option<&Row>) -> Option<String> {
+    fn lacks(&self, wanted: Wanted, before: Option<&GroupRow>) -> Option<String> {
         let (lag, partitions) = (self.lag(), self.positions.len());
         if self.members.is_empty() {
             return Some(format!("nobody runs it; {} left to read", records(lag)));
@@ -138,7 +138,9 @@ impl Row {
             ));
         }
         match wanted {
-            Wanted::Rest if lag != Lag::default() => Some(format!("{} left to read", records(lag))),
+            Wanted::Rest if lag != GroupLag::default() => {
+                Some(format!("{} left to read", records(lag)))
+            }
             Wanted::Steady => {
                 let before = before?;
                 let falls_behind = self.positions.iter().any(|(place, position)| {
@@ -146,7 +148,7 @@ impl Row {
                         Some(earlier) => {
                             position.lag.most() > earlier.lag.most() && position.next < earlier.end
                         }
-                        None => position.lag != Lag::default(),
+                        None => position.lag != GroupLag::default(),
                     }
                 });
                 falls_behind.then(|| {
@@ -162,10 +164,10 @@ impl Row {
     }
 }
 
-fn records(lag: Lag) -> String {
+fn records(lag: GroupLag) -> String {
     match lag {
-        Lag::Records(records) => plural(records, "record"),
-        Lag::AtMost(_) => format!("{lag} records"),
+        GroupLag::Records(records) => plural(records, "record"),
+        GroupLag::AtMost(_) => format!("{lag} records"),
     }
 }
 
@@ -182,7 +184,7 @@ impl fmt::Display for Look {
             }
         };
         let rows = self.rows.iter().map(|row| {
-            let members: Vec<String> = row.members.iter().map(Member::to_string).collect();
+            let members: Vec<String> = row.members.iter().map(GroupMember::to_string).collect();
             vec![
                 row.stage.clone(),
                 dash(row.state.clone()),
@@ -201,21 +203,21 @@ impl fmt::Display for Look {
 mod tests {
     use super::*;
 
-    fn position(next: i64, end: i64) -> Position {
-        Position {
+    fn position(next: i64, end: i64) -> LagPosition {
+        LagPosition {
             next,
             end,
-            lag: Lag::Records(end - next),
+            lag: GroupLag::Records(end - next),
         }
     }
 
     /// A group with two members that have everything.
-    fn row(stage: &str, positions: &[Position]) -> Row {
-        let member = |instance: &str| Member {
+    fn row(stage: &str, positions: &[LagPosition]) -> GroupRow {
+        let member = |instance: &str| GroupMember {
             instance: instance.into(),
             host: "10.42.0.250".into(),
         };
-        Row {
+        GroupRow {
             stage: stage.into(),
             state: "Stable".into(),
             members: vec![member("a"), member("b")],
@@ -227,7 +229,7 @@ mod tests {
         }
     }
 
-    fn look(rows: &[Row]) -> Look {
+    fn look(rows: &[GroupRow]) -> Look {
         Look {
             rows: rows.to_vec(),
         }
@@ -235,11 +237,11 @@ mod tests {
 
     #[test]
     fn every_stage_is_a_line() {
-        let busy = Position {
-            lag: Lag::AtMost(50_000),
+        let busy = LagPosition {
+            lag: GroupLag::AtMost(50_000),
             ..position(0, 50_000)
         };
-        let nobody = Row {
+        let nobody = GroupRow {
             state: String::new(),
             members: vec![],
             given: 0,
@@ -270,21 +272,21 @@ out      -       -                             0/1         3
         // Two offsets, and both are marks of transactions.
         let marks = row(
             "b",
-            &[Position {
+            &[LagPosition {
                 next: 7,
                 end: 9,
-                lag: Lag::Records(0),
+                lag: GroupLag::Records(0),
             }],
         );
-        let shared = Row {
+        let shared = GroupRow {
             state: "PreparingRebalance".into(),
             ..rest.clone()
         };
-        let alone = Row {
+        let alone = GroupRow {
             given: 1,
             ..rest.clone()
         };
-        let nobody = Row {
+        let nobody = GroupRow {
             members: vec![],
             state: "Empty".into(),
             given: 0,
@@ -309,7 +311,7 @@ out      -       -                             0/1         3
 
     #[test]
     fn a_lag_that_does_not_grow_is_steady() {
-        let steady = |before: Position, now: Position| {
+        let steady = |before: LagPosition, now: LagPosition| {
             look(&[row("a", &[now])]).lacking(Wanted::Steady, Some(&look(&[row("a", &[before])])))
         };
         assert!(steady(position(0, 100), position(0, 100)).is_empty());

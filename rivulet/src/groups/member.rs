@@ -8,14 +8,14 @@ use super::Place;
 
 /// A process in a stage's group; shown as `INSTANCE@HOST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct GroupMember {
     /// The instance; all that it calls itself if it is no process of the stage.
     pub instance: String,
     /// The address that it comes from.
     pub host: String,
 }
 
-impl Member {
+impl GroupMember {
     pub(super) fn new(stage: &str, member: &GroupMemberInfo) -> Self {
         Self::named(stage, member.client_id(), member.client_host())
     }
@@ -26,14 +26,14 @@ impl Member {
             .and_then(|rest| rest.strip_prefix('@'))
             .unwrap_or(client);
         // Java shows an address without a name as `/10.42.0.250`.
-        Member {
+        GroupMember {
             instance: instance.to_owned(),
             host: host.trim_start_matches('/').to_owned(),
         }
     }
 }
 
-impl fmt::Display for Member {
+impl fmt::Display for GroupMember {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.instance, self.host)
     }
@@ -79,15 +79,15 @@ mod tests {
     #[test]
     fn a_process_is_shown_by_its_instance_and_address() {
         assert_eq!(
-            Member::named("ewma", "ewma@rpi2", "/10.42.0.252").to_string(),
+            GroupMember::named("ewma", "ewma@rpi2", "/10.42.0.252").to_string(),
             "rpi2@10.42.0.252"
         );
         assert_eq!(
-            Member::named("ewma", "rivulet", "10.42.0.1").to_string(),
+            GroupMember::named("ewma", "rivulet", "10.42.0.1").to_string(),
             "rivulet@10.42.0.1"
         );
         assert_eq!(
-            Member::named("ewma", "ewma-2@rpi2", "h").to_string(),
+            GroupMember::named("ewma", "ewma-2@rpi2", "h").to_string(),
             "ewma-2@rpi2@h"
         );
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use producer::source_loop;
 use stream::checkpoint::{self, Checkpoint};
 use stream::error::{Error, Result};
-use stream::state::Saved;
+use stream::state::StateRecord;
 
-use super::{Position, Sensor};
-use crate::read::{Reader, Record, Topics};
+use super::{StoredPosition, StoredSensor};
+use crate::read::{FetchedRecord, Reader, TopicSource};
 
 /// What the committed records of a changelog come to.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Changelog {
     /// The same, but nothing if there is no such topic.
     pub(super) fn find(kafka: &BTreeMap<String, String>, topic: &str) -> Result<Option<Self>> {
         let mut told = false;
-        let mut progress = |progress: crate::read::Progress<'_>| {
+        let mut progress = |progress: crate::read::ReadProgress<'_>| {
             if progress.waiting && !told {
                 told = true;
                 tracing::info!(
@@ -64,7 +64,7 @@ impl Changelog {
         Ok(Some(changelog))
     }
 
-    fn take(&mut self, record: &Record<'_>) {
+    fn take(&mut self, record: &FetchedRecord<'_>) {
         let key = (record.partition, record.key.unwrap_or_default().to_vec());
         match record.value {
             Some(value) => self.last.insert(key, value.to_vec()),
@@ -76,7 +76,7 @@ impl Changelog {
     ///
     /// # Errors
     /// If a record is none.
-    pub(super) fn sensors(&self) -> Result<Vec<Sensor>> {
+    pub(super) fn sensors(&self) -> Result<Vec<StoredSensor>> {
         let states = self
             .last
             .iter()
@@ -97,21 +97,21 @@ impl Changelog {
             .collect()
     }
 
-    fn sensor(&self, partition: i32, key: &[u8], value: &[u8]) -> Result<Sensor> {
+    fn sensor(&self, partition: i32, key: &[u8], value: &[u8]) -> Result<StoredSensor> {
         let name = String::from_utf8_lossy(key).into_owned();
-        let saved: Saved<'_> = serde_json::from_slice(value)
+        let saved: StateRecord<'_> = serde_json::from_slice(value)
             .map_err(|error| self.foreign(partition, &name, &error))?;
         let offsets = saved
             .offsets
             .into_iter()
             .map(|(topic, offset)| (topic.into_owned(), offset))
             .collect();
-        let (chain, memories) = (saved.chain.into_owned(), saved.memories.into_owned());
-        Ok(Sensor {
+        let (chain, states) = (saved.chain.into_owned(), saved.states.into_owned());
+        Ok(StoredSensor {
             partition,
             name,
             chain,
-            memories,
+            states,
             offsets,
             time: saved.time,
         })
@@ -121,15 +121,15 @@ impl Changelog {
     ///
     /// # Errors
     /// If a record is no position.
-    pub(super) fn position(&self) -> Result<Option<Position>> {
+    pub(super) fn position(&self) -> Result<Option<StoredPosition>> {
         let Some(((partition, key), value)) = self.last.first_key_value() else {
             return Ok(None);
         };
-        let source_loop::Saved {
+        let source_loop::PositionRecord {
             commit, position, ..
         } = serde_json::from_slice(value)
             .map_err(|error| self.foreign(*partition, &String::from_utf8_lossy(key), &error))?;
-        Ok(Some(Position { commit, position }))
+        Ok(Some(StoredPosition { commit, position }))
     }
 
     fn foreign(&self, partition: i32, key: &str, error: &serde_json::Error) -> Error {
@@ -159,7 +159,7 @@ mod tests {
         };
         for (offset, (partition, key, value)) in (0..).zip(records) {
             let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
-            changelog.take(&Record {
+            changelog.take(&FetchedRecord {
                 partition: *partition,
                 offset,
                 timestamp: 0,
@@ -183,11 +183,11 @@ mod tests {
             (2, "a", Some(&new)),
             (2, "b", None),
         ]);
-        let expected = Sensor {
+        let expected = StoredSensor {
             partition: 2,
             name: "a".into(),
             chain: "c".into(),
-            memories: vec![vec![2.5]],
+            states: vec![vec![2.5]],
             offsets: [("in".to_owned(), 7)].into(),
             time: None,
         };
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_position_is_read_and_forgotten() {
         let saved = Some(r#"{"commit":3,"position":{"index":14}}"#);
-        let position = Position {
+        let position = StoredPosition {
             commit: 3,
             position: json!({ "index": 14 }),
         };

@@ -8,7 +8,7 @@ use stream::error::{Error, Result};
 use stream::operator::Operator;
 use stream::pipeline::{Pipeline, Stage};
 
-use super::{Changelog, Sensor, chain};
+use super::{Changelog, StoredSensor, chain};
 use crate::read::Reader;
 use crate::table::aligned;
 use crate::topics::plural;
@@ -37,7 +37,7 @@ pub struct Finding {
 /// If the cluster does not answer. A state of another chain is a finding.
 pub fn check(pipeline: &Pipeline, stages: &[&Stage]) -> Result<Checked> {
     let changelogs: Vec<String> = stages.iter().map(|stage| stage.changelog()).collect();
-    let mut silent = |_: crate::read::Progress<'_>| ();
+    let mut silent = |_: crate::read::ReadProgress<'_>| ();
     let mut reader = Reader::new(&pipeline.kafka, &changelogs, &mut silent)?.without_waiting();
     let mut findings = Vec::new();
     for stage in stages {
@@ -58,7 +58,7 @@ pub fn check(pipeline: &Pipeline, stages: &[&Stage]) -> Result<Checked> {
     Ok(Checked { findings })
 }
 
-fn judge(stage: &str, chain: &Chain, sensors: &[Sensor]) -> Result<String> {
+fn judge(stage: &str, chain: &Chain, sensors: &[StoredSensor]) -> Result<String> {
     let now = chain.describe();
     let made_by: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.chain.as_str()).collect();
     if made_by.iter().all(|chain| *chain == now) {
@@ -73,7 +73,7 @@ fn judge(stage: &str, chain: &Chain, sensors: &[Sensor]) -> Result<String> {
     let taken = match made_by.len() {
         1 => sensors
             .iter()
-            .try_for_each(|sensor| chain.take_over(&sensor.chain, &mut sensor.memories.clone())),
+            .try_for_each(|sensor| chain.migrate(&sensor.chain, &mut sensor.states.clone())),
         _ => Err("it was made by several chains".to_owned()),
     };
     let help = match taken {
@@ -116,20 +116,20 @@ impl fmt::Display for Checked {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::Part;
+    use stream::pipeline::ComponentConfig;
 
     use super::*;
 
     fn judged(steps: &[&str], made_by: &[&str]) -> Result<String> {
-        let steps: Vec<Part> = steps
+        let steps: Vec<ComponentConfig> = steps
             .iter()
-            .map(|step| Part::parse(step).unwrap())
+            .map(|step| ComponentConfig::parse(step).unwrap())
             .collect();
-        let sensor = |chain: &&str| Sensor {
+        let sensor = |chain: &&str| StoredSensor {
             partition: 0,
             name: "a".into(),
             chain: (*chain).to_owned(),
-            memories: vec![vec![7.0]],
+            states: vec![vec![7.0]],
             offsets: [].into(),
             time: None,
         };

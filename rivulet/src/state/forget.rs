@@ -6,15 +6,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo, Timestamp};
-use stream::dead_letter::{Change, Remedy};
+use stream::dead_letter::{Migration, MigrationKind};
 use stream::error::{Error, Result};
 use stream::pipeline::{Guarantee, Pipeline, Stage, suggest};
-use stream::state::{Note, Summary};
+use stream::state::{StateDigest, StateMetadata};
 
 use super::group::Committed;
 use super::keep::is_ahead;
 use super::transaction::{self, Transaction};
-use super::{Changelog, Group, Sensor, Whole, chain};
+use super::{Changelog, Group, StoredSensor, Whole, chain};
 use crate::table::aligned;
 use crate::topics::plural;
 
@@ -26,7 +26,7 @@ const MARK: usize = 100_000;
 
 /// Which sensors are to be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
+pub enum ForgetSelection {
     /// Those of these names.
     Named(BTreeSet<String>),
     /// Those whose last reading is so much older than the newest that the stage remembers, by the
@@ -53,13 +53,13 @@ impl FromStr for Age {
 /// What it takes for a stage to forget some of its sensors; shown, what will be done.
 ///
 /// It is one transaction: a tombstone for each of them, the group's offsets committed again, each
-/// with the note of the state that is left, and a [`Change`] among the stage's dead letters. The
+/// with the note of the state that is left, and a [`Migration`] among the stage's dead letters. The
 /// stage goes on where it was, and what a forgotten sensor sends later begins with an empty memory.
 #[derive(Debug)]
 pub struct Forget<'p> {
     pipeline: &'p Pipeline,
     stage: &'p Stage,
-    which: Which,
+    which: ForgetSelection,
     found: Chosen,
 }
 
@@ -67,7 +67,7 @@ pub struct Forget<'p> {
 #[derive(Debug, PartialEq)]
 struct Chosen {
     /// What is forgotten.
-    gone: Vec<Sensor>,
+    gone: Vec<StoredSensor>,
     /// How many sensors are left.
     left: usize,
     /// How many have a state that does not tell the time of their last reading.
@@ -85,7 +85,7 @@ impl<'p> Forget<'p> {
     /// # Errors
     /// If the stage runs, the cluster does not answer, its state is not whole, or it does not know
     /// a sensor that is named.
-    pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, which: Which) -> Result<Self> {
+    pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, which: ForgetSelection) -> Result<Self> {
         let doing = doing(stage);
         let group = transaction::at_rest(pipeline, stage, &doing)?;
         let (Some(_), Some(group)) = (chain(pipeline, stage), group) else {
@@ -125,7 +125,7 @@ impl<'p> Forget<'p> {
         let place = group.take_place()?;
         let found = look(pipeline, stage, &group, &self.which)?;
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
-        for Sensor {
+        for StoredSensor {
             partition, name, ..
         } in &found.gone
         {
@@ -142,7 +142,12 @@ fn doing(stage: &Stage) -> String {
     format!("forgetting sensors of {}", stage.name)
 }
 
-fn look(pipeline: &Pipeline, stage: &Stage, group: &Group, which: &Which) -> Result<Chosen> {
+fn look(
+    pipeline: &Pipeline,
+    stage: &Stage,
+    group: &Group,
+    which: &ForgetSelection,
+) -> Result<Chosen> {
     let committed = group.committed()?;
     let sensors = Changelog::read(&pipeline.kafka, &stage.changelog())?.sensors()?;
     choose(sensors, committed, which, pipeline.guarantee).map_err(|(cause, help)| {
@@ -161,9 +166,9 @@ fn look(pipeline: &Pipeline, stage: &Stage, group: &Group, which: &Which) -> Res
 
 /// What there is to do, or why it cannot be done, with the remedy.
 fn choose(
-    sensors: Vec<Sensor>,
+    sensors: Vec<StoredSensor>,
     committed: Vec<Committed>,
-    which: &Which,
+    which: &ForgetSelection,
     guarantee: Guarantee,
 ) -> Result<Chosen, (String, String)> {
     if let Whole::NotWhole(differences) = Whole::judge(&committed, &committed, &sensors, guarantee)
@@ -183,7 +188,7 @@ fn choose(
         .iter()
         .filter(|sensor| sensor.time.is_none())
         .count();
-    if let Which::Named(names) = which {
+    if let ForgetSelection::Named(names) = which {
         let known: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.name.as_str()).collect();
         if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
             let help = suggest(unknown, &known.into_iter().collect::<Vec<_>>());
@@ -194,9 +199,9 @@ fn choose(
         }
     }
     let newest = sensors.iter().filter_map(|sensor| sensor.time).max();
-    let is_gone = |sensor: &Sensor| match which {
-        Which::Named(names) => names.contains(&sensor.name),
-        Which::Idle(Age(age)) => {
+    let is_gone = |sensor: &StoredSensor| match which {
+        ForgetSelection::Named(names) => names.contains(&sensor.name),
+        ForgetSelection::Idle(Age(age)) => {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             sensor
                 .time
@@ -204,7 +209,8 @@ fn choose(
                 .is_some_and(|(time, newest)| time.saturating_add(age) < newest)
         }
     };
-    let (gone, left): (Vec<Sensor>, Vec<Sensor>) = sensors.into_iter().partition(is_gone);
+    let (gone, left): (Vec<StoredSensor>, Vec<StoredSensor>) =
+        sensors.into_iter().partition(is_gone);
     if is_ahead(&gone, &committed) {
         let cause = "its state is ahead of the committed offsets: at-least-once, a process died \
                      between the two";
@@ -221,8 +227,8 @@ fn choose(
 }
 
 /// The same offset with the note of what is left. One without a note has been set by another tool.
-fn noted(at: Committed, left: &[Sensor]) -> Committed {
-    let Ok(Note { partitions, .. }) = at.note.parse() else {
+fn noted(at: Committed, left: &[StoredSensor]) -> Committed {
+    let Ok(StateMetadata { partitions, .. }) = at.note.parse() else {
         return at;
     };
     let of_partition = left
@@ -230,8 +236,8 @@ fn noted(at: Committed, left: &[Sensor]) -> Committed {
         .filter(|sensor| sensor.partition == at.partition);
     let last = of_partition
         .filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(&at.topic)?)));
-    let note = Note {
-        summary: Summary::of(last),
+    let note = StateMetadata {
+        digest: StateDigest::of(last),
         partitions,
     }
     .to_string();
@@ -239,7 +245,7 @@ fn noted(at: Committed, left: &[Sensor]) -> Committed {
 }
 
 /// What `rivulet verify` must know of it: several marks if there are many sensors.
-fn changes(found: &Chosen) -> Vec<Change> {
+fn changes(found: &Chosen) -> Vec<Migration> {
     let names: BTreeSet<&str> = found
         .gone
         .iter()
@@ -259,15 +265,15 @@ fn changes(found: &Chosen) -> Vec<Change> {
         .iter()
         .map(|at| ((at.topic.clone(), at.partition), at.next))
         .collect();
-    let change = Change {
-        remedy: Remedy::Forgotten,
+    let change = Migration {
+        remedy: MigrationKind::Forgotten,
         chain: found.chain.clone(),
         offsets,
         sensors: BTreeSet::new(),
     };
     parts
         .into_iter()
-        .map(|sensors| Change {
+        .map(|sensors| Migration {
             sensors,
             ..change.clone()
         })
@@ -288,7 +294,7 @@ impl fmt::Display for Forget<'_> {
                 .map(str::to_owned)
                 .to_vec();
             let rows = gone.iter().take(SHOWN).map(
-                |Sensor {
+                |StoredSensor {
                      partition,
                      name,
                      time,
@@ -310,7 +316,7 @@ impl fmt::Display for Forget<'_> {
             writeln!(f, "and {} more", gone.len() - SHOWN)?;
         }
         let sensors = |count: usize| plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor");
-        if let (Which::Idle(_), 1..) = (&self.which, *timeless) {
+        if let (ForgetSelection::Idle(_), 1..) = (&self.which, *timeless) {
             writeln!(
                 f,
                 "of {}, {changelog} does not tell when they sent their last reading",
@@ -346,20 +352,20 @@ mod tests {
 
     use super::*;
 
-    fn sensor(partition: i32, name: &str, last: i64, time: Option<i64>) -> Sensor {
-        Sensor {
+    fn sensor(partition: i32, name: &str, last: i64, time: Option<i64>) -> StoredSensor {
+        StoredSensor {
             partition,
             name: name.into(),
             chain: "ewma(alpha=0.5)".into(),
-            memories: vec![vec![1.0]],
+            states: vec![vec![1.0]],
             offsets: [("in".to_owned(), last)].into(),
             time,
         }
     }
 
     fn note(last: &[(&str, i64)]) -> String {
-        Note {
-            summary: Summary::of(last.iter().copied()),
+        StateMetadata {
+            digest: StateDigest::of(last.iter().copied()),
             partitions: Some(2),
         }
         .to_string()
@@ -376,7 +382,7 @@ mod tests {
 
     const DAY: i64 = 86_400_000;
 
-    fn state() -> (Vec<Sensor>, Vec<Committed>) {
+    fn state() -> (Vec<StoredSensor>, Vec<Committed>) {
         let sensors = vec![
             sensor(0, "a", 4, Some(0)),
             sensor(0, "b", 2, Some(40 * DAY)),
@@ -391,13 +397,13 @@ mod tests {
         )
     }
 
-    fn chosen(which: &Which) -> Result<Chosen, (String, String)> {
+    fn chosen(which: &ForgetSelection) -> Result<Chosen, (String, String)> {
         let (sensors, committed) = state();
         choose(sensors, committed, which, Guarantee::ExactlyOnce)
     }
 
-    fn named(names: &[&str]) -> Which {
-        Which::Named(names.iter().map(|name| (*name).to_owned()).collect())
+    fn named(names: &[&str]) -> ForgetSelection {
+        ForgetSelection::Named(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
     #[test]
@@ -435,7 +441,7 @@ mod tests {
     #[test]
     fn the_idle_are_told_by_the_newest_reading() {
         let gone = |age: &str| {
-            let found = chosen(&Which::Idle(age.parse().unwrap())).unwrap();
+            let found = chosen(&ForgetSelection::Idle(age.parse().unwrap())).unwrap();
             (
                 found
                     .gone
@@ -477,7 +483,7 @@ mod tests {
 
     #[test]
     fn many_names_are_spread_over_several_marks() {
-        let gone: Vec<Sensor> = (0..3000)
+        let gone: Vec<StoredSensor> = (0..3000)
             .map(|number| sensor(0, &format!("{number:0100}"), 1, None))
             .collect();
         let found = Chosen {
@@ -495,7 +501,7 @@ mod tests {
                 .sum::<usize>(),
             3000
         );
-        let size = |change: &Change| {
+        let size = |change: &Migration| {
             change
                 .headers()
                 .iter()
@@ -520,7 +526,7 @@ mod tests {
             text: text.into(),
         }))
         .unwrap();
-        let shown = |which: Which| {
+        let shown = |which: ForgetSelection| {
             let found = chosen(&which).unwrap();
             Forget {
                 pipeline: &pipeline,
@@ -541,7 +547,7 @@ smooth goes on where it was; what a forgotten sensor sends later \
                         begins with an empty memory
 ";
         assert_eq!(shown(named(&["b", "c"])), expected);
-        let nothing = shown(Which::Idle("90d".parse().unwrap()));
+        let nothing = shown(ForgetSelection::Idle("90d".parse().unwrap()));
         assert!(
             nothing.ends_with("nothing to do: of 3 sensors, none is to be forgotten\n"),
             "{nothing}"

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use operators::Chain;
-use stream::dead_letter::{Change, Remedy};
+use stream::dead_letter::{Migration, MigrationKind};
 use stream::error::{Error, Result};
 use stream::operator::Operator;
 use stream::pipeline::{Guarantee, Pipeline, Stage};
-use stream::state::Saved;
+use stream::state::StateRecord;
 
 use super::group::Committed;
 use super::transaction::{self, Transaction};
-use super::{Changelog, Group, Sensor, Whole, chain};
+use super::{Changelog, Group, StoredSensor, Whole, chain};
 use crate::table::aligned;
 use crate::topics::plural;
 
@@ -20,7 +20,7 @@ use crate::topics::plural;
 /// what will be done.
 ///
 /// It is one transaction: every state in the changelog again, under the chain of the file, the
-/// group's offsets with their notes again, and a [`Change`] among the stage's dead letters.
+/// group's offsets with their notes again, and a [`Migration`] among the stage's dead letters.
 #[derive(Debug)]
 pub struct Keep<'p> {
     pipeline: &'p Pipeline,
@@ -38,7 +38,7 @@ struct Taken {
     /// The chain that made it.
     made_by: String,
     /// Under the file's chain.
-    sensors: Vec<Sensor>,
+    sensors: Vec<StoredSensor>,
 }
 
 impl<'p> Keep<'p> {
@@ -97,23 +97,23 @@ impl<'p> Keep<'p> {
             return Ok(());
         };
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
-        for Sensor {
+        for StoredSensor {
             partition,
             name,
             chain,
-            memories,
+            states,
             offsets,
             time,
         } in &taken.sensors
         {
-            let saved = Saved {
+            let saved = StateRecord {
                 chain: chain.into(),
                 offsets: offsets
                     .iter()
                     .map(|(topic, offset)| (topic.into(), *offset))
                     .collect(),
                 time: *time,
-                memories: memories.into(),
+                states: states.into(),
             };
             let value =
                 serde_json::to_vec(&saved).expect("text and finite numbers always make JSON");
@@ -124,8 +124,8 @@ impl<'p> Keep<'p> {
             .map(|at| ((at.topic.clone(), at.partition), at.next))
             .collect();
         let (chain, sensors) = (Some(taken.made_by), BTreeSet::new());
-        transaction.mark(&Change {
-            remedy: Remedy::Kept,
+        transaction.mark(&Migration {
+            remedy: MigrationKind::Kept,
             chain,
             offsets,
             sensors,
@@ -148,8 +148,8 @@ fn look(
     let committed = group.committed()?;
     let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
     let sensors = changelog.map_or(Ok(Vec::new()), |changelog| changelog.sensors())?;
-    let taken = take_over(chain, sensors, &committed, pipeline.guarantee).map_err(
-        |Refusal { cause, help }| {
+    let taken = migrate(chain, sensors, &committed, pipeline.guarantee).map_err(
+        |Refused { cause, help }| {
             Error::new(doing(stage), cause)
                 .help(format!("{help}: rivulet state reset {}", stage.name))
         },
@@ -159,25 +159,25 @@ fn look(
 
 /// Why a state cannot be kept.
 #[derive(Debug, PartialEq, Eq)]
-struct Refusal {
+struct Refused {
     cause: String,
     /// What else to do than to begin with an empty state.
     help: &'static str,
 }
 
 /// The sensors under this chain; nothing if they are already.
-fn take_over(
+fn migrate(
     chain: &Chain,
-    mut sensors: Vec<Sensor>,
+    mut sensors: Vec<StoredSensor>,
     committed: &[Committed],
     guarantee: Guarantee,
-) -> Result<Option<Taken>, Refusal> {
+) -> Result<Option<Taken>, Refused> {
     let now = chain.describe();
     let made_by: BTreeSet<String> = sensors.iter().map(|sensor| sensor.chain.clone()).collect();
     if made_by.iter().all(|chain| *chain == now) {
         return Ok(None);
     }
-    let refusal = |cause: String| Refusal {
+    let refusal = |cause: String| Refused {
         cause,
         help: "undo the change, or begin with an empty state",
     };
@@ -193,7 +193,7 @@ fn take_over(
         )));
     }
     if is_ahead(&sensors, committed) {
-        return Err(Refusal {
+        return Err(Refused {
             cause: "it is ahead of the committed offsets: at-least-once, a process died between \
                     the two"
                 .to_owned(),
@@ -202,25 +202,23 @@ fn take_over(
         });
     }
     for sensor in &mut sensors {
-        chain
-            .take_over(&made_by, &mut sensor.memories)
-            .map_err(|why| {
-                refusal(format!(
-                    "it was made by `{made_by}`, and means nothing to `{now}`: {why}"
-                ))
-            })?;
+        chain.migrate(&made_by, &mut sensor.states).map_err(|why| {
+            refusal(format!(
+                "it was made by `{made_by}`, and means nothing to `{now}`: {why}"
+            ))
+        })?;
         sensor.chain.clone_from(&now);
     }
     Ok(Some(Taken { made_by, sensors }))
 }
 
 /// Whether a sensor's last record is one that is read again from the offsets.
-pub(super) fn is_ahead(sensors: &[Sensor], offsets: &[Committed]) -> bool {
+pub(super) fn is_ahead(sensors: &[StoredSensor], offsets: &[Committed]) -> bool {
     let next: BTreeMap<(&str, i32), i64> = offsets
         .iter()
         .map(|at| ((at.topic.as_str(), at.partition), at.next))
         .collect();
-    let is_ahead = |sensor: &Sensor| {
+    let is_ahead = |sensor: &StoredSensor| {
         let of = |topic: &String| {
             next.get(&(topic.as_str(), sensor.partition))
                 .copied()
@@ -279,32 +277,32 @@ impl fmt::Display for Keep<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use stream::pipeline::{Part, Text};
-    use stream::state::Summary;
+    use stream::pipeline::{ComponentConfig, Text};
+    use stream::state::StateDigest;
 
     use super::*;
 
     fn chain(steps: &[&str]) -> Chain {
-        let steps: Vec<Part> = steps
+        let steps: Vec<ComponentConfig> = steps
             .iter()
-            .map(|step| Part::parse(step).unwrap())
+            .map(|step| ComponentConfig::parse(step).unwrap())
             .collect();
         Chain::build(&steps).unwrap()
     }
 
-    fn sensor(name: &str, chain: &str, memory: &[f64], last: i64) -> Sensor {
-        Sensor {
+    fn sensor(name: &str, chain: &str, memory: &[f64], last: i64) -> StoredSensor {
+        StoredSensor {
             partition: 0,
             name: name.into(),
             chain: chain.into(),
-            memories: vec![memory.to_vec()],
+            states: vec![memory.to_vec()],
             offsets: [("in".to_owned(), last)].into(),
             time: None,
         }
     }
 
     fn committed(next: i64, last: &[(&str, i64)]) -> Vec<Committed> {
-        let note = Summary::of(last.iter().copied()).to_string();
+        let note = StateDigest::of(last.iter().copied()).to_string();
         vec![Committed {
             topic: "in".into(),
             partition: 0,
@@ -315,10 +313,10 @@ mod tests {
 
     fn taken(
         steps: &[&str],
-        sensors: Vec<Sensor>,
+        sensors: Vec<StoredSensor>,
         guarantee: Guarantee,
-    ) -> Result<Option<Taken>, Refusal> {
-        take_over(
+    ) -> Result<Option<Taken>, Refused> {
+        migrate(
             &chain(steps),
             sensors,
             &committed(5, &[("a", 4), ("b", 2)]),
@@ -326,7 +324,7 @@ mod tests {
         )
     }
 
-    fn of_two(chain: &str, memory: &[f64]) -> Vec<Sensor> {
+    fn of_two(chain: &str, memory: &[f64]) -> Vec<StoredSensor> {
         vec![sensor("a", chain, memory, 4), sensor("b", chain, memory, 2)]
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Stage};
 
-use super::{Group, Kept, chain, keepers, show};
+use super::{Group, Stored, chain, keepers, show};
 use crate::cluster::Cluster;
 use crate::table::aligned;
 
@@ -13,14 +13,14 @@ use crate::table::aligned;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
     /// The stages in the order of the data's way.
-    pub rows: Vec<Row>,
+    pub rows: Vec<OverviewRow>,
     /// Why stages would not start with their state.
     pub faults: Vec<String>,
 }
 
 /// What one stage remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct OverviewRow {
     /// The stage's name.
     pub stage: String,
     /// What its changelog comes to.
@@ -49,7 +49,7 @@ pub fn overview(pipeline: &Pipeline) -> Result<Overview> {
             .chain([&stage.changelog()])
             .find(|name| !inventory.topics.contains_key(*name))
             .cloned();
-        let row = |state, whole, lag| Row {
+        let row = |state, whole, lag| OverviewRow {
             stage: stage.name.clone(),
             state,
             whole,
@@ -67,9 +67,9 @@ pub fn overview(pipeline: &Pipeline) -> Result<Overview> {
         overview.faults.extend(shown.fault());
         let lag = lag(pipeline, stage)?;
         overview.rows.push(match shown.kept {
-            Kept::Memories(memories) => row(memories.count(), memories.whole.to_string(), lag),
-            Kept::Position(Some(position)) => row(position.to_string(), String::new(), None),
-            Kept::Position(None) => row("empty".to_owned(), String::new(), None),
+            Stored::States(states) => row(states.count(), states.whole.to_string(), lag),
+            Stored::Position(Some(position)) => row(position.to_string(), String::new(), None),
+            Stored::Position(None) => row("empty".to_owned(), String::new(), None),
         });
     }
     Ok(overview)
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn every_stage_is_a_line() {
-        let row = |stage: &str, state: &str, whole: &str, lag| Row {
+        let row = |stage: &str, state: &str, whole: &str, lag| OverviewRow {
             stage: stage.into(),
             state: state.into(),
             whole: whole.into(),

@@ -5,10 +5,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use stream::checkpoint;
-use stream::dead_letter::{Change, Remedy};
+use stream::dead_letter::{Migration, MigrationKind};
 use stream::error::Result;
-use stream::pipeline::{Pipeline, Stage, Work};
-use stream::state::Summary;
+use stream::pipeline::{Pipeline, Stage, StageKind};
+use stream::state::StateDigest;
 
 use super::group::Committed;
 use super::keep::is_ahead;
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What it takes for a stage to begin with an empty state; shown, what will be done.
 ///
 /// It is one transaction: tombstones for all that the changelog holds, the group's offsets
-/// committed again, each with the note that an empty state belongs there, and a [`Change`] among
+/// committed again, each with the note that an empty state belongs there, and a [`Migration`] among
 /// the stage's dead letters.
 #[derive(Debug)]
 pub struct Reset<'p> {
@@ -109,14 +109,14 @@ impl<'p> Reset<'p> {
         let is_stateful = chain(pipeline, stage).is_some();
         let change = change(&moves, &changelog);
         // A stage without a state is no other than before, unless it writes again what it wrote.
-        if matches!(stage.work, Work::Operator { .. })
-            && (is_stateful || change.remedy == Remedy::Anew)
+        if matches!(stage.kind, StageKind::Operator { .. })
+            && (is_stateful || change.remedy == MigrationKind::Anew)
         {
             transaction.mark(&change)?;
         }
         let noted = |at: Move| {
             let note = if is_stateful {
-                Summary::default().to_string()
+                StateDigest::default().to_string()
             } else {
                 String::new()
             };
@@ -143,7 +143,7 @@ impl Move {
             topic,
             partition,
             next,
-            note: Summary::default().to_string(),
+            note: StateDigest::default().to_string(),
         }
     }
 }
@@ -153,7 +153,7 @@ fn doing(stage: &Stage) -> String {
 }
 
 /// What `rivulet verify` must know of it.
-fn change(moves: &[Move], changelog: &Changelog) -> Change {
+fn change(moves: &[Move], changelog: &Changelog) -> Migration {
     // A state that nobody can read is no reason to keep it.
     let sensors = changelog.sensors().unwrap_or_default();
     let offsets: Vec<Committed> = moves
@@ -165,11 +165,11 @@ fn change(moves: &[Move], changelog: &Changelog) -> Change {
         moves.iter().any(|at| at.next < at.committed) || is_ahead(&sensors, &offsets);
     let mut chains: Vec<String> = sensors.into_iter().map(|sensor| sensor.chain).collect();
     chains.dedup();
-    Change {
+    Migration {
         remedy: if is_read_again {
-            Remedy::Anew
+            MigrationKind::Anew
         } else {
-            Remedy::Reset
+            MigrationKind::Reset
         },
         chain: chains.pop().filter(|_| chains.is_empty()),
         offsets: moves

@@ -6,11 +6,11 @@ use std::fmt;
 use stream::checkpoint::Checkpoint;
 use stream::error::{Error, Result};
 use stream::pipeline::{Pipeline, Stage};
-use stream::state::{Note, Summary};
+use stream::state::{StateDigest, StateMetadata};
 
 use super::group::Committed;
 use super::transaction::{self, Transaction};
-use super::{Changelog, Group, Sensor, chain};
+use super::{Changelog, Group, StoredSensor, chain};
 use crate::table::aligned;
 
 /// What it takes for a stage without committed offsets to go on where it was; shown, what will be
@@ -118,7 +118,7 @@ fn missing(
     ends: &BTreeMap<(String, i32), (i64, i64)>,
     committed: &[Committed],
     checkpoints: &BTreeMap<i32, Checkpoint>,
-    sensors: &[Sensor],
+    sensors: &[StoredSensor],
     is_stateful: bool,
 ) -> Vec<Committed> {
     let is_committed = |topic: &str, partition: i32| {
@@ -146,8 +146,8 @@ fn missing(
             .copied();
         let next = checkpoint.max(last().map(|(_, offset)| offset + 1).max());
         let count = ends.keys().filter(|(other, _)| other == topic).count();
-        let note = Note {
-            summary: Summary::of(last()),
+        let note = StateMetadata {
+            digest: StateDigest::of(last()),
             partitions: i32::try_from(count).ok(),
         };
         let note = if is_stateful {
@@ -199,12 +199,12 @@ impl fmt::Display for Resume<'_> {
 mod tests {
     use super::*;
 
-    fn sensor(name: &str, last: i64) -> Sensor {
-        Sensor {
+    fn sensor(name: &str, last: i64) -> StoredSensor {
+        StoredSensor {
             partition: 0,
             name: name.into(),
             chain: "c".into(),
-            memories: vec![vec![1.0]],
+            states: vec![vec![1.0]],
             offsets: [("in".to_owned(), last)].into(),
             time: None,
         }
@@ -213,7 +213,7 @@ mod tests {
     fn found(
         committed: &[Committed],
         checkpoint: Option<i64>,
-        sensors: &[Sensor],
+        sensors: &[StoredSensor],
     ) -> Vec<(i32, i64, String)> {
         let ends = [
             (("in".to_owned(), 0), (0, 90)),
@@ -245,8 +245,8 @@ mod tests {
     fn the_changelog_tells_where_the_stage_was() {
         assert_eq!(found(&[], Some(25), &[]), [(0, 25, String::new())]);
         assert_eq!(found(&[], None, &[]), []);
-        let note = Note {
-            summary: Summary::of([("a", 30), ("b", 9)]),
+        let note = StateMetadata {
+            digest: StateDigest::of([("a", 30), ("b", 9)]),
             partitions: Some(2),
         }
         .to_string();
@@ -254,8 +254,8 @@ mod tests {
             found(&[], Some(25), &[sensor("a", 30), sensor("b", 9)]),
             [(0, 31, note)]
         );
-        let note = Note {
-            summary: Summary::of([("a", 8)]),
+        let note = StateMetadata {
+            digest: StateDigest::of([("a", 8)]),
             partitions: Some(2),
         }
         .to_string();

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 use stream::error::{Error, Result};
-use stream::operator::Memory;
+use stream::operator::KeyState;
 use stream::pipeline::suggest;
 
 use super::Whole;
@@ -26,22 +26,22 @@ pub struct Shown {
     pub stage: String,
     /// What its changelog holds.
     #[serde(flatten)]
-    pub kept: Kept,
+    pub kept: Stored,
 }
 
 /// What a changelog holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Kept {
+pub enum Stored {
     /// Of an operator stage.
-    Memories(Memories),
+    States(StoredStates),
     /// Of a producer; nothing before its first commit.
-    Position(Option<Position>),
+    Position(Option<StoredPosition>),
 }
 
 /// Where a source stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Position {
+pub struct StoredPosition {
     /// How many commits there have been.
     pub commit: u64,
     /// The source's own.
@@ -50,7 +50,7 @@ pub struct Position {
 
 /// What an operator stage remembers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Memories {
+pub struct StoredStates {
     /// The stage's chain in the pipeline file.
     pub chain: String,
     /// For each memory of that chain, the operator that keeps it.
@@ -62,12 +62,12 @@ pub struct Memories {
     /// Whether it is what was noted at the committed offsets.
     pub whole: Whole,
     /// What is remembered of each sensor, by partition and name.
-    pub sensors: Vec<Sensor>,
+    pub sensors: Vec<StoredSensor>,
 }
 
 /// What is remembered of one sensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Sensor {
+pub struct StoredSensor {
     /// The partition of the inputs that it comes in.
     pub partition: i32,
     /// Its name.
@@ -76,7 +76,8 @@ pub struct Sensor {
     /// The chain that made the memories.
     pub chain: String,
     /// One for each that the chain keeps.
-    pub memories: Vec<Memory>,
+    #[serde(rename = "memories")]
+    pub states: Vec<KeyState>,
     /// For each input, the offset of the last record that is in the memories.
     pub offsets: BTreeMap<String, i64>,
     /// The newest time of its readings, in milliseconds since the epoch; `None` if it is not known.
@@ -96,13 +97,13 @@ impl Shown {
                 self.stage
             )
         };
-        let Kept::Memories(memories) = &mut self.kept else {
+        let Stored::States(states) = &mut self.kept else {
             return Err(
                 Error::new(doing(), "a producer keeps a position, no sensors")
                     .help("leave --sensor out"),
             );
         };
-        let names: BTreeSet<&str> = memories
+        let names: BTreeSet<&str> = states
             .sensors
             .iter()
             .map(|sensor| sensor.name.as_str())
@@ -111,18 +112,18 @@ impl Shown {
             let help = suggest(sensor, &names.into_iter().collect::<Vec<_>>());
             return Err(Error::new(doing(), "it is not there").help(help));
         }
-        memories.sensors.retain(|found| found.name == sensor);
+        states.sensors.retain(|found| found.name == sensor);
         Ok(self)
     }
 
     /// Why the stage would not start with this state, if so.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let Kept::Memories(memories) = &self.kept else {
+        let Stored::States(states) = &self.kept else {
             return None;
         };
         let stage = &self.stage;
-        let (cause, help) = match (&memories.whole, memories.others().is_empty()) {
+        let (cause, help) = match (&states.whole, states.others().is_empty()) {
             (Whole::NotWhole(_), _) => ("not whole", "bring back what was lost".to_owned()),
             (_, false) => (
                 "of another chain",
@@ -139,7 +140,7 @@ impl Shown {
     }
 }
 
-impl Memories {
+impl StoredStates {
     /// The chains that made memories, other than that of the file.
     fn others(&self) -> BTreeSet<&str> {
         self.sensors
@@ -151,7 +152,7 @@ impl Memories {
 
     fn head(&self) -> Vec<String> {
         // What the memories of another chain belong to, only that chain could tell.
-        let memories = if self.others().is_empty() {
+        let states = if self.others().is_empty() {
             self.keepers.clone()
         } else {
             vec!["memories".to_owned()]
@@ -160,17 +161,17 @@ impl Memories {
         ["partition", "sensor"]
             .map(str::to_owned)
             .into_iter()
-            .chain(memories)
+            .chain(states)
             .chain(last)
             .collect()
     }
 
-    fn row(&self, sensor: &Sensor) -> Vec<String> {
-        let memories: Vec<String> = sensor.memories.iter().map(numbers).collect();
-        let memories = if self.others().is_empty() {
-            memories
+    fn row(&self, sensor: &StoredSensor) -> Vec<String> {
+        let states: Vec<String> = sensor.states.iter().map(numbers).collect();
+        let states = if self.others().is_empty() {
+            states
         } else {
-            vec![memories.join(" | ")]
+            vec![states.join(" | ")]
         };
         let last = self.inputs.iter().map(|input| {
             sensor
@@ -180,7 +181,7 @@ impl Memories {
         });
         [sensor.partition.to_string(), sensor.name.clone()]
             .into_iter()
-            .chain(memories)
+            .chain(states)
             .chain(last)
             .collect()
     }
@@ -201,7 +202,7 @@ impl Memories {
     }
 }
 
-impl fmt::Display for Memories {
+impl fmt::Display for StoredStates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.sensors.is_empty() {
             let rows: Vec<Vec<String>> = std::iter::once(self.head())
@@ -243,7 +244,7 @@ impl fmt::Display for Memories {
     }
 }
 
-impl fmt::Display for Position {
+impl fmt::Display for StoredPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "position {}, commit {}", self.position, self.commit)
     }
@@ -252,15 +253,15 @@ impl fmt::Display for Position {
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kept {
-            Kept::Memories(memories) => memories.fmt(f),
-            Kept::Position(Some(position)) => writeln!(f, "{position}"),
-            Kept::Position(None) => writeln!(f, "empty: the source begins anew"),
+            Stored::States(states) => states.fmt(f),
+            Stored::Position(Some(position)) => writeln!(f, "{position}"),
+            Stored::Position(None) => writeln!(f, "empty: the source begins anew"),
         }
     }
 }
 
 /// The last numbers of a memory.
-fn numbers(memory: &Memory) -> String {
+fn numbers(memory: &KeyState) -> String {
     let left_out = memory.len().saturating_sub(NUMBERS);
     let shown: Vec<String> = memory[left_out..]
         .iter()
@@ -290,19 +291,19 @@ mod tests {
 
     use super::*;
 
-    fn sensor(partition: i32, name: &str, chain: &str, memories: &[&[f64]]) -> Sensor {
-        Sensor {
+    fn sensor(partition: i32, name: &str, chain: &str, states: &[&[f64]]) -> StoredSensor {
+        StoredSensor {
             partition,
             name: name.into(),
             chain: chain.into(),
-            memories: memories.iter().map(|memory| memory.to_vec()).collect(),
+            states: states.iter().map(|memory| memory.to_vec()).collect(),
             offsets: [("warm".to_owned(), 8)].into(),
             time: None,
         }
     }
 
-    fn shown(sensors: Vec<Sensor>, whole: Whole) -> Shown {
-        let memories = Memories {
+    fn shown(sensors: Vec<StoredSensor>, whole: Whole) -> Shown {
+        let states = StoredStates {
             chain: "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)"
                 .into(),
             keepers: vec!["ewma(alpha=0.5)".into(), "average(window=3)".into()],
@@ -313,7 +314,7 @@ mod tests {
         };
         Shown {
             stage: "smooth".into(),
-            kept: Kept::Memories(memories),
+            kept: Stored::States(states),
         }
     }
 
@@ -383,7 +384,7 @@ whole: what was noted at the committed offsets
         );
         let none = Shown {
             stage: "in".into(),
-            kept: Kept::Position(None),
+            kept: Stored::Position(None),
         };
         assert_eq!(none.to_string(), "empty: the source begins anew\n");
     }
@@ -408,7 +409,7 @@ whole: what was noted at the committed offsets
             fault.contains("state keep smooth") && fault.contains("state reset smooth"),
             "{fault}"
         );
-        let difference = super::super::Difference {
+        let difference = super::super::StateDifference {
             topic: "warm".into(),
             partition: 1,
             next: 9,
@@ -441,7 +442,7 @@ whole: what was noted at the committed offsets
         for (number, text) in expected {
             assert_eq!(short(number), text);
         }
-        let memory: Memory = (1..=10).map(f64::from).collect();
+        let memory: KeyState = (1..=10).map(f64::from).collect();
         assert_eq!(numbers(&memory), "(2 more) 3 4 5 6 7 8 9 10");
     }
 }

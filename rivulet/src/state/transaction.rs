@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use stream::dead_letter::Change;
+use stream::dead_letter::Migration;
 use stream::error::{Error, Result};
 use stream::pipeline::{Pipeline, Stage};
 
@@ -134,7 +134,7 @@ impl<'p> Transaction<'p> {
     ///
     /// # Errors
     /// If it cannot be sent.
-    pub(super) fn mark(&self, change: &Change) -> Result<()> {
+    pub(super) fn mark(&self, change: &Migration) -> Result<()> {
         let topic = self.stage.dead_letters();
         let headers = change.headers();
         let headers = headers

@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 use stream::pipeline::Guarantee;
-use stream::state::{Note, Summary};
+use stream::state::{StateDigest, StateMetadata};
 
-use super::Sensor;
+use super::StoredSensor;
 use super::group::Committed;
 
 /// What a comparison of a state with the notes beside its offsets comes to.
@@ -17,7 +17,7 @@ pub enum Whole {
     /// It is what was noted.
     Whole,
     /// It is not: some of it was lost.
-    NotWhole(Vec<Difference>),
+    NotWhole(Vec<StateDifference>),
     /// There is no note to compare it with.
     NoNote,
     /// It changes while it is read: the stage is at work.
@@ -26,7 +26,7 @@ pub enum Whole {
 
 /// How the state of one partition differs from what was noted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub struct StateDifference {
     /// The input.
     pub topic: String,
     /// The partition.
@@ -39,9 +39,9 @@ pub struct Difference {
     pub found: u64,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for StateDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference {
+        let StateDifference {
             topic,
             partition,
             next,
@@ -66,7 +66,7 @@ impl Whole {
     pub(super) fn judge(
         before: &[Committed],
         after: &[Committed],
-        sensors: &[Sensor],
+        sensors: &[StoredSensor],
         guarantee: Guarantee,
     ) -> Self {
         let (mut differences, mut moving) = (Vec::new(), false);
@@ -89,7 +89,7 @@ impl Whole {
         } in after
         {
             unnoted.remove(&(topic.as_str(), *partition));
-            let Ok(Note { summary: noted, .. }) = note.parse() else {
+            let Ok(StateMetadata { digest: noted, .. }) = note.parse() else {
                 lacks_note = true;
                 continue;
             };
@@ -98,21 +98,21 @@ impl Whole {
                 .filter(|sensor| sensor.partition == *partition);
             let last = of_partition
                 .filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(topic)?)));
-            let found = Summary::of(last);
+            let found = StateDigest::of(last);
             let earlier = before
                 .iter()
                 .find(|earlier| earlier.topic == *topic && earlier.partition == *partition);
             let stood_still =
                 earlier.is_some_and(|earlier| earlier.note == *note && earlier.next == *next);
             let fitted = earlier
-                .and_then(|earlier| earlier.note.parse::<Note>().ok())
-                .is_some_and(|noted| found.fits(&noted.summary, guarantee));
-            if found.fits(&noted, guarantee) || fitted {
+                .and_then(|earlier| earlier.note.parse::<StateMetadata>().ok())
+                .is_some_and(|noted| found.matches(&noted.digest, guarantee));
+            if found.matches(&noted, guarantee) || fitted {
                 continue;
             }
             if stood_still {
                 let (noted, found) = (noted.sensors, found.sensors);
-                differences.push(Difference {
+                differences.push(StateDifference {
                     topic: topic.clone(),
                     partition: *partition,
                     next: *next,
@@ -152,19 +152,19 @@ impl fmt::Display for Whole {
 mod tests {
     use super::*;
 
-    fn sensor(partition: i32, name: &str, offset: i64) -> Sensor {
-        Sensor {
+    fn sensor(partition: i32, name: &str, offset: i64) -> StoredSensor {
+        StoredSensor {
             partition,
             name: name.into(),
             chain: "c".into(),
-            memories: vec![vec![1.0]],
+            states: vec![vec![1.0]],
             offsets: [("in".to_owned(), offset)].into(),
             time: None,
         }
     }
 
     fn committed(partition: i32, next: i64, last: &[(&str, i64)]) -> Committed {
-        let note = Summary::of(last.iter().copied()).to_string();
+        let note = StateDigest::of(last.iter().copied()).to_string();
         Committed {
             topic: "in".into(),
             partition,
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    fn judge(committed: &[Committed], sensors: &[Sensor]) -> Whole {
+    fn judge(committed: &[Committed], sensors: &[StoredSensor]) -> Whole {
         Whole::judge(committed, committed, sensors, Guarantee::ExactlyOnce)
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let sensors = [sensor(0, "a", 4), sensor(0, "b", 2), sensor(1, "c", 8)];
         assert_eq!(judge(&notes, &sensors), Whole::Whole);
         assert_eq!(judge(&[], &[]), Whole::Whole);
-        let lost = Difference {
+        let lost = StateDifference {
             topic: "in".into(),
             partition: 0,
             next: 5,

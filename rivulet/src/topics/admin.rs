@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use stream::error::{Error, Result};
 use stream::pipeline::Topic;
 
-use super::description::Settings;
+use super::description::TopicSettings;
 use super::{Description, settings};
 use crate::cluster::{self, Cluster, Inventory, Witness};
 
@@ -91,7 +91,7 @@ impl Admin {
         doing: &str,
         wanted: &[ResourceSpecifier<'_>],
         refused: &mut Option<RDKafkaErrorCode>,
-    ) -> Result<Vec<(OwnedResourceSpecifier, Settings)>> {
+    ) -> Result<Vec<(OwnedResourceSpecifier, TopicSettings)>> {
         let mut found = Vec::new();
         for answer in self.ask(doing, self.client.describe_configs(wanted, &options()))? {
             match answer {

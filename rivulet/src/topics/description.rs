@@ -11,7 +11,7 @@ use super::settings;
 use crate::cluster::Found;
 
 /// Settings of a topic or a broker, by name.
-pub(super) type Settings = BTreeMap<String, String>;
+pub(super) type TopicSettings = BTreeMap<String, String>;
 
 /// The setting that bounds a batch of records, in bytes.
 const LARGEST: &str = "max.message.bytes";
@@ -28,7 +28,7 @@ const OFFSETS_RETENTION: &str = "offsets.retention.minutes";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
     /// One setting of one topic each, topic after topic.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TopicRow>,
     /// How long brokers keep the offsets of a group that has no members; nothing if they do not
     /// tell.
     pub offsets_retention: Option<Duration>,
@@ -38,7 +38,7 @@ pub struct Description {
 
 /// One setting of one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct TopicRow {
     /// The topic's name.
     pub topic: String,
     /// `partitions`, `replication` or the name of a topic setting.
@@ -51,7 +51,7 @@ pub struct Row {
     pub least: Option<i64>,
 }
 
-impl Row {
+impl TopicRow {
     fn differs(&self) -> bool {
         // A list such as `compact,delete` means the same in any order.
         let parts = |value: &str| -> BTreeSet<String> {
@@ -77,11 +77,11 @@ impl Row {
 
 /// How one setting differs: "partitions is 1 and not 4".
 #[derive(Debug, Clone, Copy)]
-pub struct Difference<'a>(&'a Row);
+pub struct SettingDifference<'a>(&'a TopicRow);
 
-impl fmt::Display for Difference<'_> {
+impl fmt::Display for SettingDifference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Row {
+        let TopicRow {
             setting,
             file,
             cluster,
@@ -111,7 +111,7 @@ impl Description {
     pub(super) fn new(
         wanted: &BTreeMap<String, Topic>,
         found: &BTreeMap<String, Found>,
-        configs: &BTreeMap<String, Settings>,
+        configs: &BTreeMap<String, TopicSettings>,
     ) -> Self {
         let mut rows = Vec::new();
         for (name, topic) in wanted {
@@ -120,7 +120,7 @@ impl Description {
                            file: Option<String>,
                            cluster: Option<String>,
                            least: Option<i64>| {
-                rows.push(Row {
+                rows.push(TopicRow {
                     topic: name.clone(),
                     setting: setting.to_owned(),
                     file,
@@ -177,7 +177,7 @@ impl Description {
     }
 
     /// The same with the settings of the brokers.
-    pub(super) fn with_brokers(mut self, brokers: &[Settings]) -> Self {
+    pub(super) fn with_brokers(mut self, brokers: &[TopicSettings]) -> Self {
         let minutes = brokers
             .iter()
             .filter_map(|broker| broker.get(OFFSETS_RETENTION)?.parse().ok());
@@ -196,16 +196,16 @@ impl Description {
     /// Whether anything is not as the file wants it.
     #[must_use]
     pub fn differs(&self) -> bool {
-        self.rows.iter().any(Row::differs)
+        self.rows.iter().any(TopicRow::differs)
     }
 
     /// What is not as the file wants it in one topic.
     #[must_use]
-    pub fn differences(&self, topic: &str) -> Vec<Difference<'_>> {
+    pub fn differences(&self, topic: &str) -> Vec<SettingDifference<'_>> {
         self.rows
             .iter()
             .filter(|row| row.topic == topic && row.differs())
-            .map(Difference)
+            .map(SettingDifference)
             .collect()
     }
 
@@ -235,7 +235,7 @@ impl Description {
             self.rows
                 .iter()
                 .find(|row| row.topic == topic && row.setting == setting)
-                .and_then(Row::number)
+                .and_then(TopicRow::number)
         };
         let mut ahead = BTreeSet::new();
         for stage in &pipeline.stages {
@@ -476,7 +476,7 @@ b      partitions      1       -        missing
         (description.to_string(), description.warnings(&pipeline))
     }
 
-    fn text_with(settings: &[(&str, &str)]) -> Settings {
+    fn text_with(settings: &[(&str, &str)]) -> TopicSettings {
         let mut all = text(settings);
         all.insert("cleanup.policy".into(), "delete".into());
         all

@@ -268,7 +268,7 @@ fn same(expected: &Entry, found: &Entry) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::report::Counts;
+    use super::super::report::ReadingCounts;
     use super::super::truth::tests::{CELSIUS, stream};
     use super::*;
 
@@ -301,7 +301,7 @@ mod tests {
             .clone()
     }
 
-    const CLEAN: Counts = Counts {
+    const CLEAN: ReadingCounts = ReadingCounts {
         expected: 14,
         found: 14,
         missing: 0,
@@ -327,7 +327,7 @@ mod tests {
         let tally = compared(&found, false);
         assert_eq!(
             tally.counts,
-            Counts {
+            ReadingCounts {
                 found: 13,
                 missing: 1,
                 ..CLEAN
@@ -351,7 +351,7 @@ mod tests {
         );
         assert_eq!(
             compared(&found, false).counts,
-            Counts {
+            ReadingCounts {
                 found: 15,
                 extra: 1,
                 ..CLEAN
@@ -359,7 +359,7 @@ mod tests {
         );
         assert_eq!(
             compared(&found, true).counts,
-            Counts {
+            ReadingCounts {
                 found: 15,
                 extra: 1,
                 ..CLEAN
@@ -379,7 +379,7 @@ mod tests {
             let mut found = entries();
             spoil(&mut found[4]);
             let tally = compared(&found, false);
-            assert_eq!(tally.counts, Counts { wrong: 1, ..CLEAN });
+            assert_eq!(tally.counts, ReadingCounts { wrong: 1, ..CLEAN });
             let shown = tally.differences[0].to_string();
             assert!(
                 shown.starts_with(
@@ -397,7 +397,7 @@ mod tests {
         let tally = compared(&found, false);
         assert_eq!(
             tally.counts,
-            Counts {
+            ReadingCounts {
                 out_of_order: 1,
                 ..CLEAN
             }
@@ -415,7 +415,7 @@ mod tests {
         found.splice(6..6, entries()[3..6].to_vec());
         assert_eq!(
             compared(&found, false).counts,
-            Counts {
+            ReadingCounts {
                 found: 17,
                 extra: 3,
                 ..CLEAN
@@ -423,7 +423,7 @@ mod tests {
         );
         assert_eq!(
             compared(&found, true).counts,
-            Counts {
+            ReadingCounts {
                 found: 17,
                 duplicates: 3,
                 ..CLEAN
@@ -450,7 +450,7 @@ mod tests {
         let counts = comparison.finish(&sensors).tally.counts;
         assert_eq!(
             counts,
-            Counts {
+            ReadingCounts {
                 found: 2,
                 missing: 14,
                 extra: 2,
@@ -477,7 +477,7 @@ mod tests {
         }
         assert_eq!(
             comparison.finish(&sensors).tally.counts,
-            Counts {
+            ReadingCounts {
                 out_of_order: 1,
                 ..CLEAN
             }
@@ -540,7 +540,7 @@ mod tests {
             }
             found.extend((0..strangers).map(|seq| Entry { seq: 100 + seq, time: 0, value: 0.0, unit: None }));
             let counts = compared(&found, true).counts;
-            let expected = Counts { found: found.len() as u64, missing, extra: strangers, wrong, duplicates: again, ..CLEAN };
+            let expected = ReadingCounts { found: found.len() as u64, missing, extra: strangers, wrong, duplicates: again, ..CLEAN };
             prop_assert_eq!(counts, expected);
         }
     }

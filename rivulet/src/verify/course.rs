@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use stream::dead_letter::{Change, Remedy};
+use stream::dead_letter::{Migration, MigrationKind};
 use stream::pipeline::Rules;
 
 use super::steps::{Fate, History, Step};
@@ -62,13 +62,15 @@ pub(super) struct Seen<'s> {
 struct Past {
     /// Or why they are not known.
     steps: Result<Vec<Step>, String>,
-    change: Change,
+    change: Migration,
 }
 
 impl Course {
     /// Of a stage that has these steps now, with the changes that its ledger tells of, in order.
-    pub(super) fn new(now: Vec<Step>, changes: Vec<Change>) -> Self {
-        let is_read_again = changes.iter().any(|change| change.remedy == Remedy::Anew);
+    pub(super) fn new(now: Vec<Step>, changes: Vec<Migration>) -> Self {
+        let is_read_again = changes
+            .iter()
+            .any(|change| change.remedy == MigrationKind::Anew);
         let past = changes.into_iter().map(|change| Past {
             steps: match &change.chain {
                 Some(chain) => Step::described(chain)
@@ -132,7 +134,8 @@ impl Course {
     /// Each change, for a person.
     pub(super) fn changes(&self) -> impl Iterator<Item = String> {
         self.past.iter().map(|Past { change, .. }| {
-            if let (Remedy::Forgotten, Some(first)) = (change.remedy, change.sensors.first()) {
+            if let (MigrationKind::Forgotten, Some(first)) = (change.remedy, change.sensors.first())
+            {
                 return format!(
                     "was made to forget {} sensors, such as \"{first}\"",
                     change.sensors.len()
@@ -144,7 +147,7 @@ impl Course {
                 .map_or("what nobody knows".to_owned(), |chain| format!("`{chain}`"));
             format!(
                 "was {was} until its state was {}",
-                if change.remedy == Remedy::Kept {
+                if change.remedy == MigrationKind::Kept {
                     "kept"
                 } else {
                     "reset"
@@ -252,10 +255,10 @@ impl Course {
             .get(&(topic.to_owned(), sensor.0))
             .unwrap_or(&none);
         let past = self.past.iter().zip(ends);
-        let is_kept = |change: &Change| match change.remedy {
-            Remedy::Kept => true,
-            Remedy::Forgotten => !change.sensors.contains(sensor.1),
-            Remedy::Reset | Remedy::Anew => false,
+        let is_kept = |change: &Migration| match change.remedy {
+            MigrationKind::Kept => true,
+            MigrationKind::Forgotten => !change.sensors.contains(sensor.1),
+            MigrationKind::Reset | MigrationKind::Anew => false,
         };
         let past =
             past.map(|(Past { steps, change }, end)| (steps.as_deref(), *end, is_kept(change)));
@@ -296,7 +299,7 @@ impl Course {
                 Err(why) => return Err(why.clone()),
             };
             let mut histories = match remembered.take() {
-                Some((before, histories)) => take_over(steps, before, histories)?,
+                Some((before, histories)) => migrate(steps, before, histories)?,
                 None => steps.iter().map(|_| History::begin(is_lost)).collect(),
             };
             for (place, entry) in places.zip(part) {
@@ -333,7 +336,7 @@ impl Course {
 
 impl Expiry {
     /// Takes down a reading; `changes` are those that came before it.
-    fn saw<'c>(&mut self, seen: Seen<'_>, changes: impl Iterator<Item = &'c Change>) {
+    fn saw<'c>(&mut self, seen: Seen<'_>, changes: impl Iterator<Item = &'c Migration>) {
         let Seen {
             topic,
             sensor: (sensor, name),
@@ -343,16 +346,16 @@ impl Expiry {
         } = seen;
         let place = (topic.to_owned(), partition);
         let last = self.last.entry(place.clone()).or_default();
-        let changes: Vec<&Change> = changes.collect();
+        let changes: Vec<&Migration> = changes.collect();
         let come = self
             .changes
             .insert(place.clone(), changes.len())
             .unwrap_or_default();
         for change in &changes[come.min(changes.len())..] {
             match change.remedy {
-                Remedy::Kept => (),
-                Remedy::Reset | Remedy::Anew => last.clear(),
-                Remedy::Forgotten => last.retain(|name, _| !change.sensors.contains(name)),
+                MigrationKind::Kept => (),
+                MigrationKind::Reset | MigrationKind::Anew => last.clear(),
+                MigrationKind::Forgotten => last.retain(|name, _| !change.sensors.contains(name)),
             }
             // The stage was started anew, and knows the newest time of those that it remembers.
             self.now.insert(
@@ -409,7 +412,7 @@ fn through(
 }
 
 /// What was remembered, in the hands of the same steps with other settings.
-fn take_over(
+fn migrate(
     steps: &[Step],
     before: &[Step],
     mut histories: Vec<History>,
@@ -423,26 +426,26 @@ fn take_over(
         return Err("its state was kept for other steps than the file has now".to_owned());
     }
     for (step, history) in steps.iter().zip(&mut histories) {
-        step.take_over(history);
+        step.migrate(history);
     }
     Ok(histories)
 }
 
 #[cfg(test)]
 mod tests {
-    use operators::{Chain, Flow, Memory, Operator};
+    use operators::{Chain, Flow, KeyState, Operator};
     use proptest::prelude::*;
-    use stream::pipeline::Part;
+    use stream::pipeline::ComponentConfig;
     use stream::reading::{Reading, Unit};
 
     use super::*;
 
-    fn change(remedy: Remedy, chain: Option<&str>, offsets: &[(i32, i64)]) -> Change {
+    fn change(remedy: MigrationKind, chain: Option<&str>, offsets: &[(i32, i64)]) -> Migration {
         let offsets = offsets
             .iter()
             .map(|(partition, offset)| (("in".to_owned(), *partition), *offset))
             .collect();
-        Change {
+        Migration {
             remedy,
             chain: chain.map(str::to_owned),
             offsets,
@@ -450,7 +453,7 @@ mod tests {
         }
     }
 
-    fn course(now: &str, changes: Vec<Change>) -> Course {
+    fn course(now: &str, changes: Vec<Migration>) -> Course {
         Course::new(Step::described(now).unwrap(), changes)
     }
 
@@ -492,17 +495,23 @@ mod tests {
     #[test]
     fn readings_go_through_the_steps_of_their_time() {
         let with = |remedy| vec![change(remedy, Some("ewma(alpha=0.5)"), &[(0, 3)])];
-        let kept = run(&mut course("ewma(alpha=0.25)", with(Remedy::Kept)), &VALUES);
+        let kept = run(
+            &mut course("ewma(alpha=0.25)", with(MigrationKind::Kept)),
+            &VALUES,
+        );
         assert_eq!(kept.unwrap(), [12.0, 6.0, 6.5, 6.875]);
         let reset = run(
-            &mut course("ewma(alpha=0.25)", with(Remedy::Reset)),
+            &mut course("ewma(alpha=0.25)", with(MigrationKind::Reset)),
             &VALUES,
         );
         assert_eq!(reset.unwrap(), [12.0, 6.0, 8.0]);
-        let why = run(&mut course("ewma(alpha=0.25)", with(Remedy::Anew)), &VALUES);
+        let why = run(
+            &mut course("ewma(alpha=0.25)", with(MigrationKind::Anew)),
+            &VALUES,
+        );
         assert!(
             why.is_ok()
-                && course("ewma(alpha=0.25)", with(Remedy::Anew))
+                && course("ewma(alpha=0.25)", with(MigrationKind::Anew))
                     .is_known()
                     .is_err()
         );
@@ -511,8 +520,8 @@ mod tests {
     #[test]
     fn a_sensor_that_is_made_to_be_forgotten_begins_anew_and_others_do_not() {
         let forgotten = |name: &str| {
-            let changed = change(Remedy::Forgotten, Some("ewma(alpha=0.5)"), &[(0, 3)]);
-            vec![Change {
+            let changed = change(MigrationKind::Forgotten, Some("ewma(alpha=0.5)"), &[(0, 3)]);
+            vec![Migration {
                 sensors: [name.to_owned()].into(),
                 ..changed
             }]
@@ -528,7 +537,7 @@ mod tests {
     }
 
     /// What comes out of the readings of two sensors, given with their times, in one partition.
-    fn expired(ttl: u64, changes: Vec<Change>, readings: &[(u32, i64, f64)]) -> [Vec<f64>; 2] {
+    fn expired(ttl: u64, changes: Vec<Migration>, readings: &[(u32, i64, f64)]) -> [Vec<f64>; 2] {
         let rules = Rules {
             state_ttl: Some(Duration::from_millis(ttl)),
             ..Rules::default()
@@ -594,8 +603,12 @@ mod tests {
             [vec![], vec![6.0]],
             "each time it is behind by 25"
         );
-        let changed = change(Remedy::Forgotten, Some("average(window=2)"), &[(0, 2)]);
-        let changed = Change {
+        let changed = change(
+            MigrationKind::Forgotten,
+            Some("average(window=2)"),
+            &[(0, 2)],
+        );
+        let changed = Migration {
             sensors: ["b".to_owned()].into(),
             ..changed
         };
@@ -603,13 +616,17 @@ mod tests {
             expired(10, vec![changed], &readings),
             [vec![2.0, 4.0], vec![]]
         );
-        let reset = change(Remedy::Reset, Some("average(window=2)"), &[(0, 2)]);
+        let reset = change(MigrationKind::Reset, Some("average(window=2)"), &[(0, 2)]);
         assert_eq!(expired(10, vec![reset], &readings), [vec![4.0], vec![]]);
     }
 
     #[test]
     fn what_is_settled_does_not_count_as_before_a_change() {
-        let changes = vec![change(Remedy::Reset, Some("average(window=1)"), &[(0, 3)])];
+        let changes = vec![change(
+            MigrationKind::Reset,
+            Some("average(window=1)"),
+            &[(0, 3)],
+        )];
         let mut course = course("average(window=2)", changes);
         (0..5).for_each(|offset| course.saw(seen(0, 0, offset)));
         course.take_away("in", 0, 4);
@@ -634,8 +651,8 @@ mod tests {
 
     #[test]
     fn a_time_that_nobody_knows_matters_only_if_a_reading_fell_into_it() {
-        let known = change(Remedy::Reset, Some("average(window=1)"), &[(0, 2)]);
-        let unknown = |offset| change(Remedy::Reset, None, &[(0, offset)]);
+        let known = change(MigrationKind::Reset, Some("average(window=1)"), &[(0, 2)]);
+        let unknown = |offset| change(MigrationKind::Reset, None, &[(0, offset)]);
         let mut empty = course("average(window=1)", vec![known.clone(), unknown(2)]);
         assert_eq!(run(&mut empty, &VALUES), Ok(VALUES.to_vec()));
         let why = run(
@@ -644,7 +661,7 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(why, "nobody knows what it was before its state was reset");
-        let strange = change(Remedy::Kept, Some("median(window=3)"), &[(0, 2)]);
+        let strange = change(MigrationKind::Kept, Some("median(window=3)"), &[(0, 2)]);
         let why = run(&mut course("average(window=1)", vec![strange]), &VALUES).unwrap_err();
         assert!(
             why.contains("`median(window=3)`, which verify does not know"),
@@ -657,10 +674,10 @@ mod tests {
         let at = |remedy, offset| change(remedy, Some("average(window=1)"), &[(0, offset)]);
         let mut back = course(
             "average(window=1)",
-            vec![at(Remedy::Reset, 3), at(Remedy::Reset, 1)],
+            vec![at(MigrationKind::Reset, 3), at(MigrationKind::Reset, 1)],
         );
         assert!(run(&mut back, &VALUES).unwrap_err().contains("set back"));
-        let mut others = course("ewma(alpha=1)", vec![at(Remedy::Kept, 3)]);
+        let mut others = course("ewma(alpha=1)", vec![at(MigrationKind::Kept, 3)]);
         assert!(
             run(&mut others, &VALUES)
                 .unwrap_err()
@@ -711,14 +728,15 @@ mod tests {
 
     /// What the operators make of it.
     fn operators(is_ewma: bool, times: &[(u8, bool, Vec<f64>)]) -> Vec<f64> {
-        let (mut remembered, mut out) = (None::<(String, Vec<Memory>)>, Vec::new());
+        let (mut remembered, mut out) = (None::<(String, Vec<KeyState>)>, Vec::new());
         for (setting, is_kept, values) in times {
             let chain =
-                Chain::build(&Part::described(&described(is_ewma, *setting)).unwrap()).unwrap();
-            let mut memories = vec![Memory::new(); chain.memories()];
+                Chain::build(&ComponentConfig::described(&described(is_ewma, *setting)).unwrap())
+                    .unwrap();
+            let mut states = vec![KeyState::new(); chain.states()];
             if let Some((made_by, kept)) = remembered.take() {
-                memories = kept;
-                chain.take_over(&made_by, &mut memories).unwrap();
+                states = kept;
+                chain.migrate(&made_by, &mut states).unwrap();
             }
             for value in values {
                 let mut reading = Reading {
@@ -728,11 +746,11 @@ mod tests {
                     value: *value,
                     unit: None,
                 };
-                if chain.apply(&mut reading, &mut memories) == Ok(Flow::Pass) {
+                if chain.apply(&mut reading, &mut states) == Ok(Flow::Pass) {
                     out.push(reading.value);
                 }
             }
-            remembered = is_kept.then(|| (chain.describe(), memories));
+            remembered = is_kept.then(|| (chain.describe(), states));
         }
         out
     }
@@ -763,7 +781,7 @@ mod tests {
                 for (end, values) in ends.iter_mut().zip(values) {
                     *end += gap * i64::try_from(values.len()).unwrap();
                 }
-                let remedy = if *is_kept { Remedy::Kept } else { Remedy::Reset };
+                let remedy = if *is_kept { MigrationKind::Kept } else { MigrationKind::Reset };
                 changes.push(change(remedy, Some(&described(is_ewma, *setting)), &[(0, ends[0]), (1, ends[1])]));
             }
             changes.pop();

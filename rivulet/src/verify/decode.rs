@@ -10,10 +10,10 @@ use stream::pipeline::Topic;
 use stream::reading::Unit;
 
 use super::truth::Entry;
-use crate::read::Record;
+use crate::read::FetchedRecord;
 
 /// The sensor and the rest of the reading in a record, or why there is none.
-pub(super) fn decode(topic: &Topic, record: &Record<'_>) -> Result<(String, Entry), String> {
+pub(super) fn decode(topic: &Topic, record: &FetchedRecord<'_>) -> Result<(String, Entry), String> {
     let bytes = record.value.ok_or("no value")?;
     match topic.format {
         FormatName::Json => {
@@ -98,7 +98,7 @@ impl<'de> Visitor<'de> for Fields {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stream::log::Incoming;
+    use stream::log::ConsumerRecord;
     use stream::pipeline::Role;
     use stream::reading::Reading;
 
@@ -116,8 +116,8 @@ mod tests {
         }
     }
 
-    fn record(offset: i64, value: Option<&[u8]>) -> Record<'_> {
-        Record {
+    fn record(offset: i64, value: Option<&[u8]>) -> FetchedRecord<'_> {
+        FetchedRecord {
             partition: 0,
             offset,
             timestamp: 9,
@@ -130,7 +130,7 @@ mod tests {
     fn both(format: FormatName, value: &[u8]) -> (Option<f64>, Option<f64>) {
         let topic = topic(format);
         let record = record(7, Some(value));
-        let incoming = Incoming {
+        let incoming = ConsumerRecord {
             topic: 0,
             partition: 0,
             offset: 7,
@@ -221,9 +221,9 @@ mod tests {
     }
 
     /// What both make of a record, whatever it is.
-    fn decoded(format: FormatName, record: &Record<'_>) -> [Option<(String, Entry)>; 2] {
+    fn decoded(format: FormatName, record: &FetchedRecord<'_>) -> [Option<(String, Entry)>; 2] {
         let topic = topic(format);
-        let Record {
+        let FetchedRecord {
             partition,
             offset,
             timestamp,
@@ -231,7 +231,7 @@ mod tests {
             value,
             ..
         } = *record;
-        let incoming = Incoming {
+        let incoming = ConsumerRecord {
             topic: 0,
             partition,
             offset,
@@ -400,7 +400,7 @@ mod tests {
             timestamp in prop_oneof![Just(-1), any::<i64>()],
         ) {
             let (key, value) = (key.as_deref(), value.as_deref());
-            let record = Record { partition: 0, offset, timestamp, key, value, headers: &[] };
+            let record = FetchedRecord { partition: 0, offset, timestamp, key, value, headers: &[] };
             for format in [FormatName::Json, FormatName::Number] {
                 let [ours, theirs] = decoded(format, &record);
                 prop_assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(value.unwrap_or_default()));

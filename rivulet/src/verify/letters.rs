@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use stream::dead_letter::{Change, Entry as DeadLetter, GAP, Handled, Letter};
+use stream::dead_letter::{DeadLetter, GAP, LedgerRecord, Migration, Resolved};
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Stage};
 
@@ -11,7 +11,7 @@ use super::course::Course;
 use super::decode::decode;
 use super::tally::close;
 use super::truth::{Entry, Sensors, Stream};
-use crate::read::{Record, Topics};
+use crate::read::{FetchedRecord, TopicSource};
 
 /// The dead letters of one stage.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Letters {
     /// How many of these hold a record that is deleted, by its topic.
     deleted: BTreeMap<String, u64>,
     /// How the stage's settings were changed under its state, in order.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<Migration>,
     /// The records that were deleted before the stage read them.
     pub(super) gaps: Vec<Gap>,
     /// The records that were refused for limits which only brokers or the process know, by topic,
@@ -37,7 +37,7 @@ struct Settled {
     topic: String,
     /// The reading that it is, with its sensor, if it is one.
     reading: Option<(u32, Entry)>,
-    handled: Handled,
+    handled: Resolved,
     /// Whether the stage's topic does not hold the record any more.
     is_deleted: bool,
 }
@@ -53,7 +53,7 @@ struct Read {
     /// Where the record is, if it was refused for a limit.
     limited: Option<(String, i32, i64)>,
     is_foreign: bool,
-    handled: Option<Handled>,
+    handled: Option<Resolved>,
 }
 
 impl Letters {
@@ -62,7 +62,7 @@ impl Letters {
         pipeline: &Pipeline,
         stage: &Stage,
         sensors: &mut Sensors,
-        topics: &mut dyn Topics,
+        topics: &mut dyn TopicSource,
     ) -> Result<Self> {
         let name = stage.dead_letters();
         let mut read: BTreeMap<(i32, i64), Read> = BTreeMap::new();
@@ -80,24 +80,24 @@ impl Letters {
                 .collect();
             topics.read(&name, &mut |record| {
                 let partition = record.partition;
-                match DeadLetter::read(record.headers) {
-                    DeadLetter::Mark(mark) => {
+                match LedgerRecord::read(record.headers) {
+                    LedgerRecord::Resolution(mark) => {
                         for (first, last) in mark.letters.ranges() {
                             for (_, letter) in
                                 read.range_mut((partition, *first)..=(partition, *last))
                             {
-                                letter.handled.get_or_insert(mark.handled);
+                                letter.handled.get_or_insert(mark.resolved);
                             }
                         }
                     }
-                    DeadLetter::Change(change) => letters.changes.push(change),
-                    DeadLetter::Letter(letter) if letter.reason == GAP => {
+                    LedgerRecord::Migration(change) => letters.changes.push(change),
+                    LedgerRecord::DeadLetter(letter) if letter.reason == GAP => {
                         letters.gaps.extend(Gap::read(letter.topic));
                     }
                     entry => {
-                        let is_foreign = entry == DeadLetter::Foreign;
+                        let is_foreign = entry == LedgerRecord::Foreign;
                         let deleted_from = match &entry {
-                            DeadLetter::Letter(Letter {
+                            LedgerRecord::DeadLetter(DeadLetter {
                                 topic,
                                 place: Some((number, offset)),
                                 ..
@@ -108,7 +108,7 @@ impl Letters {
                             _ => None,
                         };
                         let limited = match &entry {
-                            DeadLetter::Letter(Letter {
+                            LedgerRecord::DeadLetter(DeadLetter {
                                 topic,
                                 place: Some((number, offset)),
                                 reason,
@@ -160,7 +160,7 @@ impl Letters {
         let replayed = self
             .settled
             .iter()
-            .filter(move |letter| letter.handled == Handled::Replayed && letter.topic == topic);
+            .filter(move |letter| letter.handled == Resolved::Replayed && letter.topic == topic);
         replayed.filter_map(|letter| letter.reading)
     }
 
@@ -190,7 +190,7 @@ impl Letters {
         self.settled.push(Settled {
             topic,
             reading,
-            handled: Handled::Dropped,
+            handled: Resolved::Dropped,
             is_deleted: false,
         });
     }
@@ -270,11 +270,11 @@ impl Gap {
 /// The record in a letter: its topic, and the reading that it is.
 fn refused(
     pipeline: &Pipeline,
-    letter: &DeadLetter<'_>,
-    record: &Record<'_>,
+    letter: &LedgerRecord<'_>,
+    record: &FetchedRecord<'_>,
     sensors: &mut Sensors,
 ) -> Option<(String, Option<(u32, Entry)>)> {
-    let DeadLetter::Letter(letter) = letter else {
+    let LedgerRecord::DeadLetter(letter) = letter else {
         return None;
     };
     let (partition, offset) = letter.place.filter(|_| letter.truncated.is_none())?;
@@ -282,7 +282,7 @@ fn refused(
     // As it was where the stage read it.
     let reading = decode(
         topic,
-        &Record {
+        &FetchedRecord {
             partition,
             offset,
             headers: letter.original,

@@ -14,7 +14,7 @@ pub struct Report {
     /// One for each topic, in the order of the data's way.
     pub topics: Vec<TopicReport>,
     /// The first differences, topic after topic.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<ReadingDifference>,
     /// What a person should know besides.
     pub notes: Vec<String>,
     /// Whether repeated readings were allowed, and so are counted apart.
@@ -27,12 +27,12 @@ pub struct TopicReport {
     /// The topic's name.
     pub topic: String,
     /// What it was compared with.
-    pub outcome: Outcome,
+    pub outcome: TopicOutcome,
 }
 
 /// What a topic was compared with, and the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TopicOutcome {
     /// Nothing: its readings come from outside the pipeline or from producers, and the truth is
     /// computed from them.
     Given {
@@ -42,9 +42,9 @@ pub enum Outcome {
         undecodable: u64,
     },
     /// The truth.
-    Compared(Counts),
+    Compared(ReadingCounts),
     /// The number of readings that the stage must have refused.
-    DeadLetters(Counts),
+    DeadLetters(ReadingCounts),
     /// Nothing, because nobody can say what must be in it.
     NotVerifiable {
         /// Why not.
@@ -54,7 +54,7 @@ pub enum Outcome {
 
 /// The figures of one topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct ReadingCounts {
     /// Readings that must be there.
     pub expected: u64,
     /// Records that are there.
@@ -77,26 +77,26 @@ pub struct Counts {
     pub deleted: u64,
 }
 
-impl Counts {
+impl ReadingCounts {
     /// Whether every reading is there as it must be, once and in order, and nothing else.
     pub(super) fn is_clean(&self) -> bool {
-        let Counts {
+        let ReadingCounts {
             expected,
             unverifiable,
             deleted,
             ..
         } = *self;
         *self
-            == Counts {
+            == ReadingCounts {
                 expected,
                 found: expected + unverifiable,
                 unverifiable,
                 deleted,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
     }
 
-    fn add(&mut self, other: &Counts) {
+    fn add(&mut self, other: &ReadingCounts) {
         self.expected += other.expected;
         self.found += other.found;
         self.missing += other.missing;
@@ -111,33 +111,33 @@ impl Counts {
 
 /// How a record differs from what must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// See [`Counts::missing`].
+pub enum DifferenceKind {
+    /// See [`ReadingCounts::missing`].
     Missing,
-    /// See [`Counts::extra`].
+    /// See [`ReadingCounts::extra`].
     Extra,
-    /// See [`Counts::wrong`].
+    /// See [`ReadingCounts::wrong`].
     Wrong,
-    /// See [`Counts::out_of_order`].
+    /// See [`ReadingCounts::out_of_order`].
     OutOfOrder,
 }
 
-impl Kind {
+impl DifferenceKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Missing => "missing",
-            Kind::Extra => "extra",
-            Kind::Wrong => "wrong",
-            Kind::OutOfOrder => "out of order",
+            DifferenceKind::Missing => "missing",
+            DifferenceKind::Extra => "extra",
+            DifferenceKind::Wrong => "wrong",
+            DifferenceKind::OutOfOrder => "out of order",
         }
     }
 }
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct ReadingDifference {
     /// How it differs.
-    pub kind: Kind,
+    pub kind: DifferenceKind,
     /// The topic's name.
     pub topic: String,
     /// Which reading, for a person: `sensor "seattle", seq 7`.
@@ -150,7 +150,7 @@ pub struct Difference {
     pub found: Option<String>,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for ReadingDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind.name(), self.topic)?;
         if let Some((partition, offset)) = self.place {
@@ -181,9 +181,9 @@ impl Report {
         let topics = self
             .topics
             .iter()
-            .filter(|topic| matches!(topic.outcome, Outcome::NotVerifiable { .. }))
+            .filter(|topic| matches!(topic.outcome, TopicOutcome::NotVerifiable { .. }))
             .count() as u64;
-        let Counts {
+        let ReadingCounts {
             unverifiable,
             deleted,
             ..
@@ -210,17 +210,17 @@ impl Report {
     /// The figures of all compared topics, dead letters included, except that `expected` and
     /// `found` count readings only.
     #[must_use]
-    pub fn total(&self) -> Counts {
-        let mut total = Counts::default();
+    pub fn total(&self) -> ReadingCounts {
+        let mut total = ReadingCounts::default();
         for topic in &self.topics {
             match &topic.outcome {
-                Outcome::Compared(counts) => total.add(counts),
-                Outcome::DeadLetters(counts) => total.add(&Counts {
+                TopicOutcome::Compared(counts) => total.add(counts),
+                TopicOutcome::DeadLetters(counts) => total.add(&ReadingCounts {
                     expected: 0,
                     found: 0,
                     ..*counts
                 }),
-                Outcome::Given { .. } | Outcome::NotVerifiable { .. } => (),
+                TopicOutcome::Given { .. } | TopicOutcome::NotVerifiable { .. } => (),
             }
         }
         total
@@ -231,7 +231,7 @@ impl Report {
     pub fn compared(&self) -> usize {
         self.topics
             .iter()
-            .filter(|topic| matches!(topic.outcome, Outcome::Compared(_)))
+            .filter(|topic| matches!(topic.outcome, TopicOutcome::Compared(_)))
             .count()
     }
 }
@@ -253,11 +253,11 @@ impl fmt::Display for Report {
         for TopicReport { topic, outcome } in &self.topics {
             write!(f, "{topic:width$}  ")?;
             match outcome {
-                Outcome::Given {
+                TopicOutcome::Given {
                     readings,
                     undecodable: 0,
                 } => writeln!(f, "{:>8}  {readings:>8}", "given")?,
-                Outcome::Given {
+                TopicOutcome::Given {
                     readings,
                     undecodable,
                 } => {
@@ -267,8 +267,8 @@ impl fmt::Display for Report {
                         "given"
                     )?;
                 }
-                Outcome::Compared(counts) => {
-                    let Counts {
+                TopicOutcome::Compared(counts) => {
+                    let ReadingCounts {
                         expected,
                         found,
                         missing,
@@ -283,8 +283,8 @@ impl fmt::Display for Report {
                     )?;
                     besides(f, counts)?;
                 }
-                Outcome::DeadLetters(counts) => {
-                    let Counts {
+                TopicOutcome::DeadLetters(counts) => {
+                    let ReadingCounts {
                         expected,
                         found,
                         missing,
@@ -298,7 +298,7 @@ impl fmt::Display for Report {
                     )?;
                     besides(f, counts)?;
                 }
-                Outcome::NotVerifiable { reason } => writeln!(f, "not verifiable: {reason}")?,
+                TopicOutcome::NotVerifiable { reason } => writeln!(f, "not verifiable: {reason}")?,
             }
         }
         for note in &self.notes {
@@ -307,7 +307,7 @@ impl fmt::Display for Report {
         for difference in self.differences.iter().take(SHOWN) {
             writeln!(f, "{difference}")?;
         }
-        let Counts {
+        let ReadingCounts {
             expected,
             missing,
             extra,
@@ -336,8 +336,8 @@ impl fmt::Display for Report {
 }
 
 /// What stands behind the figures of a topic.
-fn besides(f: &mut fmt::Formatter<'_>, counts: &Counts) -> fmt::Result {
-    let Counts {
+fn besides(f: &mut fmt::Formatter<'_>, counts: &ReadingCounts) -> fmt::Result {
+    let ReadingCounts {
         duplicates,
         unverifiable,
         deleted,
@@ -360,11 +360,11 @@ mod tests {
     use super::*;
 
     fn report(allow_duplicates: bool) -> Report {
-        let counts = Counts {
+        let counts = ReadingCounts {
             expected: 9,
             found: 9,
             wrong: 1,
-            ..Counts::default()
+            ..ReadingCounts::default()
         };
         let topic = |name: &str, outcome| TopicReport {
             topic: name.into(),
@@ -374,29 +374,29 @@ mod tests {
             topics: vec![
                 topic(
                     "celsius",
-                    Outcome::Given {
+                    TopicOutcome::Given {
                         readings: 14,
                         undecodable: 2,
                     },
                 ),
-                topic("ewma", Outcome::Compared(counts)),
+                topic("ewma", TopicOutcome::Compared(counts)),
                 topic(
                     "joined",
-                    Outcome::NotVerifiable {
+                    TopicOutcome::NotVerifiable {
                         reason: "it keeps state".into(),
                     },
                 ),
                 topic(
                     "convert-dead-letters",
-                    Outcome::DeadLetters(Counts {
+                    TopicOutcome::DeadLetters(ReadingCounts {
                         expected: 2,
                         found: 2,
-                        ..Counts::default()
+                        ..ReadingCounts::default()
                     }),
                 ),
             ],
-            differences: vec![Difference {
-                kind: Kind::Wrong,
+            differences: vec![ReadingDifference {
+                kind: DifferenceKind::Wrong,
                 topic: "ewma".into(),
                 reading: "sensor \"a\", seq 3".into(),
                 place: Some((0, 4)),
@@ -433,17 +433,17 @@ verified 9 readings in 1 topics: 0 missing, 0 extra, 1 wrong, 0 out of order; no
 
     #[test]
     fn what_is_deleted_is_neither_missing_nor_extra() {
-        let counts = Counts {
+        let counts = ReadingCounts {
             expected: 9,
             found: 11,
             unverifiable: 2,
             deleted: 1,
-            ..Counts::default()
+            ..ReadingCounts::default()
         };
         let mut report = report(false);
         report.topics = vec![TopicReport {
             topic: "d".into(),
-            outcome: Outcome::Compared(counts),
+            outcome: TopicOutcome::Compared(counts),
         }];
         assert!(report.is_clean() && counts.is_clean());
         let shown = report.to_string();
@@ -457,16 +457,16 @@ verified 9 readings in 1 topics: 0 missing, 0 extra, 1 wrong, 0 out of order; no
 
     #[test]
     fn a_dead_letter_too_few_is_not_clean() {
-        let counts = Counts {
+        let counts = ReadingCounts {
             expected: 2,
             found: 1,
             missing: 1,
-            ..Counts::default()
+            ..ReadingCounts::default()
         };
         let mut report = report(false);
         report.topics = vec![TopicReport {
             topic: "d".into(),
-            outcome: Outcome::DeadLetters(counts),
+            outcome: TopicOutcome::DeadLetters(counts),
         }];
         assert!(!report.is_clean());
         assert!(report.to_string().ends_with(

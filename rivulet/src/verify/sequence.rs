@@ -195,7 +195,7 @@ impl Sides<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::report::Counts;
+    use super::super::report::ReadingCounts;
     use super::*;
 
     fn entry(value: f64) -> Entry {
@@ -212,7 +212,7 @@ mod tests {
         found: &[f64],
         allow_duplicates: bool,
         how: fn(&[Entry], &[Found], &str, &mut Tally),
-    ) -> Counts {
+    ) -> ReadingCounts {
         let expected: Vec<Entry> = expected.iter().map(|&value| entry(value)).collect();
         let found: Vec<Found> = (0..)
             .zip(found)
@@ -240,76 +240,76 @@ mod tests {
             edit(&mut found);
             compared(&expected, &found, false, compare)
         };
-        assert_eq!(edited(|_| ()), Counts::default());
+        assert_eq!(edited(|_| ()), ReadingCounts::default());
         assert_eq!(
             edited(|found| _ = found.remove(500)),
-            Counts {
+            ReadingCounts {
                 missing: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             edited(|found| _ = found.drain(100..400)),
-            Counts {
+            ReadingCounts {
                 missing: 300,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             edited(|found| found.insert(500, -1.0)),
-            Counts {
+            ReadingCounts {
                 extra: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             edited(|found| found[500] = -1.0),
-            Counts {
+            ReadingCounts {
                 wrong: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             edited(|found| found.swap(500, 501)),
-            Counts {
+            ReadingCounts {
                 out_of_order: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             edited(|found| _ = found.pop()),
-            Counts {
+            ReadingCounts {
                 missing: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             edited(|found| found[999] = -1.0),
-            Counts {
+            ReadingCounts {
                 wrong: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             edited(|found| found.push(-1.0)),
-            Counts {
+            ReadingCounts {
                 extra: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             edited(Vec::clear),
-            Counts {
+            ReadingCounts {
                 missing: 1000,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         let all_wrong = edited(|found| found.iter_mut().for_each(|value| *value += 0.1));
         assert_eq!(
             all_wrong,
-            Counts {
+            ReadingCounts {
                 wrong: 1000,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
     }
@@ -322,10 +322,10 @@ mod tests {
         let counts = compared(&numbers(0..100), &found, false, compare);
         assert_eq!(
             counts,
-            Counts {
+            ReadingCounts {
                 wrong: 1,
                 missing: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
     }
@@ -337,16 +337,16 @@ mod tests {
         let expected = numbers(0..1000);
         assert_eq!(
             compared(&expected, &found, false, compare),
-            Counts {
+            ReadingCounts {
                 extra: 200,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
         assert_eq!(
             compared(&expected, &found, true, compare),
-            Counts {
+            ReadingCounts {
                 duplicates: 200,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
     }
@@ -358,18 +358,18 @@ mod tests {
         found.reverse();
         assert_eq!(
             compared(&expected, &found, false, compare_unordered),
-            Counts::default()
+            ReadingCounts::default()
         );
         found[3] = -1.0;
         found.push(expected[50]);
         let counts = compared(&expected, &found, true, compare_unordered);
         assert_eq!(
             counts,
-            Counts {
+            ReadingCounts {
                 missing: 1,
                 extra: 1,
                 duplicates: 1,
-                ..Counts::default()
+                ..ReadingCounts::default()
             }
         );
     }
@@ -381,7 +381,7 @@ mod tests {
             let kept = expected.iter().enumerate().filter(|(index, _)| index % 20 != 3 || !lost.contains(&(index / 20)));
             let found: Vec<f64> = kept.map(|(_, value)| *value).collect();
             let counts = compared(&expected, &found, false, compare);
-            prop_assert_eq!(counts, Counts { missing: lost.len() as u64, ..Counts::default() });
+            prop_assert_eq!(counts, ReadingCounts { missing: lost.len() as u64, ..ReadingCounts::default() });
         }
 
         #[test]
@@ -393,7 +393,7 @@ mod tests {
             for how in [compare, compare_unordered] {
                 let counts = compared(&as_floats(&expected), &as_floats(&found), false, how);
                 prop_assert_eq!(expected.len() as u64 - counts.missing, found.len() as u64 - counts.extra);
-                prop_assert!(expected != found || counts == Counts::default());
+                prop_assert!(expected != found || counts == ReadingCounts::default());
             }
         }
     }

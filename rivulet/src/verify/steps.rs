@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 use stream::error::{Error, Result};
-use stream::pipeline::{Mistakes, Part, Pipeline, Stage};
+use stream::pipeline::{ComponentConfig, Diagnostics, Pipeline, Stage};
 use stream::reading::Unit;
 
 use super::truth::Entry;
@@ -124,11 +124,18 @@ impl Step {
     ///
     /// # Errors
     /// A step that is not known here, or settings that are not those of the step.
-    pub(super) fn all(pipeline: &Pipeline, stage: &Stage, parts: &[Part]) -> Result<Vec<Self>> {
+    pub(super) fn all(
+        pipeline: &Pipeline,
+        stage: &Stage,
+        parts: &[ComponentConfig],
+    ) -> Result<Vec<Self>> {
         let doing = || format!("computing what `{}` must write", stage.name);
-        let step = |part: &Part| {
-            let read = Step::read(part).map_err(|mistake| {
-                Error::new(doing(), Mistakes::new(pipeline.text.clone(), vec![mistake]))
+        let step = |part: &ComponentConfig| {
+            let read = Step::read(part).map_err(|diagnostic| {
+                Error::new(
+                    doing(),
+                    Diagnostics::new(pipeline.text.clone(), vec![diagnostic]),
+                )
             })?;
             read.ok_or_else(|| {
                 Error::new(
@@ -146,13 +153,13 @@ impl Step {
 
     /// The steps of a chain that describes itself so; nothing if one of them is not known here.
     pub(super) fn described(chain: &str) -> Option<Vec<Self>> {
-        Part::described(chain)?
+        ComponentConfig::described(chain)?
             .iter()
             .map(|part| Step::read(part).ok().flatten())
             .collect()
     }
 
-    fn read(part: &Part) -> Result<Option<Self>, stream::pipeline::Mistake> {
+    fn read(part: &ComponentConfig) -> Result<Option<Self>, stream::pipeline::Diagnostic> {
         Ok(Some(match part.name() {
             "convert" => {
                 let Convert { from, to } = part.settings()?;
@@ -218,7 +225,7 @@ impl Step {
     }
 
     /// Takes over what it remembered under other settings.
-    pub(super) fn take_over(self, history: &mut History) {
+    pub(super) fn migrate(self, history: &mut History) {
         if let Step::Average { window } = self {
             while history.window.len() > window {
                 history.window.pop_front();
@@ -359,7 +366,7 @@ fn noise(seed: u64, sensor: &str, seq: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use operators::{Flow, Memory, Operator, catalog};
+    use operators::{Flow, KeyState, Operator, catalog};
     use proptest::prelude::*;
     use serde_json::{Map, Value};
     use stream::reading::Reading;
@@ -389,8 +396,10 @@ mod tests {
     fn catalog_steps() -> Vec<String> {
         let mut steps: Vec<String> = OTHERS.iter().map(|step| (*step).to_owned()).collect();
         for row in catalog::CATALOG {
-            let settings: Map<String, Value> =
-                Part::parse(row.example).unwrap().settings().unwrap();
+            let settings: Map<String, Value> = ComponentConfig::parse(row.example)
+                .unwrap()
+                .settings()
+                .unwrap();
             for choice in 0..1 << settings.len() {
                 let chosen = settings
                     .iter()
@@ -408,7 +417,7 @@ mod tests {
     #[test]
     fn it_knows_the_steps_that_the_operators_know_and_no_others() {
         for text in catalog_steps() {
-            let part = Part::parse(&text).unwrap();
+            let part = ComponentConfig::parse(&text).unwrap();
             let known = Step::read(&part).is_ok_and(|step| step.is_some());
             assert_eq!(known, catalog::build(&part).is_ok(), "{text}");
         }
@@ -418,11 +427,11 @@ mod tests {
     type Out = (Fate, f64, Option<Unit>);
 
     /// What an operator makes of readings of two sensors.
-    fn by_operator(part: &Part, readings: &[(bool, Entry)]) -> Vec<Out> {
+    fn by_operator(part: &ComponentConfig, readings: &[(bool, Entry)]) -> Vec<Out> {
         let operator = catalog::build(part).unwrap();
         // As in a chain: what is not finite goes no further.
         let chain = operators::Chain::new(vec![operator]);
-        let mut memories = [0, 1].map(|_| vec![Memory::new(); chain.memories()]);
+        let mut states = [0, 1].map(|_| vec![KeyState::new(); chain.states()]);
         let each = |(is_other, entry): &(bool, Entry)| {
             let Entry {
                 seq,
@@ -437,7 +446,7 @@ mod tests {
                 value,
                 unit,
             };
-            let fate = match chain.apply(&mut reading, &mut memories[usize::from(*is_other)]) {
+            let fate = match chain.apply(&mut reading, &mut states[usize::from(*is_other)]) {
                 Ok(Flow::Pass) => Fate::Goes,
                 Ok(Flow::Drop) => Fate::Ends,
                 Err(_) => Fate::DeadLetter,
@@ -449,7 +458,7 @@ mod tests {
 
     const NAMES: [&str; 2] = ["seattle", "são paulo"];
 
-    fn by_oracle(part: &Part, readings: &[(bool, Entry)]) -> Vec<Out> {
+    fn by_oracle(part: &ComponentConfig, readings: &[(bool, Entry)]) -> Vec<Out> {
         let step = Step::read(part).unwrap().unwrap();
         let mut histories = [History::default(), History::default()];
         let each = |(is_other, entry): &(bool, Entry)| {
@@ -503,7 +512,7 @@ mod tests {
             readings in proptest::collection::vec(any_reading(), 0..40),
         ) {
             for text in catalog_steps() {
-                let part = Part::parse(&text).unwrap();
+                let part = ComponentConfig::parse(&text).unwrap();
                 if catalog::build(&part).is_err() {
                     continue;
                 }
@@ -519,7 +528,7 @@ mod tests {
     }
 
     fn step(text: &str) -> Step {
-        Step::read(&Part::parse(text).unwrap())
+        Step::read(&ComponentConfig::parse(text).unwrap())
             .unwrap()
             .unwrap_or_else(|| panic!("{text} is not known"))
     }
@@ -630,7 +639,7 @@ mod tests {
         };
         let pipeline = Pipeline::parse(text.into()).unwrap();
         let stage = &pipeline.stages[0];
-        let stream::pipeline::Work::Operator { steps } = &stage.work else {
+        let stream::pipeline::StageKind::Operator { steps } = &stage.kind else {
             panic!("it is an operator")
         };
         let error = Step::all(&pipeline, stage, steps).unwrap_err().to_string();

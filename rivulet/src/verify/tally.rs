@@ -1,6 +1,6 @@
 //! The count of what differs in one topic, and when two values are the same.
 
-use super::report::{Counts, Difference, Kind, SHOWN};
+use super::report::{DifferenceKind, ReadingCounts, ReadingDifference, SHOWN};
 use super::truth::Entry;
 
 /// Two values are the same if they differ by no more than this part of the greater.
@@ -29,8 +29,8 @@ pub(super) fn close(one: f64, other: f64) -> bool {
 pub(super) struct Tally {
     topic: String,
     allow_duplicates: bool,
-    pub(super) counts: Counts,
-    pub(super) differences: Vec<Difference>,
+    pub(super) counts: ReadingCounts,
+    pub(super) differences: Vec<ReadingDifference>,
 }
 
 impl Tally {
@@ -38,14 +38,14 @@ impl Tally {
         Tally {
             topic: topic.to_owned(),
             allow_duplicates,
-            counts: Counts::default(),
+            counts: ReadingCounts::default(),
             differences: Vec::new(),
         }
     }
 
-    fn keep(&mut self, kind: Kind, difference: impl FnOnce(String) -> Difference) {
+    fn keep(&mut self, kind: DifferenceKind, difference: impl FnOnce(String) -> ReadingDifference) {
         if self.differences.len() < SHOWN {
-            self.differences.push(Difference {
+            self.differences.push(ReadingDifference {
                 kind,
                 ..difference(self.topic.clone())
             });
@@ -54,7 +54,7 @@ impl Tally {
 
     pub(super) fn missing(&mut self, sensor: &str, expected: &Entry) {
         self.counts.missing += 1;
-        self.keep(Kind::Missing, |topic| {
+        self.keep(DifferenceKind::Missing, |topic| {
             between(topic, sensor, Some(expected), None)
         });
     }
@@ -72,21 +72,21 @@ impl Tally {
             return;
         }
         self.counts.extra += 1;
-        self.keep(Kind::Extra, |topic| {
+        self.keep(DifferenceKind::Extra, |topic| {
             between(topic, sensor, None, Some(found))
         });
     }
 
     pub(super) fn wrong(&mut self, sensor: &str, expected: &Entry, found: &Found) {
         self.counts.wrong += 1;
-        self.keep(Kind::Wrong, |topic| {
+        self.keep(DifferenceKind::Wrong, |topic| {
             between(topic, sensor, Some(expected), Some(found))
         });
     }
 
     pub(super) fn out_of_order(&mut self, sensor: &str, found: &Found, after: &str) {
         self.counts.out_of_order += 1;
-        self.keep(Kind::OutOfOrder, |topic| Difference {
+        self.keep(DifferenceKind::OutOfOrder, |topic| ReadingDifference {
             found: Some(format!("{} {after}", shown(&found.entry))),
             ..between(topic, sensor, None, Some(found))
         });
@@ -96,8 +96,8 @@ impl Tally {
     pub(super) fn undecodable(&mut self, partition: i32, offset: i64, why: String) {
         self.counts.found += 1;
         self.counts.extra += 1;
-        self.keep(Kind::Extra, |topic| Difference {
-            kind: Kind::Extra,
+        self.keep(DifferenceKind::Extra, |topic| ReadingDifference {
+            kind: DifferenceKind::Extra,
             topic,
             reading: "no reading".to_owned(),
             place: Some((partition, offset)),
@@ -112,12 +112,12 @@ fn between(
     sensor: &str,
     expected: Option<&Entry>,
     found: Option<&Found>,
-) -> Difference {
+) -> ReadingDifference {
     let seq = expected
         .or(found.map(|found| &found.entry))
         .map_or(0, |entry| entry.seq);
-    Difference {
-        kind: Kind::Wrong,
+    ReadingDifference {
+        kind: DifferenceKind::Wrong,
         topic,
         reading: format!("sensor \"{sensor}\", seq {seq}"),
         place: found.map(|found| (found.partition, found.offset)),

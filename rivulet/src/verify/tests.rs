@@ -5,13 +5,13 @@ mod deleted;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use stream::dead_letter::{Change, Handled, Header, Letter, Mark, Remedy};
+use stream::dead_letter::{DeadLetter, Header, Migration, MigrationKind, Resolution, Resolved};
 use stream::pipeline::Text;
 
 use super::*;
-use crate::read::Record;
+use crate::read::FetchedRecord;
 
-/// Topics in memory: the records of each partition, and the headers of those that have any.
+/// TopicSource in memory: the records of each partition, and the headers of those that have any.
 #[derive(Default)]
 struct Table {
     topics: BTreeMap<String, Vec<Vec<Vec<u8>>>>,
@@ -48,7 +48,7 @@ impl Table {
     fn refuse_for(&mut self, stage: &str, topic: &str, offset: usize, reason: &str) {
         let value = String::from_utf8(self.topics[topic][0][offset].clone()).unwrap();
         let place = Some((0, i64::try_from(offset).unwrap()));
-        let letter = Letter {
+        let letter = DeadLetter {
             original: &[],
             topic,
             place,
@@ -61,9 +61,16 @@ impl Table {
     }
 
     /// Adds the mark of a change: the stage was that chain below this offset of its input.
-    fn change(&mut self, stage: &str, remedy: Remedy, chain: &str, topic: &str, offset: i64) {
+    fn change(
+        &mut self,
+        stage: &str,
+        remedy: MigrationKind,
+        chain: &str,
+        topic: &str,
+        offset: i64,
+    ) {
         let offsets = [((topic.into(), 0), offset)].into();
-        let change = Change {
+        let change = Migration {
             remedy,
             chain: Some(chain.into()),
             offsets,
@@ -72,16 +79,16 @@ impl Table {
         self.add(&format!("{stage}-dead-letters"), "", change.headers());
     }
 
-    fn mark(&mut self, stage: &str, handled: Handled, letters: &str) {
-        let mark = Mark {
-            handled,
+    fn mark(&mut self, stage: &str, resolved: Resolved, letters: &str) {
+        let mark = Resolution {
+            resolved,
             letters: letters.parse().unwrap(),
         };
         self.add(&format!("{stage}-dead-letters"), "", mark.headers());
     }
 }
 
-impl Topics for Table {
+impl TopicSource for Table {
     fn partitions(&self, topic: &str) -> Option<usize> {
         self.topics.get(topic).map(Vec::len)
     }
@@ -94,7 +101,7 @@ impl Topics for Table {
         self.starts.get(topic).copied().unwrap_or_default()
     }
 
-    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&Record<'_>)) -> Result<()> {
+    fn read(&mut self, topic: &str, each: &mut dyn FnMut(&FetchedRecord<'_>)) -> Result<()> {
         for (partition, values) in (0..).zip(&self.topics[topic]) {
             for (offset, value) in (0..)
                 .zip(values)
@@ -104,7 +111,7 @@ impl Topics for Table {
                     .ok()
                     .and_then(|at| self.headers.get(&(topic.to_owned(), at)));
                 let headers = headers.map_or(&[][..], Vec::as_slice);
-                each(&Record {
+                each(&FetchedRecord {
                     partition,
                     offset,
                     timestamp: 1000,
@@ -123,7 +130,7 @@ fn verified(pipeline: &str, table: &mut Table) -> Report {
         path: "p.toml".into(),
         text: pipeline.into(),
     });
-    let pipeline = Pipeline::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let pipeline = Pipeline::parse(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
     let verification = Verification::new(&pipeline, Options::default()).unwrap();
     for name in verification.topics() {
         table.topics.entry(name).or_insert_with(|| vec![Vec::new()]);
@@ -313,7 +320,7 @@ fn a_record_that_is_refused_again_after_its_replay_is_one_open_letter() {
     table.refuse("convert", "celsius", 14);
     table.refuse("convert", "celsius", 15);
     assert!(verified(&chain(PRODUCER, ""), &mut table).is_clean());
-    table.mark("convert", Handled::Replayed, "0..1");
+    table.mark("convert", Resolved::Replayed, "0..1");
     let input = &mut table.topics.get_mut("celsius").unwrap()[0];
     input.extend(input.clone().drain(14..));
     let report = verified(&chain(PRODUCER, ""), &mut table);
@@ -328,7 +335,7 @@ fn a_record_that_is_refused_again_after_its_replay_is_one_open_letter() {
         report.is_clean() && !report.to_string().contains("there again"),
         "{report}"
     );
-    table.mark("convert", Handled::Dropped, "3..4");
+    table.mark("convert", Resolved::Dropped, "3..4");
     let report = verified(&chain(PRODUCER, ""), &mut table);
     assert!(report.is_clean(), "{report}");
 }
@@ -348,7 +355,7 @@ fn a_reading_that_an_older_pipeline_refused_must_come_out_once_it_is_replayed() 
         report.to_string().contains("2 missing, 1 extra"),
         "{report}"
     );
-    table.mark("convert", Handled::Replayed, "0");
+    table.mark("convert", Resolved::Replayed, "0");
     for (topic, reading) in [
         ("celsius", json("a", "celsius", &[(3, 14.0)])),
         ("fahrenheit", json("a", "fahrenheit", &[(3, 57.2)])),
@@ -378,7 +385,7 @@ fn a_replay_into_a_topic_that_the_pipeline_writes_is_expected_there() {
     // `threshold` refused the reading at offset 3 of its input, and takes it when it comes again.
     table.topics.get_mut("above").unwrap()[0].remove(0);
     table.refuse("threshold", "fahrenheit", 3);
-    table.mark("threshold", Handled::Replayed, "0");
+    table.mark("threshold", Resolved::Replayed, "0");
     table.add(
         "fahrenheit",
         &json("a", "fahrenheit", &[(3, 57.2)])[0],
@@ -424,7 +431,7 @@ fn a_dropped_letter_is_settled_whatever_the_pipeline_would_make_of_it() {
         report.to_string().contains("1 missing, 2 extra"),
         "{report}"
     );
-    table.mark("convert", Handled::Dropped, "0..1");
+    table.mark("convert", Resolved::Dropped, "0..1");
     let report = verified(pipeline, &mut table);
     assert!(
         report.is_clean() && report.total().expected == 13,
@@ -460,21 +467,21 @@ fn what_was_refused_for_limits_of_the_brokers_is_taken_for_true() {
 
 /// The chain whose EWMA began with 0.25 at the fifth reading above the threshold, as it went on
 /// from 54.5, or from nothing.
-fn changed(remedy: Remedy) -> (String, Table) {
+fn changed(remedy: MigrationKind) -> (String, Table) {
     let after = match remedy {
-        Remedy::Kept => vec![
+        MigrationKind::Kept => vec![
             54.275,
             54.556_25,
             56.117_187_5,
             57.287_890_625,
             59.515_917_968_75,
         ],
-        Remedy::Reset | Remedy::Anew | Remedy::Forgotten => {
+        MigrationKind::Reset | MigrationKind::Anew | MigrationKind::Forgotten => {
             vec![54.05, 55.7375, 57.003_125, 59.302_343_75]
         }
     };
     let before = placed(&EWMA[..4], 1);
-    let skip = if remedy == Remedy::Kept { 5 } else { 6 };
+    let skip = if remedy == MigrationKind::Kept { 5 } else { 6 };
     let readings = [before, placed(&after, skip)].concat();
     let mut table = classwork();
     table = table.with("ewma", vec![json("a", "fahrenheit", &readings)]);
@@ -487,7 +494,10 @@ fn changed(remedy: Remedy) -> (String, Table) {
 
 #[test]
 fn a_stage_whose_settings_were_changed_is_verified_before_and_after() {
-    for (remedy, word) in [(Remedy::Kept, "kept"), (Remedy::Reset, "reset")] {
+    for (remedy, word) in [
+        (MigrationKind::Kept, "kept"),
+        (MigrationKind::Reset, "reset"),
+    ] {
         let (pipeline, mut table) = changed(remedy);
         let report = verified(&pipeline, &mut table);
         assert!(report.is_clean(), "{report}");
@@ -502,7 +512,7 @@ fn a_stage_whose_settings_were_changed_is_verified_before_and_after() {
 
 #[test]
 fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified() {
-    let (pipeline, mut table) = changed(Remedy::Kept);
+    let (pipeline, mut table) = changed(MigrationKind::Kept);
     table.topics.get_mut("above").unwrap()[0].remove(0);
     let report = verified(&pipeline, &mut table).to_string();
     assert!(
@@ -511,7 +521,7 @@ fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified()
         ),
         "{report}"
     );
-    let (pipeline, mut table) = changed(Remedy::Anew);
+    let (pipeline, mut table) = changed(MigrationKind::Anew);
     let report = verified(&pipeline, &mut table).to_string();
     assert!(
         report.contains("its inputs read again") && report.contains("0 missing, 0 extra"),
@@ -524,7 +534,7 @@ fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified()
     let mut table = Table::default()
         .with("in", vec![readings.clone()])
         .with("out", vec![readings]);
-    table.change("mean", Remedy::Reset, "average(window=1)", "in", 1);
+    table.change("mean", MigrationKind::Reset, "average(window=1)", "in", 1);
     assert!(verified(pipeline, &mut table).is_clean());
     table.starts.insert("out".into(), 1);
     assert!(verified(pipeline, &mut table).is_clean());
@@ -532,7 +542,7 @@ fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified()
         "{pipeline}\n[operator.again]\nfrom = \"out\"\nsteps = [{{ average = {{ window = 1 }} \
          }}]\nto = \"last\""
     );
-    table.change("again", Remedy::Reset, "average(window=1)", "out", 1);
+    table.change("again", MigrationKind::Reset, "average(window=1)", "out", 1);
     let report = verified(&behind, &mut table).to_string();
     assert!(
         report.contains("its settings were changed, and the first records of `out` are gone"),
@@ -554,8 +564,8 @@ fn a_letter_that_was_settled_does_not_move_a_change() {
         vec![json("a", "celsius", &[(0, 1.0), (2, 3.0), (4, 6.0)])],
     );
     table.refuse("mean", "in", 1);
-    table.mark("mean", Handled::Dropped, "0");
-    table.change("mean", Remedy::Reset, "average(window=1)", "in", 3);
+    table.mark("mean", Resolved::Dropped, "0");
+    table.change("mean", MigrationKind::Reset, "average(window=1)", "in", 3);
     let report = verified(pipeline, &mut table);
     assert!(
         report.is_clean() && report.total().expected == 3,

@@ -4,7 +4,7 @@ use stream::error::Error;
 use stream::log::Fault;
 
 use super::{Consumer, SimulatedLog};
-use crate::cluster::{Identity, Late, Place, Refusal};
+use crate::cluster::{BrokerError, Identity, Late, Place};
 use crate::world::Fate;
 
 impl SimulatedLog {
@@ -29,7 +29,7 @@ impl SimulatedLog {
                     .iter()
                     .any(|(place, ..)| self.is_another(cluster, place))
                 {
-                    return Err(Refusal::UnknownTopicOrPartition);
+                    return Err(BrokerError::UnknownTopicOrPartition);
                 }
                 cluster.txn_offset_commit(
                     &identity,
@@ -126,5 +126,5 @@ impl SimulatedLog {
 }
 
 fn no_answer() -> Fault {
-    Fault::Undo(Error::new("committing", "no answer"))
+    Fault::Abortable(Error::new("committing", "no answer"))
 }

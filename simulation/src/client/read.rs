@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stream::error::Error;
-use stream::log::{Each, Fault};
+use stream::log::{Fault, RestoreCallback};
 
 use super::{AGAIN, SimulatedLog};
 use crate::cluster::Place;
@@ -17,7 +17,7 @@ impl SimulatedLog {
         &self,
         topic: &str,
         partitions: &[i32],
-        each: Each<'_>,
+        each: RestoreCallback<'_>,
     ) -> Result<(), Fault> {
         let mut places: Vec<Place> = Vec::new();
         for partition in partitions {

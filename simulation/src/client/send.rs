@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use stream::error::Error;
-use stream::log::{Fault, Outgoing, Rejection};
+use stream::log::{Fault, ProducerRecord, Rejection};
 use stream::pipeline::Guarantee;
 
 use super::{AGAIN, SimulatedLog};
-use crate::cluster::{BATCH, Content, Identity, Late, Place, Refusal};
+use crate::cluster::{BATCH, BrokerError, Content, Identity, Late, Place};
 
 /// How small batches may become when brokers refuse them for their size, in bytes.
 const LEAST_BATCH: usize = 500;
@@ -21,7 +21,7 @@ pub(super) struct Producer {
     pub(super) added: BTreeSet<Place>,
     pub(super) queue: VecDeque<(Place, Content)>,
     /// What was refused last, and by which topic.
-    failed: Option<(Refusal, String)>,
+    failed: Option<(BrokerError, String)>,
 }
 
 impl SimulatedLog {
@@ -79,7 +79,7 @@ impl SimulatedLog {
             .cluster()
             .produce(identity.as_ref(), &place, records);
         if let Err(refusal) = produced {
-            if refusal == Refusal::MessageSizeTooLarge && count > 1 {
+            if refusal == BrokerError::MessageSizeTooLarge && count > 1 {
                 self.batch.set((self.batch.get() / 2).max(LEAST_BATCH));
             }
             self.producer.borrow_mut().failed = Some((refusal, place.0.clone()));
@@ -109,13 +109,13 @@ impl SimulatedLog {
         };
         let error = Error::new(format!("sending to {topic}"), refusal);
         Err(match refusal {
-            Refusal::MessageSizeTooLarge => Fault::Rejected(Rejection::TooLarge, error),
-            Refusal::InvalidTimestamp => Fault::Rejected(Rejection::Timestamp, error),
-            Refusal::PolicyViolation => Fault::Rejected(Rejection::Policy, error),
-            Refusal::TopicAuthorizationFailed => {
+            BrokerError::MessageSizeTooLarge => Fault::Rejected(Rejection::TooLarge, error),
+            BrokerError::InvalidTimestamp => Fault::Rejected(Rejection::Timestamp, error),
+            BrokerError::PolicyViolation => Fault::Rejected(Rejection::Policy, error),
+            BrokerError::TopicAuthorizationFailed => {
                 Fault::Fatal(error.help("allow this user to write the topic"))
             }
-            _ => Fault::Undo(error),
+            _ => Fault::Abortable(error),
         })
     }
 
@@ -130,7 +130,7 @@ impl SimulatedLog {
                         "beginning a transaction",
                         "the last commit was sent more than once",
                     );
-                    return Err(Fault::Undo(error));
+                    return Err(Fault::Abortable(error));
                 }
                 self.make_producer()?;
             }
@@ -167,7 +167,7 @@ impl SimulatedLog {
         }
     }
 
-    pub(super) fn choose(&self, record: &Outgoing<'_>) -> usize {
+    pub(super) fn choose(&self, record: &ProducerRecord<'_>) -> usize {
         if let Some(partition) = record.partition {
             return usize::try_from(partition)
                 .expect("a changelog's partition is one of the input's");

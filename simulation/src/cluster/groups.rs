@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Place, Refusal, Topic};
+use super::{BrokerError, Place, SimulatedTopic};
 
 /// A member that is not heard of for so long is taken out of its group.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl Group {
         member: Option<u64>,
         topics: &[String],
         now: Duration,
-        all: &BTreeMap<String, Topic>,
+        all: &BTreeMap<String, SimulatedTopic>,
     ) -> u64 {
         let known = member.filter(|member| self.members.contains_key(member));
         let before = self
@@ -117,7 +117,7 @@ impl Group {
     }
 
     /// Shares out the partitions once all members have joined again.
-    fn complete(&mut self, all: &BTreeMap<String, Topic>) {
+    fn complete(&mut self, all: &BTreeMap<String, SimulatedTopic>) {
         if self.members.is_empty() {
             self.preparing = None;
         }
@@ -151,7 +151,12 @@ impl Group {
         }
     }
 
-    pub(super) fn leave(&mut self, member: u64, now: Duration, all: &BTreeMap<String, Topic>) {
+    pub(super) fn leave(
+        &mut self,
+        member: u64,
+        now: Duration,
+        all: &BTreeMap<String, SimulatedTopic>,
+    ) {
         if self.members.remove(&member).is_some() {
             self.prepare(now);
             self.complete(all);
@@ -164,7 +169,7 @@ impl Group {
         }
     }
 
-    pub(super) fn tick(&mut self, now: Duration, all: &BTreeMap<String, Topic>) {
+    pub(super) fn tick(&mut self, now: Duration, all: &BTreeMap<String, SimulatedTopic>) {
         if self.preparing.is_none() && self.members.values().all(|member| member.ends.is_none()) {
             return;
         }
@@ -267,12 +272,12 @@ impl Group {
         }
     }
 
-    fn check(&self, member: u64, generation: u32) -> Result<(), Refusal> {
+    fn check(&self, member: u64, generation: u32) -> Result<(), BrokerError> {
         if !self.members.contains_key(&member) {
-            return Err(Refusal::UnknownMemberId);
+            return Err(BrokerError::UnknownMemberId);
         }
         if self.generation != generation {
-            return Err(Refusal::IllegalGeneration);
+            return Err(BrokerError::IllegalGeneration);
         }
         Ok(())
     }
@@ -286,7 +291,7 @@ impl Group {
         member: u64,
         generation: u32,
         offsets: Vec<(Place, i64, String)>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.check(member, generation)?;
         self.settle(
             offsets
@@ -303,7 +308,7 @@ impl Group {
         member: u64,
         generation: u32,
         offsets: Vec<(Place, i64, String)>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         self.check(member, generation)?;
         let held = self.pending.entry(producer).or_default();
         held.extend(
@@ -332,9 +337,9 @@ impl Group {
     ///
     /// # Errors
     /// While a transaction that holds its next one is not complete.
-    pub fn fetch_offset(&self, place: &Place) -> Result<Option<(i64, String)>, Refusal> {
+    pub fn fetch_offset(&self, place: &Place) -> Result<Option<(i64, String)>, BrokerError> {
         if self.pending.values().any(|held| held.contains_key(place)) {
-            return Err(Refusal::UnstableOffsetCommit);
+            return Err(BrokerError::UnstableOffsetCommit);
         }
         Ok(self.committed.get(place).cloned())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Content, Partition, Refusal};
+use super::{BrokerError, Content, Partition};
 
 /// What a batch has beside its records, in bytes.
 pub const BATCH: usize = 61;
@@ -13,7 +13,7 @@ const RECORD: usize = 21;
 
 /// A topic.
 #[derive(Debug, Default)]
-pub struct Topic {
+pub struct SimulatedTopic {
     /// Its partitions.
     pub partitions: Vec<Partition>,
     /// Whether only the newest record of a key is kept.
@@ -41,7 +41,7 @@ pub struct Terms {
     pub taboo: Option<&'static str>,
 }
 
-impl Topic {
+impl SimulatedTopic {
     pub(super) fn make_anew(&mut self, readers: BTreeSet<String>) {
         let anew = self
             .partitions
@@ -61,16 +61,16 @@ impl Topic {
     }
 
     /// Whether a batch is taken at this time: all of it or nothing.
-    pub(super) fn takes(&self, records: &[Content], now: Duration) -> Result<(), Refusal> {
+    pub(super) fn takes(&self, records: &[Content], now: Duration) -> Result<(), BrokerError> {
         if now < self.forbidden_until {
-            return Err(Refusal::TopicAuthorizationFailed);
+            return Err(BrokerError::TopicAuthorizationFailed);
         }
         if self
             .terms
             .largest
             .is_some_and(|largest| size(records) > largest)
         {
-            return Err(Refusal::MessageSizeTooLarge);
+            return Err(BrokerError::MessageSizeTooLarge);
         }
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         if self
@@ -78,7 +78,7 @@ impl Topic {
             .ahead
             .is_some_and(|ahead| records.iter().any(|record| record.timestamp > now + ahead))
         {
-            return Err(Refusal::InvalidTimestamp);
+            return Err(BrokerError::InvalidTimestamp);
         }
         let is_taboo = |record: &Content, taboo: &str| {
             record.value.as_ref().is_some_and(|value| {
@@ -92,7 +92,7 @@ impl Topic {
             .taboo
             .is_some_and(|taboo| records.iter().any(|record| is_taboo(record, taboo)))
         {
-            return Err(Refusal::PolicyViolation);
+            return Err(BrokerError::PolicyViolation);
         }
         Ok(())
     }

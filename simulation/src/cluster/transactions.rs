@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Cluster, Content, Place, Refusal};
+use super::{BrokerError, Cluster, Content, Place};
 use crate::chance::Chance;
 
 /// A transaction that is open for longer is aborted, as `kafka/config.rs` asks for.
@@ -67,7 +67,7 @@ impl Cluster {
     ///
     /// # Panics
     /// Never: the ids are few.
-    pub fn init_producer(&mut self, id: &str) -> Result<Identity, Refusal> {
+    pub fn init_producer(&mut self, id: &str) -> Result<Identity, BrokerError> {
         let next = i64::try_from(self.transactions.0.len()).expect("they are few");
         let transaction = self
             .transactions
@@ -92,24 +92,24 @@ impl Cluster {
             State::Ongoing { .. } => {
                 transaction.epoch += 1;
                 transaction.prepare(false);
-                Err(Refusal::ConcurrentTransactions)
+                Err(BrokerError::ConcurrentTransactions)
             }
-            State::Prepared { .. } => Err(Refusal::ConcurrentTransactions),
+            State::Prepared { .. } => Err(BrokerError::ConcurrentTransactions),
         }
     }
 
-    fn ongoing(&mut self, identity: &Identity) -> Result<&mut Transaction, Refusal> {
+    fn ongoing(&mut self, identity: &Identity) -> Result<&mut Transaction, BrokerError> {
         let now = self.now;
         let transaction = self
             .transactions
             .0
             .get_mut(&identity.id)
-            .ok_or(Refusal::InvalidTxnState)?;
+            .ok_or(BrokerError::InvalidTxnState)?;
         if transaction.epoch != identity.epoch {
-            return Err(Refusal::ProducerFenced);
+            return Err(BrokerError::ProducerFenced);
         }
         match transaction.state {
-            State::Prepared { .. } => return Err(Refusal::ConcurrentTransactions),
+            State::Prepared { .. } => return Err(BrokerError::ConcurrentTransactions),
             State::Empty => transaction.state = State::Ongoing { since: now },
             State::Ongoing { .. } => (),
         }
@@ -121,12 +121,12 @@ impl Cluster {
     /// # Errors
     /// If the producer is fenced, the transaction before is not complete, or the topic may not be
     /// written.
-    pub fn add_partition(&mut self, identity: &Identity, place: &Place) -> Result<(), Refusal> {
+    pub fn add_partition(&mut self, identity: &Identity, place: &Place) -> Result<(), BrokerError> {
         if !self.has(place) {
-            return Err(Refusal::UnknownTopicOrPartition);
+            return Err(BrokerError::UnknownTopicOrPartition);
         }
         if self.now < self.topics[&place.0].forbidden_until {
-            return Err(Refusal::TopicAuthorizationFailed);
+            return Err(BrokerError::TopicAuthorizationFailed);
         }
         self.ongoing(identity)?.partitions.insert(place.clone());
         Ok(())
@@ -136,7 +136,7 @@ impl Cluster {
     ///
     /// # Errors
     /// If the producer is fenced, or the transaction before is not complete.
-    pub fn add_offsets(&mut self, identity: &Identity, group: &str) -> Result<(), Refusal> {
+    pub fn add_offsets(&mut self, identity: &Identity, group: &str) -> Result<(), BrokerError> {
         self.ongoing(identity)?.groups.insert(group.to_owned());
         Ok(())
     }
@@ -151,9 +151,9 @@ impl Cluster {
         identity: Option<&Identity>,
         place: &Place,
         records: Vec<Content>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         if !self.has(place) {
-            return Err(Refusal::UnknownTopicOrPartition);
+            return Err(BrokerError::UnknownTopicOrPartition);
         }
         self.topics[&place.0].takes(&records, self.now)?;
         let Some(identity) = identity else {
@@ -164,7 +164,7 @@ impl Cluster {
             .partition_mut(place)
             .takes(identity.producer, identity.epoch)
         {
-            return Err(Refusal::ProducerFenced);
+            return Err(BrokerError::ProducerFenced);
         }
         // A broker asks the coordinator before it opens a transaction in a partition (KIP-890).
         if !self.partition_mut(place).is_open(identity.producer) {
@@ -173,7 +173,7 @@ impl Cluster {
                 && transaction.epoch == identity.epoch
                 && transaction.partitions.contains(place);
             if !is_in_it {
-                return Err(Refusal::InvalidTxnState);
+                return Err(BrokerError::InvalidTxnState);
             }
         }
         self.partition_mut(place)
@@ -192,15 +192,15 @@ impl Cluster {
         member: u64,
         generation: u32,
         offsets: Vec<(Place, i64, String)>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), BrokerError> {
         let transaction = &self.transactions.0[&identity.id];
         if transaction.epoch != identity.epoch {
-            return Err(Refusal::ProducerFenced);
+            return Err(BrokerError::ProducerFenced);
         }
         if !matches!(transaction.state, State::Ongoing { .. })
             || !transaction.groups.contains(group)
         {
-            return Err(Refusal::InvalidTxnState);
+            return Err(BrokerError::InvalidTxnState);
         }
         self.group(group)
             .hold_offsets(identity.producer, member, generation, offsets)
@@ -210,14 +210,18 @@ impl Cluster {
     ///
     /// # Errors
     /// If the producer is fenced or there is no transaction.
-    pub fn end_transaction(&mut self, identity: &Identity, commit: bool) -> Result<(), Refusal> {
+    pub fn end_transaction(
+        &mut self,
+        identity: &Identity,
+        commit: bool,
+    ) -> Result<(), BrokerError> {
         let transaction = self
             .transactions
             .0
             .get_mut(&identity.id)
-            .ok_or(Refusal::InvalidTxnState)?;
+            .ok_or(BrokerError::InvalidTxnState)?;
         if transaction.epoch != identity.epoch {
-            return Err(Refusal::ProducerFenced);
+            return Err(BrokerError::ProducerFenced);
         }
         match transaction.state {
             State::Ongoing { .. } => {
@@ -225,9 +229,9 @@ impl Cluster {
                 Ok(())
             }
             State::Prepared { commit: prepared } if prepared == commit => {
-                Err(Refusal::ConcurrentTransactions)
+                Err(BrokerError::ConcurrentTransactions)
             }
-            State::Prepared { .. } | State::Empty => Err(Refusal::InvalidTxnState),
+            State::Prepared { .. } | State::Empty => Err(BrokerError::InvalidTxnState),
         }
     }
 

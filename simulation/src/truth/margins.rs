@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use stream::dead_letter::{Entry, GAP, Letter};
+use stream::dead_letter::{DeadLetter, GAP, LedgerRecord};
 use stream::operator::Operator;
-use stream::pipeline::{Guarantee, Pipeline, Stage, Work};
+use stream::pipeline::{Guarantee, Pipeline, Stage, StageKind};
 
 use super::{Simulated, compare, is_anew};
 use crate::cluster::{Cluster, Content, Partition};
@@ -78,10 +78,10 @@ fn partitions(pipeline: &Pipeline, topic: &str) -> usize {
 /// No stage with a state has begun to work on partitions that were added to what it had read,
 /// unless it has told so.
 fn check_spread(world: &World, pipeline: &Pipeline, stage: &Stage) -> Result<(), String> {
-    let Work::Operator { steps } = &stage.work else {
+    let StageKind::Operator { steps } = &stage.kind else {
         return Ok(());
     };
-    if plan::chain(pipeline, stage, steps).memories() == 0 {
+    if plan::chain(pipeline, stage, steps).states() == 0 {
         return Ok(());
     }
     let mut cluster = world.cluster();
@@ -199,13 +199,13 @@ fn is_odd(partition: &Partition, offset: i64) -> bool {
 fn letters(
     cluster: &Cluster,
     stage: &Stage,
-    mut each: impl FnMut(&Letter<'_>, (String, i32, i64)),
+    mut each: impl FnMut(&DeadLetter<'_>, (String, i32, i64)),
 ) {
     let name = stage.dead_letters();
     let topic = &cluster.topics[&name];
     for (number, partition) in (0..).zip(&topic.partitions) {
         for record in partition.committed() {
-            if let Entry::Letter(letter) = Entry::read(&record.content.headers) {
+            if let LedgerRecord::DeadLetter(letter) = LedgerRecord::read(&record.content.headers) {
                 each(&letter, (name.clone(), number, record.offset));
             }
         }

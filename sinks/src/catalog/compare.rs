@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::{Error, Result};
-use stream::pipeline::Mistake;
+use stream::pipeline::Diagnostic;
 
 use self::join::Side;
-use self::sensor::{Rules, Sensor};
+use self::sensor::{CompareRules, SensorComparison};
 use self::table::{Block, Table};
-use super::{Context, Settings};
+use super::{SinkContext, SinkSettings};
 use crate::output::Output;
 use crate::sink::{Delivery, Failure, Sink};
 
@@ -24,10 +24,10 @@ use crate::sink::{Delivery, Failure, Sink};
 ///
 /// It shows, for each sensor: how many points were joined; mean and last value of each series; the
 /// mean, the last, the mean absolute and the root-mean-square difference between each two; and the
-/// [lag](statistics::Lag) of each smoothed series behind the input, in steps of the input. All of
-/// them are taken over the points that were joined. Beside them it shows what was not: readings
-/// without a partner (the first few of each sensor, for which EWMA or average emit nothing),
-/// readings that came twice, and readings in another unit than their sensor's first.
+/// [lag](statistics::LagEstimate) of each smoothed series behind the input, in steps of the input.
+/// All of them are taken over the points that were joined. Beside them it shows what was not:
+/// readings without a partner (the first few of each sensor, for which EWMA or average emit
+/// nothing), readings that came twice, and readings in another unit than their sensor's first.
 ///
 /// Several readings of a sensor with the same time are joined in the order of their arrival. Where
 /// readings have no sensor, in the format `number`, all are of the sensor "(all)".
@@ -37,13 +37,13 @@ use crate::sink::{Delivery, Failure, Sink};
 /// that starts again begins with empty ones.
 ///
 /// ```
-/// use sinks::catalog::{Context, read};
-/// use stream::pipeline::Part;
+/// use sinks::catalog::{SinkContext, read};
+/// use stream::pipeline::ComponentConfig;
 ///
 /// let topics = vec!["smooth".to_owned(), "temperatures_moving_average".to_owned()];
-/// let part = Part::parse(r#"compare = { ewma = "smooth", every-seconds = 10 }"#).unwrap();
+/// let part = ComponentConfig::parse(r#"compare = { ewma = "smooth", every-seconds = 10 }"#).unwrap();
 /// let settings = read(&part, &topics).unwrap();
-/// let mut sink = settings.open(Context::new("config", "compare", topics))?;
+/// let mut sink = settings.open(SinkContext::new("config", "compare", topics))?;
 /// sink.finish()?;
 /// # Ok::<(), stream::error::Error>(())
 /// ```
@@ -164,7 +164,7 @@ impl Compare {
         sides
     }
 
-    fn sink(&self, context: Context) -> CompareSink {
+    fn sink(&self, context: SinkContext) -> CompareSink {
         let sides = self.sides(&context.topics);
         let named: Vec<String> = sides
             .iter()
@@ -176,7 +176,7 @@ impl Compare {
                 .iter()
                 .map(|(_, topic, side)| ((*topic).to_owned(), *side))
                 .collect(),
-            rules: Rules {
+            rules: CompareRules {
                 sides: sides.iter().map(|(_, _, side)| *side).collect(),
                 lag_max: self.lag_max.0,
                 waiting_max: self.waiting_max.0,
@@ -192,19 +192,19 @@ impl Compare {
     }
 }
 
-impl Entry for Compare {
+impl Component for Compare {
     const NAME: &'static str = "compare";
     const ABOUT: &'static str =
         "shows how far EWMA, moving average and their input are apart and behind";
     const EXAMPLE: &'static str = r#"compare = { ewma = "temperatures_ewma", average = "temperatures_moving_average", every-seconds = 10 }"#;
 }
 
-impl Settings for Compare {
-    fn check(&self, topics: &[String]) -> Result<(), Mistake> {
+impl SinkSettings for Compare {
+    fn check(&self, topics: &[String]) -> Result<(), Diagnostic> {
         let sides = self.sides(topics);
         for (index, (setting, topic, _)) in sides.iter().enumerate() {
             if let Some((other, ..)) = sides[..index].iter().find(|(_, other, _)| other == topic) {
-                return Err(Mistake::nowhere(format!(
+                return Err(Diagnostic::nowhere(format!(
                     "`{other}` and `{setting}` are the same topic `{topic}`"
                 ))
                 .help("name the topic that each is in"));
@@ -214,7 +214,7 @@ impl Settings for Compare {
                     "compare wants `{setting}` from the topic `{topic}`, which its stage does not \
                      read"
                 );
-                return Err(Mistake::nowhere(message).help(format!(
+                return Err(Diagnostic::nowhere(message).help(format!(
                     "add \"{topic}\" to `from`, or say {setting} = \"TOPIC\" with one that stands \
                      there"
                 )));
@@ -224,7 +224,7 @@ impl Settings for Compare {
             .iter()
             .find(|read| sides.iter().all(|(_, topic, _)| read != topic))
         {
-            Some(unused) => Err(Mistake::nowhere(format!(
+            Some(unused) => Err(Diagnostic::nowhere(format!(
                 "compare has no use for the topic `{unused}` in `from`"
             ))
             .help(format!(
@@ -234,7 +234,7 @@ impl Settings for Compare {
         }
     }
 
-    fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>> {
+    fn open(self: Box<Self>, context: SinkContext) -> Result<Box<dyn Sink>> {
         Ok(Box::new(self.sink(context)))
     }
 }
@@ -243,13 +243,13 @@ impl Settings for Compare {
 struct CompareSink {
     title: String,
     topics: Vec<(String, Side)>,
-    rules: Rules,
+    rules: CompareRules,
     every: Option<Duration>,
     /// When the table is shown next.
     due: Option<Instant>,
     /// Whether anything came since the table was last shown.
     news: bool,
-    sensors: BTreeMap<String, Sensor>,
+    sensors: BTreeMap<String, SensorComparison>,
     output: Output,
 }
 
@@ -275,7 +275,9 @@ impl CompareSink {
 
     /// What the figures do not hold.
     fn left_out(&self) -> String {
-        let sum = |count: &dyn Fn(&Sensor) -> u64| self.sensors.values().map(count).sum::<u64>();
+        let sum = |count: &dyn Fn(&SensorComparison) -> u64| {
+            self.sensors.values().map(count).sum::<u64>()
+        };
         let alone: Vec<String> = self
             .topics
             .iter()
@@ -321,7 +323,7 @@ impl Sink for CompareSink {
         if !self.sensors.contains_key(reading.sensor.as_ref()) {
             self.sensors.insert(
                 reading.sensor.clone().into_owned(),
-                Sensor::new(&self.rules),
+                SensorComparison::new(&self.rules),
             );
         }
         let sensor = self

@@ -1,11 +1,11 @@
 //! `console`: shows readings on standard output, one a line.
 
 use serde::Deserialize;
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::Result;
 use stream::reading::{Reading, Unit};
 
-use super::{Context, Settings};
+use super::{SinkContext, SinkSettings};
 use crate::json;
 use crate::output::Output;
 use crate::sink::{Delivery, Failure, Sink};
@@ -17,14 +17,14 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 /// be shown twice, and none is left out.
 ///
 /// ```
-/// use sinks::catalog::{Context, read};
+/// use sinks::catalog::{SinkContext, read};
 /// use sinks::sink::Delivery;
-/// use stream::pipeline::Part;
+/// use stream::pipeline::ComponentConfig;
 /// use stream::reading::{Reading, Unit};
 ///
 /// let topics = vec!["temperatures_ewma".to_owned()];
-/// let settings = read(&Part::parse(r#"console = { title = "EWMA", show = "reading" }"#).unwrap(), &topics).unwrap();
-/// let mut sink = settings.open(Context::new("config", "out-ewma", topics))?;
+/// let settings = read(&ComponentConfig::parse(r#"console = { title = "EWMA", show = "reading" }"#).unwrap(), &topics).unwrap();
+/// let mut sink = settings.open(SinkContext::new("config", "out-ewma", topics))?;
 /// let reading = Reading { sensor: "seattle".into(), seq: 7, time: 0, value: 54.05, unit: Some(Unit::Fahrenheit) };
 /// let (topic, partition, offset) = ("temperatures_ewma", 0, 41);
 /// sink.write(&Delivery { topic, partition, offset, timestamp: 0, key: None, reading: &reading })?;
@@ -56,15 +56,15 @@ pub enum Show {
     Record,
 }
 
-impl Entry for Console {
+impl Component for Console {
     const NAME: &'static str = "console";
     const ABOUT: &'static str =
         "shows a title, then each value, reading, JSON object or record on a line";
     const EXAMPLE: &'static str = r#"console = { title = "EWMA", show = "reading" }"#;
 }
 
-impl Settings for Console {
-    fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>> {
+impl SinkSettings for Console {
+    fn open(self: Box<Self>, context: SinkContext) -> Result<Box<dyn Sink>> {
         let title = self
             .title
             .unwrap_or_else(|| format!("{}: {}", context.stage, context.topics.join(", ")));
@@ -158,7 +158,7 @@ impl Sink for ConsoleSink {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::Part;
+    use stream::pipeline::ComponentConfig;
 
     use super::*;
     use crate::catalog::read;
@@ -167,12 +167,12 @@ mod tests {
     fn shown(settings: &str) -> String {
         let screen = Screen::default();
         let topics = vec!["temperatures_ewma".to_owned(), "other".to_owned()];
-        let settings = read(&Part::parse(settings).unwrap(), &topics).unwrap();
+        let settings = read(&ComponentConfig::parse(settings).unwrap(), &topics).unwrap();
         let output = Box::new(screen.clone());
         let mut sink = settings
-            .open(Context {
+            .open(SinkContext {
                 output,
-                ..Context::new("", "out", topics)
+                ..SinkContext::new("", "out", topics)
             })
             .unwrap();
         let reading = |sensor: &'static str, time, value, unit| Reading {
@@ -254,11 +254,11 @@ são-paulo temperatures_ewma[0] 42 \
 
     #[test]
     fn a_form_that_does_not_exist_is_a_mistake() {
-        let part = Part::parse(r#"console = { show = "table" }"#).unwrap();
-        let mistake = format!("{:?}", read(&part, &[]).unwrap_err());
+        let part = ComponentConfig::parse(r#"console = { show = "table" }"#).unwrap();
+        let diagnostic = format!("{:?}", read(&part, &[]).unwrap_err());
         assert!(
-            mistake.contains("unknown variant `table`, expected one of `value`, `reading`"),
-            "{mistake}"
+            diagnostic.contains("unknown variant `table`, expected one of `value`, `reading`"),
+            "{diagnostic}"
         );
     }
 }

@@ -9,12 +9,12 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::{Error, Result};
 
-pub use self::format::FileFormat;
-use self::kept::Kept;
-use super::{Context, MOST_HELD, Settings};
+pub use self::format::OutputFormat;
+use self::kept::KeptFile;
+use super::{MOST_HELD, SinkContext, SinkSettings};
 use crate::sink::{Delivery, Failure, Sink};
 
 /// Appends each reading to a file, with the topic, partition and offset it was read from.
@@ -37,11 +37,11 @@ use crate::sink::{Delivery, Failure, Sink};
 /// readings are in both files, with the same topic, partition and offset.
 ///
 /// ```no_run
-/// use sinks::catalog::{Context, read};
-/// use stream::pipeline::Part;
+/// use sinks::catalog::{SinkContext, read};
+/// use stream::pipeline::ComponentConfig;
 ///
-/// let settings = read(&Part::parse(r#"file = { path = "readings.csv" }"#).unwrap(), &[]).unwrap();
-/// let mut sink = settings.open(Context::new("config", "keep", vec!["temperatures_ewma".to_owned()]))?;
+/// let settings = read(&ComponentConfig::parse(r#"file = { path = "readings.csv" }"#).unwrap(), &[]).unwrap();
+/// let mut sink = settings.open(SinkContext::new("config", "keep", vec!["temperatures_ewma".to_owned()]))?;
 /// sink.flush()?; // config/readings.csv is there, with its header
 /// # Ok::<(), sinks::sink::Failure>(())
 /// ```
@@ -53,14 +53,14 @@ pub struct File {
     pub path: PathBuf,
     /// If it is not given, a path that ends in `.csv` is CSV, and one that ends in `.json`,
     /// `.jsonl` or `.ndjson` is JSON lines.
-    pub format: FileFormat,
+    pub format: OutputFormat,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Table {
     path: PathBuf,
-    format: Option<FileFormat>,
+    format: Option<OutputFormat>,
 }
 
 impl TryFrom<Table> for File {
@@ -74,8 +74,8 @@ impl TryFrom<Table> for File {
             .to_ascii_lowercase();
         let format = match (table.format, extension.to_str()) {
             (Some(format), _) => format,
-            (None, Some("csv")) => FileFormat::Csv,
-            (None, Some("json" | "jsonl" | "ndjson")) => FileFormat::JsonLines,
+            (None, Some("csv")) => OutputFormat::Csv,
+            (None, Some("json" | "jsonl" | "ndjson")) => OutputFormat::JsonLines,
             (None, _) => {
                 return Err(format!(
                     "the name `{}` does not tell the file's format; say format = \"csv\" \
@@ -91,16 +91,16 @@ impl TryFrom<Table> for File {
     }
 }
 
-impl Entry for File {
+impl Component for File {
     const NAME: &'static str = "file";
     const ABOUT: &'static str = "appends each reading to a CSV or JSON lines file";
     const EXAMPLE: &'static str = r#"file = { path = "readings.csv", format = "csv" }"#;
 }
 
-impl Settings for File {
-    fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>> {
+impl SinkSettings for File {
+    fn open(self: Box<Self>, context: SinkContext) -> Result<Box<dyn Sink>> {
         let path = context.folder.join(&self.path);
-        let kept = match Kept::open(&path, self.format) {
+        let kept = match KeptFile::open(&path, self.format) {
             Ok(kept) => Some(kept),
             // The first reading tries again, and waits.
             Err(Failure::Passing(_)) => None,
@@ -119,8 +119,8 @@ impl Settings for File {
 #[derive(Debug)]
 struct FileSink {
     path: PathBuf,
-    format: FileFormat,
-    kept: Option<Kept>,
+    format: OutputFormat,
+    kept: Option<KeptFile>,
     /// What was taken since the last flush; a commit's size bounds it, and [`MOST_HELD`].
     lines: Vec<u8>,
     /// How many readings since the last flush were kept already.
@@ -131,7 +131,7 @@ impl Sink for FileSink {
     fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
         let kept = match &mut self.kept {
             Some(kept) => kept,
-            None => self.kept.insert(Kept::open(&self.path, self.format)?),
+            None => self.kept.insert(KeptFile::open(&self.path, self.format)?),
         };
         let begin = || Ok::<_, Infallible>(None);
         let Ok(position) = kept

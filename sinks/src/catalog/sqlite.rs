@@ -10,13 +10,13 @@ use rusqlite::{
     params,
 };
 use serde::Deserialize;
-use stream::catalog::Entry;
+use stream::catalog::Component;
 use stream::error::{Error, Result};
 use stream::reading::Unit;
 
-use super::{Context, MOST_HELD, Settings};
+use super::{MOST_HELD, SinkContext, SinkSettings};
 use crate::place;
-use crate::positions::{Position, Positions};
+use crate::positions::{SinkOffset, SinkOffsets};
 use crate::sink::{Delivery, Failure, Sink};
 
 /// Keeps each reading in the table `readings` of a SQLite database.
@@ -47,11 +47,11 @@ use crate::sink::{Delivery, Failure, Sink};
 /// databases, with the same topic, partition and offset. Instances on one machine may share one.
 ///
 /// ```no_run
-/// use sinks::catalog::{Context, read};
-/// use stream::pipeline::Part;
+/// use sinks::catalog::{SinkContext, read};
+/// use stream::pipeline::ComponentConfig;
 ///
-/// let settings = read(&Part::parse(r#"sqlite = { path = "readings.db" }"#).unwrap(), &[]).unwrap();
-/// let mut sink = settings.open(Context::new("config", "keep", vec!["temperatures_ewma".to_owned()]))?;
+/// let settings = read(&ComponentConfig::parse(r#"sqlite = { path = "readings.db" }"#).unwrap(), &[]).unwrap();
+/// let mut sink = settings.open(SinkContext::new("config", "keep", vec!["temperatures_ewma".to_owned()]))?;
 /// // sqlite3 config/readings.db "SELECT sensor, avg(value) FROM readings GROUP BY sensor"
 /// # Ok::<(), stream::error::Error>(())
 /// ```
@@ -63,14 +63,14 @@ pub struct Sqlite {
     pub path: PathBuf,
 }
 
-impl Entry for Sqlite {
+impl Component for Sqlite {
     const NAME: &'static str = "sqlite";
     const ABOUT: &'static str = "keeps each reading exactly once in a SQLite database";
     const EXAMPLE: &'static str = r#"sqlite = { path = "readings.db" }"#;
 }
 
-impl Settings for Sqlite {
-    fn open(self: Box<Self>, context: Context) -> Result<Box<dyn Sink>> {
+impl SinkSettings for Sqlite {
+    fn open(self: Box<Self>, context: SinkContext) -> Result<Box<dyn Sink>> {
         let path = context.folder.join(&self.path);
         let connection = match connect(&path) {
             Ok(connection) => Some(connection),
@@ -230,7 +230,7 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
     let failed = |error| failure("writing", path, &error);
     let transaction =
         Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
-    let (mut positions, mut skipped) = (Positions::default(), 0);
+    let (mut positions, mut skipped) = (SinkOffsets::default(), 0);
     let mut insert = transaction
         .prepare("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
         .map_err(failed)?;
@@ -261,7 +261,7 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
             .map_err(failed)?;
     }
     drop(insert);
-    for Position {
+    for SinkOffset {
         topic,
         partition,
         next,
@@ -283,13 +283,13 @@ fn read_position(
     transaction: &Transaction<'_>,
     topic: &str,
     partition: i32,
-) -> rusqlite::Result<Option<Position>> {
+) -> rusqlite::Result<Option<SinkOffset>> {
     transaction
         .query_row(
             "SELECT next, latest FROM positions WHERE topic = ?1 AND partition = ?2",
             params![topic, partition],
             |row| {
-                Ok(Position {
+                Ok(SinkOffset {
                     topic: topic.to_owned(),
                     partition,
                     next: row.get(0)?,

@@ -11,22 +11,22 @@ use super::header;
 /// It stands in the stage's dead-letter topic, its ledger, and is written in one transaction with
 /// the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct Migration {
     /// What was done about the state.
-    pub remedy: Remedy,
+    pub remedy: MigrationKind,
     /// The chain up to here, as it [describes](crate::operator::Operator::describe) itself; nothing
     /// if nobody knows, because there was no state any more that told.
     pub chain: Option<String>,
     /// The offset from which the new chain counts, by input and partition; of those that are absent
     /// it counts from the first record.
     pub offsets: BTreeMap<(String, i32), i64>,
-    /// The sensors that were [forgotten](Remedy::Forgotten); otherwise none.
+    /// The sensors that were [forgotten](MigrationKind::Forgotten); otherwise none.
     pub sensors: BTreeSet<String>,
 }
 
 /// What was done about the state of another chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
+pub enum MigrationKind {
     /// The new chain goes on with what the old one remembered.
     Kept,
     /// The new chain began with an empty state, at the offsets where the old one had ended.
@@ -37,22 +37,27 @@ pub enum Remedy {
     Forgotten,
 }
 
-const REMEDIES: [Remedy; 4] = [Remedy::Kept, Remedy::Reset, Remedy::Anew, Remedy::Forgotten];
+const MIGRATION_KINDS: [MigrationKind; 4] = [
+    MigrationKind::Kept,
+    MigrationKind::Reset,
+    MigrationKind::Anew,
+    MigrationKind::Forgotten,
+];
 
-impl Remedy {
+impl MigrationKind {
     /// The word in headers.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Remedy::Kept => "kept",
-            Remedy::Reset => "reset",
-            Remedy::Anew => "anew",
-            Remedy::Forgotten => "forgotten",
+            MigrationKind::Kept => "kept",
+            MigrationKind::Reset => "reset",
+            MigrationKind::Anew => "anew",
+            MigrationKind::Forgotten => "forgotten",
         }
     }
 }
 
-impl Change {
+impl Migration {
     /// The headers of the record that is the mark; it has neither key nor value.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
@@ -63,7 +68,7 @@ impl Change {
         let mut headers = vec![text(header::STATE, self.remedy.name())];
         headers.extend(self.chain.as_ref().map(|chain| text(header::CHAIN, chain)));
         headers.push(text(header::OFFSETS, &offsets.join(",")));
-        if self.remedy == Remedy::Forgotten {
+        if self.remedy == MigrationKind::Forgotten {
             headers.push(text(
                 header::SENSORS,
                 &serde_json::json!(self.sensors).to_string(),
@@ -83,14 +88,17 @@ impl Change {
             None => (headers, None),
         };
         let (headers, remedy) = last(headers, header::STATE)?;
-        let remedy = REMEDIES.into_iter().find(|known| known.name() == remedy)?;
+        let remedy = MIGRATION_KINDS
+            .into_iter()
+            .find(|known| known.name() == remedy)?;
         let offsets = offsets
             .split(',')
             .filter(|offset| !offset.is_empty())
             .map(offset)
             .collect::<Option<_>>()?;
-        let is_whole = headers.is_empty() && sensors.is_some() == (remedy == Remedy::Forgotten);
-        is_whole.then(|| Change {
+        let is_whole =
+            headers.is_empty() && sensors.is_some() == (remedy == MigrationKind::Forgotten);
+        is_whole.then(|| Migration {
             remedy,
             chain,
             offsets,
@@ -110,20 +118,20 @@ fn offset(text: &str) -> Option<((String, i32), i64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Entry;
+    use super::super::LedgerRecord;
     use super::*;
 
     #[test]
     fn what_is_not_as_rivulet_writes_it_is_foreign() {
-        let change = Change {
-            remedy: Remedy::Kept,
+        let change = Migration {
+            remedy: MigrationKind::Kept,
             chain: Some("ewma(alpha=0.5)".into()),
             offsets: [(("warm".into(), 0), 12), (("warm".into(), 1), 7)].into(),
             sensors: BTreeSet::new(),
         };
         let whole = change.headers();
         assert_eq!(whole[2].1.as_deref(), Some(&b"warm/0=12,warm/1=7"[..]));
-        assert_eq!(Entry::read(&whole), Entry::Change(change));
+        assert_eq!(LedgerRecord::read(&whole), LedgerRecord::Migration(change));
         for (index, value) in [
             (0, "lost"),
             (2, "warm=12"),
@@ -133,16 +141,20 @@ mod tests {
         ] {
             let mut spoilt = whole.clone();
             spoilt[index].1 = Some(value.into());
-            assert_eq!(Entry::read(&spoilt), Entry::Foreign, "{value}");
+            assert_eq!(
+                LedgerRecord::read(&spoilt),
+                LedgerRecord::Foreign,
+                "{value}"
+            );
         }
         for lacking in [&whole[1..], &whole[..2]] {
-            assert_eq!(Entry::read(lacking), Entry::Foreign);
+            assert_eq!(LedgerRecord::read(lacking), LedgerRecord::Foreign);
         }
         let mut forgotten = whole.clone();
         forgotten[0].1 = Some("forgotten".into());
         assert_eq!(
-            Entry::read(&forgotten),
-            Entry::Foreign,
+            LedgerRecord::read(&forgotten),
+            LedgerRecord::Foreign,
             "without its sensors"
         );
     }

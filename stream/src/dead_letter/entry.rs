@@ -1,26 +1,26 @@
 //! What a record of a dead-letter topic is, told from its headers.
 
-use super::{Change, Offsets, header};
+use super::{Migration, Offsets, header};
 
 /// A header's name and value.
 pub type Header = (String, Option<Vec<u8>>);
 
 /// A record of a dead-letter topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entry<'h> {
+pub enum LedgerRecord<'h> {
     /// A record that the stage refused.
-    Letter(Letter<'h>),
+    DeadLetter(DeadLetter<'h>),
     /// The mark of letters that somebody dealt with.
-    Mark(Mark),
+    Resolution(Resolution),
     /// A change of the stage's settings under its state.
-    Change(Change),
+    Migration(Migration),
     /// Something that no stage and no `rivulet` wrote.
     Foreign,
 }
 
 /// What the headers of a dead letter say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Letter<'h> {
+pub struct DeadLetter<'h> {
     /// The headers that the record had before it was refused.
     pub original: &'h [Header],
     /// The topic that it was read from; for a producer, the file or device.
@@ -37,7 +37,7 @@ pub struct Letter<'h> {
     pub truncated: Option<u64>,
 }
 
-impl Letter<'_> {
+impl DeadLetter<'_> {
     /// The headers of the dead letter: the record's own and then, in a fixed order, the stage's.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
@@ -69,57 +69,57 @@ impl Letter<'_> {
 
 /// What became of a letter that is not open any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handled {
+pub enum Resolved {
     /// The original was sent to its topic once more.
     Replayed,
     /// Somebody decided that nothing is to be done about it.
     Dropped,
 }
 
-impl Handled {
+impl Resolved {
     /// The word in headers and on the screen.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Handled::Replayed => "replayed",
-            Handled::Dropped => "dropped",
+            Resolved::Replayed => "replayed",
+            Resolved::Dropped => "dropped",
         }
     }
 }
 
 /// Says what became of letters that are before it in the same partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct Resolution {
     /// What became of them.
-    pub handled: Handled,
+    pub resolved: Resolved,
     /// Their offsets.
     pub letters: Offsets,
 }
 
-impl Mark {
+impl Resolution {
     /// The headers of the record that is the mark; it has neither key nor value.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
         vec![
-            text(header::HANDLED, self.handled.name()),
+            text(header::HANDLED, self.resolved.name()),
             text(header::LETTERS, &self.letters.to_string()),
         ]
     }
 
     fn read(headers: &[Header]) -> Option<Self> {
         let (headers, letters) = last(headers, header::LETTERS)?;
-        let (headers, handled) = last(headers, header::HANDLED)?;
-        let handled = [Handled::Replayed, Handled::Dropped]
+        let (headers, resolved) = last(headers, header::HANDLED)?;
+        let resolved = [Resolved::Replayed, Resolved::Dropped]
             .into_iter()
-            .find(|known| known.name() == handled)?;
-        headers.is_empty().then_some(Mark {
-            handled,
+            .find(|known| known.name() == resolved)?;
+        headers.is_empty().then_some(Resolution {
+            resolved,
             letters: letters.parse().ok()?,
         })
     }
 }
 
-impl<'h> Entry<'h> {
+impl<'h> LedgerRecord<'h> {
     /// Tells from its headers what a record of a dead-letter topic is. Never fails: what is not
     /// exactly as a stage or `rivulet` writes it is foreign.
     ///
@@ -127,17 +127,17 @@ impl<'h> Entry<'h> {
     /// have the same names: a refused record can be a dead letter of another pipeline.
     #[must_use]
     pub fn read(headers: &'h [Header]) -> Self {
-        if let Some(mark) = Mark::read(headers) {
-            return Entry::Mark(mark);
+        if let Some(mark) = Resolution::read(headers) {
+            return LedgerRecord::Resolution(mark);
         }
-        if let Some(change) = Change::read(headers) {
-            return Entry::Change(change);
+        if let Some(change) = Migration::read(headers) {
+            return LedgerRecord::Migration(change);
         }
-        letter(headers).map_or(Entry::Foreign, Entry::Letter)
+        letter(headers).map_or(LedgerRecord::Foreign, LedgerRecord::DeadLetter)
     }
 }
 
-fn letter(headers: &[Header]) -> Option<Letter<'_>> {
+fn letter(headers: &[Header]) -> Option<DeadLetter<'_>> {
     let (headers, truncated) = match last(headers, header::TRUNCATED) {
         Some((before, size)) => (before, Some(size.parse().ok()?)),
         None => (headers, None),
@@ -153,7 +153,7 @@ fn letter(headers: &[Header]) -> Option<Letter<'_>> {
         None => (headers, None),
     };
     let (original, topic) = last(headers, header::TOPIC)?;
-    Some(Letter {
+    Some(DeadLetter {
         original,
         topic,
         place,
@@ -185,7 +185,7 @@ mod tests {
     use proptest::option;
     use proptest::prelude::*;
 
-    use super::super::Remedy;
+    use super::super::MigrationKind;
     use super::*;
 
     const OURS: &[&str] = &[
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_is_not_as_a_stage_writes_it_is_foreign() {
-        let letter = Letter {
+        let letter = DeadLetter {
             original: &[],
             topic: "in",
             place: Some((0, 41)),
@@ -230,28 +230,32 @@ mod tests {
             truncated: None,
         };
         let whole = letter.headers();
-        assert_eq!(Entry::read(&whole), Entry::Letter(letter));
+        assert_eq!(LedgerRecord::read(&whole), LedgerRecord::DeadLetter(letter));
         for index in 1..whole.len() {
             let mut lacking = whole.clone();
             lacking.remove(index);
             assert_eq!(
-                Entry::read(&lacking),
-                Entry::Foreign,
+                LedgerRecord::read(&lacking),
+                LedgerRecord::Foreign,
                 "without {}",
                 whole[index].0
             );
             let mut without_value = whole.clone();
             without_value[index].1 = None;
-            assert_eq!(Entry::read(&without_value), Entry::Foreign);
+            assert_eq!(LedgerRecord::read(&without_value), LedgerRecord::Foreign);
         }
         for (index, value) in [(1, "one"), (1, "-1"), (1, "4294967296"), (2, "-5"), (2, "")] {
             let mut spoilt = whole.clone();
             spoilt[index].1 = Some(value.into());
-            assert_eq!(Entry::read(&spoilt), Entry::Foreign, "{value}");
+            assert_eq!(
+                LedgerRecord::read(&spoilt),
+                LedgerRecord::Foreign,
+                "{value}"
+            );
         }
-        assert_eq!(Entry::read(&[]), Entry::Foreign);
+        assert_eq!(LedgerRecord::read(&[]), LedgerRecord::Foreign);
         let mark = [text(header::HANDLED, "eaten"), text(header::LETTERS, "1")];
-        assert_eq!(Entry::read(&mark), Entry::Foreign);
+        assert_eq!(LedgerRecord::read(&mark), LedgerRecord::Foreign);
     }
 
     proptest! {
@@ -265,35 +269,35 @@ mod tests {
             // What a producer could not read has no headers of its own.
             let original = if place.is_some() { &original[..] } else { &[] };
             let letter =
-                Letter { original, topic: &topic, place, stage: &stage, reason: &reason, error: &error, truncated };
+                DeadLetter { original, topic: &topic, place, stage: &stage, reason: &reason, error: &error, truncated };
             let headers = letter.headers();
-            prop_assert_eq!(Entry::read(&headers), Entry::Letter(letter));
+            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::DeadLetter(letter));
         }
 
         #[test]
         fn a_mark_comes_back(set in vec(0i64..1000, 1..50), dropped: bool) {
-            let handled = if dropped { Handled::Dropped } else { Handled::Replayed };
-            let mark = Mark { handled, letters: set.into_iter().collect() };
+            let resolved = if dropped { Resolved::Dropped } else { Resolved::Replayed };
+            let mark = Resolution { resolved, letters: set.into_iter().collect() };
             let headers = mark.headers();
-            prop_assert_eq!(Entry::read(&headers), Entry::Mark(mark));
+            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::Resolution(mark));
         }
 
         #[test]
         fn a_change_comes_back(
-            remedy in proptest::sample::select(&[Remedy::Kept, Remedy::Reset, Remedy::Anew, Remedy::Forgotten][..]),
+            remedy in proptest::sample::select(&[MigrationKind::Kept, MigrationKind::Reset, MigrationKind::Anew, MigrationKind::Forgotten][..]),
             chain in option::of(".{0,30}"),
             offsets in proptest::collection::btree_map(("[a-zA-Z0-9._-]{1,20}", 0..100_i32), 0..i64::MAX, 0..9),
             sensors in proptest::collection::btree_set(".{0,9}", 0..5),
         ) {
-            let sensors = if remedy == Remedy::Forgotten { sensors } else { [].into() };
-            let change = Change { remedy, chain, offsets, sensors };
+            let sensors = if remedy == MigrationKind::Forgotten { sensors } else { [].into() };
+            let change = Migration { remedy, chain, offsets, sensors };
             let headers = change.headers();
-            prop_assert_eq!(Entry::read(&headers), Entry::Change(change));
+            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::Migration(change));
         }
 
         #[test]
         fn no_headers_can_harm_it(headers in vec(any_header(), 0..16)) {
-            if let Entry::Letter(letter) = Entry::read(&headers) {
+            if let LedgerRecord::DeadLetter(letter) = LedgerRecord::read(&headers) {
                 prop_assert_eq!(letter.headers().len(), headers.len());
             }
         }

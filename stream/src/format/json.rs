@@ -16,8 +16,8 @@ use serde::de::IntoDeserializer;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Format, excerpt, finite, value_of};
-use crate::log::Incoming;
-use crate::reading::{LONGEST_SENSOR, Reading, Refusal, Unit};
+use crate::log::ConsumerRecord;
+use crate::reading::{InvalidReading, LONGEST_SENSOR, Reading, Unit};
 
 /// See the [module](self).
 #[derive(Debug, Clone, Copy)]
@@ -42,13 +42,13 @@ fn unit_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Unit, D::E
 }
 
 impl Format for Json {
-    fn decode<'a>(&self, record: &Incoming<'a>) -> Result<Reading<'a>, Refusal> {
+    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading> {
         parse(value_of(record)?)
     }
 
-    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading> {
         let unit = reading.unit.ok_or_else(|| {
-            Refusal::new(
+            InvalidReading::new(
                 "no-unit",
                 "json needs a unit and the reading has none; state `unit` in the table of the \
                  topic it came from, or convert it first",
@@ -62,7 +62,7 @@ impl Format for Json {
             unit,
         };
         serde_json::to_writer(value, &wire)
-            .map_err(|error| Refusal::new("not-json", error.to_string()))
+            .map_err(|error| InvalidReading::new("not-json", error.to_string()))
     }
 
     fn keyed(&self) -> bool {
@@ -74,14 +74,14 @@ impl Format for Json {
 ///
 /// # Errors
 /// Whatever keeps it from being a reading.
-pub fn parse(value: &[u8]) -> Result<Reading<'_>, Refusal> {
+pub fn parse(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
     let reading = own::parse(value).map_or_else(|| by_parser(value), Ok)?;
     named(&reading.sensor)?;
     Ok(reading)
 }
 
 /// Refuses a name that is too long for a key, before any state knows of it.
-fn named(sensor: &str) -> Result<&str, Refusal> {
+fn named(sensor: &str) -> Result<&str, InvalidReading> {
     if sensor.len() <= LONGEST_SENSOR {
         return Ok(sensor);
     }
@@ -90,20 +90,21 @@ fn named(sensor: &str) -> Result<&str, Refusal> {
         sensor.len(),
         excerpt(sensor.as_bytes())
     );
-    Err(Refusal::new("too-large", detail))
+    Err(InvalidReading::new("too-large", detail))
 }
 
-fn by_parser(value: &[u8]) -> Result<Reading<'_>, Refusal> {
+fn by_parser(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
     // An array of the fields in their order would do for serde, but not for other readers of the
     // topic.
     if value.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::new(
+        return Err(InvalidReading::new(
             "not-json",
             format!("expected a JSON object, found {}", excerpt(value)),
         ));
     }
-    let wire: Wire<'_> = serde_json::from_slice(value)
-        .map_err(|error| Refusal::new("not-json", format!("{error}, in {}", excerpt(value))))?;
+    let wire: Wire<'_> = serde_json::from_slice(value).map_err(|error| {
+        InvalidReading::new("not-json", format!("{error}, in {}", excerpt(value)))
+    })?;
     Ok(Reading {
         sensor: wire.sensor,
         seq: wire.seq,

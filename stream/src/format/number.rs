@@ -4,8 +4,8 @@
 //! timestamp and the sequence number its offset. The unit is the topic's `unit`, if it states one.
 
 use super::{Format, excerpt, finite, value_of};
-use crate::log::Incoming;
-use crate::reading::{Reading, Refusal, Unit};
+use crate::log::ConsumerRecord;
+use crate::reading::{InvalidReading, Reading, Unit};
 
 /// See the [module](self).
 #[derive(Debug, Clone, Copy)]
@@ -15,10 +15,10 @@ pub struct Number {
 }
 
 impl Format for Number {
-    fn decode<'a>(&self, record: &Incoming<'a>) -> Result<Reading<'a>, Refusal> {
+    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading> {
         let value = value_of(record)?;
         let number = serde_json::from_slice(value).map_err(|error| {
-            Refusal::new("not-a-number", format!("{error}, in {}", excerpt(value)))
+            InvalidReading::new("not-a-number", format!("{error}, in {}", excerpt(value)))
         })?;
         Ok(Reading {
             sensor: "".into(),
@@ -30,9 +30,9 @@ impl Format for Number {
         })
     }
 
-    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading> {
         serde_json::to_writer(value, &finite(reading.value)?)
-            .map_err(|error| Refusal::new("not-a-number", error.to_string()))
+            .map_err(|error| InvalidReading::new("not-a-number", error.to_string()))
     }
 
     fn keyed(&self) -> bool {
@@ -44,8 +44,8 @@ impl Format for Number {
 mod tests {
     use super::*;
 
-    fn decode(value: &[u8]) -> Result<Reading<'_>, Refusal> {
-        let record = Incoming {
+    fn decode(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
+        let record = ConsumerRecord {
             topic: 0,
             partition: 0,
             offset: 41,

@@ -11,7 +11,7 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::producer::BaseProducer;
 
-use super::watch::Watch;
+use super::monitor::ClientMonitor;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::pipeline::{Guarantee, Pipeline, Stage, Topic};
@@ -242,35 +242,37 @@ impl Clients {
         config
     }
 
-    fn make<T: FromClientConfigAndContext<Watch>>(
+    fn make<T: FromClientConfigAndContext<ClientMonitor>>(
         &self,
         config: &ClientConfig,
-        watch: &Watch,
+        monitor: &ClientMonitor,
     ) -> Result<T> {
-        config.create_with_context(watch.clone()).map_err(|error| {
-            // librdkafka says what it wanted of a file, but not which.
-            let files = self
-                .properties
-                .iter()
-                .filter(|(name, _)| name.ends_with(".location"));
-            let files = files.map(|(name, path)| match File::open(path) {
-                Ok(_) => format!("{name} is {path}"),
-                Err(error) => format!("{name} is {path}: {error}"),
-            });
-            let cause = [error.to_string()]
-                .into_iter()
-                .chain(files)
-                .collect::<Vec<_>>()
-                .join("; ");
-            Error::new(format!("making a Kafka client for {}", self.stage), cause).help(
+        config
+            .create_with_context(monitor.clone())
+            .map_err(|error| {
+                // librdkafka says what it wanted of a file, but not which.
+                let files = self
+                    .properties
+                    .iter()
+                    .filter(|(name, _)| name.ends_with(".location"));
+                let files = files.map(|(name, path)| match File::open(path) {
+                    Ok(_) => format!("{name} is {path}"),
+                    Err(error) => format!("{name} is {path}: {error}"),
+                });
+                let cause = [error.to_string()]
+                    .into_iter()
+                    .chain(files)
+                    .collect::<Vec<_>>()
+                    .join("; ");
+                Error::new(format!("making a Kafka client for {}", self.stage), cause).help(
                 "look at [kafka] in the pipeline file: names and files there go to librdkafka as \
                  they are",
             )
-        })
+            })
     }
 
     /// The stage's member of its consumer group.
-    pub(super) fn consumer(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
+    pub(super) fn consumer(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
         let identity = self.identity();
         let config = self.config(
             &[CONSUMER],
@@ -288,11 +290,11 @@ impl Clients {
                 ("isolation.level", "read_committed"),
             ],
         );
-        self.make(&config, watch)
+        self.make(&config, monitor)
     }
 
     /// The stage's producer: idempotent, and transactional if the guarantee is exactly-once.
-    pub(super) fn producer(&self, watch: &Watch) -> Result<BaseProducer<Watch>> {
+    pub(super) fn producer(&self, monitor: &ClientMonitor) -> Result<BaseProducer<ClientMonitor>> {
         let identity = self.identity();
         // Room for one record at least.
         let queue = (2 * self.largest_message as u64).max(self.limits.producer_queue()) / 1024;
@@ -341,20 +343,20 @@ impl Clients {
         ];
         self.make(
             &self.config(&defaults, &sized, &given),
-            &watch.of_producer(),
+            &monitor.of_producer(),
         )
     }
 
     /// A client in no group that sees everything, committed or not: for metadata and watermarks.
-    pub(super) fn observer(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
+    pub(super) fn observer(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
         self.make(
             &self.config(&[CONSUMER], &[], &[("isolation.level", "read_uncommitted")]),
-            watch,
+            monitor,
         )
     }
 
     /// A client in no group that reads committed records and tells where they end.
-    pub(super) fn reader(&self, watch: &Watch) -> Result<BaseConsumer<Watch>> {
+    pub(super) fn reader(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
         let sized = [(
             "queued.max.messages.kbytes",
             self.limits.reader_queue() / 1024,
@@ -365,7 +367,7 @@ impl Clients {
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),
         ];
-        self.make(&self.config(&[CONSUMER, READER], &sized, &given), watch)
+        self.make(&self.config(&[CONSUMER, READER], &sized, &given), monitor)
     }
 }
 
@@ -380,7 +382,7 @@ mod tests {
             path: "p.toml".into(),
             text,
         }));
-        let pipeline = pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let pipeline = pipeline.unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
         Clients::new(&pipeline, &pipeline.stages[0], "a", Guarantee::ExactlyOnce)
     }
 

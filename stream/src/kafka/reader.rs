@@ -9,10 +9,10 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::config::Clients;
-use super::watch::Watch;
+use super::monitor::ClientMonitor;
 use super::{CALL, TOPIC_GRACE, close};
 use crate::error::Error;
-use crate::log::{Each, Extent, Fault};
+use crate::log::{Fault, RestoreCallback, Watermarks};
 use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
@@ -29,14 +29,14 @@ const TELL: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// If there is no sense in going on.
-pub(super) type Keep<'k> = &'k dyn Fn() -> Result<(), Fault>;
+pub(super) type KeepAlive<'k> = &'k dyn Fn() -> Result<(), Fault>;
 
 pub(super) struct Reader {
     /// Sees everything, committed or not. Both are there until the reader goes.
-    observer: Option<BaseConsumer<Watch>>,
+    observer: Option<BaseConsumer<ClientMonitor>>,
     /// Reads what is committed.
-    committed: Option<BaseConsumer<Watch>>,
-    watch: Watch,
+    committed: Option<BaseConsumer<ClientMonitor>>,
+    monitor: ClientMonitor,
     shutdown: Shutdown,
 }
 
@@ -53,24 +53,24 @@ impl Reader {
     /// A reader that begins to connect.
     pub(super) fn new(
         clients: &Clients,
-        watch: &Watch,
+        monitor: &ClientMonitor,
         shutdown: &Shutdown,
     ) -> Result<Self, Fault> {
         Ok(Reader {
-            observer: Some(clients.observer(watch).map_err(Fault::Fatal)?),
-            committed: Some(clients.reader(watch).map_err(Fault::Fatal)?),
-            watch: watch.clone(),
+            observer: Some(clients.observer(monitor).map_err(Fault::Fatal)?),
+            committed: Some(clients.reader(monitor).map_err(Fault::Fatal)?),
+            monitor: monitor.clone(),
             shutdown: shutdown.clone(),
         })
     }
 
-    fn observer(&self) -> &BaseConsumer<Watch> {
+    fn observer(&self) -> &BaseConsumer<ClientMonitor> {
         self.observer
             .as_ref()
             .expect("it is there until the reader goes")
     }
 
-    fn committed(&self) -> &BaseConsumer<Watch> {
+    fn committed(&self) -> &BaseConsumer<ClientMonitor> {
         self.committed
             .as_ref()
             .expect("it is there until the reader goes")
@@ -81,8 +81,8 @@ impl Reader {
         &self,
         topic: &str,
         partitions: &[i32],
-        each: Each<'_>,
-        keep: Keep<'_>,
+        each: RestoreCallback<'_>,
+        keep: KeepAlive<'_>,
     ) -> Result<(), Fault> {
         let mut list = TopicPartitionList::new();
         let mut unread = BTreeMap::new();
@@ -100,18 +100,18 @@ impl Reader {
         self.read(topic, &list, unread, each, keep)
     }
 
-    /// See [`Log::extents`](crate::log::Log::extents).
+    /// See [`Log::watermarks`](crate::log::Log::watermarks).
     pub(super) fn extent(
         &self,
         topic: &str,
         partition: i32,
-        keep: Keep<'_>,
-    ) -> Result<Extent, Fault> {
+        keep: KeepAlive<'_>,
+    ) -> Result<Watermarks, Fault> {
         let (start, end) = self.watermarks(self.observer(), topic, partition, keep)?;
         let metadata = loop {
             match self.observer().fetch_metadata(Some(topic), CALL) {
                 Ok(metadata) => break metadata,
-                Err(error) => self.watch.no_answer(&error.to_string()),
+                Err(error) => self.monitor.broker_unreachable(&error.to_string()),
             }
             self.shutdown.check()?;
             keep()?;
@@ -120,11 +120,11 @@ impl Reader {
             .topics()
             .first()
             .map_or(0, |topic| topic.partitions().len());
-        Ok(Extent {
+        Ok(Watermarks {
             partition,
-            start,
-            end,
-            count: i32::try_from(count).unwrap_or(i32::MAX),
+            low: start,
+            high: end,
+            partition_count: i32::try_from(count).unwrap_or(i32::MAX),
         })
     }
 
@@ -142,7 +142,7 @@ impl Reader {
             // tells apart.
             if !at_end {
                 list.add_partition_offset(topic, *partition, *from)
-                    .map_err(|error| undo(topic, &error))?;
+                    .map_err(|error| abortable(topic, &error))?;
                 unread.insert(*partition, high - low);
             }
         }
@@ -159,16 +159,16 @@ impl Reader {
 
     fn watermarks(
         &self,
-        client: &BaseConsumer<Watch>,
+        client: &BaseConsumer<ClientMonitor>,
         topic: &str,
         partition: i32,
-        keep: Keep<'_>,
+        keep: KeepAlive<'_>,
     ) -> Result<(i64, i64), Fault> {
         let mut missing_since = None;
         loop {
             let error = match client.fetch_watermarks(topic, partition, CALL) {
                 Ok(watermarks) => {
-                    self.watch.answered();
+                    self.monitor.broker_reachable();
                     return Ok(watermarks);
                 }
                 Err(error) => error,
@@ -194,7 +194,7 @@ impl Reader {
             }
             // A new client may not know the partition yet, though its broker answers.
             if !is_unknown_partition(&error) {
-                self.watch.no_answer(&format!(
+                self.monitor.broker_unreachable(&format!(
                     "asking for the end of {topic} [{partition}]: {error}"
                 ));
             }
@@ -212,7 +212,7 @@ impl Reader {
         topic: &str,
         partition: i32,
         end: i64,
-        keep: Keep<'_>,
+        keep: KeepAlive<'_>,
     ) -> Result<(), Fault> {
         let start = Instant::now();
         let mut reminder = Reminder::new();
@@ -246,13 +246,13 @@ impl Reader {
         topic: &str,
         list: &TopicPartitionList,
         mut unread: BTreeMap<i32, i64>,
-        each: Each<'_>,
-        keep: Keep<'_>,
+        each: RestoreCallback<'_>,
+        keep: KeepAlive<'_>,
     ) -> Result<(), Fault> {
         let reader = self.committed();
         reader
             .assign(list)
-            .map_err(|error| Fault::Undo(Error::new("assigning partitions to read", error)))?;
+            .map_err(|error| Fault::Abortable(Error::new("assigning partitions to read", error)))?;
         let (mut progress, mut told, mut read) = (Instant::now(), Instant::now(), 0_i64);
         let all: i64 = unread.values().sum();
         while !unread.is_empty() {
@@ -270,7 +270,7 @@ impl Reader {
                     unread.remove(&partition);
                     progress = Instant::now();
                 }
-                Some(Err(error)) => self.watch.client_error(&error),
+                Some(Err(error)) => self.monitor.client_error(&error),
                 None => {}
             }
             self.shutdown.check()?;
@@ -285,7 +285,7 @@ impl Reader {
                     NO_PROGRESS.as_secs(),
                     unread.keys()
                 );
-                return Err(Fault::Undo(Error::new(
+                return Err(Fault::Abortable(Error::new(
                     format!("reading {topic} to the end"),
                     cause,
                 )));
@@ -293,7 +293,7 @@ impl Reader {
         }
         reader
             .unassign()
-            .map_err(|error| Fault::Undo(Error::new("ending to read", error)))
+            .map_err(|error| Fault::Abortable(Error::new("ending to read", error)))
     }
 }
 
@@ -321,6 +321,6 @@ fn lacks(metadata: &Metadata, partition: i32) -> bool {
     })
 }
 
-fn undo(topic: &str, error: &KafkaError) -> Fault {
-    Fault::Undo(Error::new(format!("reading {topic}"), error))
+fn abortable(topic: &str, error: &KafkaError) -> Fault {
+    Fault::Abortable(Error::new(format!("reading {topic}"), error))
 }

@@ -3,45 +3,45 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Component;
 
-use super::mistake::{Mistake, suggest};
-use super::{Pipeline, Role, Stage, Work};
+use super::diagnostic::{Diagnostic, suggest};
+use super::{Pipeline, Role, Stage, StageKind};
 
 /// Adds what is wrong with the pipeline as a whole.
-pub(super) fn check(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
+pub(super) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     if pipeline.stages.is_empty() {
-        mistakes.push(
-            Mistake::nowhere("has no stages")
+        diagnostics.push(
+            Diagnostic::nowhere("has no stages")
                 .help("add a [producer.NAME], [operator.NAME] or [sink.NAME] table"),
         );
     }
     let mut seen = BTreeMap::new();
     for stage in &pipeline.stages {
-        name(stage, mistakes);
+        name(stage, diagnostics);
         if let Some(other) = seen.insert(&stage.name, stage) {
             let message = format!(
                 "two stages are named `{}`: there is also a {}",
                 stage.name,
-                other.work.table()
+                other.kind.table()
             );
-            mistakes.push(
-                Mistake::at(stage.place.clone(), message).help(
+            diagnostics.push(
+                Diagnostic::at(stage.place.clone(), message).help(
                     "rename one: a stage's name is its consumer group, so no two can share it",
                 ),
             );
         }
-        topics(pipeline, stage, mistakes);
+        topics(pipeline, stage, diagnostics);
     }
-    cycles(pipeline, mistakes);
-    spools(pipeline, mistakes);
+    cycles(pipeline, diagnostics);
+    spools(pipeline, diagnostics);
 }
 
-fn spools(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
+fn spools(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     // Components, not text: `./spool` is `spool`.
     let mut seen: BTreeMap<Vec<Component<'_>>, &Stage> = BTreeMap::new();
     for stage in &pipeline.stages {
-        let Work::Producer {
+        let StageKind::Producer {
             spool: Some(spool), ..
-        } = &stage.work
+        } = &stage.kind
         else {
             continue;
         };
@@ -57,8 +57,8 @@ fn spools(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
                 other.name,
                 spool.path.display()
             );
-            mistakes.push(
-                Mistake::at(stage.place.clone(), message)
+            diagnostics.push(
+                Diagnostic::at(stage.place.clone(), message)
                     .help("give each stage a folder of its own"),
             );
         }
@@ -74,11 +74,11 @@ fn legal(name: &str, length: usize) -> bool {
         && name != ".."
 }
 
-fn name(stage: &Stage, mistakes: &mut Vec<Mistake>) {
+fn name(stage: &Stage, diagnostics: &mut Vec<Diagnostic>) {
     // Its changelog's name must fit Kafka's limit of 249 too.
     if !legal(&stage.name, 200) {
-        mistakes.push(
-            Mistake::at(
+        diagnostics.push(
+            Diagnostic::at(
                 stage.place.clone(),
                 format!("`{}` cannot name a stage", stage.name),
             )
@@ -87,25 +87,27 @@ fn name(stage: &Stage, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-fn topics(pipeline: &Pipeline, stage: &Stage, mistakes: &mut Vec<Mistake>) {
-    let at = |message: String| Mistake::at(stage.place.clone(), message);
-    let reads = !matches!(stage.work, Work::Producer { .. });
-    let writes = !matches!(stage.work, Work::Sink { .. });
+fn topics(pipeline: &Pipeline, stage: &Stage, diagnostics: &mut Vec<Diagnostic>) {
+    let at = |message: String| Diagnostic::at(stage.place.clone(), message);
+    let reads = !matches!(stage.kind, StageKind::Producer { .. });
+    let writes = !matches!(stage.kind, StageKind::Sink { .. });
     if reads && stage.from.is_empty() {
-        mistakes.push(at(format!("`{}` reads nothing", stage.name)).help("name a topic in `from`"));
+        diagnostics
+            .push(at(format!("`{}` reads nothing", stage.name)).help("name a topic in `from`"));
     }
     if writes && stage.to.is_empty() {
-        mistakes.push(at(format!("`{}` writes nothing", stage.name)).help("name a topic in `to`"));
+        diagnostics
+            .push(at(format!("`{}` writes nothing", stage.name)).help("name a topic in `to`"));
     }
     let mut seen = BTreeSet::new();
     for topic in stage.from.iter().chain(&stage.to) {
         if !legal(topic, 249) {
-            mistakes.push(
+            diagnostics.push(
                 at(format!("`{topic}` cannot name a topic"))
                     .help("use up to 249 letters, digits, dots, underscores and hyphens"),
             );
         } else if !seen.insert(topic) {
-            let mistake = if stage.from.contains(topic) && stage.to.contains(topic) {
+            let diagnostic = if stage.from.contains(topic) && stage.to.contains(topic) {
                 at(format!(
                     "`{}` reads and writes the same topic `{topic}`",
                     stage.name
@@ -114,9 +116,9 @@ fn topics(pipeline: &Pipeline, stage: &Stage, mistakes: &mut Vec<Mistake>) {
             } else {
                 at(format!("`{}` names the topic `{topic}` twice", stage.name)).help("name it once")
             };
-            mistakes.push(mistake);
+            diagnostics.push(diagnostic);
         } else if pipeline.topics[topic].role != Role::Readings {
-            mistakes.push(
+            diagnostics.push(
                 at(format!(
                     "`{topic}` is the name of a stage's own changelog or dead letters"
                 ))
@@ -132,7 +134,7 @@ fn topics(pipeline: &Pipeline, stage: &Stage, mistakes: &mut Vec<Mistake>) {
                 .flat_map(|stage| &stage.to)
                 .map(String::as_str)
                 .collect();
-            mistakes.push(
+            diagnostics.push(
                 at(format!(
                     "`{}` reads the topic `{topic}`, which no stage writes",
                     stage.name
@@ -147,7 +149,7 @@ fn topics(pipeline: &Pipeline, stage: &Stage, mistakes: &mut Vec<Mistake>) {
 }
 
 /// Reports each stage that can reach itself over other stages.
-fn cycles(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
+fn cycles(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let mut reported = BTreeSet::new();
     for start in &pipeline.stages {
         let mut way: Vec<&Stage> = vec![start];
@@ -162,8 +164,8 @@ fn cycles(pipeline: &Pipeline, mistakes: &mut Vec<Mistake>) {
                 start.name
             );
             reported.extend(cycle);
-            mistakes.push(
-                Mistake::at(start.place.clone(), message)
+            diagnostics.push(
+                Diagnostic::at(start.place.clone(), message)
                     .help("let one of them write to a topic outside the circle"),
             );
         }
@@ -198,7 +200,7 @@ mod tests {
 
     use crate::pipeline::{Pipeline, Text};
 
-    fn mistakes(text: &str) -> String {
+    fn diagnostics(text: &str) -> String {
         Pipeline::parse(Arc::new(Text {
             path: "p.toml".into(),
             text: text.into(),
@@ -213,7 +215,7 @@ mod tests {
     fn the_same_topic_in_and_out() {
         let text = format!("{SOURCE}[operator.b]\nfrom = \"t\"\nsteps = [\"noise\"]\nto = \"t\"");
         assert!(
-            mistakes(&text).starts_with("p.toml:4:11: `b` reads and writes the same topic `t`")
+            diagnostics(&text).starts_with("p.toml:4:11: `b` reads and writes the same topic `t`")
         );
     }
 
@@ -221,7 +223,7 @@ mod tests {
     fn two_stages_of_one_name() {
         let text = format!("{SOURCE}[sink.a]\nfrom = \"t\"\nsink = \"console\"");
         assert!(
-            mistakes(&text)
+            diagnostics(&text)
                 .contains("p.toml:4:7: two stages are named `a`: there is also a producer")
         );
     }
@@ -229,7 +231,7 @@ mod tests {
     #[test]
     fn a_topic_that_nobody_writes() {
         let text = format!("{SOURCE}[sink.b]\nfrom = \"T\"\nsink = \"console\"");
-        let shown = mistakes(&text);
+        let shown = diagnostics(&text);
         assert!(
             shown.contains("`b` reads the topic `T`, which no stage writes"),
             "{shown}"
@@ -243,14 +245,14 @@ mod tests {
             format!("[operator.{name}]\nfrom = \"{from}\"\nsteps = [\"noise\"]\nto = \"{to}\"\n")
         };
         let shown =
-            mistakes(&(stage("a", "x", "y") + &stage("b", "y", "z") + &stage("c", "z", "x")));
+            diagnostics(&(stage("a", "x", "y") + &stage("b", "y", "z") + &stage("c", "z", "x")));
         assert_eq!(shown.matches("go round in a circle").count(), 1, "{shown}");
         assert!(shown.contains("a → b → c → a"), "{shown}");
     }
 
     #[test]
     fn every_mistake_is_reported_not_only_the_first() {
-        let shown = mistakes(
+        let shown = diagnostics(
             "[sink.a]\nform = \"t\"\nsink = \"console\"\n[producer.b]\nsource = 3\nto = \
              7\n[opreator.x]\n",
         );
@@ -265,7 +267,7 @@ mod tests {
     #[test]
     fn a_wrong_type_and_a_wrong_name_say_what_was_wanted() {
         let shown =
-            mistakes("[commit]\nrecords = \"many\"\n[sink.a]\nform = \"t\"\nsink = \"console\"");
+            diagnostics("[commit]\nrecords = \"many\"\n[sink.a]\nform = \"t\"\nsink = \"console\"");
         assert!(
             shown.contains("p.toml:2:11: invalid type: string \"many\", expected a whole number"),
             "{shown}"
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn what_the_guarantee_rests_on_cannot_be_set() {
-        let shown = mistakes(&format!(
+        let shown = diagnostics(&format!(
             "[kafka]\n\"isolation.level\" = \"read_uncommitted\"\n{SOURCE}"
         ));
         assert!(
@@ -287,9 +289,9 @@ mod tests {
     #[test]
     fn a_syntax_error_has_its_place() {
         assert!(
-            mistakes("[sink.a\n").starts_with("p.toml:1:8: "),
+            diagnostics("[sink.a\n").starts_with("p.toml:1:8: "),
             "{}",
-            mistakes("[sink.a\n")
+            diagnostics("[sink.a\n")
         );
     }
 }

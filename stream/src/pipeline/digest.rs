@@ -19,7 +19,7 @@ impl Pipeline {
     fn concerning(&self, stage: &Stage) -> String {
         // The file has been read before; read as values, it has lost its layout and its comments.
         let file: serde_json::Value = toml::from_str(&self.text.text).unwrap_or_default();
-        let table = stage.work.table();
+        let table = stage.kind.table();
         let mut text = format!("[{table}.{}]\n{}\n", stage.name, file[table][&stage.name]);
         let mut add = |name: &str, what: &dyn std::fmt::Debug| {
             writeln!(text, "{name} {what:?}").unwrap_or_default()
@@ -85,7 +85,7 @@ sink = "console"
             path: folder.join("p.toml"),
             text: text.into(),
         }));
-        let pipeline = pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let pipeline = pipeline.unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
         pipeline
             .stages
             .iter()

@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::mistake::{Mistake, Text, suggest};
+use super::diagnostic::{Diagnostic, Text, suggest};
 
 /// One entry of a catalog with its settings: `{ ewma = { alpha = 0.5 } }`, or just `"console"`.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct ComponentConfig {
     name: String,
     place: Range<usize>,
     text: Arc<Text>,
@@ -28,7 +28,7 @@ pub(super) enum Key {
     Index(usize),
 }
 
-impl Part {
+impl ComponentConfig {
     /// Reads a part from the value at `path` of the file.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Part {
         text: &Arc<Text>,
         mut path: Vec<Key>,
         value: &Spanned<DeValue<'_>>,
-    ) -> Result<Self, Mistake> {
+    ) -> Result<Self, Diagnostic> {
         let (name, place) = match value.get_ref() {
             DeValue::String(name) => (name.to_string(), value.span()),
             DeValue::Table(table) if table.len() > 1 => {
@@ -46,7 +46,7 @@ impl Part {
                     .map(Spanned::span)
                     .max_by_key(|span| span.start)
                     .unwrap_or(value.span());
-                return Err(Mistake::at(second, "one table names two things").help(
+                return Err(Diagnostic::at(second, "one table names two things").help(
                     "give each a table of its own, in the order they are to run: [{ … }, { … }]",
                 ));
             }
@@ -61,14 +61,14 @@ impl Part {
                 } else {
                     other.type_str()
                 };
-                return Err(Mistake::at(
+                return Err(Diagnostic::at(
                     value.span(),
                     format!("expected a name or a table, found {found}"),
                 )
                 .help("write \"NAME\" or { NAME = { SETTING = VALUE } }"));
             }
         };
-        Ok(Part {
+        Ok(ComponentConfig {
             name,
             place,
             text: text.clone(),
@@ -80,14 +80,14 @@ impl Part {
     ///
     /// # Errors
     /// If the text is not one key with its settings.
-    pub fn parse(text: &str) -> Result<Self, Mistake> {
+    pub fn parse(text: &str) -> Result<Self, Diagnostic> {
         let text = Arc::new(Text {
             path: "example".into(),
             text: text.to_owned(),
         });
         let table = DeTable::parse(&text.text)?;
         let value = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
-        Part::read(&text, Vec::new(), &value)
+        ComponentConfig::read(&text, Vec::new(), &value)
     }
 
     /// The steps of a chain that describes itself so: `threshold(above=50) → ewma(alpha=0.5)`;
@@ -96,7 +96,7 @@ impl Part {
     pub fn described(chain: &str) -> Option<Vec<Self>> {
         chain
             .split(ARROW)
-            .map(|step| Part::parse(&toml(step)?).ok())
+            .map(|step| ComponentConfig::parse(&toml(step)?).ok())
             .collect()
     }
 
@@ -119,7 +119,7 @@ impl Part {
     ///
     /// # Panics
     /// Never: the part's own text holds what it was read from.
-    pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         // Parsed anew: the file is small, and so no part has to outlive the text it borrows from.
         let table = DeTable::parse(&self.text.text)?;
         let mut value = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
@@ -134,13 +134,13 @@ impl Part {
             value = Spanned::new(value.span(), DeValue::Table(DeTable::new()));
         }
         T::deserialize(ValueDeserializer::from(value))
-            .map_err(|error| Mistake::from(error).or_at(self.place()))
+            .map_err(|error| Diagnostic::from(error).or_at(self.place()))
     }
 
     /// A mistake for a name that is in no catalog.
     #[must_use]
-    pub fn unknown(&self, kind: &str, known: &[&str]) -> Mistake {
-        Mistake::at(self.place(), format!("there is no {kind} `{}`", self.name))
+    pub fn unknown(&self, kind: &str, known: &[&str]) -> Diagnostic {
+        Diagnostic::at(self.place(), format!("there is no {kind} `{}`", self.name))
             .help(suggest(&self.name, known))
     }
 }
@@ -199,7 +199,7 @@ mod tests {
             text: "sink = \"console\"".into(),
         });
         let table = DeTable::parse(&text.text).unwrap();
-        let part = Part::read(
+        let part = ComponentConfig::read(
             &text,
             vec![Key::Name("sink".into())],
             &table.get_ref()["sink"],
@@ -214,11 +214,12 @@ mod tests {
 
     #[test]
     fn a_chain_is_read_from_its_description() {
-        let parts =
-            Part::described("convert(from=celsius, to=kelvin) → noise(amplitude=-0.5, seed=7)")
-                .unwrap();
+        let parts = ComponentConfig::described(
+            "convert(from=celsius, to=kelvin) → noise(amplitude=-0.5, seed=7)",
+        )
+        .unwrap();
         assert_eq!(
-            parts.iter().map(Part::name).collect::<Vec<_>>(),
+            parts.iter().map(ComponentConfig::name).collect::<Vec<_>>(),
             ["convert", "noise"]
         );
         let settings = parts[0].settings::<toml::Table>().unwrap();
@@ -226,7 +227,7 @@ mod tests {
             (settings["from"].as_str(), settings["to"].as_str()),
             (Some("celsius"), Some("kelvin"))
         );
-        let large = Part::described("ewma(alpha=100000000000000000000000)").unwrap();
+        let large = ComponentConfig::described("ewma(alpha=100000000000000000000000)").unwrap();
         assert_eq!(
             large[0].settings::<Settings>().unwrap(),
             Settings { alpha: 1e23 }
@@ -240,17 +241,17 @@ mod tests {
             "a(b=1)(c=2)",
             "a = 1 #(b=1)",
         ] {
-            assert!(Part::described(text).is_none(), "{text}");
+            assert!(ComponentConfig::described(text).is_none(), "{text}");
         }
     }
 
     #[test]
     fn an_unknown_setting_is_pointed_at() {
-        let part = Part::parse("ewma = { alhpa = 0.5 }").unwrap();
-        let mistake = part.settings::<Settings>().unwrap_err();
+        let part = ComponentConfig::parse("ewma = { alhpa = 0.5 }").unwrap();
+        let diagnostic = part.settings::<Settings>().unwrap_err();
         assert!(
-            format!("{mistake:?}").contains("place: Some(9..14)"),
-            "{mistake:?}"
+            format!("{diagnostic:?}").contains("place: Some(9..14)"),
+            "{diagnostic:?}"
         );
     }
 }

@@ -168,13 +168,13 @@ mod tests {
     use super::*;
     use crate::pipeline::{Pipeline, Text};
 
-    fn mistakes(folder: &std::path::Path, line: &str) -> String {
+    fn diagnostics(folder: &std::path::Path, line: &str) -> String {
         let text = format!("[kafka]\n{line}\n[producer.p]\nsource = \"lines\"\nto = \"t\"\n");
         let parsed = Pipeline::parse(Arc::new(Text {
             path: folder.join("p.toml"),
             text,
         }));
-        parsed.map_or_else(|mistakes| mistakes.to_string(), |_| String::new())
+        parsed.map_or_else(|diagnostics| diagnostics.to_string(), |_| String::new())
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
         } in RESERVED
         {
             for name in *names {
-                let shown = mistakes(folder.path(), &format!("\"{name}\" = 1"));
+                let shown = diagnostics(folder.path(), &format!("\"{name}\" = 1"));
                 assert!(
                     shown.contains(&format!(
                         "p.toml:2:{}: `{name}` is not yours",
@@ -198,7 +198,7 @@ mod tests {
                 assert!(shown.contains(why), "{shown}");
                 std::fs::write(folder.path().join("client.properties"), format!("{name}=1"))
                     .expect("a file in it");
-                let shown = mistakes(folder.path(), "include = \"client.properties\"");
+                let shown = diagnostics(folder.path(), "include = \"client.properties\"");
                 assert_eq!(
                     shown.is_empty(),
                     *harmless_in_client_file,
@@ -247,7 +247,7 @@ mod tests {
             "debug",
         ] {
             assert_eq!(
-                mistakes(folder.path(), &format!("\"{name}\" = 1")),
+                diagnostics(folder.path(), &format!("\"{name}\" = 1")),
                 "",
                 "{name}"
             );

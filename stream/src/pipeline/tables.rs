@@ -11,12 +11,12 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::mistake::{Mistake, Text, suggest};
-use super::part::{Key, Part};
+use super::buffer::{ClockPolicy, SpoolSettings};
+use super::diagnostic::{Diagnostic, Text, suggest};
+use super::part::{ComponentConfig, Key};
 use super::rules::{OnGap, Rules, Span};
-use super::shelter::{ClockPolicy, SpoolSettings};
 use super::{
-    CommitPolicy, DEFAULT_MAX_MESSAGE, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, Topic, Work,
+    CommitPolicy, DEFAULT_MAX_MESSAGE, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, StageKind, Topic,
     reserved,
 };
 use crate::format::FormatName;
@@ -162,25 +162,25 @@ impl fmt::Display for Scalar {
 }
 
 /// Reads all tables; the pipeline is whole only if there are no mistakes.
-pub(super) fn read(text: &Arc<Text>) -> (Pipeline, Vec<Mistake>) {
+pub(super) fn read(text: &Arc<Text>) -> (Pipeline, Vec<Diagnostic>) {
     let (document, errors) = DeTable::parse_recoverable(&text.text);
     let mut reader = Reader {
         text,
-        mistakes: errors.into_iter().map(Mistake::from).collect(),
+        diagnostics: errors.into_iter().map(Diagnostic::from).collect(),
     };
     // A file that is not TOML has no structure to complain about.
-    let document = if reader.mistakes.is_empty() {
+    let document = if reader.diagnostics.is_empty() {
         document.into_inner()
     } else {
         DeTable::new()
     };
     let pipeline = reader.pipeline(&document);
-    (pipeline, reader.mistakes)
+    (pipeline, reader.diagnostics)
 }
 
 struct Reader<'t> {
     text: &'t Arc<Text>,
-    mistakes: Vec<Mistake>,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
@@ -190,8 +190,8 @@ impl Reader<'_> {
             .filter(|key| !TOP.contains(&key.get_ref().as_ref()))
         {
             let message = format!("unknown table or setting `{}`", key.get_ref());
-            self.mistakes
-                .push(Mistake::at(key.span(), message).help(suggest(key.get_ref(), &TOP)));
+            self.diagnostics
+                .push(Diagnostic::at(key.span(), message).help(suggest(key.get_ref(), &TOP)));
         }
         let guarantee = self.value(document, "guarantee").unwrap_or_default();
         let commit = self.commit(document);
@@ -217,7 +217,10 @@ impl Reader<'_> {
 
     fn take<T: DeserializeOwned>(&mut self, value: &Spanned<DeValue<'_>>) -> Option<T> {
         T::deserialize(ValueDeserializer::from(value.clone()))
-            .map_err(|error| self.mistakes.push(Mistake::from(error).or_at(value.span())))
+            .map_err(|error| {
+                self.diagnostics
+                    .push(Diagnostic::from(error).or_at(value.span()))
+            })
             .ok()
     }
 
@@ -228,8 +231,8 @@ impl Reader<'_> {
         };
         let Some(table) = value.get_ref().as_table() else {
             let message = format!("`{key}` is a group of tables");
-            self.mistakes.push(
-                Mistake::at(value.span(), message)
+            self.diagnostics.push(
+                Diagnostic::at(value.span(), message)
                     .help(format!("write [{key}.NAME] above the settings")),
             );
             return Vec::new();
@@ -265,12 +268,12 @@ impl Reader<'_> {
                 "the least interval between commits ({:?}) is longer than the longest ({:?})",
                 policy.least_interval, policy.longest_interval
             );
-            self.mistakes
-                .push(Mistake::at(place.clone(), message).help("raise `longest-interval-ms`"));
+            self.diagnostics
+                .push(Diagnostic::at(place.clone(), message).help("raise `longest-interval-ms`"));
         }
         if policy.records == 0 {
-            self.mistakes.push(
-                Mistake::at(place, "a commit of 0 records never comes").help("say at least 1"),
+            self.diagnostics.push(
+                Diagnostic::at(place, "a commit of 0 records never comes").help("say at least 1"),
             );
         }
         policy
@@ -285,7 +288,7 @@ impl Reader<'_> {
         };
         let (place, memory) = (memory.span(), memory.into_inner());
         Limits::new(memory).unwrap_or_else(|error| {
-            self.mistakes.push(Mistake::at(place, error));
+            self.diagnostics.push(Diagnostic::at(place, error));
             Limits::default()
         })
     }
@@ -309,15 +312,15 @@ impl Reader<'_> {
                                 "{} sets `{name}`, which is not yours to set",
                                 include.get_ref()
                             );
-                            self.mistakes
-                                .push(Mistake::at(include.span(), message).help(why));
+                            self.diagnostics
+                                .push(Diagnostic::at(include.span(), message).help(why));
                         }
                         properties.insert(name, value);
                     }
                 }
                 Err(error) => self
-                    .mistakes
-                    .push(Mistake::from(error).or_at(include.span())),
+                    .diagnostics
+                    .push(Diagnostic::from(error).or_at(include.span())),
             }
         }
         if let Some(brokers) = table.remove("brokers") {
@@ -325,8 +328,8 @@ impl Reader<'_> {
         }
         for (name, value) in table {
             if let Some(why) = reserved::in_table(&name) {
-                self.mistakes.push(
-                    Mistake::at(value.span(), format!("`{name}` is not yours to set")).help(why),
+                self.diagnostics.push(
+                    Diagnostic::at(value.span(), format!("`{name}` is not yours to set")).help(why),
                 );
             }
             properties.insert(name, value.get_ref().to_string());
@@ -341,7 +344,7 @@ impl Reader<'_> {
                 continue;
             };
             if let Some(source) = self.part(&named, "producer", "source") {
-                let work = Work::Producer {
+                let work = StageKind::Producer {
                     source,
                     spool: table.spool,
                     clock: table.clock,
@@ -365,7 +368,11 @@ impl Reader<'_> {
                 require_key,
                 state_ttl: state_ttl.map(|span| span.0),
             };
-            let stage = named.stage(table.from.into(), table.to.into(), Work::Operator { steps });
+            let stage = named.stage(
+                table.from.into(),
+                table.to.into(),
+                StageKind::Operator { steps },
+            );
             stages.push(Stage { rules, ..stage });
         }
         for named in self.named(document, "sink") {
@@ -379,7 +386,7 @@ impl Reader<'_> {
                 };
                 stages.push(Stage {
                     rules,
-                    ..named.stage(table.from.into(), Vec::new(), Work::Sink { sink })
+                    ..named.stage(table.from.into(), Vec::new(), StageKind::Sink { sink })
                 });
             }
         }
@@ -387,29 +394,29 @@ impl Reader<'_> {
         stages
     }
 
-    fn part(&mut self, stage: &Named<'_, '_>, table: &str, key: &str) -> Option<Part> {
+    fn part(&mut self, stage: &Named<'_, '_>, table: &str, key: &str) -> Option<ComponentConfig> {
         let value = stage.value.get_ref().get(key)?;
-        Part::read(self.text, stage.path(table, key), value)
-            .map_err(|mistake| self.mistakes.push(mistake))
+        ComponentConfig::read(self.text, stage.path(table, key), value)
+            .map_err(|diagnostic| self.diagnostics.push(diagnostic))
             .ok()
     }
 
-    fn steps(&mut self, stage: &Named<'_, '_>) -> Vec<Part> {
+    fn steps(&mut self, stage: &Named<'_, '_>) -> Vec<ComponentConfig> {
         let Some(value) = stage.value.get_ref().get("steps") else {
             return Vec::new();
         };
         let Some(array) = value.get_ref().as_array() else {
-            let mistake = Mistake::at(
+            let diagnostic = Diagnostic::at(
                 value.span(),
                 format!("expected a list, found {}", value.get_ref().type_str()),
             );
-            self.mistakes
-                .push(mistake.help("write steps = [{ NAME = { … } }, …]"));
+            self.diagnostics
+                .push(diagnostic.help("write steps = [{ NAME = { … } }, …]"));
             return Vec::new();
         };
         if array.is_empty() {
-            self.mistakes.push(
-                Mistake::at(value.span(), "a stage without steps does nothing")
+            self.diagnostics.push(
+                Diagnostic::at(value.span(), "a stage without steps does nothing")
                     .help("name at least one operator"),
             );
         }
@@ -417,9 +424,9 @@ impl Reader<'_> {
         for (index, value) in array.iter().enumerate() {
             let mut path = stage.path("operator", "steps");
             path.push(Key::Index(index));
-            match Part::read(self.text, path, value) {
+            match ComponentConfig::read(self.text, path, value) {
                 Ok(step) => steps.push(step),
-                Err(mistake) => self.mistakes.push(mistake),
+                Err(diagnostic) => self.diagnostics.push(diagnostic),
             }
         }
         steps
@@ -434,8 +441,8 @@ impl Reader<'_> {
             if let Some(table) = self.take::<TopicTable>(named.value) {
                 let format = table.format.or(defaults.format).unwrap_or_default();
                 if table.unit.is_some() && format != FormatName::Number {
-                    self.mistakes.push(
-                        Mistake::at(
+                    self.diagnostics.push(
+                        Diagnostic::at(
                             named.place.clone(),
                             "only a topic of format `number` states a unit",
                         )
@@ -487,8 +494,8 @@ impl Reader<'_> {
         for (name, (place, bytes)) in &small {
             let message =
                 format!("`{name}` takes messages of {bytes} bytes, too few for a reading");
-            self.mistakes
-                .push(Mistake::at(place.clone(), message).help(format!(
+            self.diagnostics
+                .push(Diagnostic::at(place.clone(), message).help(format!(
                     "set max.message.bytes to at least {LEAST_MAX_MESSAGE}, or leave it out for \
                      Kafka's 1,048,588"
                 )));
@@ -512,16 +519,16 @@ impl Reader<'_> {
                     let message = format!(
                         "`{name}` belongs to its stage, which fixes its partitions and format"
                     );
-                    self.mistakes.push(
-                        Mistake::at(place, message)
+                    self.diagnostics.push(
+                        Diagnostic::at(place, message)
                             .help("set only `replication` and `config` here"),
                     );
                 }
             } else {
                 let known: Vec<&str> = topics.keys().map(String::as_str).collect();
                 let message = format!("no stage reads or writes the topic `{name}`");
-                self.mistakes
-                    .push(Mistake::at(place, message).help(suggest(&name, &known)));
+                self.diagnostics
+                    .push(Diagnostic::at(place, message).help(suggest(&name, &known)));
             }
         }
         topics
@@ -559,7 +566,7 @@ fn add_topics_of_stages(
             ..plain(1, Role::DeadLetters)
         };
         topics.entry(stage.dead_letters()).or_insert(dead_letters);
-        if !matches!(stage.work, Work::Sink { .. }) {
+        if !matches!(stage.kind, StageKind::Sink { .. }) {
             let partitions = stage
                 .from
                 .iter()
@@ -583,14 +590,14 @@ struct Named<'d, 'i> {
 }
 
 impl Named<'_, '_> {
-    fn stage(&self, from: Vec<String>, to: Vec<String>, work: Work) -> Stage {
+    fn stage(&self, from: Vec<String>, to: Vec<String>, kind: StageKind) -> Stage {
         let (name, place) = (self.name.clone(), self.place.clone());
         Stage {
             name,
             place,
             from,
             to,
-            work,
+            kind,
             rules: Rules::default(),
         }
     }

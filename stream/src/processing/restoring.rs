@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use super::Processing;
 use crate::checkpoint::{Checkpoint, Checkpoints};
 use crate::error::{Error, Result};
-use crate::log::{Fault, Log, Partition, Position};
+use crate::log::{Fault, Log, OffsetAndMetadata, TopicPartition};
 use crate::pipeline::OnGap;
 use crate::stage::{Assignment, gap_error};
-use crate::state::Note;
+use crate::state::StateMetadata;
 
 impl Processing {
     /// Restores the state of partitions, and refuses to go on if it is not the one that belongs to
     /// the committed offsets, or if those are not what they must be.
-    pub(super) fn restore<L: Log>(
+    pub(super) fn restore_partitions<L: Log>(
         &mut self,
         log: &mut L,
         assignments: &[Assignment],
@@ -23,13 +23,13 @@ impl Processing {
             return outcome;
         };
         // Whoever is held up here for long may have lost the partitions to a process that goes on.
-        let partitions: Vec<Partition> = assignments
+        let partitions: Vec<TopicPartition> = assignments
             .iter()
             .map(|assignment| assignment.partition)
             .collect();
         let mut now = log.committed(&partitions)?;
         now.sort_by_key(|position| position.partition);
-        let mut before: Vec<Position> = assignments
+        let mut before: Vec<OffsetAndMetadata> = assignments
             .iter()
             .filter_map(|at| at.committed.clone())
             .collect();
@@ -49,8 +49,10 @@ impl Processing {
         for assignment in assignments {
             assignment.check_end(&self.stage, &self.inputs[assignment.partition.topic])?;
             self.check_gap(assignment)?;
-            self.counts
-                .insert(assignment.partition.topic, assignment.extent.count);
+            self.counts.insert(
+                assignment.partition.topic,
+                assignment.watermarks.partition_count,
+            );
         }
         self.checkpoints = Checkpoints::given(assignments);
         let checkpoints = self.read_changelog(log, assignments)?;
@@ -104,7 +106,8 @@ impl Processing {
                 let Some(state) = state else { return };
                 match state.restore(partition, key, value) {
                     Err(error) => _ = refused.insert((partition, key.to_vec()), error),
-                    // What a later record replaces, a tombstone perhaps, need not have been a state.
+                    // What a later record replaces, a tombstone perhaps, need not have been a
+                    // state.
                     Ok(()) if !refused.is_empty() => _ = refused.remove(&(partition, key.to_vec())),
                     Ok(()) => (),
                 }
@@ -150,7 +153,7 @@ impl Processing {
         assignment: &Assignment,
         checkpoints: &BTreeMap<i32, Checkpoint>,
     ) -> Result<(), Fault> {
-        let Partition { topic, partition } = assignment.partition;
+        let TopicPartition { topic, partition } = assignment.partition;
         let name = &self.inputs[topic];
         let checkpoint = checkpoints
             .get(&partition)
@@ -158,7 +161,7 @@ impl Processing {
         let sensors = self
             .state
             .as_ref()
-            .map_or(0, |state| state.summary(topic, partition).sensors);
+            .map_or(0, |state| state.digest(topic, partition).sensors);
         let had = match checkpoint {
             Some(next) => format!("{} got to offset {next} at least", self.stage),
             None if sensors > 0 => format!(
@@ -180,16 +183,16 @@ impl Processing {
 
     /// State is never silently wrong: what was restored must be what the committed offset belongs
     /// to.
-    fn check_restored(&self, position: &Position) -> Result<(), Fault> {
-        let Partition { topic, partition } = position.partition;
+    fn check_restored(&self, position: &OffsetAndMetadata) -> Result<(), Fault> {
+        let TopicPartition { topic, partition } = position.partition;
         let Some(state) = &self.state else {
             return Ok(());
         };
         // Offsets that another tool has set come without a note.
-        let Ok(Note {
-            summary: noted,
+        let Ok(StateMetadata {
+            digest: noted,
             partitions,
-        }) = position.note.parse()
+        }) = position.metadata.parse()
         else {
             return Ok(());
         };
@@ -210,14 +213,14 @@ impl Processing {
                 self.stage
             ))));
         }
-        let found = state.summary(topic, partition);
-        if found.fits(&noted, self.guarantee) {
+        let found = state.digest(topic, partition);
+        if found.matches(&noted, self.guarantee) {
             return Ok(());
         }
         let cause = format!(
             "it is not the state that belongs to offset {} of {name}: it has {} sensors where {} \
              were noted",
-            position.next, found.sensors, noted.sensors
+            position.offset, found.sensors, noted.sensors
         );
         let cause = if found.sensors == noted.sensors {
             format!("{cause}, but of other records")
@@ -246,7 +249,7 @@ fn numbers(assignments: &[Assignment]) -> Vec<i32> {
 
 /// The state and the offset were read at different times, between which somebody committed.
 fn moved_on(changelog: &str) -> Fault {
-    Fault::Undo(Error::new(
+    Fault::Abortable(Error::new(
         format!("restoring from {changelog}"),
         "another process has committed meanwhile",
     ))

@@ -3,32 +3,35 @@
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::log::{Extent, Fault, Log, Partition, Position};
+use crate::log::{Fault, Log, OffsetAndMetadata, TopicPartition, Watermarks};
 
 /// A partition that was assigned, the offset committed for it, and the offsets that there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The partition.
-    pub partition: Partition,
+    pub partition: TopicPartition,
     /// What was committed for it; `None` if nothing ever was, or if Kafka has forgotten it.
-    pub committed: Option<Position>,
+    pub committed: Option<OffsetAndMetadata>,
     /// The offsets that there are.
-    pub extent: Extent,
+    pub watermarks: Watermarks,
 }
 
 impl Assignment {
     /// The offset to go on at: the committed one, or the first that there is.
     #[must_use]
     pub fn next(&self) -> i64 {
-        let committed = self.committed.as_ref().map_or(0, |position| position.next);
-        committed.max(self.extent.start)
+        let committed = self
+            .committed
+            .as_ref()
+            .map_or(0, |position| position.offset);
+        committed.max(self.watermarks.low)
     }
 
     /// The offsets that were deleted before they were read.
     #[must_use]
     pub fn gap(&self) -> Option<Range<i64>> {
-        let committed = self.committed.as_ref()?.next;
-        (committed < self.extent.start).then_some(committed..self.extent.start)
+        let committed = self.committed.as_ref()?.offset;
+        (committed < self.watermarks.low).then_some(committed..self.watermarks.low)
     }
 
     /// Refuses an offset behind the partition's end: it belongs to another topic of the same name.
@@ -38,17 +41,17 @@ impl Assignment {
     /// Always fatal, with the way on for this stage.
     pub fn check_end(&self, stage: &str, topic: &str) -> Result<(), Fault> {
         let next = self.next();
-        if next <= self.extent.end {
+        if next <= self.watermarks.high {
             return Ok(());
         }
         let doing = format!(
             "going on at offset {next} of {topic} [{}]",
-            self.extent.partition
+            self.watermarks.partition
         );
         let cause = format!(
             "the partition ends at offset {}: the topic was deleted and created again, or has lost \
              its end",
-            self.extent.end
+            self.watermarks.high
         );
         Err(Fault::Fatal(Error::new(doing, cause).help(format!(
             "to read the new topic from its first record: rivulet state reset {stage} --from-start"
@@ -77,7 +80,7 @@ pub fn gap_error(stage: &str, topic: &str, partition: i32, gap: &Range<i64>) -> 
 pub(super) fn look_up<L: Log>(
     log: &mut L,
     inputs: &[String],
-    partitions: &[Partition],
+    partitions: &[TopicPartition],
 ) -> Result<Vec<Assignment>, Fault> {
     // Offsets first: what retention deletes meanwhile is then a gap, and never a step back.
     let committed = log.committed(partitions)?;
@@ -87,10 +90,10 @@ pub(super) fn look_up<L: Log>(
             .iter()
             .filter(|partition| partition.topic == topic);
         let numbers: Vec<i32> = of_topic.map(|partition| partition.partition).collect();
-        for extent in log.extents(name, &numbers)? {
-            let partition = Partition {
+        for watermarks in log.watermarks(name, &numbers)? {
+            let partition = TopicPartition {
                 topic,
-                partition: extent.partition,
+                partition: watermarks.partition,
             };
             let committed = committed
                 .iter()
@@ -98,7 +101,7 @@ pub(super) fn look_up<L: Log>(
             assignments.push(Assignment {
                 partition,
                 committed: committed.cloned(),
-                extent,
+                watermarks,
             });
         }
     }
@@ -109,24 +112,24 @@ pub(super) fn look_up<L: Log>(
 mod tests {
     use super::*;
 
-    fn assignment(committed: Option<i64>, start: i64, end: i64) -> Assignment {
-        let partition = Partition {
+    fn assignment(committed: Option<i64>, low: i64, high: i64) -> Assignment {
+        let partition = TopicPartition {
             topic: 0,
             partition: 3,
         };
-        let committed = committed.map(|next| Position {
+        let committed = committed.map(|offset| OffsetAndMetadata {
             partition,
-            next,
-            note: String::new(),
+            offset,
+            metadata: String::new(),
         });
         Assignment {
             partition,
             committed,
-            extent: Extent {
+            watermarks: Watermarks {
                 partition: 3,
-                start,
-                end,
-                count: 4,
+                low,
+                high,
+                partition_count: 4,
             },
         }
     }

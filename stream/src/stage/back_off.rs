@@ -37,7 +37,7 @@ impl BackOff {
     /// Waits.
     ///
     /// # Errors
-    /// [`Fault::Stopped`] if it was asked to stop meanwhile.
+    /// [`Fault::Shutdown`] if it was asked to stop meanwhile.
     pub fn wait(&mut self, log: &impl Log, shutdown: &Shutdown) -> Result<(), Fault> {
         let until = log.now() + self.after_failure();
         loop {

@@ -1,8 +1,8 @@
 //! Topics of which retention has deleted the beginning.
 
-use operators::{Chain, Flow, Memory, Operator};
+use operators::{Chain, Flow, KeyState, Operator};
 use proptest::prelude::*;
-use stream::pipeline::Part;
+use stream::pipeline::ComponentConfig;
 use stream::reading::{Reading, Unit};
 
 use super::*;
@@ -40,7 +40,7 @@ fn interrupted() -> Table {
 /// Adds the letter that tells of records which a stage never read.
 fn gap(table: &mut Table, stage: &str, place: &str) {
     let error = "they were deleted before they were read";
-    let letter = Letter {
+    let letter = DeadLetter {
         original: &[],
         topic: place,
         place: None,
@@ -208,12 +208,12 @@ fn made(
     readings: &[(usize, u64, f64)],
     unread: std::ops::Range<usize>,
 ) -> Vec<(usize, u64, f64)> {
-    let parts: Vec<Part> = steps
+    let parts: Vec<ComponentConfig> = steps
         .iter()
-        .map(|index| Part::parse(STEPS[*index]).unwrap())
+        .map(|index| ComponentConfig::parse(STEPS[*index]).unwrap())
         .collect();
     let chain = Chain::build(&parts).unwrap();
-    let mut memories = [0, 1].map(|_| vec![Memory::new(); chain.memories()]);
+    let mut states = [0, 1].map(|_| vec![KeyState::new(); chain.states()]);
     let mut out = Vec::new();
     for (offset, (sensor, seq, value)) in readings.iter().enumerate() {
         let unit = Some(Unit::Celsius);
@@ -225,7 +225,7 @@ fn made(
             unit,
         };
         if !unread.contains(&offset)
-            && chain.apply(&mut reading, &mut memories[*sensor]) == Ok(Flow::Pass)
+            && chain.apply(&mut reading, &mut states[*sensor]) == Ok(Flow::Pass)
         {
             out.push((*sensor, *seq, reading.value));
         }
@@ -305,7 +305,7 @@ proptest! {
             prop_assert_eq!(report.unverified(), None, "{}", report);
         }
         let outcome = report.topics.iter().find(|topic| topic.topic == "out").map(|topic| topic.outcome.clone());
-        if let (true, Some(Outcome::Compared(Counts { expected: 1.., .. }))) = (one_sensor, outcome) {
+        if let (true, Some(TopicOutcome::Compared(ReadingCounts { expected: 1.., .. }))) = (one_sensor, outcome) {
             let out = &mut table.topics.get_mut("out").unwrap()[0];
             if let Some(last) = out.pop() {
                 out.push(String::from_utf8(last).unwrap().replace("\"value\":", "\"value\":7").replace("7-", "-7").into_bytes());

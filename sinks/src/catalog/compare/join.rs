@@ -105,11 +105,11 @@ impl Join {
 /// rise has come before, unless its time is new: then a source began to count anew. Nothing but the
 /// last reading of each partition needs to be remembered.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct Arrivals {
     last: Vec<(i32, u64, i64)>,
 }
 
-impl Seen {
+impl Arrivals {
     /// Takes note of a reading; says whether it came before.
     pub fn before(&mut self, partition: i32, seq: u64, time: i64) -> bool {
         let Some(last) = self.last.iter_mut().find(|last| last.0 == partition) else {
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_reading_that_came_before_is_known_by_its_sequence_and_time() {
-        let mut seen = Seen::default();
+        let mut seen = Arrivals::default();
         assert!(!seen.before(0, 7, 70));
         assert!(!seen.before(0, 9, 90), "a filter leaves gaps");
         assert!(seen.before(0, 9, 90));

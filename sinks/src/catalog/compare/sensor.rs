@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use stream::reading::{Reading, Unit};
 
-use super::join::{Join, Point, Seen, Side};
-use super::statistics::{Difference, Lag, Level};
-use super::table::{Block, Cells, Row, figure};
+use super::join::{Arrivals, Join, Point, Side};
+use super::statistics::{LagEstimate, Level, MeanDifference};
+use super::table::{Block, Cells, TableRow, figure};
 use crate::text::push_sensor;
 
 /// What is the same for every sensor.
 #[derive(Debug)]
-pub struct Rules {
+pub struct CompareRules {
     /// The sides that a point is complete with.
     pub sides: Vec<Side>,
     /// The longest lag that is tried, in steps.
@@ -20,7 +20,7 @@ pub struct Rules {
     pub waiting_max: usize,
 }
 
-impl Rules {
+impl CompareRules {
     fn with_input(&self) -> bool {
         self.sides.contains(&Side::Input)
     }
@@ -28,10 +28,10 @@ impl Rules {
 
 /// One sensor's figures, and what they do not hold yet or never will.
 #[derive(Debug)]
-pub struct Sensor {
+pub struct SensorComparison {
     /// That of the first reading that has one.
     unit: Option<Unit>,
-    seen: [Seen; 3],
+    seen: [Arrivals; 3],
     pub(super) join: Join,
     /// The latest readings of the input, as far back as a lag may have to look.
     inputs: VecDeque<f64>,
@@ -39,22 +39,22 @@ pub struct Sensor {
     pub(super) ewma: Level,
     pub(super) average: Level,
     pub(super) input: Level,
-    pub(super) ewma_to_average: Difference,
-    pub(super) ewma_to_input: Difference,
-    pub(super) average_to_input: Difference,
-    pub(super) ewma_lag: Lag,
-    pub(super) average_lag: Lag,
+    pub(super) ewma_to_average: MeanDifference,
+    pub(super) ewma_to_input: MeanDifference,
+    pub(super) average_to_input: MeanDifference,
+    pub(super) ewma_lag: LagEstimate,
+    pub(super) average_lag: LagEstimate,
     /// Readings that had come before.
     pub duplicates: u64,
     /// Readings in another unit than the sensor's first.
     pub other_unit: u64,
 }
 
-impl Sensor {
+impl SensorComparison {
     /// A sensor of which nothing has come yet.
     #[must_use]
-    pub fn new(rules: &Rules) -> Self {
-        Sensor {
+    pub fn new(rules: &CompareRules) -> Self {
+        SensorComparison {
             unit: None,
             seen: Default::default(),
             join: Join::default(),
@@ -63,18 +63,18 @@ impl Sensor {
             ewma: Level::default(),
             average: Level::default(),
             input: Level::default(),
-            ewma_to_average: Difference::default(),
-            ewma_to_input: Difference::default(),
-            average_to_input: Difference::default(),
-            ewma_lag: Lag::new(rules.lag_max),
-            average_lag: Lag::new(rules.lag_max),
+            ewma_to_average: MeanDifference::default(),
+            ewma_to_input: MeanDifference::default(),
+            average_to_input: MeanDifference::default(),
+            ewma_lag: LagEstimate::new(rules.lag_max),
+            average_lag: LagEstimate::new(rules.lag_max),
             duplicates: 0,
             other_unit: 0,
         }
     }
 
     /// Takes one reading of one side.
-    pub fn add(&mut self, side: Side, partition: i32, reading: &Reading<'_>, rules: &Rules) {
+    pub fn add(&mut self, side: Side, partition: i32, reading: &Reading<'_>, rules: &CompareRules) {
         if self.seen[side as usize].before(partition, reading.seq, reading.time) {
             self.duplicates += 1;
             return;
@@ -101,7 +101,7 @@ impl Sensor {
         }
     }
 
-    fn compare(&mut self, point: Point, rules: &Rules) {
+    fn compare(&mut self, point: Point, rules: &CompareRules) {
         let (Some(ewma), Some(average)) = (point.get(Side::Ewma), point.get(Side::Average)) else {
             return;
         };
@@ -135,7 +135,7 @@ impl Sensor {
 
     /// The sensor's part of the table.
     #[must_use]
-    pub fn block(&self, name: &str, rules: &Rules) -> Block {
+    pub fn block(&self, name: &str, rules: &CompareRules) -> Block {
         let mut shown = Vec::new();
         push_sensor(&mut shown, name);
         let mut heading = vec![format!(
@@ -154,7 +154,7 @@ impl Sensor {
         }
     }
 
-    fn rows(&self, rules: &Rules) -> Vec<Row> {
+    fn rows(&self, rules: &CompareRules) -> Vec<TableRow> {
         if self.joined == 0 {
             return Vec::new();
         }
@@ -176,7 +176,7 @@ impl Sensor {
     }
 }
 
-fn level(level: &Level, lag: Option<&Lag>) -> Cells {
+fn level(level: &Level, lag: Option<&LagEstimate>) -> Cells {
     let lag = lag.map_or(String::new(), |lag| {
         lag.steps()
             .map_or("-".to_owned(), |steps| steps.to_string())
@@ -190,8 +190,8 @@ fn level(level: &Level, lag: Option<&Lag>) -> Cells {
     ]
 }
 
-fn difference(difference: &Difference) -> Cells {
-    let Difference {
+fn difference(difference: &MeanDifference) -> Cells {
+    let MeanDifference {
         level, absolute, ..
     } = difference;
     let figures = [

@@ -45,7 +45,7 @@ impl Level {
 
 /// How far two series are apart.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Difference {
+pub struct MeanDifference {
     /// The difference itself, with its sign.
     pub level: Level,
     /// The mean absolute difference, (1/n) Σ |xᵢ - yᵢ|.
@@ -53,7 +53,7 @@ pub struct Difference {
     square: Mean,
 }
 
-impl Difference {
+impl MeanDifference {
     /// Takes the values of both series at one point.
     pub fn add(&mut self, x: f64, y: f64) {
         let difference = x - y;
@@ -114,7 +114,7 @@ impl Correlation {
 /// differs where the series are short). The lag is the k with the largest r. The sums are kept, not
 /// the series.
 #[derive(Debug, Clone)]
-pub struct Lag {
+pub struct LagEstimate {
     by_steps: Vec<Correlation>,
 }
 
@@ -123,11 +123,11 @@ const TIE: f64 = 1e-9;
 /// Two points always lie on a line; their correlation says nothing.
 const LEAST_POINTS: u64 = 3;
 
-impl Lag {
+impl LagEstimate {
     /// Lags from 0 to `limit` steps.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Lag {
+        LagEstimate {
             by_steps: vec![Correlation::default(); limit + 1],
         }
     }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn lag(smoothed: &[f64], input: &[f64], limit: usize) -> Option<usize> {
-        let mut lag = Lag::new(limit);
+        let mut lag = LagEstimate::new(limit);
         for (t, value) in smoothed.iter().enumerate() {
             lag.add(*value, (0..=t).rev().map(|t| input[t]));
         }
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_mean_far_from_zero_keeps_its_small_digits() {
-        let mut difference = Difference::default();
+        let mut difference = MeanDifference::default();
         for _ in 0..1_000_000 {
             difference.add(1e9 + 0.001, 1e9);
             difference.add(1e9, 1e9 + 0.001);

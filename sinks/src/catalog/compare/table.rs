@@ -22,11 +22,11 @@ pub struct Block {
     /// The line above the rows.
     pub heading: String,
     /// One for each figure that has a name.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TableRow>,
 }
 
 /// A label, and a cell under each of the [`HEADS`].
-pub type Row = (&'static str, Cells);
+pub type TableRow = (&'static str, Cells);
 
 /// What stands under the [`HEADS`].
 pub type Cells = [String; HEADS.len()];

@@ -1,7 +1,7 @@
 use std::iter::zip;
 
 use proptest::prelude::*;
-use stream::pipeline::Part;
+use stream::pipeline::ComponentConfig;
 use stream::reading::{Reading, Unit};
 
 use super::*;
@@ -18,22 +18,25 @@ fn topics(names: &[&str]) -> Vec<String> {
 
 fn sink(settings: &str, names: &[&str]) -> (CompareSink, Screen) {
     let screen = Screen::default();
-    let compare: Compare = Part::parse(settings).unwrap().settings().unwrap();
+    let compare: Compare = ComponentConfig::parse(settings)
+        .unwrap()
+        .settings()
+        .unwrap();
     compare.check(&topics(names)).unwrap();
     let output = Box::new(screen.clone());
     (
-        compare.sink(Context {
+        compare.sink(SinkContext {
             output,
-            ..Context::new("", "compare", topics(names))
+            ..SinkContext::new("", "compare", topics(names))
         }),
         screen,
     )
 }
 
-fn mistake(settings: &str, names: &[&str]) -> String {
+fn diagnostic(settings: &str, names: &[&str]) -> String {
     format!(
         "{:?}",
-        read(&Part::parse(settings).unwrap(), &topics(names)).unwrap_err()
+        read(&ComponentConfig::parse(settings).unwrap(), &topics(names)).unwrap_err()
     )
 }
 
@@ -205,30 +208,30 @@ fn what_is_left_out_is_counted() {
 
 #[test]
 fn topics_that_do_not_fit_are_mistakes() {
-    let shown = mistake("compare = {}", &["temperatures_emwa", AVERAGE]);
+    let shown = diagnostic("compare = {}", &["temperatures_emwa", AVERAGE]);
     assert!(
         shown.contains("compare wants `ewma` from the topic `temperatures_ewma`, which its stage"),
         "{shown}"
     );
     assert!(shown.contains("place: Some("), "{shown}");
-    let shown = mistake(r#"compare = { input = "raw" }"#, &[EWMA, AVERAGE]);
+    let shown = diagnostic(r#"compare = { input = "raw" }"#, &[EWMA, AVERAGE]);
     assert!(
         shown.contains("compare wants `input` from the topic `raw`"),
         "{shown}"
     );
-    let shown = mistake(r#"compare = { average = "temperatures_ewma" }"#, &[EWMA]);
+    let shown = diagnostic(r#"compare = { average = "temperatures_ewma" }"#, &[EWMA]);
     assert!(
         shown.contains("`ewma` and `average` are the same topic"),
         "{shown}"
     );
-    let shown = mistake("compare = {}", &[EWMA, AVERAGE, "raw"]);
+    let shown = diagnostic("compare = {}", &[EWMA, AVERAGE, "raw"]);
     assert!(
         shown.contains("compare has no use for the topic `raw`"),
         "{shown}"
     );
     assert!(shown.contains(r#"say input = \"raw\""#), "{shown}");
     read(
-        &Part::parse(r#"compare = { input = "raw" }"#).unwrap(),
+        &ComponentConfig::parse(r#"compare = { input = "raw" }"#).unwrap(),
         &topics(&[EWMA, AVERAGE, "raw"]),
     )
     .unwrap();
@@ -243,7 +246,7 @@ fn settings_out_of_range_are_mistakes() {
         "waiting-max = 0",
         "lag-max = 2.5",
     ] {
-        let shown = mistake(&format!("compare = {{ {settings} }}"), &ALL);
+        let shown = diagnostic(&format!("compare = {{ {settings} }}"), &ALL);
         assert!(shown.contains("place: Some("), "{settings}: {shown}");
     }
 }

@@ -10,7 +10,7 @@ use crate::text::{push, push_number, push_time};
 /// How readings are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FileFormat {
+pub enum OutputFormat {
     /// A header, then a row a reading; the time is RFC 3339, and a field that needs it is quoted as
     /// RFC 4180 says.
     Csv,
@@ -18,20 +18,20 @@ pub enum FileFormat {
     JsonLines,
 }
 
-impl FileFormat {
+impl OutputFormat {
     /// What every file of this format begins with.
     pub(super) fn beginning(self) -> &'static [u8] {
         match self {
-            FileFormat::Csv => b"topic,partition,offset,sensor,seq,time,value,unit\n",
-            FileFormat::JsonLines => b"{\"topic\":",
+            OutputFormat::Csv => b"topic,partition,offset,sensor,seq,time,value,unit\n",
+            OutputFormat::JsonLines => b"{\"topic\":",
         }
     }
 
     /// Appends one line.
     pub(super) fn push(self, line: &mut Vec<u8>, delivery: &Delivery<'_>) {
         match self {
-            FileFormat::Csv => push_row(line, delivery),
-            FileFormat::JsonLines => json::push_delivery(line, delivery),
+            OutputFormat::Csv => push_row(line, delivery),
+            OutputFormat::JsonLines => json::push_delivery(line, delivery),
         }
     }
 }
@@ -80,11 +80,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_csv_reader_reads_what_was_written(sensor in ".*", value in proptest::num::f64::NORMAL, offset: i64) {
-            let mut row = FileFormat::Csv.beginning().to_vec();
+            let mut row = OutputFormat::Csv.beginning().to_vec();
             let unit = Some(Unit::Celsius);
             let reading = Reading { sensor: sensor.as_str().into(), seq: 7, time: 1000, value, unit };
             let delivery = Delivery { topic: "t", partition: 3, offset, timestamp: 0, key: None, reading: &reading };
-            FileFormat::Csv.push(&mut row, &delivery);
+            OutputFormat::Csv.push(&mut row, &delivery);
             let mut rows = csv::Reader::from_reader(row.as_slice());
             let read: (String, i32, i64, String, u64, String, f64, Option<Unit>) =
                 rows.deserialize().next().unwrap().unwrap();

@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 
 use stream::error::Error;
 
-use super::FileFormat;
-use super::record::Record;
+use super::OutputFormat;
+use super::record::CommittedLength;
 use super::recover::recover;
 use crate::place;
-use crate::positions::Positions;
+use crate::positions::SinkOffsets;
 use crate::sink::Failure;
 
 /// An open file that holds what its record says, and nothing else.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct KeptFile {
     path: PathBuf,
     file: fs::File,
     length: u64,
     /// Behind what is in the file, and what waits to be appended.
-    pub(super) positions: Positions,
+    pub(super) positions: SinkOffsets,
 }
 
-impl Kept {
+impl KeptFile {
     /// Opens the file, which is made if it is not there (its folder is not), and cuts off what was
     /// not committed.
     ///
     /// # Errors
     /// If it cannot be opened, another process has it open, or something else wrote it.
-    pub(super) fn open(path: &Path, format: FileFormat) -> Result<Kept, Failure> {
+    pub(super) fn open(path: &Path, format: OutputFormat) -> Result<KeptFile, Failure> {
         place::check(path)?;
         let failed = |doing: &'static str| {
             move |error| place::failure(format!("{doing} {}", path.display()), &error)
@@ -54,11 +54,11 @@ impl Kept {
         })?;
         let length = file.metadata().map_err(failed("reading"))?.len();
         check_beginning(path, &file, format.beginning()).map_err(failed("reading"))??;
-        let found = Record::read(path)?;
+        let found = CommittedLength::read(path)?;
         let record = match &found {
             Some(record) if record.length <= length => record.clone(),
             // The file was moved away: a new one begins behind it.
-            Some(record) if length <= format.beginning().len() as u64 => Record {
+            Some(record) if length <= format.beginning().len() as u64 => CommittedLength {
                 length: 0,
                 ..record.clone()
             },
@@ -72,7 +72,7 @@ impl Kept {
                 }
             },
         };
-        let mut kept = Kept {
+        let mut kept = KeptFile {
             path: path.to_owned(),
             file,
             length: record.length,
@@ -88,7 +88,7 @@ impl Kept {
                 path.display()
             );
         }
-        if record.length == 0 && format == FileFormat::Csv {
+        if record.length == 0 && format == OutputFormat::Csv {
             kept.append(format.beginning())?;
         } else if found.as_ref() != Some(&record) {
             kept.append(b"")?;
@@ -109,7 +109,7 @@ impl Kept {
         written
             .map_err(|error| place::failure(format!("writing {}", self.path.display()), &error))?;
         self.length += lines.len() as u64;
-        Record {
+        CommittedLength {
             length: self.length,
             positions: self.positions.clone(),
         }
@@ -144,7 +144,7 @@ fn foreign(path: &Path, cause: &str) -> Error {
 }
 
 fn shorter(path: &Path, length: u64, recorded: u64) -> Error {
-    let record = Record::path(path);
+    let record = CommittedLength::path(path);
     let cause = format!(
         "it has {length} bytes, and {} tells of {recorded}: something was taken out",
         record.display()

@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use stream::error::Error;
 
 use crate::place;
-use crate::positions::Positions;
+use crate::positions::SinkOffsets;
 use crate::sink::Failure;
 
 /// How long the file was, and how far each partition was kept, at the last flush.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Record {
+pub(super) struct CommittedLength {
     /// In bytes.
     pub(super) length: u64,
-    pub(super) positions: Positions,
+    pub(super) positions: SinkOffsets,
 }
 
-impl Record {
+impl CommittedLength {
     /// Where the record of a file is.
     pub(super) fn path(of: &Path) -> PathBuf {
         beside(of, ".position")
@@ -31,8 +31,8 @@ impl Record {
     ///
     /// # Errors
     /// If it cannot be read, or is none.
-    pub(super) fn read(of: &Path) -> Result<Option<Record>, Failure> {
-        let path = Record::path(of);
+    pub(super) fn read(of: &Path) -> Result<Option<CommittedLength>, Failure> {
+        let path = CommittedLength::path(of);
         let doing = || format!("reading {}", path.display());
         let text = match std::fs::read(&path) {
             Ok(text) => text,
@@ -51,7 +51,7 @@ impl Record {
     /// # Errors
     /// If it cannot be written.
     pub(super) fn write(&self, of: &Path) -> Result<(), Failure> {
-        let path = Record::path(of);
+        let path = CommittedLength::path(of);
         let new = beside(of, ".position.new");
         let write = || -> io::Result<()> {
             let mut file = File::create(&new)?;

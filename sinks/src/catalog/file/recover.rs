@@ -5,9 +5,9 @@ use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
-use super::FileFormat;
-use super::record::Record;
-use crate::positions::Position;
+use super::OutputFormat;
+use super::record::CommittedLength;
+use crate::positions::SinkOffset;
 
 /// No line of this sink is longer, in bytes: Kafka's records are a megabyte by default.
 const LONGEST: usize = 16 << 20;
@@ -16,9 +16,9 @@ const LONGEST: usize = 16 << 20;
 /// line that is not whole does not count.
 pub(super) fn recover(
     mut file: impl BufRead,
-    format: FileFormat,
-) -> io::Result<Result<Record, u64>> {
-    let mut record = Record {
+    format: OutputFormat,
+) -> io::Result<Result<CommittedLength, u64>> {
+    let mut record = CommittedLength {
         length: 0,
         positions: <_>::default(),
     };
@@ -35,16 +35,16 @@ pub(super) fn recover(
                 return Ok(Err(number));
             }
             // A sensor's name in quotes may hold a line's end.
-            if line.ends_with(b"\n") && (format == FileFormat::JsonLines || is_closed(&line)) {
+            if line.ends_with(b"\n") && (format == OutputFormat::JsonLines || is_closed(&line)) {
                 break;
             }
         }
-        if !(number == 1 && format == FileFormat::Csv) {
+        if !(number == 1 && format == OutputFormat::Csv) {
             let Some(place) = place(&line, format) else {
                 return Ok(Err(number));
             };
             // Lines do not say when their readings entered the pipeline.
-            let first = Position {
+            let first = SinkOffset {
                 topic: place.0.clone(),
                 partition: place.1,
                 next: 0,
@@ -65,7 +65,7 @@ fn is_closed(row: &[u8]) -> bool {
 }
 
 /// The topic, partition and offset that a line begins with.
-fn place(line: &[u8], format: FileFormat) -> Option<(String, i32, i64)> {
+fn place(line: &[u8], format: OutputFormat) -> Option<(String, i32, i64)> {
     #[derive(Deserialize)]
     struct Place {
         topic: String,
@@ -73,7 +73,7 @@ fn place(line: &[u8], format: FileFormat) -> Option<(String, i32, i64)> {
         offset: i64,
     }
     match format {
-        FileFormat::Csv => {
+        OutputFormat::Csv => {
             let mut fields = std::str::from_utf8(line).ok()?.split(',');
             let topic = fields.next().filter(|topic| !topic.is_empty())?;
             Some((
@@ -82,7 +82,7 @@ fn place(line: &[u8], format: FileFormat) -> Option<(String, i32, i64)> {
                 fields.next()?.parse().ok()?,
             ))
         }
-        FileFormat::JsonLines => {
+        OutputFormat::JsonLines => {
             let Place {
                 topic,
                 partition,
@@ -99,7 +99,7 @@ mod tests {
     use stream::reading::Reading;
 
     use super::*;
-    use crate::positions::Positions;
+    use crate::positions::SinkOffsets;
     use crate::sink::Delivery;
 
     proptest! {
@@ -107,7 +107,7 @@ mod tests {
         fn a_file_cut_anywhere_tells_the_positions_of_its_whole_lines(
             sensors in prop::collection::vec("[a\"\n,]{0,6}", 1..8), json: bool, cut in 0.0..1.0,
         ) {
-            let format = if json { FileFormat::JsonLines } else { FileFormat::Csv };
+            let format = if json { OutputFormat::JsonLines } else { OutputFormat::Csv };
             let mut text = if json { Vec::new() } else { format.beginning().to_vec() };
             let mut ends = vec![(text.len(), 0)];
             for (offset, sensor) in (0..).zip(&sensors) {
@@ -124,9 +124,9 @@ mod tests {
             let (length, next) = *ends.iter().rfind(|(end, _)| *end <= cut).unwrap();
             let record = recover(&text[..cut], format).unwrap().unwrap();
             prop_assert_eq!(record.length, length as u64);
-            let mut expected = Positions::default();
+            let mut expected = SinkOffsets::default();
             if next > 0 {
-                let position = Position { topic: "t".to_owned(), partition: 3, next, latest: i64::MAX };
+                let position = SinkOffset { topic: "t".to_owned(), partition: 3, next, latest: i64::MAX };
                 let Ok(_) = expected.find("t", 3, || Ok::<_, Infallible>(Some(position)));
             }
             prop_assert_eq!(record.positions, expected);

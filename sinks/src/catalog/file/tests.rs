@@ -3,7 +3,7 @@
 use std::fs;
 
 use stream::format::json;
-use stream::pipeline::Part;
+use stream::pipeline::ComponentConfig;
 use stream::reading::{Reading, Unit};
 use tempfile::TempDir;
 
@@ -11,8 +11,8 @@ use super::*;
 use crate::catalog::read;
 
 fn opened(folder: &TempDir, settings: &str) -> Result<Box<dyn Sink>> {
-    let settings = read(&Part::parse(settings).unwrap(), &[]).unwrap();
-    settings.open(Context::new(folder.path(), "keep", Vec::new()))
+    let settings = read(&ComponentConfig::parse(settings).unwrap(), &[]).unwrap();
+    settings.open(SinkContext::new(folder.path(), "keep", Vec::new()))
 }
 
 fn reading(sensor: &str, time: i64, value: f64, unit: Option<Unit>) -> Reading<'_> {
@@ -203,7 +203,7 @@ fn lines_are_not_forgotten_where_the_file_was_not_opened_again() {
     let lines = b"t,3,0,a,7,1970-01-01T00:00:00Z,0.5,\n".to_vec();
     let mut sink = FileSink {
         path,
-        format: FileFormat::Csv,
+        format: OutputFormat::Csv,
         kept: None,
         lines,
         skipped: 0,
@@ -400,11 +400,14 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
 
 #[test]
 fn a_name_that_tells_no_format_is_a_mistake() {
-    let part = Part::parse(r#"file = { path = "readings" }"#).unwrap();
-    let mistake = format!("{:?}", read(&part, &[]).unwrap_err());
+    let part = ComponentConfig::parse(r#"file = { path = "readings" }"#).unwrap();
+    let diagnostic = format!("{:?}", read(&part, &[]).unwrap_err());
     assert!(
-        mistake.contains("the name `readings` does not tell the file's format"),
-        "{mistake}"
+        diagnostic.contains("the name `readings` does not tell the file's format"),
+        "{diagnostic}"
     );
-    assert!(mistake.contains("help: Some(\"say format = "), "{mistake}");
+    assert!(
+        diagnostic.contains("help: Some(\"say format = "),
+        "{diagnostic}"
+    );
 }

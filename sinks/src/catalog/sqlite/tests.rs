@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use stream::pipeline::Part;
+use stream::pipeline::ComponentConfig;
 use stream::reading::Reading;
 use tempfile::TempDir;
 
@@ -11,11 +11,11 @@ use crate::catalog::read;
 
 fn opened(folder: &TempDir, path: &str) -> Result<Box<dyn Sink>> {
     let settings = read(
-        &Part::parse(&format!("sqlite = {{ path = {path:?} }}")).unwrap(),
+        &ComponentConfig::parse(&format!("sqlite = {{ path = {path:?} }}")).unwrap(),
         &[],
     )
     .unwrap();
-    settings.open(Context::new(folder.path(), "keep", Vec::new()))
+    settings.open(SinkContext::new(folder.path(), "keep", Vec::new()))
 }
 
 /// The sink itself, with its connection in reach.

@@ -10,18 +10,18 @@ use stream::error::Result as OrError;
 use stream::pipeline::ClockPolicy;
 
 use super::{keep, release};
-use crate::clock::Sense;
+use crate::clock::TrustedClock;
 use crate::source::{Next, Source};
-use crate::spool::record::{self, Record};
+use crate::spool::record::{self, SpoolRecord};
 
 /// How much is held, in bytes; beyond it the oldest become dead letters.
 const MOST: usize = 1_000_000;
 
 /// A source that cannot go back, whose readings get the time they were measured at. With its clock
 /// set nothing is held.
-pub struct Timed {
+pub struct ClockBuffer {
     source: Box<dyn Source>,
-    sense: Sense,
+    sense: TrustedClock,
     held: VecDeque<Vec<u8>>,
     bytes: usize,
     /// How many are held, for whoever ends the process.
@@ -33,12 +33,12 @@ pub struct Timed {
     letter: Vec<u8>,
 }
 
-impl Timed {
+impl ClockBuffer {
     /// Nothing is held yet.
-    pub fn new(source: Box<dyn Source>, sense: Sense) -> Self {
+    pub fn new(source: Box<dyn Source>, sense: TrustedClock) -> Self {
         let (current, letter) = (Vec::new(), Vec::new());
         let (held, waiting) = (VecDeque::new(), Arc::default());
-        Timed {
+        ClockBuffer {
             source,
             sense,
             held,
@@ -55,14 +55,17 @@ impl Timed {
         let Some(first) = self.held.front() else {
             return false;
         };
-        if !matches!(record::decode(first), Ok((Record::Reading(_, Some(_)), _))) {
+        if !matches!(
+            record::decode(first),
+            Ok((SpoolRecord::Reading(_, Some(_)), _))
+        ) {
             return true;
         }
         if self.sense.policy() == ClockPolicy::DeadLetter {
             return true;
         }
         if self.offset.is_none() {
-            self.offset = self.sense.anchor();
+            self.offset = self.sense.epoch_offset();
             if self.offset.is_some() {
                 tracing::info!(
                     "the clock is set: {} readings get their time",
@@ -90,7 +93,7 @@ fn tell_of_loss(waiting: usize) {
     }
 }
 
-impl Source for Timed {
+impl Source for ClockBuffer {
     fn next(&mut self, wait: Duration) -> OrError<Next<'_>> {
         if !self.first_can_go() {
             if self.held.is_empty() && self.sense.is_set() {
@@ -153,7 +156,7 @@ impl Source for Timed {
     }
 }
 
-impl Drop for Timed {
+impl Drop for ClockBuffer {
     fn drop(&mut self) {
         tell_of_loss(self.held.len());
     }
@@ -163,12 +166,15 @@ impl Drop for Timed {
 mod tests {
     use super::*;
     use crate::clock::tests::{Hands, NOON, pass, set};
-    use crate::testing::{Line, Piped, Seen, readings, take};
+    use crate::testing::{Line, Observed, Piped, readings, take};
 
-    fn timed(policy: ClockPolicy) -> (Piped, Arc<std::sync::Mutex<Hands>>, Timed) {
+    fn timed(policy: ClockPolicy) -> (Piped, Arc<std::sync::Mutex<Hands>>, ClockBuffer) {
         let hands = Hands::unset();
         let pipe = Piped::default();
-        let timed = Timed::new(Box::new(pipe.clone()), Sense::new(hands.clone(), policy));
+        let timed = ClockBuffer::new(
+            Box::new(pipe.clone()),
+            TrustedClock::new(hands.clone(), policy),
+        );
         (pipe, hands, timed)
     }
 
@@ -179,7 +185,7 @@ mod tests {
         assert!(matches!(timed.next(Duration::ZERO).unwrap(), Next::NotYet));
         pass(&hands, 2000);
         // What knows its own time waits too, for its turn.
-        pipe.put([Line::Measured, Line::Timed(5), Line::Bad]);
+        pipe.put([Line::Measured, Line::ClockBuffer(5), Line::Bad]);
         (0..4).for_each(|_| assert!(matches!(timed.next(Duration::ZERO).unwrap(), Next::NotYet)));
         pass(&hands, 10_000);
         set(&hands, NOON);
@@ -191,8 +197,8 @@ mod tests {
         let found: Vec<_> = seen
             .iter()
             .map(|seen| match seen {
-                Seen::Reading(got) => (got.seq, got.time),
-                Seen::Bad { reason, .. } => (99, i64::from(*reason == "bad")),
+                Observed::Reading(got) => (got.seq, got.time),
+                Observed::Bad { reason, .. } => (99, i64::from(*reason == "bad")),
             })
             .collect();
         assert_eq!(
@@ -224,9 +230,9 @@ mod tests {
     #[test]
     fn they_become_dead_letters_by_choice() {
         let (pipe, hands, mut timed) = timed(ClockPolicy::DeadLetter);
-        pipe.put([Line::Measured, Line::Timed(5)]);
+        pipe.put([Line::Measured, Line::ClockBuffer(5)]);
         let seen = take(&mut timed, 2);
-        let Seen::Bad {
+        let Observed::Bad {
             bytes,
             place,
             reason: "clock-not-set",
@@ -236,7 +242,7 @@ mod tests {
         };
         assert!(str::from_utf8(bytes).unwrap().contains("\"seq\":0"));
         assert_eq!(place, "sensor pipe reading 0");
-        assert!(matches!(&seen[1], Seen::Reading(got) if got.time == 5));
+        assert!(matches!(&seen[1], Observed::Reading(got) if got.time == 5));
         set(&hands, NOON);
         pipe.put([Line::Measured]);
         assert_eq!(readings(&mut timed, 1)[0].time, NOON);

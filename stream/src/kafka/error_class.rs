@@ -7,7 +7,7 @@ use crate::log::Rejection;
 
 /// What is to be done about a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum ErrorClass {
     /// It passes: what is not committed is sent again.
     Passes,
     /// The topic is not there. A new one, or one whose leader moves, needs a moment to be known.
@@ -18,25 +18,25 @@ pub(super) enum Meaning {
     Forbidden,
 }
 
-impl Meaning {
+impl ErrorClass {
     /// What this code of Kafka's means.
     pub(super) fn of(code: RDKafkaErrorCode) -> Self {
         use RDKafkaErrorCode as Code;
         match code {
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
-                Meaning::Record(Rejection::TooLarge)
+                ErrorClass::Record(Rejection::TooLarge)
             }
-            Code::InvalidTimestamp => Meaning::Record(Rejection::Timestamp),
-            Code::InvalidRecord | Code::PolicyViolation => Meaning::Record(Rejection::Policy),
+            Code::InvalidTimestamp => ErrorClass::Record(Rejection::Timestamp),
+            Code::InvalidRecord | Code::PolicyViolation => ErrorClass::Record(Rejection::Policy),
             Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed => Meaning::Forbidden,
+            | Code::TransactionalIdAuthorizationFailed => ErrorClass::Forbidden,
             Code::UnknownTopic
             | Code::UnknownTopicOrPartition
             | Code::UnknownPartition
-            | Code::InvalidTopic => Meaning::NoTopic,
-            _ => Meaning::Passes,
+            | Code::InvalidTopic => ErrorClass::NoTopic,
+            _ => ErrorClass::Passes,
         }
     }
 }
@@ -127,83 +127,83 @@ mod tests {
         let table = [
             (
                 Code::MessageSizeTooLarge,
-                Meaning::Record(Rejection::TooLarge),
+                ErrorClass::Record(Rejection::TooLarge),
                 Some("max.message.bytes"),
             ),
             (
                 Code::MessageBatchTooLarge,
-                Meaning::Record(Rejection::TooLarge),
+                ErrorClass::Record(Rejection::TooLarge),
                 Some("max.message.bytes"),
             ),
             (
                 Code::InvalidTimestamp,
-                Meaning::Record(Rejection::Timestamp),
+                ErrorClass::Record(Rejection::Timestamp),
                 Some("message.timestamp.after.max.ms"),
             ),
             (
                 Code::InvalidRecord,
-                Meaning::Record(Rejection::Policy),
+                ErrorClass::Record(Rejection::Policy),
                 None,
             ),
             (
                 Code::PolicyViolation,
-                Meaning::Record(Rejection::Policy),
+                ErrorClass::Record(Rejection::Policy),
                 None,
             ),
             (
                 Code::TopicAuthorizationFailed,
-                Meaning::Forbidden,
+                ErrorClass::Forbidden,
                 Some("WRITE"),
             ),
             (
                 Code::GroupAuthorizationFailed,
-                Meaning::Forbidden,
+                ErrorClass::Forbidden,
                 Some("group"),
             ),
             (
                 Code::ClusterAuthorizationFailed,
-                Meaning::Forbidden,
+                ErrorClass::Forbidden,
                 Some("IDEMPOTENT_WRITE"),
             ),
             (
                 Code::TransactionalIdAuthorizationFailed,
-                Meaning::Forbidden,
+                ErrorClass::Forbidden,
                 Some("transactional id ewma@a"),
             ),
             (
                 Code::UnknownTopic,
-                Meaning::NoTopic,
+                ErrorClass::NoTopic,
                 Some("rivulet topics create"),
             ),
             (
                 Code::UnknownTopicOrPartition,
-                Meaning::NoTopic,
+                ErrorClass::NoTopic,
                 Some("rivulet topics create"),
             ),
             (
                 Code::UnknownPartition,
-                Meaning::NoTopic,
+                ErrorClass::NoTopic,
                 Some("rivulet topics create"),
             ),
             (
                 Code::InvalidProducerIdMapping,
-                Meaning::Passes,
+                ErrorClass::Passes,
                 Some("transactional.id.expiration.ms"),
             ),
             (
                 Code::NotEnoughReplicas,
-                Meaning::Passes,
+                ErrorClass::Passes,
                 Some("min.insync.replicas"),
             ),
-            (Code::NotLeaderForPartition, Meaning::Passes, None),
-            (Code::MessageTimedOut, Meaning::Passes, None),
-            (Code::RequestTimedOut, Meaning::Passes, None),
-            (Code::ProducerFenced, Meaning::Passes, None),
-            (Code::InvalidProducerEpoch, Meaning::Passes, None),
-            (Code::PurgeQueue, Meaning::Passes, None),
+            (Code::NotLeaderForPartition, ErrorClass::Passes, None),
+            (Code::MessageTimedOut, ErrorClass::Passes, None),
+            (Code::RequestTimedOut, ErrorClass::Passes, None),
+            (Code::ProducerFenced, ErrorClass::Passes, None),
+            (Code::InvalidProducerEpoch, ErrorClass::Passes, None),
+            (Code::PurgeQueue, ErrorClass::Passes, None),
         ];
         for (code, meaning, remedy) in table {
-            assert_eq!(Meaning::of(code), meaning, "{code:?}");
+            assert_eq!(ErrorClass::of(code), meaning, "{code:?}");
             let shown = error("sending to out", code, &code.to_string(), "ewma@a").to_string();
             assert!(shown.starts_with("sending to out: "), "{shown}");
             assert!(

@@ -1,7 +1,7 @@
 //! The search for a record that the brokers reject.
 
 use crate::error::Error;
-use crate::log::{Fault, Partition, Rejection};
+use crate::log::{Fault, Rejection, TopicPartition};
 
 /// How often something else is tried for one record before the stage gives up.
 const MOST: usize = 4;
@@ -11,23 +11,23 @@ const MOST: usize = 4;
 /// After a rejection the records up to there are worked on again, and each is acknowledged before
 /// the next is begun. What is rejected then came of the record at hand.
 #[derive(Debug, Default)]
-pub(super) struct Careful {
+pub(super) struct RejectionSearch {
     /// Up to which offset records are worked on one by one; empty for none.
-    until: Vec<(Partition, i64)>,
+    until: Vec<(TopicPartition, i64)>,
     /// The record at hand.
-    at: Option<(Partition, i64)>,
+    at: Option<(TopicPartition, i64)>,
     /// The records found so far; a transaction may hold several.
     suspects: Vec<Suspect>,
 }
 
 #[derive(Debug)]
 struct Suspect {
-    at: (Partition, i64),
+    at: (TopicPartition, i64),
     /// Why what came of it was rejected, each time.
     rejections: Vec<Rejection>,
 }
 
-impl Careful {
+impl RejectionSearch {
     /// Whether each record is to be acknowledged before the next.
     pub(super) fn is_on(&self) -> bool {
         !self.until.is_empty()
@@ -35,7 +35,7 @@ impl Careful {
 
     /// A record is about to be worked on. Gives why what came of it was rejected, if it is known
     /// for that.
-    pub(super) fn begin(&mut self, partition: Partition, offset: i64) -> Option<&[Rejection]> {
+    pub(super) fn begin(&mut self, partition: TopicPartition, offset: i64) -> Option<&[Rejection]> {
         self.at = Some((partition, offset));
         let suspect = self
             .suspects
@@ -51,7 +51,7 @@ impl Careful {
     pub(super) fn rejected(
         &mut self,
         why: Rejection,
-        next: impl Iterator<Item = (Partition, i64)>,
+        next: impl Iterator<Item = (TopicPartition, i64)>,
         cause: &Error,
     ) -> Result<(), Error> {
         let Some(at) = self.at else {
@@ -100,8 +100,8 @@ impl Careful {
     }
 
     /// Everything below these offsets is committed.
-    pub(super) fn committed(&mut self, next: &[(Partition, i64)]) {
-        let is_done = |(partition, offset): (Partition, i64)| {
+    pub(super) fn committed(&mut self, next: &[(TopicPartition, i64)]) {
+        let is_done = |(partition, offset): (TopicPartition, i64)| {
             next.iter()
                 .any(|(committed, next)| *committed == partition && *next >= offset)
         };
@@ -117,7 +117,7 @@ impl Careful {
     }
 
     /// These partitions are the stage's no longer.
-    pub(super) fn keep(&mut self, owned: &[Partition]) {
+    pub(super) fn keep(&mut self, owned: &[TopicPartition]) {
         self.until
             .retain(|(partition, _)| owned.contains(partition));
         self.suspects
@@ -129,17 +129,17 @@ impl Careful {
 mod tests {
     use super::*;
 
-    const FIRST: Partition = Partition {
+    const FIRST: TopicPartition = TopicPartition {
         topic: 0,
         partition: 0,
     };
-    const OTHER: Partition = Partition {
+    const OTHER: TopicPartition = TopicPartition {
         topic: 0,
         partition: 1,
     };
 
-    fn reject(careful: &mut Careful, next: &[(Partition, i64)]) -> Result<(), Error> {
-        careful.rejected(
+    fn reject(search: &mut RejectionSearch, next: &[(TopicPartition, i64)]) -> Result<(), Error> {
+        search.rejected(
             Rejection::TooLarge,
             next.iter().copied(),
             &Error::new("sending", "too large"),
@@ -148,60 +148,60 @@ mod tests {
 
     #[test]
     fn one_of_many_is_found_by_working_on_them_one_by_one() {
-        let mut careful = Careful::default();
-        assert!(careful.begin(FIRST, 4).is_none() && !careful.is_on());
-        reject(&mut careful, &[(FIRST, 4), (OTHER, 9)]).unwrap();
-        assert!(careful.is_on());
-        assert!(careful.begin(FIRST, 3).is_none());
-        reject(&mut careful, &[(FIRST, 3), (OTHER, 9)]).unwrap();
-        assert_eq!(careful.begin(FIRST, 3), Some(&[Rejection::TooLarge][..]));
-        careful.committed(&[(FIRST, 4)]);
-        assert!(careful.begin(FIRST, 3).is_none(), "it is done with");
+        let mut search = RejectionSearch::default();
+        assert!(search.begin(FIRST, 4).is_none() && !search.is_on());
+        reject(&mut search, &[(FIRST, 4), (OTHER, 9)]).unwrap();
+        assert!(search.is_on());
+        assert!(search.begin(FIRST, 3).is_none());
+        reject(&mut search, &[(FIRST, 3), (OTHER, 9)]).unwrap();
+        assert_eq!(search.begin(FIRST, 3), Some(&[Rejection::TooLarge][..]));
+        search.committed(&[(FIRST, 4)]);
+        assert!(search.begin(FIRST, 3).is_none(), "it is done with");
         assert!(
-            careful.is_on(),
+            search.is_on(),
             "the record at 4 was at hand, and 8 of the other partition"
         );
-        careful.committed(&[(FIRST, 5), (OTHER, 9)]);
-        assert!(!careful.is_on());
+        search.committed(&[(FIRST, 5), (OTHER, 9)]);
+        assert!(!search.is_on());
     }
 
     #[test]
     fn several_of_many_are_all_remembered() {
-        let mut careful = Careful::default();
-        careful.begin(FIRST, 1);
-        reject(&mut careful, &[(FIRST, 4)]).unwrap();
+        let mut search = RejectionSearch::default();
+        search.begin(FIRST, 1);
+        reject(&mut search, &[(FIRST, 4)]).unwrap();
         for _ in 0..2 {
             for offset in [1, 3] {
-                careful.begin(FIRST, offset);
-                reject(&mut careful, &[]).unwrap();
+                search.begin(FIRST, offset);
+                reject(&mut search, &[]).unwrap();
             }
         }
-        assert_eq!(careful.begin(FIRST, 1), Some(&[Rejection::TooLarge; 2][..]));
-        assert_eq!(careful.begin(FIRST, 3), Some(&[Rejection::TooLarge; 2][..]));
+        assert_eq!(search.begin(FIRST, 1), Some(&[Rejection::TooLarge; 2][..]));
+        assert_eq!(search.begin(FIRST, 3), Some(&[Rejection::TooLarge; 2][..]));
     }
 
     #[test]
     fn a_record_for_which_nothing_helps_ends_the_search() {
-        let mut careful = Careful::default();
-        careful.begin(FIRST, 0);
-        reject(&mut careful, &[]).unwrap();
+        let mut search = RejectionSearch::default();
+        search.begin(FIRST, 0);
+        reject(&mut search, &[]).unwrap();
         for _ in 1..MOST {
-            careful.begin(FIRST, 0);
-            reject(&mut careful, &[]).unwrap();
+            search.begin(FIRST, 0);
+            reject(&mut search, &[]).unwrap();
         }
-        careful.begin(FIRST, 0);
-        assert!(reject(&mut careful, &[]).is_err());
+        search.begin(FIRST, 0);
+        assert!(reject(&mut search, &[]).is_err());
     }
 
     #[test]
     fn what_came_of_no_record_is_fatal() {
-        let mut careful = Careful::default();
-        assert!(reject(&mut careful, &[]).is_err());
-        careful.begin(FIRST, 0);
-        reject(&mut careful, &[(FIRST, 1)]).unwrap();
+        let mut search = RejectionSearch::default();
+        assert!(reject(&mut search, &[]).is_err());
+        search.begin(FIRST, 0);
+        reject(&mut search, &[(FIRST, 1)]).unwrap();
         let fault = Fault::Rejected(Rejection::TooLarge, Error::new("sending", "too large"));
-        assert!(matches!(careful.outside_of_records(fault), Fault::Fatal(_)));
-        careful.keep(&[OTHER]);
-        assert!(!careful.is_on());
+        assert!(matches!(search.outside_of_records(fault), Fault::Fatal(_)));
+        search.keep(&[OTHER]);
+        assert!(!search.is_on());
     }
 }

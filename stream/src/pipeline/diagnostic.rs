@@ -29,16 +29,16 @@ impl Text {
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct Diagnostic {
     place: Option<Range<usize>>,
     message: String,
     help: Option<String>,
 }
 
-impl Mistake {
+impl Diagnostic {
     /// A mistake at a range of bytes of the text.
     pub fn at(place: Range<usize>, message: impl Into<String>) -> Self {
-        Mistake {
+        Diagnostic {
             place: Some(place),
             message: message.into(),
             help: None,
@@ -47,7 +47,7 @@ impl Mistake {
 
     /// A mistake of the file as a whole.
     pub fn nowhere(message: impl Into<String>) -> Self {
-        Mistake {
+        Diagnostic {
             place: None,
             message: message.into(),
             help: None,
@@ -75,16 +75,16 @@ impl Mistake {
     }
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         write_help(f, "  ", self.help.as_deref())
     }
 }
 
-impl std::error::Error for Mistake {}
+impl std::error::Error for Diagnostic {}
 
-impl From<toml::de::Error> for Mistake {
+impl From<toml::de::Error> for Diagnostic {
     fn from(error: toml::de::Error) -> Self {
         // A remedy may follow the message after a semicolon: the settings' own checks write it so.
         let (message, help) = match error.message().split_once("; ") {
@@ -96,7 +96,7 @@ impl From<toml::de::Error> for Mistake {
             .trim_end()
             .replace("expected f64", "expected a number");
         let message = message.replace("expected i64", "expected a whole number");
-        Mistake {
+        Diagnostic {
             place: error.span(),
             message: message.replace("expected u64", "expected a whole number"),
             help,
@@ -116,10 +116,10 @@ fn nearest(message: &str) -> Option<String> {
     suggestion.starts_with("did you mean").then_some(suggestion)
 }
 
-impl From<Error> for Mistake {
+impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         let (message, help) = error.into_parts();
-        Mistake {
+        Diagnostic {
             place: None,
             message,
             help,
@@ -129,41 +129,41 @@ impl From<Error> for Mistake {
 
 /// Everything that is wrong with a pipeline file.
 #[derive(Debug, Clone)]
-pub struct Mistakes {
+pub struct Diagnostics {
     text: Arc<Text>,
-    mistakes: Vec<Mistake>,
+    diagnostics: Vec<Diagnostic>,
 }
 
-impl Mistakes {
+impl Diagnostics {
     /// The mistakes of one text, in the order of the text.
     #[must_use]
-    pub fn new(text: Arc<Text>, mut mistakes: Vec<Mistake>) -> Self {
-        mistakes.sort_by_key(|mistake| mistake.place.as_ref().map(|place| place.start));
-        Mistakes { text, mistakes }
+    pub fn new(text: Arc<Text>, mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.start));
+        Diagnostics { text, diagnostics }
     }
 
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.mistakes.len()
+        self.diagnostics.len()
     }
 
     /// One after the other, those of the file as a whole first.
-    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.mistakes.iter()
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter()
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.mistakes.iter().enumerate() {
+        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
             write!(f, "{}", self.text.path.display())?;
-            let Some(place) = &mistake.place else {
-                write!(f, ": {}", mistake.message)?;
-                write_help(f, "  ", mistake.help.as_deref())?;
+            let Some(place) = &diagnostic.place else {
+                write!(f, ": {}", diagnostic.message)?;
+                write_help(f, "  ", diagnostic.help.as_deref())?;
                 continue;
             };
             let text = &self.text.text;
@@ -179,10 +179,10 @@ impl fmt::Display for Mistakes {
                 .max(start);
             let marks = text[start..end].chars().count().max(1);
             let margin = " ".repeat(number.to_string().len());
-            writeln!(f, ":{number}:{}: {}", column + 1, mistake.message)?;
+            writeln!(f, ":{number}:{}: {}", column + 1, diagnostic.message)?;
             writeln!(f, "{number} | {line}")?;
             write!(f, "{margin} | {}{}", " ".repeat(column), "^".repeat(marks))?;
-            write_help(f, &format!("{margin} = "), mistake.help.as_deref())?;
+            write_help(f, &format!("{margin} = "), diagnostic.help.as_deref())?;
         }
         Ok(())
     }
@@ -195,7 +195,7 @@ fn write_help(f: &mut fmt::Formatter<'_>, margin: &str, help: Option<&str>) -> f
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for Diagnostics {}
 
 /// The remedy for a name that is not known: the one that was probably meant, or all there are.
 #[must_use]
@@ -229,13 +229,15 @@ mod tests {
             path: "p.toml".into(),
             text: "a\r\r\nb".into(),
         };
-        let shown = Mistakes::new(Arc::new(text), vec![Mistake::at(2..4, "what")]).to_string();
+        let shown =
+            Diagnostics::new(Arc::new(text), vec![Diagnostic::at(2..4, "what")]).to_string();
         assert!(shown.starts_with("p.toml:1:3: what\n"), "{shown}");
         let text = Text {
             path: "p.toml".into(),
             text: "a\r\nb".into(),
         };
-        let shown = Mistakes::new(Arc::new(text), vec![Mistake::at(2..3, "what")]).to_string();
+        let shown =
+            Diagnostics::new(Arc::new(text), vec![Diagnostic::at(2..3, "what")]).to_string();
         assert!(shown.starts_with("p.toml:1:3: what\n"), "{shown}");
     }
 
@@ -245,12 +247,12 @@ mod tests {
             path: "a.toml".into(),
             text: "x = 1\nå = 2 # two\n".into(),
         });
-        let mistakes = Mistakes::new(
+        let diagnostics = Diagnostics::new(
             text,
-            vec![Mistake::at(11..12, "two is too much").help("say 1")],
+            vec![Diagnostic::at(11..12, "two is too much").help("say 1")],
         );
         assert_eq!(
-            mistakes.to_string(),
+            diagnostics.to_string(),
             "a.toml:2:5: two is too much\n2 | å = 2 # two\n  |     ^\n  = help: say 1"
         );
     }

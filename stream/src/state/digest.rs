@@ -12,7 +12,7 @@ use crate::pipeline::Guarantee;
 /// state than this, some of it was lost: the topic was deleted, cut short, or not compacted but
 /// deleted by age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Summary {
+pub struct StateDigest {
     /// How many sensors there are.
     pub sensors: u64,
     /// The sum over all of them of a hash of name and last offset: it does not depend on an order,
@@ -20,19 +20,19 @@ pub struct Summary {
     digest: u64,
 }
 
-impl Summary {
+impl StateDigest {
     /// What sensors with these last offsets come to.
     pub fn of<'s>(last: impl IntoIterator<Item = (&'s str, i64)>) -> Self {
-        let mut summary = Summary::default();
+        let mut digest = StateDigest::default();
         for (sensor, offset) in last {
-            summary.replace(hash(sensor), -1, offset);
+            digest.replace(hash(sensor), -1, offset);
         }
-        summary
+        digest
     }
 
     /// Whether a state that comes to this is whole where `noted` was noted.
     #[must_use]
-    pub fn fits(&self, noted: &Summary, guarantee: Guarantee) -> bool {
+    pub fn matches(&self, noted: &StateDigest, guarantee: Guarantee) -> bool {
         match guarantee {
             Guarantee::ExactlyOnce => self == noted,
             // State gets ahead of its offset when a process dies between the two.
@@ -59,29 +59,29 @@ impl Summary {
 /// With another number of partitions, keys go to other partitions, and sensors would begin anew
 /// there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Note {
+pub struct StateMetadata {
     /// The state.
-    pub summary: Summary,
+    pub digest: StateDigest,
     /// How many partitions the topic had; `None` in notes of versions that did not say it.
     pub partitions: Option<i32>,
 }
 
 /// `10 sensors, digest 9ae16a3b2f90404f, of 4 partitions`.
-impl fmt::Display for Note {
+impl fmt::Display for StateMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.summary)?;
+        write!(f, "{}", self.digest)?;
         self.partitions
             .map_or(Ok(()), |count| write!(f, ", of {count} partitions"))
     }
 }
 
-impl FromStr for Note {
+impl FromStr for StateMetadata {
     type Err = String;
 
     fn from_str(note: &str) -> Result<Self, String> {
-        let Some((summary, count)) = note.split_once(", of ") else {
-            return Ok(Note {
-                summary: note.parse()?,
+        let Some((digest, count)) = note.split_once(", of ") else {
+            return Ok(StateMetadata {
+                digest: note.parse()?,
                 partitions: None,
             });
         };
@@ -89,28 +89,28 @@ impl FromStr for Note {
             .strip_suffix(" partitions")
             .and_then(|count| count.parse().ok());
         let count = count.ok_or_else(|| format!("`{note}` is no note of a state"))?;
-        Ok(Note {
-            summary: summary.parse()?,
+        Ok(StateMetadata {
+            digest: digest.parse()?,
             partitions: Some(count),
         })
     }
 }
 
 /// `10 sensors, digest 9ae16a3b2f90404f`.
-impl fmt::Display for Summary {
+impl fmt::Display for StateDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} sensors, digest {:016x}", self.sensors, self.digest)
     }
 }
 
-impl FromStr for Summary {
+impl FromStr for StateDigest {
     type Err = String;
 
     fn from_str(note: &str) -> Result<Self, String> {
         let parsed = note
             .split_once(" sensors, digest ")
             .and_then(|(sensors, digest)| {
-                Some(Summary {
+                Some(StateDigest {
                     sensors: sensors.parse().ok()?,
                     digest: u64::from_str_radix(digest, 16).ok()?,
                 })
@@ -138,54 +138,54 @@ fn mix(sensor: u64, offset: i64) -> u64 {
 mod tests {
     use super::*;
 
-    fn summary(last: &[(&str, i64)]) -> Summary {
-        Summary::of(last.iter().copied())
+    fn digest(last: &[(&str, i64)]) -> StateDigest {
+        StateDigest::of(last.iter().copied())
     }
 
     #[test]
     fn it_tells_states_apart_and_knows_no_order() {
-        let all = summary(&[("a", 1), ("b", 2)]);
-        assert_eq!(all, summary(&[("b", 2), ("a", 1)]));
-        assert_ne!(all, summary(&[("a", 2), ("b", 1)]));
-        assert_ne!(all, summary(&[("a", 1), ("c", 2)]));
-        assert_ne!(all, summary(&[("a", 1)]));
-        let mut replaced = summary(&[("a", 1), ("b", 0)]);
+        let all = digest(&[("a", 1), ("b", 2)]);
+        assert_eq!(all, digest(&[("b", 2), ("a", 1)]));
+        assert_ne!(all, digest(&[("a", 2), ("b", 1)]));
+        assert_ne!(all, digest(&[("a", 1), ("c", 2)]));
+        assert_ne!(all, digest(&[("a", 1)]));
+        let mut replaced = digest(&[("a", 1), ("b", 0)]);
         replaced.replace(hash("b"), 0, 2);
         assert_eq!(all, replaced);
         replaced.replace(hash("b"), 2, -1);
-        assert_eq!(summary(&[("a", 1)]), replaced);
+        assert_eq!(digest(&[("a", 1)]), replaced);
     }
 
     #[test]
     fn state_may_be_ahead_of_its_offset_only_without_transactions() {
-        let (noted, ahead) = (summary(&[("a", 1)]), summary(&[("a", 2), ("b", 3)]));
-        assert!(noted.fits(&noted, Guarantee::ExactlyOnce));
+        let (noted, ahead) = (digest(&[("a", 1)]), digest(&[("a", 2), ("b", 3)]));
+        assert!(noted.matches(&noted, Guarantee::ExactlyOnce));
         assert!(
-            !ahead.fits(&noted, Guarantee::ExactlyOnce)
-                && ahead.fits(&noted, Guarantee::AtLeastOnce)
+            !ahead.matches(&noted, Guarantee::ExactlyOnce)
+                && ahead.matches(&noted, Guarantee::AtLeastOnce)
         );
-        assert!(!noted.fits(&ahead, Guarantee::AtLeastOnce));
+        assert!(!noted.matches(&ahead, Guarantee::AtLeastOnce));
     }
 
     #[test]
     fn a_note_is_read_back_and_anything_else_refused() {
-        let all = summary(&[("a", 1), ("b", 2)]);
+        let all = digest(&[("a", 1), ("b", 2)]);
         assert_eq!(all.to_string().parse(), Ok(all));
         assert_eq!(
-            Summary::default().to_string(),
+            StateDigest::default().to_string(),
             "0 sensors, digest 0000000000000000"
         );
-        assert!("ten sensors".parse::<Summary>().is_err());
+        assert!("ten sensors".parse::<StateDigest>().is_err());
         for partitions in [None, Some(4)] {
-            let note = Note {
-                summary: all,
+            let note = StateMetadata {
+                digest: all,
                 partitions,
             };
             assert_eq!(note.to_string().parse(), Ok(note));
         }
         assert!(
             "0 sensors, digest 0000000000000000, of many partitions"
-                .parse::<Note>()
+                .parse::<StateMetadata>()
                 .is_err()
         );
     }

@@ -12,30 +12,33 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stream::error::Result as OrError;
 use stream::format::FormatName;
-use stream::pipeline::{ClockPolicy, Mistake, Part, SpoolSettings};
-use stream::reading::Refusal;
+use stream::pipeline::{ClockPolicy, ComponentConfig, Diagnostic, SpoolSettings};
+use stream::reading::InvalidReading;
 use stream::shutdown::Shutdown;
 
-use self::spooled::Spooled;
-use self::timed::Timed;
-use crate::catalog::{self, Context, Settings};
-use crate::clock::{Sense, System};
+use self::spooled::SpooledSource;
+use self::timed::ClockBuffer;
+use crate::catalog::{self, SourceContext, SourceSettings};
+use crate::clock::{SystemClock, TrustedClock};
 use crate::source::{Next, Source};
-use crate::spool::record::{self, Record};
+use crate::spool::record::{self, SpoolRecord};
 
 /// Reads the settings of the source that a pipeline file names, with those of its spool. Nothing is
 /// opened yet.
 ///
 /// # Errors
 /// An unknown name, settings that the source refuses, or a spool for one that needs none.
-pub fn read(source: &Part, spool: Option<&SpoolSettings>) -> Result<Box<dyn Settings>, Mistake> {
+pub fn read(
+    source: &ComponentConfig,
+    spool: Option<&SpoolSettings>,
+) -> Result<Box<dyn SourceSettings>, Diagnostic> {
     let settings = catalog::read(source)?;
     if spool.is_some() && !settings.is_live() {
         let message = format!(
             "`{}` needs no spool: after a pause it goes on where it was",
             source.name()
         );
-        return Err(Mistake::at(source.place(), message).help("take `spool` away"));
+        return Err(Diagnostic::at(source.place(), message).help("take `spool` away"));
     }
     Ok(settings)
 }
@@ -48,8 +51,8 @@ pub fn read(source: &Part, spool: Option<&SpoolSettings>) -> Result<Box<dyn Sett
 /// # Errors
 /// What the source or the spool refuses.
 pub fn open(
-    settings: &dyn Settings,
-    context: &Context,
+    settings: &dyn SourceSettings,
+    context: &SourceContext,
     spool: Option<&SpoolSettings>,
     clock: ClockPolicy,
     anew: bool,
@@ -59,10 +62,10 @@ pub fn open(
     if !settings.is_live() {
         return Ok(source);
     }
-    let sense = Sense::new(Arc::new(System::new()), clock);
+    let sense = TrustedClock::new(Arc::new(SystemClock::new()), clock);
     Ok(match spool {
         Some(spool) => {
-            let spooled = Spooled::open(
+            let spooled = SpooledSource::open(
                 source,
                 &context.folder.join(&spool.path),
                 spool,
@@ -73,7 +76,7 @@ pub fn open(
             Box::new(spooled)
         }
         None => {
-            let timed = Timed::new(source, sense);
+            let timed = ClockBuffer::new(source, sense);
             shutdown.before_leaving(timed.last_act());
             Box::new(timed)
         }
@@ -81,20 +84,24 @@ pub fn open(
 }
 
 /// What a source yields, as a record; nothing if there is nothing to keep.
-fn keep<T>(next: &Next<'_>, sense: &mut Sense, keep: impl FnOnce(&Record<'_>) -> T) -> Option<T> {
+fn keep<T>(
+    next: &Next<'_>,
+    sense: &mut TrustedClock,
+    keep: impl FnOnce(&SpoolRecord<'_>) -> T,
+) -> Option<T> {
     Some(match next {
-        Next::Reading(reading) => keep(&Record::Reading(reading.clone(), None)),
+        Next::Reading(reading) => keep(&SpoolRecord::Reading(reading.clone(), None)),
         Next::Measured(reading) => {
             let mut reading = reading.clone();
             let stamp = sense.stamp();
             reading.time = stamp.unwrap_or(reading.time);
-            keep(&Record::Reading(reading, stamp.err()))
+            keep(&SpoolRecord::Reading(reading, stamp.err()))
         }
         Next::Bad {
             bytes,
             place,
             refusal,
-        } => keep(&Record::Bad {
+        } => keep(&SpoolRecord::Bad {
             reason: refusal.reason,
             detail: &refusal.detail,
             place,
@@ -108,8 +115,8 @@ fn keep<T>(next: &Next<'_>, sense: &mut Sense, keep: impl FnOnce(&Record<'_>) ->
 /// `letter` holds the bytes of a dead letter.
 fn release<'a>(kept: &'a [u8], offset: Option<i64>, letter: &'a mut Vec<u8>) -> Next<'a> {
     match record::decode(kept) {
-        Ok((Record::Reading(reading, None), _)) => Next::Reading(reading),
-        Ok((Record::Reading(mut reading, Some(moment)), _)) => match offset {
+        Ok((SpoolRecord::Reading(reading, None), _)) => Next::Reading(reading),
+        Ok((SpoolRecord::Reading(mut reading, Some(moment)), _)) => match offset {
             Some(offset) => {
                 reading.time = offset + moment.since;
                 Next::Reading(reading)
@@ -129,12 +136,12 @@ fn release<'a>(kept: &'a [u8], offset: Option<i64>, letter: &'a mut Vec<u8>) -> 
                 Next::Bad {
                     bytes: letter,
                     place,
-                    refusal: Refusal::new("clock-not-set", detail),
+                    refusal: InvalidReading::new("clock-not-set", detail),
                 }
             }
         },
         Ok((
-            Record::Bad {
+            SpoolRecord::Bad {
                 reason,
                 detail,
                 place,
@@ -144,10 +151,10 @@ fn release<'a>(kept: &'a [u8], offset: Option<i64>, letter: &'a mut Vec<u8>) -> 
         )) => Next::Bad {
             bytes,
             place: place.to_owned(),
-            refusal: Refusal::new(word(reason), detail),
+            refusal: InvalidReading::new(word(reason), detail),
         },
         // What is kept was whole when it was taken.
-        Ok((Record::Position(_) | Record::Anchor { .. }, _)) | Err(_) => Next::NotYet,
+        Ok((SpoolRecord::Position(_) | SpoolRecord::Anchor { .. }, _)) | Err(_) => Next::NotYet,
     }
 }
 
@@ -184,7 +191,7 @@ mod tests {
             sync,
         };
         let refused = |part: &str| {
-            read(&Part::parse(part).unwrap(), Some(&spool))
+            read(&ComponentConfig::parse(part).unwrap(), Some(&spool))
                 .map(|_| ())
                 .map_err(|m| m.to_string())
         };

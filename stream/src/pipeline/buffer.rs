@@ -146,7 +146,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::pipeline::{Pipeline, Text, Work};
+    use crate::pipeline::{Pipeline, StageKind, Text};
 
     fn parse(lines: &str) -> Result<(Option<SpoolSettings>, ClockPolicy), String> {
         let text = format!("[producer.a]\nsource = \"thermal\"\nto = \"t\"\n{lines}\n");
@@ -155,8 +155,8 @@ mod tests {
             text,
         }))
         .map_err(|all| all.to_string())?;
-        match pipeline.stages.into_iter().next().map(|stage| stage.work) {
-            Some(Work::Producer { spool, clock, .. }) => Ok((spool, clock)),
+        match pipeline.stages.into_iter().next().map(|stage| stage.kind) {
+            Some(StageKind::Producer { spool, clock, .. }) => Ok((spool, clock)),
             other => panic!("{other:?}"),
         }
     }

@@ -37,20 +37,20 @@ const GONE: Duration = Duration::from_secs(15);
 
 /// The ears of a stage's clients; clones share what was heard.
 #[derive(Debug, Clone)]
-pub(super) struct Watch {
-    heard: Arc<Mutex<Heard>>,
+pub(super) struct ClientMonitor {
+    lock: Arc<Mutex<MonitorState>>,
     /// Whether there is a rebalance to answer: looked at before every record, so it must cost
     /// nothing.
     rebalanced: Arc<AtomicBool>,
     /// Which of the stage's consumers, one after the other, has this clone.
     consumer: u32,
     /// What concerns only the client that has this clone, if it is a producer.
-    of_producer: Arc<OfProducer>,
+    of_producer: Arc<ProducerMonitor>,
 }
 
 /// What was heard of one producer alone: of the next one it says nothing.
 #[derive(Debug, Default)]
-struct OfProducer {
+struct ProducerMonitor {
     /// How many things were heard of it.
     count: AtomicU64,
     /// Whether a request may have been repeated of which the first copy is still under way.
@@ -79,7 +79,7 @@ impl FailedDelivery {
 }
 
 #[derive(Debug)]
-struct Heard {
+struct MonitorState {
     stage: String,
     brokers: String,
     /// Since when asking has been in vain, if that is so.
@@ -128,7 +128,7 @@ enum Membership {
 impl Membership {
     const NEW: Membership = Membership::Outside { was_inside: false };
 
-    fn given_partitions(&mut self) {
+    fn assigned_partitions(&mut self) {
         if let Membership::Outside { was_inside } = *self {
             *self = Membership::Inside {
                 back: was_inside.then(Instant::now),
@@ -150,7 +150,7 @@ pub(super) enum Rebalance {
     Revoke,
 }
 
-impl Heard {
+impl MonitorState {
     fn tell(&mut self, what: &str, remedy: Option<&str>) {
         let help = remedy
             .map(|remedy| format!("\n  help: {remedy}"))
@@ -173,7 +173,7 @@ impl Heard {
         self.committing.is_some_and(|since| since.elapsed() > time)
     }
 
-    fn no_answer(&mut self, error: &str) {
+    fn broker_unreachable(&mut self, error: &str) {
         let now = Instant::now();
         let since = *self.away.get_or_insert(now);
         let Some(lasted) = self.told_away.due(&(), now) else {
@@ -262,16 +262,16 @@ fn is_closed_at_once(reason: &str) -> bool {
 
 /// Tells of a commit that takes too long, as long as anybody is there to commit. Ends the process
 /// if that is stuck: the thread that commits is inside librdkafka, and nothing gets it out.
-fn watch_commits(heard: &Weak<Mutex<Heard>>, answers: impl Fn(&Watch) -> bool) {
-    while let Some(heard) = heard.upgrade() {
-        let watch = Watch {
-            heard,
+fn watch_commits(lock: &Weak<Mutex<MonitorState>>, answers: impl Fn(&ClientMonitor) -> bool) {
+    while let Some(lock) = lock.upgrade() {
+        let monitor = ClientMonitor {
+            lock,
             rebalanced: Arc::default(),
             consumer: u32::MAX,
             of_producer: Arc::default(),
         };
-        watch.tell_of_slow_commit();
-        if watch.is_commit_stuck(&answers) {
+        monitor.tell_of_slow_commit();
+        if monitor.is_commit_stuck(&answers) {
             tracing::error!(
                 "Kafka answers, but a commit has had no answer for {} s: ending, to begin anew at \
                  the last commit\n  help: start this stage again, unless systemd does",
@@ -279,19 +279,19 @@ fn watch_commits(heard: &Weak<Mutex<Heard>>, answers: impl Fn(&Watch) -> bool) {
             );
             std::process::exit(1);
         }
-        drop(watch);
+        drop(monitor);
         std::thread::sleep(LOOK / 2);
     }
 }
 
-impl Watch {
+impl ClientMonitor {
     /// `answers` asks, by a client of its own, whether a broker answers.
     pub(super) fn new(
         stage: &str,
         brokers: &str,
-        answers: impl Fn(&Watch) -> bool + Send + 'static,
+        answers: impl Fn(&ClientMonitor) -> bool + Send + 'static,
     ) -> Self {
-        let heard = Heard {
+        let lock = MonitorState {
             stage: stage.to_owned(),
             brokers: brokers.to_owned(),
             unanswered: None,
@@ -311,8 +311,8 @@ impl Watch {
             closed: false,
             consumer: 0,
         };
-        let heard = Arc::new(Mutex::new(heard));
-        let weak = Arc::downgrade(&heard);
+        let lock = Arc::new(Mutex::new(lock));
+        let weak = Arc::downgrade(&lock);
         let span = tracing::Span::current();
         // Without the thread a slow commit is not told of, and a stuck one stays so; nothing else
         // is missing.
@@ -320,27 +320,27 @@ impl Watch {
         let _ = std::thread::Builder::new()
             .name("commits".into())
             .spawn(watching);
-        Watch {
-            heard,
+        ClientMonitor {
+            lock,
             rebalanced: Arc::default(),
             consumer: 0,
             of_producer: Arc::default(),
         }
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn lock(&self) -> MutexGuard<'_, MonitorState> {
         // Nothing that holds the lock can panic half-way.
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
         if !self.rebalanced.load(Ordering::Acquire) {
             return None;
         }
-        let mut heard = self.heard();
-        let next = heard.rebalances.pop_front();
+        let mut lock = self.lock();
+        let next = lock.rebalances.pop_front();
         self.rebalanced
-            .store(!heard.rebalances.is_empty(), Ordering::Release);
+            .store(!lock.rebalances.is_empty(), Ordering::Release);
         next
     }
 
@@ -351,7 +351,7 @@ impl Watch {
 
     /// A clone for a new producer.
     pub(super) fn of_producer(&self) -> Self {
-        Watch {
+        ClientMonitor {
             of_producer: Arc::default(),
             ..self.clone()
         }
@@ -382,27 +382,27 @@ impl Watch {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn heard_one(&self) {
+    fn take_event(&self) {
         self.of_producer.count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether the transactions of this stage cannot be initialised yet because those of the
     /// process that went before are being ended.
-    pub(super) fn take_predecessor(&self) -> bool {
-        std::mem::take(&mut self.heard().predecessor)
+    pub(super) fn take_concurrent_transaction(&self) -> bool {
+        std::mem::take(&mut self.lock().predecessor)
     }
 
     /// From now on rebalances are answered without the stage.
     pub(super) fn close(&self) {
-        self.heard().closed = true;
+        self.lock().closed = true;
     }
 
     /// There is a new consumer: what the old one has to say of rebalances, now or later, is void.
     pub(super) fn reopen(&mut self) {
         self.consumer += 1;
-        let mut heard = self.heard();
-        (heard.closed, heard.membership, heard.consumer) = (false, Membership::NEW, self.consumer);
-        heard.rebalances.clear();
+        let mut lock = self.lock();
+        (lock.closed, lock.membership, lock.consumer) = (false, Membership::NEW, self.consumer);
+        lock.rebalances.clear();
         self.rebalanced.store(false, Ordering::Release);
     }
 
@@ -410,77 +410,77 @@ impl Watch {
     /// outside the group, or what it sent in a session that is over can still be answered. A
     /// heartbeat is given up after one `session`.
     pub(super) fn may_be_fenced_by_its_past(&self, session: Duration) -> bool {
-        match self.heard().membership {
+        match self.lock().membership {
             Membership::Outside { .. } => true,
             Membership::Inside { back } => back.is_some_and(|back| back.elapsed() <= session),
         }
     }
 
     /// No broker answers: says so once, if that goes on.
-    pub(super) fn no_answer(&self, error: &str) {
-        let mut heard = self.heard();
-        let since = *heard.unanswered.get_or_insert_with(Instant::now);
+    pub(super) fn broker_unreachable(&self, error: &str) {
+        let mut lock = self.lock();
+        let since = *lock.unanswered.get_or_insert_with(Instant::now);
         if since.elapsed() >= PATIENCE {
-            heard.no_answer(error);
+            lock.broker_unreachable(error);
         }
     }
 
     /// A commit begins or has ended. While a broker is away librdkafka can keep a commit for as
     /// long, whatever it was told of timeouts, and nothing else is heard meanwhile.
     pub(super) fn committing(&self, is_committing: bool) {
-        self.heard().committing = is_committing.then(Instant::now);
+        self.lock().committing = is_committing.then(Instant::now);
     }
 
     fn tell_of_slow_commit(&self) {
-        let mut heard = self.heard();
-        if heard.is_committing_for(SLOW_COMMIT) {
-            heard.no_answer("a commit gets no answer");
+        let mut lock = self.lock();
+        if lock.is_committing_for(SLOW_COMMIT) {
+            lock.broker_unreachable("a commit gets no answer");
         }
     }
 
     /// Whether a commit is under way that librdkafka has lost sight of: its issue 5511 is one way
     /// to that.
-    fn is_commit_stuck(&self, answers: impl Fn(&Watch) -> bool) -> bool {
-        let is_long = || self.heard().is_committing_for(STUCK_COMMIT);
+    fn is_commit_stuck(&self, answers: impl Fn(&ClientMonitor) -> bool) -> bool {
+        let is_long = || self.lock().is_committing_for(STUCK_COMMIT);
         // It may have ended while the broker was asked.
         is_long() && answers(self) && is_long()
     }
 
     /// A broker answers: says so if none did before. While a commit waits, other answers are no
     /// sign that the stage can go on.
-    pub(super) fn answered(&self) {
-        let mut heard = self.heard();
-        (heard.doubted, heard.unanswered) = (false, None);
-        if heard.is_committing_for(SLOW_COMMIT) {
+    pub(super) fn broker_reachable(&self) {
+        let mut lock = self.lock();
+        (lock.doubted, lock.unanswered) = (false, None);
+        if lock.is_committing_for(SLOW_COMMIT) {
             return;
         }
-        heard.told_away.clear();
-        if let Some(since) = heard.away.take() {
+        lock.told_away.clear();
+        if let Some(since) = lock.away.take() {
             tracing::info!(
-                stage = heard.stage,
+                stage = lock.stage,
                 "Kafka is back after {:.1} s",
                 since.elapsed().as_secs_f64()
             );
         }
-        heard.reason.clear();
+        lock.reason.clear();
     }
 
     /// Whether no broker has answered for a while.
     pub(super) fn is_away(&self) -> bool {
-        self.heard().away.is_some()
+        self.lock().away.is_some()
     }
 
     /// Whether it is time to look if a broker answers.
-    pub(super) fn wants_a_look(&self) -> bool {
-        let mut heard = self.heard();
-        let is_unreached = heard
+    pub(super) fn probe_due(&self) -> bool {
+        let mut lock = self.lock();
+        let is_unreached = lock
             .unreached
             .iter()
-            .any(|(address, since)| since.elapsed() >= heard.grace(address));
-        let due = (heard.doubted || heard.away.is_some() || is_unreached)
-            && heard.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+            .any(|(address, since)| since.elapsed() >= lock.grace(address));
+        let due = (lock.doubted || lock.away.is_some() || is_unreached)
+            && lock.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
         if due {
-            heard.looked = Some(Instant::now());
+            lock.looked = Some(Instant::now());
         }
         due
     }
@@ -488,22 +488,21 @@ impl Watch {
     /// These are the brokers' addresses as they tell them. One of them that is not reached is
     /// tried, by a thread of its own: to resolve a name can take long.
     pub(super) fn announced(&self, addresses: &[String]) {
-        let mut heard = self.heard();
-        heard
-            .unreached
+        let mut lock = self.lock();
+        lock.unreached
             .retain(|address, _| addresses.contains(address));
         let is_due =
-            |(address, since): &(&String, &Instant)| since.elapsed() >= heard.grace(address);
-        let due: Vec<String> = heard
+            |(address, since): &(&String, &Instant)| since.elapsed() >= lock.grace(address);
+        let due: Vec<String> = lock
             .unreached
             .iter()
             .filter(is_due)
             .map(|(address, _)| address.clone())
             .collect();
         for address in due {
-            heard.unreached.insert(address.clone(), Instant::now());
-            let (watch, span) = (self.clone(), tracing::Span::current());
-            let trying = move || span.in_scope(|| watch.tried(&address, reach(&address)));
+            lock.unreached.insert(address.clone(), Instant::now());
+            let (monitor, span) = (self.clone(), tracing::Span::current());
+            let trying = move || span.in_scope(|| monitor.tried(&address, reach(&address)));
             let _ = std::thread::Builder::new()
                 .name("reach".into())
                 .spawn(trying);
@@ -511,24 +510,24 @@ impl Watch {
     }
 
     fn tried(&self, address: &str, reached: std::io::Result<()>) {
-        let mut heard = self.heard();
+        let mut lock = self.lock();
         let Err(error) = reached else {
-            heard.unreached.remove(address);
-            heard.unreachable.clear();
+            lock.unreached.remove(address);
+            lock.unreachable.clear();
             return;
         };
-        if let Some(lasted) = heard.unreachable.due(&address.to_owned(), Instant::now()) {
-            let help = if heard.reached.contains(address) {
+        if let Some(lasted) = lock.unreachable.due(&address.to_owned(), Instant::now()) {
+            let help = if lock.reached.contains(address) {
                 "see that Kafka runs there and that nothing is between"
             } else {
                 "set advertised.listeners in that broker's server.properties to a name and port \
                  that clients can reach, and see that the name resolves here"
             };
             tracing::warn!(
-                stage = heard.stage,
+                stage = lock.stage,
                 "Kafka answers at {}, but the address {address} of a broker, from its \
                  advertised.listeners, cannot be reached{}: waiting ({error})\n  help: {help}",
-                heard.brokers,
+                lock.brokers,
                 lasting(lasted)
             );
         }
@@ -536,7 +535,7 @@ impl Watch {
 
     /// Whether it was told that a broker gives an address that cannot be reached.
     pub(super) fn told_of_an_unreachable_address(&self) -> bool {
-        !self.heard().unreachable.is_clear()
+        !self.lock().unreachable.is_clear()
     }
 
     /// What a client reports of its connections. A late report of brokers that were down is no news
@@ -546,10 +545,10 @@ impl Watch {
             AllBrokersDown, BrokerTransportFailure, FencedInstanceId, OperationTimedOut,
             PartitionEOF, PollExceeded, Resolve,
         };
-        let mut heard = self.heard();
+        let mut lock = self.lock();
         match error.rdkafka_error_code() {
             Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
-                heard.doubted = true;
+                lock.doubted = true;
                 tracing::debug!("librdkafka: {error}");
             }
             // A reader that is closed right behind the last record.
@@ -557,19 +556,19 @@ impl Watch {
             // The stage finds out by whom; and what kept it from polling was told while it did.
             Some(FencedInstanceId | PollExceeded) => tracing::debug!("librdkafka: {error}"),
             // Whatever else it is, it comes again and again until somebody mends it.
-            _ => heard.tell(&error.to_string(), None),
+            _ => lock.tell(&error.to_string(), None),
         }
     }
 
     /// Tells of something that comes again and again until somebody mends it, and of the remedy.
     pub(super) fn tell(&self, what: &str, remedy: &str) {
-        self.heard().tell(what, Some(remedy));
+        self.lock().tell(what, Some(remedy));
     }
 }
 
-impl ClientContext for Watch {
+impl ClientContext for ClientMonitor {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.heard_one();
+        self.take_event();
         if may_lead_to_a_repetition(facility, message) {
             self.of_producer.repeats.store(true, Ordering::Relaxed);
         }
@@ -579,32 +578,33 @@ impl ClientContext for Watch {
             "CONFWARN" | "FATAL" => tracing::debug!("librdkafka: {message}"),
             "SESSTMOUT" => {
                 tracing::debug!("librdkafka: {facility} {message}");
-                self.heard().membership.session_is_over();
+                self.lock().membership.session_is_over();
             }
             // A connection failed, which may be one of several, or just an idle one: reason to
-            // look. What fails again and again is told once, by `no_answer`, with the last reason.
+            // look. What fails again and again is told once, by `broker_unreachable`, with the last
+            // reason.
             "FAIL" | "ERROR" => {
                 let reason = message
                     .split_once("]: ")
                     .map_or(message, |(_thread, reason)| reason);
                 tracing::debug!("librdkafka: {facility} {message}");
-                let mut heard = self.heard();
-                heard.doubted = true;
+                let mut lock = self.lock();
+                lock.doubted = true;
                 if let Some(address) = address(reason).map(str::to_owned) {
                     if never_came_about(message) {
-                        heard.unreached.entry(address).or_insert_with(Instant::now);
+                        lock.unreached.entry(address).or_insert_with(Instant::now);
                     } else {
-                        heard.reached.insert(address);
+                        lock.reached.insert(address);
                     }
                 }
                 if !reason.contains("brokers are down") {
-                    reason.clone_into(&mut heard.reason);
+                    reason.clone_into(&mut lock.reason);
                 }
             }
             // librdkafka has no other way to tell: the call just times out.
             "GETPID" if message.contains("concurrent operation") => {
                 tracing::debug!("librdkafka: {message}");
-                self.heard().predecessor = true;
+                self.lock().predecessor = true;
             }
             _ => match level {
                 RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -616,11 +616,11 @@ impl ClientContext for Watch {
     }
 
     fn stats_raw(&self, _: &[u8]) {
-        self.heard_one();
+        self.take_event();
     }
 
     fn error(&self, error: KafkaError, _: &str) {
-        self.heard_one();
+        self.take_event();
         self.client_error(&error);
     }
 }
@@ -673,7 +673,7 @@ fn reach(address: &str) -> std::io::Result<()> {
     Err(failed)
 }
 
-impl ConsumerContext for Watch {
+impl ConsumerContext for ClientMonitor {
     /// Notes a rebalance for the stage loop instead of answering it here, inside a poll, where the
     /// open transaction cannot be committed.
     fn rebalance(
@@ -682,15 +682,15 @@ impl ConsumerContext for Watch {
         code: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        let mut heard = self.heard();
-        if heard.closed || heard.consumer != self.consumer {
-            drop(heard);
+        let mut lock = self.lock();
+        if lock.closed || lock.consumer != self.consumer {
+            drop(lock);
             let _ = consumer.unassign();
             return;
         }
         let rebalance = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                heard.membership.given_partitions();
+                lock.membership.assigned_partitions();
                 Rebalance::Assign(
                     partitions
                         .elements()
@@ -701,22 +701,22 @@ impl ConsumerContext for Watch {
             }
             _ => {
                 if consumer.assignment_lost() {
-                    heard.membership.session_is_over();
+                    lock.membership.session_is_over();
                 }
                 Rebalance::Revoke
             }
         };
-        heard.rebalances.push_back(rebalance);
+        lock.rebalances.push_back(rebalance);
         self.rebalanced.store(true, Ordering::Release);
     }
 }
 
-impl ProducerContext<NoCustomPartitioner> for Watch {
+impl ProducerContext<NoCustomPartitioner> for ClientMonitor {
     type DeliveryOpaque = ();
 
     /// Only failures are reported: see the property `delivery.report.only.error`.
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        self.heard_one();
+        self.take_event();
         let Err((error, message)) = result else {
             return;
         };
@@ -741,8 +741,8 @@ impl ProducerContext<NoCustomPartitioner> for Watch {
 mod tests {
     use super::*;
 
-    fn watch() -> Watch {
-        Watch::new("ewma", "rpi0:9092", |_| false)
+    fn monitor() -> ClientMonitor {
+        ClientMonitor::new("ewma", "rpi0:9092", |_| false)
     }
 
     fn ago(time: Duration) -> Instant {
@@ -753,54 +753,54 @@ mod tests {
 
     #[test]
     fn only_a_commit_that_kafka_leaves_unanswered_while_it_answers_others_is_stuck() {
-        let watch = watch();
-        assert!(!watch.is_commit_stuck(|_| true), "there is no commit");
-        watch.committing(true);
-        assert!(!watch.is_commit_stuck(|_| true), "it has just begun");
-        watch.heard().committing = Some(ago(STUCK_COMMIT + LOOK));
-        assert!(!watch.is_commit_stuck(|_| false), "Kafka is away");
-        assert!(watch.is_commit_stuck(|_| true));
-        let ends_meanwhile = |watch: &Watch| {
-            watch.committing(false);
+        let monitor = monitor();
+        assert!(!monitor.is_commit_stuck(|_| true), "there is no commit");
+        monitor.committing(true);
+        assert!(!monitor.is_commit_stuck(|_| true), "it has just begun");
+        monitor.lock().committing = Some(ago(STUCK_COMMIT + LOOK));
+        assert!(!monitor.is_commit_stuck(|_| false), "Kafka is away");
+        assert!(monitor.is_commit_stuck(|_| true));
+        let ends_meanwhile = |monitor: &ClientMonitor| {
+            monitor.committing(false);
             true
         };
-        assert!(!watch.is_commit_stuck(ends_meanwhile));
+        assert!(!monitor.is_commit_stuck(ends_meanwhile));
     }
 
     #[test]
     fn a_member_is_fenced_by_its_past_only_for_a_session_after_it_came_back() {
         let session = Duration::from_secs(45);
-        let watch = watch();
+        let monitor = monitor();
         assert!(
-            watch.may_be_fenced_by_its_past(session),
+            monitor.may_be_fenced_by_its_past(session),
             "it has not joined yet"
         );
-        watch.heard().membership.given_partitions();
+        monitor.lock().membership.assigned_partitions();
         assert!(
-            !watch.may_be_fenced_by_its_past(session),
+            !monitor.may_be_fenced_by_its_past(session),
             "it is another's past"
         );
-        watch.heard().membership.session_is_over();
-        assert!(watch.may_be_fenced_by_its_past(session), "it is outside");
-        watch.heard().membership.given_partitions();
+        monitor.lock().membership.session_is_over();
+        assert!(monitor.may_be_fenced_by_its_past(session), "it is outside");
+        monitor.lock().membership.assigned_partitions();
         assert!(
-            watch.may_be_fenced_by_its_past(session),
+            monitor.may_be_fenced_by_its_past(session),
             "a heartbeat may be under way"
         );
-        watch.heard().membership = Membership::Inside {
+        monitor.lock().membership = Membership::Inside {
             back: Some(ago(session + LOOK)),
         };
         assert!(
-            !watch.may_be_fenced_by_its_past(session),
+            !monitor.may_be_fenced_by_its_past(session),
             "none is any more"
         );
     }
 
     #[test]
     fn a_connection_that_breaks_may_lead_to_a_repetition_and_one_that_never_was_does_not() {
-        let watch = watch();
+        let monitor = monitor();
         let says = |facility: &str, message: &str| {
-            let producer = watch.of_producer();
+            let producer = monitor.of_producer();
             producer.log(RDKafkaLogLevel::Info, facility, message);
             assert_eq!(producer.count(), 1);
             producer.may_have_repeated()
@@ -827,7 +827,7 @@ mod tests {
         }
         assert!(!says("GETPID", "Failed to acquire PID"));
         assert!(
-            !watch.may_have_repeated() && !watch.of_producer().may_have_repeated(),
+            !monitor.may_have_repeated() && !monitor.of_producer().may_have_repeated(),
             "others did not"
         );
     }
@@ -907,17 +907,17 @@ mod tests {
 
     #[test]
     fn one_answer_that_is_late_is_not_told() {
-        let watch = watch();
-        watch.no_answer("timed out");
-        assert!(watch.heard().away.is_none());
-        watch.heard().unanswered = Some(ago(PATIENCE));
-        watch.no_answer("timed out");
-        assert!(watch.heard().away.is_some());
-        watch.answered();
-        assert!(watch.heard().away.is_none());
-        watch.no_answer("timed out");
+        let monitor = monitor();
+        monitor.broker_unreachable("timed out");
+        assert!(monitor.lock().away.is_none());
+        monitor.lock().unanswered = Some(ago(PATIENCE));
+        monitor.broker_unreachable("timed out");
+        assert!(monitor.lock().away.is_some());
+        monitor.broker_reachable();
+        assert!(monitor.lock().away.is_none());
+        monitor.broker_unreachable("timed out");
         assert!(
-            watch.heard().away.is_none(),
+            monitor.lock().away.is_none(),
             "what was before the answer does not count"
         );
     }

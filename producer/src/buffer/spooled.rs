@@ -11,15 +11,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stream::error::{Error, Result as OrError};
 use stream::pipeline::{ClockPolicy, SpoolSettings};
-use stream::reading::Refusal;
+use stream::reading::InvalidReading;
 
 use super::numbers::Numbers;
 use super::{keep, release};
-use crate::clock::Sense;
+use crate::clock::TrustedClock;
 use crate::position;
 use crate::source::{Next, Source};
-use crate::spool::record::{self, Record};
-use crate::spool::{Spool, Taken};
+use crate::spool::record::{self, SpoolRecord};
+use crate::spool::{Popped, Spool};
 
 /// The longest wait for a reading, so that a stop is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -34,12 +34,12 @@ const MOST_OTHERS: usize = 16;
 ///
 /// A reading is handed to the loop only once it is on disk, so that Kafka never knows of one that
 /// the spool does not.
-pub struct Spooled {
+pub struct SpooledSource {
     /// Nothing once the thread has it.
     source: Option<Box<dyn Source>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
-    sense: Sense,
+    sense: TrustedClock,
     sync: Duration,
     id: String,
     /// One more than the number of the last record that was yielded, or is known to be lost.
@@ -115,7 +115,7 @@ impl Shared {
     }
 }
 
-impl Spooled {
+impl SpooledSource {
     /// Opens the spool. If it knows where the source was, readings are taken from now on.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Spooled {
         source: Box<dyn Source>,
         folder: &Path,
         settings: &SpoolSettings,
-        sense: Sense,
+        sense: TrustedClock,
         anew: bool,
     ) -> OrError<Self> {
         let spool = Spool::open(folder, settings, anew)?;
@@ -133,7 +133,7 @@ impl Spooled {
         if waiting > 0 {
             tracing::info!("{waiting} readings are in the spool {}", folder.display());
         }
-        let mut spooled = Spooled {
+        let mut spooled = SpooledSource {
             source: Some(source),
             thread: None,
             id: spool.id(),
@@ -179,7 +179,7 @@ impl Spooled {
         queue.spool.sync(Some(source.position().to_string()))?;
         queue.state = State::Runs;
         drop(queue);
-        let taker = Taker {
+        let taker = SpoolWriter {
             source,
             shared: self.shared.clone(),
             sense: self.sense.clone(),
@@ -204,8 +204,8 @@ impl Spooled {
         loop {
             if !self.holds {
                 match queue.spool.take(&mut self.current)? {
-                    Some(Taken::Record(_)) => self.holds = true,
-                    Some(Taken::Lost(count, next)) => {
+                    Some(Popped::SpoolRecord(_)) => self.holds = true,
+                    Some(Popped::Lost(count, next)) => {
                         self.next = next;
                         return Ok(Found::Lost(count));
                     }
@@ -213,7 +213,7 @@ impl Spooled {
                 }
             }
             if self.holds {
-                let (can_go, offset) = self.fate(&queue);
+                let (can_go, offset) = self.release_decision(&queue);
                 if can_go {
                     self.holds = false;
                     self.next += 1;
@@ -241,8 +241,8 @@ impl Spooled {
 
     /// Whether the current record can go, and what gives it its time, if it needs and can have
     /// that.
-    fn fate(&self, queue: &Queue) -> (bool, Option<i64>) {
-        let Ok((Record::Reading(_, Some(moment)), _)) = record::decode(&self.current) else {
+    fn release_decision(&self, queue: &Queue) -> (bool, Option<i64>) {
+        let Ok((SpoolRecord::Reading(_, Some(moment)), _)) = record::decode(&self.current) else {
             return (true, None);
         };
         if self.sense.policy() == ClockPolicy::DeadLetter {
@@ -254,7 +254,7 @@ impl Spooled {
     }
 }
 
-impl Source for Spooled {
+impl Source for SpooledSource {
     fn next(&mut self, wait: Duration) -> OrError<Next<'_>> {
         self.start(None)?;
         Ok(match self.find(wait)? {
@@ -273,7 +273,7 @@ impl Source for Spooled {
                 Next::Bad {
                     bytes: b"",
                     place,
-                    refusal: Refusal::new("lost", detail),
+                    refusal: InvalidReading::new("lost", detail),
                 }
             }
             Found::NotYet => Next::NotYet,
@@ -353,7 +353,7 @@ impl Source for Spooled {
     }
 }
 
-impl Drop for Spooled {
+impl Drop for SpooledSource {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -379,10 +379,10 @@ impl Drop for Spooled {
 }
 
 /// The thread that fills the spool.
-struct Taker {
+struct SpoolWriter {
     source: Box<dyn Source>,
     shared: Arc<Shared>,
-    sense: Sense,
+    sense: TrustedClock,
     sync: Duration,
     /// When the last write to the disk was.
     synced: Option<Instant>,
@@ -392,7 +392,7 @@ struct Taker {
     awaits_clock: bool,
 }
 
-impl Taker {
+impl SpoolWriter {
     fn run(mut self) {
         let outcome = loop {
             match self.turn() {
@@ -427,7 +427,7 @@ impl Taker {
         );
         let mut queue = self.shared.lock();
         if let Some(pushed) = keep(&next, &mut self.sense, |record| {
-            self.awaits_clock |= matches!(record, Record::Reading(_, Some(_)));
+            self.awaits_clock |= matches!(record, SpoolRecord::Reading(_, Some(_)));
             // A disk that fails once must not cost a reading: the spool has not taken it.
             queue
                 .spool
@@ -438,9 +438,9 @@ impl Taker {
         }
         let boot = self.sense.boot();
         if queue.spool.anchor(&boot).is_none()
-            && let Some(offset) = self.sense.anchor()
+            && let Some(offset) = self.sense.epoch_offset()
         {
-            queue.spool.push(&Record::Anchor { boot, offset })?;
+            queue.spool.push(&SpoolRecord::Anchor { boot, offset })?;
             if std::mem::take(&mut self.awaits_clock) {
                 tracing::info!("the clock is set: readings get the time they were measured at");
             }
@@ -469,13 +469,13 @@ impl Taker {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::{Part, WhenFull};
+    use stream::pipeline::{ComponentConfig, WhenFull};
     use tempfile::TempDir;
 
     use super::*;
     use crate::catalog::lines::Lines;
     use crate::clock::tests::{Hands, NOON, pass, set};
-    use crate::testing::{Line, Piped, Seen, readings, take};
+    use crate::testing::{Line, Observed, Piped, readings, take};
 
     /// A machine: its disk, its clock, and what is plugged in.
     struct Machine {
@@ -499,11 +499,11 @@ mod tests {
         }
 
         /// Starts the process; the source counts from 0 again, as a new one does.
-        fn open(&mut self) -> Spooled {
+        fn open(&mut self) -> SpooledSource {
             self.open_with(WhenFull::DropOldest, false)
         }
 
-        fn open_with(&mut self, when_full: WhenFull, anew: bool) -> Spooled {
+        fn open_with(&mut self, when_full: WhenFull, anew: bool) -> SpooledSource {
             self.pipe = Piped::default();
             let settings = SpoolSettings {
                 path: "".into(),
@@ -511,8 +511,8 @@ mod tests {
                 when_full,
                 sync: self.sync,
             };
-            let sense = Sense::new(self.hands.clone(), self.policy);
-            Spooled::open(
+            let sense = TrustedClock::new(self.hands.clone(), self.policy);
+            SpooledSource::open(
                 Box::new(self.pipe.clone()),
                 self.folder.path(),
                 &settings,
@@ -524,7 +524,7 @@ mod tests {
     }
 
     /// Waits until the spool took so many in all.
-    fn took(spooled: &Spooled, count: u64) {
+    fn took(spooled: &SpooledSource, count: u64) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while spooled.shared.lock().spool.waiting() + spooled.next < count {
             assert!(Instant::now() < deadline, "the spool does not take them");
@@ -532,12 +532,12 @@ mod tests {
         }
     }
 
-    fn seqs(spooled: &mut Spooled, most: usize) -> Vec<u64> {
+    fn seqs(spooled: &mut SpooledSource, most: usize) -> Vec<u64> {
         readings(spooled, most).iter().map(|got| got.seq).collect()
     }
 
     /// Takes what comes at once.
-    fn now(spooled: &mut Spooled) -> Option<u64> {
+    fn now(spooled: &mut SpooledSource) -> Option<u64> {
         match spooled.next(Duration::from_millis(20)).unwrap() {
             Next::Reading(reading) => Some(reading.seq),
             Next::NotYet => None,
@@ -551,22 +551,22 @@ mod tests {
         let mut spooled = machine.open();
         machine
             .pipe
-            .put([Line::Measured, Line::Bad, Line::Timed(5)]);
+            .put([Line::Measured, Line::Bad, Line::ClockBuffer(5)]);
         machine.pipe.end();
         let seen = take(&mut spooled, 9);
-        let Seen::Reading(first) = &seen[0] else {
+        let Observed::Reading(first) = &seen[0] else {
             panic!("{seen:?}")
         };
         assert_eq!((first.sensor.as_str(), first.time), ("pipe", NOON));
         assert_eq!(
             seen[1],
-            Seen::Bad {
+            Observed::Bad {
                 bytes: b"?".into(),
                 place: "pipe".into(),
                 reason: "bad"
             }
         );
-        assert!(matches!(&seen[2], Seen::Reading(got) if (got.seq, got.time) == (2, 5)));
+        assert!(matches!(&seen[2], Observed::Reading(got) if (got.seq, got.time) == (2, 5)));
         assert_eq!(seen.len(), 3, "and then the end");
     }
 
@@ -628,7 +628,7 @@ mod tests {
         };
         let machines = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let open = |machine: usize, text: &str| {
-            let lines: Lines = Part::parse("lines = { sensor = \"attic\" }")
+            let lines: Lines = ComponentConfig::parse("lines = { sensor = \"attic\" }")
                 .unwrap()
                 .settings()
                 .unwrap();
@@ -637,8 +637,8 @@ mod tests {
                     .read_from(std::io::Cursor::new(text.to_owned()))
                     .unwrap(),
             );
-            let sense = Sense::new(Hands::set(), ClockPolicy::Repair);
-            Spooled::open(source, machines[machine].path(), &settings, sense, false).unwrap()
+            let sense = TrustedClock::new(Hands::set(), ClockPolicy::Repair);
+            SpooledSource::open(source, machines[machine].path(), &settings, sense, false).unwrap()
         };
         let (mut position, mut seqs, mut values): (Option<Value>, Vec<u64>, Vec<f64>) =
             (None, Vec::new(), Vec::new());
@@ -742,7 +742,7 @@ mod tests {
         let mut machine = Machine::new(Hands::unset());
         let mut spooled = machine.open();
         assert_eq!(now(&mut spooled), None);
-        machine.pipe.put([Line::Measured, Line::Timed(5)]);
+        machine.pipe.put([Line::Measured, Line::ClockBuffer(5)]);
         took(&spooled, 2);
         assert_eq!(now(&mut spooled), None);
         assert_eq!(spooled.position()["next"], 0, "what waits is not yielded");
@@ -791,14 +791,14 @@ mod tests {
             let seen = take(&mut spooled, if was_set { 3 } else { 2 });
             if was_set {
                 assert!(
-                    matches!(&seen[0], Seen::Reading(got) if got.time == NOON - 1000),
+                    matches!(&seen[0], Observed::Reading(got) if got.time == NOON - 1000),
                     "{seen:?}"
                 );
             } else {
                 assert!(
                     matches!(
                         &seen[0],
-                        Seen::Bad {
+                        Observed::Bad {
                             reason: "clock-not-set",
                             ..
                         }
@@ -806,7 +806,7 @@ mod tests {
                     "{seen:?}"
                 );
             }
-            assert!(matches!(seen.last(), Some(Seen::Reading(got)) if got.time == NOON + 5000));
+            assert!(matches!(seen.last(), Some(Observed::Reading(got)) if got.time == NOON + 5000));
         }
     }
 
@@ -815,12 +815,12 @@ mod tests {
         let mut machine = Machine::new(Hands::unset());
         machine.policy = ClockPolicy::DeadLetter;
         let mut spooled = machine.open();
-        machine.pipe.put([Line::Measured, Line::Timed(5)]);
+        machine.pipe.put([Line::Measured, Line::ClockBuffer(5)]);
         let seen = take(&mut spooled, 2);
         assert!(
             matches!(
                 &seen[0],
-                Seen::Bad {
+                Observed::Bad {
                     reason: "clock-not-set",
                     ..
                 }
@@ -828,7 +828,7 @@ mod tests {
             "{seen:?}"
         );
         assert!(
-            matches!(&seen[1], Seen::Reading(got) if got.time == 5),
+            matches!(&seen[1], Observed::Reading(got) if got.time == 5),
             "{seen:?}"
         );
     }
