@@ -72,12 +72,12 @@ pub fn open(
                 sense,
                 anew,
             )?;
-            shutdown.before_leaving(spooled.last_act());
+            shutdown.on_exit(spooled.exit_hook());
             Box::new(spooled)
         }
         None => {
             let timed = ClockBuffer::new(source, sense);
-            shutdown.before_leaving(timed.last_act());
+            shutdown.on_exit(timed.exit_hook());
             Box::new(timed)
         }
     })

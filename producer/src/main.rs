@@ -22,8 +22,13 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     cli::log_to_stderr(cli::Level::INFO);
-    cli::exit(args.stage.run(false, |process| {
+    cli::exit(args.stage.run(false, end, |process| {
         let mut bar = progress::bar(&process.stage.name);
         producer::run(process, args.from_start, &mut |progress| bar.show(progress))
     }))
+}
+
+/// Ends a process that cannot stop in time.
+fn end(code: u8) {
+    std::process::exit(code.into())
 }

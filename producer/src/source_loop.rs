@@ -284,7 +284,7 @@ impl<L: Log> SourceLoop<L> {
             Ok(step) => step,
             Err(Fault::Shutdown) => {
                 if !self.pending.records.is_empty() {
-                    self.shutdown.leave_undone();
+                    self.shutdown.mark_undone();
                 }
                 Step::Done
             }

@@ -15,6 +15,7 @@ use rivulet::groups::Wanted;
 use rivulet::verify::{self, Options};
 use rivulet::{graph, groups, run, topics};
 use stream::cli::{BoxError, Common};
+use stream::exit;
 use stream::pipeline::{Guarantee, Pipeline, Stage};
 use stream::shutdown::Shutdown;
 
@@ -32,7 +33,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
             return Ok(());
         }
         Command::Man => {
-            return Ok(clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout())?);
+            return manual(&mut std::io::stdout());
         }
         Command::Check {
             file: Some(file), ..
@@ -74,7 +75,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
                 named
             };
             let shutdown = Shutdown::new();
-            shutdown.at_signals()?;
+            shutdown.at_signals(crate::end)?;
             run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
         }
         Command::Topics(command) => topics(&pipeline, &command),
@@ -92,10 +93,25 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
     }
 }
 
+/// Writes the manual page, with the exit codes.
+fn manual(out: &mut dyn std::io::Write) -> Result<(), BoxError> {
+    use clap_mangen::roff::{Roff, bold, roman};
+
+    clap_mangen::Man::new(Args::command()).render(out)?;
+    let mut status = Roff::new();
+    status.control("SH", ["EXIT STATUS"]);
+    for (code, about) in exit::codes() {
+        status.control("TP", []);
+        status.text([bold(code.to_string())]);
+        status.text([roman(about)]);
+    }
+    Ok(status.to_writer(out)?)
+}
+
 /// Runs the pipeline on a broker of its own, or on the brokers that were named, and verifies it.
 fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
     let shutdown = Shutdown::new();
-    shutdown.at_signals()?;
+    shutdown.at_signals(crate::end)?;
     let wanted = pipeline.topics.clone();
     print!("{}", graph::draw(&pipeline));
     let _embedded = if common.brokers.is_some() {

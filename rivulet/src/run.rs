@@ -95,7 +95,7 @@ pub fn run(
                 Box::new(std::io::stdout()),
             );
             let stopped = started.shutdown.clone();
-            shutdown.before_leaving(move || stopped.leave());
+            shutdown.on_exit(move || stopped.run_exit_hooks());
             running.push(started);
         }
         let mut errors = Vec::new();
@@ -113,7 +113,7 @@ pub fn run(
                 .filter(|ended| ended.shutdown.check_done().is_err())
             {
                 tracing::warn!("{} left something undone", ended.stage.name);
-                shutdown.leave_undone();
+                shutdown.mark_undone();
             }
             errors.extend(
                 ended

@@ -20,7 +20,12 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     cli::log_to_stderr(cli::Level::INFO);
-    cli::exit(args.stage.run(args.drain, |process| {
+    cli::exit(args.stage.run(args.drain, end, |process| {
         sinks::run(process, Box::new(std::io::stdout()))
     }))
+}
+
+/// Ends a process that cannot stop in time.
+fn end(code: u8) {
+    std::process::exit(code.into())
 }

@@ -15,7 +15,7 @@ use crate::exit;
 use crate::limits::Limits;
 use crate::pipeline::{Diagnostics, Guarantee, Pipeline};
 use crate::process::Process;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{EndProcess, Shutdown};
 
 /// The options that every program takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -93,18 +93,20 @@ pub struct StageArgs {
 }
 
 impl StageArgs {
-    /// Loads the pipeline and runs `stage` on it until it ends or the process is asked to stop.
+    /// Loads the pipeline and runs `stage` on it until it ends or the process is asked to stop. `end`
+    /// ends a process that cannot stop in time.
     ///
     /// # Errors
     /// Mistakes in the file, those of `stage`, and a stop that leaves something undone.
     pub fn run(
         &self,
         drain: bool,
+        end: EndProcess,
         stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
         let pipeline = self.common.load()?;
         let shutdown = Shutdown::new();
-        shutdown.at_signals()?;
+        shutdown.at_signals(end)?;
         if drain {
             shutdown.drain();
         }

@@ -1,20 +1,117 @@
 //! The one error type of the house: what was being done, what went wrong, what to do about it.
 
+use std::any::Any;
+use std::error::Error as StdError;
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 
 use crate::exit;
 
 /// An error written to the person who has to act on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Two errors are equal if they read the same and are of one kind.
+#[derive(Debug, Clone)]
 pub struct Error {
     doing: String,
     cause: String,
     help: Option<String>,
-    code: u8,
+    kind: Kind,
+    code: Option<u8>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// A result whose error is an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What is wrong, as far as a program can act on it. The [exit code](Kind::exit_code) follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// None of the others.
+    #[default]
+    Other,
+    /// An option or a setting is wrong.
+    Usage,
+    /// Data cannot be read, or is not what was written: a file, a record, a state.
+    Corrupt,
+    /// A file, a topic, a partition or a group does not exist.
+    Missing,
+    /// No broker answers, or a device does not.
+    Unreachable,
+    /// Something exceeds a limit: a record, the state, a disk.
+    TooLarge,
+    /// A user may not do it.
+    Unauthorized,
+    /// Something else is there: another process, other settings, another state.
+    Conflict,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 8] = [
+        Kind::Other,
+        Kind::Usage,
+        Kind::Corrupt,
+        Kind::Missing,
+        Kind::Unreachable,
+        Kind::TooLarge,
+        Kind::Unauthorized,
+        Kind::Conflict,
+    ];
+
+    /// The code with which a program ends, from `sysexits.h` where that has one.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Other => exit::FAILED,
+            Kind::Usage => exit::USAGE,
+            Kind::Corrupt => exit::CORRUPT,
+            Kind::Missing => exit::MISSING,
+            Kind::Unreachable => exit::UNREACHABLE,
+            Kind::TooLarge => exit::TOO_LARGE,
+            Kind::Unauthorized => exit::UNAUTHORIZED,
+            Kind::Conflict => exit::CONFLICT,
+        }
+    }
+
+    /// In a few words, for the manual.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Kind::Other => "it failed for another reason",
+            Kind::Usage => "an option or a setting is wrong",
+            Kind::Corrupt => "a file, a record or a state cannot be read",
+            Kind::Missing => "a file, a topic or a group does not exist",
+            Kind::Unreachable => "no broker answers",
+            Kind::TooLarge => "a record, the state or a disk is full",
+            Kind::Unauthorized => "the user may not do it",
+            Kind::Conflict => "another process, other settings or another state is there",
+        }
+    }
+}
+
+impl From<io::ErrorKind> for Kind {
+    fn from(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::NotFound => Kind::Missing,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Kind::Unauthorized
+            }
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Kind::TooLarge,
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Kind::Corrupt,
+            io::ErrorKind::AlreadyExists => Kind::Conflict,
+            io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::TimedOut => Kind::Unreachable,
+            _ => Kind::Other,
+        }
+    }
+}
 
 impl Error {
     /// `doing` names the act and the topic or file ("opening readings.csv"), `cause` what went
@@ -24,7 +121,24 @@ impl Error {
             doing: doing.into(),
             cause: cause.to_string(),
             help: None,
-            code: exit::FAILED,
+            kind: Kind::Other,
+            code: None,
+            source: None,
+        }
+    }
+
+    /// As [`new`](Self::new), with the error that is the cause as [source](StdError::source). The
+    /// kind follows from an error of the operating system.
+    pub fn caused_by(
+        doing: impl Into<String>,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
+        let error = Error::new(doing, &source);
+        let io = (&source as &dyn Any).downcast_ref::<io::Error>();
+        Error {
+            kind: io.map_or(Kind::Other, |io| io.kind().into()),
+            source: Some(Arc::new(source)),
+            ..error
         }
     }
 
@@ -45,17 +159,30 @@ impl Error {
         }
     }
 
-    /// Ends the process with this code, if it ends for this error.
+    /// Says of what kind it is.
     #[must_use]
-    pub fn exit_code(mut self, code: u8) -> Self {
-        self.code = code;
+    pub fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
         self
     }
 
-    /// The code with which the process ends, if it ends for this error.
+    /// Of what kind it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Ends the process with this code instead of that of the kind.
+    #[must_use]
+    pub fn exit_code(mut self, code: u8) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// The code with which the process ends if it ends for this error.
     #[must_use]
     pub fn code(&self) -> u8 {
-        self.code
+        self.code.unwrap_or_else(|| self.kind.exit_code())
     }
 
     /// What was being done and went wrong, and what the person can do.
@@ -64,6 +191,18 @@ impl Error {
         (format!("{}: {}", self.doing, self.cause), self.help)
     }
 }
+
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        let text = |error: &Self| (error.kind, error.code());
+        text(self) == text(other)
+            && self.doing == other.doing
+            && self.cause == other.cause
+            && self.help == other.help
+    }
+}
+
+impl Eq for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,4 +214,44 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_act_cause_and_remedy() {
+        let error = Error::new("opening readings.csv", "it is a directory").help("name a file");
+        let text = "opening readings.csv: it is a directory\n  help: name a file";
+        assert_eq!(error.to_string(), text);
+        assert_eq!((error.kind(), error.code()), (Kind::Other, 1));
+    }
+
+    #[test]
+    fn the_kind_follows_from_the_operating_system() {
+        let missing = std::fs::File::open("/nowhere/at/all").unwrap_err();
+        let error = Error::caused_by("opening /nowhere/at/all", missing);
+        assert_eq!((error.kind(), error.code()), (Kind::Missing, 66));
+        let source = error
+            .source()
+            .and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn each_kind_has_an_exit_code_of_its_own() {
+        let mut codes = Kind::ALL.map(Kind::exit_code).to_vec();
+        codes.extend([exit::UNDONE, exit::REPLACED]);
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Kind::ALL.len() + 2);
+        assert!(!codes.contains(&0));
+    }
+}

@@ -21,6 +21,7 @@ use self::error_class::{ErrorClass, NO_TOPIC};
 use self::monitor::{ClientMonitor, FailedDelivery, Rebalance};
 use self::reader::Reader;
 use crate::error::Error;
+use crate::exit;
 use crate::log::{
     ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
     TopicPartition, Watermarks,
@@ -100,14 +101,18 @@ impl KafkaLog {
             pipeline.guarantee
         };
         let clients = Clients::new(pipeline, stage, instance, guarantee);
-        let monitor = ClientMonitor::new(&stage.name, pipeline.brokers(), {
-            let (clients, topic) = (clients.clone(), topics.first().cloned().unwrap_or_default());
+        let (asking, topic) = (clients.clone(), topics.first().cloned().unwrap_or_default());
+        let ending = shutdown.clone();
+        let monitor = ClientMonitor::new(
+            &stage.name,
+            pipeline.brokers(),
             move |monitor| {
-                clients
+                asking
                     .observer(monitor)
                     .is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL).is_ok())
-            }
-        });
+            },
+            move || ending.abandon(exit::FAILED),
+        );
         let mut log = KafkaLog {
             clients,
             inputs: stage.from.clone(),
@@ -618,7 +623,7 @@ impl KafkaLog {
     fn check_stop(&self) -> Result<(), Fault> {
         self.shutdown
             .check()
-            .inspect_err(|_| self.shutdown.leave_undone())
+            .inspect_err(|_| self.shutdown.mark_undone())
     }
 
     fn check_delivery(&self) -> Result<(), Fault> {

@@ -1,9 +1,8 @@
 //! The one signal to stop, and how urgently.
 
 use std::fmt;
-use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -14,12 +13,18 @@ use crate::log::Fault;
 const DRAIN: u8 = 1;
 const STOP: u8 = 2;
 
-/// How long a process that was asked to stop may wait for a broker before it leaves without it.
+/// How long a process that was asked to stop may wait for a broker.
 const GRACE: Duration = Duration::from_millis(3500);
-/// How long what is to be done before that may take.
-const LAST_ACTS: Duration = Duration::from_secs(1);
+/// How long the exit hooks may take.
+const HOOKS: Duration = Duration::from_secs(1);
+/// The exit code of a process that was asked to stop twice: that of a shell for SIGINT.
+const INTERRUPTED: u8 = 130;
 
-/// Tells stages to go on, to finish what there is, or to stop. Clones share one state.
+/// Ends the process with a code, as `std::process::exit`. Only a program hands it in: a library
+/// never ends the process that it is a part of.
+pub type EndProcess = fn(u8);
+
+/// The signal to shut down, and how: at once, or after everything is read. Clones share one state.
 #[derive(Clone, Default)]
 pub struct Shutdown(Arc<Shared>);
 
@@ -27,10 +32,11 @@ pub struct Shutdown(Arc<Shared>);
 struct Shared {
     how: AtomicU8,
     undone: AtomicBool,
-    last_acts: Mutex<Vec<LastAct>>,
+    hooks: Mutex<Vec<ExitHook>>,
+    end: OnceLock<EndProcess>,
 }
 
-type LastAct = Box<dyn FnOnce() + Send>;
+type ExitHook = Box<dyn FnOnce() + Send>;
 
 impl Shutdown {
     /// A signal that nobody has given yet.
@@ -61,10 +67,10 @@ impl Shutdown {
         self.0.how.load(Ordering::Relaxed) == STOP
     }
 
-    /// Goes on unless it is time to stop: for whoever waits.
+    /// For whoever waits.
     ///
     /// # Errors
-    /// [`Fault::Shutdown`] once it was asked to stop.
+    /// [`Fault::Shutdown`] once the process was asked to stop.
     pub fn check(&self) -> Result<(), Fault> {
         if self.is_stopping() {
             Err(Fault::Shutdown)
@@ -73,71 +79,71 @@ impl Shutdown {
         }
     }
 
-    /// What is to be done if the process leaves while its stages still wait for a broker, such as
-    /// to sync what is in memory. It may take a second.
-    pub fn before_leaving(&self, act: impl FnOnce() + Send + 'static) {
-        self.last_acts().push(Box::new(act));
+    /// Adds what must be done if the process ends while its stages still wait for a broker, such as
+    /// to sync a file. It may take a second.
+    pub fn on_exit(&self, hook: impl FnOnce() + Send + 'static) {
+        self.hooks().push(Box::new(hook));
     }
 
-    /// Does what is to be done before leaving, once; waits a second for it at most.
-    pub fn leave(&self) {
-        let acts = std::mem::take(&mut *self.last_acts());
+    /// Runs the exit hooks, once. Waits a second at most.
+    pub fn run_exit_hooks(&self) {
+        let hooks = std::mem::take(&mut *self.hooks());
         let (done, is_done) = mpsc::channel();
         let run = move || {
-            for act in acts {
-                act();
-            }
+            hooks.into_iter().for_each(|hook| hook());
             let _ = done.send(());
         };
         // A disk that hangs must not hold the process.
         if thread::Builder::new()
-            .name("leaving".into())
+            .name("exit-hooks".into())
             .spawn(run)
             .is_ok()
         {
-            let _ = is_done.recv_timeout(LAST_ACTS);
+            let _ = is_done.recv_timeout(HOOKS);
         }
     }
 
-    fn last_acts(&self) -> std::sync::MutexGuard<'_, Vec<LastAct>> {
-        self.0
-            .last_acts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn hooks(&self) -> std::sync::MutexGuard<'_, Vec<ExitHook>> {
+        self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a stage stopped with something undone, because no broker answers.
-    pub fn leave_undone(&self) {
+    /// Runs the exit hooks and ends the process, if a program has said [how](Self::at_signals).
+    pub fn abandon(&self, code: u8) {
+        self.run_exit_hooks();
+        if let Some(end) = self.0.end.get() {
+            end(code);
+        }
+    }
+
+    /// Notes that a stage has stopped and has left something uncommitted.
+    pub fn mark_undone(&self) {
         self.0.undone.store(true, Ordering::Relaxed);
     }
 
-    /// Tells a stop that left something undone from one in order.
-    ///
     /// # Errors
-    /// If something was left, with the [code](exit::UNDONE) for it.
+    /// If a stage has left something uncommitted, with the [exit code](exit::UNDONE) for it.
     pub fn check_done(&self) -> Result<()> {
         if !self.0.undone.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let error = Error::new(
-            "stopping",
-            "no broker answers, so something is left that is not committed",
-        );
-        Err(error
-            .help("the next start does it again")
+        let cause = "no broker answers, so not everything is committed";
+        Err(Error::new("shutting down", cause)
+            .help("the next start processes it again")
             .exit_code(exit::UNDONE))
     }
 
     /// Stops at SIGTERM and at SIGINT (Ctrl-C). A second signal ends the process at once.
     ///
-    /// A process that cannot finish within some seconds, because no broker answers, ends all the
-    /// same, with the code [`exit::UNDONE`]: what is uncommitted is done again by the next one, as
-    /// after a power cut. What is to be done [before](Self::before_leaving) is done first.
+    /// A process that cannot finish within some seconds, because no broker answers, is ended by `end`
+    /// with the code [`exit::UNDONE`]. The next start processes again what is not committed, as after
+    /// a power cut. The [exit hooks](Self::on_exit) run first.
     ///
     /// # Errors
     /// If the signals cannot be watched.
-    pub fn at_signals(&self) -> Result<()> {
-        let failed = |cause: std::io::Error| Error::new("watching for SIGTERM and SIGINT", cause);
+    pub fn at_signals(&self, end: EndProcess) -> Result<()> {
+        let failed = |cause| Error::caused_by("watching for SIGTERM and SIGINT", cause);
+        // The first program decides; there is one.
+        let _ = self.0.end.set(end);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -155,17 +161,19 @@ impl Shutdown {
             let mut signal =
                 async || tokio::select! { _ = term.recv() => (), _ = int.recv() => () };
             runtime.block_on(signal());
-            tracing::info!("asked to stop: committing what is done");
+            tracing::info!("shutting down: committing");
             shutdown.stop();
             let again = runtime.block_on(async { tokio::time::timeout(GRACE, signal()).await });
             if again.is_ok() {
-                tracing::warn!("asked to stop a second time: leaving at once");
-                shutdown.leave();
-                process::exit(130);
+                tracing::warn!("second signal: exiting at once");
+                shutdown.abandon(INTERRUPTED);
+            } else {
+                tracing::warn!(
+                    "brokers unreachable: exiting without a commit; the next start processes the \
+                     rest again"
+                );
+                shutdown.abandon(exit::UNDONE);
             }
-            tracing::warn!("no broker answers: leaving; what is uncommitted will be done again");
-            shutdown.leave();
-            process::exit(exit::UNDONE.into());
         };
         thread::Builder::new()
             .name("signals".into())
@@ -191,17 +199,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_to_be_done_before_leaving_is_done_once_and_does_not_hold_the_process() {
+    fn exit_hooks_run_once_and_do_not_hold_the_process() {
         let shutdown = Shutdown::new();
         let (tell, told) = mpsc::channel();
-        shutdown
-            .clone()
-            .before_leaving(move || tell.send(1).unwrap());
-        shutdown.before_leaving(|| thread::sleep(Duration::from_secs(20)));
+        shutdown.clone().on_exit(move || tell.send(1).unwrap());
+        shutdown.on_exit(|| thread::sleep(Duration::from_secs(20)));
         let begun = Instant::now();
-        shutdown.leave();
+        shutdown.run_exit_hooks();
         assert!(begun.elapsed() < Duration::from_secs(10));
-        shutdown.leave();
+        shutdown.run_exit_hooks();
         assert_eq!(told.iter().collect::<Vec<i32>>(), [1]);
     }
 
@@ -209,7 +215,7 @@ mod tests {
     fn a_stop_that_leaves_something_undone_has_a_code_of_its_own() {
         let shutdown = Shutdown::new();
         assert_eq!(shutdown.check_done(), Ok(()));
-        shutdown.clone().leave_undone();
+        shutdown.clone().mark_undone();
         assert_eq!(shutdown.check_done().unwrap_err().code(), 75);
     }
 

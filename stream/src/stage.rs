@@ -237,7 +237,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             }
             Err(Fault::Shutdown) => {
                 if has_failed || self.timer.is_dirty() {
-                    self.shutdown.leave_undone();
+                    self.shutdown.mark_undone();
                 }
                 Ok(Step::Done)
             }
@@ -433,6 +433,11 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
     /// Commits while the partitions are still assigned, and gives them back.
     fn revoke(&mut self, lost: bool) -> Result<(), Fault> {
         self.enter(Phase::Revoking);
+        let assigned = self.assigned.iter().flatten();
+        let partitions: Vec<_> = assigned.map(|assigned| assigned.partition).collect();
+        let named = named(self.task.inputs(), &partitions);
+        let how = if lost { "lost" } else { "revoked" };
+        tracing::info!(partitions = named, "rebalance: partitions {how}");
         let committed = if lost && self.timer.is_dirty() {
             let cause = "the group has given the partitions to another member";
             Err(Fault::Abortable(Error::new("committing", cause)))
@@ -480,6 +485,8 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
     }
 
     fn set_assignment(&mut self, partitions: Vec<TopicPartition>) {
+        let named = named(self.task.inputs(), &partitions);
+        tracing::info!(partitions = named, "rebalance: partitions assigned");
         self.rejection_search.keep(&partitions);
         let assigned = partitions.into_iter().map(|partition| AssignedPartition {
             partition,
@@ -536,6 +543,26 @@ impl From<&Assignment> for AssignedPartition {
             position: Some(assignment.next()),
             is_committed: assignment.gap().is_none() && assignment.committed.is_some(),
         }
+    }
+}
+
+/// Partitions for a log line: `warm [0, 2], cold [1]`.
+fn named(inputs: &[String], partitions: &[TopicPartition]) -> String {
+    let mut named = Vec::new();
+    for (topic, name) in inputs.iter().enumerate() {
+        let of_topic = partitions
+            .iter()
+            .filter(|partition| partition.topic == topic);
+        let mut numbers: Vec<i32> = of_topic.map(|partition| partition.partition).collect();
+        numbers.sort_unstable();
+        if !numbers.is_empty() {
+            named.push(format!("{name} {numbers:?}"));
+        }
+    }
+    if named.is_empty() {
+        "none".to_owned()
+    } else {
+        named.join(", ")
     }
 }
 

@@ -255,7 +255,7 @@ fn is_a_pause<H>(sink: &str, words: &[&str], hold: impl Fn(&Scenario) -> H, rele
     release(held);
     keep.says(&["keeping readings again after"]);
     for once in [
-        "going back to the last commit",
+        "transaction aborted, retrying",
         "goes on by itself",
         "keeping readings again after",
     ] {

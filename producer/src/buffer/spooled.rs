@@ -161,7 +161,7 @@ impl SpooledSource {
     }
 
     /// What is to be done if the process leaves before this is dropped.
-    pub fn last_act(&self) -> impl FnOnce() + Send + 'static {
+    pub fn exit_hook(&self) -> impl FnOnce() + Send + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || _ = shared.upgrade().map(|shared| shared.close())
     }

@@ -77,7 +77,7 @@ impl ClockBuffer {
     }
 
     /// What is to be done if the process leaves before this is dropped.
-    pub fn last_act(&self) -> impl FnOnce() + Send + 'static {
+    pub fn exit_hook(&self) -> impl FnOnce() + Send + 'static {
         let waiting = Arc::downgrade(&self.waiting);
         move || {
             _ = waiting

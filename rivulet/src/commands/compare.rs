@@ -37,7 +37,7 @@ pub(super) fn run(pipeline: &Pipeline, command: &CompareArgs) -> Result<(), BoxE
         (false, false) => ReadFrom::All,
     };
     let shutdown = Shutdown::new();
-    shutdown.at_signals()?;
+    shutdown.at_signals(crate::end)?;
     comparison.run(extent, Box::new(screen), &shutdown)
 }
 

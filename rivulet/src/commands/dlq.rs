@@ -85,7 +85,7 @@ fn change(letters: &Letters<'_>, handled: Resolved, how: &How) -> Result<(), Box
     }
     // Only now: at the question Ctrl-C ends the program at once.
     let shutdown = Shutdown::new();
-    shutdown.at_signals()?;
+    shutdown.at_signals(crate::end)?;
     let bar = bar()?;
     bar.set_length(count);
     let done = handle(&plan, &shutdown, &mut |done| bar.set_position(done));

@@ -260,9 +260,13 @@ fn is_closed_at_once(reason: &str) -> bool {
             .any(|up| state.starts_with(up))
 }
 
-/// Tells of a commit that takes too long, as long as anybody is there to commit. Ends the process
-/// if that is stuck: the thread that commits is inside librdkafka, and nothing gets it out.
-fn watch_commits(lock: &Weak<Mutex<MonitorState>>, answers: impl Fn(&ClientMonitor) -> bool) {
+/// Warns of a commit that takes too long, while there is a client that may commit. Calls `on_stuck`
+/// if the commit is stuck: its thread is inside librdkafka, and nothing gets it out.
+fn watch_commits(
+    lock: &Weak<Mutex<MonitorState>>,
+    answers: impl Fn(&ClientMonitor) -> bool,
+    on_stuck: impl FnOnce(),
+) {
     while let Some(lock) = lock.upgrade() {
         let monitor = ClientMonitor {
             lock,
@@ -273,11 +277,11 @@ fn watch_commits(lock: &Weak<Mutex<MonitorState>>, answers: impl Fn(&ClientMonit
         monitor.tell_of_slow_commit();
         if monitor.is_commit_stuck(&answers) {
             tracing::error!(
-                "Kafka answers, but a commit has had no answer for {} s: ending, to begin anew at \
-                 the last commit\n  help: start this stage again, unless systemd does",
+                "brokers are reachable, but a commit has had no answer for {} s: exiting, to \
+                 restart from the last commit\n  help: start this stage again, unless systemd does",
                 STUCK_COMMIT.as_secs()
             );
-            std::process::exit(1);
+            return on_stuck();
         }
         drop(monitor);
         std::thread::sleep(LOOK / 2);
@@ -285,11 +289,13 @@ fn watch_commits(lock: &Weak<Mutex<MonitorState>>, answers: impl Fn(&ClientMonit
 }
 
 impl ClientMonitor {
-    /// `answers` asks, by a client of its own, whether a broker answers.
+    /// `answers` asks, by a client of its own, whether a broker answers. `on_stuck` is called if a
+    /// commit never ends.
     pub(super) fn new(
         stage: &str,
         brokers: &str,
         answers: impl Fn(&ClientMonitor) -> bool + Send + 'static,
+        on_stuck: impl FnOnce() + Send + 'static,
     ) -> Self {
         let lock = MonitorState {
             stage: stage.to_owned(),
@@ -316,7 +322,7 @@ impl ClientMonitor {
         let span = tracing::Span::current();
         // Without the thread a slow commit is not told of, and a stuck one stays so; nothing else
         // is missing.
-        let watching = move || span.in_scope(|| watch_commits(&weak, answers));
+        let watching = move || span.in_scope(|| watch_commits(&weak, answers, on_stuck));
         let _ = std::thread::Builder::new()
             .name("commits".into())
             .spawn(watching);
@@ -742,7 +748,7 @@ mod tests {
     use super::*;
 
     fn monitor() -> ClientMonitor {
-        ClientMonitor::new("ewma", "rpi0:9092", |_| false)
+        ClientMonitor::new("ewma", "rpi0:9092", |_| false, || ())
     }
 
     fn ago(time: Duration) -> Instant {
