@@ -83,7 +83,7 @@ struct SegmentReader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Popped {
     /// The record with this number.
-    SpoolRecord(u64),
+    Record(u64),
     /// So many readings are not there any more; the record behind them has this number.
     Lost(u64, u64),
 }
@@ -489,7 +489,7 @@ impl Spool {
                     to.clear();
                     to.extend_from_slice(record);
                     self.at += 1;
-                    return Ok(Some(Popped::SpoolRecord(number)));
+                    return Ok(Some(Popped::Record(number)));
                 }
                 // Sent before.
                 Some(_) => {}

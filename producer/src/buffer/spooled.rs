@@ -204,7 +204,7 @@ impl SpooledSource {
         loop {
             if !self.holds {
                 match queue.spool.take(&mut self.current)? {
-                    Some(Popped::SpoolRecord(_)) => self.holds = true,
+                    Some(Popped::Record(_)) => self.holds = true,
                     Some(Popped::Lost(count, next)) => {
                         self.next = next;
                         return Ok(Found::Lost(count));

@@ -58,7 +58,7 @@ enum Got {
 fn take(spool: &mut Spool) -> Option<Got> {
     let mut bytes = Vec::new();
     spool.take(&mut bytes).unwrap().map(|taken| match taken {
-        Popped::SpoolRecord(_) => Got::Seq(seq_of(&bytes)),
+        Popped::Record(_) => Got::Seq(seq_of(&bytes)),
         Popped::Lost(count, _) => Got::Lost(count),
     })
 }
@@ -440,7 +440,7 @@ proptest! {
                 Step::Take(count) => for _ in 0..count {
                     let mut bytes = Vec::new();
                     match spool.take(&mut bytes).unwrap() {
-                        Some(Popped::SpoolRecord(number)) => {
+                        Some(Popped::Record(number)) => {
                             prop_assert_eq!(number, at);
                             prop_assert_eq!(seq_of(&bytes), pushed[usize::try_from(number).unwrap()]);
                             at += 1;
