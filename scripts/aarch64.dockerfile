@@ -1,5 +1,5 @@
-# What scripts/aarch64 installs and sets, as a container for cross. Debian 12, because its glibc is the one that
-# the programs find on a Pi.
+# What scripts/aarch64 installs and sets, as a container for cross. Debian 12, because a Pi has its
+# glibc.
 FROM debian:bookworm
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
     gcc g++ make perl gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross && rm -rf /var/lib/apt/lists/*

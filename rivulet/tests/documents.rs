@@ -1,0 +1,148 @@
+//! The documents against the code: the glossary's words are in use, and links lead somewhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[test]
+fn every_word_of_the_glossary_is_used_in_the_code() {
+    let code = words_of_the_code();
+    let glossary = fs::read_to_string(root().join("docs/glossary.md")).unwrap();
+    let words = glossary_words(&glossary);
+    assert!(words.len() > 20, "{words:?}");
+    assert!(words.is_sorted(), "not in alphabetical order: {words:?}");
+    assert_eq!(unused(&words, &code), Vec::<&str>::new());
+}
+
+#[test]
+fn a_word_that_the_code_does_not_use_is_found() {
+    let glossary =
+        "| word | meaning |\n| --- | --- |\n| stage | A process. |\n| quibbler | None. |";
+    let code = words_of_the_code();
+    assert_eq!(unused(&glossary_words(glossary), &code), ["quibbler"]);
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_a_heading() {
+    let mut broken = Vec::new();
+    let documents = files("md");
+    assert!(documents.len() > 10, "{documents:?}");
+    for path in documents {
+        let text = fs::read_to_string(&path).unwrap();
+        let links = links(&text).into_iter();
+        broken.extend(
+            links
+                .filter(|link| !leads_somewhere(&path, link))
+                .map(|link| format!("{}: {link}", path.display())),
+        );
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
+
+#[test]
+fn a_link_to_nothing_is_found() {
+    let text = "[a](README.md), [b](README.md#documents),\n`[c](d)` [e](no.md) [f](README.md#no)";
+    let from = root().join("CHANGELOG.md");
+    let links = links(text).into_iter();
+    let broken: Vec<&str> = links.filter(|link| !leads_somewhere(&from, link)).collect();
+    assert_eq!(broken, ["no.md", "README.md#no"]);
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The repository's files with this extension, but for what is built.
+fn files(extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = entry.file_name();
+            let is_ours = name != "target" && !name.to_string_lossy().starts_with('.');
+            if entry.file_type().unwrap().is_dir() {
+                folders.extend(is_ours.then(|| entry.path()));
+            } else if entry.path().extension().is_some_and(|it| it == extension) {
+                found.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// The words of the first column of the glossary's table.
+fn glossary_words(text: &str) -> Vec<&str> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
+    let first = rows.filter_map(|row| row.split(" | ").next());
+    first.skip(2).collect()
+}
+
+/// All code outside this file, in lower case, one blank between two words. `DeadLetter` and
+/// `dead_letter` are two words each.
+fn words_of_the_code() -> String {
+    let mut words = String::from(" ");
+    for path in files("rs") {
+        if path.ends_with("rivulet/tests/documents.rs") {
+            continue;
+        }
+        let mut before = ' ';
+        for letter in fs::read_to_string(&path).unwrap().chars() {
+            if letter.is_uppercase() && before.is_lowercase() {
+                words.push(' ');
+            }
+            if letter.is_alphanumeric() {
+                words.extend(letter.to_lowercase());
+            } else if !words.ends_with(' ') {
+                words.push(' ');
+            }
+            before = letter;
+        }
+    }
+    words
+}
+
+/// The words that occur neither in the singular nor in the plural.
+fn unused<'w>(words: &[&'w str], code: &str) -> Vec<&'w str> {
+    let is_used =
+        |word: &str| code.contains(&format!(" {word} ")) || code.contains(&format!(" {word}s "));
+    let words = words.iter().copied();
+    words.filter(|word| !is_used(word)).collect()
+}
+
+/// The targets of a document's links, without those in code and those to other sites.
+fn links(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let prose = text.split("```").step_by(2);
+    for part in prose.flat_map(|prose| prose.split('`').step_by(2)) {
+        let targets = part.split("](").skip(1);
+        found.extend(targets.filter_map(|rest| rest.split(')').next()));
+    }
+    found.retain(|target| !target.contains("://"));
+    found
+}
+
+fn leads_somewhere(from: &Path, link: &str) -> bool {
+    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let path = match file {
+        "" => from.to_owned(),
+        file => from.with_file_name(file),
+    };
+    if anchor.is_empty() {
+        return path.exists();
+    }
+    fs::read_to_string(path).is_ok_and(|text| headings(&text).contains(anchor))
+}
+
+/// The anchors that GitHub makes of a document's headings.
+fn headings(text: &str) -> BTreeSet<String> {
+    let titles = text.lines().filter(|line| line.starts_with('#'));
+    titles
+        .map(|title| {
+            let title = title.trim_start_matches('#').trim().to_lowercase();
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            kept.collect::<String>().replace(' ', "-")
+        })
+        .collect()
+}
