@@ -1,7 +1,8 @@
-//! The shelter: what stands between a source that cannot go back and the loop.
+//! The buffer between a live source and the source loop.
 //!
-//! What such a source yields is gone unless it is kept: in memory while the clock is not set
-//! (`timed`), or in any case on disk, while Kafka is away too (`spooled`).
+//! A live source cannot read anything a second time. With a spool (`spooled`) its readings are on
+//! disk before they are sent, so none is lost while Kafka is unreachable. Without a spool (`timed`)
+//! they are held in memory while the clock is not set.
 
 mod numbers;
 mod spooled;
@@ -23,11 +24,11 @@ use crate::clock::{SystemClock, TrustedClock};
 use crate::source::{Next, Source};
 use crate::spool::record::{self, SpoolRecord};
 
-/// Reads the settings of the source that a pipeline file names, with those of its spool. Nothing is
+/// Reads the settings of the source that a pipeline file names, and checks its spool. Nothing is
 /// opened yet.
 ///
 /// # Errors
-/// An unknown name, settings that the source refuses, or a spool for one that needs none.
+/// An unknown name, invalid settings, or a spool for a source that needs none.
 pub fn read(
     source: &ComponentConfig,
     spool: Option<&SpoolSettings>,
@@ -35,73 +36,75 @@ pub fn read(
     let settings = catalog::read(source)?;
     if spool.is_some() && !settings.is_live() {
         let message = format!(
-            "`{}` needs no spool: after a pause it goes on where it was",
+            "`{}` needs no spool: it can read everything again from its last position",
             source.name()
         );
-        return Err(Diagnostic::at(source.place(), message).help("take `spool` away"));
+        return Err(Diagnostic::at(source.place(), message).help("remove `spool`"));
     }
     Ok(settings)
 }
 
-/// Opens a source, sheltered if it cannot go back. With a spool, readings are taken from now on,
-/// or, if the spool is new, from when it is known where the last run stopped. `anew` forgets what
-/// is in the spool. A process that leaves because no broker answers syncs the spool before, and
-/// says what is lost without one.
+/// Opens a source, with a buffer if it is live.
+///
+/// A spool that knows the source's position reads the source from now on. A new spool waits for
+/// [`Source::resume`] or [`Source::next`]. `from_start` deletes what is in the spool. A process
+/// that exits because the brokers are unreachable syncs the spool first; without a spool it logs
+/// how many readings are lost.
 ///
 /// # Errors
-/// What the source or the spool refuses.
+/// If the source or the spool cannot be opened.
 pub fn open(
     settings: &dyn SourceSettings,
     context: &SourceContext,
     spool: Option<&SpoolSettings>,
-    clock: ClockPolicy,
-    anew: bool,
+    policy: ClockPolicy,
+    from_start: bool,
     shutdown: &Shutdown,
 ) -> OrError<Box<dyn Source>> {
     let source = settings.open(context)?;
     if !settings.is_live() {
         return Ok(source);
     }
-    let sense = TrustedClock::new(Arc::new(SystemClock::new()), clock);
+    let clock = TrustedClock::new(Arc::new(SystemClock::new()), policy);
     Ok(match spool {
         Some(spool) => {
             let spooled = SpooledSource::open(
                 source,
                 &context.folder.join(&spool.path),
                 spool,
-                sense,
-                anew,
+                clock,
+                from_start,
             )?;
             shutdown.on_exit(spooled.exit_hook());
             Box::new(spooled)
         }
         None => {
-            let timed = ClockBuffer::new(source, sense);
+            let timed = ClockBuffer::new(source, clock);
             shutdown.on_exit(timed.exit_hook());
             Box::new(timed)
         }
     })
 }
 
-/// What a source yields, as a record; nothing if there is nothing to keep.
-fn keep<T>(
+/// Passes what a source yields to `store`, as a record. `None` if there is nothing to store.
+fn encode<T>(
     next: &Next<'_>,
-    sense: &mut TrustedClock,
-    keep: impl FnOnce(&SpoolRecord<'_>) -> T,
+    clock: &mut TrustedClock,
+    store: impl FnOnce(&SpoolRecord<'_>) -> T,
 ) -> Option<T> {
     Some(match next {
-        Next::Reading(reading) => keep(&SpoolRecord::Reading(reading.clone(), None)),
+        Next::Reading(reading) => store(&SpoolRecord::Reading(reading.clone(), None)),
         Next::Measured(reading) => {
             let mut reading = reading.clone();
-            let stamp = sense.stamp();
-            reading.time = stamp.unwrap_or(reading.time);
-            keep(&SpoolRecord::Reading(reading, stamp.err()))
+            let timestamp = clock.timestamp();
+            reading.time = timestamp.unwrap_or(reading.time);
+            store(&SpoolRecord::Reading(reading, timestamp.err()))
         }
         Next::Bad {
             bytes,
             place,
             refusal,
-        } => keep(&SpoolRecord::Bad {
+        } => store(&SpoolRecord::Bad {
             reason: refusal.reason,
             detail: &refusal.detail,
             place,
@@ -111,30 +114,31 @@ fn keep<T>(
     })
 }
 
-/// What was kept, as the loop takes it. `offset` is what gives a moment its time, if anything does;
-/// `letter` holds the bytes of a dead letter.
-fn release<'a>(kept: &'a [u8], offset: Option<i64>, letter: &'a mut Vec<u8>) -> Next<'a> {
-    match record::decode(kept) {
+/// Decodes a stored record for the source loop. `epoch_offset` turns a monotonic time into a
+/// timestamp; without it such a reading becomes a dead letter, whose bytes `dead_letter` holds.
+fn decode<'a>(
+    stored: &'a [u8],
+    epoch_offset: Option<i64>,
+    dead_letter: &'a mut Vec<u8>,
+) -> Next<'a> {
+    match record::decode(stored) {
         Ok((SpoolRecord::Reading(reading, None), _)) => Next::Reading(reading),
-        Ok((SpoolRecord::Reading(mut reading, Some(moment)), _)) => match offset {
+        Ok((SpoolRecord::Reading(mut reading, Some(measured)), _)) => match epoch_offset {
             Some(offset) => {
-                reading.time = offset + moment.since;
+                reading.time = offset + measured.since;
                 Next::Reading(reading)
             }
             None => {
-                letter.clear();
-                if FormatName::Json
-                    .build(None)
-                    .encode(&reading, letter)
-                    .is_err()
-                {
-                    letter.clear();
-                    letter.extend_from_slice(format!("{reading:?}").as_bytes());
+                dead_letter.clear();
+                let json = FormatName::Json.build(None);
+                if json.encode(&reading, dead_letter).is_err() {
+                    dead_letter.clear();
+                    dead_letter.extend_from_slice(format!("{reading:?}").as_bytes());
                 }
                 let place = format!("sensor {} reading {}", reading.sensor, reading.seq);
                 let detail = "measured before the machine's clock was set: its time is not known";
                 Next::Bad {
-                    bytes: letter,
+                    bytes: dead_letter,
                     place,
                     refusal: InvalidReading::new("clock-not-set", detail),
                 }
@@ -151,24 +155,24 @@ fn release<'a>(kept: &'a [u8], offset: Option<i64>, letter: &'a mut Vec<u8>) -> 
         )) => Next::Bad {
             bytes,
             place: place.to_owned(),
-            refusal: InvalidReading::new(word(reason), detail),
+            refusal: InvalidReading::new(intern(reason), detail),
         },
-        // What is kept was whole when it was taken.
+        // Does not happen: the checksum was right when the record was read.
         Ok((SpoolRecord::Position(_) | SpoolRecord::Anchor { .. }, _)) | Err(_) => Next::NotYet,
     }
 }
 
-/// A reason that lives as long as the program; there are few.
-fn word(reason: &str) -> &'static str {
-    static WORDS: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
-    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
-    match words.get(reason) {
-        Some(word) => word,
-        None if words.len() >= 100 => "other",
+/// Gives a reason the lifetime of the program. There are few reasons; after 100 all are "other".
+fn intern(reason: &str) -> &'static str {
+    static REASONS: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    let mut reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
+    match reasons.get(reason) {
+        Some(known) => known,
+        None if reasons.len() >= 100 => "other",
         None => {
-            let word = Box::leak(reason.to_owned().into_boxed_str());
-            words.insert(word);
-            word
+            let new = Box::leak(reason.to_owned().into_boxed_str());
+            reasons.insert(new);
+            new
         }
     }
 }
@@ -182,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_cannot_go_back_has_a_spool() {
+    fn only_a_live_source_has_a_spool() {
         let (when_full, sync) = (WhenFull::DropOldest, Duration::ZERO);
         let spool = SpoolSettings {
             path: "s".into(),
@@ -190,34 +194,28 @@ mod tests {
             when_full,
             sync,
         };
-        let refused = |part: &str| {
-            read(&ComponentConfig::parse(part).unwrap(), Some(&spool))
-                .map(|_| ())
-                .map_err(|m| m.to_string())
-        };
-        assert_eq!(
-            (refused("thermal = {}"), refused("lines = {}")),
-            (Ok(()), Ok(()))
-        );
-        for part in [
+        for config in ["thermal = {}", "lines = {}"] {
+            read(&ComponentConfig::parse(config).unwrap(), Some(&spool)).unwrap();
+        }
+        for config in [
             "list = { values = [1] }",
             "simulated = {}",
             "file = { path = \"a.csv\", value = \"v\" }",
         ] {
-            assert!(
-                refused(part).unwrap_err().contains("take `spool` away"),
-                "{part}"
-            );
+            let source = ComponentConfig::parse(config).unwrap();
+            let diagnostic = read(&source, Some(&spool)).unwrap_err().to_string();
+            assert!(diagnostic.contains("remove `spool`"), "{config}");
         }
     }
 
     #[test]
-    fn reasons_are_kept_once() {
-        assert!(std::ptr::eq(
-            word("not-json"),
-            word(&["not", "json"].join("-"))
-        ));
-        (0..200).for_each(|n| _ = word(&n.to_string()));
-        assert_eq!((word("whatever"), word("not-json")), ("other", "not-json"));
+    fn a_reason_is_interned_once() {
+        let again = ["not", "json"].join("-");
+        assert!(std::ptr::eq(intern("not-json"), intern(&again)));
+        (0..200).for_each(|n| _ = intern(&n.to_string()));
+        assert_eq!(
+            (intern("whatever"), intern("not-json")),
+            ("other", "not-json")
+        );
     }
 }

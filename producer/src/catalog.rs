@@ -1,7 +1,8 @@
-//! The catalog: every source, one file each.
+//! The catalog: all sources, one file each.
 //!
-//! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`SourceSettings`] and [`Entry`](catalog::Component) for it.
+//! To add a source, write a file beside the others and add a line to the list below. The file has a
+//! type whose fields are the settings, and which implements [`SourceSettings`] and
+//! [`Component`](catalog::Component).
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -12,26 +13,26 @@ use stream::pipeline::{ComponentConfig, Diagnostic};
 
 use crate::source::Source;
 
-/// Settings that were found to be right.
+/// The valid settings of a source.
 pub trait SourceSettings: Debug {
-    /// Opens the source at its beginning.
+    /// Opens the source at its first reading.
     ///
     /// # Errors
-    /// If what the settings name is not there or cannot be read.
+    /// If what the settings name does not exist or cannot be read.
     fn open(&self, context: &SourceContext) -> OrError<Box<dyn Source>>;
 
-    /// Whether what is not taken when it comes is gone: such a source cannot go back.
+    /// Whether the source is live: it cannot read anything a second time.
     fn is_live(&self) -> bool {
         false
     }
 }
 
-/// What settings are relative to.
+/// What a source needs beside its settings.
 #[derive(Debug, Clone, Default)]
 pub struct SourceContext {
-    /// The folder of the pipeline file: relative paths start here.
+    /// The folder of the pipeline file. Relative paths start here.
     pub folder: PathBuf,
-    /// This machine's name.
+    /// The name of this machine.
     pub host: String,
 }
 
@@ -46,7 +47,7 @@ stream::catalog! { dyn SourceSettings:
 /// Reads the settings of the source that a pipeline file names. Nothing is opened yet.
 ///
 /// # Errors
-/// An unknown name, or settings that the source refuses, with the place in the file.
+/// An unknown name or invalid settings, with the place in the file.
 pub fn read(source: &ComponentConfig) -> Result<Box<dyn SourceSettings>, Diagnostic> {
     catalog::read(CATALOG, "source", source)
 }
@@ -87,10 +88,10 @@ mod tests {
             host: "rpi0".into(),
         };
         for row in CATALOG {
-            let part = ComponentConfig::parse(row.example).unwrap();
-            assert_eq!(part.name(), row.name);
-            let settings =
-                read(&part).unwrap_or_else(|diagnostic| panic!("{}: {diagnostic:?}", row.example));
+            let config = ComponentConfig::parse(row.example).unwrap();
+            assert_eq!(config.name(), row.name);
+            let settings = read(&config)
+                .unwrap_or_else(|diagnostic| panic!("{}: {diagnostic:?}", row.example));
             match settings.open(&context) {
                 Ok(source) => drop(source),
                 // Not every machine has a thermometer.
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_there_is_not_is_a_mistake_with_the_nearest_name() {
+    fn an_unknown_source_is_an_error_with_the_nearest_name() {
         let diagnostic =
             read(&ComponentConfig::parse("flie = { path = \"a.csv\" }").unwrap()).unwrap_err();
         assert!(

@@ -1,4 +1,4 @@
-//! The clock: what time it is, and whether that can be believed.
+//! The clock: the time, and whether it can be trusted.
 
 use std::fmt;
 use std::fs;
@@ -10,44 +10,45 @@ use stream::pipeline::ClockPolicy;
 
 use crate::unique::unique;
 
-/// 2025 began, in milliseconds since the epoch: a clock that is further back was never set.
-const FLOOR: i64 = 1_735_689_600_000;
+/// 2025-01-01T00:00:00Z in milliseconds since the epoch. A clock before that was never set.
+const EARLIEST: i64 = 1_735_689_600_000;
 
-/// Tells one start of the machine from the others.
+/// Identifies one boot of the machine.
 pub type BootId = [u8; 16];
 
-/// When something was, on a clock that nobody sets.
+/// A time on the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MonotonicTime {
-    /// Between which start of the machine and the next.
+    /// The boot during which it was read.
     pub boot: BootId,
-    /// Milliseconds since that start.
+    /// Milliseconds since that boot.
     pub since: i64,
 }
 
 /// A machine's clocks.
 pub trait Clock: Send + Sync {
-    /// The wall clock, in milliseconds since the epoch.
+    /// The wall clock in milliseconds since the epoch.
     fn wall(&self) -> i64;
 
-    /// Milliseconds since the machine's start, whatever is done to the wall clock.
+    /// The monotonic clock in milliseconds since the boot. Setting the wall clock does not change
+    /// it.
     fn monotonic(&self) -> i64;
 
-    /// This start of the machine.
+    /// The id of the current boot.
     fn boot(&self) -> BootId;
 
-    /// What is known of the wall clock.
+    /// Whether the wall clock is set.
     fn trust(&self) -> Trust;
 }
 
-/// How far a machine's wall clock can be believed.
+/// Whether a machine's wall clock is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// A service has set it.
     Set,
-    /// No service has set it, and it may not have gone on while the machine was off.
+    /// No service has set it, and it may have stopped while the machine was off.
     Unset,
-    /// Nobody says anything against it.
+    /// Nothing says that it is wrong.
     Unknown,
 }
 
@@ -58,12 +59,11 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Looks which start of the machine this is.
+    /// Reads the boot id. Where the system has none, each process counts as a boot of its own.
     #[must_use]
     pub fn new() -> Self {
         let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
         let id = id.and_then(|id| u128::from_str_radix(&id.trim().replace('-', ""), 16).ok());
-        // Where the machine does not tell, each process counts as a start of its own.
         SystemClock {
             boot: id.map_or_else(unique, u128::to_be_bytes),
         }
@@ -78,7 +78,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn wall(&self) -> i64 {
-        // A clock before 1970 is one that was never set.
+        // A clock before 1970 was never set.
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -87,7 +87,7 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> i64 {
         use rustix::time::{ClockId, clock_gettime};
-        // A laptop's goes on while it sleeps.
+        // Unlike `Monotonic` it goes on while a laptop sleeps.
         #[cfg(target_os = "linux")]
         let now = clock_gettime(ClockId::Boottime);
         #[cfg(not(target_os = "linux"))]
@@ -101,33 +101,38 @@ impl Clock for SystemClock {
 
     fn trust(&self) -> Trust {
         let kernel = kernel_clock::is_synchronised();
-        // systemd-timesyncd: its folder is there while it runs, the file once it has set the clock.
+        // systemd-timesyncd: the folder exists while it runs, the file once it has set the clock.
         let folder = Path::new("/run/systemd/timesync");
         let service = folder
             .exists()
             .then(|| folder.join("synchronized").exists());
-        weigh(kernel, service, || {
-            keeps_time_while_off(Path::new("/sys/class/rtc/rtc0"), self.wall())
+        combine(kernel, service, || {
+            has_battery(Path::new("/sys/class/rtc/rtc0"), self.wall())
         })
     }
 }
 
-/// What the kernel and systemd-timesyncd come to, where each says something. The kernel is asked
-/// first: it knows whatever service keeps the clock. Where it knows of none, a clock that went on
-/// while the machine was off is still right.
-fn weigh(kernel: Option<bool>, service: Option<bool>, goes_on: impl FnOnce() -> bool) -> Trust {
-    match (kernel, service) {
+/// Combines what the kernel and systemd-timesyncd say; `None` if one says nothing. The kernel knows
+/// of all services, also of chrony and ntpsec. Without a service, a clock with a battery is right
+/// nevertheless.
+fn combine(
+    kernel: Option<bool>,
+    timesyncd: Option<bool>,
+    has_battery: impl FnOnce() -> bool,
+) -> Trust {
+    match (kernel, timesyncd) {
         (Some(true), _) | (_, Some(true)) => Trust::Set,
-        (Some(false), None) if goes_on() => Trust::Unknown,
+        (Some(false), None) if has_battery() => Trust::Unknown,
         (_, Some(false)) | (Some(false), None) => Trust::Unset,
         (None, None) => Trust::Unknown,
     }
 }
 
-/// Whether the wall clock began with one that has a battery, or with a host's: PCs and their
-/// virtual machines have it. A Pi 5 has a clock too, but maybe no battery: then that says another
-/// time.
-fn keeps_time_while_off(clock: &Path, wall: i64) -> bool {
+/// Whether the hardware clock ran while the machine was off. PCs have a battery for it, and virtual
+/// machines have their host's clock. A Pi 5 has a hardware clock too, but often no battery: then it
+/// shows another time than the wall clock.
+fn has_battery(clock: &Path, wall: i64) -> bool {
+    /// In seconds.
     const NEAR: u64 = 60;
     let since_epoch = fs::read_to_string(clock.join("since_epoch")).ok();
     let seconds = since_epoch.and_then(|seconds| seconds.trim().parse::<i64>().ok());
@@ -139,69 +144,68 @@ fn keeps_time_while_off(clock: &Path, wall: i64) -> bool {
 
 /// Decides whether the clock is set.
 ///
-/// It is not while it says a time before 2025, or while no service has set it on a machine that has
-/// no battery for it: such a machine starts with the time at which it was switched off. Once a
-/// service has set it, it stays so, because a clock that is corrected later was not wrong by much.
-/// What nobody has vouched for is asked for again each time.
+/// A clock is not set while it shows a time before 2025. Nor is it set on a machine without a
+/// battery for its clock until a service sets it: such a machine boots with the time at which it
+/// was switched off. A clock that a service has set counts as set from then on, because later
+/// corrections are small. [`Trust::Unknown`] counts as set, and is checked again each time.
 #[derive(Clone)]
 pub struct TrustedClock {
     clock: Arc<dyn Clock>,
     policy: ClockPolicy,
-    set: bool,
-    told: bool,
+    is_set: bool,
+    has_warned: bool,
 }
 
 impl TrustedClock {
-    /// Nothing is known yet.
+    /// Reads nothing yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, policy: ClockPolicy) -> Self {
         TrustedClock {
             clock,
             policy,
-            set: policy == ClockPolicy::Trust,
-            told: false,
+            is_set: policy == ClockPolicy::Trust,
+            has_warned: false,
         }
     }
 
-    /// What becomes of readings from before the clock was set.
+    /// What to do with readings from before the clock was set.
     #[must_use]
     pub fn policy(&self) -> ClockPolicy {
         self.policy
     }
 
-    /// Whether the clock is right.
+    /// Whether the clock is set.
     pub fn is_set(&mut self) -> bool {
-        if self.set {
+        if self.is_set {
             return true;
         }
-        if self.clock.wall() < FLOOR {
+        if self.clock.wall() < EARLIEST {
             return false;
         }
         let trust = self.clock.trust();
-        self.set = trust == Trust::Set;
+        self.is_set = trust == Trust::Set;
         trust != Trust::Unset
     }
 
-    /// What a reading that was measured just now is stamped with: the time, or when that is not
-    /// known, the moment.
+    /// The timestamp of a reading that was measured just now.
     ///
     /// # Errors
-    /// The moment.
-    pub fn stamp(&mut self) -> Result<i64, MonotonicTime> {
+    /// If the clock is not set: the monotonic time instead.
+    pub fn timestamp(&mut self) -> Result<i64, MonotonicTime> {
         if self.is_set() {
             return Ok(self.clock.wall());
         }
-        if !self.told {
-            self.told = true;
-            let fate = if self.policy == ClockPolicy::Repair {
+        if !self.has_warned {
+            self.has_warned = true;
+            let consequence = if self.policy == ClockPolicy::Repair {
                 "wait until it is"
             } else {
                 "become dead letters"
             };
             tracing::warn!(
-                "the clock is not set: readings {fate}\n  help: see with `timedatectl` whether a \
-                 service for the time (systemd-timesyncd, chrony, ntpsec) runs and reaches a \
-                 server; clock = \"trust\" takes the clock as it is"
+                "clock is not set: readings {consequence}\n  help: check with `timedatectl` \
+                 whether an NTP service (systemd-timesyncd, chrony, ntpsec) runs and reaches a \
+                 server; clock = \"trust\" uses the clock as it is"
             );
         }
         Err(MonotonicTime {
@@ -210,14 +214,14 @@ impl TrustedClock {
         })
     }
 
-    /// What to add to the milliseconds since this start of the machine to get the time, once the
-    /// clock is set.
+    /// The epoch offset: what to add to a monotonic time of this boot to get a timestamp. `None`
+    /// while the clock is not set.
     pub fn epoch_offset(&mut self) -> Option<i64> {
         self.is_set()
             .then(|| self.clock.wall() - self.clock.monotonic())
     }
 
-    /// This start of the machine.
+    /// The id of the current boot.
     #[must_use]
     pub fn boot(&self) -> BootId {
         self.clock.boot()
@@ -226,9 +230,9 @@ impl TrustedClock {
 
 impl fmt::Debug for TrustedClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sense")
+        f.debug_struct("TrustedClock")
             .field("policy", &self.policy)
-            .field("set", &self.set)
+            .field("is_set", &self.is_set)
             .finish_non_exhaustive()
     }
 }
@@ -239,54 +243,54 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Clocks that the test sets.
+    /// Clocks that a test sets.
     #[derive(Debug)]
-    pub struct Hands {
+    pub struct TestClock {
         pub wall: i64,
         pub monotonic: i64,
         pub boot: u8,
-        pub awaits: bool,
+        pub is_unset: bool,
     }
 
     /// A noon in 2026.
     pub const NOON: i64 = 1_790_000_000_000;
 
-    impl Hands {
-        /// Just started, with the time of its last shutdown.
-        pub fn unset() -> Arc<Mutex<Hands>> {
-            Arc::new(Mutex::new(Hands {
+    impl TestClock {
+        /// Just booted, with the time of the last shutdown.
+        pub fn unset() -> Arc<Mutex<TestClock>> {
+            Arc::new(Mutex::new(TestClock {
                 wall: NOON - 86_400_000,
                 monotonic: 1000,
                 boot: 1,
-                awaits: true,
+                is_unset: true,
             }))
         }
 
-        pub fn set() -> Arc<Mutex<Hands>> {
-            Arc::new(Mutex::new(Hands {
+        pub fn set() -> Arc<Mutex<TestClock>> {
+            Arc::new(Mutex::new(TestClock {
                 wall: NOON,
                 monotonic: 1000,
                 boot: 1,
-                awaits: false,
+                is_unset: false,
             }))
         }
     }
 
-    /// Time goes by.
-    pub fn pass(hands: &Mutex<Hands>, ms: i64) {
-        let mut hands = hands.lock().unwrap();
-        hands.wall += ms;
-        hands.monotonic += ms;
+    /// Lets time pass.
+    pub fn pass(clock: &Mutex<TestClock>, ms: i64) {
+        let mut clock = clock.lock().unwrap();
+        clock.wall += ms;
+        clock.monotonic += ms;
     }
 
     /// A service sets the clock.
-    pub fn set(hands: &Mutex<Hands>, wall: i64) {
-        let mut hands = hands.lock().unwrap();
-        hands.wall = wall;
-        hands.awaits = false;
+    pub fn set(clock: &Mutex<TestClock>, wall: i64) {
+        let mut clock = clock.lock().unwrap();
+        clock.wall = wall;
+        clock.is_unset = false;
     }
 
-    impl Clock for Mutex<Hands> {
+    impl Clock for Mutex<TestClock> {
         fn wall(&self) -> i64 {
             self.lock().unwrap().wall
         }
@@ -300,7 +304,7 @@ pub(crate) mod tests {
         }
 
         fn trust(&self) -> Trust {
-            if self.lock().unwrap().awaits {
+            if self.lock().unwrap().is_unset {
                 Trust::Unset
             } else {
                 Trust::Set
@@ -309,34 +313,34 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_clock_is_set_when_its_service_says_so_or_when_there_is_none() {
-        let hands = Hands::unset();
-        let mut sense = TrustedClock::new(hands.clone(), ClockPolicy::Repair);
+    fn a_clock_is_set_once_a_service_has_set_it() {
+        let clock = TestClock::unset();
+        let mut trusted = TrustedClock::new(clock.clone(), ClockPolicy::Repair);
         assert_eq!(
-            sense.stamp(),
+            trusted.timestamp(),
             Err(MonotonicTime {
                 boot: [1; 16],
                 since: 1000
             })
         );
-        assert_eq!(sense.epoch_offset(), None);
-        pass(&hands, 500);
-        set(&hands, NOON);
+        assert_eq!(trusted.epoch_offset(), None);
+        pass(&clock, 500);
+        set(&clock, NOON);
         assert_eq!(
-            (sense.stamp(), sense.epoch_offset()),
+            (trusted.timestamp(), trusted.epoch_offset()),
             (Ok(NOON), Some(NOON - 1500))
         );
-        hands.lock().unwrap().awaits = true;
-        assert!(sense.is_set(), "once set it stays so");
+        clock.lock().unwrap().is_unset = true;
+        assert!(trusted.is_set(), "once set it stays set");
     }
 
     #[test]
-    fn the_kernel_is_asked_and_a_service_that_has_not_begun_is_no_proof() {
-        for (kernel, service, goes_on, trust) in [
-            // chrony or ntpsec: the kernel knows, and there is no file.
+    fn the_kernel_timesyncd_and_the_battery_are_combined() {
+        for (kernel, timesyncd, has_battery, trust) in [
+            // chrony or ntpsec: the kernel knows, and timesyncd has no folder.
             (Some(true), None, false, Trust::Set),
             (Some(false), None, false, Trust::Unset),
-            // timesyncd.
+            // systemd-timesyncd.
             (Some(false), Some(true), false, Trust::Set),
             (Some(false), Some(false), true, Trust::Unset),
             // A PC without any service.
@@ -346,28 +350,26 @@ pub(crate) mod tests {
             (None, Some(false), false, Trust::Unset),
         ] {
             assert_eq!(
-                weigh(kernel, service, || goes_on),
+                combine(kernel, timesyncd, || has_battery),
                 trust,
-                "{kernel:?} {service:?} {goes_on}"
+                "{kernel:?} {timesyncd:?} {has_battery}"
             );
         }
     }
 
     #[test]
-    fn a_clock_with_a_battery_says_the_same_as_the_wall_clock() {
+    fn a_clock_with_a_battery_agrees_with_the_wall_clock() {
         let rtc = tempfile::tempdir().unwrap();
-        let near = |text: &str| {
-            fs::write(rtc.path().join("since_epoch"), text).unwrap();
-            keeps_time_while_off(rtc.path(), NOON)
-        };
-        assert!(near("1790000030\n"));
-        assert!(!near("42\n"), "a Pi 5 without a battery");
+        // The second is a Pi 5 without a battery.
+        for (since_epoch, expected) in [("1790000030\n", true), ("42\n", false)] {
+            fs::write(rtc.path().join("since_epoch"), since_epoch).unwrap();
+            assert_eq!(has_battery(rtc.path(), NOON), expected);
+        }
     }
 
-    /// A process that started before the service for the time took the clock for right, for all its
-    /// life.
+    /// Regression: a process that started before the NTP service trusted the clock for ever.
     #[test]
-    fn what_nobody_vouched_for_is_asked_for_again() {
+    fn an_unknown_clock_is_checked_again_each_time() {
         struct Early(Mutex<Trust>);
         impl Clock for Early {
             fn wall(&self) -> i64 {
@@ -387,45 +389,44 @@ pub(crate) mod tests {
             }
         }
         let early = Arc::new(Early(Mutex::new(Trust::Unknown)));
-        let mut sense = TrustedClock::new(early.clone(), ClockPolicy::Repair);
-        let mut is_set = |trust| {
+        let mut clock = TrustedClock::new(early.clone(), ClockPolicy::Repair);
+        for (trust, expected) in [
+            (Trust::Unknown, true),
+            (Trust::Unset, false),
+            (Trust::Set, true),
+            (Trust::Unset, true),
+        ] {
             *early.0.lock().unwrap() = trust;
-            sense.is_set()
-        };
-        assert!(
-            is_set(Trust::Unknown)
-                && !is_set(Trust::Unset)
-                && is_set(Trust::Set)
-                && is_set(Trust::Unset)
-        );
+            assert_eq!(clock.is_set(), expected, "{trust:?}");
+        }
     }
 
     #[test]
-    fn nobody_measures_in_1970() {
-        let hands = Hands::set();
-        hands.lock().unwrap().wall = 77_000;
+    fn a_clock_in_1970_is_not_set() {
+        let clock = TestClock::set();
+        clock.lock().unwrap().wall = 77_000;
         assert!(
-            TrustedClock::new(hands.clone(), ClockPolicy::Repair)
-                .stamp()
+            TrustedClock::new(clock.clone(), ClockPolicy::Repair)
+                .timestamp()
                 .is_err()
         );
         assert_eq!(
-            TrustedClock::new(hands, ClockPolicy::Trust).stamp(),
+            TrustedClock::new(clock, ClockPolicy::Trust).timestamp(),
             Ok(77_000)
         );
     }
 
     #[test]
-    fn the_machine_has_clocks() {
+    fn the_system_clock_reads_the_clocks_of_this_machine() {
         let system = SystemClock::new();
         let before = (system.wall(), system.monotonic());
-        assert!(before.0 > FLOOR && before.1 > 0);
+        assert!(before.0 > EARLIEST && before.1 > 0);
         assert!(system.monotonic() >= before.1);
         #[cfg(target_os = "linux")]
         assert_eq!(
             system.boot(),
             SystemClock::new().boot(),
-            "two processes see the same start"
+            "every process sees the same boot id"
         );
     }
 }

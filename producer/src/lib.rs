@@ -1,9 +1,9 @@
-//! Where readings enter.
+//! The sources of readings.
 //!
-//! A [`Source`](source::Source) brings readings in, one after the other, and can tell where it
-//! stands; the [`catalog`] holds every source there is. None of them knows Kafka: [`source_loop`]
-//! sends what they bring. What cannot be read again waits for Kafka in a [`spool`], and what was
-//! measured too early for the [`clock`].
+//! A [`Source`](source::Source) yields readings, one after the other, and knows its position. The
+//! [`catalog`] lists all sources. A source knows nothing of Kafka: [`source_loop`] sends what it
+//! yields. Readings of a source that cannot read them again wait for Kafka in a [`spool`], and for
+//! the [`clock`] if they were measured before it was set.
 
 pub mod buffer;
 pub mod catalog;

@@ -1,31 +1,31 @@
-//! The line reader: bytes in, lines out, and never more than a line and a block of them in memory.
+//! The line reader: bytes in, lines out. It holds at most one line and one block in memory.
 
 use std::io::{self, Read};
 use std::ops::Range;
 
 use stream::reading::InvalidReading;
 
-/// The longest line that is held, in bytes. Of a longer one only so much is kept.
+/// The longest line in bytes. A longer line is truncated.
 pub const LONGEST: usize = 64 * 1024;
 
-/// How much is read at once, in bytes.
+/// How many bytes to read at once.
 pub const BLOCK: usize = 64 * 1024;
 
-/// Cuts a stream of bytes into lines, which end in LF or CR LF; the last one needs no end, unless
-/// only [ended](Self::only_ended) lines count.
+/// Splits a stream of bytes into lines that end in LF or CR LF. The last line needs no line end,
+/// unless [`only_ended`](Self::only_ended) is set.
 ///
-/// Nothing waits in here: [`advance`](Self::advance) finds the next line in what was
-/// [filled in](Self::fill).
+/// [`advance`](Self::advance) never waits: it finds the next line in what [`fill`](Self::fill) has
+/// read.
 #[derive(Debug, Default)]
 pub struct LineReader {
-    held: Vec<u8>,
-    /// The current line in `held`.
+    buffer: Vec<u8>,
+    /// The current line in `buffer`.
     line: Range<usize>,
-    /// Where the next line starts in `held`.
+    /// Where the next line starts in `buffer`.
     next: usize,
-    /// Up to where `held` has no end of the next line.
+    /// `buffer` has no line end between `next` and here.
     searched: usize,
-    /// How much of the next line is not held because it is too long.
+    /// How many bytes of the next line are dropped because it is too long.
     dropped: u64,
     length: u64,
     number: u64,
@@ -35,9 +35,9 @@ pub struct LineReader {
 }
 
 impl LineReader {
-    /// A reader for what comes behind the first `byte` bytes, which are `number` lines.
+    /// A reader for the rest of a stream after `byte` bytes with `number` lines.
     #[must_use]
-    pub fn behind(byte: u64, number: u64) -> Self {
+    pub fn after(byte: u64, number: u64) -> Self {
         LineReader {
             number,
             byte,
@@ -45,47 +45,47 @@ impl LineReader {
         }
     }
 
-    /// Passes over a last line without an end: it may be a part of one that is still being written.
+    /// Skips a last line without a line end: somebody may still be writing it.
     #[must_use]
     pub fn only_ended(self, only_ended: bool) -> Self {
         LineReader { only_ended, ..self }
     }
 
-    /// How many bytes there are behind the last line that counts, once the end was reached.
+    /// The size of the skipped last line in bytes, once the end is reached.
     #[must_use]
     pub fn rest(&self) -> u64 {
-        (self.held.len() - self.next) as u64 + self.dropped
+        (self.buffer.len() - self.next) as u64 + self.dropped
     }
 
-    /// Reads one block; reading nothing means that there is no more.
+    /// Reads one block. A read of 0 bytes is the end.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the read fails.
     pub fn fill(&mut self, from: &mut impl Read) -> io::Result<()> {
-        self.held.drain(..self.next);
+        self.buffer.drain(..self.next);
         self.searched -= self.next;
         (self.line, self.next) = (0..0, 0);
-        let start = self.held.len();
-        self.held.resize(start + BLOCK, 0);
-        let read = read_some(from, &mut self.held[start..]);
-        self.held.truncate(start + read.as_ref().unwrap_or(&0));
+        let start = self.buffer.len();
+        self.buffer.resize(start + BLOCK, 0);
+        let read = read_some(from, &mut self.buffer[start..]);
+        self.buffer.truncate(start + read.as_ref().unwrap_or(&0));
         self.ended = read? == 0;
         Ok(())
     }
 
-    /// Goes to the next line; false if it has not been filled in to its end.
+    /// Goes to the next line. Returns `false` if it is not completely read yet.
     pub fn advance(&mut self) -> bool {
-        let unsearched = &self.held[self.searched..];
-        let held = self.held.len();
+        let unsearched = &self.buffer[self.searched..];
+        let length = self.buffer.len();
         let (end, next) = match unsearched.iter().position(|byte| *byte == b'\n') {
             Some(at) => (self.searched + at, self.searched + at + 1),
-            None if self.ended && !self.only_ended && (self.next < held || self.dropped > 0) => {
-                (held, held)
+            None if self.ended && !self.only_ended && (self.next < length || self.dropped > 0) => {
+                (length, length)
             }
             None => {
-                self.held.truncate(self.next + LONGEST);
-                self.searched = self.held.len();
-                self.dropped += (held - self.searched) as u64;
+                self.buffer.truncate(self.next + LONGEST);
+                self.searched = self.buffer.len();
+                self.dropped += (length - self.searched) as u64;
                 return false;
             }
         };
@@ -93,27 +93,27 @@ impl LineReader {
         self.byte += self.length + (next - end) as u64;
         self.number = self.number.saturating_add(1);
         self.line = self.next..end.min(self.next + LONGEST);
-        if self.held[self.line.clone()].ends_with(b"\r") {
+        if self.buffer[self.line.clone()].ends_with(b"\r") {
             self.line.end -= 1;
         }
         (self.next, self.searched, self.dropped) = (next, next, 0);
         true
     }
 
-    /// The current line without its end; of a line that is too long, its beginning.
+    /// The current line without its line end, truncated to [`LONGEST`] bytes.
     #[must_use]
     pub fn line(&self) -> &[u8] {
-        &self.held[self.line.clone()]
+        &self.buffer[self.line.clone()]
     }
 
-    /// The current line if all of it is held.
+    /// The current line if it is not truncated.
     ///
     /// # Errors
     /// If it is too long.
     pub fn whole(&self) -> Result<&[u8], InvalidReading> {
         if self.length > LONGEST as u64 {
             let detail = format!(
-                "the line has {} bytes; {LONGEST} are the most, and all that is kept",
+                "the line has {} bytes and is truncated to {LONGEST}",
                 self.length
             );
             return Err(InvalidReading::new("too-long", detail));
@@ -121,35 +121,35 @@ impl LineReader {
         Ok(self.line())
     }
 
-    /// Whether there is nothing but white space in the current line.
+    /// Whether the current line consists of white space.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         self.line().trim_ascii().is_empty()
     }
 
-    /// The current line's number, from 1.
+    /// The number of the current line, from 1.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// How many bytes there are up to the end of the current line, its line break included.
+    /// How many bytes there are up to and including the line end of the current line.
     #[must_use]
     pub fn byte(&self) -> u64 {
         self.byte
     }
 
-    /// Whether the end was reached; there may still be lines before it.
+    /// Whether the end was read. [`advance`](Self::advance) may still find lines.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 }
 
-/// One read that a signal does not disturb.
+/// Reads once, and again if a signal interrupts.
 ///
 /// # Errors
-/// If nothing can be read.
+/// If the read fails.
 pub fn read_some(from: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
     loop {
         match from.read(to) {
@@ -166,9 +166,9 @@ mod tests {
     use super::*;
 
     /// Reads a few bytes at a time.
-    struct Dripping<'a>(&'a [u8], usize);
+    struct Slow<'a>(&'a [u8], usize);
 
-    impl Read for Dripping<'_> {
+    impl Read for Slow<'_> {
         fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
             let most = self.1.min(to.len());
             self.0.read(&mut to[..most])
@@ -190,12 +190,12 @@ mod tests {
                 return lines;
             }
             reader.fill(from).unwrap();
-            assert!(reader.held.len() <= LONGEST + BLOCK);
+            assert!(reader.buffer.len() <= LONGEST + BLOCK);
         }
     }
 
     #[test]
-    fn either_line_end_will_do_and_the_last_needs_none() {
+    fn lines_end_in_lf_or_cr_lf_and_the_last_needs_no_end() {
         let found = lines(&mut &b"a\r\nb\n\nc"[..]);
         let expected = [(1, "a"), (2, "b"), (3, ""), (4, "c")];
         assert_eq!(
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_line_that_is_too_long_the_beginning_is_kept_and_the_rest_passed_over() {
+    fn a_line_that_is_too_long_is_truncated() {
         let text = [
             vec![b'x'; 10_000_000],
             b"\n7\n".to_vec(),
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(found[0], (1, vec![b'x'; LONGEST], false));
         assert_eq!(found[1], (2, b"7".to_vec(), true));
         assert_eq!(found[2], (3, vec![b'y'; LONGEST], false));
-        let mut reader = LineReader::behind(5, 2);
+        let mut reader = LineReader::after(5, 2);
         reader.fill(&mut &text[10_000_000 - BLOCK / 2..]).unwrap();
         assert!(reader.advance() && reader.advance());
         assert_eq!(
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_an_end_may_not_count() {
+    fn a_last_line_without_an_end_can_be_skipped() {
         for (text, count, rest) in [
             ("a\nb\n2.", 2, 2),
             ("a\r\n", 1, 0),
@@ -255,8 +255,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_those_of_the_whole_text_however_it_drips(text in "[ab\r\n]{0,60}", step in 1..10_usize) {
-            let found: Vec<Vec<u8>> = lines(&mut Dripping(text.as_bytes(), step)).into_iter().map(|line| line.1).collect();
+        fn lines_are_the_same_however_many_bytes_a_read_returns(
+            text in "[ab\r\n]{0,60}",
+            step in 1..10_usize,
+        ) {
+            let found = lines(&mut Slow(text.as_bytes(), step));
+            let found: Vec<Vec<u8>> = found.into_iter().map(|line| line.1).collect();
             let expected: Vec<Vec<u8>> = text
                 .split_inclusive('\n')
                 .map(|line| line.strip_suffix('\n').unwrap_or(line))

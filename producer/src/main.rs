@@ -6,15 +6,15 @@ use clap::Parser;
 use producer::progress;
 use stream::cli::{self, StageArgs};
 
-/// Runs one [producer.STAGE] of a pipeline file: a source of readings → topics
+/// Run one [producer.STAGE] of a pipeline file: it sends the readings of a source to topics
 #[derive(Parser)]
 #[command(name = "rivulet-producer", version)]
 struct Args {
     #[command(flatten)]
     stage: StageArgs,
 
-    /// Begin at the source's first reading instead of where the last run stopped, and forget what
-    /// is in its spool
+    /// Start at the source's first reading instead of its committed position, and delete what is in
+    /// its spool
     #[arg(long)]
     from_start: bool,
 }

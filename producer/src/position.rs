@@ -1,24 +1,24 @@
-//! The position as a source reads it back.
+//! Reading a source's position back.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use stream::error::{Error, Result};
 
-/// Reads a position that [`Source::position`](crate::source::Source::position) once gave.
+/// Reads a position that [`Source::position`](crate::source::Source::position) returned earlier.
 ///
 /// # Errors
-/// If it is not one of this kind of source.
+/// If the position belongs to another kind of source.
 pub fn read<T: DeserializeOwned>(position: &Value) -> Result<T> {
     T::deserialize(position).map_err(|_| {
-        refused(format!(
+        unusable(format!(
             "{position} is not a position of this kind of source"
         ))
     })
 }
 
-/// The error of a source that cannot go on at a position.
+/// The error of a source that cannot resume at a position.
 #[must_use]
-pub fn refused(cause: String) -> Error {
-    Error::new("going on at the position that is kept in Kafka", cause)
-        .help("put the source back as it was, or start it anew with --from-start")
+pub fn unusable(cause: String) -> Error {
+    Error::new("resuming at the position that is committed in Kafka", cause)
+        .help("restore the source as it was, or start at its first reading with --from-start")
 }

@@ -6,13 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::source::Progress;
 
-/// A bar that appears at a terminal once the end is known.
+/// A bar that appears once the source's length is known.
 #[derive(Debug)]
 pub struct Bar {
     bar: ProgressBar,
 }
 
-/// The bar of a stage; where standard error is no terminal it stays invisible.
+/// The bar of a stage. It stays invisible if standard error is not a terminal.
 ///
 /// # Panics
 /// Never: the template is a constant.
@@ -36,7 +36,7 @@ impl Bar {
             self.bar
                 .set_draw_target(indicatif::ProgressDrawTarget::stderr());
             self.bar.set_length(total);
-            // What was delivered before this run says nothing about its speed.
+            // Readings of an earlier run do not count for the speed of this one.
             self.bar.set_position(done);
             self.bar.reset_eta();
             self.bar.enable_steady_tick(Duration::from_secs(1));

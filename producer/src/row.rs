@@ -1,7 +1,7 @@
 //! One row of a file of readings.
 //!
-//! How rows are written is a [`Rows`]: a further format is a file beside [`csv`] and [`json`] and a
-//! line in [`FileFormat`].
+//! Each format is a [`Rows`]. To add one, write a file beside [`csv`] and [`json`] and add a
+//! variant to [`FileFormat`].
 
 pub mod csv;
 pub mod json;
@@ -15,38 +15,38 @@ use stream::error::Result as OrError;
 use stream::format::finite;
 use stream::reading::{InvalidReading, Unit};
 
-/// What a row says of a reading.
+/// The fields of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParsedRow<'a> {
-    /// Who measured.
+    /// The sensor's name.
     pub sensor: Cow<'a, str>,
-    /// Event time in milliseconds since the epoch.
+    /// The event time in milliseconds since the epoch.
     pub time: i64,
-    /// The value; always finite.
+    /// The value. Always finite.
     pub value: f64,
-    /// The value's unit, if the row states it.
+    /// The value's unit. `None` if the row has none.
     pub unit: Option<Unit>,
 }
 
-/// What the columns, or the fields of an object, are called.
+/// The names of the columns, or of the fields of an object.
 #[derive(Debug, Clone)]
 pub struct Columns {
-    /// Who measured.
+    /// The sensor's name.
     pub sensor: String,
-    /// When: RFC 3339 or milliseconds since the epoch.
+    /// The event time, in RFC 3339 or milliseconds since the epoch.
     pub time: String,
     /// The value.
     pub value: String,
-    /// The value's unit, if it is to be looked for; a file need not have it.
+    /// The value's unit. The column is optional. `None` ignores it.
     pub unit: Option<&'static str>,
 }
 
 /// How cells and numbers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
-    /// What stands between two cells: an ASCII character.
+    /// The ASCII character between two cells.
     pub delimiter: u8,
-    /// Whether a number's fraction begins with a comma.
+    /// Whether numbers have a decimal comma.
     pub decimal_comma: bool,
 }
 
@@ -59,27 +59,27 @@ impl Default for Dialect {
     }
 }
 
-/// Takes lines apart.
+/// Parses lines.
 pub trait Rows: Send {
-    /// Reads one line, given without its line break.
+    /// Parses one line without its line end.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// If the line is not a valid row.
     fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<ParsedRow<'a>, InvalidReading>;
 }
 
-/// How a file of readings is written, a row a line.
+/// The format of a file with one reading a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileFormat {
-    /// A header, then comma-separated values: see [`csv`].
+    /// A header and comma-separated values: see [`csv`].
     Csv,
-    /// A JSON object a line: see [`json`].
+    /// One JSON object a line: see [`json`].
     JsonLines,
 }
 
 impl FileFormat {
-    /// The format that a file's name tells.
+    /// The format of a file, from its extension. `None` if that is unknown.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
@@ -95,10 +95,11 @@ impl FileFormat {
         self == FileFormat::Csv
     }
 
-    /// What takes the lines of `path` apart; `header` is empty where there is none.
+    /// The parser for the lines of `path`. `header` is empty in a format without one. JSON ignores
+    /// `dialect`.
     ///
     /// # Errors
-    /// If the header lacks a column. JSON has no dialects.
+    /// If the header lacks a column.
     pub fn rows(
         self,
         path: &Path,
@@ -113,16 +114,16 @@ impl FileFormat {
     }
 }
 
-/// The line without the mark that some editors put at the start of a file.
+/// The line without a byte order mark, which some editors put at the start of a file.
 #[must_use]
 pub fn without_mark(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
 }
 
-/// A number as text.
+/// Parses a number.
 ///
 /// # Errors
-/// If it is none.
+/// If the text is not a finite number.
 pub fn number(text: &str) -> Result<f64, InvalidReading> {
     let number = text
         .parse()
@@ -130,10 +131,7 @@ pub fn number(text: &str) -> Result<f64, InvalidReading> {
     finite(number)
 }
 
-/// A time as text, in milliseconds since the epoch.
-///
-/// # Errors
-/// If it is neither RFC 3339 nor a whole number.
+/// Parses a time, in RFC 3339 or milliseconds since the epoch. Returns milliseconds.
 fn time(text: &str) -> Result<i64, InvalidReading> {
     if let Ok(time) = text.parse() {
         return Ok(time);
@@ -149,10 +147,7 @@ fn time(text: &str) -> Result<i64, InvalidReading> {
         })
 }
 
-/// A unit's name.
-///
-/// # Errors
-/// If there is no such unit.
+/// Parses the name of a unit.
 fn unit(text: &str) -> Result<Unit, InvalidReading> {
     let mut units = [Unit::Celsius, Unit::Fahrenheit, Unit::Kelvin].into_iter();
     units.find(|unit| unit.name() == text).ok_or_else(|| {
@@ -163,7 +158,7 @@ fn unit(text: &str) -> Result<Unit, InvalidReading> {
     })
 }
 
-/// Refuses a row that lacks something.
+/// The error of a row that lacks a column.
 fn missing(column: &str) -> InvalidReading {
     InvalidReading::new("missing-cell", format!("there is no `{column}`"))
 }
@@ -191,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_is_known_by_the_end_of_the_name() {
+    fn a_format_follows_from_the_extension() {
         assert_eq!(FileFormat::of(Path::new("a/b.CSV")), Some(FileFormat::Csv));
         for name in ["b.jsonl", "b.ndjson", "b.json"] {
             assert_eq!(FileFormat::of(Path::new(name)), Some(FileFormat::JsonLines));

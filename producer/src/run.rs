@@ -1,4 +1,4 @@
-//! A source put into its loop.
+//! Running a producer stage.
 
 use stream::cli::BoxError;
 use stream::counters::Counters;
@@ -11,11 +11,11 @@ use crate::catalog::SourceContext;
 use crate::source::Progress;
 use crate::source_loop::SourceLoop;
 
-/// Runs a producer stage until its source ends or it is asked to stop. `from_start` forgets the
-/// position of an earlier run; `watch` is told now and then how far the source is.
+/// Runs a producer stage until its source ends or it is asked to stop. `from_start` ignores the
+/// committed position. `watch` receives the source's progress about ten times a second.
 ///
 /// # Errors
-/// Mistakes in the source's settings, what the source cannot go on from, or what Kafka refuses.
+/// Invalid settings, a source that fails, or an error of Kafka that a retry does not help.
 pub fn run(
     process: &Process<'_>,
     from_start: bool,
@@ -32,7 +32,7 @@ pub fn run(
     let settings = buffer::read(source, spool.as_ref())
         .map_err(|diagnostic| process.diagnostics(vec![diagnostic]))?;
     let folder = process.pipeline.text.folder().to_owned();
-    // Before Kafka answers: a spool takes readings from here on.
+    // Opened before Kafka is reachable: a spool buffers readings from here on.
     let context = SourceContext {
         folder,
         host: process.instance.clone(),
@@ -62,10 +62,10 @@ pub fn run(
     while producer.step(watch)? == Step::Continue {}
     let Counters { written, dead, .. } = &**counters;
     tracing::info!(
-        "delivered {} readings to {}, {} dead letters",
-        written.get(),
-        process.stage.to.join(", "),
-        dead.get()
+        topics = process.stage.to.join(", "),
+        readings = written.get(),
+        dead_letters = dead.get(),
+        "producer stopped"
     );
     Ok(())
 }

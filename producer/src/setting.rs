@@ -1,4 +1,4 @@
-//! Values that the settings of several sources take.
+//! Types of settings that several sources share.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,8 +18,8 @@ impl TryFrom<f64> for Rate {
             Ok(Rate(rate))
         } else {
             Err(format!(
-                "{rate} readings a second is not a rate; give a number above 0, or none for as \
-                 fast as they come"
+                "{rate} readings a second is not a rate; give a number above 0, or leave out \
+                 `rate` for no limit"
             ))
         }
     }
@@ -43,7 +43,7 @@ impl<const MOST: u64> TryFrom<i64> for Count<MOST> {
     }
 }
 
-/// A sensor's name: one word, so that it can stand before a value in a line.
+/// A sensor's name. One word, because the source `lines` reads `SENSOR NUMBER`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SensorName(pub String);
@@ -53,23 +53,23 @@ impl TryFrom<String> for SensorName {
 
     fn try_from(name: String) -> Result<Self, String> {
         if name.is_empty() || name.contains(char::is_whitespace) {
-            Err(format!("\"{name}\" does not name a sensor; give one word"))
+            Err(format!("\"{name}\" is not a sensor's name; give one word"))
         } else {
             Ok(SensorName(name))
         }
     }
 }
 
-/// The unit where none is stated.
+/// The default unit.
 #[must_use]
 pub fn celsius() -> Unit {
     Unit::Celsius
 }
 
-/// The wall clock, in milliseconds since the epoch: the event time of what is measured just now.
+/// The wall clock in milliseconds since the epoch: the event time of a reading measured now.
 #[must_use]
 pub fn now() -> i64 {
-    // A clock before 1970 is one that was never set.
+    // A clock before 1970 was never set.
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The source: where readings enter.
+//! The source: it yields readings.
 
 use std::time::Duration;
 
@@ -6,38 +6,37 @@ use serde_json::Value;
 use stream::error::Result;
 use stream::reading::{InvalidReading, Reading};
 
-/// Brings readings in, one after the other.
+/// Yields readings, one after the other.
 ///
-/// A source knows nothing of Kafka. The producer's loop paces it, sends what it yields, and keeps
-/// its [`position`](Self::position) in the same transaction as the readings, so that a source that
-/// [`resume`](Self::resume)s goes on with the very next reading.
+/// A source knows nothing of Kafka. The source loop limits its rate, sends what it yields, and
+/// commits its [`position`](Self::position) in the same transaction as the readings. A source that
+/// [`resume`](Self::resume)s at this position continues with the very next reading.
 pub trait Source: Send {
-    /// The next reading; waits at most `wait` for it. After the end there is only the end.
+    /// The next reading. Waits at most `wait` for it. Returns [`Next::End`] again after the end.
     ///
     /// # Errors
-    /// What cannot be skipped, such as a file that can no longer be read.
+    /// If the source cannot continue, for example because its file is unreadable.
     fn next(&mut self, wait: Duration) -> Result<Next<'_>>;
 
-    /// Where the source stands after all that [`next`](Self::next) has yielded, also what was bad.
-    /// It is asked for at each commit and small enough for one record.
+    /// The position after everything that [`next`](Self::next) has yielded, bad readings included.
+    /// Called at each commit. It must be small enough for one record.
     fn position(&self) -> Value;
 
-    /// Goes on behind a position that this kind of source once gave.
+    /// Continues after a position that this kind of source returned earlier.
     ///
     /// # Errors
-    /// If there is no such place any more, for example in a file that has become shorter.
+    /// If the position no longer exists, for example in a file that has become shorter.
     fn resume(&mut self, position: &Value) -> Result<()>;
 
-    /// All that [`next`](Self::next) has yielded is committed: it will not be asked for again.
+    /// Everything that [`next`](Self::next) has yielded is committed and is never needed again.
     fn committed(&mut self) {}
 
-    /// Readings a second to keep to; nothing for as fast as they come.
+    /// The rate limit in readings a second. `None` is no limit.
     fn rate(&self) -> Option<f64> {
         None
     }
 
-    /// How many readings there are in all and how many are behind the position, where that is
-    /// known.
+    /// How far the source is. `None` if its length is unknown.
     fn progress(&self) -> Option<Progress> {
         None
     }
@@ -46,30 +45,30 @@ pub trait Source: Send {
 /// How far a source is, in readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Behind the position.
+    /// Readings before the position.
     pub done: u64,
-    /// From the first to the last.
+    /// All readings.
     pub total: u64,
 }
 
-/// What a source has next.
+/// What [`Source::next`] returns.
 #[derive(Debug)]
 pub enum Next<'a> {
     /// A reading.
     Reading(Reading<'a>),
-    /// A reading measured just now: its time is what this machine's clock says, right or wrong.
+    /// A reading measured just now. Its time is that of this machine's clock, which may be wrong.
     Measured(Reading<'a>),
-    /// Something that should have been a reading: it goes to the dead letters.
+    /// An invalid reading. It goes to the dead-letter topic.
     Bad {
         /// The original bytes.
         bytes: &'a [u8],
-        /// Where it was found, for a person: "readings.csv line 7".
+        /// Where it was read, for people: "readings.csv line 7".
         place: String,
         /// What is wrong with it.
         refusal: InvalidReading,
     },
-    /// Nothing came within the wait.
+    /// No reading came in time.
     NotYet,
-    /// There is no more, ever.
+    /// No reading will ever come.
     End,
 }

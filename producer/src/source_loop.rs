@@ -1,8 +1,9 @@
-//! The producer's loop: take a reading, pace it, send it, commit it with the source's position.
+//! The source loop: read, send, commit.
 //!
-//! A source stage is one producer to Kafka, wherever it runs: the last process to start goes on. It
-//! claims the source by a record in the changelog before its first reading; a process that finds a
-//! later claim than its own ends, and says whose that is.
+//! The source's position is committed together with its readings, as a record in the stage's
+//! changelog. A source has one producer at a time: the last process to start. Each process writes a
+//! claim to the changelog before its first reading. A process that finds a later claim than its own
+//! ends, and its error names the other process.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
@@ -29,8 +30,8 @@ use crate::source::{Next, Progress, Source};
 /// The longest wait for a reading, so that a stop is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// How much of a sensor's name is told as the place of a dead letter, in characters.
-const NAMED: usize = 200;
+/// The longest sensor's name in the place of a dead letter, in characters.
+const LONGEST_NAME: usize = 200;
 
 /// The loop, step by step.
 pub struct SourceLoop<L> {
@@ -43,20 +44,21 @@ pub struct SourceLoop<L> {
     timer: CommitTimer,
     back_off: BackOff,
     pending: Pending,
-    /// How many bytes may be pending.
-    room: u64,
-    /// How many commits there have been, those of earlier runs among them.
+    /// The largest size of `pending` in bytes.
+    memory_budget: u64,
+    /// The number of commits, including those of earlier runs.
     commits: u64,
     /// The stage's name.
     name: String,
     guarantee: Guarantee,
     claim: Claim,
-    /// The end of the changelog behind this process's last record, if that is known.
+    /// The end of the changelog after this process's last record. `None` if unknown.
     end: Option<i64>,
-    /// When the source's progress was last told.
-    told: Instant,
-    /// What is being undone, until it gets on: what lasts is told more and more rarely.
-    troubles: Reminder<Error>,
+    /// When the source's progress was last reported.
+    reported: Instant,
+    /// The causes of aborts since the last commit. A cause that lasts is logged more and more
+    /// rarely.
+    warnings: Reminder<Error>,
     counters: Arc<Counters>,
     shutdown: Shutdown,
 }
@@ -64,12 +66,12 @@ pub struct SourceLoop<L> {
 struct Output {
     topic: String,
     format: Box<dyn Format>,
-    /// How many bytes of key and value the topic takes.
+    /// The largest record of the topic, key and value, in bytes.
     largest: usize,
 }
 
-/// What was taken from the source since the last commit. A source need not be able to go back, so
-/// what has to be sent again is kept here; a commit's size bounds it.
+/// The records since the last commit. Not every source can go back, so they are kept here to be
+/// sent again after an abort. The size of a commit limits them.
 #[derive(Default)]
 struct Pending {
     bytes: Vec<u8>,
@@ -85,12 +87,12 @@ enum PendingRecord {
     Bad {
         place: String,
         bytes: Range<usize>,
-        refusal: InvalidReading,
+        invalid: InvalidReading,
     },
 }
 
 impl Pending {
-    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+    fn push_bytes(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
@@ -101,35 +103,38 @@ impl Pending {
         self.records.clear();
     }
 
-    /// Makes a dead letter of a record that brokers reject, and of what else was made of its
-    /// reading; of a dead letter one without bytes. Gives false if there is nothing left to leave
-    /// out.
-    fn refuse(&mut self, index: usize, refusal: InvalidReading) -> bool {
+    /// Turns a record that the brokers reject into a dead letter, and drops the same reading's
+    /// records for other outputs. A dead letter that is rejected loses its bytes. Returns `false`
+    /// if it has none.
+    fn reject(&mut self, index: usize, invalid: InvalidReading) -> bool {
         match &mut self.records[index] {
             PendingRecord::Reading { sensor, value, .. } => {
                 let (sensor, bytes) = (sensor.clone(), value.clone());
                 let name = String::from_utf8_lossy(&self.bytes[sensor.clone()]);
-                let place = format!("sensor {}", name.chars().take(NAMED).collect::<String>());
+                let name: String = name.chars().take(LONGEST_NAME).collect();
                 self.records[index] = PendingRecord::Bad {
-                    place,
+                    place: format!("sensor {name}"),
                     bytes,
-                    refusal,
+                    invalid,
                 };
                 // A reading goes to all outputs or to none.
-                self.records.retain(|taken| !matches!(taken, PendingRecord::Reading { sensor: other, .. } if *other == sensor));
+                self.records.retain(|record| match record {
+                    PendingRecord::Reading { sensor: other, .. } => *other != sensor,
+                    PendingRecord::Bad { .. } => true,
+                });
                 true
             }
             PendingRecord::Bad { bytes, .. } => {
-                let had_some = bytes.start < bytes.end;
+                let had_bytes = bytes.start < bytes.end;
                 bytes.end = bytes.start;
-                had_some
+                had_bytes
             }
         }
     }
 }
 
 impl<L: Log> SourceLoop<L> {
-    /// A source that has yielded nothing yet.
+    /// A loop with a source that has yielded nothing yet.
     #[must_use]
     pub fn new(
         log: L,
@@ -139,14 +144,11 @@ impl<L: Log> SourceLoop<L> {
         shutdown: Shutdown,
         counters: Arc<Counters>,
     ) -> Self {
-        let output = |name: &String| {
-            let topic = pipeline.topic(name);
-            Output {
-                topic: name.clone(),
-                format: topic.build_format(),
-                largest: topic.largest_record(),
-            }
-        };
+        let outputs = stage.to.iter().map(|name| Output {
+            topic: name.clone(),
+            format: pipeline.topic(name).build_format(),
+            largest: pipeline.topic(name).largest_record(),
+        });
         let now = log.now();
         SourceLoop {
             log,
@@ -154,11 +156,11 @@ impl<L: Log> SourceLoop<L> {
             timer: CommitTimer::new(pipeline.commit_policy(), now),
             back_off: BackOff::new(),
             source,
-            outputs: stage.to.iter().map(output).collect(),
+            outputs: outputs.collect(),
             changelog: stage.changelog(),
             dead_letters: DeadLetters::of(pipeline, stage),
             pending: Pending::default(),
-            room: pipeline.limits.state(),
+            memory_budget: pipeline.limits.state(),
             commits: 0,
             name: stage.name.clone(),
             guarantee: pipeline.guarantee,
@@ -167,44 +169,43 @@ impl<L: Log> SourceLoop<L> {
                 ..Claim::default()
             },
             end: None,
-            told: now,
-            troubles: Reminder::new(),
+            reported: now,
+            warnings: Reminder::new(),
             counters,
             shutdown,
         }
     }
 
-    /// The same under the name of an instance, by which another process can say who took its place.
+    /// Sets the instance in the claim, so that a process that is replaced can name this one.
     #[must_use]
     pub fn on(mut self, instance: &str) -> Self {
         instance.clone_into(&mut self.claim.instance);
         self
     }
 
-    /// The same as this run, which else is drawn: a simulation draws it itself.
+    /// Sets the run in the claim, which is random otherwise.
     #[must_use]
     pub fn as_run(mut self, run: u64) -> Self {
         self.claim.run = run;
         self
     }
 
-    /// Goes on behind the position of an earlier run, if there was one, and claims the source: a
-    /// process that runs the same stage elsewhere ends at its next commit. `from_start` forgets the
-    /// position.
+    /// Resumes at the committed position, if there is one, and claims the source. Another process
+    /// of the same stage ends at its next commit. `from_start` ignores the position.
     ///
     /// # Errors
-    /// If the position cannot be read, or the source no longer has it.
+    /// If the position cannot be read, or the source cannot resume there.
     pub fn resume(&mut self, from_start: bool) -> Result<()> {
         let mut resumed = None;
-        let mut outcome = self.take_over(from_start, &mut resumed);
+        let mut outcome = self.claim_and_resume(from_start, &mut resumed);
         while let Err(Fault::Abortable(cause) | Fault::Rejected(_, cause)) = outcome {
-            tracing::warn!("claiming the source again: {cause}");
+            tracing::warn!("transaction aborted, claiming the source again: {cause}");
             outcome = self
-                .go_back()
-                .and_then(|()| self.take_over(from_start, &mut resumed));
+                .abort()
+                .and_then(|()| self.claim_and_resume(from_start, &mut resumed));
         }
         match outcome {
-            // The first step tells of a stop.
+            // A shutdown ends the first step.
             Ok(()) | Err(Fault::Shutdown) => {
                 self.back_off.reset();
                 Ok(())
@@ -215,10 +216,15 @@ impl<L: Log> SourceLoop<L> {
         }
     }
 
-    /// Resumes the source, and writes the claim; `resumed` is the position that it was resumed at.
-    fn take_over(&mut self, from_start: bool, resumed: &mut Option<Value>) -> Result<(), Fault> {
+    /// Resumes the source and commits the claim. `resumed` is the position at which the source was
+    /// resumed.
+    fn claim_and_resume(
+        &mut self,
+        from_start: bool,
+        resumed: &mut Option<Value>,
+    ) -> Result<(), Fault> {
         loop {
-            let found = self.find()?;
+            let found = self.read_changelog()?;
             if found.own.is_some() {
                 self.check_claim(found.highest.as_ref())?;
             }
@@ -227,7 +233,9 @@ impl<L: Log> SourceLoop<L> {
                 && resumed.as_ref() != Some(&before)
             {
                 self.source.resume(&before).map_err(Fault::Fatal)?;
-                tracing::info!("going on behind {before}; --from-start begins anew");
+                tracing::info!(
+                    "resumed at the committed position {before}; --from-start ignores it"
+                );
                 (*resumed, is_new) = (Some(before), true);
             }
             match found.own {
@@ -240,7 +248,7 @@ impl<L: Log> SourceLoop<L> {
                     self.claim.epoch = found
                         .highest
                         .map_or(0, |highest| highest.epoch)
-                        .saturating_add(1)
+                        .saturating_add(1);
                 }
             }
             self.commits = found.commit;
@@ -249,26 +257,26 @@ impl<L: Log> SourceLoop<L> {
             if self.guarantee == Guarantee::ExactlyOnce {
                 return Ok(());
             }
-            // Without a transaction the one that is replaced goes on until it sees the claim. This
-            // one looks again, to go on behind what that has committed meanwhile.
+            // Without transactions nothing fences the process that is replaced. It continues until
+            // it finds this claim, so this process reads the position again.
         }
     }
 
-    /// Takes a reading, or waits a moment for one, and commits when it is time; `watch` is told now
-    /// and then how far the source is.
+    /// Reads the source once, sends the reading, and commits if a commit is due. `watch` receives
+    /// the source's progress about ten times a second.
     ///
     /// # Errors
-    /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
+    /// If this process cannot continue; a restart may help. Nothing uncommitted is visible then.
     pub fn step(&mut self, watch: &mut dyn FnMut(Option<Progress>)) -> Result<Step> {
-        let mut outcome = self.take_and_commit();
+        let mut outcome = self.read_and_commit();
         loop {
             outcome = match outcome {
-                // A clock that is wrong is no reading's fault: what it stamps passes once it is
-                // right.
+                // Records have no timestamp of their own here: a rejected one means that this
+                // machine's clock is wrong, not the reading.
                 Err(Fault::Abortable(cause) | Fault::Rejected(Rejection::Timestamp, cause)) => {
-                    self.undo(&cause, false)
+                    self.abort_and_resend(&cause, false)
                 }
-                Err(Fault::Rejected(_, cause)) => self.undo(&cause, true),
+                Err(Fault::Rejected(_, cause)) => self.abort_and_resend(&cause, true),
                 outcome => break self.end_step(outcome, watch),
             }
             .map(|()| Step::Continue);
@@ -293,18 +301,18 @@ impl<L: Log> SourceLoop<L> {
             }
         };
         let now = self.log.now();
-        if step == Step::Done || now.duration_since(self.told) >= LONGEST_WAIT {
-            self.told = now;
+        if step == Step::Done || now.duration_since(self.reported) >= LONGEST_WAIT {
+            self.reported = now;
             watch(self.source.progress());
         }
         Ok(step)
     }
 
-    fn take_and_commit(&mut self) -> Result<Step, Fault> {
+    fn read_and_commit(&mut self) -> Result<Step, Fault> {
         let now = self.log.now();
         let early = self.pace.wait(now);
-        // A reading that is not due yet leaves time to commit, as an input that is drained.
-        let is_full = self.pending.bytes.len() as u64 >= self.room;
+        // While the rate limit waits there is time to commit, as when an input is drained.
+        let is_full = self.pending.bytes.len() as u64 >= self.memory_budget;
         if is_full
             || self.timer.is_due(now)
             || (!early.is_zero() && self.timer.is_due_when_drained(now))
@@ -328,18 +336,18 @@ impl<L: Log> SourceLoop<L> {
         {
             Next::Reading(reading) | Next::Measured(reading) => {
                 self.counters.read.add(1);
-                take(&mut self.pending, &self.outputs, &reading);
+                encode(&mut self.pending, &self.outputs, &reading);
             }
             Next::Bad {
                 bytes,
                 place,
-                refusal,
+                refusal: invalid,
             } => {
-                let bytes = self.pending.keep(bytes);
+                let bytes = self.pending.push_bytes(bytes);
                 self.pending.records.push(PendingRecord::Bad {
                     place,
                     bytes,
-                    refusal,
+                    invalid,
                 });
             }
             Next::NotYet => {
@@ -353,22 +361,23 @@ impl<L: Log> SourceLoop<L> {
                 return Ok(Step::Done);
             }
         }
-        self.pace.took_one();
+        self.pace.count_one();
         self.timer.record_processed();
         self.send(first..self.pending.records.len())?;
         Ok(Step::Continue)
     }
 
-    /// Sends what is pending one by one, to find what brokers reject: that becomes a dead letter.
+    /// Sends the pending records one by one, to find the record that the brokers reject. It becomes
+    /// a dead letter.
     ///
     /// # Errors
-    /// [`Fault::Rejected`] when it was found: then all is to be sent again.
+    /// [`Fault::Rejected`] if the record was found: then abort and send everything again.
     fn send_one_by_one(&mut self) -> Result<(), Fault> {
         for index in 0..self.pending.records.len() {
             let sent = self.send(index..index + 1).and_then(|()| self.log.flush());
             match sent {
                 Err(Fault::Rejected(why, cause)) if why != Rejection::Timestamp => {
-                    if !self.pending.refuse(index, dead_letter::rejected(&[why])) {
+                    if !self.pending.reject(index, dead_letter::rejected(&[why])) {
                         return Err(Fault::Fatal(cause));
                     }
                     return Err(Fault::Rejected(why, cause));
@@ -379,11 +388,11 @@ impl<L: Log> SourceLoop<L> {
         Ok(())
     }
 
-    /// Sends some of what is pending.
+    /// Sends a range of the pending records.
     fn send(&mut self, which: Range<usize>) -> Result<(), Fault> {
         let bytes = |range: &Range<usize>| &self.pending.bytes[range.clone()];
-        for taken in &self.pending.records[which] {
-            match taken {
+        for record in &self.pending.records[which] {
+            match record {
                 PendingRecord::Reading {
                     output,
                     sensor,
@@ -402,31 +411,31 @@ impl<L: Log> SourceLoop<L> {
                 PendingRecord::Bad {
                     place,
                     bytes: range,
-                    refusal,
+                    invalid,
                 } => {
                     self.dead_letters
-                        .route_input(&self.log, place, bytes(range), refusal)?;
+                        .route_input(&self.log, place, bytes(range), invalid)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Makes what is pending permanent, together with the source's position behind it.
+    /// Commits the pending records together with the source's position.
     fn commit(&mut self) -> Result<(), Fault> {
         if !self.timer.is_dirty() {
             return Ok(());
         }
         self.log.flush_unless_transactional()?;
-        self.look_for_others()?;
+        self.check_not_replaced()?;
         self.write(self.source.position())?;
         self.committed();
         Ok(())
     }
 
-    /// Commits a position, and what was sent before it.
+    /// Commits a position and all records that were sent before it.
     fn write(&mut self, position: Value) -> Result<(), Fault> {
-        // Without transactions the position must not get ahead of the readings.
+        // Without transactions the position must never be committed before its readings.
         self.log.flush_unless_transactional()?;
         let Claim {
             epoch,
@@ -434,7 +443,7 @@ impl<L: Log> SourceLoop<L> {
             ref instance,
             ..
         } = self.claim;
-        let saved = json!(PositionRecord {
+        let record = json!(PositionRecord {
             commit: self.commits + 1,
             epoch,
             run,
@@ -446,7 +455,7 @@ impl<L: Log> SourceLoop<L> {
             partition: Some(0),
             timestamp: None,
             key: Some(POSITION),
-            value: Some(saved.to_string().as_bytes()),
+            value: Some(record.to_string().as_bytes()),
             headers: &[],
         })?;
         self.log.commit(&[])?;
@@ -454,13 +463,13 @@ impl<L: Log> SourceLoop<L> {
         Ok(())
     }
 
-    /// Without transactions nothing fences a process that was replaced: it looks for itself, before
-    /// each commit, whether somebody else has written to its changelog.
-    fn look_for_others(&mut self) -> Result<(), Fault> {
+    /// Without transactions nothing fences a process that was replaced. Before each commit it
+    /// checks whether another process has written to the changelog.
+    fn check_not_replaced(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::ExactlyOnce {
             return Ok(());
         }
-        // Asked for before it is looked, so that what comes meanwhile is noticed the next time.
+        // Read before the changelog: the next check then notices records that come meanwhile.
         let end = self
             .log
             .watermarks(&self.changelog, &[0])?
@@ -469,7 +478,7 @@ impl<L: Log> SourceLoop<L> {
         if end.is_some() && self.end == end {
             return Ok(());
         }
-        let found = self.find()?;
+        let found = self.read_changelog()?;
         self.end = end;
         self.check_claim(found.highest.as_ref())
     }
@@ -479,7 +488,7 @@ impl<L: Log> SourceLoop<L> {
             .pending
             .records
             .iter()
-            .filter(|taken| matches!(taken, PendingRecord::Reading { .. }))
+            .filter(|record| matches!(record, PendingRecord::Reading { .. }))
             .count();
         self.counters.written.add(readings as u64);
         self.counters.commits.add(1);
@@ -487,24 +496,26 @@ impl<L: Log> SourceLoop<L> {
         self.source.committed();
         self.commits += 1;
         self.pending.clear();
-        self.troubles.clear();
+        self.warnings.clear();
         self.timer.committed(self.log.now());
         self.back_off.reset();
     }
 
-    /// What is pending is sent and committed again, unless the commit that seemed to fail went
-    /// through; one by one if brokers reject something of it.
-    fn undo(&mut self, cause: &Error, is_rejected: bool) -> Result<(), Fault> {
-        match self.troubles.due(cause, self.log.now()) {
-            Some(lasted) => tracing::warn!(
-                "sending again what is not committed{}: {cause}",
-                lasting(lasted)
-            ),
-            None => tracing::debug!("sending again what is not committed: {cause}"),
+    /// Aborts the transaction, and sends and commits the pending records again, unless the failed
+    /// commit went through nevertheless. `is_rejected`: the brokers reject one of the records.
+    fn abort_and_resend(&mut self, cause: &Error, is_rejected: bool) -> Result<(), Fault> {
+        match self.warnings.due(cause, self.log.now()) {
+            Some(lasted) => {
+                tracing::warn!(
+                    "transaction aborted, sending again{}: {cause}",
+                    lasting(lasted)
+                );
+            }
+            None => tracing::debug!("transaction aborted, sending again: {cause}"),
         }
         self.counters.aborts.add(1);
-        self.go_back()?;
-        let found = self.find()?;
+        self.abort()?;
+        let found = self.read_changelog()?;
         self.check_claim(found.highest.as_ref())?;
         match found.own {
             Some(commit) if commit == self.commits + 1 => {
@@ -512,9 +523,9 @@ impl<L: Log> SourceLoop<L> {
                 return Ok(());
             }
             Some(commit) if commit == self.commits => {}
-            // A late record of the one that was replaced may stand in the place of this one's.
+            // A late record of a process that was replaced may have compacted this one's away.
             _ if self.guarantee == Guarantee::AtLeastOnce => {}
-            _ => return Err(self.lost_position()),
+            _ => return Err(self.lost_commit()),
         }
         self.dead_letters.rolled_back();
         if is_rejected {
@@ -525,15 +536,15 @@ impl<L: Log> SourceLoop<L> {
         self.commit()
     }
 
-    /// Goes back to the last commit, after a while.
-    fn go_back(&mut self) -> Result<(), Fault> {
+    /// Backs off and aborts the transaction.
+    fn abort(&mut self) -> Result<(), Fault> {
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.end = None;
         self.log.abort()
     }
 
-    /// Ends this process if another has claimed the source since: what is pending may be among what
-    /// that one sends.
+    /// Ends this process if another has claimed the source since. The other one may send the same
+    /// readings.
     fn check_claim(&self, highest: Option<&Claim>) -> Result<(), Fault> {
         let Some(other) = highest.filter(|other| other.rank() > self.claim.rank()) else {
             return Ok(());
@@ -542,30 +553,30 @@ impl<L: Log> SourceLoop<L> {
             "" => "another process".to_owned(),
             instance => format!("{}@{instance}", self.name),
         };
-        let doing = format!("going on with {}@{}", self.name, self.claim.instance);
-        let help = "a source has one producer, wherever that runs, and the last to start goes on: \
-                    stop the one that is not wanted";
+        let doing = format!("continuing {}@{}", self.name, self.claim.instance);
+        let help = "a source has one producer, and the last process to start wins: stop the \
+                    process that you do not want";
         let error = Error::new(doing, format!("{whose} has taken this one's place")).help(help);
         Err(Fault::Fatal(error.exit_code(exit::REPLACED)))
     }
 
-    fn lost_position(&self) -> Fault {
+    fn lost_commit(&self) -> Fault {
         let cause = format!(
-            "what this process committed last is not in {} any more",
+            "the record of the last commit of this process is missing in {}",
             self.changelog
         );
-        let help = "something else writes to the topic, or it was made anew: start the stage again \
-                    once it is whole";
-        Fault::Fatal(Error::new("going back to the last commit", cause).help(help))
+        let help = "something else writes to the topic, or it was deleted and created again: start \
+                    the stage again once the topic is restored";
+        Fault::Fatal(Error::new("rolling back to the last commit", cause).help(help))
     }
 
-    /// What the changelog holds.
-    fn find(&mut self) -> Result<Found, Fault> {
+    /// Reads the stage's changelog.
+    fn read_changelog(&mut self) -> Result<Found, Fault> {
         let (mut before, mut found) = (None, Found::default());
         let run = self.claim.run;
         self.log
             .restore(&self.changelog, &[0], &mut |_, _, value| {
-                // Only what this process goes on from has to be readable.
+                // Only the last position of another process has to be readable.
                 let claim = value.and_then(|value| serde_json::from_slice::<Claim>(value).ok());
                 let claim = claim.unwrap_or_default();
                 found.commit = claim.commit;
@@ -585,44 +596,41 @@ impl<L: Log> SourceLoop<L> {
         let Some(before) = before else {
             return Ok(found);
         };
-        let saved: PositionRecord = serde_json::from_slice(&before).map_err(|error| {
-            let error = Error::new(
-                format!("reading the source's position from {}", self.changelog),
-                error,
-            );
-            Fault::Fatal(
-                error.help("something else has written there: delete the topic to begin anew"),
-            )
+        let record: PositionRecord = serde_json::from_slice(&before).map_err(|error| {
+            let doing = format!("reading the source's position from {}", self.changelog);
+            Fault::Fatal(Error::new(doing, error).help(
+                "something else has written to the topic: delete it to start at the first reading",
+            ))
         })?;
-        found.before = Some(saved.position);
+        found.before = Some(record.position);
         Ok(found)
     }
 }
 
-/// The key of the one record that a source's changelog holds.
+/// The key of the only record in a source's changelog.
 const POSITION: &[u8] = b"position";
 
-/// That record's value, in JSON.
+/// The value of that record, in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PositionRecord {
-    /// Counts the commits. A position alone would not tell whether a commit went through: not every
-    /// reading moves it.
+    /// The number of commits. It shows whether a commit went through; the position does not,
+    /// because not every reading changes it.
     pub commit: u64,
-    /// Counts the processes that claimed the source one after the other, this one included; 0 in
-    /// records of versions that made no claim.
+    /// The number of processes that have claimed the source, including this one. 0 in records of
+    /// versions without claims.
     #[serde(default)]
     pub epoch: u64,
-    /// Which of them made it, as two may stand at the same number.
+    /// A random number per process. Two processes may have the same epoch.
     #[serde(default)]
     pub run: u64,
-    /// Its instance, for a person.
+    /// The instance, for people.
     #[serde(default)]
     pub instance: String,
-    /// The source's own.
+    /// The source's [position](Source::position).
     pub position: Value,
 }
 
-/// As much of such a record as tells whose it is.
+/// The fields of a [`PositionRecord`] that say which process wrote it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Claim {
@@ -633,31 +641,31 @@ struct Claim {
 }
 
 impl Claim {
-    /// The claim of the highest rank holds. Of processes that started in the same moment it may be
-    /// any.
+    /// The claim with the highest rank wins. Among processes that start at the same time it is a
+    /// random one.
     fn rank(&self) -> (u64, u64) {
         (self.epoch, self.run)
     }
 }
 
-/// What there is in the changelog.
+/// What is in the changelog.
 #[derive(Default)]
 struct Found {
     /// The last position that another process has committed.
     before: Option<Value>,
-    /// This process's last commit.
+    /// The last commit of this process.
     own: Option<u64>,
-    /// The last commit, whoever made it.
+    /// The last commit of any process.
     commit: u64,
-    /// The claim that holds.
+    /// The claim with the highest rank.
     highest: Option<Claim>,
 }
 
-/// Writes a reading in every output's format; one that a format cannot carry, or a topic does not
-/// take, becomes a dead letter.
-fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
+/// Encodes a reading in the format of each output. A reading that a format cannot encode, or that
+/// is too large for a topic, becomes a dead letter.
+fn encode(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
     let (bytes_before, records_before) = (pending.bytes.len(), pending.records.len());
-    let sensor = pending.keep(reading.sensor.as_bytes());
+    let sensor = pending.push_bytes(reading.sensor.as_bytes());
     for (
         output,
         Output {
@@ -672,7 +680,7 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
             let key = if format.keyed() { sensor.len() } else { 0 };
             match key + pending.bytes.len() - start {
                 size if size > *largest => {
-                    let detail = format!("it has {size} bytes, and {topic} takes {largest}");
+                    let detail = format!("it has {size} bytes, and {topic} allows {largest}");
                     Err(InvalidReading::new("too-large", detail))
                 }
                 _ => Ok(()),
@@ -687,17 +695,17 @@ fn take(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
                     value,
                 });
             }
-            Err(refusal) => {
+            Err(invalid) => {
                 pending.bytes.truncate(bytes_before);
                 pending.records.truncate(records_before);
-                // A name may be as long as the line that it came in.
-                let name: String = reading.sensor.chars().take(NAMED).collect();
+                // A name may be as long as a line of the source.
+                let name: String = reading.sensor.chars().take(LONGEST_NAME).collect();
                 let place = format!("sensor {name} reading {}", reading.seq);
-                let bytes = pending.keep(format!("{reading:?}").as_bytes());
+                let bytes = pending.push_bytes(format!("{reading:?}").as_bytes());
                 pending.records.push(PendingRecord::Bad {
                     place,
                     bytes,
-                    refusal,
+                    invalid,
                 });
                 return;
             }

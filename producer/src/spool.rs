@@ -1,10 +1,10 @@
 //! The spool: a bounded queue on disk for readings on their way to Kafka.
 //!
-//! It is a folder of files, each a head and [records](record), named after the number of its first
-//! record. Records are appended to the last file and files are deleted from the first on, so that
-//! nothing is ever written twice. A file on which a write or a sync failed is cut back to what is
-//! known to be good before anything else is written to it. What is sent has a number that counts up
-//! by one; a gap in the numbers is what was lost.
+//! A spool is a folder of segment files. Each has a header and [records](record), and is named
+//! after the number of its first record. Records are appended to the last file, and the oldest file
+//! is deleted first. Nothing is ever rewritten. After a failed write or sync the file is truncated
+//! to the part that was synced before, and only then written to again. Records to send are numbered
+//! consecutively; a gap in the numbers means lost records.
 
 mod disk;
 pub mod record;
@@ -26,13 +26,13 @@ use self::segment::{Segment, SpoolId};
 use crate::clock::BootId;
 use crate::unique::unique;
 
-/// How much is read from a file at once, in bytes.
+/// How many bytes to read from a file at once.
 const CHUNK: u64 = 64 * 1024;
-/// The largest file, in bytes; what is lost when the oldest have to go.
+/// The largest file in bytes. A full spool drops one file at a time.
 const LARGEST_FILE: u64 = 4_000_000;
-/// How many files a full spool has at least.
+/// The smallest number of files in a full spool.
 const FILES: u64 = 16;
-/// How much may wait in memory to be written, in bytes.
+/// How many bytes may wait in memory to be written.
 const LARGEST_BATCH: usize = 64 * 1024;
 
 /// A bounded queue on disk.
@@ -44,72 +44,69 @@ pub struct Spool {
     file_size: u64,
     when_full: WhenFull,
     id: SpoolId,
-    /// Holds the folder for this process.
+    /// Locks the folder for this process.
     _lock: File,
-    /// In order; the last is written to. There is always one.
+    /// In order. The last is written to. There is always one.
     files: VecDeque<Segment>,
-    /// The last file, open; nothing after an error, when it must be [mended](segment::mend) first.
+    /// The last file, open. `None` after an error: then it must be [mended](segment::mend) first.
     last: Option<Box<dyn Appended>>,
-    /// Records that are not written yet, and how many of them are counted.
+    /// Records that are not written yet.
     batch: Vec<u8>,
+    /// How many records in `batch` are counted.
     counted: u64,
-    /// The number of the next record.
-    next: u64,
-    /// The number of the first record that was appended since the spool was opened.
+    /// The number of the next record to push.
+    next_push: u64,
+    /// The number of the first record that was pushed since the spool was opened.
     opened_at: u64,
     segment: Option<SegmentReader>,
-    /// The number of the next record to hand out.
-    at: u64,
-    lost: u64,
+    /// The number of the next record to pop.
+    next_pop: u64,
+    dropped: u64,
     position: Option<String>,
-    anchors: BTreeMap<BootId, i64>,
+    epoch_offsets: BTreeMap<BootId, i64>,
 }
 
-/// A file that is read.
+/// A reader of one segment file.
 #[derive(Debug)]
 struct SegmentReader {
     base: u64,
     file: File,
-    /// How far it was read, in bytes.
+    /// How many bytes of the file were read.
     read: u64,
-    /// What was read and where in it the next record begins.
+    /// Bytes that were read.
     chunk: Vec<u8>,
+    /// Where in `chunk` the next record begins.
     start: usize,
     /// The number of the next record in the file.
     number: u64,
 }
 
-/// What comes next.
+/// What [`Spool::pop`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Popped {
     /// The record with this number.
     Record(u64),
-    /// So many readings are not there any more; the record behind them has this number.
+    /// Lost records: how many, and the number of the record after them.
     Lost(u64, u64),
 }
 
 impl Spool {
-    /// Opens the spool in a folder, which is made if it is not there, and cuts off what a power cut
-    /// left unfinished. `anew` forgets all that is in it.
+    /// Opens the spool in a folder, and creates the folder if it does not exist. Truncates what a
+    /// power cut left incomplete. `from_start` deletes everything in the spool.
     ///
     /// # Errors
-    /// If the folder cannot be used, another process uses it, or there is something else in it.
-    pub fn open(folder: &Path, settings: &SpoolSettings, anew: bool) -> OrError<Self> {
-        Self::open_on(Box::new(SystemDisk), folder, settings, anew)
+    /// If the folder is not accessible, another process uses it, or it has files of another spool.
+    pub fn open(folder: &Path, settings: &SpoolSettings, from_start: bool) -> OrError<Self> {
+        Self::open_on(Box::new(SystemDisk), folder, settings, from_start)
     }
 
     fn open_on(
         disk: Box<dyn Disk>,
         folder: &Path,
         settings: &SpoolSettings,
-        anew: bool,
+        from_start: bool,
     ) -> OrError<Self> {
-        let failed = |error: io::Error| {
-            Error::new(format!("opening the spool {}", folder.display()), error).help(
-                "let this user read and write the folder, or give another with `spool = { path = … \
-                 }`",
-            )
-        };
+        let failed = |error| open_error(folder, error);
         fs::create_dir_all(folder)
             .and_then(|()| sync_parent(folder))
             .map_err(failed)?;
@@ -119,8 +116,9 @@ impl Spool {
             .open(folder.join("lock"))
             .map_err(failed)?;
         lock.try_lock().map_err(|error| {
-            Error::new(format!("opening the spool {}", folder.display()), error)
-                .help("another process uses it: stop that, or give each stage a folder of its own")
+            Error::new(format!("opening the spool {}", folder.display()), error).help(
+                "another process uses it: stop that process, or give each stage its own folder",
+            )
         })?;
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
@@ -128,42 +126,40 @@ impl Spool {
         }
         found.retain(|path| path.extension().is_some_and(|ending| ending == "spool"));
         found.sort_unstable();
-        if anew && !found.is_empty() {
-            tracing::warn!(
-                "forgetting the spool {} and all that is in it",
-                folder.display()
-            );
+        if from_start && !found.is_empty() {
+            tracing::warn!(spool = %folder.display(), "deleting everything in the spool");
             for path in found.drain(..) {
                 fs::remove_file(path).map_err(failed)?;
             }
         }
-        let (mut position, mut anchors) = (None, BTreeMap::new());
-        let mut note = |record: &SpoolRecord<'_>| match record {
-            SpoolRecord::Position(json) => position = Some((*json).to_owned()),
-            SpoolRecord::Anchor { boot, offset } => _ = anchors.insert(*boot, *offset),
-            SpoolRecord::Reading(..) | SpoolRecord::Bad { .. } => {}
-        };
+        let (mut position, mut epoch_offsets) = (None, BTreeMap::new());
+
         let (mut files, mut id): (VecDeque<Segment>, Option<SpoolId>) = (VecDeque::new(), None);
         for (index, path) in found.iter().enumerate() {
             let is_last = index + 1 == found.len();
-            let Some(scan) = segment::scan(path, &mut note).map_err(failed)? else {
-                remove_headless(path).map_err(failed)?;
+            let scan = segment::scan(path, &mut |record| match record {
+                SpoolRecord::Position(json) => position = Some((*json).to_owned()),
+                SpoolRecord::Anchor { boot, offset } => _ = epoch_offsets.insert(*boot, *offset),
+                SpoolRecord::Reading(..) | SpoolRecord::Bad { .. } => {}
+            });
+            let Some(scan) = scan.map_err(failed)? else {
+                remove_without_header(path).map_err(failed)?;
                 continue;
             };
             if *id.get_or_insert(scan.id) != scan.id {
                 return Err(Error::new(
                     format!("opening the spool {}", folder.display()),
-                    "there are files of two spools",
+                    "it has files of two spools",
                 )
-                .help("take away those that do not belong there"));
+                .help("remove the files that do not belong there"));
             }
-            if let Some((cause, bytes)) = scan.torn {
+            if let Some((cause, bytes)) = scan.incomplete {
                 let Segment { base, end, .. } = scan.segment;
                 tracing::warn!(
-                    "{}: cut off {bytes} bytes behind its first {} records: the next one was not \
-                     written to its end ({cause})",
-                    path.display(),
-                    end - base
+                    file = %path.display(),
+                    bytes,
+                    records = end - base,
+                    "spool file truncated after its last complete record: {cause}"
                 );
                 if is_last {
                     let file = File::options().write(true).open(path).map_err(failed)?;
@@ -178,8 +174,7 @@ impl Spool {
         let last = match files.back() {
             Some(segment) => {
                 let mut file = disk.open(&segment.path).map_err(failed)?;
-                // A process that was killed may have written what it had no time to see to the
-                // disk.
+                // A process may have been killed between a write and its sync.
                 file.sync().map_err(failed)?;
                 file
             }
@@ -202,14 +197,14 @@ impl Spool {
             last: Some(last),
             batch: Vec::new(),
             counted: 0,
-            next,
+            next_push: next,
             opened_at: next,
             segment: None,
-            // Until it is known what was sent, nothing was.
-            at: 0,
-            lost: 0,
+            // Until `seek`, nothing counts as sent.
+            next_pop: 0,
+            dropped: 0,
             position,
-            anchors,
+            epoch_offsets,
         })
     }
 
@@ -219,38 +214,38 @@ impl Spool {
         &self.folder
     }
 
-    /// A name that no other spool has.
+    /// The spool's unique id.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{:032x}", u128::from_be_bytes(self.id))
     }
 
-    /// The last position of the source that was noted, in JSON.
+    /// The source's last position in the spool, in JSON.
     #[must_use]
     pub fn position(&self) -> Option<&str> {
         self.position.as_deref()
     }
 
-    /// What was noted for a start of the machine.
+    /// The epoch offset of a boot. `None` if the clock was never set during that boot.
     #[must_use]
-    pub fn anchor(&self, boot: &BootId) -> Option<i64> {
-        self.anchors.get(boot).copied()
+    pub fn epoch_offset(&self, boot: &BootId) -> Option<i64> {
+        self.epoch_offsets.get(boot).copied()
     }
 
-    /// How many records wait to be taken, those not yet written among them.
+    /// How many records wait to be popped, including those that are not written yet.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.files
             .iter()
-            .map(|file| file.end.saturating_sub(self.at.max(file.base)))
+            .map(|file| file.end.saturating_sub(self.next_pop.max(file.base)))
             .sum::<u64>()
             + self.counted
     }
 
-    /// How many records were lost since it was opened because it was full.
+    /// How many records were dropped since the spool was opened because it was full.
     #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Whether there are records that are not on disk.
@@ -259,59 +254,60 @@ impl Spool {
         !self.batch.is_empty()
     }
 
-    /// Appends a record. It can be taken once it is on disk: after [`sync`](Self::sync). If there
-    /// is no room, the oldest make some, or it is left out.
+    /// Appends a record. It can be popped after [`sync`](Self::sync). If the spool is full, the
+    /// oldest file or this record is dropped.
     ///
     /// # Errors
-    /// If the disk does not take it: then the spool does not have it, and it can be pushed again.
+    /// If the disk fails. Then the spool does not have the record, and it can be pushed again.
     pub fn push(&mut self, record: &SpoolRecord<'_>) -> OrError<()> {
         self.write(record)
             .map_err(|error| self.failed("writing", error))
     }
 
-    /// Writes what was pushed to the disk, for good, with the source's position behind it.
+    /// Writes and syncs all records that were pushed, and the source's position after them.
     ///
     /// # Errors
-    /// If the disk does not take it: then the spool holds it in memory, and it can be synced again.
+    /// If the disk fails. Then the spool holds the records in memory, and can be synced again.
     pub fn sync(&mut self, position: Option<String>) -> OrError<()> {
         if position.is_some() && position != self.position {
             self.position = position;
-            self.note_position();
+            self.push_position();
         }
         self.flush().map_err(|error| self.failed("writing", error))
     }
 
-    /// The next record in the order in which they were pushed, in `to`, if one is on disk.
+    /// Copies the next record to `to`, in the order of the pushes. `None` if no further record is
+    /// on disk.
     ///
     /// # Errors
-    /// If the disk does not give it.
-    pub fn take(&mut self, to: &mut Vec<u8>) -> OrError<Option<Popped>> {
+    /// If the disk fails.
+    pub fn pop(&mut self, to: &mut Vec<u8>) -> OrError<Option<Popped>> {
         self.read(to).map_err(|error| {
-            // Nobody knows how much of a read that failed is in memory.
+            // An unknown part of the file is in memory.
             self.segment = None;
             self.failed("reading", error)
         })
     }
 
-    /// All records before this number are elsewhere: they are forgotten. Gives the number at which
-    /// taking goes on, which is that unless there are not so many.
-    pub fn go_on_at(&mut self, number: u64) -> u64 {
+    /// Continues with the record `number`: all records before it are committed in Kafka. Returns
+    /// the number of the next record, which is lower if the spool has lost its end.
+    pub fn seek(&mut self, number: u64) -> u64 {
         if number > self.opened_at {
-            // What came since cannot have been sent.
+            // Records that were pushed since the spool was opened cannot have been sent.
             tracing::warn!(
-                "the spool {} ends at {} although {number} were sent: the disk did not keep what \
-                 it had confirmed",
-                self.folder.display(),
-                self.opened_at
+                spool = %self.folder.display(),
+                end = self.opened_at,
+                sent = number,
+                "spool ends before the last record that was sent: the disk lost synced records"
             );
         }
-        self.at = number.min(self.opened_at);
+        self.next_pop = number.min(self.opened_at);
         self.segment = None;
-        self.committed(self.at);
-        self.at
+        self.committed(self.next_pop);
+        self.next_pop
     }
 
-    /// All records before this number are elsewhere and never asked for again.
+    /// All records before `number` are committed in Kafka. Files with nothing else are deleted.
     pub fn committed(&mut self, number: u64) {
         while self.files.len() > 1 && self.files[0].end <= number {
             if let Err(error) = self.disk.remove(&self.files[0].path) {
@@ -327,10 +323,10 @@ impl Spool {
             format!("{doing} the spool {}", self.folder.display()),
             error,
         )
-        .help("look whether the disk is full or broken; the spool takes no more than its `size`")
+        .help("check whether the disk is full or broken; the spool never exceeds its `size`")
     }
 
-    /// What is on disk and what is about to be, in bytes.
+    /// The size of the spool in bytes, including what is not written yet.
     fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum::<u64>() + self.batch.len() as u64
     }
@@ -339,7 +335,7 @@ impl Spool {
         self.files.back_mut().expect("there is always one")
     }
 
-    fn note_position(&mut self) {
+    fn push_position(&mut self) {
         if let Some(json) = &self.position {
             record::encode(&SpoolRecord::Position(json), &mut self.batch);
         }
@@ -352,30 +348,30 @@ impl Spool {
         let mut bytes = Vec::new();
         record::encode(record, &mut bytes);
         if let SpoolRecord::Anchor { boot, offset } = record {
-            self.anchors.insert(*boot, *offset);
+            self.epoch_offsets.insert(*boot, *offset);
         }
         if record.is_counted() {
-            if !self.make_room(bytes.len())? {
-                self.next += 1;
-                self.lose(1);
+            if !self.free_space(bytes.len())? {
+                self.next_push += 1;
+                self.count_dropped(1);
                 return Ok(());
             }
-            let behind_a_gap = self.has_gap();
+            let has_gap = self.has_gap();
             let (file_size, batch) = (self.file_size, self.batch.len() as u64);
             let last = self.end();
-            if behind_a_gap || (last.end > last.base && last.bytes + batch >= file_size) {
+            if has_gap || (last.end > last.base && last.bytes + batch >= file_size) {
                 self.begin_file()?;
             }
             self.counted += 1;
-            self.next += 1;
+            self.next_push += 1;
         }
         self.batch.append(&mut bytes);
         Ok(())
     }
 
-    /// Whether records were left out since the last one.
+    /// Whether records were dropped after the last one in the spool.
     fn has_gap(&mut self) -> bool {
-        let (counted, next) = (self.counted, self.next);
+        let (counted, next) = (self.counted, self.next_push);
         self.end().end + counted < next
     }
 
@@ -383,7 +379,7 @@ impl Spool {
         if self.batch.is_empty() {
             return Ok(());
         }
-        // Whatever fails, the file is mended before it is written to again.
+        // If anything fails, `last` stays `None` and the next call mends the file first.
         let mut last = match self.last.take() {
             Some(last) => last,
             None => segment::mend(&*self.disk, self.files.back().expect("there is always one"))?,
@@ -400,23 +396,24 @@ impl Spool {
         Ok(())
     }
 
-    /// Goes on in a new file, which begins with what has to be known if it is the only one.
+    /// Begins a new file. It starts with the position, because the files before it may be deleted.
     fn begin_file(&mut self) -> io::Result<()> {
         self.flush()?;
-        let (segment, file) = segment::create(&*self.disk, &self.folder, self.id, self.next)?;
+        let (segment, file) = segment::create(&*self.disk, &self.folder, self.id, self.next_push)?;
         self.files.push_back(segment);
         self.last = Some(file);
-        self.note_position();
+        self.push_position();
         Ok(())
     }
 
-    /// Sees to it that a record of this size fits in; false if it cannot.
-    fn make_room(&mut self, size: usize) -> io::Result<bool> {
-        // The position is noted at the head of each file and behind each batch, and may grow by
-        // what is in a batch.
-        let notes = 2 * (self.position.as_ref().map_or(0, String::len) + self.batch.len() + size)
+    /// Frees space for a record of `size` bytes. Returns `false` if it does not fit.
+    fn free_space(&mut self, size: usize) -> io::Result<bool> {
+        // The position is written at the start of each file and after each batch. It may grow by
+        // the size of a batch.
+        let positions = 2
+            * (self.position.as_ref().map_or(0, String::len) + self.batch.len() + size)
             + segment::HEAD;
-        let needed = (size + notes) as u64;
+        let needed = (size + positions) as u64;
         while self.bytes() + needed > self.size {
             if self.when_full == WhenFull::DropNewest || !self.drop_oldest()? {
                 return Ok(false);
@@ -425,54 +422,55 @@ impl Spool {
         Ok(true)
     }
 
-    /// Deletes the first file; false if there is nothing in it.
+    /// Deletes the first file. Returns `false` if the spool is empty.
     fn drop_oldest(&mut self) -> io::Result<bool> {
         if self.files.len() == 1 {
-            if self.next == self.files[0].base {
+            if self.next_push == self.files[0].base {
                 return Ok(false);
             }
             self.begin_file()?;
         }
         match self.disk.remove(&self.files[0].path) {
-            // It went in spite of an error.
+            // An earlier attempt has deleted it, although it returned an error.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
         let Some(oldest) = self.files.pop_front() else {
             return Ok(false);
         };
-        self.lose(oldest.end.saturating_sub(self.at.max(oldest.base)));
+        self.count_dropped(oldest.end.saturating_sub(self.next_pop.max(oldest.base)));
         Ok(true)
     }
 
-    /// Counts what is lost; told at once, and then whenever it has doubled.
-    fn lose(&mut self, count: u64) {
-        let before = self.lost.checked_ilog2();
-        self.lost += count;
-        if self.lost.checked_ilog2() != before {
+    /// Counts dropped records. Logs the first ones, and then each time the count has doubled.
+    fn count_dropped(&mut self, count: u64) {
+        let before = self.dropped.checked_ilog2();
+        self.dropped += count;
+        if self.dropped.checked_ilog2() != before {
             let which = if self.when_full == WhenFull::DropOldest {
-                "the oldest"
+                "oldest"
             } else {
-                "the newest"
+                "newest"
             };
-            let (folder, lost, size) = (self.folder.display(), self.lost, self.size);
             tracing::warn!(
-                "the spool {folder} is full at {size} bytes: {lost} readings were lost so far, \
-                 {which}"
+                spool = %self.folder.display(),
+                size = self.size,
+                dropped = self.dropped,
+                "spool is full: dropping the {which} readings"
             );
         }
     }
 
     fn read(&mut self, to: &mut Vec<u8>) -> io::Result<Option<Popped>> {
         loop {
-            let at = self.at;
-            let Some(index) = self.files.iter().position(|file| file.end > at) else {
+            let next = self.next_pop;
+            let Some(index) = self.files.iter().position(|file| file.end > next) else {
                 return Ok(None);
             };
             let file = &self.files[index];
-            if file.base > at {
-                self.at = file.base;
-                return Ok(Some(Popped::Lost(file.base - at, file.base)));
+            if file.base > next {
+                self.next_pop = file.base;
+                return Ok(Some(Popped::Lost(file.base - next, file.base)));
             }
             if self
                 .segment
@@ -485,24 +483,24 @@ impl Spool {
                 return Ok(None);
             };
             match segment.advance(file.bytes)? {
-                Some((number, record)) if number == at => {
+                Some((number, record)) if number == next => {
                     to.clear();
                     to.extend_from_slice(record);
-                    self.at += 1;
+                    self.next_pop += 1;
                     return Ok(Some(Popped::Record(number)));
                 }
                 // Sent before.
                 Some(_) => {}
                 None => {
                     tracing::warn!(
-                        "{}: damaged: its last {} readings are lost",
-                        file.path.display(),
-                        file.end - at
+                        file = %file.path.display(),
+                        readings = file.end - next,
+                        "spool file is damaged: the rest of its readings is lost"
                     );
                     if index + 1 == self.files.len() {
                         self.begin_file()?;
                     }
-                    self.files[index].end = at;
+                    self.files[index].end = next;
                 }
             }
         }
@@ -511,11 +509,12 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // The disk has failed, which was told, and what is not on it may not be written now.
+        // The disk has failed, and that error was returned. Do not write to a file that is not
+        // mended.
         if self.last.is_none() {
             return;
         }
-        // So that what was left out at the end is still known to be missing.
+        // A new file records the numbers of records that were dropped at the end.
         let closed = if self.has_gap() {
             self.begin_file()
         } else {
@@ -542,8 +541,8 @@ impl SegmentReader {
         })
     }
 
-    /// The next counted record of the file's first `limit` bytes, with its number; nothing if it is
-    /// not whole.
+    /// The next counted record in the file's first `limit` bytes, with its number. `None` if it is
+    /// incomplete or damaged.
     fn advance(&mut self, limit: u64) -> io::Result<Option<(u64, &[u8])>> {
         loop {
             match record::decode(&self.chunk[self.start..]) {
@@ -572,7 +571,13 @@ impl SegmentReader {
     }
 }
 
-/// Makes a new folder outlast a power cut.
+fn open_error(folder: &Path, error: io::Error) -> Error {
+    Error::new(format!("opening the spool {}", folder.display()), error).help(
+        "let this user read and write the folder, or give another with `spool = { path = … }`",
+    )
+}
+
+/// Makes a new folder survive a power cut.
 fn sync_parent(folder: &Path) -> io::Result<()> {
     match folder.parent() {
         Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
@@ -580,12 +585,12 @@ fn sync_parent(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Deletes a file that was being made when the power was cut: nothing was written to it yet.
-fn remove_headless(path: &Path) -> io::Result<()> {
-    let bytes = fs::metadata(path)?.len();
+/// Deletes a file that was being created when the power was cut. It has no records yet.
+fn remove_without_header(path: &Path) -> io::Result<()> {
     tracing::warn!(
-        "{}: deleted, {bytes} bytes: not even its beginning is whole",
-        path.display()
+        file = %path.display(),
+        bytes = fs::metadata(path)?.len(),
+        "spool file deleted: its header is incomplete"
     );
     fs::remove_file(path)
 }

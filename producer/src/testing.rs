@@ -1,4 +1,4 @@
-//! What the tests of all sources share.
+//! Helpers for the tests of all sources.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -56,19 +56,19 @@ impl From<Reading<'_>> for Got {
     }
 }
 
-/// Opens what a pipeline file would say, in a folder.
-pub fn open_in(folder: &Path, part: &str) -> stream::error::Result<Box<dyn Source>> {
-    let settings = read(&ComponentConfig::parse(part).unwrap())
-        .unwrap_or_else(|diagnostic| panic!("{part}: {diagnostic:?}"));
+/// Opens a source as a pipeline file in this folder would.
+pub fn open_in(folder: &Path, config: &str) -> stream::error::Result<Box<dyn Source>> {
+    let settings = read(&ComponentConfig::parse(config).unwrap())
+        .unwrap_or_else(|diagnostic| panic!("{config}: {diagnostic:?}"));
     settings.open(&SourceContext {
         folder: folder.to_owned(),
         host: "rpi0".into(),
     })
 }
 
-/// Opens what a pipeline file would say.
-pub fn open(part: &str) -> Box<dyn Source> {
-    open_in(Path::new(""), part).unwrap()
+/// Opens a source as a pipeline file would.
+pub fn open(config: &str) -> Box<dyn Source> {
+    open_in(Path::new(""), config).unwrap()
 }
 
 /// A folder with one file in it.
@@ -78,22 +78,22 @@ pub fn folder(name: &str, text: impl AsRef<[u8]>) -> TempDir {
     folder
 }
 
-/// The mistake in a part.
-pub fn diagnostic(part: &str) -> String {
+/// The error in the config of a source.
+pub fn diagnostic(config: &str) -> String {
     format!(
         "{:?}",
-        read(&ComponentConfig::parse(part).unwrap()).expect_err(part)
+        read(&ComponentConfig::parse(config).unwrap()).expect_err(config)
     )
 }
 
-/// What comes next, at most `most` of it.
+/// What the source yields next, at most `most` items.
 pub fn take(source: &mut dyn Source, most: usize) -> Vec<Observed> {
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut seen = Vec::new();
     while seen.len() < most {
         match source.next(Duration::from_millis(100)).unwrap() {
             Next::Reading(reading) | Next::Measured(reading) => {
-                seen.push(Observed::Reading(reading.into()))
+                seen.push(Observed::Reading(reading.into()));
             }
             Next::Bad {
                 bytes,
@@ -114,18 +114,19 @@ pub fn take(source: &mut dyn Source, most: usize) -> Vec<Observed> {
     seen
 }
 
-/// All that comes, to the end.
+/// What the source yields until its end.
 pub fn all(source: &mut dyn Source) -> Vec<Observed> {
     take(source, usize::MAX)
 }
 
-/// The readings that come next, at most `most`; nothing bad may be among them.
+/// The next readings, at most `most`. Panics at an invalid reading.
 pub fn readings(source: &mut dyn Source, most: usize) -> Vec<Got> {
-    let reading = |seen| match seen {
+    let seen = take(source, most).into_iter();
+    let readings = seen.map(|seen| match seen {
         Observed::Reading(got) => got,
         Observed::Bad { .. } => panic!("{seen:?}"),
-    };
-    take(source, most).into_iter().map(reading).collect()
+    });
+    readings.collect()
 }
 
 /// What a test puts into a [`Piped`].
@@ -133,12 +134,12 @@ pub fn readings(source: &mut dyn Source, most: usize) -> Vec<Got> {
 pub enum Line {
     /// A reading measured now, with the time 1.
     Measured,
-    /// A reading that knows its time.
-    ClockBuffer(i64),
+    /// A reading with its own time.
+    Timed(i64),
     Bad,
 }
 
-/// A source that yields what the test puts in, and counts it.
+/// A source that yields what a test puts in, and numbers it.
 #[derive(Debug, Clone, Default)]
 pub struct Piped(Arc<Mutex<Pipe>>);
 
@@ -178,7 +179,7 @@ impl Source for Piped {
                 value: 1.0,
                 unit: Some(Unit::Celsius),
             }),
-            Line::ClockBuffer(time) => Next::Reading(Reading {
+            Line::Timed(time) => Next::Reading(Reading {
                 sensor,
                 seq,
                 time,

@@ -1,11 +1,11 @@
-//! A name that nothing else has.
+//! Unique identifiers.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Sixteen bytes that are different each time, on every machine.
+/// Sixteen random bytes.
 ///
-/// They come from the keys with which the standard library protects its maps: the system's own
-/// random numbers, without a dependency for them.
+/// They come from the random keys of the standard library's hash maps, which the system seeds. This
+/// saves a dependency.
 #[must_use]
 pub fn unique() -> [u8; 16] {
     let half = || u128::from(RandomState::new().build_hasher().finish());
@@ -17,11 +17,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_are_the_same() {
-        let names: std::collections::BTreeSet<_> = (0..1000).map(|_| unique()).collect();
-        assert_eq!(names.len(), 1000);
+    fn no_two_are_equal() {
+        let ids: std::collections::BTreeSet<_> = (0..1000).map(|_| unique()).collect();
+        assert_eq!(ids.len(), 1000);
         let halves: std::collections::BTreeSet<_> =
-            names.iter().flat_map(|name| name.chunks(8)).collect();
+            ids.iter().flat_map(|id| id.chunks(8)).collect();
         assert_eq!(halves.len(), 2000);
     }
 }

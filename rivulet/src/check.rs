@@ -142,7 +142,7 @@ sink = "console"
         let shown = checked(&text).unwrap_err().to_string();
         assert!(
             shown.contains("p.toml:3:12: `list` needs no spool")
-                && shown.contains("take `spool` away"),
+                && shown.contains("remove `spool`"),
             "{shown}"
         );
     }

@@ -186,7 +186,7 @@ fn a_spool_gives_its_readings_again() {
     assert_eq!(spool.anchor(&boot), Some(1_325_376_000_000));
     let mut bytes = Vec::new();
     let mut found = Vec::new();
-    while let Some(popped) = spool.take(&mut bytes).unwrap() {
+    while let Some(popped) = spool.pop(&mut bytes).unwrap() {
         assert!(matches!(popped, Popped::Record(_)), "{popped:?}");
         let (record, _) = decode(&bytes).unwrap();
         if record.is_counted() {

@@ -1,8 +1,8 @@
-//! The catalog: every sink, one file each.
+//! The catalog: all sinks, one file each.
 //!
-//! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`SinkSettings`] and [`Entry`](catalog::Component) for it, and the
-//! [`Sink`] that it opens.
+//! To add a sink, write a file beside the others and add a line to the list below. The file has a
+//! type whose fields are the settings, and which implements [`SinkSettings`] and
+//! [`Component`](catalog::Component), and the [`Sink`] that it opens.
 
 use std::fmt;
 use std::io::Write;
@@ -14,15 +14,15 @@ use stream::pipeline::{ComponentConfig, Diagnostic};
 
 use crate::sink::Sink;
 
-/// How much a sink that keeps readings holds in memory before it writes them, in bytes.
-const MOST_HELD: usize = 1_000_000;
+/// How many bytes of readings a sink holds in memory before it writes them.
+const LARGEST_BATCH: usize = 1_000_000;
 
-/// The settings of a sink, read and found right; nothing is opened yet.
+/// The valid settings of a sink.
 pub trait SinkSettings: fmt::Debug + Send {
-    /// Whether the sink can work with the topics that its stage reads.
+    /// Checks the topics that the stage reads.
     ///
     /// # Errors
-    /// A topic that is missing or that the sink has no use for.
+    /// If a topic is missing, or the sink does not use one.
     fn check(&self, topics: &[String]) -> Result<(), Diagnostic> {
         let _ = topics;
         Ok(())
@@ -31,24 +31,24 @@ pub trait SinkSettings: fmt::Debug + Send {
     /// Opens the sink.
     ///
     /// # Errors
-    /// If what it shows or keeps readings in cannot be opened.
+    /// If the file or database cannot be opened.
     fn open(self: Box<Self>, context: SinkContext) -> Result<Box<dyn Sink>>;
 }
 
-/// What a sink is told of its surroundings.
+/// What a sink needs beside its settings.
 pub struct SinkContext {
-    /// The pipeline file's folder; paths in the file are relative to it.
+    /// The folder of the pipeline file. Paths in the file are relative to it.
     pub folder: PathBuf,
     /// The stage's name.
     pub stage: String,
-    /// The topics that the stage reads, in the order of the file.
+    /// The topics that the stage reads, in the order of the pipeline file.
     pub topics: Vec<String>,
-    /// Where the sink shows what it shows.
+    /// Where the sink shows readings.
     pub output: Box<dyn Write + Send>,
 }
 
 impl SinkContext {
-    /// Surroundings whose output is standard output.
+    /// A context whose output is standard output.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, stage: impl Into<String>, topics: Vec<String>) -> Self {
         SinkContext {
@@ -62,7 +62,7 @@ impl SinkContext {
 
 impl fmt::Debug for SinkContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
+        f.debug_struct("SinkContext")
             .field("folder", &self.folder)
             .field("stage", &self.stage)
             .field("topics", &self.topics)
@@ -77,12 +77,11 @@ stream::catalog! { dyn SinkSettings:
     sqlite::Sqlite,
 }
 
-/// Reads the settings of the sink that a stage of a pipeline file names; `topics` are those that
-/// the stage reads. Nothing is opened: a pipeline file can be checked on any machine.
+/// Reads the settings of the sink that a pipeline file names. `topics` are the topics that the
+/// stage reads. Nothing is opened: a pipeline file can be checked on any machine.
 ///
 /// # Errors
-/// An unknown name, settings that the sink refuses, or topics that it cannot work with, with the
-/// place in the file.
+/// An unknown name, invalid settings or topics, with the place in the file.
 pub fn read(
     sink: &ComponentConfig,
     topics: &[String],
@@ -122,16 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn every_example_opens_the_sink_it_stands_for() {
+    fn every_example_opens_its_sink() {
         let folder = tempfile::tempdir().unwrap();
         let topics = ["temperatures_ewma", "temperatures_moving_average"]
             .map(str::to_owned)
             .to_vec();
         for row in CATALOG {
-            let part = ComponentConfig::parse(row.example).unwrap();
-            assert_eq!(part.name(), row.name);
+            let config = ComponentConfig::parse(row.example).unwrap();
+            assert_eq!(config.name(), row.name);
             assert!(!row.about.is_empty());
-            let settings = read(&part, &topics)
+            let settings = read(&config, &topics)
                 .unwrap_or_else(|diagnostic| panic!("{}: {diagnostic:?}", row.example));
             let output = Box::new(std::io::sink());
             let context = SinkContext {
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_does_not_exist_is_a_mistake() {
+    fn an_unknown_sink_is_an_error_with_the_nearest_name() {
         let diagnostic = read(&ComponentConfig::parse("consle = {}").unwrap(), &[]).unwrap_err();
         assert!(
             format!("{diagnostic:?}").contains("did you mean `console`?"),

@@ -1,4 +1,4 @@
-//! A reading as one line of JSON, in the fields of the [`json` format](stream::format::json).
+//! A reading as one line of JSON, with the fields of the [`json` format](stream::format::json).
 
 use serde::Serialize;
 use stream::reading::{Reading, Unit};
@@ -8,7 +8,7 @@ use crate::sink::Delivery;
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
-    place: Option<Place<'a>>,
+    origin: Option<Origin<'a>>,
     sensor: &'a str,
     seq: u64,
     time: i64,
@@ -16,32 +16,32 @@ struct Line<'a> {
     unit: Option<Unit>,
 }
 
-/// Where a reading was read.
+/// The record that a reading came from.
 #[derive(Serialize)]
-struct Place<'a> {
+struct Origin<'a> {
     topic: &'a str,
     partition: i32,
     offset: i64,
 }
 
-/// Appends a reading with a newline; the unit of a reading without one is `null`.
+/// Appends a reading and a newline. A missing unit is `null`.
 pub(crate) fn push_reading(line: &mut Vec<u8>, reading: &Reading<'_>) {
     push(line, None, reading);
 }
 
-/// Appends a reading with a newline, its topic, partition and offset before it.
+/// Appends topic, partition and offset, the reading and a newline.
 pub(crate) fn push_delivery(line: &mut Vec<u8>, delivery: &Delivery<'_>) {
-    let place = Place {
+    let origin = Origin {
         topic: delivery.topic,
         partition: delivery.partition,
         offset: delivery.offset,
     };
-    push(line, Some(place), delivery.reading);
+    push(line, Some(origin), delivery.reading);
 }
 
-fn push(line: &mut Vec<u8>, place: Option<Place<'_>>, reading: &Reading<'_>) {
+fn push(line: &mut Vec<u8>, origin: Option<Origin<'_>>, reading: &Reading<'_>) {
     let fields = Line {
-        place,
+        origin,
         sensor: &reading.sensor,
         seq: reading.seq,
         time: reading.time,
@@ -49,7 +49,7 @@ fn push(line: &mut Vec<u8>, place: Option<Place<'_>>, reading: &Reading<'_>) {
         unit: reading.unit,
     };
     serde_json::to_writer(&mut *line, &fields)
-        .expect("memory takes all that is written to it, and every key is text");
+        .expect("writing to memory never fails, and all keys are strings");
     line.push(b'\n');
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_what_the_json_format_writes_and_reads() {
+    fn a_line_is_the_same_as_in_the_json_format() {
         let reading = Reading {
             sensor: "a\"b".into(),
             seq: 7,

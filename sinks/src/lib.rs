@@ -1,8 +1,8 @@
-//! Where readings leave.
+//! The sinks of readings.
 //!
-//! A [`Sink`](sink::Sink) takes readings out; the [`catalog`] holds every sink there is, one file
-//! each. What they show goes to an [`Output`](output::Output). A sink knows nothing of Kafka:
-//! [`run`] puts one into the stage loop.
+//! A [`Sink`](sink::Sink) shows or stores readings. The [`catalog`] lists all sinks, one file each.
+//! What they show goes to an [`Output`](output::Output). A sink knows nothing of Kafka: [`run`]
+//! runs one in the stage loop.
 
 pub mod catalog;
 pub mod output;
@@ -12,6 +12,6 @@ pub mod sink;
 pub use self::run::run;
 
 mod json;
-mod place;
-mod positions;
+mod offsets;
+mod storage;
 mod text;

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use stream::cli::{self, StageArgs};
 
-/// Runs one [sink.STAGE] of a pipeline file: topics → a place where readings are shown or kept
+/// Run one [sink.STAGE] of a pipeline file: it shows or stores the readings of topics
 #[derive(Parser)]
 #[command(name = "rivulet-sink", version)]
 struct Args {
     #[command(flatten)]
     stage: StageArgs,
 
-    /// End once everything there is to read has been shown
+    /// Exit once all readings in the topics are shown or stored
     #[arg(long)]
     drain: bool,
 }

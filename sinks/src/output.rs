@@ -1,25 +1,25 @@
-//! The output: where a sink shows what people read.
+//! The output: where a sink shows readings.
 
 use std::fmt;
 use std::io::{ErrorKind, Write};
 
 use stream::error::{Error, Result};
 
-/// Standard output, or what stands for it in a test.
+/// Standard output, or a replacement in tests.
 ///
-/// It is buffered. What one call of [`write`](Self::write) takes is never torn apart by the
-/// buffer: several sinks of one process can share the screen line by line.
+/// It is buffered. The buffer never splits what one call of [`write`](Self::write) takes, so
+/// several sinks of one process can share a terminal line by line.
 pub struct Output {
     stage: String,
     buffer: Vec<u8>,
     to: Box<dyn Write + Send>,
 }
 
-/// How many bytes wait for a flush at most.
+/// The size of the buffer in bytes.
 const BUFFER: usize = 8192;
 
 impl Output {
-    /// The output of a stage; its name is for error messages.
+    /// The output of a stage, whose name is for error messages.
     #[must_use]
     pub fn new(stage: &str, to: Box<dyn Write + Send>) -> Self {
         Output {
@@ -29,10 +29,10 @@ impl Output {
         }
     }
 
-    /// Takes whole lines.
+    /// Appends complete lines to the buffer.
     ///
     /// # Errors
-    /// If they cannot be shown, for example because their reader is gone.
+    /// If the buffer is full and cannot be written, for example because the pipe is closed.
     pub fn write(&mut self, lines: &[u8]) -> Result<()> {
         if self.buffer.len() + lines.len() > BUFFER {
             self.flush()?;
@@ -41,10 +41,10 @@ impl Output {
         Ok(())
     }
 
-    /// Shows all that was taken.
+    /// Writes the buffer.
     ///
     /// # Errors
-    /// If it cannot be shown, for example because its reader is gone.
+    /// If it cannot be written, for example because the pipe is closed.
     pub fn flush(&mut self) -> Result<()> {
         let shown = self
             .to
@@ -54,7 +54,7 @@ impl Output {
         shown.map_err(|error| self.failed(&error))
     }
 
-    /// Drops what was taken and is not shown yet.
+    /// Discards the buffer.
     pub fn discard(&mut self) {
         self.buffer.clear();
     }
@@ -64,9 +64,9 @@ impl Output {
         match error.kind() {
             ErrorKind::BrokenPipe => Error::new(
                 doing,
-                "the reader of the output is gone: the pipe is closed",
+                "the pipe is closed: the program that reads the output has exited",
             )
-            .help("let the program after the `|` read on, or leave it out"),
+            .help("let the program after the `|` read to the end, or remove it"),
             _ => Error::new(doing, error).help("check what standard output is connected to"),
         }
     }
@@ -118,20 +118,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_gone_is_named_as_the_cause() {
+    fn a_closed_pipe_is_named_as_the_cause() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let mut output = Output::new("out", Box::new(writer));
         output.write(b"1\n").unwrap();
         let error = output.flush().unwrap_err().to_string();
         assert!(
-            error.starts_with("showing the readings of out: the reader of the output is gone"),
+            error.starts_with("showing the readings of out: the pipe is closed"),
             "{error}"
         );
     }
 
     #[test]
-    fn nothing_is_shown_before_the_flush_and_lines_stay_whole() {
+    fn nothing_is_shown_before_the_flush_and_no_line_is_split() {
         let screen = Screen::default();
         let mut output = Output::new("out", Box::new(screen.clone()));
         output.write(b"first\n").unwrap();
@@ -139,10 +139,7 @@ pub(crate) mod tests {
         let line = [b"x".repeat(5000), b"\n".to_vec()].concat();
         output.write(&line).unwrap();
         output.write(&line).unwrap();
-        assert!(
-            screen.text().ends_with('\n'),
-            "the buffer was emptied within a line"
-        );
+        assert!(screen.text().ends_with('\n'), "the buffer has split a line");
         output.flush().unwrap();
         assert_eq!(screen.text().lines().count(), 3);
         output.write(b"dropped\n").unwrap();

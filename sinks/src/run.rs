@@ -1,4 +1,4 @@
-//! A sink put into the stage loop.
+//! Running a sink stage.
 
 use std::io::Write;
 use std::ops::Range;
@@ -17,10 +17,10 @@ use stream::stage::{Assignment, Task, gap_error};
 use crate::catalog::{self, SinkContext};
 use crate::sink::{Delivery, Failure, Sink};
 
-/// Runs a sink stage until it is asked to stop; what it shows goes to `output`.
+/// Runs a sink stage until it is asked to stop. Readings that are shown go to `output`.
 ///
 /// # Errors
-/// Mistakes in the sink's settings, what it cannot show or keep, or what Kafka refuses.
+/// Invalid settings, a sink that fails, or an error of Kafka that a retry does not help.
 pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), BoxError> {
     let stage = process.stage;
     let pipeline::StageKind::Sink { sink } = &stage.kind else {
@@ -42,7 +42,7 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
         .from
         .iter()
         .map(|topic| process.pipeline.topic(topic).build_format());
-    let work = Delivering {
+    let task = SinkTask {
         stage: stage.name.clone(),
         sink,
         inputs: stage.from.clone(),
@@ -52,36 +52,36 @@ pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), B
         counters: process.counters.clone(),
         paused: None,
     };
-    let mut work = stream::stage::run(
+    let mut task = stream::stage::run(
         log,
-        work,
+        task,
         process.pipeline.commit_policy(),
         &process.shutdown,
         &process.counters,
     )?;
-    work.sink.finish()?;
+    task.sink.finish()?;
     Ok(())
 }
 
-/// The work of a sink stage: decode, hand over.
-struct Delivering {
+/// The task of a sink stage: decodes records and passes them to the sink.
+struct SinkTask {
     stage: String,
     sink: Box<dyn Sink>,
     /// The names of the topics that are read.
     inputs: Vec<String>,
     /// Their formats.
     formats: Vec<Box<dyn Format>>,
-    /// Whether the sink does not go on behind records that were deleted before it read them.
+    /// Whether the stage ends at a gap.
     stops_at_gap: bool,
     dead_letters: DeadLetters,
     counters: Arc<Counters>,
-    /// Since when the sink cannot keep readings, if that is so.
+    /// Since when the sink cannot store readings.
     paused: Option<Instant>,
 }
 
-impl Delivering {
-    /// What will pass is a reason to go back to the last commit and try again, like a broker that
-    /// is away.
+impl SinkTask {
+    /// A failure that may pass aborts the transaction and is retried, as with an unreachable
+    /// broker.
     fn fault(&mut self, failure: Failure) -> Fault {
         match failure {
             Failure::Passing(error) => {
@@ -93,7 +93,7 @@ impl Delivering {
     }
 }
 
-impl<L: Log> Task<L> for Delivering {
+impl<L: Log> Task<L> for SinkTask {
     fn inputs(&self) -> &[String] {
         &self.inputs
     }
@@ -139,13 +139,13 @@ impl<L: Log> Task<L> for Delivering {
     ) -> Result<(), Fault> {
         let incoming = record.fields();
         let topic = &self.inputs[incoming.topic];
-        let refusal = dead_letter::rejected(rejections);
+        let invalid = dead_letter::rejected(rejections);
         self.dead_letters.route_truncated(
             log,
             topic,
             &incoming,
             &record.headers(),
-            &refusal,
+            &invalid,
             rejections.len(),
         )
     }
@@ -155,10 +155,10 @@ impl<L: Log> Task<L> for Delivering {
         let topic = &self.inputs[incoming.topic];
         let reading = match self.formats[incoming.topic].decode(&incoming) {
             Ok(reading) => reading,
-            Err(refusal) => {
+            Err(invalid) => {
                 return self
                     .dead_letters
-                    .route(log, topic, &incoming, &record.headers(), &refusal);
+                    .route(log, topic, &incoming, &record.headers(), &invalid);
             }
         };
         let delivery = Delivery {
@@ -185,7 +185,7 @@ impl<L: Log> Task<L> for Delivering {
         self.sink.flush().map_err(|failure| self.fault(failure))?;
         if let Some(since) = self.paused.take() {
             tracing::info!(
-                "keeping readings again after {:.1} s",
+                "storing readings again after {:.1} s",
                 since.elapsed().as_secs_f64()
             );
         }

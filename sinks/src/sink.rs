@@ -1,4 +1,4 @@
-//! The sink: where readings are shown or kept.
+//! The sink: it shows or stores readings.
 
 use std::fmt;
 use std::time::Instant;
@@ -6,53 +6,45 @@ use std::time::Instant;
 use stream::error::{Error, Result};
 use stream::reading::Reading;
 
-/// Takes readings out.
+/// Shows or stores readings.
 ///
-/// A sink knows nothing of Kafka. The sink's loop hands it one delivery after the other, and
-/// commits the offsets only after [`flush`](Self::flush). What was flushed and not committed,
-/// because the process or the broker died in between, is delivered again: a sink that keeps the
-/// positions with the readings knows it again.
+/// A sink knows nothing of Kafka. The stage loop passes it one delivery after the other, and
+/// commits the offsets after [`flush`](Self::flush). If the process or the broker dies in between,
+/// the same readings are delivered again. A sink that stores offsets together with the readings can
+/// skip them.
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "each fails if the readings cannot be shown or stored"
+)]
 pub trait Sink: Send {
     /// Takes one reading.
-    ///
-    /// # Errors
-    /// If it cannot be shown or kept.
     fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure>;
 
-    /// Makes everything taken so far safe or visible, before its offsets are committed.
-    ///
-    /// # Errors
-    /// If it cannot.
+    /// Stores or shows all readings taken so far, before their offsets are committed.
     fn flush(&mut self) -> Result<(), Failure>;
 
-    /// The stage goes back to its last commit, or its partitions move: drops what was taken since
-    /// the last flush, which is delivered again to this sink or another.
+    /// Drops the readings taken since the last flush: the transaction was aborted, or partitions
+    /// were revoked. The readings are delivered again, to this sink or another.
     fn rollback(&mut self);
 
-    /// Called now and then, also while nothing arrives: for what is shown every so often.
-    ///
-    /// # Errors
-    /// If it cannot be shown.
+    /// Called several times a second while nothing arrives, for regular output.
     fn tick(&mut self, now: Instant) -> Result<()> {
         let _ = now;
         Ok(())
     }
 
-    /// The last call, when the stage ends in order: for what is shown at the end.
-    ///
-    /// # Errors
-    /// If it cannot be shown.
+    /// The last call when the stage is stopped, for output at the end.
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }
 }
 
-/// Why a sink did not take or keep readings.
+/// Why a sink could not show or store readings.
 #[derive(Debug)]
 pub enum Failure {
-    /// It may go well later: a disk is full, a database locked. The stage waits and tries again.
+    /// It may pass: a disk is full, or a database is locked. The stage retries.
     Passing(Error),
-    /// Waiting will not mend it: the stage ends.
+    /// It does not pass. The stage ends.
     Lasting(Error),
 }
 
@@ -69,7 +61,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A reading with the place it was read from.
+/// A reading and the record that it came from.
 #[derive(Debug)]
 pub struct Delivery<'a> {
     /// The topic's name.
@@ -78,9 +70,10 @@ pub struct Delivery<'a> {
     pub partition: i32,
     /// The offset in the partition.
     pub offset: i64,
-    /// The record's own timestamp in milliseconds since the epoch: when it entered the pipeline.
+    /// The record's timestamp in milliseconds since the epoch: when it entered the pipeline. −1 if
+    /// it has none.
     pub timestamp: i64,
-    /// The record's key, if it has one.
+    /// The record's key.
     pub key: Option<&'a [u8]>,
     /// The reading.
     pub reading: &'a Reading<'a>,

@@ -1,23 +1,21 @@
 //! Times, numbers and names as text.
 //!
-//! All of them append to a line that is used again and again, so that showing a reading allocates
-//! nothing.
+//! All functions append to a line that is reused, so that showing a reading allocates nothing.
 
 use std::io::Write;
 
 use jiff::Timestamp;
 
-/// The first moment of the year 0, in milliseconds since the epoch; RFC 3339 knows no earlier one.
+/// The start of the year 0 in milliseconds since the epoch. RFC 3339 has no earlier time.
 const YEAR_0: i64 = -62_167_219_200_000;
 
-/// Appends what is displayed.
+/// Appends formatted text.
 pub(crate) fn push(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    line.write_fmt(text)
-        .expect("memory takes all that is written to it");
+    line.write_fmt(text).expect("writing to memory never fails");
 }
 
-/// Appends a time in milliseconds since the epoch as RFC 3339 in UTC, with a fraction only if it
-/// has one; a time beyond the years 0 to 9999 as the number it is.
+/// Appends a time in milliseconds since the epoch as RFC 3339 in UTC, with a fraction only if it is
+/// not zero. A time outside of the years 0 to 9999 stays a number.
 pub(crate) fn push_time(line: &mut Vec<u8>, time: i64) {
     match Timestamp::from_millisecond(time) {
         Ok(timestamp) if time >= YEAR_0 => push(line, format_args!("{timestamp}")),
@@ -28,11 +26,11 @@ pub(crate) fn push_time(line: &mut Vec<u8>, time: i64) {
 /// Appends a number in the shortest form that reads back to the same 64-bit float, as it is written
 /// on the wire.
 pub(crate) fn push_number(line: &mut Vec<u8>, number: f64) {
-    serde_json::to_writer(line, &number).expect("memory takes all that is written to it");
+    serde_json::to_writer(line, &number).expect("writing to memory never fails");
 }
 
-/// Appends a sensor's name; control characters, which could play tricks on a terminal, are escaped.
-/// The readings of a format without sensors have the name "", shown as "(all)".
+/// Appends a sensor's name. Control characters are escaped, because they could command a terminal.
+/// The empty name of a format without sensors is shown as "(all)".
 pub(crate) fn push_sensor(line: &mut Vec<u8>, sensor: &str) {
     if sensor.is_empty() {
         line.extend_from_slice(b"(all)");
@@ -40,7 +38,7 @@ pub(crate) fn push_sensor(line: &mut Vec<u8>, sensor: &str) {
     push_safe(line, sensor);
 }
 
-/// Appends a record's key, or "-" if it has none.
+/// Appends a record's key. `None` is "-".
 pub(crate) fn push_key(line: &mut Vec<u8>, key: Option<&[u8]>) {
     match key {
         Some(key) => push_safe(line, &String::from_utf8_lossy(key)),
@@ -52,18 +50,18 @@ fn push_safe(line: &mut Vec<u8>, text: &str) {
     if !text.contains(char::is_control) {
         return line.extend_from_slice(text.as_bytes());
     }
-    for letter in text.chars() {
-        if letter.is_control() {
-            push(line, format_args!("{}", letter.escape_default()));
+    for char in text.chars() {
+        if char.is_control() {
+            push(line, format_args!("{}", char.escape_default()));
         } else {
-            push(line, format_args!("{letter}"));
+            push(line, format_args!("{char}"));
         }
     }
 }
 
-/// Fills the line with spaces until what it holds from `start` on is `width` characters wide.
+/// Appends spaces until the text from `start` is `width` characters wide.
 pub(crate) fn pad(line: &mut Vec<u8>, start: usize, width: usize) {
-    // Every character has exactly one byte that is no continuation byte.
+    // Every character has exactly one byte that is not a continuation byte.
     let filled = line[start..]
         .iter()
         .filter(|byte| (**byte & 0xC0) != 0x80)
@@ -82,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_rfc_3339_as_far_as_that_goes() {
+    fn times_are_rfc_3339_where_possible() {
         assert_eq!(
             shown(|line| push_time(line, 1_325_376_000_000)),
             "2012-01-01T00:00:00Z"
@@ -132,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_of_two_bytes_are_padded_as_one() {
+    fn padding_counts_characters_not_bytes() {
         assert_eq!(shown(|line| pad(line, 0, 2)), "  ");
         let padded = shown(|line| {
             line.extend_from_slice("12 °C".as_bytes());

@@ -253,11 +253,11 @@ fn is_a_pause<H>(sink: &str, words: &[&str], hold: impl Fn(&Scenario) -> H, rele
     scenario.grows("temperatures", 4000);
     assert!(!keep.err().contains("again after"), "{}", keep.err());
     release(held);
-    keep.says(&["keeping readings again after"]);
+    keep.says(&["storing readings again after"]);
     for once in [
         "transaction aborted, retrying",
         "goes on by itself",
-        "keeping readings again after",
+        "storing readings again after",
     ] {
         assert_eq!(keep.err().matches(once).count(), 1, "{}", keep.err());
     }
@@ -331,7 +331,10 @@ fn does_not_keep_again_what_it_did_not_commit(sink: &str, rows: impl Fn(&Scenari
     let committed = scenario.committed("keep", "temperatures");
     assert!(committed < stored, "{committed} committed, {stored} stored");
     let mut keep = scenario.start("keep");
-    keep.says(&[&format!("skipped {} readings that ", stored - committed)]);
+    keep.says(&[
+        "skipped readings that are already stored",
+        &format!("readings={}", stored - committed),
+    ]);
     keep.stop();
     let count = holds_each_reading_once(&scenario, &mut producer);
     println!(

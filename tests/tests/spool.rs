@@ -111,7 +111,7 @@ fn what_comes_while_kafka_is_away_arrives_once_and_in_order() {
         .write_all(b"\x2a\0\0\0half a record")
         .unwrap();
     producer = attic.start();
-    producer.says(&["cut off 17 bytes"]);
+    producer.says(&["spool file truncated", "bytes=17"]);
     attic.feed(800..900);
     attic.kafka.run();
     wait::until_so("the rest arrives", || {
@@ -141,8 +141,8 @@ fn a_full_spool_tells_what_it_loses() {
     attic.kafka.kill();
     attic.feed(10..40_000);
     producer.says(&[
-        "is full at 1000000 bytes",
-        "readings were lost so far, the oldest",
+        "spool is full: dropping the oldest readings",
+        "size=1000000",
     ]);
     attic.kafka.run();
     let letters = tests::records::read(
@@ -170,5 +170,5 @@ fn a_full_spool_tells_what_it_loses() {
     assert!(found.is_sorted_by(|one, next| one < next));
     assert_eq!(found.last(), Some(&39_999.0));
     producer.stop();
-    producer.says(&["readings were lost in this run"]);
+    producer.says(&["readings were dropped because the spool was full"]);
 }

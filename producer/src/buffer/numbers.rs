@@ -1,14 +1,14 @@
-//! The sequence numbers of what leaves a spool.
+//! The sequence numbers of readings that leave a spool.
 //!
-//! The source counts while Kafka is away, from where this machine's spool knows that it was.
-//! Meanwhile the stage may have run on another machine, and its sensors may have been counted on
-//! there. Then they go on from that: numbers that were given already are passed over.
+//! While Kafka is unreachable the source continues counting at the last position in this machine's
+//! spool. Meanwhile the stage may have run on another machine and counted the same sensors there.
+//! This module then adds a shift, so that no number is used twice.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// How many sensors are known at most; those that a source counts are fewer.
+/// The largest number of sensors to remember. A source counts fewer than that.
 const MOST: usize = 20_000;
 
 /// The next number of each sensor.
@@ -18,32 +18,31 @@ pub(super) struct Numbers(BTreeMap<String, Number>);
 #[derive(Debug)]
 struct Number {
     next: u64,
-    /// How much is added to what the source has counted here.
+    /// What to add to the number that the source counted on this machine.
     shift: u64,
-    /// Whether the source counts this sensor: a reading that brings its own number keeps it.
+    /// Whether the source counts this sensor. A reading with a number of its own keeps it.
     is_counted: bool,
 }
 
 impl Numbers {
-    /// Goes on behind what was sent: where `sent` does not say it, behind what the source had
-    /// counted.
-    pub(super) fn behind(source: &Value, sent: &BTreeMap<String, u64>) -> Self {
+    /// Continues after the numbers in `sent`. A sensor that is missing there continues after the
+    /// number in the source's position.
+    pub(super) fn after(source: &Value, sent: &BTreeMap<String, u64>) -> Self {
         let counted = counted(source).map(|(sensor, next)| (sensor.to_owned(), next));
         let sent = sent.iter().map(|(sensor, next)| (sensor.clone(), *next));
-        let number = |(sensor, next)| {
-            (
-                sensor,
-                Number {
-                    next,
-                    shift: 0,
-                    is_counted: true,
-                },
-            )
-        };
-        Numbers(counted.chain(sent).map(number).collect())
+        let mut numbers = Numbers::default();
+        for (sensor, next) in counted.chain(sent) {
+            let number = Number {
+                next,
+                shift: 0,
+                is_counted: true,
+            };
+            numbers.0.insert(sensor, number);
+        }
+        numbers
     }
 
-    /// The number of a sensor's next reading, which the source counted as `seq`.
+    /// The number of a sensor's next reading. `seq` is the number that the source counted.
     pub(super) fn take(&mut self, sensor: &str, seq: u64) -> u64 {
         let Some(number) = self.0.get_mut(sensor) else {
             if self.0.len() < MOST {
@@ -64,18 +63,21 @@ impl Numbers {
         taken
     }
 
-    /// The next numbers of those sensors that the source counts and has counted further, or less
-    /// far.
-    pub(super) fn beside(&self, source: &Value) -> BTreeMap<&str, u64> {
-        let differs = |(sensor, counted)| {
-            let (sensor, number) = self.0.get_key_value(sensor)?;
-            (number.next != counted).then_some((sensor.as_str(), number.next))
-        };
-        counted(source).filter_map(differs).collect()
+    /// The next numbers of the sensors whose number in the source's position differs.
+    pub(super) fn differing(&self, source: &Value) -> BTreeMap<&str, u64> {
+        let mut differing = BTreeMap::new();
+        for (sensor, counted) in counted(source) {
+            if let Some((sensor, number)) = self.0.get_key_value(sensor)
+                && number.next != counted
+            {
+                differing.insert(sensor.as_str(), number.next);
+            }
+        }
+        differing
     }
 }
 
-/// What a source has counted, as its position tells it.
+/// The next number of each sensor, from a source's position.
 fn counted(source: &Value) -> impl Iterator<Item = (&str, u64)> {
     let next = source.get("next").and_then(Value::as_object);
     next.into_iter()
@@ -90,10 +92,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_were_given_elsewhere_are_passed_over_and_gaps_stay() {
+    fn numbers_used_elsewhere_are_skipped_and_gaps_stay() {
         let source = json!({ "next": { "a": 10, "b": 5 } });
-        let mut numbers = Numbers::behind(&source, &[("a".to_owned(), 7)].into());
-        // Sent up to 7 of the 10 that were counted.
+        let mut numbers = Numbers::after(&source, &[("a".to_owned(), 7)].into());
+        // The source has counted up to 10, and 7 were sent.
         assert_eq!([numbers.take("a", 7), numbers.take("a", 9)], [7, 9]);
         // Another machine has counted up to 5, this one up to 2.
         assert_eq!(
@@ -105,15 +107,18 @@ mod tests {
             [5, 6, 9]
         );
         assert_eq!(
-            numbers.beside(&json!({ "next": { "a": 10, "b": 7 } })),
+            numbers.differing(&json!({ "next": { "a": 10, "b": 7 } })),
             [("b", 10)].into()
         );
     }
 
     #[test]
-    fn a_reading_that_brings_its_own_number_keeps_it() {
+    fn a_reading_with_its_own_number_keeps_it() {
         let mut numbers = Numbers::default();
         assert_eq!([numbers.take("own", 70), numbers.take("own", 3)], [70, 3]);
-        assert_eq!(numbers.beside(&json!({ "next": { "a": 10 } })), [].into());
+        assert_eq!(
+            numbers.differing(&json!({ "next": { "a": 10 } })),
+            [].into()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Readings that wait on disk until Kafka takes them.
+//! A buffer on disk: readings wait in a spool until they are committed in Kafka.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use stream::pipeline::{ClockPolicy, SpoolSettings};
 use stream::reading::InvalidReading;
 
 use super::numbers::Numbers;
-use super::{keep, release};
+use super::{decode, encode};
 use crate::clock::TrustedClock;
 use crate::position;
 use crate::source::{Next, Source};
@@ -26,31 +26,31 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait for the last sync.
 const LONGEST_CLOSE: Duration = Duration::from_millis(900);
 
-/// How many other spools are known.
+/// How many spools of other machines a position remembers.
 const MOST_OTHERS: usize = 16;
 
-/// A source that cannot go back, with a spool. A thread takes its readings and writes them to the
-/// disk, whatever Kafka does; the loop takes them from there.
+/// A live source with a spool. A thread reads the source and writes its readings to the disk,
+/// whether Kafka is reachable or not. The source loop reads them from the spool.
 ///
-/// A reading is handed to the loop only once it is on disk, so that Kafka never knows of one that
-/// the spool does not.
+/// The loop gets a reading only once it is on disk, so Kafka never has a reading that the spool
+/// lacks.
 pub struct SpooledSource {
-    /// Nothing once the thread has it.
+    /// `None` once the thread has it.
     source: Option<Box<dyn Source>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
-    sense: TrustedClock,
+    clock: TrustedClock,
     sync: Duration,
     id: String,
-    /// One more than the number of the last record that was yielded, or is known to be lost.
+    /// One more than the number of the last record that was yielded or is known to be lost.
     next: u64,
-    /// The same of other spools, from which the stage was sent before, the last one last.
+    /// The same for spools of other machines from which the stage has sent, the latest last.
     others: Vec<(String, u64)>,
     numbers: Numbers,
-    /// A record that was taken and not yet yielded.
-    holds: bool,
+    /// Whether `current` holds a record that is not yet yielded.
+    has_current: bool,
     current: Vec<u8>,
-    letter: Vec<u8>,
+    dead_letter: Vec<u8>,
 }
 
 struct Shared {
@@ -65,30 +65,30 @@ struct Queue {
 }
 
 enum State {
-    /// Nobody takes readings yet.
-    Waits,
-    Runs,
+    /// The thread is not started yet.
+    Waiting,
+    Running,
     Ended,
     Failed(Error),
 }
 
-/// What Kafka keeps of it.
+/// The position that is committed in Kafka.
 #[derive(Deserialize)]
-struct Place {
+struct StoredPosition {
     spool: String,
     next: u64,
     source: Value,
-    /// The next sequence numbers where they are not those of the source.
+    /// The next sequence numbers, where they differ from those in `source`.
     #[serde(default)]
     sent: Option<BTreeMap<String, u64>>,
-    /// How far other machines' spools were sent.
+    /// The next record of other machines' spools.
     #[serde(default)]
     others: Vec<(String, u64)>,
 }
 
 /// What there is to yield.
 enum Found {
-    /// The current record, with what gives a moment its time.
+    /// The current record, and the epoch offset for its monotonic time.
     Current(Option<i64>),
     Lost(u64),
     NotYet,
@@ -100,38 +100,49 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the thread write what is not on the disk yet, and end; waits a moment for it.
+    /// Lets the thread sync the spool and end. Waits at most [`LONGEST_CLOSE`] for it.
     fn close(&self) {
         self.stop.store(true, Ordering::Relaxed);
-        let runs = |queue: &mut Queue| matches!(queue.state, State::Runs);
+        let is_running = |queue: &mut Queue| matches!(queue.state, State::Running);
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), LONGEST_CLOSE, runs);
+            .wait_timeout_while(self.lock(), LONGEST_CLOSE, is_running);
         let queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         if !queue.spool.is_dirty() {
-            let (folder, waiting) = (queue.spool.folder().display(), queue.spool.waiting());
-            tracing::info!("{waiting} readings wait in the spool {folder} for the next run");
+            log_waiting(queue.spool.waiting(), &queue.spool);
         }
     }
 }
 
+fn log_waiting(readings: u64, spool: &Spool) {
+    tracing::info!(
+        spool = %spool.folder().display(),
+        readings,
+        "readings wait in the spool for the next run"
+    );
+}
+
 impl SpooledSource {
-    /// Opens the spool. If it knows where the source was, readings are taken from now on.
+    /// Opens the spool. If it knows the source's position, the source is read from now on.
     ///
     /// # Errors
-    /// If the spool cannot be opened, or holds a position that the source refuses.
+    /// If the spool cannot be opened, or the source cannot resume at the position in it.
     pub fn open(
         source: Box<dyn Source>,
         folder: &Path,
         settings: &SpoolSettings,
-        sense: TrustedClock,
-        anew: bool,
+        clock: TrustedClock,
+        from_start: bool,
     ) -> OrError<Self> {
-        let spool = Spool::open(folder, settings, anew)?;
+        let spool = Spool::open(folder, settings, from_start)?;
         let position = spool.position().map(str::to_owned);
         let waiting = spool.waiting();
         if waiting > 0 {
-            tracing::info!("{waiting} readings are in the spool {}", folder.display());
+            tracing::info!(
+                spool = %folder.display(),
+                readings = waiting,
+                "readings found in the spool"
+            );
         }
         let mut spooled = SpooledSource {
             source: Some(source),
@@ -140,19 +151,19 @@ impl SpooledSource {
             shared: Arc::new(Shared {
                 queue: Mutex::new(Queue {
                     spool,
-                    state: State::Waits,
+                    state: State::Waiting,
                 }),
                 changed: Condvar::new(),
                 stop: AtomicBool::new(false),
             }),
-            sense,
+            clock,
             sync: settings.sync,
             next: 0,
             others: Vec::new(),
             numbers: Numbers::default(),
-            holds: false,
+            has_current: false,
             current: Vec::new(),
-            letter: Vec::new(),
+            dead_letter: Vec::new(),
         };
         if let Some(position) = position.and_then(|json| serde_json::from_str(&json).ok()) {
             spooled.start(Some(&position))?;
@@ -160,13 +171,13 @@ impl SpooledSource {
         Ok(spooled)
     }
 
-    /// What is to be done if the process leaves before this is dropped.
+    /// What to call if the process exits before this is dropped.
     pub fn exit_hook(&self) -> impl FnOnce() + Send + 'static {
         let shared = Arc::downgrade(&self.shared);
         move || _ = shared.upgrade().map(|shared| shared.close())
     }
 
-    /// Takes readings from now on, behind a position of the source if there is one.
+    /// Starts the thread, unless it runs already. The source resumes at `position`.
     fn start(&mut self, position: Option<&Value>) -> OrError<()> {
         let Some(mut source) = self.source.take() else {
             return Ok(());
@@ -174,15 +185,15 @@ impl SpooledSource {
         if let Some(position) = position {
             source.resume(position)?;
         }
-        // From now on the spool knows where the source was, though Kafka may be away.
+        // From now on the next start does not have to ask Kafka for the source's position.
         let mut queue = self.shared.lock();
         queue.spool.sync(Some(source.position().to_string()))?;
-        queue.state = State::Runs;
+        queue.state = State::Running;
         drop(queue);
-        let taker = SpoolWriter {
+        let writer = SpoolWriter {
             source,
             shared: self.shared.clone(),
-            sense: self.sense.clone(),
+            clock: self.clock.clone(),
             sync: self.sync,
             synced: None,
             dirty: None,
@@ -190,21 +201,21 @@ impl SpooledSource {
         };
         let thread = thread::Builder::new()
             .name("spool".into())
-            .spawn(move || taker.run());
+            .spawn(move || writer.run());
         self.thread =
-            Some(thread.map_err(|error| Error::new("starting to fill the spool", error))?);
+            Some(thread.map_err(|error| Error::new("starting the thread of the spool", error))?);
         Ok(())
     }
 
-    /// Looks for what comes next; a record is then the current one.
+    /// Finds the next record, which becomes the current one. Waits at most `wait` for it.
     fn find(&mut self, wait: Duration) -> OrError<Found> {
         let deadline = Instant::now() + wait;
         let shared = self.shared.clone();
         let mut queue = shared.lock();
         loop {
-            if !self.holds {
-                match queue.spool.take(&mut self.current)? {
-                    Some(Popped::Record(_)) => self.holds = true,
+            if !self.has_current {
+                match queue.spool.pop(&mut self.current)? {
+                    Some(Popped::Record(_)) => self.has_current = true,
                     Some(Popped::Lost(count, next)) => {
                         self.next = next;
                         return Ok(Found::Lost(count));
@@ -212,16 +223,16 @@ impl SpooledSource {
                     None => {}
                 }
             }
-            if self.holds {
-                let (can_go, offset) = self.release_decision(&queue);
-                if can_go {
-                    self.holds = false;
+            if self.has_current {
+                let (is_ready, epoch_offset) = self.is_current_ready(&queue);
+                if is_ready {
+                    self.has_current = false;
                     self.next += 1;
-                    return Ok(Found::Current(offset));
+                    return Ok(Found::Current(epoch_offset));
                 }
             } else {
                 match &queue.state {
-                    State::Waits | State::Runs => {}
+                    State::Waiting | State::Running => {}
                     State::Ended => return Ok(Found::End),
                     State::Failed(error) => return Err(error.clone()),
                 }
@@ -239,18 +250,20 @@ impl SpooledSource {
         }
     }
 
-    /// Whether the current record can go, and what gives it its time, if it needs and can have
-    /// that.
-    fn release_decision(&self, queue: &Queue) -> (bool, Option<i64>) {
-        let Ok((SpoolRecord::Reading(_, Some(moment)), _)) = record::decode(&self.current) else {
+    /// Whether the current record can be yielded, and the epoch offset for its monotonic time.
+    /// `None` if it has a timestamp already, or if it becomes a dead letter.
+    fn is_current_ready(&self, queue: &Queue) -> (bool, Option<i64>) {
+        let Ok((SpoolRecord::Reading(_, Some(measured)), _)) = record::decode(&self.current) else {
             return (true, None);
         };
-        if self.sense.policy() == ClockPolicy::DeadLetter {
+        if self.clock.policy() == ClockPolicy::DeadLetter {
             return (true, None);
         }
-        let anchor = queue.spool.anchor(&moment.boot);
-        // The clock of an earlier start that was not set then will never be.
-        (anchor.is_some() || moment.boot != self.sense.boot(), anchor)
+        let epoch_offset = queue.spool.epoch_offset(&measured.boot);
+        // If the clock was not set during an earlier boot, the offset of that boot never becomes
+        // known.
+        let is_ready = epoch_offset.is_some() || measured.boot != self.clock.boot();
+        (is_ready, epoch_offset)
     }
 }
 
@@ -258,18 +271,19 @@ impl Source for SpooledSource {
     fn next(&mut self, wait: Duration) -> OrError<Next<'_>> {
         self.start(None)?;
         Ok(match self.find(wait)? {
-            Found::Current(offset) => match release(&self.current, offset, &mut self.letter) {
-                Next::Reading(mut reading) => {
-                    reading.seq = self.numbers.take(&reading.sensor, reading.seq);
-                    Next::Reading(reading)
+            Found::Current(epoch_offset) => {
+                match decode(&self.current, epoch_offset, &mut self.dead_letter) {
+                    Next::Reading(mut reading) => {
+                        reading.seq = self.numbers.take(&reading.sensor, reading.seq);
+                        Next::Reading(reading)
+                    }
+                    other => other,
                 }
-                other => other,
-            },
+            }
             Found::Lost(count) => {
                 let place = format!("spool {}", self.shared.lock().spool.folder().display());
-                let detail = format!(
-                    "{count} readings are not in the spool any more: it was full, or was damaged"
-                );
+                let detail =
+                    format!("{count} readings are missing in the spool: it was full or is damaged");
                 Next::Bad {
                     bytes: b"",
                     place,
@@ -283,28 +297,39 @@ impl Source for SpooledSource {
 
     fn position(&self) -> Value {
         if let Some(source) = &self.source {
-            // It has yielded nothing yet.
-            return json!({ "spool": self.id, "next": self.next, "source": source.position(), "others": self.others });
+            // The thread is not started: nothing was yielded yet.
+            return json!({
+                "spool": self.id,
+                "next": self.next,
+                "source": source.position(),
+                "others": self.others,
+            });
         }
         let queue = self.shared.lock();
-        // The source's own serves if the spool is lost; then it had better be too far than not far
-        // enough.
+        // The source's position is used if the spool is lost. It includes readings that are not
+        // sent yet: numbers that are skipped are better than numbers that are used twice.
         let source: Value = queue
             .spool
             .position()
             .and_then(|json| serde_json::from_str(json).ok())
             .unwrap_or_default();
-        let sent = self.numbers.beside(&source);
-        json!({ "spool": self.id, "next": self.next, "source": source, "sent": sent, "others": self.others })
+        let sent = self.numbers.differing(&source);
+        json!({
+            "spool": self.id,
+            "next": self.next,
+            "source": source,
+            "sent": sent,
+            "others": self.others,
+        })
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
         if position.get("spool").is_none() {
             // The stage had no spool before.
-            self.numbers = Numbers::behind(position, &BTreeMap::new());
+            self.numbers = Numbers::after(position, &BTreeMap::new());
             return self.start(Some(position));
         }
-        let Place {
+        let StoredPosition {
             spool,
             next,
             mut source,
@@ -312,19 +337,19 @@ impl Source for SpooledSource {
             mut others,
         } = position::read(position)?;
         let sent_here = if spool == self.id {
-            // Earlier versions did not tell what was sent, and knew of no other machine.
+            // Earlier versions wrote neither `sent` nor `others`.
             self.numbers = sent
-                .map(|sent| Numbers::behind(&source, &sent))
+                .map(|sent| Numbers::after(&source, &sent))
                 .unwrap_or_default();
             Some(next)
         } else {
             tracing::warn!(
-                "this is another spool than before: what is still in that one is sent when the \
-                 stage is there"
+                "new spool: readings in the previous spool are sent once the stage runs with it \
+                 again"
             );
             let sent = sent.unwrap_or_default();
-            self.numbers = Numbers::behind(&source, &sent);
-            // What was counted there and not sent gets its numbers when it is.
+            self.numbers = Numbers::after(&source, &sent);
+            // Readings that are still in the previous spool get their numbers when they are sent.
             for (sensor, next) in sent {
                 source["next"][sensor] = next.into();
             }
@@ -338,7 +363,7 @@ impl Source for SpooledSource {
         others.drain(..others.len().saturating_sub(MOST_OTHERS));
         self.others = others;
         if let Some(next) = sent_here {
-            self.next = self.shared.lock().spool.go_on_at(next);
+            self.next = self.shared.lock().spool.seek(next);
         }
         self.start(Some(&source).filter(|source| !source.is_null()))
     }
@@ -348,7 +373,7 @@ impl Source for SpooledSource {
     }
 
     fn rate(&self) -> Option<f64> {
-        // It has kept its rate on the way in.
+        // The rate only applies when the source is read.
         None
     }
 }
@@ -357,36 +382,34 @@ impl Drop for SpooledSource {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // What it could not do, it has told.
+            // Its error is already in `State::Failed`.
             let _ = thread.join();
         }
-        let queue = self.shared.lock();
-        let (folder, waiting, lost) = (
-            queue.spool.folder().display(),
-            queue.spool.waiting(),
-            queue.spool.lost(),
-        );
-        let waiting = waiting + u64::from(self.holds);
+        let spool = &self.shared.lock().spool;
+        let (waiting, dropped) = (spool.waiting(), spool.dropped());
+        let waiting = waiting + u64::from(self.has_current);
         if waiting > 0 {
-            tracing::info!("{waiting} readings wait in the spool {folder} for the next run");
+            log_waiting(waiting, spool);
         }
-        if lost > 0 {
+        if dropped > 0 {
             tracing::warn!(
-                "{lost} readings were lost in this run because the spool {folder} was full"
+                spool = %spool.folder().display(),
+                readings = dropped,
+                "readings were dropped because the spool was full"
             );
         }
     }
 }
 
-/// The thread that fills the spool.
+/// The thread that reads the source and writes the spool.
 struct SpoolWriter {
     source: Box<dyn Source>,
     shared: Arc<Shared>,
-    sense: TrustedClock,
+    clock: TrustedClock,
     sync: Duration,
-    /// When the last write to the disk was.
+    /// The time of the last sync.
     synced: Option<Instant>,
-    /// Since when there is something to write.
+    /// Since when records wait for a sync.
     dirty: Option<Instant>,
     /// Whether readings wait for the clock.
     awaits_clock: bool,
@@ -395,7 +418,7 @@ struct SpoolWriter {
 impl SpoolWriter {
     fn run(mut self) {
         let outcome = loop {
-            match self.turn() {
+            match self.step() {
                 Ok(true) if self.shared.stop.load(Ordering::Relaxed) => break Ok(()),
                 Ok(true) => {}
                 Ok(false) => break Ok(()),
@@ -412,8 +435,8 @@ impl SpoolWriter {
         self.shared.changed.notify_all();
     }
 
-    /// Takes one reading, or waits for one; whether there may be more.
-    fn turn(&mut self) -> OrError<bool> {
+    /// Reads the source once. Returns `false` at its end.
+    fn step(&mut self) -> OrError<bool> {
         let wait = match self.dirty {
             Some(_) => self
                 .sync
@@ -421,14 +444,13 @@ impl SpoolWriter {
             None => LONGEST_WAIT,
         };
         let next = self.source.next(wait.min(LONGEST_WAIT))?;
-        let (ended, quiet) = (
-            matches!(next, Next::End),
-            matches!(next, Next::NotYet | Next::End),
-        );
+        let is_end = matches!(next, Next::End);
+        let is_idle = matches!(next, Next::NotYet | Next::End);
         let mut queue = self.shared.lock();
-        if let Some(pushed) = keep(&next, &mut self.sense, |record| {
+        if let Some(pushed) = encode(&next, &mut self.clock, |record| {
             self.awaits_clock |= matches!(record, SpoolRecord::Reading(_, Some(_)));
-            // A disk that fails once must not cost a reading: the spool has not taken it.
+            // After an error the spool does not have the record. A disk that fails once must not
+            // cost a reading.
             queue
                 .spool
                 .push(record)
@@ -436,13 +458,13 @@ impl SpoolWriter {
         }) {
             pushed?;
         }
-        let boot = self.sense.boot();
-        if queue.spool.anchor(&boot).is_none()
-            && let Some(offset) = self.sense.epoch_offset()
+        let boot = self.clock.boot();
+        if queue.spool.epoch_offset(&boot).is_none()
+            && let Some(offset) = self.clock.epoch_offset()
         {
             queue.spool.push(&SpoolRecord::Anchor { boot, offset })?;
             if std::mem::take(&mut self.awaits_clock) {
-                tracing::info!("the clock is set: readings get the time they were measured at");
+                tracing::info!("clock is set: waiting readings get their timestamps");
             }
         }
         let now = Instant::now();
@@ -451,19 +473,19 @@ impl SpoolWriter {
         } else {
             None
         };
-        let rested = self.synced.is_none_or(|synced| now - synced >= self.sync);
-        let late = self.dirty.is_some_and(|dirty| now - dirty >= self.sync);
-        if self.dirty.is_some() && (quiet && rested || late) {
+        let is_due = self.synced.is_none_or(|synced| now - synced >= self.sync);
+        let is_late = self.dirty.is_some_and(|dirty| now - dirty >= self.sync);
+        if self.dirty.is_some() && (is_idle && is_due || is_late) {
             queue.spool.sync(Some(self.source.position().to_string()))?;
             (self.synced, self.dirty) = (Some(now), None);
             self.shared.changed.notify_all();
         }
         drop(queue);
-        if ended && self.awaits_clock {
+        if is_end && self.awaits_clock {
             thread::sleep(LONGEST_WAIT);
             return Ok(true);
         }
-        Ok(!ended)
+        Ok(!is_end)
     }
 }
 
@@ -474,36 +496,36 @@ mod tests {
 
     use super::*;
     use crate::catalog::lines::Lines;
-    use crate::clock::tests::{Hands, NOON, pass, set};
+    use crate::clock::tests::{NOON, TestClock, pass, set};
     use crate::testing::{Line, Observed, Piped, readings, take};
 
-    /// A machine: its disk, its clock, and what is plugged in.
+    /// A machine with a disk, a clock and a source.
     struct Machine {
         folder: TempDir,
-        hands: Arc<Mutex<Hands>>,
+        clock: Arc<Mutex<TestClock>>,
         policy: ClockPolicy,
         sync: Duration,
         pipe: Piped,
     }
 
     impl Machine {
-        fn new(hands: Arc<Mutex<Hands>>) -> Self {
+        fn new(clock: Arc<Mutex<TestClock>>) -> Self {
             let (folder, pipe) = (tempfile::tempdir().unwrap(), Piped::default());
             Machine {
                 folder,
-                hands,
+                clock,
                 policy: ClockPolicy::Repair,
                 sync: Duration::ZERO,
                 pipe,
             }
         }
 
-        /// Starts the process; the source counts from 0 again, as a new one does.
+        /// Starts the process. Its source counts from 0.
         fn open(&mut self) -> SpooledSource {
             self.open_with(WhenFull::DropOldest, false)
         }
 
-        fn open_with(&mut self, when_full: WhenFull, anew: bool) -> SpooledSource {
+        fn open_with(&mut self, when_full: WhenFull, from_start: bool) -> SpooledSource {
             self.pipe = Piped::default();
             let settings = SpoolSettings {
                 path: "".into(),
@@ -511,23 +533,23 @@ mod tests {
                 when_full,
                 sync: self.sync,
             };
-            let sense = TrustedClock::new(self.hands.clone(), self.policy);
+            let clock = TrustedClock::new(self.clock.clone(), self.policy);
             SpooledSource::open(
                 Box::new(self.pipe.clone()),
                 self.folder.path(),
                 &settings,
-                sense,
-                anew,
+                clock,
+                from_start,
             )
             .unwrap()
         }
     }
 
-    /// Waits until the spool took so many in all.
-    fn took(spooled: &SpooledSource, count: u64) {
+    /// Waits until `count` records were pushed into the spool.
+    fn wait_until_pushed(spooled: &SpooledSource, count: u64) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while spooled.shared.lock().spool.waiting() + spooled.next < count {
-            assert!(Instant::now() < deadline, "the spool does not take them");
+            assert!(Instant::now() < deadline, "records are missing");
             thread::yield_now();
         }
     }
@@ -536,7 +558,7 @@ mod tests {
         readings(spooled, most).iter().map(|got| got.seq).collect()
     }
 
-    /// Takes what comes at once.
+    /// The sequence number of a reading that comes at once.
     fn now(spooled: &mut SpooledSource) -> Option<u64> {
         match spooled.next(Duration::from_millis(20)).unwrap() {
             Next::Reading(reading) => Some(reading.seq),
@@ -546,12 +568,12 @@ mod tests {
     }
 
     #[test]
-    fn readings_come_in_order_whatever_they_are() {
-        let mut machine = Machine::new(Hands::set());
+    fn readings_of_all_kinds_come_in_order() {
+        let mut machine = Machine::new(TestClock::set());
         let mut spooled = machine.open();
         machine
             .pipe
-            .put([Line::Measured, Line::Bad, Line::ClockBuffer(5)]);
+            .put([Line::Measured, Line::Bad, Line::Timed(5)]);
         machine.pipe.end();
         let seen = take(&mut spooled, 9);
         let Observed::Reading(first) = &seen[0] else {
@@ -567,26 +589,26 @@ mod tests {
             }
         );
         assert!(matches!(&seen[2], Observed::Reading(got) if (got.seq, got.time) == (2, 5)));
-        assert_eq!(seen.len(), 3, "and then the end");
+        assert_eq!(seen.len(), 3);
     }
 
     #[test]
-    fn a_restart_sends_again_what_is_not_committed_and_counts_on() {
-        let mut machine = Machine::new(Hands::set());
+    fn a_restart_resends_what_is_not_committed() {
+        let mut machine = Machine::new(TestClock::set());
         let mut spooled = machine.open();
         machine.pipe.put([Line::Measured; 10]);
         assert_eq!(seqs(&mut spooled, 4), [0, 1, 2, 3]);
         let committed = spooled.position();
         spooled.committed();
         assert_eq!(seqs(&mut spooled, 3), [4, 5, 6]);
-        took(&spooled, 10);
+        wait_until_pushed(&spooled, 10);
         drop(spooled);
 
-        // Kafka is away: nobody knows yet where the last run stopped, and readings are taken all
-        // the same.
+        // Kafka is unreachable, so the committed position is unknown. Readings are buffered
+        // nevertheless.
         let spooled = machine.open();
         machine.pipe.put([Line::Measured; 2]);
-        took(&spooled, 12);
+        wait_until_pushed(&spooled, 12);
         drop(spooled);
         let mut spooled = machine.open();
         spooled.resume(&committed).unwrap();
@@ -595,8 +617,8 @@ mod tests {
     }
 
     #[test]
-    fn a_new_spool_waits_until_it_is_known_where_the_source_was() {
-        let mut machine = Machine::new(Hands::set());
+    fn a_new_spool_waits_for_the_committed_position() {
+        let mut machine = Machine::new(TestClock::set());
         let mut spooled = machine.open();
         // The stage had no spool before.
         spooled.resume(&json!(70)).unwrap();
@@ -612,14 +634,14 @@ mod tests {
         assert_eq!(
             seqs(&mut spooled, 1),
             [71],
-            "the old spool is lost, and its sensor counts on"
+            "the old spool is lost, and the sensor continues its numbers"
         );
     }
 
-    /// The readings that this machine had sent were sent again, and each machine counted for
+    /// Regression: readings that this machine had sent were sent again, and each machine counted by
     /// itself.
     #[test]
-    fn on_another_machine_and_back_each_reading_is_sent_once_and_sensors_count_on() {
+    fn a_stage_that_moves_there_and_back_sends_each_reading_once() {
         let settings = SpoolSettings {
             path: "".into(),
             size: 1_000_000,
@@ -627,24 +649,13 @@ mod tests {
             sync: Duration::ZERO,
         };
         let machines = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let open = |machine: usize, text: &str| {
-            let lines: Lines = ComponentConfig::parse("lines = { sensor = \"attic\" }")
-                .unwrap()
-                .settings()
-                .unwrap();
-            let source = Box::new(
-                lines
-                    .read_from(std::io::Cursor::new(text.to_owned()))
-                    .unwrap(),
-            );
-            let sense = TrustedClock::new(Hands::set(), ClockPolicy::Repair);
-            SpooledSource::open(source, machines[machine].path(), &settings, sense, false).unwrap()
-        };
+        let config = ComponentConfig::parse("lines = { sensor = \"attic\" }").unwrap();
+        let config: Lines = config.settings().unwrap();
         let (mut position, mut seqs, mut values): (Option<Value>, Vec<u64>, Vec<f64>) =
             (None, Vec::new(), Vec::new());
         let mut value = 0.0;
-        // How many readings come on which machine, and how many of what is in its spool are sent
-        // there.
+        // For each run: the machine, how many readings the source yields, and how many of those in
+        // the spool are sent.
         for (machine, come, sent) in [
             (0, 4, 2),
             (1, 3, 3),
@@ -656,7 +667,10 @@ mod tests {
             let lines = (0..come).map(|number| format!("{}\n", value + f64::from(number)));
             let text = lines.collect::<Vec<_>>().concat();
             value += f64::from(come);
-            let mut spooled = open(machine, &text);
+            let source = Box::new(config.read_from(std::io::Cursor::new(text)).unwrap());
+            let clock = TrustedClock::new(TestClock::set(), ClockPolicy::Repair);
+            let folder = machines[machine].path();
+            let mut spooled = SpooledSource::open(source, folder, &settings, clock, false).unwrap();
             if let Some(position) = &position {
                 spooled.resume(position).unwrap();
             }
@@ -665,7 +679,7 @@ mod tests {
             values.extend(found.iter().map(|got| got.value));
             position = Some(serde_json::from_str(&spooled.position().to_string()).unwrap());
             spooled.committed();
-            // The rest of what comes is in the spool when the thread has ended.
+            // When the thread has ended, all readings are in the spool.
             while !matches!(spooled.shared.lock().state, State::Ended) {
                 thread::yield_now();
             }
@@ -676,8 +690,8 @@ mod tests {
     }
 
     #[test]
-    fn begun_anew_nothing_is_known() {
-        let mut machine = Machine::new(Hands::set());
+    fn from_start_forgets_the_spool() {
+        let mut machine = Machine::new(TestClock::set());
         let mut spooled = machine.open();
         machine.pipe.put([Line::Measured; 3]);
         assert_eq!(seqs(&mut spooled, 2), [0, 1]);
@@ -688,75 +702,66 @@ mod tests {
     }
 
     #[test]
-    fn what_was_lost_is_a_dead_letter() {
+    fn lost_readings_are_reported_in_a_dead_letter() {
         for when_full in [WhenFull::DropOldest, WhenFull::DropNewest] {
-            let mut machine = Machine::new(Hands::set());
+            let mut machine = Machine::new(TestClock::set());
             machine.sync = Duration::from_millis(50);
             let mut spooled = machine.open_with(when_full, false);
             assert_eq!(now(&mut spooled), None);
             machine
                 .pipe
                 .put(std::iter::repeat_n(Line::Measured, 40_000));
-            took(&spooled, 1);
+            wait_until_pushed(&spooled, 1);
             let deadline = Instant::now() + Duration::from_mins(1);
-            while spooled.shared.lock().spool.lost() == 0 {
-                assert!(Instant::now() < deadline, "it should be full");
+            while spooled.shared.lock().spool.dropped() == 0 {
+                assert!(Instant::now() < deadline, "the spool should be full");
                 thread::yield_now();
             }
             machine.pipe.end();
-            let (mut sent, mut told) = (0, Vec::new());
+            let (mut sent, mut reported) = (0, 0);
             loop {
                 match spooled.next(Duration::from_secs(20)).unwrap() {
                     Next::Reading(_) => sent += 1,
-                    Next::Bad { refusal, .. } => told.push(refusal),
+                    Next::Bad { refusal, .. } => {
+                        assert_eq!(refusal.reason, "lost");
+                        let (count, _) = refusal.detail.split_once(' ').unwrap();
+                        reported += count.parse::<u64>().unwrap();
+                    }
                     Next::End => break,
                     other => panic!("{other:?}"),
                 }
                 spooled.committed();
             }
-            let lost = spooled.shared.lock().spool.lost();
-            assert_eq!(sent + lost, 40_000, "{when_full:?}");
-            let told: u64 = told
-                .iter()
-                .map(|refusal| {
-                    assert_eq!(refusal.reason, "lost");
-                    refusal
-                        .detail
-                        .split(' ')
-                        .next()
-                        .unwrap()
-                        .parse::<u64>()
-                        .unwrap()
-                })
-                .sum();
-            // What is left out at the very end is told with the reading that comes next.
+            let dropped = spooled.shared.lock().spool.dropped();
+            assert_eq!(sent + dropped, 40_000, "{when_full:?}");
+            // Readings dropped at the very end are only reported before the next reading.
             assert!(
-                told == lost || when_full == WhenFull::DropNewest && told < lost,
-                "{told} of {lost}"
+                reported == dropped || when_full == WhenFull::DropNewest && reported < dropped,
+                "{reported} of {dropped}"
             );
         }
     }
 
     #[test]
-    fn readings_wait_for_the_clock_over_a_restart_of_the_process() {
-        let mut machine = Machine::new(Hands::unset());
+    fn readings_wait_for_the_clock_across_a_restart() {
+        let mut machine = Machine::new(TestClock::unset());
         let mut spooled = machine.open();
         assert_eq!(now(&mut spooled), None);
-        machine.pipe.put([Line::Measured, Line::ClockBuffer(5)]);
-        took(&spooled, 2);
+        machine.pipe.put([Line::Measured, Line::Timed(5)]);
+        wait_until_pushed(&spooled, 2);
         assert_eq!(now(&mut spooled), None);
-        assert_eq!(spooled.position()["next"], 0, "what waits is not yielded");
+        assert_eq!(spooled.position()["next"], 0, "nothing is yielded");
         drop(spooled);
-        pass(&machine.hands, 60_000);
+        pass(&machine.clock, 60_000);
         let mut spooled = machine.open();
         machine.pipe.put([Line::Measured]);
-        took(&spooled, 3);
+        wait_until_pushed(&spooled, 3);
         assert_eq!(now(&mut spooled), None);
-        pass(&machine.hands, 30_000);
-        set(&machine.hands, NOON);
+        pass(&machine.clock, 30_000);
+        set(&machine.clock, NOON);
         let first = readings(&mut spooled, 1);
-        // A step of the clock after it was set.
-        set(&machine.hands, NOON - 3_600_000);
+        // The clock steps back after it was set.
+        set(&machine.clock, NOON - 3_600_000);
         let found: Vec<_> = [first, readings(&mut spooled, 2)]
             .concat()
             .iter()
@@ -766,25 +771,25 @@ mod tests {
     }
 
     #[test]
-    fn after_a_power_cut_only_a_clock_that_was_set_in_time_can_help() {
+    fn after_a_power_cut_the_time_is_known_if_the_clock_was_set() {
         for was_set in [true, false] {
-            let mut machine = Machine::new(Hands::unset());
+            let mut machine = Machine::new(TestClock::unset());
             let mut spooled = machine.open();
             assert_eq!(now(&mut spooled), None);
             machine.pipe.put([Line::Measured]);
-            took(&spooled, 1);
+            wait_until_pushed(&spooled, 1);
             if was_set {
-                pass(&machine.hands, 1000);
-                set(&machine.hands, NOON);
+                pass(&machine.clock, 1000);
+                set(&machine.clock, NOON);
                 machine.pipe.put([Line::Measured]);
-                took(&spooled, 2);
+                wait_until_pushed(&spooled, 2);
             }
             drop(spooled);
-            *machine.hands.lock().unwrap() = Hands {
+            *machine.clock.lock().unwrap() = TestClock {
                 wall: NOON + 5000,
                 monotonic: 10,
                 boot: 2,
-                awaits: false,
+                is_unset: false,
             };
             let mut spooled = machine.open();
             machine.pipe.put([Line::Measured]);
@@ -811,11 +816,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_clock_they_become_dead_letters_by_choice() {
-        let mut machine = Machine::new(Hands::unset());
+    fn the_policy_dead_letter_does_not_wait_for_the_clock() {
+        let mut machine = Machine::new(TestClock::unset());
         machine.policy = ClockPolicy::DeadLetter;
         let mut spooled = machine.open();
-        machine.pipe.put([Line::Measured, Line::ClockBuffer(5)]);
+        machine.pipe.put([Line::Measured, Line::Timed(5)]);
         let seen = take(&mut spooled, 2);
         assert!(
             matches!(
@@ -834,12 +839,12 @@ mod tests {
     }
 
     #[test]
-    fn a_spool_that_cannot_be_written_is_told() {
-        let mut machine = Machine::new(Hands::set());
+    fn a_spool_that_cannot_be_written_is_an_error() {
+        let mut machine = Machine::new(TestClock::set());
         machine.sync = Duration::from_millis(50);
         let mut spooled = machine.open();
         assert_eq!(now(&mut spooled), None);
-        // No new file can be made in it any more.
+        // No new file can be created.
         std::fs::remove_dir_all(machine.folder.path()).unwrap();
         machine
             .pipe
@@ -852,7 +857,7 @@ mod tests {
             }
         };
         assert!(
-            error.contains("help: look whether the disk is full or broken"),
+            error.contains("help: check whether the disk is full or broken"),
             "{error}"
         );
     }

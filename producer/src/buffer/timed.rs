@@ -1,4 +1,4 @@
-//! Readings that wait in memory until the clock is set.
+//! A buffer in memory: readings wait until the clock is set.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,50 +9,49 @@ use serde_json::Value;
 use stream::error::Result as OrError;
 use stream::pipeline::ClockPolicy;
 
-use super::{keep, release};
+use super::{decode, encode};
 use crate::clock::TrustedClock;
 use crate::source::{Next, Source};
 use crate::spool::record::{self, SpoolRecord};
 
-/// How much is held, in bytes; beyond it the oldest become dead letters.
+/// The size of the buffer in bytes. When it is full, the oldest readings become dead letters.
 const MOST: usize = 1_000_000;
 
-/// A source that cannot go back, whose readings get the time they were measured at. With its clock
-/// set nothing is held.
+/// A live source whose readings are held until the clock is set, and then get the time they were
+/// measured at. Nothing is held while the clock is set.
 pub struct ClockBuffer {
     source: Box<dyn Source>,
-    sense: TrustedClock,
-    held: VecDeque<Vec<u8>>,
+    clock: TrustedClock,
+    buffer: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// How many are held, for whoever ends the process.
+    /// The length of `buffer`, for [`on_exit`](Self::on_exit).
     waiting: Arc<AtomicUsize>,
-    /// What gives the held ones their time: asked for once, so that a clock that is set a second
-    /// time does not tear them apart.
-    offset: Option<i64>,
+    /// The epoch offset for all readings in the buffer. Determined once: if the clock is set a
+    /// second time, the intervals between the readings stay right.
+    epoch_offset: Option<i64>,
     current: Vec<u8>,
-    letter: Vec<u8>,
+    dead_letter: Vec<u8>,
 }
 
 impl ClockBuffer {
-    /// Nothing is held yet.
-    pub fn new(source: Box<dyn Source>, sense: TrustedClock) -> Self {
-        let (current, letter) = (Vec::new(), Vec::new());
-        let (held, waiting) = (VecDeque::new(), Arc::default());
+    /// An empty buffer.
+    pub fn new(source: Box<dyn Source>, clock: TrustedClock) -> Self {
         ClockBuffer {
             source,
-            sense,
-            held,
+            clock,
+            buffer: VecDeque::new(),
             bytes: 0,
-            waiting,
-            offset: None,
-            current,
-            letter,
+            waiting: Arc::default(),
+            epoch_offset: None,
+            current: Vec::new(),
+            dead_letter: Vec::new(),
         }
     }
 
-    /// Whether the first of the held ones can go; sees to it that not too many stay.
-    fn first_can_go(&mut self) -> bool {
-        let Some(first) = self.held.front() else {
+    /// Whether the first reading in the buffer can be yielded: it does not need the clock, the clock
+    /// is set, or the buffer is full.
+    fn is_first_ready(&mut self) -> bool {
+        let Some(first) = self.buffer.front() else {
             return false;
         };
         if !matches!(
@@ -61,79 +60,80 @@ impl ClockBuffer {
         ) {
             return true;
         }
-        if self.sense.policy() == ClockPolicy::DeadLetter {
+        if self.clock.policy() == ClockPolicy::DeadLetter {
             return true;
         }
-        if self.offset.is_none() {
-            self.offset = self.sense.epoch_offset();
-            if self.offset.is_some() {
+        if self.epoch_offset.is_none() {
+            self.epoch_offset = self.clock.epoch_offset();
+            if self.epoch_offset.is_some() {
                 tracing::info!(
-                    "the clock is set: {} readings get their time",
-                    self.held.len()
+                    readings = self.buffer.len(),
+                    "clock is set: waiting readings get their timestamps"
                 );
             }
         }
-        self.offset.is_some() || self.bytes > MOST
+        self.epoch_offset.is_some() || self.bytes > MOST
     }
 
-    /// What is to be done if the process leaves before this is dropped.
+    /// What to call if the process exits before this is dropped.
     pub fn exit_hook(&self) -> impl FnOnce() + Send + 'static {
         let waiting = Arc::downgrade(&self.waiting);
         move || {
-            _ = waiting
-                .upgrade()
-                .map(|waiting| tell_of_loss(waiting.load(Ordering::Relaxed)))
+            if let Some(waiting) = waiting.upgrade() {
+                warn_of_loss(waiting.load(Ordering::Relaxed));
+            }
         }
     }
 }
 
-fn tell_of_loss(waiting: usize) {
+fn warn_of_loss(waiting: usize) {
     if waiting > 0 {
-        tracing::warn!("{waiting} readings waited for the clock and are lost: a spool keeps them");
+        tracing::warn!(
+            "{waiting} readings that waited for the clock are lost\n  help: give the stage a spool"
+        );
     }
 }
 
 impl Source for ClockBuffer {
     fn next(&mut self, wait: Duration) -> OrError<Next<'_>> {
-        if !self.first_can_go() {
-            if self.held.is_empty() && self.sense.is_set() {
+        if !self.is_first_ready() {
+            if self.buffer.is_empty() && self.clock.is_set() {
                 return Ok(match self.source.next(wait)? {
                     Next::Measured(mut reading) => {
-                        reading.time = self.sense.stamp().unwrap_or(reading.time);
+                        reading.time = self.clock.timestamp().unwrap_or(reading.time);
                         Next::Reading(reading)
                     }
                     other => other,
                 });
             }
             let next = self.source.next(wait)?;
-            let ended = matches!(next, Next::End);
-            let mut kept = Vec::new();
-            if keep(&next, &mut self.sense, |record| {
-                record::encode(record, &mut kept)
-            })
-            .is_some()
-            {
-                self.bytes += kept.len();
-                self.held.push_back(kept);
-                self.waiting.store(self.held.len(), Ordering::Relaxed);
+            let is_end = matches!(next, Next::End);
+            let mut bytes = Vec::new();
+            let encoded = encode(&next, &mut self.clock, |record| {
+                record::encode(record, &mut bytes);
+            });
+            if encoded.is_some() {
+                self.bytes += bytes.len();
+                self.buffer.push_back(bytes);
+                self.waiting.store(self.buffer.len(), Ordering::Relaxed);
             }
-            if self.held.is_empty() && ended {
+            if self.buffer.is_empty() && is_end {
                 return Ok(Next::End);
             }
-            if ended {
+            if is_end {
                 std::thread::sleep(wait);
             }
-            if !self.first_can_go() {
+            if !self.is_first_ready() {
                 return Ok(Next::NotYet);
             }
         }
-        self.current = self.held.pop_front().unwrap_or_default();
+        self.current = self.buffer.pop_front().unwrap_or_default();
         self.bytes -= self.current.len();
-        self.waiting.store(self.held.len(), Ordering::Relaxed);
-        let offset = self
-            .offset
-            .filter(|_| self.sense.policy() != ClockPolicy::DeadLetter);
-        Ok(release(&self.current, offset, &mut self.letter))
+        self.waiting.store(self.buffer.len(), Ordering::Relaxed);
+        let epoch_offset = self
+            .epoch_offset
+            .filter(|_| self.clock.policy() != ClockPolicy::DeadLetter);
+        Ok(decode(&self.current, epoch_offset, &mut self.dead_letter))
     }
 
     fn position(&self) -> Value {
@@ -141,11 +141,9 @@ impl Source for ClockBuffer {
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
-        // Behind a spool that the stage has no more, the source's own position stands in it.
+        // The stage had a spool before: the source's own position is inside the spool's.
         if position.get("spool").is_some() {
-            tracing::warn!(
-                "the stage had a spool and has none any more: what is in that is not sent"
-            );
+            tracing::warn!("the stage no longer has a spool: readings that are in it are not sent");
             return self.source.resume(&position["source"]);
         }
         self.source.resume(position)
@@ -158,41 +156,41 @@ impl Source for ClockBuffer {
 
 impl Drop for ClockBuffer {
     fn drop(&mut self) {
-        tell_of_loss(self.held.len());
+        warn_of_loss(self.buffer.len());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::tests::{Hands, NOON, pass, set};
+    use crate::clock::tests::{NOON, TestClock, pass, set};
     use crate::testing::{Line, Observed, Piped, readings, take};
 
-    fn timed(policy: ClockPolicy) -> (Piped, Arc<std::sync::Mutex<Hands>>, ClockBuffer) {
-        let hands = Hands::unset();
+    fn timed(policy: ClockPolicy) -> (Piped, Arc<std::sync::Mutex<TestClock>>, ClockBuffer) {
+        let clock = TestClock::unset();
         let pipe = Piped::default();
         let timed = ClockBuffer::new(
             Box::new(pipe.clone()),
-            TrustedClock::new(hands.clone(), policy),
+            TrustedClock::new(clock.clone(), policy),
         );
-        (pipe, hands, timed)
+        (pipe, clock, timed)
     }
 
     #[test]
-    fn readings_wait_for_the_clock_and_get_the_time_they_were_measured_at() {
-        let (pipe, hands, mut timed) = timed(ClockPolicy::Repair);
+    fn readings_that_waited_get_the_time_they_were_measured_at() {
+        let (pipe, clock, mut timed) = timed(ClockPolicy::Repair);
         pipe.put([Line::Measured]);
         assert!(matches!(timed.next(Duration::ZERO).unwrap(), Next::NotYet));
-        pass(&hands, 2000);
-        // What knows its own time waits too, for its turn.
-        pipe.put([Line::Measured, Line::ClockBuffer(5), Line::Bad]);
+        pass(&clock, 2000);
+        // A reading with its own time waits too, to keep the order.
+        pipe.put([Line::Measured, Line::Timed(5), Line::Bad]);
         (0..4).for_each(|_| assert!(matches!(timed.next(Duration::ZERO).unwrap(), Next::NotYet)));
-        pass(&hands, 10_000);
-        set(&hands, NOON);
+        pass(&clock, 10_000);
+        set(&clock, NOON);
         pipe.put([Line::Measured]);
         let seen = take(&mut timed, 2);
-        // The clock is set a second time while they leave.
-        set(&hands, NOON + 3_600_000);
+        // The clock is set a second time while waiting readings are yielded.
+        set(&clock, NOON + 3_600_000);
         let seen = [seen, take(&mut timed, 3)].concat();
         let found: Vec<_> = seen
             .iter()
@@ -214,23 +212,23 @@ mod tests {
     }
 
     #[test]
-    fn with_a_clock_that_is_set_nothing_waits() {
-        let (pipe, hands, mut timed) = timed(ClockPolicy::Repair);
-        set(&hands, NOON);
+    fn no_reading_waits_while_the_clock_is_set() {
+        let (pipe, clock, mut timed) = timed(ClockPolicy::Repair);
+        set(&clock, NOON);
         pipe.put([Line::Measured, Line::Measured]);
         assert_eq!(readings(&mut timed, 1)[0].time, NOON);
-        set(&hands, NOON - 60_000);
+        set(&clock, NOON - 60_000);
         assert_eq!(
             readings(&mut timed, 1)[0].seq,
             1,
-            "a step back changes no order"
+            "a step back does not change the order"
         );
     }
 
     #[test]
-    fn they_become_dead_letters_by_choice() {
-        let (pipe, hands, mut timed) = timed(ClockPolicy::DeadLetter);
-        pipe.put([Line::Measured, Line::ClockBuffer(5)]);
+    fn the_policy_dead_letter_does_not_wait() {
+        let (pipe, clock, mut timed) = timed(ClockPolicy::DeadLetter);
+        pipe.put([Line::Measured, Line::Timed(5)]);
         let seen = take(&mut timed, 2);
         let Observed::Bad {
             bytes,
@@ -243,54 +241,54 @@ mod tests {
         assert!(str::from_utf8(bytes).unwrap().contains("\"seq\":0"));
         assert_eq!(place, "sensor pipe reading 0");
         assert!(matches!(&seen[1], Observed::Reading(got) if got.time == 5));
-        set(&hands, NOON);
+        set(&clock, NOON);
         pipe.put([Line::Measured]);
         assert_eq!(readings(&mut timed, 1)[0].time, NOON);
     }
 
     #[test]
-    fn trusted_is_what_the_clock_says() {
-        let (pipe, hands, mut timed) = timed(ClockPolicy::Trust);
+    fn the_policy_trust_takes_the_time_of_the_clock() {
+        let (pipe, clock, mut timed) = timed(ClockPolicy::Trust);
         pipe.put([Line::Measured]);
-        assert_eq!(readings(&mut timed, 1)[0].time, hands.lock().unwrap().wall);
+        assert_eq!(readings(&mut timed, 1)[0].time, clock.lock().unwrap().wall);
     }
 
     #[test]
-    fn when_too_many_wait_the_oldest_become_dead_letters() {
-        let (pipe, hands, mut timed) = timed(ClockPolicy::Repair);
-        let mut letters = 0;
+    fn the_oldest_readings_become_dead_letters_when_full() {
+        let (pipe, clock, mut timed) = timed(ClockPolicy::Repair);
+        let mut dead_letters = 0;
         for _ in 0..40_000 {
             pipe.put([Line::Measured]);
-            letters += usize::from(matches!(
+            dead_letters += usize::from(matches!(
                 timed.next(Duration::ZERO).unwrap(),
                 Next::Bad { .. }
             ));
             assert!(timed.bytes <= MOST + 100);
         }
-        assert!(letters > 0);
-        set(&hands, NOON);
+        assert!(dead_letters > 0);
+        set(&clock, NOON);
         pipe.end();
-        assert_eq!(readings(&mut timed, 99_999).len() + letters, 40_000);
+        assert_eq!(readings(&mut timed, 99_999).len() + dead_letters, 40_000);
     }
 
     #[test]
     fn the_end_waits_for_the_clock() {
-        let (pipe, hands, mut timed) = timed(ClockPolicy::Repair);
+        let (pipe, clock, mut timed) = timed(ClockPolicy::Repair);
         pipe.put([Line::Measured]);
         pipe.end();
         (0..3).for_each(|_| assert!(matches!(timed.next(Duration::ZERO).unwrap(), Next::NotYet)));
-        set(&hands, NOON);
+        set(&clock, NOON);
         assert_eq!(readings(&mut timed, 9).len(), 1);
         assert!(matches!(timed.next(Duration::ZERO).unwrap(), Next::End));
     }
 
     #[test]
-    fn it_goes_on_behind_the_position_of_a_spool_that_is_gone() {
-        let (pipe, hands, mut timed) = timed(ClockPolicy::Repair);
+    fn it_resumes_after_the_position_of_a_removed_spool() {
+        let (pipe, clock, mut timed) = timed(ClockPolicy::Repair);
         timed
             .resume(&serde_json::json!({ "spool": "x", "next": 8, "source": 70 }))
             .unwrap();
-        set(&hands, NOON);
+        set(&clock, NOON);
         pipe.put([Line::Measured]);
         assert_eq!(readings(&mut timed, 1)[0].seq, 70);
         assert_eq!(timed.position(), 71);

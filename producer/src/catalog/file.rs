@@ -15,25 +15,25 @@ use crate::row::{Columns, Dialect, FileFormat};
 use crate::setting::Rate;
 use crate::source::Source;
 
-/// A file of readings, a row a line, streamed: no more than a few rows are in memory.
+/// A file of readings, one row a line. It is streamed: only a few rows are in memory.
 ///
-/// The format goes by the end of the name (`.csv`; `.jsonl`, `.ndjson`, `.json`) unless `format`
-/// says `csv` or `json-lines`. `sensor`, `time` and `value` are the names of the columns (of the
-/// fields in JSON); times are RFC 3339 or milliseconds since the epoch. Values are in `unit`;
-/// without that setting in what a column `unit` says, and if there is none, in °C. Sequence numbers
-/// count up for each sensor.
+/// The format follows from the extension (`.csv`; `.jsonl`, `.ndjson`, `.json`) unless `format` is
+/// `csv` or `json-lines`. `sensor`, `time` and `value` are the names of the columns, or of the
+/// fields in JSON. Times are RFC 3339 or milliseconds since the epoch. Values are in `unit`.
+/// Without this setting, values are in the unit of the column `unit`, or in °C if there is no such
+/// column. Sequence numbers count up for each sensor.
 ///
-/// Cells of a CSV file are separated by `delimiter` (a comma unless it is set), and with
+/// `delimiter` separates the cells of a CSV file; the default is a comma. With
 /// `decimal-comma = true` a number is written `12,5`. The file is UTF-8.
 ///
-/// A row counts once its line end is there: a logger may still be writing it, or have been stopped
-/// by a power cut. A last line without an end is left for the next start, which is told; with
-/// `last-line = "take"` it is a row like the others. A line with zero bytes, as a power cut leaves
-/// them, is a dead letter.
+/// A row counts once it has a line end: a logger may still be writing it, or a power cut may have
+/// stopped the logger. A last line without a line end is left for the next start, with a warning.
+/// With `last-line = "take"` it counts as a row. A line with zero bytes, as a power cut leaves
+/// them, becomes a dead letter.
 ///
-/// The file is read once, or as often as `repeat` says (a number or "forever"), with the same times
-/// each time. A source that goes on after a restart seeks to the next row. What is appended to the
-/// file meanwhile is read too. A file that was rotated away or shortened is refused.
+/// The file is read once, or `repeat` times (a number or "forever"), with the same times in each
+/// round. After a restart the source seeks to the next row. Rows that are appended meanwhile are
+/// read too. A file that was rotated away or truncated is an error.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,10 +43,13 @@ use crate::source::Source;
 /// use stream::pipeline::ComponentConfig;
 ///
 /// # let folder = tempfile::tempdir().unwrap();
-/// # let context = Context { folder: folder.path().to_owned(), ..Context::default() };
-/// std::fs::write(context.folder.join("a.csv"), "sensor,time,celsius\nhall,2024-01-01T00:00:00Z,21.5\n").unwrap();
-/// let part = ComponentConfig::parse("file = { path = \"a.csv\", value = \"celsius\" }").unwrap();
-/// let mut source = read(&part).unwrap().open(&context)?;
+/// # let folder = folder.path().to_owned();
+/// # let context = SourceContext { folder, ..SourceContext::default() };
+/// let csv = "sensor,time,celsius\nhall,2024-01-01T00:00:00Z,21.5\n";
+/// std::fs::write(context.folder.join("a.csv"), csv).unwrap();
+/// let config = r#"file = { path = "a.csv", value = "celsius" }"#;
+/// let settings = read(&ComponentConfig::parse(config).unwrap()).unwrap();
+/// let mut source = settings.open(&context)?;
 /// let Next::Reading(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
 /// assert_eq!((&*reading.sensor, reading.time, reading.value), ("hall", 1_704_067_200_000, 21.5));
 /// # Ok::<(), stream::error::Error>(())
@@ -93,15 +96,13 @@ impl TryFrom<Table> for File {
             .ok_or_else(|| {
                 let path = table.path.display();
                 format!(
-                    "the name {path} does not tell its format; add format = \"csv\" or format \
-                     = \"json-lines\""
+                    "the extension of {path} does not say its format; add format = \"csv\" or \
+                     format = \"json-lines\""
                 )
             })?;
         let is_csv = format == FileFormat::Csv;
         if !is_csv && (table.delimiter.is_some() || table.decimal_comma.is_some()) {
-            return Err(
-                "`delimiter` and `decimal-comma` are for CSV; JSON has one way to write".to_owned(),
-            );
+            return Err("`delimiter` and `decimal-comma` are for CSV only; remove them".to_owned());
         }
         let delimiter = table.delimiter.unwrap_or(',');
         let delimiter = u8::try_from(delimiter)
@@ -140,18 +141,18 @@ impl TryFrom<Table> for File {
     }
 }
 
-/// What becomes of a last line without a line end.
+/// What to do with a last line without a line end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LastLine {
-    /// It is left: it may not be whole.
+    /// Skip it, because it may be incomplete.
     #[default]
     Leave,
-    /// It is a row.
+    /// Read it as a row.
     Take,
 }
 
-/// How many times the file is read; nothing for ever again.
+/// How many times to read the file. `None` is forever.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Times")]
 pub struct Repeat(pub Option<u64>);
@@ -176,11 +177,11 @@ impl TryFrom<Times> for Repeat {
         match times {
             Times::Number(times @ 1..) => Ok(Repeat(Some(times.unsigned_abs()))),
             Times::Number(times) => Err(format!(
-                "a file is not read {times} times; give at least 1, or \"forever\""
+                "a file cannot be read {times} times; give at least 1, or \"forever\""
             )),
             Times::Word(word) if word == "forever" => Ok(Repeat(None)),
             Times::Word(word) => Err(format!(
-                "\"{word}\" is not how often; give a number or \"forever\""
+                "\"{word}\" is not a number of times; give a number or \"forever\""
             )),
         }
     }
@@ -189,7 +190,7 @@ impl TryFrom<Times> for Repeat {
 impl Component for File {
     const NAME: &'static str = "file";
     const ABOUT: &'static str =
-        "a file of readings, CSV or JSON lines, at any pace and as often as wanted";
+        "a file of readings, CSV or JSON lines, at any rate and any number of times";
     const EXAMPLE: &'static str = "file = { path = \"data/daily-maximum-temperatures.csv\", value \
                                    = \"celsius\", rate = 100 }";
 }
@@ -200,15 +201,14 @@ impl SourceSettings for File {
         let failed =
             |error: &dyn fmt::Display| Error::new(format!("opening {}", path.display()), error);
         let folder = context.folder.display();
-        let hint = format!(
-            "is the path right? it is relative to the folder of the pipeline file ({folder})"
-        );
-        // Asked before opening, because opening a pipe waits for its writer.
+        let hint =
+            format!("check the path; it is relative to the folder of the pipeline file ({folder})");
+        // Checked before opening, because opening a named pipe waits for its writer.
         let kind = fs::metadata(&path)
             .map_err(|error| failed(&error).help(&*hint))?
             .file_type();
         if kind.is_dir() {
-            return Err(failed(&"it is a directory").help("name a file in it"));
+            return Err(failed(&"it is a directory").help("give a file in it"));
         }
         if !kind.is_file() {
             return Err(failed(&"it is not a regular file").help("pipe it into the source `lines`"));
@@ -229,15 +229,15 @@ mod tests {
     use crate::source::Progress;
     use crate::testing::{diagnostic, folder, open_in, readings, take};
 
-    fn fails(folder: &TempDir, part: &str) -> String {
-        match open_in(folder.path(), part) {
-            Ok(_) => panic!("{part} opens"),
+    fn fails(folder: &TempDir, config: &str) -> String {
+        match open_in(folder.path(), config) {
+            Ok(_) => panic!("{config} opens"),
             Err(error) => error.to_string(),
         }
     }
 
     #[test]
-    fn the_sample_file_is_read_whole_and_counted() {
+    fn the_sample_file_is_read_to_its_end_and_counted() {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
         let mut source = open_in(&config, File::EXAMPLE).unwrap();
         assert_eq!(source.rate(), Some(100.0));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_opened_says_why_and_what_to_do() {
+    fn a_file_that_cannot_be_opened_is_an_error_with_help() {
         let folder = folder("a.csv", "sensor,time,celsius\n");
         fs::write(folder.path().join("empty.csv"), "").unwrap();
         let error = fails(&folder, "file = { path = \"b.csv\" }");
@@ -290,8 +290,8 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_refused_is_explained() {
-        for (settings, told) in [
+    fn an_invalid_setting_is_explained() {
+        for (settings, expected) in [
             ("path = \"a.txt\"", "add format = "),
             ("path = \"a.csv\", repeat = 0", "at least 1"),
             ("path = \"a.csv\", repeat = \"twice\"", "a number or"),
@@ -300,12 +300,12 @@ mod tests {
             ("path = \"a.csv\", colunm = 1", "colunm"),
             ("path = \"a.csv\", delimiter = \";;\"", "character"),
             ("path = \"a.csv\", delimiter = \"é\"", "one ASCII character"),
-            ("path = \"a.json\", delimiter = \";\"", "are for CSV"),
+            ("path = \"a.json\", delimiter = \";\"", "for CSV only"),
             ("path = \"a.csv\", last-line = \"drop\"", "leave"),
             ("", "missing field `path`"),
         ] {
             let diagnostic = diagnostic(&format!("file = {{ {settings} }}"));
-            assert!(diagnostic.contains(told), "{settings}: {diagnostic}");
+            assert!(diagnostic.contains(expected), "{settings}: {diagnostic}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `lines`: standard input, a reading a line.
+//! `lines`: standard input, one reading a line.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -19,20 +19,20 @@ use crate::sequences::Sequences;
 use crate::setting::{SensorName, celsius, now};
 use crate::source::{Next, Source};
 
-/// How many blocks may have been read ahead.
+/// How many blocks to read ahead at most.
 const AHEAD: usize = 4;
 
 /// Lines of standard input. A line is one of
 ///
 /// - `21.5`: a value of `sensor`, measured now,
 /// - `kitchen 21.5`: a value of another sensor, measured now,
-/// - `{"sensor":"kitchen","seq":7,…}`: a whole reading, taken as it is.
+/// - `{"sensor":"kitchen","seq":7,…}`: a reading in JSON, sent as it is.
 ///
-/// Values without a unit are in `unit`. Their sequence numbers count up for each sensor, also over
-/// a restart; a whole reading keeps its own. Blank lines are passed over.
+/// Values without a unit are in `unit`. Their sequence numbers count up for each sensor, also
+/// across restarts. A reading in JSON keeps its own number. Blank lines are skipped.
 ///
-/// A pipe cannot be read twice: lines that were read and not committed when the process dies are
-/// gone, unless the stage has a spool.
+/// A pipe cannot be read twice: if the process dies, lines that are read and not committed are
+/// lost, unless the stage has a spool.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,7 +41,8 @@ const AHEAD: usize = 4;
 /// use producer::source::{Next, Source};
 /// use stream::pipeline::ComponentConfig;
 ///
-/// let lines: Lines = ComponentConfig::parse("lines = { sensor = \"hall\" }").unwrap().settings().unwrap();
+/// let config = ComponentConfig::parse("lines = { sensor = \"hall\" }").unwrap();
+/// let lines: Lines = config.settings().unwrap();
 /// let mut source = lines.read_from(&b"20\nkitchen 21.5\n"[..])?;
 /// let mut seen = Vec::new();
 /// while let Next::Measured(reading) = source.next(Duration::from_secs(5))? {
@@ -66,7 +67,7 @@ fn stdin() -> SensorName {
 impl Component for Lines {
     const NAME: &'static str = "lines";
     const ABOUT: &'static str =
-        "standard input: a number, `SENSOR NUMBER` or a JSON reading a line";
+        "standard input: a number, `SENSOR NUMBER` or a reading in JSON on each line";
     const EXAMPLE: &'static str = "lines = { unit = \"celsius\", sensor = \"kitchen\" }";
 }
 
@@ -81,8 +82,8 @@ impl SourceSettings for Lines {
 }
 
 impl Lines {
-    /// The source that reads these lines. They are read by a thread of their own, a few blocks
-    /// ahead, so that nobody has to wait for a read that may never return.
+    /// The source that reads these lines. A thread reads a few blocks ahead, because a read may
+    /// never return.
     ///
     /// # Errors
     /// If the thread cannot be started.
@@ -103,7 +104,7 @@ impl Lines {
     }
 }
 
-/// Hands over block after block to the end, or until nobody takes them any more.
+/// Sends block after block until the end, or until the receiver is gone.
 fn read_ahead(mut from: impl Read, to: &SyncSender<io::Result<Vec<u8>>>) {
     let mut block = vec![0; BLOCK];
     loop {
@@ -125,7 +126,7 @@ pub struct LinesSource {
 }
 
 impl LinesSource {
-    /// Takes in one more block; false if none comes until then.
+    /// Reads one more block. Returns `false` if none comes before the deadline.
     fn fill(&mut self, deadline: Instant) -> OrError<bool> {
         let failed = |error| Error::new("reading standard input", error);
         match self
@@ -137,9 +138,9 @@ impl LinesSource {
                 .fill(&mut &block.map_err(failed)?[..])
                 .map_err(failed)?,
             Err(RecvTimeoutError::Timeout) => return Ok(false),
-            // What could not be read was reported before.
+            // The thread has ended. A read error was returned before.
             Err(RecvTimeoutError::Disconnected) => {
-                self.lines.fill(&mut io::empty()).map_err(failed)?
+                self.lines.fill(&mut io::empty()).map_err(failed)?;
             }
         }
         Ok(true)
@@ -168,13 +169,10 @@ impl Source for LinesSource {
             .lines
             .whole()
             .and_then(|line| read(line, &self.settings, &mut self.sequences));
-        Ok(read.unwrap_or_else(|refusal| {
-            let place = format!("standard input line {}", self.lines.number());
-            Next::Bad {
-                bytes: self.lines.line(),
-                place,
-                refusal,
-            }
+        Ok(read.unwrap_or_else(|invalid| Next::Bad {
+            bytes: self.lines.line(),
+            place: format!("standard input line {}", self.lines.number()),
+            refusal: invalid,
         }))
     }
 
@@ -206,7 +204,7 @@ fn read<'a>(
         (Some(sensor), Some(value), None) => (sensor, value),
         _ => {
             let detail =
-                "more than two words; a line is a number, `SENSOR NUMBER` or a JSON reading";
+                "more than two words; a line is a number, `SENSOR NUMBER` or a reading in JSON";
             return Err(InvalidReading::new("not-a-reading", detail));
         }
     };
@@ -244,7 +242,7 @@ mod tests {
         lines("").read_from(io::Cursor::new(text.into())).unwrap()
     }
 
-    /// A pipe into the source, written by the test.
+    /// A pipe that the test writes to.
     struct Pipe(Receiver<&'static str>);
 
     impl Read for Pipe {
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_a_number_or_a_sensor_and_a_number_or_a_reading() {
+    fn a_line_is_a_number_or_sensor_and_number_or_a_reading() {
         let before = now();
         let json = r#"{"sensor":"k","seq":70,"time":5,"value":1,"unit":"kelvin"}"#;
         let mut source = source(format!("20\r\n\n kitchen\t-1.5e1 \n{json}\n21\nkitchen 3"));
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_handed_on_with_its_bytes_and_its_number() {
+    fn a_bad_line_is_yielded_with_its_bytes_and_its_number() {
         let text = [
             &b"1\nabc\n1 2 3\n\xff\xfe\nNaN\n1e999\n\"7\"\n{\"sensor\":1}\n"[..],
             &vec![b'9'; LONGEST + 1],
@@ -327,21 +325,21 @@ mod tests {
         assert_eq!((bad.len(), found.len()), (8, 10));
         assert!(
             matches!(&found[9], Observed::Reading(got) if (got.seq, got.value) == (1, 2.0)),
-            "only what is good counts"
+            "bad lines take no sequence number"
         );
     }
 
     #[test]
-    fn a_line_that_is_not_yet_whole_is_waited_for_no_longer_than_asked() {
+    fn next_waits_no_longer_than_asked_for_an_incomplete_line() {
         let (write, mut source) = piped();
         assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::NotYet));
         write.send("2").unwrap();
-        let asked = Instant::now();
+        let start = Instant::now();
         assert!(matches!(
             source.next(Duration::from_millis(20)).unwrap(),
             Next::NotYet
         ));
-        assert!(asked.elapsed() < Duration::from_secs(5));
+        assert!(start.elapsed() < Duration::from_secs(5));
         write.send("0\n2").unwrap();
         assert_eq!(readings(&mut source, 1)[0].value, 20.0);
         write.send("1").unwrap();
@@ -349,12 +347,12 @@ mod tests {
         assert_eq!(
             readings(&mut source, 9)[0].value,
             21.0,
-            "the end ends the last line"
+            "the end of the input ends the last line"
         );
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_once() {
+    fn a_read_error_is_returned_once() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -371,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_without_end_is_read_only_as_far_ahead_as_allowed() {
+    fn an_endless_pipe_is_not_read_too_far_ahead() {
         struct Endless(Arc<AtomicUsize>);
         impl Read for Endless {
             fn read(&mut self, mut to: &mut [u8]) -> io::Result<usize> {
@@ -383,7 +381,7 @@ mod tests {
         let mut source = lines("").read_from(Endless(blocks.clone())).unwrap();
         assert_eq!(readings(&mut source, 100).len(), 100);
         assert!(blocks.load(Ordering::Relaxed) <= 100 + AHEAD + 1);
-        // Without anybody to take its blocks the thread ends and lets go of the pipe.
+        // Without a receiver the thread ends and closes the pipe.
         drop(source);
         let deadline = Instant::now() + Duration::from_secs(20);
         while Arc::strong_count(&blocks) > 1 {
@@ -393,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_restart_each_sensor_counts_on() {
+    fn after_a_restart_sequence_numbers_continue() {
         let mut first = source("1\n2\na 3\n");
         assert_eq!(readings(&mut first, 99).len(), 3);
         let mut second = source("4\na 5\nb 6\n");
@@ -406,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_refused_is_explained() {
+    fn an_invalid_setting_is_explained() {
         assert!(diagnostic("lines = { unit = \"C\" }").contains("celsius"));
         assert!(diagnostic("lines = { sensor = \"living room\" }").contains("give one word"));
     }

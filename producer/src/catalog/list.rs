@@ -1,4 +1,4 @@
-//! `list`: the values that stand in the pipeline file.
+//! `list`: values in the pipeline file.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::position;
 use crate::setting::{Rate, SensorName, celsius, now};
 use crate::source::{Next, Progress, Source};
 
-/// One sensor's values, in their order; each is measured at the moment it is sent.
+/// The values of one sensor, in order. Each has the time at which it is sent.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::source::{Next, Progress, Source};
 /// use producer::source::Next;
 /// use stream::pipeline::ComponentConfig;
 ///
-/// let settings = read(&ComponentConfig::parse("list = { values = [20, 21.5] }").unwrap()).unwrap();
-/// let mut source = settings.open(&SourceContext::default())?;
+/// let config = ComponentConfig::parse("list = { values = [20, 21.5] }").unwrap();
+/// let mut source = read(&config).unwrap().open(&SourceContext::default())?;
 /// let mut values = Vec::new();
 /// while let Next::Reading(reading) = source.next(Duration::ZERO)? {
 ///     values.push((reading.seq, reading.value));
@@ -59,7 +59,7 @@ impl TryFrom<Vec<f64>> for Values {
             return Err("the list is empty; give at least one value".to_owned());
         }
         match values.iter().find(|value| !value.is_finite()) {
-            Some(value) => Err(format!("{value} is not a finite number; take it away")),
+            Some(value) => Err(format!("{value} is not a finite number; remove it")),
             None => Ok(Values(values)),
         }
     }
@@ -67,7 +67,7 @@ impl TryFrom<Vec<f64>> for Values {
 
 impl Component for List {
     const NAME: &'static str = "list";
-    const ABOUT: &'static str = "the values that stand in the pipeline file";
+    const ABOUT: &'static str = "a list of values in the pipeline file";
     const EXAMPLE: &'static str =
         "list = { values = [20, 21, 19.5], unit = \"celsius\", rate = 1.0 }";
 }
@@ -88,7 +88,7 @@ struct ListSource {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Place {
+struct Position {
     value: usize,
 }
 
@@ -110,15 +110,15 @@ impl Source for ListSource {
     }
 
     fn position(&self) -> Value {
-        json!(Place { value: self.next })
+        json!(Position { value: self.next })
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
-        let Place { value } = position::read(position)?;
+        let Position { value } = position::read(position)?;
         let count = self.list.values.0.len();
         if value > count {
-            return Err(position::refused(format!(
-                "{value} values were sent and the list has only {count}"
+            return Err(position::unusable(format!(
+                "{value} values were sent, but the list has only {count}"
             )));
         }
         self.next = value;
@@ -145,7 +145,7 @@ mod tests {
     use crate::testing::{diagnostic, open, readings};
 
     #[test]
-    fn a_value_is_measured_when_it_is_sent_and_the_end_stays_the_end() {
+    fn a_value_has_the_time_at_which_it_is_sent() {
         let before = now();
         let mut source =
             open("list = { values = [20, -1.5], unit = \"kelvin\", sensor = \"s\", rate = 2 }");
@@ -166,8 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_refused_is_explained() {
-        for (settings, told) in [
+    fn an_invalid_setting_is_explained() {
+        for (settings, expected) in [
             ("values = []", "at least one value"),
             ("values = [1, nan]", "NaN is not a finite number"),
             ("values = [1], sensor = \"\"", "give one word"),
@@ -177,20 +177,20 @@ mod tests {
             ("", "missing field `values`"),
         ] {
             let diagnostic = diagnostic(&format!("list = {{ {settings} }}"));
-            assert!(diagnostic.contains(told), "{settings}: {diagnostic}");
+            assert!(diagnostic.contains(expected), "{settings}: {diagnostic}");
         }
     }
 
     #[test]
-    fn a_position_that_cannot_be_is_refused_with_the_way_out() {
+    fn an_impossible_position_is_an_error_with_help() {
         let mut source = open("list = { values = [1] }");
-        for (position, told) in [
+        for (position, expected) in [
             (json!({ "value": 2 }), "only 1"),
             (json!({ "reading": 0 }), "this kind of source"),
         ] {
             let error = source.resume(&position).unwrap_err().to_string();
             assert!(
-                error.contains(told) && error.contains("--from-start"),
+                error.contains(expected) && error.contains("--from-start"),
                 "{error}"
             );
         }
@@ -198,13 +198,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stopped_anywhere_it_goes_on_as_if_it_had_not(
+        fn it_resumes_at_any_position(
             values in prop::collection::vec(-1e3..1e3_f64, 1..20), stop in 0..25_usize,
         ) {
-            let part = format!("list = {{ values = {values:?} }}");
-            let mut first = open(&part);
+            let config = format!("list = {{ values = {values:?} }}");
+            let mut first = open(&config);
             let mut found = readings(&mut *first, stop);
-            let mut second = open(&part);
+            let mut second = open(&config);
             second.resume(&first.position()).unwrap();
             found.extend(readings(&mut *second, 99));
             let found: Vec<_> = found.into_iter().map(|got| (got.seq, got.value)).collect();

@@ -21,15 +21,15 @@ const MOST_SENSORS: u64 = 100_000;
 const MOST_READINGS: u64 = 1_000_000_000_000;
 const DAY_MS: u32 = 86_400_000;
 
-/// The sensors `sensor0`, `sensor1`, … in turn, in °C; the reading number seq of a sensor is
+/// The sensors `sensor0`, `sensor1`, … in turn, in °C. The value of a sensor's reading seq is
 ///
 /// base + daily-amplitude · sin(2π · time of day / 24 h) + offset + noise · u
 ///
-/// at the time start + seq · step-ms. The offset is a sensor's own, in ±spread, and u is uniform in
-/// [−1, 1). Both come from `seed`, the sensor's number and seq alone, so a source that goes on
-/// after a restart yields what it would have yielded without. The generator is xoshiro256++ (D.
-/// Blackman and S. Vigna, "Scrambled Linear Pseudorandom Number Generators", ACM TOMS 47 (2021)),
-/// seeded anew for each reading. Only the last bit of the sine may differ between machines.
+/// Its time is start + seq · step-ms. Each sensor has an offset of its own in ±spread, and u is
+/// uniform in [−1, 1). Both depend only on `seed`, the sensor's number and seq, so a restart does
+/// not change what the source yields. The generator is xoshiro256++ (D. Blackman and S. Vigna,
+/// "Scrambled Linear Pseudorandom Number Generators", ACM TOMS 47 (2021)), seeded for each reading.
+/// Only the last bit of the sine may differ between machines.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,29 +38,29 @@ const DAY_MS: u32 = 86_400_000;
 /// use producer::source::Next;
 /// use stream::pipeline::ComponentConfig;
 ///
-/// let part = ComponentConfig::parse("simulated = { sensors = 2, readings = 3, seed = 7 }").unwrap();
-/// let mut source = read(&part).unwrap().open(&SourceContext::default())?;
+/// let config = ComponentConfig::parse("simulated = { sensors = 2, readings = 2 }").unwrap();
+/// let mut source = read(&config).unwrap().open(&SourceContext::default())?;
 /// let mut sensors = Vec::new();
 /// while let Next::Reading(reading) = source.next(Duration::ZERO)? {
 ///     sensors.push(format!("{} {}", reading.sensor, reading.seq));
 /// }
-/// assert_eq!(sensors, ["sensor0 0", "sensor1 0", "sensor0 1", "sensor1 1", "sensor0 2", "sensor1 2"]);
+/// assert_eq!(sensors, ["sensor0 0", "sensor1 0", "sensor0 1", "sensor1 1"]);
 /// # Ok::<(), stream::error::Error>(())
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Simulated {
     sensors: Count<MOST_SENSORS>,
-    /// Of each sensor; endless without.
+    /// Per sensor. `None` is without end.
     readings: Option<Count<MOST_READINGS>>,
-    /// Of all sensors together.
+    /// For all sensors together.
     rate: Option<Rate>,
     seed: u64,
     base: Degrees,
     daily_amplitude: Degrees,
     spread: Degrees,
     noise: Degrees,
-    /// Event time from one reading of a sensor to its next.
+    /// The event time between two readings of a sensor.
     step_ms: Count<31_536_000_000>,
     start: Start,
 }
@@ -83,7 +83,7 @@ impl Default for Simulated {
     }
 }
 
-/// °C within ±1,000,000, so that no sum of them is ever infinite.
+/// °C within ±1,000,000, so that no sum is infinite.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Degrees(f64);
@@ -96,18 +96,18 @@ impl TryFrom<f64> for Degrees {
             Ok(Degrees(degrees))
         } else {
             Err(format!(
-                "{degrees} is no temperature; give a number from -1000000 to 1000000"
+                "{degrees} is not a temperature; give a number from -1000000 to 1000000"
             ))
         }
     }
 }
 
-/// The first event time, in milliseconds since the epoch; written in RFC 3339.
+/// The first event time in milliseconds since the epoch. The pipeline file has it in RFC 3339.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Text")]
 pub struct Start(i64);
 
-/// Text, and a better word than serde's for TOML's own times.
+/// Text. For TOML's own times its error message is better than serde's.
 #[derive(Deserialize)]
 #[serde(
     untagged,
@@ -156,7 +156,7 @@ impl SourceSettings for Simulated {
 
 struct Sensor {
     name: String,
-    /// What its curve goes around.
+    /// The mean of its daily curve.
     level: f64,
     seed: u64,
 }
@@ -164,15 +164,15 @@ struct Sensor {
 struct SimulatedSource {
     settings: Simulated,
     sensors: Vec<Sensor>,
-    /// Whose turn it is.
+    /// The sensor with the next reading.
     sensor: usize,
-    /// The number of its next reading.
+    /// The sequence number of that reading.
     seq: u64,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Place {
+struct Position {
     sensors: usize,
     sensor: usize,
     seq: u64,
@@ -214,7 +214,7 @@ impl Source for SimulatedSource {
     }
 
     fn position(&self) -> Value {
-        json!(Place {
+        json!(Position {
             sensors: self.sensors.len(),
             sensor: self.sensor,
             seq: self.seq
@@ -222,15 +222,15 @@ impl Source for SimulatedSource {
     }
 
     fn resume(&mut self, position: &Value) -> OrError<()> {
-        let Place {
+        let Position {
             sensors,
             sensor,
             seq,
         } = position::read(position)?;
         if sensors != self.sensors.len() || sensor >= sensors {
             let count = self.sensors.len();
-            return Err(position::refused(format!(
-                "there were {sensors} sensors and now there are {count}"
+            return Err(position::unusable(format!(
+                "there were {sensors} sensors, and now there are {count}"
             )));
         }
         (self.sensor, self.seq) = (sensor, seq);
@@ -255,8 +255,8 @@ impl Source for SimulatedSource {
     }
 }
 
-/// A number in [−1, 1): the upper 53 bits fill an f64's mantissa. Made here and not by rand's
-/// distributions, whose values may change with its versions.
+/// A number in [−1, 1), from the upper 53 bits: that many fit into the mantissa of an f64. The
+/// values of rand's distributions may change between its versions.
 fn symmetric(generator: &mut Xoshiro256PlusPlus) -> f64 {
     (generator.next_u64() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
 }
@@ -270,7 +270,7 @@ mod tests {
 
     /// The values were also computed in another language from the published algorithm.
     #[test]
-    fn the_first_readings_are_what_they_always_were() {
+    fn the_first_readings_never_change() {
         let found: Vec<f64> = readings(&mut *open("simulated = { daily-amplitude = 0 }"), 3)
             .iter()
             .map(|got| got.value)
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn without_noise_and_spread_there_is_the_daily_curve() {
+    fn without_noise_and_spread_the_daily_curve_is_left() {
         let mut source = open(
             "simulated = { sensors = 1, readings = 5, base = 10, daily-amplitude = 4, noise = 0, \
              spread = 0, step-ms = 21600000, start = \"2024-02-28T00:00:00Z\" }",
@@ -306,19 +306,16 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_uniform_and_each_sensor_and_seed_has_its_own() {
-        let draws = |seed: u64, sensor: usize| -> Vec<f64> {
-            let part = format!(
+    fn noise_is_uniform_and_differs_by_sensor_and_seed() {
+        fn draws(seed: u64, sensor: usize) -> Vec<f64> {
+            let config = format!(
                 "simulated = {{ sensors = 2, base = 0, spread = 0, daily-amplitude = 0, noise = 1, \
                  seed = {seed} }}"
             );
-            readings(&mut *open(&part), 20_000)
-                .iter()
-                .skip(sensor)
-                .step_by(2)
-                .map(|got| got.value)
-                .collect()
-        };
+            let readings = readings(&mut *open(&config), 20_000);
+            let of_sensor = readings.iter().skip(sensor).step_by(2);
+            of_sensor.map(|got| got.value).collect()
+        }
         let one = draws(1, 0);
         assert!(one.iter().all(|draw| (-1.0..1.0).contains(draw)));
         let mean = one.iter().sum::<f64>() / one.len() as f64;
@@ -334,24 +331,24 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_refused_is_explained() {
-        for (settings, told) in [
+    fn an_invalid_setting_is_explained() {
+        for (settings, expected) in [
             ("sensors = 0", "a whole number from 1 to 100000"),
             ("readings = 0", "a whole number from 1"),
             ("step-ms = -1", "a whole number from 1"),
-            ("noise = nan", "no temperature"),
-            ("base = 1e300", "no temperature"),
+            ("noise = nan", "not a temperature"),
+            ("base = 1e300", "not a temperature"),
             ("start = \"today\"", "write it like 2024-01-01T00:00:00Z"),
             ("start = 2024-01-01T00:00:00Z", "a time in quotes"),
             ("amplitude = 1", "unknown field"),
         ] {
             let diagnostic = diagnostic(&format!("simulated = {{ {settings} }}"));
-            assert!(diagnostic.contains(told), "{settings}: {diagnostic}");
+            assert!(diagnostic.contains(expected), "{settings}: {diagnostic}");
         }
     }
 
     #[test]
-    fn other_sensors_than_before_are_refused() {
+    fn it_does_not_resume_with_another_number_of_sensors() {
         let mut source = open("simulated = { sensors = 3 }");
         source
             .resume(&open("simulated = { sensors = 3 }").position())
@@ -361,20 +358,22 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("there were 4 sensors and now there are 3"),
+            error.contains("there were 4 sensors, and now there are 3"),
             "{error}"
         );
     }
 
     proptest! {
         #[test]
-        fn stopped_anywhere_it_goes_on_as_if_it_had_not(sensors in 1..5_usize, count in 1..9_usize, stop in 0..40_usize) {
-            let part = format!("simulated = {{ sensors = {sensors}, readings = {count} }}");
-            let whole: Vec<Got> = readings(&mut *open(&part), 99);
+        fn it_resumes_at_any_position(
+            sensors in 1..5_usize, count in 1..9_usize, stop in 0..40_usize,
+        ) {
+            let config = format!("simulated = {{ sensors = {sensors}, readings = {count} }}");
+            let whole: Vec<Got> = readings(&mut *open(&config), 99);
             prop_assert_eq!(whole.len(), sensors * count);
-            let mut first = open(&part);
+            let mut first = open(&config);
             let mut found = readings(&mut *first, stop);
-            let mut second = open(&part);
+            let mut second = open(&config);
             second.resume(&first.position()).unwrap();
             found.extend(readings(&mut *second, 99));
             prop_assert_eq!(found, whole);

@@ -19,25 +19,25 @@ use crate::sequences::Sequences;
 use crate::setting::{Count, now};
 use crate::source::{Next, Source};
 
-/// How much of a device's file is read, in bytes; a temperature takes six.
+/// How many bytes to read from a device's file. A temperature takes six.
 const MOST: u64 = 4096;
 
-/// What a thermal zone can measure, in °C: from absolute zero to where no processor works any more.
+/// The range of a thermal zone in °C, from absolute zero to where no processor works.
 const ZONE_RANGE: RangeInclusive<f64> = -273.15..=500.0;
-/// What a DS18B20 can measure, in °C.
+/// The range of a DS18B20 in °C.
 const DS18B20_RANGE: RangeInclusive<f64> = -55.0..=125.0;
 
 /// Thermal zones (`/sys/class/thermal/*/temp`: the processor) and 1-wire thermometers
 /// (`/sys/bus/w1/devices/28-*/temperature`: DS18B20), each read once every `interval-ms`, in °C.
 ///
-/// A sensor is called `PREFIX.DEVICE`, such as `rpi0.thermal_zone0`; the prefix is the machine's
-/// name unless it is set, and with an empty one the device's name is all. Devices are looked for in
-/// each round, so one may be plugged in later; one that is gone, or back, is said once each time. A
-/// device that cannot be read is a dead letter in each round and disturbs no other. So is a
-/// temperature that the device cannot measure: below absolute zero (the kernel's own word for
-/// "invalid" is -274 °C), or outside of a DS18B20's -55 to 125 °C. A DS18B20 that has just got
-/// power says 85 °C until its first measurement is done: if such values come in between, look at
-/// its wiring. Reading a 1-wire thermometer takes it up to 0.75 s.
+/// A sensor's name is `PREFIX.DEVICE`, such as `rpi0.thermal_zone0`. The default prefix is the
+/// machine's name; with an empty prefix the name is that of the device. Each round looks for
+/// devices, so a thermometer can be plugged in later. One that disappears or comes back is logged
+/// once. A device that cannot be read gives a dead letter in each round and does not affect the
+/// others. So does a temperature that the device cannot measure: below absolute zero (the kernel
+/// means "invalid" by -274 °C), or outside of a DS18B20's -55 to 125 °C. A DS18B20 returns 85 °C
+/// after it got power until its first measurement: if such values come in between, check its
+/// wiring. Reading a 1-wire thermometer takes up to 0.75 s.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,8 +51,9 @@ const DS18B20_RANGE: RangeInclusive<f64> = -55.0..=125.0;
 /// let zone = format!("{base}/sys/class/thermal/thermal_zone0");
 /// std::fs::create_dir_all(&zone).unwrap();
 /// std::fs::write(format!("{zone}/temp"), "48312\n").unwrap();
-/// let part = ComponentConfig::parse(&format!("thermal = {{ base = \"{base}\", prefix = \"rpi0\" }}")).unwrap();
-/// let mut source = read(&part).unwrap().open(&SourceContext::default())?;
+/// let config = format!("thermal = {{ base = \"{base}\", prefix = \"rpi0\" }}");
+/// let settings = read(&ComponentConfig::parse(&config).unwrap()).unwrap();
+/// let mut source = settings.open(&SourceContext::default())?;
 /// let Next::Measured(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
 /// assert_eq!((&*reading.sensor, reading.value), ("rpi0.thermal_zone0", 48.312));
 /// # Ok::<(), stream::error::Error>(())
@@ -104,7 +105,8 @@ impl TryFrom<Table> for Thermal {
     ) -> Result<Self, Self::Error> {
         if !zones && !one_wire {
             return Err(
-                "neither zones nor 1-wire thermometers are wanted; leave out `zones` or `one-wire`",
+                "both zones and 1-wire thermometers are switched off; leave out `zones` or \
+                 `one-wire`",
             );
         }
         Ok(Thermal {
@@ -135,10 +137,10 @@ impl SourceSettings for Thermal {
             ..self.clone()
         };
         if devices(&thermal, &prefix)?.is_empty() {
-            let looking = format!("looking for thermometers under {}", thermal.base.display());
-            return Err(Error::new(looking, "there are none").help(
+            let doing = format!("looking for thermometers under {}", thermal.base.display());
+            return Err(Error::new(doing, "there are none").help(
                 "on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio in \
-                 /boot/firmware/config.txt, restart it and check the wiring; elsewhere use the \
+                 /boot/firmware/config.txt, reboot and check the wiring; on other machines use the \
                  source `simulated`",
             ));
         }
@@ -162,13 +164,14 @@ impl SourceSettings for Thermal {
 struct ThermalSource {
     thermal: Thermal,
     prefix: String,
-    /// This round's devices, and which of them is next.
+    /// The devices of this round.
     devices: Vec<Device>,
     known: Known,
+    /// The next device in `devices`.
     next: usize,
     /// When the next round begins.
     due: Instant,
-    /// What the last device said.
+    /// The content of the last device's file.
     content: Vec<u8>,
     sequences: Sequences,
 }
@@ -180,19 +183,20 @@ struct Device {
     range: RangeInclusive<f64>,
 }
 
-/// Every device that ever was there, and whether it is.
+/// All devices that were ever present, and whether they are present now.
 #[derive(Debug, Default)]
 struct Known(BTreeMap<String, bool>);
 
 impl Known {
-    /// What has changed since the last round: who is gone, and who is back.
-    fn look(&mut self, devices: &[Device]) -> Vec<(String, bool)> {
+    /// Updates the devices. Returns those that have disappeared or come back, and whether they are
+    /// present now.
+    fn update(&mut self, devices: &[Device]) -> Vec<(String, bool)> {
         let mut changed = Vec::new();
-        for (sensor, was_there) in &mut self.0 {
-            let is_there = devices.iter().any(|device| device.sensor == *sensor);
-            if is_there != *was_there {
-                *was_there = is_there;
-                changed.push((sensor.clone(), is_there));
+        for (sensor, was_present) in &mut self.0 {
+            let is_present = devices.iter().any(|device| device.sensor == *sensor);
+            if is_present != *was_present {
+                *was_present = is_present;
+                changed.push((sensor.clone(), is_present));
             }
         }
         self.0
@@ -202,21 +206,21 @@ impl Known {
 }
 
 impl ThermalSource {
-    /// Begins a round as soon as it is due; false if that is later than within `wait`.
+    /// Waits for the next round and begins it. Returns `false` if it is not due within `wait`.
     fn begin_round(&mut self, wait: Duration) -> OrError<bool> {
         let left = self.due.saturating_duration_since(Instant::now());
         thread::sleep(left.min(wait));
         if left > wait {
             return Ok(false);
         }
-        // Rounds that were missed are not made up for.
+        // Missed rounds are skipped.
         self.due = Instant::now().max(self.due + self.thermal.interval);
         self.devices = devices(&self.thermal, &self.prefix)?;
-        for (sensor, is_there) in self.known.look(&self.devices) {
-            if is_there {
-                tracing::info!("the thermometer {sensor} is back");
+        for (sensor, is_present) in self.known.update(&self.devices) {
+            if is_present {
+                tracing::info!("thermometer {sensor} is back");
             } else {
-                tracing::warn!("the thermometer {sensor} is gone: it is looked for in each round");
+                tracing::warn!("thermometer {sensor} is gone: looking for it in each round");
             }
         }
         self.next = 0;
@@ -235,9 +239,9 @@ impl Source for ThermalSource {
         self.next += 1;
         let value = match measure(device, &mut self.content) {
             Ok(Some(value)) => Ok(value),
-            // Unplugged in this moment, which the next round tells.
+            // Unplugged just now. The next round logs it.
             Ok(None) => return Ok(Next::NotYet),
-            Err(refusal) => Err(refusal),
+            Err(invalid) => Err(invalid),
         };
         Ok(
             match value.and_then(|value| Ok((value, self.sequences.take(&device.sensor)?))) {
@@ -251,10 +255,10 @@ impl Source for ThermalSource {
                         unit: Some(Unit::Celsius),
                     })
                 }
-                Err(refusal) => Next::Bad {
+                Err(invalid) => Next::Bad {
                     bytes: &self.content,
                     place: device.path.display().to_string(),
-                    refusal,
+                    refusal: invalid,
                 },
             },
         )
@@ -270,7 +274,7 @@ impl Source for ThermalSource {
     }
 }
 
-/// The devices there are, in the order of their names.
+/// The present devices, in the order of their names.
 fn devices(thermal: &Thermal, prefix: &str) -> OrError<Vec<Device>> {
     let kinds = [
         (thermal.zones, "sys/class/thermal", "", "temp", ZONE_RANGE),
@@ -294,7 +298,7 @@ fn devices(thermal: &Thermal, prefix: &str) -> OrError<Vec<Device>> {
         })?;
         for name in names {
             let path = folder.join(&name).join(file);
-            // Coolers stand among the zones and have no temperature.
+            // Cooling devices are in the same folder and have no temperature.
             if path.exists() {
                 devices.push(Device {
                     sensor: format!("{prefix}{name}"),
@@ -307,7 +311,7 @@ fn devices(thermal: &Thermal, prefix: &str) -> OrError<Vec<Device>> {
     Ok(devices)
 }
 
-/// The names in a folder that start with `start`, in order; none if there is no such folder.
+/// The names in a folder that start with `start`, in order. Empty if the folder does not exist.
 fn names(folder: &Path, start: &str) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -327,7 +331,8 @@ fn names(folder: &Path, start: &str) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// What a device says, in °C, if it is still there; `content` is then what it said.
+/// Reads a temperature in °C. `content` is then the content of the device's file. `None` if the
+/// device is gone.
 fn measure(device: &Device, content: &mut Vec<u8>) -> Result<Option<f64>, InvalidReading> {
     content.clear();
     match File::open(&device.path).and_then(|file| file.take(MOST).read_to_end(content)) {
@@ -348,9 +353,8 @@ fn measure(device: &Device, content: &mut Vec<u8>) -> Result<Option<f64>, Invali
     let value = f64::from(thousandths) / 1000.0;
     if !device.range.contains(&value) {
         let (least, most) = device.range.clone().into_inner();
-        let detail = format!(
-            "{value} °C is nothing that it can measure, which is from {least} to {most} °C"
-        );
+        let detail =
+            format!("{value} °C is outside of what the device can measure, {least} to {most} °C");
         return Err(InvalidReading::new("out-of-range", detail));
     }
     Ok(Some(value))
@@ -366,7 +370,7 @@ mod tests {
     const ZONE: &str = "sys/class/thermal/thermal_zone0/temp";
     const PROBE: &str = "sys/bus/w1/devices/28-0316a27913ff/temperature";
 
-    /// A tree with these files.
+    /// A folder with these files.
     fn tree(files: &[(&str, &str)]) -> TempDir {
         let base = tempfile::tempdir().unwrap();
         for (path, content) in files {
@@ -428,19 +432,19 @@ mod tests {
     #[test]
     fn the_prefix_and_the_kinds_of_devices_are_settings() {
         let base = tree(&[(ZONE, "1000"), (PROBE, "2000")]);
-        let first = |settings| {
-            readings(&mut *open(&base, settings).unwrap(), 1)
-                .remove(0)
-                .sensor
-        };
-        assert_eq!(first("prefix = \"attic\""), "attic.thermal_zone0");
-        assert_eq!(first("prefix = \"\", zones = false"), "28-0316a27913ff");
+        for (settings, sensor) in [
+            ("prefix = \"attic\"", "attic.thermal_zone0"),
+            ("prefix = \"\", zones = false", "28-0316a27913ff"),
+        ] {
+            let found = readings(&mut *open(&base, settings).unwrap(), 1);
+            assert_eq!(found[0].sensor, sensor);
+        }
         assert!(diagnostic("thermal = { zones = false, one-wire = false }").contains("leave out"));
         assert!(diagnostic("thermal = { interval-ms = 0 }").contains("from 1"));
     }
 
     #[test]
-    fn a_round_waits_for_its_time_and_no_longer_than_asked() {
+    fn a_round_starts_on_time_and_next_waits_no_longer_than_asked() {
         let base = tree(&[(ZONE, "1000")]);
         let mut source = open_in(
             base.path(),
@@ -451,52 +455,42 @@ mod tests {
             matches!(source.next(Duration::ZERO).unwrap(), Next::Measured(_)),
             "the first round is due at once"
         );
-        let asked = Instant::now();
+        let start = Instant::now();
         assert!(matches!(
             source.next(Duration::from_millis(5)).unwrap(),
             Next::NotYet
         ));
-        assert!((Duration::from_millis(5)..Duration::from_secs(20)).contains(&asked.elapsed()));
+        assert!((Duration::from_millis(5)..Duration::from_secs(20)).contains(&start.elapsed()));
     }
 
     #[test]
-    fn a_device_that_talks_nonsense_disturbs_no_other() {
+    fn a_device_that_fails_does_not_affect_others() {
         let base = tree(&[(ZONE, "warm\n"), (PROBE, "85000\n")]);
         fs::create_dir_all(base.path().join("sys/class/thermal/thermal_zone1/temp")).unwrap();
         let found = take(&mut *open(&base, "").unwrap(), 3);
-        let place = |zone: &str| {
-            base.path()
-                .join("./sys/class/thermal")
-                .join(zone)
-                .join("temp")
-                .display()
-                .to_string()
-        };
-        let bad = |zone, bytes: &[u8], reason| Observed::Bad {
-            bytes: bytes.into(),
-            place: place(zone),
-            reason,
-        };
-        assert_eq!(
-            found[..2],
-            [
-                bad("thermal_zone0", b"warm\n", "not-a-number"),
-                bad("thermal_zone1", b"", "not-readable")
-            ]
-        );
+        let zones = base.path().join("./sys/class/thermal");
+        for (found, (zone, bytes, reason)) in found.iter().zip([
+            ("thermal_zone0", &b"warm\n"[..], "not-a-number"),
+            ("thermal_zone1", b"", "not-readable"),
+        ]) {
+            let bad = Observed::Bad {
+                bytes: bytes.into(),
+                place: zones.join(zone).join("temp").display().to_string(),
+                reason,
+            };
+            assert_eq!(*found, bad);
+        }
         assert!(matches!(&found[2], Observed::Reading(got) if got.value == 85.0));
     }
 
     #[test]
-    fn a_probe_may_be_plugged_in_and_out_while_it_runs() {
+    fn a_thermometer_may_be_plugged_in_and_out_while_it_runs() {
+        fn sensors(source: &mut dyn Source, count: usize) -> Vec<String> {
+            let readings = readings(source, count).into_iter();
+            readings.map(|got| got.sensor).collect()
+        }
         let base = tree(&[(ZONE, "1000")]);
         let mut source = open(&base, "prefix = \"\"").unwrap();
-        let sensors = |source: &mut dyn Source, count| -> Vec<String> {
-            readings(source, count)
-                .into_iter()
-                .map(|got| got.sensor)
-                .collect()
-        };
         assert_eq!(sensors(&mut *source, 2), ["thermal_zone0"; 2]);
         write(&base, PROBE, "2000");
         assert_eq!(
@@ -512,16 +506,17 @@ mod tests {
         assert_eq!(sensors(&mut *source, 1), ["thermal_zone0"]);
     }
 
-    /// A Pi's zone said -650788984 for a while, and readings of -650,788 °C went into the averages.
+    /// Regression: a Pi's zone returned -650788984 for a while, and -650,788 °C went into the
+    /// averages.
     #[test]
-    fn what_no_sensor_can_measure_is_a_dead_letter() {
-        let reason = |path, content: &str| {
+    fn a_temperature_out_of_range_is_a_dead_letter() {
+        fn reason(path: &str, content: &str) -> String {
             let base = tree(&[(path, content)]);
             match take(&mut *open(&base, "").unwrap(), 1).remove(0) {
                 Observed::Reading(got) => got.value.to_string(),
                 Observed::Bad { reason, .. } => reason.to_owned(),
             }
-        };
+        }
         for content in ["-650788984\n", "-274000\n", "-273151\n", "2147483647\n"] {
             assert_eq!(reason(ZONE, content), "out-of-range", "{content}");
         }
@@ -539,28 +534,30 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_vanishes_and_returns_is_said_once_each() {
-        let device = |sensor: &str| Device {
-            sensor: sensor.to_owned(),
-            path: PathBuf::new(),
-            range: ZONE_RANGE,
-        };
+    fn a_thermometer_that_disappears_or_returns_is_logged_once() {
+        fn device(sensor: &str) -> Device {
+            Device {
+                sensor: sensor.to_owned(),
+                path: PathBuf::new(),
+                range: ZONE_RANGE,
+            }
+        }
         let mut known = Known::default();
-        assert!(known.look(&[device("a"), device("b")]).is_empty());
-        assert_eq!(known.look(&[device("a")]), [("b".to_owned(), false)]);
-        assert!(known.look(&[device("a")]).is_empty());
+        assert!(known.update(&[device("a"), device("b")]).is_empty());
+        assert_eq!(known.update(&[device("a")]), [("b".to_owned(), false)]);
+        assert!(known.update(&[device("a")]).is_empty());
         assert_eq!(
-            known.look(&[device("a"), device("b"), device("c")]),
+            known.update(&[device("a"), device("b"), device("c")]),
             [("b".to_owned(), true)]
         );
         assert_eq!(
-            known.look(&[device("a"), device("b")]),
+            known.update(&[device("a"), device("b")]),
             [("c".to_owned(), false)]
         );
     }
 
     #[test]
-    fn without_devices_it_says_what_to_do() {
+    fn without_devices_the_error_has_help() {
         let base = tree(&[("sys/class/thermal/cooling_device0/type", "fan\n")]);
         assert!(fails(&base, "").contains(
             "there are none\n  help: on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio"
@@ -576,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_restart_each_sensor_counts_on() {
+    fn after_a_restart_sequence_numbers_continue() {
         let base = tree(&[(ZONE, "1000")]);
         let mut first = open(&base, "").unwrap();
         assert_eq!(readings(&mut *first, 3).len(), 3);

@@ -1,6 +1,7 @@
-//! Comma-separated values (RFC 4180), or separated by another character, one row a line: a quoted
-//! cell may hold commas and quotes, but no line break, so that a quote that is never closed spoils
-//! one row and not the rest of the file.
+//! Comma-separated values (RFC 4180), one row a line. The delimiter may be another character.
+//!
+//! A quoted cell may contain commas and quotes, but no line break. A quote that is never closed
+//! then spoils one row and not the rest of the file.
 
 use std::io::{Cursor, SeekFrom};
 use std::path::Path;
@@ -14,7 +15,7 @@ use super::{Columns, Dialect, ParsedRow, Rows, missing, number, time, unit, with
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Csv {
-    /// Reads one line after the other, each as if it were a file.
+    /// Reads each line as if it were a file.
     reader: Reader<Cursor<Vec<u8>>>,
     record: ByteRecord,
     names: Columns,
@@ -28,16 +29,16 @@ pub struct Csv {
 }
 
 impl Csv {
-    /// What takes the lines below this header of `path` apart.
+    /// The parser for the lines after this header of `path`.
     ///
     /// # Errors
-    /// If it lacks a column.
+    /// If the header lacks a column.
     pub fn new(path: &Path, header: &[u8], columns: &Columns, dialect: Dialect) -> OrError<Self> {
         let reader = ReaderBuilder::new()
             .delimiter(dialect.delimiter)
             .has_headers(false)
             .flexible(true)
-            // The line was cut off already; what looks like a line break in it is data.
+            // The input is one line, so a line break in it is data.
             .terminator(Terminator::Any(b'\n'))
             .from_reader(Cursor::default());
         let mut csv = Csv {
@@ -54,13 +55,13 @@ impl Csv {
         let failed =
             |cause: String| Error::new(format!("reading the header of {}", path.display()), cause);
         csv.read(without_mark(header))
-            .map_err(|refusal| failed(refusal.detail))?;
-        let there: Vec<String> = csv
+            .map_err(|invalid| failed(invalid.detail))?;
+        let found: Vec<String> = csv
             .record
             .iter()
             .map(|cell| String::from_utf8_lossy(cell.trim_ascii()).into_owned())
             .collect();
-        let find = |name: &str| there.iter().position(|there| there == name);
+        let find = |name: &str| found.iter().position(|found| found == name);
         let (Some(sensor), Some(time), Some(value)) = (
             find(&columns.sensor),
             find(&columns.time),
@@ -71,15 +72,15 @@ impl Csv {
                 ("time", &columns.time),
                 ("value", &columns.value),
             ];
-            let lacking = wanted.into_iter().filter(|(_, name)| find(name).is_none());
-            let (settings, names): (Vec<_>, Vec<_>) = lacking
+            let missing = wanted.into_iter().filter(|(_, name)| find(name).is_none());
+            let (settings, names): (Vec<_>, Vec<_>) = missing
                 .map(|(setting, name)| (format!("{setting} = \"COLUMN\""), format!("`{name}`")))
                 .unzip();
-            let there: Vec<String> = there.iter().map(|name| format!("`{name}`")).collect();
+            let found: Vec<String> = found.iter().map(|name| format!("`{name}`")).collect();
             let cause = format!(
                 "there is no column {}; there are {}",
                 names.join(", "),
-                there.join(", ")
+                found.join(", ")
             );
             if let Some((delimiter, name)) = other_delimiter(header, dialect.delimiter) {
                 let help = format!(
@@ -90,13 +91,13 @@ impl Csv {
                 return Err(failed(cause).help(help));
             }
             let help = format!(
-                "say in the source's settings which column it is: {}",
+                "name the column in the source's settings: {}",
                 settings.join(", ")
             );
             return Err(failed(cause).help(help));
         };
         let unit = columns.unit.and_then(find);
-        let width = there.len();
+        let width = found.len();
         Ok(Csv {
             sensor,
             time,
@@ -107,7 +108,7 @@ impl Csv {
         })
     }
 
-    /// Takes one line apart into `record`.
+    /// Splits a line into the cells of `record`.
     fn read(&mut self, line: &[u8]) -> Result<(), InvalidReading> {
         let cells = self.reader.get_mut().get_mut();
         cells.clear();
@@ -119,29 +120,26 @@ impl Csv {
         Ok(())
     }
 
-    /// A number as the dialect writes it.
+    /// Parses a number in this dialect.
     fn number(&self, text: &str) -> Result<f64, InvalidReading> {
+        let with_point = || text.replacen(',', ".", 1);
         if !self.dialect.decimal_comma {
-            let hint = |refusal: InvalidReading| match number(&text.replacen(',', ".", 1)) {
-                Ok(value) => {
-                    let detail = format!(
-                        "{}: decimal-comma = true reads it as {value}",
-                        refusal.detail
-                    );
-                    InvalidReading::new(refusal.reason, detail)
+            return number(text).map_err(|mut invalid| {
+                if let Ok(value) = number(&with_point()) {
+                    let hint = format!(": decimal-comma = true reads it as {value}");
+                    invalid.detail.push_str(&hint);
                 }
-                Err(_) => refusal,
-            };
-            return number(text).map_err(hint);
+                invalid
+            });
         }
         if text.contains('.') {
-            let detail = format!("{text:?} is not a number whose fraction begins with a comma");
+            let detail = format!("{text:?} is not a number with a decimal comma");
             return Err(InvalidReading::new("not-a-number", detail));
         }
-        number(&text.replacen(',', ".", 1))
+        number(&with_point())
     }
 
-    /// A cell's text, which is there and not empty.
+    /// The text of a cell. An error if the cell is missing or empty.
     fn cell(&self, index: usize, name: &str) -> Result<&str, InvalidReading> {
         let cell = self.record.get(index).unwrap_or_default().trim_ascii();
         if cell.is_empty() {
@@ -152,7 +150,7 @@ impl Csv {
     }
 }
 
-/// What seems to stand between the cells of a header instead, and what it is called.
+/// The delimiter that the header seems to have instead, and its name.
 fn other_delimiter(header: &[u8], delimiter: u8) -> Option<(char, &'static str)> {
     const COMMON: [(u8, &str); 4] = [
         (b',', "commas"),
@@ -172,14 +170,14 @@ fn other_delimiter(header: &[u8], delimiter: u8) -> Option<(char, &'static str)>
 impl Rows for Csv {
     fn row<'a>(&'a mut self, line: &'a [u8]) -> Result<ParsedRow<'a>, InvalidReading> {
         if line.contains(&0) {
-            // What stands behind them need not be the beginning of a row.
-            let detail = "there are zero bytes in the line, as a power cut leaves them in a file";
+            // The text after the zeros need not be the start of a row.
+            let detail = "the line has zero bytes, as a power cut leaves them in a file";
             return Err(InvalidReading::new("zero-bytes", detail));
         }
         self.read(line)?;
         if self.record.len() > self.width {
             let detail = format!(
-                "there are {} cells below a header of {}: is a comma unquoted? Numbers written \
+                "there are {} cells, and the header has {}: is a comma unquoted? Numbers written \
                  12,5 need another `delimiter`, or quotes, and decimal-comma = true",
                 self.record.len(),
                 self.width
@@ -225,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_found_by_name_wherever_they_stand() {
+    fn columns_are_found_by_name_in_any_order() {
         let mut csv = csv("\u{feff}value, note ,unit,time,\"sensor\"");
         let row = csv.row(b" 1.5,\"a, \"\"b\"\"\",kelvin,7,s1").unwrap();
         assert_eq!(
@@ -241,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_wrong_is_refused_and_the_next_is_read() {
+    fn an_invalid_row_does_not_affect_the_next() {
         let mut csv = csv("sensor,time,value");
         for (row, reason) in [
             (&b"s,7"[..], "missing-cell"),
@@ -271,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_is_lacking_is_named_with_those_there_are() {
+    fn a_missing_column_is_an_error_with_the_columns_found() {
         let header = b"sensor,time,celsius";
         let error = Csv::new(Path::new("a.csv"), header, &columns(), Dialect::default())
             .unwrap_err()
@@ -320,8 +318,8 @@ mod tests {
     }
 
     #[test]
-    fn a_delimiter_that_is_another_is_named_with_its_setting() {
-        for (header, told) in [
+    fn a_wrong_delimiter_is_an_error_with_the_setting() {
+        for (header, expected) in [
             ("sensor;time;value", "semicolons: add delimiter = \";\""),
             ("sensor\ttime\tvalue", "tabs: add delimiter = \"\\t\""),
         ] {
@@ -333,16 +331,16 @@ mod tests {
             );
             let error = error.unwrap_err().to_string();
             assert!(
-                error.contains(told) && error.contains("decimal-comma = true"),
+                error.contains(expected) && error.contains("decimal-comma = true"),
                 "{error}"
             );
         }
-        let refusal = csv("sensor,time,value").row(b"s,7,\"12,5\"").unwrap_err();
+        let invalid = csv("sensor,time,value").row(b"s,7,\"12,5\"").unwrap_err();
         assert!(
-            refusal
+            invalid
                 .detail
                 .contains("decimal-comma = true reads it as 12.5"),
-            "{refusal:?}"
+            "{invalid:?}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! One JSON object a line. Fields that are not asked for are passed over.
+//! One JSON object a line. Other fields are ignored.
 
 use serde_json::{Map, Value};
 use stream::reading::InvalidReading;
@@ -12,7 +12,7 @@ pub struct JsonLines {
 }
 
 impl JsonLines {
-    /// What reads the fields of these names.
+    /// The parser for the fields of these names.
     #[must_use]
     pub fn new(columns: &Columns) -> Self {
         JsonLines {
@@ -27,10 +27,7 @@ impl Rows for JsonLines {
             serde_json::from_slice(without_mark(line)).map_err(|error| {
                 InvalidReading::new("not-json", format!("not a JSON object: {error}"))
             })?;
-        let mut field = |name: &str| match object.remove(name) {
-            None | Some(Value::Null) => Err(missing(name)),
-            Some(value) => Ok(value),
-        };
+        let mut field = |name: &str| remove_field(&mut object, name);
         let sensor = match field(&self.names.sensor)? {
             Value::String(sensor) if sensor.is_empty() => return Err(missing(&self.names.sensor)),
             Value::String(sensor) => sensor,
@@ -43,7 +40,7 @@ impl Rows for JsonLines {
         };
         let time = match field(&self.names.time)? {
             Value::String(text) => time(&text)?,
-            // Only a whole number is a time, and its text says whether it is one.
+            // Only a whole number is a time: its text is parsed as one.
             other => time(&other.to_string())?,
         };
         let value = field(&self.names.value)?;
@@ -66,6 +63,13 @@ impl Rows for JsonLines {
             value,
             unit,
         })
+    }
+}
+
+fn remove_field(object: &mut Map<String, Value>, name: &str) -> Result<Value, InvalidReading> {
+    match object.remove(name) {
+        None | Some(Value::Null) => Err(missing(name)),
+        Some(value) => Ok(value),
     }
 }
 
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_wrong_is_refused_with_the_reason() {
+    fn an_invalid_object_has_a_reason() {
         for (line, reason) in [
             ("abc", "not-json"),
             ("[1]", "not-json"),

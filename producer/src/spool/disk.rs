@@ -1,36 +1,36 @@
-//! The disk as a spool writes to it: a seam for tests, in which any call may fail.
+//! The disk that a spool writes to. A trait, so that tests can let any call fail.
 
 use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What a spool asks of a disk to write.
+/// What a spool writes to.
 pub(super) trait Disk: Debug + Send {
-    /// Makes a file that must not be there yet, to be appended to.
+    /// Creates a file for appending. The file must not exist.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Appended>>;
 
-    /// Opens a file that is there, to be appended to.
+    /// Opens an existing file for appending.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Appended>>;
 
-    /// Makes the names in a folder outlast a power cut.
+    /// Makes the names in a folder survive a power cut.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
     /// Deletes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
-/// A file that is appended to. After any error nobody knows what is behind the part that was synced
-/// before; a second sync may well succeed without having written it.
+/// A file that is appended to. After any error the content after the synced part is unknown: a
+/// second sync may succeed although the data was never written.
 pub(super) trait Appended: Debug + Send {
-    /// Writes all of the bytes at the end.
+    /// Appends all bytes.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Sees what was written to the disk.
+    /// Flushes everything that was written to the disk.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Cuts the file to a length.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
+    /// Truncates the file to a length.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
 /// The disk of this machine.
@@ -66,7 +66,7 @@ impl Appended for File {
         self.sync_data()
     }
 
-    fn cut(&mut self, length: u64) -> io::Result<()> {
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.set_len(length)
     }
 }

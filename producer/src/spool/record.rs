@@ -1,7 +1,8 @@
-//! A spool's records as bytes.
+//! The records of a spool as bytes.
 //!
-//! A record is its length (4 bytes), a CRC-32 of the length and what follows (4 bytes), and that:
-//! first a byte for its kind. Numbers are little-endian; texts have their length before them.
+//! A record is the length of its body (4 bytes), a CRC-32 of the length and the body (4 bytes), and
+//! the body. The first byte of the body is the record's type. Numbers are little-endian. A text has
+//! its length before it.
 
 use std::fmt;
 
@@ -9,66 +10,66 @@ use stream::reading::{Reading, Unit};
 
 use crate::clock::{BootId, MonotonicTime};
 
-/// What stands before each record.
+/// The size of length and checksum in bytes.
 const HEAD: usize = 8;
 
-/// The longest record, in bytes. None that a source makes comes near; it bounds what a damaged
-/// length can ask for.
+/// The longest record in bytes. A source's records are far shorter. The limit is for damaged
+/// lengths.
 pub const LONGEST: usize = 4 * 1024 * 1024;
 
-/// What a spool holds.
+/// A record of a spool.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SpoolRecord<'a> {
-    /// A reading, with the moment it was measured at if its time was not known then.
+    /// A reading, with its monotonic time if the clock was not set.
     Reading(Reading<'a>, Option<MonotonicTime>),
-    /// Something that should have been a reading.
+    /// An invalid reading.
     Bad {
         /// See [`InvalidReading`](stream::reading::InvalidReading).
         reason: &'a str,
         /// See [`InvalidReading`](stream::reading::InvalidReading).
         detail: &'a str,
-        /// Where it was found, for a person.
+        /// Where it was read, for people.
         place: &'a str,
         /// The original bytes.
         bytes: &'a [u8],
     },
-    /// The position of the source behind all records before, in JSON.
+    /// The source's position after all records before this one, in JSON.
     Position(&'a str),
-    /// The clock was set: what to add to the milliseconds since a start of the machine to get the
-    /// time.
+    /// The epoch offset of a boot, written once the clock is set.
     Anchor {
-        /// Which start of the machine.
+        /// The boot.
         boot: BootId,
-        /// Milliseconds.
+        /// What to add to a monotonic time to get a timestamp, in milliseconds.
         offset: i64,
     },
 }
 
 impl SpoolRecord<'_> {
-    /// Whether it is something to be sent, which is counted, or a note of the spool's own.
+    /// Whether the record is sent to Kafka. Such records are numbered; the others are the spool's
+    /// own.
     #[must_use]
     pub fn is_counted(&self) -> bool {
         matches!(self, SpoolRecord::Reading(..) | SpoolRecord::Bad { .. })
     }
 }
 
-/// Why bytes are not a whole record.
+/// Why bytes are not a complete record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Torn {
-    /// They end too early.
+    /// The bytes end too early.
     Short,
-    /// The checksum is another.
+    /// The checksum is wrong.
     Checksum,
-    /// The checksum is right, but no record of this version looks so.
+    /// The checksum is right, but this version does not know such a record.
     Unknown,
 }
 
 impl fmt::Display for Torn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Torn::Short => "it is not whole",
-            Torn::Checksum => "its checksum is wrong",
-            Torn::Unknown => "this version does not know it",
+            Torn::Short => "the next record is incomplete",
+            Torn::Checksum => "the checksum of the next record is wrong",
+            Torn::Unknown => "this version does not know the next record",
         })
     }
 }
@@ -142,7 +143,7 @@ fn text(bytes: &[u8], to: &mut Vec<u8>) {
 }
 
 fn length(length: usize) -> [u8; 4] {
-    // What is too long for four bytes is refused by its length when it is read.
+    // A length that does not fit into four bytes is above `LONGEST`, which `decode` rejects.
     u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
 }
 
@@ -153,10 +154,10 @@ fn checksum(length: &[u8], body: &[u8]) -> [u8; 4] {
     sum.finalize().to_le_bytes()
 }
 
-/// Reads the record that the bytes begin with, and tells how many of them it takes.
+/// Decodes the record at the start of the bytes. Returns its size too.
 ///
 /// # Errors
-/// What is wrong with them; nothing that bytes can be makes it panic.
+/// If there is no complete record. No input makes it panic.
 pub fn decode(bytes: &[u8]) -> Result<(SpoolRecord<'_>, usize), Torn> {
     let mut head = Reader(bytes);
     let length = head.array().ok_or(Torn::Short)?;
@@ -177,7 +178,7 @@ pub fn decode(bytes: &[u8]) -> Result<(SpoolRecord<'_>, usize), Torn> {
     Ok((record, HEAD + size))
 }
 
-/// What is left to read.
+/// The bytes that are left to decode.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn records_are_decoded_as_they_were_encoded() {
         for record in records() {
             let mut bytes = encoded(&record);
             let size = bytes.len();
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_cut_anywhere_is_told_from_a_whole_one() {
+    fn a_truncated_record_is_detected() {
         for record in records() {
             let bytes = encoded(&record);
             for cut in 0..bytes.len() {
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn any_changed_bit_is_noticed() {
+    fn a_flipped_bit_is_detected() {
         for record in records() {
             let bytes = encoded(&record);
             for bit in 0..bytes.len() * 8 {
@@ -335,17 +336,18 @@ mod tests {
     }
 
     #[test]
-    fn zeros_are_no_record() {
-        // What a file system leaves where it made room and lost the power before it wrote.
+    fn zeros_are_not_a_record() {
+        // A file system leaves zeros if it has allocated space and loses power before the write.
         assert_eq!(decode(&[0; 4096]), Err(Torn::Checksum));
     }
 
+    fn sealed(body: &[u8]) -> Vec<u8> {
+        let length = length(body.len());
+        [&length[..], &checksum(&length, body), body].concat()
+    }
+
     #[test]
-    fn what_is_whole_but_strange_is_refused() {
-        let sealed = |body: &[u8]| {
-            let length = length(body.len());
-            [&length[..], &checksum(&length, body), body].concat()
-        };
+    fn a_complete_record_of_unknown_content_is_an_error() {
         assert_eq!(decode(&sealed(&[])), Err(Torn::Unknown));
         assert_eq!(decode(&sealed(&[77])), Err(Torn::Unknown));
         assert_eq!(
@@ -356,7 +358,7 @@ mod tests {
         assert_eq!(
             decode(&sealed(&[4, 0, 0, 0, 0, 0])),
             Err(Torn::Unknown),
-            "bytes left over"
+            "extra bytes"
         );
         let mut infinite = encoded(&records()[0]);
         infinite[HEAD + 17..HEAD + 25].copy_from_slice(&f64::INFINITY.to_le_bytes());
@@ -365,7 +367,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), kind in 0..7_u8) {
+        fn no_input_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            kind in 0..7_u8,
+        ) {
             let _ = decode(&bytes);
             let body = [&[kind], &bytes[..]].concat();
             let length = length(body.len());

@@ -1,4 +1,4 @@
-//! One file of a spool: a head and then record after record.
+//! One file of a spool: a header, then records.
 
 use std::fs;
 use std::io;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use super::disk::{Appended, Disk};
 use super::record::{self, SpoolRecord, Torn};
 
-/// Names the format and its version.
+/// The format and its version.
 const MAGIC: [u8; 8] = *b"rivspl\x00\x01";
 
-/// The head: the magic, the spool's id, the number of the first counted record, and a CRC-32 of it
-/// all.
+/// The size of the header in bytes: the magic, the spool's id, the number of the first counted
+/// record, and a CRC-32 of these.
 pub(super) const HEAD: usize = 36;
 
-/// A spool's own name, so that a position is not taken for one of another spool.
+/// The id of a spool. A position names its spool, so that it is never used with another one.
 pub(super) type SpoolId = [u8; 16];
 
 /// A file of a spool.
@@ -25,26 +25,25 @@ pub(super) struct Segment {
     pub base: u64,
     /// One more than the number of its last counted record that is on disk.
     pub end: u64,
-    /// How much of it is good and on disk, in bytes.
+    /// The size of the synced part in bytes.
     pub bytes: u64,
 }
 
-/// What is in a file.
+/// The content of a file.
 pub(super) struct Scan {
     pub id: SpoolId,
     pub segment: Segment,
-    /// What is wrong with the record behind the last good one, and how many bytes there are from it
-    /// on.
-    pub torn: Option<(Torn, u64)>,
+    /// Why the record after the last complete one is not complete, and the size of the rest of the
+    /// file in bytes.
+    pub incomplete: Option<(Torn, u64)>,
 }
 
-/// The path of the file that begins with a record.
+/// The path of the file whose first record has the number `base`.
 pub(super) fn path(folder: &Path, base: u64) -> PathBuf {
     folder.join(format!("{base:020}.spool"))
 }
 
-/// Makes a new file, which is on disk when this returns; gives it open at its end. After an error
-/// there is none.
+/// Creates a file and syncs it. After an error the file does not exist.
 pub(super) fn create(
     disk: &dyn Disk,
     folder: &Path,
@@ -52,13 +51,13 @@ pub(super) fn create(
     base: u64,
 ) -> io::Result<(Segment, Box<dyn Appended>)> {
     let path = path(folder, base);
-    let made = disk.create(&path).and_then(|mut file| {
+    let created = disk.create(&path).and_then(|mut file| {
         file.write(&head(id, base))?;
         file.sync()?;
         disk.sync_folder(folder)?;
         Ok(file)
     });
-    match made {
+    match created {
         Ok(file) => Ok((
             Segment {
                 path,
@@ -69,17 +68,17 @@ pub(super) fn create(
             file,
         )),
         Err(error) => {
-            // An earlier attempt may have left it, too: no file of this number is in use.
+            // An earlier attempt may have left the file, too. No file of this number is in use.
             let _ = disk.remove(&path);
             Err(error)
         }
     }
 }
 
-/// Opens a file of which nobody knows what is behind the good part: that is cut off.
+/// Opens a file after an error and truncates it to its synced part.
 pub(super) fn mend(disk: &dyn Disk, segment: &Segment) -> io::Result<Box<dyn Appended>> {
     let mut file = disk.open(&segment.path)?;
-    file.cut(segment.bytes)?;
+    file.truncate(segment.bytes)?;
     file.sync()?;
     Ok(file)
 }
@@ -91,7 +90,7 @@ fn head(id: SpoolId, base: u64) -> Vec<u8> {
     head
 }
 
-/// Reads a file, giving each record to `each`; nothing if even its head is not whole.
+/// Reads a file and calls `each` with each record. `None` if the header is incomplete.
 pub(super) fn scan(
     path: &Path,
     each: &mut dyn FnMut(&SpoolRecord<'_>),
@@ -105,8 +104,8 @@ pub(super) fn scan(
     };
     let base = u64::from_le_bytes(base);
     if found != head(id, base) {
-        let whole = crc32fast::hash(&found[..HEAD - 4]).to_le_bytes() == found[HEAD - 4..];
-        return if whole {
+        let is_valid = crc32fast::hash(&found[..HEAD - 4]).to_le_bytes() == found[HEAD - 4..];
+        return if is_valid {
             Err(io::Error::other("it was written by another version"))
         } else {
             Ok(None)
@@ -118,8 +117,8 @@ pub(super) fn scan(
         end: base,
         bytes: HEAD as u64,
     };
-    let mut torn = None;
-    while !rest.is_empty() && torn.is_none() {
+    let mut incomplete = None;
+    while !rest.is_empty() && incomplete.is_none() {
         match record::decode(rest) {
             Ok((record, size)) => {
                 each(&record);
@@ -127,8 +126,12 @@ pub(super) fn scan(
                 segment.bytes += size as u64;
                 rest = &rest[size..];
             }
-            Err(cause) => torn = Some((cause, rest.len() as u64)),
+            Err(cause) => incomplete = Some((cause, rest.len() as u64)),
         }
     }
-    Ok(Some(Scan { id, segment, torn }))
+    Ok(Some(Scan {
+        id,
+        segment,
+        incomplete,
+    }))
 }

@@ -1,4 +1,4 @@
-//! `compare`: how EWMA and moving average differ, and how far each is behind its input.
+//! `compare`: how EWMA and moving average differ, and how far each lags behind its input.
 
 mod join;
 mod sensor;
@@ -22,27 +22,26 @@ use crate::sink::{Delivery, Failure, Sink};
 
 /// Joins EWMA, moving average and their input by sensor and event time, and compares them.
 ///
-/// It shows, for each sensor: how many points were joined; mean and last value of each series; the
-/// mean, the last, the mean absolute and the root-mean-square difference between each two; and the
+/// For each sensor it shows the number of joined points; the mean and last value of each series;
+/// the mean, last, mean absolute and root-mean-square difference between each two series; and the
 /// [lag](statistics::LagEstimate) of each smoothed series behind the input, in steps of the input.
-/// All of them are taken over the points that were joined. Beside them it shows what was not:
-/// readings without a partner (the first few of each sensor, for which EWMA or average emit
-/// nothing), readings that came twice, and readings in another unit than their sensor's first.
+/// All figures are over the joined points. It also shows what was not joined: readings without a
+/// partner (EWMA and average emit nothing for the first readings of a sensor), duplicates, and
+/// readings in another unit than their sensor's first.
 ///
-/// Several readings of a sensor with the same time are joined in the order of their arrival. Where
-/// readings have no sensor, in the format `number`, all are of the sensor "(all)".
+/// Several readings of a sensor with the same time are joined in the order of their arrival. In the
+/// format `number`, which has no sensors, all readings belong to the sensor "(all)".
 ///
-/// The memory for a sensor is bounded by `lag-max` and `waiting-max`: about 100 bytes a step, and
-/// about as much for each time that waits. The figures are of what this process has read: a stage
-/// that starts again begins with empty ones.
+/// `lag-max` and `waiting-max` limit the memory for a sensor: about 100 bytes a step, and about as
+/// much for each waiting time. The figures start empty when the stage starts.
 ///
 /// ```
 /// use sinks::catalog::{SinkContext, read};
 /// use stream::pipeline::ComponentConfig;
 ///
 /// let topics = vec!["smooth".to_owned(), "temperatures_moving_average".to_owned()];
-/// let part = ComponentConfig::parse(r#"compare = { ewma = "smooth", every-seconds = 10 }"#).unwrap();
-/// let settings = read(&part, &topics).unwrap();
+/// let config = r#"compare = { ewma = "smooth", every-seconds = 10 }"#;
+/// let settings = read(&ComponentConfig::parse(config).unwrap(), &topics).unwrap();
 /// let mut sink = settings.open(SinkContext::new("config", "compare", topics))?;
 /// sink.finish()?;
 /// # Ok::<(), stream::error::Error>(())
@@ -56,20 +55,20 @@ pub struct Compare {
     /// The topic of the moving average.
     #[serde(default = "default_average")]
     pub average: String,
-    /// The topic that both were made from; if it is not given,
-    /// `temperatures_above_threshold` where the stage reads that.
+    /// The input topic of both. The default is `temperatures_above_threshold` if the stage reads
+    /// it.
     pub input: Option<String>,
-    /// How often the table is shown while readings come; only at the end if it is not given.
+    /// How often to show the table while readings come. `None` is only at the end.
     pub every_seconds: Option<Seconds>,
-    /// The longest lag that is tried, in steps.
+    /// The longest lag to try, in steps.
     #[serde(default)]
     pub lag_max: LagMax,
-    /// How many times of a sensor may wait until every series has brought its reading.
+    /// How many times of a sensor may wait for the readings of all series.
     #[serde(default)]
     pub waiting_max: WaitingMax,
 }
 
-/// The input unless another is named.
+/// The default input.
 const DEFAULT_INPUT: &str = "temperatures_above_threshold";
 
 fn default_ewma() -> String {
@@ -99,7 +98,7 @@ impl TryFrom<i64> for Seconds {
     }
 }
 
-/// A number of steps, 0 to 1000; 24 unless said otherwise.
+/// A number of steps from 0 to 1000. The default is 24.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct LagMax(usize);
@@ -123,7 +122,7 @@ impl TryFrom<i64> for LagMax {
     }
 }
 
-/// A number of waiting times, 1 to 1,000,000; 4096 unless said otherwise.
+/// A number of waiting times from 1 to 1,000,000. The default is 4096.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct WaitingMax(usize);
@@ -141,21 +140,18 @@ impl TryFrom<i64> for WaitingMax {
         match usize::try_from(times) {
             Ok(times @ 1..=1_000_000) => Ok(WaitingMax(times)),
             _ => Err(format!(
-                "{times} is not a number from 1 to 1000000; most want the default, 4096"
+                "{times} is not a number from 1 to 1000000; the default is 4096"
             )),
         }
     }
 }
 
 impl Compare {
-    /// The topics with their settings' names and their sides.
+    /// The settings' names, with their topics and sides.
     fn sides(&self, topics: &[String]) -> Vec<(&'static str, &str, Side)> {
-        let input = self.input.as_deref().or_else(|| {
-            topics
-                .iter()
-                .find(|topic| *topic == DEFAULT_INPUT)
-                .map(|_| DEFAULT_INPUT)
-        });
+        let reads_default = topics.iter().any(|topic| topic == DEFAULT_INPUT);
+        let default = reads_default.then_some(DEFAULT_INPUT);
+        let input = self.input.as_deref().or(default);
         let mut sides = vec![
             ("ewma", self.ewma.as_str(), Side::Ewma),
             ("average", self.average.as_str(), Side::Average),
@@ -185,7 +181,7 @@ impl Compare {
                 .every_seconds
                 .map(|seconds| Duration::from_secs(seconds.0)),
             due: None,
-            news: false,
+            has_news: false,
             sensors: BTreeMap::new(),
             output: Output::new(&context.stage, context.output),
         }
@@ -195,8 +191,9 @@ impl Compare {
 impl Component for Compare {
     const NAME: &'static str = "compare";
     const ABOUT: &'static str =
-        "shows how far EWMA, moving average and their input are apart and behind";
-    const EXAMPLE: &'static str = r#"compare = { ewma = "temperatures_ewma", average = "temperatures_moving_average", every-seconds = 10 }"#;
+        "shows how EWMA, moving average and their input differ, and their lag";
+    const EXAMPLE: &'static str = "compare = { ewma = \"temperatures_ewma\", \
+        average = \"temperatures_moving_average\", every-seconds = 10 }";
 }
 
 impl SinkSettings for Compare {
@@ -207,16 +204,15 @@ impl SinkSettings for Compare {
                 return Err(Diagnostic::nowhere(format!(
                     "`{other}` and `{setting}` are the same topic `{topic}`"
                 ))
-                .help("name the topic that each is in"));
+                .help("give each its own topic"));
             }
             if !topics.iter().any(|read| read == topic) {
                 let message = format!(
-                    "compare wants `{setting}` from the topic `{topic}`, which its stage does not \
-                     read"
+                    "compare needs the topic `{topic}` for `{setting}`, and its stage does not \
+                     read it"
                 );
                 return Err(Diagnostic::nowhere(message).help(format!(
-                    "add \"{topic}\" to `from`, or say {setting} = \"TOPIC\" with one that stands \
-                     there"
+                    "add \"{topic}\" to `from`, or set {setting} = \"TOPIC\" to a topic in `from`"
                 )));
             }
         }
@@ -225,10 +221,11 @@ impl SinkSettings for Compare {
             .find(|read| sides.iter().all(|(_, topic, _)| read != topic))
         {
             Some(unused) => Err(Diagnostic::nowhere(format!(
-                "compare has no use for the topic `{unused}` in `from`"
+                "compare does not use the topic `{unused}` in `from`"
             ))
             .help(format!(
-                "say input = \"{unused}\" if the others were made from it, or take it out of `from`"
+                "set input = \"{unused}\" if it is the input of the others, or remove it from \
+                 `from`"
             ))),
             None => Ok(()),
         }
@@ -245,10 +242,10 @@ struct CompareSink {
     topics: Vec<(String, Side)>,
     rules: CompareRules,
     every: Option<Duration>,
-    /// When the table is shown next.
+    /// When to show the table next.
     due: Option<Instant>,
-    /// Whether anything came since the table was last shown.
-    news: bool,
+    /// Whether a reading came since the table was last shown.
+    has_news: bool,
     sensors: BTreeMap<String, SensorComparison>,
     output: Output,
 }
@@ -262,7 +259,7 @@ impl CompareSink {
             .collect();
         if blocks.is_empty() {
             blocks.push(Block {
-                heading: "nothing has come".to_owned(),
+                heading: "no readings".to_owned(),
                 rows: Vec::new(),
             });
         }
@@ -273,7 +270,7 @@ impl CompareSink {
         }
     }
 
-    /// What the figures do not hold.
+    /// What the figures do not include.
     fn left_out(&self) -> String {
         let sum = |count: &dyn Fn(&SensorComparison) -> u64| {
             self.sensors.values().map(count).sum::<u64>()
@@ -297,7 +294,7 @@ impl CompareSink {
     }
 
     fn show(&mut self) -> Result<()> {
-        self.news = false;
+        self.has_news = false;
         self.output.write(self.table().to_string().as_bytes())?;
         self.output.flush()
     }
@@ -312,9 +309,9 @@ impl Sink for CompareSink {
         else {
             return Err(Error::new(
                 "comparing readings",
-                format!("the topic {} is none of those compared", delivery.topic),
+                format!("the topic {} is not compared", delivery.topic),
             )
-            .help("let `from` and the settings of `compare` name the same topics")
+            .help("name the same topics in `from` and in the settings of `compare`")
             .into());
         };
         let Delivery {
@@ -329,18 +326,18 @@ impl Sink for CompareSink {
         let sensor = self
             .sensors
             .get_mut(reading.sensor.as_ref())
-            .expect("it was put in if it was not there");
+            .expect("inserted above");
         sensor.add(*side, *partition, reading, &self.rules);
-        self.news = true;
+        self.has_news = true;
         Ok(())
     }
 
-    /// Nothing: the figures live in memory and are shown at the end or every so often.
+    /// Does nothing: the figures are in memory.
     fn flush(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Nothing: a reading that comes again is counted as one that came twice.
+    /// Does nothing: a reading that comes again counts as a duplicate.
     fn rollback(&mut self) {}
 
     fn tick(&mut self, now: Instant) -> Result<()> {
@@ -351,7 +348,7 @@ impl Sink for CompareSink {
             return Ok(());
         }
         self.due = Some(now + every);
-        if self.news { self.show() } else { Ok(()) }
+        if self.has_news { self.show() } else { Ok(()) }
     }
 
     fn finish(&mut self) -> Result<()> {

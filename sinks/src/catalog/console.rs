@@ -11,10 +11,10 @@ use crate::output::Output;
 use crate::sink::{Delivery, Failure, Sink};
 use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 
-/// Shows a title, then each reading on a line of its own.
+/// Shows a title, then one reading a line.
 ///
-/// What is shown becomes visible before the offsets are committed, so after a crash a reading may
-/// be shown twice, and none is left out.
+/// A reading is shown before its offset is committed. After a crash a reading may be shown twice,
+/// and none is missing.
 ///
 /// ```
 /// use sinks::catalog::{SinkContext, read};
@@ -23,9 +23,11 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 /// use stream::reading::{Reading, Unit};
 ///
 /// let topics = vec!["temperatures_ewma".to_owned()];
-/// let settings = read(&ComponentConfig::parse(r#"console = { title = "EWMA", show = "reading" }"#).unwrap(), &topics).unwrap();
+/// let config = r#"console = { title = "EWMA", show = "reading" }"#;
+/// let settings = read(&ComponentConfig::parse(config).unwrap(), &topics).unwrap();
 /// let mut sink = settings.open(SinkContext::new("config", "out-ewma", topics))?;
-/// let reading = Reading { sensor: "seattle".into(), seq: 7, time: 0, value: 54.05, unit: Some(Unit::Fahrenheit) };
+/// let unit = Some(Unit::Fahrenheit);
+/// let reading = Reading { sensor: "seattle".into(), seq: 7, time: 0, value: 54.05, unit };
 /// let (topic, partition, offset) = ("temperatures_ewma", 0, 41);
 /// sink.write(&Delivery { topic, partition, offset, timestamp: 0, key: None, reading: &reading })?;
 /// sink.flush()?; // EWMA, and below it: seattle   1970-01-01T00:00:00Z          54.050 °F
@@ -34,23 +36,23 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Console {
-    /// The first line; the stage and its topics if it is not given, none if it is "".
+    /// The first line. The default is the stage and its topics; "" is none.
     pub title: Option<String>,
-    /// What is shown of each reading.
+    /// What to show of each reading.
     #[serde(default)]
     pub show: Show,
 }
 
-/// What is shown of a reading.
+/// What to show of a reading.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Show {
-    /// The number alone, in the shortest form that reads back to the same 64-bit float.
+    /// Only the number, in the shortest form that parses to the same 64-bit float.
     #[default]
     Value,
-    /// Sensor, event time and value with its unit, aligned; the value to three decimals.
+    /// Sensor, event time and value with its unit, aligned. The value has three decimals.
     Reading,
-    /// A JSON object; the unit of a reading without one is `null`.
+    /// A JSON object. A missing unit is `null`.
     Json,
     /// The record's key ("-" for none), topic, partition and offset, and the value.
     Record,
@@ -82,7 +84,7 @@ impl SinkSettings for Console {
     }
 }
 
-/// The widest column that a long sensor's name can force on the lines after it.
+/// The largest width of the column of sensors. A longer name does not widen it.
 const SENSOR_WIDTH_LIMIT: usize = 32;
 /// The width of an event time with milliseconds.
 const TIME_WIDTH: usize = "2012-01-01T00:00:00.000Z".len();
@@ -92,7 +94,7 @@ struct ConsoleSink {
     output: Output,
     show: Show,
     line: Vec<u8>,
-    /// In characters; grows with the names, since they are not known beforehand.
+    /// In characters. It grows with the names, which are not known in advance.
     sensor_width: usize,
 }
 
@@ -164,6 +166,16 @@ mod tests {
     use crate::catalog::read;
     use crate::output::tests::Screen;
 
+    fn reading(sensor: &str, time: i64, value: f64, unit: Option<Unit>) -> Reading<'_> {
+        Reading {
+            sensor: sensor.into(),
+            seq: 7,
+            time,
+            value,
+            unit,
+        }
+    }
+
     fn shown(settings: &str) -> String {
         let screen = Screen::default();
         let topics = vec!["temperatures_ewma".to_owned(), "other".to_owned()];
@@ -175,13 +187,6 @@ mod tests {
                 ..SinkContext::new("", "out", topics)
             })
             .unwrap();
-        let reading = |sensor: &'static str, time, value, unit| Reading {
-            sensor: sensor.into(),
-            seq: 7,
-            time,
-            value,
-            unit,
-        };
         let readings = [
             reading("seattle", 1_325_376_000_000, 54.05, Some(Unit::Fahrenheit)),
             reading("são-paulo", 1_325_376_000_250, -3.0, Some(Unit::Celsius)),
@@ -204,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_alone_under_the_stage_and_its_topics() {
+    fn values_are_shown_under_the_stage_and_its_topics() {
         assert_eq!(
             shown("console = {}"),
             "out: temperatures_ewma, other\n54.05\n-3.0\n0.30000000000000004\n"
@@ -214,10 +219,8 @@ mod tests {
     #[test]
     fn readings_are_aligned_under_the_title() {
         let expected = "EWMA
-seattle   2012-01-01T00:00:00Z          54.050 \
-                        °F
-são-paulo  2012-01-01T00:00:00.25Z       -3.000 \
-                        °C
+seattle   2012-01-01T00:00:00Z          54.050 °F
+são-paulo  2012-01-01T00:00:00.25Z       -3.000 °C
 (all)      1970-01-01T00:00:00Z           0.300
 ";
         assert_eq!(
@@ -227,23 +230,24 @@ são-paulo  2012-01-01T00:00:00.25Z       -3.000 \
     }
 
     #[test]
-    fn json_is_a_reading_a_line_and_the_title_can_be_left_out() {
-        let expected = r#"{"sensor":"seattle","seq":7,"time":1325376000000,"value":54.05,"unit":"fahrenheit"}
-{"sensor":"são-paulo","seq":7,"time":1325376000250,"value":-3.0,"unit":"celsius"}
-{"sensor":"","seq":7,"time":0,"value":0.30000000000000004,"unit":null}
-"#;
-        assert_eq!(
-            shown(r#"console = { title = "", show = "json" }"#),
-            expected
-        );
+    fn json_is_one_reading_a_line_and_the_title_is_optional() {
+        let expected = [
+            concat!(
+                r#"{"sensor":"seattle","seq":7,"time":1325376000000,"value":54.05,"#,
+                r#""unit":"fahrenheit"}"#
+            ),
+            r#"{"sensor":"são-paulo","seq":7,"time":1325376000250,"value":-3.0,"unit":"celsius"}"#,
+            r#"{"sensor":"","seq":7,"time":0,"value":0.30000000000000004,"unit":null}"#,
+        ];
+        let shown = shown(r#"console = { title = "", show = "json" }"#);
+        assert_eq!(shown, expected.join("\n") + "\n");
     }
 
     #[test]
-    fn records_say_where_they_were_read() {
+    fn records_are_shown_with_topic_partition_and_offset() {
         let expected = "T
 seattle temperatures_ewma[0] 41 54.05
-são-paulo temperatures_ewma[0] 42 \
-                        -3.0
+são-paulo temperatures_ewma[0] 42 -3.0
 - temperatures_ewma[0] 43 0.30000000000000004
 ";
         assert_eq!(
@@ -253,9 +257,9 @@ são-paulo temperatures_ewma[0] 42 \
     }
 
     #[test]
-    fn a_form_that_does_not_exist_is_a_mistake() {
-        let part = ComponentConfig::parse(r#"console = { show = "table" }"#).unwrap();
-        let diagnostic = format!("{:?}", read(&part, &[]).unwrap_err());
+    fn an_unknown_show_is_an_error() {
+        let config = ComponentConfig::parse(r#"console = { show = "table" }"#).unwrap();
+        let diagnostic = format!("{:?}", read(&config, &[]).unwrap_err());
         assert!(
             diagnostic.contains("unknown variant `table`, expected one of `value`, `reading`"),
             "{diagnostic}"

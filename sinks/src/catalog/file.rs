@@ -1,7 +1,7 @@
-//! `file`: keeps readings in a CSV or JSON lines file.
+//! `file`: stores readings in a CSV or JSON lines file.
 
 mod format;
-mod kept;
+mod output_file;
 mod record;
 mod recover;
 
@@ -13,46 +13,50 @@ use stream::catalog::Component;
 use stream::error::{Error, Result};
 
 pub use self::format::OutputFormat;
-use self::kept::KeptFile;
-use super::{MOST_HELD, SinkContext, SinkSettings};
+use self::output_file::OutputFile;
+use super::{LARGEST_BATCH, SinkContext, SinkSettings};
 use crate::sink::{Delivery, Failure, Sink};
 
-/// Appends each reading to a file, with the topic, partition and offset it was read from.
+/// Appends each reading to a file, with the topic, partition and offset of its record.
 ///
-/// Each is there exactly once, whatever dies. At each commit the file is synced, then its length
-/// and the positions (up to which offset each partition is kept) replace those in the file
-/// `PATH.position`, which is synced too, and only then the offsets are committed in Kafka. A start
-/// cuts the file to the length that is recorded, because what is behind it was never committed and
-/// comes again, and skips what is below the positions. A record of its own, and not the last lines,
-/// because after a power cut a part that was never synced may look like anything. It costs three
-/// syncs a commit, where `sqlite` needs one.
+/// Each reading is in the file exactly once, also after a crash. At each commit the file is synced.
+/// Then its length and the offsets of its partitions are written to the file `PATH.position`, which
+/// is synced too. Only then are the offsets committed in Kafka. A start truncates the file to the
+/// recorded length, because the rest was never committed and comes again. Readings below the
+/// recorded offsets are skipped. The last lines of the file are no substitute for the record: after
+/// a power cut a part that was never synced may contain anything. This takes three syncs a commit;
+/// `sqlite` takes one.
 ///
-/// A file without a record, of an older version or because somebody deleted it, keeps its whole
-/// lines; the positions are those of the lines. Move the file away, while the stage is stopped, and
-/// a new one begins behind it. Two processes cannot keep readings in one file.
+/// A file without a record, from an older version or because somebody deleted the record, keeps its
+/// complete lines; the offsets are those in the lines. If you move the file away while the stage is
+/// stopped, the next start begins a new one at the recorded offsets. Two processes cannot store
+/// readings in one file.
 ///
-/// A full disk makes the stage wait. A partition that comes back after another machine's instance
-/// has had it goes on at the group's committed offset: each file holds what its instance kept. When
-/// an instance dies between keeping and committing and another takes its partitions over, the last
-/// readings are in both files, with the same topic, partition and offset.
+/// A full disk makes the stage wait. If a partition was assigned to an instance on another machine
+/// in between, this instance resumes at the group's committed offset: each file has the readings
+/// that its own instance stored. If an instance dies between storing and committing, and its
+/// partitions are assigned to another instance, the last readings are in both files, with the same
+/// topic, partition and offset.
 ///
 /// ```no_run
 /// use sinks::catalog::{SinkContext, read};
 /// use stream::pipeline::ComponentConfig;
 ///
-/// let settings = read(&ComponentConfig::parse(r#"file = { path = "readings.csv" }"#).unwrap(), &[]).unwrap();
-/// let mut sink = settings.open(SinkContext::new("config", "keep", vec!["temperatures_ewma".to_owned()]))?;
-/// sink.flush()?; // config/readings.csv is there, with its header
+/// let topics = vec!["temperatures_ewma".to_owned()];
+/// let config = r#"file = { path = "readings.csv" }"#;
+/// let settings = read(&ComponentConfig::parse(config).unwrap(), &topics).unwrap();
+/// let mut sink = settings.open(SinkContext::new("config", "keep", topics))?;
+/// sink.flush()?; // config/readings.csv now has its header
 /// # Ok::<(), sinks::sink::Failure>(())
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct File {
-    /// Relative to the pipeline file's folder; the file is made if it is not there, its folder is
-    /// not.
+    /// The file, relative to the folder of the pipeline file. It is created if it does not exist;
+    /// its folder is not.
     pub path: PathBuf,
-    /// If it is not given, a path that ends in `.csv` is CSV, and one that ends in `.json`,
-    /// `.jsonl` or `.ndjson` is JSON lines.
+    /// The default follows from the extension: CSV for `.csv`, JSON lines for `.json`, `.jsonl` and
+    /// `.ndjson`.
     pub format: OutputFormat,
 }
 
@@ -78,8 +82,8 @@ impl TryFrom<Table> for File {
             (None, Some("json" | "jsonl" | "ndjson")) => OutputFormat::JsonLines,
             (None, _) => {
                 return Err(format!(
-                    "the name `{}` does not tell the file's format; say format = \"csv\" \
-                     or \"json-lines\", or let it end in .csv or .jsonl",
+                    "the extension of `{}` does not say its format; add format = \"csv\" or \
+                     format = \"json-lines\", or use the extension .csv or .jsonl",
                     table.path.display()
                 ));
             }
@@ -100,16 +104,16 @@ impl Component for File {
 impl SinkSettings for File {
     fn open(self: Box<Self>, context: SinkContext) -> Result<Box<dyn Sink>> {
         let path = context.folder.join(&self.path);
-        let kept = match KeptFile::open(&path, self.format) {
-            Ok(kept) => Some(kept),
-            // The first reading tries again, and waits.
+        let file = match OutputFile::open(&path, self.format) {
+            Ok(file) => Some(file),
+            // The first reading retries.
             Err(Failure::Passing(_)) => None,
             Err(Failure::Lasting(error)) => return Err(error),
         };
         Ok(Box::new(FileSink {
             path,
             format: self.format,
-            kept,
+            file,
             lines: Vec::new(),
             skipped: 0,
         }))
@@ -120,31 +124,30 @@ impl SinkSettings for File {
 struct FileSink {
     path: PathBuf,
     format: OutputFormat,
-    kept: Option<KeptFile>,
-    /// What was taken since the last flush; a commit's size bounds it, and [`MOST_HELD`].
+    /// `None` after an error.
+    file: Option<OutputFile>,
+    /// The lines since the last flush. The size of a commit and [`LARGEST_BATCH`] limit them.
     lines: Vec<u8>,
-    /// How many readings since the last flush were kept already.
+    /// How many readings since the last flush were stored already.
     skipped: u64,
 }
 
 impl Sink for FileSink {
     fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
-        let kept = match &mut self.kept {
-            Some(kept) => kept,
-            None => self.kept.insert(KeptFile::open(&self.path, self.format)?),
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(OutputFile::open(&self.path, self.format)?),
         };
-        let begin = || Ok::<_, Infallible>(None);
-        let Ok(position) = kept
-            .positions
-            .find(delivery.topic, delivery.partition, begin);
-        if position.pass(delivery.offset, delivery.timestamp, &self.path)? {
+        let none = || Ok::<_, Infallible>(None);
+        let Ok(stored) = file.offsets.find(delivery.topic, delivery.partition, none);
+        if stored.advance(delivery.offset, delivery.timestamp, &self.path)? {
             self.format.push(&mut self.lines, delivery);
         } else {
             self.skipped += 1;
         }
-        // A commit's size bounds records, not bytes. What is kept before its commit is skipped if
-        // it comes again.
-        if self.lines.len() >= MOST_HELD {
+        // The size of a commit limits records, not bytes. Readings that are stored before their
+        // commit are skipped if they come again.
+        if self.lines.len() >= LARGEST_BATCH {
             self.flush()
         } else {
             Ok(())
@@ -152,27 +155,27 @@ impl Sink for FileSink {
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        // Whatever fails, the file is opened anew, and cut.
         if !self.lines.is_empty() {
-            let Some(mut kept) = self.kept.take() else {
-                // They come again: nothing may commit their offsets.
+            // After an error the file stays closed. It is truncated when it is opened again.
+            let Some(mut file) = self.file.take() else {
+                // The lines are delivered again, so their offsets must not be committed.
                 let error = Error::new(
                     format!("writing {}", self.path.display()),
-                    "it was not opened again",
+                    "it is not open after an earlier error",
                 );
-                return Err(Failure::Passing(
-                    error.help("the stage goes back to its last commit, and opens it"),
-                ));
+                return Err(Failure::Passing(error.help(
+                    "the stage rolls back to its last commit and opens it again",
+                )));
             };
-            kept.append(&self.lines)?;
-            self.kept = Some(kept);
+            file.append(&self.lines)?;
+            self.file = Some(file);
             self.lines.clear();
         }
         if self.skipped > 0 {
             tracing::info!(
-                "skipped {} readings that {} has already",
-                self.skipped,
-                self.path.display()
+                file = %self.path.display(),
+                readings = self.skipped,
+                "skipped readings that are already stored"
             );
             self.skipped = 0;
         }
@@ -181,8 +184,8 @@ impl Sink for FileSink {
 
     fn rollback(&mut self) {
         if !self.lines.is_empty() {
-            // The positions are beyond what is in the file.
-            self.kept = None;
+            // The offsets include readings that are not in the file.
+            self.file = None;
             self.lines.clear();
         }
         self.skipped = 0;

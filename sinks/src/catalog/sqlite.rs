@@ -1,4 +1,4 @@
-//! `sqlite`: keeps readings in a SQLite database, each exactly once.
+//! `sqlite`: stores each reading exactly once in a SQLite database.
 
 mod schema;
 
@@ -14,58 +14,61 @@ use stream::catalog::Component;
 use stream::error::{Error, Result};
 use stream::reading::Unit;
 
-use super::{MOST_HELD, SinkContext, SinkSettings};
-use crate::place;
-use crate::positions::{SinkOffset, SinkOffsets};
+use super::{LARGEST_BATCH, SinkContext, SinkSettings};
+use crate::offsets::{SinkOffset, SinkOffsets};
 use crate::sink::{Delivery, Failure, Sink};
+use crate::storage;
 
-/// Keeps each reading in the table `readings` of a SQLite database.
+/// Stores each reading in the table `readings` of a SQLite database.
 ///
-/// Readings and positions (up to which offset each partition is kept) are in one database and go
-/// there in one transaction, which is on the disk before the offsets are committed in Kafka.
-/// Whatever dies in between, the readings that come again are below their partition's position and
-/// are skipped: none is lost, none is there twice.
+/// Readings and the offsets of their partitions are written in one transaction, which is on disk
+/// before the offsets are committed in Kafka. After a crash in between, readings come again, are
+/// below the stored offsets and are skipped: none is lost, and none is there twice.
 ///
-/// | table | column | holds |
+/// | table | column | content |
 /// | --- | --- | --- |
-/// | `readings` | `topic`, `partition`, `offset` | where it was read: the primary key |
-/// | | `timestamp` | when it entered the pipeline, in milliseconds since the epoch; null if that is unknown |
-/// | | `sensor` | who measured; '' in a format without sensors |
-/// | | `seq` | its number at the sensor; from 2^63 on less 2^64, as SQLite's integers are signed |
+/// | `readings` | `topic`, `partition`, `offset` | the record it was read from: the primary key |
+/// | | `timestamp` | when it entered the pipeline, in milliseconds since the epoch; null if unknown |
+/// | | `sensor` | the sensor's name; '' in a format without sensors |
+/// | | `seq` | its sequence number; minus 2^64 from 2^63 on, because SQLite's integers are signed |
 /// | | `time` | when it was measured, in milliseconds since the epoch |
 /// | | `value`, `unit` | what was measured; the unit is null in a format without units |
 /// | `positions` | `topic`, `partition` | a partition: the primary key |
-/// | | `next` | the offset to go on with: what is below it is kept, or was and has been deleted |
+/// | | `next` | the next offset to store; lower ones are stored, or were and have been deleted |
 /// | | `latest` | the latest timestamp below it |
 ///
-/// Any program may read the database meanwhile. One that locks it makes the stage wait, as a full
-/// disk does. Move or delete it only while the stage is stopped, and then with its `-wal` file.
+/// Any program may read the database meanwhile. A program that locks it makes the stage wait, as a
+/// full disk does. Move or delete the database only while the stage is stopped, together with its
+/// `-wal` file.
 ///
-/// A partition that comes back after another machine's instance has had it goes on at the group's
-/// committed offset: each database holds what its instance kept. When an instance dies between
-/// keeping and committing and another takes its partitions over, the last readings are in both
-/// databases, with the same topic, partition and offset. Instances on one machine may share one.
+/// If a partition was assigned to an instance on another machine in between, this instance resumes
+/// at the group's committed offset: each database has the readings that its own instance stored. If
+/// an instance dies between storing and committing, and its partitions are assigned to another
+/// instance, the last readings are in both databases, with the same topic, partition and offset.
+/// Instances on one machine may share a database.
 ///
 /// ```no_run
 /// use sinks::catalog::{SinkContext, read};
 /// use stream::pipeline::ComponentConfig;
 ///
-/// let settings = read(&ComponentConfig::parse(r#"sqlite = { path = "readings.db" }"#).unwrap(), &[]).unwrap();
-/// let mut sink = settings.open(SinkContext::new("config", "keep", vec!["temperatures_ewma".to_owned()]))?;
+/// let topics = vec!["temperatures_ewma".to_owned()];
+/// let config = r#"sqlite = { path = "readings.db" }"#;
+/// let settings = read(&ComponentConfig::parse(config).unwrap(), &topics).unwrap();
+/// let mut sink = settings.open(SinkContext::new("config", "keep", topics))?;
 /// // sqlite3 config/readings.db "SELECT sensor, avg(value) FROM readings GROUP BY sensor"
 /// # Ok::<(), stream::error::Error>(())
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Sqlite {
-    /// Relative to the pipeline file's folder; the file is made if it is not there, its folder is
-    /// not.
+    /// The file, relative to the folder of the pipeline file. It is created if it does not exist;
+    /// its folder is not.
     pub path: PathBuf,
 }
 
 impl Component for Sqlite {
     const NAME: &'static str = "sqlite";
-    const ABOUT: &'static str = "keeps each reading exactly once in a SQLite database";
+    const ABOUT: &'static str = "stores each reading exactly once in a SQLite database";
     const EXAMPLE: &'static str = r#"sqlite = { path = "readings.db" }"#;
 }
 
@@ -74,7 +77,7 @@ impl SinkSettings for Sqlite {
         let path = context.folder.join(&self.path);
         let connection = match connect(&path) {
             Ok(connection) => Some(connection),
-            // The first flush tries again, and waits.
+            // The first flush retries.
             Err(Failure::Passing(_)) => None,
             Err(Failure::Lasting(error)) => return Err(error),
         };
@@ -87,25 +90,26 @@ impl SinkSettings for Sqlite {
     }
 }
 
-/// How long another program may lock the database before the stage says that it waits.
-const LOCKED: Duration = Duration::from_secs(1);
+/// How long to wait for another program's lock before the flush fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Opens the database, which is made if it is not there; its folder is not.
+/// Opens the database, and creates it if it does not exist. Does not create its folder.
 fn connect(path: &Path) -> Result<Connection, Failure> {
-    place::check(path)?;
+    storage::check(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| failure("opening", path, &error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    connection.busy_timeout(LOCKED).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     if connection.is_readonly("main").map_err(failed)? {
-        let error = Error::new(format!("opening {}", path.display()), "it can only be read");
-        return Err(error.help(place::MAY_NOT).into());
+        let error = Error::new(format!("opening {}", path.display()), "it is read-only");
+        return Err(error.help(storage::PERMISSION).into());
     }
     schema::upgrade(&mut connection, path)?;
-    // A write-ahead log: a commit writes and syncs one file, and readers need not wait. FULL: it is
-    // synced at every commit. 256 KiB of cache: rows are added behind those of their partition.
+    // With a write-ahead log a commit writes and syncs one file, and readers need not wait. FULL
+    // syncs it at every commit. 256 KiB of cache are enough, because rows are appended to those of
+    // their partition.
     connection
         .execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -256")
         .and_then(|()| connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())))
@@ -113,7 +117,7 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-/// The failure of something that was asked of the database.
+/// The failure for an error of SQLite.
 fn failure(doing: &str, path: &Path, error: &rusqlite::Error) -> Failure {
     let code = error
         .sqlite_error()
@@ -123,32 +127,31 @@ fn failure(doing: &str, path: &Path, error: &rusqlite::Error) -> Failure {
         Some((ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _)) => Failure::Passing(
             error.help("another program has locked it; the stage waits and goes on by itself"),
         ),
-        // The second is what the index of the write-ahead log makes of the first.
+        // The second is a full disk while the index of the write-ahead log is written.
         Some((ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE)) => {
-            Failure::Passing(error.help(place::FULL))
+            Failure::Passing(error.help(storage::FULL))
         }
         Some((ErrorCode::NotADatabase, _)) => error
-            .help("something else wrote it: name another file, or move this one away")
+            .help("something else wrote it: give another file, or move this one away")
             .into(),
         Some((ErrorCode::DatabaseCorrupt, _)) => error
-            .help("see what sqlite3's .recover can save, then move it away with its -wal and -shm")
+            .help("recover it with sqlite3's .recover, then move it away with its -wal and -shm")
             .into(),
         Some((ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied, _)) => {
-            error.help(place::MAY_NOT).into()
+            error.help(storage::PERMISSION).into()
         }
-        _ => error.help(place::BROKEN).into(),
+        _ => error.help(storage::BROKEN).into(),
     }
 }
 
-/// What was taken waits in memory until the flush; a commit's size bounds it, and [`MOST_HELD`]. So
-/// the database is locked no longer than it takes to write, and nothing but the database knows the
-/// positions.
+/// Readings wait in memory until the flush. The size of a commit and [`LARGEST_BATCH`] limit them.
+/// The database is only locked while it is written, and the offsets are only in the database.
 #[derive(Debug)]
 struct SqliteSink {
     path: PathBuf,
     connection: Option<Connection>,
     rows: Vec<Row>,
-    /// About how much memory they take, in bytes.
+    /// The approximate size of `rows` in bytes.
     bytes: usize,
 }
 
@@ -187,9 +190,9 @@ impl Sink for SqliteSink {
             unit: reading.unit,
         });
         self.bytes += size_of::<Row>() + topic.len() + reading.sensor.len();
-        // A commit's size bounds records, not bytes. What is kept before its commit is skipped if
-        // it comes again.
-        if self.bytes >= MOST_HELD {
+        // The size of a commit limits records, not bytes. Readings that are stored before their
+        // commit are skipped if they come again.
+        if self.bytes >= LARGEST_BATCH {
             self.flush()
         } else {
             Ok(())
@@ -204,15 +207,16 @@ impl Sink for SqliteSink {
             Some(connection) => connection,
             None => connect(&self.path)?,
         };
-        // Whatever fails, the database is opened anew.
+        // After an error the database is opened again.
         let skipped = store(&mut connection, &self.rows, &self.path)?;
         self.connection = Some(connection);
         self.rows.clear();
         self.bytes = 0;
         if skipped > 0 {
             tracing::info!(
-                "skipped {skipped} readings that {} has already",
-                self.path.display()
+                file = %self.path.display(),
+                readings = skipped,
+                "skipped readings that are already stored"
             );
         }
         Ok(())
@@ -224,22 +228,22 @@ impl Sink for SqliteSink {
     }
 }
 
-/// Keeps what is behind the positions, and moves these, in one transaction; gives the number of
-/// rows that are not.
+/// Stores the rows that are not stored yet, and the offsets, in one transaction. Returns how many
+/// rows are skipped.
 fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, Failure> {
     let failed = |error| failure("writing", path, &error);
     let transaction =
         Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
-    let (mut positions, mut skipped) = (SinkOffsets::default(), 0);
+    let (mut offsets, mut skipped) = (SinkOffsets::default(), 0);
     let mut insert = transaction
         .prepare("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
         .map_err(failed)?;
     for row in rows {
-        let read = || read_position(&transaction, &row.topic, row.partition);
-        let position = positions
+        let read = || read_offset(&transaction, &row.topic, row.partition);
+        let stored = offsets
             .find(&row.topic, row.partition, read)
             .map_err(failed)?;
-        if !position.pass(row.offset, row.timestamp, path)? {
+        if !stored.advance(row.offset, row.timestamp, path)? {
             skipped += 1;
             continue;
         }
@@ -266,7 +270,7 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
         partition,
         next,
         latest,
-    } in positions.iter()
+    } in offsets.iter()
     {
         transaction
             .execute(
@@ -279,7 +283,7 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
     Ok(skipped)
 }
 
-fn read_position(
+fn read_offset(
     transaction: &Transaction<'_>,
     topic: &str,
     partition: i32,

@@ -1,31 +1,31 @@
-//! The join: puts together what several series say of the same time.
+//! The join: combines the readings of several series with the same time.
 
 use std::collections::BTreeMap;
 
-/// The series that are compared, in the order in which they index a [`Point`].
+/// The series that are compared, in the order of their indices in a [`Point`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The exponentially weighted moving average.
     Ewma,
     /// The moving average.
     Average,
-    /// What both were made from.
+    /// The input of both.
     Input,
 }
 
-/// How many sides there are.
+/// The number of sides.
 pub const SIDES: usize = 3;
 
-/// What the sides say of one time.
+/// The values of all sides at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Point {
     values: [Option<f64>; SIDES],
-    /// Which reading of the input it is, counted from 0; meaningless without an input.
+    /// The number of the input's reading, from 0. Meaningless without an input.
     pub input_index: u64,
 }
 
 impl Point {
-    /// The value of one side, if it has come.
+    /// The value of one side. `None` if it has not come yet.
     #[must_use]
     pub fn get(&self, side: Side) -> Option<f64> {
         self.values[side as usize]
@@ -34,21 +34,21 @@ impl Point {
 
 /// Joins the series of one sensor by time.
 ///
-/// Each side brings its readings in an order of its own, and one may run far ahead of another. What
-/// has come for a time waits until every side has spoken. Where several readings of one side share
-/// a time, the first goes with the first of the other sides, the second with the second, and so on.
+/// Each side has an order of its own, and one side may be far ahead of another. A point waits until
+/// every side has its value. If several readings of a side have the same time, the first one is
+/// joined with the first one of the other sides, the second one with the second, and so on.
 #[derive(Debug, Default)]
 pub struct Join {
     /// By time, and by order of arrival within a time.
     waiting: BTreeMap<(i64, u32), Point>,
     inputs: u64,
-    /// Readings that were given up because too many were waiting.
+    /// Readings that were dropped because too many points were waiting.
     pub dropped: u64,
 }
 
 impl Join {
-    /// Takes one reading and gives the point that it completes, if it does. More than `limit` times
-    /// never wait: then the earliest is given up.
+    /// Adds a reading. Returns the point if it is complete. If more than `limit` points wait, the
+    /// earliest is dropped.
     pub fn add(
         &mut self,
         side: Side,
@@ -76,14 +76,14 @@ impl Join {
             return self.waiting.remove(&key);
         }
         if self.waiting.len() > limit
-            && let Some((_, given_up)) = self.waiting.pop_first()
+            && let Some((_, earliest)) = self.waiting.pop_first()
         {
-            self.dropped += given_up.values.iter().flatten().count() as u64;
+            self.dropped += earliest.values.iter().flatten().count() as u64;
         }
         None
     }
 
-    /// How many readings of a side still wait for their partners.
+    /// How many readings of a side wait for their partners.
     #[must_use]
     pub fn waiting(&self, side: Side) -> u64 {
         self.waiting
@@ -99,19 +99,19 @@ impl Join {
     }
 }
 
-/// Knows which readings of one sensor and side have come before.
+/// Detects duplicates among the readings of one sensor and side.
 ///
-/// Within a partition the readings of a sensor keep their order, so a sequence number that does not
-/// rise has come before, unless its time is new: then a source began to count anew. Nothing but the
-/// last reading of each partition needs to be remembered.
+/// Within a partition the readings of a sensor keep their order. A sequence number that does not
+/// rise is a duplicate, unless the time is later: then the source has started from 0 again. The
+/// last reading of each partition is enough to decide this.
 #[derive(Debug, Default)]
 pub struct Arrivals {
     last: Vec<(i32, u64, i64)>,
 }
 
 impl Arrivals {
-    /// Takes note of a reading; says whether it came before.
-    pub fn before(&mut self, partition: i32, seq: u64, time: i64) -> bool {
+    /// Adds a reading. Returns whether it is a duplicate.
+    pub fn is_duplicate(&mut self, partition: i32, seq: u64, time: i64) -> bool {
         let Some(last) = self.last.iter_mut().find(|last| last.0 == partition) else {
             self.last.push((partition, seq, time));
             return false;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_is_complete_when_every_side_has_spoken() {
+    fn a_point_is_complete_when_every_side_has_a_value() {
         let mut join = Join::default();
         assert_eq!(join.add(Side::Input, 5, 1.0, &ALL, 10), None);
         assert_eq!(join.add(Side::Average, 5, 2.0, &ALL, 10), None);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn within_a_time_the_order_of_arrival_decides() {
+    fn readings_with_the_same_time_are_joined_in_order() {
         let sides = &ALL[..2];
         let mut join = Join::default();
         for value in [1.0, 2.0, 3.0] {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_bounded_and_what_is_given_up_is_counted() {
+    fn too_many_waiting_points_are_dropped_and_counted() {
         let mut join = Join::default();
         for time in 0..1000 {
             assert_eq!(join.add(Side::Ewma, time, 0.0, &ALL, 10), None);
@@ -180,28 +180,34 @@ mod tests {
         assert_eq!(
             join.add(Side::Average, 0, 0.0, &ALL, 10),
             None,
-            "its partner was given up"
+            "its partner was dropped"
         );
         assert_eq!(
             (join.waiting(Side::Average), join.dropped),
             (0, 991),
-            "the earliest goes first"
+            "the earliest is dropped first"
         );
     }
 
     #[test]
-    fn a_reading_that_came_before_is_known_by_its_sequence_and_time() {
+    fn a_duplicate_is_detected_by_sequence_number_and_time() {
         let mut seen = Arrivals::default();
-        assert!(!seen.before(0, 7, 70));
-        assert!(!seen.before(0, 9, 90), "a filter leaves gaps");
-        assert!(seen.before(0, 9, 90));
-        assert!(seen.before(0, 7, 70));
+        assert!(!seen.is_duplicate(0, 7, 70));
+        assert!(!seen.is_duplicate(0, 9, 90), "a filter leaves gaps");
+        assert!(seen.is_duplicate(0, 9, 90));
+        assert!(seen.is_duplicate(0, 7, 70));
         assert!(
-            !seen.before(1, 7, 70),
-            "the offsets of another partition count for themselves"
+            !seen.is_duplicate(1, 7, 70),
+            "each partition counts by itself"
         );
-        assert!(!seen.before(0, 10, 90), "two readings may share a time");
-        assert!(!seen.before(0, 0, 100), "the source began anew");
-        assert!(seen.before(0, 0, 100));
+        assert!(
+            !seen.is_duplicate(0, 10, 90),
+            "two readings may share a time"
+        );
+        assert!(
+            !seen.is_duplicate(0, 0, 100),
+            "the source starts from 0 again"
+        );
+        assert!(seen.is_duplicate(0, 0, 100));
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of one sensor in a comparison.
+//! The comparison of one sensor.
 
 use std::collections::VecDeque;
 
@@ -9,12 +9,12 @@ use super::statistics::{LagEstimate, Level, MeanDifference};
 use super::table::{Block, Cells, TableRow, figure};
 use crate::text::push_sensor;
 
-/// What is the same for every sensor.
+/// The settings for all sensors.
 #[derive(Debug)]
 pub struct CompareRules {
-    /// The sides that a point is complete with.
+    /// The sides of a complete point.
     pub sides: Vec<Side>,
-    /// The longest lag that is tried, in steps.
+    /// The longest lag to try, in steps.
     pub lag_max: usize,
     /// How many times may wait for their partners.
     pub waiting_max: usize,
@@ -26,14 +26,14 @@ impl CompareRules {
     }
 }
 
-/// One sensor's figures, and what they do not hold yet or never will.
+/// The figures of one sensor, and what they do not include.
 #[derive(Debug)]
 pub struct SensorComparison {
-    /// That of the first reading that has one.
+    /// The unit of the first reading that has one.
     unit: Option<Unit>,
     seen: [Arrivals; 3],
     pub(super) join: Join,
-    /// The latest readings of the input, as far back as a lag may have to look.
+    /// The latest readings of the input, as far back as the longest lag needs.
     inputs: VecDeque<f64>,
     pub(super) joined: u64,
     pub(super) ewma: Level,
@@ -44,14 +44,14 @@ pub struct SensorComparison {
     pub(super) average_to_input: MeanDifference,
     pub(super) ewma_lag: LagEstimate,
     pub(super) average_lag: LagEstimate,
-    /// Readings that had come before.
+    /// Readings that came again.
     pub duplicates: u64,
     /// Readings in another unit than the sensor's first.
     pub other_unit: u64,
 }
 
 impl SensorComparison {
-    /// A sensor of which nothing has come yet.
+    /// A sensor without readings.
     #[must_use]
     pub fn new(rules: &CompareRules) -> Self {
         SensorComparison {
@@ -73,9 +73,9 @@ impl SensorComparison {
         }
     }
 
-    /// Takes one reading of one side.
+    /// Adds a reading of one side.
     pub fn add(&mut self, side: Side, partition: i32, reading: &Reading<'_>, rules: &CompareRules) {
-        if self.seen[side as usize].before(partition, reading.seq, reading.time) {
+        if self.seen[side as usize].is_duplicate(partition, reading.seq, reading.time) {
             self.duplicates += 1;
             return;
         }
@@ -115,7 +115,7 @@ impl SensorComparison {
         self.input.add(input);
         self.ewma_to_input.add(ewma, input);
         self.average_to_input.add(average, input);
-        // Inputs that are no longer kept can only be missed if the topics are out of order.
+        // The input is missing only if the topics are out of order.
         let first = self.join.inputs() - self.inputs.len() as u64;
         let Some(back) = point
             .input_index
@@ -128,12 +128,12 @@ impl SensorComparison {
             .add(ewma, self.inputs.range(..=back).rev().copied());
         self.average_lag
             .add(average, self.inputs.range(..=back).rev().copied());
-        // The next point to be completed looks back from a later input than this.
+        // The next complete point has a later input.
         self.inputs
             .drain(..(back + 1).saturating_sub(rules.lag_max));
     }
 
-    /// The sensor's part of the table.
+    /// The sensor's block of the table.
     #[must_use]
     pub fn block(&self, name: &str, rules: &CompareRules) -> Block {
         let mut shown = Vec::new();

@@ -1,9 +1,9 @@
-//! The figures of a comparison, updated with each point and never summed up.
+//! The figures of a comparison, updated with each point.
 //!
-//! Means move by `m += (x - m) / n` and squared deviations by `(x - m_before) * (x - m_after)` (B.
+//! A mean changes by `m += (x - m) / n`, squared deviations by `(x - m_before) * (x - m_after)` (B.
 //! P. Welford, "Note on a method for calculating corrected sums of squares and products",
-//! Technometrics 4, 1962; D. E. Knuth, The Art of Computer Programming, volume 2, 4.2.2): no large
-//! sum swallows small terms, however long the stage runs.
+//! Technometrics 4, 1962; D. E. Knuth, The Art of Computer Programming, volume 2, 4.2.2). There is
+//! no large sum in which small terms get lost, however long the stage runs.
 
 /// The mean of some numbers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,13 +13,13 @@ pub struct Mean {
 }
 
 impl Mean {
-    /// Takes one number.
+    /// Adds a number.
     pub fn add(&mut self, number: f64) {
         self.count += 1;
         self.mean += (number - self.mean) / self.count as f64;
     }
 
-    /// The mean so far; 0 of nothing.
+    /// The mean so far. 0 without numbers.
     #[must_use]
     pub fn get(&self) -> f64 {
         self.mean
@@ -36,7 +36,7 @@ pub struct Level {
 }
 
 impl Level {
-    /// Takes the next value.
+    /// Adds the next value.
     pub fn add(&mut self, value: f64) {
         self.mean.add(value);
         self.last = value;
@@ -46,7 +46,7 @@ impl Level {
 /// How far two series are apart.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MeanDifference {
-    /// The difference itself, with its sign.
+    /// The signed difference.
     pub level: Level,
     /// The mean absolute difference, (1/n) Σ |xᵢ - yᵢ|.
     pub absolute: Mean,
@@ -54,7 +54,7 @@ pub struct MeanDifference {
 }
 
 impl MeanDifference {
-    /// Takes the values of both series at one point.
+    /// Adds the values of both series at one point.
     pub fn add(&mut self, x: f64, y: f64) {
         let difference = x - y;
         self.level.add(difference);
@@ -69,7 +69,7 @@ impl MeanDifference {
     }
 }
 
-/// Pearson's correlation of two series, with their means and squared deviations as they go along.
+/// Pearson's correlation of two series, from running means and squared deviations.
 #[derive(Debug, Clone, Copy, Default)]
 struct Correlation {
     count: u64,
@@ -91,17 +91,17 @@ impl Correlation {
         self.products += before.0 * after.1;
     }
 
-    /// Σ (xᵢ - x̄)(yᵢ - ȳ) / √(Σ (xᵢ - x̄)² · Σ (yᵢ - ȳ)²); nothing if one series is constant.
+    /// Σ (xᵢ - x̄)(yᵢ - ȳ) / √(Σ (xᵢ - x̄)² · Σ (yᵢ - ȳ)²). `None` if one series is constant.
     fn coefficient(&self) -> Option<f64> {
         let spread = self.squares.0.sqrt() * self.squares.1.sqrt();
         (spread > 0.0).then(|| self.products / spread)
     }
 }
 
-/// How many steps a smoothed series is behind its input.
+/// How many steps a smoothed series lags behind its input.
 ///
-/// For each k from 0 to a limit it keeps the normalized cross-correlation of `smoothed[t]` with
-/// `input[t - k]` over all t where both are there:
+/// For each k from 0 to a limit it computes the normalized cross-correlation of `smoothed[t]` with
+/// `input[t - k]` over all t where both exist:
 ///
 /// ```text
 ///          Σ (smoothed[t] - mean) (input[t - k] - mean)
@@ -109,18 +109,18 @@ impl Correlation {
 ///        √(Σ (smoothed[t] - mean)²) · √(Σ (input[t - k] - mean)²)
 /// ```
 ///
-/// with the means over the same t (G. E. P. Box, G. M. Jenkins, Time Series Analysis: Forecasting
-/// and Control, chapter on the cross-correlation function; there with one mean for all k, which
-/// differs where the series are short). The lag is the k with the largest r. The sums are kept, not
-/// the series.
+/// The means are over the same t (G. E. P. Box, G. M. Jenkins, Time Series Analysis: Forecasting
+/// and Control, chapter on the cross-correlation function; the book has one mean for all k, which
+/// differs for short series). The lag is the k with the largest r. The series themselves are not
+/// stored.
 #[derive(Debug, Clone)]
 pub struct LagEstimate {
     by_steps: Vec<Correlation>,
 }
 
-/// Coefficients closer than this are taken for equal: then the shorter lag counts.
+/// Coefficients closer than this count as equal. Then the shorter lag wins.
 const TIE: f64 = 1e-9;
-/// Two points always lie on a line; their correlation says nothing.
+/// Two points always lie on a line, so their correlation means nothing.
 const LEAST_POINTS: u64 = 3;
 
 impl LagEstimate {
@@ -132,18 +132,18 @@ impl LagEstimate {
         }
     }
 
-    /// Takes a smoothed value with its own input, the input before that, and so on.
+    /// Adds a smoothed value, with its own input first, then the input before that, and so on.
     pub fn add(&mut self, smoothed: f64, inputs: impl Iterator<Item = f64>) {
         for (correlation, input) in self.by_steps.iter_mut().zip(inputs) {
             correlation.add(smoothed, input);
         }
     }
 
-    /// The lag in steps of the input.
+    /// The lag in steps of the input. `None` if there are too few points, a series is constant, or
+    /// no correlation is positive.
     ///
-    /// A lag that only fewer than half of the points could be compared at does not count: a handful
-    /// of points at the end of a short series correlate by chance. There is none while the points
-    /// are too few, while a series is constant, or if no correlation is positive.
+    /// A lag counts only if at least half of the points can be compared at it: the few points at
+    /// the end of a short series correlate by chance.
     #[must_use]
     pub fn steps(&self) -> Option<usize> {
         let points = self.by_steps[0].count;
@@ -187,30 +187,30 @@ mod tests {
             difference.add(1e9 + 0.001, 1e9);
             difference.add(1e9, 1e9 + 0.001);
         }
-        // 0.001 is only known to the 64-bit float's grid at 1e9, which is 1.2e-7.
+        // At 1e9 the resolution of a 64-bit float is 1.2e-7.
         assert!(difference.level.mean.get().abs() < 1e-9);
         assert!((difference.absolute.get() - 0.001).abs() < 1e-7);
         assert!((difference.root_mean_square() - 0.001).abs() < 1e-7);
     }
 
     #[test]
-    fn what_has_no_correlation_has_no_lag() {
+    fn without_correlation_there_is_no_lag() {
         assert_eq!(lag(&[], &[], 3), None);
         assert_eq!(
             lag(&[1.0, 2.0], &[1.0, 2.0], 3),
             None,
-            "two points are on a line whatever they are"
+            "two points are always on a line"
         );
         assert_eq!(lag(&[1.0; 9], &[1.0; 9], 3), None);
         assert_eq!(
             lag(&[3.0, 2.0, 1.0], &[1.0, 2.0, 3.0], 1),
             None,
-            "only opposites"
+            "the correlation is negative"
         );
     }
 
     #[test]
-    fn of_equal_correlations_the_shorter_lag_counts() {
+    fn with_equal_correlations_the_shorter_lag_wins() {
         let wave: Vec<f64> = (0..40).map(|t| [0.0, 1.0, 0.0, -1.0][t % 4]).collect();
         assert_eq!(lag(&wave, &wave, 12), Some(0));
     }
@@ -223,8 +223,9 @@ mod tests {
             scale in 0.1..10.0_f64,
             shift in -1e3..1e3,
         ) {
-            let delayed: Vec<f64> =
-                (0..input.len()).map(|t| input[t.saturating_sub(steps)].mul_add(scale, shift)).collect();
+            let delayed = (0..input.len())
+                .map(|t| input[t.saturating_sub(steps)].mul_add(scale, shift));
+            let delayed: Vec<f64> = delayed.collect();
             prop_assert_eq!(lag(&delayed, &input, 24), Some(steps));
         }
     }

@@ -1,11 +1,11 @@
-//! A table of figures for a fixed-width screen.
+//! A table of figures in fixed-width text.
 
 use std::fmt;
 
-/// The heads of a row's cells.
+/// The column headings.
 pub const HEADS: [&str; 5] = ["mean", "last", "mean |x|", "rms", "lag"];
 
-/// A title, a block of rows for each sensor, and what is to be said at the end.
+/// A title, a block of rows for each sensor, and a last line.
 #[derive(Debug)]
 pub struct Table {
     /// The first line.
@@ -21,14 +21,14 @@ pub struct Table {
 pub struct Block {
     /// The line above the rows.
     pub heading: String,
-    /// One for each figure that has a name.
+    /// The rows.
     pub rows: Vec<TableRow>,
 }
 
-/// A label, and a cell under each of the [`HEADS`].
+/// A label, and a cell for each of the [`HEADS`].
 pub type TableRow = (&'static str, Cells);
 
-/// What stands under the [`HEADS`].
+/// The cells for the [`HEADS`].
 pub type Cells = [String; HEADS.len()];
 
 impl fmt::Display for Table {
@@ -44,16 +44,7 @@ impl fmt::Display for Table {
                 *width = cell.len().max(*width);
             }
         }
-        let line = |label: &str, cells: [&str; HEADS.len()]| {
-            let mut columns = vec![format!("  {label:label_width$}")];
-            columns.extend(
-                cells
-                    .iter()
-                    .zip(widths)
-                    .map(|(cell, width)| format!("{cell:>width$}")),
-            );
-            columns.join("  ").trim_end().to_owned()
-        };
+        let line = |label, cells| line(label, label_width, cells, widths);
         writeln!(f, "{}", self.title)?;
         for block in &self.blocks {
             writeln!(f, "\n{}", block.heading)?;
@@ -68,7 +59,20 @@ impl fmt::Display for Table {
     }
 }
 
-/// A figure to four decimals, or in powers of ten where that would be unreadable.
+fn line(
+    label: &str,
+    label_width: usize,
+    cells: [&str; HEADS.len()],
+    widths: [usize; HEADS.len()],
+) -> String {
+    let mut columns = vec![format!("  {label:label_width$}")];
+    for (cell, width) in cells.iter().zip(widths) {
+        columns.push(format!("{cell:>width$}"));
+    }
+    columns.join("  ").trim_end().to_owned()
+}
+
+/// A figure with four decimals, or in scientific notation if it is large.
 #[must_use]
 pub fn figure(number: f64) -> String {
     let text = if number.abs() < 1e9 {
@@ -76,7 +80,7 @@ pub fn figure(number: f64) -> String {
     } else {
         format!("{number:.4e}")
     };
-    // What rounds to zero has no sign.
+    // A number that rounds to zero has no sign.
     if text == "-0.0000" {
         text[1..].to_owned()
     } else {
@@ -89,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_they_must_be() {
+    fn columns_are_as_wide_as_their_cells() {
         let row = |label, cells: [&str; 5]| (label, cells.map(str::to_owned));
         let table = Table {
             title: "title".into(),
@@ -112,16 +116,13 @@ mod tests {
         let expected = "title
 
 a
-              mean      last  mean \
-                        |x|  rms  lag
+              mean      last  mean |x|  rms  lag
   ewma         1.0  123456.0                   1
 
-b: \
-                        nothing
+b: nothing
 
 c
-              mean      last  mean \
-                        |x|  rms  lag
+              mean      last  mean |x|  rms  lag
   difference  -1.0       2.0       3.0  4.0
 
 closing
@@ -130,7 +131,7 @@ closing
     }
 
     #[test]
-    fn figures_stay_readable() {
+    fn figures_are_readable() {
         assert_eq!(figure(57.8), "57.8000");
         assert_eq!(figure(-1e-15), "0.0000");
         assert_eq!(figure(-1e300), "-1.0000e300");

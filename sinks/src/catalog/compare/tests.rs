@@ -63,8 +63,8 @@ fn reading(sensor: &str, seq: u64, time: i64, value: f64) -> Reading<'_> {
     }
 }
 
-/// The readings above 50 °F of a classroom, and what the two operators made of them, as bare
-/// numbers: without sensors, with offsets of their own topic as sequence numbers.
+/// The readings of a classroom above 50 °F and the outputs of both operators, in the format
+/// `number`: without sensors, and with the offsets of each topic as sequence numbers.
 fn classroom(sink: &mut CompareSink) {
     let input = [57.2, 53.6, 62.6, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2];
     let ewma = [
@@ -95,8 +95,8 @@ fn the_classroom_is_compared_with_its_input() {
     assert_eq!(screen.text(), "", "the table comes at the end");
     sink.finish().unwrap();
     let expected = "\
-compare: ewma = temperatures_ewma, average = temperatures_moving_average, input = \
-                    temperatures_above_threshold
+compare: ewma = temperatures_ewma, average = temperatures_moving_average, \
+input = temperatures_above_threshold
 
 (all): 8 joined, in °F, lag in steps
                       mean     last  mean |x|     rms  lag
@@ -107,15 +107,15 @@ compare: ewma = temperatures_ewma, average = temperatures_moving_average, input 
   ewma - input     -0.9176  -3.4594    2.1551  2.4405
   average - input  -1.2000  -3.6000    2.8500  3.2863
 
-left out: without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average, 2 in \
-temperatures_above_threshold; duplicates 0; dropped because more than 4096 were waiting 0; in \
-                    another unit 0
+left out: without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average, \
+2 in temperatures_above_threshold; duplicates 0; dropped because more than 4096 were waiting 0; \
+in another unit 0
 ";
     assert_eq!(screen.text(), expected);
 }
 
 #[test]
-fn without_an_input_the_two_are_compared_with_each_other() {
+fn without_an_input_ewma_and_average_are_compared() {
     let (mut sink, screen) = sink("compare = {}", &[AVERAGE, EWMA]);
     classroom(&mut sink);
     sink.finish().unwrap();
@@ -128,26 +128,25 @@ compare: ewma = temperatures_ewma, average = temperatures_moving_average
   average         57.1250  62.6000
   ewma - average   0.2824   0.1406    0.8074  1.0469
 
-left out: without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average; duplicates \
-                    0; \
-dropped because more than 4096 were waiting 0; in another unit 0
+left out: without a partner 1 in temperatures_ewma, 0 in temperatures_moving_average; \
+duplicates 0; dropped because more than 4096 were waiting 0; in another unit 0
 ";
     assert_eq!(screen.text(), expected);
 }
 
 #[test]
-fn nothing_at_all_is_said_to_be_nothing() {
+fn the_table_without_readings_says_so() {
     let (mut sink, screen) = sink("compare = {}", &ALL);
     sink.finish().unwrap();
     assert!(
-        screen.text().contains("\n\nnothing has come\n\n"),
+        screen.text().contains("\n\nno readings\n\n"),
         "{}",
         screen.text()
     );
 }
 
 #[test]
-fn the_table_is_shown_every_so_often_if_there_is_news() {
+fn the_table_is_shown_regularly_if_readings_came() {
     let (mut sink, screen) = sink("compare = { every-seconds = 5 }", &ALL);
     let start = Instant::now();
     let tables = |screen: &Screen| screen.text().matches("left out: ").count();
@@ -161,14 +160,14 @@ fn the_table_is_shown_every_so_often_if_there_is_news() {
     at(&mut sink, 6);
     assert_eq!(tables(&screen), 1);
     at(&mut sink, 10);
-    assert_eq!(tables(&screen), 1, "nothing new came");
+    assert_eq!(tables(&screen), 1, "no reading came");
     write(&mut sink, EWMA, &reading("a", 1, 1, 1.0));
     at(&mut sink, 15);
     assert_eq!(tables(&screen), 2);
 }
 
 #[test]
-fn what_is_left_out_is_counted() {
+fn readings_that_are_not_joined_are_counted() {
     let (mut sink, screen) = sink("compare = { waiting-max = 2 }", &[EWMA, AVERAGE]);
     for seq in 0..5 {
         write(
@@ -207,16 +206,16 @@ fn what_is_left_out_is_counted() {
 }
 
 #[test]
-fn topics_that_do_not_fit_are_mistakes() {
+fn topics_that_do_not_fit_are_errors() {
     let shown = diagnostic("compare = {}", &["temperatures_emwa", AVERAGE]);
     assert!(
-        shown.contains("compare wants `ewma` from the topic `temperatures_ewma`, which its stage"),
+        shown.contains("compare needs the topic `temperatures_ewma` for `ewma`, and its stage"),
         "{shown}"
     );
     assert!(shown.contains("place: Some("), "{shown}");
     let shown = diagnostic(r#"compare = { input = "raw" }"#, &[EWMA, AVERAGE]);
     assert!(
-        shown.contains("compare wants `input` from the topic `raw`"),
+        shown.contains("compare needs the topic `raw` for `input`"),
         "{shown}"
     );
     let shown = diagnostic(r#"compare = { average = "temperatures_ewma" }"#, &[EWMA]);
@@ -226,10 +225,10 @@ fn topics_that_do_not_fit_are_mistakes() {
     );
     let shown = diagnostic("compare = {}", &[EWMA, AVERAGE, "raw"]);
     assert!(
-        shown.contains("compare has no use for the topic `raw`"),
+        shown.contains("compare does not use the topic `raw`"),
         "{shown}"
     );
-    assert!(shown.contains(r#"say input = \"raw\""#), "{shown}");
+    assert!(shown.contains(r#"set input = \"raw\""#), "{shown}");
     read(
         &ComponentConfig::parse(r#"compare = { input = "raw" }"#).unwrap(),
         &topics(&[EWMA, AVERAGE, "raw"]),
@@ -238,7 +237,7 @@ fn topics_that_do_not_fit_are_mistakes() {
 }
 
 #[test]
-fn settings_out_of_range_are_mistakes() {
+fn settings_out_of_range_are_errors() {
     for settings in [
         "every-seconds = 0",
         "lag-max = -1",
@@ -267,20 +266,19 @@ fn a_topic_that_is_not_compared_is_an_error() {
         sink.write(&delivery)
             .unwrap_err()
             .to_string()
-            .contains("the topic raw is none of those compared")
+            .contains("the topic raw is not compared")
     );
 }
 
 #[test]
 fn a_delay_as_long_as_the_longest_lag_is_found() {
-    // The high bits of a linear congruential generator: without correlation, and the same every
-    // time.
-    let scatter = |index: u64| {
-        (index
+    /// The high bits of a linear congruential generator: uncorrelated and reproducible.
+    fn scatter(index: u64) -> f64 {
+        let state = index
             .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1)
-            >> 40) as f64
-    };
+            .wrapping_add(1);
+        (state >> 40) as f64
+    }
     for steps in 0..5 {
         let (mut sink, screen) = sink(&format!("compare = {{ lag-max = {steps} }}"), &ALL);
         for seq in 0..100_u64 {
@@ -313,7 +311,7 @@ fn a_delay_as_long_as_the_longest_lag_is_found() {
 /// A reading of a topic: sensor, sequence number, time and value.
 type Item = (&'static str, u64, i64, f64);
 
-/// EWMA, average and input of one sensor, made the plainest way.
+/// EWMA, average and input of one sensor, computed naively.
 fn series(sensor: &'static str, values: &[(i64, f64)]) -> [Vec<Item>; 3] {
     let mut time = 0;
     let mut input: Vec<Item> = Vec::new();
@@ -336,8 +334,8 @@ fn series(sensor: &'static str, values: &[(i64, f64)]) -> [Vec<Item>; 3] {
     ]
 }
 
-/// The items of a topic with some stretches sent again, as a writer does that was killed; and how
-/// many came twice.
+/// The items of a topic with some stretches sent again, as by a producer that was killed. Returns
+/// the number of duplicates too.
 fn sent_again(items: &[Item], stretches: &[(usize, usize)]) -> (Vec<Item>, u64) {
     let mut sent = Vec::new();
     let mut again = 0;
@@ -383,13 +381,11 @@ fn correlation(pairs: &[(f64, f64)]) -> f64 {
         mean(pairs.iter().map(|pair| pair.0)),
         mean(pairs.iter().map(|pair| pair.1)),
     );
-    let sum = |product: &dyn Fn(f64, f64) -> f64| {
-        pairs
-            .iter()
-            .map(|(x, y)| product(x - means.0, y - means.1))
-            .sum::<f64>()
-    };
-    sum(&|x, y| x * y) / (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt()
+    let deviations = pairs.iter().map(|(x, y)| (x - means.0, y - means.1));
+    let products: f64 = deviations.clone().map(|(x, y)| x * y).sum();
+    let squares_x: f64 = deviations.clone().map(|(x, _)| x * x).sum();
+    let squares_y: f64 = deviations.map(|(_, y)| y * y).sum();
+    products / (squares_x * squares_y).sqrt()
 }
 
 fn close(found: f64, expected: f64) -> Result<(), TestCaseError> {
@@ -422,7 +418,7 @@ fn same_lag(
         .collect();
     let largest = coefficients.iter().flatten().copied().fold(0.0, f64::max);
     match found {
-        // Of coefficients that differ by rounding alone, either may be taken for the larger.
+        // Coefficients may differ by rounding only. Then either may be the largest.
         Some(steps) => prop_assert!(coefficients[steps].unwrap() > largest - 1e-7),
         None => prop_assert!(largest < 1e-7),
     }
@@ -431,9 +427,11 @@ fn same_lag(
 
 proptest! {
     #[test]
-    fn any_interleaving_gives_what_a_batch_gives(
+    fn any_interleaving_gives_the_result_of_a_batch(
         values in prop::array::uniform2(prop::collection::vec((0_i64..3, -50.0..50.0), 0..80)),
-        stretches in prop::array::uniform3(prop::collection::vec((0_usize..160, 1_usize..20), 0..4)),
+        stretches in prop::array::uniform3(
+            prop::collection::vec((0_usize..160, 1_usize..20), 0..4)
+        ),
         picks in prop::collection::vec(0_usize..3, 1..100),
     ) {
         let [a, b] = [series("a", &values[0]), series("b", &values[1])];
@@ -468,7 +466,8 @@ proptest! {
         mixed.finish().unwrap();
         prop_assert_eq!(in_turn_screen.text(), mixed_screen.text());
 
-        prop_assert_eq!(mixed.sensors.values().map(|sensor| sensor.duplicates).sum::<u64>(), duplicates);
+        let found: u64 = mixed.sensors.values().map(|sensor| sensor.duplicates).sum();
+        prop_assert_eq!(found, duplicates);
         for (name, sides) in [("a", &a), ("b", &b)] {
             let Some(sensor) = mixed.sensors.get(name) else {
                 prop_assert!(sides.iter().all(Vec::is_empty));
@@ -480,12 +479,16 @@ proptest! {
                 prop_assert_eq!(sensor.join.waiting(side), (items.len() - points.len()) as u64);
             }
             let Some(last) = points.last() else { continue };
-            for (side, level) in [&sensor.ewma, &sensor.average, &sensor.input].into_iter().enumerate() {
+            let levels = [&sensor.ewma, &sensor.average, &sensor.input];
+            for (side, level) in levels.into_iter().enumerate() {
                 close(level.mean.get(), mean(points.iter().map(|point| point.0[side])))?;
                 close(level.last, last.0[side])?;
             }
-            let pairs =
-                [(0, 1, &sensor.ewma_to_average), (0, 2, &sensor.ewma_to_input), (1, 2, &sensor.average_to_input)];
+            let pairs = [
+                (0, 1, &sensor.ewma_to_average),
+                (0, 2, &sensor.ewma_to_input),
+                (1, 2, &sensor.average_to_input),
+            ];
             for (one, other, found) in pairs {
                 let differences = points.iter().map(|(values, _)| values[one] - values[other]);
                 close(found.level.mean.get(), mean(differences.clone()))?;

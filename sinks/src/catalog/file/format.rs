@@ -1,4 +1,4 @@
-//! How readings are written in a file.
+//! The formats of a file.
 
 use serde::Deserialize;
 use stream::reading::Unit;
@@ -7,19 +7,19 @@ use crate::json;
 use crate::sink::Delivery;
 use crate::text::{push, push_number, push_time};
 
-/// How readings are written in a file.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputFormat {
-    /// A header, then a row a reading; the time is RFC 3339, and a field that needs it is quoted as
-    /// RFC 4180 says.
+    /// A header, then one row a reading. Times are in RFC 3339. Fields are quoted as in RFC 4180
+    /// where necessary.
     Csv,
-    /// The fields of the [`json` format](stream::format::json) after topic, partition and offset.
+    /// Topic, partition and offset, then the fields of the [`json` format](stream::format::json).
     JsonLines,
 }
 
 impl OutputFormat {
-    /// What every file of this format begins with.
+    /// The start of every file of this format.
     pub(super) fn beginning(self) -> &'static [u8] {
         match self {
             OutputFormat::Csv => b"topic,partition,offset,sensor,seq,time,value,unit\n",
@@ -79,11 +79,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_csv_reader_reads_what_was_written(sensor in ".*", value in proptest::num::f64::NORMAL, offset: i64) {
+        fn a_csv_reader_reads_what_was_written(
+            sensor in ".*",
+            value in proptest::num::f64::NORMAL,
+            offset: i64,
+        ) {
             let mut row = OutputFormat::Csv.beginning().to_vec();
             let unit = Some(Unit::Celsius);
-            let reading = Reading { sensor: sensor.as_str().into(), seq: 7, time: 1000, value, unit };
-            let delivery = Delivery { topic: "t", partition: 3, offset, timestamp: 0, key: None, reading: &reading };
+            let reading = Reading {
+                sensor: sensor.as_str().into(),
+                seq: 7,
+                time: 1000,
+                value,
+                unit,
+            };
+            let delivery = Delivery {
+                topic: "t",
+                partition: 3,
+                offset,
+                timestamp: 0,
+                key: None,
+                reading: &reading,
+            };
             OutputFormat::Csv.push(&mut row, &delivery);
             let mut rows = csv::Reader::from_reader(row.as_slice());
             let read: (String, i32, i64, String, u64, String, f64, Option<Unit>) =

@@ -1,4 +1,4 @@
-//! The way back to the positions of a file without a record: its lines tell.
+//! Recovers the offsets of a file without a record from its lines.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead};
@@ -7,20 +7,20 @@ use serde::Deserialize;
 
 use super::OutputFormat;
 use super::record::CommittedLength;
-use crate::positions::SinkOffset;
+use crate::offsets::SinkOffset;
 
-/// No line of this sink is longer, in bytes: Kafka's records are a megabyte by default.
+/// The longest line in bytes. Kafka's records are limited to a megabyte by default.
 const LONGEST: usize = 16 << 20;
 
-/// What a file's whole lines tell, or the number of the first that is none of this sink's. A last
-/// line that is not whole does not count.
+/// The record according to the file's lines, or the number of the first line that this sink did not
+/// write. An incomplete last line does not count.
 pub(super) fn recover(
     mut file: impl BufRead,
     format: OutputFormat,
 ) -> io::Result<Result<CommittedLength, u64>> {
     let mut record = CommittedLength {
         length: 0,
-        positions: <_>::default(),
+        offsets: <_>::default(),
     };
     let (mut line, mut number) = (Vec::new(), 0);
     loop {
@@ -34,26 +34,26 @@ pub(super) fn recover(
             if line.len() > LONGEST {
                 return Ok(Err(number));
             }
-            // A sensor's name in quotes may hold a line's end.
+            // A quoted sensor's name may contain a line end.
             if line.ends_with(b"\n") && (format == OutputFormat::JsonLines || is_closed(&line)) {
                 break;
             }
         }
         if !(number == 1 && format == OutputFormat::Csv) {
-            let Some(place) = place(&line, format) else {
+            let Some((topic, partition, offset)) = parse_offset(&line, format) else {
                 return Ok(Err(number));
             };
-            // Lines do not say when their readings entered the pipeline.
+            // Lines do not contain the timestamps of their records.
             let first = SinkOffset {
-                topic: place.0.clone(),
-                partition: place.1,
+                topic: topic.clone(),
+                partition,
                 next: 0,
                 latest: i64::MAX,
             };
-            let Ok(position) = record
-                .positions
-                .find(&place.0, place.1, || Ok::<_, Infallible>(Some(first)));
-            position.next = position.next.max(place.2.saturating_add(1));
+            let Ok(stored) = record
+                .offsets
+                .find(&topic, partition, || Ok::<_, Infallible>(Some(first)));
+            stored.next = stored.next.max(offset.saturating_add(1));
         }
         record.length += line.len() as u64;
     }
@@ -64,10 +64,10 @@ fn is_closed(row: &[u8]) -> bool {
         .fold(true, |closed, byte| closed != (*byte == b'"'))
 }
 
-/// The topic, partition and offset that a line begins with.
-fn place(line: &[u8], format: OutputFormat) -> Option<(String, i32, i64)> {
+/// The topic, partition and offset of a line.
+fn parse_offset(line: &[u8], format: OutputFormat) -> Option<(String, i32, i64)> {
     #[derive(Deserialize)]
-    struct Place {
+    struct Origin {
         topic: String,
         partition: i32,
         offset: i64,
@@ -83,7 +83,7 @@ fn place(line: &[u8], format: OutputFormat) -> Option<(String, i32, i64)> {
             ))
         }
         OutputFormat::JsonLines => {
-            let Place {
+            let Origin {
                 topic,
                 partition,
                 offset,
@@ -99,37 +99,53 @@ mod tests {
     use stream::reading::Reading;
 
     use super::*;
-    use crate::positions::SinkOffsets;
+    use crate::offsets::SinkOffsets;
     use crate::sink::Delivery;
 
     proptest! {
         #[test]
-        fn a_file_cut_anywhere_tells_the_positions_of_its_whole_lines(
-            sensors in prop::collection::vec("[a\"\n,]{0,6}", 1..8), json: bool, cut in 0.0..1.0,
+        fn a_truncated_file_has_the_offsets_of_its_complete_lines(
+            sensors in prop::collection::vec("[a\"\n,]{0,6}", 1..8),
+            json: bool,
+            cut in any::<prop::sample::Index>(),
         ) {
             let format = if json { OutputFormat::JsonLines } else { OutputFormat::Csv };
             let mut text = if json { Vec::new() } else { format.beginning().to_vec() };
             let mut ends = vec![(text.len(), 0)];
             for (offset, sensor) in (0..).zip(&sensors) {
-                let reading = Reading { sensor: sensor.into(), seq: 0, time: 0, value: 0.5, unit: None };
-                let delivery = Delivery { topic: "t", partition: 3, offset, timestamp: 0, key: None, reading: &reading };
+                let reading = Reading {
+                    sensor: sensor.into(),
+                    seq: 0,
+                    time: 0,
+                    value: 0.5,
+                    unit: None,
+                };
+                let delivery = Delivery {
+                    topic: "t",
+                    partition: 3,
+                    offset,
+                    timestamp: 0,
+                    key: None,
+                    reading: &reading,
+                };
                 format.push(&mut text, &delivery);
                 ends.push((text.len(), offset + 1));
             }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a \
-                                                                                         part of \
-                                                                                         the \
-                                                                                         length")]
-            let cut = (ends[0].0 as f64 + (text.len() - ends[0].0) as f64 * cut) as usize;
+            let cut = ends[0].0 + cut.index(text.len() - ends[0].0);
             let (length, next) = *ends.iter().rfind(|(end, _)| *end <= cut).unwrap();
             let record = recover(&text[..cut], format).unwrap().unwrap();
             prop_assert_eq!(record.length, length as u64);
             let mut expected = SinkOffsets::default();
             if next > 0 {
-                let position = SinkOffset { topic: "t".to_owned(), partition: 3, next, latest: i64::MAX };
-                let Ok(_) = expected.find("t", 3, || Ok::<_, Infallible>(Some(position)));
+                let stored = SinkOffset {
+                    topic: "t".to_owned(),
+                    partition: 3,
+                    next,
+                    latest: i64::MAX,
+                };
+                let Ok(_) = expected.find("t", 3, || Ok::<_, Infallible>(Some(stored)));
             }
-            prop_assert_eq!(record.positions, expected);
+            prop_assert_eq!(record.offsets, expected);
         }
     }
 }

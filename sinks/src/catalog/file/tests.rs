@@ -1,4 +1,4 @@
-//! The file sink on real files.
+//! Tests with real files.
 
 use std::fs;
 
@@ -41,7 +41,7 @@ const CSV: &str = r#"file = { path = "a.csv" }"#;
 const HEADER: &str = "topic,partition,offset,sensor,seq,time,value,unit\n";
 
 #[test]
-fn a_csv_file_is_continued_after_its_one_header() {
+fn a_csv_file_has_one_header_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, CSV).unwrap();
     write(
@@ -68,7 +68,7 @@ fn a_csv_file_is_continued_after_its_one_header() {
 }
 
 #[test]
-fn json_lines_read_back_as_readings() {
+fn json_lines_can_be_read_as_readings() {
     let folder = TempDir::new().unwrap();
     let settings = r#"file = { path = "a.jsonl" }"#;
     let readings = [1.5, -3.0].map(|value| reading("a\nb", 5, value, Some(Unit::Kelvin)));
@@ -92,7 +92,7 @@ fn json_lines_read_back_as_readings() {
 }
 
 /// Writes and flushes rows of these offsets.
-fn keep(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
+fn store(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
     for offset in offsets {
         write(sink, offset, &reading("a", offset, 0.5, None));
     }
@@ -126,23 +126,23 @@ fn append(folder: &TempDir, text: &str) {
 }
 
 #[test]
-fn what_comes_again_after_a_crash_is_there_once() {
+fn readings_that_come_again_after_a_crash_are_there_once() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, CSV).unwrap();
-    keep(&mut *sink, 0..5);
-    // Killed between the flush and the commit of the offsets, with more taken.
+    store(&mut *sink, 0..5);
+    // Killed between the flush and the commit of the offsets, with one more reading.
     write(&mut *sink, 5, &reading("a", 5, 0.5, None));
     drop(sink);
     let mut sink = opened(&folder, CSV).unwrap();
-    keep(&mut *sink, 2..7);
+    store(&mut *sink, 2..7);
     assert_eq!(offsets(&folder), [0, 1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
-fn what_is_behind_the_record_is_cut_off_whatever_it_looks_like() {
+fn bytes_after_the_recorded_length_are_truncated() {
     let folder = TempDir::new().unwrap();
-    keep(&mut *opened(&folder, CSV).unwrap(), 0..2);
-    let kept = fs::read(folder.path().join("a.csv")).unwrap();
+    store(&mut *opened(&folder, CSV).unwrap(), 0..2);
+    let stored = fs::read(folder.path().join("a.csv")).unwrap();
     let row = "t,3,2,a,7,1970-01-01T00:00:00.002Z,0.5,\n";
     for tail in [
         "t,3,2,a,7,19",
@@ -153,22 +153,22 @@ fn what_is_behind_the_record_is_cut_off_whatever_it_looks_like() {
     ] {
         append(&folder, tail);
         drop(opened(&folder, CSV).unwrap());
-        assert_eq!(fs::read(folder.path().join("a.csv")).unwrap(), kept);
+        assert_eq!(fs::read(folder.path().join("a.csv")).unwrap(), stored);
     }
-    keep(&mut *opened(&folder, CSV).unwrap(), 0..4);
+    store(&mut *opened(&folder, CSV).unwrap(), 0..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
 }
 
 #[test]
-fn a_rollback_drops_what_is_not_flushed_and_only_that() {
+fn a_rollback_drops_only_what_is_not_flushed() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, CSV).unwrap();
-    keep(&mut *sink, 0..2);
+    store(&mut *sink, 0..2);
     write(&mut *sink, 2, &reading("dropped", 0, 0.5, None));
     sink.rollback();
     sink.flush().unwrap();
     assert_eq!(offsets(&folder), [0, 1]);
-    keep(&mut *sink, 1..4);
+    store(&mut *sink, 1..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
     assert!(
         !fs::read_to_string(folder.path().join("a.csv"))
@@ -179,14 +179,14 @@ fn a_rollback_drops_what_is_not_flushed_and_only_that() {
 
 /// A commit may hold thousands of records of a megabyte.
 #[test]
-fn what_is_held_is_bounded_in_bytes_and_is_there_once_after_a_rollback() {
+fn a_large_commit_is_written_early_and_is_there_once() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, CSV).unwrap();
-    let name = "n".repeat(MOST_HELD / 10);
+    let name = "n".repeat(LARGEST_BATCH / 10);
     (0..25).for_each(|offset| write(&mut *sink, offset, &reading(&name, offset, 0.5, None)));
     let length = fs::metadata(folder.path().join("a.csv")).unwrap().len();
     assert!(
-        length >= 2 * MOST_HELD as u64,
+        length >= 2 * LARGEST_BATCH as u64,
         "{length} bytes are written before the flush"
     );
     sink.rollback();
@@ -195,28 +195,28 @@ fn what_is_held_is_bounded_in_bytes_and_is_there_once_after_a_rollback() {
     assert_eq!(offsets(&folder), (0..25).collect::<Vec<_>>());
 }
 
-/// It said that all was well, and the offsets of what was never written could be committed.
+/// Regression: the flush succeeded, and offsets of lines that were never written were committed.
 #[test]
-fn lines_are_not_forgotten_where_the_file_was_not_opened_again() {
+fn a_flush_without_an_open_file_is_an_error() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.csv");
     let lines = b"t,3,0,a,7,1970-01-01T00:00:00Z,0.5,\n".to_vec();
     let mut sink = FileSink {
         path,
         format: OutputFormat::Csv,
-        kept: None,
+        file: None,
         lines,
         skipped: 0,
     };
     assert!(matches!(sink.flush(), Err(Failure::Passing(_))));
     sink.rollback();
     sink.flush().unwrap();
-    keep(&mut sink, 0..2);
+    store(&mut sink, 0..2);
     assert_eq!(offsets(&folder), [0, 1]);
 }
 
 #[test]
-fn a_file_without_a_record_goes_on_behind_its_whole_lines() {
+fn a_file_without_a_record_keeps_its_complete_lines() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.csv");
     let row = |offset| format!("t,3,{offset},\"a\n,\"\"\",7,1970-01-01T00:00:00Z,0.5,\n");
@@ -238,7 +238,7 @@ fn a_file_without_a_record_goes_on_behind_its_whole_lines() {
         let mut sink = opened(&folder, CSV).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), after);
         if after.len() > HEADER.len() {
-            keep(&mut *sink, 290..302);
+            store(&mut *sink, 290..302);
             let text = fs::read_to_string(&path).unwrap();
             assert_eq!(text.matches("t,3,299,").count(), 1);
             assert!(
@@ -250,37 +250,37 @@ fn a_file_without_a_record_goes_on_behind_its_whole_lines() {
 }
 
 #[test]
-fn a_new_file_begins_behind_one_that_was_moved_away() {
+fn a_new_file_continues_after_one_that_was_moved_away() {
     let folder = TempDir::new().unwrap();
-    keep(&mut *opened(&folder, CSV).unwrap(), 0..5);
+    store(&mut *opened(&folder, CSV).unwrap(), 0..5);
     fs::rename(folder.path().join("a.csv"), folder.path().join("old.csv")).unwrap();
-    // A second start before anything comes changes nothing.
+    // A second start before any reading changes nothing.
     drop(opened(&folder, CSV).unwrap());
-    keep(&mut *opened(&folder, CSV).unwrap(), 3..7);
+    store(&mut *opened(&folder, CSV).unwrap(), 3..7);
     assert_eq!(offsets(&folder), [5, 6]);
 }
 
 #[test]
-fn a_file_that_does_not_fit_its_record_is_refused() {
+fn a_file_that_is_shorter_than_its_record_is_an_error() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.csv");
-    keep(&mut *opened(&folder, CSV).unwrap(), 0..5);
+    store(&mut *opened(&folder, CSV).unwrap(), 0..5);
     let whole = fs::read_to_string(&path).unwrap();
     fs::write(&path, whole.replacen("t,3,2,", "", 1)).unwrap();
     let error = opened(&folder, CSV).err().unwrap().to_string();
     assert!(
-        error.contains("something was taken out") && error.contains("help: move it away"),
+        error.contains("something was removed from it") && error.contains("help: move it away"),
         "{error}"
     );
 
-    // What the message says helps.
+    // The help text helps.
     fs::write(
         &path,
         whole.split_inclusive('\n').take(3).collect::<String>(),
     )
     .unwrap();
     fs::remove_file(folder.path().join("a.csv.position")).unwrap();
-    keep(&mut *opened(&folder, CSV).unwrap(), 0..4);
+    store(&mut *opened(&folder, CSV).unwrap(), 0..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
 
     fs::write(folder.path().join("a.csv.position"), "{\"length\":").unwrap();
@@ -292,11 +292,11 @@ fn a_file_that_does_not_fit_its_record_is_refused() {
 }
 
 #[test]
-fn a_disk_that_is_full_is_waited_for() {
+fn a_full_disk_is_waited_for() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, CSV).unwrap();
-    keep(&mut *sink, 0..2);
-    // Whatever is written to /dev/full finds no space.
+    store(&mut *sink, 0..2);
+    // Every write to /dev/full fails for lack of space.
     let full = folder.path().join("a.csv.position.new");
     std::os::unix::fs::symlink("/dev/full", &full).unwrap();
     for _ in 0..2 {
@@ -316,17 +316,17 @@ fn a_disk_that_is_full_is_waited_for() {
         sink.rollback();
     }
     fs::remove_file(full).unwrap();
-    keep(&mut *sink, 1..4);
+    store(&mut *sink, 1..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
 }
 
 #[test]
-fn a_file_that_another_sink_has_open_is_refused() {
+fn a_file_that_another_sink_has_open_is_an_error() {
     let folder = TempDir::new().unwrap();
     let first = opened(&folder, CSV).unwrap();
     let error = opened(&folder, CSV).err().unwrap().to_string();
     assert!(
-        error.contains("a.csv: another process keeps readings in it"),
+        error.contains("a.csv: another process stores readings in it"),
         "{error}"
     );
     drop(first);
@@ -334,7 +334,7 @@ fn a_file_that_another_sink_has_open_is_refused() {
 }
 
 #[test]
-fn a_file_of_somebody_else_is_left_alone() {
+fn a_file_of_another_program_is_not_touched() {
     let folder = TempDir::new().unwrap();
     for (name, text) in [
         ("a.csv", "sensor,time,celsius\na,b,c\n"),
@@ -358,7 +358,7 @@ fn a_file_of_somebody_else_is_left_alone() {
     fs::write(folder.path().join("a.csv"), &edited).unwrap();
     let error = opened(&folder, CSV).err().unwrap().to_string();
     assert!(
-        error.contains("a.csv: line 3 is not one of this sink's"),
+        error.contains("a.csv: line 3 was not written by this sink"),
         "{error}"
     );
     assert_eq!(
@@ -368,7 +368,7 @@ fn a_file_of_somebody_else_is_left_alone() {
 }
 
 #[test]
-fn what_cannot_be_opened_says_why_and_what_to_do() {
+fn a_file_that_cannot_be_opened_is_an_error_with_help() {
     let folder = TempDir::new().unwrap();
     let error = opened(&folder, r#"file = { path = "no/such/a.csv" }"#)
         .err()
@@ -381,14 +381,14 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
     assert!(error.contains("help: create it: mkdir -p "), "{error}");
     assert!(
         !folder.path().join("no").exists(),
-        "the sink makes no folders"
+        "the sink does not create folders"
     );
     let error = opened(&folder, r#"file = { path = "/dev/null", format = "csv" }"#)
         .err()
         .unwrap()
         .to_string();
     assert!(
-        error.starts_with("opening /dev/null: it is no ordinary file"),
+        error.starts_with("opening /dev/null: it is not a regular file"),
         "{error}"
     );
     let error = opened(&folder, r#"file = { path = ".", format = "csv" }"#)
@@ -399,15 +399,15 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
 }
 
 #[test]
-fn a_name_that_tells_no_format_is_a_mistake() {
-    let part = ComponentConfig::parse(r#"file = { path = "readings" }"#).unwrap();
-    let diagnostic = format!("{:?}", read(&part, &[]).unwrap_err());
+fn an_unknown_extension_is_an_error_with_help() {
+    let config = ComponentConfig::parse(r#"file = { path = "readings" }"#).unwrap();
+    let diagnostic = format!("{:?}", read(&config, &[]).unwrap_err());
     assert!(
-        diagnostic.contains("the name `readings` does not tell the file's format"),
+        diagnostic.contains("the extension of `readings` does not say its format"),
         "{diagnostic}"
     );
     assert!(
-        diagnostic.contains("help: Some(\"say format = "),
+        diagnostic.contains("help: Some(\"add format = "),
         "{diagnostic}"
     );
 }

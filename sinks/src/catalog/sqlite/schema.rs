@@ -1,4 +1,4 @@
-//! The tables, and how a database of an older version gets them.
+//! The tables, and the migrations from older versions.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use stream::error::Error;
 use super::failure;
 use crate::sink::Failure;
 
-/// "RIVU": tells a database of this sink from any other.
+/// "RIVU": the application id of this sink's databases.
 const APPLICATION: i32 = 0x5249_5655;
 
-/// What leads from each version, an index into this list, to the next. `PRAGMA user_version` holds
-/// the version. What was ever released stays as it is: a change is one more entry.
+/// The migration from each version, an index into this list, to the next. The version is in
+/// `PRAGMA user_version`. Released entries never change: a change is a new entry.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE readings (
     topic      TEXT    NOT NULL,
@@ -36,7 +36,7 @@ CREATE TABLE positions (
 ) STRICT, WITHOUT ROWID;
 "];
 
-/// Brings a database to the newest version; an empty one gets its tables.
+/// Upgrades a database to the newest version. An empty one gets the tables.
 pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), Failure> {
     upgrade_by(MIGRATIONS, connection, path)
 }
@@ -49,7 +49,7 @@ fn upgrade_by(
     if version(migrations, connection, path)? == migrations.len() {
         return Ok(());
     }
-    let failed = |error| failure("making the tables of", path, &error);
+    let failed = |error| failure("creating the tables of", path, &error);
     let transaction =
         Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
     // Another process may have been faster.
@@ -66,27 +66,24 @@ fn upgrade_by(
     transaction.commit().map_err(failed)?;
     if from > 0 {
         tracing::info!(
-            "brought {} from version {from} to version {}",
-            path.display(),
-            migrations.len()
+            file = %path.display(),
+            from,
+            to = migrations.len(),
+            "database upgraded"
         );
     }
     Ok(())
 }
 
-/// Which version a database has: how many migrations it has been through.
+/// The version of a database: how many migrations were applied.
 fn version(migrations: &[&str], connection: &Connection, path: &Path) -> Result<usize, Failure> {
-    let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0));
-    let numbers = || -> rusqlite::Result<_> {
-        let tables = number("SELECT count(*) FROM sqlite_schema")?;
-        Ok((
-            number("PRAGMA application_id")?,
-            number("PRAGMA user_version")?,
-            tables,
-        ))
+    let number = |query| {
+        let row = connection.query_row(query, [], |row| row.get::<_, i64>(0));
+        row.map_err(|error| failure("reading", path, &error))
     };
-    let (application, version, tables) =
-        numbers().map_err(|error| failure("reading", path, &error))?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    let application = number("PRAGMA application_id")?;
+    let version = number("PRAGMA user_version")?;
     let doing = format!("opening {}", path.display());
     if application == 0 && version == 0 && tables == 0 {
         return Ok(0);
@@ -94,17 +91,17 @@ fn version(migrations: &[&str], connection: &Connection, path: &Path) -> Result<
     if application != i64::from(APPLICATION) {
         let error = Error::new(doing, "it is a database of another program");
         return Err(error
-            .help("name another file, or move this one away")
+            .help("give another file, or move this one away")
             .into());
     }
     match usize::try_from(version) {
         Ok(version @ 1..) if version <= migrations.len() => Ok(version),
         _ => {
             let cause = format!(
-                "its version is {version}, and this program knows those from 1 to {}",
+                "its version is {version}, and this program supports 1 to {}",
                 migrations.len()
             );
-            let help = "a newer rivulet-sink wrote it: install that one here, or name another file";
+            let help = "a newer rivulet-sink wrote it: install that version, or give another file";
             Err(Error::new(doing, cause).help(help).into())
         }
     }
@@ -126,8 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn a_database_of_any_older_version_becomes_one_of_the_newest_with_its_rows() {
-        // A version to come, so that there is always one to upgrade to.
+    fn a_database_of_an_older_version_is_upgraded() {
+        // A fictitious next version, so that there is always one to upgrade to.
         let next = [MIGRATIONS, &["ALTER TABLE readings ADD COLUMN room TEXT"]].concat();
         for from in 0..next.len() {
             let mut connection = Connection::open_in_memory().unwrap();
@@ -165,7 +162,10 @@ mod tests {
         ]
         .concat();
         let error = upgrade_by(&bad, &mut connection).unwrap_err();
-        assert!(error.starts_with("making the tables of a.db: "), "{error}");
+        assert!(
+            error.starts_with("creating the tables of a.db: "),
+            "{error}"
+        );
         upgrade_by(MIGRATIONS, &mut connection).unwrap();
         assert_eq!(
             count(
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_and_a_database_of_another_program_are_refused() {
+    fn a_newer_version_and_a_foreign_database_are_errors() {
         let mut connection = Connection::open_in_memory().unwrap();
         upgrade_by(MIGRATIONS, &mut connection).unwrap();
         connection
@@ -185,9 +185,7 @@ mod tests {
             .unwrap();
         let error = upgrade_by(MIGRATIONS, &mut connection).unwrap_err();
         assert!(
-            error.starts_with(
-                "opening a.db: its version is 1000, and this program knows those from 1"
-            ),
+            error.starts_with("opening a.db: its version is 1000, and this program supports 1 to "),
             "{error}"
         );
         assert!(

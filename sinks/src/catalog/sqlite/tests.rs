@@ -1,4 +1,4 @@
-//! The database sink on real databases.
+//! Tests with real databases.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn opened(folder: &TempDir, path: &str) -> Result<Box<dyn Sink>> {
     settings.open(SinkContext::new(folder.path(), "keep", Vec::new()))
 }
 
-/// The sink itself, with its connection in reach.
+/// The sink itself, so that tests can use its connection.
 fn sink(folder: &TempDir) -> SqliteSink {
     let path = folder.path().join("a.db");
     SqliteSink {
@@ -58,12 +58,12 @@ fn take(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
     }
 }
 
-fn keep(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
+fn store(sink: &mut dyn Sink, offsets: std::ops::Range<i64>) {
     take(sink, offsets);
     sink.flush().unwrap();
 }
 
-/// The offsets of the kept rows, as another program sees them.
+/// The offsets of the stored rows, as another program sees them.
 fn offsets(folder: &TempDir) -> Vec<i64> {
     let other = Connection::open(folder.path().join("a.db")).unwrap();
     let mut rows = other
@@ -77,10 +77,10 @@ fn offsets(folder: &TempDir) -> Vec<i64> {
 
 /// A commit may hold thousands of records of a megabyte.
 #[test]
-fn what_is_held_is_bounded_in_bytes_and_is_there_once_after_a_rollback() {
+fn a_large_commit_is_written_early_and_is_there_once() {
     let folder = TempDir::new().unwrap();
     let mut sink = sink(&folder);
-    let name = "n".repeat(MOST_HELD / 10);
+    let name = "n".repeat(LARGEST_BATCH / 10);
     let reading = Reading {
         sensor: name.into(),
         seq: 7,
@@ -129,72 +129,68 @@ fn a_reading_is_read_back_as_it_was() {
     .unwrap();
     sink.flush().unwrap();
     let other = Connection::open(folder.path().join("a.db")).unwrap();
-    let row = |query: &str| {
-        other
-            .query_row(query, [], |row| {
-                let place: (String, i32, i64, Option<i64>) =
-                    (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-                let what: (String, i64, i64, f64, Option<String>) = (
-                    row.get(4)?,
-                    row.get(5)?,
-                    row.get(6)?,
-                    row.get(7)?,
-                    row.get(8)?,
-                );
-                Ok((place, what))
-            })
-            .unwrap()
-    };
-    let (place, what) = row("SELECT * FROM readings WHERE topic = 't'");
-    assert_eq!(place, ("t".to_owned(), 3, 41, Some(41)));
-    assert_eq!(
-        what,
-        (
-            "s'ão\n".to_owned(),
-            7,
-            -5,
-            0.1 + 0.2,
-            Some("celsius".to_owned())
-        )
-    );
-    let (place, what) = row("SELECT * FROM readings WHERE topic = 'u'");
-    assert_eq!((place.3, what.1, what.4), (None, -1, None));
+    let (record, reading) = row(&other, "SELECT * FROM readings WHERE topic = 't'");
+    assert_eq!(record, ("t".to_owned(), 3, 41, Some(41)));
+    let unit = Some("celsius".to_owned());
+    assert_eq!(reading, ("s'ão\n".to_owned(), 7, -5, 0.1 + 0.2, unit));
+    let (record, reading) = row(&other, "SELECT * FROM readings WHERE topic = 'u'");
+    assert_eq!((record.3, reading.1, reading.4), (None, -1, None));
+}
+
+/// Topic, partition, offset and timestamp of a row.
+type RowRecord = (String, i32, i64, Option<i64>);
+/// Sensor, sequence number, time, value and unit of a row.
+type RowReading = (String, i64, i64, f64, Option<String>);
+
+fn row(connection: &Connection, query: &str) -> (RowRecord, RowReading) {
+    let row = connection.query_row(query, [], |row| {
+        let record = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let reading = (
+            row.get(4)?,
+            row.get(5)?,
+            row.get(6)?,
+            row.get(7)?,
+            row.get(8)?,
+        );
+        Ok((record, reading))
+    });
+    row.unwrap()
 }
 
 #[test]
-fn what_comes_again_after_a_crash_is_there_once() {
+fn readings_that_come_again_after_a_crash_are_there_once() {
     let folder = TempDir::new().unwrap();
     let mut first = opened(&folder, "a.db").unwrap();
-    keep(&mut *first, 0..5);
+    store(&mut *first, 0..5);
     take(&mut *first, 5..6);
     drop(first);
-    keep(&mut *opened(&folder, "a.db").unwrap(), 2..7);
+    store(&mut *opened(&folder, "a.db").unwrap(), 2..7);
     assert_eq!(offsets(&folder), [0, 1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
-fn rows_that_somebody_deleted_do_not_come_back() {
+fn deleted_rows_do_not_come_back() {
     let folder = TempDir::new().unwrap();
     let mut sink = opened(&folder, "a.db").unwrap();
-    keep(&mut *sink, 0..5);
+    store(&mut *sink, 0..5);
     Connection::open(folder.path().join("a.db"))
         .unwrap()
         .execute("DELETE FROM readings", [])
         .unwrap();
-    keep(&mut *sink, 3..6);
+    store(&mut *sink, 3..6);
     assert_eq!(offsets(&folder), [5]);
 }
 
 #[test]
-fn a_rollback_drops_what_is_not_flushed_and_only_that() {
+fn a_rollback_drops_only_what_is_not_flushed() {
     let folder = TempDir::new().unwrap();
     let mut sink = sink(&folder);
-    keep(&mut sink, 0..2);
+    store(&mut sink, 0..2);
     take(&mut sink, 2..9);
     sink.rollback();
     sink.flush().unwrap();
     assert_eq!(offsets(&folder), [0, 1]);
-    keep(&mut sink, 1..4);
+    store(&mut sink, 1..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
 }
 
@@ -202,18 +198,19 @@ fn a_rollback_drops_what_is_not_flushed_and_only_that() {
 fn two_instances_share_a_database() {
     let folder = TempDir::new().unwrap();
     let (mut one, mut two) = (sink(&folder), sink(&folder));
-    keep(&mut one, 0..3);
-    // The partition goes to the other, which reads from the last commit, and comes back.
-    keep(&mut two, 1..6);
-    keep(&mut one, 5..8);
+    store(&mut one, 0..3);
+    // The partition is assigned to the other instance, which resumes at the last commit, and then
+    // to the first one again.
+    store(&mut two, 1..6);
+    store(&mut one, 5..8);
     assert_eq!(offsets(&folder), [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]
-fn a_flush_that_finds_the_disk_full_keeps_nothing_and_a_later_one_all() {
+fn a_flush_to_a_full_disk_stores_nothing_and_a_later_one_all() {
     let folder = TempDir::new().unwrap();
     let mut sink = sink(&folder);
-    keep(&mut sink, 0..2);
+    store(&mut sink, 0..2);
     let pages = "PRAGMA max_page_count = 5";
     sink.connection
         .as_ref()
@@ -231,15 +228,15 @@ fn a_flush_that_finds_the_disk_full_keeps_nothing_and_a_later_one_all() {
     );
     sink.rollback();
     assert_eq!(offsets(&folder), [0, 1]);
-    keep(&mut sink, 0..5000);
+    store(&mut sink, 0..5000);
     assert_eq!(offsets(&folder), (0..5000).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_database_that_is_locked_is_waited_for() {
+fn a_locked_database_is_waited_for() {
     let folder = TempDir::new().unwrap();
     let mut sink = sink(&folder);
-    keep(&mut sink, 0..2);
+    store(&mut sink, 0..2);
     let other = Connection::open(folder.path().join("a.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     for _ in 0..2 {
@@ -255,12 +252,12 @@ fn a_database_that_is_locked_is_waited_for() {
         sink.rollback();
     }
     other.execute_batch("COMMIT").unwrap();
-    keep(&mut sink, 2..4);
+    store(&mut sink, 2..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
 }
 
 #[test]
-fn a_database_that_is_locked_at_the_start_is_waited_for() {
+fn a_database_that_is_locked_at_start_is_waited_for() {
     let folder = TempDir::new().unwrap();
     let other = Connection::open(folder.path().join("a.db")).unwrap();
     other
@@ -272,12 +269,12 @@ fn a_database_that_is_locked_at_the_start_is_waited_for() {
     assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
     other.execute_batch("ROLLBACK").unwrap();
     sink.rollback();
-    keep(&mut *sink, 0..2);
+    store(&mut *sink, 0..2);
     assert_eq!(offsets(&folder), [0, 1]);
 }
 
 #[test]
-fn what_cannot_be_opened_says_why_and_what_to_do() {
+fn a_database_that_cannot_be_opened_is_an_error_with_help() {
     let folder = TempDir::new().unwrap();
     fs::write(
         folder.path().join("text.db"),
@@ -300,19 +297,19 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
         ),
         (
             "/dev/null",
-            "opening /dev/null: it is no ordinary file",
+            "opening /dev/null: it is not a regular file",
             "console",
         ),
-        (".", "it is a directory", "name a file in it"),
+        (".", "it is a directory", "give a file in it"),
         (
             "text.db",
             "text.db: file is not a database",
-            "name another file, or move this one away",
+            "give another file, or move this one away",
         ),
         (
             "other.db",
             "other.db: it is a database of another program",
-            "name another file",
+            "give another file",
         ),
         (
             "newer.db",
@@ -325,12 +322,12 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
         assert!(
             error
                 .split_once("\n  help: ")
-                .is_some_and(|(_, told)| told.contains(help)),
+                .is_some_and(|(_, found)| found.contains(help)),
             "{error}"
         );
     }
     assert!(
         !folder.path().join("no").exists(),
-        "the sink makes no folders"
+        "the sink does not create folders"
     );
 }

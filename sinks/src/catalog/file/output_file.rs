@@ -1,4 +1,4 @@
-//! The file with its position record: what is kept, and how it gets there.
+//! The file with its record of length and offsets.
 
 use std::fs::{self, TryLockError};
 use std::io::{self, BufReader, Read, Seek, Write};
@@ -9,30 +9,27 @@ use stream::error::Error;
 use super::OutputFormat;
 use super::record::CommittedLength;
 use super::recover::recover;
-use crate::place;
-use crate::positions::SinkOffsets;
+use crate::offsets::SinkOffsets;
 use crate::sink::Failure;
+use crate::storage;
 
-/// An open file that holds what its record says, and nothing else.
+/// An open file with exactly the length in its record.
 #[derive(Debug)]
-pub(super) struct KeptFile {
+pub(super) struct OutputFile {
     path: PathBuf,
     file: fs::File,
     length: u64,
-    /// Behind what is in the file, and what waits to be appended.
-    pub(super) positions: SinkOffsets,
+    /// The offsets after the lines in the file and those that wait to be appended.
+    pub(super) offsets: SinkOffsets,
 }
 
-impl KeptFile {
-    /// Opens the file, which is made if it is not there (its folder is not), and cuts off what was
-    /// not committed.
-    ///
-    /// # Errors
-    /// If it cannot be opened, another process has it open, or something else wrote it.
-    pub(super) fn open(path: &Path, format: OutputFormat) -> Result<KeptFile, Failure> {
-        place::check(path)?;
+impl OutputFile {
+    /// Opens the file, creates it if it does not exist, and truncates it to what was committed.
+    /// Does not create its folder.
+    pub(super) fn open(path: &Path, format: OutputFormat) -> Result<OutputFile, Failure> {
+        storage::check(path)?;
         let failed = |doing: &'static str| {
-            move |error| place::failure(format!("{doing} {}", path.display()), &error)
+            move |error| storage::failure(format!("{doing} {}", path.display()), &error)
         };
         let file = fs::OpenOptions::new()
             .read(true)
@@ -45,10 +42,10 @@ impl KeptFile {
             TryLockError::WouldBlock => {
                 let error = Error::new(
                     format!("opening {}", path.display()),
-                    "another process keeps readings in it",
+                    "another process stores readings in it",
                 );
                 error
-                    .help("let each sink and each instance on a machine have a file of its own")
+                    .help("give each sink and each instance on a machine its own file")
                     .into()
             }
         })?;
@@ -57,7 +54,7 @@ impl KeptFile {
         let found = CommittedLength::read(path)?;
         let record = match &found {
             Some(record) if record.length <= length => record.clone(),
-            // The file was moved away: a new one begins behind it.
+            // The file was moved away. A new one continues at its offsets.
             Some(record) if length <= format.beginning().len() as u64 => CommittedLength {
                 length: 0,
                 ..record.clone()
@@ -66,58 +63,56 @@ impl KeptFile {
             None => match recover(BufReader::new(&file), format).map_err(failed("reading"))? {
                 Ok(record) => record,
                 Err(line) => {
-                    return Err(
-                        foreign(path, &format!("line {line} is not one of this sink's")).into(),
-                    );
+                    let cause = format!("line {line} was not written by this sink");
+                    return Err(foreign(path, &cause).into());
                 }
             },
         };
-        let mut kept = KeptFile {
+        let mut output = OutputFile {
             path: path.to_owned(),
             file,
             length: record.length,
-            positions: record.positions.clone(),
+            offsets: record.offsets.clone(),
         };
         if record.length < length {
-            kept.file
+            output
+                .file
                 .set_len(record.length)
                 .map_err(failed("writing"))?;
-            let cut = length - record.length;
             tracing::info!(
-                "cut {cut} bytes off the end of {}: they were not committed and come again",
-                path.display()
+                file = %path.display(),
+                bytes = length - record.length,
+                "truncated readings that were not committed: they come again"
             );
         }
         if record.length == 0 && format == OutputFormat::Csv {
-            kept.append(format.beginning())?;
+            output.append(format.beginning())?;
         } else if found.as_ref() != Some(&record) {
-            kept.append(b"")?;
+            output.append(b"")?;
         }
-        Ok(kept)
+        Ok(output)
     }
 
-    /// Appends whole lines and moves the record behind them. The lines are on the disk before the
-    /// record is: it never speaks of what may not be there.
-    ///
-    /// # Errors
-    /// If they cannot be written; then the file must be opened anew.
+    /// Appends complete lines, syncs them, and then updates the record. The record never includes
+    /// lines that may not be on disk. After an error the file must be opened again.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), Failure> {
         let written = self
             .file
             .write_all(lines)
             .and_then(|()| self.file.sync_data());
-        written
-            .map_err(|error| place::failure(format!("writing {}", self.path.display()), &error))?;
+        written.map_err(|error| {
+            storage::failure(format!("writing {}", self.path.display()), &error)
+        })?;
         self.length += lines.len() as u64;
         CommittedLength {
             length: self.length,
-            positions: self.positions.clone(),
+            offsets: self.offsets.clone(),
         }
         .write(&self.path)
     }
 }
 
-/// Whether a file begins as this sink begins one, as far as it goes.
+/// Checks that a file, which may be shorter, begins as this sink's files do.
 fn check_beginning(
     path: &Path,
     mut file: &fs::File,
@@ -140,17 +135,17 @@ fn check_beginning(
 
 fn foreign(path: &Path, cause: &str) -> Error {
     Error::new(format!("appending to {}", path.display()), cause)
-        .help("something else wrote it: name another file, or move this one away")
+        .help("something else wrote it: give another file, or move this one away")
 }
 
 fn shorter(path: &Path, length: u64, recorded: u64) -> Error {
     let record = CommittedLength::path(path);
     let cause = format!(
-        "it has {length} bytes, and {} tells of {recorded}: something was taken out",
+        "it has {length} bytes, and {recorded} according to {}: something was removed from it",
         record.display()
     );
     Error::new(format!("appending to {}", path.display()), cause).help(
-        "move it away to begin a new one behind it; or delete the record to go on behind the lines \
-         that are left",
+        "move it away to begin a new file at the recorded offsets, or delete the record to \
+         continue after the lines that are left",
     )
 }

@@ -1,4 +1,4 @@
-//! A file to keep readings in: why it cannot be opened, or no more be written.
+//! Files to store readings in: why one cannot be opened or written.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -8,14 +8,14 @@ use stream::error::Error;
 
 use crate::sink::Failure;
 
-/// What the person can do about a place that a stage may not use.
-pub(crate) const MAY_NOT: &str =
+/// The help for a file without permission.
+pub(crate) const PERMISSION: &str =
     "the stage's user must be allowed to read and write it, and its folder";
-/// What the person can do about a disk that is full, and what the stage does.
-pub(crate) const FULL: &str = "free some space there; the stage waits and goes on by itself";
-/// What the person can do where no waiting helps.
+/// The help for a full disk.
+pub(crate) const FULL: &str = "free some space; the stage waits and goes on by itself";
+/// The help for an error that does not pass.
 pub(crate) const BROKEN: &str =
-    "check the disk, then start the stage again: it goes on at its last commit";
+    "check the disk, then start the stage again: it resumes at its last commit";
 
 /// The folder that a file is in.
 pub(crate) fn folder(path: &Path) -> &Path {
@@ -24,20 +24,19 @@ pub(crate) fn folder(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Looks whether a file is there, or could be made.
+/// Checks that a file exists or can be created.
 ///
 /// # Errors
-/// If something else is there, or no folder for it.
+/// If the path is not a file, or its folder does not exist.
 pub(crate) fn check(path: &Path) -> Result<(), Error> {
     let doing = || format!("opening {}", path.display());
     match fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(()),
         Ok(found) if found.is_dir() => {
-            Err(Error::new(doing(), "it is a directory")
-                .help("name a file in it to keep readings in"))
+            Err(Error::new(doing(), "it is a directory").help("give a file in it"))
         }
         Ok(_) => {
-            Err(Error::new(doing(), "it is no ordinary file")
+            Err(Error::new(doing(), "it is not a regular file")
                 .help("to show readings, use `console`"))
         }
         Err(error) if error.kind() == ErrorKind::NotFound && !folder(path).is_dir() => {
@@ -46,17 +45,17 @@ pub(crate) fn check(path: &Path) -> Result<(), Error> {
                 .help(format!("create it: mkdir -p {folder}")))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::new(doing(), error).help(MAY_NOT)),
+        Err(error) => Err(Error::new(doing(), error).help(PERMISSION)),
     }
 }
 
-/// The failure to write a file.
+/// The failure for an error of a file.
 pub(crate) fn failure(doing: String, error: &io::Error) -> Failure {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Failure::Passing(Error::new(doing, error).help(FULL))
         }
-        ErrorKind::PermissionDenied => Failure::Lasting(Error::new(doing, error).help(MAY_NOT)),
+        ErrorKind::PermissionDenied => Failure::Lasting(Error::new(doing, error).help(PERMISSION)),
         _ => Failure::Lasting(Error::new(doing, error).help(BROKEN)),
     }
 }
