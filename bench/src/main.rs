@@ -1,8 +1,7 @@
-//! Measures stages beside a byte relay written straight on rdkafka: the limit that a stage on this
-//! library can come close to and not pass.
+//! Measures stages and a byte relay written directly on rdkafka: the upper limit for a stage.
 //!
-//! All in one run, on one Kafka, in turns: figures of different runs, or from a machine's quiet and
-//! its busy hour, say nothing when they are compared.
+//! All subjects are measured in one run, on one Kafka, in turns. Results of different runs cannot
+//! be compared.
 
 mod probe;
 mod table;
@@ -20,16 +19,16 @@ use tests::{Kafka, programs};
 use self::probe::Probe;
 use self::table::{Measured, ResultTable};
 
-/// Measures stages beside a byte relay
+/// Measure stages and a byte relay
 #[derive(Parser)]
 struct Args {
-    /// How many readings each subject works through
+    /// How many readings each subject processes
     #[arg(long, default_value_t = 2_000_000)]
     readings: u64,
-    /// How often each is measured
+    /// How often each subject is measured
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// For how many seconds the memory at 1,000 readings a second is watched
+    /// For how many seconds the memory is measured at 1,000 readings/s
     #[arg(long, default_value_t = 20)]
     seconds: u64,
 }
@@ -37,7 +36,7 @@ struct Args {
 const GUARANTEES: [Guarantee; 2] = [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce];
 const SUBJECTS: [&str; 3] = ["relay", "convert", "ewma"];
 const SENSORS: u64 = 10;
-/// Nothing measured here takes as long.
+/// Longer than any measurement.
 const DEADLINE: Duration = Duration::from_mins(5);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -68,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     bench.rivulet(&["topics", "delete", "--yes"])
 }
 
-/// One pipeline file with all stages, and the Kafka they run on.
+/// A pipeline file with all stages, and the brokers that they run on.
 struct Bench {
     brokers: String,
     folder: PathBuf,
@@ -128,7 +127,7 @@ impl Bench {
         ))
     }
 
-    /// One subject works through all readings.
+    /// Measures one subject while it processes all readings.
     fn flow(
         &self,
         subject: &str,
@@ -155,19 +154,19 @@ impl Bench {
         let probe = Probe::new(&self.brokers, &stage, "input", running.0.id())?;
         let end = probe.end()?;
         let start = Instant::now();
-        // From the first commit to the last: how long joining a group takes is not the question.
+        // From the first commit to the last: joining the group is not measured.
         let (first, began) = loop {
             match probe.committed()? {
                 Some(offset) if offset > 0 => break (offset, Instant::now()),
                 _ if start.elapsed() > DEADLINE => {
-                    return Err(format!("{stage} does not begin").into());
+                    return Err(format!("{stage} does not start").into());
                 }
                 _ => std::thread::sleep(Duration::from_millis(5)),
             }
         };
         while probe.committed()?.unwrap_or_default() < end {
             if start.elapsed() > DEADLINE {
-                return Err(format!("{stage} does not end").into());
+                return Err(format!("{stage} does not finish").into());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -179,7 +178,7 @@ impl Bench {
         })
     }
 
-    /// The memory of operators under a steady flow of 1,000 readings a second.
+    /// Measures the memory of operators at a steady rate of 1,000 readings/s.
     fn steady(&self, seconds: u64) -> Result<(), Box<dyn Error>> {
         println!("peak memory after {seconds} s of 1,000 readings/s, exactly-once:");
         let mut producer = Running(
@@ -212,7 +211,7 @@ impl Drop for Bench {
     }
 }
 
-/// A process that ends with the bench.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -226,41 +225,42 @@ fn stage(subject: &str, guarantee: Guarantee, round: usize) -> String {
     format!("{subject}-{guarantee}-{round}")
 }
 
-/// Every stage of the bench, each with an output topic of its own.
+/// The pipeline of the benchmark: each stage has its own output topic.
 fn pipeline(args: &Args) -> Result<String, std::fmt::Error> {
     const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
     const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
     let mut text = String::new();
-    let readings = args.readings / SENSORS;
-    let source = |settings: &str| {
-        format!("source = {{ simulated = {{ sensors = {SENSORS}, {settings} }} }}")
-    };
-    writeln!(
-        text,
-        "[producer.fill]\n{}\nto = \"input\"",
-        source(&format!("readings = {readings}"))
-    )?;
-    writeln!(
-        text,
-        "[producer.trickle]\n{}\nto = \"trickle\"",
-        source("rate = 1000")
-    )?;
-    let mut operator = |stage: &str, from: &str, steps: &str| {
+    let fill = format!("readings = {}", args.readings / SENSORS);
+    for (producer, settings, to) in [
+        ("fill", fill.as_str(), "input"),
+        ("trickle", "rate = 1000", "trickle"),
+    ] {
         writeln!(
             text,
-            "[operator.{stage}]\nfrom = \"{from}\"\nsteps = [{steps}]\nto = \"{stage}\""
-        )
-    };
-    operator("convert-steady", "trickle", CONVERT)?;
-    operator("ewma-steady", "trickle", EWMA)?;
+            "[producer.{producer}]\n\
+             source = {{ simulated = {{ sensors = {SENSORS}, {settings} }} }}\n\
+             to = \"{to}\""
+        )?;
+    }
+    let mut operators = vec![
+        ("convert-steady".to_owned(), "trickle".to_owned(), CONVERT),
+        ("ewma-steady".to_owned(), "trickle".to_owned(), EWMA),
+    ];
     for round in 0..args.rounds {
         for guarantee in GUARANTEES {
-            operator(&stage("convert", guarantee, round), "input", CONVERT)?;
-            operator(&stage("ewma", guarantee, round), "input", EWMA)?;
-            // The relay is no stage: a reader makes its output a topic of the pipeline.
+            for (subject, step) in [("convert", CONVERT), ("ewma", EWMA)] {
+                operators.push((stage(subject, guarantee, round), "input".to_owned(), step));
+            }
+            // The relay is not a stage: a stage that reads its output makes it a topic of the file.
             let relay = stage("relay", guarantee, round);
-            operator(&format!("after-{relay}"), &relay, CONVERT)?;
+            operators.push((format!("after-{relay}"), relay, CONVERT));
         }
+    }
+    for (name, from, step) in operators {
+        writeln!(
+            text,
+            "[operator.{name}]\nfrom = \"{from}\"\nsteps = [{step}]\nto = \"{name}\""
+        )?;
     }
     for round in 0..args.rounds {
         for guarantee in GUARANTEES {

@@ -1,4 +1,4 @@
-//! Looks at a process from outside: how far it is, and what it has used.
+//! Observes a process from outside: its committed offset, CPU time and memory.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub(crate) struct Probe {
 }
 
 const WAIT: Duration = Duration::from_secs(10);
-/// Linux counts a process's time in these, whatever the kernel's own clock: `USER_HZ`.
+/// The unit of CPU time in `/proc`, independent of the kernel's tick rate: `USER_HZ`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 impl Probe {
@@ -36,13 +36,13 @@ impl Probe {
         })
     }
 
-    /// The offset at which a reader of the last record stands.
+    /// The offset that a reader commits after the last record.
     pub(crate) fn end(&self) -> Result<i64, Box<dyn Error>> {
-        // Behind the last record there is the mark of its transaction.
+        // The last offset is that of a transaction marker.
         Ok(self.client.fetch_watermarks(&self.topic, 0, WAIT)?.1 - 1)
     }
 
-    /// The group's offset, once it has committed.
+    /// The committed offset of the group; `None` before its first commit.
     pub(crate) fn committed(&self) -> Result<Option<i64>, Box<dyn Error>> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, 0);
@@ -56,10 +56,10 @@ impl Probe {
             }))
     }
 
-    /// The process's time on the processors, all its threads together.
+    /// The CPU time of the process with all its threads.
     pub(crate) fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process))?;
-        // The name, in parentheses, may hold blanks; the fields after it may not. See proc(5).
+        // The name, in parentheses, may have spaces; the fields after it have none. See proc(5).
         let fields: Vec<&str> = stat
             .rsplit(") ")
             .next()
@@ -74,7 +74,7 @@ impl Probe {
         Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
     }
 
-    /// The most memory the process has held so far, in megabytes.
+    /// The peak memory of the process so far, in megabytes.
     pub(crate) fn peak_memory(&self) -> Result<f64, Box<dyn Error>> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process))?;
         let line = status

@@ -1,7 +1,7 @@
-//! Measures how soon a stage with a large state is back after `kill -9`: from the start of its
-//! process to its first output that a reader of committed records sees.
+//! Measures how soon a stage with a large state is back after `kill -9`: the time from the start of
+//! its process to its first committed output.
 //!
-//! Readings flow all the while, so the dead process leaves a session and an open transaction
+//! Readings arrive all the time, so the dead process leaves a session and an open transaction
 //! behind.
 
 use std::error::Error;
@@ -14,10 +14,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tests::{Kafka, programs};
 
-/// Measures how soon a stage is back after kill -9
+/// Measure how soon a stage is back after kill -9
 #[derive(Parser)]
 struct Args {
-    /// How many sensors the stage knows
+    /// How many sensors the state has
     #[arg(long, default_value_t = 10_000)]
     sensors: u64,
     /// How often it is killed
@@ -28,7 +28,7 @@ struct Args {
 const PARTITIONS: i32 = 4;
 const RATE: u64 = 2000;
 const DEADLINE: Duration = Duration::from_mins(2);
-/// Nothing that a process committed before it was killed arrives later than this.
+/// Longer than the last committed records of a killed process need to arrive.
 const QUIET: Duration = Duration::from_millis(500);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&folder)?;
     let measured = measure(
         &args,
-        &Stand {
+        &Setup {
             brokers: Kafka::shared().to_owned(),
             folder: folder.clone(),
         },
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     measured
 }
 
-fn measure(args: &Args, stand: &Stand) -> Result<(), Box<dyn Error>> {
+fn measure(args: &Args, setup: &Setup) -> Result<(), Box<dyn Error>> {
     let sensors = args.sensors;
     let text = format!(
         "[defaults]\npartitions = {PARTITIONS}\n\
@@ -54,8 +54,8 @@ fn measure(args: &Args, stand: &Stand) -> Result<(), Box<dyn Error>> {
          = \"in\"\n\
          [operator.ewma]\nfrom = \"in\"\nsteps = [{{ ewma = {{ alpha = 0.5 }} }}]\nto = \"out\"\n"
     );
-    std::fs::write(stand.folder.join("recovery.toml"), text)?;
-    if !stand
+    std::fs::write(setup.folder.join("recovery.toml"), text)?;
+    if !setup
         .command("rivulet")
         .args(["topics", "create"])
         .stdout(Stdio::null())
@@ -64,10 +64,10 @@ fn measure(args: &Args, stand: &Stand) -> Result<(), Box<dyn Error>> {
     {
         return Err("the topics could not be created".into());
     }
-    let reader = Reader::new(&stand.brokers)?;
-    let _producer = stand.run("rivulet-producer", "flow")?;
-    let mut operator = stand.run("rivulet-operator", "ewma")?;
-    // The simulated source takes its sensors in turn: after so many readings each has a state.
+    let reader = Reader::new(&setup.brokers)?;
+    let _producer = setup.run("rivulet-producer", "flow")?;
+    let mut operator = setup.run("rivulet-operator", "ewma")?;
+    // The source takes its sensors in turn, so every sensor has a state after this.
     for _ in 0..sensors * 2 {
         reader.next(DEADLINE)?.ok_or("the stage writes nothing")?;
     }
@@ -79,12 +79,12 @@ fn measure(args: &Args, stand: &Stand) -> Result<(), Box<dyn Error>> {
         operator.0.wait()?;
         while reader.next(QUIET)?.is_some() {}
         let start = Instant::now();
-        operator = stand.run("rivulet-operator", "ewma")?;
+        operator = setup.run("rivulet-operator", "ewma")?;
         let first = reader
             .next(DEADLINE)?
             .ok_or("the stage does not come back")?;
         println!("  round {round}: {:.3} s", (first - start).as_secs_f64());
-        // A kill in the midst of its work again, not of its start.
+        // The next kill must interrupt processing, not the start.
         for _ in 0..RATE * 2 {
             reader.next(DEADLINE)?.ok_or("the stage writes nothing")?;
         }
@@ -92,13 +92,13 @@ fn measure(args: &Args, stand: &Stand) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A pipeline file and the Kafka it runs on.
-struct Stand {
+/// A pipeline file and the brokers that it runs on.
+struct Setup {
     brokers: String,
     folder: PathBuf,
 }
 
-impl Stand {
+impl Setup {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(programs::program(program));
         command
@@ -116,7 +116,7 @@ impl Stand {
     }
 }
 
-/// A process that ends with the bench.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -126,7 +126,7 @@ impl Drop for Running {
     }
 }
 
-/// Sees committed records of the stage's output as soon as they are there.
+/// Reads committed records of the stage's output as soon as they arrive.
 struct Reader(BaseConsumer);
 
 impl Reader {
@@ -146,7 +146,7 @@ impl Reader {
         Ok(Reader(client))
     }
 
-    /// When the next record came; nothing if none came in time.
+    /// When the next record arrived; `None` if none arrived in time.
     fn next(&self, wait: Duration) -> Result<Option<Instant>, Box<dyn Error>> {
         let record = self.0.poll(wait).transpose()?;
         Ok(record.map(|_| Instant::now()))

@@ -1,5 +1,5 @@
-//! The limit: copies the bytes of each record from one topic to another, straight on rdkafka, with
-//! the client settings and the commits of a stage, and with nothing else.
+//! The upper limit for a stage: copies the bytes of each record from one topic to another, directly
+//! on rdkafka, with the client settings and the commits of a stage.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use stream::pipeline::{CommitPolicy, Guarantee};
 
-/// Copies records from one topic to another until it is killed
+/// Copy records from one topic to another until killed
 #[derive(Parser)]
 struct Args {
     /// The brokers
     #[arg(long)]
     brokers: String,
-    /// The topic to read, of one partition
+    /// The topic to read, with one partition
     #[arg(long)]
     from: String,
     /// The topic to write
@@ -140,7 +140,7 @@ fn relay(
     }
 }
 
-/// As in a stage: the producer's `poll` would spin through the last millisecond of any wait.
+/// As in a stage: the producer's `poll` would busy-wait during the last millisecond.
 fn pause(producer: &BaseProducer) {
     producer.poll(Duration::ZERO);
     std::thread::sleep(Duration::from_micros(200));

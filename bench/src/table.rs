@@ -1,15 +1,15 @@
-//! What was measured, side by side.
+//! The results side by side.
 
 use std::fmt;
 
 use stream::pipeline::Guarantee;
 
-/// What one run of one subject took.
+/// The result of one run of one subject.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
-    /// Records a second.
+    /// Records per second.
     pub(crate) per_second: f64,
-    /// CPU time a record in µs.
+    /// CPU time per record in µs.
     pub(crate) cpu: f64,
     /// Peak memory in MB.
     pub(crate) memory: f64,
@@ -19,13 +19,13 @@ impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:.0} records/s, {:.2} µs CPU a record, {:.1} MB",
+            "{:.0} records/s, {:.2} µs CPU per record, {:.1} MB",
             self.per_second, self.cpu, self.memory
         )
     }
 }
 
-/// All runs: a row for each subject and guarantee, median and spread over the rounds.
+/// All runs: a row for each subject and guarantee, with median and range over the rounds.
 #[derive(Debug, Default)]
 pub(crate) struct ResultTable {
     rows: Vec<(&'static str, Guarantee, Vec<Measured>)>,
@@ -41,7 +41,7 @@ impl ResultTable {
         }
     }
 
-    /// The ratios of CPU to the relay's in the same round.
+    /// The CPU time relative to that of the relay in the same round.
     fn ratios(&self, guarantee: Guarantee, runs: &[Measured]) -> Vec<f64> {
         let relay = self
             .rows
@@ -65,7 +65,7 @@ impl fmt::Display for ResultTable {
         )?;
         let head = [
             "records/s, thousands",
-            "CPU µs a record",
+            "CPU µs per record",
             "CPU, × the relay's",
             "peak MB",
         ];

@@ -21,11 +21,11 @@ pub struct Args {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run a whole pipeline here and verify what comes out
+    /// Run a whole pipeline in this process and verify its results
     ///
-    /// Without --brokers it runs on a broker inside this process, which knows no transactions, so
-    /// the pipeline runs at-least-once. With --brokers it runs on that Kafka, with the pipeline's
-    /// own guarantee.
+    /// Without --brokers it runs on an embedded broker. That has no transactions, so the pipeline
+    /// runs at-least-once. With --brokers it runs on that Kafka, with the guarantee of the
+    /// pipeline.
     Demo,
     /// Show every mistake in a pipeline file, or draw the pipeline
     Check {
@@ -37,7 +37,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Run stages in this process, a thread each
+    /// Run stages in this process, one thread each
     Run {
         /// The stages to run
         #[arg(required_unless_present = "all")]
@@ -46,20 +46,19 @@ pub enum Command {
         #[arg(long, conflicts_with = "stages")]
         all: bool,
     },
-    /// Make, show, compare or delete the pipeline's topics
+    /// Create, list, describe or delete the topics of the pipeline
     #[command(subcommand)]
     Topics(TopicsCommand),
-    /// Show who runs each stage that reads, and how many records it has left to read
+    /// Show the consumer groups of the stages: members, assigned partitions and lag
     ///
-    /// Ends with 1 unless every group has a member and nothing left to read. Nothing is left if a
-    /// reader of committed records finds none behind the committed offset; the marks of
-    /// transactions do not count.
+    /// The exit status is 1 unless every group has members, all partitions assigned and no lag. The
+    /// lag counts committed records after the committed offset, without transaction markers.
     #[command(after_help = "Examples:
   rivulet groups
   rivulet groups --wait 60 --stages convert,threshold,ewma,average
-  rivulet groups --wait 60 --lag any        # readings go on coming; nobody falls behind")]
+  rivulet groups --wait 60 --lag any        # readings keep arriving, and no lag grows")]
     Groups {
-        /// Wait for it, at most so long, also for a cluster that is away
+        /// Wait for that at most this long, even while the brokers are unreachable
         #[arg(
             long,
             value_name = "SECONDS",
@@ -70,45 +69,45 @@ pub enum Command {
         /// Only these stages
         #[arg(long, value_name = "STAGE,…", value_delimiter = ',')]
         stages: Vec<String>,
-        /// What may be left to read: nothing, or anything that does not become more
+        /// The lag that a group may have: none, or any that does not grow
         #[arg(long, value_enum, default_value_t)]
         lag: LagOption,
     },
     /// Show how the two branches differ, live
     ///
-    /// It shows what the sink `compare` does, from the first records on, and is in no consumer
-    /// group: it commits nothing and leaves nothing on the cluster, so any number of people can
-    /// look at once, whether the sink runs or not. At a terminal the table is drawn anew while
-    /// readings come; Ctrl-C ends it.
+    /// It shows the table of the sink `compare`, from the first records on, without a consumer
+    /// group. It commits nothing and leaves nothing on the cluster, so any number of people can use
+    /// it at once, whether the sink runs or not. At a terminal the table is updated as readings
+    /// arrive. Ctrl-C ends it.
     #[command(after_help = "Examples:
   rivulet compare                           # the sink `compare` of the pipeline file
-  rivulet compare --once                    # what there is now
+  rivulet compare --once                    # the records so far
   rivulet compare temperatures_ewma temperatures_moving_average --latest")]
     Compare(CompareArgs),
-    /// Show what stages remember, check that it fits the file, keep it under new settings, or
-    /// forget it
+    /// Show the state of stages, check it, keep it with new settings, reset or forget it
     #[command(subcommand)]
     State(StateCommand),
-    /// Look at what stages refused, send it back or drop it
+    /// List, show, replay or drop dead letters
     #[command(subcommand, after_help = DLQ_EXAMPLES)]
     Dlq(DlqCommand),
     /// Compute what the output topics must hold, and compare it with what they hold
     ///
-    /// The truth is computed from the pipeline's first topics, by code that shares nothing with the
-    /// operators. Ends with 1 if anything is missing, extra, wrong or out of order, or if something
-    /// cannot be verified: because retention has deleted what it was made from, because the order
-    /// of readings is not defined, or because inputs were read again after a reset.
+    /// The expected readings are computed from the first topics of the pipeline, by code that
+    /// shares nothing with the operators. The exit status is 1 if a reading is missing, extra,
+    /// wrong or out of order, or if something cannot be verified: because retention has deleted its
+    /// input, because the order of readings is not defined, or because inputs were read again after
+    /// a reset.
     Verify {
-        /// Count readings that are there twice with the same value, but do not take them for errors
+        /// Count repeated readings with the same value, but not as errors
         #[arg(long)]
         allow_duplicates: bool,
-        /// Tell what cannot be verified, but do not take it for an error
+        /// Report what cannot be verified, but not as an error
         #[arg(long)]
         allow_unverifiable: bool,
     },
-    /// Print completions for a shell: put them where it looks for them
+    /// Print completions for a shell
     Completions {
-        /// Which shell
+        /// The shell
         shell: Shell,
     },
     /// Print the manual page: `rivulet man | man -l -`
@@ -123,13 +122,13 @@ pub struct CompareArgs {
     /// The topic of the moving average
     #[arg(value_name = "TOPIC")]
     pub second: Option<String>,
-    /// The topic that both were made from, if not the sink's
+    /// The input topic of both operators, instead of that of the sink
     #[arg(long, value_name = "TOPIC")]
     pub input: Option<String>,
-    /// Begin with what comes from now on
+    /// Start with new records, like auto.offset.reset=latest
     #[arg(long, conflicts_with = "once")]
     pub latest: bool,
-    /// End when all that there is now has been read
+    /// End when all current records have been read
     #[arg(long)]
     pub once: bool,
 }
@@ -143,15 +142,15 @@ pub enum LagOption {
 
 #[derive(Subcommand)]
 pub enum TopicsCommand {
-    /// Make those that are missing
+    /// Create the missing topics
     Create,
-    /// Those that the cluster has
+    /// List the existing topics
     List,
-    /// The file and the cluster side by side; ends with 1 if they differ
+    /// Show the file and the cluster side by side; the exit status is 1 if they differ
     Describe,
-    /// Delete them with all that is in them
+    /// Delete the topics with all their records
     Delete {
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -159,57 +158,58 @@ pub enum TopicsCommand {
 
 #[derive(Subcommand)]
 pub enum StateCommand {
-    /// What a stage remembers of each sensor, and whether that is whole; or a line for each stage
+    /// Show the state of a stage and whether it is complete, or a line for each stage
     ///
-    /// It is read from the stage's changelog and compared with what the stage noted beside the
-    /// offsets that it committed. Ends with 1 if the stage would not start with it. The lag of a
-    /// stage counts offsets, those of transactions' marks among them.
+    /// The state is read from the changelog and compared with the digest in the metadata of the
+    /// committed offsets. The exit status is 1 if the stage would not start with it. The lag of a
+    /// stage counts offsets, including those of transaction markers.
     #[command(after_help = "Examples:
   rivulet state show                        # a line for each stage
   rivulet state show ewma --sensor seattle
   rivulet state show ewma --json | jq '.sensors[].memories'")]
     Show {
-        /// The stage; without it all that keep something
+        /// The stage; by default all stages that keep state
         stage: Option<String>,
         /// Only this sensor
         #[arg(long, value_name = "NAME", requires = "stage")]
         sensor: Option<String>,
-        /// As JSON, with every number in full
+        /// Print JSON, with every number in full
         #[arg(long, requires = "stage")]
         json: bool,
     },
-    /// Whether what stages remember was made by the steps that the file names now
+    /// Check whether the state of stages was made by the steps in the file
     ///
-    /// A stage refuses a state that other steps or settings made. Nothing is touched, and stages
-    /// may run. Ends with 1 if any would be refused, and names the remedies.
+    /// A stage does not start with a state that other steps or settings have made. The command
+    /// changes nothing, and stages may run. The exit status is 1 if a stage would not start; the
+    /// remedies are named.
     #[command(after_help = "Example: rivulet state check ewma average")]
     Check {
-        /// The stages; without any, all that keep something
+        /// The stages; by default all that keep state
         stages: Vec<String>,
     },
-    /// Have a stage whose settings have changed go on with what it remembers
+    /// Keep the state of a stage whose settings have changed
     ///
-    /// The stage must not run, and its steps must be the same but for their settings. An average
-    /// over a shorter window keeps the last readings, one over a longer window fills up first.
-    /// Nothing is processed twice. `rivulet verify` knows where the settings changed.
+    /// The stage must not run, and only the settings of its steps may have changed. An average with
+    /// a shorter window keeps the last readings; one with a longer window fills it first. No record
+    /// is processed twice. `rivulet verify` takes the change into account.
     #[command(after_help = "Example: rivulet state keep ewma --dry-run")]
     Keep {
         /// The stage
         stage: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
-        /// Only say what would be done
+        /// Only show what would be done
         #[arg(long)]
         dry_run: bool,
     },
-    /// Have a stage forget what it remembers of some sensors, such as those that are unplugged
+    /// Forget the state of some sensors, such as those that are unplugged
     ///
-    /// The stage must not run. It goes on where it was; what a forgotten sensor sends later begins
-    /// with an empty memory. `rivulet verify` knows of it. A stage with `state-ttl` does this by
-    /// itself.
+    /// The stage must not run. It continues at its offsets; a forgotten sensor starts with an empty
+    /// state when it sends again. `rivulet verify` takes this into account. With `state-ttl` a
+    /// stage forgets idle sensors by itself.
     #[command(group = clap::ArgGroup::new("which").required(true), after_help = "Examples:
-  rivulet state forget ewma --idle 30d --dry-run   # which of them have been silent for so long
+  rivulet state forget ewma --idle 30d --dry-run   # which sensors have been idle for that long
   rivulet state forget ewma --sensor attic cellar")]
     Forget {
         /// The stage
@@ -217,71 +217,65 @@ pub enum StateCommand {
         /// These sensors
         #[arg(long, value_name = "NAME", num_args = 1.., group = "which")]
         sensor: Vec<String>,
-        /// Those whose last reading is so much older than the newest that the stage remembers, by
-        /// the readings' own times: 30d, 12h or 2h 30m
+        /// Sensors whose last reading is older than the newest one in the state by this time, such
+        /// as 30d, 12h or 2h 30m
         #[arg(long, value_name = "SPAN", group = "which")]
         idle: Option<Age>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
-        /// Only say what would be done
+        /// Only show what would be done
         #[arg(long)]
         dry_run: bool,
     },
-    /// Have a stage whose offsets Kafka has forgotten go on where it was
+    /// Resume a stage whose committed offsets have expired
     ///
-    /// Kafka forgets the committed offsets of a stage that was stopped for longer than the brokers'
-    /// offsets.retention.minutes. The stage's changelog still tells them. The stage must not run.
+    /// Kafka deletes the committed offsets of a stage that is stopped for longer than the brokers'
+    /// offsets.retention.minutes. The stage's changelog still has them. The stage must not run.
     #[command(after_help = "Example: rivulet state resume convert --dry-run")]
     Resume {
-        /// The stage: an operator, whether it remembers anything or not
+        /// The stage: an operator, with or without state
         stage: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
-        /// Only say what would be done
+        /// Only show what would be done
         #[arg(long)]
         dry_run: bool,
     },
-    /// Have a stage forget what it remembers: it begins with an empty state
+    /// Reset a stage: it starts with an empty state
     ///
-    /// The stage must not run. It goes on at its committed offsets, so nothing is processed twice;
-    /// a producer, which keeps nothing but its position, begins anew.
+    /// The stage must not run. It continues at its committed offsets, so no record is processed
+    /// twice. A producer, whose only state is its position, starts from the beginning.
     #[command(after_help = "Examples:
-  rivulet state reset ewma --dry-run        # what would be \
-                            done
-  rivulet state reset ewma --from-start     # process the inputs \
-                            anew; the outputs are written again")]
+  rivulet state reset ewma --dry-run        # what would be done
+  rivulet state reset ewma --from-start     # process the inputs again; results are written again")]
     Reset {
         /// The stage
         stage: String,
-        /// Begin at the first records of the inputs: results are written again
+        /// Start at the first records of the inputs: results are written again
         #[arg(long)]
         from_start: bool,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
-        /// Only say what would be done
+        /// Only show what would be done
         #[arg(long)]
         dry_run: bool,
     },
 }
 
 const DLQ_EXAMPLES: &str = "Examples:
-  rivulet dlq ls                                    what is \
-                            open, by stage and reason
-  rivulet dlq show convert --reason \
-                            not-json        each of them
-  rivulet dlq replay convert --since 2h \
-                            --dry-run   what would be sent back
-  rivulet dlq drop convert \
-                            --offset 3,7..9          nothing is to be done about these";
+  rivulet dlq ls                                    # open dead letters by stage and reason
+  rivulet dlq show convert --reason not-json        # each of them
+  rivulet dlq replay convert --since 2h --dry-run   # which records would be sent again
+  rivulet dlq drop convert --offset 3,7..9          # close these";
 
 #[derive(Subcommand)]
 pub enum DlqCommand {
     /// Count the dead letters by stage and reason
     ///
-    /// Letters that were replayed or dropped are not open any more and are counted apart.
+    /// Dead letters that were replayed or dropped are no longer open and are counted apart.
     #[command(after_help = "Example: rivulet dlq ls --since 2h")]
     Ls {
         #[command(flatten)]
@@ -290,54 +284,53 @@ pub enum DlqCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print dead letters: where they come from, why, when, and what is in them
+    /// Print dead letters: origin, reason, error, time, key, headers and value
     #[command(after_help = "Example: rivulet dlq show convert --reason not-json --full")]
     Show {
         #[command(flatten)]
         which: DlqSelection,
-        /// Print also those that were replayed or dropped
+        /// Print those that were replayed or dropped, too
         #[arg(long)]
         handled: bool,
-        /// Print all of keys, headers and values, however long
+        /// Print long keys, headers and values in full
         #[arg(long)]
         full: bool,
     },
-    /// Send the originals back to the topics that they came from, exactly once
+    /// Send the original records to their topics again, exactly once
     ///
-    /// Key, value, headers and timestamp are as they were; the key decides about the partition.
-    /// Every stage that reads the topic gets the record again. Killed in between and run again, it
-    /// goes on with what is open; of two that run at once the one that began last goes on. Needs a
-    /// Kafka with transactions, whatever the pipeline's guarantee.
+    /// Key, value, headers and timestamp are unchanged; the key decides the partition. Every stage
+    /// that reads the topic processes the record again. If the command is killed, run it again to
+    /// continue with the open dead letters. Of two that run at once, the last to start fences the
+    /// other. It needs a Kafka with transactions, whatever the pipeline's guarantee.
     #[command(after_help = "Example: rivulet dlq replay convert --reason wrong-unit --dry-run")]
     Replay {
         #[command(flatten)]
         which: DlqSelection,
         #[command(flatten)]
-        how: How,
+        confirmation: Confirmation,
     },
-    /// Mark dead letters as dropped: nothing is to be done about them
+    /// Drop dead letters: they are no longer open
     ///
-    /// Nothing is deleted: they are no longer counted as open, and the topic's retention takes them
-    /// in its time.
+    /// No record is deleted until the topic's retention deletes it.
     #[command(after_help = "Example: rivulet dlq drop convert --offset 3,7..9")]
     Drop {
         #[command(flatten)]
         which: DlqSelection,
         #[command(flatten)]
-        how: How,
+        confirmation: Confirmation,
     },
 }
 
-/// Which dead letters: those for which all that is given holds
+/// A selection of dead letters: those that match all options
 #[derive(clap::Args)]
 pub struct DlqSelection {
-    /// The stage that refused them; by default every stage of the file
+    /// The stage; by default every stage of the file
     pub stage: Option<String>,
-    /// Only those that were refused for this reason, a word that `ls` shows
+    /// Only those with this reason, a word that `ls` shows
     #[arg(long, value_name = "WORD")]
     reason: Option<String>,
-    /// Only records that entered the pipeline at this time or later: RFC 3339, or how long ago, as
-    /// 2h
+    /// Only records that entered the pipeline at this time or later: RFC 3339, or how long ago,
+    /// such as 2h
     #[arg(long, value_name = "TIME")]
     since: Option<TimeBound>,
     /// Only records that entered the pipeline before this time
@@ -360,11 +353,11 @@ impl DlqSelection {
 }
 
 #[derive(clap::Args)]
-pub struct How {
-    /// Only tell what would be done
+pub struct Confirmation {
+    /// Only show what would be done
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
 }

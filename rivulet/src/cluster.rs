@@ -1,4 +1,4 @@
-//! One connection to the cluster: what it holds, and why it does not answer.
+//! A connection to the cluster: its topics and groups, and why it is unreachable.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,49 +15,48 @@ use rdkafka::metadata::MetadataBroker;
 use rdkafka::producer::ProducerContext;
 use stream::error::{Error, Result};
 
-/// How long one question to the cluster may take.
+/// How long one request may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
-/// How long a partition may be without a broker that leads it: when one goes, another takes its
-/// place within seconds.
+/// How long a partition may be without a leader: a new leader is elected within seconds.
 const LEADERLESS: Duration = Duration::from_secs(30);
 
-/// The cluster, as far as questions about its topics go.
+/// A connection for requests about topics and groups.
 pub(crate) struct Cluster {
-    // Without a group: it asks and never reads.
-    consumer: BaseConsumer<Witness>,
+    // In no group: it never reads.
+    consumer: BaseConsumer<LastError>,
     brokers: String,
 }
 
-/// What the cluster has.
+/// The brokers and topics of the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
-    /// How many brokers answer.
+    /// How many brokers there are.
     pub(crate) brokers: usize,
-    /// Their numbers.
+    /// Their ids.
     pub(crate) nodes: Vec<i32>,
     /// Every topic by name.
-    pub(crate) topics: BTreeMap<String, Found>,
+    pub(crate) topics: BTreeMap<String, FoundTopic>,
 }
 
 /// A topic of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FoundTopic {
     /// How many partitions it has.
     pub(crate) partitions: i32,
-    /// The fewest copies that any of its partitions has.
+    /// The lowest number of replicas of a partition.
     pub(crate) replication: i32,
     /// Whether every partition has a leader, so that it can be written and read.
     pub(crate) ready: bool,
 }
 
 impl Cluster {
-    /// Sets up the client; nothing is asked yet.
+    /// Sets up the client without a request.
     ///
     /// # Errors
-    /// If librdkafka refuses the properties.
+    /// If librdkafka rejects a property.
     pub(crate) fn new(kafka: &BTreeMap<String, String>) -> Result<Self> {
         let mut config = config(kafka);
-        // The true ends of partitions, also behind transactions that are still open.
+        // High watermarks, not last stable offsets.
         config.set("isolation.level", "read_uncommitted");
         config.remove("group.id");
         let brokers = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
@@ -67,7 +66,7 @@ impl Cluster {
         })
     }
 
-    /// Asks for all topics. Asking for single ones could create them.
+    /// Requests the metadata of all topics. A request for a single topic could create it.
     ///
     /// # Errors
     /// If no broker answers in time.
@@ -76,7 +75,7 @@ impl Cluster {
         let metadata = self
             .consumer
             .fetch_metadata(None, DEADLINE)
-            .map_err(|error| self.unanswered(doing, &error))?;
+            .map_err(|error| self.unreachable_error(doing, &error))?;
         let topics = metadata
             .topics()
             .iter()
@@ -87,7 +86,7 @@ impl Cluster {
                     .iter()
                     .map(|partition| count(partition.replicas().len()))
                     .min();
-                let found = Found {
+                let found = FoundTopic {
                     partitions: count(partitions.len()),
                     replication: copies.unwrap_or_default(),
                     ready: !partitions.is_empty()
@@ -110,31 +109,31 @@ impl Cluster {
     pub(crate) fn groups(&self) -> Result<GroupList> {
         let groups = self.consumer.fetch_group_list(None, DEADLINE);
         groups.map_err(|error| {
-            self.unanswered(
+            self.unreachable_error(
                 format!("asking {} for the consumer groups", self.brokers),
                 &error,
             )
         })
     }
 
-    /// The first offset there is in a partition, and the one behind the last record written.
+    /// The low and high watermarks of a partition.
     ///
     /// # Errors
     /// If no broker answers in time.
-    pub(crate) fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
+    pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
         watermarks(&self.consumer, topic, partition).map_err(|error| {
-            self.unanswered(
-                format!("asking for the ends of {topic}/{partition}"),
+            self.unreachable_error(
+                format!("asking for the watermarks of {topic}/{partition}"),
                 &error,
             )
         })
     }
 
-    fn unanswered(&self, doing: String, error: &KafkaError) -> Error {
-        // What happened to the connections waits in the client's queue.
+    fn unreachable_error(&self, doing: String, error: &KafkaError) -> Error {
+        // Connection errors are in the client's queue.
         let enough = 100;
         (0..enough).find(|_| self.consumer.poll(Duration::from_millis(20)).is_none());
-        unanswered(doing, error, self.consumer.context())
+        unreachable_error(doing, error, self.consumer.context())
     }
 }
 
@@ -142,10 +141,10 @@ fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// The properties of the pipeline with deadlines for a person who waits.
+/// The properties of the pipeline, with timeouts for a person who waits.
 pub(crate) fn config(kafka: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = ClientConfig::new();
-    // The defaults are 60 s and 30 s: made for services that nobody watches.
+    // The defaults of 60 s and 30 s are meant for services that run unattended.
     config
         .set("socket.timeout.ms", "10000")
         .set("socket.connection.setup.timeout.ms", "5000");
@@ -155,17 +154,17 @@ pub(crate) fn config(kafka: &BTreeMap<String, String>) -> ClientConfig {
     config
 }
 
-/// The properties of a consumer that reads what is committed, plainly and from the beginning:
-/// partitions are assigned by hand, nothing is committed, and the end of a partition is told. It
-/// queues at most so many KiB of each partition, and hears of an end after so many milliseconds,
-/// unless the pipeline says otherwise.
-pub(crate) fn reading(
+/// The properties of a consumer that reads committed records from the beginning: partitions are
+/// assigned manually, no offset is committed, and the end of a partition is reported. It queues at
+/// most `queue_kib` KiB of each partition, and an end is reported after `end_ms` ms, unless the
+/// pipeline sets these properties.
+pub(crate) fn consumer_config(
     kafka: &BTreeMap<String, String>,
     queue_kib: &str,
     end_ms: &str,
 ) -> ClientConfig {
     let mut config = config(kafka);
-    // librdkafka wants a name even where partitions are assigned by hand; the group is never
+    // librdkafka requires a group id although partitions are assigned manually. The group is never
     // joined.
     config
         .set("group.id", "rivulet")
@@ -173,10 +172,10 @@ pub(crate) fn reading(
     config
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true");
-    // Where retention has just taken what is asked for, what is left is read, and not nothing.
+    // If retention has just deleted the first offset, reading continues at the log start offset.
     config.set("auto.offset.reset", "earliest");
-    // The defaults would queue 64 MiB, and a small queue must be filled up quickly; the end of a
-    // partition is only told by a fetch that finds nothing, and that would wait for half a second.
+    // By default 64 MiB are queued. A small queue must be refilled quickly. The end of a partition
+    // is reported by a fetch without records, which would wait for half a second by default.
     let quick = [
         ("queued.max.messages.kbytes", queue_kib),
         ("fetch.queue.backoff.ms", "2"),
@@ -190,27 +189,27 @@ pub(crate) fn reading(
     config
 }
 
-/// A client of any kind from its properties.
+/// Creates a client of any kind.
 ///
 /// # Errors
-/// If librdkafka refuses one of them.
-pub(crate) fn client<C: FromClientConfigAndContext<Witness>>(config: &ClientConfig) -> Result<C> {
+/// If librdkafka rejects a property.
+pub(crate) fn client<C: FromClientConfigAndContext<LastError>>(config: &ClientConfig) -> Result<C> {
     config
-        .create_with_context(Witness::default())
+        .create_with_context(LastError::default())
         .map_err(|error| {
             Error::new("setting up the Kafka client", error)
                 .help("correct the [kafka] table of the pipeline file")
         })
 }
 
-/// The first offset there is in a partition, and the one behind the last record that this client
-/// may read. Asks again while the broker that leads the partition is away: which one does,
-/// librdkafka takes from what it was last told.
+/// The low watermark of a partition, and its high watermark or last stable offset, depending on the
+/// client's isolation level. Retries while the leader is unreachable, and refreshes the metadata
+/// that librdkafka finds the leader by.
 ///
 /// # Errors
-/// If none answers in time.
+/// If no leader answers in time.
 pub(crate) fn watermarks(
-    client: &BaseConsumer<Witness>,
+    client: &BaseConsumer<LastError>,
     topic: &str,
     partition: i32,
 ) -> std::result::Result<(i64, i64), KafkaError> {
@@ -219,7 +218,7 @@ pub(crate) fn watermarks(
     loop {
         match client.fetch_watermarks(topic, partition, wait) {
             Err(error) if !is_final(&error) && begun.elapsed() < LEADERLESS => {
-                // Some errors are answered at once, a missing leader for one.
+                // Some errors return immediately, such as a missing leader.
                 thread::sleep(Duration::from_millis(100));
                 let _ = client.fetch_metadata(Some(topic), DEADLINE);
                 wait = (wait * 2).min(DEADLINE);
@@ -229,7 +228,7 @@ pub(crate) fn watermarks(
     }
 }
 
-/// Whether trying again is of no use.
+/// Whether a retry is pointless.
 pub(crate) fn is_final(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageConsumptionFatal(_))
         || matches!(
@@ -242,25 +241,26 @@ pub(crate) fn is_final(error: &KafkaError) -> bool {
         )
 }
 
-/// The error for a question that got no answer, with what the connections suffered meanwhile.
-pub(crate) fn unanswered(doing: String, error: &KafkaError, witness: &Witness) -> Error {
-    match witness.last() {
+/// The error for a request without an answer. The last connection error is a better cause than a
+/// timeout.
+pub(crate) fn unreachable_error(doing: String, error: &KafkaError, seen: &LastError) -> Error {
+    match seen.last() {
         Some(seen) => Error::new(doing, seen),
         None => Error::new(doing, error),
     }
     .help(
-        "is Kafka running there? give its address with --brokers HOST:PORT or brokers = \"…\" in \
+        "is Kafka running there? set its address with --brokers HOST:PORT or brokers = \"…\" in \
          [kafka]",
     )
 }
 
-/// Remembers the last thing that went wrong with a connection.
+/// A client context that keeps the last connection error.
 #[derive(Debug, Default)]
-pub(crate) struct Witness {
+pub(crate) struct LastError {
     last: Mutex<Option<String>>,
 }
 
-impl Witness {
+impl LastError {
     pub(crate) fn last(&self) -> Option<String> {
         self.last
             .lock()
@@ -269,32 +269,32 @@ impl Witness {
     }
 }
 
-impl ClientContext for Witness {
-    // All that matters comes as an error, and is shown once.
+impl ClientContext for LastError {
+    // Everything that matters is reported as an error, too.
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // That all brokers are down is said after each single reason, and says less; the end of a
-        // partition is none.
-        let says_nothing = [
+        // "All brokers are down" follows the error of each broker and says less. The end of a
+        // partition is not an error.
+        let ignored = [
             RDKafkaErrorCode::AllBrokersDown,
             RDKafkaErrorCode::PartitionEOF,
         ];
         if !error
             .rdkafka_error_code()
-            .is_some_and(|code| says_nothing.contains(&code))
+            .is_some_and(|code| ignored.contains(&code))
         {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
 }
 
-impl ConsumerContext for Witness {}
+impl ConsumerContext for LastError {}
 
-impl ProducerContext for Witness {
+impl ProducerContext for LastError {
     type DeliveryOpaque = ();
 
-    // A transaction does not commit unless all of it has arrived.
+    // A transaction is only committed if all its records were delivered.
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_refuses_is_named_with_the_reason_in_time() {
+    fn an_unreachable_broker_is_an_error_in_time() {
         let cluster = Cluster::new(&properties(&[("bootstrap.servers", "127.0.0.1:1")])).unwrap();
         let asked = Instant::now();
         let error = cluster.inventory().unwrap_err().to_string();
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_property_that_librdkafka_does_not_know_is_named() {
+    fn an_unknown_property_is_named() {
         let error = Cluster::new(&properties(&[
             ("bootstrap.servers", "localhost:1"),
             ("security.protocl", "ssl"),

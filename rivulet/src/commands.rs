@@ -11,7 +11,7 @@ use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
 use rivulet::check::{self, Manifest};
 use rivulet::demo::{self, EmbeddedBroker};
-use rivulet::groups::Wanted;
+use rivulet::groups::LagGoal;
 use rivulet::verify::{self, Options};
 use rivulet::{graph, groups, run, topics};
 use stream::cli::{BoxError, Common};
@@ -44,7 +44,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
     check::check(&pipeline)?;
     match args.command {
         Command::Check { json: true, .. } => {
-            // What the command line changes does not change the file.
+            // Without the changes that options of the command line make.
             let file = Pipeline::load(&args.common.pipeline)?;
             println!(
                 "{}",
@@ -58,7 +58,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         }
         Command::Demo => demo(pipeline, &args.common),
         Command::Run { stages, all } => {
-            // One process, one limit.
+            // The limits are those of a process: the stages share them.
             let count = if all {
                 pipeline.stages.len()
             } else {
@@ -108,7 +108,7 @@ fn manual(out: &mut dyn std::io::Write) -> Result<(), BoxError> {
     Ok(status.to_writer(out)?)
 }
 
-/// Runs the pipeline on a broker of its own, or on the brokers that were named, and verifies it.
+/// Runs the pipeline on an embedded broker, or on the given brokers, and verifies it.
 fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
     let shutdown = Shutdown::new();
     shutdown.at_signals(crate::end)?;
@@ -126,10 +126,10 @@ fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
         let broker = EmbeddedBroker::start()?;
         broker.adopt(&mut pipeline, &wanted)?;
         println!(
-            "\nRunning on a broker inside this process, {}: it does not isolate",
+            "\nRunning on an embedded broker without transactions, {}.",
             Guarantee::AtLeastOnce
         );
-        println!("transactions. Name a Kafka with --brokers HOST:PORT to run there, exactly-once.");
+        println!("To run on Kafka, exactly-once, pass --brokers HOST:PORT.");
         Some(broker)
     };
     println!();
@@ -154,16 +154,17 @@ fn topics(pipeline: &Pipeline, command: &TopicsCommand) -> Result<(), BoxError> 
             }
             if description.differs() {
                 return Err(
-                    "the cluster differs from the file\n  help: `rivulet topics create` makes what \
-                     is missing; what differs, change in the file or on the cluster"
+                    "the cluster differs from the file\n  help: create missing topics with \
+                     `rivulet topics create`; change different settings in the file or on the \
+                     cluster"
                         .into(),
                 );
             }
         }
         TopicsCommand::Delete { yes } => {
-            let question = format!("Delete {} topics with all that is in them?", wanted.len());
+            let question = format!("Delete {} topics with all their records?", wanted.len());
             if !yes && !confirmed(&question)? {
-                return Err("nothing was deleted\n  help: answer yes, or say --yes".into());
+                return Err("nothing was deleted\n  help: answer yes, or pass --yes".into());
             }
             topics::delete(&pipeline.kafka, wanted, &mut say)?;
         }
@@ -178,19 +179,19 @@ fn groups(
     lag: LagOption,
 ) -> Result<(), BoxError> {
     let stages = groups::readers(pipeline, stages)?;
-    let (wanted, not) = match lag {
-        LagOption::Zero => (Wanted::Rest, "not all stages are at rest"),
-        LagOption::Any => (Wanted::Steady, "not all stages keep up"),
+    let (goal, failure) = match lag {
+        LagOption::Zero => (LagGoal::Zero, "not all consumer groups have caught up"),
+        LagOption::Any => (LagGoal::Steady, "not all consumer groups keep up"),
     };
     let waiting = ProgressBar::new_spinner();
-    let found = groups::wait(pipeline, &stages, wanted, limit, &mut |lacking| {
-        waiting.set_message(lacking.join("; "));
+    let found = groups::wait(pipeline, &stages, goal, limit, &mut |unmet| {
+        waiting.set_message(unmet.join("; "));
         waiting.tick();
     });
     waiting.finish_and_clear();
-    let (look, lacking) = found?;
-    print!("{look}");
-    if lacking.is_empty() {
+    let (snapshot, unmet) = found?;
+    print!("{snapshot}");
+    if unmet.is_empty() {
         return Ok(());
     }
     let waited = if limit.is_zero() {
@@ -198,14 +199,15 @@ fn groups(
     } else {
         format!(" after {} s", limit.as_secs())
     };
-    let lacking = format!("{not}{waited}\n  {}", lacking.join("\n  "));
     Err(format!(
-        "{lacking}\n  help: start what nobody runs; --wait SECONDS waits, --stages names others"
+        "{failure}{waited}\n  {}\n  help: start the stages without members; wait with --wait \
+         SECONDS; choose stages with --stages",
+        unmet.join("\n  ")
     )
     .into())
 }
 
-/// Whether somebody at a terminal says yes.
+/// Asks at the terminal. `false` if there is no terminal.
 fn confirmed(question: &str) -> Result<bool, BoxError> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
@@ -223,7 +225,7 @@ fn bar() -> Result<ProgressBar, BoxError> {
     )?))
 }
 
-/// Tells how far the reading is, at a terminal line by line in place, and shows what was found.
+/// Verifies with a progress bar, and prints the report.
 fn verify(pipeline: &Pipeline, options: Options, allow_unverifiable: bool) -> Result<(), BoxError> {
     let bar = bar()?;
     let report = verify::verify(pipeline, options, &mut |progress| {
@@ -237,8 +239,8 @@ fn verify(pipeline: &Pipeline, options: Options, allow_unverifiable: bool) -> Re
     match report.unverified() {
         _ if !report.is_clean() => Err("the topics do not hold what they must".into()),
         Some(what) if !allow_unverifiable => Err(format!(
-            "not all could be verified: {what}\n  help: the table and the notes say why; \
-             --allow-unverifiable takes that for no error"
+            "not everything could be verified: {what}\n  help: the table and the notes say why; \
+             with --allow-unverifiable this is not an error"
         )
         .into()),
         _ => Ok(()),

@@ -1,6 +1,6 @@
-//! The live comparison: what the sink `compare` shows, without its place in a consumer group.
+//! The live comparison: the table of the sink `compare`, without a consumer group.
 //!
-//! Nothing is committed and nothing is left on the cluster, so any number of people can look at
+//! It commits nothing and leaves nothing on the cluster, so any number of people can use it at
 //! once, whether the sink runs or not.
 
 mod tail;
@@ -27,12 +27,12 @@ pub use self::tail::ReadFrom;
 use self::tail::Tail;
 use crate::topics::plural;
 
-/// How often it is looked whether to stop, and whether to show something.
+/// How often to check for a stop and for a table to show.
 const TICK: Duration = Duration::from_millis(100);
-/// How long nothing may come of what there is to read before that is an error.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long no record may arrive before that is an error.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is compared with what.
+/// A comparison of two topics.
 #[derive(Debug)]
 pub struct LiveComparison<'p> {
     pipeline: &'p Pipeline,
@@ -42,10 +42,10 @@ pub struct LiveComparison<'p> {
 }
 
 impl<'p> LiveComparison<'p> {
-    /// The one that a sink of the file makes, by its name, or the only one.
+    /// The comparison of a sink of the file: the sink of this name, or the only one.
     ///
     /// # Errors
-    /// If there is none, if there are several, or if that one is something else.
+    /// If there is no such sink, or several, or the sink does not compare.
     pub fn find(pipeline: &'p Pipeline, name: Option<&str>) -> Result<Self, Diagnostics> {
         let found: Vec<(&str, &[String], &ComponentConfig)> = pipeline
             .stages
@@ -62,40 +62,31 @@ impl<'p> LiveComparison<'p> {
             })
             .collect();
         let names: Vec<&str> = found.iter().map(|(name, ..)| *name).collect();
-        let diagnostic =
+        let error =
             |diagnostic: Diagnostic| Diagnostics::new(pipeline.text.clone(), vec![diagnostic]);
-        let topics = "name two topics: `rivulet compare EWMA AVERAGE`";
-        let (title, topics, sink) = match (name, found.as_slice()) {
-            (None, [one]) => one,
-            (None, []) => {
-                return Err(diagnostic(
-                    Diagnostic::nowhere("has no sink that compares").help(topics),
-                ));
-            }
-            (None, _) => {
-                let message = format!("has {} sinks that compare", names.len());
-                return Err(diagnostic(
-                    Diagnostic::nowhere(message).help(format!("name one: {}", names.join(", "))),
-                ));
-            }
+        let topics = "name two topics: `rivulet compare EWMA AVERAGE`".to_owned();
+        let chosen = match (name, found.as_slice()) {
+            (None, [one]) => Ok(one),
+            (None, []) => Err(("has no sink that compares".to_owned(), topics)),
+            (None, _) => Err((
+                format!("has {} sinks that compare", names.len()),
+                format!("name one: {}", names.join(", ")),
+            )),
             (Some(name), _) => {
-                found
-                    .iter()
-                    .find(|(known, ..)| *known == name)
-                    .ok_or_else(|| {
-                        let help = if names.is_empty() {
-                            topics.to_owned()
-                        } else {
-                            suggest(name, &names)
-                        };
-                        diagnostic(
-                            Diagnostic::nowhere(format!("has no sink `{name}` that compares"))
-                                .help(help),
-                        )
-                    })?
+                let sink = found.iter().find(|(known, ..)| *known == name);
+                sink.ok_or_else(|| {
+                    let help = if names.is_empty() {
+                        topics
+                    } else {
+                        suggest(name, &names)
+                    };
+                    (format!("has no sink `{name}` that compares"), help)
+                })
             }
         };
-        let settings = sink.settings().map_err(diagnostic)?;
+        let (title, topics, sink) =
+            chosen.map_err(|(message, help)| error(Diagnostic::nowhere(message).help(help)))?;
+        let settings = sink.settings().map_err(error)?;
         Ok(LiveComparison {
             pipeline,
             title: (*title).to_owned(),
@@ -104,7 +95,7 @@ impl<'p> LiveComparison<'p> {
         })
     }
 
-    /// One that no sink makes: of two topics that stages of the file read or write.
+    /// A comparison without a sink, of two topics that stages of the file read or write.
     #[must_use]
     pub fn between(pipeline: &'p Pipeline, ewma: &str, average: &str) -> Self {
         let topics = [ewma, average].map(str::to_owned);
@@ -126,7 +117,7 @@ impl<'p> LiveComparison<'p> {
         }
     }
 
-    /// Compares with this input instead of the sink's.
+    /// Uses this input topic instead of that of the sink.
     #[must_use]
     pub fn with_input(mut self, input: &str) -> Self {
         self.topics = [&self.settings.ewma, &self.settings.average, input]
@@ -136,22 +127,21 @@ impl<'p> LiveComparison<'p> {
         self
     }
 
-    /// Shows the table every second unless the sink says how often, not only at the end.
+    /// Shows the table every second, or as often as the sink does, instead of only at the end.
     #[must_use]
     pub fn live(mut self) -> Self {
         self.settings.every_seconds = self.settings.every_seconds.or(Seconds::try_from(1).ok());
         self
     }
 
-    /// Compares until all has been read that is wanted, or it is asked to stop. Every table goes to
-    /// `output` as a whole, the last one at the end.
+    /// Compares until everything has been read or it is asked to stop. Every table is written to
+    /// `output` and flushed, the last one at the end.
     ///
     /// # Errors
-    /// Topics that the file does not know or the cluster does not have, or a cluster that does not
-    /// answer.
+    /// If a topic is not in the file or on the cluster, or the brokers are unreachable.
     pub fn run(
         self,
-        extent: ReadFrom,
+        from: ReadFrom,
         output: Box<dyn Write + Send>,
         shutdown: &Shutdown,
     ) -> Result<(), BoxError> {
@@ -167,48 +157,49 @@ impl<'p> LiveComparison<'p> {
             ..SinkContext::new(pipeline.text.folder(), title, topics.clone())
         };
         let mut sink = Box::new(settings).open(context)?;
-        let mut tail = Tail::new(&pipeline.kafka, &topics, extent)?;
-        let (mut refused, mut last) = (0_u64, Instant::now());
+        let mut tail = Tail::new(&pipeline.kafka, &topics, from)?;
+        let (mut invalid_count, mut last) = (0_u64, Instant::now());
         while !shutdown.is_stopping() && !tail.is_done() {
             if let Some((index, message)) = tail.next(TICK)? {
                 last = Instant::now();
-                if let Err(refusal) = deliver(
+                if let Err(invalid) = deliver(
                     &mut *sink,
                     index,
                     &topics[index],
                     &*formats[index],
                     &message,
                 )? {
-                    refused += 1;
-                    if refused == 1 {
-                        let (partition, offset) = (message.partition(), message.offset());
+                    invalid_count += 1;
+                    if invalid_count == 1 {
                         tracing::warn!(
-                            "{}/{partition} at offset {offset} is no reading: {refusal}",
-                            topics[index]
+                            topic = topics[index],
+                            partition = message.partition(),
+                            offset = message.offset(),
+                            "invalid reading left out: {invalid}"
                         );
                     }
                 }
-            } else if extent == ReadFrom::Now && last.elapsed() > PATIENCE {
-                let waited = format!("nothing came for {} s", PATIENCE.as_secs());
-                let cause = tail.seen().map_or(waited.clone(), |seen| {
-                    format!("{waited}; last seen: {seen}")
-                });
+            } else if from == ReadFrom::Now && last.elapsed() > TIMEOUT {
+                let mut cause = format!("no record arrived for {} s", TIMEOUT.as_secs());
+                if let Some(last) = tail.last_error() {
+                    cause = format!("{cause}; last error: {last}");
+                }
                 let error = Error::new(format!("reading {}", topics.join(", ")), cause);
                 return Err(error.help("are all brokers running?").into());
             }
             sink.tick(Instant::now())?;
         }
         sink.finish()?;
-        if refused > 0 {
+        if invalid_count > 0 {
             tracing::warn!(
-                "{} left out that are no readings",
-                plural(refused.cast_signed(), "record")
+                "{} left out",
+                plural(invalid_count.cast_signed(), "invalid reading")
             );
         }
         Ok(())
     }
 
-    /// How each topic is written.
+    /// The format of each topic.
     fn formats(&self) -> Result<Vec<Box<dyn Format>>, Diagnostics> {
         let known = self
             .pipeline
@@ -239,7 +230,7 @@ impl<'p> LiveComparison<'p> {
     }
 }
 
-/// Hands a record to the sink, unless it is no reading.
+/// Delivers a record to the sink, unless it is an invalid reading.
 fn deliver(
     sink: &mut dyn Sink,
     index: usize,
@@ -259,7 +250,7 @@ fn deliver(
         value,
     }) {
         Ok(reading) => reading,
-        Err(refusal) => return Ok(Err(refusal)),
+        Err(invalid) => return Ok(Err(invalid)),
     };
     let written = sink.write(&Delivery {
         topic,
@@ -307,7 +298,7 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
     }
 
     #[test]
-    fn the_only_one_needs_no_name() {
+    fn the_only_sink_needs_no_name() {
         let pipeline = pipeline(&["compare"]);
         let found = LiveComparison::find(&pipeline, None).unwrap();
         assert_eq!(
@@ -318,36 +309,35 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
         let found = found.with_input("warm");
         assert_eq!(found.topics, ["ewma", "average", "warm"]);
         assert!(found.formats().is_ok());
-        let refusal = LiveComparison::find(&pipeline, Some("comapre"))
+        let error = LiveComparison::find(&pipeline, Some("comapre"))
             .unwrap_err()
             .to_string();
         assert!(
-            refusal.contains("no sink `comapre` that compares") && refusal.contains("`compare`?"),
-            "{refusal}"
+            error.contains("no sink `comapre` that compares") && error.contains("`compare`?"),
+            "{error}"
         );
     }
 
     #[test]
     fn one_of_several_or_none_must_be_named() {
         let several = pipeline(&["left", "right"]);
-        let refusal = LiveComparison::find(&several, None)
+        let error = LiveComparison::find(&several, None)
             .unwrap_err()
             .to_string();
         assert!(
-            refusal.contains("has 2 sinks that compare")
-                && refusal.contains("name one: left, right"),
-            "{refusal}"
+            error.contains("has 2 sinks that compare") && error.contains("name one: left, right"),
+            "{error}"
         );
         assert_eq!(
             LiveComparison::find(&several, Some("right")).unwrap().title,
             "right"
         );
-        let refusal = LiveComparison::find(&pipeline(&[]), None)
+        let error = LiveComparison::find(&pipeline(&[]), None)
             .unwrap_err()
             .to_string();
         assert!(
-            refusal.contains("has no sink that compares\n  help: name two topics"),
-            "{refusal}"
+            error.contains("has no sink that compares\n  help: name two topics"),
+            "{error}"
         );
     }
 
@@ -361,19 +351,16 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
                 .len(),
             2
         );
-        let refusal = |ewma, average| {
-            LiveComparison::between(&pipeline, ewma, average)
-                .formats()
-                .err()
-                .unwrap()
-                .to_string()
+        let error = |ewma, average| {
+            let comparison = LiveComparison::between(&pipeline, ewma, average);
+            comparison.formats().err().unwrap().to_string()
         };
-        let shown = refusal("emwa", "in-dead-letters");
+        let shown = error("emwa", "in-dead-letters");
         assert!(
             shown.contains("the topic `emwa`") && shown.contains("did you mean `ewma`?"),
             "{shown}"
         );
         assert!(shown.contains("the topic `in-dead-letters`"), "{shown}");
-        assert!(refusal("ewma", "ewma").contains("are the same topic `ewma`"));
+        assert!(error("ewma", "ewma").contains("are the same topic `ewma`"));
     }
 }

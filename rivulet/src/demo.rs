@@ -1,4 +1,4 @@
-//! The demonstration: a whole pipeline in one process, watched live, ended when all is through.
+//! The demo: a whole pipeline in one process, shown live until all records are processed.
 
 mod screen;
 
@@ -18,13 +18,13 @@ use stream::shutdown::Shutdown;
 use self::screen::Screen;
 use crate::run::Running;
 
-/// How often the screen is drawn and the end looked for.
+/// How often the screen is drawn and the end is checked.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The broker built into librdkafka, as one process' own little cluster.
+/// An embedded broker: the mock cluster of librdkafka.
 ///
-/// It has topics, groups and idempotent producers, but it shows a reader what a transaction has not
-/// committed, so a pipeline on it runs at-least-once.
+/// It has topics, groups and idempotent producers, but readers see the records of open
+/// transactions. A pipeline on it therefore runs at-least-once.
 pub struct EmbeddedBroker {
     cluster: MockCluster<'static, DefaultProducerContext>,
 }
@@ -40,16 +40,16 @@ impl EmbeddedBroker {
         Ok(EmbeddedBroker { cluster })
     }
 
-    /// Makes topics and points the pipeline at this broker.
+    /// Creates topics, and changes the pipeline to use this broker.
     ///
     /// # Errors
-    /// If a topic cannot be made.
+    /// If a topic cannot be created.
     pub fn adopt(&self, pipeline: &mut Pipeline, topics: &BTreeMap<String, Topic>) -> Result<()> {
         for (name, topic) in topics {
-            let made = self.cluster.create_topic(name, topic.partitions, 1);
-            made.map_err(|error| {
+            let created = self.cluster.create_topic(name, topic.partitions, 1);
+            created.map_err(|error| {
                 Error::new(
-                    format!("making the topic {name} on the embedded broker"),
+                    format!("creating the topic {name} on the embedded broker"),
                     error,
                 )
             })?;
@@ -62,11 +62,11 @@ impl EmbeddedBroker {
     }
 }
 
-/// Runs every stage until the sources have ended and everything is through, each stage stopping
-/// when those before it have. Then shows what the comparisons found.
+/// Runs every stage until the sources have ended and all records are processed. A stage drains and
+/// stops after the stages before it. Then the results of the comparisons are printed.
 ///
 /// # Errors
-/// Those of the stages, and a stop before the end.
+/// Those of the stages, or if it was asked to stop before the end.
 pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(), BoxError> {
     let order = pipeline.in_order();
     let shown: Vec<(&Stage, Shown)> = order
@@ -101,7 +101,7 @@ pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(
                     .flatten()
                     .for_each(|running| running.shutdown.stop());
             }
-            // All before the first that still runs have ended: what it reads is complete.
+            // All stages before the first running one have ended: its inputs are complete.
             if let Some(next) = &running[first]
                 && !matches!(next.stage.kind, StageKind::Producer { .. })
             {
@@ -116,19 +116,17 @@ pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(
             }
             thread::sleep(TICK.saturating_sub(last.elapsed()));
             last = Instant::now();
-            let line = |index: usize| {
-                (
-                    &*counters[index],
-                    running[index].is_some(),
-                    shown[index].1.last_line(),
-                )
-            };
-            screen.draw((0..order.len()).map(line));
+            let stages = counters.iter().zip(&running).zip(&shown);
+            screen.draw(stages.map(|((counters, running), (_, shown))| {
+                (&**counters, running.is_some(), shown.last_line())
+            }));
         }
         screen.close();
         match failure {
             Some(failure) => Err(failure),
-            None if shutdown.is_stopping() => Err("stopped before everything was through".into()),
+            None if shutdown.is_stopping() => {
+                Err("stopped before all records were processed".into())
+            }
             None => Ok(()),
         }
     })?;
@@ -142,11 +140,11 @@ pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(
     Ok(())
 }
 
-/// What a sink has shown, kept for the screen.
+/// The output of a sink, kept for the screen.
 #[derive(Debug, Clone, Default)]
 struct Shown(Arc<Mutex<Vec<u8>>>);
 
-/// A table at the end is kept whole; of a long list of readings only the last lines are.
+/// How many bytes of the output are kept: all of a table, the last lines of a list of readings.
 const KEPT: usize = 256 * 1024;
 
 impl Shown {

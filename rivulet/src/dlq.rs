@@ -1,17 +1,18 @@
-//! Dead letters in a person's hands: listed, shown, sent back or dropped.
+//! Dead letters: listed, shown, replayed or dropped.
 //!
-//! A dead-letter topic is its own ledger. Nothing in it is changed: behind the letters stand marks
-//! that say which of them were replayed or dropped. A letter's original and its mark are sent in
-//! one transaction, and whoever begins to send first fences all who began before and then reads the
-//! ledger, so no letter is sent twice, whoever is killed and however many do it at once.
+//! Records in a dead-letter topic are never changed. A resolution is a later record in the topic
+//! that says which dead letters were replayed or dropped. The original record and the resolution
+//! are sent in one transaction. A process that starts to replay first fences all earlier ones and
+//! then reads the topic. No dead letter is therefore replayed twice, whichever process is killed
+//! and however many run at once.
 
 mod handling;
-mod ledger;
 mod listing;
 mod page;
 mod plan;
 mod selection;
 mod text;
+mod topic;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
@@ -20,34 +21,34 @@ pub use stream::dead_letter::{Offsets, Resolved};
 use stream::error::{Error, Result};
 use stream::pipeline::{Diagnostics, Pipeline, Stage};
 
-pub use self::handling::{Done, handle};
-use self::ledger::{Id, Ledger};
-pub use self::listing::{DlqListing, Group};
+pub use self::handling::{ResolvedCounts, execute};
+pub use self::listing::{DeadLetterGroup, DlqListing};
 use self::page::Page;
 pub use self::plan::Plan;
 pub use self::selection::{Selection, TimeBound};
+use self::topic::{DeadLetterTopic, Id};
 pub use crate::read::ReadProgress;
 use crate::read::Reader;
 
-/// The dead letters that somebody asks for.
+/// A query for dead letters of a pipeline.
 #[derive(Debug)]
-pub struct Letters<'p> {
+pub struct DeadLetterQuery<'p> {
     pipeline: &'p Pipeline,
     stages: Vec<&'p Stage>,
     selection: Selection,
 }
 
-/// Which letters [`Letters::show`] shows, and how much of them.
+/// Which dead letters [`DeadLetterQuery::show`] shows, and how much of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ShowOptions {
-    /// Also those that were replayed or dropped.
+    /// Whether to show those that were replayed or dropped, too.
     pub resolved: bool,
-    /// Everything, however long.
+    /// Whether to show long values in full.
     pub full: bool,
 }
 
-impl<'p> Letters<'p> {
-    /// Those of one stage, or of all.
+impl<'p> DeadLetterQuery<'p> {
+    /// A query for one stage, or for all.
     ///
     /// # Errors
     /// If there is no such stage.
@@ -60,54 +61,55 @@ impl<'p> Letters<'p> {
             Some(name) => vec![pipeline.stage(name)?],
             None => pipeline.stages.iter().collect(),
         };
-        Ok(Letters {
+        Ok(DeadLetterQuery {
             pipeline,
             stages,
             selection,
         })
     }
 
-    /// How many there are, by stage and reason.
+    /// Counts them by stage and reason.
     ///
     /// # Errors
-    /// If the cluster does not answer or the topics do not exist.
+    /// If the brokers are unreachable or the topics do not exist.
     pub fn list(&self, progress: &mut dyn FnMut(ReadProgress<'_>)) -> Result<DlqListing> {
-        let (ledgers, _) = self.read(self.reader(progress)?)?;
-        Ok(DlqListing::new(&ledgers, &self.selection))
+        let (dlqs, _) = self.read(self.reader(progress)?)?;
+        Ok(DlqListing::new(&dlqs, &self.selection))
     }
 
-    /// Writes them out one by one, and returns how many they are.
+    /// Writes them to `out` one by one, and returns their number.
     ///
     /// # Errors
-    /// If the cluster does not answer, the topics do not exist, or they cannot be written.
+    /// If the brokers are unreachable, the topics do not exist, or writing fails.
     pub fn show(
         &self,
         options: ShowOptions,
         out: &mut dyn Write,
         progress: &mut dyn FnMut(ReadProgress<'_>),
     ) -> Result<u64> {
-        let (ledgers, mut reader) = self.read(self.reader(progress)?)?;
+        let (dlqs, mut reader) = self.read(self.reader(progress)?)?;
         let mut shown = 0;
-        for ledger in &ledgers {
-            let topic = ledger.stage.dead_letters();
+        for dlq in &dlqs {
+            let topic = dlq.stage.dead_letters();
             let mut chosen: BTreeMap<i32, BTreeMap<i64, Option<Resolved>>> = BTreeMap::new();
-            for (id, filed) in ledger.selected(&self.selection) {
-                if filed.resolved.is_none() || options.resolved {
+            for (id, entry) in dlq.selected(&self.selection) {
+                if entry.resolved.is_none() || options.resolved {
                     chosen
                         .entry(id.partition)
                         .or_default()
-                        .insert(id.offset, filed.resolved);
+                        .insert(id.offset, entry.resolved);
                 }
             }
-            for (partition, letters) in chosen {
+            for (partition, resolutions) in chosen {
                 let (Some((first, _)), Some((last, _))) =
-                    (letters.first_key_value(), letters.last_key_value())
+                    (resolutions.first_key_value(), resolutions.last_key_value())
                 else {
                     continue;
                 };
                 let mut written = Ok(());
                 reader.read_range(&topic, partition, (*first, *last), &mut |record| {
-                    let (Some(resolved), Ok(())) = (letters.get(&record.offset), &written) else {
+                    let (Some(resolved), Ok(())) = (resolutions.get(&record.offset), &written)
+                    else {
                         return;
                     };
                     let page = Page {
@@ -127,32 +129,29 @@ impl<'p> Letters<'p> {
                     shown += 1;
                 })?;
                 match written {
-                    // Whoever reads has seen enough.
+                    // The reader of the pipe has closed it.
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(shown),
-                    written => written.map_err(|error| Error::new("showing letters", error))?,
+                    written => {
+                        written.map_err(|error| Error::new("showing dead letters", error))?;
+                    }
                 }
             }
         }
         Ok(shown)
     }
 
-    /// What replaying or dropping them would do.
+    /// The plan to replay or drop them.
     ///
     /// # Errors
-    /// If the cluster does not answer or the topics do not exist.
+    /// If the brokers are unreachable or the topics do not exist.
     pub fn plan(
         &self,
         resolved: Resolved,
         progress: &mut dyn FnMut(ReadProgress<'_>),
     ) -> Result<Plan<'p>> {
-        // What a replay that was killed left open is ended by the next one, which asks first.
-        let (ledgers, _) = self.read(self.reader(progress)?.without_waiting())?;
-        Ok(Plan::new(
-            self.pipeline,
-            resolved,
-            &ledgers,
-            &self.selection,
-        ))
+        // The open transaction of a killed replay is aborted by the next replay, after this plan.
+        let (dlqs, _) = self.read(self.reader(progress)?.without_waiting())?;
+        Ok(Plan::new(self.pipeline, resolved, &dlqs, &self.selection))
     }
 
     fn topics(&self) -> Vec<String> {
@@ -166,12 +165,12 @@ impl<'p> Letters<'p> {
         Reader::new(&self.pipeline.kafka, &self.topics(), progress)
     }
 
-    fn read<'r>(&self, mut reader: Reader<'r>) -> Result<(Vec<Ledger<'p>>, Reader<'r>)> {
-        let mut ledgers = Vec::new();
+    fn read<'r>(&self, mut reader: Reader<'r>) -> Result<(Vec<DeadLetterTopic<'p>>, Reader<'r>)> {
+        let mut dlqs = Vec::new();
         for stage in &self.stages {
-            ledgers.push(Ledger::read(self.pipeline, stage, &mut reader)?);
+            dlqs.push(DeadLetterTopic::read(self.pipeline, stage, &mut reader)?);
         }
-        if ledgers.iter().all(|ledger| !ledger.exists) {
+        if dlqs.iter().all(|dlq| !dlq.exists) {
             let topics = self.topics().join(", ");
             return Err(Error::new(
                 format!("looking for dead letters in {topics}"),
@@ -182,7 +181,7 @@ impl<'p> Letters<'p> {
                  brokers with --brokers",
             ));
         }
-        Ok((ledgers, reader))
+        Ok((dlqs, reader))
     }
 }
 

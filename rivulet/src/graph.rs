@@ -1,4 +1,4 @@
-//! The pipeline as a small text graph, in the order of the data's way.
+//! The pipeline as a text graph, in the order of the data flow.
 //!
 //! ```text
 //! [thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
@@ -6,20 +6,21 @@
 //!                               └→ [average] → temperatures_moving_average → [out-average: console]
 //! ```
 //!
-//! A stage stands in brackets, with what it does where its name does not say so. A topic stands
-//! bare, with what differs from one partition of `json`. Where ways meet, the meeting stage or
-//! topic gets a line of its own below, which names all that flows into it; so every graph without
-//! circles can be drawn. A split that would not fit beside its branch moves below in the same way.
+//! A stage is in brackets, with its steps, source or sink unless its name says it. A topic has no
+//! brackets. Its settings are shown if it has several partitions, another format than `json`, or is
+//! external. A stage or topic with several inputs gets its own line below, which names all inputs.
+//! Every graph without cycles can be drawn this way. A split that does not fit beside its branch
+//! moves below, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use stream::format::FormatName;
 use stream::pipeline::{ComponentConfig, Pipeline, Stage, StageKind, Topic};
 
-/// No line is wider than this, unless a name leaves no choice.
+/// No line is wider than this, unless a name is too long.
 const WIDTH: usize = 100;
 
-/// Draws the pipeline; every line ends with a newline.
+/// Draws the pipeline. Every line ends with a newline.
 #[must_use]
 pub fn draw(pipeline: &Pipeline) -> String {
     let nodes = nodes(pipeline);
@@ -45,13 +46,13 @@ pub fn draw(pipeline: &Pipeline) -> String {
 
 /// A stage or a topic.
 struct Node {
-    /// How it is shown where other nodes refer to it.
+    /// Its text where other nodes refer to it.
     name: String,
-    /// How it is shown at its own place.
+    /// Its text where it is drawn.
     label: String,
-    /// What flows into it.
+    /// The indices of its inputs.
     inputs: Vec<usize>,
-    /// What it flows into.
+    /// The indices of its outputs.
     outputs: Vec<usize>,
 }
 
@@ -65,7 +66,7 @@ impl Node {
         }
     }
 
-    fn meets(&self) -> bool {
+    fn is_join(&self) -> bool {
         self.inputs.len() > 1
     }
 }
@@ -130,7 +131,7 @@ fn topic_label(name: &str, topic: &Topic) -> String {
     }
 }
 
-/// The length of the longest way to each node.
+/// The length of the longest path to each node.
 fn depths(nodes: &[Node]) -> Vec<usize> {
     fn depth(node: usize, nodes: &[Node], known: &mut [Option<usize>]) -> usize {
         if let Some(depth) = known[node] {
@@ -160,7 +161,7 @@ struct Pen<'g> {
     nodes: &'g [Node],
     depths: &'g [usize],
     lines: Vec<String>,
-    /// The nodes that still need a tree of their own, the first on the data's way first.
+    /// The nodes that still need their own tree, in the order of the data flow.
     below: BTreeSet<(usize, usize)>,
 }
 
@@ -175,8 +176,8 @@ impl Pen<'_> {
         }
     }
 
-    /// Goes on in the next line if `needed` columns do not fit into this one.
-    fn make_room(&mut self, needed: usize, indent: &str) {
+    /// Starts a new line if `needed` columns do not fit into this one.
+    fn wrap_unless_fits(&mut self, needed: usize, indent: &str) {
         if self.column() + needed > WIDTH && self.column() > width(indent) {
             self.lines.push(indent.to_owned());
         }
@@ -185,27 +186,27 @@ impl Pen<'_> {
     fn tree(&mut self, root: usize) {
         let nodes = self.nodes;
         self.lines.push(String::new());
-        if nodes[root].meets() {
+        if nodes[root].is_join() {
             for (index, &input) in nodes[root].inputs.iter().enumerate() {
                 let separator = if index + 1 == nodes[root].inputs.len() {
                     " → "
                 } else {
                     " + "
                 };
-                self.make_room(width(&nodes[input].name) + 2, "");
+                self.wrap_unless_fits(width(&nodes[input].name) + 2, "");
                 self.write(&nodes[input].name);
                 self.write(separator);
             }
         }
-        self.way(root, "");
+        self.path(root, "");
     }
 
-    /// Writes a node and everything behind it; `indent` begins each further line.
-    fn way(&mut self, mut at: usize, indent: &str) {
+    /// Writes a node and everything after it. `indent` starts each further line.
+    fn path(&mut self, mut at: usize, indent: &str) {
         let nodes = self.nodes;
         loop {
             let node = &nodes[at];
-            let behind = match node.outputs.as_slice() {
+            let after = match node.outputs.as_slice() {
                 [] => 0,
                 [_] => width(" →"),
                 several => {
@@ -217,8 +218,8 @@ impl Pen<'_> {
                             .unwrap_or(0)
                 }
             };
-            let needed = width(&node.label) + behind;
-            self.make_room(needed, indent);
+            let needed = width(&node.label) + after;
+            self.wrap_unless_fits(needed, indent);
             if self.column() + needed > WIDTH && !indent.is_empty() && node.outputs.len() > 1 {
                 return self.refer(at, indent);
             }
@@ -227,7 +228,7 @@ impl Pen<'_> {
                 [] => return,
                 &[next] => {
                     self.write(" → ");
-                    if nodes[next].meets() {
+                    if nodes[next].is_join() {
                         return self.refer(next, indent);
                     }
                     at = next;
@@ -248,18 +249,18 @@ impl Pen<'_> {
                 (_, true) => self.lines.push(format!("{margin}└→ ")),
             }
             let indent = format!("{margin}{}", if last { "   " } else { "│  " });
-            if self.nodes[next].meets() {
+            if self.nodes[next].is_join() {
                 self.refer(next, &indent);
             } else {
-                self.way(next, &indent);
+                self.path(next, &indent);
             }
         }
     }
 
-    /// Names a node that has a tree of its own further down.
+    /// Refers to a node that is drawn further down.
     fn refer(&mut self, node: usize, indent: &str) {
         self.below.insert((self.depths[node], node));
-        self.make_room(self.referred_width(node), indent);
+        self.wrap_unless_fits(self.referred_width(node), indent);
         self.write(&format!("{} (below)", self.nodes[node].name));
     }
 
@@ -267,11 +268,11 @@ impl Pen<'_> {
         width(&self.nodes[node].name) + width(" (below)")
     }
 
-    /// The columns without which not even the node itself, or the reference to it, can be written.
+    /// The columns that the node itself needs, or the reference to it.
     fn least_width(&self, node: usize) -> usize {
         let itself = &self.nodes[node];
         match itself.outputs.len() {
-            _ if itself.meets() => self.referred_width(node),
+            _ if itself.is_join() => self.referred_width(node),
             0 => width(&itself.label),
             1 => width(&itself.label) + width(" →"),
             _ => self.referred_width(node),
@@ -327,42 +328,33 @@ mod tests {
 
     #[test]
     fn the_chain_shows_its_split() {
-        let expected = "[thermometer: file] → temperatures_celsius → [convert] → \
-                        temperatures_fahrenheit → [threshold] →
-temperatures_above_threshold ─┬→ \
-                        [ewma] → temperatures_ewma → [out-ewma: \
-                        console]
-                              └→ [average] → \
-                        temperatures_moving_average → [out-average: console]
+        let expected = "\
+[thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
+temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma → [out-ewma: console]
+                              └→ [average] → temperatures_moving_average → [out-average: console]
 ";
         assert_eq!(drawn(CHAIN), expected);
     }
 
     #[test]
-    fn a_sink_that_reads_both_ends_is_named_once_with_all_it_reads() {
+    fn a_sink_with_two_inputs_is_drawn_once_with_both() {
         let text = format!(
             "{CHAIN}\n[sink.compare]\nfrom = \
              [\"temperatures_ewma\", \"temperatures_moving_average\"]\nsink = \"compare\""
         );
-        let expected = "[thermometer: file] → temperatures_celsius → [convert] → \
-            temperatures_fahrenheit → [threshold] →
-temperatures_above_threshold ─┬→ [ewma] → \
-            temperatures_ewma ─┬→ [out-ewma: \
-            console]
-                              │                              └→ [compare] \
-            (below)
-                              └→ [average] → temperatures_moving_average ─┬→ \
-            [out-average: \
-            console]
-                                                                          └→ \
-            [compare] (below)
+        let expected = "\
+[thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
+temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma ─┬→ [out-ewma: console]
+                              │                              └→ [compare] (below)
+                              └→ [average] → temperatures_moving_average ─┬→ [out-average: console]
+                                                                          └→ [compare] (below)
 temperatures_ewma + temperatures_moving_average → [compare]
 ";
         assert_eq!(drawn(&text), expected);
     }
 
     #[test]
-    fn a_fused_stage_lists_its_steps_and_unusual_topics_say_so() {
+    fn a_stage_lists_its_steps_and_a_topic_unusual_settings() {
         let text = r#"
             [topic.celsius]
             format = "number"
@@ -380,7 +372,7 @@ temperatures_ewma + temperatures_moving_average → [compare]
         "#;
         let expected = "celsius (number, external) → [fused: convert, threshold, ewma] → ewma \
                         (number, 4 partitions) → [console]\n";
-        // One column too many for a line: the last stage moves to the next.
+        // One column too wide: the last stage moves to the next line.
         assert!(width(expected) > WIDTH);
         assert_eq!(
             drawn(text),
@@ -391,7 +383,7 @@ temperatures_ewma + temperatures_moving_average → [compare]
     }
 
     #[test]
-    fn a_diamond_and_a_second_input_meet_below() {
+    fn nodes_with_several_inputs_are_drawn_below() {
         let text = r#"
             [producer.source]
             source = "lines"
@@ -415,23 +407,20 @@ temperatures_ewma + temperatures_moving_average → [compare]
             from = ["e", "d"]
             sink = "console"
         "#;
-        let expected = "[source: lines] → a ─┬→ [left: noise] → b → [join] \
-                        (below)
+        let expected = "\
+[source: lines] → a ─┬→ [left: noise] → b → [join] (below)
                      └→ [right: round] → c (below)
-[other: lines] \
-                        ─┬→ d → [out] (below)
+[other: lines] ─┬→ d → [out] (below)
                 └→ c (below)
-[other] + [right] → c → \
-                        [join] (below)
+[other] + [right] → c → [join] (below)
 b + c → [join: noise] → e → [out] (below)
-e + d → [out: \
-                        console]
+e + d → [out: console]
 ";
         assert_eq!(drawn(text), expected);
     }
 
     #[test]
-    fn a_split_that_does_not_fit_beside_its_branch_moves_below() {
+    fn a_split_that_does_not_fit_moves_below() {
         let text = r#"
             [producer.a-producer-with-a-long-name]
             source = "lines"
@@ -461,22 +450,31 @@ second_topic_with_a_name_of_forty_letters ─┬→ [keep-all-that-comes-in-a-fi
     }
 
     proptest! {
-        /// Stages at random over topics in a fixed order, so that there is no circle.
+        /// Random stages over topics in a fixed order, so that there is no cycle.
         #[test]
-        fn every_stage_of_any_graph_is_drawn_once_at_its_own_place(
+        fn every_stage_of_any_graph_is_drawn_once(
             stages in proptest::collection::vec((0usize..6, 0usize..6, 1usize..4), 1..12),
         ) {
             let mut text = "[producer.source]\nsource = \"lines\"\nto = \
                             [\"t0\", \"t1\", \"t2\", \"t3\", \"t4\", \"t5\"]\n".to_owned();
             for (index, (from, second, ahead)) in stages.iter().enumerate() {
-                let second = if from == second { String::new() } else { format!(", \"t{second}\"") };
+                let second = if from == second {
+                    String::new()
+                } else {
+                    format!(", \"t{second}\"")
+                };
                 let to = 6 + index + ahead;
-                writeln!(text, "[operator.stage{index}]\nfrom = [\"t{from}\"{second}]\nsteps = \
-                                [\"noise\"]\nto = \"t{to}\"").unwrap();
+                writeln!(
+                    text,
+                    "[operator.stage{index}]\nfrom = [\"t{from}\"{second}]\nsteps = [\"noise\"]\n\
+                     to = \"t{to}\""
+                )
+                .unwrap();
             }
             let drawn = drawn(&text);
             for index in 0..stages.len() {
-                prop_assert_eq!(drawn.matches(&format!("[stage{index}: noise]")).count(), 1, "{}", drawn);
+                let stage = format!("[stage{index}: noise]");
+                prop_assert_eq!(drawn.matches(&stage).count(), 1, "{}", drawn);
             }
             prop_assert!(drawn.lines().all(|line| width(line) <= WIDTH), "{}", drawn);
         }

@@ -1,7 +1,7 @@
-//! The consumer groups of a pipeline's stages: who runs each stage, and what is left to read.
+//! The consumer groups of a pipeline's stages: members and consumer lag.
 
-mod look;
 mod member;
+mod snapshot;
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 use stream::error::Result;
 use stream::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
 
-pub use self::look::{GroupLag, GroupRow, LagPosition, Look, Place, Wanted};
 pub use self::member::GroupMember;
-use self::member::given;
+use self::member::assigned_partitions;
+pub use self::snapshot::{GroupLag, GroupRow, InputPartition, LagGoal, LagPosition, Snapshot};
 use crate::cluster::Cluster;
 use crate::read::{ReadProgress, Reader};
 use crate::state::group::Group;
 
-/// How long to wait before looking again; long enough to see that something is worked on.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The time between two snapshots, long enough to see progress.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Up to so many records of a topic are counted; of more it is told between which offsets they are.
-const COUNTED: usize = 10_000;
+/// Up to this number the records of a topic are counted. A larger lag is a difference of offsets.
+const MAX_COUNTED: usize = 10_000;
 
-/// The stages of these names, or all that read, in the order of the data's way.
+/// The stages with these names, or all that read topics, in the order of the data flow.
 ///
 /// # Errors
-/// A name that no stage has, or one of a producer, which is in no group.
+/// If a stage does not exist, or is a producer, which has no group.
 pub fn readers<'p>(
     pipeline: &'p Pipeline,
     names: &[String],
@@ -56,61 +56,60 @@ pub fn readers<'p>(
         .collect())
 }
 
-/// Looks at the groups of stages until they are as wanted, at most so long; a cluster that does not
-/// answer is waited for too. `tell` is given what is lacking each time. Gives the last look, and
-/// what it lacks.
+/// Takes snapshots of the groups of stages until they reach the goal or the time limit. Waits for
+/// unreachable brokers, too. Calls `progress` with the unmet conditions each time. Returns the last
+/// snapshot and its unmet conditions.
 ///
 /// # Errors
-/// If the cluster does not answer in the end, or a topic does not exist.
+/// If the brokers are unreachable at the time limit, or a topic does not exist.
 pub fn wait(
     pipeline: &Pipeline,
     stages: &[&Stage],
-    wanted: Wanted,
+    goal: LagGoal,
     limit: Duration,
-    tell: &mut dyn FnMut(&[String]),
-) -> Result<(Look, Vec<String>)> {
+    progress: &mut dyn FnMut(&[String]),
+) -> Result<(Snapshot, Vec<String>)> {
     let start = Instant::now();
-    let (mut groups, mut before): (Option<Groups<'_>>, Option<Look>) = (None, None);
+    let (mut groups, mut before): (Option<Groups<'_>>, Option<Snapshot>) = (None, None);
     loop {
         let looked = match &mut groups {
-            Some(groups) => groups.look(),
-            None => Groups::new(pipeline, stages).and_then(|new| groups.insert(new).look()),
+            Some(groups) => groups.snapshot(),
+            None => Groups::new(pipeline, stages).and_then(|new| groups.insert(new).snapshot()),
         };
         let is_over = start.elapsed() >= limit;
         match looked {
-            Ok(look) => {
-                // Whether a lag grows is seen in two looks, however short the limit.
-                let is_first = wanted == Wanted::Steady && before.is_none();
-                let lacking = look.lacking(wanted, before.as_ref());
-                if !is_first && (is_over || lacking.is_empty()) {
-                    return Ok((look, lacking));
+            Ok(snapshot) => {
+                // Whether a lag grows takes two snapshots, however short the limit.
+                let is_first = goal == LagGoal::Steady && before.is_none();
+                let unmet = snapshot.unmet(goal, before.as_ref());
+                if !is_first && (is_over || unmet.is_empty()) {
+                    return Ok((snapshot, unmet));
                 }
-                tell(&lacking);
-                before = Some(look);
+                progress(&unmet);
+                before = Some(snapshot);
             }
             Err(error) if is_over => return Err(error),
             Err(error) => {
-                // New clients ask only the brokers that there are.
+                // New clients ask only the brokers that are reachable now.
                 groups = None;
-                tell(&[error.into_parts().0]);
+                progress(&[error.into_parts().0]);
             }
         }
         let left = limit.saturating_sub(start.elapsed());
-        thread::sleep(if wanted == Wanted::Steady {
-            PAUSE
+        thread::sleep(if goal == LagGoal::Steady {
+            INTERVAL
         } else {
-            PAUSE.min(left)
+            INTERVAL.min(left)
         });
     }
 }
 
-/// Stages' groups, to look at them again and again.
+/// The consumer groups of stages, and the connection that takes snapshots of them.
 struct Groups<'p> {
     pipeline: &'p Pipeline,
     cluster: Cluster,
     stages: Vec<(&'p Stage, Group)>,
-    /// What was found in the last look between two offsets of a topic's partition: it does not
-    /// change.
+    /// The lags of the last snapshot, by topic, partition and two offsets: they do not change.
     known: BTreeMap<(String, i32, i64, i64), GroupLag>,
 }
 
@@ -128,13 +127,14 @@ impl<'p> Groups<'p> {
         })
     }
 
-    /// The ends come before the offsets, and the stages in the order of the data's way: where all
-    /// of them have nothing left, all that there was at the beginning has gone through.
-    fn look(&mut self) -> Result<Look> {
+    /// Takes a snapshot. Watermarks are read before offsets, and stages in the order of the data
+    /// flow: if all lags are zero, everything that was there at the beginning has been processed by
+    /// all.
+    fn snapshot(&mut self) -> Result<Snapshot> {
         let mut rows = Vec::new();
         for (stage, group) in &self.stages {
-            let ends = group.settled_ends()?;
-            let mut positions: BTreeMap<Place, LagPosition> = ends
+            let watermarks = group.stable_watermarks()?;
+            let mut positions: BTreeMap<InputPartition, LagPosition> = watermarks
                 .into_iter()
                 .map(|(place, (first, end))| {
                     (
@@ -149,7 +149,7 @@ impl<'p> Groups<'p> {
                 .collect();
             for committed in group.committed()? {
                 if let Some(position) = positions.get_mut(&(committed.topic, committed.partition)) {
-                    // What comes before the first record has been taken by retention.
+                    // Records below the log start offset were deleted.
                     position.next = committed.next.max(position.next);
                 }
             }
@@ -158,7 +158,7 @@ impl<'p> Groups<'p> {
                 stage: stage.name.clone(),
                 state,
                 members,
-                given: 0,
+                assigned: 0,
                 positions,
             });
         }
@@ -178,19 +178,19 @@ impl<'p> Groups<'p> {
                 .iter()
                 .map(|member| GroupMember::new(&row.stage, member))
                 .collect();
-            let given = group
+            let assigned = group
                 .members()
                 .iter()
-                .flat_map(|member| given(member.assignment().unwrap_or_default()));
-            row.given = given
+                .flat_map(|member| assigned_partitions(member.assignment().unwrap_or_default()));
+            row.assigned = assigned
                 .filter(|place| row.positions.contains_key(place))
                 .count();
         }
-        Ok(Look { rows })
+        Ok(Snapshot { rows })
     }
 
-    /// Finds out what there is between positions and ends: it may be no records but the marks of
-    /// transactions, which no offset tells apart.
+    /// Counts the records between positions and ends. Offsets do not show the lag: some belong to
+    /// transaction markers.
     fn count(&mut self, rows: &mut [GroupRow]) -> Result<()> {
         let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
         for row in &*rows {
@@ -210,7 +210,7 @@ impl<'p> Groups<'p> {
             }
             unknown.extend(spans);
         }
-        // Stages that read the same are often at the same place.
+        // Stages that read the same topic are often at the same offsets.
         unknown.dedup();
         let mut silent = |_: ReadProgress<'_>| ();
         let mut reader = if unknown.is_empty() {
@@ -220,7 +220,7 @@ impl<'p> Groups<'p> {
         };
         for (topic, spans) in unknown {
             let Some(reader) = &mut reader else { break };
-            let counts = reader.count(topic, &spans, COUNTED)?;
+            let counts = reader.count(topic, &spans, MAX_COUNTED)?;
             for (partition, (next, end)) in spans {
                 let counted = counts.as_ref().and_then(|counts| counts.get(&partition));
                 let lag = counted.map_or(GroupLag::AtMost(end - next), |count| {
@@ -267,28 +267,20 @@ to = "a"
             text: text.into(),
         }))
         .unwrap();
-        let names = |wanted: &[&str]| {
-            let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
-            let stages =
-                readers(&pipeline, &wanted).map_err(|diagnostics| diagnostics.to_string())?;
-            Ok::<Vec<&str>, String>(
-                stages
-                    .into_iter()
-                    .map(|stage| stage.name.as_str())
-                    .collect(),
-            )
-        };
-        assert_eq!(names(&[]).unwrap(), ["warm", "out"]);
-        assert_eq!(names(&["out"]).unwrap(), ["out"]);
-        let refusal = names(&["out", "in"]).unwrap_err();
+        assert_eq!(names(&pipeline, &[]).unwrap(), ["warm", "out"]);
+        assert_eq!(names(&pipeline, &["out"]).unwrap(), ["out"]);
+        let error = names(&pipeline, &["out", "in"]).unwrap_err();
         assert!(
-            refusal.contains("`in` reads no topic") && refusal.contains("there are `warm`, `out`"),
-            "{refusal}"
+            error.contains("`in` reads no topic") && error.contains("there are `warm`, `out`"),
+            "{error}"
         );
-        assert!(
-            names(&["wram"])
-                .unwrap_err()
-                .contains("did you mean `warm`?")
-        );
+        let error = names(&pipeline, &["wram"]).unwrap_err();
+        assert!(error.contains("did you mean `warm`?"), "{error}");
+    }
+
+    fn names<'p>(pipeline: &'p Pipeline, wanted: &[&str]) -> Result<Vec<&'p str>, String> {
+        let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let stages = readers(pipeline, &wanted).map_err(|diagnostics| diagnostics.to_string())?;
+        Ok(stages.iter().map(|stage| stage.name.as_str()).collect())
     }
 }

@@ -1,10 +1,10 @@
-//! What the laptop program does, command by command.
+//! The commands of the laptop program.
 //!
-//! [`check`] finds the mistakes in a pipeline, [`graph`] draws it, [`topics`] makes, shows and
-//! deletes its topics, [`run`] runs any of its stages in one process, [`demo`] all of them on a
-//! broker of its own, [`groups`] tells who runs what and how far it has come, [`compare`] how two
-//! branches differ, [`verify`] whether the topics hold what they must, [`state`] shows what stages
-//! remember, checks it, and has them keep or forget it, [`dlq`] handles what they refused.
+//! [`check`] finds the errors in a pipeline, [`graph`] draws it, [`topics`] creates, shows and
+//! deletes its topics, [`run`] runs any of its stages in one process, and [`demo`] runs all of them
+//! on an embedded broker. [`groups`] shows members and consumer lag, [`compare`] shows how two
+//! branches differ, [`verify`] checks the contents of the topics, [`state`] shows, checks, keeps or
+//! resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
 
 pub mod check;
 mod cluster;

@@ -11,8 +11,8 @@ use stream::cli;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    // What is drawn at a terminal stays whole: only what is out of order may come between. A
-    // comparison has nothing else to tell anywhere.
+    // Log lines would disturb what is drawn at a terminal: only warnings are printed then. A
+    // comparison has no other log lines that matter.
     let is_drawn = match args.command {
         args::Command::Demo => std::io::stderr().is_terminal(),
         args::Command::Compare(_) => true,

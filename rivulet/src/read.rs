@@ -1,5 +1,4 @@
-//! Reading whole topics from Kafka: plainly, without a group, from the first record to the last
-//! committed one.
+//! Reading topics without a consumer group, from the first record to the last committed one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -13,81 +12,82 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream::dead_letter::Header;
 use stream::error::{Error, Result};
 
-use crate::cluster::{self, Cluster, Witness, is_final};
+use crate::cluster::{self, Cluster, LastError, is_final};
 
-/// How long a topic may yield nothing before that is an error.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long no record may arrive before that is an error.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long to wait for transactions that are open: a dead stage's is aborted after a minute.
+/// How long to wait for open transactions. That of a dead stage is aborted after a minute.
 const OPEN_TRANSACTIONS: Duration = Duration::from_secs(90);
 
-/// How many records are read between two calls for progress.
+/// How many records are read between two progress reports.
 const EVERY: u64 = 4096;
 
-/// A record as it is in a topic.
+/// A record in a topic.
 #[derive(Debug, Clone, Copy)]
 pub struct FetchedRecord<'a> {
-    /// The partition it is in.
+    /// The partition.
     pub partition: i32,
-    /// Its place there.
+    /// The offset in that partition.
     pub offset: i64,
-    /// In milliseconds since the epoch; −1 if it has none.
+    /// The timestamp in milliseconds since the epoch. −1 if it has none.
     pub timestamp: i64,
-    /// The key, if it has one.
+    /// The key.
     pub key: Option<&'a [u8]>,
-    /// The value; nothing for a tombstone.
+    /// The value. `None` is a tombstone.
     pub value: Option<&'a [u8]>,
     /// Header names and values.
     pub headers: &'a [Header],
 }
 
-/// Where records come from: the cluster, or a table in memory.
+/// A source of records: the cluster, or topics in memory.
 pub trait TopicSource {
-    /// How many partitions the topic has; nothing if there is no such topic.
+    /// How many partitions the topic has; `None` if there is no such topic.
     fn partitions(&self, topic: &str) -> Option<usize>;
 
-    /// Whether the first records of the topic are gone.
+    /// Whether the first records of the topic were deleted.
     fn is_trimmed(&self, topic: &str) -> bool;
 
-    /// The first offset that there is in a partition: what came before it is gone.
+    /// The log start offset of a partition: records below it were deleted.
     fn start(&self, topic: &str, partition: i32) -> i64 {
         let _ = partition;
         i64::from(self.is_trimmed(topic))
     }
 
-    /// Reads the topic from the first record to the last, each partition in its order.
+    /// Reads the topic from the first record to the last, each partition in the order of its
+    /// offsets.
     ///
     /// # Errors
     /// If it cannot be read to its end.
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&FetchedRecord<'_>)) -> Result<()>;
 }
 
-/// How far reading is.
+/// The progress of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadProgress<'a> {
     /// The topic that is being read.
     pub topic: &'a str,
-    /// Offsets behind, of all topics together.
+    /// How many offsets were passed, in all topics.
     pub done: u64,
-    /// Offsets from the first to the last, of all topics together.
+    /// How many offsets there are, in all topics.
     pub total: u64,
-    /// Whether it waits for a transaction on the topic to be committed or aborted: a dead stage's
-    /// takes a minute.
+    /// Whether the reader waits for an open transaction on the topic. That of a dead stage takes a
+    /// minute.
     pub waiting: bool,
 }
 
-/// Reads topics up to where they ended when the reader was made.
+/// Reads topics up to the ends that they had when the reader was created.
 pub(crate) struct Reader<'p> {
-    consumer: BaseConsumer<Witness>,
+    consumer: BaseConsumer<LastError>,
     topics: BTreeMap<String, Vec<Span>>,
     progress: &'p mut dyn FnMut(ReadProgress<'_>),
-    /// Whether it waits for open transactions instead of ending in front of them.
+    /// Whether it waits for open transactions instead of ending before them.
     waits: bool,
     done: u64,
     total: u64,
 }
 
-/// What there is to read of one partition.
+/// The offsets to read of one partition.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     partition: i32,
@@ -102,10 +102,10 @@ impl Span {
 }
 
 impl<'p> Reader<'p> {
-    /// Takes down the ends of those of the topics that exist.
+    /// Reads the watermarks of those of the topics that exist.
     ///
     /// # Errors
-    /// If the cluster does not answer.
+    /// If the brokers are unreachable.
     pub(crate) fn new(
         kafka: &BTreeMap<String, String>,
         names: &[String],
@@ -120,7 +120,7 @@ impl<'p> Reader<'p> {
             };
             let mut spans = Vec::new();
             for partition in 0..found.partitions {
-                let (first, end) = cluster.ends(name, partition)?;
+                let (first, end) = cluster.watermarks(name, partition)?;
                 spans.push(Span {
                     partition,
                     first,
@@ -130,7 +130,7 @@ impl<'p> Reader<'p> {
             topics.insert(name.clone(), spans);
         }
         let total = topics.values().flatten().map(|span| span.len()).sum();
-        let consumer = cluster::client(&cluster::reading(kafka, "8192", "5"))?;
+        let consumer = cluster::client(&cluster::consumer_config(kafka, "8192", "5"))?;
         Ok(Reader {
             consumer,
             topics,
@@ -141,25 +141,23 @@ impl<'p> Reader<'p> {
         })
     }
 
-    /// From now on reads what is committed so far, and in front of an open transaction it ends.
+    /// Makes the reader end before an open transaction instead of waiting for it.
     pub(crate) fn without_waiting(mut self) -> Self {
         self.waits = false;
         self
     }
 
-    /// Waits until every transaction that reaches into the span is committed or aborted. Without
-    /// that a reader of committed records takes the first open one for the end.
+    /// Waits until every transaction in the span is committed or aborted. Otherwise the first open
+    /// transaction would look like the end of the partition.
     fn wait_for_transactions(&mut self, topic: &str, span: Span) -> Result<()> {
-        let doing = || {
-            format!(
-                "waiting for open transactions on {topic}/{}",
-                span.partition
-            )
-        };
+        let partition = span.partition;
+        let doing = || format!("waiting for open transactions on {topic}/{partition}");
         let deadline = Instant::now() + OPEN_TRANSACTIONS;
         loop {
             let (_, committed) = cluster::watermarks(&self.consumer, topic, span.partition)
-                .map_err(|error| cluster::unanswered(doing(), &error, self.consumer.context()))?;
+                .map_err(|error| {
+                    cluster::unreachable_error(doing(), &error, self.consumer.context())
+                })?;
             if committed >= span.end {
                 return Ok(());
             }
@@ -169,16 +167,16 @@ impl<'p> Reader<'p> {
                     OPEN_TRANSACTIONS.as_secs()
                 );
                 return Err(Error::new(doing(), cause).help(
-                    "a stage that hangs keeps it open: stop it, and try again when its \
-                     transaction.timeout.ms is over",
+                    "a stage that hangs keeps the transaction open: stop it, and try again after \
+                     its transaction.timeout.ms",
                 ));
             }
-            self.tell(topic, true);
+            self.report(topic, true);
             thread::sleep(Duration::from_millis(50));
         }
     }
 
-    fn tell(&mut self, topic: &str, waiting: bool) {
+    fn report(&mut self, topic: &str, waiting: bool) {
         (self.progress)(ReadProgress {
             topic,
             done: self.done,
@@ -216,7 +214,7 @@ impl<'p> Reader<'p> {
                     let end = ends.get(&partition).copied().unwrap_or_default();
                     if offset < end {
                         let timestamp = message.timestamp().to_millis().unwrap_or(-1);
-                        // Records without headers, most of them, cost nothing here.
+                        // Most records have no headers, and cost no allocation here.
                         let headers: Vec<Header> =
                             message.headers().map(headers::read).unwrap_or_default();
                         let (key, value) = (message.key(), message.payload());
@@ -243,22 +241,21 @@ impl<'p> Reader<'p> {
                     open.remove(&partition);
                 }
                 Some(Err(error)) if is_final(&error) => return Err(failed(error)),
-                None if last.elapsed() > PATIENCE => {
-                    let waited = format!("nothing came for {} s", PATIENCE.as_secs());
-                    let seen = self.consumer.context().last();
-                    let cause = seen.map_or(waited.clone(), |seen| {
-                        format!("{waited}; last seen: {seen}")
-                    });
+                None if last.elapsed() > TIMEOUT => {
+                    let mut cause = format!("no record arrived for {} s", TIMEOUT.as_secs());
+                    if let Some(last) = self.consumer.context().last() {
+                        cause = format!("{cause}; last error: {last}");
+                    }
                     return Err(Error::new(doing(), cause).help("are all brokers running?"));
                 }
-                // Other errors are about connections, and librdkafka tries again; other records are
-                // of a topic read before.
+                // Other errors are connection errors, which librdkafka retries. Other records
+                // belong to a topic that was read before.
                 Some(_) | None => (),
             }
             if read >= EVERY {
                 self.done += read;
                 read = 0;
-                self.tell(topic, false);
+                self.report(topic, false);
             }
         }
         self.done += read;
@@ -267,11 +264,11 @@ impl<'p> Reader<'p> {
 }
 
 impl Reader<'_> {
-    /// Reads the records of a partition from `first` to `last`, as far as they are there. The topic
-    /// must have been read before: no transaction up to its end is open any more.
+    /// Reads the records of a partition from `first` to `last`, unless they were deleted. The topic
+    /// must have been read before, so that no transaction is open.
     ///
     /// # Errors
-    /// If the cluster does not answer.
+    /// If the brokers are unreachable.
     pub(crate) fn read_range(
         &mut self,
         topic: &str,
@@ -296,12 +293,11 @@ impl Reader<'_> {
         read
     }
 
-    /// How many records there are in these spans of a topic's partitions, each given with its first
-    /// offset and the one behind its last; nothing if there are more than `limit` of all. No
-    /// transaction that reaches into a span may be open any more.
+    /// Counts the records in these spans of a topic (partition, first offset, end offset); `None`
+    /// if there are more than `limit`. No transaction in the spans may be open.
     ///
     /// # Errors
-    /// If the cluster does not answer.
+    /// If the brokers are unreachable.
     pub(crate) fn count(
         &mut self,
         topic: &str,
@@ -365,7 +361,7 @@ impl TopicSource for Reader<'_> {
             .filter(|span| span.first < span.end)
             .collect();
         let before = self.done;
-        self.tell(topic, false);
+        self.report(topic, false);
         if self.waits {
             for span in &spans {
                 self.wait_for_transactions(topic, *span)?;
@@ -375,9 +371,9 @@ impl TopicSource for Reader<'_> {
             each(record);
             ControlFlow::Continue(())
         })?;
-        // Transactions' own marks take offsets too, and are never seen.
+        // Transaction markers have offsets too, and are never returned.
         self.done = before + spans.iter().map(|span| span.len()).sum::<u64>();
-        self.tell(topic, false);
+        self.report(topic, false);
         Ok(())
     }
 }
@@ -391,7 +387,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_is_read_to_its_end_in_the_order_of_each_partition() {
+    fn a_topic_is_read_to_its_end_in_order() {
         let mock = MockCluster::new(1).unwrap();
         for topic in ["first", "second"] {
             mock.create_topic(topic, 3, 1).unwrap();
@@ -423,15 +419,13 @@ mod tests {
         );
         for (topic, rest) in [("second", 1), ("first", 0)] {
             let mut found: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-            let each = &mut |record: &FetchedRecord<'_>| {
+            let read = reader.read(topic, &mut |record| {
                 assert_eq!(record.timestamp, 77);
-                let number = std::str::from_utf8(record.value.unwrap())
-                    .unwrap()
-                    .parse()
-                    .unwrap();
-                found.entry(record.partition).or_default().push(number);
-            };
-            reader.read(topic, each).unwrap();
+                let value = std::str::from_utf8(record.value.unwrap()).unwrap();
+                let numbers = found.entry(record.partition).or_default();
+                numbers.push(value.parse().unwrap());
+            });
+            read.unwrap();
             assert_eq!(found.values().map(Vec::len).sum::<usize>(), 1500);
             assert!(
                 found

@@ -1,4 +1,4 @@
-//! Any stages of a pipeline in one process, a thread each.
+//! Running stages of a pipeline in one process, one thread each.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use stream::shutdown::Shutdown;
 pub struct Running<'scope, 'p> {
     /// The stage.
     pub stage: &'p Stage,
-    /// Its figures.
+    /// Its counters.
     pub counters: Arc<Counters>,
     /// Stops this stage alone.
     pub shutdown: Shutdown,
@@ -22,7 +22,7 @@ pub struct Running<'scope, 'p> {
 }
 
 impl<'scope, 'p: 'scope> Running<'scope, 'p> {
-    /// Starts a stage; what a sink shows goes to `output`.
+    /// Starts a stage. A console sink writes to `output`.
     #[must_use]
     pub fn start(
         scope: &'scope Scope<'scope, '_>,
@@ -40,7 +40,7 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
             counters: counters.clone(),
         };
         let thread = scope.spawn(move || {
-            // The log lines of all stages meet in one place: each says whose it is.
+            // All stages log to the same place: each line names its stage.
             let _named = tracing::info_span!("stage", name = process.stage.name).entered();
             match &process.stage.kind {
                 StageKind::Producer { .. } => producer::run(&process, false, &mut |_| ()),
@@ -74,10 +74,10 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
     }
 }
 
-/// Runs stages until each has ended or the process is asked to stop. One that fails stops them all.
+/// Runs stages until all have ended or the process is asked to stop. If one fails, all are stopped.
 ///
 /// # Errors
-/// Those of the stages, one after the other.
+/// Those of the stages, one on each line.
 pub fn run(
     pipeline: &Pipeline,
     stages: &[&Stage],
@@ -112,7 +112,10 @@ pub fn run(
                 .iter()
                 .filter(|ended| ended.shutdown.check_done().is_err())
             {
-                tracing::warn!("{} left something undone", ended.stage.name);
+                tracing::warn!(
+                    stage = ended.stage.name,
+                    "shut down with uncommitted records"
+                );
                 shutdown.mark_undone();
             }
             errors.extend(

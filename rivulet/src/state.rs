@@ -1,13 +1,14 @@
-//! What stages remember: shown as their changelogs hold it, kept under new settings, and forgotten.
+//! The state of stages: shown as in their changelogs, kept with other settings, reset or forgotten.
 //!
-//! [`show`] tells whether a state is whole: beside each offset that a stage commits it notes what
-//! the state comes to that belongs there ([`StateDigest`](stream::state::StateDigest)), and the
-//! stage refuses to start when its changelog comes to something else. [`Reset::plan`] is the remedy
-//! then. It also refuses a state that was made under other settings, which [`check`] finds before;
-//! there is [`Keep::plan`], too.
+//! [`show`] shows whether a state is complete. A stage commits a digest of its state
+//! ([`StateDigest`](stream::state::StateDigest)) in the metadata of each offset, and does not start
+//! if its changelog does not match the digest. [`Reset::plan`] is the remedy then. A stage does not
+//! start either with a state that was made with other settings. [`check`] finds that in advance,
+//! and [`Keep::plan`] is another remedy.
 
 mod changelog;
 mod check;
+mod completeness;
 mod forget;
 pub(crate) mod group;
 mod keep;
@@ -16,7 +17,6 @@ mod reset;
 mod resume;
 mod shown;
 mod transaction;
-mod whole;
 
 use operators::Chain;
 use stream::error::Result;
@@ -25,48 +25,50 @@ use stream::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, StageKind, sugg
 
 use self::changelog::Changelog;
 pub use self::check::{Checked, Finding, check};
+pub use self::completeness::{Completeness, StateDifference};
 pub use self::forget::{Age, Forget, ForgetSelection};
 use self::group::Group;
 pub use self::keep::Keep;
 pub use self::overview::{Overview, OverviewRow, overview};
 pub use self::reset::{Move, Reset};
 pub use self::resume::Resume;
-pub use self::shown::{Shown, Stored, StoredPosition, StoredSensor, StoredStates};
-pub use self::whole::{StateDifference, Whole};
+pub use self::shown::{StageState, Stored, StoredPosition, StoredSensor, StoredStates};
 
-/// How often a state is read that changes meanwhile, before that is all that is said of it.
-const LOOKS: usize = 3;
+/// How often a state is read again if it changes while it is read.
+const ATTEMPTS: usize = 3;
 
-/// The stage of that name, which must be one that keeps something in a changelog.
+/// The stage of this name, if it keeps state.
 ///
 /// # Errors
-/// A mistake that lists those that do.
-pub fn keeper<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Stage, Diagnostics> {
+/// A diagnostic that lists the stages that keep state.
+pub fn stateful_stage<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Stage, Diagnostics> {
     let stage = pipeline.stage(name)?;
-    if keeps(pipeline, stage) {
+    if is_stateful(pipeline, stage) {
         return Ok(stage);
     }
-    let keepers: Vec<&str> = keepers(pipeline).map(|stage| stage.name.as_str()).collect();
+    let stateful: Vec<&str> = stateful_stages(pipeline)
+        .map(|stage| stage.name.as_str())
+        .collect();
     let diagnostic = Diagnostic::at(stage.place.clone(), format!("`{name}` keeps no state"));
     Err(Diagnostics::new(
         pipeline.text.clone(),
-        vec![diagnostic.help(suggest(name, &keepers))],
+        vec![diagnostic.help(suggest(name, &stateful))],
     ))
 }
 
-/// The stages that keep something in a changelog: the state of sensors, or a source's position.
-pub fn keepers(pipeline: &Pipeline) -> impl Iterator<Item = &Stage> {
+/// The stages that keep state in a changelog: the state of sensors, or the position of a source.
+pub fn stateful_stages(pipeline: &Pipeline) -> impl Iterator<Item = &Stage> {
     pipeline
         .in_order()
         .into_iter()
-        .filter(|stage| keeps(pipeline, stage))
+        .filter(|stage| is_stateful(pipeline, stage))
 }
 
-fn keeps(pipeline: &Pipeline, stage: &Stage) -> bool {
+fn is_stateful(pipeline: &Pipeline, stage: &Stage) -> bool {
     matches!(stage.kind, StageKind::Producer { .. }) || chain(pipeline, stage).is_some()
 }
 
-/// The chain of an operator stage that keeps state; the pipeline has been checked.
+/// The chain of an operator stage that keeps state. The pipeline must have been checked.
 pub(crate) fn chain(pipeline: &Pipeline, stage: &Stage) -> Option<Chain> {
     let StageKind::Operator { steps } = &stage.kind else {
         return None;
@@ -76,18 +78,18 @@ pub(crate) fn chain(pipeline: &Pipeline, stage: &Stage) -> Option<Chain> {
         .filter(|chain| chain.states() > 0)
 }
 
-/// What a stage remembers, as its changelog holds it now; the pipeline has been
+/// The state of a stage in its changelog. The pipeline must have been
 /// [checked](crate::check::check).
 ///
 /// # Errors
-/// If the cluster does not answer, the changelog does not exist, holds something else, or a
+/// If the brokers are unreachable, the changelog does not exist or has foreign records, or a
 /// transaction on it stays open.
-pub fn show(pipeline: &Pipeline, stage: &Stage) -> Result<Shown> {
+pub fn show(pipeline: &Pipeline, stage: &Stage) -> Result<StageState> {
     let kept = match chain(pipeline, stage) {
         None => Stored::Position(Changelog::read(&pipeline.kafka, &stage.changelog())?.position()?),
         Some(chain) => Stored::States(states(pipeline, stage, &chain)?),
     };
-    Ok(Shown {
+    Ok(StageState {
         stage: stage.name.clone(),
         kept,
     })
@@ -96,22 +98,22 @@ pub fn show(pipeline: &Pipeline, stage: &Stage) -> Result<Shown> {
 fn states(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Result<StoredStates> {
     let group = Group::new(pipeline, stage)?;
     let mut before = group.committed()?;
-    let mut looks = 0;
+    let mut attempts = 0;
     loop {
         let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
         let sensors = changelog.sensors()?;
-        // A stage at work commits meanwhile: what was read may belong to either.
+        // A running stage may have committed meanwhile: the state may match either commit.
         let after = group.committed()?;
-        let whole = Whole::judge(&before, &after, &sensors, pipeline.guarantee);
-        looks += 1;
-        if whole != Whole::Moving || looks == LOOKS {
+        let completeness = Completeness::of(&before, &after, &sensors, pipeline.guarantee);
+        attempts += 1;
+        if completeness != Completeness::Changing || attempts == ATTEMPTS {
             return Ok(StoredStates {
                 chain: chain.describe(),
                 keepers: chain.keepers(),
                 inputs: stage.from.clone(),
                 partitions: changelog.partitions,
                 sensors,
-                whole,
+                completeness,
             });
         }
         before = after;
@@ -127,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_stages_that_keep_something_have_a_state() {
+    fn only_stages_with_a_state_are_listed() {
         let text = r#"
 [producer.in]
 source = { list = { values = [1] } }
@@ -149,18 +151,18 @@ sink = "console"
             text: text.into(),
         }))
         .unwrap();
-        let names: Vec<&str> = keepers(&pipeline)
+        let names: Vec<&str> = stateful_stages(&pipeline)
             .map(|stage| stage.name.as_str())
             .collect();
         assert_eq!(names, ["in", "smooth"]);
-        assert_eq!(keeper(&pipeline, "smooth").unwrap().name, "smooth");
-        let shown = keeper(&pipeline, "warm").unwrap_err().to_string();
+        assert_eq!(stateful_stage(&pipeline, "smooth").unwrap().name, "smooth");
+        let shown = stateful_stage(&pipeline, "warm").unwrap_err().to_string();
         assert!(
             shown.contains("`warm` keeps no state") && shown.contains("there are `in`, `smooth`"),
             "{shown}"
         );
         assert!(
-            keeper(&pipeline, "smoth")
+            stateful_stage(&pipeline, "smoth")
                 .unwrap_err()
                 .to_string()
                 .contains("did you mean `smooth`?")

@@ -1,8 +1,7 @@
-//! A pipeline's topics on the cluster: made, listed, compared with the file, and deleted.
+//! The topics of a pipeline: created, listed, compared with the file, and deleted.
 //!
-//! Each function takes the librdkafka properties of the pipeline and the topics that are wanted:
-//! the caller leaves out the changelogs of stages that keep no state. Nothing here changes a topic
-//! that exists, and every question to the cluster has a deadline.
+//! Each function takes the librdkafka properties of the pipeline and the wanted topics. None
+//! changes an existing topic, and every request has a timeout.
 
 mod admin;
 mod description;
@@ -14,21 +13,20 @@ use rdkafka::error::RDKafkaErrorCode;
 use stream::error::{Error, Result};
 use stream::pipeline::{Role, Topic};
 
-use self::admin::{Admin, refused};
+use self::admin::{Admin, rejection};
 pub use self::description::{Description, SettingDifference, TopicRow};
 use crate::cluster::{Cluster, Inventory};
 
-/// The settings that a topic is made with: those of the pipeline file and those that its role
-/// needs.
+/// The settings that a topic is created with: those of its role and those of the pipeline file.
 #[must_use]
 pub fn settings(topic: &Topic) -> BTreeMap<String, String> {
     let role: &[(&str, &str)] = match topic.role {
-        // Stated, because a cluster's default can be to compact, and that would lose readings.
+        // Set explicitly: if the cluster compacts by default, readings would be lost.
         Role::Readings | Role::DeadLetters => &[("cleanup.policy", "delete")],
-        // Kafka never compacts the segment it writes to. By default that one grows to 1 GiB or for
-        // a week: a handful of sensors would fill a Pi's card and a restart would read all of it.
-        // At 4 MiB or an hour old a segment is closed, and next to nothing of it survives
-        // compaction, which by default begins only when half of the log is new.
+        // Kafka never compacts the active segment. By default that grows to 1 GiB or for a week: a
+        // few sensors would fill a Pi's card, and a restart would read all of it. With these
+        // settings a segment is rolled at 4 MiB or after an hour, and compaction leaves almost
+        // nothing of it. By default compaction starts only when half of the log is dirty.
         Role::Changelog => &[
             ("cleanup.policy", "compact"),
             ("segment.bytes", "4194304"),
@@ -44,24 +42,24 @@ pub fn settings(topic: &Topic) -> BTreeMap<String, String> {
     settings
 }
 
-/// What [`create`] found and did.
+/// The result of [`create`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Created {
-    /// Topics that were missing and are there now.
+    /// Topics that were created.
     pub created: usize,
-    /// Topics that were there as the file wants them.
+    /// Topics that existed as the file wants them.
     pub existed: usize,
-    /// Topics that are there, but not as the file wants them; they were not touched.
+    /// Topics that exist but differ from the file; they were not changed.
     pub differing: usize,
 }
 
-/// Makes the topics that are missing and waits until they can be written and read.
+/// Creates the missing topics and waits until they can be written and read.
 ///
-/// Tells `say` a line for each topic: created, exists, or how it differs from the file.
+/// Calls `say` with a line for each topic: created, exists, or how it differs from the file.
 ///
 /// # Errors
-/// If the cluster does not answer, has fewer brokers than a missing topic wants copies (then none
-/// is made), or refuses a topic (then the others are made).
+/// If the brokers are unreachable, are fewer than the replicas of a missing topic (then no topic is
+/// created), or reject a topic (then the others are created).
 pub fn create(
     kafka: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, Topic>,
@@ -90,19 +88,16 @@ pub fn create(
         } else {
             created.differing += 1;
             let how: Vec<String> = differences.iter().map(ToString::to_string).collect();
-            say(&format!(
-                "differs  {name}: {}; left as it is",
-                how.join(", ")
-            ));
+            say(&format!("differs  {name}: {}; not changed", how.join(", ")));
         }
     }
     let results = admin.create(&missing)?;
     admin.wait_until("waiting for the new topics", |inventory| {
         let ready = |name: &str| inventory.topics.get(name).is_some_and(|found| found.ready);
-        let lagging = results
+        let waiting = results
             .iter()
             .find(|(name, result)| result.is_ok() && !ready(name));
-        lagging.map(|(name, _)| format!("{name} has no leader yet"))
+        waiting.map(|(name, _)| format!("{name} has no leader yet"))
     })?;
     for (name, result) in &results {
         let topic = missing[name.as_str()];
@@ -119,22 +114,24 @@ pub fn create(
             }
             Err(RDKafkaErrorCode::TopicAlreadyExists) => {
                 created.existed += 1;
-                say(&format!("exists   {name} (somebody else made it just now)"));
+                say(&format!(
+                    "exists   {name} (another program has just created it)"
+                ));
             }
             Err(_) => (),
         }
     }
-    let refusal = results.iter().find_map(|(name, result)| match result {
+    let rejected = results.iter().find_map(|(name, result)| match result {
         Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists) => None,
-        Err(code) => Some(refused("creating", name, *code)),
+        Err(code) => Some(rejection("creating", name, *code)),
     });
-    refusal.map_or(Ok(created), Err)
+    rejected.map_or(Ok(created), Err)
 }
 
-/// The topics of the pipeline that the cluster has.
+/// The topics of the pipeline that exist on the cluster.
 ///
 /// # Errors
-/// If the cluster does not answer.
+/// If the brokers are unreachable.
 pub fn list(
     kafka: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, Topic>,
@@ -151,10 +148,10 @@ pub fn list(
     })
 }
 
-/// The pipeline file and the cluster side by side.
+/// The topics of the pipeline file and of the cluster side by side.
 ///
 /// # Errors
-/// If the cluster does not answer.
+/// If the brokers are unreachable.
 pub fn describe(
     kafka: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, Topic>,
@@ -164,13 +161,13 @@ pub fn describe(
     admin.describe(wanted, &inventory)
 }
 
-/// Deletes those topics that the cluster has, with all that is in them, and waits until they are
-/// gone. Returns how many there were.
+/// Deletes the topics that exist, with all their records, and waits until they are gone. Returns
+/// their number.
 ///
-/// Asking the person first is up to the caller.
+/// The caller must ask for confirmation.
 ///
 /// # Errors
-/// If the cluster does not answer or refuses.
+/// If the brokers are unreachable, or reject the deletion.
 pub fn delete(
     kafka: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, Topic>,
@@ -178,32 +175,31 @@ pub fn delete(
 ) -> Result<usize> {
     let admin = Admin::new(kafka)?;
     let inventory = admin.cluster.inventory()?;
-    let there: Vec<&str> = wanted
+    let existing: Vec<&str> = wanted
         .keys()
         .map(String::as_str)
         .filter(|name| inventory.topics.contains_key(*name))
         .collect();
-    admin.delete(&there)?;
-    admin.wait_until("waiting for the topics to go", |inventory| {
-        let still = there
-            .iter()
-            .find(|name| inventory.topics.contains_key(**name));
-        still.map(|name| format!("{name} is still there"))
+    admin.delete(&existing)?;
+    admin.wait_until("waiting for the deletion of the topics", |inventory| {
+        let mut existing = existing.iter();
+        let left = existing.find(|name| inventory.topics.contains_key(**name));
+        left.map(|name| format!("{name} still exists"))
     })?;
     for name in wanted.keys() {
-        say(&if there.contains(&name.as_str()) {
+        say(&if existing.contains(&name.as_str()) {
             format!("deleted  {name}")
         } else {
             format!("missing  {name}")
         });
     }
-    Ok(there.len())
+    Ok(existing.len())
 }
 
-/// What [`list`] found: a line for each topic when it is shown.
+/// The result of [`list`]. Displayed, it has a line for each topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicListing {
-    /// Name, partitions and copies.
+    /// The name, partitions and replicas of each topic.
     pub topics: Vec<(String, i32, i32)>,
 }
 
@@ -242,7 +238,7 @@ fn enough_brokers(name: &str, topic: &Topic, inventory: &Inventory) -> Result<()
         return Ok(());
     };
     let cause = format!(
-        "the file wants {} of it and the cluster has {}",
+        "the file wants {} of it, and the cluster has {}",
         plural(copies, "copy"),
         plural(brokers, "broker")
     );
@@ -290,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn more_copies_than_brokers_are_refused_before_anything_is_made() {
+    fn more_copies_than_brokers_are_an_error_before_creation() {
         let mock = MockCluster::new(1).unwrap();
         let wanted = [
             ("a".to_owned(), topic(Role::Readings, 1)),
@@ -303,7 +299,7 @@ mod tests {
         let error = error.unwrap_err().to_string();
         assert!(
             error.contains(
-                "creating the topic b: the file wants 3 copies of it and the cluster has 1 broker"
+                "creating the topic b: the file wants 3 copies of it, and the cluster has 1 broker"
             ),
             "{error}"
         );
@@ -323,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_is_away_is_an_error_in_time() {
+    fn an_unreachable_broker_is_an_error_in_time() {
         let begun = Instant::now();
         let error = describe(&kafka("127.0.0.1:1".into()), &BTreeMap::new())
             .unwrap_err()

@@ -1,48 +1,49 @@
-//! The truth: what must be in every topic, against what is in it.
+//! The comparison of every topic with what must be in it.
 //!
-//! [`verify`] reads the topics that producers or others outside write, computes with plain naive
-//! code what every operator of the pipeline must have made of them, and compares that with what its
-//! output topics hold. The expected stream of a stage comes from the *expected* stream of its
-//! input, never from the actual one, so that a wrong stage shows in its own topic and in all behind
-//! it. Readings that a stage must have refused are counted and compared with its dead letters.
+//! [`verify`] reads the topics that producers or other programs write. It computes with plain,
+//! naive code what every operator of the pipeline must have made of them, and compares that with
+//! the output topics. The expected output of a stage is computed from the *expected* output of the
+//! stage before it, never from the actual one. A wrong stage therefore shows in its own topic and
+//! in all topics after it. Readings that a stage must have rejected as invalid are counted and
+//! compared with its dead letters.
 //!
-//! A letter that was replayed or dropped (`rivulet dlq`) is settled: neither it nor the record that
-//! it holds counts for the stage any more. A replayed record is in its topic once more, and that
-//! one counts as any other: refused again, it must be a letter again; processed now, it must have
-//! come out. Where in a topic that the pipeline itself writes replayed records stand, nobody can
-//! say: of their sensors only what there is, is compared there.
+//! A dead letter that was replayed or dropped (`rivulet dlq`) is resolved: neither it nor its
+//! record counts for the stage any more. A replayed record is in its topic a second time and counts
+//! like any other record. If it is invalid again, there must be another dead letter; if it is
+//! processed, its result must be there. In a topic that the pipeline itself writes, the position of
+//! a replayed record is unknown. The readings of its sensor are compared without their order there.
 //!
-//! A stage whose settings were changed under its state (`rivulet state`) has a mark of that in its
-//! dead-letter topic: readings below the offsets that it names go through the steps as they were.
-//! How many those are, the topic itself tells; where it does not hold what it must, or its
-//! beginning is gone, nobody can say.
+//! Each change of a stage's settings that kept or reset its state (`rivulet state`) is recorded in
+//! its dead-letter topic. Readings below the recorded offsets are processed with the old settings.
+//! The input topic itself shows how many readings those are. Nothing can be verified if the topic
+//! does not hold what it must, or if its first records were deleted.
 //!
-//! Where retention has deleted the beginning of a topic, nobody can say what must have come of it.
-//! What came of it is counted apart and taken as it is found, so that what further stages make of
-//! it is verified. A stage that remembers something is verified again as soon as nothing of that is
-//! unknown: an average once its window is filled from what is there, an EWMA behind the first
-//! result that is found. What must have been in the deleted beginning of a stage's own output is
-//! counted apart, too.
+//! If retention has deleted the first records of a topic, their results cannot be computed. Those
+//! results are counted apart and accepted as found, so that what the next stages make of them is
+//! verified. A stage with state is verified again as soon as its state no longer depends on deleted
+//! records: an average once its window is full, an EWMA after the first result that is found.
+//! Readings that are missing because the beginning of a stage's own output was deleted are counted
+//! apart, too.
 //!
-//! It shares nothing with the `operators` crate, nor the decoding with `stream`. Run it when the
-//! pipeline has come to rest: what is still on its way counts as missing.
+//! This module shares nothing with the `operators` crate, and its decoding nothing with `stream`.
+//! Run it when the consumer lag is zero: readings that are still in flight count as missing.
 //!
 //! Where the order of readings is not defined (one sensor in several inputs or partitions, bare
-//! numbers in several partitions), only what there is can be compared. What a stage with a state
-//! makes of such readings nobody can say: its topics, and all behind them, are shown as not
-//! verifiable.
+//! numbers in several partitions), readings are compared without their order. What a stage with
+//! state makes of such readings cannot be computed. Its output topics, and all topics after them,
+//! are shown as not verifiable.
 //!
-//! A record, decoded, is some 32 bytes of memory, held from the topic that it comes into until all
-//! stages that read the topic have been computed.
+//! A decoded record takes about 32 bytes of memory. It is held from the time its topic is read
+//! until all stages that read the topic have been computed.
 
 mod compare;
-mod course;
+mod dead_letters;
 mod decode;
-mod letters;
+mod diff;
+mod history;
 mod report;
 mod sequence;
 mod steps;
-mod tally;
 mod truth;
 
 use std::borrow::Cow;
@@ -54,31 +55,30 @@ use stream::format::FormatName;
 use stream::pipeline::{Pipeline, Stage, StageKind, Topic};
 
 use self::compare::{Compared, Comparison};
-use self::course::{Course, Seen};
-use self::letters::Letters;
+use self::dead_letters::StageDeadLetters;
+use self::diff::{FoundReading, TopicDiff};
+use self::history::{SeenReading, StageHistory};
 pub use self::report::{
     DifferenceKind, ReadingCounts, ReadingDifference, Report, TopicOutcome, TopicReport,
 };
 use self::steps::Step;
-use self::tally::{Found, Tally};
 use self::truth::{Entry, Order, Output, Sensors, Stream};
 use crate::read::Reader;
 pub use crate::read::{FetchedRecord, ReadProgress, TopicSource};
 
-/// What counts as right.
+/// What counts as an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
-    /// A reading that is there again, with the same value, is counted apart and is no fault: for
+    /// A reading that is found twice with the same value is counted apart and is no error: for
     /// pipelines that run `at-least-once`.
     pub allow_duplicates: bool,
 }
 
-/// Compares all topics of a pipeline with the truth, and tells `progress` now and then how far it
-/// is.
+/// Compares all topics of a pipeline with what must be in them. Calls `progress` from time to time.
 ///
 /// # Errors
-/// If the cluster does not answer, a topic that is given does not exist, or a stage has a step that
-/// is not known here.
+/// If the brokers are unreachable, a topic that producers or other programs write does not exist,
+/// or a stage has a step that is not known here.
 pub fn verify(
     pipeline: &Pipeline,
     options: Options,
@@ -89,7 +89,7 @@ pub fn verify(
     verification.run(&mut topics)
 }
 
-/// Compares all topics of a pipeline with the truth, wherever their records come from.
+/// As [`verify`], with records from any source.
 ///
 /// # Errors
 /// Those of [`TopicSource::read`], or if a stage has a step that is not known here.
@@ -101,28 +101,29 @@ pub fn verify_topics(
     Verification::new(pipeline, options)?.run(topics)
 }
 
-/// What is known to come out of a topic, or why nothing is.
+/// What a reader of a topic must have read, or why that cannot be computed.
 type Known = Result<Rc<Stream>, String>;
 
-/// One run over a pipeline.
+/// One verification of a pipeline.
 struct Verification<'p> {
     pipeline: &'p Pipeline,
     options: Options,
-    /// The stages that read, each behind all that write what it reads, with their steps.
+    /// The stages that read topics, with their steps. Each comes after the stages that write its
+    /// inputs.
     stages: Vec<(&'p Stage, Vec<Step>)>,
     sensors: Sensors,
-    /// What comes out of the topics that are still to be read by a stage.
+    /// The topics that a later stage reads.
     known: BTreeMap<&'p str, Known>,
-    /// What stages have put into topics that further stages write to.
+    /// The expected output of stages for topics that a later stage writes as well.
     pending: BTreeMap<&'p str, Vec<Result<Stream, String>>>,
-    /// Records that are no readings, by given topic.
+    /// How many records are not readings, by source topic.
     undecodable: BTreeMap<&'p str, u64>,
-    /// What is in the topics of stages whose inputs have lost their beginnings.
+    /// What was found in the outputs of stages whose inputs have lost their first records.
     found: BTreeMap<&'p str, Stream>,
     /// What the dead-letter topics hold, by stage.
-    letters: BTreeMap<&'p str, Letters>,
-    /// What stages have been and are, until their turn.
-    courses: BTreeMap<&'p str, Course>,
+    dead_letters: BTreeMap<&'p str, StageDeadLetters>,
+    /// The steps of each stage, past and present. Removed when the stage is computed.
+    histories: BTreeMap<&'p str, StageHistory>,
     report: Report,
 }
 
@@ -133,7 +134,7 @@ impl<'p> Verification<'p> {
             match &stage.kind {
                 StageKind::Producer { .. } => (),
                 StageKind::Operator { steps } => {
-                    stages.push((stage, Step::all(pipeline, stage, steps)?))
+                    stages.push((stage, Step::all(pipeline, stage, steps)?));
                 }
                 StageKind::Sink { .. } => stages.push((stage, Vec::new())),
             }
@@ -153,8 +154,8 @@ impl<'p> Verification<'p> {
             pending: BTreeMap::new(),
             undecodable: BTreeMap::new(),
             found: BTreeMap::new(),
-            letters: BTreeMap::new(),
-            courses: BTreeMap::new(),
+            dead_letters: BTreeMap::new(),
+            histories: BTreeMap::new(),
             report,
         })
     }
@@ -163,9 +164,14 @@ impl<'p> Verification<'p> {
     fn topics(&self) -> Vec<String> {
         let mut topics: Vec<String> = Vec::new();
         for (stage, _) in &self.stages {
-            let given = stage.from.iter().filter(|topic| self.is_given(topic));
-            let made = stage.to.iter().filter(|topic| !self.is_given(topic));
-            topics.extend(given.chain(made).cloned().chain([stage.dead_letters()]));
+            let sources = stage.from.iter().filter(|topic| self.is_source(topic));
+            let outputs = stage.to.iter().filter(|topic| !self.is_source(topic));
+            topics.extend(
+                sources
+                    .chain(outputs)
+                    .cloned()
+                    .chain([stage.dead_letters()]),
+            );
         }
         topics.sort_unstable();
         topics.dedup();
@@ -173,64 +179,68 @@ impl<'p> Verification<'p> {
     }
 
     fn run(mut self, topics: &mut dyn TopicSource) -> Result<Report> {
-        // First, because what was replayed is in topics that are compared before its stage's turn.
+        // First, because replayed records are in topics that are compared before the stage itself.
         for (stage, steps) in &self.stages {
-            let mut letters = Letters::read(self.pipeline, stage, &mut self.sensors, topics)?;
-            let course = Course::new(steps.clone(), std::mem::take(&mut letters.changes));
-            let mut course = course.with(stage.rules);
-            if course.forgets() && stage.from.len() > 1 {
-                let why = course.why();
-                course.hinder(format!(
-                    "{why}, and the order of readings between its inputs is not defined"
+            let mut dead_letters =
+                StageDeadLetters::read(self.pipeline, stage, &mut self.sensors, topics)?;
+            let migrations = std::mem::take(&mut dead_letters.migrations);
+            let mut history = StageHistory::new(steps.clone(), migrations).with(stage.rules);
+            if history.expires() && stage.from.len() > 1 {
+                history.mark_unverifiable(format!(
+                    "{}, and the order of readings between its inputs is not defined",
+                    history.reason()
                 ));
             }
             self.report.notes.extend(
-                course
-                    .changes()
-                    .map(|change| format!("`{}` {change}", stage.name)),
+                history
+                    .migrations()
+                    .map(|migration| format!("`{}` {migration}", stage.name)),
             );
             if steps.iter().any(|step| step.is_stateful())
                 && topics.is_trimmed(&stage.dead_letters())
             {
                 self.report.notes.push(format!(
-                    "the first records of {} are gone: whether its settings were changed before, \
-                     nobody knows",
-                    stage.dead_letters()
+                    "the first records of {} were deleted: earlier changes of the settings of `{}` \
+                     are unknown",
+                    stage.dead_letters(),
+                    stage.name
                 ));
             }
-            if letters.limits() > 0 {
+            if dead_letters.limits() > 0 {
                 self.report.notes.push(format!(
-                    "`{}` refused {} records for limits that only brokers or its process know: \
-                     what its dead letters say is taken for true",
+                    "`{}` routed {} records to its dead-letter topic because of limits that only \
+                     the brokers or its process know: these dead letters are accepted as they are",
                     stage.name,
-                    letters.limits()
+                    dead_letters.limits()
                 ));
             }
-            self.report.notes.extend(letters.gaps.iter().map(|gap| {
-                format!(
-                    "`{}` never read {}: they were deleted before",
-                    stage.name, gap.place
-                )
-            }));
-            self.courses.insert(&stage.name, course);
-            self.letters.insert(&stage.name, letters);
+            self.report
+                .notes
+                .extend(dead_letters.gaps.iter().map(|gap| {
+                    format!(
+                        "`{}` never read {}: they were deleted before it could",
+                        stage.name, gap.place
+                    )
+                }));
+            self.histories.insert(&stage.name, history);
+            self.dead_letters.insert(&stage.name, dead_letters);
         }
         for index in 0..self.stages.len() {
             let stage = self.stages[index].0;
             for topic in &stage.from {
-                if self.is_given(topic) {
-                    self.read_given(topic, topics)?;
+                if self.is_source(topic) {
+                    self.read_source(topic, topics)?;
                 }
             }
-            let tally = match &stage.kind {
-                StageKind::Operator { .. } => self.operate(index, topics)?,
+            let counts = match &stage.kind {
+                StageKind::Operator { .. } => self.verify_operator(index, topics)?,
                 StageKind::Producer { .. } | StageKind::Sink { .. } => {
-                    Some(truth::Tally::default())
+                    Some(truth::StageCounts::default())
                 }
             };
-            if let Some(tally) = tally {
+            if let Some(counts) = counts {
                 let is_trimmed = topics.is_trimmed(&stage.dead_letters());
-                self.compare_dead_letters(stage, tally, is_trimmed);
+                self.compare_dead_letters(stage, counts, is_trimmed);
             }
             let later = &self.stages[index + 1..];
             self.known.retain(|topic, _| {
@@ -240,15 +250,15 @@ impl<'p> Verification<'p> {
             });
         }
         if self.report.total().expected == 0 && self.report.unverified().is_none() {
-            self.report.notes.push(
-                "there was nothing to compare: no reading must have come out of any stage".into(),
-            );
+            self.report
+                .notes
+                .push("there was nothing to compare: no stage must have written anything".into());
         }
         Ok(self.report)
     }
 
-    /// Whether a topic's readings are taken as they are.
-    fn is_given(&self, topic: &str) -> bool {
+    /// Whether producers or other programs write the topic: its readings are not verified.
+    fn is_source(&self, topic: &str) -> bool {
         self.pipeline.topic(topic).external
             || self
                 .pipeline
@@ -256,7 +266,7 @@ impl<'p> Verification<'p> {
                 .any(|stage| matches!(stage.kind, StageKind::Producer { .. }))
     }
 
-    fn read_given(&mut self, name: &'p str, topics: &mut dyn TopicSource) -> Result<()> {
+    fn read_source(&mut self, name: &'p str, topics: &mut dyn TopicSource) -> Result<()> {
         if self.known.contains_key(name) {
             return Ok(());
         }
@@ -266,16 +276,16 @@ impl<'p> Verification<'p> {
         let mut scattered = BTreeSet::new();
         let trimmed = trimmed(topics, name);
         let mut limited = self.limited(name);
-        let mut readers = watching_readers(&mut self.courses, self.pipeline, name);
+        let mut readers = observing_readers(&mut self.histories, self.pipeline, name);
         let sensors = &mut self.sensors;
         topics.read(
             name,
             &mut |record| match limited.decode(topic, record, sensors) {
                 Ok((named, entry)) => {
                     let sensor = sensors.id(&named);
-                    let lane = stream.lanes.entry(sensor).or_default();
+                    let series = stream.series.entry(sensor).or_default();
                     if *partitions.entry(sensor).or_insert(record.partition) != record.partition {
-                        lane.order = Order::Undefined;
+                        series.order = Order::Undefined;
                     }
                     if topic.format == FormatName::Json && record.key != Some(named.as_bytes()) {
                         stream
@@ -283,15 +293,15 @@ impl<'p> Verification<'p> {
                             .entry(sensor)
                             .or_default()
                             .0
-                            .push(lane.entries.len());
+                            .push(series.entries.len());
                     } else if *keyed.entry(sensor).or_insert(record.partition) != record.partition {
                         scattered.insert(sensor);
                     }
-                    lane.entries.push(entry);
-                    lane.lost |= trimmed.contains_key(&record.partition);
+                    series.entries.push(entry);
+                    series.lost |= trimmed.contains_key(&record.partition);
                     let seen = seen((name, topic), (sensor, &named), &entry, record);
-                    for course in &mut readers {
-                        course.saw(seen);
+                    for history in &mut readers {
+                        history.observe(seen);
                     }
                 }
                 Err(_) => undecodable += 1,
@@ -305,35 +315,35 @@ impl<'p> Verification<'p> {
                 Order::Defined
             };
         }
-        for course in readers
+        for history in readers
             .iter_mut()
-            .filter(|course| course.forgets() && stream.lost)
+            .filter(|history| history.expires() && stream.lost)
         {
-            // Which reading was the newest then, nobody can say.
-            course.hinder(format!(
-                "{}, and the first records of `{name}` are gone",
-                course.why()
+            // The newest timestamp of the deleted records is unknown.
+            history.mark_unverifiable(format!(
+                "{}, and the first records of `{name}` were deleted",
+                history.reason()
             ));
         }
         self.found_limited(name, limited);
-        let mut spread = stream
-            .lanes
+        let mut in_several = stream
+            .series
             .iter()
-            .filter(|(_, lane)| lane.order == Order::Undefined);
-        if let (FormatName::Json, Some((sensor, _))) = (topic.format, spread.next()) {
+            .filter(|(_, series)| series.order == Order::Undefined);
+        if let (FormatName::Json, Some((sensor, _))) = (topic.format, in_several.next()) {
             self.report.notes.push(format!(
                 "the readings of {} sensors, such as \"{}\", are in several partitions of {name}, \
-                 so their order is not defined; give records their sensor as the key",
-                1 + spread.count(),
+                 so their order is not defined; use the sensor as the key of the records",
+                1 + in_several.count(),
                 self.sensors.name(*sensor)
             ));
         }
         if topic.format == FormatName::Json && !topic.external {
             let replayed = self
-                .letters
+                .dead_letters
                 .values()
-                .flat_map(|letters| letters.replayed(name));
-            let gaps = gaps(&stream, replayed.map(|(sensor, _)| sensor));
+                .flat_map(|dead_letters| dead_letters.replayed(name));
+            let gaps = sequence_gaps(&stream, replayed.map(|(sensor, _)| sensor));
             self.report
                 .notes
                 .extend(gaps.map(|gaps| format!("in {name}, {gaps}")));
@@ -351,39 +361,39 @@ impl<'p> Verification<'p> {
         Ok(())
     }
 
-    /// Says of which partitions of a topic the first records are gone.
+    /// Adds a note about the partitions of a topic whose first records were deleted.
     fn note_trimmed(&mut self, topic: &str, trimmed: &BTreeMap<i32, i64>) {
         if !trimmed.is_empty() {
             let begins = trimmed
                 .iter()
                 .map(|(partition, start)| format!("[{partition}] begins at offset {start}"));
             let begins = begins.collect::<Vec<_>>().join(", ");
-            self.report
-                .notes
-                .push(format!("the first records of {topic} are gone: {begins}"));
+            self.report.notes.push(format!(
+                "the first records of {topic} were deleted: {begins}"
+            ));
         }
     }
 
-    /// Computes what an operator stage must have written and compares the topics that are complete
-    /// with it. Returns what it must have done besides, if that is known.
-    fn operate(
+    /// Computes what an operator stage must have written, and compares the topics whose writers
+    /// have all been computed. Returns the stage's other counts, if they can be computed.
+    fn verify_operator(
         &mut self,
         index: usize,
         topics: &mut dyn TopicSource,
-    ) -> Result<Option<truth::Tally>> {
+    ) -> Result<Option<truth::StageCounts>> {
         let stage = self.stages[index].0;
-        let found = self.look_ahead(stage, topics)?;
+        let found = self.read_outputs(stage, topics)?;
         let mut output = self.process(stage, &found);
-        if let Ok(Output { stream, tally }) = &mut output
+        if let Ok(Output { stream, counts }) = &mut output
             && stage
                 .to
                 .iter()
                 .any(|topic| self.pipeline.topic(topic).format == FormatName::Json)
         {
-            // That format cannot say nothing about the unit.
-            tally.refused += stream.drop_unitless();
+            // A reading without a unit cannot be written as JSON.
+            counts.dead_letters += stream.drop_unitless();
         }
-        let tally = output.as_ref().ok().map(|output| output.tally);
+        let counts = output.as_ref().ok().map(|output| output.counts);
         let stream = output.map(|output| output.stream);
         for topic in &stage.to {
             let writers = self
@@ -398,25 +408,25 @@ impl<'p> Verification<'p> {
                 self.compare(topic, streams, topics)?;
             }
         }
-        Ok(tally)
+        Ok(counts)
     }
 
-    /// Reads what a stage has written, if its inputs have lost readings. Returns all of it
+    /// Reads the outputs of a stage, if its inputs have lost readings. Returns all of them
     /// together.
-    fn look_ahead(&mut self, stage: &'p Stage, topics: &mut dyn TopicSource) -> Result<Stream> {
+    fn read_outputs(&mut self, stage: &'p Stage, topics: &mut dyn TopicSource) -> Result<Stream> {
         let mut all = Stream::new();
-        let letters = &self.letters[stage.name.as_str()];
-        let has_lost = |topic: &String| match self.known.get(topic.as_str()) {
-            Some(Ok(stream)) => stream.has_lost() || letters.has_gap(topic),
-            _ => false,
-        };
-        if !stage.from.iter().any(has_lost) {
+        let dead_letters = &self.dead_letters[stage.name.as_str()];
+        let has_lost = stage.from.iter().any(|topic| {
+            matches!(self.known.get(topic.as_str()), Some(Ok(stream))
+                if stream.has_lost() || dead_letters.has_gap(topic))
+        });
+        if !has_lost {
             return Ok(all);
         }
         for name in &stage.to {
             let topic = self.pipeline.topic(name);
             if topic.format != FormatName::Json
-                || self.is_given(name)
+                || self.is_source(name)
                 || topics.partitions(name).is_none()
             {
                 continue;
@@ -425,19 +435,19 @@ impl<'p> Verification<'p> {
             topics.read(name, &mut |record| {
                 if let Ok((sensor, entry)) = decode::decode(topic, record) {
                     found
-                        .lanes
+                        .series
                         .entry(sensors.id(&sensor))
                         .or_default()
                         .entries
                         .push(entry);
                 }
             })?;
-            for (sensor, lane) in &found.lanes {
-                all.lanes
+            for (sensor, series) in &found.series {
+                all.series
                     .entry(*sensor)
                     .or_default()
                     .entries
-                    .extend(&lane.entries);
+                    .extend(&series.entries);
             }
             self.found.insert(name, found);
         }
@@ -445,25 +455,32 @@ impl<'p> Verification<'p> {
     }
 
     fn process(&mut self, stage: &'p Stage, found: &Stream) -> Result<Output, String> {
-        let mut course = self.courses.remove(stage.name.as_str()).unwrap_or_default();
-        let letters = &self.letters[stage.name.as_str()];
+        let mut history = self
+            .histories
+            .remove(stage.name.as_str())
+            .unwrap_or_default();
+        let dead_letters = &self.dead_letters[stage.name.as_str()];
         let mut known: Vec<(&str, Cow<'_, Stream>)> = Vec::new();
         let mut wrong_keys = 0;
         for topic in &stage.from {
             let Some(Ok(stream)) = self.known.get(topic.as_str()) else {
                 return Err(format!("its input `{topic}` is not verifiable"));
             };
-            let mut stream = letters.take_settled(topic, stream, &mut course);
-            if course.requires_key() && !stream.wrong_keys.is_empty() {
+            let mut stream = dead_letters.without_resolved(topic, stream, &mut history);
+            if history.requires_key() && !stream.wrong_keys.is_empty() {
                 wrong_keys += stream.to_mut().drop_wrong_keys();
             }
-            if letters.has_gap(topic) {
-                // Which of the readings that are deleted it has read, nobody can say.
+            if dead_letters.has_gap(topic) {
+                // It is unknown which of the deleted readings the stage has read.
                 let stream = stream.to_mut();
                 stream.lost = true;
-                for lane in stream.lanes.values_mut().filter(|lane| lane.deleted > 0) {
-                    lane.entries.drain(..lane.deleted);
-                    lane.lost = true;
+                for series in stream
+                    .series
+                    .values_mut()
+                    .filter(|series| series.deleted > 0)
+                {
+                    series.entries.drain(..series.deleted);
+                    series.lost = true;
                 }
             }
             known.push((topic, stream));
@@ -472,9 +489,9 @@ impl<'p> Verification<'p> {
             .iter()
             .map(|(topic, stream)| (*topic, &**stream))
             .collect();
-        let mut output = truth::process(&course, &inputs, found, &self.sensors)
+        let mut output = truth::process(&history, &inputs, found, &self.sensors)
             .map_err(|reason| format!("`{}` writes it: {reason}", stage.name))?;
-        output.tally.refused += wrong_keys;
+        output.counts.dead_letters += wrong_keys;
         Ok(output)
     }
 
@@ -484,10 +501,10 @@ impl<'p> Verification<'p> {
         streams: Vec<Result<Stream, String>>,
         topics: &mut dyn TopicSource,
     ) -> Result<()> {
-        if self.is_given(name) {
-            let reason =
-                "producers or others outside write it too, so nobody can say what must be in it"
-                    .to_owned();
+        if self.is_source(name) {
+            let reason = "producers or other programs write it too, so what must be in it is \
+                          unknown"
+                .to_owned();
             self.add(name, TopicOutcome::NotVerifiable { reason });
             return Ok(());
         }
@@ -509,39 +526,39 @@ impl<'p> Verification<'p> {
         let trimmed = trimmed(topics, name);
         self.note_trimmed(name, &trimmed);
         for (sensor, entry) in self
-            .letters
+            .dead_letters
             .values()
-            .flat_map(|letters| letters.replayed(name))
+            .flat_map(|dead_letters| dead_letters.replayed(name))
         {
-            let lane = expected.lanes.entry(sensor).or_default();
-            lane.entries.push(entry);
-            lane.order = Order::Undefined;
+            let series = expected.series.entry(sensor).or_default();
+            series.entries.push(entry);
+            series.order = Order::Undefined;
         }
         let mut limited = self.limited(name);
-        let mut readers = watching_readers(&mut self.courses, self.pipeline, name);
+        let mut readers = observing_readers(&mut self.histories, self.pipeline, name);
         if !trimmed.is_empty() {
-            for course in &mut readers {
-                course.hinder(format!(
-                    "{}, and the first records of `{name}` are gone",
-                    course.why()
+            for history in &mut readers {
+                history.mark_unverifiable(format!(
+                    "{}, and the first records of `{name}` were deleted",
+                    history.reason()
                 ));
             }
             if !expected.numbered {
-                let reason =
-                    "its first records are gone, and bare numbers do not tell which these were"
-                        .to_owned();
+                let reason = "its first records were deleted, and bare numbers do not show which \
+                              they were"
+                    .to_owned();
                 self.add(name, TopicOutcome::NotVerifiable { reason });
-                // What further stages have read is known nevertheless.
+                // What the next stages have read is known nevertheless.
                 expected
-                    .lanes
+                    .series
                     .values_mut()
-                    .for_each(|lane| lane.deleted = lane.entries.len());
+                    .for_each(|series| series.deleted = series.entries.len());
                 self.known.insert(name, Ok(Rc::new(expected)));
                 return Ok(());
             }
         }
-        let tally = Tally::new(name, self.options.allow_duplicates);
-        let mut comparison = Comparison::new(&expected, trimmed.keys().copied().collect(), tally);
+        let diff = TopicDiff::new(name, self.options.allow_duplicates);
+        let mut comparison = Comparison::new(&expected, trimmed.keys().copied().collect(), diff);
         if partitions == 0 {
             self.report.notes.push(format!(
                 "there is no topic {name}; `rivulet topics create` makes it"
@@ -553,7 +570,7 @@ impl<'p> Verification<'p> {
                 &mut |record| match limited.decode(topic, record, sensors) {
                     Ok((named, entry)) => {
                         let sensor = sensors.id(&named);
-                        let found = Found {
+                        let found = FoundReading {
                             sensor,
                             entry,
                             partition: record.partition,
@@ -561,36 +578,37 @@ impl<'p> Verification<'p> {
                         };
                         comparison.found(found, sensors);
                         let seen = seen((name, topic), (sensor, &named), &entry, record);
-                        for course in &mut readers {
-                            course.saw(seen);
+                        for history in &mut readers {
+                            history.observe(seen);
                         }
                     }
                     Err(why) => comparison.undecodable(record.partition, record.offset, why),
                 },
             )?;
         }
-        let Compared { tally, deleted } = comparison.finish(&self.sensors);
-        if !tally.counts.is_clean() {
-            // What is counted there are not the readings that must be there.
-            for course in &mut readers {
-                course.hinder(format!(
+        let Compared { diff, deleted } = comparison.finish(&self.sensors);
+        if !diff.counts.is_clean() {
+            // Which readings came before a change is counted in the topic as it is, and it is
+            // wrong.
+            for history in &mut readers {
+                history.mark_unverifiable(format!(
                     "{}, and `{name}` does not hold what it must",
-                    course.why()
+                    history.reason()
                 ));
             }
         }
         self.found_limited(name, limited);
-        self.add(name, TopicOutcome::Compared(tally.counts));
-        self.report.differences.extend(tally.differences);
-        expected.settle(&deleted, !trimmed.is_empty());
+        self.add(name, TopicOutcome::Compared(diff.counts));
+        self.report.differences.extend(diff.differences);
+        expected.accept_compared(&deleted, !trimmed.is_empty());
         self.known.insert(name, Ok(Rc::new(expected)));
         Ok(())
     }
 
-    /// What must be in a topic that these come into.
+    /// What must be in a topic, from the expected output of its writers.
     ///
     /// # Errors
-    /// Why nobody can say.
+    /// Why it cannot be computed.
     fn expected(
         &mut self,
         name: &str,
@@ -611,14 +629,14 @@ impl<'p> Verification<'p> {
         if expected.has_lost() {
             if !expected.numbered {
                 return Err(
-                    "the first records of what it was made from are gone, and bare numbers do not \
-                     tell which results are theirs"
+                    "the first records of its input were deleted, and bare numbers do not show \
+                     which results are theirs"
                         .to_owned(),
                 );
             }
             if writers > 1 {
                 return Err(
-                    "several stages write it, and the first records of their inputs are gone"
+                    "several stages write it, and the first records of their inputs were deleted"
                         .to_owned(),
                 );
             }
@@ -627,11 +645,11 @@ impl<'p> Verification<'p> {
         Ok(expected)
     }
 
-    /// The records of a topic that stages refused for limits.
+    /// The records of a topic that are dead letters because of limits.
     fn limited(&self, name: &str) -> Limited<'p> {
         let mut limited = Limited::default();
-        for (stage, letters) in &self.letters {
-            for place in letters.limited(name) {
+        for (stage, dead_letters) in &self.dead_letters {
+            for place in dead_letters.limited(name) {
                 limited.places.entry(place).or_default().push(*stage);
             }
         }
@@ -640,46 +658,47 @@ impl<'p> Verification<'p> {
 
     fn found_limited(&mut self, name: &str, limited: Limited<'_>) {
         for (stage, reading) in limited.found {
-            if let Some(letters) = self.letters.get_mut(stage) {
-                letters.found_limited(name, reading);
+            if let Some(dead_letters) = self.dead_letters.get_mut(stage) {
+                dead_letters.found_limited(name, reading);
             }
         }
     }
 
-    /// How many records of its given inputs the stage cannot have read, settled ones aside.
+    /// How many records of its source topics the stage cannot have decoded, without those that are
+    /// resolved.
     fn undecodable(&self, stage: &Stage) -> u64 {
-        let letters = &self.letters[stage.name.as_str()];
-        let of_topic = |topic: &String| {
-            let found = self
-                .undecodable
-                .get(topic.as_str())
-                .copied()
-                .unwrap_or_default();
-            found.saturating_sub(letters.settled_undecodable(topic))
-        };
-        stage.from.iter().map(of_topic).sum()
+        let dead_letters = &self.dead_letters[stage.name.as_str()];
+        let mut count = 0;
+        for topic in &stage.from {
+            let found = self.undecodable.get(topic.as_str()).copied();
+            let found = found.unwrap_or_default();
+            count += found.saturating_sub(dead_letters.resolved_undecodable(topic));
+        }
+        count
     }
 
-    fn compare_dead_letters(&mut self, stage: &Stage, tally: truth::Tally, is_trimmed: bool) {
+    fn compare_dead_letters(
+        &mut self,
+        stage: &Stage,
+        counts: truth::StageCounts,
+        is_trimmed: bool,
+    ) {
         let name = stage.dead_letters();
-        let letters = &self.letters[stage.name.as_str()];
-        let (expected, found) = (tally.refused + self.undecodable(stage), letters.unsettled);
+        let dead_letters = &self.dead_letters[stage.name.as_str()];
+        let expected = counts.dead_letters + self.undecodable(stage);
+        let found = dead_letters.unresolved;
         if expected == 0 && found == 0 {
             return;
         }
-        // Those of records that are gone, and of readings that may have been refused.
-        let has_lost = |topic: &&String| {
-            let known = self.known.get(topic.as_str());
-            known.is_some_and(|known| known.as_ref().is_ok_and(|stream| stream.has_lost()))
-        };
-        let deleted: u64 = stage
-            .from
-            .iter()
-            .filter(has_lost)
-            .map(|topic| letters.deleted(topic))
-            .sum();
+        // Those of deleted records, and of readings that may have been invalid.
+        let mut deleted = 0;
+        for topic in &stage.from {
+            if matches!(self.known.get(topic.as_str()), Some(Ok(stream)) if stream.has_lost()) {
+                deleted += dead_letters.deleted(topic);
+            }
+        }
         let surplus = found.saturating_sub(expected);
-        let unverifiable = surplus.min(deleted + tally.unknown);
+        let unverifiable = surplus.min(deleted + counts.unknown);
         let surplus = surplus - unverifiable;
         let (extra, duplicates) = if self.options.allow_duplicates && expected > 0 {
             (0, surplus)
@@ -693,7 +712,7 @@ impl<'p> Verification<'p> {
             (missing, 0)
         };
         let expected = expected - deleted;
-        let counts = ReadingCounts {
+        let dead_letters = ReadingCounts {
             expected,
             found,
             missing,
@@ -703,7 +722,7 @@ impl<'p> Verification<'p> {
             deleted,
             ..ReadingCounts::default()
         };
-        self.add(&name, TopicOutcome::DeadLetters(counts));
+        self.add(&name, TopicOutcome::DeadLetters(dead_letters));
     }
 
     fn add(&mut self, topic: &str, outcome: TopicOutcome) {
@@ -714,15 +733,15 @@ impl<'p> Verification<'p> {
     }
 }
 
-/// The partitions of a topic of which the first records are gone, each with the offset it begins
-/// at.
+/// The partitions of a topic whose first records were deleted, with their log start offsets.
 fn trimmed(topics: &dyn TopicSource, name: &str) -> BTreeMap<i32, i64> {
     let count = i32::try_from(topics.partitions(name).unwrap_or_default()).unwrap_or_default();
     let starts = (0..count).map(|partition| (partition, topics.start(name, partition)));
     starts.filter(|(_, start)| *start > 0).collect()
 }
 
-/// Records of a topic that stages refused for limits, and what they are, once they are read.
+/// The records of a topic that are dead letters because of limits, and their readings, once they
+/// are read.
 #[derive(Default)]
 struct Limited<'p> {
     places: BTreeMap<(i32, i64), Vec<&'p str>>,
@@ -750,27 +769,27 @@ impl Limited<'_> {
     }
 }
 
-/// A reading where a stage reads it.
+/// A reading at its position in an input.
 fn seen<'s>(
     (name, topic): (&'s str, &Topic),
     sensor: (u32, &'s str),
     entry: &Entry,
     record: &FetchedRecord<'_>,
-) -> Seen<'s> {
+) -> SeenReading<'s> {
     let FetchedRecord {
         partition,
         offset,
         timestamp,
         ..
     } = *record;
-    // No reading is from after it entered the pipeline.
+    // No reading is newer than its record's timestamp: that is when it entered the pipeline.
     let time = if timestamp < 0 {
         entry.time
     } else {
         entry.time.min(timestamp)
     };
     let is_keyed = topic.format == FormatName::Number || record.key == Some(sensor.1.as_bytes());
-    Seen {
+    SeenReading {
         topic: name,
         sensor,
         partition,
@@ -780,28 +799,29 @@ fn seen<'s>(
     }
 }
 
-/// The courses of the stages that read a topic and must see its readings.
-fn watching_readers<'c>(
-    courses: &'c mut BTreeMap<&str, Course>,
+/// The histories of the stages that read a topic and must observe its readings.
+fn observing_readers<'c>(
+    histories: &'c mut BTreeMap<&str, StageHistory>,
     pipeline: &Pipeline,
     topic: &str,
-) -> Vec<&'c mut Course> {
+) -> Vec<&'c mut StageHistory> {
     let reads = |stage: &str| pipeline.readers(topic).any(|reader| reader.name == stage);
-    let watching = courses
+    histories
         .iter_mut()
-        .filter(|(stage, course)| course.watches() && reads(stage));
-    watching.map(|(_, course)| course).collect()
+        .filter(|(stage, history)| history.must_observe() && reads(stage))
+        .map(|(_, history)| history)
+        .collect()
 }
 
-/// What is odd about the sequence numbers that producers gave, if anything is: from its first on, a
-/// sensor's go up by one. Those that were replayed, given by their sensors, are there again with
-/// reason.
-fn gaps(stream: &Stream, replayed: impl Iterator<Item = u32>) -> Option<String> {
-    let mut excused: BTreeMap<u32, u64> = BTreeMap::new();
-    replayed.for_each(|sensor| *excused.entry(sensor).or_default() += 1);
-    let (mut left_out, mut repeated, mut sensors) = (0, 0, 0);
-    for (sensor, lane) in &stream.lanes {
-        let mut seqs: Vec<u64> = lane.entries.iter().map(|entry| entry.seq).collect();
+/// Describes gaps and repeats in the sequence numbers of producers; `None` if there are none. The
+/// numbers of a sensor go up by one. `replayed` has the sensor of each replayed reading: those
+/// repeats are expected.
+fn sequence_gaps(stream: &Stream, replayed: impl Iterator<Item = u32>) -> Option<String> {
+    let mut expected: BTreeMap<u32, u64> = BTreeMap::new();
+    replayed.for_each(|sensor| *expected.entry(sensor).or_default() += 1);
+    let (mut missing, mut repeated, mut sensors) = (0, 0, 0);
+    for (sensor, series) in &stream.series {
+        let mut seqs: Vec<u64> = series.entries.iter().map(|entry| entry.seq).collect();
         seqs.sort_unstable();
         let (mut gap, mut again) = (0, 0);
         for pair in seqs.windows(2) {
@@ -810,14 +830,14 @@ fn gaps(stream: &Stream, replayed: impl Iterator<Item = u32>) -> Option<String> 
                 step => gap += step - 1,
             }
         }
-        again = u64::saturating_sub(again, excused.get(sensor).copied().unwrap_or_default());
-        left_out += gap;
+        again = u64::saturating_sub(again, expected.get(sensor).copied().unwrap_or_default());
+        missing += gap;
         repeated += again;
         sensors += u64::from((gap, again) != (0, 0));
     }
     (sensors > 0).then(|| {
         format!(
-            "{left_out} sequence numbers are left out and {repeated} are there again, of {sensors} \
+            "{missing} sequence numbers are missing and {repeated} are repeated, of {sensors} \
              sensors"
         )
     })

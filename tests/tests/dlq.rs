@@ -137,7 +137,7 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
         &["replay", &convert, "--reason", "wrong-unit", "--dry-run"],
     );
     assert!(
-        planned.contains(&format!("replay  2 letters of {convert} to {topic}")),
+        planned.contains(&format!("replay  2 dead letters of {convert} to {topic}")),
         "{planned}"
     );
     assert_eq!(
@@ -178,7 +178,7 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
             .map(|(reason, counts)| (reason.to_owned(), counts))
             .into()
     );
-    assert!(dlq(&scenario, &["ls"]).ends_with("nothing is open\n"));
+    assert!(dlq(&scenario, &["ls"]).ends_with("no dead letters are open\n"));
     assert_eq!(dlq(&scenario, &["show"]), "");
     assert!(dlq(&scenario, &["show", "--handled", "--offset", "0"]).contains(", replayed\n"));
 
@@ -280,7 +280,7 @@ fn two_replays_at_once_send_each_letter_once() {
     for (code, replay) in codes.iter().zip(&both) {
         let said = replay.err();
         assert!(
-            *code == 0 || said.contains("the last to begin wins"),
+            *code == 0 || said.contains("the last to start fences the others"),
             "{said}"
         );
     }
@@ -304,12 +304,13 @@ fn what_comes_from_no_topic_is_told_and_can_be_dropped() {
     scenario.start("replay").succeeds();
     let said = dlq(&scenario, &["replay", "--yes"]);
     assert!(
-        said.contains("skip    1 letter") && said.contains("which is no topic; `drop` takes it"),
+        said.contains("skip    1 dead letter")
+            && said.contains("which is not a topic; it can be dropped"),
         "{said}"
     );
     assert!(said.ends_with("nothing to replay\n"), "{said}");
     assert!(dlq(&scenario, &["drop", "--yes"]).ends_with("dropped 1\n"));
-    assert!(dlq(&scenario, &["ls"]).ends_with("nothing is open\n"));
+    assert!(dlq(&scenario, &["ls"]).ends_with("no dead letters are open\n"));
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn the_known_state_is_shown() {
     for words in [
         " ewma(alpha=0.5) ",
         "  62.7406  ",
-        "1 sensor in 1 partition, made by `ewma(alpha=0.5)`; whole: ",
+        "1 sensor in 1 partition, made by `ewma(alpha=0.5)`; complete: ",
     ] {
         assert!(shown.contains(words), "`{words}` is missing in:\n{shown}");
     }
@@ -113,7 +113,7 @@ fn the_known_state_is_shown() {
             .find(|line| line.starts_with(stage.as_str()));
         assert!(
             line.is_some_and(
-                |line| line.contains("1 sensor in 1 partition ") && line.contains(" whole ")
+                |line| line.contains("1 sensor in 1 partition ") && line.contains(" complete ")
             ),
             "{overview}"
         );
@@ -144,7 +144,7 @@ fn a_stage_at_work_is_not_taken_for_one_that_lost_its_state() {
     scenario.drain("smooth");
     let shown = state(&scenario, &["show", &scenario.name("smooth")]);
     assert!(
-        shown.contains("10 sensors in ") && shown.contains("; whole: "),
+        shown.contains("10 sensors in ") && shown.contains("; complete: "),
         "{shown}"
     );
 }
@@ -167,7 +167,7 @@ fn a_changelog_that_was_deleted_and_made_again_is_no_silent_new_start() {
     );
 
     let done = state(&scenario, &["reset", &scenario.name("smooth"), "--yes"]);
-    assert!(done.contains("begins with an empty state"), "{done}");
+    assert!(done.contains("starts with an empty state"), "{done}");
     process(&scenario, &["a"], 1, 2.0);
 }
 
@@ -226,7 +226,7 @@ fn a_changelog_cut_short_is_refused_only_if_something_is_gone_that_is_needed() {
     assert_close(&scenario.values("smooth", 4), &[2.0, 2.0, 3.5, 3.5]);
     let shown = state(&scenario, &["show", &scenario.name("smooth")]);
     assert!(
-        shown.contains("2 sensors in 1 partition") && shown.contains("; whole: "),
+        shown.contains("2 sensors in 1 partition") && shown.contains("; complete: "),
         "{shown}"
     );
 
@@ -259,7 +259,7 @@ fn goes_on_after_a_reset(guarantee: &'static str) {
     process(&scenario, &["a", "b"], 1, 20.0);
     let _ = state(&scenario, &["reset", &smooth, "--yes"]);
     let shown = state(&scenario, &["show", &smooth]);
-    assert!(shown.contains("empty; whole: "), "{shown}");
+    assert!(shown.contains("empty; complete: "), "{shown}");
 
     // The first reading of a sensor only seeds: without its old state `a` emits nothing for the
     // third.
@@ -268,7 +268,7 @@ fn goes_on_after_a_reset(guarantee: &'static str) {
     assert_close(&scenario.values("smooth", 3), &[15.0, 15.0, 150.0]);
     let shown = state(&scenario, &["show", &smooth]);
     assert!(
-        shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "),
+        shown.contains("1 sensor in 1 partition") && shown.contains("; complete: "),
         "{shown}"
     );
     let mut stage = scenario.start("smooth");
@@ -284,8 +284,10 @@ fn a_reset_from_the_start_gives_the_same_results_again() {
     let average = scenario.name("average");
     let done = state(&scenario, &["reset", &average, "--from-start", "--yes"]);
     assert!(
-        done.contains("writes again to")
-            && done.contains(&scenario.name("temperatures_moving_average")),
+        done.contains(&format!(
+            "are written to {} again",
+            scenario.name("temperatures_moving_average")
+        )),
         "{done}"
     );
     scenario.drain("average");
@@ -296,7 +298,7 @@ fn a_reset_from_the_start_gives_the_same_results_again() {
     );
     let shown = state(&scenario, &["show", &average]);
     assert!(
-        shown.contains("  60.8 60.8 66.2  ") && shown.contains("; whole: "),
+        shown.contains("  60.8 60.8 66.2  ") && shown.contains("; complete: "),
         "{shown}"
     );
 }
@@ -312,7 +314,7 @@ fn a_producer_begins_anew_after_a_reset() {
     assert_eq!(scenario.values("cold", CELSIUS.len()), CELSIUS);
     let done = state(&scenario, &["reset", &thermometer, "--yes"]);
     assert!(
-        done.contains("position") && done.contains("writes its readings again"),
+        done.contains("position") && done.contains("writes its readings to"),
         "{done}"
     );
     let shown = state(&scenario, &["show", &thermometer]);
@@ -355,7 +357,7 @@ fn nothing_is_reset_while_the_stage_runs_or_without_a_yes() {
     );
     let shown = state(&scenario, &["show", &smooth]);
     assert!(
-        shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "),
+        shown.contains("1 sensor in 1 partition") && shown.contains("; complete: "),
         "{shown}"
     );
 }
@@ -369,7 +371,7 @@ fn a_producer_that_commits_just_now_is_not_reset() {
     let refusal = scenario
         .rivulet(&["state", "reset", &scenario.name("thermometers"), "--yes"])
         .fails();
-    assert!(refusal.contains("it commits just now"), "{refusal}");
+    assert!(refusal.contains("it is committing"), "{refusal}");
     producer.stop();
 }
 
@@ -391,7 +393,7 @@ fn the_state_of_another_chain_is_told_and_refused() {
     let _ = show.fails();
     let shown = show.out();
     assert!(
-        shown.contains("made by `ewma(alpha=0.5)`, but the file's stage is `ewma(alpha=0.3)`"),
+        shown.contains("made by `ewma(alpha=0.5)`, but the stage in the file is `ewma(alpha=0.3)`"),
         "{shown}"
     );
     let _ = state(&scenario, &["reset", &scenario.name("smooth"), "--yes"]);
@@ -462,7 +464,9 @@ fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
         (&mean, "average(window=3)", "average(window=5)"),
     ] {
         for words in [
-            format!("the state of {stage}: it was made by `{was}`, but the file now says `{is}`"),
+            format!(
+                "the state of {stage}: it was made by `{was}`, but the chain of the file is `{is}`"
+            ),
             format!("rivulet state keep {stage}"),
             format!("rivulet state reset {stage}"),
         ] {
@@ -481,20 +485,20 @@ fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
     );
     let plan = state(&scenario, &["keep", &smooth, "--dry-run"]);
     assert!(
-        plan.contains("of 3 sensors, made by `ewma(alpha=0.5)`, is taken over")
+        plan.contains("of 3 sensors, made by `ewma(alpha=0.5)`, is migrated to")
             && plan.contains("nothing was"),
         "{plan}"
     );
     for stage in [&smooth, &mean] {
         let done = state(&scenario, &["keep", stage, "--yes"]);
-        assert!(done.contains("goes on with what it remembers"), "{done}");
+        assert!(done.contains("continues with its state"), "{done}");
     }
     let again = state(&scenario, &["keep", &smooth, "--yes"]);
     assert!(again.contains("nothing to do"), "{again}");
     let _ = state(&scenario, &["check", &smooth, &mean]);
     let shown = state(&scenario, &["show", &smooth]);
     assert!(
-        shown.contains("made by `ewma(alpha=0.25)`; whole: "),
+        shown.contains("made by `ewma(alpha=0.25)`; complete: "),
         "{shown}"
     );
     scenario.verify();
@@ -544,10 +548,10 @@ fn a_reset_is_verified_on_both_sides_with_the_same_settings_and_with_others() {
     let mut verify = scenario.rivulet(&["verify"]);
     let refusal = verify.fails();
     assert!(
-        refusal.contains("not all could be verified: 1 topic"),
+        refusal.contains("not everything could be verified: 1 topic"),
         "{refusal}"
     );
-    verify.says(&["not verifiable: ", "its inputs read again"]);
+    verify.says(&["not verifiable: ", "its inputs were read again"]);
     scenario
         .rivulet(&["verify", "--allow-unverifiable"])
         .succeeds();
@@ -563,7 +567,7 @@ fn what_a_chain_of_other_operators_remembers_is_not_kept() {
         "[{ ewma",
         "[{ convert = { from = \"celsius\", to = \"kelvin\" } }, { ewma",
     );
-    let reset = format!("or begin with an empty state: rivulet state reset {smooth}");
+    let reset = format!("or start with an empty state: rivulet state reset {smooth}");
     for command in ["keep", "check"] {
         let refusal = scenario.rivulet(&["state", command, &smooth]).fails();
         assert!(
@@ -619,7 +623,7 @@ fn forgotten_sensors_begin_anew_and_the_others_go_on() {
         &["forget", &smooth, "--sensor", "a", "c", "--dry-run"],
     );
     assert!(
-        plan.contains("of 2 sensors is forgotten, and of 1 sensor it stays"),
+        plan.contains("of 2 sensors is forgotten, that of 1 sensor is kept"),
         "{plan}"
     );
     assert!(plan.contains("nothing was changed"), "{plan}");
@@ -627,7 +631,7 @@ fn forgotten_sensors_begin_anew_and_the_others_go_on() {
         .rivulet(&["state", "forget", &smooth, "--sensor", "d", "--yes"])
         .fails();
     assert!(
-        refusal.contains("it remembers nothing of a sensor `d`"),
+        refusal.contains("it has no state of a sensor `d`"),
         "{refusal}"
     );
     let refusal = scenario
@@ -645,12 +649,12 @@ fn forgotten_sensors_begin_anew_and_the_others_go_on() {
         &["forget", &smooth, "--sensor", "a", "c", "--yes"],
     );
     assert!(
-        done.contains(&format!("done: {smooth} goes on without them")),
+        done.contains(&format!("done: {smooth} continues without them")),
         "{done}"
     );
     let shown = state(&scenario, &["show", &smooth]);
     assert!(
-        shown.contains("1 sensor in 1 partition") && shown.contains("; whole: "),
+        shown.contains("1 sensor in 1 partition") && shown.contains("; complete: "),
         "{shown}"
     );
     scenario.verify();

@@ -1,4 +1,4 @@
-//! The live comparison at a terminal: each table takes the place of the one before.
+//! `rivulet compare`. At a terminal each table replaces the one before.
 
 use std::io::{IsTerminal, Write};
 
@@ -31,23 +31,23 @@ pub(super) fn run(pipeline: &Pipeline, command: &CompareArgs) -> Result<(), BoxE
     if screen.is_terminal {
         comparison = comparison.live();
     }
-    let extent = match (once, latest) {
+    let from = match (once, latest) {
         (true, _) => ReadFrom::Now,
         (false, true) => ReadFrom::Latest,
         (false, false) => ReadFrom::All,
     };
     let shutdown = Shutdown::new();
     shutdown.at_signals(crate::end)?;
-    comparison.run(extent, Box::new(screen), &shutdown)
+    comparison.run(from, Box::new(screen), &shutdown)
 }
 
-/// Standard output, table by table.
+/// Standard output. Writes a table at once when it is flushed.
 struct Screen {
     is_terminal: bool,
     table: Vec<u8>,
 }
 
-/// What takes a terminal to the first place of an empty screen.
+/// The escape sequence that clears the screen of a terminal.
 const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 
 impl Write for Screen {

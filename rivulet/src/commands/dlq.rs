@@ -1,24 +1,24 @@
-//! The dead letters at a terminal: what is asked, shown and told.
+//! `rivulet dlq`.
 
 use std::io::IsTerminal;
 
-use rivulet::dlq::{Letters, ReadProgress, Resolved, ShowOptions, handle};
+use rivulet::dlq::{DeadLetterQuery, Plan, ReadProgress, Resolved, ShowOptions, execute};
 use stream::cli::BoxError;
 use stream::pipeline::Pipeline;
 use stream::shutdown::Shutdown;
 
 use super::{bar, confirmed};
-use crate::args::{DlqCommand, How};
+use crate::args::{Confirmation, DlqCommand};
 
 pub(super) fn run(pipeline: &Pipeline, command: &DlqCommand) -> Result<(), BoxError> {
     let (DlqCommand::Ls { which, .. }
     | DlqCommand::Show { which, .. }
     | DlqCommand::Replay { which, .. }
     | DlqCommand::Drop { which, .. }) = command;
-    let letters = Letters::new(pipeline, which.stage.as_deref(), which.selection())?;
+    let query = DeadLetterQuery::new(pipeline, which.stage.as_deref(), which.selection())?;
     match command {
         DlqCommand::Ls { json, .. } => {
-            let listing = reading(|progress| letters.list(progress))??;
+            let listing = with_progress(|progress| query.list(progress))??;
             if *json {
                 println!("{}", serde_json::to_string_pretty(&listing)?);
             } else {
@@ -31,78 +31,78 @@ pub(super) fn run(pipeline: &Pipeline, command: &DlqCommand) -> Result<(), BoxEr
                 resolved: *handled,
                 full: *full,
             };
-            let shown = letters.show(options, &mut std::io::stdout().lock(), &mut |_| ())?;
+            let shown = query.show(options, &mut std::io::stdout().lock(), &mut |_| ())?;
             if shown == 0 {
                 eprintln!(
                     "no dead letters are open{}",
-                    if *handled { " or handled" } else { "" }
+                    if *handled { " or resolved" } else { "" }
                 );
             }
             Ok(())
         }
-        DlqCommand::Replay { how, .. } => change(&letters, Resolved::Replayed, how),
-        DlqCommand::Drop { how, .. } => change(&letters, Resolved::Dropped, how),
+        DlqCommand::Replay { confirmation, .. } => {
+            resolve(&query, Resolved::Replayed, confirmation)
+        }
+        DlqCommand::Drop { confirmation, .. } => resolve(&query, Resolved::Dropped, confirmation),
     }
 }
 
-fn change(letters: &Letters<'_>, handled: Resolved, how: &How) -> Result<(), BoxError> {
-    let plan = reading(|progress| letters.plan(handled, progress))??;
+fn resolve(
+    query: &DeadLetterQuery<'_>,
+    resolved: Resolved,
+    confirmation: &Confirmation,
+) -> Result<(), BoxError> {
+    let plan = with_progress(|progress| query.plan(resolved, progress))??;
     print!("{plan}");
-    let (verb, count) = (
-        if handled == Resolved::Replayed {
-            "replay"
-        } else {
-            "drop"
-        },
-        plan.count(),
-    );
+    let count = plan.count();
+    let (verb, question) = match resolved {
+        Resolved::Replayed => ("replay", format!("Replay {count}?")),
+        Resolved::Dropped => ("drop", format!("Drop {count}?")),
+    };
     if count == 0 {
         println!("nothing to {verb}");
         return Ok(());
     }
-    if how.dry_run {
+    if confirmation.dry_run {
         println!("nothing was done: --dry-run");
         return Ok(());
     }
-    if !how.yes {
+    if !confirmation.yes {
+        let nothing = format!("nothing was {}", resolved.name());
         if !std::io::stdin().is_terminal() {
-            return Err(format!(
-                "nothing was {}: there is no terminal to ask at\n  help: say --yes",
-                handled.name()
-            )
-            .into());
+            let cause = "there is no terminal to ask at\n  help: pass --yes";
+            return Err(format!("{nothing}: {cause}").into());
         }
-        if !confirmed(&format!(
-            "{} {count}?",
-            if verb == "drop" { "Drop" } else { "Replay" }
-        ))? {
-            return Err(format!(
-                "nothing was {}\n  help: answer yes, or say --yes",
-                handled.name()
-            )
-            .into());
+        if !confirmed(&question)? {
+            return Err(format!("{nothing}\n  help: answer yes, or pass --yes").into());
         }
     }
-    // Only now: at the question Ctrl-C ends the program at once.
+    execute_plan(&plan, resolved)
+}
+
+fn execute_plan(plan: &Plan<'_>, resolved: Resolved) -> Result<(), BoxError> {
+    // Only now: during the question Ctrl-C ends the program at once.
     let shutdown = Shutdown::new();
     shutdown.at_signals(crate::end)?;
     let bar = bar()?;
-    bar.set_length(count);
-    let done = handle(&plan, &shutdown, &mut |done| bar.set_position(done));
+    bar.set_length(plan.count());
+    let counts = execute(plan, &shutdown, &mut |count| bar.set_position(count));
     bar.finish_and_clear();
-    let done = done?;
-    println!("{} {}", handled.name(), done.done);
-    if done.gone > 0 {
+    let counts = counts?;
+    println!("{} {}", resolved.name(), counts.resolved);
+    if counts.gone > 0 {
         println!(
-            "{} more were dealt with by somebody else, or retention took them, meanwhile",
-            done.gone
+            "{} more were resolved by another process or deleted by retention meanwhile",
+            counts.gone
         );
     }
     Ok(())
 }
 
-/// Tells at a terminal how far the reading is.
-fn reading<T>(read: impl FnOnce(&mut dyn FnMut(ReadProgress<'_>)) -> T) -> Result<T, BoxError> {
+/// Shows the progress of reading at a terminal.
+fn with_progress<T>(
+    read: impl FnOnce(&mut dyn FnMut(ReadProgress<'_>)) -> T,
+) -> Result<T, BoxError> {
     let bar = bar()?;
     let result = read(&mut |progress| {
         bar.set_length(progress.total);

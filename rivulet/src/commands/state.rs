@@ -1,4 +1,4 @@
-//! What stages remember at a terminal: shown, checked, kept and forgotten.
+//! `rivulet state`.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -15,26 +15,25 @@ pub(super) fn run(pipeline: &Pipeline, command: &StateCommand) -> Result<(), Box
         StateCommand::Show { stage: None, .. } => {
             let overview = state::overview(pipeline)?;
             print!("{overview}");
-            all_right(&overview.faults)
+            fail_with(&overview.faults)
         }
         StateCommand::Show {
             stage: Some(stage),
             sensor,
             json,
         } => {
-            let shown = state::show(pipeline, state::keeper(pipeline, stage)?)?;
+            let shown = state::show(pipeline, state::stateful_stage(pipeline, stage)?)?;
             let fault = shown.fault();
-            let shown = if let Some(sensor) = sensor {
-                shown.only(sensor)?
-            } else {
-                shown
+            let shown = match sensor {
+                Some(sensor) => shown.only(sensor)?,
+                None => shown,
             };
             if *json {
                 println!("{}", serde_json::to_string_pretty(&shown)?);
             } else {
                 print!("{shown}");
             }
-            all_right(fault.as_slice())
+            fail_with(fault.as_slice())
         }
         StateCommand::Check { stages } => {
             let named = stages
@@ -42,25 +41,25 @@ pub(super) fn run(pipeline: &Pipeline, command: &StateCommand) -> Result<(), Box
                 .map(|name| pipeline.stage(name))
                 .collect::<Result<Vec<&Stage>, _>>()?;
             let stages = if named.is_empty() {
-                state::keepers(pipeline).collect()
+                state::stateful_stages(pipeline).collect()
             } else {
                 named
             };
             let checked = state::check(pipeline, &stages)?;
             print!("{checked}");
-            all_right(&checked.faults())
+            fail_with(&checked.faults())
         }
         StateCommand::Keep {
             stage,
             yes,
             dry_run,
         } => {
-            let keep = Keep::plan(pipeline, state::keeper(pipeline, stage)?)?;
+            let keep = Keep::plan(pipeline, state::stateful_stage(pipeline, stage)?)?;
             if !keep.is_needed() {
                 print!("{keep}");
             } else if agreed(&keep, "Keep it?", *yes, *dry_run)? {
-                keep.carry_out()?;
-                println!("done: {stage} goes on with what it remembers");
+                keep.execute()?;
+                println!("done: {stage} continues with its state");
             }
             Ok(())
         }
@@ -71,14 +70,16 @@ pub(super) fn run(pipeline: &Pipeline, command: &StateCommand) -> Result<(), Box
             yes,
             dry_run,
         } => {
-            let named = || ForgetSelection::Named(sensor.iter().cloned().collect());
-            let which = idle.map_or_else(named, ForgetSelection::Idle);
-            let forget = Forget::plan(pipeline, state::keeper(pipeline, stage)?, which)?;
+            let which = idle.map_or_else(
+                || ForgetSelection::Named(sensor.iter().cloned().collect()),
+                ForgetSelection::Idle,
+            );
+            let forget = Forget::plan(pipeline, state::stateful_stage(pipeline, stage)?, which)?;
             if forget.is_empty() {
                 print!("{forget}");
             } else if agreed(&forget, "Forget them?", *yes, *dry_run)? {
-                forget.carry_out()?;
-                println!("done: {stage} goes on without them");
+                forget.execute()?;
+                println!("done: {stage} continues without them");
             }
             Ok(())
         }
@@ -90,9 +91,9 @@ pub(super) fn run(pipeline: &Pipeline, command: &StateCommand) -> Result<(), Box
             let resume = Resume::plan(pipeline, pipeline.stage(stage)?)?;
             if resume.is_empty() {
                 print!("{resume}");
-            } else if agreed(&resume, "Go on there?", *yes, *dry_run)? {
-                resume.carry_out()?;
-                println!("done: {stage} goes on where it was");
+            } else if agreed(&resume, "Resume there?", *yes, *dry_run)? {
+                resume.execute()?;
+                println!("done: {stage} continues at these offsets");
             }
             Ok(())
         }
@@ -103,16 +104,16 @@ pub(super) fn run(pipeline: &Pipeline, command: &StateCommand) -> Result<(), Box
             dry_run,
         } => {
             let reset = Reset::plan(pipeline, pipeline.stage(stage)?, *from_start)?;
-            if agreed(&reset, "Forget it?", *yes, *dry_run)? {
-                reset.carry_out()?;
-                println!("done: {stage} begins with an empty state");
+            if agreed(&reset, "Reset it?", *yes, *dry_run)? {
+                reset.execute()?;
+                println!("done: {stage} starts with an empty state");
             }
             Ok(())
         }
     }
 }
 
-fn all_right(faults: &[String]) -> Result<(), BoxError> {
+fn fail_with(faults: &[String]) -> Result<(), BoxError> {
     if faults.is_empty() {
         Ok(())
     } else {
@@ -120,10 +121,10 @@ fn all_right(faults: &[String]) -> Result<(), BoxError> {
     }
 }
 
-/// Shows what will be done, and tells whether to do it.
+/// Prints the plan and returns whether to execute it.
 ///
 /// # Errors
-/// If somebody should have said yes and has not.
+/// If the plan was not confirmed.
 fn agreed(plan: &impl Display, question: &str, yes: bool, dry_run: bool) -> Result<bool, BoxError> {
     print!("{plan}");
     if dry_run {
@@ -132,11 +133,11 @@ fn agreed(plan: &impl Display, question: &str, yes: bool, dry_run: bool) -> Resu
     }
     if !yes && !std::io::stdin().is_terminal() {
         return Err(
-            "nothing was changed: there is no terminal to ask at\n  help: say --yes".into(),
+            "nothing was changed: there is no terminal to ask at\n  help: pass --yes".into(),
         );
     }
     if !yes && !confirmed(question)? {
-        return Err("nothing was changed\n  help: answer yes, or say --yes".into());
+        return Err("nothing was changed\n  help: answer yes, or pass --yes".into());
     }
     Ok(true)
 }

@@ -1,4 +1,4 @@
-//! Several topics read at once: plainly, without a group, in the order of the records' timestamps.
+//! Reading several topics at once without a consumer group, in the order of timestamps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,123 +13,127 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream::error::{Error, Result};
 
-use crate::cluster::{self, Cluster, Witness, is_final};
+use crate::cluster::{self, Cluster, LastError, is_final};
 
-/// How long a partition may hold up the others before they go on without it: its broker may be
-/// away.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long to wait when nothing has come.
+/// How long a partition may delay the others: its leader may be unreachable.
+const MAX_DELAY: Duration = Duration::from_secs(2);
+/// How long to wait if there is no record.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Reads the committed records of topics, those that are there and those that come.
+/// Reads the committed records of topics, past and future ones.
 ///
-/// Records leave the pipeline with the timestamp they entered it with, so what was made from the
-/// same reading is read at about the same time, however far one topic could be read ahead of
-/// another.
+/// A result has the timestamp with which its reading entered the pipeline. In the order of
+/// timestamps, the results of one reading are read at about the same time, although one topic could
+/// be read faster than another.
 pub(super) struct Tail {
-    // Queues go before the consumer that fills them.
-    lanes: Vec<Lane>,
-    consumer: Arc<BaseConsumer<Witness>>,
+    // Declared first: the queues must be dropped before the consumer that fills them.
+    partitions: Vec<Partition>,
+    consumer: Arc<BaseConsumer<LastError>>,
 }
 
-/// Where reading begins and ends.
+/// Where reading starts and ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadFrom {
-    /// From the first record to the last that is there now.
+    /// From the first record to the current end.
     Now,
     /// From the first record on.
     All,
-    /// What comes from now on.
+    /// From the current end on.
     Latest,
 }
 
 /// A partition.
-struct Lane {
+struct Partition {
     /// An index into the topics.
     topic: usize,
-    queue: PartitionQueue<Witness>,
+    queue: PartitionQueue<LastError>,
     /// The next record.
     head: Option<OwnedMessage>,
-    /// Where reading ends; nothing if it goes on.
+    /// Where reading ends; `None` if it does not end.
     end: Option<i64>,
-    /// Whether all has been read that there is, until more comes.
+    /// Whether all records so far have been read.
     is_at_end: bool,
-    /// When anything was last heard of it.
-    heard: Instant,
+    /// When the last record arrived.
+    last: Instant,
 }
 
 impl Tail {
-    /// Begins to read.
+    /// Starts to read.
     ///
     /// # Errors
-    /// If the cluster does not answer, or there is no such topic.
+    /// If the brokers are unreachable, or a topic does not exist.
     pub(super) fn new(
         kafka: &BTreeMap<String, String>,
         topics: &[String],
-        extent: ReadFrom,
+        from: ReadFrom,
     ) -> Result<Self> {
         let inventory = Cluster::new(kafka)?.inventory()?;
-        let mut config = cluster::reading(kafka, "1024", "50");
+        let mut config = cluster::consumer_config(kafka, "1024", "50");
         config.set("client.id", "rivulet");
-        let consumer: Arc<BaseConsumer<Witness>> = Arc::new(cluster::client(&config)?);
+        let consumer: Arc<BaseConsumer<LastError>> = Arc::new(cluster::client(&config)?);
         let mut list = TopicPartitionList::new();
         let mut places = Vec::new();
         for (index, topic) in topics.iter().enumerate() {
             let Some(found) = inventory.topics.get(topic) else {
                 return Err(
                     Error::new(format!("reading {topic}"), "there is no such topic").help(
-                        "`rivulet topics create` makes it; name the right brokers with --brokers",
+                        "create it with `rivulet topics create`, or name the right brokers with \
+                         --brokers",
                     ),
                 );
             };
             for partition in 0..found.partitions {
-                let doing = || format!("asking for the end of {topic}/{partition}");
+                let doing = || format!("asking for the watermarks of {topic}/{partition}");
                 let ends = cluster::watermarks(&consumer, topic, partition);
-                let (_, end) =
-                    ends.map_err(|error| cluster::unanswered(doing(), &error, consumer.context()))?;
-                let from = if extent == ReadFrom::Latest {
+                let (_, end) = ends.map_err(|error| {
+                    cluster::unreachable_error(doing(), &error, consumer.context())
+                })?;
+                let first = if from == ReadFrom::Latest {
                     Offset::Offset(end)
                 } else {
                     Offset::Beginning
                 };
-                list.add_partition_offset(topic, partition, from)
+                list.add_partition_offset(topic, partition, first)
                     .map_err(|error| Error::new(doing(), error))?;
-                places.push((index, partition, (extent == ReadFrom::Now).then_some(end)));
+                places.push((index, partition, (from == ReadFrom::Now).then_some(end)));
             }
         }
         let failed = |cause: &dyn std::fmt::Display| {
             Error::new(format!("reading {}", topics.join(", ")), cause)
         };
         consumer.assign(&list).map_err(|error| failed(&error))?;
-        let lane = |(topic, partition, end): (usize, i32, Option<i64>)| {
+        let mut partitions = Vec::new();
+        for (topic, partition, end) in places {
             let queue = consumer.split_partition_queue(&topics[topic], partition);
             let queue =
                 queue.ok_or_else(|| failed(&format!("there is no partition {partition}")))?;
-            Ok(Lane {
+            partitions.push(Partition {
                 topic,
                 queue,
                 head: None,
                 end,
                 is_at_end: false,
-                heard: Instant::now(),
-            })
-        };
-        let lanes = places.into_iter().map(lane).collect::<Result<_>>()?;
-        Ok(Tail { lanes, consumer })
+                last: Instant::now(),
+            });
+        }
+        Ok(Tail {
+            partitions,
+            consumer,
+        })
     }
 
-    /// The next record, with the index of its topic; nothing if none comes in time.
+    /// The next record, with the index of its topic; `None` if none arrives in time.
     ///
     /// # Errors
-    /// What waiting will not mend.
+    /// If a retry is pointless.
     pub(super) fn next(&mut self, wait: Duration) -> Result<Option<(usize, OwnedMessage)>> {
         let deadline = Instant::now() + wait;
         loop {
             let mut earliest: Option<(i64, usize)> = None;
-            let mut holds_up = false;
-            for (index, lane) in self.lanes.iter_mut().enumerate() {
-                lane.look()?;
-                match &lane.head {
+            let mut must_wait = false;
+            for (index, partition) in self.partitions.iter_mut().enumerate() {
+                partition.poll()?;
+                match &partition.head {
                     Some(head) => {
                         let timestamp = head.timestamp().to_millis().unwrap_or_default();
                         earliest = Some(
@@ -137,14 +141,16 @@ impl Tail {
                                 .map_or((timestamp, index), |other| other.min((timestamp, index))),
                         );
                     }
-                    None => holds_up |= !lane.is_at_end && lane.heard.elapsed() < PATIENCE,
+                    None => {
+                        must_wait |= !partition.is_at_end && partition.last.elapsed() < MAX_DELAY;
+                    }
                 }
             }
-            if !holds_up && let Some((_, index)) = earliest {
-                let lane = &mut self.lanes[index];
-                return Ok(lane.head.take().map(|head| (lane.topic, head)));
+            if !must_wait && let Some((_, index)) = earliest {
+                let partition = &mut self.partitions[index];
+                return Ok(partition.head.take().map(|head| (partition.topic, head)));
             }
-            // What happened to the connections waits in the client's own queue.
+            // Connection errors are in the client's own queue.
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 check(&error)?;
             }
@@ -155,30 +161,30 @@ impl Tail {
         }
     }
 
-    /// Whether all has been read that there was at the beginning, if reading ends there.
+    /// Whether everything has been read. Never if reading does not end.
     pub(super) fn is_done(&self) -> bool {
-        self.lanes
-            .iter()
-            .all(|lane| lane.end.is_some() && lane.is_at_end && lane.head.is_none())
+        self.partitions.iter().all(|partition| {
+            partition.end.is_some() && partition.is_at_end && partition.head.is_none()
+        })
     }
 
-    /// The last thing that went wrong with a connection.
-    pub(super) fn seen(&self) -> Option<String> {
+    /// The last connection error.
+    pub(super) fn last_error(&self) -> Option<String> {
         self.consumer.context().last()
     }
 }
 
-impl Lane {
-    /// Takes the next record, unless there is one, or nothing more is wanted.
-    fn look(&mut self) -> Result<()> {
+impl Partition {
+    /// Polls for the next record, unless there is one already or everything has been read.
+    fn poll(&mut self) -> Result<()> {
         if self.head.is_some() || self.end.is_some() && self.is_at_end {
             return Ok(());
         }
         match self.queue.poll(Duration::ZERO) {
             Some(Ok(message)) => {
                 let offset = message.offset();
-                self.heard = Instant::now();
-                // The end of what was there may be told by what has come since.
+                self.last = Instant::now();
+                // A record after the end shows that the end was reached.
                 self.is_at_end = self.end.is_some_and(|end| offset + 1 >= end);
                 self.head = self
                     .end
@@ -193,7 +199,7 @@ impl Lane {
     }
 }
 
-/// Most errors are about connections, and librdkafka tries again.
+/// Returns an error if it is final. Most are connection errors, which librdkafka retries.
 fn check(error: &KafkaError) -> Result<()> {
     if is_final(error) {
         Err(Error::new("reading", error))
@@ -212,7 +218,7 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(30);
 
-    /// So many records of each partition of two topics; those of the second are written first.
+    /// Writes a record for each number to each partition of two topics, the second topic first.
     fn produce(brokers: &str, numbers: std::ops::Range<i64>) {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
@@ -232,13 +238,13 @@ mod tests {
         producer.flush(WAIT).unwrap();
     }
 
-    fn tail(brokers: &str, extent: ReadFrom) -> Tail {
+    fn tail(brokers: &str, from: ReadFrom) -> Tail {
         let kafka = [("bootstrap.servers".to_owned(), brokers.to_owned())].into();
-        Tail::new(&kafka, &["first", "second"].map(String::from), extent).unwrap()
+        Tail::new(&kafka, &["first", "second"].map(String::from), from).unwrap()
     }
 
     #[test]
-    fn topics_are_read_side_by_side_however_they_were_written() {
+    fn topics_are_read_in_the_order_of_timestamps() {
         let mock = MockCluster::new(1).unwrap();
         for topic in ["first", "second"] {
             mock.create_topic(topic, 3, 1).unwrap();
@@ -249,7 +255,7 @@ mod tests {
         while !tail.is_done() {
             if let Some((topic, record)) = tail.next(WAIT).unwrap() {
                 if timestamps.is_empty() {
-                    // What comes now comes too late.
+                    // These records come after the end.
                     produce(&mock.bootstrap_servers(), 3000..3001);
                 }
                 timestamps.push(record.timestamp().to_millis().unwrap());
@@ -261,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_is_read_too_and_from_the_latest_on_nothing_else() {
+    fn later_records_are_read_and_only_those_from_the_latest_on() {
         let mock = MockCluster::new(1).unwrap();
         for topic in ["first", "second"] {
             mock.create_topic(topic, 2, 1).unwrap();
@@ -273,13 +279,8 @@ mod tests {
             tail(&brokers, ReadFrom::Latest),
         );
         let next = |tail: &mut Tail| {
-            tail.next(WAIT)
-                .unwrap()
-                .unwrap()
-                .1
-                .payload()
-                .unwrap()
-                .to_vec()
+            let (_, record) = tail.next(WAIT).unwrap().unwrap();
+            record.payload().unwrap().to_vec()
         };
         (0..4).for_each(|_| assert_eq!(next(&mut all), b"0"));
         assert!(latest.next(Duration::ZERO).unwrap().is_none());
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_is_missing_is_named_with_the_remedy() {
+    fn a_missing_topic_is_an_error_with_a_remedy() {
         let mock = MockCluster::new(1).unwrap();
         let kafka = [("bootstrap.servers".to_owned(), mock.bootstrap_servers())].into();
         let error = Tail::new(&kafka, &["missing".to_owned()], ReadFrom::All)

@@ -1,4 +1,4 @@
-//! A line for each stage: live at a terminal, now and then in a log.
+//! A line for each stage: live at a terminal, otherwise from time to time.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -7,17 +7,17 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use stream::counters::Counters;
 use stream::pipeline::Stage;
 
-/// How often the lines are printed where there is no terminal.
+/// How often the lines are printed without a terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Shows what the stages do.
+/// Shows the progress of the stages.
 #[derive(Debug)]
 pub(super) struct Screen {
     names: Vec<String>,
     width: usize,
-    /// One a stage at a terminal, none elsewhere.
+    /// One for each stage at a terminal, otherwise none.
     lines: Vec<ProgressBar>,
-    /// Draws the lines as long as it lives.
+    /// Draws the lines until it is dropped.
     _all: MultiProgress,
     printed: Instant,
     start: Instant,
@@ -47,8 +47,7 @@ impl Screen {
         }
     }
 
-    /// Shows for each stage its figures, whether it runs, and the last line that it has shown
-    /// itself.
+    /// Shows the counters of each stage, whether it runs, and the last line of its output.
     pub(super) fn draw<'c>(&mut self, stages: impl Iterator<Item = (&'c Counters, bool, String)>) {
         let now = Instant::now();
         let is_log = self.lines.is_empty();
@@ -94,7 +93,7 @@ impl Screen {
         }
     }
 
-    /// Leaves the last lines standing.
+    /// Ends drawing. The last lines remain.
     pub(super) fn close(&self) {
         for line in &self.lines {
             line.abandon();

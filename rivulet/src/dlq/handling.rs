@@ -1,4 +1,4 @@
-//! Letters sent back or dropped, exactly once.
+//! Replaying and dropping dead letters, exactly once.
 
 use std::collections::BTreeMap;
 
@@ -9,39 +9,42 @@ use stream::log::{Fault, Log, ProducerRecord};
 use stream::pipeline::{Guarantee, Pipeline, Rules, Stage, StageKind};
 use stream::shutdown::Shutdown;
 
-use super::ledger::{Id, Ledger};
-use super::plan::{Plan, PlanPart, letters};
+use super::plan::{Plan, PlanPart, dead_letters};
+use super::topic::{DeadLetterTopic, Id};
 use crate::read::Reader;
 
-/// How many letters and how many of their bytes go into one transaction. While it is open nobody
-/// who reads the topics that it writes gets any further.
-const LETTERS: usize = 100;
-const BYTES: usize = 4 << 20;
+/// The limits of one transaction, in dead letters and in bytes. While it is open, readers of the
+/// output topics wait.
+const MAX_COUNT: usize = 100;
+const MAX_BYTES: usize = 4 << 20;
 
-/// Ends the transactional id. Nothing else in the pipeline begins with the name of a dead-letter
-/// topic.
+/// The end of the transactional id, which starts with the name of the dead-letter topic.
 const INSTANCE: &str = "dlq";
 
-/// What [`handle`] did.
+/// The result of [`execute`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Done {
-    /// Letters that were replayed or dropped.
-    pub done: u64,
-    /// Letters that somebody else had dealt with, or retention had taken, since the plan was made.
+pub struct ResolvedCounts {
+    /// How many dead letters were replayed or dropped.
+    pub resolved: u64,
+    /// How many another process has resolved, or retention has deleted, since the plan was made.
     pub gone: u64,
 }
 
-/// Does what is planned, and tells `progress` how many letters are done.
+/// Executes a plan, and calls `progress` with the number of resolved dead letters.
 ///
-/// Whatever ends it in between, what is done is done and the rest is untouched.
+/// If it is interrupted, each dead letter is either resolved or unchanged.
 ///
 /// # Errors
-/// If the cluster does not answer, somebody else has begun to handle the same stage's letters, or
-/// it was asked to stop.
-pub fn handle(plan: &Plan<'_>, shutdown: &Shutdown, progress: &mut dyn FnMut(u64)) -> Result<Done> {
-    let mut done = Done::default();
-    for part in plan.parts.iter().filter(|part| !part.letters.is_empty()) {
-        handle_part(plan, part, shutdown, &mut done, progress).map_err(|fault| {
+/// If the brokers are unreachable, another process has started to resolve dead letters of the same
+/// stage, or it was asked to stop.
+pub fn execute(
+    plan: &Plan<'_>,
+    shutdown: &Shutdown,
+    progress: &mut dyn FnMut(u64),
+) -> Result<ResolvedCounts> {
+    let mut counts = ResolvedCounts::default();
+    for part in plan.parts.iter().filter(|part| !part.ids.is_empty()) {
+        execute_part(plan, part, shutdown, &mut counts, progress).map_err(|fault| {
             let cause = match fault {
                 Fault::Abortable(error) | Fault::Rejected(_, error) | Fault::Fatal(error) => {
                     error.into_parts().0
@@ -49,34 +52,34 @@ pub fn handle(plan: &Plan<'_>, shutdown: &Shutdown, progress: &mut dyn FnMut(u64
                 Fault::Shutdown => "asked to stop".to_owned(),
             };
             let doing = match plan.resolved {
-                Resolved::Replayed => format!("replaying letters of {}", part.stage.name),
-                Resolved::Dropped => format!("dropping letters of {}", part.stage.name),
+                Resolved::Replayed => format!("replaying dead letters of {}", part.stage.name),
+                Resolved::Dropped => format!("dropping dead letters of {}", part.stage.name),
             };
             let so_far = format!(
                 "{} of {} were {}",
-                done.done,
-                letters(plan.count()),
+                counts.resolved,
+                dead_letters(plan.count()),
                 plan.resolved.name()
             );
             Error::new(doing, format!("{cause}; {so_far}")).help(
-                "run it again: it goes on with what is open. Only one at a time can handle a \
-                 stage's letters, and the last to begin wins",
+                "run it again to continue with the open dead letters. Only one process at a time \
+                 can resolve the dead letters of a stage: the last to start fences the others",
             )
         })?;
     }
-    Ok(done)
+    Ok(counts)
 }
 
-fn handle_part(
+fn execute_part(
     plan: &Plan<'_>,
     part: &PlanPart<'_>,
     shutdown: &Shutdown,
-    done: &mut Done,
+    counts: &mut ResolvedCounts,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), Fault> {
     let topic = part.stage.dead_letters();
-    // Fence first: only then is everything settled that others began, and only then read what is
-    // open.
+    // Fence first: only then the transactions of other processes are complete, and the topic shows
+    // which dead letters are open.
     let mut log = open(plan.pipeline, part, shutdown)?;
     let mut silent = |_: crate::read::ReadProgress<'_>| ();
     let mut reader = Reader::new(
@@ -85,37 +88,35 @@ fn handle_part(
         &mut silent,
     )
     .map_err(Fault::Fatal)?;
-    let ledger = Ledger::read(plan.pipeline, part.stage, &mut reader).map_err(Fault::Fatal)?;
-    let open = part.letters.iter().filter_map(|id| {
-        let filed = ledger
-            .letters
-            .get(id)
-            .filter(|filed| filed.resolved.is_none())?;
-        Some((*id, filed.size))
+    let dlq =
+        DeadLetterTopic::read(plan.pipeline, part.stage, &mut reader).map_err(Fault::Fatal)?;
+    let open = part.ids.iter().filter_map(|id| {
+        let entry = dlq.entries.get(id)?;
+        entry.resolved.is_none().then_some((*id, entry.size))
     });
     let batches = batches(open, plan.resolved);
-    let before = done.done;
+    let before = counts.resolved;
     for batch in batches {
         shutdown.check()?;
-        let letters = match plan.resolved {
+        let offsets: Vec<i64> = match plan.resolved {
             Resolved::Dropped => batch.offsets.clone(),
             Resolved::Replayed => {
                 let originals = batch.originals(&topic, &mut reader).map_err(Fault::Fatal)?;
                 for original in originals.values() {
-                    log.send(&original.outgoing())?;
+                    log.send(&original.record())?;
                 }
                 originals.into_keys().collect()
             }
         };
-        if !letters.is_empty() {
-            let count = letters.len() as u64;
-            let mark = Resolution {
+        if !offsets.is_empty() {
+            let count = offsets.len() as u64;
+            let resolution = Resolution {
                 resolved: plan.resolved,
-                letters: letters.into_iter().collect(),
+                letters: offsets.into_iter().collect(),
             };
-            // Into the letters' own partition: there retention takes them before their mark.
+            // In the partition of the dead letters: retention deletes them before the resolution.
             let partition = Some(batch.partition);
-            let headers = mark.headers();
+            let headers = resolution.headers();
             log.send(&ProducerRecord {
                 topic: &topic,
                 partition,
@@ -125,18 +126,19 @@ fn handle_part(
                 headers: &headers,
             })?;
             log.commit(&[])?;
-            done.done += count;
-            progress(done.done);
+            counts.resolved += count;
+            progress(counts.resolved);
         }
     }
-    done.gone += part.letters.len() as u64 - (done.done - before);
+    counts.gone += part.ids.len() as u64 - (counts.resolved - before);
     Ok(())
 }
 
-/// A log whose transactional id belongs to the stage's dead letters. Opening it ends what another
-/// one left open, and from then on that one can commit nothing.
+/// Opens a log with the transactional id for the stage's dead letters. That aborts the open
+/// transaction of another process and fences it.
 fn open(pipeline: &Pipeline, part: &PlanPart<'_>, shutdown: &Shutdown) -> Result<KafkaLog, Fault> {
-    // Whatever the stages promise: without a transaction a letter could be sent and not be marked.
+    // Exactly-once whatever the pipeline's guarantee: otherwise a record could be replayed without
+    // its resolution.
     let pipeline = Pipeline {
         guarantee: Guarantee::ExactlyOnce,
         ..pipeline.clone()
@@ -147,7 +149,7 @@ fn open(pipeline: &Pipeline, part: &PlanPart<'_>, shutdown: &Shutdown) -> Result
         .cloned()
         .chain([part.stage.dead_letters()])
         .collect();
-    let handler = Stage {
+    let stage = Stage {
         name: part.stage.dead_letters(),
         place: part.stage.place.clone(),
         from: Vec::new(),
@@ -155,23 +157,23 @@ fn open(pipeline: &Pipeline, part: &PlanPart<'_>, shutdown: &Shutdown) -> Result
         kind: StageKind::Operator { steps: Vec::new() },
         rules: Rules::default(),
     };
-    KafkaLog::open(&pipeline, &handler, &topics, INSTANCE, shutdown)
+    KafkaLog::open(&pipeline, &stage, &topics, INSTANCE, shutdown)
 }
 
-/// The letters of one transaction, all in one partition.
+/// The dead letters of one transaction, all in one partition.
 #[derive(Debug, PartialEq, Eq)]
 struct Batch {
     partition: i32,
-    /// In ascending order, and at least one.
+    /// At least one, in ascending order.
     offsets: Vec<i64>,
 }
 
-/// Letters, given in their order with their bytes, put together for transactions.
+/// Splits dead letters (id and size in bytes, in order) into transactions.
 fn batches(open: impl Iterator<Item = (Id, usize)>, resolved: Resolved) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     let mut bytes = 0;
     for (id, size) in open {
-        // What is dropped is not sent.
+        // Dropped records are not sent.
         let size = if resolved == Resolved::Dropped {
             0
         } else {
@@ -180,8 +182,8 @@ fn batches(open: impl Iterator<Item = (Id, usize)>, resolved: Resolved) -> Vec<B
         match batches.last_mut() {
             Some(batch)
                 if batch.partition == id.partition
-                    && batch.offsets.len() < LETTERS
-                    && bytes + size <= BYTES =>
+                    && batch.offsets.len() < MAX_COUNT
+                    && bytes + size <= MAX_BYTES =>
             {
                 bytes += size;
                 batch.offsets.push(id.offset);
@@ -199,7 +201,7 @@ fn batches(open: impl Iterator<Item = (Id, usize)>, resolved: Resolved) -> Vec<B
 }
 
 impl Batch {
-    /// The records as they were before they were refused, by the offsets of their letters.
+    /// The original records, by the offsets of their dead letters.
     fn originals(&self, topic: &str, reader: &mut Reader<'_>) -> Result<BTreeMap<i64, Original>> {
         let mut originals = BTreeMap::new();
         let (Some(first), Some(last)) = (self.offsets.first(), self.offsets.last()) else {
@@ -207,14 +209,14 @@ impl Batch {
         };
         reader.read_range(topic, self.partition, (*first, *last), &mut |record| {
             if self.offsets.binary_search(&record.offset).is_ok()
-                && let LedgerRecord::DeadLetter(letter) = LedgerRecord::read(record.headers)
+                && let LedgerRecord::DeadLetter(dead_letter) = LedgerRecord::read(record.headers)
             {
                 let original = Original {
-                    topic: letter.topic.to_owned(),
+                    topic: dead_letter.topic.to_owned(),
                     timestamp: record.timestamp,
                     key: record.key.map(<[u8]>::to_vec),
                     value: record.value.map(<[u8]>::to_vec),
-                    headers: letter.original.to_vec(),
+                    headers: dead_letter.original.to_vec(),
                 };
                 originals.insert(record.offset, original);
             }
@@ -223,7 +225,7 @@ impl Batch {
     }
 }
 
-/// A record as it was before it was refused.
+/// A record as it was before it became a dead letter.
 #[derive(Debug)]
 struct Original {
     topic: String,
@@ -234,7 +236,7 @@ struct Original {
 }
 
 impl Original {
-    fn outgoing(&self) -> ProducerRecord<'_> {
+    fn record(&self) -> ProducerRecord<'_> {
         ProducerRecord {
             topic: &self.topic,
             partition: None,
@@ -250,28 +252,28 @@ impl Original {
 mod tests {
     use super::*;
 
-    fn sizes(letters: &[(i32, usize)], resolved: Resolved) -> Vec<(i32, usize)> {
-        let letters = (0..)
-            .zip(letters)
+    fn sizes(entries: &[(i32, usize)], resolved: Resolved) -> Vec<(i32, usize)> {
+        let entries = (0..)
+            .zip(entries)
             .map(|(offset, &(partition, size))| (Id { partition, offset }, size));
-        batches(letters, resolved)
+        batches(entries, resolved)
             .iter()
             .map(|batch| (batch.partition, batch.offsets.len()))
             .collect()
     }
 
     #[test]
-    fn a_transaction_is_bounded_in_letters_and_bytes_and_keeps_to_a_partition() {
-        let many = vec![(0, 10); 2 * LETTERS + 1];
+    fn a_transaction_is_bounded_and_has_one_partition() {
+        let many = vec![(0, 10); 2 * MAX_COUNT + 1];
         assert_eq!(
             sizes(&many, Resolved::Replayed),
-            [(0, LETTERS), (0, LETTERS), (0, 1)]
+            [(0, MAX_COUNT), (0, MAX_COUNT), (0, 1)]
         );
         let large = [
-            (0, BYTES / 2),
-            (0, BYTES / 2),
+            (0, MAX_BYTES / 2),
+            (0, MAX_BYTES / 2),
             (0, 1),
-            (0, 2 * BYTES),
+            (0, 2 * MAX_BYTES),
             (0, 1),
             (1, 1),
         ];

@@ -1,4 +1,4 @@
-//! The letters by stage and reason, as a table or for scripts.
+//! Dead letters by stage and reason, as a table or for scripts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use stream::dead_letter::Resolved;
 
-use super::ledger::{Filed, Ledger};
+use super::topic::{DeadLetterTopic, Entry};
 use super::{Selection, text};
 
 /// How many characters of an error the table shows.
@@ -15,81 +15,82 @@ const SAMPLE: usize = 60;
 /// How many characters of a reason the table shows.
 const REASON: usize = 30;
 
-/// What there is, by stage and reason; a table when it is shown.
+/// The counts of dead letters by stage and reason. Displayed, it is a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct DlqListing {
-    /// Stage after stage.
-    pub groups: Vec<Group>,
+    /// One for each stage and reason.
+    pub groups: Vec<DeadLetterGroup>,
 }
 
-/// The letters of one stage and reason.
+/// The dead letters of one stage and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Group {
-    /// The stage that refused them.
+pub struct DeadLetterGroup {
+    /// The stage.
     pub stage: String,
-    /// The topic that they are in.
+    /// The dead-letter topic.
     pub topic: String,
-    /// Why, in a word; `foreign` for what no stage wrote.
+    /// The reason, one word. `foreign` if no stage wrote them.
     pub reason: String,
-    /// How many nobody has dealt with.
+    /// How many are open.
     pub open: u64,
-    /// How many were sent back to where they came from.
+    /// How many were replayed.
     pub replayed: u64,
-    /// How many somebody dropped.
+    /// How many were dropped.
     pub dropped: u64,
-    /// When the first of those that are open entered the pipeline: RFC 3339.
+    /// When the first open one entered the pipeline: RFC 3339.
     pub first: Option<String>,
-    /// When the last of those that are open did.
+    /// When the last open one entered the pipeline: RFC 3339.
     pub last: Option<String>,
-    /// What was wrong with one of those that are open.
+    /// The error of an open one.
     pub sample: Option<String>,
 }
 
 impl DlqListing {
-    pub(super) fn new(ledgers: &[Ledger<'_>], selection: &Selection) -> Self {
+    pub(super) fn new(dlqs: &[DeadLetterTopic<'_>], selection: &Selection) -> Self {
         let mut groups = Vec::new();
-        for ledger in ledgers {
-            let mut by_reason: BTreeMap<&Rc<str>, Vec<&Filed>> = BTreeMap::new();
-            for (_, filed) in ledger.selected(selection) {
-                by_reason.entry(&filed.reason).or_default().push(filed);
+        for dlq in dlqs {
+            let mut by_reason: BTreeMap<&Rc<str>, Vec<&Entry>> = BTreeMap::new();
+            for (_, entry) in dlq.selected(selection) {
+                by_reason.entry(&entry.reason).or_default().push(entry);
             }
             groups.extend(
                 by_reason
                     .into_iter()
-                    .map(|(reason, letters)| Group::new(ledger, reason, &letters)),
+                    .map(|(reason, entries)| DeadLetterGroup::new(dlq, reason, &entries)),
             );
         }
         DlqListing { groups }
     }
 
-    /// How many letters are open.
+    /// How many dead letters are open.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.groups.iter().map(|group| group.open).sum()
     }
 }
 
-impl Group {
-    fn new(ledger: &Ledger<'_>, reason: &str, letters: &[&Filed]) -> Self {
-        let count = |resolved| {
-            letters
-                .iter()
-                .filter(|filed| filed.resolved == resolved)
-                .count() as u64
-        };
-        let open = || letters.iter().filter(|filed| filed.resolved.is_none());
-        let times = || open().map(|filed| filed.timestamp);
-        Group {
-            stage: ledger.stage.name.clone(),
-            topic: ledger.stage.dead_letters(),
+impl DeadLetterGroup {
+    fn new(dlq: &DeadLetterTopic<'_>, reason: &str, entries: &[&Entry]) -> Self {
+        let (mut replayed, mut dropped, mut open) = (0, 0, Vec::new());
+        for entry in entries {
+            match entry.resolved {
+                Some(Resolved::Replayed) => replayed += 1,
+                Some(Resolved::Dropped) => dropped += 1,
+                None => open.push(entry),
+            }
+        }
+        let times = open.iter().map(|entry| entry.timestamp);
+        DeadLetterGroup {
+            stage: dlq.stage.name.clone(),
+            topic: dlq.stage.dead_letters(),
             reason: reason.to_owned(),
-            open: count(None),
-            replayed: count(Some(Resolved::Replayed)),
-            dropped: count(Some(Resolved::Dropped)),
-            first: times().min().map(text::time),
-            last: times().max().map(text::time),
-            sample: open().next_back().map(|filed| filed.error.to_string()),
+            open: open.len() as u64,
+            replayed,
+            dropped,
+            first: times.clone().min().map(text::time),
+            last: times.max().map(text::time),
+            sample: open.last().map(|entry| entry.error.to_string()),
         }
     }
 }
@@ -106,19 +107,15 @@ impl fmt::Display for DlqListing {
             .map(String::from),
         ];
         for group in &self.groups {
-            let or_dash = |text: &Option<String>| {
-                text.as_deref()
-                    .map_or("-".to_owned(), |text| text::plain(text, SAMPLE))
-            };
             rows.push([
                 group.stage.clone(),
                 text::plain(&group.reason, REASON),
                 group.open.to_string(),
                 group.replayed.to_string(),
                 group.dropped.to_string(),
-                or_dash(&group.first),
-                or_dash(&group.last),
-                or_dash(&group.sample),
+                or_dash(group.first.as_deref()),
+                or_dash(group.last.as_deref()),
+                or_dash(group.sample.as_deref()),
             ]);
         }
         let widths: [usize; 8] = std::array::from_fn(|column| {
@@ -140,13 +137,17 @@ impl fmt::Display for DlqListing {
         }
         let open = self.open();
         if open == 0 {
-            writeln!(f, "nothing is open")
+            writeln!(f, "no dead letters are open")
         } else {
             writeln!(
                 f,
-                "{open} open: `rivulet dlq show` shows them, `replay` sends them back, `drop` is \
-                 done with them"
+                "{open} open: `rivulet dlq show` shows them, `replay` sends the records again, \
+                 `drop` closes them"
             )
         }
     }
+}
+
+fn or_dash(text: Option<&str>) -> String {
+    text.map_or("-".to_owned(), |text| text::plain(text, SAMPLE))
 }

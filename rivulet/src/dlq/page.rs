@@ -1,16 +1,16 @@
-//! One letter, all of it.
+//! One dead letter with all its fields.
 
 use std::fmt;
 
 use stream::dead_letter::{Header, LedgerRecord, Resolved};
 
-use super::ledger::Id;
 use super::text;
+use super::topic::Id;
 
 /// How many characters or bytes are shown of a key, a header or a value.
 const SHORT: usize = 200;
 
-/// A letter with all that is in it; some lines when it is shown.
+/// A dead letter with all its fields. Displayed, it has several lines.
 #[derive(Debug)]
 pub(super) struct Page<'l> {
     pub(super) topic: &'l str,
@@ -38,18 +38,14 @@ impl fmt::Display for Page<'_> {
         )?;
         let mut line = |name: &str, value: &str| writeln!(f, "  {name:<9}{value}");
         let mut headers = self.headers;
-        if let LedgerRecord::DeadLetter(letter) = LedgerRecord::read(headers) {
-            headers = letter.original;
-            line("from", &text::plain(&letter.origin(), longest))?;
-            line("reason", &text::plain(letter.reason, longest))?;
-            line("error", &text::plain(letter.error, longest))?;
-            if let Some(size) = letter.truncated {
-                line(
-                    "cut",
-                    &format!(
-                        "the record was too large to be kept whole: its value had {size} bytes"
-                    ),
-                )?;
+        if let LedgerRecord::DeadLetter(dead_letter) = LedgerRecord::read(headers) {
+            headers = dead_letter.original;
+            line("from", &text::plain(&dead_letter.origin(), longest))?;
+            line("reason", &text::plain(dead_letter.reason, longest))?;
+            line("error", &text::plain(dead_letter.error, longest))?;
+            if let Some(size) = dead_letter.truncated {
+                let cut = format!("the record was too large: its value had {size} bytes");
+                line("cut", &cut)?;
             }
         } else {
             line(
@@ -98,12 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_tells_its_story() {
+    fn a_dead_letter_is_shown_with_its_fields() {
         let original = [
             ("origin".to_owned(), Some(b"\xff\0".to_vec())),
             ("empty".to_owned(), None),
         ];
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             original: &original,
             topic: "in",
             place: Some((2, 41)),
@@ -112,20 +108,18 @@ mod tests {
             error: "expected value\nat line 1",
             truncated: None,
         };
-        let expected = "convert-dead-letters [0] at offset 17, open
-  from     in [2] at offset \
-                        41
+        let expected = "\
+convert-dead-letters [0] at offset 17, open
+  from     in [2] at offset 41
   reason   not-json
-  error    expected value\\nat line \
-                        1
+  error    expected value\\nat line 1
   entered  1970-01-01T00:00:00Z
   key      a
-  header   origin: \
-                        0xff00
+  header   origin: 0xff00
   header   empty: (none)
   value    abc
 ";
-        assert_eq!(page(&letter.headers(), Some(b"abc"), false), expected);
+        assert_eq!(page(&dead_letter.headers(), Some(b"abc"), false), expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is about to be done with letters.
+//! The plan to replay or drop dead letters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,13 +7,13 @@ use stream::dead_letter::{Offsets, Resolved};
 use stream::pipeline::{Pipeline, Stage};
 
 use super::Selection;
-use super::ledger::{Hindrance, Id, Ledger};
 use super::text;
+use super::topic::{DeadLetterTopic, Id, NotReplayable};
 
-/// How much of a list of offsets is shown.
+/// How many characters of a list of offsets are shown.
 const OFFSETS: usize = 80;
 
-/// What is about to be done with letters; a line for each thing when it is shown.
+/// A plan to replay or drop dead letters. Displayed, it has a line for each action.
 #[derive(Debug)]
 pub struct Plan<'p> {
     pub(super) pipeline: &'p Pipeline,
@@ -21,49 +21,46 @@ pub struct Plan<'p> {
     pub(super) parts: Vec<PlanPart<'p>>,
 }
 
-/// The letters of one stage.
+/// The dead letters of one stage.
 #[derive(Debug)]
 pub(super) struct PlanPart<'p> {
     pub(super) stage: &'p Stage,
-    pub(super) letters: BTreeSet<Id>,
-    /// Where they go, with how many; nothing for letters that are dropped.
+    pub(super) ids: BTreeSet<Id>,
+    /// How many are replayed to each topic. Empty if they are dropped.
     pub(super) topics: BTreeMap<String, u64>,
-    skipped: BTreeMap<Hindrance, BTreeSet<Id>>,
+    skipped: BTreeMap<NotReplayable, BTreeSet<Id>>,
 }
 
 impl<'p> Plan<'p> {
     pub(super) fn new(
         pipeline: &'p Pipeline,
         resolved: Resolved,
-        ledgers: &[Ledger<'p>],
+        dlqs: &[DeadLetterTopic<'p>],
         selection: &Selection,
     ) -> Self {
-        let parts = ledgers.iter().map(|ledger| {
-            let stage = ledger.stage;
+        let parts = dlqs.iter().map(|dlq| {
+            let stage = dlq.stage;
             let mut part = PlanPart {
                 stage,
-                letters: BTreeSet::new(),
+                ids: BTreeSet::new(),
                 topics: BTreeMap::new(),
                 skipped: BTreeMap::new(),
             };
-            for (id, filed) in ledger
+            for (id, entry) in dlq
                 .selected(selection)
-                .filter(|(_, filed)| filed.resolved.is_none())
+                .filter(|(_, entry)| entry.resolved.is_none())
             {
-                match (resolved, &filed.way_back) {
+                match (resolved, &entry.replay_to) {
                     (Resolved::Dropped, _) => (),
                     (Resolved::Replayed, Ok(topic)) => {
-                        *part.topics.entry(topic.to_string()).or_default() += 1
+                        *part.topics.entry(topic.to_string()).or_default() += 1;
                     }
-                    (Resolved::Replayed, Err(hindrance)) => {
-                        part.skipped
-                            .entry(hindrance.clone())
-                            .or_default()
-                            .insert(id);
+                    (Resolved::Replayed, Err(obstacle)) => {
+                        part.skipped.entry(obstacle.clone()).or_default().insert(id);
                         continue;
                     }
                 }
-                part.letters.insert(id);
+                part.ids.insert(id);
             }
             part
         });
@@ -74,16 +71,13 @@ impl<'p> Plan<'p> {
         }
     }
 
-    /// How many letters it is about.
+    /// How many dead letters will be resolved.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.parts
-            .iter()
-            .map(|part| part.letters.len() as u64)
-            .sum()
+        self.parts.iter().map(|part| part.ids.len() as u64).sum()
     }
 
-    /// The stages, other than the one that refused them, that will read replayed records once more.
+    /// The other stages that read a topic: they read replayed records again, too.
     fn other_readers<'a>(&'a self, part: &PlanPart<'_>, topic: &'a str) -> Vec<&'a str> {
         let others = self
             .pipeline
@@ -97,29 +91,29 @@ impl fmt::Display for Plan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
             let stage = &part.stage.name;
-            if self.resolved == Resolved::Dropped && !part.letters.is_empty() {
+            if self.resolved == Resolved::Dropped && !part.ids.is_empty() {
                 writeln!(
                     f,
                     "drop    {} of {stage}",
-                    letters(part.letters.len() as u64)
+                    dead_letters(part.ids.len() as u64)
                 )?;
             }
             for (topic, count) in &part.topics {
-                writeln!(f, "replay  {} of {stage} to {topic}", letters(*count))?;
+                writeln!(f, "replay  {} of {stage} to {topic}", dead_letters(*count))?;
                 let others = self.other_readers(part, topic);
                 if !others.is_empty() {
                     writeln!(
                         f,
-                        "note    {topic} is also read by {}: they get these records again",
+                        "note    {topic} is also read by {}: they process these records again",
                         others.join(", ")
                     )?;
                 }
             }
-            for (hindrance, ids) in &part.skipped {
-                let count = letters(ids.len() as u64);
+            for (obstacle, ids) in &part.skipped {
+                let count = dead_letters(ids.len() as u64);
                 writeln!(
                     f,
-                    "skip    {count} of {stage}, {}: {hindrance}; `drop` takes it",
+                    "skip    {count} of {stage}, {}: {obstacle}; it can be dropped",
                     offsets(ids)
                 )?;
             }
@@ -128,8 +122,8 @@ impl fmt::Display for Plan<'_> {
     }
 }
 
-pub(super) fn letters(count: u64) -> String {
-    format!("{count} letter{}", if count == 1 { "" } else { "s" })
+pub(super) fn dead_letters(count: u64) -> String {
+    format!("{count} dead letter{}", if count == 1 { "" } else { "s" })
 }
 
 /// "[0] at 3,7..9"

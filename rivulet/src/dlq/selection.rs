@@ -1,32 +1,32 @@
-//! Which letters are meant.
+//! The selection of dead letters.
 
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use stream::dead_letter::Offsets;
 
-use super::ledger::{Filed, Id};
+use super::topic::{Entry, Id};
 
-/// Which letters are meant: those for which all that is given holds.
+/// A selection of dead letters: those that match all its conditions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
-    /// The word that says why the stage refused it.
+    /// The reason.
     pub reason: Option<String>,
-    /// The record entered the pipeline then or later.
+    /// The record entered the pipeline at this time or later.
     pub since: Option<TimeBound>,
-    /// The record entered the pipeline before that.
+    /// The record entered the pipeline before this time.
     pub until: Option<TimeBound>,
-    /// The letter's offset in the dead-letter topic, in any of its partitions.
+    /// The offset in the dead-letter topic, in any of its partitions.
     pub offsets: Option<Offsets>,
 }
 
 impl Selection {
-    pub(super) fn takes(&self, id: Id, filed: &Filed) -> bool {
+    pub(super) fn matches(&self, id: Id, entry: &Entry) -> bool {
         self.reason
             .as_deref()
-            .is_none_or(|reason| reason == &*filed.reason)
-            && self.since.is_none_or(|since| filed.timestamp >= since.0)
-            && self.until.is_none_or(|until| filed.timestamp < until.0)
+            .is_none_or(|reason| reason == &*entry.reason)
+            && self.since.is_none_or(|since| entry.timestamp >= since.0)
+            && self.until.is_none_or(|until| entry.timestamp < until.0)
             && self
                 .offsets
                 .as_ref()
@@ -34,7 +34,7 @@ impl Selection {
     }
 }
 
-/// A time in milliseconds since the epoch. As text it is RFC 3339, or a span before now such as
+/// A time in milliseconds since the epoch. As text: RFC 3339, or a duration before now such as
 /// `2h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeBound(pub i64);
@@ -43,16 +43,16 @@ impl FromStr for TimeBound {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        moment(text, Timestamp::now()).ok_or_else(|| {
+        time_bound(text, Timestamp::now()).ok_or_else(|| {
             format!(
-                "`{text}` is no time; write 2026-03-01T12:00:00Z, or how long ago: 30m, 2h, 7d or \
-                 2h 30m"
+                "`{text}` is not a time; write 2026-03-01T12:00:00Z, or how long ago: 30m, 2h, 7d \
+                 or 2h 30m"
             )
         })
     }
 }
 
-fn moment(text: &str, now: Timestamp) -> Option<TimeBound> {
+fn time_bound(text: &str, now: Timestamp) -> Option<TimeBound> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(TimeBound(time.as_millisecond()));
     }
@@ -69,9 +69,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_a_time_or_a_span_before_now() {
+    fn a_bound_is_a_time_or_a_duration_before_now() {
         let now = Timestamp::from_millisecond(1_000_000_000_000).unwrap();
-        let at = |text: &str| moment(text, now).map(|moment| moment.0);
+        let at = |text: &str| time_bound(text, now).map(|bound| bound.0);
         assert_eq!(at("1970-01-01T00:00:01Z"), Some(1000));
         assert_eq!(at("1970-01-01T01:00:01+01:00"), Some(1000));
         assert_eq!(at("2h"), Some(1_000_000_000_000 - 7_200_000));

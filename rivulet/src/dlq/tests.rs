@@ -1,4 +1,4 @@
-//! Ledgers of topics in memory, and what is shown of them.
+//! Dead-letter topics in memory, and what is shown of them.
 
 use std::sync::Arc;
 
@@ -29,15 +29,15 @@ fn pipeline() -> Pipeline {
     .unwrap()
 }
 
-/// One dead-letter topic in memory: the partition and headers of each record; the time of each is
-/// its offset in seconds.
+/// A dead-letter topic in memory: the partition and headers of each record. The timestamp of a
+/// record is its offset in seconds.
 #[derive(Default)]
 struct Table {
     records: Vec<(i32, Vec<Header>)>,
 }
 
 impl Table {
-    fn letter(
+    fn dead_letter(
         mut self,
         topic: &str,
         place: Option<(i32, i64)>,
@@ -45,7 +45,7 @@ impl Table {
         truncated: Option<u64>,
     ) -> Self {
         let error = "why\nindeed";
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             original: &[],
             topic,
             place,
@@ -54,16 +54,16 @@ impl Table {
             error,
             truncated,
         };
-        self.records.push((0, letter.headers()));
+        self.records.push((0, dead_letter.headers()));
         self
     }
 
-    fn mark(mut self, partition: i32, resolved: Resolved, letters: &str) -> Self {
+    fn resolution(mut self, partition: i32, resolved: Resolved, offsets: &str) -> Self {
         self.records.push((
             partition,
             Resolution {
                 resolved,
-                letters: letters.parse().unwrap(),
+                letters: offsets.parse().unwrap(),
             }
             .headers(),
         ));
@@ -78,8 +78,8 @@ impl Table {
         self
     }
 
-    fn ledger<'p>(&mut self, pipeline: &'p Pipeline) -> Ledger<'p> {
-        Ledger::read(pipeline, pipeline.stage("convert").unwrap(), self).unwrap()
+    fn read_all<'p>(&mut self, pipeline: &'p Pipeline) -> DeadLetterTopic<'p> {
+        DeadLetterTopic::read(pipeline, pipeline.stage("convert").unwrap(), self).unwrap()
     }
 }
 
@@ -108,15 +108,15 @@ impl TopicSource for Table {
     }
 }
 
-/// Seven letters: at 0 to 2 of three kinds of bad values, at 3 to 6 those that cannot be sent back.
-fn letters() -> Table {
+/// Seven dead letters: at offsets 0 to 2 invalid values, at 3 to 6 those that cannot be replayed.
+fn dead_letters() -> Table {
     Table::default()
-        .letter("in", Some((0, 40)), "not-json", None)
-        .letter("in", Some((0, 41)), "not-json", None)
-        .letter("in", Some((0, 42)), "wrong-unit", None)
-        .letter("in", Some((0, 43)), "not-json", Some(9_999_999))
-        .letter("readings.csv line 3", None, "not-json", None)
-        .letter("elsewhere", Some((0, 44)), "not-json", None)
+        .dead_letter("in", Some((0, 40)), "not-json", None)
+        .dead_letter("in", Some((0, 41)), "not-json", None)
+        .dead_letter("in", Some((0, 42)), "wrong-unit", None)
+        .dead_letter("in", Some((0, 43)), "not-json", Some(9_999_999))
+        .dead_letter("readings.csv line 3", None, "not-json", None)
+        .dead_letter("elsewhere", Some((0, 44)), "not-json", None)
         .foreign()
 }
 
@@ -130,20 +130,20 @@ fn selection(reason: Option<&str>, offsets: Option<&str>) -> Selection {
 }
 
 #[test]
-fn letters_are_counted_by_reason_and_those_handled_apart() {
+fn dead_letters_are_counted_by_reason_and_resolution() {
     let pipeline = pipeline();
-    let mut table =
-        letters()
-            .mark(0, Resolved::Replayed, "0..0,2")
-            .mark(0, Resolved::Dropped, "2,4");
-    let listing = DlqListing::new(&[table.ledger(&pipeline)], &Selection::default());
+    let mut table = dead_letters()
+        .resolution(0, Resolved::Replayed, "0..0,2")
+        .resolution(0, Resolved::Dropped, "2,4");
+    let listing = DlqListing::new(&[table.read_all(&pipeline)], &Selection::default());
     let expected = "\
 stage    reason      open  replayed  dropped  first                 last                  sample
 convert  foreign        1         0        0  1970-01-01T00:00:06Z  1970-01-01T00:00:06Z  its \
                     headers are not those of a dead letter
-convert  not-json       3         1        1  1970-01-01T00:00:01Z  1970-01-01T00:00:05Z  why\\nindeed
+convert  not-json       3         1        1  1970-01-01T00:00:01Z  1970-01-01T00:00:05Z  \
+                    why\\nindeed
 convert  wrong-unit     0         1        0  -                     -                     -
-4 open: `rivulet dlq show` shows them, `replay` sends them back, `drop` is done with them
+4 open: `rivulet dlq show` shows them, `replay` sends the records again, `drop` closes them
 ";
     assert_eq!(listing.to_string(), expected);
     let json = serde_json::to_value(&listing).unwrap();
@@ -153,65 +153,62 @@ convert  wrong-unit     0         1        0  -                     -           
 }
 
 #[test]
-fn nothing_to_show_is_said() {
+fn an_empty_listing_says_so() {
     let pipeline = pipeline();
-    let listing = DlqListing::new(&[Table::default().ledger(&pipeline)], &Selection::default());
+    let listing = DlqListing::new(
+        &[Table::default().read_all(&pipeline)],
+        &Selection::default(),
+    );
     assert_eq!(listing.to_string(), "no dead letters\n");
     assert_eq!(serde_json::to_string(&listing).unwrap(), "[]");
     let mut table = Table::default()
-        .letter("in", Some((0, 4)), "not-json", None)
-        .mark(0, Resolved::Dropped, "0");
-    let listing = DlqListing::new(&[table.ledger(&pipeline)], &Selection::default());
+        .dead_letter("in", Some((0, 4)), "not-json", None)
+        .resolution(0, Resolved::Dropped, "0");
+    let listing = DlqListing::new(&[table.read_all(&pipeline)], &Selection::default());
     assert!(
-        listing.to_string().ends_with("nothing is open\n"),
+        listing.to_string().ends_with("no dead letters are open\n"),
         "{listing}"
     );
 }
 
 #[test]
-fn a_mark_holds_for_letters_before_it_in_its_partition_only() {
+fn a_resolution_holds_for_earlier_offsets_of_its_partition() {
     let pipeline = pipeline();
     let everything = format!("0..{}", i64::MAX);
     let mut table = Table::default()
-        .letter("in", Some((0, 40)), "not-json", None)
-        .mark(1, Resolved::Dropped, &everything)
-        .letter("in", Some((0, 41)), "not-json", None)
-        .mark(0, Resolved::Dropped, &everything)
-        .letter("in", Some((0, 42)), "not-json", None);
-    let ledger = table.ledger(&pipeline);
-    let open: Vec<i64> = ledger
-        .letters
+        .dead_letter("in", Some((0, 40)), "not-json", None)
+        .resolution(1, Resolved::Dropped, &everything)
+        .dead_letter("in", Some((0, 41)), "not-json", None)
+        .resolution(0, Resolved::Dropped, &everything)
+        .dead_letter("in", Some((0, 42)), "not-json", None);
+    let dlq = table.read_all(&pipeline);
+    let open: Vec<i64> = dlq
+        .entries
         .iter()
-        .filter(|(_, filed)| filed.resolved.is_none())
+        .filter(|(_, entry)| entry.resolved.is_none())
         .map(|(id, _)| id.offset)
         .collect();
     assert_eq!(open, [4]);
 }
 
 #[test]
-fn a_change_of_settings_is_no_letter() {
+fn a_migration_is_not_a_dead_letter() {
     let pipeline = pipeline();
-    let mut table = Table::default().letter("in", Some((0, 40)), "not-json", None);
+    let mut table = Table::default().dead_letter("in", Some((0, 40)), "not-json", None);
     let (chain, offsets, sensors) = (Some("ewma(alpha=0.5)".into()), [].into(), [].into());
-    let change = Migration {
+    let migration = Migration {
         remedy: MigrationKind::Kept,
         chain,
         offsets,
         sensors,
     };
-    table.records.push((0, change.headers()));
-    let ledgers = [table.ledger(&pipeline)];
+    table.records.push((0, migration.headers()));
+    let dlqs = [table.read_all(&pipeline)];
     assert_eq!(
-        Plan::new(
-            &pipeline,
-            Resolved::Dropped,
-            &ledgers,
-            &Selection::default()
-        )
-        .count(),
+        Plan::new(&pipeline, Resolved::Dropped, &dlqs, &Selection::default()).count(),
         1
     );
-    let listing = DlqListing::new(&ledgers, &Selection::default());
+    let listing = DlqListing::new(&dlqs, &Selection::default());
     assert!(
         listing.open() == 1 && !listing.to_string().contains("foreign"),
         "{listing}"
@@ -219,80 +216,60 @@ fn a_change_of_settings_is_no_letter() {
 }
 
 #[test]
-fn a_plan_says_what_goes_where_and_what_cannot() {
+fn a_plan_says_what_is_replayed_where_and_what_is_skipped() {
     let pipeline = pipeline();
-    let ledgers = [letters().mark(0, Resolved::Dropped, "0").ledger(&pipeline)];
-    let plan = Plan::new(
-        &pipeline,
-        Resolved::Replayed,
-        &ledgers,
-        &Selection::default(),
-    );
-    let expected = "replay  2 letters of convert to in
-note    in is also read by raw: they get \
-                    these records again
-skip    1 letter of convert, [0] at 6: no stage wrote it; \
-                    `drop` takes it
-skip    1 letter of convert, [0] at 3: it was too large to be \
-                    kept whole; `drop` takes it
-skip    1 letter of convert, [0] at 4: it comes \
-                    from readings.csv line 3, which is no topic; `drop` takes it
-skip    1 letter \
-                    of convert, [0] at 5: it comes from elsewhere, which is no topic of this \
-                    pipeline; `drop` takes it
+    let dlqs = [dead_letters()
+        .resolution(0, Resolved::Dropped, "0")
+        .read_all(&pipeline)];
+    let plan = Plan::new(&pipeline, Resolved::Replayed, &dlqs, &Selection::default());
+    let expected = "\
+replay  2 dead letters of convert to in
+note    in is also read by raw: they process these records again
+skip    1 dead letter of convert, [0] at 6: no stage wrote it; it can be dropped
+skip    1 dead letter of convert, [0] at 3: it was too large and is truncated; it can be dropped
+skip    1 dead letter of convert, [0] at 4: it comes from readings.csv line 3, which is not a \
+                    topic; it can be dropped
+skip    1 dead letter of convert, [0] at 5: it comes from elsewhere, which is not a topic of this \
+                    pipeline; it can be dropped
 ";
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 2));
-    let plan = Plan::new(
-        &pipeline,
-        Resolved::Dropped,
-        &ledgers,
-        &Selection::default(),
-    );
-    assert_eq!(plan.to_string(), "drop    6 letters of convert\n");
+    let plan = Plan::new(&pipeline, Resolved::Dropped, &dlqs, &Selection::default());
+    assert_eq!(plan.to_string(), "drop    6 dead letters of convert\n");
 }
 
 #[test]
 fn a_gap_can_only_be_dropped() {
     let pipeline = pipeline();
-    let ledgers = [Table::default()
-        .letter("in [0] offsets 100..150", None, "gap", None)
-        .ledger(&pipeline)];
-    let plan = Plan::new(
-        &pipeline,
-        Resolved::Replayed,
-        &ledgers,
-        &Selection::default(),
-    );
-    let expected = "skip    1 letter of convert, [0] at 0: it tells of records that were deleted \
-                    before they were read; `drop` takes it\n";
+    let dlqs = [Table::default()
+        .dead_letter("in [0] offsets 100..150", None, "gap", None)
+        .read_all(&pipeline)];
+    let plan = Plan::new(&pipeline, Resolved::Replayed, &dlqs, &Selection::default());
+    let expected = "skip    1 dead letter of convert, [0] at 0: it stands for records that were \
+                    deleted before they were read; it can be dropped\n";
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 0));
-    let plan = Plan::new(
-        &pipeline,
-        Resolved::Dropped,
-        &ledgers,
-        &Selection::default(),
-    );
-    assert_eq!(plan.to_string(), "drop    1 letter of convert\n");
+    let plan = Plan::new(&pipeline, Resolved::Dropped, &dlqs, &Selection::default());
+    assert_eq!(plan.to_string(), "drop    1 dead letter of convert\n");
 }
 
 #[test]
-fn a_selection_takes_what_all_of_it_holds_for() {
+fn a_selection_matches_if_all_its_conditions_do() {
     let pipeline = pipeline();
-    let ledger = letters().ledger(&pipeline);
-    let taken = |selection: Selection| {
-        ledger
-            .selected(&selection)
-            .map(|(id, _)| id.offset)
-            .collect::<Vec<i64>>()
+    let dlq = dead_letters().read_all(&pipeline);
+    let selected = |selection: Selection| {
+        let selected = dlq.selected(&selection).map(|(id, _)| id.offset);
+        selected.collect::<Vec<i64>>()
     };
-    assert_eq!(taken(selection(Some("wrong-unit"), None)), [2]);
-    assert_eq!(taken(selection(Some("not-json"), Some("1..3,6"))), [1, 3]);
-    assert_eq!(taken(selection(Some("foreign"), None)), [6]);
-    assert!(taken(selection(None, Some("90"))).is_empty());
+    assert_eq!(selected(selection(Some("wrong-unit"), None)), [2]);
+    assert_eq!(
+        selected(selection(Some("not-json"), Some("1..3,6"))),
+        [1, 3]
+    );
+    assert_eq!(selected(selection(Some("foreign"), None)), [6]);
+    assert!(selected(selection(None, Some("90"))).is_empty());
     let times = Selection {
         since: Some(TimeBound(1000)),
         until: Some(TimeBound(3000)),
         ..Selection::default()
     };
-    assert_eq!(taken(times), [1, 2]);
+    assert_eq!(selected(times), [1, 2]);
 }

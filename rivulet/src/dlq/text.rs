@@ -1,28 +1,28 @@
-//! What comes from outside, as text that can do no harm to a terminal.
+//! Untrusted data as text that is safe to print to a terminal.
 
 use std::fmt::Write;
 
 use jiff::Timestamp;
 
-/// The text with control characters escaped and, if it has more than so many characters, shortened.
+/// The text with control characters escaped, shortened to `longest` characters.
 pub(super) fn plain(text: &str, longest: usize) -> String {
     let mut plain = String::new();
-    for (count, letter) in text.chars().enumerate() {
+    for (count, character) in text.chars().enumerate() {
         if count == longest {
             plain.push('…');
             break;
         }
-        if letter.is_control() {
-            plain.extend(letter.escape_default())
+        if character.is_control() {
+            plain.extend(character.escape_default());
         } else {
-            plain.push(letter)
+            plain.push(character);
         }
     }
     plain
 }
 
-/// Bytes as text if they are UTF-8, otherwise in hexadecimal; of more than `longest` the beginning,
-/// and how many there are.
+/// Bytes as text if they are UTF-8, otherwise in hexadecimal. More than `longest` are shortened,
+/// and their number is added.
 pub(super) fn bytes(bytes: &[u8], longest: usize) -> String {
     let (shown, is_cut) = match std::str::from_utf8(bytes) {
         Ok("") => ("(empty)".to_owned(), false),
@@ -30,7 +30,7 @@ pub(super) fn bytes(bytes: &[u8], longest: usize) -> String {
         Err(_) => {
             let mut hex = "0x".to_owned();
             for byte in &bytes[..bytes.len().min(longest)] {
-                write!(hex, "{byte:02x}").expect("memory takes all that is written to it");
+                write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
             }
             let is_cut = bytes.len() > longest;
             hex.push_str(if is_cut { "…" } else { "" });
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_play_tricks_on_a_terminal_is_escaped() {
+    fn control_characters_are_escaped() {
         assert_eq!(plain("a\u{1b}[2J\nb", 80), "a\\u{1b}[2J\\nb");
         assert_eq!(plain("°C°C", 4), "°C°C");
         assert_eq!(plain("°C°C", 3), "°C°…");

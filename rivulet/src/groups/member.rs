@@ -1,17 +1,17 @@
-//! A member of a consumer group, as the group's broker tells it.
+//! A member of a consumer group.
 
 use std::fmt;
 
 use rdkafka::groups::GroupMemberInfo;
 
-use super::Place;
+use super::InputPartition;
 
-/// A process in a stage's group; shown as `INSTANCE@HOST`.
+/// A process in a stage's group, displayed as `INSTANCE@HOST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
-    /// The instance; all that it calls itself if it is no process of the stage.
+    /// The instance, or the whole client id if it is not a process of the stage.
     pub instance: String,
-    /// The address that it comes from.
+    /// The address of the process.
     pub host: String,
 }
 
@@ -25,7 +25,7 @@ impl GroupMember {
             .strip_prefix(stage)
             .and_then(|rest| rest.strip_prefix('@'))
             .unwrap_or(client);
-        // Java shows an address without a name as `/10.42.0.250`.
+        // Java prints an address without a host name as `/10.42.0.250`.
         GroupMember {
             instance: instance.to_owned(),
             host: host.trim_start_matches('/').to_owned(),
@@ -39,21 +39,21 @@ impl fmt::Display for GroupMember {
     }
 }
 
-/// The partitions in a member's assignment, which is written as Kafka's consumers do: a version,
-/// and the topics, each with its partitions. Of one that is cut off or empty, those before the end.
-pub(super) fn given(assignment: &[u8]) -> Vec<Place> {
+/// The partitions in a member's assignment, in the format of Kafka's consumer protocol: a version,
+/// and the topics with their partitions. A truncated assignment is read as far as possible.
+pub(super) fn assigned_partitions(assignment: &[u8]) -> Vec<InputPartition> {
     let mut places = Vec::new();
     let _ = read(assignment, &mut places);
     places
 }
 
-fn read(mut rest: &[u8], places: &mut Vec<Place>) -> Option<()> {
+fn read(mut rest: &[u8], places: &mut Vec<InputPartition>) -> Option<()> {
     let _version = take::<2>(&mut rest)?;
     let topics = i32::from_be_bytes(take(&mut rest)?);
     for _ in 0..topics {
         let length = usize::try_from(i16::from_be_bytes(take(&mut rest)?)).ok()?;
-        let (name, behind) = rest.split_at_checked(length)?;
-        rest = behind;
+        let (name, after) = rest.split_at_checked(length)?;
+        rest = after;
         let name = String::from_utf8_lossy(name);
         let partitions = i32::from_be_bytes(take(&mut rest)?);
         for _ in 0..partitions {
@@ -67,9 +67,9 @@ fn read(mut rest: &[u8], places: &mut Vec<Place>) -> Option<()> {
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, behind) = rest.split_first_chunk()?;
-    *rest = behind;
-    Some(*taken)
+    let (chunk, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(*chunk)
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_assignment_is_read_as_far_as_it_goes() {
+    fn an_assignment_is_read_as_far_as_possible() {
         let mut assignment = vec![0, 1, 0, 0, 0, 2];
         for (length, name, partitions) in [(1, "a", 2), (2, "bc", 1)] {
             assignment.extend([0, length]);
@@ -108,14 +108,17 @@ mod tests {
             ("a".to_owned(), 1),
             ("bc".to_owned(), 0),
         ];
-        assert_eq!(given(&assignment), expected);
-        assert_eq!(given(&assignment[..assignment.len() - 5]), expected[..2]);
+        assert_eq!(assigned_partitions(&assignment), expected);
+        assert_eq!(
+            assigned_partitions(&assignment[..assignment.len() - 5]),
+            expected[..2]
+        );
         for length in 0..6 {
-            assert!(given(&assignment[..length]).is_empty());
+            assert!(assigned_partitions(&assignment[..length]).is_empty());
         }
         assert!(
-            given(&[0, 1, 127, 255, 255, 255, 255, 255]).is_empty(),
-            "no length is negative"
+            assigned_partitions(&[0, 1, 127, 255, 255, 255, 255, 255]).is_empty(),
+            "a negative length is invalid"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A changelog, read whole.
+//! A changelog, read to its end.
 
 use std::collections::BTreeMap;
 
@@ -8,49 +8,47 @@ use stream::error::{Error, Result};
 use stream::state::StateRecord;
 
 use super::{StoredPosition, StoredSensor};
-use crate::read::{FetchedRecord, Reader, TopicSource};
+use crate::read::{FetchedRecord, ReadProgress, Reader, TopicSource};
 
-/// What the committed records of a changelog come to.
+/// The latest committed records of a changelog.
 #[derive(Debug, Default)]
 pub(super) struct Changelog {
     /// The topic's name.
     topic: String,
     /// How many partitions the topic has.
     pub(super) partitions: usize,
-    /// The last value of each key in each partition; nothing of keys whose last is a tombstone.
+    /// The latest value of each key in each partition, without tombstones.
     pub(super) last: BTreeMap<(i32, Vec<u8>), Vec<u8>>,
 }
 
 impl Changelog {
-    /// Reads a changelog to the end that it has now, once no transaction below that is open.
+    /// Reads a changelog to its current end, after all open transactions below it have ended.
     ///
     /// # Errors
-    /// If the cluster does not answer, there is no such topic, or a transaction on it stays open.
+    /// If the brokers are unreachable, the topic does not exist, or a transaction on it stays open.
     pub(super) fn read(kafka: &BTreeMap<String, String>, topic: &str) -> Result<Self> {
         let found = Self::find(kafka, topic)?;
         found.ok_or_else(|| {
-            Error::new(format!("reading {topic}"), "there is no such topic")
-                .help("`rivulet topics create` makes it; name the right brokers with --brokers")
+            Error::new(format!("reading {topic}"), "there is no such topic").help(
+                "create it with `rivulet topics create`, or name the right brokers with --brokers",
+            )
         })
     }
 
-    /// The same, but nothing if there is no such topic.
+    /// As [`read`](Self::read); `None` if there is no such topic.
     pub(super) fn find(kafka: &BTreeMap<String, String>, topic: &str) -> Result<Option<Self>> {
-        let mut told = false;
-        let mut progress = |progress: crate::read::ReadProgress<'_>| {
-            if progress.waiting && !told {
-                told = true;
-                tracing::info!(
-                    "waiting for an open transaction on {} to end",
-                    progress.topic
-                );
+        let (topics, mut is_logged) = ([topic.to_owned()], false);
+        let progress: &mut dyn FnMut(ReadProgress<'_>) = &mut |progress| {
+            if progress.waiting && !is_logged {
+                is_logged = true;
+                let topic = progress.topic;
+                tracing::info!("waiting for an open transaction on {topic} to end");
             }
         };
-        let mut reader = Reader::new(kafka, &[topic.to_owned()], &mut progress)?;
-        Self::find_with(&mut reader, topic)
+        Self::find_with(&mut Reader::new(kafka, &topics, progress)?, topic)
     }
 
-    /// The same with a reader that knows the topic.
+    /// As [`find`](Self::find), with a reader that was made for the topic.
     pub(super) fn find_with(reader: &mut Reader<'_>, topic: &str) -> Result<Option<Self>> {
         let Some(partitions) = reader.partitions(topic) else {
             return Ok(None);
@@ -60,11 +58,11 @@ impl Changelog {
             partitions,
             last: BTreeMap::new(),
         };
-        reader.read(topic, &mut |record| changelog.take(record))?;
+        reader.read(topic, &mut |record| changelog.apply(record))?;
         Ok(Some(changelog))
     }
 
-    fn take(&mut self, record: &FetchedRecord<'_>) {
+    fn apply(&mut self, record: &FetchedRecord<'_>) {
         let key = (record.partition, record.key.unwrap_or_default().to_vec());
         match record.value {
             Some(value) => self.last.insert(key, value.to_vec()),
@@ -75,7 +73,7 @@ impl Changelog {
     /// The state of each sensor, by partition and name.
     ///
     /// # Errors
-    /// If a record is none.
+    /// If a record is not a state.
     pub(super) fn sensors(&self) -> Result<Vec<StoredSensor>> {
         let states = self
             .last
@@ -86,7 +84,7 @@ impl Changelog {
             .collect()
     }
 
-    /// How far the stage had got when it last said so, by partition.
+    /// The latest checkpoint of each partition.
     pub(super) fn checkpoints(&self) -> BTreeMap<i32, Checkpoint> {
         let checkpoints = self
             .last
@@ -117,10 +115,10 @@ impl Changelog {
         })
     }
 
-    /// Where a source stands.
+    /// The position of a source.
     ///
     /// # Errors
-    /// If a record is no position.
+    /// If the record is not a position.
     pub(super) fn position(&self) -> Result<Option<StoredPosition>> {
         let Some(((partition, key), value)) = self.last.first_key_value() else {
             return Ok(None);
@@ -139,8 +137,8 @@ impl Changelog {
             error,
         )
         .help(format!(
-            "something else has written there; `rivulet state reset {stage}` begins with an empty \
-             state"
+            "another program has written to the topic; `rivulet state reset {stage}` starts with \
+             an empty state"
         ))
     }
 }
@@ -159,7 +157,7 @@ mod tests {
         };
         for (offset, (partition, key, value)) in (0..).zip(records) {
             let (key, value) = (Some(key.as_bytes()), value.map(str::as_bytes));
-            changelog.take(&FetchedRecord {
+            changelog.apply(&FetchedRecord {
                 partition: *partition,
                 offset,
                 timestamp: 0,
@@ -172,10 +170,9 @@ mod tests {
     }
 
     #[test]
-    fn the_last_record_of_a_sensor_counts_and_a_tombstone_forgets_it() {
-        let state = |memory: f64| {
-            format!(r#"{{"chain":"c","offsets":{{"in":7}},"memories":[[{memory}]]}}"#)
-        };
+    fn the_latest_record_of_a_sensor_counts_or_its_tombstone() {
+        let state =
+            |value: f64| format!(r#"{{"chain":"c","offsets":{{"in":7}},"memories":[[{value}]]}}"#);
         let (old, new) = (state(1.5), state(2.5));
         let changelog = changelog(&[
             (2, "a", Some(&old)),
@@ -195,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_is_read_and_forgotten() {
+    fn a_position_is_read_unless_it_was_deleted() {
         let saved = Some(r#"{"commit":3,"position":{"index":14}}"#);
         let position = StoredPosition {
             commit: 3,
@@ -214,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_state_is_named_with_the_remedy() {
+    fn a_foreign_record_is_an_error_with_a_remedy() {
         let error = changelog(&[(1, "seattle", Some("7"))])
             .sensors()
             .unwrap_err()

@@ -1,4 +1,4 @@
-//! Whether what stages remember belongs to the chains that the file names.
+//! Whether the state of stages was made by the chains of the file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,28 +13,28 @@ use crate::read::Reader;
 use crate::table::aligned;
 use crate::topics::plural;
 
-/// Which states belong to the chains of the file; a table when it is shown.
+/// Which states were made by the chains of the file. Displayed, it is a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
-    /// Stage after stage.
+    /// One for each stage.
     pub findings: Vec<Finding>,
 }
 
-/// What was found of one stage.
+/// The result for one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The stage's name.
     pub stage: String,
-    /// What its changelog holds, in a line; or why the stage would not take it.
+    /// What is in its changelog, in one line, or why the stage would not start with it.
     pub state: Result<String>,
 }
 
-/// Looks whether the states of these stages belong to the chains that the file names, with all
-/// there is committed so far. It joins no group and waits for no transaction. The pipeline has been
+/// Checks whether the committed states of these stages were made by the chains of the file. Does
+/// not join a group or wait for a transaction. The pipeline must have been
 /// [checked](crate::check::check).
 ///
 /// # Errors
-/// If the cluster does not answer. A state of another chain is a finding.
+/// If the brokers are unreachable. A state of another chain is not an error but a finding.
 pub fn check(pipeline: &Pipeline, stages: &[&Stage]) -> Result<Checked> {
     let changelogs: Vec<String> = stages.iter().map(|stage| stage.changelog()).collect();
     let mut silent = |_: crate::read::ReadProgress<'_>| ();
@@ -42,9 +42,9 @@ pub fn check(pipeline: &Pipeline, stages: &[&Stage]) -> Result<Checked> {
     let mut findings = Vec::new();
     for stage in stages {
         let state = match chain(pipeline, stage) {
-            None => Ok("keeps nothing of sensors".to_owned()),
+            None => Ok("keeps no state of sensors".to_owned()),
             Some(chain) => match Changelog::find_with(&mut reader, &stage.changelog())? {
-                None => Ok("keeps nothing yet: there is no changelog".to_owned()),
+                None => Ok("has no state yet: there is no changelog".to_owned()),
                 Some(changelog) => changelog
                     .sensors()
                     .and_then(|sensors| judge(&stage.name, &chain, &sensors)),
@@ -63,35 +63,36 @@ fn judge(stage: &str, chain: &Chain, sensors: &[StoredSensor]) -> Result<String>
     let made_by: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.chain.as_str()).collect();
     if made_by.iter().all(|chain| *chain == now) {
         return Ok(match sensors.len() {
-            0 => "keeps nothing yet".to_owned(),
+            0 => "has no state yet".to_owned(),
             count => format!(
                 "{}, made by `{now}`",
                 plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor")
             ),
         });
     }
-    let taken = match made_by.len() {
+    let migrated = match made_by.len() {
         1 => sensors
             .iter()
             .try_for_each(|sensor| chain.migrate(&sensor.chain, &mut sensor.states.clone())),
         _ => Err("it was made by several chains".to_owned()),
     };
-    let help = match taken {
+    let help = match migrated {
         Ok(()) => format!(
-            "go on with what is remembered: rivulet state keep {stage}, or begin with an empty \
-             state: rivulet state reset {stage}"
+            "keep the state: rivulet state keep {stage}, or start with an empty state: rivulet \
+             state reset {stage}"
         ),
         Err(why) => format!(
-            "undo the change, or begin with an empty state: rivulet state reset {stage}; {why}"
+            "restore the old settings, or start with an empty state: rivulet state reset {stage}; \
+             {why}"
         ),
     };
     let made_by = Vec::from_iter(made_by).join("` and `");
-    let cause = format!("it was made by `{made_by}`, but the file now says `{now}`");
+    let cause = format!("it was made by `{made_by}`, but the chain of the file is `{now}`");
     Err(Error::new(format!("checking the state of {stage}"), cause).help(help))
 }
 
 impl Checked {
-    /// Why stages would not take their states.
+    /// Why stages would not start with their state.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {
         self.findings
@@ -107,7 +108,9 @@ impl fmt::Display for Checked {
         let rows = self.findings.iter().map(|Finding { stage, state }| {
             vec![
                 stage.clone(),
-                state.clone().unwrap_or_else(|_| "does not fit".to_owned()),
+                state
+                    .clone()
+                    .unwrap_or_else(|_| "made by another chain".to_owned()),
             ]
         });
         f.write_str(&aligned(&rows.collect::<Vec<_>>()))
@@ -125,27 +128,24 @@ mod tests {
             .iter()
             .map(|step| ComponentConfig::parse(step).unwrap())
             .collect();
-        let sensor = |chain: &&str| StoredSensor {
+        let sensors = made_by.iter().map(|chain| StoredSensor {
             partition: 0,
             name: "a".into(),
             chain: (*chain).to_owned(),
             states: vec![vec![7.0]],
             offsets: [].into(),
             time: None,
-        };
-        judge(
-            "smooth",
-            &Chain::build(&steps).unwrap(),
-            &made_by.iter().map(sensor).collect::<Vec<_>>(),
-        )
+        });
+        let (chain, sensors) = (Chain::build(&steps).unwrap(), sensors.collect::<Vec<_>>());
+        judge("smooth", &chain, &sensors)
     }
 
     const EWMA: &str = "ewma = { alpha = 0.3 }";
     const ROUND: &str = "round = {}";
 
     #[test]
-    fn a_state_of_the_files_chain_fits_and_so_does_none() {
-        assert_eq!(judged(&[EWMA], &[]).unwrap(), "keeps nothing yet");
+    fn a_state_of_the_same_chain_or_none_is_right() {
+        assert_eq!(judged(&[EWMA], &[]).unwrap(), "has no state yet");
         assert_eq!(
             judged(&[EWMA], &["ewma(alpha=0.3)"; 2]).unwrap(),
             "2 sensors, made by `ewma(alpha=0.3)`"
@@ -153,11 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn other_settings_are_told_with_both_remedies() {
-        let expected = "checking the state of smooth: it was made by `ewma(alpha=0.5)`, but the \
-                        file now says `ewma(alpha=0.3)`
-  help: go on with what is remembered: \
-                        rivulet state keep smooth, or begin with an empty state: rivulet state \
+    fn other_settings_have_two_remedies() {
+        let expected = "\
+checking the state of smooth: it was made by `ewma(alpha=0.5)`, but the chain of the file is \
+                        `ewma(alpha=0.3)`
+  help: keep the state: rivulet state keep smooth, or start with an empty state: rivulet state \
                         reset smooth";
         assert_eq!(
             judged(&[EWMA], &["ewma(alpha=0.5)"; 2])
@@ -168,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_can_be_kept_only_one_remedy_is_left() {
+    fn a_state_that_cannot_be_kept_has_one_remedy() {
         let error = judged(&[ROUND, EWMA], &["ewma(alpha=0.3)"])
             .unwrap_err()
             .to_string();
         assert!(
             error.contains(
-                "made by `ewma(alpha=0.3)`, but the file now says `round(digits=0) → ewma("
+                "made by `ewma(alpha=0.3)`, but the chain of the file is `round(digits=0) → ewma("
             ),
             "{error}"
         );
@@ -199,7 +199,7 @@ mod tests {
             state,
         };
         let findings = vec![
-            finding("ewma", Ok("keeps nothing yet".into())),
+            finding("ewma", Ok("has no state yet".into())),
             finding(
                 "average",
                 Err(Error::new("checking the state of average", "no")),
@@ -208,7 +208,7 @@ mod tests {
         let checked = Checked { findings };
         assert_eq!(
             checked.to_string(),
-            "ewma     keeps nothing yet\naverage  does not fit\n"
+            "ewma     has no state yet\naverage  made by another chain\n"
         );
         assert_eq!(checked.faults(), ["checking the state of average: no"]);
     }

@@ -14,27 +14,27 @@ use stream::state::{StateDigest, StateMetadata};
 use super::group::Committed;
 use super::keep::is_ahead;
 use super::transaction::{self, Transaction};
-use super::{Changelog, Group, StoredSensor, Whole, chain};
+use super::{Changelog, Completeness, Group, StoredSensor, chain};
 use crate::table::aligned;
 use crate::topics::plural;
 
 /// How many sensors are shown.
 const SHOWN: usize = 50;
 
-/// How many bytes of names one mark holds: a dead-letter topic takes no record of any size.
-const MARK: usize = 100_000;
+/// How many bytes of names one record of a migration holds at most.
+const NAMES: usize = 100_000;
 
 /// Which sensors are to be forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForgetSelection {
-    /// Those of these names.
+    /// The sensors with these names.
     Named(BTreeSet<String>),
-    /// Those whose last reading is so much older than the newest that the stage remembers, by the
-    /// readings' own times.
+    /// The sensors whose last reading is older than the newest reading in the state by this age, by
+    /// the readings' own times.
     Idle(Age),
 }
 
-/// A span of time; as text `30d`, `12h` or `2h 30m`.
+/// A duration. As text: `30d`, `12h` or `2h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Age(pub Duration);
 
@@ -46,57 +46,58 @@ impl FromStr for Age {
         let age = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
         let age = age.and_then(|age| Duration::try_from(age).ok());
         age.map(Age)
-            .ok_or_else(|| format!("`{text}` is no span of time; write 30d, 12h or 2h 30m"))
+            .ok_or_else(|| format!("`{text}` is not a duration; write 30d, 12h or 2h 30m"))
     }
 }
 
-/// What it takes for a stage to forget some of its sensors; shown, what will be done.
+/// A plan to forget the state of some sensors. Displayed, it says what will be done.
 ///
-/// It is one transaction: a tombstone for each of them, the group's offsets committed again, each
-/// with the note of the state that is left, and a [`Migration`] among the stage's dead letters. The
-/// stage goes on where it was, and what a forgotten sensor sends later begins with an empty memory.
+/// One transaction writes a tombstone for each of them, commits the group's offsets again with the
+/// digest of the remaining state, and records a [`Migration`] in the stage's dead-letter topic. The
+/// stage continues at its offsets. A forgotten sensor starts with an empty state when it sends
+/// again.
 #[derive(Debug)]
 pub struct Forget<'p> {
     pipeline: &'p Pipeline,
     stage: &'p Stage,
     which: ForgetSelection,
-    found: Chosen,
+    found: Selected,
 }
 
-/// What there is to do.
+/// What will be done.
 #[derive(Debug, PartialEq)]
-struct Chosen {
-    /// What is forgotten.
-    gone: Vec<StoredSensor>,
-    /// How many sensors are left.
+struct Selected {
+    /// The sensors to forget.
+    forgotten: Vec<StoredSensor>,
+    /// How many sensors remain.
     left: usize,
-    /// How many have a state that does not tell the time of their last reading.
+    /// How many sensors have a state without the time of their last reading.
     timeless: usize,
     /// The chain that made the state; `None` if several did.
     chain: Option<String>,
-    /// What is committed again.
+    /// The offsets to commit again.
     offsets: Vec<Committed>,
 }
 
 impl<'p> Forget<'p> {
-    /// Looks at what there is to do; nothing is changed. The stage is one that
-    /// [keeps](super::keeper) something.
+    /// Makes the plan without changing anything. The stage must [keep
+    /// state](super::stateful_stage).
     ///
     /// # Errors
-    /// If the stage runs, the cluster does not answer, its state is not whole, or it does not know
-    /// a sensor that is named.
+    /// If the stage runs, the brokers are unreachable, its state is incomplete, or a named sensor
+    /// is not in it.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, which: ForgetSelection) -> Result<Self> {
         let doing = doing(stage);
-        let group = transaction::at_rest(pipeline, stage, &doing)?;
+        let group = transaction::stopped_group(pipeline, stage, &doing)?;
         let (Some(_), Some(group)) = (chain(pipeline, stage), group) else {
             return Err(
                 Error::new(doing, "a producer keeps a position, no sensors").help(format!(
-                    "`rivulet state reset {}` has it begin anew",
+                    "`rivulet state reset {}` makes it start from the beginning",
                     stage.name
                 )),
             );
         };
-        let found = look(pipeline, stage, &group, &which)?;
+        let found = inspect(pipeline, stage, &group, &which)?;
         Ok(Forget {
             pipeline,
             stage,
@@ -108,33 +109,32 @@ impl<'p> Forget<'p> {
     /// Whether there is nothing to forget.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.found.gone.is_empty()
+        self.found.forgotten.is_empty()
     }
 
-    /// Does it.
+    /// Executes the plan.
     ///
     /// # Errors
-    /// If somebody has started the stage meanwhile, or the cluster refuses. Unless the error says
-    /// otherwise, nothing has changed then.
-    pub fn carry_out(&self) -> Result<()> {
+    /// If the stage was started meanwhile, or the brokers fail. Nothing has changed then unless the
+    /// error says otherwise.
+    pub fn execute(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
-        transaction::make_topics(pipeline, stage)?;
+        transaction::create_topics(pipeline, stage)?;
         let group = Group::new(pipeline, stage)?;
-        // From here to its end nobody else can work on the stage's partitions. What is there now
-        // counts.
-        let place = group.take_place()?;
-        let found = look(pipeline, stage, &group, &self.which)?;
+        // From here on no other process has the partitions. One may have committed since the plan.
+        let membership = group.join()?;
+        let found = inspect(pipeline, stage, &group, &self.which)?;
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
         for StoredSensor {
             partition, name, ..
-        } in &found.gone
+        } in &found.forgotten
         {
             transaction.save(*partition, name.as_bytes(), None)?;
         }
-        for change in changes(&found) {
-            transaction.mark(&change)?;
+        for migration in migrations(&found) {
+            transaction.record_migration(&migration)?;
         }
-        transaction.commit(&found.offsets, Some(&place))
+        transaction.commit(&found.offsets, Some(&membership))
     }
 }
 
@@ -142,19 +142,19 @@ fn doing(stage: &Stage) -> String {
     format!("forgetting sensors of {}", stage.name)
 }
 
-fn look(
+fn inspect(
     pipeline: &Pipeline,
     stage: &Stage,
     group: &Group,
     which: &ForgetSelection,
-) -> Result<Chosen> {
+) -> Result<Selected> {
     let committed = group.committed()?;
     let sensors = Changelog::read(&pipeline.kafka, &stage.changelog())?.sensors()?;
     choose(sensors, committed, which, pipeline.guarantee).map_err(|(cause, help)| {
         let help = if help.is_empty() {
             format!(
-                "`rivulet state show {0}` tells; to begin with an empty state: rivulet state reset \
-                 {0}",
+                "`rivulet state show {0}` shows it; to start with an empty state: rivulet state \
+                 reset {0}",
                 stage.name
             )
         } else {
@@ -164,18 +164,19 @@ fn look(
     })
 }
 
-/// What there is to do, or why it cannot be done, with the remedy.
+/// What will be done, or the cause and the remedy if it cannot be done.
 fn choose(
     sensors: Vec<StoredSensor>,
     committed: Vec<Committed>,
     which: &ForgetSelection,
     guarantee: Guarantee,
-) -> Result<Chosen, (String, String)> {
-    if let Whole::NotWhole(differences) = Whole::judge(&committed, &committed, &sensors, guarantee)
+) -> Result<Selected, (String, String)> {
+    if let Completeness::Incomplete(differences) =
+        Completeness::of(&committed, &committed, &sensors, guarantee)
     {
         let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
         return Err((
-            format!("its state is not whole: {}", differences.join("; ")),
+            format!("its state is incomplete: {}", differences.join("; ")),
             String::new(),
         ));
     }
@@ -192,33 +193,22 @@ fn choose(
         let known: BTreeSet<&str> = sensors.iter().map(|sensor| sensor.name.as_str()).collect();
         if let Some(unknown) = names.iter().find(|name| !known.contains(name.as_str())) {
             let help = suggest(unknown, &known.into_iter().collect::<Vec<_>>());
-            return Err((
-                format!("it remembers nothing of a sensor `{unknown}`"),
-                help,
-            ));
+            return Err((format!("it has no state of a sensor `{unknown}`"), help));
         }
     }
     let newest = sensors.iter().filter_map(|sensor| sensor.time).max();
-    let is_gone = |sensor: &StoredSensor| match which {
-        ForgetSelection::Named(names) => names.contains(&sensor.name),
-        ForgetSelection::Idle(Age(age)) => {
-            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            sensor
-                .time
-                .zip(newest)
-                .is_some_and(|(time, newest)| time.saturating_add(age) < newest)
-        }
-    };
-    let (gone, left): (Vec<StoredSensor>, Vec<StoredSensor>) =
-        sensors.into_iter().partition(is_gone);
-    if is_ahead(&gone, &committed) {
-        let cause = "its state is ahead of the committed offsets: at-least-once, a process died \
-                     between the two";
+    let (forgotten, left): (Vec<StoredSensor>, Vec<StoredSensor>) = sensors
+        .into_iter()
+        .partition(|sensor| is_selected(sensor, which, newest));
+    if is_ahead(&forgotten, &committed) {
+        let cause = "its state is ahead of the committed offsets: a process died before it \
+                     committed them (at-least-once)";
         return Err((cause.to_owned(), "drain the stage first".to_owned()));
     }
-    let offsets = committed.into_iter().map(|at| noted(at, &left)).collect();
-    Ok(Chosen {
-        gone,
+    let offsets = committed.into_iter();
+    let offsets = offsets.map(|at| with_digest(at, &left)).collect();
+    Ok(Selected {
+        forgotten,
         left: left.len(),
         timeless,
         chain,
@@ -226,9 +216,22 @@ fn choose(
     })
 }
 
-/// The same offset with the note of what is left. One without a note has been set by another tool.
-fn noted(at: Committed, left: &[StoredSensor]) -> Committed {
-    let Ok(StateMetadata { partitions, .. }) = at.note.parse() else {
+/// Whether a sensor is selected. `newest` is the time of the newest reading in the state.
+fn is_selected(sensor: &StoredSensor, which: &ForgetSelection, newest: Option<i64>) -> bool {
+    match which {
+        ForgetSelection::Named(names) => names.contains(&sensor.name),
+        ForgetSelection::Idle(Age(age)) => {
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            let times = sensor.time.zip(newest);
+            times.is_some_and(|(time, newest)| time.saturating_add(age) < newest)
+        }
+    }
+}
+
+/// The offset with the digest of the remaining state. An offset without a digest was set by another
+/// tool: it is not changed.
+fn with_digest(at: Committed, left: &[StoredSensor]) -> Committed {
+    let Ok(StateMetadata { partitions, .. }) = at.metadata.parse() else {
         return at;
     };
     let of_partition = left
@@ -236,25 +239,25 @@ fn noted(at: Committed, left: &[StoredSensor]) -> Committed {
         .filter(|sensor| sensor.partition == at.partition);
     let last = of_partition
         .filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(&at.topic)?)));
-    let note = StateMetadata {
+    let metadata = StateMetadata {
         digest: StateDigest::of(last),
         partitions,
     }
     .to_string();
-    Committed { note, ..at }
+    Committed { metadata, ..at }
 }
 
-/// What `rivulet verify` must know of it: several marks if there are many sensors.
-fn changes(found: &Chosen) -> Vec<Migration> {
+/// The records for `rivulet verify`: several if there are many sensors.
+fn migrations(found: &Selected) -> Vec<Migration> {
     let names: BTreeSet<&str> = found
-        .gone
+        .forgotten
         .iter()
         .map(|sensor| sensor.name.as_str())
         .collect();
-    let (mut parts, mut bytes): (Vec<BTreeSet<String>>, usize) = (Vec::new(), MARK);
+    let (mut parts, mut bytes): (Vec<BTreeSet<String>>, usize) = (Vec::new(), NAMES);
     for name in names {
         bytes += name.len();
-        if bytes >= MARK {
+        if bytes >= NAMES {
             parts.push(BTreeSet::new());
             bytes = name.len();
         }
@@ -265,7 +268,7 @@ fn changes(found: &Chosen) -> Vec<Migration> {
         .iter()
         .map(|at| ((at.topic.clone(), at.partition), at.next))
         .collect();
-    let change = Migration {
+    let migration = Migration {
         remedy: MigrationKind::Forgotten,
         chain: found.chain.clone(),
         offsets,
@@ -275,7 +278,7 @@ fn changes(found: &Chosen) -> Vec<Migration> {
         .into_iter()
         .map(|sensors| Migration {
             sensors,
-            ..change.clone()
+            ..migration.clone()
         })
         .collect()
 }
@@ -283,17 +286,17 @@ fn changes(found: &Chosen) -> Vec<Migration> {
 impl fmt::Display for Forget<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, changelog) = (&self.stage.name, self.stage.changelog());
-        let Chosen {
-            gone,
+        let Selected {
+            forgotten,
             left,
             timeless,
             ..
         } = &self.found;
-        if !gone.is_empty() {
-            let head = ["partition", "sensor", "last reading of"]
+        if !forgotten.is_empty() {
+            let head = ["partition", "sensor", "last reading"]
                 .map(str::to_owned)
                 .to_vec();
-            let rows = gone.iter().take(SHOWN).map(
+            let rows = forgotten.iter().take(SHOWN).map(
                 |StoredSensor {
                      partition,
                      name,
@@ -312,34 +315,34 @@ impl fmt::Display for Forget<'_> {
                 &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
             ))?;
         }
-        if gone.len() > SHOWN {
-            writeln!(f, "and {} more", gone.len() - SHOWN)?;
+        if forgotten.len() > SHOWN {
+            writeln!(f, "and {} more", forgotten.len() - SHOWN)?;
         }
         let sensors = |count: usize| plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor");
         if let (ForgetSelection::Idle(_), 1..) = (&self.which, *timeless) {
             writeln!(
                 f,
-                "of {}, {changelog} does not tell when they sent their last reading",
+                "{changelog} has no time of the last reading for {}",
                 sensors(*timeless)
             )?;
         }
-        if gone.is_empty() {
+        if forgotten.is_empty() {
             return writeln!(
                 f,
-                "nothing to do: of {}, none is to be forgotten",
+                "nothing to do: none of {} is to be forgotten",
                 sensors(*left)
             );
         }
         writeln!(
             f,
-            "what {changelog} holds of {} is forgotten, and of {} it stays",
-            sensors(gone.len()),
+            "{changelog}: the state of {} is forgotten, that of {} is kept",
+            sensors(forgotten.len()),
             sensors(*left)
         )?;
         writeln!(
             f,
-            "{name} goes on where it was; what a forgotten sensor sends later begins with an empty \
-             memory"
+            "{name} continues at its offsets; a forgotten sensor starts with an empty state when \
+             it sends again"
         )
     }
 }
@@ -363,7 +366,7 @@ mod tests {
         }
     }
 
-    fn note(last: &[(&str, i64)]) -> String {
+    fn metadata(last: &[(&str, i64)]) -> String {
         StateMetadata {
             digest: StateDigest::of(last.iter().copied()),
             partitions: Some(2),
@@ -376,7 +379,7 @@ mod tests {
             topic: "in".into(),
             partition,
             next,
-            note: note(last),
+            metadata: metadata(last),
         }
     }
 
@@ -397,7 +400,7 @@ mod tests {
         )
     }
 
-    fn chosen(which: &ForgetSelection) -> Result<Chosen, (String, String)> {
+    fn chosen(which: &ForgetSelection) -> Result<Selected, (String, String)> {
         let (sensors, committed) = state();
         choose(sensors, committed, which, Guarantee::ExactlyOnce)
     }
@@ -407,11 +410,11 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_those_of_what_is_left() {
+    fn the_digests_are_those_of_the_remaining_state() {
         let found = chosen(&named(&["b", "c"])).unwrap();
         assert_eq!(
             found
-                .gone
+                .forgotten
                 .iter()
                 .map(|sensor| sensor.name.as_str())
                 .collect::<Vec<_>>(),
@@ -421,46 +424,39 @@ mod tests {
             found.offsets,
             [committed(0, 5, &[("a", 4)]), committed(1, 9, &[])]
         );
-        let left = Whole::judge(
+        let left = Completeness::of(
             &found.offsets,
             &found.offsets,
             &state().0[..1],
             Guarantee::ExactlyOnce,
         );
-        assert_eq!(left, Whole::Whole, "the stage starts with it");
+        assert_eq!(left, Completeness::Complete, "the stage starts with it");
     }
 
     #[test]
-    fn an_offset_that_another_tool_has_set_gets_no_note() {
+    fn an_offset_set_by_another_tool_gets_no_digest() {
         let (sensors, mut committed) = state();
-        committed[1].note = "elsewhere".into();
+        committed[1].metadata = "elsewhere".into();
         let found = choose(sensors, committed, &named(&["c"]), Guarantee::ExactlyOnce).unwrap();
-        assert_eq!(found.offsets[1].note, "elsewhere");
+        assert_eq!(found.offsets[1].metadata, "elsewhere");
     }
 
     #[test]
-    fn the_idle_are_told_by_the_newest_reading() {
-        let gone = |age: &str| {
+    fn idle_sensors_are_compared_with_the_newest_reading() {
+        for (age, expected) in [("30d", &["a"][..]), ("40d", &[])] {
             let found = chosen(&ForgetSelection::Idle(age.parse().unwrap())).unwrap();
-            (
-                found
-                    .gone
-                    .iter()
-                    .map(|sensor| sensor.name.clone())
-                    .collect::<Vec<_>>(),
-                found.timeless,
-            )
-        };
-        assert_eq!(gone("30d"), (vec!["a".to_owned()], 1));
-        assert_eq!(gone("40d"), (vec![], 1));
+            let forgotten = found.forgotten.iter().map(|sensor| sensor.name.as_str());
+            assert_eq!(forgotten.collect::<Vec<_>>(), expected);
+            assert_eq!(found.timeless, 1);
+        }
         assert!("soon".parse::<Age>().unwrap_err().contains("write 30d"));
     }
 
     #[test]
-    fn what_cannot_be_done_is_said() {
+    fn a_selection_that_cannot_be_forgotten_is_an_error() {
         let (cause, help) = chosen(&named(&["a", "bb"])).unwrap_err();
         assert!(
-            cause.contains("nothing of a sensor `bb`") && help.contains('b'),
+            cause.contains("no state of a sensor `bb`") && help.contains('b'),
             "{cause}: {help}"
         );
         let (sensors, committed) = state();
@@ -470,7 +466,7 @@ mod tests {
             &named(&["b"]),
             Guarantee::ExactlyOnce,
         );
-        assert!(lost.unwrap_err().0.contains("not whole"));
+        assert!(lost.unwrap_err().0.contains("is incomplete"));
         let ahead = vec![
             sensor(0, "a", 5, None),
             sensors[1].clone(),
@@ -482,43 +478,31 @@ mod tests {
     }
 
     #[test]
-    fn many_names_are_spread_over_several_marks() {
-        let gone: Vec<StoredSensor> = (0..3000)
+    fn many_names_are_split_into_several_records() {
+        let forgotten: Vec<StoredSensor> = (0..3000)
             .map(|number| sensor(0, &format!("{number:0100}"), 1, None))
             .collect();
-        let found = Chosen {
-            gone,
+        let found = Selected {
+            forgotten,
             left: 0,
             timeless: 0,
             chain: None,
             offsets: vec![committed(0, 5, &[])],
         };
-        let changes = changes(&found);
-        assert_eq!(
-            changes
-                .iter()
-                .map(|change| change.sensors.len())
-                .sum::<usize>(),
-            3000
-        );
-        let size = |change: &Migration| {
-            change
-                .headers()
-                .iter()
-                .filter_map(|(_, value)| value.as_ref())
-                .map(Vec::len)
-                .sum()
-        };
-        assert!(changes.len() > 2 && changes.iter().map(size).all(|size: usize| size < 2 * MARK));
-        assert!(
-            changes
-                .iter()
-                .all(|change| change.offsets == [(("in".to_owned(), 0), 5)].into())
-        );
+        let migrations = migrations(&found);
+        assert!(migrations.len() > 2);
+        let sensors = migrations.iter().map(|migration| migration.sensors.len());
+        assert_eq!(sensors.sum::<usize>(), 3000);
+        for migration in &migrations {
+            let headers = migration.headers().into_iter();
+            let size: usize = headers.filter_map(|(_, value)| Some(value?.len())).sum();
+            assert!(size < 2 * NAMES);
+            assert_eq!(migration.offsets, [(("in".to_owned(), 0), 5)].into());
+        }
     }
 
     #[test]
-    fn what_will_be_done_is_shown() {
+    fn the_plan_is_shown() {
         let text = "[topic.in]\nexternal = true\n[operator.smooth]\nfrom = \"in\"\nsteps = [{ ewma \
                     = { alpha = 0.5 } }]\nto = \"b\"\n";
         let pipeline = Pipeline::parse(Arc::new(Text {
@@ -526,34 +510,36 @@ mod tests {
             text: text.into(),
         }))
         .unwrap();
-        let shown = |which: ForgetSelection| {
+        let (pipeline, stage) = (&pipeline, &pipeline.stages[0]);
+        let [shown, nothing] = [
+            named(&["b", "c"]),
+            ForgetSelection::Idle("90d".parse().unwrap()),
+        ]
+        .map(|which| {
             let found = chosen(&which).unwrap();
-            Forget {
-                pipeline: &pipeline,
-                stage: &pipeline.stages[0],
+            let forget = Forget {
+                pipeline,
+                stage,
                 which,
                 found,
-            }
-            .to_string()
-        };
-        let expected = "partition  sensor  last reading \
-                        of
+            };
+            forget.to_string()
+        });
+        let expected = "\
+partition  sensor  last reading
 0          b       1970-02-10T00:00:00Z
 1          c       -
-what \
-                        smooth-changelog holds of 2 sensors is forgotten, and of 1 sensor it \
-                        stays
-smooth goes on where it was; what a forgotten sensor sends later \
-                        begins with an empty memory
+smooth-changelog: the state of 2 sensors is forgotten, that of 1 sensor is kept
+smooth continues at its offsets; a forgotten sensor starts with an empty state when it sends \
+                        again
 ";
-        assert_eq!(shown(named(&["b", "c"])), expected);
-        let nothing = shown(ForgetSelection::Idle("90d".parse().unwrap()));
+        assert_eq!(shown, expected);
         assert!(
-            nothing.ends_with("nothing to do: of 3 sensors, none is to be forgotten\n"),
+            nothing.ends_with("nothing to do: none of 3 sensors is to be forgotten\n"),
             "{nothing}"
         );
         assert!(
-            nothing.starts_with("of 1 sensor, smooth-changelog does not tell when"),
+            nothing.starts_with("smooth-changelog has no time of the last reading for 1 sensor\n"),
             "{nothing}"
         );
     }

@@ -1,4 +1,4 @@
-//! A stage's consumer group: its members, what it committed, and its place taken for a while.
+//! The consumer group of a stage: its members and offsets, and how to join it instead of the stage.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream::error::{Error, Result};
 use stream::pipeline::{Pipeline, Stage};
 
-use crate::cluster::{self, Cluster, DEADLINE, Witness};
+use crate::cluster::{self, Cluster, DEADLINE, LastError};
 
-/// How long it may take to join a group that is empty: brokers may wait some seconds for others.
+/// How long it may take to join an empty group: brokers may wait some seconds for other members.
 const JOINING: Duration = Duration::from_secs(30);
 
 /// The consumer group of a stage with inputs.
@@ -21,10 +21,10 @@ pub(crate) struct Group {
     /// The stage's inputs, each with how many partitions it has.
     inputs: Vec<(String, i32)>,
     cluster: Cluster,
-    consumer: BaseConsumer<Witness>,
+    consumer: BaseConsumer<LastError>,
 }
 
-/// What was committed of one partition of an input.
+/// The committed offset of one partition of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Committed {
     /// The input.
@@ -33,33 +33,35 @@ pub(crate) struct Committed {
     pub(crate) partition: i32,
     /// The next offset to read.
     pub(crate) next: i64,
-    /// What is noted beside it.
-    pub(crate) note: String,
+    /// The metadata that was committed with it.
+    pub(crate) metadata: String,
 }
 
 impl Group {
-    /// Looks the stage's inputs up; joins nothing yet.
+    /// Looks up the stage's inputs. Does not join the group.
     ///
     /// # Errors
-    /// If the cluster does not answer or an input does not exist.
+    /// If the brokers are unreachable or an input does not exist.
     pub(crate) fn new(pipeline: &Pipeline, stage: &Stage) -> Result<Self> {
         let cluster = Cluster::new(&pipeline.kafka)?;
         let inventory = cluster.inventory()?;
-        let input = |topic: &String| match inventory.topics.get(topic) {
-            Some(found) => Ok((topic.clone(), found.partitions)),
-            None => Err(Error::new(
-                format!("looking for {topic}, which {} reads", stage.name),
-                "there is no such topic",
-            )
-            .help("`rivulet topics create` makes it; name the right brokers with --brokers")),
-        };
-        let inputs = stage.from.iter().map(input).collect::<Result<_>>()?;
+        let mut inputs = Vec::new();
+        for topic in &stage.from {
+            let found = inventory.topics.get(topic).ok_or_else(|| {
+                let doing = format!("looking for {topic}, which {} reads", stage.name);
+                Error::new(doing, "there is no such topic").help(
+                    "create it with `rivulet topics create`, or name the right brokers with \
+                     --brokers",
+                )
+            })?;
+            inputs.push((topic.clone(), found.partitions));
+        }
         let mut config = cluster::config(&pipeline.kafka);
         config
             .set("group.id", &stage.name)
             .set("client.id", "rivulet")
             .set("enable.auto.commit", "false");
-        // What a transaction that is open is about to commit is waited for.
+        // Watermarks are those of committed records; offsets of open transactions are waited for.
         config.set("isolation.level", "read_committed");
         for (name, value) in [
             ("partition.assignment.strategy", "range"),
@@ -79,7 +81,7 @@ impl Group {
 
     fn failed(&self, doing: &str) -> impl Fn(KafkaError) -> Error {
         move |error| {
-            cluster::unanswered(
+            cluster::unreachable_error(
                 format!("{doing} the group {}", self.name),
                 &error,
                 self.consumer.context(),
@@ -87,10 +89,10 @@ impl Group {
         }
     }
 
-    /// The processes that are in the group.
+    /// The members of the group.
     ///
     /// # Errors
-    /// If the cluster does not answer.
+    /// If the brokers are unreachable.
     pub(super) fn members(&self) -> Result<Vec<String>> {
         let groups = self.consumer.fetch_group_list(Some(&self.name), DEADLINE);
         let groups = groups.map_err(self.failed("asking for the members of"))?;
@@ -100,10 +102,10 @@ impl Group {
             .collect())
     }
 
-    /// What was committed of every partition of the inputs; nothing of those that never were.
+    /// The committed offsets of the inputs. A partition without one is left out.
     ///
     /// # Errors
-    /// If the cluster does not answer.
+    /// If the brokers are unreachable.
     pub(crate) fn committed(&self) -> Result<Vec<Committed>> {
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in &self.inputs {
@@ -119,39 +121,39 @@ impl Group {
                 .error()
                 .map_err(self.failed("asking for the offsets of"))?;
             if let Offset::Offset(next) = element.offset() {
-                let (topic, note) = (element.topic().to_owned(), element.metadata().to_owned());
+                let (topic, metadata) = (element.topic().to_owned(), element.metadata().to_owned());
                 committed.push(Committed {
                     topic,
                     partition: element.partition(),
                     next,
-                    note,
+                    metadata,
                 });
             }
         }
         Ok(committed)
     }
 
-    /// The first and the last offset there is of each partition of the inputs.
+    /// The low and high watermarks of each partition of the inputs.
     ///
     /// # Errors
-    /// If the cluster does not answer.
-    pub(super) fn ends(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
-        self.of_each(|topic, number| self.cluster.ends(topic, number))
+    /// If the brokers are unreachable.
+    pub(super) fn watermarks(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
+        self.of_each_partition(|topic, number| self.cluster.watermarks(topic, number))
     }
 
-    /// The same for a reader of what is committed: it comes no further than the first open
-    /// transaction.
+    /// As [`watermarks`](Self::watermarks), with the last stable offset instead of the high
+    /// watermark: readers of committed records stop at the first open transaction.
     ///
     /// # Errors
-    /// If the cluster does not answer.
-    pub(crate) fn settled_ends(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
-        self.of_each(|topic, number| {
-            let ends = cluster::watermarks(&self.consumer, topic, number);
-            ends.map_err(self.failed("asking for the ends of the inputs of"))
+    /// If the brokers are unreachable.
+    pub(crate) fn stable_watermarks(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
+        self.of_each_partition(|topic, number| {
+            let watermarks = cluster::watermarks(&self.consumer, topic, number);
+            watermarks.map_err(self.failed("asking for the watermarks of the inputs of"))
         })
     }
 
-    fn of_each<T>(
+    fn of_each_partition<T>(
         &self,
         ask: impl Fn(&str, i32) -> Result<T>,
     ) -> Result<BTreeMap<(String, i32), T>> {
@@ -164,13 +166,12 @@ impl Group {
             .collect()
     }
 
-    /// Takes the stage's place in its group until this is dropped: a stage that is started
-    /// meanwhile waits, and what is committed with the metadata is refused if somebody else has
-    /// taken the place.
+    /// Joins the group until this is dropped. A stage that is started meanwhile waits for its
+    /// partitions. A commit with the returned metadata fails if another member has joined.
     ///
     /// # Errors
-    /// If the group does not let it in, or another member has come.
-    pub(super) fn take_place(&self) -> Result<ConsumerGroupMetadata> {
+    /// If joining fails, or another member has joined.
+    pub(super) fn join(&self) -> Result<ConsumerGroupMetadata> {
         let topics: Vec<&str> = self
             .inputs
             .iter()
@@ -182,7 +183,7 @@ impl Group {
         let wanted: i32 = self.inputs.iter().map(|(_, partitions)| partitions).sum();
         let deadline = Instant::now() + JOINING;
         loop {
-            // Records may come already; they are not committed and so not lost.
+            // A poll may return records. They are not committed, so they are not lost.
             let _ = self.consumer.poll(Duration::from_millis(100));
             let assigned = self.consumer.assignment().map_err(self.failed("joining"))?;
             if i32::try_from(assigned.count()).is_ok_and(|count| count == wanted) {
@@ -193,12 +194,12 @@ impl Group {
             }
             if Instant::now() > deadline {
                 let cause = format!(
-                    "not all of its partitions were given in {} s",
+                    "not all of its partitions were assigned within {} s",
                     JOINING.as_secs()
                 );
                 return Err(
                     Error::new(format!("joining the group {}", self.name), cause)
-                        .help("somebody else may have joined: stop the stage and try again"),
+                        .help("another member may have joined: stop the stage and try again"),
                 );
             }
         }
@@ -206,7 +207,7 @@ impl Group {
         metadata.ok_or_else(|| {
             Error::new(
                 format!("joining the group {}", self.name),
-                "it has no metadata",
+                "there is no group metadata",
             )
         })
     }

@@ -1,4 +1,4 @@
-//! Going on with what was remembered under other settings.
+//! Keeping a state that was made with other settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,88 +12,88 @@ use stream::state::StateRecord;
 
 use super::group::Committed;
 use super::transaction::{self, Transaction};
-use super::{Changelog, Group, StoredSensor, Whole, chain};
+use super::{Changelog, Completeness, Group, StoredSensor, chain};
 use crate::table::aligned;
 use crate::topics::plural;
 
-/// What it takes for a stage whose settings have changed to go on with what it remembers; shown,
-/// what will be done.
+/// A plan to keep the state of a stage whose settings have changed. Displayed, it says what will be
+/// done.
 ///
-/// It is one transaction: every state in the changelog again, under the chain of the file, the
-/// group's offsets with their notes again, and a [`Migration`] among the stage's dead letters.
+/// One transaction writes every state to the changelog again, migrated to the chain of the file,
+/// commits the group's offsets and metadata again, and records a [`Migration`] in the stage's
+/// dead-letter topic.
 #[derive(Debug)]
 pub struct Keep<'p> {
     pipeline: &'p Pipeline,
     stage: &'p Stage,
-    /// What the file's chain describes itself as.
+    /// The description of the chain in the file.
     now: String,
-    /// Nothing if the state is of that chain already.
-    taken: Option<Taken>,
+    /// `None` if the state was made by that chain.
+    migrated: Option<Migrated>,
     committed: Vec<Committed>,
 }
 
-/// A state taken over.
+/// A migrated state.
 #[derive(Debug, PartialEq)]
-struct Taken {
+struct Migrated {
     /// The chain that made it.
     made_by: String,
-    /// Under the file's chain.
+    /// The state of each sensor, for the chain of the file.
     sensors: Vec<StoredSensor>,
 }
 
 impl<'p> Keep<'p> {
-    /// Looks at what there is to do; nothing is changed. The stage is one that
-    /// [keeps](super::keeper) something.
+    /// Makes the plan without changing anything. The stage must [keep
+    /// state](super::stateful_stage).
     ///
     /// # Errors
-    /// If the stage runs, the cluster does not answer, or what is remembered means nothing to the
-    /// chain of the file.
+    /// If the stage runs, the brokers are unreachable, or the state cannot be migrated to the chain
+    /// of the file.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage) -> Result<Self> {
         let doing = doing(stage);
         let (Some(chain), Some(group)) = (
             chain(pipeline, stage),
-            transaction::at_rest(pipeline, stage, &doing)?,
+            transaction::stopped_group(pipeline, stage, &doing)?,
         ) else {
             return Err(Error::new(
                 doing,
-                "a producer keeps a position, which no change of settings touches",
+                "a producer keeps a position, which does not depend on settings",
             ));
         };
-        let (taken, committed) = look(pipeline, stage, &chain, &group)?;
+        let (migrated, committed) = inspect(pipeline, stage, &chain, &group)?;
         Ok(Keep {
             pipeline,
             stage,
             now: chain.describe(),
-            taken,
+            migrated,
             committed,
         })
     }
 
-    /// Whether the state is another chain's.
+    /// Whether the state was made by another chain.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        self.taken.is_some()
+        self.migrated.is_some()
     }
 
-    /// Does it.
+    /// Executes the plan.
     ///
     /// # Errors
-    /// If somebody has started the stage meanwhile, or the cluster refuses. Unless the error says
-    /// otherwise, nothing has changed then.
+    /// If the stage was started meanwhile, or the brokers fail. Nothing has changed then unless the
+    /// error says otherwise.
     ///
     /// # Panics
     /// Never: text and finite numbers always make JSON.
-    pub fn carry_out(&self) -> Result<()> {
+    pub fn execute(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
         let Some(chain) = chain(pipeline, stage) else {
             return Ok(());
         };
-        transaction::make_topics(pipeline, stage)?;
+        transaction::create_topics(pipeline, stage)?;
         let group = Group::new(pipeline, stage)?;
-        // From here to its end nobody else can work on the stage's partitions. What is there now
-        // counts.
-        let place = group.take_place()?;
-        let (Some(taken), committed) = look(pipeline, stage, &chain, &group)? else {
+        // From here on no other process has the partitions. One may have committed since the plan.
+        let membership = group.join()?;
+        let (Some(migrated), committed) = inspect(pipeline, stage, &chain, &group)? else {
             return Ok(());
         };
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
@@ -104,7 +104,7 @@ impl<'p> Keep<'p> {
             states,
             offsets,
             time,
-        } in &taken.sensors
+        } in &migrated.sensors
         {
             let saved = StateRecord {
                 chain: chain.into(),
@@ -123,14 +123,14 @@ impl<'p> Keep<'p> {
             .iter()
             .map(|at| ((at.topic.clone(), at.partition), at.next))
             .collect();
-        let (chain, sensors) = (Some(taken.made_by), BTreeSet::new());
-        transaction.mark(&Migration {
+        let (chain, sensors) = (Some(migrated.made_by), BTreeSet::new());
+        transaction.record_migration(&Migration {
             remedy: MigrationKind::Kept,
             chain,
             offsets,
             sensors,
         })?;
-        transaction.commit(&committed, Some(&place))
+        transaction.commit(&committed, Some(&membership))
     }
 }
 
@@ -138,112 +138,108 @@ fn doing(stage: &Stage) -> String {
     format!("keeping the state of {}", stage.name)
 }
 
-/// What is there, taken over; nothing if it is of that chain already.
-fn look(
+/// The migrated state, or `None` if it was made by this chain, and the committed offsets.
+fn inspect(
     pipeline: &Pipeline,
     stage: &Stage,
     chain: &Chain,
     group: &Group,
-) -> Result<(Option<Taken>, Vec<Committed>)> {
+) -> Result<(Option<Migrated>, Vec<Committed>)> {
     let committed = group.committed()?;
     let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
     let sensors = changelog.map_or(Ok(Vec::new()), |changelog| changelog.sensors())?;
-    let taken = migrate(chain, sensors, &committed, pipeline.guarantee).map_err(
-        |Refused { cause, help }| {
+    let migrated = migrate(chain, sensors, &committed, pipeline.guarantee).map_err(
+        |CannotKeep { cause, help }| {
             Error::new(doing(stage), cause)
                 .help(format!("{help}: rivulet state reset {}", stage.name))
         },
     )?;
-    Ok((taken, committed))
+    Ok((migrated, committed))
 }
 
 /// Why a state cannot be kept.
 #[derive(Debug, PartialEq, Eq)]
-struct Refused {
+struct CannotKeep {
     cause: String,
-    /// What else to do than to begin with an empty state.
+    /// What to do.
     help: &'static str,
 }
 
-/// The sensors under this chain; nothing if they are already.
+/// The state for this chain; `None` if this chain made it.
 fn migrate(
     chain: &Chain,
     mut sensors: Vec<StoredSensor>,
     committed: &[Committed],
     guarantee: Guarantee,
-) -> Result<Option<Taken>, Refused> {
+) -> Result<Option<Migrated>, CannotKeep> {
     let now = chain.describe();
     let made_by: BTreeSet<String> = sensors.iter().map(|sensor| sensor.chain.clone()).collect();
     if made_by.iter().all(|chain| *chain == now) {
         return Ok(None);
     }
-    let refusal = |cause: String| Refused {
+    let cannot_keep = |cause: String| CannotKeep {
         cause,
-        help: "undo the change, or begin with an empty state",
+        help: "restore the old settings, or start with an empty state",
     };
     let mut made_by = made_by.into_iter();
     let (Some(made_by), None) = (made_by.next(), made_by.next()) else {
-        return Err(refusal("it was made by several chains".to_owned()));
+        return Err(cannot_keep("it was made by several chains".to_owned()));
     };
-    if let Whole::NotWhole(differences) = Whole::judge(committed, committed, &sensors, guarantee) {
+    if let Completeness::Incomplete(differences) =
+        Completeness::of(committed, committed, &sensors, guarantee)
+    {
         let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
-        return Err(refusal(format!(
-            "it is not whole: {}",
+        return Err(cannot_keep(format!(
+            "it is incomplete: {}",
             differences.join("; ")
         )));
     }
     if is_ahead(&sensors, committed) {
-        return Err(Refused {
-            cause: "it is ahead of the committed offsets: at-least-once, a process died between \
-                    the two"
+        return Err(CannotKeep {
+            cause: "it is ahead of the committed offsets: a process died before it committed them \
+                    (at-least-once)"
                 .to_owned(),
-            help: "undo the change and drain the stage, then change it; or begin with an empty \
-                   state",
+            help: "restore the old settings, drain the stage and change it again; or start with \
+                   an empty state",
         });
     }
     for sensor in &mut sensors {
         chain.migrate(&made_by, &mut sensor.states).map_err(|why| {
-            refusal(format!(
-                "it was made by `{made_by}`, and means nothing to `{now}`: {why}"
+            cannot_keep(format!(
+                "it was made by `{made_by}` and cannot be migrated to `{now}`: {why}"
             ))
         })?;
         sensor.chain.clone_from(&now);
     }
-    Ok(Some(Taken { made_by, sensors }))
+    Ok(Some(Migrated { made_by, sensors }))
 }
 
-/// Whether a sensor's last record is one that is read again from the offsets.
+/// Whether the state of a sensor includes records at or after the offsets.
 pub(super) fn is_ahead(sensors: &[StoredSensor], offsets: &[Committed]) -> bool {
     let next: BTreeMap<(&str, i32), i64> = offsets
         .iter()
         .map(|at| ((at.topic.as_str(), at.partition), at.next))
         .collect();
-    let is_ahead = |sensor: &StoredSensor| {
-        let of = |topic: &String| {
-            next.get(&(topic.as_str(), sensor.partition))
-                .copied()
-                .unwrap_or_default()
-        };
-        sensor
-            .offsets
-            .iter()
-            .any(|(topic, last)| *last >= of(topic))
-    };
-    sensors.iter().any(is_ahead)
+    sensors.iter().any(|sensor| {
+        sensor.offsets.iter().any(|(topic, last)| {
+            let next = next.get(&(topic.as_str(), sensor.partition));
+            *last >= next.copied().unwrap_or_default()
+        })
+    })
 }
 
 impl fmt::Display for Keep<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, changelog) = (&self.stage.name, self.stage.changelog());
-        let Some(Taken { made_by, sensors }) = &self.taken else {
+        let Some(Migrated { made_by, sensors }) = &self.migrated else {
             return writeln!(
                 f,
-                "nothing to do: {changelog} holds nothing that was not made by `{}`",
+                "nothing to do: the state in {changelog} was made by `{}`",
                 self.now
             );
         };
         if !self.committed.is_empty() {
-            let head = ["topic", "partition", "goes on at"]
+            let head = ["topic", "partition", "next offset"]
                 .map(str::to_owned)
                 .to_vec();
             let rows = self.committed.iter().map(
@@ -263,12 +259,12 @@ impl fmt::Display for Keep<'_> {
         let sensors = plural(i64::try_from(sensors.len()).unwrap_or(i64::MAX), "sensor");
         writeln!(
             f,
-            "what {changelog} holds of {sensors}, made by `{made_by}`, is taken over for `{}`",
+            "{changelog}: the state of {sensors}, made by `{made_by}`, is migrated to `{}`",
             self.now
         )?;
         writeln!(
             f,
-            "{name} goes on with what it remembers; nothing is read twice"
+            "{name} continues with its state; no record is processed twice"
         )
     }
 }
@@ -290,32 +286,32 @@ mod tests {
         Chain::build(&steps).unwrap()
     }
 
-    fn sensor(name: &str, chain: &str, memory: &[f64], last: i64) -> StoredSensor {
+    fn sensor(name: &str, chain: &str, state: &[f64], last: i64) -> StoredSensor {
         StoredSensor {
             partition: 0,
             name: name.into(),
             chain: chain.into(),
-            states: vec![memory.to_vec()],
+            states: vec![state.to_vec()],
             offsets: [("in".to_owned(), last)].into(),
             time: None,
         }
     }
 
     fn committed(next: i64, last: &[(&str, i64)]) -> Vec<Committed> {
-        let note = StateDigest::of(last.iter().copied()).to_string();
+        let metadata = StateDigest::of(last.iter().copied()).to_string();
         vec![Committed {
             topic: "in".into(),
             partition: 0,
             next,
-            note,
+            metadata,
         }]
     }
 
-    fn taken(
+    fn migrated(
         steps: &[&str],
         sensors: Vec<StoredSensor>,
         guarantee: Guarantee,
-    ) -> Result<Option<Taken>, Refused> {
+    ) -> Result<Option<Migrated>, CannotKeep> {
         migrate(
             &chain(steps),
             sensors,
@@ -324,23 +320,23 @@ mod tests {
         )
     }
 
-    fn of_two(chain: &str, memory: &[f64]) -> Vec<StoredSensor> {
-        vec![sensor("a", chain, memory, 4), sensor("b", chain, memory, 2)]
+    fn of_two(chain: &str, state: &[f64]) -> Vec<StoredSensor> {
+        vec![sensor("a", chain, state, 4), sensor("b", chain, state, 2)]
     }
 
     #[test]
-    fn values_and_offsets_are_kept_under_the_name_of_the_new_chain() {
-        let found = taken(
+    fn values_and_offsets_are_migrated_to_the_new_chain() {
+        let found = migrated(
             &["ewma = { alpha = 0.3 }"],
             of_two("ewma(alpha=0.5)", &[7.5]),
             Guarantee::ExactlyOnce,
         );
-        let expected = Taken {
+        let expected = Migrated {
             made_by: "ewma(alpha=0.5)".into(),
             sensors: of_two("ewma(alpha=0.3)", &[7.5]),
         };
         assert_eq!(found, Ok(Some(expected)));
-        let found = taken(
+        let found = migrated(
             &["average = { window = 2 }"],
             of_two("average(window=3)", &[1.0, 2.0, 3.0]),
             Guarantee::ExactlyOnce,
@@ -352,29 +348,30 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_fits_is_left_alone() {
+    fn a_state_of_the_same_chain_is_not_migrated() {
         let sensors = of_two("ewma(alpha=0.5)", &[7.5]);
         assert_eq!(
-            taken(&["ewma = { alpha = 0.5 }"], sensors, Guarantee::ExactlyOnce),
+            migrated(&["ewma = { alpha = 0.5 }"], sensors, Guarantee::ExactlyOnce),
             Ok(None)
         );
         assert_eq!(
-            taken(&["ewma = { alpha = 0.5 }"], vec![], Guarantee::ExactlyOnce),
+            migrated(&["ewma = { alpha = 0.5 }"], vec![], Guarantee::ExactlyOnce),
             Ok(None)
         );
     }
 
+    fn cause(sensors: Vec<StoredSensor>) -> String {
+        let CannotKeep { cause, help } =
+            migrated(&["ewma = { alpha = 0.3 }"], sensors, Guarantee::ExactlyOnce).unwrap_err();
+        assert_eq!(
+            help,
+            "restore the old settings, or start with an empty state"
+        );
+        cause
+    }
+
     #[test]
-    fn what_cannot_be_kept_is_said_with_the_reason() {
-        let cause = |sensors| {
-            let refusal =
-                taken(&["ewma = { alpha = 0.3 }"], sensors, Guarantee::ExactlyOnce).unwrap_err();
-            assert_eq!(
-                refusal.help,
-                "undo the change, or begin with an empty state"
-            );
-            refusal.cause
-        };
+    fn a_state_that_cannot_be_kept_is_an_error_with_a_remedy() {
         let others = cause(of_two("round(digits=1) → ewma(alpha=0.5)", &[7.5]));
         assert!(
             others
@@ -389,7 +386,7 @@ mod tests {
         let lost = cause(of_two("ewma(alpha=0.5)", &[7.5])[..1].to_vec());
         assert!(
             lost.starts_with(
-                "it is not whole: sensors in the changelog: 1, noted at offset 5 of in/0: 2"
+                "it is incomplete: sensors in the changelog: 1, committed at offset 5 of in/0: 2"
             ),
             "{lost}"
         );
@@ -401,17 +398,20 @@ mod tests {
             sensor("a", "ewma(alpha=0.5)", &[1.0], 5),
             sensor("b", "ewma(alpha=0.5)", &[1.0], 2),
         ];
-        let refusal =
-            taken(&["ewma = { alpha = 0.3 }"], ahead, Guarantee::AtLeastOnce).unwrap_err();
+        let cannot_keep =
+            migrated(&["ewma = { alpha = 0.3 }"], ahead, Guarantee::AtLeastOnce).unwrap_err();
         assert!(
-            refusal.cause.contains("ahead of the committed offsets"),
-            "{refusal:?}"
+            cannot_keep.cause.contains("ahead of the committed offsets"),
+            "{cannot_keep:?}"
         );
-        assert!(refusal.help.contains("drain the stage"), "{refusal:?}");
+        assert!(
+            cannot_keep.help.contains("drain the stage"),
+            "{cannot_keep:?}"
+        );
     }
 
     #[test]
-    fn what_will_be_done_is_shown() {
+    fn the_plan_is_shown() {
         let text = "[topic.a]\nexternal = true\n[operator.smooth]\nfrom = \"a\"\nsteps = [{ ewma = \
                     { alpha = 0.3 } }]\nto = \"b\"\n";
         let pipeline = Pipeline::parse(Arc::new(Text {
@@ -419,7 +419,7 @@ mod tests {
             text: text.into(),
         }))
         .unwrap();
-        let taken = Taken {
+        let migrated = Migrated {
             made_by: "ewma(alpha=0.5)".into(),
             sensors: of_two("ewma(alpha=0.3)", &[7.5]),
         };
@@ -429,22 +429,21 @@ mod tests {
             pipeline: &pipeline,
             stage,
             now,
-            taken: Some(taken),
+            migrated: Some(migrated),
             committed: committed(5, &[]),
         };
-        let expected = "topic  partition  goes on at
+        let expected = "\
+topic  partition  next offset
 in     0          5
-what smooth-changelog \
-                        holds of 2 sensors, made by `ewma(alpha=0.5)`, is taken over for \
+smooth-changelog: the state of 2 sensors, made by `ewma(alpha=0.5)`, is migrated to \
                         `ewma(alpha=0.3)`
-smooth goes on with what it remembers; nothing is read \
-                        twice
+smooth continues with its state; no record is processed twice
 ";
         assert_eq!(keep.to_string(), expected);
-        keep.taken = None;
+        keep.migrated = None;
         assert!(
             keep.to_string()
-                .contains("holds nothing that was not made by `ewma(alpha=0.3)`"),
+                .contains("the state in smooth-changelog was made by `ewma(alpha=0.3)`"),
             "{keep}"
         );
     }

@@ -1,75 +1,73 @@
-//! All stages that keep something, a line each.
+//! All stages that keep state, one line each.
 
 use std::fmt;
 
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Stage};
 
-use super::{Group, Stored, chain, keepers, show};
+use super::{Group, Stored, chain, show, stateful_stages};
 use crate::cluster::Cluster;
 use crate::table::aligned;
 
-/// What every stage of a pipeline remembers, in a line each.
+/// The state of every stage of a pipeline, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
-    /// The stages in the order of the data's way.
+    /// The stages in the order of the data flow.
     pub rows: Vec<OverviewRow>,
     /// Why stages would not start with their state.
     pub faults: Vec<String>,
 }
 
-/// What one stage remembers.
+/// The state of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverviewRow {
     /// The stage's name.
     pub stage: String,
-    /// What its changelog comes to.
+    /// What is in its changelog.
     pub state: String,
-    /// Whether that is what was noted at the committed offsets.
-    pub whole: String,
-    /// How many offsets the stage is behind the ends of its inputs, marks of transactions among
-    /// them.
+    /// Whether that matches the committed offsets.
+    pub status: String,
+    /// The consumer lag in offsets, including transaction markers.
     pub lag: Option<i64>,
 }
 
-/// Looks at all stages that keep something; the pipeline has been [checked](crate::check::check).
+/// Reads the state of all stages that keep state. The pipeline must have been
+/// [checked](crate::check::check).
 ///
 /// # Errors
-/// As [`show`] does; but a changelog that does not exist is a line of its own.
+/// As [`show`], except that a missing changelog is a line of the overview.
 pub fn overview(pipeline: &Pipeline) -> Result<Overview> {
     let inventory = Cluster::new(&pipeline.kafka)?.inventory()?;
     let mut overview = Overview {
         rows: Vec::new(),
         faults: Vec::new(),
     };
-    for stage in keepers(pipeline) {
-        let lacking = stage
+    for stage in stateful_stages(pipeline) {
+        let missing = stage
             .from
             .iter()
             .chain([&stage.changelog()])
             .find(|name| !inventory.topics.contains_key(*name))
             .cloned();
-        let row = |state, whole, lag| OverviewRow {
+        let (state, status, lag) = if let Some(topic) = missing {
+            (format!("there is no topic {topic}"), String::new(), None)
+        } else {
+            let shown = show(pipeline, stage)?;
+            overview.faults.extend(shown.fault());
+            match shown.kept {
+                Stored::States(states) => {
+                    let status = states.completeness.to_string();
+                    (states.count(), status, lag(pipeline, stage)?)
+                }
+                Stored::Position(Some(position)) => (position.to_string(), String::new(), None),
+                Stored::Position(None) => ("empty".to_owned(), String::new(), None),
+            }
+        };
+        overview.rows.push(OverviewRow {
             stage: stage.name.clone(),
             state,
-            whole,
+            status,
             lag,
-        };
-        if let Some(topic) = lacking {
-            overview.rows.push(row(
-                format!("there is no topic {topic}"),
-                String::new(),
-                None,
-            ));
-            continue;
-        }
-        let shown = show(pipeline, stage)?;
-        overview.faults.extend(shown.fault());
-        let lag = lag(pipeline, stage)?;
-        overview.rows.push(match shown.kept {
-            Stored::States(states) => row(states.count(), states.whole.to_string(), lag),
-            Stored::Position(Some(position)) => row(position.to_string(), String::new(), None),
-            Stored::Position(None) => row("empty".to_owned(), String::new(), None),
         });
     }
     Ok(overview)
@@ -81,37 +79,25 @@ fn lag(pipeline: &Pipeline, stage: &Stage) -> Result<Option<i64>> {
     }
     let group = Group::new(pipeline, stage)?;
     let committed = group.committed()?;
-    let behind = group
-        .ends()?
-        .into_iter()
-        .map(|((topic, partition), (first, end))| {
-            let next = committed
-                .iter()
-                .find(|committed| committed.topic == topic && committed.partition == partition);
-            end - next.map_or(first, |committed| committed.next)
-        });
-    Ok(Some(behind.sum()))
+    let mut lag = 0;
+    for ((topic, partition), (first, end)) in group.watermarks()? {
+        let mut committed = committed.iter();
+        let at = committed.find(|at| at.topic == topic && at.partition == partition);
+        lag += end - at.map_or(first, |at| at.next);
+    }
+    Ok(Some(lag))
 }
 
 impl fmt::Display for Overview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["stage", "state", "noted", "lag"]
+        let head = ["stage", "state", "status", "lag"]
             .map(str::to_owned)
             .to_vec();
-        let dash = |text: &str| {
-            if text.is_empty() {
-                "-".to_owned()
-            } else {
-                text.to_owned()
-            }
-        };
         let rows = self.rows.iter().map(|row| {
-            vec![
-                row.stage.clone(),
-                row.state.clone(),
-                dash(&row.whole),
-                dash(&row.lag.map_or(String::new(), |lag| lag.to_string())),
-            ]
+            let status = Some(row.status.clone()).filter(|status| !status.is_empty());
+            let lag = row.lag.map(|lag| lag.to_string());
+            let [status, lag] = [status, lag].map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
+            vec![row.stage.clone(), row.state.clone(), status, lag]
         });
         f.write_str(&aligned(
             &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
@@ -125,23 +111,24 @@ mod tests {
 
     #[test]
     fn every_stage_is_a_line() {
-        let row = |stage: &str, state: &str, whole: &str, lag| OverviewRow {
+        let rows = [
+            ("in", "position 14, commit 2", "", None),
+            ("ewma", "2 sensors in 1 partition", "incomplete", Some(7)),
+        ];
+        let rows = rows.map(|(stage, state, status, lag)| OverviewRow {
             stage: stage.into(),
             state: state.into(),
-            whole: whole.into(),
+            status: status.into(),
             lag,
-        };
+        });
         let overview = Overview {
-            rows: vec![
-                row("in", "position 14, commit 2", "", None),
-                row("ewma", "2 sensors in 1 partition", "not whole", Some(7)),
-            ],
+            rows: rows.into(),
             faults: vec![],
         };
-        let expected = "stage  state                     noted      lag
-in     position 14, commit \
-                        2     -          -
-ewma   2 sensors in 1 partition  not whole  7
+        let expected = "\
+stage  state                     status      lag
+in     position 14, commit 2     -           -
+ewma   2 sensors in 1 partition  incomplete  7
 ";
         assert_eq!(overview.to_string(), expected);
     }

@@ -1,4 +1,4 @@
-//! Beginning with an empty state.
+//! Resetting a stage: it starts with an empty state.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,57 +12,58 @@ use stream::state::StateDigest;
 
 use super::group::Committed;
 use super::keep::is_ahead;
-use super::transaction::{self, Transaction, is_at_work};
+use super::transaction::{self, Transaction, still_running};
 use super::{Changelog, Group, chain};
 use crate::cluster::Cluster;
 use crate::table::aligned;
 use crate::topics::plural;
 
-/// How long to look whether a source commits: no group tells whether a producer runs.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long to watch whether a source commits: a producer is in no group that would show whether it
+/// runs.
+const WATCH: Duration = Duration::from_secs(1);
 
-/// What it takes for a stage to begin with an empty state; shown, what will be done.
+/// A plan to reset a stage. Displayed, it says what will be done.
 ///
-/// It is one transaction: tombstones for all that the changelog holds, the group's offsets
-/// committed again, each with the note that an empty state belongs there, and a [`Migration`] among
-/// the stage's dead letters.
+/// One transaction writes tombstones for all keys of the changelog, commits the group's offsets
+/// again with the digest of an empty state, and records a [`Migration`] in the stage's dead-letter
+/// topic.
 #[derive(Debug)]
 pub struct Reset<'p> {
     pipeline: &'p Pipeline,
     stage: &'p Stage,
     from_start: bool,
-    /// How many keys the changelog holds; nothing if there is no such topic.
+    /// How many keys the changelog has; `None` if there is no such topic.
     keys: Option<usize>,
-    /// What is committed again.
+    /// The offsets to commit.
     moves: Vec<Move>,
 }
 
-/// An offset that is committed again.
+/// An offset to commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
     /// The input.
     pub topic: String,
     /// The partition.
     pub partition: i32,
-    /// What is committed now.
+    /// The committed offset.
     pub committed: i64,
-    /// What will be.
+    /// The offset to commit instead.
     pub next: i64,
 }
 
 impl<'p> Reset<'p> {
-    /// Looks at what there is to do; nothing is changed. `from_start` begins at the first records
-    /// of the inputs instead of at the committed offsets. A stage without a state only moves in its
-    /// inputs.
+    /// Makes the plan without changing anything. With `from_start` the stage starts at the first
+    /// records of its inputs instead of the committed offsets. For a stage without state only the
+    /// offsets change.
     ///
     /// # Errors
-    /// If the stage runs, the cluster does not answer, or a transaction on the changelog stays
+    /// If the stage runs, the brokers are unreachable, or a transaction on the changelog stays
     /// open.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, from_start: bool) -> Result<Self> {
-        let group = transaction::at_rest(pipeline, stage, &doing(stage))?;
+        let group = transaction::stopped_group(pipeline, stage, &doing(stage))?;
         let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
         if group.is_none() && changelog.is_some() {
-            look_for_commits(pipeline, stage)?;
+            check_for_commits(pipeline, stage)?;
         }
         let moves = group.map_or(Ok(Vec::new()), |group| moves(&group, from_start))?;
         let keys = changelog.map(|changelog| {
@@ -81,22 +82,21 @@ impl<'p> Reset<'p> {
         })
     }
 
-    /// Does it. A changelog that is missing is made.
+    /// Executes the plan. Creates the changelog if it is missing.
     ///
     /// # Errors
-    /// If somebody has started the stage meanwhile, or the cluster refuses. Unless the error says
-    /// otherwise, nothing has changed then.
-    pub fn carry_out(&self) -> Result<()> {
+    /// If the stage was started meanwhile, or the brokers fail. Nothing has changed then unless the
+    /// error says otherwise.
+    pub fn execute(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
-        transaction::make_topics(pipeline, stage)?;
+        transaction::create_topics(pipeline, stage)?;
         let group = if stage.from.is_empty() {
             None
         } else {
             Some(Group::new(pipeline, stage)?)
         };
-        // From here to its end nobody else can work on the stage's partitions. What is there now
-        // counts.
-        let place = group.as_ref().map(Group::take_place).transpose()?;
+        // From here on no other process has the partitions. One may have committed since the plan.
+        let membership = group.as_ref().map(Group::join).transpose()?;
         let moves = group
             .as_ref()
             .map_or(Ok(Vec::new()), |group| moves(group, self.from_start))?;
@@ -107,32 +107,26 @@ impl<'p> Reset<'p> {
             transaction.save(*partition, key, None)?;
         }
         let is_stateful = chain(pipeline, stage).is_some();
-        let change = change(&moves, &changelog);
-        // A stage without a state is no other than before, unless it writes again what it wrote.
+        let migration = migration(&moves, &changelog);
+        // A stage without state gives the same results as before, unless it writes some again.
         if matches!(stage.kind, StageKind::Operator { .. })
-            && (is_stateful || change.remedy == MigrationKind::Anew)
+            && (is_stateful || migration.remedy == MigrationKind::Anew)
         {
-            transaction.mark(&change)?;
+            transaction.record_migration(&migration)?;
         }
-        let noted = |at: Move| {
-            let note = if is_stateful {
-                StateDigest::default().to_string()
-            } else {
-                String::new()
-            };
-            Committed {
-                note,
-                ..at.with_nothing_known()
+        let mut offsets: Vec<Committed> = moves.into_iter().map(Move::with_empty_state).collect();
+        if !is_stateful {
+            for at in &mut offsets {
+                at.metadata.clear();
             }
-        };
-        let offsets: Vec<Committed> = moves.into_iter().map(noted).collect();
-        transaction.commit(&offsets, place.as_ref())
+        }
+        transaction.commit(&offsets, membership.as_ref())
     }
 }
 
 impl Move {
-    /// What is committed.
-    fn with_nothing_known(self) -> Committed {
+    /// The offset to commit, with the digest of an empty state.
+    fn with_empty_state(self) -> Committed {
         let Move {
             topic,
             partition,
@@ -143,7 +137,7 @@ impl Move {
             topic,
             partition,
             next,
-            note: StateDigest::default().to_string(),
+            metadata: StateDigest::default().to_string(),
         }
     }
 }
@@ -152,15 +146,11 @@ fn doing(stage: &Stage) -> String {
     format!("resetting the state of {}", stage.name)
 }
 
-/// What `rivulet verify` must know of it.
-fn change(moves: &[Move], changelog: &Changelog) -> Migration {
-    // A state that nobody can read is no reason to keep it.
+/// The record for `rivulet verify`.
+fn migration(moves: &[Move], changelog: &Changelog) -> Migration {
+    // A state that cannot be read can be reset, too.
     let sensors = changelog.sensors().unwrap_or_default();
-    let offsets: Vec<Committed> = moves
-        .iter()
-        .cloned()
-        .map(Move::with_nothing_known)
-        .collect();
+    let offsets: Vec<Committed> = moves.iter().cloned().map(Move::with_empty_state).collect();
     let is_read_again =
         moves.iter().any(|at| at.next < at.committed) || is_ahead(&sensors, &offsets);
     let mut chains: Vec<String> = sensors.into_iter().map(|sensor| sensor.chain).collect();
@@ -181,43 +171,37 @@ fn change(moves: &[Move], changelog: &Changelog) -> Migration {
 }
 
 fn moves(group: &Group, from_start: bool) -> Result<Vec<Move>> {
-    let ends = group.ends()?;
-    let again = |Committed {
-                     topic,
-                     partition,
-                     next: committed,
-                     ..
-                 }| {
-        let first = ends
-            .get(&(topic.clone(), partition))
-            .map_or(0, |(first, _)| *first);
-        // What was deleted before it was read nobody can go on with.
-        let next = if from_start {
-            first
-        } else {
-            committed.max(first)
-        };
-        Move {
-            topic,
-            partition,
-            committed,
-            next,
-        }
-    };
-    Ok(group.committed()?.into_iter().map(again).collect())
+    let watermarks = group.watermarks()?;
+    let mut moves = Vec::new();
+    for at in group.committed()? {
+        let key = (at.topic.clone(), at.partition);
+        let first = watermarks.get(&key).map_or(0, |(first, _)| *first);
+        moves.push(Move {
+            topic: at.topic,
+            partition: at.partition,
+            committed: at.next,
+            // Below the log start offset there is nothing to read.
+            next: if from_start {
+                first
+            } else {
+                at.next.max(first)
+            },
+        });
+    }
+    Ok(moves)
 }
 
-/// Refuses if a source commits just now. One that rests, or is slow, nothing tells of.
-fn look_for_commits(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
+/// Fails if a source commits right now. A source that is idle or slow is not detected.
+fn check_for_commits(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
     let cluster = Cluster::new(&pipeline.kafka)?;
     let topic = stage.changelog();
-    let (_, end) = cluster.ends(&topic, 0)?;
+    let (_, end) = cluster.watermarks(&topic, 0)?;
     let start = Instant::now();
-    while start.elapsed() < LOOK {
-        if cluster.ends(&topic, 0)?.1 != end {
-            return Err(is_at_work(&doing(stage), "it commits just now"));
+    while start.elapsed() < WATCH {
+        if cluster.watermarks(&topic, 0)?.1 != end {
+            return Err(still_running(&doing(stage), "it is committing"));
         }
-        std::thread::sleep(LOOK / 20);
+        std::thread::sleep(WATCH / 20);
     }
     Ok(())
 }
@@ -228,7 +212,7 @@ impl fmt::Display for Reset<'_> {
         let (changelog, outputs) = (self.stage.changelog(), to.join(", "));
         let is_stateful = chain(self.pipeline, self.stage).is_some();
         if !self.moves.is_empty() {
-            let head = ["topic", "partition", "committed", "goes on at"]
+            let head = ["topic", "partition", "committed", "next offset"]
                 .map(str::to_owned)
                 .to_vec();
             let rows = self.moves.iter().map(
@@ -252,33 +236,34 @@ impl fmt::Display for Reset<'_> {
         }
         match self.keys {
             None if to.is_empty() => (),
-            None => writeln!(f, "{changelog} is made: there is no such topic")?,
+            None => writeln!(f, "{changelog} is created: there is no such topic")?,
             Some(_) if !is_stateful && !from.is_empty() => (),
-            Some(0) => writeln!(f, "{changelog} holds nothing")?,
+            Some(0) => writeln!(f, "{changelog} is empty")?,
             Some(_) if from.is_empty() => writeln!(f, "the position in {changelog} is forgotten")?,
             Some(keys) => {
                 let sensors = plural(i64::try_from(keys).unwrap_or(i64::MAX), "sensor");
-                writeln!(f, "what {changelog} holds of {sensors} is forgotten")?;
+                writeln!(f, "{changelog}: the state of {sensors} is forgotten")?;
             }
         }
         if from.is_empty() {
             return writeln!(
                 f,
-                "{name} begins anew and writes its readings again to {outputs}; one that still \
-                 runs would write its position again: stop it first"
+                "{name} starts from the beginning and writes its readings to {outputs} again; stop \
+                 it first: a running producer would write its position again"
             );
         }
         if !is_stateful {
             return match (self.moves.is_empty(), to.is_empty()) {
                 (true, _) => writeln!(
                     f,
-                    "nothing is committed: {name} begins at the first records"
+                    "nothing is committed: {name} starts at the first records"
                 ),
-                (false, true) => writeln!(f, "{name} goes on there"),
+                (false, true) => writeln!(f, "{name} continues there"),
                 (false, false) => {
                     writeln!(
                         f,
-                        "{name} goes on there, and writes again to {outputs} what it reads again"
+                        "{name} continues there; the results of records that it reads again are \
+                         written to {outputs} again"
                     )
                 }
             };
@@ -286,18 +271,18 @@ impl fmt::Display for Reset<'_> {
         if self.moves.is_empty() {
             writeln!(
                 f,
-                "nothing is committed: {name} begins with an empty state at the first records"
+                "nothing is committed: {name} starts with an empty state at the first records"
             )
         } else if self.from_start {
             writeln!(
                 f,
-                "{name} begins with an empty state at the first records, and writes again to \
-                 {outputs} what it reads again"
+                "{name} starts with an empty state at the first records; the results of records \
+                 that it reads again are written to {outputs} again"
             )
         } else {
             writeln!(
                 f,
-                "{name} goes on with an empty state; nothing is read twice"
+                "{name} continues with an empty state; no record is processed twice"
             )
         }
     }
@@ -348,41 +333,42 @@ to = "b"
     }
 
     #[test]
-    fn it_goes_on_at_the_committed_offsets() {
-        let expected = "topic  partition  committed  goes on \
-                        at
+    fn it_continues_at_the_committed_offsets() {
+        let expected = "\
+topic  partition  committed  next offset
 a      0          9          9
-what smooth-changelog holds of 2 sensors \
-                        is forgotten
-smooth goes on with an empty state; nothing is read twice
+smooth-changelog: the state of 2 sensors is forgotten
+smooth continues with an empty state; no record is processed twice
 ";
         assert_eq!(shown("smooth", false, Some(2), moved(9, 9)), expected);
     }
 
     #[test]
-    fn what_is_written_again_is_said() {
+    fn the_plan_says_what_is_written_again() {
         let text = shown("smooth", true, Some(1), moved(9, 3));
         assert!(text.contains("a      0          9          3\n"), "{text}");
         assert!(
-            text.contains("writes again to b what it reads again"),
+            text.contains("that it reads again are written to b again"),
             "{text}"
         );
         let text = shown("in", false, Some(1), vec![]);
         assert!(
-            text.contains("the position in in-changelog is forgotten\nin begins anew"),
+            text.contains(
+                "the position in in-changelog is forgotten\nin starts from the beginning"
+            ),
             "{text}"
         );
     }
 
     #[test]
-    fn what_there_is_not_is_said() {
+    fn the_plan_says_what_does_not_exist() {
         let text = shown("smooth", false, None, vec![]);
         assert!(
-            text.contains("smooth-changelog is made: there is no such topic"),
+            text.contains("smooth-changelog is created: there is no such topic"),
             "{text}"
         );
         assert!(
-            text.contains("nothing is committed: smooth begins with an empty state"),
+            text.contains("nothing is committed: smooth starts with an empty state"),
             "{text}"
         );
     }

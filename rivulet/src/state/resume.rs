@@ -1,4 +1,4 @@
-//! Going on where a stage was whose offsets Kafka has forgotten.
+//! Resuming a stage whose committed offsets have expired.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,11 +13,10 @@ use super::transaction::{self, Transaction};
 use super::{Changelog, Group, StoredSensor, chain};
 use crate::table::aligned;
 
-/// What it takes for a stage without committed offsets to go on where it was; shown, what will be
-/// done.
+/// A plan to resume a stage without committed offsets. Displayed, it says what will be done.
 ///
-/// The stage's changelog tells: its checkpoints, and of a stage with a state the last record that
-/// is in it. Only offsets that are missing are committed.
+/// The offsets come from the stage's changelog: from its checkpoints, and for a stage with state
+/// from the last record in its state. Only missing offsets are committed.
 #[derive(Debug)]
 pub struct Resume<'p> {
     pipeline: &'p Pipeline,
@@ -26,24 +25,25 @@ pub struct Resume<'p> {
 }
 
 impl<'p> Resume<'p> {
-    /// Looks at what there is to do; nothing is changed.
+    /// Makes the plan without changing anything.
     ///
     /// # Errors
-    /// If the stage runs or has no changelog, the cluster does not answer, or a partition ends
-    /// before the offset at which the stage was.
+    /// If the stage runs or has no changelog, the brokers are unreachable, or a partition ends
+    /// before the offset of the stage.
     pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage) -> Result<Self> {
         let doing = doing(stage);
-        let group = transaction::at_rest(pipeline, stage, &doing)?.filter(|_| !stage.to.is_empty());
+        let group =
+            transaction::stopped_group(pipeline, stage, &doing)?.filter(|_| !stage.to.is_empty());
         let Some(group) = group else {
             return Err(Error::new(
                 doing,
-                "only operators keep in a changelog where they are",
+                "only operators keep their offsets in a changelog",
             ));
         };
         Ok(Resume {
             pipeline,
             stage,
-            offsets: look(pipeline, stage, &group)?,
+            offsets: inspect(pipeline, stage, &group)?,
         })
     }
 
@@ -53,19 +53,18 @@ impl<'p> Resume<'p> {
         self.offsets.is_empty()
     }
 
-    /// Does it.
+    /// Executes the plan.
     ///
     /// # Errors
-    /// If somebody has started the stage meanwhile, or the cluster refuses. Unless the error says
-    /// otherwise, nothing has changed then.
-    pub fn carry_out(&self) -> Result<()> {
+    /// If the stage was started meanwhile, or the brokers fail. Nothing has changed then unless the
+    /// error says otherwise.
+    pub fn execute(&self) -> Result<()> {
         let group = Group::new(self.pipeline, self.stage)?;
-        // From here to its end nobody else can work on the stage's partitions. What is there now
-        // counts.
-        let place = group.take_place()?;
-        let offsets = look(self.pipeline, self.stage, &group)?;
+        // From here on no other process has the partitions. One may have committed since the plan.
+        let membership = group.join()?;
+        let offsets = inspect(self.pipeline, self.stage, &group)?;
         Transaction::begin(self.pipeline, self.stage, &doing(self.stage))?
-            .commit(&offsets, Some(&place))
+            .commit(&offsets, Some(&membership))
     }
 }
 
@@ -73,7 +72,7 @@ fn doing(stage: &Stage) -> String {
     format!("resuming {}", stage.name)
 }
 
-fn look(pipeline: &Pipeline, stage: &Stage, group: &Group) -> Result<Vec<Committed>> {
+fn inspect(pipeline: &Pipeline, stage: &Stage, group: &Group) -> Result<Vec<Committed>> {
     let committed = group.committed()?;
     let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
     let is_stateful = chain(pipeline, stage).is_some();
@@ -82,9 +81,9 @@ fn look(pipeline: &Pipeline, stage: &Stage, group: &Group) -> Result<Vec<Committ
     } else {
         Vec::new()
     };
-    let ends = group.ends()?;
+    let watermarks = group.watermarks()?;
     let offsets = missing(
-        &ends,
+        &watermarks,
         &committed,
         &changelog.checkpoints(),
         &sensors,
@@ -97,14 +96,14 @@ fn look(pipeline: &Pipeline, stage: &Stage, group: &Group) -> Result<Vec<Committ
         ..
     } in &offsets
     {
-        let end = ends
+        let end = watermarks
             .get(&(topic.clone(), *partition))
             .map_or(0, |(_, end)| *end);
         if *next > end {
             let cause =
                 format!("it was at offset {next} of {topic} [{partition}], which ends at {end}");
             return Err(Error::new(doing(stage), cause).help(format!(
-                "the topic was deleted and created again: rivulet state reset {} --from-start \
+                "the topic was deleted and created again: `rivulet state reset {} --from-start` \
                  reads the new one",
                 stage.name
             )));
@@ -113,45 +112,40 @@ fn look(pipeline: &Pipeline, stage: &Stage, group: &Group) -> Result<Vec<Committ
     Ok(offsets)
 }
 
-/// The offsets of partitions without one, as far as the changelog tells.
+/// The offsets of partitions without a committed one, as far as the changelog has them.
 fn missing(
-    ends: &BTreeMap<(String, i32), (i64, i64)>,
+    watermarks: &BTreeMap<(String, i32), (i64, i64)>,
     committed: &[Committed],
     checkpoints: &BTreeMap<i32, Checkpoint>,
     sensors: &[StoredSensor],
     is_stateful: bool,
 ) -> Vec<Committed> {
-    let is_committed = |topic: &str, partition: i32| {
-        committed
-            .iter()
-            .any(|at| at.topic == topic && at.partition == partition)
-    };
     let mut offsets = Vec::new();
-    for (topic, partition) in ends
-        .keys()
-        .filter(|(topic, partition)| !is_committed(topic, *partition))
-    {
-        let of_partition = || {
-            sensors
-                .iter()
-                .filter(|sensor| sensor.partition == *partition)
-        };
-        let last = || {
-            of_partition()
-                .filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(topic)?)))
-        };
+    for (topic, partition) in watermarks.keys() {
+        let mut committed = committed.iter();
+        if committed.any(|at| at.topic == *topic && at.partition == *partition) {
+            continue;
+        }
+        let last: Vec<(&str, i64)> = sensors
+            .iter()
+            .filter(|sensor| sensor.partition == *partition)
+            .filter_map(|sensor| Some((sensor.name.as_str(), *sensor.offsets.get(topic)?)))
+            .collect();
         let checkpoint = checkpoints
             .get(partition)
             .and_then(|checkpoint| checkpoint.offsets.get(topic))
             .copied();
-        let next = checkpoint.max(last().map(|(_, offset)| offset + 1).max());
-        let count = ends.keys().filter(|(other, _)| other == topic).count();
-        let note = StateMetadata {
-            digest: StateDigest::of(last()),
+        let next = checkpoint.max(last.iter().map(|(_, offset)| offset + 1).max());
+        let count = watermarks
+            .keys()
+            .filter(|(other, _)| other == topic)
+            .count();
+        let metadata = StateMetadata {
+            digest: StateDigest::of(last),
             partitions: i32::try_from(count).ok(),
         };
-        let note = if is_stateful {
-            note.to_string()
+        let metadata = if is_stateful {
+            metadata.to_string()
         } else {
             String::new()
         };
@@ -159,7 +153,7 @@ fn missing(
             topic: topic.clone(),
             partition: *partition,
             next,
-            note,
+            metadata,
         }));
     }
     offsets
@@ -171,10 +165,10 @@ impl fmt::Display for Resume<'_> {
         if self.offsets.is_empty() {
             return writeln!(
                 f,
-                "nothing to do: {changelog} tells of no offset that is not committed"
+                "nothing to do: {changelog} has no offset for a partition without a committed one"
             );
         }
-        let head = ["topic", "partition", "goes on at"]
+        let head = ["topic", "partition", "next offset"]
             .map(str::to_owned)
             .to_vec();
         let rows = self.offsets.iter().map(|at| {
@@ -189,8 +183,8 @@ impl fmt::Display for Resume<'_> {
         ))?;
         writeln!(
             f,
-            "{name} goes on where {changelog} says that it was. A stage that did not stop in order \
-             repeats what it did since: without a state up to ten minutes of work"
+            "{name} continues at the offsets in {changelog}. If it did not shut down cleanly, it \
+             processes again what came later: without state up to ten minutes of records"
         )
     }
 }
@@ -215,7 +209,7 @@ mod tests {
         checkpoint: Option<i64>,
         sensors: &[StoredSensor],
     ) -> Vec<(i32, i64, String)> {
-        let ends = [
+        let watermarks = [
             (("in".to_owned(), 0), (0, 90)),
             (("in".to_owned(), 1), (0, 90)),
         ]
@@ -229,7 +223,7 @@ mod tests {
             )
         });
         let offsets = missing(
-            &ends,
+            &watermarks,
             committed,
             &checkpoint.into_iter().collect(),
             sensors,
@@ -237,42 +231,42 @@ mod tests {
         );
         offsets
             .into_iter()
-            .map(|at| (at.partition, at.next, at.note))
+            .map(|at| (at.partition, at.next, at.metadata))
             .collect()
     }
 
     #[test]
-    fn the_changelog_tells_where_the_stage_was() {
+    fn the_offsets_come_from_the_changelog() {
         assert_eq!(found(&[], Some(25), &[]), [(0, 25, String::new())]);
         assert_eq!(found(&[], None, &[]), []);
-        let note = StateMetadata {
+        let metadata = StateMetadata {
             digest: StateDigest::of([("a", 30), ("b", 9)]),
             partitions: Some(2),
         }
         .to_string();
         assert_eq!(
             found(&[], Some(25), &[sensor("a", 30), sensor("b", 9)]),
-            [(0, 31, note)]
+            [(0, 31, metadata)]
         );
-        let note = StateMetadata {
+        let metadata = StateMetadata {
             digest: StateDigest::of([("a", 8)]),
             partitions: Some(2),
         }
         .to_string();
         assert_eq!(
             found(&[], Some(25), &[sensor("a", 8)]),
-            [(0, 25, note)],
-            "others were no readings"
+            [(0, 25, metadata)],
+            "the records after 8 were not readings"
         );
     }
 
     #[test]
-    fn what_is_committed_stays() {
+    fn committed_offsets_are_not_changed() {
         let at = Committed {
             topic: "in".into(),
             partition: 0,
             next: 7,
-            note: String::new(),
+            metadata: String::new(),
         };
         assert_eq!(found(&[at], Some(25), &[]), []);
     }

@@ -1,4 +1,4 @@
-//! What a stage remembers, for people and for programs.
+//! The state of a stage, for people and for programs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,98 +9,96 @@ use stream::error::{Error, Result};
 use stream::operator::KeyState;
 use stream::pipeline::suggest;
 
-use super::Whole;
+use super::Completeness;
 use crate::table::aligned;
 use crate::topics::plural;
 
-/// How many numbers of a memory are shown; all of them are in the JSON.
+/// How many numbers of a state are shown. The JSON has all of them.
 const NUMBERS: usize = 8;
 
-/// What a stage remembers.
+/// The state of a stage.
 ///
-/// Shown, it is a table with a line for each sensor, and last what it all comes to. Serialized, it
-/// has every number in full.
+/// Displayed, it is a table with a line for each sensor and a summary as the last line. Serialized,
+/// it has every number in full.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Shown {
+pub struct StageState {
     /// The stage's name.
     pub stage: String,
-    /// What its changelog holds.
+    /// What is in its changelog.
     #[serde(flatten)]
     pub kept: Stored,
 }
 
-/// What a changelog holds.
+/// What is in a changelog.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Stored {
-    /// Of an operator stage.
+    /// The state of an operator stage.
     States(StoredStates),
-    /// Of a producer; nothing before its first commit.
+    /// The position of a producer; `None` before its first commit.
     Position(Option<StoredPosition>),
 }
 
-/// Where a source stands.
+/// The position of a source.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredPosition {
     /// How many commits there have been.
     pub commit: u64,
-    /// The source's own.
+    /// The position, in the format of the source.
     pub position: Value,
 }
 
-/// What an operator stage remembers.
+/// The state of an operator stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredStates {
     /// The stage's chain in the pipeline file.
     pub chain: String,
-    /// For each memory of that chain, the operator that keeps it.
+    /// The operators of that chain that keep state.
     pub keepers: Vec<String>,
     /// The stage's inputs.
     pub inputs: Vec<String>,
     /// How many partitions the changelog has.
     pub partitions: usize,
-    /// Whether it is what was noted at the committed offsets.
-    pub whole: Whole,
-    /// What is remembered of each sensor, by partition and name.
+    /// Whether it matches the metadata of the committed offsets.
+    #[serde(rename = "whole")]
+    pub completeness: Completeness,
+    /// The state of each sensor, by partition and name.
     pub sensors: Vec<StoredSensor>,
 }
 
-/// What is remembered of one sensor.
+/// The state of one sensor.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredSensor {
-    /// The partition of the inputs that it comes in.
+    /// The partition of its readings in the inputs.
     pub partition: i32,
     /// Its name.
     #[serde(rename = "sensor")]
     pub name: String,
-    /// The chain that made the memories.
+    /// The chain that made the state.
     pub chain: String,
-    /// One for each that the chain keeps.
+    /// The state of each operator that keeps state.
     #[serde(rename = "memories")]
     pub states: Vec<KeyState>,
-    /// For each input, the offset of the last record that is in the memories.
+    /// For each input, the offset of the last record in the state.
     pub offsets: BTreeMap<String, i64>,
-    /// The newest time of its readings, in milliseconds since the epoch; `None` if it is not known.
+    /// The newest time of its readings, in milliseconds since the epoch; `None` if it is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<i64>,
 }
 
-impl Shown {
-    /// The same of one sensor alone; what it all comes to stays.
+impl StageState {
+    /// Keeps only one sensor in the table. The completeness is still that of the whole state.
     ///
     /// # Errors
     /// If there is no such sensor.
     pub fn only(mut self, sensor: &str) -> Result<Self> {
-        let doing = || {
-            format!(
-                "looking for sensor `{sensor}` in the state of {}",
-                self.stage
-            )
-        };
+        let doing = format!(
+            "looking for sensor `{sensor}` in the state of {}",
+            self.stage
+        );
         let Stored::States(states) = &mut self.kept else {
             return Err(
-                Error::new(doing(), "a producer keeps a position, no sensors")
-                    .help("leave --sensor out"),
+                Error::new(doing, "a producer keeps a position, no sensors").help("omit --sensor")
             );
         };
         let names: BTreeSet<&str> = states
@@ -110,38 +108,36 @@ impl Shown {
             .collect();
         if !names.contains(sensor) {
             let help = suggest(sensor, &names.into_iter().collect::<Vec<_>>());
-            return Err(Error::new(doing(), "it is not there").help(help));
+            return Err(Error::new(doing, "it is not there").help(help));
         }
         states.sensors.retain(|found| found.name == sensor);
         Ok(self)
     }
 
-    /// Why the stage would not start with this state, if so.
+    /// Why the stage would not start with this state; `None` if it would.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let Stored::States(states) = &self.kept else {
             return None;
         };
         let stage = &self.stage;
-        let (cause, help) = match (&states.whole, states.others().is_empty()) {
-            (Whole::NotWhole(_), _) => ("not whole", "bring back what was lost".to_owned()),
+        let (cause, help) = match (&states.completeness, states.others().is_empty()) {
+            (Completeness::Incomplete(_), _) => ("incomplete", "restore what was lost".to_owned()),
             (_, false) => (
                 "of another chain",
-                format!(
-                    "undo the change, go on with what is remembered: rivulet state keep {stage}"
-                ),
+                format!("restore the old settings, keep the state: rivulet state keep {stage}"),
             ),
             _ => return None,
         };
         Some(format!(
-            "the state of {stage} is {cause}, so it does not start\n  help: {help}, or begin with \
+            "the state of {stage} is {cause}, so it does not start\n  help: {help}, or start with \
              an empty state: rivulet state reset {stage}"
         ))
     }
 }
 
 impl StoredStates {
-    /// The chains that made memories, other than that of the file.
+    /// The chains that made parts of the state, except that of the file.
     fn others(&self) -> BTreeSet<&str> {
         self.sensors
             .iter()
@@ -151,11 +147,11 @@ impl StoredStates {
     }
 
     fn head(&self) -> Vec<String> {
-        // What the memories of another chain belong to, only that chain could tell.
+        // Which operators of another chain keep state is unknown.
         let states = if self.others().is_empty() {
             self.keepers.clone()
         } else {
-            vec!["memories".to_owned()]
+            vec!["states".to_owned()]
         };
         let last = self.inputs.iter().map(|input| format!("last of {input}"));
         ["partition", "sensor"]
@@ -186,7 +182,7 @@ impl StoredStates {
             .collect()
     }
 
-    /// How many sensors there are in how many partitions.
+    /// The number of sensors and partitions, as text.
     pub(super) fn count(&self) -> String {
         if self.sensors.is_empty() {
             return "empty".to_owned();
@@ -216,7 +212,7 @@ impl fmt::Display for StoredStates {
             let others: Vec<&str> = others.into_iter().collect();
             write!(
                 f,
-                ", made by `{}`, but the file's stage is `{}`",
+                ", made by `{}`, but the stage in the file is `{}`",
                 others.join("` and `"),
                 self.chain
             )?;
@@ -226,16 +222,17 @@ impl fmt::Display for StoredStates {
         writeln!(
             f,
             "; {}",
-            match &self.whole {
-                Whole::Whole => "whole: what was noted at the committed offsets",
-                Whole::NotWhole(_) => "not whole: not what was noted at the committed offsets",
-                Whole::NoNote => "nothing is noted at the committed offsets to compare it with",
-                Whole::Moving =>
-                    "changing while it is read: whether it is whole can be told when the stage \
-                     rests",
+            match &self.completeness {
+                Completeness::Complete => "complete: it matches the committed offsets",
+                Completeness::Incomplete(_) =>
+                    "incomplete: it does not match the committed offsets",
+                Completeness::NoMetadata =>
+                    "the committed offsets have no metadata to compare it with",
+                Completeness::Changing =>
+                    "changing while it is read: stop the stage to see whether it is complete",
             }
         )?;
-        if let Whole::NotWhole(differences) = &self.whole {
+        if let Completeness::Incomplete(differences) = &self.completeness {
             differences
                 .iter()
                 .try_for_each(|difference| writeln!(f, "  {difference}"))?;
@@ -250,31 +247,31 @@ impl fmt::Display for StoredPosition {
     }
 }
 
-impl fmt::Display for Shown {
+impl fmt::Display for StageState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kept {
             Stored::States(states) => states.fmt(f),
             Stored::Position(Some(position)) => writeln!(f, "{position}"),
-            Stored::Position(None) => writeln!(f, "empty: the source begins anew"),
+            Stored::Position(None) => writeln!(f, "empty: the source starts from the beginning"),
         }
     }
 }
 
-/// The last numbers of a memory.
-fn numbers(memory: &KeyState) -> String {
-    let left_out = memory.len().saturating_sub(NUMBERS);
-    let shown: Vec<String> = memory[left_out..]
+/// The last numbers of a state.
+fn numbers(state: &KeyState) -> String {
+    let left_out = state.len().saturating_sub(NUMBERS);
+    let shown: Vec<String> = state[left_out..]
         .iter()
         .map(|number| short(*number))
         .collect();
     match left_out {
-        0 if memory.is_empty() => "-".to_owned(),
+        0 if state.is_empty() => "-".to_owned(),
         0 => shown.join(" "),
         _ => format!("({left_out} more) {}", shown.join(" ")),
     }
 }
 
-/// A number in six digits.
+/// A number with six significant digits.
 fn short(number: f64) -> String {
     let rounded: f64 = format!("{number:.5e}").parse().unwrap_or(number);
     let is_plain = rounded == 0.0 || (1e-5..1e16).contains(&rounded.abs());
@@ -296,23 +293,23 @@ mod tests {
             partition,
             name: name.into(),
             chain: chain.into(),
-            states: states.iter().map(|memory| memory.to_vec()).collect(),
+            states: states.iter().map(|state| state.to_vec()).collect(),
             offsets: [("warm".to_owned(), 8)].into(),
             time: None,
         }
     }
 
-    fn shown(sensors: Vec<StoredSensor>, whole: Whole) -> Shown {
+    fn shown(sensors: Vec<StoredSensor>, completeness: Completeness) -> StageState {
         let states = StoredStates {
             chain: "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)"
                 .into(),
             keepers: vec!["ewma(alpha=0.5)".into(), "average(window=3)".into()],
             inputs: vec!["warm".into(), "late".into()],
             partitions: 4,
-            whole,
+            completeness,
             sensors,
         };
-        Shown {
+        StageState {
             stage: "smooth".into(),
             kept: Stored::States(states),
         }
@@ -322,19 +319,19 @@ mod tests {
         "convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → average(window=3)";
 
     #[test]
-    fn every_sensor_is_a_line_and_the_last_tells_what_it_comes_to() {
+    fn every_sensor_is_a_line_and_the_last_line_is_a_summary() {
         let sensors = vec![
             sensor(0, "boston", CHAIN, &[&[62.740_625], &[1.0, 2.0, 3.0]]),
             sensor(2, "rome", CHAIN, &[&[-0.5], &[]]),
         ];
-        let shown = shown(sensors, Whole::Whole);
+        let shown = shown(sensors, Completeness::Complete);
         let expected = "\
 partition  sensor  ewma(alpha=0.5)  average(window=3)  last of warm  last of late
 0          boston  62.7406          1 2 3              8             -
 2          rome    -0.5             -                  8             -
 2 sensors in 2 partitions, made by `convert(from=celsius, to=fahrenheit) → ewma(alpha=0.5) → \
                         average(window=3)`; \
-whole: what was noted at the committed offsets
+complete: it matches the committed offsets
 ";
         assert_eq!(shown.to_string(), expected);
         assert_eq!(shown.fault(), None);
@@ -358,7 +355,7 @@ whole: what was noted at the committed offsets
                 CHAIN,
                 &[&[62.740_625], &[1.0, 2.0, 3.0]],
             )],
-            Whole::Whole,
+            Completeness::Complete,
         );
         let expected = json!({
             "stage": "smooth",
@@ -368,7 +365,10 @@ whole: what was noted at the committed offsets
             "partitions": 4,
             "whole": "whole",
             "sensors": [{
-                "partition": 0, "sensor": "boston", "chain": CHAIN, "memories": [[62.740_625], [1.0, 2.0, 3.0]],
+                "partition": 0,
+                "sensor": "boston",
+                "chain": CHAIN,
+                "memories": [[62.740_625], [1.0, 2.0, 3.0]],
                 "offsets": {"warm": 8}
             }]
         });
@@ -377,27 +377,30 @@ whole: what was noted at the committed offsets
 
     #[test]
     fn an_empty_state_says_so() {
-        let shown = shown(vec![], Whole::Whole);
+        let shown = shown(vec![], Completeness::Complete);
         assert_eq!(
             shown.to_string(),
-            "empty; whole: what was noted at the committed offsets\n"
+            "empty; complete: it matches the committed offsets\n"
         );
-        let none = Shown {
+        let none = StageState {
             stage: "in".into(),
             kept: Stored::Position(None),
         };
-        assert_eq!(none.to_string(), "empty: the source begins anew\n");
+        assert_eq!(
+            none.to_string(),
+            "empty: the source starts from the beginning\n"
+        );
     }
 
     #[test]
-    fn the_state_of_another_chain_and_one_that_is_not_whole_are_faults() {
+    fn a_state_of_another_chain_or_an_incomplete_one_is_a_fault() {
         let other = shown(
             vec![sensor(0, "boston", "ewma(alpha=0.3)", &[&[1.0]])],
-            Whole::Whole,
+            Completeness::Complete,
         );
         let text = other.to_string();
         assert!(
-            text.contains("made by `ewma(alpha=0.3)`, but the file's stage is `convert("),
+            text.contains("made by `ewma(alpha=0.3)`, but the stage in the file is `convert("),
             "{text}"
         );
         let fault = other.fault().unwrap();
@@ -413,24 +416,24 @@ whole: what was noted at the committed offsets
             topic: "warm".into(),
             partition: 1,
             next: 9,
-            noted: 3,
+            committed: 3,
             found: 0,
         };
-        let lost = shown(vec![], Whole::NotWhole(vec![difference]));
+        let lost = shown(vec![], Completeness::Incomplete(vec![difference]));
         assert!(
             lost.to_string()
-                .contains("sensors in the changelog: 0, noted at offset 9 of warm/1: 3"),
+                .contains("sensors in the changelog: 0, committed at offset 9 of warm/1: 3"),
             "{lost}"
         );
         let fault = lost.fault().unwrap();
         assert!(
-            fault.contains("is not whole") && fault.contains("rivulet state reset smooth"),
+            fault.contains("is incomplete") && fault.contains("rivulet state reset smooth"),
             "{fault}"
         );
     }
 
     #[test]
-    fn numbers_are_shown_in_six_digits_and_long_memories_by_their_end() {
+    fn numbers_have_six_digits_and_long_states_show_the_last() {
         let expected = [
             (62.740_625, "62.7406"),
             (1.0, "1"),
@@ -442,7 +445,7 @@ whole: what was noted at the committed offsets
         for (number, text) in expected {
             assert_eq!(short(number), text);
         }
-        let memory: KeyState = (1..=10).map(f64::from).collect();
-        assert_eq!(numbers(&memory), "(2 more) 3 4 5 6 7 8 9 10");
+        let state: KeyState = (1..=10).map(f64::from).collect();
+        assert_eq!(numbers(&state), "(2 more) 3 4 5 6 7 8 9 10");
     }
 }

@@ -1,5 +1,4 @@
-//! What a stage keeps, changed while it rests: its state, its ledger and its offsets in one
-//! transaction.
+//! Changes of a stopped stage: its state, its dead-letter topic and its offsets in one transaction.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,17 +14,21 @@ use stream::pipeline::{Pipeline, Stage};
 
 use super::Group;
 use super::group::Committed;
-use crate::cluster::{self, Cluster, Witness};
+use crate::cluster::{self, Cluster, LastError};
 use crate::topics;
 
 /// How long a step of the transaction may take.
 const STEP: Duration = Duration::from_secs(30);
 
-/// The group of a stage at rest; nothing if the stage has no inputs.
+/// The consumer group of a stopped stage; `None` if the stage has no inputs.
 ///
 /// # Errors
-/// If the stage runs, or the cluster does not answer.
-pub(super) fn at_rest(pipeline: &Pipeline, stage: &Stage, doing: &str) -> Result<Option<Group>> {
+/// If the stage runs, or the brokers are unreachable.
+pub(super) fn stopped_group(
+    pipeline: &Pipeline,
+    stage: &Stage,
+    doing: &str,
+) -> Result<Option<Group>> {
     if stage.from.is_empty() {
         return Ok(None);
     }
@@ -34,25 +37,25 @@ pub(super) fn at_rest(pipeline: &Pipeline, stage: &Stage, doing: &str) -> Result
     if members.is_empty() {
         Ok(Some(group))
     } else {
-        Err(is_at_work(
+        Err(still_running(
             doing,
             &format!("{} runs it", members.join(" and ")),
         ))
     }
 }
 
-pub(super) fn is_at_work(doing: &str, cause: &str) -> Error {
+pub(super) fn still_running(doing: &str, cause: &str) -> Error {
     Error::new(doing, cause).help(
-        "stop the stage first; if it was killed, its group keeps its place until \
+        "stop the stage first; if it was killed, it stays a member of its group until \
          session.timeout.ms is over, by default 45 s",
     )
 }
 
-/// Makes those of a stage's own topics that are missing.
+/// Creates the stage's own topics that are missing.
 ///
 /// # Errors
-/// If the cluster does not answer or refuses.
-pub(super) fn make_topics(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
+/// If the brokers are unreachable or reject a topic.
+pub(super) fn create_topics(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
     let inventory = Cluster::new(&pipeline.kafka)?.inventory()?;
     let own = [stage.changelog(), stage.dead_letters()].into_iter();
     let missing: BTreeMap<_, _> = own
@@ -62,28 +65,27 @@ pub(super) fn make_topics(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
         .collect();
     if !missing.is_empty() {
         topics::create(&pipeline.kafka, &missing, &mut |line| {
-            tracing::info!("{line}")
+            tracing::info!("{line}");
         })?;
     }
     Ok(())
 }
 
-/// A transaction that has begun; dropped, it changes nothing.
+/// An open transaction. It is aborted if it is dropped.
 pub(super) struct Transaction<'p> {
     stage: &'p Stage,
-    client: BaseProducer<Witness>,
+    client: BaseProducer<LastError>,
     doing: String,
 }
 
 impl<'p> Transaction<'p> {
-    /// Begins one, and ends what an earlier one left open.
+    /// Begins a transaction. Aborts an open one of an earlier process.
     ///
     /// # Errors
-    /// If the cluster does not answer, or has no transactions.
+    /// If the brokers are unreachable, or do not support transactions.
     pub(super) fn begin(pipeline: &Pipeline, stage: &'p Stage, doing: &str) -> Result<Self> {
         let mut config = cluster::config(&pipeline.kafka);
-        // A name of its own: that of an instance would fence one that was overlooked, and help
-        // nobody.
+        // Its own id: that of an instance would fence an instance that still runs.
         config
             .set("transactional.id", format!("{}@rivulet-state", stage.name))
             .set("client.id", "rivulet");
@@ -98,23 +100,23 @@ impl<'p> Transaction<'p> {
             .and_then(|()| transaction.client.begin_transaction());
         begun.map_err(|error| {
             transaction.failed("beginning a transaction", &error).help(
-                "it is one transaction, whatever the stage's guarantee: does the cluster have \
-                 them? a single broker needs transaction.state.log.replication.factor=1 and \
-                 transaction.state.log.min.isr=1",
+                "the command needs transactions, whatever the stage's guarantee: does the cluster \
+                 support them? a single broker needs transaction.state.log.replication.factor=1 \
+                 and transaction.state.log.min.isr=1",
             )
         })?;
         Ok(transaction)
     }
 
     fn failed(&self, step: &str, error: &KafkaError) -> Error {
-        cluster::unanswered(
+        cluster::unreachable_error(
             format!("{}: {step}", self.doing),
             error,
             self.client.context(),
         )
     }
 
-    /// Writes the state of a sensor, or the position of a source; nothing to forget it.
+    /// Writes the state of a sensor or the position of a source. `None` writes a tombstone.
     ///
     /// # Errors
     /// If it cannot be sent.
@@ -130,13 +132,13 @@ impl<'p> Transaction<'p> {
         })
     }
 
-    /// Writes a mark into the stage's ledger.
+    /// Records a migration in the stage's dead-letter topic.
     ///
     /// # Errors
     /// If it cannot be sent.
-    pub(super) fn mark(&self, change: &Migration) -> Result<()> {
+    pub(super) fn record_migration(&self, migration: &Migration) -> Result<()> {
         let topic = self.stage.dead_letters();
-        let headers = change.headers();
+        let headers = migration.headers();
         let headers = headers
             .iter()
             .fold(OwnedHeaders::new(), |headers, (key, value)| {
@@ -145,7 +147,7 @@ impl<'p> Transaction<'p> {
                     value: value.as_deref(),
                 })
             });
-        // All changes in one partition: there they have an order.
+        // All migrations are in one partition, which gives them an order.
         self.send(
             BaseRecord::<[u8], [u8]>::to(&topic)
                 .partition(0)
@@ -157,48 +159,49 @@ impl<'p> Transaction<'p> {
         loop {
             match self.client.send(record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                    record = refused;
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
+                    record = unsent;
                     self.client.poll(Duration::from_millis(10));
                 }
-                Err((error, refused)) => {
-                    return Err(self.failed(&format!("sending to {}", refused.topic), &error));
+                Err((error, unsent)) => {
+                    return Err(self.failed(&format!("sending to {}", unsent.topic), &error));
                 }
             }
         }
     }
 
-    /// Makes it all permanent, and the offsets of the group with it.
+    /// Commits the transaction with the offsets of the group.
     ///
     /// # Errors
-    /// If somebody has started the stage meanwhile, or the cluster does not answer.
+    /// If the stage was started meanwhile, or the brokers are unreachable.
     pub(super) fn commit(
         self,
         offsets: &[Committed],
-        place: Option<&ConsumerGroupMetadata>,
+        membership: Option<&ConsumerGroupMetadata>,
     ) -> Result<()> {
-        if let Some(place) = place.filter(|_| !offsets.is_empty()) {
+        if let Some(membership) = membership.filter(|_| !offsets.is_empty()) {
             let mut list = TopicPartitionList::new();
             for Committed {
                 topic,
                 partition,
                 next,
-                note,
+                metadata,
             } in offsets
             {
                 let mut offset = list.add_partition(topic, *partition);
                 offset
                     .set_offset(Offset::Offset(*next))
                     .map_err(|error| self.failed("committing", &error))?;
-                offset.set_metadata(note);
+                offset.set_metadata(metadata);
             }
-            let sent = self.client.send_offsets_to_transaction(&list, place, STEP);
+            let sent = self
+                .client
+                .send_offsets_to_transaction(&list, membership, STEP);
             sent.map_err(|error| self.failed("committing the offsets", &error))?;
         }
         self.client.commit_transaction(STEP).map_err(|error| {
-            self.failed("committing", &error).help(
-                "`rivulet state show` tells what became of it; it does no harm to do it again",
-            )
+            self.failed("committing", &error)
+                .help("`rivulet state show` shows the result; it is safe to run the command again")
         })
     }
 }

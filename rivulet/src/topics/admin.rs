@@ -1,4 +1,4 @@
-//! The connection that changes topics.
+//! The admin client.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -14,27 +14,27 @@ use stream::pipeline::Topic;
 
 use super::description::TopicSettings;
 use super::{Description, settings};
-use crate::cluster::{self, Cluster, Inventory, Witness};
+use crate::cluster::{self, Cluster, Inventory, LastError};
 
-/// How long a change may take, and then new topics to be ready and deleted ones to be gone.
-const SETTLE: Duration = Duration::from_secs(30);
+/// How long a request may take, and how long until new topics are ready or deleted ones are gone.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the protocol calls "as many copies as the brokers' `default.replication.factor` says".
+/// The value of the protocol for the brokers' `default.replication.factor`.
 const DEFAULT_REPLICATION: i32 = -1;
 
-/// How long to wait between two looks at the cluster.
+/// The time between two metadata requests.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks and changes; every request has a deadline.
+/// An admin client. Every request has a timeout.
 pub(super) struct Admin {
     pub(super) cluster: Cluster,
-    client: AdminClient<Witness>,
+    client: AdminClient<LastError>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Admin {
     pub(super) fn new(kafka: &BTreeMap<String, String>) -> Result<Self> {
-        // librdkafka answers from a thread of its own: the runtime only waits.
+        // librdkafka has its own threads: the runtime only waits.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::new("setting up the Kafka client", error))?;
@@ -45,10 +45,10 @@ impl Admin {
         })
     }
 
-    /// Waits for an answer, which comes by the deadline in the request's options at the latest.
+    /// Waits for a response. The request has a timeout in its options.
     fn ask<T>(&self, doing: &str, answer: impl Future<Output = KafkaResult<T>>) -> Result<T> {
         self.runtime.block_on(answer).map_err(|error| {
-            cluster::unanswered(doing.to_owned(), &error, self.client.inner().context())
+            cluster::unreachable_error(doing.to_owned(), &error, self.client.inner().context())
         })
     }
 
@@ -57,40 +57,40 @@ impl Admin {
         wanted: &BTreeMap<String, Topic>,
         inventory: &Inventory,
     ) -> Result<Description> {
-        let there: Vec<ResourceSpecifier<'_>> = wanted
+        let existing: Vec<ResourceSpecifier<'_>> = wanted
             .keys()
             .filter(|name| inventory.topics.contains_key(*name))
             .map(|name| ResourceSpecifier::Topic(name))
             .collect();
         let (mut configs, mut brokers) = (BTreeMap::new(), Vec::new());
-        let mut refused = None;
-        if !there.is_empty() {
+        let mut denied = None;
+        if !existing.is_empty() {
             let doing = "asking for the settings of the topics";
-            for (specifier, settings) in self.settings(doing, &there, &mut refused)? {
+            for (specifier, settings) in self.settings(doing, &existing, &mut denied)? {
                 if let OwnedResourceSpecifier::Topic(name) = specifier {
                     configs.insert(name, settings);
                 }
             }
             for node in &inventory.nodes {
-                // One at a time: each broker speaks for itself alone.
+                // One at a time: a broker only has its own settings.
                 let doing = format!("asking broker {node} for its settings");
                 let answers =
-                    self.settings(&doing, &[ResourceSpecifier::Broker(*node)], &mut refused)?;
+                    self.settings(&doing, &[ResourceSpecifier::Broker(*node)], &mut denied)?;
                 brokers.extend(answers.into_iter().map(|(_, settings)| settings));
             }
         }
         Ok(Description::new(wanted, &inventory.topics, &configs)
             .with_brokers(&brokers)
-            .without(refused))
+            .with_denied(denied))
     }
 
-    /// The settings of topics or of a broker, defaults among them. Those that the cluster does not
-    /// show to this user are left out, and `refused` says why.
+    /// The settings of topics or of a broker, including defaults. Resources that this user may not
+    /// describe are left out, and `denied` becomes the error code.
     fn settings(
         &self,
         doing: &str,
         wanted: &[ResourceSpecifier<'_>],
-        refused: &mut Option<RDKafkaErrorCode>,
+        denied: &mut Option<RDKafkaErrorCode>,
     ) -> Result<Vec<(OwnedResourceSpecifier, TopicSettings)>> {
         let mut found = Vec::new();
         for answer in self.ask(doing, self.client.describe_configs(wanted, &options()))? {
@@ -106,7 +106,7 @@ impl Admin {
                     code @ (RDKafkaErrorCode::TopicAuthorizationFailed
                     | RDKafkaErrorCode::ClusterAuthorizationFailed),
                 ) => {
-                    refused.get_or_insert(code);
+                    denied.get_or_insert(code);
                 }
                 Err(code) => return Err(Error::new(doing, code)),
             }
@@ -114,7 +114,7 @@ impl Admin {
         Ok(found)
     }
 
-    /// Makes topics, and tells for each what came of it.
+    /// Creates topics. Returns the result for each.
     pub(super) fn create(
         &self,
         missing: &BTreeMap<&str, &Topic>,
@@ -152,34 +152,34 @@ impl Admin {
             .collect())
     }
 
-    pub(super) fn delete(&self, there: &[&str]) -> Result<()> {
-        if there.is_empty() {
+    pub(super) fn delete(&self, existing: &[&str]) -> Result<()> {
+        if existing.is_empty() {
             return Ok(());
         }
         for result in self.ask(
             "deleting the topics",
-            self.client.delete_topics(there, &options()),
+            self.client.delete_topics(existing, &options()),
         )? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => (),
-                Err((name, code)) => return Err(refused("deleting", &name, code)),
+                Err((name, code)) => return Err(rejection("deleting", &name, code)),
             }
         }
         Ok(())
     }
 
-    /// Looks at the cluster until `lacks` names nothing any more that is still to happen.
+    /// Waits until `unmet` returns `None`: it names an unmet condition.
     pub(super) fn wait_until(
         &self,
         doing: &str,
-        lacks: impl Fn(&Inventory) -> Option<String>,
+        unmet: impl Fn(&Inventory) -> Option<String>,
     ) -> Result<()> {
-        let deadline = Instant::now() + SETTLE;
-        while let Some(lacking) = lacks(&self.cluster.inventory()?) {
+        let deadline = Instant::now() + TIMEOUT;
+        while let Some(unmet) = unmet(&self.cluster.inventory()?) {
             if Instant::now() > deadline {
                 return Err(
-                    Error::new(doing, format!("after {} s {lacking}", SETTLE.as_secs())).help(
-                        "look at the brokers' logs; `rivulet topics list` shows what is there",
+                    Error::new(doing, format!("after {} s {unmet}", TIMEOUT.as_secs())).help(
+                        "see the brokers' logs; `rivulet topics list` lists the existing topics",
                     ),
                 );
             }
@@ -191,27 +191,26 @@ impl Admin {
 
 fn options() -> AdminOptions {
     AdminOptions::new()
-        .request_timeout(Some(SETTLE))
-        .operation_timeout(Some(SETTLE))
+        .request_timeout(Some(TIMEOUT))
+        .operation_timeout(Some(TIMEOUT))
 }
 
-pub(super) fn refused(doing: &str, name: &str, code: RDKafkaErrorCode) -> Error {
+pub(super) fn rejection(doing: &str, name: &str, code: RDKafkaErrorCode) -> Error {
     let error = Error::new(format!("{doing} the topic {name}"), code);
     match code {
         RDKafkaErrorCode::InvalidConfig => error.help(format!(
-            "correct the settings in [topic.{name}] config: the broker's log says which it refuses"
+            "correct the settings in [topic.{name}] config: the broker's log says which is invalid"
         )),
         RDKafkaErrorCode::InvalidReplicationFactor => {
             error.help("lower `replication`, or start the other brokers")
         }
         RDKafkaErrorCode::TopicDeletionDisabled => {
-            error.help("the brokers are set to delete.topic.enable=false")
+            error.help("set delete.topic.enable=true on the brokers")
         }
         RDKafkaErrorCode::TopicAuthorizationFailed
         | RDKafkaErrorCode::ClusterAuthorizationFailed => error.help(
-            "the user in [kafka] lacks the right to do that; the cluster's administrator can grant \
-             it",
+            "the user in [kafka] is not authorized; the cluster's administrator can add an ACL",
         ),
-        _ => error.help("look at the brokers' logs"),
+        _ => error.help("see the brokers' logs"),
     }
 }

@@ -8,7 +8,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use stream::pipeline::{Pipeline, Role, Topic};
 
 use super::settings;
-use crate::cluster::Found;
+use crate::cluster::FoundTopic;
 
 /// Settings of a topic or a broker, by name.
 pub(super) type TopicSettings = BTreeMap<String, String>;
@@ -19,21 +19,20 @@ const LARGEST: &str = "max.message.bytes";
 const LARGEST_BY_DEFAULT: i64 = 1_048_588;
 /// How long a topic keeps its records.
 const RETENTION: &str = "retention.ms";
-/// How far ahead of the broker's clock a record may be stamped.
+/// How far a record's timestamp may be ahead of the broker's time.
 const AHEAD: &str = "message.timestamp.after.max.ms";
 /// How long brokers keep the offsets of a group that has no members.
 const OFFSETS_RETENTION: &str = "offsets.retention.minutes";
 
-/// What the file wants of each topic and what the cluster has; a table when it is shown.
+/// The settings of each topic in the file and on the cluster. Displayed, it is a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// One setting of one topic each, topic after topic.
+    /// One for each setting of each topic, grouped by topic.
     pub rows: Vec<TopicRow>,
-    /// How long brokers keep the offsets of a group that has no members; nothing if they do not
-    /// tell.
+    /// How long brokers keep the offsets of a group without members; `None` if it is unknown.
     pub offsets_retention: Option<Duration>,
-    /// Why the cluster does not show all of its settings, if so.
-    pub refused: Option<RDKafkaErrorCode>,
+    /// Why not all settings could be described; `None` if they were.
+    pub denied: Option<RDKafkaErrorCode>,
 }
 
 /// One setting of one topic.
@@ -43,25 +42,28 @@ pub struct TopicRow {
     pub topic: String,
     /// `partitions`, `replication` or the name of a topic setting.
     pub setting: String,
-    /// What the file wants; nothing if it leaves that to the cluster.
+    /// The value in the file; `None` if it has none.
     pub file: Option<String>,
-    /// What the cluster has; nothing if the topic or the setting is not there.
+    /// The value on the cluster; `None` if the topic or the setting does not exist.
     pub cluster: Option<String>,
-    /// What the pipeline counts on at the least, where the file wants nothing.
+    /// The least value that the pipeline works with, where the file has none.
     pub least: Option<i64>,
 }
 
 impl TopicRow {
+    fn new(topic: &str, setting: &str, file: Option<String>, cluster: Option<String>) -> Self {
+        TopicRow {
+            topic: topic.to_owned(),
+            setting: setting.to_owned(),
+            file,
+            cluster,
+            least: None,
+        }
+    }
+
     fn differs(&self) -> bool {
-        // A list such as `compact,delete` means the same in any order.
-        let parts = |value: &str| -> BTreeSet<String> {
-            value
-                .split(',')
-                .map(|part| part.trim().to_owned())
-                .collect()
-        };
         match (&self.file, &self.cluster) {
-            (Some(file), Some(cluster)) => parts(cluster) != parts(file),
+            (Some(file), Some(cluster)) => items(cluster) != items(file),
             (Some(_), None) => true,
             (None, _) => self
                 .number()
@@ -73,6 +75,11 @@ impl TopicRow {
     fn number(&self) -> Option<i64> {
         self.cluster.as_ref()?.parse().ok()
     }
+}
+
+/// The items of a list such as `compact,delete`, whose order does not matter.
+fn items(value: &str) -> BTreeSet<&str> {
+    value.split(',').map(str::trim).collect()
 }
 
 /// How one setting differs: "partitions is 1 and not 4".
@@ -107,49 +114,31 @@ impl fmt::Display for SettingDifference<'_> {
 }
 
 impl Description {
-    /// Compares; `configs` holds all settings of the topics that exist.
+    /// Compares the file with the cluster. `configs` has all settings of the existing topics.
     pub(super) fn new(
         wanted: &BTreeMap<String, Topic>,
-        found: &BTreeMap<String, Found>,
+        found: &BTreeMap<String, FoundTopic>,
         configs: &BTreeMap<String, TopicSettings>,
     ) -> Self {
         let mut rows = Vec::new();
         for (name, topic) in wanted {
-            let there = found.get(name);
-            let mut row = |setting: &str,
-                           file: Option<String>,
-                           cluster: Option<String>,
-                           least: Option<i64>| {
-                rows.push(TopicRow {
-                    topic: name.clone(),
-                    setting: setting.to_owned(),
-                    file,
-                    cluster,
-                    least,
-                });
-            };
-            let partitions = there.map(|there| there.partitions.to_string());
-            row(
-                "partitions",
-                Some(topic.partitions.to_string()),
-                partitions,
-                None,
-            );
+            let found = found.get(name);
+            let partitions = found.map(|found| found.partitions.to_string());
+            let wanted = Some(topic.partitions.to_string());
+            rows.push(TopicRow::new(name, "partitions", wanted, partitions));
             if let Some(copies) = topic.replication {
-                row(
-                    "replication",
-                    Some(copies.to_string()),
-                    there.map(|there| there.replication.to_string()),
-                    None,
-                );
+                let replication = found.map(|found| found.replication.to_string());
+                let wanted = Some(copies.to_string());
+                rows.push(TopicRow::new(name, "replication", wanted, replication));
             }
             let config = configs.get(name);
             let on_cluster = |setting: &str| config.and_then(|config| config.get(setting)).cloned();
             let wanted = settings(topic);
             for (setting, file) in &wanted {
-                // What the cluster does not show, nobody can compare.
-                if config.is_some() || there.is_none() {
-                    row(setting, Some(file.clone()), on_cluster(setting), None);
+                // A setting that could not be described cannot be compared.
+                if config.is_some() || found.is_none() {
+                    let file = Some(file.clone());
+                    rows.push(TopicRow::new(name, setting, file, on_cluster(setting)));
                 }
             }
             let limits: &[(&str, Option<i64>)] = match topic.role {
@@ -165,18 +154,21 @@ impl Description {
                 .filter(|(setting, _)| !wanted.contains_key(*setting))
             {
                 if let Some(cluster) = on_cluster(setting) {
-                    row(setting, None, Some(cluster), *least);
+                    rows.push(TopicRow {
+                        least: *least,
+                        ..TopicRow::new(name, setting, None, Some(cluster))
+                    });
                 }
             }
         }
         Description {
             rows,
             offsets_retention: None,
-            refused: None,
+            denied: None,
         }
     }
 
-    /// The same with the settings of the brokers.
+    /// Adds the settings of the brokers.
     pub(super) fn with_brokers(mut self, brokers: &[TopicSettings]) -> Self {
         let minutes = brokers
             .iter()
@@ -187,19 +179,19 @@ impl Description {
         self
     }
 
-    /// The same without what the cluster does not show.
-    pub(super) fn without(mut self, refused: Option<RDKafkaErrorCode>) -> Self {
-        self.refused = refused;
+    /// Sets why not all settings could be described.
+    pub(super) fn with_denied(mut self, denied: Option<RDKafkaErrorCode>) -> Self {
+        self.denied = denied;
         self
     }
 
-    /// Whether anything is not as the file wants it.
+    /// Whether any setting differs from the file.
     #[must_use]
     pub fn differs(&self) -> bool {
         self.rows.iter().any(TopicRow::differs)
     }
 
-    /// What is not as the file wants it in one topic.
+    /// The settings of one topic that differ from the file.
     #[must_use]
     pub fn differences(&self, topic: &str) -> Vec<SettingDifference<'_>> {
         self.rows
@@ -209,13 +201,20 @@ impl Description {
             .collect()
     }
 
-    /// What the pipeline may come to grief with, each with the remedy.
+    /// The number that a setting has on the cluster.
+    fn number(&self, topic: &str, setting: &str) -> Option<i64> {
+        let mut rows = self.rows.iter();
+        rows.find(|row| row.topic == topic && row.setting == setting)?
+            .number()
+    }
+
+    /// Settings that may cause errors or loss, each with the remedy.
     #[must_use]
     pub fn warnings(&self, pipeline: &Pipeline) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(code) = self.refused {
+        if let Some(code) = self.denied {
             warnings.push(format!(
-                "the cluster does not show all of its settings to this user ({code}): grant \
+                "this user may not describe all settings of the cluster ({code}): grant \
                  DescribeConfigs on the topics and on the cluster to have them compared"
             ));
         }
@@ -226,33 +225,27 @@ impl Description {
         {
             let (topic, limit) = (&row.topic, row.cluster.as_deref().unwrap_or_default());
             warnings.push(format!(
-                "{topic} takes no more than {limit} bytes at once, and the pipeline counts on \
-                 {LARGEST_BY_DEFAULT}: say config = {{ \"{LARGEST}\" = {limit} }} in \
-                 [topic.{topic}], or raise it on the cluster"
+                "{LARGEST} of {topic} is {limit}, and the pipeline assumes {LARGEST_BY_DEFAULT}: \
+                 set config = {{ \"{LARGEST}\" = {limit} }} in [topic.{topic}], or raise it on \
+                 the cluster"
             ));
         }
-        let number = |topic: &str, setting: &str| {
-            self.rows
-                .iter()
-                .find(|row| row.topic == topic && row.setting == setting)
-                .and_then(TopicRow::number)
-        };
         let mut ahead = BTreeSet::new();
         for stage in &pipeline.stages {
             let latest = stage
                 .from
                 .iter()
-                .filter_map(|from| Some((number(from, AHEAD)?, from)))
+                .filter_map(|from| Some((self.number(from, AHEAD)?, from)))
                 .max();
             let own = stage.dead_letters();
             for to in stage.to.iter().chain([&own]) {
-                if let (Some((input, from)), Some(output)) = (latest, number(to, AHEAD))
+                if let (Some((input, from)), Some(output)) = (latest, self.number(to, AHEAD))
                     && output < input
                     && ahead.insert((from, to.clone()))
                 {
                     warnings.push(format!(
-                        "{to} refuses records stamped more than {} ahead, and {from}, of which it \
-                         is made, takes them up to {} ahead: set {AHEAD} of both to the same",
+                        "{to} rejects records with timestamps more than {} in the future, and its \
+                         input {from} accepts up to {}: set {AHEAD} of both to the same value",
                         millis(output),
                         millis(input)
                     ));
@@ -268,7 +261,7 @@ impl Description {
             .flat_map(|stage| &stage.from)
             .collect();
         for topic in inputs {
-            let Some(kept) = number(topic, RETENTION) else {
+            let Some(kept) = self.number(topic, RETENTION) else {
                 continue;
             };
             if u128::try_from(kept).is_ok_and(|kept| kept <= offsets.as_millis()) {
@@ -284,10 +277,10 @@ impl Description {
                 .map(|stage| stage.name.as_str())
                 .collect();
             warnings.push(format!(
-                "{topic} keeps records {kept}, and the brokers keep the committed offsets of a \
-                 group without members for {}: of {}, a stage that rests longer no longer knows \
-                 where it was. Set {OFFSETS_RETENTION} of the brokers to 2147483647, or \
-                 {RETENTION} of the topic to no more",
+                "{topic} keeps records {kept}, but the brokers keep the committed offsets of a \
+                 group without members only for {}: a stage that is stopped for longer loses its \
+                 offsets ({}). Set {OFFSETS_RETENTION} of the brokers to 2147483647, or \
+                 {RETENTION} of the topic to at most that time",
                 millis(i64::try_from(offsets.as_millis()).unwrap_or(i64::MAX)),
                 readers.join(", ")
             ));
@@ -296,7 +289,7 @@ impl Description {
     }
 }
 
-/// A time in milliseconds for people: in the largest unit that divides it.
+/// A time in milliseconds as text, in the largest unit that divides it.
 fn millis(time: i64) -> String {
     let units = [
         (86_400_000, "d"),
@@ -377,14 +370,14 @@ mod tests {
             .collect()
     }
 
-    const ONE: Found = Found {
+    const ONE: FoundTopic = FoundTopic {
         partitions: 1,
         replication: 1,
         ready: true,
     };
 
     #[test]
-    fn the_same_is_no_difference() {
+    fn the_same_settings_do_not_differ() {
         let wanted = [(
             "a".to_owned(),
             topic(1, &[("cleanup.policy", "compact,delete")]),
@@ -401,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_and_what_is_missing_is_marked() {
+    fn different_and_missing_settings_are_marked() {
         let wanted = [
             ("a".to_owned(), topic(4, &[("retention.ms", "60000")])),
             ("b".to_owned(), topic(1, &[])),
@@ -448,7 +441,7 @@ b      partitions      1       -        missing
         to = \"out\"
     ";
 
-    /// What is told of the pipeline on a cluster whose topics have these settings.
+    /// The table and the warnings for a cluster with these settings.
     fn warned(
         input: &[(&str, &str)],
         output: &[(&str, &str)],
@@ -465,10 +458,9 @@ b      partitions      1       -        missing
         ]
         .into();
         let found = ["in", "out"].map(|name| (name.to_owned(), ONE)).into();
-        let with = |settings: &[(&str, &str)]| text_with(settings);
         let configs = [
-            ("in".to_owned(), with(input)),
-            ("out".to_owned(), with(output)),
+            ("in".to_owned(), text_with(input)),
+            ("out".to_owned(), text_with(output)),
         ]
         .into();
         let description =
@@ -483,7 +475,7 @@ b      partitions      1       -        missing
     }
 
     #[test]
-    fn limits_of_the_cluster_are_shown_and_those_that_are_too_small_named() {
+    fn limits_are_shown_and_warned_of_if_too_small() {
         let (shown, warnings) = warned(
             &[(LARGEST, "1048588"), (RETENTION, "604800000")],
             &[(LARGEST, "100000"), (AHEAD, "3600000")],
@@ -506,7 +498,7 @@ b      partitions      1       -        missing
             panic!("{warnings:?}")
         };
         assert!(
-            warning.starts_with("out takes no more than 100000 bytes at once"),
+            warning.starts_with("max.message.bytes of out is 100000, and"),
             "{warning}"
         );
         assert!(
@@ -516,7 +508,7 @@ b      partitions      1       -        missing
     }
 
     #[test]
-    fn an_input_that_is_kept_longer_than_offsets_is_told_with_the_remedy() {
+    fn an_input_kept_longer_than_offsets_is_warned_of() {
         let broker = [(OFFSETS_RETENTION, "10080")];
         assert_eq!(
             warned(&[(RETENTION, "604800000")], &[(RETENTION, "-1")], &broker).1,
@@ -531,7 +523,9 @@ b      partitions      1       -        missing
                 panic!("{warnings:?}")
             };
             assert!(
-                warning.contains(words) && warning.contains("for 7 d: of round"),
+                warning.contains(words)
+                    && warning.contains("for 7 d: ")
+                    && warning.contains("(round)"),
                 "{warning}"
             );
             assert!(
@@ -542,7 +536,7 @@ b      partitions      1       -        missing
     }
 
     #[test]
-    fn an_output_that_refuses_what_its_input_takes_is_told() {
+    fn an_output_that_rejects_accepted_timestamps_is_warned_of() {
         let (_, warnings) = warned(
             &[(AHEAD, "9223372036854775807")],
             &[(AHEAD, "3600000")],
@@ -552,17 +546,17 @@ b      partitions      1       -        missing
             panic!("{warnings:?}")
         };
         assert!(
-            warning.starts_with("out refuses records stamped more than 1 h ahead, and in, of"),
+            warning.starts_with("out rejects records with timestamps more than 1 h in the future"),
             "{warning}"
         );
     }
 
     #[test]
-    fn a_cluster_that_does_not_show_its_settings_is_told_and_no_difference() {
+    fn settings_without_authorization_are_a_warning() {
         let wanted = [("a".to_owned(), topic(1, &[("retention.ms", "60000")]))].into();
         let description =
             Description::new(&wanted, &[("a".to_owned(), ONE)].into(), &BTreeMap::new())
-                .without(Some(RDKafkaErrorCode::TopicAuthorizationFailed));
+                .with_denied(Some(RDKafkaErrorCode::TopicAuthorizationFailed));
         assert!(!description.differs(), "{description}");
         let text = stream::pipeline::Text {
             path: "p.toml".into(),
@@ -570,7 +564,7 @@ b      partitions      1       -        missing
         };
         let warnings = description.warnings(&Pipeline::parse(text.into()).unwrap());
         assert!(
-            warnings[0].contains("does not show all of its settings to this user"),
+            warnings[0].contains("this user may not describe all settings"),
             "{warnings:?}"
         );
     }

@@ -1,74 +1,80 @@
-//! The comparison of a topic with the truth, reading by reading: (sensor, seq) says which is which.
+//! The comparison of a topic with what must be in it. Readings are matched by sensor and sequence
+//! number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::diff::{FoundReading, TopicDiff, close};
 use super::sequence;
-use super::tally::{Found, Tally, close};
-use super::truth::{Entry, Lane, Order, Sensors, Stream};
+use super::truth::{Entry, Order, Sensors, Series, Stream};
 
-/// Compares the records of one topic with the truth while they are read.
+/// Compares the records of one topic while they are read.
 #[derive(Debug)]
 pub(super) struct Comparison<'e> {
     expected: &'e Stream,
-    tally: Tally,
-    lanes: BTreeMap<u32, Matching<'e>>,
-    /// What was found and not matched yet. Where readings cannot be told apart by their numbers,
-    /// this is all that was found.
-    unmatched: Vec<Found>,
-    /// The partitions of which the first records are gone.
+    diff: TopicDiff,
+    matchings: BTreeMap<u32, Matching<'e>>,
+    /// Readings that were found and not matched yet: all of them if their sequence numbers are
+    /// unknown.
+    unmatched: Vec<FoundReading>,
+    /// The partitions whose first records were deleted.
     trimmed: BTreeSet<i32>,
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug)]
 pub(super) struct Compared {
-    pub(super) tally: Tally,
-    /// How many of the first readings of a sensor are not there any more, where the beginning of
-    /// the topic is gone.
+    pub(super) diff: TopicDiff,
+    /// How many of the first readings of a sensor were deleted, if the topic has lost its first
+    /// records.
     pub(super) deleted: BTreeMap<u32, usize>,
 }
 
 impl<'e> Comparison<'e> {
-    /// Nothing is found yet in a topic; the beginnings of these partitions are gone.
-    pub(super) fn new(expected: &'e Stream, trimmed: BTreeSet<i32>, mut tally: Tally) -> Self {
-        let unverified: usize = expected.lanes.values().map(|lane| lane.unverified).sum();
-        tally.counts.expected = (expected.len() - unverified) as u64;
-        tally.counts.unverifiable = unverified as u64;
-        let lanes = expected
-            .lanes
+    /// A comparison before the first record is read. The first records of the `trimmed` partitions
+    /// were deleted.
+    pub(super) fn new(expected: &'e Stream, trimmed: BTreeSet<i32>, mut diff: TopicDiff) -> Self {
+        let unverified: usize = expected
+            .series
+            .values()
+            .map(|series| series.unverified)
+            .sum();
+        diff.counts.expected = (expected.len() - unverified) as u64;
+        diff.counts.unverifiable = unverified as u64;
+        let matchings = expected
+            .series
             .iter()
-            .map(|(sensor, lane)| (*sensor, Matching::new(lane)))
+            .map(|(sensor, series)| (*sensor, Matching::new(series)))
             .collect();
         Comparison {
             expected,
-            tally,
-            lanes,
+            diff,
+            matchings,
             unmatched: Vec::new(),
             trimmed,
         }
     }
 
     pub(super) fn undecodable(&mut self, partition: i32, offset: i64, why: String) {
-        self.tally.undecodable(partition, offset, why);
+        self.diff.undecodable(partition, offset, why);
     }
 
-    pub(super) fn found(&mut self, found: Found, sensors: &Sensors) {
-        self.tally.counts.found += 1;
-        let matched = match self.lanes.get_mut(&found.sensor) {
-            Some(lane) if self.expected.numbered => lane.take(&found),
-            _ => Taken::Not,
+    pub(super) fn found(&mut self, found: FoundReading, sensors: &Sensors) {
+        self.diff.counts.found += 1;
+        let matched = match self.matchings.get_mut(&found.sensor) {
+            Some(matching) if self.expected.numbered => matching.take(&found),
+            _ => Matched::Not,
         };
         match matched {
-            Taken::InOrder => (),
-            Taken::OutOfOrder(after) => {
-                self.tally
-                    .out_of_order(sensors.name(found.sensor), &found, &after)
+            Matched::InOrder => (),
+            Matched::OutOfOrder(after) => {
+                self.diff
+                    .out_of_order(sensors.name(found.sensor), &found, &after);
             }
-            Taken::Not => self.unmatched.push(found),
+            Matched::Not => self.unmatched.push(found),
         }
     }
 
-    /// The result, once everything has been found that is there.
+    /// The result, after all records have been read.
     pub(super) fn finish(mut self, sensors: &Sensors) -> Compared {
         let mut deleted = BTreeMap::new();
         if self.expected.numbered {
@@ -77,38 +83,38 @@ impl<'e> Comparison<'e> {
             self.finish_unnumbered(sensors);
         }
         Compared {
-            tally: self.tally,
+            diff: self.diff,
             deleted,
         }
     }
 
     fn finish_numbered(&mut self, sensors: &Sensors) -> BTreeMap<u32, usize> {
         let mut deleted = BTreeMap::new();
-        for (sensor, lane) in &self.lanes {
-            if let Some(first) = lane.first(&self.trimmed) {
+        for (sensor, matching) in &self.matchings {
+            if let Some(first) = matching.first(&self.trimmed) {
                 deleted.insert(*sensor, first);
             }
         }
         for found in &self.unmatched {
             let name = sensors.name(found.sensor);
-            let mut lane = self.lanes.get_mut(&found.sensor);
-            if let Some(expected) = lane
+            let mut matching = self.matchings.get_mut(&found.sensor);
+            if let Some(expected) = matching
                 .as_mut()
-                .and_then(|lane| lane.take_any(found.entry.seq))
+                .and_then(|matching| matching.take_any(found.entry.seq))
             {
-                self.tally.wrong(name, &expected, found);
+                self.diff.wrong(name, &expected, found);
             } else {
-                let again = lane.is_some_and(|lane| lane.knows(&found.entry));
-                self.tally.extra(name, found, again);
+                let again = matching.is_some_and(|matching| matching.expects(&found.entry));
+                self.diff.extra(name, found, again);
             }
         }
-        for (sensor, lane) in &self.lanes {
+        for (sensor, matching) in &self.matchings {
             let first = deleted.get(sensor).copied().unwrap_or_default();
-            for (index, expected) in lane.left() {
+            for (index, expected) in matching.left() {
                 if index < first {
-                    self.tally.deleted();
+                    self.diff.deleted();
                 } else {
-                    self.tally.missing(sensors.name(*sensor), expected);
+                    self.diff.missing(sensors.name(*sensor), expected);
                 }
             }
         }
@@ -116,67 +122,68 @@ impl<'e> Comparison<'e> {
     }
 
     fn finish_unnumbered(&mut self, sensors: &Sensors) {
-        // Several partitions arrive interleaved.
+        // The records of several partitions arrive interleaved.
         self.unmatched
             .sort_unstable_by_key(|found| (found.sensor, found.partition, found.offset));
         let groups = self
             .unmatched
             .chunk_by(|one, other| one.sensor == other.sensor);
-        let found: BTreeMap<u32, &[Found]> = groups.map(|group| (group[0].sensor, group)).collect();
-        let (expected, nothing) = (&self.expected.lanes, Lane::default());
+        let found: BTreeMap<u32, &[FoundReading]> =
+            groups.map(|group| (group[0].sensor, group)).collect();
+        let (expected, nothing) = (&self.expected.series, Series::default());
         let names: BTreeSet<u32> = expected.keys().chain(found.keys()).copied().collect();
         for sensor in names {
-            let lane = expected.get(&sensor).unwrap_or(&nothing);
+            let series = expected.get(&sensor).unwrap_or(&nothing);
             let found = found.get(&sensor).copied().unwrap_or_default();
-            let compare = match lane.order {
+            let compare = match series.order {
                 Order::Defined => sequence::compare,
                 Order::Undefined => sequence::compare_unordered,
             };
-            compare(&lane.entries, found, sensors.name(sensor), &mut self.tally);
+            compare(&series.entries, found, sensors.name(sensor), &mut self.diff);
         }
     }
 }
 
-/// Matches what is found of one sensor with what must be there.
+/// Matches the readings that are found of one sensor with those that must be there.
 #[derive(Debug)]
 struct Matching<'e> {
-    lane: &'e Lane,
-    /// Which entries have been found.
+    series: &'e Series,
+    /// Which entries have been matched.
     taken: Vec<bool>,
-    /// The entries sorted by sequence number, where they do not come so.
+    /// The indices of the entries sorted by sequence number; `None` if they are in that order.
     by_seq: Option<Vec<usize>>,
-    /// The entry behind the last one found: most often it is the next.
+    /// The entry after the last match: most often it is the next match.
     next: usize,
-    /// The last entry found and its partition.
+    /// The last match and its partition.
     previous: Option<(usize, i32)>,
 }
 
-/// Whether a record was expected.
-enum Taken {
+/// Whether a record matched.
+enum Matched {
     InOrder,
     OutOfOrder(String),
     Not,
 }
 
 impl<'e> Matching<'e> {
-    fn new(lane: &'e Lane) -> Self {
-        let by_seq = (!lane.entries.is_sorted_by_key(|entry| entry.seq)).then(|| {
-            let mut order: Vec<usize> = (0..lane.entries.len()).collect();
-            order.sort_by_key(|&index| lane.entries[index].seq);
+    fn new(series: &'e Series) -> Self {
+        let by_seq = (!series.entries.is_sorted_by_key(|entry| entry.seq)).then(|| {
+            let mut order: Vec<usize> = (0..series.entries.len()).collect();
+            order.sort_by_key(|&index| series.entries[index].seq);
             order
         });
         Matching {
-            lane,
-            taken: vec![false; lane.entries.len()],
+            series,
+            taken: vec![false; series.entries.len()],
             by_seq,
             next: 0,
             previous: None,
         }
     }
 
-    /// The entries of a sequence number, in their order.
+    /// The indices of the entries with a sequence number, in order.
     fn candidates(&self, seq: u64) -> impl Iterator<Item = usize> {
-        let entries = &self.lane.entries;
+        let entries = &self.series.entries;
         let at = |rank: usize| self.by_seq.as_ref().map_or(rank, |order| order[rank]);
         let first = match &self.by_seq {
             Some(order) => order.partition_point(|&index| entries[index].seq < seq),
@@ -188,72 +195,70 @@ impl<'e> Matching<'e> {
     }
 
     fn is_open(&self, index: usize, entry: &Entry) -> bool {
-        !self.taken[index] && same(&self.lane.entries[index], entry)
+        !self.taken[index] && same(&self.series.entries[index], entry)
     }
 
-    /// Takes the entry that a record is exactly, if it is still open.
-    fn take(&mut self, found: &Found) -> Taken {
+    /// Matches the entry that is equal to a record, if it is still open.
+    fn take(&mut self, found: &FoundReading) -> Matched {
         let open = if self.next < self.taken.len() && self.is_open(self.next, &found.entry) {
             Some(self.next)
         } else {
             self.candidates(found.entry.seq)
                 .find(|&index| self.is_open(index, &found.entry))
         };
-        let Some(index) = open else { return Taken::Not };
+        let Some(index) = open else {
+            return Matched::Not;
+        };
         self.taken[index] = true;
         self.next = index + 1;
         match (
-            self.lane.order,
+            self.series.order,
             self.previous.replace((index, found.partition)),
         ) {
             (Order::Defined, Some((_, partition))) if partition != found.partition => {
-                Taken::OutOfOrder(format!("after a reading in partition {partition}"))
+                Matched::OutOfOrder(format!("after a reading in partition {partition}"))
             }
             (Order::Defined, Some((previous, _))) if index < previous => {
-                Taken::OutOfOrder(format!("after seq {}", self.lane.entries[previous].seq))
+                Matched::OutOfOrder(format!("after seq {}", self.series.entries[previous].seq))
             }
-            _ => Taken::InOrder,
+            _ => Matched::InOrder,
         }
     }
 
-    /// Takes any open entry of a sequence number.
+    /// Matches any open entry with a sequence number.
     fn take_any(&mut self, seq: u64) -> Option<Entry> {
         let index = self.candidates(seq).find(|&index| !self.taken[index])?;
         self.taken[index] = true;
-        Some(self.lane.entries[index])
+        Some(self.series.entries[index])
     }
 
-    /// Whether such a reading was expected at all.
-    fn knows(&self, entry: &Entry) -> bool {
+    /// Whether an equal reading was expected at all.
+    fn expects(&self, entry: &Entry) -> bool {
         self.candidates(entry.seq)
-            .any(|index| same(&self.lane.entries[index], entry))
+            .any(|index| same(&self.series.entries[index], entry))
     }
 
-    /// What has not been found, each with its place.
+    /// The entries that have not been matched, with their indices.
     fn left(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        self.lane
+        self.series
             .entries
             .iter()
             .enumerate()
             .filter(|(index, _)| !self.taken[*index])
     }
 
-    /// How many of the first entries may have been deleted, if the beginning of their partition is
-    /// gone: those before the first that is there.
+    /// How many of the first entries may have been deleted: those before the first match. `None` if
+    /// their partition has its first records.
     fn first(&self, trimmed: &BTreeSet<i32>) -> Option<usize> {
         let is_trimmed = match self.previous {
             Some((_, partition)) => trimmed.contains(&partition),
             None => !trimmed.is_empty(),
         };
-        let everything = self.taken.len();
-        is_trimmed.then(|| match self.lane.order {
-            Order::Defined => self
-                .taken
-                .iter()
-                .position(|taken| *taken)
-                .unwrap_or(everything),
-            Order::Undefined => everything,
-        })
+        let first_match = match self.series.order {
+            Order::Defined => self.taken.iter().position(|taken| *taken),
+            Order::Undefined => None,
+        };
+        is_trimmed.then(|| first_match.unwrap_or(self.taken.len()))
     }
 }
 
@@ -272,18 +277,18 @@ mod tests {
     use super::super::truth::tests::{CELSIUS, stream};
     use super::*;
 
-    /// What is found if the topic holds these entries of the expected ones, in one partition.
-    fn compared(found: &[Entry], allow_duplicates: bool) -> Tally {
+    /// The result for a topic of one partition that holds these entries.
+    fn compared(found: &[Entry], allow_duplicates: bool) -> TopicDiff {
         let mut sensors = Sensors::default();
         let expected = stream(&mut sensors, "a", &CELSIUS);
         let mut comparison = Comparison::new(
             &expected,
             BTreeSet::new(),
-            Tally::new("t", allow_duplicates),
+            TopicDiff::new("t", allow_duplicates),
         );
         for (offset, entry) in (0..).zip(found) {
             comparison.found(
-                Found {
+                FoundReading {
                     sensor: 0,
                     entry: *entry,
                     partition: 0,
@@ -292,11 +297,11 @@ mod tests {
                 &sensors,
             );
         }
-        comparison.finish(&sensors).tally
+        comparison.finish(&sensors).diff
     }
 
     fn entries() -> Vec<Entry> {
-        stream(&mut Sensors::default(), "a", &CELSIUS).lanes[&0]
+        stream(&mut Sensors::default(), "a", &CELSIUS).series[&0]
             .entries
             .clone()
     }
@@ -324,9 +329,9 @@ mod tests {
     fn a_missing_reading_is_only_missing() {
         let mut found = entries();
         found.remove(4);
-        let tally = compared(&found, false);
+        let diff = compared(&found, false);
         assert_eq!(
-            tally.counts,
+            diff.counts,
             ReadingCounts {
                 found: 13,
                 missing: 1,
@@ -334,7 +339,7 @@ mod tests {
             }
         );
         assert_eq!(
-            tally.differences[0].to_string(),
+            diff.differences[0].to_string(),
             "missing: t, sensor \"a\", seq 4: expected 12 celsius at time 0"
         );
     }
@@ -364,7 +369,7 @@ mod tests {
                 extra: 1,
                 ..CLEAN
             },
-            "it is no duplicate"
+            "it is not a duplicate"
         );
     }
 
@@ -378,9 +383,9 @@ mod tests {
         for spoil in spoil {
             let mut found = entries();
             spoil(&mut found[4]);
-            let tally = compared(&found, false);
-            assert_eq!(tally.counts, ReadingCounts { wrong: 1, ..CLEAN });
-            let shown = tally.differences[0].to_string();
+            let diff = compared(&found, false);
+            assert_eq!(diff.counts, ReadingCounts { wrong: 1, ..CLEAN });
+            let shown = diff.differences[0].to_string();
             assert!(
                 shown.starts_with(
                     "wrong: t partition 0 offset 4, sensor \"a\", seq 4: expected 12 c"
@@ -394,16 +399,16 @@ mod tests {
     fn a_swap_is_only_out_of_order() {
         let mut found = entries();
         found.swap(4, 5);
-        let tally = compared(&found, false);
+        let diff = compared(&found, false);
         assert_eq!(
-            tally.counts,
+            diff.counts,
             ReadingCounts {
                 out_of_order: 1,
                 ..CLEAN
             }
         );
         assert!(
-            tally.differences[0]
+            diff.differences[0]
                 .to_string()
                 .ends_with("seq 4: found 12 celsius at time 0 after seq 5")
         );
@@ -432,13 +437,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sensor_that_nobody_expects_is_extra() {
+    fn an_unexpected_sensor_is_extra() {
         let mut sensors = Sensors::default();
         let expected = stream(&mut sensors, "a", &CELSIUS);
         let other = sensors.id("b");
-        let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
+        let mut comparison =
+            Comparison::new(&expected, BTreeSet::new(), TopicDiff::new("t", false));
         comparison.found(
-            Found {
+            FoundReading {
                 sensor: other,
                 entry: entries()[0],
                 partition: 0,
@@ -447,7 +453,7 @@ mod tests {
             &sensors,
         );
         comparison.undecodable(0, 1, "not a reading".into());
-        let counts = comparison.finish(&sensors).tally.counts;
+        let counts = comparison.finish(&sensors).diff.counts;
         assert_eq!(
             counts,
             ReadingCounts {
@@ -460,13 +466,14 @@ mod tests {
     }
 
     #[test]
-    fn one_sensor_in_two_partitions_has_lost_its_order() {
+    fn one_sensor_in_two_partitions_is_out_of_order() {
         let mut sensors = Sensors::default();
         let expected = stream(&mut sensors, "a", &CELSIUS);
-        let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
+        let mut comparison =
+            Comparison::new(&expected, BTreeSet::new(), TopicDiff::new("t", false));
         for (entry, offset) in entries().into_iter().zip(0..) {
             comparison.found(
-                Found {
+                FoundReading {
                     sensor: 0,
                     entry,
                     partition: i32::from(offset > 6),
@@ -476,7 +483,7 @@ mod tests {
             );
         }
         assert_eq!(
-            comparison.finish(&sensors).tally.counts,
+            comparison.finish(&sensors).diff.counts,
             ReadingCounts {
                 out_of_order: 1,
                 ..CLEAN
@@ -485,11 +492,11 @@ mod tests {
     }
 
     #[test]
-    fn readings_that_share_a_number_are_told_apart_by_their_values() {
+    fn readings_with_the_same_number_are_matched_by_value() {
         let mut sensors = Sensors::default();
         let mut expected = stream(&mut sensors, "a", &CELSIUS);
         for (index, entry) in expected
-            .lanes
+            .series
             .get_mut(&0)
             .unwrap()
             .entries
@@ -498,10 +505,11 @@ mod tests {
         {
             entry.seq = [5, 3][index % 2];
         }
-        let mut comparison = Comparison::new(&expected, BTreeSet::new(), Tally::new("t", false));
-        for (offset, entry) in (0..).zip(&expected.lanes[&0].entries) {
+        let mut comparison =
+            Comparison::new(&expected, BTreeSet::new(), TopicDiff::new("t", false));
+        for (offset, entry) in (0..).zip(&expected.series[&0].entries) {
             comparison.found(
-                Found {
+                FoundReading {
                     sensor: 0,
                     entry: *entry,
                     partition: 0,
@@ -510,17 +518,17 @@ mod tests {
                 &sensors,
             );
         }
-        assert_eq!(comparison.finish(&sensors).tally.counts, CLEAN);
+        assert_eq!(comparison.finish(&sensors).diff.counts, CLEAN);
     }
 
     proptest! {
-        /// Independent counting: what was done to the topic is what is found.
+        /// Independent counting: exactly the changes that were made to the topic are found.
         #[test]
-        fn losses_strangers_errors_and_repeats_are_counted_as_such(
+        fn losses_additions_errors_and_repeats_are_counted_as_such(
             lost in proptest::collection::btree_set(0usize..14, 0..6),
             spoilt in proptest::collection::btree_set(0usize..14, 0..6),
             repeated in proptest::collection::btree_set(0usize..14, 0..6),
-            strangers in 0u64..4,
+            added in 0u64..4,
         ) {
             let mut found = Vec::new();
             let (mut missing, mut wrong, mut again) = (0, 0, 0);
@@ -538,9 +546,21 @@ mod tests {
                     }
                 }
             }
-            found.extend((0..strangers).map(|seq| Entry { seq: 100 + seq, time: 0, value: 0.0, unit: None }));
+            found.extend((0..added).map(|seq| Entry {
+                seq: 100 + seq,
+                time: 0,
+                value: 0.0,
+                unit: None,
+            }));
             let counts = compared(&found, true).counts;
-            let expected = ReadingCounts { found: found.len() as u64, missing, extra: strangers, wrong, duplicates: again, ..CLEAN };
+            let expected = ReadingCounts {
+                found: found.len() as u64,
+                missing,
+                extra: added,
+                wrong,
+                duplicates: again,
+                ..CLEAN
+            };
             prop_assert_eq!(counts, expected);
         }
     }

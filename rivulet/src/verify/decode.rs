@@ -1,4 +1,4 @@
-//! Decoding once more, in the plainest way: every field becomes a [`Value`] and is looked at.
+//! Decoding, implemented a second time and naively: every field becomes a [`Value`] first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use stream::reading::Unit;
 use super::truth::Entry;
 use crate::read::FetchedRecord;
 
-/// The sensor and the rest of the reading in a record, or why there is none.
+/// The sensor and the rest of the reading in a record, or why it is not a reading.
 pub(super) fn decode(topic: &Topic, record: &FetchedRecord<'_>) -> Result<(String, Entry), String> {
     let bytes = record.value.ok_or("no value")?;
     match topic.format {
@@ -27,7 +27,7 @@ pub(super) fn decode(topic: &Topic, record: &FetchedRecord<'_>) -> Result<(Strin
                 .as_f64()
                 .filter(|value| value.is_finite())
                 .ok_or("not a number")?;
-            // What the format cannot say comes from the record.
+            // What the format does not have comes from the record.
             let seq = u64::try_from(record.offset).unwrap_or_default();
             Ok((
                 String::new(),
@@ -58,7 +58,7 @@ fn json(fields: &BTreeMap<String, Value>) -> Option<(String, Entry)> {
             .filter(|value| value.is_finite())?,
         unit: Some(unit),
     };
-    // No longer than the key of a record may be.
+    // The limit for the key of a record.
     let sensor = fields
         .get("sensor")?
         .as_str()
@@ -66,7 +66,7 @@ fn json(fields: &BTreeMap<String, Value>) -> Option<(String, Entry)> {
     Some((sensor.to_owned(), entry))
 }
 
-/// The fields of an object that make a reading, each at most once; others are not looked at.
+/// The fields of an object that make a reading, each at most once. Other fields are ignored.
 #[derive(Default)]
 struct Fields(BTreeMap<String, Value>);
 
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn it_refuses_what_the_stages_refuse() {
+    fn it_rejects_what_the_stages_reject() {
         let good = r#"{"sensor":"a","seq":7,"time":5,"value":12,"unit":"celsius"}"#;
         let spoilt = [
             ("7", "-7"),
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// What both make of a record, whatever it is.
+    /// The results of both decoders.
     fn decoded(format: FormatName, record: &FetchedRecord<'_>) -> [Option<(String, Entry)>; 2] {
         let topic = topic(format);
         let FetchedRecord {
@@ -262,7 +262,7 @@ mod tests {
         [decode(&topic, record).ok(), theirs]
     }
 
-    /// Names and values as they may stand in a line, quotes and all.
+    /// Names and values as they may appear in a line, with their quotes.
     const NAMES: &[&str] = &[
         "sensor",
         "seq",
@@ -313,8 +313,7 @@ mod tests {
         proptest::sample::select(VALUES).prop_map(<[u8]>::to_vec)
     }
 
-    /// A line with the fields of a reading, of which some are there twice, bent, missing or in
-    /// another place.
+    /// A line with the fields of a reading. Some may be repeated, corrupt, missing or moved.
     fn any_line() -> impl Strategy<Value = Vec<u8>> {
         let fields = (
             ".{0,6}",
@@ -366,16 +365,21 @@ mod tests {
 
     const UNITS: [&str; 3] = ["celsius", "fahrenheit", "kelvin"];
 
-    /// A number as it may stand alone.
+    /// A bare number.
     const NUMBER: &str =
         "[ \n]{0,1}-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?[ \n]{0,1}";
 
-    /// What a topic may hold: readings in both formats, whole or bent, and anything else.
+    /// What a topic may hold: readings in both formats, intact or corrupt, and anything else.
     fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
-        let whole = prop_oneof![4 => any_line(), 2 => NUMBER.prop_map(String::into_bytes), 1 => any_value()];
-        let bend = (any::<proptest::sample::Index>(), any::<u8>(), 0..3_u8);
-        let bent = (whole, proptest::collection::vec(bend, 0..2)).prop_map(|(mut bytes, bends)| {
-            for (at, byte, kind) in bends {
+        let intact = prop_oneof![
+            4 => any_line(),
+            2 => NUMBER.prop_map(String::into_bytes),
+            1 => any_value(),
+        ];
+        let edit = (any::<proptest::sample::Index>(), any::<u8>(), 0..3_u8);
+        let edited = (intact, proptest::collection::vec(edit, 0..2));
+        let edited = edited.prop_map(|(mut bytes, edits)| {
+            for (at, byte, kind) in edits {
                 let index = at.index(bytes.len() + 1);
                 match (kind, index < bytes.len()) {
                     (0, true) => bytes[index] = byte,
@@ -385,25 +389,33 @@ mod tests {
             }
             bytes
         });
-        prop_oneof![6 => bent, 1 => proptest::collection::vec(any::<u8>(), 0..80)]
+        prop_oneof![6 => edited, 1 => proptest::collection::vec(any::<u8>(), 0..80)]
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
-        /// What a stage refuses is a dead letter that verify expects, and nothing else is one.
+        /// Every record that a stage rejects is a dead letter that verify expects, and no other.
         #[test]
-        fn it_reads_and_refuses_the_same_records_as_the_stages(
+        fn it_decodes_and_rejects_the_same_records_as_the_stages(
             value in proptest::option::weighted(0.97, any_bytes()),
             key in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..5)),
             offset in 0..i64::MAX,
             timestamp in prop_oneof![Just(-1), any::<i64>()],
         ) {
             let (key, value) = (key.as_deref(), value.as_deref());
-            let record = FetchedRecord { partition: 0, offset, timestamp, key, value, headers: &[] };
+            let record = FetchedRecord {
+                partition: 0,
+                offset,
+                timestamp,
+                key,
+                value,
+                headers: &[],
+            };
+            let text = String::from_utf8_lossy(value.unwrap_or_default());
             for format in [FormatName::Json, FormatName::Number] {
                 let [ours, theirs] = decoded(format, &record);
-                prop_assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(value.unwrap_or_default()));
+                prop_assert_eq!(ours, theirs, "{}", text);
             }
         }
     }

@@ -1,27 +1,27 @@
-//! What verification found, for people and for the exit status.
+//! The result of a verification, for people and for the exit status.
 
 use std::fmt;
 
-/// How many differences are kept of each topic, and shown of all.
+/// How many differences are kept of each topic, and shown in total.
 pub(super) const SHOWN: usize = 10;
 
-/// What [`verify`](super::verify) found.
+/// The result of [`verify`](super::verify).
 ///
-/// Shown, it is a line for each topic, the first differences, and last the verdict, such as
+/// Displayed, it has a line for each topic, the first differences, and last the verdict, such as
 /// `verified 8766 readings in 4 topics: 0 missing, 0 extra, 0 wrong, 0 out of order`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// One for each topic, in the order of the data's way.
+    /// One for each topic, in the order of the data flow.
     pub topics: Vec<TopicReport>,
     /// The first differences, topic after topic.
     pub differences: Vec<ReadingDifference>,
-    /// What a person should know besides.
+    /// Other things that a person should know.
     pub notes: Vec<String>,
-    /// Whether repeated readings were allowed, and so are counted apart.
+    /// Whether repeated readings are allowed and counted apart.
     pub allow_duplicates: bool,
 }
 
-/// What was found in one topic.
+/// The result for one topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicReport {
     /// The topic's name.
@@ -33,26 +33,26 @@ pub struct TopicReport {
 /// What a topic was compared with, and the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TopicOutcome {
-    /// Nothing: its readings come from outside the pipeline or from producers, and the truth is
-    /// computed from them.
+    /// Nothing: producers or other programs write it, and all expected readings are computed from
+    /// it.
     Given {
-        /// Records that are readings.
+        /// How many records are readings.
         readings: u64,
-        /// Records that are not.
+        /// How many are not.
         undecodable: u64,
     },
-    /// The truth.
+    /// The readings that must be in it.
     Compared(ReadingCounts),
-    /// The number of readings that the stage must have refused.
+    /// The number of invalid readings that the stage must have routed to it.
     DeadLetters(ReadingCounts),
-    /// Nothing, because nobody can say what must be in it.
+    /// Nothing, because what must be in it cannot be computed.
     NotVerifiable {
         /// Why not.
         reason: String,
     },
 }
 
-/// The figures of one topic.
+/// The counts of one topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadingCounts {
     /// Readings that must be there.
@@ -61,24 +61,22 @@ pub struct ReadingCounts {
     pub found: u64,
     /// Readings that must be there and are not.
     pub missing: u64,
-    /// Records that must not be there; repeated readings among them unless they are allowed.
+    /// Records that must not be there, including repeated readings unless they are allowed.
     pub extra: u64,
-    /// Readings that must be there, and are with another value, time or unit.
+    /// Readings that are there with another value, time or unit.
     pub wrong: u64,
-    /// Readings that come after one of the same sensor that they must come before.
+    /// Readings that come after a reading of the same sensor which must come after them.
     pub out_of_order: u64,
-    /// Readings that are there again, with the same value, where that is allowed.
+    /// Readings that are repeated with the same value, where that is allowed.
     pub duplicates: u64,
-    /// Records that are there, of which nobody can say whether they must be: what they were made of
-    /// is gone.
+    /// Records that cannot be verified because their input was deleted.
     pub unverifiable: u64,
-    /// Readings of which nobody can say whether they were there: the beginning of the topic is
-    /// gone.
+    /// Readings that may have been in the topic: its first records were deleted.
     pub deleted: u64,
 }
 
 impl ReadingCounts {
-    /// Whether every reading is there as it must be, once and in order, and nothing else.
+    /// Whether every reading is there as it must be, once and in order, and no other record is.
     pub(super) fn is_clean(&self) -> bool {
         let ReadingCounts {
             expected,
@@ -109,7 +107,7 @@ impl ReadingCounts {
     }
 }
 
-/// How a record differs from what must be there.
+/// How a record differs from the expected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DifferenceKind {
     /// See [`ReadingCounts::missing`].
@@ -140,13 +138,13 @@ pub struct ReadingDifference {
     pub kind: DifferenceKind,
     /// The topic's name.
     pub topic: String,
-    /// Which reading, for a person: `sensor "seattle", seq 7`.
+    /// Which reading, as text: `sensor "seattle", seq 7`.
     pub reading: String,
-    /// Partition and offset of the record, if there is one.
+    /// Partition and offset of the record; `None` if there is no record.
     pub place: Option<(i32, i64)>,
-    /// What must be there, if anything.
+    /// What must be there; `None` if nothing must.
     pub expected: Option<String>,
-    /// What is there, if anything.
+    /// What is there; `None` if nothing is.
     pub found: Option<String>,
 }
 
@@ -167,15 +165,15 @@ impl fmt::Display for ReadingDifference {
 }
 
 impl Report {
-    /// Whether everything that could be compared is as it must be; [`unverified`](Self::unverified)
-    /// tells what could not.
+    /// Whether everything that could be compared is as it must be. See also
+    /// [`unverified`](Self::unverified).
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let total = self.total();
         (total.missing, total.extra, total.wrong, total.out_of_order) == (0, 0, 0, 0)
     }
 
-    /// What could not be compared, for a person; nothing if all was.
+    /// What could not be compared, as text; `None` if everything was compared.
     #[must_use]
     pub fn unverified(&self) -> Option<String> {
         let topics = self
@@ -190,7 +188,12 @@ impl Report {
         } = self.total();
         let parts = [
             (topics, "topic", "topics", ""),
-            (unverifiable, "record", "records", " whose input is deleted"),
+            (
+                unverifiable,
+                "record",
+                "records",
+                " whose input was deleted",
+            ),
             (
                 deleted,
                 "reading",
@@ -207,8 +210,8 @@ impl Report {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// The figures of all compared topics, dead letters included, except that `expected` and
-    /// `found` count readings only.
+    /// The counts of all compared topics, including dead letters. `expected` and `found` count
+    /// readings only.
     #[must_use]
     pub fn total(&self) -> ReadingCounts {
         let mut total = ReadingCounts::default();
@@ -263,7 +266,7 @@ impl fmt::Display for Report {
                 } => {
                     writeln!(
                         f,
-                        "{:>8}  {readings:>8}, and {undecodable} that are no readings",
+                        "{:>8}  {readings:>8}, and {undecodable} that are not readings",
                         "given"
                     )?;
                 }
@@ -279,9 +282,10 @@ impl fmt::Display for Report {
                     } = counts;
                     write!(
                         f,
-                        "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {wrong:>5}  {out_of_order:>12}"
+                        "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {wrong:>5}  \
+                         {out_of_order:>12}"
                     )?;
-                    besides(f, counts)?;
+                    write_remarks(f, counts)?;
                 }
                 TopicOutcome::DeadLetters(counts) => {
                     let ReadingCounts {
@@ -296,7 +300,7 @@ impl fmt::Display for Report {
                         "{expected:>8}  {found:>8}  {missing:>7}  {extra:>5}  {:>5}  {:>12}",
                         "-", "-"
                     )?;
-                    besides(f, counts)?;
+                    write_remarks(f, counts)?;
                 }
                 TopicOutcome::NotVerifiable { reason } => writeln!(f, "not verifiable: {reason}")?,
             }
@@ -335,8 +339,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// What stands behind the figures of a topic.
-fn besides(f: &mut fmt::Formatter<'_>, counts: &ReadingCounts) -> fmt::Result {
+/// Writes what follows the counts of a topic.
+fn write_remarks(f: &mut fmt::Formatter<'_>, counts: &ReadingCounts) -> fmt::Result {
     let ReadingCounts {
         duplicates,
         unverifiable,
@@ -412,7 +416,7 @@ mod tests {
     fn the_verdict_is_the_last_line() {
         let expected = "\
 topic                 expected     found  missing  extra  wrong  out of order
-celsius                  given        14, and 2 that are no readings
+celsius                  given        14, and 2 that are not readings
 ewma                         9         9        0      0      1             0
 joined                not verifiable: it keeps state
 convert-dead-letters         2         2        0      0      -             -
@@ -451,12 +455,12 @@ verified 9 readings in 1 topics: 0 missing, 0 extra, 1 wrong, 0 out of order; no
             shown.contains(", 2 not verifiable: input deleted, 1 not verifiable: deleted here\n"),
             "{shown}"
         );
-        let unverified = "2 records whose input is deleted, 1 reading that may have been deleted";
+        let unverified = "2 records whose input was deleted, 1 reading that may have been deleted";
         assert_eq!(report.unverified().as_deref(), Some(unverified));
     }
 
     #[test]
-    fn a_dead_letter_too_few_is_not_clean() {
+    fn a_missing_dead_letter_is_not_clean() {
         let counts = ReadingCounts {
             expected: 2,
             found: 1,

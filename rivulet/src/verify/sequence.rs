@@ -1,59 +1,64 @@
-//! The comparison where nothing but a reading's place says which it is: bare numbers.
+//! The comparison of bare numbers, which only their position identifies.
 //!
-//! In one partition the two sequences are laid side by side; where they part, the nearest place is
-//! looked for at which they go on together, so that one lost reading is one loss and not a thousand
-//! wrong values. Without a defined order, only what there is can be compared.
+//! In one partition the two sequences are compared element by element. Where they differ, the
+//! nearest position is searched at which they agree again, so that one lost reading counts as one
+//! missing reading and not as a thousand wrong values. Without a defined order, the readings are
+//! compared as sets.
 
 use std::collections::HashMap;
 
-use super::tally::{Found, Tally, close};
+use super::diff::{FoundReading, TopicDiff, close};
 use super::truth::Entry;
 
-/// So many readings must agree before two sequences go on together.
+/// How many readings must be equal before two sequences count as aligned again.
 const RUN: usize = 8;
 
-/// So many readings on both sides are tried in every combination.
+/// How many readings on both sides are tried in every combination.
 const NEAR: usize = 64;
 
 /// Compares two sequences in order.
-pub(super) fn compare(expected: &[Entry], found: &[Found], sensor: &str, tally: &mut Tally) {
+pub(super) fn compare(
+    expected: &[Entry],
+    found: &[FoundReading],
+    sensor: &str,
+    diff: &mut TopicDiff,
+) {
     let mut sides = Sides {
         expected,
         found,
         sensor,
-        tally,
+        diff,
         firsts: None,
     };
-    let (mut e, mut f, mut apart) = (0, 0, false);
+    let (mut e, mut f, mut gave_up) = (0, 0, false);
     while e < expected.len() && f < found.len() {
         if same(&expected[e], &found[f]) {
             (e, f) = (e + 1, f + 1);
             continue;
         }
-        // Two sequences that once did not come together again are not searched a second time: that
-        // would take the square of their length.
-        let together = if apart {
+        // After a failed search there is no second one: that would take quadratic time.
+        let aligned = if gave_up {
             None
         } else {
-            reunion(&expected[e..], &found[f..])
+            realign(&expected[e..], &found[f..])
         };
-        apart |= together.is_none();
-        let (more_e, more_f) = together.unwrap_or((1, 1));
+        gave_up |= aligned.is_none();
+        let (more_e, more_f) = aligned.unwrap_or((1, 1));
         sides.block(e..e + more_e, f..f + more_f);
         (e, f) = (e + more_e, f + more_f);
     }
     sides.block(e..expected.len(), f..found.len());
 }
 
-/// Compares what there is, in whatever order.
+/// Compares readings without their order.
 pub(super) fn compare_unordered(
     expected: &[Entry],
-    found: &[Found],
+    found: &[FoundReading],
     sensor: &str,
-    tally: &mut Tally,
+    diff: &mut TopicDiff,
 ) {
     let mut expected: Vec<&Entry> = expected.iter().collect();
-    let mut found: Vec<&Found> = found.iter().collect();
+    let mut found: Vec<&FoundReading> = found.iter().collect();
     expected.sort_by(|one, other| one.value.total_cmp(&other.value));
     found.sort_by(|one, other| one.entry.value.total_cmp(&other.entry.value));
     let (mut e, mut f) = (0, 0);
@@ -61,12 +66,12 @@ pub(super) fn compare_unordered(
         match (expected.get(e), found.get(f)) {
             (Some(one), Some(other)) if same(one, other) => (e, f) = (e + 1, f + 1),
             (Some(one), other) if other.is_none_or(|other| one.value < other.entry.value) => {
-                tally.missing(sensor, one);
+                diff.missing(sensor, one);
                 e += 1;
             }
             (_, Some(other)) => {
                 let again = e > 0 && same(expected[e - 1], other);
-                tally.extra(sensor, other, again);
+                diff.extra(sensor, other, again);
                 f += 1;
             }
             (_, None) => break,
@@ -74,25 +79,13 @@ pub(super) fn compare_unordered(
     }
 }
 
-fn same(expected: &Entry, found: &Found) -> bool {
+fn same(expected: &Entry, found: &FoundReading) -> bool {
     expected.unit == found.entry.unit && close(expected.value, found.entry.value)
 }
 
-/// How far to go on both sides until they agree again, the shortest way first.
-fn reunion(expected: &[Entry], found: &[Found]) -> Option<(usize, usize)> {
-    let agree = |e: usize, f: usize| {
-        let (Some(expected), Some(found)) = (expected.get(e..), found.get(f..)) else {
-            return false;
-        };
-        let run = RUN.min(expected.len()).min(found.len());
-        // Near the end fewer will do, if both end there.
-        (run == RUN || expected.len() == found.len())
-            && expected
-                .iter()
-                .zip(found)
-                .take(run)
-                .all(|(expected, found)| same(expected, found))
-    };
+/// How many readings to skip on both sides until the sequences agree again, the fewest first.
+fn realign(expected: &[Entry], found: &[FoundReading]) -> Option<(usize, usize)> {
+    let agree = |e: usize, f: usize| agree(expected.get(e..), found.get(f..));
     let near = (1..=NEAR)
         .flat_map(|far| (0..=far).map(move |e| (e, far - e)))
         .find(|&(e, f)| agree(e, f));
@@ -108,20 +101,35 @@ fn reunion(expected: &[Entry], found: &[Found]) -> Option<(usize, usize)> {
     })
 }
 
+/// Whether the first readings of both sides are equal.
+fn agree(expected: Option<&[Entry]>, found: Option<&[FoundReading]>) -> bool {
+    let (Some(expected), Some(found)) = (expected, found) else {
+        return false;
+    };
+    let run = RUN.min(expected.len()).min(found.len());
+    // Near the end fewer are enough, if both sequences end there.
+    (run == RUN || expected.len() == found.len())
+        && expected
+            .iter()
+            .zip(found)
+            .take(run)
+            .all(|(expected, found)| same(expected, found))
+}
+
 struct Sides<'s> {
     expected: &'s [Entry],
-    found: &'s [Found],
+    found: &'s [FoundReading],
     sensor: &'s str,
-    tally: &'s mut Tally,
-    /// Where each value was found first, by its bits.
+    diff: &'s mut TopicDiff,
+    /// The first index of each value that was found, by its bits.
     firsts: Option<HashMap<u64, usize>>,
 }
 
 impl Sides<'_> {
-    /// Tells apart what happened between two places at which the sequences agree.
+    /// Classifies the differences between two positions at which the sequences agree.
     fn block(&mut self, e: std::ops::Range<usize>, f: std::ops::Range<usize>) {
         let mut open: Vec<usize> = e.collect();
-        let mut strangers = Vec::new();
+        let mut unexpected = Vec::new();
         let mut previous = None;
         for index in f {
             let found = self.found_at(index);
@@ -129,7 +137,7 @@ impl Sides<'_> {
                 Some(at) => {
                     let e = open.remove(at);
                     if let Some(previous) = previous.filter(|previous| e < *previous) {
-                        self.tally.out_of_order(
+                        self.diff.out_of_order(
                             self.sensor,
                             &found,
                             &format!("after number {previous}"),
@@ -137,25 +145,25 @@ impl Sides<'_> {
                     }
                     previous = Some(e);
                 }
-                None => strangers.push(index),
+                None => unexpected.push(index),
             }
         }
-        let wrong = open.len().min(strangers.len());
-        for (&e, &index) in open.iter().zip(&strangers) {
+        let wrong = open.len().min(unexpected.len());
+        for (&e, &index) in open.iter().zip(&unexpected) {
             let found = self.found_at(index);
-            self.tally.wrong(self.sensor, &self.expected_at(e), &found);
+            self.diff.wrong(self.sensor, &self.expected_at(e), &found);
         }
         for &e in &open[wrong..] {
-            self.tally.missing(self.sensor, &self.expected_at(e));
+            self.diff.missing(self.sensor, &self.expected_at(e));
         }
-        for &index in &strangers[wrong..] {
-            let again = self.was_there_before(index);
+        for &index in &unexpected[wrong..] {
+            let again = self.is_repeat(index);
             let found = self.found_at(index);
-            self.tally.extra(self.sensor, &found, again);
+            self.diff.extra(self.sensor, &found, again);
         }
     }
 
-    /// An expected reading, with its place as its number.
+    /// An expected reading, with its index as its sequence number.
     fn expected_at(&self, index: usize) -> Entry {
         Entry {
             seq: index as u64,
@@ -163,9 +171,9 @@ impl Sides<'_> {
         }
     }
 
-    fn found_at(&self, index: usize) -> Found {
+    fn found_at(&self, index: usize) -> FoundReading {
         let found = self.found[index];
-        Found {
+        FoundReading {
             entry: Entry {
                 seq: index as u64,
                 ..found.entry
@@ -174,10 +182,10 @@ impl Sides<'_> {
         }
     }
 
-    fn was_there_before(&mut self, index: usize) -> bool {
-        let bits = |found: &Found| found.entry.value.to_bits();
+    fn is_repeat(&mut self, index: usize) -> bool {
+        let bits = |found: &FoundReading| found.entry.value.to_bits();
         let firsts = self.firsts.get_or_insert_with(|| {
-            // From the end, so that the first of equal values stays.
+            // From the end, so that the first of equal values remains.
             self.found
                 .iter()
                 .enumerate()
@@ -211,21 +219,21 @@ mod tests {
         expected: &[f64],
         found: &[f64],
         allow_duplicates: bool,
-        how: fn(&[Entry], &[Found], &str, &mut Tally),
+        how: fn(&[Entry], &[FoundReading], &str, &mut TopicDiff),
     ) -> ReadingCounts {
         let expected: Vec<Entry> = expected.iter().map(|&value| entry(value)).collect();
-        let found: Vec<Found> = (0..)
+        let found: Vec<FoundReading> = (0..)
             .zip(found)
-            .map(|(offset, &value)| Found {
+            .map(|(offset, &value)| FoundReading {
                 sensor: 0,
                 entry: entry(value),
                 partition: 0,
                 offset,
             })
             .collect();
-        let mut tally = Tally::new("t", allow_duplicates);
-        how(&expected, &found, "", &mut tally);
-        tally.counts
+        let mut diff = TopicDiff::new("t", allow_duplicates);
+        how(&expected, &found, "", &mut diff);
+        diff.counts
     }
 
     fn numbers(range: std::ops::Range<u32>) -> Vec<f64> {
@@ -234,88 +242,41 @@ mod tests {
 
     #[test]
     fn each_kind_of_difference_is_found_as_such() {
+        type Edit = fn(&mut Vec<f64>);
         let expected = numbers(0..1000);
-        let edited = |edit: fn(&mut Vec<f64>)| {
+        // Missing, extra, wrong and out of order.
+        let edits: [(Edit, [u64; 4]); 11] = [
+            (|_| (), [0, 0, 0, 0]),
+            (|found| _ = found.remove(500), [1, 0, 0, 0]),
+            (|found| _ = found.drain(100..400), [300, 0, 0, 0]),
+            (|found| found.insert(500, -1.0), [0, 1, 0, 0]),
+            (|found| found[500] = -1.0, [0, 0, 1, 0]),
+            (|found| found.swap(500, 501), [0, 0, 0, 1]),
+            (|found| _ = found.pop(), [1, 0, 0, 0]),
+            (|found| found[999] = -1.0, [0, 0, 1, 0]),
+            (|found| found.push(-1.0), [0, 1, 0, 0]),
+            (Vec::clear, [1000, 0, 0, 0]),
+            (
+                |found| found.iter_mut().for_each(|value| *value += 0.1),
+                [0, 0, 1000, 0],
+            ),
+        ];
+        for (edit, [missing, extra, wrong, out_of_order]) in edits {
             let mut found = expected.clone();
             edit(&mut found);
-            compared(&expected, &found, false, compare)
-        };
-        assert_eq!(edited(|_| ()), ReadingCounts::default());
-        assert_eq!(
-            edited(|found| _ = found.remove(500)),
-            ReadingCounts {
-                missing: 1,
+            let counts = ReadingCounts {
+                missing,
+                extra,
+                wrong,
+                out_of_order,
                 ..ReadingCounts::default()
-            }
-        );
-        assert_eq!(
-            edited(|found| _ = found.drain(100..400)),
-            ReadingCounts {
-                missing: 300,
-                ..ReadingCounts::default()
-            }
-        );
-        assert_eq!(
-            edited(|found| found.insert(500, -1.0)),
-            ReadingCounts {
-                extra: 1,
-                ..ReadingCounts::default()
-            }
-        );
-        assert_eq!(
-            edited(|found| found[500] = -1.0),
-            ReadingCounts {
-                wrong: 1,
-                ..ReadingCounts::default()
-            }
-        );
-        assert_eq!(
-            edited(|found| found.swap(500, 501)),
-            ReadingCounts {
-                out_of_order: 1,
-                ..ReadingCounts::default()
-            }
-        );
-        assert_eq!(
-            edited(|found| _ = found.pop()),
-            ReadingCounts {
-                missing: 1,
-                ..ReadingCounts::default()
-            }
-        );
-        assert_eq!(
-            edited(|found| found[999] = -1.0),
-            ReadingCounts {
-                wrong: 1,
-                ..ReadingCounts::default()
-            }
-        );
-        assert_eq!(
-            edited(|found| found.push(-1.0)),
-            ReadingCounts {
-                extra: 1,
-                ..ReadingCounts::default()
-            }
-        );
-        assert_eq!(
-            edited(Vec::clear),
-            ReadingCounts {
-                missing: 1000,
-                ..ReadingCounts::default()
-            }
-        );
-        let all_wrong = edited(|found| found.iter_mut().for_each(|value| *value += 0.1));
-        assert_eq!(
-            all_wrong,
-            ReadingCounts {
-                wrong: 1000,
-                ..ReadingCounts::default()
-            }
-        );
+            };
+            assert_eq!(compared(&expected, &found, false, compare), counts);
+        }
     }
 
     #[test]
-    fn two_faults_close_together_are_told_apart() {
+    fn two_differences_close_together_are_counted_apart() {
         let mut found = numbers(0..100);
         found[50] = -1.0;
         found.remove(52);
@@ -352,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_order_only_what_is_there_counts() {
+    fn without_a_defined_order_the_order_does_not_count() {
         let expected = numbers(0..100);
         let mut found = expected.clone();
         found.reverse();
@@ -376,23 +337,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn losses_far_apart_are_all_there_is(lost in proptest::collection::btree_set(0usize..60, 0..20)) {
+        fn losses_far_apart_are_only_missing(
+            lost in proptest::collection::btree_set(0usize..60, 0..20),
+        ) {
             let expected = numbers(0..1200);
-            let kept = expected.iter().enumerate().filter(|(index, _)| index % 20 != 3 || !lost.contains(&(index / 20)));
+            let kept = expected
+                .iter()
+                .enumerate()
+                .filter(|(index, _)| index % 20 != 3 || !lost.contains(&(index / 20)));
             let found: Vec<f64> = kept.map(|(_, value)| *value).collect();
             let counts = compared(&expected, &found, false, compare);
-            prop_assert_eq!(counts, ReadingCounts { missing: lost.len() as u64, ..ReadingCounts::default() });
+            let missing = lost.len() as u64;
+            prop_assert_eq!(counts, ReadingCounts { missing, ..ReadingCounts::default() });
         }
 
         #[test]
-        fn whatever_is_found_adds_up(
-            expected in proptest::collection::vec(0u32..5, 0..60),
-            found in proptest::collection::vec(0u32..5, 0..60),
+        fn the_counts_always_add_up(
+            expected in proptest::collection::vec(0u8..5, 0..60),
+            found in proptest::collection::vec(0u8..5, 0..60),
         ) {
-            let as_floats = |values: &[u32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<_>>();
+            let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+            let found: Vec<f64> = found.into_iter().map(f64::from).collect();
             for how in [compare, compare_unordered] {
-                let counts = compared(&as_floats(&expected), &as_floats(&found), false, how);
-                prop_assert_eq!(expected.len() as u64 - counts.missing, found.len() as u64 - counts.extra);
+                let counts = compared(&expected, &found, false, how);
+                let matched = expected.len() as u64 - counts.missing;
+                prop_assert_eq!(matched, found.len() as u64 - counts.extra);
                 prop_assert!(expected != found || counts == ReadingCounts::default());
             }
         }

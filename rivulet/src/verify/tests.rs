@@ -1,4 +1,4 @@
-//! Whole pipelines, verified over topics in memory.
+//! Whole pipelines, verified on topics in memory.
 
 mod deleted;
 
@@ -11,12 +11,12 @@ use stream::pipeline::Text;
 use super::*;
 use crate::read::FetchedRecord;
 
-/// TopicSource in memory: the records of each partition, and the headers of those that have any.
+/// Topics in memory: the records of each partition, and the headers of records that have any.
 #[derive(Default)]
 struct Table {
     topics: BTreeMap<String, Vec<Vec<Vec<u8>>>>,
     headers: BTreeMap<(String, usize), Vec<Header>>,
-    /// Where topics of one partition begin whose first records are gone.
+    /// The log start offsets of topics of one partition whose first records were deleted.
     starts: BTreeMap<String, i64>,
 }
 
@@ -40,15 +40,15 @@ impl Table {
         records.push(value.into());
     }
 
-    /// Adds a letter of the stage with the record at this offset of the topic.
-    fn refuse(&mut self, stage: &str, topic: &str, offset: usize) {
-        self.refuse_for(stage, topic, offset, "?");
+    /// Adds a dead letter of the stage with the record at this offset of the topic.
+    fn add_dead_letter(&mut self, stage: &str, topic: &str, offset: usize) {
+        self.add_dead_letter_for(stage, topic, offset, "?");
     }
 
-    fn refuse_for(&mut self, stage: &str, topic: &str, offset: usize, reason: &str) {
+    fn add_dead_letter_for(&mut self, stage: &str, topic: &str, offset: usize, reason: &str) {
         let value = String::from_utf8(self.topics[topic][0][offset].clone()).unwrap();
         let place = Some((0, i64::try_from(offset).unwrap()));
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             original: &[],
             topic,
             place,
@@ -57,11 +57,15 @@ impl Table {
             error: "?",
             truncated: None,
         };
-        self.add(&format!("{stage}-dead-letters"), &value, letter.headers());
+        self.add(
+            &format!("{stage}-dead-letters"),
+            &value,
+            dead_letter.headers(),
+        );
     }
 
-    /// Adds the mark of a change: the stage was that chain below this offset of its input.
-    fn change(
+    /// Adds a migration: the stage had this chain below this offset of its input.
+    fn migrate(
         &mut self,
         stage: &str,
         remedy: MigrationKind,
@@ -70,21 +74,21 @@ impl Table {
         offset: i64,
     ) {
         let offsets = [((topic.into(), 0), offset)].into();
-        let change = Migration {
+        let migration = Migration {
             remedy,
             chain: Some(chain.into()),
             offsets,
             sensors: [].into(),
         };
-        self.add(&format!("{stage}-dead-letters"), "", change.headers());
+        self.add(&format!("{stage}-dead-letters"), "", migration.headers());
     }
 
-    fn mark(&mut self, stage: &str, resolved: Resolved, letters: &str) {
-        let mark = Resolution {
+    fn resolve(&mut self, stage: &str, resolved: Resolved, offsets: &str) {
+        let resolution = Resolution {
             resolved,
-            letters: letters.parse().unwrap(),
+            letters: offsets.parse().unwrap(),
         };
-        self.add(&format!("{stage}-dead-letters"), "", mark.headers());
+        self.add(&format!("{stage}-dead-letters"), "", resolution.headers());
     }
 }
 
@@ -143,20 +147,21 @@ fn verdict(report: &Report) -> String {
 }
 
 fn json(sensor: &str, unit: &str, readings: &[(u64, f64)]) -> Vec<String> {
-    let line = |(seq, value): &(u64, f64)| {
-        format!(
-            r#"{{"sensor":"{sensor}","seq":{seq},"time":{},"value":{value},"unit":"{unit}"}}"#,
-            seq * 1000
-        )
-    };
-    readings.iter().map(line).collect()
+    let mut lines = Vec::new();
+    for (seq, value) in readings {
+        let time = seq * 1000;
+        lines.push(format!(
+            r#"{{"sensor":"{sensor}","seq":{seq},"time":{time},"value":{value},"unit":"{unit}"}}"#
+        ));
+    }
+    lines
 }
 
 fn numbers(values: &[f64]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }
 
-const CLASSWORK: [f64; 14] = truth::tests::CELSIUS;
+const CELSIUS: [f64; 14] = truth::tests::CELSIUS;
 const FAHRENHEIT: [f64; 14] = [
     44.6, 42.8, 48.2, 57.2, 53.6, 62.6, 48.2, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2,
 ];
@@ -165,8 +170,8 @@ const EWMA: [f64; 9] = [
 ];
 const AVERAGE: [f64; 8] = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
 
-/// The values with the places they have among the first readings: those above the threshold,
-/// without the first `skip`.
+/// The values with the sequence numbers of the readings above the threshold, without the first
+/// `skip`.
 fn placed(values: &[f64], skip: usize) -> Vec<(u64, f64)> {
     let kept = (0..)
         .zip(FAHRENHEIT)
@@ -205,8 +210,8 @@ fn chain(first: &str, defaults: &str) -> String {
 
 const PRODUCER: &str = "[producer.list]\nsource = \"list\"\nto = \"celsius\"";
 
-fn classwork() -> Table {
-    let all: Vec<(u64, f64)> = (0..).zip(CLASSWORK).collect();
+fn worked_example() -> Table {
+    let all: Vec<(u64, f64)> = (0..).zip(CELSIUS).collect();
     let converted: Vec<(u64, f64)> = (0..).zip(FAHRENHEIT).collect();
     let kept: Vec<f64> = FAHRENHEIT
         .into_iter()
@@ -224,8 +229,8 @@ fn classwork() -> Table {
 }
 
 #[test]
-fn the_classwork_in_json_is_clean() {
-    let report = verified(&chain(PRODUCER, ""), &mut classwork());
+fn the_worked_example_in_json_is_clean() {
+    let report = verified(&chain(PRODUCER, ""), &mut worked_example());
     assert!(report.is_clean(), "{report}");
     assert_eq!(
         verdict(&report),
@@ -235,13 +240,13 @@ fn the_classwork_in_json_is_clean() {
 }
 
 #[test]
-fn the_classwork_in_numbers_is_clean() {
+fn the_worked_example_in_numbers_is_clean() {
     let kept: Vec<f64> = FAHRENHEIT
         .into_iter()
         .filter(|value| *value > 50.0)
         .collect();
     let mut table = Table::default()
-        .with("celsius", vec![numbers(&CLASSWORK)])
+        .with("celsius", vec![numbers(&CELSIUS)])
         .with("fahrenheit", vec![numbers(&FAHRENHEIT)])
         .with("above", vec![numbers(&kept)])
         .with("ewma", vec![numbers(&EWMA)])
@@ -264,8 +269,8 @@ fn the_classwork_in_numbers_is_clean() {
 }
 
 #[test]
-fn a_wrong_stage_shows_in_its_own_topic_and_does_not_excuse_the_next() {
-    let mut table = classwork();
+fn a_wrong_stage_shows_only_in_its_own_topic() {
+    let mut table = worked_example();
     let above = &mut table.topics.get_mut("above").unwrap()[0];
     above.remove(0);
     let report = verified(&chain(PRODUCER, ""), &mut table);
@@ -288,7 +293,7 @@ fn an_empty_pipeline_is_clean_but_says_so() {
 
 #[test]
 fn bad_records_and_wrong_units_must_be_dead_letters() {
-    let mut table = classwork();
+    let mut table = worked_example();
     let first = &mut table.topics.get_mut("celsius").unwrap()[0];
     first.insert(3, b"abc".to_vec());
     first.insert(
@@ -312,50 +317,50 @@ fn bad_records_and_wrong_units_must_be_dead_letters() {
 }
 
 #[test]
-fn a_record_that_is_refused_again_after_its_replay_is_one_open_letter() {
-    let mut table = classwork();
+fn a_replayed_record_that_is_invalid_again_is_one_open_letter() {
+    let mut table = worked_example();
     let input = &mut table.topics.get_mut("celsius").unwrap()[0];
     input.push(b"abc".to_vec());
     input.push(json("a", "kelvin", &[(14, 280.0)])[0].clone().into_bytes());
-    table.refuse("convert", "celsius", 14);
-    table.refuse("convert", "celsius", 15);
+    table.add_dead_letter("convert", "celsius", 14);
+    table.add_dead_letter("convert", "celsius", 15);
     assert!(verified(&chain(PRODUCER, ""), &mut table).is_clean());
-    table.mark("convert", Resolved::Replayed, "0..1");
+    table.resolve("convert", Resolved::Replayed, "0..1");
     let input = &mut table.topics.get_mut("celsius").unwrap()[0];
     input.extend(input.clone().drain(14..));
     let report = verified(&chain(PRODUCER, ""), &mut table);
     assert!(
         report.to_string().contains("2 missing"),
-        "they have been sent and not been refused again: {report}"
+        "they were replayed and are not dead letters again: {report}"
     );
-    table.refuse("convert", "celsius", 16);
-    table.refuse("convert", "celsius", 17);
+    table.add_dead_letter("convert", "celsius", 16);
+    table.add_dead_letter("convert", "celsius", 17);
     let report = verified(&chain(PRODUCER, ""), &mut table);
     assert!(
-        report.is_clean() && !report.to_string().contains("there again"),
+        report.is_clean() && !report.to_string().contains("repeated"),
         "{report}"
     );
-    table.mark("convert", Resolved::Dropped, "3..4");
+    table.resolve("convert", Resolved::Dropped, "3..4");
     let report = verified(&chain(PRODUCER, ""), &mut table);
     assert!(report.is_clean(), "{report}");
 }
 
 #[test]
-fn a_reading_that_an_older_pipeline_refused_must_come_out_once_it_is_replayed() {
-    let mut table = classwork();
-    // An older pipeline refused the fourth reading, so it is missing all the way.
+fn a_replayed_reading_must_have_a_result() {
+    let mut table = worked_example();
+    // An older pipeline rejected the fourth reading, so its results are missing in all topics.
     for (topic, at) in [("fahrenheit", 3), ("above", 0)] {
         table.topics.get_mut(topic).unwrap()[0].remove(at);
     }
     let pipeline = chain(PRODUCER, "");
     let pipeline = &pipeline[..pipeline.find("[operator.ewma]").unwrap()];
-    table.refuse("convert", "celsius", 3);
+    table.add_dead_letter("convert", "celsius", 3);
     let report = verified(pipeline, &mut table);
     assert!(
         report.to_string().contains("2 missing, 1 extra"),
         "{report}"
     );
-    table.mark("convert", Resolved::Replayed, "0");
+    table.resolve("convert", Resolved::Replayed, "0");
     for (topic, reading) in [
         ("celsius", json("a", "celsius", &[(3, 14.0)])),
         ("fahrenheit", json("a", "fahrenheit", &[(3, 57.2)])),
@@ -373,19 +378,19 @@ fn a_reading_that_an_older_pipeline_refused_must_come_out_once_it_is_replayed() 
         verified(pipeline, &mut table)
             .to_string()
             .contains("1 missing, 0 extra"),
-        "it did not come out"
+        "it has no result"
     );
 }
 
 #[test]
-fn a_replay_into_a_topic_that_the_pipeline_writes_is_expected_there() {
+fn a_replay_into_a_topic_of_the_pipeline_is_expected_there() {
     let pipeline = chain(PRODUCER, "");
     let pipeline = &pipeline[..pipeline.find("[operator.ewma]").unwrap()];
-    let mut table = classwork();
-    // `threshold` refused the reading at offset 3 of its input, and takes it when it comes again.
+    let mut table = worked_example();
+    // `threshold` rejected the reading at offset 3 of its input, and processes it after the replay.
     table.topics.get_mut("above").unwrap()[0].remove(0);
-    table.refuse("threshold", "fahrenheit", 3);
-    table.mark("threshold", Resolved::Replayed, "0");
+    table.add_dead_letter("threshold", "fahrenheit", 3);
+    table.resolve("threshold", Resolved::Replayed, "0");
     table.add(
         "fahrenheit",
         &json("a", "fahrenheit", &[(3, 57.2)])[0],
@@ -410,17 +415,17 @@ fn a_replay_into_a_topic_that_the_pipeline_writes_is_expected_there() {
         verified(pipeline, &mut table)
             .to_string()
             .contains("0 missing, 1 extra"),
-        "it was sent once"
+        "it was replayed once"
     );
 }
 
 #[test]
-fn a_dropped_letter_is_settled_whatever_the_pipeline_would_make_of_it() {
-    let mut table = classwork();
+fn a_dropped_dead_letter_is_resolved() {
+    let mut table = worked_example();
     let pipeline = chain(PRODUCER, "");
     let pipeline = &pipeline[..pipeline.find("[operator.threshold]").unwrap()];
     table.topics.get_mut("fahrenheit").unwrap()[0].remove(3);
-    table.refuse("convert", "celsius", 3);
+    table.add_dead_letter("convert", "celsius", 3);
     table.add(
         "convert-dead-letters",
         "?",
@@ -431,7 +436,7 @@ fn a_dropped_letter_is_settled_whatever_the_pipeline_would_make_of_it() {
         report.to_string().contains("1 missing, 2 extra"),
         "{report}"
     );
-    table.mark("convert", Resolved::Dropped, "0..1");
+    table.resolve("convert", Resolved::Dropped, "0..1");
     let report = verified(pipeline, &mut table);
     assert!(
         report.is_clean() && report.total().expected == 13,
@@ -440,15 +445,15 @@ fn a_dropped_letter_is_settled_whatever_the_pipeline_would_make_of_it() {
 }
 
 #[test]
-fn what_was_refused_for_limits_of_the_brokers_is_taken_for_true() {
+fn dead_letters_for_limits_of_the_brokers_are_accepted() {
     for reason in ["too-large", "timestamp-refused", "rejected", "state-full"] {
-        let mut table = classwork();
+        let mut table = worked_example();
         let pipeline = chain(PRODUCER, "");
         let pipeline = &pipeline[..pipeline.find("[operator.ewma]").unwrap()];
         table.topics.get_mut("above").unwrap()[0].remove(0);
-        table.refuse_for("threshold", "fahrenheit", 3, reason);
+        table.add_dead_letter_for("threshold", "fahrenheit", 3, reason);
         table.topics.get_mut("celsius").unwrap()[0].push(b"abc".to_vec());
-        table.refuse_for("convert", "celsius", 14, reason);
+        table.add_dead_letter_for("convert", "celsius", 14, reason);
         let report = verified(pipeline, &mut table);
         assert!(
             report.is_clean() && report.total().expected == 23,
@@ -457,7 +462,7 @@ fn what_was_refused_for_limits_of_the_brokers_is_taken_for_true() {
         assert!(
             report
                 .to_string()
-                .contains("note: `threshold` refused 1 records for limits"),
+                .contains("note: `threshold` routed 1 records to its dead-letter topic because"),
             "{report}"
         );
         table.topics.get_mut("above").unwrap()[0].remove(0);
@@ -465,8 +470,8 @@ fn what_was_refused_for_limits_of_the_brokers_is_taken_for_true() {
     }
 }
 
-/// The chain whose EWMA began with 0.25 at the fifth reading above the threshold, as it went on
-/// from 54.5, or from nothing.
+/// The chain whose EWMA has alpha 0.25 from the fifth reading above the threshold on. It continues
+/// from 54.5, or from an empty state.
 fn changed(remedy: MigrationKind) -> (String, Table) {
     let after = match remedy {
         MigrationKind::Kept => vec![
@@ -483,9 +488,9 @@ fn changed(remedy: MigrationKind) -> (String, Table) {
     let before = placed(&EWMA[..4], 1);
     let skip = if remedy == MigrationKind::Kept { 5 } else { 6 };
     let readings = [before, placed(&after, skip)].concat();
-    let mut table = classwork();
+    let mut table = worked_example();
     table = table.with("ewma", vec![json("a", "fahrenheit", &readings)]);
-    table.change("ewma", remedy, "ewma(alpha=0.5)", "above", 5);
+    table.migrate("ewma", remedy, "ewma(alpha=0.5)", "above", 5);
     (
         chain(PRODUCER, "").replace("alpha = 0.5", "alpha = 0.25"),
         table,
@@ -493,7 +498,7 @@ fn changed(remedy: MigrationKind) -> (String, Table) {
 }
 
 #[test]
-fn a_stage_whose_settings_were_changed_is_verified_before_and_after() {
+fn a_stage_is_verified_before_and_after_a_change_of_settings() {
     for (remedy, word) in [
         (MigrationKind::Kept, "kept"),
         (MigrationKind::Reset, "reset"),
@@ -511,7 +516,7 @@ fn a_stage_whose_settings_were_changed_is_verified_before_and_after() {
 }
 
 #[test]
-fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified() {
+fn a_change_at_an_unknown_reading_is_not_verifiable() {
     let (pipeline, mut table) = changed(MigrationKind::Kept);
     table.topics.get_mut("above").unwrap()[0].remove(0);
     let report = verified(&pipeline, &mut table).to_string();
@@ -524,7 +529,7 @@ fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified()
     let (pipeline, mut table) = changed(MigrationKind::Anew);
     let report = verified(&pipeline, &mut table).to_string();
     assert!(
-        report.contains("its inputs read again") && report.contains("0 missing, 0 extra"),
+        report.contains("its inputs were read again") && report.contains("0 missing, 0 extra"),
         "{report}"
     );
 
@@ -534,24 +539,24 @@ fn where_nobody_can_say_which_readings_came_before_a_change_it_is_not_verified()
     let mut table = Table::default()
         .with("in", vec![readings.clone()])
         .with("out", vec![readings]);
-    table.change("mean", MigrationKind::Reset, "average(window=1)", "in", 1);
+    table.migrate("mean", MigrationKind::Reset, "average(window=1)", "in", 1);
     assert!(verified(pipeline, &mut table).is_clean());
     table.starts.insert("out".into(), 1);
     assert!(verified(pipeline, &mut table).is_clean());
-    let behind = format!(
+    let with_next = format!(
         "{pipeline}\n[operator.again]\nfrom = \"out\"\nsteps = [{{ average = {{ window = 1 }} \
          }}]\nto = \"last\""
     );
-    table.change("again", MigrationKind::Reset, "average(window=1)", "out", 1);
-    let report = verified(&behind, &mut table).to_string();
+    table.migrate("again", MigrationKind::Reset, "average(window=1)", "out", 1);
+    let report = verified(&with_next, &mut table).to_string();
     assert!(
-        report.contains("its settings were changed, and the first records of `out` are gone"),
+        report.contains("its settings were changed, and the first records of `out` were deleted"),
         "{report}"
     );
 }
 
 #[test]
-fn a_letter_that_was_settled_does_not_move_a_change() {
+fn a_resolved_dead_letter_does_not_move_a_migration() {
     let pipeline = "[producer.p]\nsource = \"list\"\nto = \"in\"\n[operator.mean]\nfrom \
                     = \"in\"\nsteps = [{ average = { window = 2 } }]\nto = \"out\"";
     let readings = json(
@@ -563,9 +568,9 @@ fn a_letter_that_was_settled_does_not_move_a_change() {
         "out",
         vec![json("a", "celsius", &[(0, 1.0), (2, 3.0), (4, 6.0)])],
     );
-    table.refuse("mean", "in", 1);
-    table.mark("mean", Resolved::Dropped, "0");
-    table.change("mean", MigrationKind::Reset, "average(window=1)", "in", 3);
+    table.add_dead_letter("mean", "in", 1);
+    table.resolve("mean", Resolved::Dropped, "0");
+    table.migrate("mean", MigrationKind::Reset, "average(window=1)", "in", 3);
     let report = verified(pipeline, &mut table);
     assert!(
         report.is_clean() && report.total().expected == 3,
@@ -602,7 +607,7 @@ fn numbers_without_a_unit_cannot_become_json() {
 }
 
 #[test]
-fn what_depends_on_an_undefined_order_is_shown_and_told_apart() {
+fn results_of_an_undefined_order_are_not_verifiable() {
     let pipeline = r#"
         [producer.one]
         source = "list"
@@ -651,7 +656,7 @@ fn what_depends_on_an_undefined_order_is_shown_and_told_apart() {
 }
 
 #[test]
-fn sensors_apart_in_several_inputs_and_partitions_are_verified_one_by_one() {
+fn sensors_in_several_inputs_and_partitions_are_verified_each() {
     let pipeline = r#"
         [topic.smooth]
         partitions = 2
@@ -697,27 +702,27 @@ fn sensors_apart_in_several_inputs_and_partitions_are_verified_one_by_one() {
 }
 
 #[test]
-fn a_producer_that_left_readings_out_is_noted() {
-    let mut table = classwork();
+fn missing_sequence_numbers_are_noted() {
+    let mut table = worked_example();
     table.topics.get_mut("celsius").unwrap()[0].remove(0);
     let fahrenheit = &mut table.topics.get_mut("fahrenheit").unwrap()[0];
     fahrenheit.remove(0);
     assert!(
         verified(&chain(PRODUCER, ""), &mut table).notes.is_empty(),
-        "it may begin anywhere"
+        "the first number may be any"
     );
     table.topics.get_mut("celsius").unwrap()[0].remove(1);
     let report = verified(&chain(PRODUCER, ""), &mut table);
     assert!(
         report
             .to_string()
-            .contains("1 sequence numbers are left out"),
+            .contains("1 sequence numbers are missing"),
         "{report}"
     );
 }
 
 #[test]
-fn many_readings_are_held_and_compared_in_the_time_of_a_test() {
+fn many_readings_are_compared_quickly_and_in_little_memory() {
     let pipeline = "[producer.p]\nsource = \"list\"\nto = \"a\"\n[operator.o]\nfrom = \"a\"\nsteps \
                     = [{ average = { window = 2 } }]\nto = \"b\"";
     let (mut first, mut second) = (Vec::new(), Vec::new());

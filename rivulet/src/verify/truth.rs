@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use stream::reading::Unit;
 
-use super::course::Course;
+use super::history::StageHistory;
 
-/// A reading without its sensor. There can be millions: it is kept small.
+/// A reading without its sensor. There can be millions of them, so it is small.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Entry {
     pub(super) seq: u64,
@@ -17,7 +17,7 @@ pub(super) struct Entry {
     pub(super) unit: Option<Unit>,
 }
 
-/// The names of sensors, each kept once.
+/// The names of sensors, each stored once.
 #[derive(Debug, Default)]
 pub(super) struct Sensors {
     names: Vec<Rc<str>>,
@@ -44,22 +44,22 @@ impl Sensors {
 
 /// The readings of one sensor in one topic.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub(super) struct Lane {
+pub(super) struct Series {
     pub(super) entries: Vec<Entry>,
-    /// Whether Kafka keeps them in this order; otherwise only what there is, is known.
+    /// Whether Kafka keeps them in this order.
     pub(super) order: Order,
-    /// Whether readings of the sensor that came before these are gone.
+    /// Whether earlier readings of the sensor were deleted.
     pub(super) lost: bool,
-    /// How many of the first of these are not in the topic any more.
+    /// How many of the first entries were deleted from the topic.
     pub(super) deleted: usize,
-    /// How many of these are what was found, because nobody can say what must be there.
+    /// How many entries were accepted as found, because they cannot be computed.
     pub(super) unverified: usize,
-    /// Among the first so many of these some may be lacking, if the topic has lost its beginning:
-    /// nobody can say whether they came out.
+    /// How many of the first entries may be incomplete if the topic has lost its first records:
+    /// whether further readings were among them is unknown.
     pub(super) unsure: usize,
 }
 
-/// Whether the order of a lane's readings is defined.
+/// Whether the order of readings is defined.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     #[default]
@@ -70,18 +70,17 @@ pub(super) enum Order {
 /// The readings of one topic.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Stream {
-    pub(super) lanes: BTreeMap<u32, Lane>,
-    /// Whether sequence numbers and times are known. They are not behind a topic of format
-    /// `number`: there a reading takes its offset for its number, and offsets depend on when stages
-    /// committed.
+    pub(super) series: BTreeMap<u32, Series>,
+    /// Whether sequence numbers and times are known. In a topic of format `number` they are not:
+    /// the offset of a reading is its number there, and offsets depend on when stages committed.
     pub(super) numbered: bool,
-    /// Whether readings are gone, perhaps all of some sensors.
+    /// Whether readings were deleted, perhaps all of some sensors.
     pub(super) lost: bool,
-    /// For each sensor with readings whose record has another key, or none: their places, and the
-    /// order of the others.
+    /// For each sensor with readings whose record has another key, or none: the indices of these
+    /// readings, and the order of the others.
     pub(super) wrong_keys: BTreeMap<u32, (Vec<usize>, Order)>,
-    /// For each sensor of which readings are gone, those of which these were made: sequence number
-    /// and time, which no operator changes.
+    /// For each sensor with deleted readings, the input readings that are left: sequence number and
+    /// time, which no operator changes.
     pub(super) origins: BTreeMap<u32, HashSet<(u64, i64)>>,
 }
 
@@ -89,22 +88,22 @@ pub(super) struct Stream {
 #[derive(Debug, PartialEq)]
 pub(super) struct Output {
     pub(super) stream: Stream,
-    pub(super) tally: Tally,
+    pub(super) counts: StageCounts,
 }
 
-/// What a stage does with readings besides passing them on.
+/// Readings of a stage that do not become output.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tally {
-    /// Readings that its steps refuse.
-    pub(super) refused: u64,
-    /// Readings of which nobody can say what becomes of them.
+pub(super) struct StageCounts {
+    /// Invalid readings.
+    pub(super) dead_letters: u64,
+    /// Readings whose result cannot be computed.
     pub(super) unknown: u64,
 }
 
 impl Stream {
     pub(super) fn new() -> Self {
         Stream {
-            lanes: BTreeMap::new(),
+            series: BTreeMap::new(),
             numbered: true,
             lost: false,
             wrong_keys: BTreeMap::new(),
@@ -112,27 +111,26 @@ impl Stream {
         }
     }
 
-    /// Leaves out the readings whose record has another key than their sensor, and says how many
-    /// they were.
+    /// Removes the readings whose record has another key than their sensor. Returns their number.
     pub(super) fn drop_wrong_keys(&mut self) -> u64 {
         let mut dropped = 0;
         for (sensor, (places, order)) in std::mem::take(&mut self.wrong_keys) {
-            let lane = self.lanes.entry(sensor).or_default();
+            let series = self.series.entry(sensor).or_default();
             for place in places.iter().rev() {
-                lane.entries.remove(*place);
+                series.entries.remove(*place);
             }
-            lane.order = order;
+            series.order = order;
             dropped += places.len() as u64;
         }
         dropped
     }
 
-    /// Takes a reading away, the one at this place among those of its sensor. Returns its place
-    /// among those whose key is right; `None` if its own is not.
+    /// Removes a reading, given by its index among those of its sensor. Returns its index among
+    /// those with the right key; `None` if its own key is wrong.
     pub(super) fn remove(&mut self, sensor: u32, place: usize) -> Option<usize> {
-        let lane = self.lanes.get_mut(&sensor)?;
-        lane.entries.remove(place);
-        lane.deleted -= usize::from(place < lane.deleted);
+        let series = self.series.get_mut(&sensor)?;
+        series.entries.remove(place);
+        series.deleted -= usize::from(place < series.deleted);
         let Some((wrong, _)) = self.wrong_keys.get_mut(&sensor) else {
             return Some(place);
         };
@@ -146,94 +144,100 @@ impl Stream {
         is_right.then(|| place - before)
     }
 
-    /// Whether readings are gone.
+    /// Whether readings were deleted.
     pub(super) fn has_lost(&self) -> bool {
-        self.lost || self.lanes.values().any(|lane| lane.lost)
+        self.lost || self.series.values().any(|series| series.lost)
     }
 
-    /// Takes what came of readings that are gone as it was found in the topic: nobody can say what
-    /// it must be, and what further stages make of it can be told again.
+    /// Accepts the results of deleted readings as found in the topic: they cannot be computed, but
+    /// what the next stages make of them can.
     pub(super) fn accept(&mut self, found: &Stream) {
-        for (sensor, found) in &found.lanes {
-            if !self.lanes.contains_key(sensor) && self.lost {
-                self.lanes.insert(
+        for (sensor, found) in &found.series {
+            if !self.series.contains_key(sensor) && self.lost {
+                self.series.insert(
                     *sensor,
-                    Lane {
+                    Series {
                         lost: true,
-                        ..Lane::default()
+                        ..Series::default()
                     },
                 );
             }
-            let Some(lane) = self.lanes.get_mut(sensor).filter(|lane| lane.lost) else {
+            let Some(series) = self.series.get_mut(sensor).filter(|series| series.lost) else {
                 continue;
             };
             let origins = self.origins.get(sensor);
-            let is_gone = |entry: &&Entry| {
+            let is_deleted = |entry: &&Entry| {
                 origins.is_none_or(|origins| !origins.contains(&(entry.seq, entry.time)))
             };
-            let gone: Vec<Entry> = match lane.order {
-                // Nothing comes of them behind what came of a reading that is there.
-                Order::Defined => found.entries.iter().take_while(is_gone).copied().collect(),
-                Order::Undefined => found.entries.iter().filter(is_gone).copied().collect(),
+            let entries = found.entries.iter();
+            let accepted: Vec<Entry> = match series.order {
+                // All their results come before those of the readings that are left.
+                Order::Defined => entries.take_while(is_deleted).copied().collect(),
+                Order::Undefined => entries.filter(is_deleted).copied().collect(),
             };
-            lane.unverified += gone.len();
-            lane.unsure += if lane.unsure > 0 { gone.len() } else { 0 };
-            lane.entries.splice(0..0, gone);
+            series.unverified += accepted.len();
+            if series.unsure > 0 {
+                series.unsure += accepted.len();
+            }
+            series.entries.splice(0..0, accepted);
         }
     }
 
     /// How many readings there are.
     pub(super) fn len(&self) -> usize {
-        self.lanes.values().map(|lane| lane.entries.len()).sum()
+        self.series
+            .values()
+            .map(|series| series.entries.len())
+            .sum()
     }
 
-    /// Takes what was compared for what further stages have read. `deleted` tells of the sensors
-    /// whose partition has lost its beginning how many of their first readings that took.
-    pub(super) fn settle(&mut self, deleted: &BTreeMap<u32, usize>, is_trimmed: bool) {
-        for (sensor, lane) in &mut self.lanes {
+    /// Accepts what was compared as the input of the next stages. `deleted` is the number of
+    /// deleted readings for each sensor whose partition has lost its first records.
+    pub(super) fn accept_compared(&mut self, deleted: &BTreeMap<u32, usize>, is_trimmed: bool) {
+        for (sensor, series) in &mut self.series {
             let first = deleted.get(sensor).copied();
-            lane.deleted = first.unwrap_or_default();
-            lane.lost &= first.is_some();
-            if lane.lost && lane.deleted >= lane.unsure {
-                // Only behind what may be lacking it is known what there was.
-                lane.entries.drain(..lane.unsure);
-                lane.deleted -= lane.unsure;
+            series.deleted = first.unwrap_or_default();
+            series.lost &= first.is_some();
+            if series.lost && series.deleted >= series.unsure {
+                // What the topic held is known only after the part that may be incomplete.
+                series.entries.drain(..series.unsure);
+                series.deleted -= series.unsure;
             }
-            (lane.unverified, lane.unsure) = (0, 0);
+            (series.unverified, series.unsure) = (0, 0);
         }
         self.lost &= is_trimmed;
         self.origins.clear();
     }
 
-    /// Takes in the readings of another stream that come into the same topic.
+    /// Adds the readings of another stream that is written to the same topic.
     pub(super) fn join(&mut self, other: Stream) {
         self.numbered &= other.numbered;
         self.lost |= other.lost;
         self.origins.extend(other.origins);
-        for (sensor, lane) in other.lanes {
-            let mine = self.lanes.entry(sensor).or_default();
+        for (sensor, series) in other.series {
+            let mine = self.series.entry(sensor).or_default();
             if mine.entries.is_empty() {
-                *mine = lane;
-            } else if !lane.entries.is_empty() {
-                // Nothing says which of the two comes first.
+                *mine = series;
+            } else if !series.entries.is_empty() {
+                // Which of the two comes first is unknown.
                 mine.order = Order::Undefined;
-                mine.lost |= lane.lost;
-                mine.entries.extend(lane.entries);
+                mine.lost |= series.lost;
+                mine.entries.extend(series.entries);
             }
         }
     }
 
-    /// Leaves out the readings without a unit and says how many they were.
+    /// Removes the readings without a unit. Returns their number.
     pub(super) fn drop_unitless(&mut self) -> u64 {
         let before = self.len();
-        for lane in self.lanes.values_mut() {
-            lane.entries.retain(|entry| entry.unit.is_some());
+        for series in self.series.values_mut() {
+            series.entries.retain(|entry| entry.unit.is_some());
         }
         (before - self.len()) as u64
     }
 
-    /// The stream as it is behind a topic of format `number`: bare values in `partitions`
-    /// partitions, without sensors to keep them apart.
+    /// The stream as a reader of a topic of format `number` sees it: bare values in `partitions`
+    /// partitions, without sensors.
     pub(super) fn into_numbers(
         self,
         partitions: usize,
@@ -245,54 +249,57 @@ impl Stream {
             lost: self.has_lost(),
             ..Stream::new()
         };
-        for lane in self.lanes.into_values() {
+        for series in self.series.into_values() {
             whole.join(Stream {
-                lanes: [(sensors.id(""), lane)].into(),
+                series: [(sensors.id(""), series)].into(),
                 numbered: false,
                 ..Stream::new()
             });
         }
-        for lane in whole.lanes.values_mut() {
+        for series in whole.series.values_mut() {
             if partitions > 1 {
-                lane.order = Order::Undefined;
+                series.order = Order::Undefined;
             }
-            lane.entries.iter_mut().for_each(|entry| entry.unit = unit);
+            series
+                .entries
+                .iter_mut()
+                .for_each(|entry| entry.unit = unit);
         }
         whole
     }
 }
 
-/// Runs a stage over the readings of its inputs, given with the topics' names. Where readings are
-/// gone, `found` holds what is in its outputs.
+/// Computes the output of a stage from its inputs (name and readings of each topic). If readings
+/// were deleted, `found` is its actual output.
 ///
 /// # Errors
-/// Why nobody can say what must come out.
+/// Why the output cannot be computed.
 pub(super) fn process(
-    course: &Course,
+    history: &StageHistory,
     inputs: &[(&str, &Stream)],
     found: &Stream,
     sensors: &Sensors,
 ) -> Result<Output, String> {
-    course.is_known()?;
+    history.check_verifiable()?;
     let mut output = Output {
         stream: Stream::new(),
-        tally: Tally::default(),
+        counts: StageCounts::default(),
     };
-    let stateful = course.is_ordered();
+    let stateful = history.is_ordered();
     for (topic, input) in inputs {
-        if course.is_noisy() && !input.numbered {
+        if history.is_noisy() && !input.numbered {
             return Err(format!(
-                "its noise goes by sequence numbers, which in `{topic}` are offsets and depend on \
-                 when stages committed"
+                "its noise depends on sequence numbers, which are offsets in `{topic}` and depend \
+                 on when stages committed"
             ));
         }
         if !input.numbered && input.has_lost() {
             return Err(format!(
-                "the first records of `{topic}` are gone, and bare numbers do not tell which \
+                "the first records of `{topic}` were deleted, and bare numbers do not show which \
                  results are theirs"
             ));
         }
-        // Of a sensor in one input, readings may be gone from another.
+        // Readings of a sensor in one input may have been deleted from another input.
         let is_lost_elsewhere = inputs
             .iter()
             .any(|(other, stream)| other != topic && stream.lost);
@@ -301,37 +308,38 @@ pub(super) fn process(
             lost: input.lost,
             ..Stream::new()
         };
-        for (&sensor, lane) in &input.lanes {
+        for (&sensor, series) in &input.series {
             let name = sensors.name(sensor);
-            if stateful && lane.order == Order::Undefined && lane.entries.len() > 1 {
+            if stateful && series.order == Order::Undefined && series.entries.len() > 1 {
                 return Err(format!(
                     "it keeps state, and the order of the readings of sensor \"{name}\" in \
                      `{topic}` is not defined"
                 ));
             }
-            if stateful && output.stream.lanes.contains_key(&sensor) {
+            if stateful && output.stream.series.contains_key(&sensor) {
                 return Err(format!(
                     "it keeps state, and the order of readings of sensor \"{name}\" between its \
                      inputs is not defined"
                 ));
             }
-            let mut lane = Cow::Borrowed(lane);
-            if is_lost_elsewhere && !lane.lost {
-                lane.to_mut().lost = true;
+            let mut series = Cow::Borrowed(series);
+            if is_lost_elsewhere && !series.lost {
+                series.to_mut().lost = true;
             }
-            if lane.lost {
+            if series.lost {
                 stream.origins.insert(
                     sensor,
-                    lane.entries
+                    series
+                        .entries
                         .iter()
                         .map(|entry| (entry.seq, entry.time))
                         .collect(),
                 );
             }
-            let found = found.lanes.get(&sensor);
-            stream.lanes.insert(
+            let found = found.series.get(&sensor);
+            stream.series.insert(
                 sensor,
-                course.run(topic, (sensor, name), &lane, found, &mut output.tally)?,
+                history.run(topic, (sensor, name), &series, found, &mut output.counts)?,
             );
         }
         output.stream.join(stream);
@@ -360,18 +368,18 @@ pub(super) mod tests {
 
     /// A stream of one sensor in degrees Celsius, numbered from 0.
     pub(in crate::verify) fn stream(sensors: &mut Sensors, sensor: &str, values: &[f64]) -> Stream {
-        let entry = |(seq, &value): (usize, &f64)| Entry {
-            seq: seq as u64,
+        let entries = (0..).zip(values).map(|(seq, &value)| Entry {
+            seq,
             time: 0,
             value,
             unit: Some(Unit::Celsius),
-        };
-        let lane = Lane {
-            entries: values.iter().enumerate().map(entry).collect(),
-            ..Lane::default()
+        });
+        let series = Series {
+            entries: entries.collect(),
+            ..Series::default()
         };
         Stream {
-            lanes: [(sensors.id(sensor), lane)].into(),
+            series: [(sensors.id(sensor), series)].into(),
             ..Stream::new()
         }
     }
@@ -382,7 +390,7 @@ pub(super) mod tests {
         sensors: &Sensors,
     ) -> Result<Output, String> {
         super::process(
-            &Course::new(steps.to_vec(), Vec::new()),
+            &StageHistory::new(steps.to_vec(), Vec::new()),
             inputs,
             &Stream::new(),
             sensors,
@@ -392,9 +400,9 @@ pub(super) mod tests {
     fn values(output: &Result<Output, String>) -> Vec<f64> {
         let stream = &output.as_ref().unwrap().stream;
         stream
-            .lanes
+            .series
             .values()
-            .flat_map(|lane| lane.entries.iter().map(|entry| entry.value))
+            .flat_map(|series| series.entries.iter().map(|entry| entry.value))
             .collect()
     }
 
@@ -409,7 +417,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_classwork_comes_out_as_on_paper() {
+    fn the_results_are_those_of_the_worked_example() {
         let mut sensors = Sensors::default();
         let input = stream(&mut sensors, "", &CELSIUS);
         let kept = process(&[CONVERT, Step::Above(50.0)], &[("c", &input)], &sensors);
@@ -435,7 +443,7 @@ pub(super) mod tests {
             &[("c", &input)],
             &sensors,
         );
-        assert_eq!(fused, ewma, "fused or in stages, it is the same");
+        assert_eq!(fused, ewma, "one stage or several: the same results");
     }
 
     #[test]
@@ -452,7 +460,7 @@ pub(super) mod tests {
         assert_eq!(
             process(&[EWMA], &[("c", &a), ("d", &b)], &sensors),
             output,
-            "from two topics neither"
+            "nor do those of two topics"
         );
     }
 
@@ -468,7 +476,7 @@ pub(super) mod tests {
         );
         let joined = process(&[CONVERT], &two, &sensors).unwrap().stream;
         assert_eq!(
-            (joined.len(), joined.lanes[&0].order),
+            (joined.len(), joined.series[&0].order),
             (4, Order::Undefined)
         );
         let reason = process(&[AVERAGE], &[("joined", &joined)], &sensors).unwrap_err();
@@ -476,14 +484,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn numbers_lose_sensors_and_over_partitions_their_order() {
+    fn bare_numbers_in_several_partitions_have_no_order() {
         let mut sensors = Sensors::default();
         let input = stream(&mut sensors, "a", &[1.0, 3.0]);
         let one = input.clone().into_numbers(1, None, &mut sensors);
         let several = input.clone().into_numbers(2, None, &mut sensors);
         let empty = sensors.id("");
         assert_eq!(
-            (one.lanes[&empty].order, several.lanes[&empty].order),
+            (one.series[&empty].order, several.series[&empty].order),
             (Order::Defined, Order::Undefined)
         );
         let reason = process(
@@ -499,7 +507,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_reading_in_another_unit_is_refused() {
+    fn a_reading_in_another_unit_is_a_dead_letter() {
         let mut sensors = Sensors::default();
         let input = stream(&mut sensors, "a", &[1.0, 3.0]);
         let output = process(
@@ -511,6 +519,6 @@ pub(super) mod tests {
             &sensors,
         );
         let output = output.unwrap();
-        assert_eq!((output.stream.len(), output.tally.refused), (0, 2));
+        assert_eq!((output.stream.len(), output.counts.dead_letters), (0, 2));
     }
 }

@@ -1,18 +1,18 @@
-//! The count of what differs in one topic, and when two values are the same.
+//! The differences in one topic, and when two values are equal.
 
 use super::report::{DifferenceKind, ReadingCounts, ReadingDifference, SHOWN};
 use super::truth::Entry;
 
-/// Two values are the same if they differ by no more than this part of the greater.
+/// Two values are equal if they differ by at most this part of the greater one.
 const RELATIVE: f64 = 1e-9;
 
-/// Or by no more than this: behind a difference of like numbers, as in °F to °C near freezing, no
-/// relative bound holds.
+/// They are also equal if they differ by at most this. After a subtraction of nearly equal numbers,
+/// as in °F to °C near freezing, no relative tolerance holds.
 const ABSOLUTE: f64 = 1e-12;
 
 /// A reading that was found in a topic.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
+pub(super) struct FoundReading {
     pub(super) sensor: u32,
     pub(super) entry: Entry,
     pub(super) partition: i32,
@@ -24,18 +24,18 @@ pub(super) fn close(one: f64, other: f64) -> bool {
     difference <= ABSOLUTE || difference <= RELATIVE * one.abs().max(other.abs())
 }
 
-/// Counts what differs in one topic and keeps the first differences.
+/// Counts the differences in one topic and keeps the first of them.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct TopicDiff {
     topic: String,
     allow_duplicates: bool,
     pub(super) counts: ReadingCounts,
     pub(super) differences: Vec<ReadingDifference>,
 }
 
-impl Tally {
+impl TopicDiff {
     pub(super) fn new(topic: &str, allow_duplicates: bool) -> Self {
-        Tally {
+        TopicDiff {
             topic: topic.to_owned(),
             allow_duplicates,
             counts: ReadingCounts::default(),
@@ -59,14 +59,14 @@ impl Tally {
         });
     }
 
-    /// A reading that was there before retention took it, or so it seems: nobody can say.
+    /// A reading that retention may have deleted.
     pub(super) fn deleted(&mut self) {
         self.counts.expected -= 1;
         self.counts.deleted += 1;
     }
 
-    /// A record that nothing was expected for; `again` if an expected reading is there once more.
-    pub(super) fn extra(&mut self, sensor: &str, found: &Found, again: bool) {
+    /// A record that was not expected. `again` if it repeats an expected reading.
+    pub(super) fn extra(&mut self, sensor: &str, found: &FoundReading, again: bool) {
         if again && self.allow_duplicates {
             self.counts.duplicates += 1;
             return;
@@ -77,14 +77,14 @@ impl Tally {
         });
     }
 
-    pub(super) fn wrong(&mut self, sensor: &str, expected: &Entry, found: &Found) {
+    pub(super) fn wrong(&mut self, sensor: &str, expected: &Entry, found: &FoundReading) {
         self.counts.wrong += 1;
         self.keep(DifferenceKind::Wrong, |topic| {
             between(topic, sensor, Some(expected), Some(found))
         });
     }
 
-    pub(super) fn out_of_order(&mut self, sensor: &str, found: &Found, after: &str) {
+    pub(super) fn out_of_order(&mut self, sensor: &str, found: &FoundReading, after: &str) {
         self.counts.out_of_order += 1;
         self.keep(DifferenceKind::OutOfOrder, |topic| ReadingDifference {
             found: Some(format!("{} {after}", shown(&found.entry))),
@@ -92,7 +92,7 @@ impl Tally {
         });
     }
 
-    /// A record that is no reading at all.
+    /// A record that is not a reading.
     pub(super) fn undecodable(&mut self, partition: i32, offset: i64, why: String) {
         self.counts.found += 1;
         self.counts.extra += 1;
@@ -111,7 +111,7 @@ fn between(
     topic: String,
     sensor: &str,
     expected: Option<&Entry>,
-    found: Option<&Found>,
+    found: Option<&FoundReading>,
 ) -> ReadingDifference {
     let seq = expected
         .or(found.map(|found| &found.entry))

@@ -1,4 +1,4 @@
-//! What one look at the groups found, and what is lacking in it.
+//! A snapshot of consumer groups, and the conditions that it does not meet.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,48 +8,48 @@ use crate::table::aligned;
 use crate::topics::plural;
 
 /// A partition of a topic.
-pub type Place = (String, i32);
+pub type InputPartition = (String, i32);
 
-/// The groups of stages at one time.
+/// The consumer groups of stages at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
-    /// A stage each, in the order of the data's way.
+pub struct Snapshot {
+    /// One for each stage, in the order of the data flow.
     pub rows: Vec<GroupRow>,
 }
 
 /// The group of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRow {
-    /// The stage's name, which is the group's.
+    /// The name of the stage and of its group.
     pub stage: String,
-    /// The group's state in Kafka's words; nothing if there is no such group.
+    /// The state of the group, such as `Stable`. Empty if there is no such group.
     pub state: String,
-    /// The processes in it.
+    /// The members of the group.
     pub members: Vec<GroupMember>,
-    /// How many partitions they have been given.
-    pub given: usize,
-    /// How far they have come in each partition of the stage's inputs.
-    pub positions: BTreeMap<Place, LagPosition>,
+    /// How many partitions are assigned to them.
+    pub assigned: usize,
+    /// The position of the group in each partition of the stage's inputs.
+    pub positions: BTreeMap<InputPartition, LagPosition>,
 }
 
-/// How far a group has come in a partition.
+/// The position of a group in a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LagPosition {
     /// The next offset to read.
     pub next: i64,
-    /// The end for a reader of what is committed.
+    /// The last stable offset.
     pub end: i64,
-    /// What is in between.
+    /// The records in between.
     pub lag: GroupLag,
 }
 
-/// How many records are left to read.
+/// The consumer lag in records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GroupLag {
-    /// So many.
+    /// The exact number of records.
     Records(i64),
-    /// At most so many: they are too many to be counted, and offsets count the marks of
-    /// transactions too.
+    /// An upper bound: there are too many records to count, and offsets include transaction
+    /// markers.
     AtMost(i64),
 }
 
@@ -60,7 +60,7 @@ impl Default for GroupLag {
 }
 
 impl GroupLag {
-    /// Two of them together.
+    /// The sum of two lags.
     #[must_use]
     pub fn and(self, other: GroupLag) -> Self {
         match (self, other) {
@@ -84,35 +84,34 @@ impl fmt::Display for GroupLag {
     }
 }
 
-/// What is wanted of groups.
+/// When groups are as they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Each has its members and nothing left to read.
-    Rest,
-    /// Each has its members, and what is left to read does not become more.
+pub enum LagGoal {
+    /// Each group has all partitions assigned and no lag.
+    Zero,
+    /// Each group has all partitions assigned, and its lag does not grow.
     Steady,
 }
 
-impl Look {
-    /// What is lacking, a line for each stage that lacks something; `before` is an earlier look at
+impl Snapshot {
+    /// The unmet conditions, a line for each stage that has one. `before` is an earlier snapshot of
     /// the same stages.
     #[must_use]
-    pub fn lacking(&self, wanted: Wanted, before: Option<&Look>) -> Vec<String> {
-        let earlier = |row: &GroupRow| {
-            before.and_then(|before| before.rows.iter().find(|other| other.stage == row.stage))
-        };
-        let lacking = self
-            .rows
-            .iter()
-            .filter_map(|row| Some((row, row.lacks(wanted, earlier(row))?)));
-        lacking
-            .map(|(row, lacks)| format!("{}: {lacks}", row.stage))
-            .collect()
+    pub fn unmet(&self, goal: LagGoal, before: Option<&Snapshot>) -> Vec<String> {
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            let mut earlier = before.into_iter().flat_map(|before| &before.rows);
+            let earlier = earlier.find(|other| other.stage == row.stage);
+            if let Some(unmet) = row.unmet(goal, earlier) {
+                lines.push(format!("{}: {unmet}", row.stage));
+            }
+        }
+        lines
     }
 }
 
 impl GroupRow {
-    /// How many records are left to read of all partitions.
+    /// The lag of all partitions together.
     #[must_use]
     pub fn lag(&self) -> GroupLag {
         self.positions
@@ -120,46 +119,39 @@ impl GroupRow {
             .fold(GroupLag::default(), |sum, position| sum.and(position.lag))
     }
 
-    fn lacks(&self, wanted: Wanted, before: Option<&GroupRow>) -> Option<String> {
+    fn unmet(&self, goal: LagGoal, before: Option<&GroupRow>) -> Option<String> {
         let (lag, partitions) = (self.lag(), self.positions.len());
         if self.members.is_empty() {
-            return Some(format!("nobody runs it; {} left to read", records(lag)));
+            return Some(format!("the group has no members; lag: {}", records(lag)));
         }
         if self.state != "Stable" {
+            return Some(format!("the group is rebalancing ({})", self.state));
+        }
+        if self.assigned < partitions {
             return Some(format!(
-                "its partitions are being shared out ({})",
-                self.state
+                "only {} of {partitions} partitions are assigned",
+                self.assigned
             ));
         }
-        if self.given < partitions {
-            return Some(format!(
-                "only {} of {partitions} partitions are given to its members",
-                self.given
-            ));
-        }
-        match wanted {
-            Wanted::Rest if lag != GroupLag::default() => {
-                Some(format!("{} left to read", records(lag)))
-            }
-            Wanted::Steady => {
+        match goal {
+            LagGoal::Zero if lag != GroupLag::default() => Some(format!("lag: {}", records(lag))),
+            LagGoal::Steady => {
                 let before = before?;
-                let falls_behind = self.positions.iter().any(|(place, position)| {
-                    match before.positions.get(place) {
-                        Some(earlier) => {
-                            position.lag.most() > earlier.lag.most() && position.next < earlier.end
-                        }
-                        None => position.lag != GroupLag::default(),
-                    }
-                });
-                falls_behind.then(|| {
-                    format!(
-                        "it falls behind: {} left to read, {} before",
-                        records(lag),
-                        before.lag()
-                    )
-                })
+                let mut positions = self.positions.iter();
+                let is_growing =
+                    positions.any(
+                        |(partition, position)| match before.positions.get(partition) {
+                            Some(earlier) => {
+                                position.lag.most() > earlier.lag.most()
+                                    && position.next < earlier.end
+                            }
+                            None => position.lag != GroupLag::default(),
+                        },
+                    );
+                let (now, before) = (records(lag), before.lag());
+                is_growing.then(|| format!("the lag grows: {now}, {before} before"))
             }
-            Wanted::Rest => None,
+            LagGoal::Zero => None,
         }
     }
 }
@@ -171,25 +163,19 @@ fn records(lag: GroupLag) -> String {
     }
 }
 
-impl fmt::Display for Look {
+impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["stage", "group", "members", "partitions", "lag"]
             .map(str::to_owned)
             .to_vec();
-        let dash = |text: String| {
-            if text.is_empty() {
-                "-".to_owned()
-            } else {
-                text
-            }
-        };
+        let dash = |text: String| if text.is_empty() { "-".into() } else { text };
         let rows = self.rows.iter().map(|row| {
             let members: Vec<String> = row.members.iter().map(GroupMember::to_string).collect();
             vec![
                 row.stage.clone(),
                 dash(row.state.clone()),
                 dash(members.join(", ")),
-                format!("{}/{}", row.given, row.positions.len()),
+                format!("{}/{}", row.assigned, row.positions.len()),
                 row.lag().to_string(),
             ]
         });
@@ -211,17 +197,17 @@ mod tests {
         }
     }
 
-    /// A group with two members that have everything.
+    /// A group with two members that have all partitions.
     fn row(stage: &str, positions: &[LagPosition]) -> GroupRow {
-        let member = |instance: &str| GroupMember {
+        let members = ["a", "b"].map(|instance| GroupMember {
             instance: instance.into(),
             host: "10.42.0.250".into(),
-        };
+        });
         GroupRow {
             stage: stage.into(),
             state: "Stable".into(),
-            members: vec![member("a"), member("b")],
-            given: positions.len(),
+            members: members.into(),
+            assigned: positions.len(),
             positions: (0..)
                 .zip(positions)
                 .map(|(number, position)| (("t".into(), number), *position))
@@ -229,8 +215,8 @@ mod tests {
         }
     }
 
-    fn look(rows: &[GroupRow]) -> Look {
-        Look {
+    fn snapshot(rows: &[GroupRow]) -> Snapshot {
+        Snapshot {
             rows: rows.to_vec(),
         }
     }
@@ -241,10 +227,10 @@ mod tests {
             lag: GroupLag::AtMost(50_000),
             ..position(0, 50_000)
         };
-        let nobody = GroupRow {
+        let absent = GroupRow {
             state: String::new(),
             members: vec![],
-            given: 0,
+            assigned: 0,
             ..row("out", &[position(1, 4)])
         };
         let expected = "\
@@ -256,21 +242,18 @@ out      -       -                             0/1         3
         let rows = [
             row("convert", &[position(7, 7); 2]),
             row("ewma", &[position(7, 9), busy]),
-            nobody,
+            absent,
         ];
-        assert_eq!(look(&rows).to_string(), expected);
+        assert_eq!(snapshot(&rows).to_string(), expected);
     }
 
     #[test]
-    fn at_rest_every_stage_has_members_and_nothing_left() {
-        let rest = row("a", &[position(7, 7), position(9, 9)]);
-        assert!(
-            look(std::slice::from_ref(&rest))
-                .lacking(Wanted::Rest, None)
-                .is_empty()
-        );
-        // Two offsets, and both are marks of transactions.
-        let marks = row(
+    fn the_goal_is_members_all_partitions_and_no_lag() {
+        let caught_up = row("a", &[position(7, 7), position(9, 9)]);
+        let snapshot_of_one = snapshot(std::slice::from_ref(&caught_up));
+        assert!(snapshot_of_one.unmet(LagGoal::Zero, None).is_empty());
+        // Both offsets are transaction markers.
+        let markers = row(
             "b",
             &[LagPosition {
                 next: 7,
@@ -278,51 +261,52 @@ out      -       -                             0/1         3
                 lag: GroupLag::Records(0),
             }],
         );
-        let shared = GroupRow {
+        let rebalancing = GroupRow {
             state: "PreparingRebalance".into(),
-            ..rest.clone()
+            ..caught_up.clone()
         };
-        let alone = GroupRow {
-            given: 1,
-            ..rest.clone()
+        let partly_assigned = GroupRow {
+            assigned: 1,
+            ..caught_up.clone()
         };
-        let nobody = GroupRow {
+        let empty = GroupRow {
             members: vec![],
             state: "Empty".into(),
-            given: 0,
-            ..rest.clone()
+            assigned: 0,
+            ..caught_up.clone()
         };
-        let found = look(&[
-            rest,
-            marks,
-            shared,
-            alone,
-            nobody,
+        let found = snapshot(&[
+            caught_up,
+            markers,
+            rebalancing,
+            partly_assigned,
+            empty,
             row("e", &[position(6, 7), position(7, 9)]),
         ]);
         let expected = [
-            "a: its partitions are being shared out (PreparingRebalance)",
-            "a: only 1 of 2 partitions are given to its members",
-            "a: nobody runs it; 0 records left to read",
-            "e: 3 records left to read",
+            "a: the group is rebalancing (PreparingRebalance)",
+            "a: only 1 of 2 partitions are assigned",
+            "a: the group has no members; lag: 0 records",
+            "e: lag: 3 records",
         ];
-        assert_eq!(found.lacking(Wanted::Rest, None), expected);
+        assert_eq!(found.unmet(LagGoal::Zero, None), expected);
     }
 
     #[test]
     fn a_lag_that_does_not_grow_is_steady() {
         let steady = |before: LagPosition, now: LagPosition| {
-            look(&[row("a", &[now])]).lacking(Wanted::Steady, Some(&look(&[row("a", &[before])])))
+            snapshot(&[row("a", &[now])])
+                .unmet(LagGoal::Steady, Some(&snapshot(&[row("a", &[before])])))
         };
         assert!(steady(position(0, 100), position(0, 100)).is_empty());
         assert!(steady(position(0, 100), position(50, 140)).is_empty());
-        // More is left, but all that was there before has been read.
+        // The lag is larger, but everything that was there before has been read.
         assert!(steady(position(98, 100), position(100, 110)).is_empty());
-        let expected = ["a: it falls behind: 130 records left to read, 100 before"];
+        let expected = ["a: the lag grows: 130 records, 100 before"];
         assert_eq!(steady(position(0, 100), position(50, 180)), expected);
         assert!(
-            look(&[row("a", &[position(0, 100)])])
-                .lacking(Wanted::Steady, None)
+            snapshot(&[row("a", &[position(0, 100)])])
+                .unmet(LagGoal::Steady, None)
                 .is_empty()
         );
     }

@@ -1,4 +1,4 @@
-//! What a stage's dead-letter topic says of its letters: what they are and what became of them.
+//! The contents of a stage's dead-letter topic: dead letters and their resolutions.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -12,47 +12,47 @@ use super::Selection;
 use super::text;
 use crate::read::{FetchedRecord, TopicSource};
 
-/// The reason that records go by which no stage wrote.
+/// The reason shown for records that no stage wrote.
 const FOREIGN: &str = "foreign";
 
-/// How many characters are kept of an error.
+/// How many characters of an error are kept.
 const ERROR: usize = 80;
 
-/// All letters of one stage.
+/// All dead letters of one stage.
 #[derive(Debug)]
-pub(super) struct Ledger<'p> {
+pub(super) struct DeadLetterTopic<'p> {
     pub(super) stage: &'p Stage,
-    /// Whether there is such a topic.
+    /// Whether the topic exists.
     pub(super) exists: bool,
-    pub(super) letters: BTreeMap<Id, Filed>,
+    pub(super) entries: BTreeMap<Id, Entry>,
 }
 
-/// Where a letter is in the dead-letter topic.
+/// The position of a dead letter in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
     pub(super) partition: i32,
     pub(super) offset: i64,
 }
 
-/// A letter without its value. There can be many: texts that are the same are kept once.
+/// A dead letter without its value. There can be many, so equal texts are stored once.
 #[derive(Debug, Clone)]
-pub(super) struct Filed {
-    /// The topic that it goes back to, or why it cannot.
-    pub(super) way_back: Result<Rc<str>, Hindrance>,
+pub(super) struct Entry {
+    /// The topic to replay it to, or why it cannot be replayed.
+    pub(super) replay_to: Result<Rc<str>, NotReplayable>,
     pub(super) reason: Rc<str>,
-    /// What was wrong with it, shortened.
+    /// The error, shortened.
     pub(super) error: Rc<str>,
     /// When the record entered the pipeline, in milliseconds since the epoch.
     pub(super) timestamp: i64,
     /// The bytes of key and value.
     pub(super) size: usize,
-    /// What became of it; nothing while it is open.
+    /// Its resolution; `None` while it is open.
     pub(super) resolved: Option<Resolved>,
 }
 
-/// Why a letter cannot be replayed.
+/// Why a dead letter cannot be replayed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Hindrance {
+pub(super) enum NotReplayable {
     Foreign,
     Truncated,
     /// Its records were deleted before the stage read them.
@@ -62,54 +62,52 @@ pub(super) enum Hindrance {
     TooLarge(Rc<str>),
 }
 
-impl fmt::Display for Hindrance {
+impl fmt::Display for NotReplayable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Hindrance::Foreign => f.write_str("no stage wrote it"),
-            Hindrance::Truncated => f.write_str("it was too large to be kept whole"),
-            Hindrance::Gap => {
-                f.write_str("it tells of records that were deleted before they were read")
+            NotReplayable::Foreign => f.write_str("no stage wrote it"),
+            NotReplayable::Truncated => f.write_str("it was too large and is truncated"),
+            NotReplayable::Gap => {
+                f.write_str("it stands for records that were deleted before they were read")
             }
-            Hindrance::Input(place) => write!(
+            NotReplayable::Input(place) => write!(
                 f,
-                "it comes from {}, which is no topic",
+                "it comes from {}, which is not a topic",
                 text::plain(place, ERROR)
             ),
-            Hindrance::Unknown(topic) => {
+            NotReplayable::Unknown(topic) => {
                 write!(
                     f,
-                    "it comes from {}, which is no topic of this pipeline",
+                    "it comes from {}, which is not a topic of this pipeline",
                     text::plain(topic, ERROR)
                 )
             }
-            Hindrance::TooLarge(topic) => write!(f, "it is larger than {topic} takes"),
+            NotReplayable::TooLarge(topic) => write!(f, "it is too large for {topic}"),
         }
     }
 }
 
-impl<'p> Ledger<'p> {
+impl<'p> DeadLetterTopic<'p> {
     /// Reads the stage's dead-letter topic to its end.
     ///
     /// # Errors
-    /// If the cluster does not answer.
+    /// If the brokers are unreachable.
     pub(super) fn read(
         pipeline: &Pipeline,
         stage: &'p Stage,
         topics: &mut dyn TopicSource,
     ) -> Result<Self> {
         let topic = stage.dead_letters();
-        let mut ledger = Ledger {
+        let mut dlq = DeadLetterTopic {
             stage,
             exists: topics.partitions(&topic).is_some(),
-            letters: BTreeMap::new(),
+            entries: BTreeMap::new(),
         };
         let mut texts = Texts::default();
-        if ledger.exists {
-            topics.read(&topic, &mut |record| {
-                ledger.add(pipeline, record, &mut texts)
-            })?;
+        if dlq.exists {
+            topics.read(&topic, &mut |record| dlq.add(pipeline, record, &mut texts))?;
         }
-        Ok(ledger)
+        Ok(dlq)
     }
 
     fn add(&mut self, pipeline: &Pipeline, record: &FetchedRecord<'_>, texts: &mut Texts) {
@@ -117,29 +115,29 @@ impl<'p> Ledger<'p> {
             partition: record.partition,
             offset: record.offset,
         };
-        let filed = match LedgerRecord::read(record.headers) {
-            LedgerRecord::Resolution(mark) => {
-                // A mark is behind its letters and in their partition, so they are all here, unless
-                // retention took them.
-                for (first, last) in mark.letters.ranges() {
+        let entry = match LedgerRecord::read(record.headers) {
+            LedgerRecord::Resolution(resolution) => {
+                // It comes after its dead letters in the same partition, so they were read before,
+                // unless retention has deleted them.
+                for (first, last) in resolution.letters.ranges() {
                     let [first, last] = [*first, *last].map(|offset| Id { offset, ..id });
-                    for filed in self.letters.range_mut(first..=last).map(|(_, filed)| filed) {
-                        filed.resolved.get_or_insert(mark.resolved);
+                    for entry in self.entries.range_mut(first..=last).map(|(_, entry)| entry) {
+                        entry.resolved.get_or_insert(resolution.resolved);
                     }
                 }
                 return;
             }
             LedgerRecord::Migration(_) => return,
-            LedgerRecord::DeadLetter(letter) => Filed {
-                way_back: way_back(pipeline, &letter, size(record), texts),
-                reason: texts.keep(letter.reason),
-                error: texts.keep(&text::plain(letter.error, ERROR)),
+            LedgerRecord::DeadLetter(dead_letter) => Entry {
+                replay_to: replay_to(pipeline, &dead_letter, size(record), texts),
+                reason: texts.keep(dead_letter.reason),
+                error: texts.keep(&text::plain(dead_letter.error, ERROR)),
                 timestamp: record.timestamp,
                 size: size(record),
                 resolved: None,
             },
-            LedgerRecord::Foreign => Filed {
-                way_back: Err(Hindrance::Foreign),
+            LedgerRecord::Foreign => Entry {
+                replay_to: Err(NotReplayable::Foreign),
                 reason: texts.keep(FOREIGN),
                 error: texts.keep("its headers are not those of a dead letter"),
                 timestamp: record.timestamp,
@@ -147,18 +145,18 @@ impl<'p> Ledger<'p> {
                 resolved: None,
             },
         };
-        self.letters.insert(id, filed);
+        self.entries.insert(id, entry);
     }
 
-    /// The letters that are selected, open or not.
+    /// The selected dead letters, open or resolved.
     pub(super) fn selected<'l>(
         &'l self,
         selection: &'l Selection,
-    ) -> impl Iterator<Item = (Id, &'l Filed)> {
-        self.letters
+    ) -> impl Iterator<Item = (Id, &'l Entry)> {
+        self.entries
             .iter()
-            .filter(|(id, filed)| selection.takes(**id, filed))
-            .map(|(id, filed)| (*id, filed))
+            .filter(|(id, entry)| selection.matches(**id, entry))
+            .map(|(id, entry)| (*id, entry))
     }
 }
 
@@ -166,33 +164,33 @@ fn size(record: &FetchedRecord<'_>) -> usize {
     record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)
 }
 
-/// The topic that a letter can be sent back to.
-fn way_back(
+/// The topic to replay a dead letter to.
+fn replay_to(
     pipeline: &Pipeline,
-    letter: &DeadLetter<'_>,
+    dead_letter: &DeadLetter<'_>,
     size: usize,
     texts: &mut Texts,
-) -> Result<Rc<str>, Hindrance> {
-    let topic = texts.keep(letter.topic);
-    if letter.reason == GAP {
-        return Err(Hindrance::Gap);
+) -> Result<Rc<str>, NotReplayable> {
+    let topic = texts.keep(dead_letter.topic);
+    if dead_letter.reason == GAP {
+        return Err(NotReplayable::Gap);
     }
-    if letter.truncated.is_some() {
-        return Err(Hindrance::Truncated);
+    if dead_letter.truncated.is_some() {
+        return Err(NotReplayable::Truncated);
     }
-    if letter.place.is_none() {
-        return Err(Hindrance::Input(topic));
+    if dead_letter.place.is_none() {
+        return Err(NotReplayable::Input(topic));
     }
-    match pipeline.topics.get(letter.topic) {
+    match pipeline.topics.get(dead_letter.topic) {
         Some(wanted) if wanted.role == Role::Readings && size > wanted.largest_record() => {
-            Err(Hindrance::TooLarge(topic))
+            Err(NotReplayable::TooLarge(topic))
         }
         Some(wanted) if wanted.role == Role::Readings => Ok(topic),
-        _ => Err(Hindrance::Unknown(topic)),
+        _ => Err(NotReplayable::Unknown(topic)),
     }
 }
 
-/// Texts, each kept once.
+/// Texts, each stored once.
 #[derive(Debug, Default)]
 struct Texts(HashSet<Rc<str>>);
 

@@ -1,4 +1,4 @@
-//! What a stage's dead-letter topic holds, and which of its letters are settled.
+//! What a stage's dead-letter topic holds, and which dead letters are resolved.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,56 +7,56 @@ use stream::dead_letter::{DeadLetter, GAP, LedgerRecord, Migration, Resolved};
 use stream::error::Result;
 use stream::pipeline::{Pipeline, Stage};
 
-use super::course::Course;
 use super::decode::decode;
-use super::tally::close;
+use super::diff::close;
+use super::history::StageHistory;
 use super::truth::{Entry, Sensors, Stream};
 use crate::read::{FetchedRecord, TopicSource};
 
 /// The dead letters of one stage.
 #[derive(Debug, Default)]
-pub(super) struct Letters {
-    /// How many records there are besides marks and what is settled.
-    pub(super) unsettled: u64,
-    /// How many of these hold a record that is deleted, by its topic.
+pub(super) struct StageDeadLetters {
+    /// How many dead letters are unresolved.
+    pub(super) unresolved: u64,
+    /// How many of these hold a record that was deleted from its topic, by topic.
     deleted: BTreeMap<String, u64>,
-    /// How the stage's settings were changed under its state, in order.
-    pub(super) changes: Vec<Migration>,
+    /// The migrations of the stage's state, in order.
+    pub(super) migrations: Vec<Migration>,
     /// The records that were deleted before the stage read them.
     pub(super) gaps: Vec<Gap>,
-    /// The records that were refused for limits which only brokers or the process know, by topic,
-    /// partition and offset.
+    /// Records that are dead letters because of limits that only the brokers or the process know,
+    /// by topic, partition and offset.
     limited: BTreeSet<(String, i32, i64)>,
-    settled: Vec<Settled>,
+    resolved: Vec<ResolvedRecord>,
 }
 
-/// The record in a letter that was replayed or dropped.
+/// The record of a dead letter that was replayed or dropped.
 #[derive(Debug)]
-struct Settled {
+struct ResolvedRecord {
     /// The topic that the stage read it from.
     topic: String,
-    /// The reading that it is, with its sensor, if it is one.
+    /// Its sensor and reading; `None` if it is not a reading.
     reading: Option<(u32, Entry)>,
-    handled: Resolved,
-    /// Whether the stage's topic does not hold the record any more.
+    resolution: Resolved,
+    /// Whether the record was deleted from its topic.
     is_deleted: bool,
 }
 
-/// A letter while the topic is read.
+/// A dead letter while the topic is read.
 #[derive(Debug)]
 struct Read {
-    /// Topic and reading of the record. Nothing where they are not known: such a letter goes on
-    /// counting.
+    /// The topic and reading of the record. `None` if they are unknown: such a dead letter counts
+    /// even after it is resolved.
     record: Option<(String, Option<(u32, Entry)>)>,
-    /// The topic that does not hold the record any more.
+    /// The topic that the record was deleted from.
     deleted_from: Option<String>,
-    /// Where the record is, if it was refused for a limit.
+    /// Topic, partition and offset of the record, if it is a dead letter because of a limit.
     limited: Option<(String, i32, i64)>,
     is_foreign: bool,
-    handled: Option<Resolved>,
+    resolution: Option<Resolved>,
 }
 
-impl Letters {
+impl StageDeadLetters {
     /// Reads the stage's dead-letter topic, if there is one.
     pub(super) fn read(
         pipeline: &Pipeline,
@@ -66,7 +66,7 @@ impl Letters {
     ) -> Result<Self> {
         let name = stage.dead_letters();
         let mut read: BTreeMap<(i32, i64), Read> = BTreeMap::new();
-        let mut letters = Letters::default();
+        let mut dead_letters = StageDeadLetters::default();
         if topics.partitions(&name).is_some() {
             let starts: BTreeMap<(&str, i32), i64> = stage
                 .from
@@ -81,18 +81,18 @@ impl Letters {
             topics.read(&name, &mut |record| {
                 let partition = record.partition;
                 match LedgerRecord::read(record.headers) {
-                    LedgerRecord::Resolution(mark) => {
-                        for (first, last) in mark.letters.ranges() {
-                            for (_, letter) in
+                    LedgerRecord::Resolution(resolution) => {
+                        for (first, last) in resolution.letters.ranges() {
+                            for (_, dead_letter) in
                                 read.range_mut((partition, *first)..=(partition, *last))
                             {
-                                letter.handled.get_or_insert(mark.resolved);
+                                dead_letter.resolution.get_or_insert(resolution.resolved);
                             }
                         }
                     }
-                    LedgerRecord::Migration(change) => letters.changes.push(change),
-                    LedgerRecord::DeadLetter(letter) if letter.reason == GAP => {
-                        letters.gaps.extend(Gap::read(letter.topic));
+                    LedgerRecord::Migration(migration) => dead_letters.migrations.push(migration),
+                    LedgerRecord::DeadLetter(dead_letter) if dead_letter.reason == GAP => {
+                        dead_letters.gaps.extend(Gap::read(dead_letter.topic));
                     }
                     entry => {
                         let is_foreign = entry == LedgerRecord::Foreign;
@@ -118,84 +118,84 @@ impl Letters {
                             }
                             _ => None,
                         };
-                        let record_in_it = refused(pipeline, &entry, record, sensors);
-                        let letter = Read {
-                            record: record_in_it,
+                        let dead_letter = Read {
+                            record: original(pipeline, &entry, record, sensors),
                             deleted_from,
                             limited,
                             is_foreign,
-                            handled: None,
+                            resolution: None,
                         };
-                        read.insert((partition, record.offset), letter);
+                        read.insert((partition, record.offset), dead_letter);
                     }
                 }
             })?;
         }
-        for letter in read.into_values() {
-            match (letter.handled, letter.record) {
-                (Some(handled), Some((topic, reading))) => {
-                    let is_deleted = letter.deleted_from.is_some();
-                    letters.settled.push(Settled {
+        for dead_letter in read.into_values() {
+            match (dead_letter.resolution, dead_letter.record) {
+                (Some(resolution), Some((topic, reading))) => {
+                    let is_deleted = dead_letter.deleted_from.is_some();
+                    dead_letters.resolved.push(ResolvedRecord {
                         topic,
                         reading,
-                        handled,
+                        resolution,
                         is_deleted,
                     });
                 }
-                (Some(_), None) if letter.is_foreign => (),
-                _ if letter.limited.is_some() => letters.limited.extend(letter.limited),
+                (Some(_), None) if dead_letter.is_foreign => (),
+                _ if dead_letter.limited.is_some() => {
+                    dead_letters.limited.extend(dead_letter.limited);
+                }
                 _ => {
-                    letters.unsettled += 1;
-                    if let Some(topic) = letter.deleted_from {
-                        *letters.deleted.entry(topic).or_default() += 1;
+                    dead_letters.unresolved += 1;
+                    if let Some(topic) = dead_letter.deleted_from {
+                        *dead_letters.deleted.entry(topic).or_default() += 1;
                     }
                 }
             }
         }
-        Ok(letters)
+        Ok(dead_letters)
     }
 
-    /// The readings that were sent to a topic once more, each with its sensor.
+    /// The readings that were replayed to a topic, each with its sensor.
     pub(super) fn replayed(&self, topic: &str) -> impl Iterator<Item = (u32, Entry)> {
         let replayed = self
-            .settled
+            .resolved
             .iter()
-            .filter(move |letter| letter.handled == Resolved::Replayed && letter.topic == topic);
-        replayed.filter_map(|letter| letter.reading)
+            .filter(move |record| record.resolution == Resolved::Replayed && record.topic == topic);
+        replayed.filter_map(|record| record.reading)
     }
 
-    /// How many records of a topic are settled that are no readings, and are still there.
-    pub(super) fn settled_undecodable(&self, topic: &str) -> u64 {
-        let settled = self
-            .settled
-            .iter()
-            .filter(|letter| letter.topic == topic && letter.reading.is_none());
-        settled.filter(|letter| !letter.is_deleted).count() as u64
+    /// How many records of a topic are resolved, not readings, and not deleted.
+    pub(super) fn resolved_undecodable(&self, topic: &str) -> u64 {
+        let of_topic = self.resolved.iter().filter(|record| record.topic == topic);
+        of_topic
+            .filter(|record| record.reading.is_none() && !record.is_deleted)
+            .count() as u64
     }
 
-    /// How many records that count hold one that the topic does not hold any more.
+    /// How many unresolved dead letters hold a record that was deleted from the topic.
     pub(super) fn deleted(&self, topic: &str) -> u64 {
         self.deleted.get(topic).copied().unwrap_or_default()
     }
 
-    /// The records of a topic that were refused for limits, by partition and offset.
+    /// The records of a topic that are dead letters because of limits, by partition and offset.
     pub(super) fn limited(&self, topic: &str) -> impl Iterator<Item = (i32, i64)> {
         let of_topic = self.limited.iter().filter(move |(of, ..)| of == topic);
         of_topic.map(|(_, partition, offset)| (*partition, *offset))
     }
 
-    /// Takes down what a record is that was refused for a limit.
+    /// Records the reading of a record that is a dead letter because of a limit.
     pub(super) fn found_limited(&mut self, topic: &str, reading: Option<(u32, Entry)>) {
         let topic = topic.to_owned();
-        self.settled.push(Settled {
+        self.resolved.push(ResolvedRecord {
             topic,
             reading,
-            handled: Resolved::Dropped,
+            resolution: Resolved::Dropped,
             is_deleted: false,
         });
     }
 
-    /// How many records were refused for limits.
+    /// How many records are dead letters because of limits.
     pub(super) fn limits(&self) -> usize {
         self.limited.len()
     }
@@ -205,41 +205,40 @@ impl Letters {
         self.gaps.iter().any(|gap| gap.topic == topic)
     }
 
-    /// What the stage reads of a topic without the records that are settled, of which its course
-    /// hears.
-    pub(super) fn take_settled<'s>(
+    /// The input of the stage from a topic, without resolved records. They are removed from the
+    /// history as well.
+    pub(super) fn without_resolved<'s>(
         &self,
         topic: &str,
         stream: &'s Stream,
-        course: &mut Course,
+        history: &mut StageHistory,
     ) -> Cow<'s, Stream> {
         let mut left = Cow::Borrowed(stream);
-        // Of readings that are gone, a settled one is gone, too.
+        // If the stream has lost its deleted readings, it has lost the resolved ones among them.
         let is_lost = stream.has_lost();
-        let settled = self
-            .settled
+        let resolved = self
+            .resolved
             .iter()
-            .filter(|letter| letter.topic == topic && !(letter.is_deleted && is_lost));
-        for (sensor, settled) in settled.filter_map(|letter| letter.reading) {
-            let same = |entry: &Entry| {
-                (!stream.numbered || entry.seq == settled.seq)
-                    && entry.unit == settled.unit
-                    && close(entry.value, settled.value)
+            .filter(|record| record.topic == topic && !(record.is_deleted && is_lost));
+        for (sensor, resolved) in resolved.filter_map(|record| record.reading) {
+            let entries = left.series.get(&sensor).map(|series| &series.entries[..]);
+            // The first one: the replayed reading comes after it.
+            let index = entries.unwrap_or_default().iter().position(|entry| {
+                (!stream.numbered || entry.seq == resolved.seq)
+                    && entry.unit == resolved.unit
+                    && close(entry.value, resolved.value)
+            });
+            let Some(index) = index else {
+                continue;
             };
-            // The first: what was replayed comes behind it.
-            let place = left
-                .lanes
-                .get(&sensor)
-                .and_then(|lane| lane.entries.iter().position(same));
-            if let Some(place) = place {
-                let right = left.to_mut().remove(sensor, place);
-                if let Some(place) = if course.requires_key() {
-                    right
-                } else {
-                    Some(place)
-                } {
-                    course.take_away(topic, sensor, place);
-                }
+            let with_right_key = left.to_mut().remove(sensor, index);
+            let observed = if history.requires_key() {
+                with_right_key
+            } else {
+                Some(index)
+            };
+            if let Some(index) = observed {
+                history.remove_observed(topic, sensor, index);
             }
         }
         left
@@ -253,11 +252,11 @@ pub(super) struct Gap {
     pub(super) place: String,
 }
 
-/// The reasons of letters that nothing in the record tells of.
+/// Reasons of dead letters that cannot be derived from the record.
 const LIMITS: [&str; 4] = ["too-large", "timestamp-refused", "rejected", "state-full"];
 
 impl Gap {
-    /// From where the letter says that it comes: `in [0] offsets 100..150`.
+    /// Parses the origin of a dead letter: `in [0] offsets 100..150`.
     fn read(place: &str) -> Option<Self> {
         let (topic, _) = place.split_once(" [")?;
         Some(Gap {
@@ -267,29 +266,31 @@ impl Gap {
     }
 }
 
-/// The record in a letter: its topic, and the reading that it is.
-fn refused(
+/// The record in a dead letter: its topic, and its reading if it is one.
+fn original(
     pipeline: &Pipeline,
-    letter: &LedgerRecord<'_>,
+    dead_letter: &LedgerRecord<'_>,
     record: &FetchedRecord<'_>,
     sensors: &mut Sensors,
 ) -> Option<(String, Option<(u32, Entry)>)> {
-    let LedgerRecord::DeadLetter(letter) = letter else {
+    let LedgerRecord::DeadLetter(dead_letter) = dead_letter else {
         return None;
     };
-    let (partition, offset) = letter.place.filter(|_| letter.truncated.is_none())?;
-    let topic = pipeline.topics.get(letter.topic)?;
-    // As it was where the stage read it.
+    let (partition, offset) = dead_letter
+        .place
+        .filter(|_| dead_letter.truncated.is_none())?;
+    let topic = pipeline.topics.get(dead_letter.topic)?;
+    // As the stage read it.
     let reading = decode(
         topic,
         &FetchedRecord {
             partition,
             offset,
-            headers: letter.original,
+            headers: dead_letter.original,
             ..*record
         },
     )
     .ok();
     let reading = reading.map(|(sensor, entry)| (sensors.id(&sensor), entry));
-    Some((letter.topic.to_owned(), reading))
+    Some((dead_letter.topic.to_owned(), reading))
 }
