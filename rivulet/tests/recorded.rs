@@ -183,7 +183,7 @@ fn a_spool_gives_its_readings_again() {
     let mut spool = Spool::open(folder.path(), settings, false).unwrap();
     assert_eq!(spool.position(), Some("{\"next\":{\"hall\":2}}"));
     let boot = *b"0123456789abcdef";
-    assert_eq!(spool.anchor(&boot), Some(1_325_376_000_000));
+    assert_eq!(spool.epoch_offset(&boot), Some(1_325_376_000_000));
     let mut bytes = Vec::new();
     let mut found = Vec::new();
     while let Some(popped) = spool.pop(&mut bytes).unwrap() {
