@@ -1,11 +1,11 @@
-//! A stage's changelog: any bytes as its records, one a line, `KEY=VALUE`, or `KEY` for a
+//! A stage's changelog. The input is its records, one on each line: `KEY=VALUE`, or `KEY` for a
 //! tombstone.
 //!
-//! - What is restored can be worked on: the chain takes the next reading and makes nothing that is
-//!   not finite of it.
-//! - What is saved after that is restored, holds the same state and the same offsets, and so has
-//!   the same digest, which is noted beside the offsets and read back from there.
-//! - What is refused says what was being done.
+//! - A restored state can be used: the chain processes the next reading and makes no number that is
+//!   not finite.
+//! - A state that is saved after that can be restored. It has the same offsets and the same digest,
+//!   and the digest reads back from its text.
+//! - An error says what was being done.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -34,14 +34,14 @@ fuzz_target!(|changelog: &[u8]| {
     }
     sensors.sort_unstable();
     sensors.dedup();
-    // Those of which the state holds no record are not counted.
+    // Sensors without an offset are not counted.
     assert!(state.sensors() <= sensors.len());
     let count = sensors.len();
     let mut again = self::state(&chain);
-    // A state may hold the last record there can be; such a sensor is not saved again.
+    // A sensor whose last offset is the largest possible cannot get another reading.
     let left = sensors
         .into_iter()
-        .filter(|sensor| !work(&chain, &mut state, &mut again, sensor))
+        .filter(|sensor| !process_and_restore(&chain, &mut state, &mut again, sensor))
         .count();
     assert_eq!(state.sensors(), count);
     for topic in [0, 1] {
@@ -68,9 +68,9 @@ fn state(chain: &Chain) -> State {
     )
 }
 
-/// Takes one more reading of a sensor into the state, and restores what is saved then into another;
-/// false if there can be no further reading.
-fn work(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bool {
+/// Processes one more reading of a sensor, and restores the saved state into `again`. Returns false
+/// if there can be no further reading.
+fn process_and_restore(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bool {
     let Some(states) = state.apply(0, 0, i64::MAX, sensor, 0).unwrap() else {
         return false;
     };
@@ -95,16 +95,16 @@ fn work(chain: &Chain, state: &mut State, again: &mut State, sensor: &str) -> bo
         assert_eq!((partition, key), (0, sensor));
         again.restore(partition, key.as_bytes(), value)
     });
-    saved.expect("what was saved is restored");
+    saved.expect("a saved state can be restored");
     assert_eq!(
         again.apply(0, 0, i64::MAX, sensor, 0),
         Ok(None),
-        "the record is in the state"
+        "the state contains the record"
     );
     let other = state.apply(1, 0, i64::MAX, sensor, 0).unwrap();
     assert_eq!(again.apply(1, 0, i64::MAX, sensor, 0).unwrap(), other);
     assert!(other.is_none_or(|other| other == states));
-    // Whatever changed is written; the next sensor begins anew.
+    // Writes all changes, so that the next save writes only the next sensor.
     state.save(|_, _, _| Ok::<(), ()>(())).unwrap();
     true
 }

@@ -1,9 +1,10 @@
-//! A file of readings: any bytes as CSV, as JSON lines, and as what the source `lines` reads.
+//! A file of readings. The input is read as CSV, as JSON lines, and as the input of the source
+//! `lines`.
 //!
-//! - Lines are those of the whole text.
-//! - A row is read by itself: none that came before it changes what becomes of it.
-//! - The cells of a row are those that a plain reading of the quotes finds.
-//! - A row that is written again reads the same.
+//! - The lines are those of the whole text.
+//! - The outcome of a row does not depend on earlier rows.
+//! - The cells of a row are those that a plain parser of the quotes finds.
+//! - A row that is written again reads back the same.
 //! - Every line that is not blank becomes one reading or one dead letter, in order.
 #![no_main]
 
@@ -19,7 +20,7 @@ use serde_json::json;
 use stream::pipeline::ComponentConfig;
 use stream::reading::{InvalidReading, Unit};
 
-/// The words that refusals are grouped by.
+/// The reasons of invalid readings.
 const REASONS: [&str; 14] = [
     "bad-sensor",
     "bad-time",
@@ -59,7 +60,7 @@ fn rows(format: FileFormat, header: &[u8]) -> stream::error::Result<Box<dyn Rows
     format.rows(Path::new("a.csv"), header, &columns(), Dialect::default())
 }
 
-/// Cuts a file into lines, and compares them with those of the whole text.
+/// Splits a file into lines, and compares them with those of the whole text.
 fn lines(mut file: &[u8]) -> Vec<Vec<u8>> {
     let expected = file.split_inclusive(|byte| *byte == b'\n').map(|line| {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -77,7 +78,7 @@ fn lines(mut file: &[u8]) -> Vec<Vec<u8>> {
             assert_eq!(
                 usize::try_from(reader.number()),
                 Ok(lines.len()),
-                "no input is so long that a line is"
+                "no line of the input is too long"
             );
         }
         if reader.has_ended() {
@@ -114,7 +115,7 @@ fn csv(header: &[u8], lines: &[Vec<u8>]) {
                     cell("value").parse::<f64>().unwrap().to_bits()
                 );
                 assert_eq!(row.unit.map(Unit::name), find("unit").map(|_| cell("unit")));
-                right(&row);
+                check_row(&row);
 
                 let ParsedRow {
                     sensor,
@@ -133,14 +134,14 @@ fn csv(header: &[u8], lines: &[Vec<u8>]) {
                 let mut reader = rows(FileFormat::Csv, header.as_bytes()).unwrap();
                 assert_eq!(reader.row(again.as_bytes()).as_ref(), Ok(&row), "{again}");
             }
-            Err(refusal) => refused(&refusal),
+            Err(invalid) => check_invalid(&invalid),
         }
     }
 }
 
-/// The cells of a line, without the white space around them (RFC 4180; quotes inside a cell that
-/// does not begin with one are data, and so is what follows a closing quote). Each line may begin
-/// with a mark, as in files that were put together.
+/// The cells of a line, without the white space around them (RFC 4180). Quotes inside a cell that
+/// does not begin with one are data, and so is the text after a closing quote. Each line may begin
+/// with a byte order mark, as in concatenated files.
 fn cells(line: &[u8]) -> Vec<Vec<u8>> {
     let mut cells = Vec::new();
     let mut rest = without_mark(line);
@@ -150,17 +151,17 @@ fn cells(line: &[u8]) -> Vec<Vec<u8>> {
             rest = quoted;
             loop {
                 match rest {
-                    [b'"', b'"', behind @ ..] => {
+                    [b'"', b'"', rest_of_line @ ..] => {
                         cell.push(b'"');
-                        rest = behind;
+                        rest = rest_of_line;
                     }
-                    [b'"', behind @ ..] => {
-                        rest = behind;
+                    [b'"', rest_of_line @ ..] => {
+                        rest = rest_of_line;
                         break;
                     }
-                    [byte, behind @ ..] => {
+                    [byte, rest_of_line @ ..] => {
                         cell.push(*byte);
-                        rest = behind;
+                        rest = rest_of_line;
                     }
                     [] => break,
                 }
@@ -179,7 +180,7 @@ fn json_lines(lines: &[Vec<u8>]) {
     for line in lines {
         match reader.row(line) {
             Ok(row) => {
-                right(&row);
+                check_row(&row);
                 let ParsedRow {
                     sensor,
                     time,
@@ -191,7 +192,7 @@ fn json_lines(lines: &[Vec<u8>]) {
                 let mut reader = rows(FileFormat::JsonLines, b"").unwrap();
                 assert_eq!(reader.row(again.as_bytes()).as_ref(), Ok(&row), "{again}");
             }
-            Err(refusal) => refused(&refusal),
+            Err(invalid) => check_invalid(&invalid),
         }
     }
 }
@@ -225,22 +226,22 @@ fn standard_input(file: &[u8]) {
                 let (line, number) = left.next().unwrap();
                 assert_eq!(bytes, line.strip_suffix(b"\r").unwrap_or(line));
                 assert_eq!(place, format!("standard input line {number}"));
-                refused(&refusal);
+                check_invalid(&refusal);
             }
-            Next::NotYet => panic!("nothing comes"),
+            Next::NotYet => panic!("the source has not ended"),
             Next::End => break,
         }
     }
     assert!(left.next().is_none());
 }
 
-fn right(row: &ParsedRow<'_>) {
+fn check_row(row: &ParsedRow<'_>) {
     assert!(!row.sensor.is_empty() && row.value.is_finite(), "{row:?}");
 }
 
-fn refused(refusal: &InvalidReading) {
+fn check_invalid(invalid: &InvalidReading) {
     assert!(
-        REASONS.contains(&refusal.reason) && !refusal.detail.is_empty(),
-        "{refusal:?}"
+        REASONS.contains(&invalid.reason) && !invalid.detail.is_empty(),
+        "{invalid:?}"
     );
 }

@@ -1,14 +1,15 @@
-//! Dead letters: any bytes as a record that is refused, and its headers as those of a dead letter.
+//! Dead letters. The input is an invalid record, and its headers are also read as those of a dead
+//! letter.
 //!
-//! The input is three numbers on a line, how often each header's value, the key and the value are
-//! repeated; then a line `NAME=VALUE` (`NAME` for a header without one) a header; then an empty
-//! line, a line with the key (none if it is empty), and the value.
+//! The first line has three numbers: how often each header's value, the key and the value are
+//! repeated. Then each header has a line, `NAME=VALUE`, or `NAME` if it has no value. Then come an
+//! empty line, a line with the key (empty if there is none), and a line with the value.
 //!
-//! - If its topic took the record, the dead-letter topic takes the letter.
-//! - Value, key and headers are as they were, or the letter says that it is not the whole record;
-//!   what is left of a value that was cut is its beginning.
-//! - The letter is read back as it was written.
-//! - Of any headers, what is read as a letter or a mark is read the same once it is written again.
+//! - If the record fits in its topic, its dead letter fits in the dead-letter topic.
+//! - Value, key and headers are unchanged, or the dead letter says that it is truncated. What is
+//!   left of a truncated value is its beginning.
+//! - The dead letter reads back as it was written.
+//! - Any headers that are read as a ledger record are read the same after they are written again.
 #![no_main]
 
 use std::cell::RefCell;
@@ -26,10 +27,10 @@ use stream::log::{
 use stream::pipeline::{Pipeline, Text};
 use stream::reading::InvalidReading;
 
-/// What the topics take, in bytes.
+/// The topics' `max.message.bytes`.
 const LARGEST: usize = 100_000;
-/// What a message takes beside its key, value and headers at least and at most, as Kafka counts it;
-/// and a header beside its name and value.
+/// The overhead of a message in addition to its key, value and headers, at least and at most, as
+/// Kafka counts it. The same for a header in addition to its name and value.
 const FRAMING: (usize, usize) = (61, 61 + 36);
 const HEADER_FRAMING: (usize, usize) = (2, 10);
 
@@ -46,25 +47,25 @@ static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| {
 });
 
 fuzz_target!(|input: &[u8]| -> Corpus {
-    let Some(refused) = Refused::read(input) else {
+    let Some(message) = Message::read(input) else {
         return Corpus::Reject;
     };
-    if refused.size(FRAMING.0, HEADER_FRAMING.0) > LARGEST {
+    if message.size(FRAMING.0, HEADER_FRAMING.0) > LARGEST {
         return Corpus::Reject;
     }
-    read_back(&refused.headers);
-    route(&refused);
+    read_back(&message.headers);
+    route(&message);
     Corpus::Keep
 });
 
 #[derive(Debug, Default)]
-struct Refused {
+struct Message {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     headers: Vec<Header>,
 }
 
-impl Refused {
+impl Message {
     fn read(input: &[u8]) -> Option<Self> {
         let (first, mut rest) = line(input)?;
         let times: Vec<usize> = str::from_utf8(first)
@@ -75,17 +76,10 @@ impl Refused {
         let [header_times, key_times, value_times] = times[..] else {
             return None;
         };
-        let repeat = |bytes: &[u8], times: usize| {
-            bytes
-                .len()
-                .checked_mul(times)
-                .filter(|length| *length <= 2 * LARGEST)
-                .map(|_| bytes.repeat(times))
-        };
         let mut headers = Vec::new();
         loop {
-            let (header, behind) = line(rest)?;
-            rest = behind;
+            let (header, after) = line(rest)?;
+            rest = after;
             if header.is_empty() {
                 break;
             }
@@ -103,14 +97,14 @@ impl Refused {
         } else {
             Some(repeat(key, key_times)?)
         };
-        Some(Refused {
+        Some(Message {
             key,
             value: Some(repeat(value, value_times)?),
             headers,
         })
     }
 
-    /// How large a message it is.
+    /// Its size in bytes.
     fn size(&self, framing: usize, header_framing: usize) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         let headers = self
@@ -121,18 +115,24 @@ impl Refused {
     }
 }
 
-/// A line without its end, and what follows it.
+/// A line without its end, and the text after it.
 fn line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|byte| *byte == b'\n')?;
     Some((&text[..end], &text[end + 1..]))
 }
 
-fn route(refused: &Refused) {
-    let Refused {
+/// Repeats bytes. `None` if they become too long.
+fn repeat(bytes: &[u8], times: usize) -> Option<Vec<u8>> {
+    let length = bytes.len().checked_mul(times)?;
+    (length <= 2 * LARGEST).then(|| bytes.repeat(times))
+}
+
+fn route(message: &Message) {
+    let Message {
         key,
         value,
         headers,
-    } = refused;
+    } = message;
     let record = ConsumerRecord {
         topic: 0,
         partition: 3,
@@ -141,66 +141,67 @@ fn route(refused: &Refused) {
         key: key.as_deref(),
         value: value.as_deref(),
     };
-    let refusal = match json::parse(record.value.unwrap_or_default()) {
-        Ok(_) => InvalidReading::new("wrong-unit", "the reading is in no unit of these"),
-        Err(refusal) => refusal,
+    let invalid = match json::parse(record.value.unwrap_or_default()) {
+        Ok(_) => InvalidReading::new("wrong-unit", "the reading is in another unit"),
+        Err(invalid) => invalid,
     };
     let stage = PIPELINE.stage("show").unwrap();
     let (log, counters) = (Outbox::default(), Counters::default());
-    let mut letters = DeadLetters::of(&PIPELINE, stage);
-    letters
-        .route(&log, "in", &record, headers, &refusal)
+    let mut dead_letters = DeadLetters::of(&PIPELINE, stage);
+    dead_letters
+        .route(&log, "in", &record, headers, &invalid)
         .unwrap();
-    letters.committed(&counters);
+    dead_letters.committed(&counters);
     assert_eq!(counters.dead.get(), 1);
-    let letter = log.0.into_inner();
+    let sent = log.0.into_inner();
 
     assert!(
-        letter.size(FRAMING.1, HEADER_FRAMING.1) <= LARGEST,
+        sent.size(FRAMING.1, HEADER_FRAMING.1) <= LARGEST,
         "{} bytes",
-        letter.size(FRAMING.1, HEADER_FRAMING.1)
+        sent.size(FRAMING.1, HEADER_FRAMING.1)
     );
-    let LedgerRecord::DeadLetter(told) = LedgerRecord::read(&letter.headers) else {
-        panic!("{:?} is no letter", letter.headers)
+    let LedgerRecord::DeadLetter(dead_letter) = LedgerRecord::read(&sent.headers) else {
+        panic!("{:?} is not a dead letter", sent.headers)
     };
     assert_eq!(
-        (told.topic, told.place, told.stage),
+        (dead_letter.topic, dead_letter.place, dead_letter.stage),
         ("in", Some((3, i64::MAX)), "show")
     );
-    assert_eq!(told.reason, refusal.reason);
-    assert!(!told.error.is_empty() && refusal.detail.starts_with(told.error));
-    // What takes little room is kept, whatever the rest takes.
-    let brought = Refused {
+    assert_eq!(dead_letter.reason, invalid.reason);
+    assert!(!dead_letter.error.is_empty() && invalid.detail.starts_with(dead_letter.error));
+    // A small key, small headers and the beginning of the value are always kept.
+    let original = Message {
         headers: headers.clone(),
-        ..Refused::default()
+        ..Message::default()
     };
-    assert!(told.original == headers || brought.size(0, HEADER_FRAMING.1) > LARGEST / 5);
-    assert!(&letter.key == key || key.as_ref().is_some_and(|key| key.len() > LARGEST / 3));
-    let (kept, value) = (letter.value.as_deref().unwrap(), value.as_deref().unwrap());
+    assert!(dead_letter.original == headers || original.size(0, HEADER_FRAMING.1) > LARGEST / 5);
+    assert!(&sent.key == key || key.as_ref().is_some_and(|key| key.len() > LARGEST / 3));
+    let (kept, value) = (sent.value.as_deref().unwrap(), value.as_deref().unwrap());
     assert!(value.starts_with(kept));
     assert!(
         kept.len() == value.len() || kept.len() > LARGEST / 10,
         "only {} bytes are kept",
         kept.len()
     );
-    let is_whole = kept.len() == value.len() && &letter.key == key && told.original == headers;
-    assert_eq!(told.truncated, (!is_whole).then_some(value.len() as u64));
+    let is_whole = kept.len() == value.len() && &sent.key == key && dead_letter.original == headers;
+    let truncated = (!is_whole).then_some(value.len() as u64);
+    assert_eq!(dead_letter.truncated, truncated);
 }
 
 fn read_back(headers: &[Header]) {
-    let entry = LedgerRecord::read(headers);
-    let written = match &entry {
-        LedgerRecord::DeadLetter(letter) => letter.headers(),
-        LedgerRecord::Resolution(mark) => mark.headers(),
-        LedgerRecord::Migration(change) => change.headers(),
+    let record = LedgerRecord::read(headers);
+    let written = match &record {
+        LedgerRecord::DeadLetter(dead_letter) => dead_letter.headers(),
+        LedgerRecord::Resolution(resolution) => resolution.headers(),
+        LedgerRecord::Migration(migration) => migration.headers(),
         LedgerRecord::Foreign => return,
     };
-    assert_eq!(LedgerRecord::read(&written), entry);
+    assert_eq!(LedgerRecord::read(&written), record);
 }
 
-/// Takes one letter.
+/// Keeps the last record that was sent.
 #[derive(Default)]
-struct Outbox(RefCell<Refused>);
+struct Outbox(RefCell<Message>);
 
 /// There is never a record to read.
 enum Never {}
@@ -230,11 +231,11 @@ impl Log for Outbox {
         Ok(())
     }
 
-    fn send(&self, letter: &ProducerRecord<'_>) -> Result<(), Fault> {
-        *self.0.borrow_mut() = Refused {
-            key: letter.key.map(<[u8]>::to_vec),
-            value: letter.value.map(<[u8]>::to_vec),
-            headers: letter.headers.to_vec(),
+    fn send(&self, record: &ProducerRecord<'_>) -> Result<(), Fault> {
+        *self.0.borrow_mut() = Message {
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers.to_vec(),
         };
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! The format `json`: any bytes as the value of a record.
+//! The format `json`. The input is the value of a record.
 //!
-//! - What is taken apart without the parser's generality is what the parser reads or refuses.
-//! - It is what a plain JSON value says, field by field.
-//! - A reading that is written reads back the same to the last bit, and is written the same again.
-//! - A refusal's reason is a fixed word.
+//! - The fast path and the parser give the same reading, or errors with the same reason.
+//! - The reading equals a plain JSON value, field by field.
+//! - A reading reads back the same to the last bit, and is written the same again.
+//! - The reason of an invalid reading is a fixed word.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,35 +14,35 @@ use stream::reading::{Reading, Unit};
 
 fuzz_target!(|value: &[u8]| {
     let read = parse(value);
-    // White space before an object is JSON, but not rivulet's own form: it goes to the parser.
+    // White space before the object keeps the fast path from reading it.
     let spaced = [b" ", value].concat();
     let by_parser = parse(&spaced);
     match (read, by_parser) {
         (Ok(reading), Ok(by_parser)) => {
-            same(&reading, &by_parser);
-            says(value, &reading);
-            written(&reading);
+            check_same(&reading, &by_parser);
+            check_fields(value, &reading);
+            check_written(&reading);
         }
-        (Err(refusal), Err(by_parser)) => {
-            assert_eq!(refusal.reason, by_parser.reason);
+        (Err(invalid), Err(by_parser)) => {
+            assert_eq!(invalid.reason, by_parser.reason);
             assert!(
-                ["not-json", "not-finite"].contains(&refusal.reason) && !refusal.detail.is_empty(),
-                "{refusal:?}"
+                ["not-json", "not-finite"].contains(&invalid.reason) && !invalid.detail.is_empty(),
+                "{invalid:?}"
             );
         }
         (read, by_parser) => panic!("{read:?}, but by the parser {by_parser:?}"),
     }
 });
 
-/// Whether two readings are the same to the last bit.
-fn same(one: &Reading<'_>, other: &Reading<'_>) {
+/// Checks that two readings are the same to the last bit.
+fn check_same(one: &Reading<'_>, other: &Reading<'_>) {
     assert_eq!(one, other);
     assert_eq!(one.value.to_bits(), other.value.to_bits());
 }
 
-/// Compares a reading with what a plain JSON value says, if it can be one: fields that are passed
-/// over may hold what a value cannot, such as 1e999.
-fn says(text: &[u8], reading: &Reading<'_>) {
+/// Compares a reading with a plain JSON value. Skipped fields can contain a number that is too
+/// large for one, such as 1e999.
+fn check_fields(text: &[u8], reading: &Reading<'_>) {
     let Ok(value) = serde_json::from_slice::<Value>(text) else {
         return;
     };
@@ -55,11 +55,11 @@ fn says(text: &[u8], reading: &Reading<'_>) {
 }
 
 /// Writes a reading, reads it back, and writes it again.
-fn written(reading: &Reading<'_>) {
+fn check_written(reading: &Reading<'_>) {
     let (mut once, mut again) = (Vec::new(), Vec::new());
     Json.encode(reading, &mut once).unwrap();
     let back = parse(&once).unwrap();
-    same(&back, reading);
+    check_same(&back, reading);
     Json.encode(&back, &mut again).unwrap();
     assert_eq!(once, again);
 }

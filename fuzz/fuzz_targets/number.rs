@@ -1,9 +1,9 @@
-//! The format `number`: any bytes as the value of a record.
+//! The format `number`. The input is the value of a record.
 //!
-//! - It reads what a plain JSON value and the standard library read, and refuses what they refuse.
-//! - What a number cannot say is the record's own, and the topic's unit.
+//! - It accepts the same numbers as a plain JSON value and the standard library.
+//! - The other fields come from the record, and the unit from the topic.
 //! - A number that is written reads back the same to the last bit.
-//! - A refusal's reason is a fixed word.
+//! - The reason of an invalid reading is a fixed word.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -51,11 +51,11 @@ fuzz_target!(|value: &[u8]| {
                 .unwrap();
             assert_eq!(back.value.to_bits(), reading.value.to_bits());
         }
-        Err(refusal) => {
-            assert_eq!(plain, None, "{refusal}");
+        Err(invalid) => {
+            assert_eq!(plain, None, "{invalid}");
             assert!(
-                ["empty", "not-a-number"].contains(&refusal.reason) && !refusal.detail.is_empty(),
-                "{refusal:?}"
+                ["empty", "not-a-number"].contains(&invalid.reason) && !invalid.detail.is_empty(),
+                "{invalid:?}"
             );
         }
     }

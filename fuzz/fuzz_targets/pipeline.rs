@@ -1,10 +1,10 @@
-//! The pipeline file: any text as one, and its steps, sources and sinks as the catalogs read them.
+//! The pipeline file. The input is also read as a component config by the catalogs.
 //!
-//! - A mistake points into the text, between two characters, and is shown with the file's name and
-//!   the line. Only that there are no stages is a mistake of the whole file, and of a key of more
-//!   than 80 parts the TOML parser does not tell the place.
-//! - A pipeline without mistakes holds together: every topic is there, and each stage comes after
-//!   those that write what it reads.
+//! - A diagnostic points into the text, at a character boundary, and is shown with the file's name
+//!   and the line. There are two exceptions: a file without stages, and a key of more than 80
+//!   parts, for which the TOML parser gives no place.
+//! - A pipeline without diagnostics is consistent: every topic exists, and each stage comes after
+//!   those that write its inputs.
 //! - A chain that can be built never makes a value that is not finite.
 #![no_main]
 
@@ -18,15 +18,15 @@ use stream::pipeline::{ComponentConfig, Diagnostic, Pipeline, StageKind, Text};
 use stream::reading::{Reading, Unit};
 
 fuzz_target!(|text: &str| {
-    part(text);
-    if !reaches_out(text) {
+    component(text);
+    if !includes_elsewhere(text) {
         file(text);
     }
 });
 
-/// Whether the text includes a client file of another folder: that could be any file of this
+/// Whether the text includes a client file of another folder. That could be any file of this
 /// machine, and some never end.
-fn reaches_out(text: &str) -> bool {
+fn includes_elsewhere(text: &str) -> bool {
     let table: toml::Table = toml::from_str(text).unwrap_or_default();
     let include = table.get("kafka").and_then(|kafka| kafka.get("include"));
     include.is_some_and(|include| {
@@ -55,15 +55,15 @@ fn file(text: &str) {
                             "{shown}"
                         );
                     }
-                    None => assert!(is_of_the_whole(diagnostic), "{shown}"),
+                    None => assert!(is_without_place(diagnostic), "{shown}"),
                 }
             }
         }
-        Ok(pipeline) => whole(text, &pipeline),
+        Ok(pipeline) => check_pipeline(text, &pipeline),
     }
 }
 
-fn is_of_the_whole(diagnostic: &Diagnostic) -> bool {
+fn is_without_place(diagnostic: &Diagnostic) -> bool {
     ["has no stages", "recursion limit"]
         .iter()
         .any(|known| diagnostic.to_string().starts_with(known))
@@ -72,13 +72,13 @@ fn is_of_the_whole(diagnostic: &Diagnostic) -> bool {
 fn points_into(text: &str, place: &Range<usize>) {
     assert!(
         text.get(place.clone()).is_some(),
-        "{place:?} is no place in a text of {} bytes",
+        "{place:?} is not a place in a text of {} bytes",
         text.len()
     );
 }
 
-/// Looks through a pipeline that was found to be right.
-fn whole(text: &str, pipeline: &Pipeline) {
+/// Checks that a pipeline without diagnostics is consistent.
+fn check_pipeline(text: &str, pipeline: &Pipeline) {
     let ordered = pipeline.in_order();
     assert_eq!(ordered.len(), pipeline.stages.len());
     for (index, stage) in ordered.iter().enumerate() {
@@ -109,41 +109,41 @@ fn whole(text: &str, pipeline: &Pipeline) {
     }
 }
 
-/// The text as a part that stands alone: what it would be in any catalog.
-fn part(text: &str) {
+/// Reads the text as a component config with each catalog.
+fn component(text: &str) {
     match ComponentConfig::parse(text) {
-        Ok(part) => {
-            source_of(text, &part);
+        Ok(config) => {
+            source_of(text, &config);
             sink_of(
                 text,
-                &part,
+                &config,
                 &[
                     "temperatures_ewma".to_owned(),
                     "temperatures_moving_average".to_owned(),
                 ],
             );
-            steps_of(text, &[part]);
+            steps_of(text, &[config]);
         }
-        Err(diagnostic) => mistaken(text, &diagnostic),
+        Err(diagnostic) => check_diagnostic(text, &diagnostic),
     }
 }
 
-fn mistaken(text: &str, diagnostic: &Diagnostic) {
+fn check_diagnostic(text: &str, diagnostic: &Diagnostic) {
     match diagnostic.place() {
         Some(place) => points_into(text, &place),
-        None => assert!(is_of_the_whole(diagnostic), "{diagnostic}"),
+        None => assert!(is_without_place(diagnostic), "{diagnostic}"),
     }
 }
 
 fn source_of(text: &str, source: &ComponentConfig) {
     if let Err(diagnostic) = producer::catalog::read(source) {
-        mistaken(text, &diagnostic);
+        check_diagnostic(text, &diagnostic);
     }
 }
 
 fn sink_of(text: &str, sink: &ComponentConfig, topics: &[String]) {
     if let Err(diagnostic) = sinks::catalog::read(sink, topics) {
-        mistaken(text, &diagnostic);
+        check_diagnostic(text, &diagnostic);
     }
 }
 
@@ -183,6 +183,6 @@ fn steps_of(text: &str, steps: &[ComponentConfig]) {
         }
         Err(diagnostics) => diagnostics
             .iter()
-            .for_each(|diagnostic| mistaken(text, diagnostic)),
+            .for_each(|diagnostic| check_diagnostic(text, diagnostic)),
     }
 }

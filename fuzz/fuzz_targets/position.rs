@@ -1,7 +1,7 @@
-//! A source's position: any JSON as what a source is to go on from, for each kind of source.
+//! A source's position. The input is JSON that each kind of source resumes from.
 //!
-//! - A source either refuses it, and says the way out, or goes on.
-//! - From the position that it tells then, another one goes on with the same readings.
+//! - A source resumes, or returns an error that names the remedy.
+//! - Another source resumes from its next position, and gives the same readings.
 #![no_main]
 
 use std::path::Path;
@@ -22,7 +22,7 @@ const SOURCES: [&str; 4] = [
     "simulated = { sensors = 2 }",
 ];
 
-/// The folder of the file that is read; it stays until the fuzzer ends.
+/// The folder of the file that is read. It exists until the fuzzer ends.
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
     let base = Path::new("/dev/shm");
     let folder = if base.is_dir() {
@@ -41,7 +41,7 @@ fuzz_target!(|position: &[u8]| -> Corpus {
         return Corpus::Reject;
     };
     for source in SOURCES {
-        go_on(source, &position);
+        resume(source, &position);
     }
     Corpus::Keep
 });
@@ -57,8 +57,8 @@ fn open(source: &str) -> Box<dyn Source> {
         .unwrap()
 }
 
-fn go_on(part: &str, position: &Value) {
-    let mut source = open(part);
+fn resume(config: &str, position: &Value) {
+    let mut source = open(config);
     if let Err(error) = source.resume(position) {
         assert!(error.to_string().contains("--from-start"), "{error}");
         return;
@@ -67,11 +67,11 @@ fn go_on(part: &str, position: &Value) {
         assert!(progress.done <= progress.total, "{progress:?}");
     }
     for _ in 0..10 {
-        let mut again = open(part);
+        let mut again = open(config);
         let position = serde_json::from_str(&source.position().to_string()).unwrap();
         again
             .resume(&position)
-            .unwrap_or_else(|error| panic!("its own {position} is refused: {error}"));
+            .unwrap_or_else(|error| panic!("its own {position} is rejected: {error}"));
         let (Some(next), Some(other)) = (next(&mut *source), next(&mut *again)) else {
             return;
         };
@@ -79,8 +79,8 @@ fn go_on(part: &str, position: &Value) {
     }
 }
 
-/// What a source yields next, as text without the time, which for some is the moment; nothing at
-/// the end.
+/// The next item of a source, as text without the time, which is the current time for some sources.
+/// `None` at the end.
 fn next(source: &mut dyn Source) -> Option<String> {
     match source.next(Duration::ZERO).unwrap() {
         Next::Reading(reading) | Next::Measured(reading) => {

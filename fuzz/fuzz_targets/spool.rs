@@ -1,8 +1,9 @@
-//! A spool's records: any bytes as what is in a file, and as a record whose checksum is right.
+//! A spool's records. The input is read as a file, and as a record with a valid checksum.
 //!
-//! - A record that is read takes no more bytes than there are, and is written as those very bytes.
-//! - With the right length and checksum a record is read or of another version, never torn.
-//! - A record that was cut, or of which one bit is another, is never taken for a whole one.
+//! - A record takes no more bytes than there are, and is written as the same bytes again.
+//! - A record with a valid length and checksum is read, or has an unknown version. It is never
+//!   torn.
+//! - A record that was truncated, or in which one bit was flipped, is never read as a whole one.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -23,7 +24,7 @@ fn written(record: &SpoolRecord<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Puts length and checksum before the bytes: no fuzzer finds a checksum by trying.
+/// Prepends length and checksum, because no fuzzer finds a checksum by trying.
 fn framed(body: &[u8]) {
     let length = u32::try_from(body.len()).unwrap().to_le_bytes();
     let sum = crc32fast::hash(&[&length, body].concat()).to_le_bytes();
@@ -38,7 +39,7 @@ fn framed(body: &[u8]) {
         }
         Err(torn) => assert_eq!(torn, Torn::Unknown),
     }
-    // Which byte and bit, the bytes themselves decide.
+    // The checksum chooses the byte and the bit.
     let at = u32::from_le_bytes(sum) as usize;
     assert_eq!(decode(&whole[..at % whole.len()]), Err(Torn::Short));
     let length = whole.len();

@@ -1,7 +1,7 @@
-//! The catalog: every operator, one file each.
+//! The catalog of operators, one file each.
 //!
-//! To add one, write its file beside the others and add its line to the list below: a type whose
-//! fields are the settings, with [`Operator`] and [`Entry`](catalog::Component) for it.
+//! To add one, add a file beside the others and its line to the list below: a type whose fields are
+//! the settings, and which implements [`Operator`] and [`Component`](catalog::Component).
 
 use stream::catalog;
 use stream::operator::Operator;
@@ -19,7 +19,7 @@ stream::catalog! { dyn Operator:
 /// Builds the operator that a step of a pipeline file names.
 ///
 /// # Errors
-/// An unknown name, or settings that the operator refuses, with the place in the file.
+/// If the name is unknown or the operator rejects its settings, with the place in the file.
 pub fn build(step: &ComponentConfig) -> Result<Box<dyn Operator>, Diagnostic> {
     catalog::read(CATALOG, "operator", step)
 }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_catalog_is_in_its_list() {
+    fn every_file_is_in_the_catalog() {
         let folder =
             std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
         let files: BTreeSet<String> = folder
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn no_operator_remembers_more_numbers_than_it_says() {
+    fn no_operator_keeps_more_numbers_than_it_declares() {
         for row in CATALOG {
             let operator = build(&ComponentConfig::parse(row.example).unwrap()).unwrap();
             let mut states = vec![KeyState::new(); operator.states()];
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn every_description_makes_the_same_operator() {
+    fn every_description_creates_the_same_operator() {
         let others = [
             "ewma = { alpha = 1e-7, emit-seed = true }",
             "threshold = { below = -1e300 }",
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn every_example_builds_the_operator_it_stands_for() {
+    fn every_example_builds_its_operator() {
         for row in CATALOG {
             let step = ComponentConfig::parse(row.example).unwrap();
             assert_eq!(step.name(), row.name);

@@ -1,4 +1,4 @@
-//! The chain: operators run back to back in one process.
+//! Chains: several operators in a row.
 
 use stream::operator::{Flow, KeyState, Operator};
 use stream::pipeline::{ARROW, ComponentConfig, Diagnostic};
@@ -6,10 +6,9 @@ use stream::reading::{InvalidReading, Reading};
 
 use crate::catalog;
 
-/// Operators run back to back, itself an operator.
+/// Several operators in a row, and itself an operator.
 ///
-/// Splitting a chain over stages and topics, or fusing stages into one chain, changes nothing in
-/// the results.
+/// A chain that is split into several stages gives the same results.
 ///
 /// ```
 /// use operators::{Chain, Flow, KeyState, Operator};
@@ -17,13 +16,18 @@ use crate::catalog;
 /// use stream::reading::{Reading, Unit};
 ///
 /// let steps = [
-///     Part::parse("convert = { from = \"celsius\", to = \"fahrenheit\" }")?,
-///     Part::parse("threshold = { above = 50 }")?,
+///     ComponentConfig::parse("convert = { from = \"celsius\", to = \"fahrenheit\" }")?,
+///     ComponentConfig::parse("threshold = { above = 50 }")?,
 /// ];
 /// let chain = Chain::build(&steps).map_err(|diagnostics| diagnostics[0].clone())?;
 ///
-/// let mut reading =
-///     Reading { sensor: "seattle".into(), seq: 0, time: 0, value: 14.0, unit: Some(Unit::Celsius) };
+/// let mut reading = Reading {
+///     sensor: "seattle".into(),
+///     seq: 0,
+///     time: 0,
+///     value: 14.0,
+///     unit: Some(Unit::Celsius),
+/// };
 /// assert_eq!(chain.apply(&mut reading, &mut [])?, Flow::Pass);
 /// assert_eq!(reading.value, 57.2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -34,10 +38,10 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Builds the steps of a pipeline file.
+    /// Builds a chain from the steps of a pipeline file.
     ///
     /// # Errors
-    /// Every mistake in the steps, not only the first.
+    /// All errors in the steps, not only the first.
     pub fn build(steps: &[ComponentConfig]) -> Result<Self, Vec<Diagnostic>> {
         let mut built = Vec::with_capacity(steps.len());
         let mut diagnostics = Vec::new();
@@ -54,47 +58,42 @@ impl Chain {
         }
     }
 
-    /// A chain of operators that are already there.
+    /// A chain of these operators.
     #[must_use]
     pub fn new(steps: Vec<Box<dyn Operator>>) -> Self {
         let states = steps.iter().map(|step| step.states()).sum();
         Chain { steps, states }
     }
 
-    /// For each memory, the description of the operator that keeps it.
+    /// For each [`KeyState`] of a sensor the description of its operator.
     #[must_use]
-    pub fn keepers(&self) -> Vec<String> {
+    pub fn state_owners(&self) -> Vec<String> {
         self.steps
             .iter()
             .flat_map(|step| std::iter::repeat_n(step.describe(), step.states()))
             .collect()
     }
 
-    /// Makes memories of a sensor its own that a chain of the same operators kept under other
-    /// settings.
+    /// Migrates the state of a sensor that a chain of the same operators with other settings has
+    /// made. `made_by` is the description of that chain.
     ///
     /// # Errors
-    /// Why what was remembered means nothing to this chain.
+    /// Why the state cannot be migrated to this chain.
     pub fn migrate(&self, made_by: &str, states: &mut [KeyState]) -> Result<(), String> {
-        let names = |parts: &[ComponentConfig]| {
-            parts
-                .iter()
-                .map(|part| part.name().to_owned())
-                .collect::<Vec<_>>()
-        };
         let (before, now) = (
             ComponentConfig::described(made_by),
             ComponentConfig::described(&self.describe()),
         );
         let Some((before, now)) = before.zip(now) else {
-            return Err("no chain describes itself so".to_owned());
+            return Err("this is not the description of a chain".to_owned());
         };
-        if names(&before) != names(&now) {
+        let names_before = before.iter().map(ComponentConfig::name);
+        if !names_before.eq(now.iter().map(ComponentConfig::name)) {
             return Err("these are not the same operators in the same order".to_owned());
         }
         if states.len() != self.states {
             return Err(format!(
-                "it kept {} memories of a sensor, and now keeps {}",
+                "it had {} states for a sensor, and now has {}",
                 states.len(),
                 self.states
             ));
@@ -113,11 +112,11 @@ impl Chain {
 }
 
 impl Operator for Chain {
-    /// Applies the steps in order. A value that a step made infinite or not a number is refused
-    /// before the next step, so that it never enters a memory.
+    /// Applies the steps in order. A value that is not finite is an error before the next step, so
+    /// that it never enters a state.
     ///
-    /// When a late step refuses a reading, earlier steps have already taken it into their memories,
-    /// just as if each step were a stage of its own.
+    /// If a later step returns an error, earlier steps have already changed their states, just as
+    /// if each step were a stage of its own.
     fn apply(
         &self,
         reading: &mut Reading<'_>,
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_classwork_values_come_out_as_they_always_did() {
+    fn the_classwork_values_have_not_changed() {
         let ewma = [
             55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.281_25, 62.740_625,
         ];
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_is_refused_before_it_enters_a_memory() {
+    fn an_overflow_is_an_error_before_it_enters_a_state() {
         let chain = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
         let mut states = vec![KeyState::new(); 1];
         let mut reading = Reading {
@@ -240,18 +239,21 @@ mod tests {
     }
 
     #[test]
-    fn each_memory_has_its_keeper() {
+    fn each_state_has_its_owner() {
         let chain = chain(&[
             CONVERT,
             "ewma = { alpha = 0.5 }",
             KEEP,
             "average = { window = 3 }",
         ]);
-        assert_eq!(chain.keepers(), ["ewma(alpha=0.5)", "average(window=3)"]);
+        assert_eq!(
+            chain.state_owners(),
+            ["ewma(alpha=0.5)", "average(window=3)"]
+        );
     }
 
     #[test]
-    fn a_chain_is_described_by_its_steps_and_costs_what_they_cost() {
+    fn a_chain_has_the_description_and_the_states_of_its_steps() {
         let chain = chain(&[KEEP, "ewma = { alpha = 0.5 }", "average = { window = 3 }"]);
         assert_eq!(
             chain.describe(),
@@ -261,59 +263,49 @@ mod tests {
     }
 
     #[test]
-    fn memories_are_taken_over_from_the_same_operators_with_other_settings() {
+    fn state_is_migrated_from_the_same_operators() {
         let now = chain(&[
             "threshold = { below = 9 }",
             "ewma = { alpha = 0.3 }",
             "average = { window = 2 }",
             CONVERT,
         ]);
-        let taken = |made_by: &str| {
-            let mut states = [vec![7.0], vec![1.0, 2.0, 3.0]];
-            now.migrate(made_by, &mut states).map(|()| states)
-        };
-        let kept = Ok([vec![7.0], vec![2.0, 3.0]]);
-        let behind = "convert(from=celsius, to=kelvin)";
-        assert_eq!(
-            taken(&format!(
-                "threshold(above=50) → ewma(alpha=0.5) → average(window=3) → {behind}"
-            )),
-            kept
-        );
-        let others = "these are not the same operators in the same order";
+        let mut states = [vec![7.0], vec![1.0, 2.0, 3.0]];
+        let made_by = "threshold(above=50) → ewma(alpha=0.5) → average(window=3) → \
+                       convert(from=celsius, to=kelvin)";
+        assert_eq!(now.migrate(made_by, &mut states), Ok(()));
+        assert_eq!(states, [vec![7.0], vec![2.0, 3.0]]);
         for made_by in [
             "ewma(alpha=0.5) → average(window=3)",
             "threshold(above=50) → average(window=3) → ewma(alpha=0.5) → convert(from=celsius, \
              to=kelvin)",
         ] {
-            assert_eq!(taken(made_by).unwrap_err(), others);
+            assert_eq!(
+                now.migrate(made_by, &mut states).unwrap_err(),
+                "these are not the same operators in the same order"
+            );
         }
-        assert!(taken("something else").is_err());
+        assert!(now.migrate("something else", &mut states).is_err());
         let alone = chain(&["ewma = { alpha = 0.3 }"])
             .migrate("ewma(alpha=0.5)", &mut [])
             .unwrap_err();
-        assert!(alone.contains("kept 0 memories"), "{alone}");
+        assert!(alone.contains("had 0 states"), "{alone}");
     }
 
     #[test]
-    fn what_is_remembered_in_another_unit_is_not_taken_over() {
+    fn state_in_another_unit_is_not_migrated() {
         let now = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
-        let taken = |from: &str, to: &str| {
-            now.migrate(
-                &format!("convert(from={from}, to={to}) → ewma(alpha=0.5)"),
-                &mut [vec![7.0]],
-            )
-        };
-        assert_eq!(taken("kelvin", "fahrenheit"), Ok(()));
-        let refusal = taken("celsius", "kelvin").unwrap_err();
+        let from_kelvin = "convert(from=kelvin, to=fahrenheit) → ewma(alpha=0.5)";
+        assert_eq!(now.migrate(from_kelvin, &mut [vec![7.0]]), Ok(()));
+        let to_kelvin = "convert(from=celsius, to=kelvin) → ewma(alpha=0.5)";
         assert_eq!(
-            refusal,
-            "what is remembered is in kelvin, and readings would come in fahrenheit"
+            now.migrate(to_kelvin, &mut [vec![7.0]]).unwrap_err(),
+            "the state is in kelvin, and readings would come in fahrenheit"
         );
     }
 
     #[test]
-    fn all_mistakes_of_a_chain_are_reported() {
+    fn all_errors_in_a_chain_are_reported() {
         let steps = [
             ComponentConfig::parse("ewma = { alpha = 0 }").unwrap(),
             ComponentConfig::parse("median = {}").unwrap(),
@@ -328,15 +320,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_split_chain_and_a_fused_one_give_the_same(values in proptest::collection::vec(-50.0..50.0f64, 0..100)) {
-            let fused = chain(&[CONVERT, KEEP, "average = { window = 4 }", "ewma = { alpha = 0.3 \
-                                                                            }"]);
-            let mut split = values.clone();
-            // Between stages a reading carries its unit; here each part gets Celsius, so one unit
-            // stays.
-            split = run(&chain(&[CONVERT, KEEP, "average = { window = 4 }"]), &split);
-            split = run(&chain(&["ewma = { alpha = 0.3 }"]), &split);
-            prop_assert_eq!(run(&fused, &values), split);
+        fn a_split_chain_and_a_whole_one_give_the_same(
+            values in proptest::collection::vec(-50.0..50.0f64, 0..100),
+        ) {
+            const AVERAGE: &str = "average = { window = 4 }";
+            const EWMA: &str = "ewma = { alpha = 0.3 }";
+            let whole = run(&chain(&[CONVERT, KEEP, AVERAGE, EWMA]), &values);
+            // `run` starts each part in Celsius. Only the first part converts.
+            let split = run(&chain(&[CONVERT, KEEP, AVERAGE]), &values);
+            let split = run(&chain(&[EWMA]), &split);
+            prop_assert_eq!(whole, split);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Operators on readings.
 //!
-//! An [`Operator`] is one step, a [`Chain`] several run back to back, itself an operator; the
-//! [`catalog`] holds them all, one file each. Nothing here knows Kafka: the program
-//! `rivulet-operator` puts a chain into the [stage loop](stream::stage).
+//! An [`Operator`] is one step. A [`Chain`] is several operators in a row, and itself an operator.
+//! The [`catalog`] has all operators, one file each. They do not know Kafka: the program
+//! `rivulet-operator` runs a chain in the [stage loop](stream::stage).
 
 pub mod catalog;
 mod chain;

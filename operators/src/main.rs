@@ -12,7 +12,7 @@ struct Args {
     #[command(flatten)]
     stage: StageArgs,
 
-    /// End once everything there is to read has been processed
+    /// Exit when all records have been processed
     #[arg(long)]
     drain: bool,
 }

@@ -1,4 +1,4 @@
-//! A chain put into the stage loop.
+//! Runs a chain in the stage loop.
 
 use stream::cli::BoxError;
 use stream::format::FormatName;
@@ -10,10 +10,10 @@ use stream::reading::LONGEST_SENSOR;
 
 use crate::Chain;
 
-/// Builds the chain of an operator stage and checks that it can work on the stage's topics.
+/// Builds the chain of an operator stage, and checks that it fits the stage's topics.
 ///
 /// # Errors
-/// Every mistake in the stage's steps, or between them and its topics.
+/// All errors in the stage's steps, or between them and its topics.
 pub fn chain(
     pipeline: &Pipeline,
     stage: &Stage,
@@ -35,9 +35,9 @@ pub fn chain(
                     stage.name, topic.partitions
                 );
                 diagnostics.push(diagnostic(message).help(
-                    "numbers have no key, so the readings of one sensor are spread over all \
-                     partitions and no instance sees them all: give the topic 1 partition, or \
-                     write it in json",
+                    "numbers have no key, so the readings of a sensor are in all partitions, and \
+                     each partition has its own state: give the topic 1 partition, or write it in \
+                     json",
                 ));
             }
         }
@@ -49,11 +49,10 @@ pub fn chain(
                 "`{}` keeps state, but its inputs have different numbers of partitions",
                 stage.name
             );
-            diagnostics.push(
-                diagnostic(message).help(
-                    "a sensor must be in the same partition of each: give them the same number",
-                ),
-            );
+            diagnostics.push(diagnostic(message).help(
+                "a sensor must be in the same partition of each: give them the same number of \
+                 partitions",
+            ));
         }
     }
     diagnostics.extend(check_rules(stage, &chain));
@@ -61,18 +60,18 @@ pub fn chain(
     let changelog = pipeline.topic(&stage.changelog());
     if chain.states() > 0 && largest > changelog.largest_record() {
         let message = format!(
-            "the state of one sensor of `{}` can have {largest} bytes, more than {} takes",
+            "the state of one sensor of `{}` can have {largest} bytes, too many for {}",
             stage.name,
             stage.changelog()
         );
         diagnostics.push(diagnostic(message).help(format!(
-            "say config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or let the steps \
-             remember less",
+            "set config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or use steps with less \
+             state",
             largest + changelog.largest_message() - changelog.largest_record(),
             stage.changelog()
         )));
     }
-    // What a number lacks cannot be made up later.
+    // A number has no unit, and only `convert` adds one.
     let converts = steps.iter().any(|step| step.name() == "convert");
     let needs_unit = stage
         .to
@@ -85,7 +84,7 @@ pub fn chain(
                 stage.name
             );
             diagnostics.push(diagnostic(message).help(format!(
-                "say unit = \"celsius\" in [topic.{name}], or convert first"
+                "set unit = \"celsius\" in [topic.{name}], or convert first"
             )));
         }
     }
@@ -96,33 +95,34 @@ pub fn chain(
     }
 }
 
-/// Settings of a stage that say nothing, or not what it takes to follow them.
+/// Checks that `state-ttl` has an effect and a defined meaning.
 fn check_rules(stage: &Stage, chain: &Chain) -> Option<Diagnostic> {
     stage.rules.state_ttl?;
     let diagnostic = |message: String| Diagnostic::at(stage.place.clone(), message);
     if chain.states() == 0 {
         let message = format!(
-            "`{}` keeps no state, so `state-ttl` says nothing",
+            "`{}` keeps no state, so `state-ttl` has no effect",
             stage.name
         );
-        return Some(diagnostic(message).help("take it away"));
+        return Some(diagnostic(message).help("remove it"));
     }
     let message = format!("`{}` has `state-ttl` and several inputs", stage.name);
-    let help = "whose readings are the newest depends on which input is read first: give the stage \
+    let help = "which reading is the newest depends on which input is read first: give the stage \
                 one input";
     (stage.from.len() > 1).then(|| diagnostic(message).help(help))
 }
 
-/// How large a record the state of one sensor can be, in bytes: its key, and its value in JSON.
+/// The largest changelog record of the state of one sensor, in bytes: the key, and the value in
+/// JSON.
 fn largest_state(stage: &Stage, chain: &Chain) -> usize {
     // `-1.2345678901234567e-308,` and `"…":9223372036854775807,`
     const NUMBER: usize = 25;
     const OFFSET: usize = 24;
-    const FRAME: usize = 100;
+    const OVERHEAD: usize = 100;
     let offsets: usize = stage.from.iter().map(|topic| topic.len() + OFFSET).sum();
-    // A quote or a control character in a description takes more room in JSON; there are few.
+    // JSON escapes the few quotes and control characters in a description.
     LONGEST_SENSOR
-        + FRAME
+        + OVERHEAD
         + 2 * chain.describe().len()
         + offsets
         + NUMBER * chain.numbers()
@@ -132,7 +132,7 @@ fn largest_state(stage: &Stage, chain: &Chain) -> usize {
 /// Runs an operator stage until it is asked to stop.
 ///
 /// # Errors
-/// Mistakes in the stage's steps, or what the stage loop cannot go on from.
+/// Errors in the stage's steps, and those of the [stage loop](stream::stage::run).
 pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
     let StageKind::Operator { steps } = &process.stage.kind else {
         return Err(process.wrong_program().into());
@@ -143,7 +143,7 @@ pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
         return Ok(());
     };
     let counters = &process.counters;
-    let work = Processing::new(
+    let task = Processing::new(
         process.pipeline,
         process.stage,
         Box::new(chain),
@@ -151,18 +151,18 @@ pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
     );
     stream::stage::run(
         log,
-        work,
+        task,
         process.pipeline.commit_policy(),
         &process.shutdown,
         counters,
     )?;
     tracing::info!(
-        "{} stops: {} read, {} written, {} dead letters, {} commits",
-        process.stage.name,
-        counters.read.get(),
-        counters.written.get(),
-        counters.dead.get(),
-        counters.commits.get()
+        stage = process.stage.name,
+        read = counters.read.get(),
+        written = counters.written.get(),
+        dead_letters = counters.dead.get(),
+        commits = counters.commits.get(),
+        "stage stopped"
     );
     Ok(())
 }
@@ -179,18 +179,8 @@ mod tests {
     const KEEP: &str = "{ threshold = { above = 1 } }";
     const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 
-    /// What is wrong with a stage of these steps that reads topics with these settings and writes
-    /// one.
-    fn diagnostics(steps: &str, inputs: &[&str], output: &str) -> Vec<String> {
-        let names: Vec<String> = (0..inputs.len())
-            .map(|number| format!("in-{number}"))
-            .collect();
-        let settings = names.iter().zip(inputs);
-        let topics: Vec<String> = settings
-            .map(|(name, settings)| format!("[topic.{name}]\nexternal = true\n{settings}\n"))
-            .collect();
-        let work = format!("[operator.work]\nfrom = {names:?}\nsteps = [{steps}]\nto = \"out\"\n");
-        let text = format!("{work}{}[topic.out]\n{output}\n", topics.concat());
+    /// The diagnostics of the first stage of a pipeline file, an operator.
+    fn diagnostics_of(text: String) -> Vec<String> {
         let pipeline = Pipeline::parse(Arc::new(Text {
             path: "p.toml".into(),
             text,
@@ -208,7 +198,21 @@ mod tests {
             .collect()
     }
 
-    /// Fails unless there is the one mistake that has these words.
+    /// The diagnostics of a stage with these steps that reads topics with these settings and writes
+    /// one.
+    fn diagnostics(steps: &str, inputs: &[&str], output: &str) -> Vec<String> {
+        let names: Vec<String> = (0..inputs.len())
+            .map(|number| format!("in-{number}"))
+            .collect();
+        let settings = names.iter().zip(inputs);
+        let topics: Vec<String> = settings
+            .map(|(name, settings)| format!("[topic.{name}]\nexternal = true\n{settings}\n"))
+            .collect();
+        let work = format!("[operator.work]\nfrom = {names:?}\nsteps = [{steps}]\nto = \"out\"\n");
+        diagnostics_of(format!("{work}{}[topic.out]\n{output}\n", topics.concat()))
+    }
+
+    /// Fails unless there is exactly one diagnostic, and it contains these words.
     fn assert_one(diagnostics: &[String], words: &str) {
         assert!(
             diagnostics.len() == 1 && diagnostics[0].contains(words),
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn state_needs_a_sensor_in_the_same_partition_of_each_input() {
+    fn state_needs_as_many_partitions_in_each_input() {
         assert_one(
             &diagnostics(EWMA, &[JSON, "partitions = 3"], ""),
             "different numbers of partitions",
@@ -243,68 +247,38 @@ mod tests {
 
     #[test]
     fn the_state_of_a_sensor_fits_into_a_record_of_the_changelog() {
-        let of = |windows: usize, topic: &str| {
-            let steps = vec!["{ average = { window = 4096 } }"; windows].join(", ");
-            let text =
-                format!("[operator.work]\nfrom = \"in\"\nsteps = [{steps}]\nto = \"out\"\n{topic}");
-            let text = format!("[topic.in]\nexternal = true\n{text}");
-            let pipeline = Pipeline::parse(Arc::new(Text {
-                path: "p.toml".into(),
-                text,
-            }))
-            .unwrap();
-            let StageKind::Operator { steps } = &pipeline.stages[0].kind else {
-                unreachable!("it is an operator")
-            };
-            let built = chain(&pipeline, &pipeline.stages[0], steps);
-            built
-                .err()
-                .unwrap_or_default()
-                .iter()
-                .map(|diagnostic| format!("{diagnostic:?}"))
-                .collect::<Vec<_>>()
-        };
-        assert!(of(5, "").is_empty());
-        let diagnostics = of(20, "");
-        assert_one(&diagnostics, "max.message.bytes");
+        fn with_windows(count: usize, topic: &str) -> Vec<String> {
+            let steps = vec!["{ average = { window = 4096 } }"; count].join(", ");
+            diagnostics_of(format!(
+                "[topic.in]\nexternal = true\n[operator.work]\nfrom = \"in\"\nsteps = [{steps}]\n\
+                 to = \"out\"\n{topic}"
+            ))
+        }
+        assert!(with_windows(5, "").is_empty());
+        assert_one(&with_windows(20, ""), "max.message.bytes");
         let larger = "[topic.work-changelog]\nconfig = { \"max.message.bytes\" = 3000000 }\n";
-        assert!(of(20, larger).is_empty());
+        assert!(with_windows(20, larger).is_empty());
         let smaller = "[topic.work-changelog]\nconfig = { \"max.message.bytes\" = 3000 }\n";
-        assert_one(&of(1, smaller), "more than work-changelog takes");
+        assert_one(&with_windows(1, smaller), "too many for work-changelog");
     }
 
     #[test]
     fn a_ttl_needs_a_state_and_one_input() {
-        let with = |steps: &str, from: &str| {
-            let text = format!(
-                "[topic.a]\nexternal = true\n[operator.work]\nfrom = {from}\nsteps = [{steps}]\nto \
-                 = \"out\"\n\
-                 state-ttl = \"30d\"\n[topic.b]\nexternal = true\n[sink.show]\nfrom = \"b\"\nsink \
-                 = \"console\"\n"
-            );
-            let pipeline = Pipeline::parse(Arc::new(Text {
-                path: "p.toml".into(),
-                text,
-            }))
-            .unwrap();
-            let StageKind::Operator { steps } = &pipeline.stages[0].kind else {
-                unreachable!("it is an operator")
-            };
-            let built = chain(&pipeline, &pipeline.stages[0], steps);
-            built
-                .err()
-                .unwrap_or_default()
-                .iter()
-                .map(|diagnostic| format!("{diagnostic:?}"))
-                .collect::<Vec<_>>()
-        };
-        assert!(with(EWMA, "\"a\"").is_empty());
-        assert_one(&with(KEEP, "\"a\""), "keeps no state");
-        assert_one(&with(EWMA, "[\"a\", \"b\"]"), "several inputs");
+        fn with_ttl(steps: &str, from: &str) -> Vec<String> {
+            diagnostics_of(format!(
+                "[topic.a]\nexternal = true\n\
+                 [operator.work]\nfrom = {from}\nsteps = [{steps}]\nto = \"out\"\n\
+                 state-ttl = \"30d\"\n\
+                 [topic.b]\nexternal = true\n[sink.show]\nfrom = \"b\"\nsink = \"console\"\n"
+            ))
+        }
+        assert!(with_ttl(EWMA, "\"a\"").is_empty());
+        assert_one(&with_ttl(KEEP, "\"a\""), "keeps no state");
+        assert_one(&with_ttl(EWMA, "[\"a\", \"b\"]"), "several inputs");
     }
 
     #[test]
-    fn a_number_without_a_unit_becomes_no_json() {
+    fn json_needs_a_unit() {
         assert_one(
             &diagnostics(KEEP, &[NUMBER], ""),
             "writes json, which needs a unit",

@@ -155,7 +155,7 @@ sink = "console"
             checked(&text)
                 .unwrap_err()
                 .to_string()
-                .contains("say unit = \"celsius\" in [topic.a]")
+                .contains("set unit = \"celsius\" in [topic.a]")
         );
         let text = "[topic.a]\nformat = \"number\"\nunit = \"kelvin\"\n".to_owned()
             + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");

@@ -109,7 +109,7 @@ fn states(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Result<StoredSta
         if completeness != Completeness::Changing || attempts == ATTEMPTS {
             return Ok(StoredStates {
                 chain: chain.describe(),
-                keepers: chain.keepers(),
+                keepers: chain.state_owners(),
                 inputs: stage.from.clone(),
                 partitions: changelog.partitions,
                 sensors,

@@ -133,7 +133,7 @@ fn assert_refused(harm: impl Fn(&World) + Copy) {
             "{guarantee}: {error}"
         );
         assert!(
-            error.contains("was deleted, cut short or is not compacted"),
+            error.contains("was deleted, truncated or is not compacted"),
             "{guarantee}: {error}"
         );
     }
@@ -217,13 +217,14 @@ fn a_changelog_from_an_older_backup_is_refused_and_told_from_one_that_lacks_sens
     replace_changelog(&world, backup);
     let error = drain(&world, &pipeline, "a").unwrap_err().to_string();
     assert!(
-        error.contains("it has 5 sensors where 5 were noted, but of other records"),
+        error.contains("it has 5 sensors where 5 were committed, but of other records"),
         "{error}"
     );
     replace_changelog(&world, Vec::new());
     let error = drain(&world, &pipeline, "a").unwrap_err().to_string();
     assert!(
-        error.contains("it has 0 sensors where 5 were noted") && !error.contains("other records"),
+        error.contains("it has 0 sensors where 5 were committed")
+            && !error.contains("other records"),
         "{error}"
     );
 }

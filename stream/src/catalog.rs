@@ -1,21 +1,21 @@
-//! Catalogs: what operators, sources and sinks there are, one file each.
+//! Catalogs of components: operators, sources and sinks, one file each.
 //!
-//! The crates that hold one list its files with [`catalog!`](crate::catalog!). An entry is a type
-//! whose fields are its settings, as they stand in a pipeline file.
+//! A crate lists the files of its catalog with [`catalog!`](crate::catalog!). A component is a type
+//! whose fields are its settings in a pipeline file.
 
 use crate::pipeline::{ComponentConfig, Diagnostic};
 
-/// How an entry of a catalog introduces itself.
+/// The description of a component.
 pub trait Component {
     /// The name in pipeline files.
     const NAME: &'static str;
     /// What it does, in one line.
     const ABOUT: &'static str;
-    /// An example, as it stands in a pipeline file.
+    /// An example from a pipeline file.
     const EXAMPLE: &'static str;
 }
 
-/// An entry's row in a catalog of `B`s.
+/// A component in a catalog of `B`s.
 #[derive(Debug)]
 pub struct Registration<B: ?Sized> {
     /// See [`Component::NAME`].
@@ -24,44 +24,46 @@ pub struct Registration<B: ?Sized> {
     pub about: &'static str,
     /// See [`Component::EXAMPLE`].
     pub example: &'static str,
-    /// Reads the settings of a part that has this entry's name.
+    /// Reads the settings of a component with this name.
     pub read: fn(&ComponentConfig) -> Result<Box<B>, Diagnostic>,
 }
 
-/// Reads the entry that a part of a pipeline file names, with its settings; `kind` says what the
-/// catalog holds.
+/// Reads a component config with the component of that name. `kind` is the kind of the catalog's
+/// components, such as `operator`.
 ///
 /// # Errors
-/// An unknown name, or settings that the entry refuses, with the place in the file.
+/// If the name is unknown or the component rejects its settings, with the place in the file.
 pub fn read<B: ?Sized>(
     catalog: &[Registration<B>],
     kind: &str,
-    part: &ComponentConfig,
+    config: &ComponentConfig,
 ) -> Result<Box<B>, Diagnostic> {
-    match catalog.iter().find(|row| row.name == part.name()) {
-        Some(row) => (row.read)(part),
-        None => Err(part.unknown(
+    match catalog.iter().find(|row| row.name == config.name()) {
+        Some(row) => (row.read)(config),
+        None => Err(config.unknown(
             kind,
             &catalog.iter().map(|row| row.name).collect::<Vec<_>>(),
         )),
     }
 }
 
-/// Declares the modules of a catalog and the constant `CATALOG` that lists their entries.
+/// Declares the modules of a catalog, and the constant `CATALOG` that lists its components.
 ///
-/// One line an entry, `file::Type`: a file without its line is not compiled, and a line without its
-/// file does not compile.
+/// Each component has one line, `file::Type`. A file without its line is not compiled, and a line
+/// without its file does not compile.
 #[macro_export]
 macro_rules! catalog {
-    (dyn $role:path: $($file:ident :: $entry:ident),* $(,)?) => {
+    (dyn $role:path: $($file:ident :: $component:ident),* $(,)?) => {
         $(pub mod $file;)*
 
-        /// Every entry there is.
-        pub const CATALOG: &[$crate::catalog::Registration<dyn $role>] = &[$($crate::catalog::Registration {
-            name: <$file::$entry as $crate::catalog::Component>::NAME,
-            about: <$file::$entry as $crate::catalog::Component>::ABOUT,
-            example: <$file::$entry as $crate::catalog::Component>::EXAMPLE,
-            read: |part| Ok(Box::new(part.settings::<$file::$entry>()?)),
-        }),*];
+        /// All components.
+        pub const CATALOG: &[$crate::catalog::Registration<dyn $role>] = &[
+            $($crate::catalog::Registration {
+                name: <$file::$component as $crate::catalog::Component>::NAME,
+                about: <$file::$component as $crate::catalog::Component>::ABOUT,
+                example: <$file::$component as $crate::catalog::Component>::EXAMPLE,
+                read: |config| Ok(Box::new(config.settings::<$file::$component>()?)),
+            }),*
+        ];
     };
 }

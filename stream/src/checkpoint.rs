@@ -1,9 +1,9 @@
-//! How far a stage has got, kept where it does not expire.
+//! Checkpoints: the offsets that a stage last committed, kept where they do not expire.
 //!
-//! Kafka forgets the committed offsets of a group that has had no member for
-//! `offsets.retention.minutes`, and those of a topic that is deleted. To the stage it then looks as
-//! if it never ran, and it would read everything again. So a stage notes its offsets in its
-//! changelog as well, in the transaction that commits them: at its first work on a partition, every
+//! Kafka deletes the committed offsets of a group that has had no member for
+//! `offsets.retention.minutes`, and those of a deleted topic. To the stage it then looks as if it
+//! had never run, and it would read everything again. So a stage also writes its offsets to its
+//! changelog, in the transaction that commits them: with its first records of a partition, every
 //! ten minutes, and when it stops.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,44 +14,43 @@ use serde::{Deserialize, Serialize};
 use crate::log::{Fault, Log, ProducerRecord, TopicPartition};
 use crate::stage::Assignment;
 
-/// The key of a checkpoint in a changelog. No sensor has this name: it is no UTF-8.
+/// The key of a checkpoint in a changelog. No sensor has this name, because it is not UTF-8.
 pub const KEY: &[u8] = b"\xffcheckpoint";
 
-/// How old a checkpoint may be while the stage works.
-const EVERY: Duration = Duration::from_mins(10);
+/// How often a running stage writes a checkpoint.
+const INTERVAL: Duration = Duration::from_mins(10);
 
 /// The value of the record, in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// For each input topic, the next offset of the partition that has the changelog partition's
-    /// number.
+    /// For each input topic the next offset of the partition with the changelog partition's number.
     pub offsets: BTreeMap<String, i64>,
 }
 
 impl Checkpoint {
-    /// Reads a record of a changelog; `None` if it is no checkpoint. One that cannot be read is
-    /// taken for an empty one.
+    /// Reads a record of a changelog. `None` if it is not a checkpoint. An invalid one counts as
+    /// empty.
     #[must_use]
     pub fn read(key: &[u8], value: Option<&[u8]>) -> Option<Self> {
-        let of = |value: &[u8]| serde_json::from_slice(value).ok();
-        (key == KEY).then(|| value.and_then(of).unwrap_or_default())
+        let parse = |value: &[u8]| serde_json::from_slice(value).ok();
+        (key == KEY).then(|| value.and_then(parse).unwrap_or_default())
     }
 }
 
-/// The checkpoints of the partitions that a stage owns.
+/// The checkpoints of the partitions that are assigned to a stage.
 #[derive(Debug, Default)]
 pub(crate) struct Checkpoints {
     /// The next offset of each.
     next: BTreeMap<TopicPartition, i64>,
-    /// Those whose offset was never committed. They have no checkpoint before it is: one that stood
-    /// alone would say that the offset was forgotten.
+    /// The partitions without a committed offset. No checkpoint is written before one is
+    /// committed: a checkpoint alone means that Kafka has deleted the committed offset.
     uncommitted: BTreeSet<TopicPartition>,
-    /// When the checkpoint of this number was last sent.
+    /// When the checkpoint of a changelog partition was last sent.
     sent: BTreeMap<i32, Instant>,
 }
 
 impl Checkpoints {
-    pub(crate) fn given(assignments: &[Assignment]) -> Self {
+    pub(crate) fn restored(assignments: &[Assignment]) -> Self {
         let uncommitted = assignments
             .iter()
             .filter(|assignment| assignment.committed.is_none());
@@ -65,10 +64,7 @@ impl Checkpoints {
         }
     }
 
-    /// Sends those that are due with a commit of these offsets.
-    ///
-    /// # Errors
-    /// See [`Fault`].
+    /// Sends the checkpoints that are due, as part of a commit of the offsets `next`.
     pub(crate) fn send<L: Log>(
         &mut self,
         log: &L,
@@ -84,7 +80,7 @@ impl Checkpoints {
             .map(|(partition, _)| partition.partition)
             .collect();
         for number in numbers {
-            let is_old = |sent: &Instant| is_last || now.duration_since(*sent) >= EVERY;
+            let is_old = |sent: &Instant| is_last || now.duration_since(*sent) >= INTERVAL;
             let is_new = self
                 .uncommitted
                 .iter()
@@ -123,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checkpoint_is_told_from_a_sensors_state() {
+    fn a_checkpoint_differs_from_the_state_of_a_sensor() {
         let value = br#"{"offsets":{"in":25}}"#;
         let offsets = BTreeMap::from([("in".to_owned(), 25)]);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What all programs have in common on the command line.
+//! The command line that all programs share.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::counters::Counters;
-use crate::error::Error as HouseError;
+use crate::error::Error as StageError;
 use crate::exit;
 use crate::limits::Limits;
 use crate::pipeline::{Diagnostics, Guarantee, Pipeline};
 use crate::process::Process;
 use crate::shutdown::{EndProcess, Shutdown};
 
-/// The options that every program takes.
+/// The options of every program.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
     /// The pipeline file
@@ -31,28 +31,34 @@ pub struct Common {
     )]
     pub pipeline: PathBuf,
 
-    /// The brokers to ask first, as HOST:PORT,…; wins over the file
+    /// The bootstrap brokers, as HOST:PORT,…; overrides the file
     #[arg(long, env = "RIVULET_BROKERS", value_name = "LIST", global = true)]
     pub brokers: Option<String>,
 
-    /// `exactly-once` or `at-least-once`; wins over the file
+    /// `exactly-once` or `at-least-once`; overrides the file
     #[arg(long, env = "RIVULET_GUARANTEE", global = true)]
     pub guarantee: Option<Guarantee>,
 
-    /// The most memory the process may take, such as `64 MB`; wins over the file
-    #[arg(long, env = "RIVULET_MEMORY_MAX", value_name = "SIZE", value_parser = limits, global = true)]
+    /// The memory budget of the process, such as `64 MB`; overrides the file
+    #[arg(
+        long,
+        env = "RIVULET_MEMORY_MAX",
+        value_name = "SIZE",
+        value_parser = limits,
+        global = true
+    )]
     pub memory_max: Option<Limits>,
 
-    /// Tells this process from others that run the same stage; by default the host's name
+    /// The name of this process among those that run the same stage; by default the host's name
     #[arg(long, env = "RIVULET_INSTANCE", value_name = "NAME", global = true)]
     pub instance: Option<String>,
 }
 
 impl Common {
-    /// The pipeline file with what the command line changes.
+    /// Loads the pipeline file and applies the options.
     ///
     /// # Errors
-    /// Every mistake in the file.
+    /// All errors in the file.
     pub fn load(&self) -> Result<Pipeline, Diagnostics> {
         let mut pipeline = Pipeline::load(&self.pipeline)?;
         if let Some(brokers) = &self.brokers {
@@ -97,7 +103,7 @@ impl StageArgs {
     /// ends a process that cannot stop in time.
     ///
     /// # Errors
-    /// Mistakes in the file, those of `stage`, and a stop that leaves something undone.
+    /// Errors in the file, errors of `stage`, and a stop that leaves records uncommitted.
     pub fn run(
         &self,
         drain: bool,
@@ -121,17 +127,17 @@ impl StageArgs {
     }
 }
 
-/// Any error, on its way to the person.
+/// Any error.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Sends log lines to standard error, filtered by `RUST_LOG`, or from the given level up.
+/// Logs to standard error, filtered by `RUST_LOG`, by default from `level` up.
 ///
-/// Under systemd the journal has its own clock, so the lines come without a time.
+/// Under systemd the lines have no time, because the journal adds it.
 pub fn log_to_stderr(level: Level) {
-    let asked = std::env::var("RUST_LOG")
+    let from_env = std::env::var("RUST_LOG")
         .ok()
         .and_then(|filter| filter.parse().ok());
-    let filter = asked.unwrap_or_else(|| Targets::new().with_default(level));
+    let filter = from_env.unwrap_or_else(|| Targets::new().with_default(level));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
@@ -141,21 +147,21 @@ pub fn log_to_stderr(level: Level) {
     } else {
         lines.boxed()
     };
-    // A second call, as in tests, changes nothing.
+    // Tests call this more than once. Only the first call counts.
     let _ = tracing_subscriber::registry()
         .with(filter)
         .with(lines)
         .try_init();
 }
 
-/// The end of a program: 0, or the error on standard error and its [code](crate::exit).
+/// The exit code of a program: 0, or the [code](crate::exit) of an error, which is printed.
 #[must_use]
 pub fn exit(result: Result<(), BoxError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(error.downcast_ref().map_or(exit::FAILED, HouseError::code))
+            ExitCode::from(error.downcast_ref().map_or(exit::FAILED, StageError::code))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Client files: `key=value` lines with `#` comments, as librdkafka's and Java's clients use them.
+//! Client files: `key=value` lines with `#` comments, as librdkafka's and Java's tools use them.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_empty_lines_are_passed_over_and_values_may_hold_anything() {
+    fn comments_and_empty_lines_are_skipped() {
         let properties =
             written("# TLS\n\n security.protocol = ssl\nsasl.password=a=b#c\n").unwrap();
         let expected = [("security.protocol", "ssl"), ("sasl.password", "a=b#c")];
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_property_is_told_with_its_number() {
+    fn an_invalid_line_is_an_error_with_its_number() {
         let error = written("acks=all\nfast\n").unwrap_err().to_string();
         assert!(error.contains("line 2 is not key=value: fast"), "{error}");
     }

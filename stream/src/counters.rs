@@ -1,19 +1,19 @@
-//! What a stage counts while it runs, readable from other threads.
+//! Counters of a running stage, readable from other threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One stage's figures since its process started.
+/// A stage's counters since its process started.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Records read, or readings taken from a source.
+    /// Records read, or readings of a source.
     pub read: Counter,
-    /// Records written to output topics, or readings handed to a sink.
+    /// Records written to output topics, or readings written to a sink.
     pub written: Counter,
-    /// Records sent to the dead letters.
+    /// Dead letters.
     pub dead: Counter,
     /// Commits that succeeded.
     pub commits: Counter,
-    /// Times that uncommitted work was undone and done again.
+    /// Aborts: rollbacks to the last commit.
     pub aborts: Counter,
     /// Sensors whose state was restored.
     pub restored: Counter,
@@ -26,7 +26,7 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds `n`.
     pub fn add(&self, n: u64) {
-        // Only the stage's own thread writes: no read-modify-write is needed, only visibility.
+        // Only the stage's thread writes, so no atomic read-modify-write is needed.
         self.0.store(self.get() + n, Ordering::Relaxed);
     }
 

@@ -1,14 +1,14 @@
-//! Dead letters: what a stage refuses, kept with the reason.
+//! Dead letters: records that a stage could not process, kept with the reason.
 //!
-//! The topic is its own ledger: what became of a letter is told by a [`Resolution`] behind it, in
-//! the same partition, so that retention never takes the mark before the letter. Among the letters
-//! also stands a [`Migration`] for each time that the stage's settings were changed under its
-//! state.
+//! The dead-letter topic is a ledger. A [`Resolution`] says that earlier dead letters in the same
+//! partition were replayed or dropped. Because it comes later, retention deletes the dead letters
+//! first. A [`Migration`] says that the stage's state was migrated to other settings.
 
 mod change;
 mod entry;
 mod offsets;
 
+use std::fmt::Write;
 use std::ops::Range;
 
 pub use self::change::{Migration, MigrationKind};
@@ -22,144 +22,141 @@ use crate::reading::InvalidReading;
 
 /// The headers that rivulet adds in a dead-letter topic.
 pub mod header {
-    /// The topic the record was read from; for a producer, the file or device.
+    /// The topic that the record was read from. For a producer, the file or device.
     pub const TOPIC: &str = "rivulet.topic";
-    /// The partition it was read from.
+    /// The partition that it was read from.
     pub const PARTITION: &str = "rivulet.partition";
-    /// The offset it was read at.
+    /// The offset that it was read at.
     pub const OFFSET: &str = "rivulet.offset";
-    /// The stage that refused it.
+    /// The stage that could not process it.
     pub const STAGE: &str = "rivulet.stage";
     /// A fixed word to group by, such as `not-json`.
     pub const REASON: &str = "rivulet.reason";
-    /// The whole story.
+    /// The error in full.
     pub const ERROR: &str = "rivulet.error";
-    /// How many bytes the value had, where only its beginning could be kept, or the key or the
-    /// record's own headers were too large.
+    /// The length of the original value in bytes, if the value was truncated, or the key or the
+    /// record's own headers were too large to keep.
     pub const TRUNCATED: &str = "rivulet.truncated";
-    /// In a mark: what became of letters, `replayed` or `dropped`.
+    /// Of a resolution: what was done with the dead letters, `replayed` or `dropped`.
     pub const HANDLED: &str = "rivulet.handled";
-    /// In a mark: the letters' offsets in the same partition, such as `3,7..9`.
+    /// Of a resolution: the offsets of the dead letters in the same partition, such as `3,7..9`.
     pub const LETTERS: &str = "rivulet.letters";
-    /// In a change of settings: what was done about the state, `kept`, `reset`, `anew` or
-    /// `forgotten`.
+    /// Of a migration: what was done with the state, `kept`, `reset`, `anew` or `forgotten`.
     pub const STATE: &str = "rivulet.state";
-    /// In a change of settings: the chain before it, as its operators describe themselves; absent
-    /// if nobody knows.
+    /// Of a migration: the description of the chain before it. Absent if unknown.
     pub const CHAIN: &str = "rivulet.chain";
-    /// In a change of settings: the offsets of the inputs from which the new chain counts, such as
+    /// Of a migration: the offsets of the inputs at which the new chain starts, such as
     /// `warm/0=12,warm/1=7`.
     pub const OFFSETS: &str = "rivulet.offsets";
-    /// Where some sensors were forgotten: their names, a list in JSON.
+    /// Of a migration that removed the state of some sensors: their names, a list in JSON.
     pub const SENSORS: &str = "rivulet.sensors";
 }
 
-/// How much is kept of a value that the dead-letter topic would not take, in bytes.
-const KEPT: usize = 64 * 1024;
+/// How much is kept of a value that is too large for the dead-letter topic, in bytes.
+const KEPT_VALUE: usize = 64 * 1024;
 
-/// How much is kept of a refusal's story, in bytes: a parser may quote all that it was given.
-const STORY: usize = 4 * 1024;
+/// How much is kept of an error, in bytes: a parser may quote its whole input.
+const KEPT_ERROR: usize = 4 * 1024;
 
-/// The least that a letter is cut to when brokers have rejected a larger one, in bytes.
+/// The smallest size that a dead letter is truncated to, if the brokers reject a larger one, in
+/// bytes.
 const LEAST: usize = 600;
 
-/// The reason of a letter that records a gap: see [`DeadLetters::route_gap`].
+/// The reason of a dead letter that records a gap: see [`DeadLetters::route_gap`].
 pub const GAP: &str = "gap";
 
-/// What a message needs at most beside its key, value and headers, in bytes.
+/// The overhead of a message in addition to its key, value and headers, at most, in bytes.
 const FRAMING: usize = 200;
 
-/// What a header needs at most beside its name and value, in bytes.
+/// The overhead of a header in addition to its name and value, at most, in bytes.
 const HEADER_FRAMING: usize = 10;
 
-/// How many of the first letters are shown one by one.
-const SHOWN: u64 = 10;
+/// How many of the first dead letters are logged one by one.
+const LOGGED: u64 = 10;
 
-/// A stage's way to its dead-letter topic.
+/// Routes records to a stage's dead-letter topic.
 #[derive(Debug)]
 pub struct DeadLetters {
     stage: String,
     topic: String,
-    /// How large a message the topic takes, in bytes.
-    largest: usize,
+    /// The topic's `max.message.bytes`.
+    largest_message: usize,
     pending: Pending,
 }
 
-/// Counts letters: one counts when it is committed.
+/// Counts dead letters. They count when they are committed.
 #[derive(Debug, Default)]
 struct Pending {
     committed: u64,
     /// How many were sent since the last commit.
     sent: u64,
-    /// What is to be shown of those once they are committed.
+    /// What to log of those once they are committed.
     lines: Vec<String>,
 }
 
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "the methods pass on the faults of the log"
+)]
 impl DeadLetters {
     /// The dead letters of a stage.
     #[must_use]
     pub fn of(pipeline: &Pipeline, stage: &Stage) -> Self {
         let topic = stage.dead_letters();
-        let largest = pipeline.topic(&topic).largest_message();
+        let largest_message = pipeline.topic(&topic).largest_message();
         let stage = stage.name.clone();
         DeadLetters {
             stage,
             topic,
-            largest,
+            largest_message,
             pending: Pending::default(),
         }
     }
 
-    /// Sends a record that was refused: its bytes, key, headers and timestamp as they were, as far
-    /// as the topic takes them.
-    ///
-    /// # Errors
-    /// See [`Fault`].
+    /// Routes a record to the dead-letter topic. Value, key, headers and timestamp stay as they
+    /// are, as far as they fit.
     pub fn route<L: Log>(
         &mut self,
         log: &L,
         topic: &str,
         record: &ConsumerRecord<'_>,
         headers: &[Header],
-        refusal: &InvalidReading,
+        invalid: &InvalidReading,
     ) -> Result<(), Fault> {
         let place = Some((record.partition, record.offset));
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             topic,
             place,
-            ..letter(&self.stage, headers, refusal)
+            ..dead_letter(&self.stage, headers, invalid)
         };
         let line = self.send(
             log,
-            letter,
+            dead_letter,
             record.stamped(),
             record.key,
             record.value,
-            self.largest,
+            self.largest_message,
         )?;
         self.pending.add(line);
         Ok(())
     }
 
-    /// Sends what is left of a record when the brokers have rejected what became of it `tries`
-    /// times: the less the more often, and with the time of now.
-    ///
-    /// # Errors
-    /// See [`Fault`].
+    /// Routes a record whose output the brokers have rejected `tries` times. The more tries, the
+    /// more of it is truncated. Its timestamp is the current time.
     pub fn route_truncated<L: Log>(
         &mut self,
         log: &L,
         topic: &str,
         record: &ConsumerRecord<'_>,
         headers: &[Header],
-        refusal: &InvalidReading,
+        invalid: &InvalidReading,
         tries: usize,
     ) -> Result<(), Fault> {
         let place = Some((record.partition, record.offset));
-        let mut letter = DeadLetter {
+        let mut dead_letter = DeadLetter {
             topic,
             place,
-            ..letter(&self.stage, headers, refusal)
+            ..dead_letter(&self.stage, headers, invalid)
         };
         let length = record.value.map_or(0, <[u8]>::len);
         let size = length + record.key.map_or(0, <[u8]>::len) + size(headers);
@@ -169,42 +166,39 @@ impl DeadLetters {
             (None, None)
         };
         if tries >= 3 {
-            (letter.original, letter.error, letter.truncated) = (&[], "", Some(length as u64));
+            dead_letter.original = &[];
+            dead_letter.error = "";
+            dead_letter.truncated = Some(length as u64);
         }
         let largest = if tries < 2 {
-            self.largest
+            self.largest_message
         } else {
-            self.largest.min(size / 4 + LEAST)
+            self.largest_message.min(size / 4 + LEAST)
         };
-        let line = self.send(log, letter, None, key, value, largest)?;
+        let line = self.send(log, dead_letter, None, key, value, largest)?;
         self.pending.add(line);
         Ok(())
     }
 
-    /// Sends what a source could not make a reading of.
-    ///
-    /// # Errors
-    /// See [`Fault`].
+    /// Routes input of a source that is not a valid reading.
     pub fn route_input<L: Log>(
         &mut self,
         log: &L,
         place: &str,
         bytes: &[u8],
-        refusal: &InvalidReading,
+        invalid: &InvalidReading,
     ) -> Result<(), Fault> {
-        let letter = DeadLetter {
+        let dead_letter = DeadLetter {
             topic: place,
-            ..letter(&self.stage, &[], refusal)
+            ..dead_letter(&self.stage, &[], invalid)
         };
-        let line = self.send(log, letter, None, None, Some(bytes), self.largest)?;
+        let value = Some(bytes);
+        let line = self.send(log, dead_letter, None, None, value, self.largest_message)?;
         self.pending.add(line);
         Ok(())
     }
 
-    /// Records that these offsets of a partition were deleted before the stage read them.
-    ///
-    /// # Errors
-    /// See [`Fault`].
+    /// Records a gap: these offsets of a partition were deleted before the stage read them.
     pub fn route_gap<L: Log>(
         &mut self,
         log: &L,
@@ -217,17 +211,17 @@ impl DeadLetters {
             offsets.start, offsets.end
         );
         let detail = "they were deleted before they were read: retention, or DeleteRecords";
-        let refusal = InvalidReading::new(GAP, detail);
-        let letter = DeadLetter {
+        let invalid = InvalidReading::new(GAP, detail);
+        let dead_letter = DeadLetter {
             topic: &place,
-            ..letter(&self.stage, &[], &refusal)
+            ..dead_letter(&self.stage, &[], &invalid)
         };
-        let line = self.send(log, letter, None, None, None, self.largest)?;
+        let line = self.send(log, dead_letter, None, None, None, self.largest_message)?;
         self.pending.add(line);
         Ok(())
     }
 
-    /// All that was sent is committed: it counts from now on.
+    /// Everything that was sent is committed: counts and logs it.
     pub fn committed(&mut self, counters: &Counters) {
         let Pending {
             committed,
@@ -241,25 +235,24 @@ impl DeadLetters {
         }
     }
 
-    /// What was sent since the last commit is undone.
+    /// Everything that was sent since the last commit is aborted.
     pub fn rolled_back(&mut self) {
         self.pending.sent = 0;
         self.pending.lines.clear();
     }
 
-    /// Sends a letter, as much of it as fits into `largest` bytes, and gives the line that tells of
-    /// it.
+    /// Sends a dead letter, truncated to `largest` bytes. Returns the line to log, if it is logged.
     fn send<L: Log>(
         &self,
         log: &L,
-        mut letter: DeadLetter<'_>,
+        mut dead_letter: DeadLetter<'_>,
         timestamp: Option<i64>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         largest: usize,
     ) -> Result<Option<String>, Fault> {
-        let (key, value) = fit(largest, &mut letter, key, value);
-        let headers = letter.headers();
+        let (key, value) = truncate(largest, &mut dead_letter, key, value);
+        let headers = dead_letter.headers();
         log.send(&ProducerRecord {
             topic: &self.topic,
             partition: None,
@@ -268,22 +261,25 @@ impl DeadLetters {
             value,
             headers: &headers,
         })?;
-        // The first letters are shown one by one, the rest now and then, so that a flood of bad
-        // records does not become a flood of lines.
+        // After the first few only some are logged, so that a flood of invalid records does not
+        // flood the log.
         let number = self.pending.next();
-        let DeadLetter { reason, error, .. } = letter;
-        let line = || {
-            format!(
-                "dead letter {number}: {}: {reason}: {error}",
-                letter.origin()
-            )
-        };
-        let more = format!(
-            "; further ones are in the topic {}, not all shown here",
-            self.topic
+        if number > LOGGED && !number.is_power_of_two() {
+            return Ok(None);
+        }
+        let DeadLetter { reason, error, .. } = dead_letter;
+        let mut line = format!(
+            "dead letter {number}: {}: {reason}: {error}",
+            dead_letter.origin()
         );
-        Ok((number <= SHOWN || number.is_power_of_two())
-            .then(|| line() + if number == SHOWN { &more } else { "" }))
+        if number == LOGGED {
+            let _ = write!(
+                line,
+                "; further ones are in the topic {}, not all are logged",
+                self.topic
+            );
+        }
+        Ok(Some(line))
     }
 }
 
@@ -298,31 +294,31 @@ impl Pending {
     }
 }
 
-/// Why a record becomes a dead letter if brokers have rejected what became of it, for the last of
-/// these reasons.
+/// Why a record is routed to the dead-letter topic when the brokers have rejected its output. The
+/// last rejection counts.
 #[must_use]
 pub fn rejected(rejections: &[Rejection]) -> InvalidReading {
     match rejections.last() {
         Some(Rejection::Timestamp) => InvalidReading::new(
             "timestamp-refused",
-            "a topic does not take the record's timestamp",
+            "the brokers reject the record's timestamp",
         ),
         Some(Rejection::Policy) => {
-            InvalidReading::new("rejected", "the brokers reject what became of the record")
+            InvalidReading::new("rejected", "the brokers reject the result of the record")
         }
         Some(Rejection::TooLarge) | None => InvalidReading::new(
             "too-large",
-            "what became of the record is larger than a topic takes: max.message.bytes",
+            "the result of the record is larger than the topic's max.message.bytes",
         ),
     }
 }
 
-fn letter<'l>(
+fn dead_letter<'l>(
     stage: &'l str,
     original: &'l [Header],
-    refusal: &'l InvalidReading,
+    invalid: &'l InvalidReading,
 ) -> DeadLetter<'l> {
-    let (reason, error) = (refusal.reason, &refusal.detail);
+    let (reason, error) = (invalid.reason, &invalid.detail);
     DeadLetter {
         original,
         topic: "",
@@ -334,39 +330,40 @@ fn letter<'l>(
     }
 }
 
-/// As much of the record as a topic takes that takes messages of `largest` bytes; the letter says
-/// so if that is not all.
-fn fit<'r>(
+/// Truncates a dead letter to a message of `largest` bytes, and records that in its headers.
+/// Returns the key and the value to send.
+fn truncate<'r>(
     largest: usize,
-    letter: &mut DeadLetter<'_>,
+    dead_letter: &mut DeadLetter<'_>,
     key: Option<&'r [u8]>,
     value: Option<&'r [u8]>,
 ) -> (Option<&'r [u8]>, Option<&'r [u8]>) {
-    letter.error = &letter.error[..letter.error.floor_char_boundary(STORY.min(largest / 8))];
-    // A key or headers that alone are too large would keep the letter from being taken at all.
-    let kept = key.filter(|key| key.len() <= largest / 2);
-    let mut is_whole = kept == key;
-    if size(letter.original) > largest / 4 {
-        letter.original = &[];
+    let error_length = KEPT_ERROR.min(largest / 8);
+    dead_letter.error = &dead_letter.error[..dead_letter.error.floor_char_boundary(error_length)];
+    // Headers or a key that are too large are left out: the topic would reject the message.
+    let kept_key = key.filter(|key| key.len() <= largest / 2);
+    let mut is_whole = kept_key == key;
+    if size(dead_letter.original) > largest / 4 {
+        dead_letter.original = &[];
         is_whole = false;
     }
-    let taken = FRAMING + kept.map_or(0, <[u8]>::len) + size(&letter.headers());
-    let room = largest.saturating_sub(taken);
+    let used = FRAMING + kept_key.map_or(0, <[u8]>::len) + size(&dead_letter.headers());
+    let left = largest.saturating_sub(used);
     let length = value.map_or(0, <[u8]>::len);
-    if !is_whole || length > room {
-        letter.truncated = Some(length as u64);
+    if !is_whole || length > left {
+        dead_letter.truncated = Some(length as u64);
     }
     (
-        kept,
-        if length > room {
-            value.map(|value| &value[..room.min(KEPT)])
+        kept_key,
+        if length > left {
+            value.map(|value| &value[..left.min(KEPT_VALUE)])
         } else {
             value
         },
     )
 }
 
-/// What headers take in a message at most, in bytes.
+/// The size of headers in a message at most, in bytes.
 fn size(headers: &[Header]) -> usize {
     headers
         .iter()
@@ -380,34 +377,38 @@ mod tests {
 
     use super::*;
 
+    /// Truncates a record with a key and a value of these lengths. Returns what is left of both,
+    /// and the header.
+    fn truncated(key: usize, value: usize) -> (Option<usize>, Option<usize>, Option<u64>) {
+        let invalid = InvalidReading::new("not-json", "no");
+        let (key, value) = (vec![b'x'; key], vec![b'x'; value]);
+        let mut dead_letter = dead_letter("s", &[], &invalid);
+        let (key, value) = truncate(100_000, &mut dead_letter, Some(&key), Some(&value));
+        (
+            key.map(<[u8]>::len),
+            value.map(<[u8]>::len),
+            dead_letter.truncated,
+        )
+    }
+
     #[test]
-    fn a_letter_that_is_not_the_whole_record_says_so() {
-        let refusal = InvalidReading::new("not-json", "no");
-        let bytes = vec![b'x'; 200_000];
-        let fitted = |key: usize, value: usize| {
-            let mut letter = letter("s", &[], &refusal);
-            let (key, value) = fit(
-                100_000,
-                &mut letter,
-                Some(&bytes[..key]),
-                Some(&bytes[..value]),
-            );
-            (
-                key.map(<[u8]>::len),
-                value.map(<[u8]>::len),
-                letter.truncated,
-            )
-        };
-        assert_eq!(fitted(50_000, 49_000), (Some(50_000), Some(49_000), None));
-        let (key, value, truncated) = fitted(50_000, 50_000);
+    fn a_truncated_dead_letter_says_so() {
+        assert_eq!(
+            truncated(50_000, 49_000),
+            (Some(50_000), Some(49_000), None)
+        );
+        let (key, value, header) = truncated(50_000, 50_000);
         assert!(
             key == Some(50_000)
                 && value.is_some_and(|kept| kept > 49_000)
-                && truncated == Some(50_000)
+                && header == Some(50_000)
         );
-        assert_eq!(fitted(1, 200_000), (Some(1), Some(KEPT), Some(200_000)));
         assert_eq!(
-            fitted(50_001, 7),
+            truncated(1, 200_000),
+            (Some(1), Some(KEPT_VALUE), Some(200_000))
+        );
+        assert_eq!(
+            truncated(50_001, 7),
             (None, Some(7), Some(7)),
             "without its key it is not the record"
         );
@@ -416,48 +417,50 @@ mod tests {
     #[test]
     fn an_error_that_quotes_the_whole_value_leaves_room_for_it() {
         let value = format!("{{\"unit\":\"{}\"}}", "é".repeat(300_000));
-        let refusal = InvalidReading::new(
+        let invalid = InvalidReading::new(
             "not-json",
             format!("unknown variant `{value}`, expected one of"),
         );
-        let mut letter = letter("s", &[], &refusal);
-        assert_eq!(
-            fit(1_048_588, &mut letter, None, Some(value.as_bytes())),
-            (None, Some(value.as_bytes()))
-        );
-        assert!(letter.error.starts_with("unknown variant") && letter.error.len() <= STORY);
-        assert_eq!(letter.truncated, None);
+        let mut dead_letter = dead_letter("s", &[], &invalid);
+        let kept = truncate(1_048_588, &mut dead_letter, None, Some(value.as_bytes()));
+        assert_eq!(kept, (None, Some(value.as_bytes())));
+        assert!(dead_letter.error.starts_with("unknown variant"));
+        assert!(dead_letter.error.len() <= KEPT_ERROR);
+        assert_eq!(dead_letter.truncated, None);
     }
 
     #[test]
-    fn headers_that_are_too_large_are_left_out_and_told() {
-        let refusal = InvalidReading::new("not-json", "no");
+    fn headers_that_are_too_large_are_left_out() {
+        let invalid = InvalidReading::new("not-json", "no");
         let headers = [("a".to_owned(), Some(vec![b'b'; 25_000]))];
-        let mut letter = letter("s", &headers, &refusal);
-        assert_eq!(
-            fit(100_000, &mut letter, None, Some(b"7")),
-            (None, Some(&b"7"[..]))
-        );
-        assert!(letter.original.is_empty() && letter.truncated == Some(1));
+        let mut dead_letter = dead_letter("s", &headers, &invalid);
+        let kept = truncate(100_000, &mut dead_letter, None, Some(b"7"));
+        assert_eq!(kept, (None, Some(&b"7"[..])));
+        assert!(dead_letter.original.is_empty() && dead_letter.truncated == Some(1));
     }
 
     proptest! {
-        /// What a topic took, the dead letters of the same size take.
+        /// If a topic accepts a record, a dead-letter topic with the same limit accepts its dead
+        /// letter.
         #[test]
-        fn a_letter_is_never_too_large(
-            largest in 10_000..2_000_000_usize, key in 0..=100_usize, value in 0..=100_usize, headers in 0..=100_usize,
-            count in 1..100_usize, detail in 0..2_000_000_usize,
+        fn a_dead_letter_is_never_too_large(
+            largest in 10_000..2_000_000_usize,
+            key in 0..=100_usize,
+            value in 0..=100_usize,
+            headers in 0..=100_usize,
+            count in 1..100_usize,
+            detail in 0..2_000_000_usize,
         ) {
-            let part = |share: usize| largest * share / (key + value + headers).max(100);
+            let part = |weight: usize| largest * weight / (key + value + headers).max(100);
             let (key, value) = (vec![0; part(key)], vec![0; part(value)]);
             let headers = vec![("name".to_owned(), Some(vec![0; part(headers) / count])); count];
-            let refusal = InvalidReading::new("not-json", "x".repeat(detail));
-            let mut letter = letter("s", &headers, &refusal);
-            let (key, value) = fit(largest, &mut letter, Some(&key), Some(&value));
-            // As librdkafka counts a record, and the batch around it.
+            let invalid = InvalidReading::new("not-json", "x".repeat(detail));
+            let mut dead_letter = dead_letter("s", &headers, &invalid);
+            let (key, value) = truncate(largest, &mut dead_letter, Some(&key), Some(&value));
+            // As librdkafka counts a record and its batch.
             let framing = 61 + 36;
             let (key, value) = (key.map_or(0, <[u8]>::len), value.map_or(0, <[u8]>::len));
-            prop_assert!(framing + key + value + size(&letter.headers()) <= largest);
+            prop_assert!(framing + key + value + size(&dead_letter.headers()) <= largest);
         }
     }
 }

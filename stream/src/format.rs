@@ -1,7 +1,7 @@
-//! How a reading is written in a record's value.
+//! Formats: how a reading is written in a record's value.
 //!
-//! A format belongs to a topic, so a stage may read one and write another. A further format is a
-//! file beside [`json`] and [`number`] and a line in [`FormatName`].
+//! Each topic has a format. A stage can read one and write another. To add a format, add a module
+//! beside [`json`] and [`number`] and a line to [`FormatName`].
 
 pub mod json;
 pub mod number;
@@ -11,29 +11,27 @@ use serde::Deserialize;
 use crate::log::ConsumerRecord;
 use crate::reading::{InvalidReading, Reading, Unit};
 
-/// Turns records into readings and readings into values.
-///
-/// The whole record is given to [`decode`](Self::decode), because a format may need more of it than
-/// its value: a key, a header, the record's timestamp.
+/// Decodes readings from records, and encodes them as values.
 pub trait Format: Send {
-    /// Reads one record.
+    /// Decodes a record: the whole record, because a format may also need its key, a header or its
+    /// timestamp.
     ///
     /// # Errors
-    /// What is wrong with the record; it then goes to the dead letters.
+    /// Why the record is invalid. It is then routed to the dead-letter topic.
     fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading>;
 
     /// Appends the value of one record to `value`.
     ///
     /// # Errors
-    /// What the format cannot carry; the record the reading came from then goes to the dead
-    /// letters.
+    /// Why the format cannot express the reading. The record that the reading came from is then
+    /// routed to the dead-letter topic.
     fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading>;
 
-    /// Whether records carry the sensor as their key.
+    /// Whether the key of a record is the sensor.
     fn keyed(&self) -> bool;
 }
 
-/// The formats a pipeline file can name.
+/// The formats that a pipeline file can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FormatName {
@@ -45,7 +43,7 @@ pub enum FormatName {
 }
 
 impl FormatName {
-    /// The format itself; `unit` is what a format without units is told its values are in.
+    /// The format itself. `unit` is the unit of values in a format without units.
     #[must_use]
     pub fn build(self, unit: Option<Unit>) -> Box<dyn Format> {
         match self {
@@ -55,10 +53,10 @@ impl FormatName {
     }
 }
 
-/// Refuses what no operator may ever see.
+/// Checks a value.
 ///
 /// # Errors
-/// If the value is infinite or not a number.
+/// If the value is infinite or not a number: no operator may see one.
 pub fn finite(value: f64) -> Result<f64, InvalidReading> {
     if value.is_finite() {
         Ok(value)
@@ -70,7 +68,7 @@ pub fn finite(value: f64) -> Result<f64, InvalidReading> {
     }
 }
 
-/// The record's value, or why there is none to decode.
+/// The record's value. An error if it has none or an empty one.
 fn value_of<'a>(record: &ConsumerRecord<'a>) -> Result<&'a [u8], InvalidReading> {
     match record.value {
         None => Err(InvalidReading::new(
@@ -82,7 +80,7 @@ fn value_of<'a>(record: &ConsumerRecord<'a>) -> Result<&'a [u8], InvalidReading>
     }
 }
 
-/// A short piece of a value for an error message.
+/// The beginning of a value, for an error message.
 fn excerpt(value: &[u8]) -> String {
     const SHOWN: usize = 40;
     let text: String = String::from_utf8_lossy(&value[..value.len().min(SHOWN)])

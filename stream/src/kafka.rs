@@ -1,4 +1,4 @@
-//! The log as Apache Kafka: [`KafkaLog`].
+//! A stage's log in Apache Kafka: [`KafkaLog`].
 
 mod config;
 mod error_class;
@@ -30,52 +30,51 @@ use crate::pipeline::{Guarantee, Pipeline, Stage, StageKind};
 use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
-/// How long one call may wait for a broker before the loop looks at the shutdown again.
-const CALL: Duration = Duration::from_secs(1);
-/// How long one attempt to initialise transactions waits before it is looked what holds it up.
-const INITIALISE: Duration = Duration::from_millis(20);
+/// How long one call waits for a broker before the shutdown is checked.
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one attempt to initialise transactions waits before its failure is looked into.
+const INIT_TIMEOUT: Duration = Duration::from_millis(20);
 /// The first wait for the coordinator to end a transaction.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// How long a topic may stay unknown before it counts as missing: a new one needs a moment.
 const TOPIC_GRACE: Duration = Duration::from_secs(5);
-/// How long the group's broker may fail to tell the committed offsets before that is told.
-const OFFSETS: Duration = Duration::from_secs(10);
-/// How often the group hears of a stage that restores its state or waits.
-const KEEP: Duration = Duration::from_millis(100);
-/// A commit that takes longer may have been repeated, whatever was heard.
+/// How long requests for the committed offsets may fail before the transaction is aborted.
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the consumer is polled while the stage restores its state or waits.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(100);
+/// librdkafka may have repeated a commit that takes longer.
 const CLEAN_COMMIT: Duration = Duration::from_secs(1);
-/// How many records are sent between two looks at what the producer has to say.
+/// How many records are sent between two polls of the producer.
 const STRIDE: u32 = 1000;
 
 /// A stage's consumer and producer.
 ///
-/// In order of their coming to be: the producer first, because initialising its transactions fences
-/// the process that went before and ends what it left open; only then does the consumer join the
-/// group, so that nothing of the dead holds the living back.
+/// The producer is initialised before the consumer joins the group: `init_transactions` fences the
+/// previous process and aborts its open transaction, which would block the new consumer.
 pub struct KafkaLog {
     clients: Clients,
     inputs: Vec<String>,
     /// The stage's topics.
     topics: Vec<String>,
-    /// Since when one of them has not been there, as far as that was noticed.
-    missing: Cell<Option<Instant>>,
+    /// When one of them was first found missing, if one is.
+    missing_since: Cell<Option<Instant>>,
     guarantee: Guarantee,
     shutdown: Shutdown,
     monitor: ClientMonitor,
-    /// Nothing for a stage without inputs.
+    /// `None` for a stage without inputs.
     consumer: Option<BaseConsumer<ClientMonitor>>,
-    /// Whether there are partitions that the consumer reads.
-    reads: Cell<bool>,
-    /// Whether the consumer was fenced while it was no member of its group: it needs a successor.
-    fenced: Cell<bool>,
-    /// Made at the first use for a sink, which may never have a dead letter to send.
+    /// Whether the consumer reads partitions.
+    is_reading: Cell<bool>,
+    /// Whether the consumer was fenced while it was not a member of its group, so that it must be
+    /// replaced.
+    is_fenced: Cell<bool>,
+    /// Created at the first use for a sink, which may never send a dead letter.
     producer: OnceCell<BaseProducer<ClientMonitor>>,
-    /// A reader that is connecting already, for the first use.
+    /// A reader that connects early, for the first use.
     reader: Option<Reader>,
-    /// Whether a transaction is open.
-    begun: Cell<bool>,
+    in_transaction: Cell<bool>,
     /// Whether the last commit may have been repeated, so that a copy of it can still arrive.
-    repeated: Cell<bool>,
+    may_have_repeated: Cell<bool>,
     sent_since_poll: Cell<u32>,
 }
 
@@ -84,7 +83,8 @@ impl KafkaLog {
     /// older process of the same instance and joins the group.
     ///
     /// # Errors
-    /// Properties that librdkafka refuses, topics that do not exist, or a stop while waiting.
+    /// If librdkafka rejects a property, a topic does not exist, or the stage is asked to stop
+    /// while it waits.
     pub fn open(
         pipeline: &Pipeline,
         stage: &Stage,
@@ -92,8 +92,7 @@ impl KafkaLog {
         instance: &str,
         shutdown: &Shutdown,
     ) -> Result<Self, Fault> {
-        // A sink's results leave Kafka, so a transaction could not hold them together with the
-        // offsets.
+        // A sink's results leave Kafka, so a transaction cannot contain both them and the offsets.
         let is_sink = matches!(stage.kind, StageKind::Sink { .. });
         let guarantee = if is_sink {
             Guarantee::AtLeastOnce
@@ -109,7 +108,7 @@ impl KafkaLog {
             move |monitor| {
                 asking
                     .observer(monitor)
-                    .is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL).is_ok())
+                    .is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL_TIMEOUT).is_ok())
             },
             move || ending.abandon(exit::FAILED),
         );
@@ -117,23 +116,23 @@ impl KafkaLog {
             clients,
             inputs: stage.from.clone(),
             topics: topics.to_vec(),
-            missing: Cell::new(None),
+            missing_since: Cell::new(None),
             guarantee,
             shutdown: shutdown.clone(),
             monitor,
             consumer: None,
-            reads: Cell::new(false),
-            fenced: Cell::new(false),
+            is_reading: Cell::new(false),
+            is_fenced: Cell::new(false),
             producer: OnceCell::new(),
             reader: None,
-            begun: Cell::new(false),
-            repeated: Cell::new(false),
+            in_transaction: Cell::new(false),
+            may_have_repeated: Cell::new(false),
             sent_since_poll: Cell::new(0),
         };
         if guarantee == Guarantee::ExactlyOnce && !log.inputs.is_empty() {
-            log.clients.tell_of_long_transactions();
+            log.clients.warn_of_long_transactions();
         }
-        // All clients connect at the same time, while the first of them looks for the topics.
+        // All clients connect at the same time, while the first of them looks up the topics.
         if !log.inputs.is_empty() {
             log.consumer = Some(log.clients.consumer(&log.monitor).map_err(Fault::Fatal)?);
         }
@@ -155,7 +154,7 @@ impl KafkaLog {
         Ok(log)
     }
 
-    /// Has a consumer join the group when it is polled.
+    /// Subscribes a consumer. It joins the group when it is polled.
     fn subscribe(&self, consumer: &BaseConsumer<ClientMonitor>) -> Result<(), Fault> {
         let topics: Vec<&str> = self.inputs.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| {
@@ -166,28 +165,28 @@ impl KafkaLog {
         })
     }
 
-    /// Gives all partitions back; a consumer that was fenced is replaced instead.
+    /// Unassigns all partitions. A fenced consumer is replaced.
     fn unassign(&mut self) -> Result<(), Fault> {
-        if self.fenced.take() {
+        if self.is_fenced.take() {
             self.monitor.close();
             if let Some(fenced) = self.consumer.take() {
-                close(fenced, CALL);
+                close(fenced, CALL_TIMEOUT);
             }
             self.monitor.reopen();
             let consumer = self.clients.consumer(&self.monitor).map_err(Fault::Fatal)?;
             self.subscribe(&consumer)?;
             self.consumer = Some(consumer);
         }
-        self.reads.set(false);
+        self.is_reading.set(false);
         match &self.consumer {
-            Some(consumer) if !is_dead(consumer) => consumer
+            Some(consumer) if !has_fatal_error(consumer) => consumer
                 .unassign()
-                .map_err(|error| Fault::Abortable(Error::new("giving partitions back", error))),
+                .map_err(|error| Fault::Abortable(Error::new("unassigning partitions", error))),
             _ => Ok(()),
         }
     }
 
-    /// Waits until a broker answers and knows all topics.
+    /// Waits until a broker answers and all topics exist.
     fn wait_for_topics(
         &self,
         topics: &[String],
@@ -196,9 +195,8 @@ impl KafkaLog {
         let mut missing_since = None;
         for topic in topics {
             loop {
-                let answer = self.metadata(topic, producer, CALL);
-                // Serves what the client has to say about its connections. Nothing is subscribed
-                // yet.
+                let answer = self.metadata(topic, producer, CALL_TIMEOUT);
+                // Runs the callbacks about connections. Nothing is subscribed yet.
                 match (&self.consumer, producer) {
                     (Some(consumer), _) => _ = consumer.poll(Duration::ZERO),
                     (None, producer) => _ = producer.map(|producer| producer.poll(Duration::ZERO)),
@@ -235,7 +233,7 @@ impl KafkaLog {
         Ok(())
     }
 
-    /// What the brokers say of a topic, asked through one of the clients there are.
+    /// The metadata of a topic, fetched with the consumer or else the producer.
     fn metadata(
         &self,
         topic: &str,
@@ -251,7 +249,7 @@ impl KafkaLog {
         }
     }
 
-    /// A producer that is ready to send; in a transaction one whose predecessor is fenced.
+    /// A producer that is ready to send. A transactional one has fenced its predecessor.
     fn make_producer(&self) -> Result<BaseProducer<ClientMonitor>, Fault> {
         self.initialise(self.clients.producer(&self.monitor).map_err(Fault::Fatal)?)
     }
@@ -267,29 +265,29 @@ impl KafkaLog {
         let mut reminder = Reminder::new();
         let mut pause = FIRST_PAUSE;
         loop {
-            match producer.init_transactions(INITIALISE) {
+            match producer.init_transactions(INIT_TIMEOUT) {
                 Ok(()) => return Ok(producer),
                 Err(error) if is_retriable(&error) => {
                     producer.poll(Duration::ZERO);
                     self.shutdown.check()?;
                     self.poll_group()?;
-                    self.probe_brokers_by(Some(&producer));
-                    if since.elapsed() > CALL * 5
-                        && !self.monitor.told_of_an_unreachable_address()
+                    self.probe_brokers_with(Some(&producer));
+                    if since.elapsed() > CALL_TIMEOUT * 5
+                        && !self.monitor.has_unreachable_address()
                         && let Some(lasted) = reminder.due(&(), Instant::now())
-                        && !self.warn_of_concurrent_transactions(&producer, &error, lasted)
+                        && !self.warn_of_missing_coordinator(&producer, &error, lasted)
                     {
-                        // While no broker answers at all there is nothing to say of transactions.
+                        // No broker is reachable, so this is not about transactions.
                         since = Instant::now();
                         reminder.clear();
                     }
                     if self.monitor.take_concurrent_transaction() {
-                        // The coordinator is still ending the transaction of the process that went
-                        // before. This client would ask again after half a second, which is
-                        // librdkafka's own; a new one asks at once.
+                        // The coordinator is still ending the transaction of the previous process.
+                        // This client would retry after librdkafka's half a second. A new one asks
+                        // at once.
                         drop(producer);
                         std::thread::sleep(pause);
-                        pause = (pause * 2).min(CALL);
+                        pause = (pause * 2).min(CALL_TIMEOUT);
                         producer = self.clients.producer(&self.monitor).map_err(Fault::Fatal)?;
                     }
                 }
@@ -308,65 +306,61 @@ impl KafkaLog {
         }
     }
 
-    /// Replaces a producer of which a request may still be under way, so that it cannot touch the
-    /// next transaction: librdkafka repeats a commit by itself when its connection breaks, and
-    /// nothing in the first copy tells which transaction it belongs to. When the new producer's
-    /// transactions are initialised, its epoch is raised, and what bears the old one is refused.
+    /// Replaces a producer whose last commit may still be in flight for a second time. librdkafka
+    /// repeats a commit when its connection breaks, and the request does not name its transaction,
+    /// so the first copy could commit the next one. Initialising a new producer raises the epoch,
+    /// and the brokers then reject requests with the old one.
     ///
     /// # Errors
-    /// For a stage without inputs, which goes back to this commit instead: no group tells it that
-    /// another process goes on in its place, and a new producer would fence that one.
-    fn replace_repeated(&mut self) -> Result<(), Fault> {
+    /// [Abortable](Fault::Abortable) for a stage without inputs. No group tells it that another
+    /// process has replaced it, and a new producer would fence that process.
+    fn replace_if_repeated(&mut self) -> Result<(), Fault> {
         let Some(producer) = self.producer.get() else {
             return Ok(());
         };
-        hear(producer);
-        if !(self.repeated.take() || producer.client().context().may_have_repeated()) {
+        poll_all(producer);
+        if !(self.may_have_repeated.take() || producer.client().context().may_have_repeated()) {
             return Ok(());
         }
         if self.inputs.is_empty() {
             return Err(Fault::Abortable(Error::new(
                 "committing",
-                "a request may be under way twice",
+                "the request may have been sent twice",
             )));
         }
-        tracing::debug!(
-            "a request may be under way twice: the next transaction gets a new producer"
-        );
+        tracing::debug!("the commit may have been sent twice, replacing the producer");
         self.producer = OnceCell::new();
         Ok(())
     }
 
-    /// Transactions need a log of their own in the cluster, which a small cluster may be unable to
-    /// make. Returns whether a broker could be asked.
-    fn warn_of_concurrent_transactions(
+    /// Warns that the transaction coordinator does not answer. A small cluster may be unable to
+    /// create the topic `__transaction_state`. Returns whether a broker is reachable.
+    fn warn_of_missing_coordinator(
         &self,
         producer: &BaseProducer<ClientMonitor>,
         error: &KafkaError,
         lasted: Duration,
     ) -> bool {
         let lasted = lasting(lasted);
-        let Ok(metadata) = producer.client().fetch_metadata(None, CALL) else {
+        let Ok(metadata) = producer.client().fetch_metadata(None, CALL_TIMEOUT) else {
             self.monitor.broker_unreachable(&error.to_string());
             return false;
         };
         self.monitor.broker_reachable();
         let brokers = metadata.brokers().len();
-        let has_log = metadata
+        let has_topic = metadata
             .topics()
             .iter()
             .any(|topic| topic.name() == "__transaction_state");
-        if has_log {
-            tracing::warn!(
-                "the transaction coordinator does not answer yet{lasted} ({error}): waiting"
-            );
+        if has_topic {
+            tracing::warn!("transaction coordinator not available{lasted}, waiting: {error}");
         } else {
             tracing::error!(
-                "the cluster cannot make its transaction log{lasted}: it has {brokers} broker(s), \
-                 and transaction.state.log.replication.factor in the brokers' server.properties \
-                 asks for more copies\n  help: set transaction.state.log.replication.factor and \
-                 transaction.state.log.min.isr to at most {brokers}, or start more brokers, or \
-                 choose guarantee = \"at-least-once\"; waiting"
+                "the cluster cannot create the topic __transaction_state{lasted}, waiting: \
+                 it has {brokers} broker(s), and transaction.state.log.replication.factor in the \
+                 brokers' server.properties requires more\n  help: set \
+                 transaction.state.log.replication.factor and transaction.state.log.min.isr to at \
+                 most {brokers}, start more brokers, or choose guarantee = \"at-least-once\""
             );
         }
         true
@@ -382,7 +376,7 @@ impl KafkaLog {
     fn consumer(&self) -> &BaseConsumer<ClientMonitor> {
         self.consumer
             .as_ref()
-            .expect("only a stage with inputs is given partitions")
+            .expect("only a stage with inputs is assigned partitions")
     }
 
     fn producer(&self) -> Result<&BaseProducer<ClientMonitor>, Fault> {
@@ -393,8 +387,8 @@ impl KafkaLog {
         Ok(self.producer.get_or_init(|| producer))
     }
 
-    /// The next rebalance that waits for an answer.
-    fn rebalanced<R>(&self) -> Option<Event<R>> {
+    /// The next rebalance that the stage has yet to answer.
+    fn next_rebalance<R>(&self) -> Option<Event<R>> {
         Some(match self.monitor.next_rebalance()? {
             Rebalance::Assign(partitions) => Event::Assigned(
                 partitions
@@ -425,24 +419,25 @@ impl KafkaLog {
         list
     }
 
-    /// What the consumer reports instead of a record.
+    /// Handles an error that the consumer returns in place of a record.
     fn consumer_error(&self, error: KafkaError) -> Result<(), Fault> {
         match error {
-            // Fenced, but not by another process. When a session ends, librdkafka forgets the id of
-            // its member, and still sends heartbeats until the stage has let go of its partitions.
-            // If the broker was away, the session goes on there: what comes without the id is taken
-            // for an impostor's (librdkafka's issue 3437). A heartbeat under the old id may also
-            // have waited for its broker, and be answered only after the member is back under a new
-            // one. And one that is still joining has been seen fenced while a broker died. Should
-            // another have the place after all, joining anew fences that one; the second time this
-            // one ends.
+            // Fenced, but perhaps not by another process:
+            //
+            // - When a session ends, librdkafka drops the member id, but sends heartbeats until the
+            //   partitions are unassigned. If the broker was unreachable, the session still lasts
+            //   there, and the broker fences a heartbeat without the id (librdkafka's issue 3437).
+            // - A heartbeat with the old id may have waited for its broker, and be answered after
+            //   the consumer has rejoined with a new id.
+            // - A consumer that was still joining has been seen fenced while a broker died.
+            //
+            // If another process has in fact replaced this one, rejoining fences that process. It
+            // fences this one in return, and then this process ends.
             KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)
-                if self
-                    .monitor
-                    .may_be_fenced_by_its_past(self.clients.session()) =>
+                if self.monitor.may_be_fenced_by_itself(self.clients.session()) =>
             {
-                tracing::warn!("no member of the consumer group any more: joining anew");
-                self.fenced.set(true);
+                tracing::warn!("removed from the consumer group, rejoining");
+                self.is_fenced.set(true);
                 Ok(())
             }
             KafkaError::MessageConsumptionFatal(code) => {
@@ -457,17 +452,17 @@ impl KafkaLog {
                 | RDKafkaErrorCode::GroupAuthorizationFailed),
             ) => Err(Fault::Fatal(
                 Error::new(format!("reading {}", self.inputs.join(", ")), code).help(
-                    "allow this user to read the topics and to use the consumer group named like \
-                     the stage",
+                    "allow this user to read the topics and to use the consumer group with the \
+                     stage's name",
                 ),
             )),
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                let what = format!("reading {}: {code}", self.inputs.join(", "));
+                let error = format!("reading {}: {code}", self.inputs.join(", "));
                 self.monitor
-                    .tell(&what, &format!("if the topic was deleted, {NO_TOPIC}"));
+                    .warn(&error, &format!("if the topic was deleted, {NO_TOPIC}"));
                 Ok(())
             }
-            // The stage finds out which records are gone when it asks where to go on.
+            // The stage finds out which records were deleted when it looks up its offsets.
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::AutoOffsetReset) => {
                 Err(Fault::Abortable(Error::new(
                     format!("reading {}", self.inputs.join(", ")),
@@ -481,72 +476,69 @@ impl KafkaLog {
         }
     }
 
-    /// Polls the consumer while nothing is assigned to it, so that only events come: a member that
-    /// does not poll is taken for dead. One that reads is left alone.
+    /// Polls a consumer that does not read, so that the group does not remove it. As no partition
+    /// is assigned, only events can come.
     fn poll_group(&self) -> Result<(), Fault> {
-        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.reads.get()) else {
+        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.is_reading.get()) else {
             return Ok(());
         };
-        while let Some(seen) = consumer.poll(Duration::ZERO) {
-            if let Err(error) = seen {
+        while let Some(polled) = consumer.poll(Duration::ZERO) {
+            if let Err(error) = polled {
                 self.consumer_error(error)?;
             }
         }
         Ok(())
     }
 
-    /// Keeps the place in the group from time to time while something else is done that takes long.
-    ///
-    /// # Errors
-    /// If the group takes the partitions meanwhile: then there is no sense in going on.
+    /// A function to call during a long operation. It polls the consumer from time to time, so that
+    /// the group does not remove it. It fails if the group revokes the partitions.
     fn keep_alive(&self, doing: &str) -> impl Fn() -> Result<(), Fault> {
-        let kept = Cell::new(Instant::now());
+        let last = Cell::new(Instant::now());
         move || {
-            if kept.get().elapsed() < KEEP {
+            if last.get().elapsed() < KEEP_ALIVE_INTERVAL {
                 return Ok(());
             }
-            kept.set(Instant::now());
+            last.set(Instant::now());
             self.poll_group()?;
-            if self.fenced.get() || self.monitor.has_rebalance() {
+            if self.is_fenced.get() || self.monitor.has_rebalance() {
                 return Err(Fault::Abortable(Error::new(
                     doing,
-                    "the group gives the partitions to another member",
+                    "the group rebalances, partitions revoked",
                 )));
             }
             Ok(())
         }
     }
 
-    /// Finds out whether a broker answers, where there is a doubt.
+    /// Asks whether a broker answers, if there is a reason to.
     fn probe_brokers(&self) {
-        self.probe_brokers_by(self.producer.get());
+        self.probe_brokers_with(self.producer.get());
     }
 
-    fn probe_brokers_by(&self, producer: Option<&BaseProducer<ClientMonitor>>) {
+    fn probe_brokers_with(&self, producer: Option<&BaseProducer<ClientMonitor>>) {
         if !self.monitor.probe_due() {
             return;
         }
-        // Any topic will do that is known to exist: asking for all of them would cost more.
+        // Any one existing topic will do. The metadata of all topics would cost more.
         let topic = self.topics.first().map_or("", String::as_str);
-        match self.metadata(topic, producer, CALL / 2) {
+        match self.metadata(topic, producer, CALL_TIMEOUT / 2) {
             Ok(metadata) => {
                 self.monitor.broker_reachable();
                 let brokers = metadata.brokers().iter();
                 let addresses =
                     brokers.map(|broker| format!("{}:{}", broker.host(), broker.port()));
-                self.monitor.announced(&addresses.collect::<Vec<_>>());
+                self.monitor
+                    .check_advertised(&addresses.collect::<Vec<_>>());
             }
             Err(error) => self.monitor.broker_unreachable(&error.to_string()),
         }
     }
 
-    /// Finds out whether what was sent waits for a topic that is not there any more.
-    ///
-    /// # Errors
-    /// If one has not been there for longer than a new one needs to be known.
+    /// Checks whether the stage's topics still exist. Fails if one has been missing for
+    /// [`TOPIC_GRACE`].
     fn probe_topics(&self) -> Result<(), Fault> {
         for topic in &self.topics {
-            match self.metadata(topic, self.producer.get(), CALL) {
+            match self.metadata(topic, self.producer.get(), CALL_TIMEOUT) {
                 Ok(metadata) => {
                     let error = metadata
                         .topics()
@@ -554,7 +546,7 @@ impl KafkaLog {
                         .and_then(MetadataTopic::error)
                         .map(RDKafkaErrorCode::from);
                     if error == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
-                        return self.misses(topic).map_or(Ok(()), Err);
+                        return self.missing_topic(topic).map_or(Ok(()), Err);
                     }
                 }
                 Err(error) => {
@@ -563,34 +555,49 @@ impl KafkaLog {
                 }
             }
         }
-        self.missing.set(None);
+        self.missing_since.set(None);
         self.monitor.broker_reachable();
         Ok(())
     }
 
-    /// A topic is not there. That is fatal after a while, and then this is the fault.
-    fn misses(&self, topic: &str) -> Option<Fault> {
-        let since = self.missing.get().unwrap_or_else(Instant::now);
-        self.missing.set(Some(since));
-        let fault = || {
-            let error = Error::new(
-                format!("sending to {topic}"),
-                RDKafkaErrorCode::UnknownTopicOrPartition,
-            );
-            Fault::Fatal(error.help(format!(
-                "the topic was there when the stage started, and was deleted since; {NO_TOPIC}. \
-                 What was read and is not committed is read again at the next start"
-            )))
-        };
-        (since.elapsed() > TOPIC_GRACE).then(fault)
+    /// Records that a topic is missing. `None` within [`TOPIC_GRACE`], then a fatal fault.
+    fn missing_topic(&self, topic: &str) -> Option<Fault> {
+        let since = self.missing_since.get().unwrap_or_else(Instant::now);
+        self.missing_since.set(Some(since));
+        if since.elapsed() <= TOPIC_GRACE {
+            return None;
+        }
+        let error = Error::new(
+            format!("sending to {topic}"),
+            RDKafkaErrorCode::UnknownTopicOrPartition,
+        );
+        Some(Fault::Fatal(error.help(format!(
+            "the topic existed when the stage started, and was deleted since; {NO_TOPIC}. \
+             Uncommitted records are read again at the next start"
+        ))))
     }
 
-    /// Asks the group's broker once.
+    /// The committed offset of a partition; `None` if there is none.
+    fn offset_and_metadata(
+        &self,
+        element: &TopicPartitionListElem<'_>,
+    ) -> Option<OffsetAndMetadata> {
+        let partition = self.partition(element.topic(), element.partition())?;
+        let Offset::Offset(offset) = element.offset() else {
+            return None;
+        };
+        Some(OffsetAndMetadata {
+            partition,
+            offset,
+            metadata: element.metadata().to_owned(),
+        })
+    }
+
     fn committed_offsets(
         &self,
         list: TopicPartitionList,
     ) -> Result<TopicPartitionList, KafkaError> {
-        let committed = self.consumer().committed_offsets(list, CALL)?;
+        let committed = self.consumer().committed_offsets(list, CALL_TIMEOUT)?;
         for element in committed.elements() {
             element.error()?;
         }
@@ -598,29 +605,29 @@ impl KafkaLog {
     }
 
     /// Waits until everything that was sent is acknowledged.
-    fn drain(&self) -> Result<(), Fault> {
+    fn wait_for_deliveries(&self) -> Result<(), Fault> {
         let Some(producer) = self.producer.get() else {
             return Ok(());
         };
-        let mut looked = Instant::now();
+        let mut last_probe = Instant::now();
         while producer.in_flight_count() > 0 {
             pause(producer);
             self.check_delivery()?;
             self.probe_brokers();
-            if self.monitor.is_away() {
-                self.check_stop()?;
+            if self.monitor.is_unreachable() {
+                self.check_shutdown()?;
             }
-            if looked.elapsed() > CALL {
+            if last_probe.elapsed() > CALL_TIMEOUT {
                 self.probe_topics()?;
-                looked = Instant::now();
+                last_probe = Instant::now();
             }
         }
         producer.poll(Duration::ZERO);
         self.check_delivery()
     }
 
-    /// Stops, if it was asked to, in spite of what is not committed yet.
-    fn check_stop(&self) -> Result<(), Fault> {
+    /// Fails if the stage was asked to stop: what is not committed is left to the next start.
+    fn check_shutdown(&self) -> Result<(), Fault> {
         self.shutdown
             .check()
             .inspect_err(|_| self.shutdown.mark_undone())
@@ -631,11 +638,11 @@ impl KafkaLog {
             return Ok(());
         };
         let failed = producer.client().context().take_failed_delivery();
-        failed.map_or(Ok(()), |failed| Err(self.undelivered(producer, &failed)))
+        failed.map_or(Ok(()), |failed| Err(self.delivery_fault(producer, &failed)))
     }
 
-    /// What it means that a record could not be sent.
-    fn undelivered(
+    /// The fault of a failed delivery.
+    fn delivery_fault(
         &self,
         producer: &BaseProducer<ClientMonitor>,
         failed: &FailedDelivery,
@@ -644,9 +651,10 @@ impl KafkaLog {
             topic, partition, ..
         } = failed;
         let doing = format!("sending to {topic} [{partition}]");
-        // Who would begin anew in a transaction that has failed is told why it has.
+        // Why the transaction has failed says more than that records were purged. librdkafka
+        // returns it from any transactional call.
         if failed.is_purged()
-            && self.begun.get()
+            && self.in_transaction.get()
             && let Err(why) = producer.begin_transaction()
             && why.rdkafka_error_code() != Some(RDKafkaErrorCode::State)
         {
@@ -658,24 +666,24 @@ impl KafkaLog {
         self.fault(doing, topic, &KafkaError::MessageProduction(failed.code))
     }
 
-    /// What it means that sending to a topic, or committing without one, has failed.
+    /// The fault of a call that failed. `topic` is empty for a commit.
     fn fault(&self, doing: impl Into<String>, topic: &str, failed: &KafkaError) -> Fault {
         let error = error_class::of(doing, failed, &self.clients.identity());
         match failed
             .rdkafka_error_code()
-            .map_or(ErrorClass::Passes, ErrorClass::of)
+            .map_or(ErrorClass::Retriable, ErrorClass::of)
         {
-            ErrorClass::Forbidden => Fault::Fatal(error),
-            ErrorClass::NoTopic if !topic.is_empty() => {
-                self.misses(topic).unwrap_or(Fault::Abortable(error))
+            ErrorClass::Unauthorized => Fault::Fatal(error),
+            ErrorClass::UnknownTopic if !topic.is_empty() => {
+                self.missing_topic(topic).unwrap_or(Fault::Abortable(error))
             }
             ErrorClass::Record(rejection) => Fault::Rejected(rejection, error),
-            ErrorClass::NoTopic | ErrorClass::Passes => Fault::Abortable(error),
+            ErrorClass::UnknownTopic | ErrorClass::Retriable => Fault::Abortable(error),
         }
     }
 
-    /// Calls until it succeeds; each call waits at most [`CALL`]. What a transaction did not live
-    /// to see is done again.
+    /// Retries `call` for as long as the transaction may be open. Each call waits at most
+    /// [`CALL_TIMEOUT`].
     fn retry_while_unreachable(
         &self,
         doing: &str,
@@ -689,12 +697,12 @@ impl KafkaLog {
                     if is_retriable(&error)
                         && begun.elapsed() < self.clients.transaction_timeout() =>
                 {
-                    self.repeated.set(true);
+                    self.may_have_repeated.set(true);
                     self.monitor.broker_unreachable(&error.to_string());
                     if let Some(producer) = self.producer.get() {
                         producer.poll(Duration::ZERO);
                     }
-                    self.check_stop()?;
+                    self.check_shutdown()?;
                 }
                 Err(error) => return Err(self.fault(doing, "", &error)),
             }
@@ -702,59 +710,59 @@ impl KafkaLog {
     }
 
     fn begin(&self) -> Result<(), Fault> {
-        if self.guarantee == Guarantee::ExactlyOnce && !self.begun.get() {
+        if self.guarantee == Guarantee::ExactlyOnce && !self.in_transaction.get() {
             let begun = self.producer()?.begin_transaction();
             begun.map_err(|error| self.fault("beginning a transaction", "", &error))?;
-            self.begun.set(true);
+            self.in_transaction.set(true);
         }
         Ok(())
     }
 
-    fn commit_transaction(&self, positions: &TopicPartitionList) -> Result<(), Fault> {
+    fn commit_transaction(&self, offsets: &TopicPartitionList) -> Result<(), Fault> {
         self.begin()?;
         let producer = self.producer()?;
-        self.drain()?;
+        self.wait_for_deliveries()?;
         self.monitor.committing(true);
-        let committed = self.end_transaction(producer, positions);
+        let committed = self.end_transaction(producer, offsets);
         self.monitor.committing(false);
         committed?;
-        self.begun.set(false);
+        self.in_transaction.set(false);
         Ok(())
     }
 
     fn end_transaction(
         &self,
         producer: &BaseProducer<ClientMonitor>,
-        positions: &TopicPartitionList,
+        offsets: &TopicPartitionList,
     ) -> Result<(), Fault> {
         let start = Instant::now();
-        if positions.count() > 0 {
+        if offsets.count() > 0 {
             let Some(group) = self.consumer().group_metadata() else {
                 return Err(Fault::Abortable(Error::new(
                     "committing",
-                    "the consumer is in no group",
+                    "the consumer is not a member of its group",
                 )));
             };
             self.retry_while_unreachable("adding the offsets to the transaction", || {
-                producer.send_offsets_to_transaction(positions, &group, CALL)
+                producer.send_offsets_to_transaction(offsets, &group, CALL_TIMEOUT)
             })?;
         }
         self.retry_while_unreachable("committing the transaction", || {
-            producer.commit_transaction(CALL)
+            producer.commit_transaction(CALL_TIMEOUT)
         })?;
         if start.elapsed() > CLEAN_COMMIT {
-            self.repeated.set(true);
+            self.may_have_repeated.set(true);
         }
         Ok(())
     }
 
-    fn commit_offsets(&self, positions: &TopicPartitionList) -> Result<(), Fault> {
-        self.drain()?;
-        if positions.count() == 0 {
+    fn commit_offsets(&self, offsets: &TopicPartitionList) -> Result<(), Fault> {
+        self.wait_for_deliveries()?;
+        if offsets.count() == 0 {
             return Ok(());
         }
         self.monitor.committing(true);
-        let commit = self.consumer().commit(positions, CommitMode::Sync);
+        let commit = self.consumer().commit(offsets, CommitMode::Sync);
         self.monitor.committing(false);
         commit.map_err(|error| Fault::Abortable(Error::new("committing the offsets", error)))
     }
@@ -764,7 +772,7 @@ impl Log for KafkaLog {
     type Record<'a> = KafkaRecord<'a>;
 
     fn poll(&self, wait: Duration) -> Result<Event<KafkaRecord<'_>>, Fault> {
-        if let Some(event) = self.rebalanced() {
+        if let Some(event) = self.next_rebalance() {
             return Ok(event);
         }
         match self.consumer().poll(wait) {
@@ -782,7 +790,7 @@ impl Log for KafkaLog {
             Some(Err(error)) => self.consumer_error(error)?,
             None => {}
         }
-        if self.fenced.get() {
+        if self.is_fenced.get() {
             return Ok(Event::Revoked { lost: true });
         }
         if let Some(producer) = self.producer.get() {
@@ -790,19 +798,19 @@ impl Log for KafkaLog {
             self.check_delivery()?;
         }
         self.probe_brokers();
-        Ok(self.rebalanced().unwrap_or(Event::Timeout))
+        Ok(self.next_rebalance().unwrap_or(Event::Timeout))
     }
 
     fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<(), Fault> {
-        // Nothing is left to look up before the next assignment.
+        // It is not needed before the next assignment.
         self.reader = None;
         let from = from
             .iter()
             .map(|(partition, offset)| (*partition, Offset::Offset(*offset)));
         let list = self.list(from);
-        self.reads.set(true);
+        self.is_reading.set(true);
         let assigned = self.consumer().assign(&list);
-        assigned.map_err(|error| Fault::Abortable(Error::new("taking over partitions", error)))
+        assigned.map_err(|error| Fault::Abortable(Error::new("assigning partitions", error)))
     }
 
     fn unassign(&mut self) -> Result<(), Fault> {
@@ -835,23 +843,23 @@ impl Log for KafkaLog {
             producer.poll(Duration::ZERO);
             self.check_delivery()?;
         }
-        let mut looked = Instant::now();
+        let mut last_probe = Instant::now();
         loop {
             match producer.send(message) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                    message = refused;
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), rejected)) => {
+                    message = rejected;
                     pause(producer);
                     self.check_delivery()?;
                     self.probe_brokers();
-                    if looked.elapsed() > CALL {
+                    if last_probe.elapsed() > CALL_TIMEOUT {
                         self.probe_topics()?;
-                        looked = Instant::now();
+                        last_probe = Instant::now();
                     }
-                    self.check_stop()?;
+                    self.check_shutdown()?;
                 }
                 Err((error, _)) => {
-                    // What was rejected before tells more than that nothing can be sent any more.
+                    // An earlier failed delivery is the cause, and says more than this error.
                     producer.poll(Duration::ZERO);
                     self.check_delivery()?;
                     return Err(self.fault(
@@ -866,23 +874,23 @@ impl Log for KafkaLog {
 
     fn flush_unless_transactional(&mut self) -> Result<(), Fault> {
         if self.guarantee == Guarantee::AtLeastOnce {
-            self.drain()
+            self.wait_for_deliveries()
         } else {
             Ok(())
         }
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
-        self.drain()
+        self.wait_for_deliveries()
     }
 
-    fn commit(&mut self, positions: &[OffsetAndMetadata]) -> Result<(), Fault> {
+    fn commit(&mut self, offsets: &[OffsetAndMetadata]) -> Result<(), Fault> {
         let mut list = TopicPartitionList::new();
         for OffsetAndMetadata {
             partition: TopicPartition { topic, partition },
             offset,
             metadata,
-        } in positions
+        } in offsets
         {
             let mut added = list.add_partition(&self.inputs[*topic], *partition);
             added
@@ -896,26 +904,26 @@ impl Log for KafkaLog {
             Guarantee::ExactlyOnce => self.commit_transaction(&list)?,
             Guarantee::AtLeastOnce => self.commit_offsets(&list)?,
         }
-        self.missing.set(None);
+        self.missing_since.set(None);
         self.monitor.broker_reachable();
         if self.guarantee == Guarantee::ExactlyOnce {
-            self.replace_repeated()?;
+            self.replace_if_repeated()?;
         }
         Ok(())
     }
 
     fn abort(&mut self) -> Result<(), Fault> {
-        // One that was fenced reads nothing, and is replaced when its partitions are given back.
-        if !self.fenced.get() {
+        // A fenced consumer reads nothing, and is replaced when its partitions are unassigned.
+        if !self.is_fenced.get() {
             self.unassign()?;
         }
-        self.begun.set(false);
-        self.repeated.set(false);
+        self.in_transaction.set(false);
+        self.may_have_repeated.set(false);
         if self.producer.take().is_none() {
             return Ok(());
         }
-        // A new producer, not an abort: whatever became of the last commit, its outcome is settled
-        // when the new one's transactions are initialised, and there is only one way back to test.
+        // A new producer instead of `abort_transaction`: once it is initialised, the outcome of the
+        // last commit is settled, whatever happened to it. And only one path needs tests.
         let producer = self.make_producer()?;
         self.producer = OnceCell::from(producer);
         Ok(())
@@ -937,32 +945,26 @@ impl Log for KafkaLog {
         let committed = loop {
             match self.committed_offsets(list.clone()) {
                 Ok(committed) => break committed,
-                // A consumer that can do nothing any more says why in the next polls, one after the
-                // other.
-                Err(error) if is_dead(self.consumer()) || begun.elapsed() > OFFSETS => {
+                // A consumer with a fatal error says why in the next polls.
+                Err(error)
+                    if has_fatal_error(self.consumer()) || begun.elapsed() > OFFSETS_TIMEOUT =>
+                {
                     return Err(Fault::Abortable(Error::new(
-                        "asking for the committed offsets",
+                        "fetching the committed offsets",
                         error,
                     )));
                 }
-                // The group may be on its way to another broker, or a transaction about to end.
-                Err(error) => tracing::debug!("asking for the committed offsets: {error}"),
+                // The group coordinator may be moving, or a transaction about to end.
+                Err(error) => tracing::debug!("fetching the committed offsets: {error}"),
             }
             self.shutdown.check()?;
-            std::thread::sleep(CALL / 50);
+            std::thread::sleep(CALL_TIMEOUT / 50);
         };
-        let position = |element: &TopicPartitionListElem<'_>| {
-            let partition = self.partition(element.topic(), element.partition())?;
-            let Offset::Offset(offset) = element.offset() else {
-                return None;
-            };
-            Some(OffsetAndMetadata {
-                partition,
-                offset,
-                metadata: element.metadata().to_owned(),
-            })
-        };
-        Ok(committed.elements().iter().filter_map(position).collect())
+        Ok(committed
+            .elements()
+            .iter()
+            .filter_map(|element| self.offset_and_metadata(element))
+            .collect())
     }
 
     fn watermarks(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Watermarks>, Fault> {
@@ -970,10 +972,10 @@ impl Log for KafkaLog {
         if !partitions.is_empty() {
             let reader = self.reader()?;
             for partition in partitions {
-                watermarks.push(reader.extent(
+                watermarks.push(reader.watermarks(
                     topic,
                     *partition,
-                    &self.keep_alive(&format!("asking for the ends of {topic}")),
+                    &self.keep_alive(&format!("fetching the watermarks of {topic}")),
                 )?);
             }
             self.reader = Some(reader);
@@ -1005,22 +1007,20 @@ impl Log for KafkaLog {
         let committed = self.committed(&partitions)?;
         let reader = self.reader()?;
         for (topic, name) in self.inputs.iter().enumerate() {
-            let of_topic = positions
-                .iter()
-                .filter(|(partition, _)| partition.topic == topic);
-            let from = of_topic.map(|(partition, next)| {
-                let committed = || {
-                    committed
-                        .iter()
-                        .find(|committed| committed.partition == *partition)
-                };
-                let from = next.or_else(|| Some(committed()?.offset));
-                (
+            let mut from = Vec::new();
+            for (partition, position) in positions {
+                if partition.topic != topic {
+                    continue;
+                }
+                let mut committed = committed.iter();
+                let committed = committed.find(|committed| committed.partition == *partition);
+                let offset = position.or(committed.map(|committed| committed.offset));
+                from.push((
                     partition.partition,
-                    from.map_or(Offset::Beginning, Offset::Offset),
-                )
-            });
-            if !reader.is_at_end(name, &from.collect::<Vec<_>>())? {
+                    offset.map_or(Offset::Beginning, Offset::Offset),
+                ));
+            }
+            if !reader.is_at_end(name, &from)? {
                 return Ok(false);
             }
         }
@@ -1030,20 +1030,20 @@ impl Log for KafkaLog {
 
 impl Drop for KafkaLog {
     fn drop(&mut self) {
-        // From here on a rebalance is answered at once: nobody is left to commit for it.
+        // Rebalances are answered at once from here on: nobody is left to commit.
         self.monitor.close();
         if let Some(consumer) = self.consumer.take() {
-            if is_dead(&consumer) {
-                return close(consumer, CALL);
+            if has_fatal_error(&consumer) {
+                return close(consumer, CALL_TIMEOUT);
             }
-            // A static member does not leave its group by closing, so that a restart keeps its
-            // partitions. One that ends in order hands them over by unsubscribing first. Partitions
-            // that were given but never assigned, because they could not be restored, would keep it
-            // from leaving.
+            // A static member does not leave its group when it closes, so that a restart keeps its
+            // partitions. An orderly shutdown unsubscribes first to leave. Partitions that were
+            // never assigned, because their state could not be restored, would keep it from
+            // leaving.
             let _ = consumer.assign(&TopicPartitionList::new());
             consumer.unsubscribe();
             let _ = consumer.unassign();
-            let until = Instant::now() + CALL;
+            let until = Instant::now() + CALL_TIMEOUT;
             while consumer
                 .subscription()
                 .is_ok_and(|topics| topics.count() > 0)
@@ -1051,12 +1051,12 @@ impl Drop for KafkaLog {
             {
                 let _ = consumer.poll(Duration::from_millis(10));
             }
-            close(consumer, CALL);
+            close(consumer, CALL_TIMEOUT);
         }
     }
 }
 
-/// A record that librdkafka holds.
+/// A record in librdkafka's memory.
 pub struct KafkaRecord<'a> {
     topic: usize,
     message: BorrowedMessage<'a>,
@@ -1082,47 +1082,47 @@ impl Record for KafkaRecord<'_> {
     }
 }
 
-/// Whether a consumer can do nothing any more. It reads nothing, and to ask it for anything but the
-/// reason can hang for ever.
-fn is_dead(consumer: &BaseConsumer<ClientMonitor>) -> bool {
+/// Whether a consumer has a fatal error. It then reads nothing, and calls other than `poll` can
+/// hang for ever.
+fn has_fatal_error(consumer: &BaseConsumer<ClientMonitor>) -> bool {
     consumer.client().fatal_error().is_some()
 }
 
-/// Closes consumers, and waits a moment for it. Closing takes a tenth of a second, and librdkafka
-/// can hang in it for ever if it is just being given partitions; nothing depends on its end.
+/// Closes consumers in a thread, and waits for at most `wait`. Closing takes a tenth of a second.
+/// librdkafka can hang in it for ever during an assignment, and nothing depends on its end.
 fn close(consumers: impl Send + 'static, wait: Duration) {
-    let (tell, closed) = std::sync::mpsc::channel();
+    let (sender, closed) = std::sync::mpsc::channel();
     let closing = std::thread::Builder::new()
         .name("close".into())
         .spawn(move || {
             drop(consumers);
-            let _ = tell.send(());
+            let _ = sender.send(());
         });
     if closing.is_ok() {
         let _ = closed.recv_timeout(wait);
     }
 }
 
-/// Gives the producer's own threads a moment. Its `poll` would spin through the last millisecond of
-/// any wait.
+/// Leaves the processor to the producer's threads for a moment. A `poll` with a timeout would spin
+/// through its last millisecond.
 fn pause(producer: &BaseProducer<ClientMonitor>) {
     producer.poll(Duration::ZERO);
     std::thread::sleep(Duration::from_micros(200));
 }
 
-/// Hears all that a producer has to say by now: each poll without a wait hands out one thing.
-fn hear(producer: &BaseProducer<ClientMonitor>) {
+/// Runs all callbacks that a producer has queued. Each poll without a wait runs one.
+fn poll_all(producer: &BaseProducer<ClientMonitor>) {
     let monitor = producer.client().context();
     loop {
-        let count = monitor.count();
+        let count = monitor.event_count();
         producer.poll(Duration::ZERO);
-        if monitor.count() == count {
+        if monitor.event_count() == count {
             return;
         }
     }
 }
 
-/// Whether calling again may help.
+/// Whether the call can be repeated.
 fn is_retriable(error: &KafkaError) -> bool {
     match error {
         KafkaError::Transaction(error) => error.is_retriable(),

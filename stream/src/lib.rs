@@ -1,9 +1,9 @@
-//! What every rivulet process shares.
+//! The library of all rivulet processes.
 //!
-//! A [`Reading`](reading::Reading) travels in a record, written in a [`Format`](format::Format). A
-//! [`Pipeline`](pipeline::Pipeline) names stages and topics. A stage reads records from a
-//! [`Log`](log::Log), works on them, and writes the results back to it: [`stage`] is that loop,
-//! [`kafka`] the log it runs on.
+//! A record contains a [`Reading`](reading::Reading) in a [`Format`](format::Format). A
+//! [`Pipeline`](pipeline::Pipeline) has stages and topics. A stage reads records from a
+//! [`Log`](log::Log), processes them, and writes the results to the log: [`stage`] is that loop,
+//! and [`kafka`] is the log.
 
 pub mod catalog;
 pub mod checkpoint;

@@ -1,27 +1,26 @@
-//! How much memory a process may take, and what of it goes where.
+//! The memory budget of a process, and how it is divided.
 
 use crate::size::Size;
 
-/// A process's memory, shared out among everything in it that can grow.
+/// The memory budget of a process, divided among everything that can grow.
 ///
-/// Each part is bounded by waiting: a full queue to send makes the stage wait, a full queue of
-/// records that were read makes the brokers wait. Only state cannot wait: the readings of sensors
-/// that it has no room for become dead letters.
+/// A full producer queue makes the stage wait. A full consumer queue stops the fetches. State
+/// cannot wait: when its part is used up, readings of new sensors become dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     memory: Size,
 }
 
 impl Limits {
-    /// What a process takes that does nothing, with some room: measured.
+    /// The memory of an idle process, measured, with a reserve.
     const FIXED: u64 = 10_000_000;
-    /// The least that a process can work with.
+    /// The least memory that a process needs.
     pub const LEAST: Size = Size(16_000_000);
 
-    /// Shares out this much memory.
+    /// Divides this much memory.
     ///
     /// # Errors
-    /// If no process can work with so little.
+    /// If it is less than [`LEAST`](Self::LEAST).
     pub fn new(memory: Size) -> Result<Self, String> {
         if memory < Self::LEAST {
             return Err(format!(
@@ -32,13 +31,13 @@ impl Limits {
         Ok(Limits { memory })
     }
 
-    /// The whole.
+    /// The total.
     #[must_use]
     pub fn memory(self) -> Size {
         self.memory
     }
 
-    /// The limits of each of several stages in one process.
+    /// The limits of one of several stages in the process.
     #[must_use]
     pub fn shared_by(self, stages: usize) -> Self {
         let Size(memory) = self.memory;
@@ -47,53 +46,52 @@ impl Limits {
         }
     }
 
-    /// So many sixteenths of what is left beside the fixed part, in bytes.
-    fn share(self, count: u64) -> u64 {
+    /// `count` sixteenths of the memory without the fixed part, in bytes.
+    fn sixteenths(self, count: u64) -> u64 {
         let Size(memory) = self.memory;
         (memory - Self::FIXED) / 16 * count
     }
 
-    /// Records that were read and wait for the stage, in bytes.
+    /// The queue of fetched records, in bytes.
     #[must_use]
     pub fn consumer_queue(self) -> u64 {
-        self.share(2).min(1 << 20)
+        self.sixteenths(2).min(1 << 20)
     }
 
-    /// Records that wait to be sent, in bytes. Half of it again is for the requests that carry
-    /// them.
+    /// The queue of records to send, in bytes. Produce requests in flight need half as much again.
     #[must_use]
     pub fn producer_queue(self) -> u64 {
-        self.share(2).min(8 << 20)
+        self.sixteenths(2).min(8 << 20)
     }
 
-    /// What one request to send holds at the most, in bytes.
+    /// The largest batch, in bytes.
     #[must_use]
     pub fn batch(self) -> u64 {
         (self.producer_queue() / 8).clamp(16 << 10, 1_000_000)
     }
 
-    /// How many records wait to be sent: each costs librdkafka some 500 bytes beside its own.
+    /// How many records the producer queue holds. Each costs librdkafka about 500 bytes in addition
+    /// to its own size.
     #[must_use]
     pub fn producer_records(self) -> u64 {
-        (self.share(2) / 500).min(100_000)
+        (self.sixteenths(2) / 500).min(100_000)
     }
 
-    /// What a restore reads ahead, in bytes; nothing waits to be sent meanwhile.
+    /// The queue of fetched records during a restore, in bytes. The producer queue is empty then.
     #[must_use]
     pub fn reader_queue(self) -> u64 {
-        self.share(2).min(4 << 20)
+        self.sixteenths(2).min(4 << 20)
     }
 
-    /// State, in bytes; or what a producer keeps until it is committed.
+    /// The state, in bytes. For a source, the readings that it keeps until they are committed.
     #[must_use]
     pub fn state(self) -> u64 {
-        self.share(6)
+        self.sixteenths(6)
     }
 }
 
 impl Default for Limits {
-    /// 128 MB: no limit for a pipeline of some hundred thousand sensors, and a small part of any
-    /// Pi.
+    /// 128 MB: enough for some hundred thousand sensors, and a small part of any Raspberry Pi.
     fn default() -> Self {
         Limits {
             memory: Size(128_000_000),
@@ -106,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_fit_into_the_whole() {
+    fn the_parts_fit_into_the_total() {
         for memory in [16_000_000, 24_000_000, 64_000_000, 1_000_000_000] {
             let limits = Limits::new(Size(memory)).unwrap();
             let sending = limits.producer_queue() * 3 / 2 + limits.producer_records() * 500;

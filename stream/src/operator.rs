@@ -1,64 +1,65 @@
-//! The operator: one step on readings.
+//! The operator: one step of a chain.
 //!
-//! The `operators` crate holds the catalog and re-exports this trait; it stands here because the
-//! [stage loop](crate::stage) drives it.
+//! The catalog is in the `operators` crate. The trait is here because
+//! [`Processing`](crate::processing::Processing) uses it.
 
 use crate::pipeline::ComponentConfig;
 use crate::reading::{InvalidReading, Reading};
 
-/// What one stateful operator remembers of one sensor: a handful of numbers, empty at first.
+/// The state that one operator keeps for one sensor: a few numbers, at first none.
 ///
-/// Plain numbers, so that the changelog can hold any operator's state and a person can read it.
+/// Plain numbers fit in the changelog for any operator, and people can read them.
 pub type KeyState = Vec<f64>;
 
-/// Whether a reading goes on to the next step.
+/// Whether a reading is passed to the next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// It goes on.
+    /// It is.
     Pass,
-    /// It ends here, as meant: filtered out, or it only fed the state.
+    /// It is dropped on purpose: it is filtered out, or has only changed the state.
     Drop,
 }
 
-/// One step on readings, stateless or keyed and stateful.
+/// One step of a chain, stateless or with state by sensor.
 ///
-/// An operator is pure: no Kafka, no clock, no randomness of its own. The same reading with the
-/// same memory gives the same result on every machine, so that what is processed again after a
-/// crash comes out the same. An operator itself never changes; what it remembers of a sensor is
-/// handed to it with each reading.
+/// An operator is pure: it uses no Kafka, no clock and no randomness. The same reading with the
+/// same state gives the same result on every machine, so records that are processed again after a
+/// crash give the same results. The operator itself never changes. It gets a sensor's state with
+/// each reading.
 pub trait Operator: Send {
-    /// Changes `reading` in place and says whether it goes on.
+    /// Changes `reading` in place, and says whether to pass it on.
     ///
-    /// `states` are this operator's own, [`states`](Self::states) of them.
+    /// `states` is the state of this operator for the reading's sensor: [`states`](Self::states)
+    /// elements.
     ///
     /// # Errors
-    /// A reading it cannot work on; its memories are then as they were.
+    /// If it cannot process the reading. It leaves its state unchanged then.
     fn apply(
         &self,
         reading: &mut Reading<'_>,
         states: &mut [KeyState],
     ) -> Result<Flow, InvalidReading>;
 
-    /// How many memories it keeps for each sensor: 0 for a stateless operator.
+    /// How many [`KeyState`]s it keeps for each sensor: 0 for a stateless operator.
     fn states(&self) -> usize {
         0
     }
 
-    /// At most how many numbers its memories of one sensor hold, all together: what a sensor costs.
+    /// How many numbers its state of one sensor has at most, in total.
     fn numbers(&self) -> usize {
         0
     }
 
-    /// Its name and settings, such as `ewma(alpha=0.5)`: all that its results depend on, so that
-    /// [`ComponentConfig::described`] makes the same operator of it. State that was made under
-    /// another description is not taken for this operator's.
+    /// Its name and settings, such as `ewma(alpha=0.5)`: everything that its results depend on.
+    /// [`ComponentConfig::described`] creates the same operator from it. State with another
+    /// description belongs to another operator.
     fn describe(&self) -> String;
 
-    /// Makes `states`, its own, out of those that it kept under the settings `before`. Also asked
-    /// of an operator with memories behind it in its chain, which went through it.
+    /// Migrates `states`, its state under the settings `before`, to its own settings. Also called
+    /// for a stateless operator if later steps have state, because their readings come from it.
     ///
     /// # Errors
-    /// Why what was remembered means nothing under these settings.
+    /// Why the state cannot be migrated to these settings.
     fn migrate(&self, before: &ComponentConfig, states: &mut [KeyState]) -> Result<(), String> {
         let _ = (before, states);
         Ok(())

@@ -1,4 +1,4 @@
-//! One stage at work: what it is, who runs it, and how it is told to stop.
+//! A running stage: [`Process`].
 
 use std::sync::Arc;
 
@@ -9,26 +9,26 @@ use crate::log::Fault;
 use crate::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, StageKind};
 use crate::shutdown::Shutdown;
 
-/// One stage at work, in a process of its own or in a thread.
+/// A running stage, in a process of its own or in a thread.
 #[derive(Debug)]
 pub struct Process<'p> {
-    /// The pipeline it is a part of.
+    /// The pipeline that it is a part of.
     pub pipeline: &'p Pipeline,
     /// The stage.
     pub stage: &'p Stage,
-    /// Tells it from others that run the same stage.
+    /// The name of this process among those that run the same stage.
     pub instance: String,
-    /// How it is told to stop.
+    /// Asks it to stop.
     pub shutdown: Shutdown,
-    /// What it counts.
+    /// Its counters.
     pub counters: Arc<Counters>,
 }
 
 impl Process<'_> {
-    /// Connects the stage to Kafka; nothing if it was asked to stop before a broker answered.
+    /// Connects the stage to Kafka. `None` if it was asked to stop before a broker answered.
     ///
     /// # Errors
-    /// What waiting will not mend.
+    /// Errors that do not go away by waiting.
     pub fn open_log(&self) -> Result<Option<KafkaLog>> {
         let mut topics: Vec<String> = self
             .stage
@@ -49,11 +49,10 @@ impl Process<'_> {
         ) {
             Ok(log) => {
                 tracing::info!(
-                    "{} runs as {}@{}, {}",
-                    self.stage.name,
-                    self.stage.name,
-                    self.instance,
-                    self.pipeline.guarantee
+                    stage = self.stage.name,
+                    instance = self.instance,
+                    guarantee = %self.pipeline.guarantee,
+                    "stage started"
                 );
                 Ok(Some(log))
             }
@@ -64,13 +63,13 @@ impl Process<'_> {
         }
     }
 
-    /// Mistakes of the stage's own part of the file.
+    /// Diagnostics in the stage's table of the file.
     #[must_use]
     pub fn diagnostics(&self, diagnostics: Vec<Diagnostic>) -> Diagnostics {
         Diagnostics::new(self.pipeline.text.clone(), diagnostics)
     }
 
-    /// The mistake of running a stage with the program of another kind.
+    /// The diagnostic for a stage that is run with the program of another kind.
     #[must_use]
     pub fn wrong_program(&self) -> Diagnostics {
         let table = self.stage.kind.table();

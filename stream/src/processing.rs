@@ -1,4 +1,4 @@
-//! An operator stage's work: decode, apply the chain, encode, send.
+//! The task of an operator stage: decode, apply the chain, encode, send.
 
 mod restoring;
 
@@ -19,7 +19,7 @@ use crate::stage::{Assignment, Task};
 use crate::stamps::Stamps;
 use crate::state::{BudgetExceeded, SplitSensor, State, StateMetadata};
 
-/// The work of an operator stage.
+/// The task of an operator stage.
 pub struct Processing {
     stage: String,
     operator: Box<dyn Operator>,
@@ -32,41 +32,40 @@ pub struct Processing {
     changelog: String,
     checkpoints: Checkpoints,
     /// How many partitions each input has.
-    counts: BTreeMap<usize, i32>,
+    partition_counts: BTreeMap<usize, i32>,
     dead_letters: DeadLetters,
     rules: Rules,
     guarantee: Guarantee,
     /// How many records a commit holds at most.
-    most: u64,
-    /// How many records of each partition the state held already.
+    commit_records: u64,
+    /// How many records of each partition were skipped because the state contained them.
     skipped: BTreeMap<TopicPartition, u64>,
-    /// What brokers have said of timestamps.
     stamps: Stamps,
-    /// Whether it was told that records come with keys that are not their sensors.
-    told_of_keys: bool,
+    /// Whether a record whose key is not its sensor was logged.
+    has_warned_of_key: bool,
     counters: Arc<Counters>,
 }
 
 struct Output {
     topic: String,
     format: Box<dyn Format>,
-    /// How large a record the topic takes, in bytes.
-    largest: usize,
-    /// The value of the reading at hand, kept so that its memory is used again.
+    /// The largest record that the topic accepts, in bytes.
+    largest_record: usize,
+    /// The encoded reading. Kept to reuse its memory.
     value: Vec<u8>,
 }
 
-/// What became of a record.
+/// The outcome of applying the chain to a record.
 enum Outcome<'a> {
     Emit(Reading<'a>),
-    Nothing,
-    Refused(InvalidReading),
-    /// A record that the state already holds.
-    Applied,
+    Drop,
+    Invalid(InvalidReading),
+    /// The state contains the record already.
+    AlreadyApplied,
 }
 
 impl Processing {
-    /// The work of `stage`, whose steps are `operator`.
+    /// The task of `stage`, whose steps are `operator`.
     #[must_use]
     pub fn new(
         pipeline: &Pipeline,
@@ -85,19 +84,18 @@ impl Processing {
             .map(|topic| Output {
                 topic: topic.clone(),
                 format: pipeline.topic(topic).build_format(),
-                largest: pipeline.topic(topic).largest_record(),
+                largest_record: pipeline.topic(topic).largest_record(),
                 value: Vec::new(),
             })
             .collect();
-        let state = || {
+        let state = (operator.states() > 0).then(|| {
             State::new(
                 &*operator,
                 stage.from.clone(),
                 pipeline.limits.state(),
                 rules.state_ttl,
             )
-        };
-        let state = (operator.states() > 0).then(state);
+        });
         Processing {
             stage: stage.name.clone(),
             inputs: stage.from.clone(),
@@ -107,14 +105,14 @@ impl Processing {
             operator,
             changelog: stage.changelog(),
             checkpoints: Checkpoints::default(),
-            counts: BTreeMap::new(),
+            partition_counts: BTreeMap::new(),
             dead_letters: DeadLetters::of(pipeline, stage),
             rules,
             guarantee: pipeline.guarantee,
-            most: pipeline.commit_policy().records,
+            commit_records: pipeline.commit_policy().records,
             skipped: BTreeMap::new(),
             stamps: Stamps::default(),
-            told_of_keys: false,
+            has_warned_of_key: false,
             counters,
         }
     }
@@ -123,19 +121,19 @@ impl Processing {
         let format = &self.formats[record.topic];
         let mut reading = match format.decode(record) {
             Ok(reading) => reading,
-            Err(refusal) => return Outcome::Refused(refusal),
+            Err(invalid) => return Outcome::Invalid(invalid),
         };
         if format.keyed()
             && record.key != Some(reading.sensor.as_bytes())
-            && let Err(refusal) = self.check_key(record, &reading)
+            && let Err(invalid) = self.check_key(record, &reading)
         {
-            return Outcome::Refused(refusal);
+            return Outcome::Invalid(invalid);
         }
         let states = match &mut self.state {
             None => &mut [],
             Some(state) => {
-                // No reading is from after it entered the pipeline. One clock that is ahead expires
-                // nobody else.
+                // A reading cannot be newer than its record. So a clock that is ahead does not
+                // expire the state of other sensors.
                 let time = record
                     .stamped()
                     .map_or(reading.time, |entered| reading.time.min(entered));
@@ -147,11 +145,11 @@ impl Processing {
                     time,
                 ) {
                     Ok(Some(states)) => states,
-                    Ok(None) => return Outcome::Applied,
-                    Err(full) => {
-                        return Outcome::Refused(InvalidReading::new(
+                    Ok(None) => return Outcome::AlreadyApplied,
+                    Err(exceeded) => {
+                        return Outcome::Invalid(InvalidReading::new(
                             "state-full",
-                            format!("{full}; {}", BudgetExceeded::HELP),
+                            format!("{exceeded}; {}", BudgetExceeded::HELP),
                         ));
                     }
                 }
@@ -159,12 +157,12 @@ impl Processing {
         };
         match self.operator.apply(&mut reading, states) {
             Ok(Flow::Pass) => Outcome::Emit(reading),
-            Ok(Flow::Drop) => Outcome::Nothing,
-            Err(refusal) => Outcome::Refused(refusal),
+            Ok(Flow::Drop) => Outcome::Drop,
+            Err(invalid) => Outcome::Invalid(invalid),
         }
     }
 
-    /// A record whose key is not its sensor may be in any partition.
+    /// Handles a record whose key is not its sensor: it may be in any partition.
     fn check_key(
         &mut self,
         record: &ConsumerRecord<'_>,
@@ -173,33 +171,32 @@ impl Processing {
         let key = record.key.map_or("no key".to_owned(), |key| {
             format!("the key {:?}", String::from_utf8_lossy(key))
         });
-        let what = format!("sensor {:?} comes with {key}", reading.sensor);
+        let detail = format!("a record of sensor {:?} has {key}", reading.sensor);
         if self.rules.require_key {
-            return Err(InvalidReading::new("wrong-key", what));
+            return Err(InvalidReading::new("wrong-key", detail));
         }
-        if self.state.is_some() && !self.told_of_keys {
-            self.told_of_keys = true;
+        if self.state.is_some() && !self.has_warned_of_key {
+            self.has_warned_of_key = true;
             tracing::warn!(
                 stage = self.stage,
-                "{what}, in {} [{}] at offset {}: its readings may be in several partitions, and \
-                 each has a state of its own\n  help: give records their sensor as key; with \
-                 require-key = true in [operator.{}] others become dead letters",
-                self.inputs[record.topic],
-                record.partition,
-                record.offset,
+                topic = self.inputs[record.topic],
+                partition = record.partition,
+                offset = record.offset,
+                "{detail}: the readings of a sensor may be in several partitions, each with its \
+                 own state\n  help: use the sensor as the key of its records; with require-key = \
+                 true in [operator.{}] other records become dead letters",
                 self.stage
             );
         }
         Ok(())
     }
 
-    /// Writes the reading in every output's format before the first is sent: it goes to all or
-    /// none.
+    /// Encodes the reading for every output before the first is sent: it goes to all or none.
     fn encode(&mut self, reading: &Reading<'_>) -> Result<(), InvalidReading> {
         for output in &mut self.outputs {
             output.value.clear();
             output.format.encode(reading, &mut output.value)?;
-            if output.value.len() + reading.sensor.len() > output.largest {
+            if output.value.len() + reading.sensor.len() > output.largest_record {
                 return Err(InvalidReading::new(
                     "too-large",
                     format!("the result has {} bytes", output.value.len()),
@@ -229,16 +226,15 @@ impl Processing {
         Ok(())
     }
 
-    /// Works on a record.
     fn process_record<L: Log>(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
         let fields = record.fields();
-        let refusal = match self.apply(&fields) {
-            Outcome::Nothing => return Ok(()),
-            Outcome::Applied => return self.applied(&fields),
-            Outcome::Refused(refusal) => refusal,
+        let invalid = match self.apply(&fields) {
+            Outcome::Drop => return Ok(()),
+            Outcome::AlreadyApplied => return self.skip(&fields),
+            Outcome::Invalid(invalid) => invalid,
             Outcome::Emit(reading) => match self.encode(&reading) {
                 Ok(()) => return self.send(log, &fields, &reading),
-                Err(refusal) => refusal,
+                Err(invalid) => invalid,
             },
         };
         let topic = &self.inputs[fields.topic];
@@ -247,15 +243,16 @@ impl Processing {
             ..fields
         };
         self.dead_letters
-            .route(log, topic, &fields, &record.headers(), &refusal)
+            .route(log, topic, &fields, &record.headers(), &invalid)
     }
 
-    /// A record that the state holds already. A crash between state and offsets leaves such records
-    /// behind under `at-least-once`, no more than a commit holds; in a transaction it cannot.
-    fn applied(&mut self, record: &ConsumerRecord<'_>) -> Result<(), Fault> {
+    /// Skips a record that the state contains already. Under `at-least-once` a crash between state
+    /// and offsets leaves such records, at most as many as a commit holds. Under `exactly-once`
+    /// there are none.
+    fn skip(&mut self, record: &ConsumerRecord<'_>) -> Result<(), Fault> {
         let skipped = self.skipped.entry(record.partition()).or_default();
         *skipped += 1;
-        if self.guarantee == Guarantee::AtLeastOnce && *skipped <= self.most {
+        if self.guarantee == Guarantee::AtLeastOnce && *skipped <= self.commit_records {
             return Ok(());
         }
         let doing = format!(
@@ -267,7 +264,7 @@ impl Processing {
             "the stage's state already holds this record, so the offsets were moved back",
         )
         .help(format!(
-            "to process the topic anew, begin with an empty state: rivulet state reset {}; after a \
+            "to process the topic again, start with an empty state: rivulet state reset {}; to \
              change from at-least-once, drain the stage with --guarantee at-least-once first",
             self.stage
         ));
@@ -286,7 +283,7 @@ impl<L: Log> Task<L> for Processing {
 
     fn clear(&mut self) {
         if let Some(state) = &mut self.state {
-            state.forget();
+            state.clear();
         }
         self.skipped.clear();
         self.dead_letters.rolled_back();
@@ -317,22 +314,21 @@ impl<L: Log> Task<L> for Processing {
         if self.stamps.rejected(&self.stage, &fields, rejections) {
             return self.process_record(log, record);
         }
-        let refusal = dead_letter::rejected(rejections);
+        let invalid = dead_letter::rejected(rejections);
         let (topic, headers) = (&self.inputs[fields.topic], record.headers());
         self.dead_letters
-            .route_truncated(log, topic, &fields, &headers, &refusal, rejections.len())
+            .route_truncated(log, topic, &fields, &headers, &invalid, rejections.len())
     }
 
     fn offset_metadata(&self, TopicPartition { topic, partition }: TopicPartition) -> String {
-        let note = |state: &State| {
-            let partitions = self.counts.get(&topic).copied();
-            StateMetadata {
-                digest: state.digest(topic, partition),
-                partitions,
-            }
-            .to_string()
+        let Some(state) = &self.state else {
+            return String::new();
         };
-        self.state.as_ref().map(note).unwrap_or_default()
+        let metadata = StateMetadata {
+            digest: state.digest(topic, partition),
+            partitions: self.partition_counts.get(&topic).copied(),
+        };
+        metadata.to_string()
     }
 
     fn prepare_commit(
@@ -341,8 +337,8 @@ impl<L: Log> Task<L> for Processing {
         offsets: &[(TopicPartition, i64)],
         is_last: bool,
     ) -> Result<(), Fault> {
-        // Without transactions the state must not get ahead of the outputs: a reading that is in
-        // the state is skipped when it is read again.
+        // Without transactions the state must not get ahead of the outputs: a reading that the
+        // state contains is skipped when it is read again.
         log.flush_unless_transactional()?;
         let changelog = &self.changelog;
         if let Some(state) = &mut self.state {
@@ -365,8 +361,8 @@ impl<L: Log> Task<L> for Processing {
             {
                 tracing::warn!(
                     stage = self.stage,
-                    "readings of sensor {sensor:?} come from the partitions {one} and {other}, and \
-                     each has a state of its own\n  help: give records their sensor as key"
+                    "readings of sensor {sensor:?} are in partitions {one} and {other}, each with \
+                     its own state\n  help: use the sensor as the key of its records"
                 );
             }
         }

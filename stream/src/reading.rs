@@ -1,4 +1,4 @@
-//! The reading: the one thing that travels.
+//! The reading: one measurement of one sensor.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,24 +7,22 @@ use serde::{Deserialize, Serialize};
 
 /// One measurement of one sensor.
 ///
-/// Its text is borrowed from the record it was decoded from whenever the format allows it, so that
-/// a stage copies nothing on the way through.
+/// Its text is borrowed from the record if the format allows it, so that a stage copies nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading<'a> {
-    /// Who measured: the record's key where the format has one, "" where it has none.
+    /// The sensor's name. It is the record's key if the format has keys, and "" otherwise.
     pub sensor: Cow<'a, str>,
-    /// Counts up by one per sensor at the source; operators leave it as it is.
+    /// The sequence number. The source counts it up by one for each sensor. Operators keep it.
     pub seq: u64,
-    /// Event time in milliseconds since the epoch: when it was measured, not when it was sent.
+    /// The event time in milliseconds since the epoch: when it was measured, not when it was sent.
     pub time: i64,
-    /// The measured value in [`unit`](Self::unit); always finite.
+    /// The measured value in [`unit`](Self::unit). Always finite.
     pub value: f64,
-    /// The value's unit, or nothing where a format does not carry it.
+    /// The value's unit. `None` if the format has no units.
     pub unit: Option<Unit>,
 }
 
-/// How long a sensor's name may be, in bytes: it is the key of every record that is made of its
-/// readings.
+/// The longest name of a sensor, in bytes. It is the key of all records of its readings.
 pub const LONGEST_SENSOR: usize = 4096;
 
 /// A unit of temperature.
@@ -50,7 +48,7 @@ impl Unit {
         }
     }
 
-    /// The symbol that people read.
+    /// The symbol, such as `°C`.
     #[must_use]
     pub fn symbol(self) -> &'static str {
         match self {
@@ -67,19 +65,19 @@ impl fmt::Display for Unit {
     }
 }
 
-/// Why a reading goes no further: it could not be decoded, processed or encoded.
+/// Why a record or a reading could not be decoded, processed or encoded.
 ///
-/// It travels with the original bytes to the stage's dead-letter topic.
+/// It goes to the stage's dead-letter topic, with the original record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidReading {
     /// A short fixed word to group by, such as `not-json` or `wrong-unit`.
     pub reason: &'static str,
-    /// The whole story for a person.
+    /// The error in full.
     pub detail: String,
 }
 
 impl InvalidReading {
-    /// A refusal of the given kind.
+    /// An invalid reading with this reason.
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
         InvalidReading {
             reason,

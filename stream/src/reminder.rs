@@ -1,9 +1,9 @@
-//! A reminder: says when it is time to tell again of what lasts.
+//! Decides when to log a lasting problem again: [`Reminder`].
 
 use std::time::{Duration, Instant};
 
-/// How long a trouble has lasted when it is told again. After the last of these it is told once in
-/// [`EVERY`].
+/// How long a problem has lasted when it is logged again. After the last of these it is logged once
+/// in [`EVERY`].
 const AGAIN: [Duration; 4] = [
     Duration::from_mins(1),
     Duration::from_mins(5),
@@ -11,11 +11,13 @@ const AGAIN: [Duration; 4] = [
     Duration::from_hours(2),
 ];
 const EVERY: Duration = Duration::from_hours(6);
-/// How many causes are told apart at a time. Beyond that the oldest is forgotten.
+/// How many causes are tracked. One more replaces the oldest.
 const CAUSES: usize = 8;
 
-/// Says when to tell of troubles that last, each known by its cause: at once, and then at growing
-/// intervals. Two causes that take turns are two troubles, and each keeps its own time.
+/// Decides when to log problems that last: at once, and then at growing intervals.
+///
+/// A problem is identified by its cause. Two causes that alternate are two problems with intervals
+/// of their own.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -32,74 +34,74 @@ const CAUSES: usize = 8;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Reminder<C> {
-    troubles: Vec<Trouble<C>>,
+    problems: Vec<Problem<C>>,
 }
 
 #[derive(Debug, Clone)]
-struct Trouble<C> {
+struct Problem<C> {
     cause: C,
     since: Instant,
-    /// How long it will have lasted when it is told next.
+    /// How long it will have lasted when it is logged next.
     next: Duration,
 }
 
 impl<C> Default for Reminder<C> {
     fn default() -> Self {
         Reminder {
-            troubles: Vec::new(),
+            problems: Vec::new(),
         }
     }
 }
 
 impl<C: PartialEq + Clone> Reminder<C> {
-    /// Of no trouble yet.
+    /// Without problems.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Notes that there is trouble for this cause. Gives for how long there has been, if it is time
-    /// to tell: nothing but [`Duration::ZERO`] the first time.
+    /// Reports a problem. Returns how long it has lasted if it is time to log it:
+    /// [`Duration::ZERO`] the first time.
     pub fn due(&mut self, cause: &C, now: Instant) -> Option<Duration> {
-        let Some(trouble) = self
-            .troubles
+        let Some(problem) = self
+            .problems
             .iter_mut()
-            .find(|trouble| trouble.cause == *cause)
+            .find(|problem| problem.cause == *cause)
         else {
-            if self.troubles.len() == CAUSES {
-                self.troubles.remove(0);
+            if self.problems.len() == CAUSES {
+                self.problems.remove(0);
             }
-            self.troubles.push(Trouble {
+            self.problems.push(Problem {
                 cause: cause.clone(),
                 since: now,
                 next: AGAIN[0],
             });
             return Some(Duration::ZERO);
         };
-        let lasted = now.saturating_duration_since(trouble.since);
-        if lasted < trouble.next {
+        let lasted = now.saturating_duration_since(problem.since);
+        if lasted < problem.next {
             return None;
         }
         let next = AGAIN.into_iter().find(|again| *again > lasted);
-        trouble.next = next.unwrap_or(lasted + EVERY);
+        problem.next = next.unwrap_or(lasted + EVERY);
         Some(lasted)
     }
 
-    /// Whether there is trouble.
+    /// Whether there is no problem.
     #[must_use]
     pub fn is_clear(&self) -> bool {
-        self.troubles.is_empty()
+        self.problems.is_empty()
     }
 
-    /// All trouble is over: the next is new. Gives for how long there was any.
+    /// All problems are solved. Returns when the first began.
     pub fn clear(&mut self) -> Option<Instant> {
-        let first = self.troubles.iter().map(|trouble| trouble.since).min();
-        self.troubles.clear();
+        let first = self.problems.iter().map(|problem| problem.since).min();
+        self.problems.clear();
         first
     }
 }
 
-/// How long a trouble has lasted, to be put behind what is told: empty the first time, then as
+/// How long a problem has lasted, to append to a log line: empty the first time, then as
 /// ", for 10 min".
 #[must_use]
 pub fn lasting(time: Duration) -> String {
@@ -115,8 +117,8 @@ pub fn lasting(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    /// Asks each second for some hours; gives the minutes at which it was time to tell.
-    fn told(hours: u64) -> Vec<u64> {
+    /// Reports a problem each second for some hours. Returns the minutes at which it was logged.
+    fn logged_minutes(hours: u64) -> Vec<u64> {
         let (mut reminder, start) = (Reminder::new(), Instant::now());
         let due = |second| reminder.due(&"cause", start + Duration::from_secs(second));
         (0..hours * 3600)
@@ -126,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn what_lasts_is_told_at_growing_intervals() {
-        assert_eq!(told(21), [0, 1, 5, 30, 120, 480, 840, 1200]);
+    fn a_lasting_problem_is_logged_at_growing_intervals() {
+        assert_eq!(logged_minutes(21), [0, 1, 5, 30, 120, 480, 840, 1200]);
     }
 
     #[test]
-    fn who_asks_seldom_is_told_once_for_all_that_was_missed() {
+    fn missed_intervals_are_logged_once() {
         let (mut reminder, start) = (Reminder::new(), Instant::now());
         assert_eq!(reminder.due(&1, start), Some(Duration::ZERO));
         let late = Duration::from_mins(40);
@@ -144,15 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn causes_that_take_turns_are_told_as_seldom_as_one() {
+    fn each_of_several_causes_has_its_own_intervals() {
         let (mut reminder, start) = (Reminder::new(), Instant::now());
         let mut due = |second| reminder.due(&(second % 3), start + Duration::from_secs(second));
-        let told = (0..600).filter_map(&mut due).count();
-        assert_eq!(told, 9, "each at once, after a minute and after five");
+        let logged = (0..600).filter_map(&mut due).count();
+        assert_eq!(logged, 9, "each at once, after a minute and after five");
     }
 
     #[test]
-    fn what_is_over_and_comes_back_is_new() {
+    fn a_solved_problem_that_comes_back_is_new() {
         let (mut reminder, start) = (Reminder::new(), Instant::now());
         assert_eq!(reminder.clear(), None);
         reminder.due(&1, start);
@@ -166,19 +168,19 @@ mod tests {
     }
 
     #[test]
-    fn so_many_causes_do_not_fill_the_memory() {
+    fn many_causes_do_not_fill_the_memory() {
         let (mut reminder, now) = (Reminder::new(), Instant::now());
         for cause in 0..1000 {
             assert_eq!(reminder.due(&cause, now), Some(Duration::ZERO));
         }
-        assert_eq!(reminder.troubles.len(), CAUSES);
+        assert_eq!(reminder.problems.len(), CAUSES);
     }
 
     #[test]
-    fn a_duration_is_told_in_the_largest_unit_that_says_enough() {
-        let of = |seconds| lasting(Duration::from_secs(seconds));
+    fn a_duration_has_a_unit_that_fits() {
+        let seconds = [0, 59, 60, 600, 7200];
         assert_eq!(
-            [of(0), of(59), of(60), of(600), of(7200)],
+            seconds.map(|seconds| lasting(Duration::from_secs(seconds))),
             ["", ", for 59 s", ", for 1 min", ", for 10 min", ", for 2 h"]
         );
     }

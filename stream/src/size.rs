@@ -1,4 +1,4 @@
-//! An amount of memory, as people write it: `64 MB`.
+//! An amount of memory, written as `64 MB`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let (number, unit) = text.split_at(
-            text.find(|letter: char| !letter.is_ascii_digit())
+            text.find(|character: char| !character.is_ascii_digit())
                 .unwrap_or(text.len()),
         );
         let unit = unit.trim();
@@ -37,7 +37,7 @@ impl FromStr for Size {
         bytes.map(Size).ok_or_else(|| {
             let units: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
             format!(
-                "`{text}` is no size; write a whole number with its unit ({}), as 64 MB",
+                "`{text}` is not a size; write a whole number with its unit ({}), such as 64 MB",
                 units.join(", ")
             )
         })
@@ -52,7 +52,7 @@ impl TryFrom<String> for Size {
     }
 }
 
-/// In megabytes, or in smaller units where that says it exactly.
+/// In megabytes, or in a smaller unit if that is more exact.
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Size(bytes) = self;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size_is_refused_with_an_example() {
+    fn an_error_shows_how_to_write_a_size() {
         for text in [
             "",
             "64",
@@ -100,7 +100,7 @@ mod tests {
             "99999999999999 GB",
         ] {
             let error = text.parse::<Size>().unwrap_err();
-            assert!(error.contains("as 64 MB"), "{error}");
+            assert!(error.contains("such as 64 MB"), "{error}");
         }
     }
 }

@@ -1,29 +1,33 @@
-//! The timestamps of outputs, where brokers do not take those of the inputs.
+//! The timestamps of outputs, where the brokers reject those of the inputs.
 
 use std::time::SystemTime;
 
 use crate::log::{ConsumerRecord, Rejection};
 
-/// How much nearer to the time of now than what was rejected a timestamp is not tried either, in
-/// milliseconds.
+/// A timestamp is also replaced if it is nearer to the current time than a rejected one by less
+/// than this, in milliseconds.
 const SLACK: i64 = 60_000;
 
-/// An output keeps its input's timestamp. A topic rejects one that is too far from the brokers'
-/// time (`message.timestamp.after.max.ms`, an hour by default): such records get the time of now.
+/// Chooses the timestamps of outputs.
+///
+/// An output has its input's timestamp. A topic rejects a timestamp that is too far from the
+/// broker's clock (`message.timestamp.after.max.ms`, by default an hour). Such records get the
+/// current time.
 #[derive(Debug, Default)]
 pub struct Stamps {
-    /// From how far ahead of this machine's clock on timestamps were rejected, in milliseconds.
+    /// The smallest distance ahead of this machine's clock at which a timestamp is replaced, in
+    /// milliseconds. `None` if none was rejected.
     ahead: Option<i64>,
-    /// How far behind it.
+    /// The same for timestamps behind the clock.
     behind: Option<i64>,
 }
 
 impl Stamps {
-    /// The timestamp for what becomes of a record; `None` for now.
+    /// The timestamp for the output of a record. `None` is the current time.
     #[must_use]
     pub fn of(&self, record: &ConsumerRecord<'_>) -> Option<i64> {
         let stamped = record.stamped()?;
-        // Nearly always nothing was ever rejected.
+        // The fast path: timestamps are rarely rejected.
         if self.ahead.is_none() && self.behind.is_none() {
             return Some(stamped);
         }
@@ -35,8 +39,8 @@ impl Stamps {
         (!is_rejected).then_some(stamped)
     }
 
-    /// Takes note of why what became of a record was rejected; whether it was for its timestamp,
-    /// and nothing else has been tried yet. Says so the first time.
+    /// Handles the rejection of a record's output. Returns whether to retry with the current time:
+    /// if it was rejected once, for its timestamp. Logs the first such rejection.
     pub fn rejected(
         &mut self,
         stage: &str,
@@ -55,14 +59,14 @@ impl Stamps {
         if limit.is_none() {
             tracing::warn!(
                 stage,
-                "an output does not take a timestamp {} s {} the time of now: such records are \
-                 stamped anew\n  help: set the clock of whoever writes them, or the topic's \
-                 message.timestamp.after.max.ms",
+                "the brokers reject a timestamp {} s {} the current time, such records get the \
+                 current time\n  help: set the clock of whoever writes them, or the topic's \
+                 message.timestamp.after.max.ms and message.timestamp.before.max.ms",
                 ahead.unsigned_abs() / 1000,
                 if ahead > 0 { "ahead of" } else { "behind" }
             );
         }
-        // Time goes on: the same record is less far ahead in a moment.
+        // The distance of the same record changes as time passes.
         let far = ahead.saturating_abs().saturating_sub(SLACK).max(0);
         *limit = Some(limit.map_or(far, |known| known.min(far)));
         true
@@ -93,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_rejected_once_is_stamped_anew_from_then_on() {
+    fn a_rejected_timestamp_is_replaced_from_then_on() {
         let mut stamps = Stamps::default();
         let hour = 3_600_000;
         let (ahead, right) = (stamped(now() + 2 * hour), stamped(now()));
@@ -104,18 +108,18 @@ mod tests {
         assert_eq!(
             stamps.of(&stamped(ahead.timestamp - 1000)),
             None,
-            "as that record is a second later"
+            "the rejected record is as far ahead a second later"
         );
         assert_eq!(stamps.of(&right), Some(right.timestamp));
         assert_eq!(
             stamps.of(&stamped(1000)),
             Some(1000),
-            "old ones were not rejected"
+            "an old timestamp was not rejected"
         );
         assert_eq!(stamps.of(&stamped(-1)), None, "it has none");
         assert!(
             !stamps.rejected("s", &ahead, &[Rejection::Timestamp; 2]),
-            "it was tried"
+            "the current time was rejected as well"
         );
     }
 }

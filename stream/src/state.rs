@@ -1,4 +1,4 @@
-//! What the stateful operators of a stage remember, by partition and sensor.
+//! The state of a stage's stateful operators, by partition and sensor.
 
 mod digest;
 
@@ -15,43 +15,43 @@ use crate::error::{Error, Result};
 use crate::operator::{KeyState, Operator};
 use crate::size::Size;
 
-/// The memories of all sensors of the partitions that a stage owns.
+/// The state of all sensors of the partitions that are assigned to a stage.
 ///
-/// Everything is in memory. What changes in a transaction is written to the changelog in the same
-/// transaction, once for each sensor, however many of its readings there were.
+/// It is in memory. Each commit writes the sensors that have changed to the changelog, in the same
+/// transaction, and each of them once.
 #[derive(Debug)]
 pub struct State {
-    /// Which chain the memories belong to.
+    /// The description of the chain.
     chain: String,
     /// The names of the input topics.
     inputs: Vec<String>,
-    /// How many memories the chain keeps for each sensor.
+    /// How many [`KeyState`]s the chain keeps for each sensor.
     states: usize,
     budget: MemoryBudget,
-    /// How much older than the newest reading of its partition a sensor's last one may be, in
-    /// milliseconds.
+    /// A sensor expires when its last reading is this much older than the newest reading of its
+    /// partition, in milliseconds.
     ttl: Option<i64>,
     partitions: Vec<PartitionState>,
-    /// The entries that changed since the last commit, as indices.
+    /// The entries that changed since the last commit, as indices of partition and entry.
     changed: Vec<(usize, usize)>,
-    /// A sensor that is in two partitions, the first that was seen.
+    /// The first sensor that was found in two partitions.
     split_sensor: Option<SplitSensor>,
 }
 
-/// A sensor whose readings are in more than one partition, so that none holds all that it has sent.
+/// A sensor whose readings are in more than one partition, so that each has only a part of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitSensor {
     /// The sensor.
     pub sensor: String,
     /// Two of the partitions.
     pub partitions: [i32; 2],
-    is_told: bool,
+    is_reported: bool,
 }
 
-/// The time of a reading of which none is known.
+/// The time of a reading if none is known.
 const UNKNOWN: i64 = i64::MIN;
 
-/// How often expired sensors are looked for, in parts of the time that they are kept.
+/// How many times within the time to live expired sensors are looked for.
 const SWEEPS: i64 = 16;
 
 /// The sensors of one partition.
@@ -60,25 +60,25 @@ struct PartitionState {
     partition: i32,
     by_name: HashMap<Box<str>, usize>,
     entries: Vec<SensorState>,
-    /// The newest time of a reading, in milliseconds since the epoch.
+    /// The time of the newest reading, in milliseconds since the epoch.
     time: i64,
-    /// What it was when expired sensors were last looked for.
-    swept: i64,
-    /// For each input topic.
+    /// The value of `time` when expired sensors were last looked for.
+    last_sweep: i64,
+    /// One for each input topic.
     digests: Box<[StateDigest]>,
 }
 
-/// What is remembered of one sensor.
+/// The state of one sensor.
 #[derive(Debug)]
 struct SensorState {
     sensor: Box<str>,
     /// One for each stateful operator of the chain.
     states: Box<[KeyState]>,
-    /// For each input topic, the offset of the last record that is in the memories; −1 for none.
+    /// For each input topic the offset of the last record that is in the state. −1 if none is.
     last_offsets: Box<[i64]>,
-    /// The newest time of its readings, in milliseconds since the epoch.
+    /// The time of its newest reading, in milliseconds since the epoch.
     time: i64,
-    /// The sensor's name in 64 bits.
+    /// A hash of the sensor's name.
     hash: u64,
     changed: bool,
 }
@@ -89,19 +89,19 @@ impl SensorState {
     }
 }
 
-/// How much more there may be, in bytes.
+/// How large the state may be, in bytes.
 #[derive(Debug)]
 struct MemoryBudget {
-    /// What a sensor costs beside its name.
-    each: u64,
+    /// The cost of a sensor without its name.
+    per_sensor: u64,
     left: u64,
-    whole: u64,
+    total: u64,
 }
 
 /// What the allocator and the hash table add to an entry, in bytes.
 const OVERHEAD: usize = 128;
 
-/// The state is as large as it may be.
+/// The state has used up its memory budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetExceeded {
     bytes: u64,
@@ -115,23 +115,27 @@ impl BudgetExceeded {
 
 impl fmt::Display for BudgetExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the state has its full size of {}", Size(self.bytes))
+        write!(
+            f,
+            "the state has reached its memory budget of {}",
+            Size(self.bytes)
+        )
     }
 }
 
 impl std::error::Error for BudgetExceeded {}
 
-/// What the changelog holds of one sensor, in JSON. Its key is the sensor.
+/// The value of a changelog record, in JSON: the state of one sensor. The key is the sensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateRecord<'a> {
-    /// Which chain the memories belong to.
+    /// The description of the chain.
     #[serde(borrow)]
     pub chain: Cow<'a, str>,
-    /// Input topic and the offset of its last record that is in the memories.
+    /// For each input topic the offset of the last record that is in the state.
     #[serde(borrow)]
     pub offsets: BTreeMap<Cow<'a, str>, i64>,
-    /// The newest time of the sensor's readings, in milliseconds since the epoch; `None` in records
-    /// of versions that did not keep it.
+    /// The time of the sensor's newest reading, in milliseconds since the epoch. `None` in records
+    /// of versions that did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<i64>,
     /// One for each stateful operator of the chain, in order.
@@ -140,8 +144,8 @@ pub struct StateRecord<'a> {
 }
 
 impl State {
-    /// No memories yet of a chain; at most `bytes` of them. A sensor is forgotten whose last
-    /// reading is more than `ttl` older than the newest of its partition.
+    /// The empty state of a chain, which may grow to `bytes`. A sensor expires when its last
+    /// reading is more than `ttl` older than the newest reading of its partition.
     #[must_use]
     pub fn new(
         chain: &dyn Operator,
@@ -150,15 +154,15 @@ impl State {
         ttl: Option<Duration>,
     ) -> Self {
         let states = chain.states();
-        let each = size_of::<SensorState>()
+        let per_sensor = size_of::<SensorState>()
             + size_of::<KeyState>() * states
             + 8 * (chain.numbers() + inputs.len());
         State {
             chain: chain.describe(),
             budget: MemoryBudget {
-                each: (each + OVERHEAD) as u64,
+                per_sensor: (per_sensor + OVERHEAD) as u64,
                 left: bytes,
-                whole: bytes,
+                total: bytes,
             },
             inputs,
             states,
@@ -169,7 +173,7 @@ impl State {
         }
     }
 
-    /// How many sensors are remembered.
+    /// How many sensors have state.
     #[must_use]
     pub fn sensors(&self) -> usize {
         let known = |entry: &&SensorState| entry.last_offsets.iter().any(|offset| *offset >= 0);
@@ -179,7 +183,7 @@ impl State {
             .sum()
     }
 
-    /// What is remembered of the records of one partition of an input topic.
+    /// The digest of the state that the records of one partition of an input topic have made.
     #[must_use]
     pub fn digest(&self, topic: usize, partition: i32) -> StateDigest {
         let found = self
@@ -191,29 +195,29 @@ impl State {
             .unwrap_or_default()
     }
 
-    /// Forgets everything.
-    pub fn forget(&mut self) {
+    /// Removes the state of all sensors.
+    pub fn clear(&mut self) {
         self.partitions.clear();
         self.changed.clear();
-        self.budget.left = self.budget.whole;
+        self.budget.left = self.budget.total;
     }
 
-    /// A sensor that is in two partitions; each time another one is not told.
+    /// The first sensor that was found in two partitions. It is returned once.
     pub fn take_split_sensor(&mut self) -> Option<SplitSensor> {
         let split_sensor = self
             .split_sensor
             .as_mut()
-            .filter(|split_sensor| !split_sensor.is_told)?;
-        split_sensor.is_told = true;
+            .filter(|split_sensor| !split_sensor.is_reported)?;
+        split_sensor.is_reported = true;
         Some(split_sensor.clone())
     }
 
-    /// The memories of a sensor for the record at `offset` of an input topic, to be changed by it;
-    /// `None` if that record is in them already. `time` is the reading's, in milliseconds since the
+    /// The state of a sensor, for the record at `offset` of an input topic to change. `None` if the
+    /// state contains that record already. `time` is the reading's, in milliseconds since the
     /// epoch.
     ///
     /// # Errors
-    /// If the sensor is new and there is no room for it.
+    /// If the sensor is new and the memory budget is used up.
     pub fn apply(
         &mut self,
         topic: usize,
@@ -258,7 +262,7 @@ impl State {
                     by_name: HashMap::new(),
                     entries: Vec::new(),
                     time: UNKNOWN,
-                    swept: UNKNOWN,
+                    last_sweep: UNKNOWN,
                     digests: vec![StateDigest::default(); self.inputs.len()].into(),
                 });
                 self.partitions.len() - 1
@@ -271,10 +275,10 @@ impl State {
             return Ok(*index);
         }
         let Some(left) = self.budget.left.checked_sub(self.budget.cost(sensor)) else {
-            // The next commit looks for room.
-            sensors.swept = UNKNOWN;
+            // The next commit looks for expired sensors.
+            sensors.last_sweep = UNKNOWN;
             return Err(BudgetExceeded {
-                bytes: self.budget.whole,
+                bytes: self.budget.total,
             });
         };
         self.budget.left = left;
@@ -286,7 +290,7 @@ impl State {
             self.split_sensor = elsewhere.map(|other| SplitSensor {
                 sensor: sensor.to_owned(),
                 partitions: [other.partition, self.partitions[at].partition],
-                is_told: false,
+                is_reported: false,
             });
         }
         let sensors = &mut self.partitions[at];
@@ -304,10 +308,10 @@ impl State {
         Ok(sensors.entries.len() - 1)
     }
 
-    /// Whether what changed since the last commit can be written: JSON has finite numbers only.
+    /// Checks that the changes since the last commit can be written to the changelog.
     ///
     /// # Errors
-    /// If an operator has left another number in its memory, which would never be read back.
+    /// If an operator has put a number into its state that is not finite, which JSON does not have.
     pub fn check(&self) -> Result<()> {
         for (at, index) in &self.changed {
             let SensorState { sensor, states, .. } = &self.partitions[*at].entries[*index];
@@ -315,21 +319,21 @@ impl State {
                 let doing = format!("writing the state of sensor `{sensor}` of `{}`", self.chain);
                 let error = Error::new(doing, "an operator keeps a number that is not finite");
                 return Err(
-                    error.help("mend the operator: it must refuse the reading that leads there")
+                    error.help("fix the operator: it must reject the reading that causes this")
                 );
             }
         }
         Ok(())
     }
 
-    /// Writes every entry that changed since the last time, as partition, sensor and value; without
-    /// a value the sensor is forgotten.
+    /// Writes the state of every sensor that changed since the last call, as partition, sensor and
+    /// value. `None` is a tombstone, for a sensor that has expired.
     ///
     /// # Errors
     /// Those of `write`.
     ///
     /// # Panics
-    /// Never: text and finite numbers always make JSON.
+    /// Never: text and finite numbers can always be written as JSON.
     pub fn save<E>(
         &mut self,
         mut write: impl FnMut(i32, &str, Option<&[u8]>) -> Result<(), E>,
@@ -354,13 +358,13 @@ impl State {
             };
             value.clear();
             serde_json::to_writer(&mut value, &saved)
-                .expect("text and finite numbers always make JSON");
+                .expect("text and finite numbers can always be written as JSON");
             write(sensors.partition, &entry.sensor, Some(&value))?;
         }
         let Some(ttl) = self.ttl else { return Ok(()) };
         for sensors in &mut self.partitions {
-            if sensors.swept == UNKNOWN
-                || sensors.time.saturating_sub(sensors.swept) >= ttl / SWEEPS
+            if sensors.last_sweep == UNKNOWN
+                || sensors.time.saturating_sub(sensors.last_sweep) >= ttl / SWEEPS
             {
                 sensors.sweep(ttl, &mut self.budget, &mut write)?;
             }
@@ -368,23 +372,17 @@ impl State {
         Ok(())
     }
 
-    /// Takes one record of the changelog that is no [checkpoint](crate::checkpoint). A later record
-    /// of a sensor replaces an earlier one; a tombstone forgets the sensor.
+    /// Restores one record of the changelog that is not a [checkpoint](crate::checkpoint). A later
+    /// record of a sensor replaces an earlier one. A tombstone removes the sensor's state.
     ///
     /// # Errors
-    /// If the record is not a state of this chain, or there is no room for it.
+    /// If the record is not a state of this chain, or the memory budget is used up.
     pub fn restore(&mut self, partition: i32, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         let sensor = match (std::str::from_utf8(key), value) {
             (Ok(sensor), _) => sensor,
-            // No sensor has such a name, so there is nothing to forget.
+            // No sensor has such a name, so there is nothing to remove.
             (Err(_), None) => return Ok(()),
             (Err(error), _) => return Err(Error::new("restoring the state", error)),
-        };
-        let doing = || {
-            format!(
-                "restoring the state of sensor `{sensor}` from partition {partition} of the \
-                 changelog"
-            )
         };
         let (states, last_offsets, time) = match value {
             None => (
@@ -393,14 +391,14 @@ impl State {
                 UNKNOWN,
             ),
             Some(value) => {
-                let saved: StateRecord<'_> =
-                    serde_json::from_slice(value).map_err(|error| Error::new(doing(), error))?;
+                let saved: StateRecord<'_> = serde_json::from_slice(value)
+                    .map_err(|error| restore_error(sensor, partition, error))?;
                 if saved.chain != self.chain || saved.states.len() != self.states {
                     let cause = format!(
                         "it was made by `{}`, but the stage now is `{}`",
                         saved.chain, self.chain
                     );
-                    return Err(Error::new(doing(), cause));
+                    return Err(restore_error(sensor, partition, cause));
                 }
                 let last_offsets = self
                     .inputs
@@ -417,9 +415,9 @@ impl State {
         if value.is_none() && !self.partitions[at].by_name.contains_key(sensor) {
             return Ok(());
         }
-        let index = self
-            .index(at, sensor)
-            .map_err(|full| Error::new(doing(), full).help(BudgetExceeded::HELP))?;
+        let index = self.index(at, sensor).map_err(|exceeded| {
+            restore_error(sensor, partition, exceeded).help(BudgetExceeded::HELP)
+        })?;
         let PartitionState {
             entries, digests, ..
         } = &mut self.partitions[at];
@@ -436,22 +434,29 @@ impl State {
     }
 }
 
+fn restore_error(sensor: &str, partition: i32, cause: impl fmt::Display) -> Error {
+    let doing = format!(
+        "restoring the state of sensor `{sensor}` from partition {partition} of the changelog"
+    );
+    Error::new(doing, cause)
+}
+
 impl MemoryBudget {
     fn cost(&self, sensor: &str) -> u64 {
-        // The name is there twice: in the entry and to find it.
-        self.each + 2 * sensor.len() as u64
+        // The name is stored twice: in the entry and as the key to find it.
+        self.per_sensor + 2 * sensor.len() as u64
     }
 }
 
 impl PartitionState {
-    /// Forgets the sensors that are expired.
+    /// Removes the expired sensors and writes a tombstone for each.
     fn sweep<E>(
         &mut self,
         ttl: i64,
         budget: &mut MemoryBudget,
         write: &mut impl FnMut(i32, &str, Option<&[u8]>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.swept = self.time;
+        self.last_sweep = self.time;
         for index in (0..self.entries.len()).rev() {
             if !self.entries[index].is_expired(ttl, self.time) {
                 continue;
@@ -482,7 +487,7 @@ mod tests {
     use crate::operator::Flow;
     use crate::reading::{InvalidReading, Reading};
 
-    /// Remembers one number of each sensor.
+    /// Keeps one number for each sensor.
     struct Named(&'static str);
 
     impl Operator for Named {
@@ -507,7 +512,7 @@ mod tests {
         State::new(&Named(chain), vec!["in".into()], 1_000_000, None)
     }
 
-    /// The memories for a record that is new and has room.
+    /// The state for a new record, within the budget.
     fn apply<'s>(
         state: &'s mut State,
         partition: i32,
@@ -520,7 +525,7 @@ mod tests {
             .unwrap()
     }
 
-    /// What is written at a commit: partition, sensor and value, which is empty for a tombstone.
+    /// What a commit writes: partition, sensor and value, which is empty for a tombstone.
     fn saved(state: &mut State) -> Vec<(i32, String, String)> {
         let mut out = Vec::new();
         state
@@ -537,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_restored_and_each_sensor_is_saved_once() {
+    fn a_saved_state_is_restored_and_each_sensor_is_saved_once() {
         let mut first = state("ewma(alpha=0.5)");
         for offset in 0..10_i32 {
             apply(&mut first, 2, offset.into(), "a")[0] = vec![f64::from(offset) + 0.1];
@@ -559,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn sensors_of_one_name_in_two_partitions_are_two() {
+    fn a_sensor_has_a_state_in_each_partition() {
         let mut state = state("c");
         apply(&mut state, 0, 0, "a")[0].push(1.0);
         assert_eq!(apply(&mut state, 1, 0, "a"), [KeyState::new()]);
@@ -567,10 +572,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_forgets_and_the_last_record_counts() {
+    fn a_tombstone_removes_a_state_and_the_last_record_counts() {
         let mut state = state("c");
-        for memory in ["1.5", "2.5"] {
-            let value = format!(r#"{{"chain":"c","offsets":{{}},"memories":[[{memory}]]}}"#);
+        for number in ["1.5", "2.5"] {
+            let value = format!(r#"{{"chain":"c","offsets":{{}},"memories":[[{number}]]}}"#);
             state.restore(0, b"a", Some(value.as_bytes())).unwrap();
         }
         assert_eq!(apply(&mut state, 0, 0, "a"), [vec![2.5]]);
@@ -583,13 +588,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_is_taken_whatever_its_key() {
+    fn a_tombstone_may_have_any_key() {
         assert_eq!(state("c").restore(0, b"\xff", None), Ok(()));
         assert!(state("c").restore(0, b"\xff", Some(b"")).is_err());
     }
 
     #[test]
-    fn the_state_of_another_chain_is_refused() {
+    fn the_state_of_another_chain_is_an_error() {
         let value = br#"{"chain":"ewma(alpha=0.5)","offsets":{},"memories":[[1.0]]}"#;
         let error = state("ewma(alpha=0.3)")
             .restore(0, b"a", Some(value))
@@ -611,7 +616,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sensor_is_forgotten_when_its_partition_is_ahead_of_it_by_the_ttl() {
+    fn a_sensor_expires_when_its_partition_is_ahead_by_the_ttl() {
         let mut state = with_ttl(100);
         state.apply(0, 0, 0, "old", 1000).unwrap().unwrap()[0].push(1.5);
         state.apply(0, 0, 1, "new", 1100).unwrap();
@@ -634,14 +639,14 @@ mod tests {
         assert_eq!(
             apply(&mut state, 0, 4, "old"),
             [KeyState::new()],
-            "it begins anew, late as it is"
+            "its state is empty, although the reading is late"
         );
     }
 
-    /// Which sensors are still in memory when one comes back must not change what becomes of it.
+    /// The results must not depend on whether an expired sensor is still in memory.
     #[test]
-    fn when_expired_sensors_are_looked_for_makes_no_difference() {
-        let readings = [
+    fn results_do_not_depend_on_when_sensors_are_removed() {
+        const READINGS: [(&str, i64); 8] = [
             ("a", 0),
             ("b", 50),
             ("a", 90),
@@ -651,10 +656,10 @@ mod tests {
             ("b", 380),
             ("a", 401),
         ];
-        let run = |save_each: bool| {
+        fn run(save_each: bool) -> Vec<usize> {
             let mut state = with_ttl(100);
             let mut seen = Vec::new();
-            for (offset, (sensor, time)) in (0..).zip(readings) {
+            for (offset, (sensor, time)) in (0..).zip(READINGS) {
                 let states = state.apply(0, 0, offset, sensor, time).unwrap().unwrap();
                 states[0].push(1.0);
                 seen.push(states[0].len());
@@ -663,13 +668,13 @@ mod tests {
                 }
             }
             seen
-        };
+        }
         assert_eq!(run(false), [1, 1, 2, 1, 3, 1, 1, 1]);
         assert_eq!(run(true), run(false));
     }
 
     #[test]
-    fn a_sensor_in_two_partitions_is_told_once() {
+    fn a_sensor_in_two_partitions_is_reported_once() {
         let mut state = state("c");
         apply(&mut state, 0, 0, "a");
         apply(&mut state, 1, 0, "b");
@@ -698,7 +703,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_state_takes_no_new_sensor_and_goes_on_with_those_it_has() {
+    fn a_full_state_rejects_new_sensors_and_keeps_the_known_ones() {
         let mut state = State::new(&Named("c"), vec!["in".into()], 1000, None);
         let sensors: Vec<String> = (0..10).map(|number| format!("sensor-{number}")).collect();
         let known = sensors
@@ -706,12 +711,15 @@ mod tests {
             .take_while(|sensor| state.apply(0, 0, 0, sensor, 7).is_ok())
             .count();
         assert!((2..8).contains(&known), "{known} sensors in 1000 bytes");
-        let full = state.apply(0, 0, 1, &sensors[known], 7).unwrap_err();
-        assert_eq!(full.to_string(), "the state has its full size of 1 kB");
+        let exceeded = state.apply(0, 0, 1, &sensors[known], 7).unwrap_err();
+        assert_eq!(
+            exceeded.to_string(),
+            "the state has reached its memory budget of 1 kB"
+        );
         assert!(state.apply(0, 0, 1, &sensors[0], 7).is_ok());
         let records = saved(&mut state);
 
-        state.forget();
+        state.clear();
         for (partition, sensor, value) in &records {
             state
                 .restore(*partition, sensor.as_bytes(), Some(value.as_bytes()))
@@ -723,7 +731,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("full size") && error.contains("--memory-max"),
+            error.contains("memory budget") && error.contains("--memory-max"),
             "{error}"
         );
         assert!(state.apply(0, 0, 2, &sensors[known - 1], 7).is_ok());

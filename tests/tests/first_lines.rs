@@ -105,7 +105,7 @@ fn an_output_topic_that_is_deleted_is_named() {
             name: &format!("deleted output, {guarantee}"),
             process: convert,
             says: &[&fahrenheit, "Unknown topic", "rivulet topics create"],
-            never: &["no broker", "Kafka is back"],
+            never: &["brokers unreachable", "brokers reachable"],
         };
         fault.check();
         // What was not committed is there after the remedy.
@@ -126,7 +126,7 @@ fn an_address_that_brokers_announce_and_nobody_reaches_is_named() {
                 name: &format!("{stage}, advertised.listeners {announced}"),
                 process: scenario.start_through(&kafka.second(), stage),
                 says: &["advertised.listeners", announced, &kafka.second()],
-                never: &["see that Kafka runs there", "transaction coordinator"],
+                never: &["check that Kafka runs there", "transaction coordinator"],
             }
             .check();
         }
@@ -183,7 +183,7 @@ fn a_wrong_password_or_protocol_is_named() {
             name,
             process,
             says,
-            never: &["see that Kafka runs there"],
+            never: &["check that Kafka runs there"],
         }
         .check();
     }

@@ -89,7 +89,11 @@ fn sensors_without_room_become_dead_letters() {
         .map(|(cage, stage)| scenario.start_within(cage, stage))
         .collect();
     running[0].succeeds();
-    running[2].says(&["state-full", "the state has its full size", "--memory-max"]);
+    running[2].says(&[
+        "state-full",
+        "the state has reached its memory budget",
+        "--memory-max",
+    ]);
     let letters = tests::records::read(scenario.brokers(), &scenario.dead_letters("ewma"), 1);
     assert!(
         letters

@@ -113,7 +113,7 @@ fn a_record_stamped_in_the_future_is_stamped_anew() {
                 1
             );
         }
-        stages[0].says(&["stamped anew", "message.timestamp.after.max.ms"]);
+        stages[0].says(&["get the current time", "message.timestamp.after.max.ms"]);
         tests::stop_all(&mut stages);
     }
 }

@@ -323,7 +323,7 @@ fn does_not_keep_again_what_it_did_not_commit(sink: &str, rows: impl Fn(&Scenari
     wait::until_so("the sink stores what it has read", || {
         rows(&scenario) > before
     });
-    keep.says(&["no broker", "waiting"]);
+    keep.says(&["brokers unreachable", "waiting"]);
     let stored = rows(&scenario);
     keep.kill();
 

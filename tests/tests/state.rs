@@ -163,7 +163,7 @@ fn a_changelog_that_was_deleted_and_made_again_is_no_silent_new_start() {
     is_refused(
         &scenario,
         "smooth",
-        &["0 sensors where 2 were noted", "was deleted"],
+        &["0 sensors where 2 were committed", "was deleted"],
     );
 
     let done = state(&scenario, &["reset", &scenario.name("smooth"), "--yes"]);
@@ -238,7 +238,7 @@ fn a_changelog_cut_short_is_refused_only_if_something_is_gone_that_is_needed() {
     is_refused(
         &scenario,
         "smooth",
-        &["1 sensors where 2 were noted", "cut short"],
+        &["1 sensors where 2 were committed", "truncated"],
     );
 }
 
@@ -272,7 +272,7 @@ fn goes_on_after_a_reset(guarantee: &'static str) {
         "{shown}"
     );
     let mut stage = scenario.start("smooth");
-    stage.says(&["restored 1 sensors"]);
+    stage.says(&["state restored", "sensors=1"]);
     stage.stop();
 }
 

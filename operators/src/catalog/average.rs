@@ -6,15 +6,14 @@ use stream::operator::{Flow, KeyState, Operator};
 use stream::pipeline::ComponentConfig;
 use stream::reading::{InvalidReading, Reading};
 
-/// The mean of the last `window` readings of each sensor, sliding by one; nothing is emitted before
+/// The mean of the last `window` readings of each sensor, sliding by one. It emits nothing before
 /// the window is full.
 ///
-/// The sum is made anew for each reading from the readings that are in the window, so no rounding
-/// error is carried from one window to the next, however long the stage runs. Within a window the
-/// sum is compensated (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation
-/// endlicher Summen", ZAMM 54 (1974)): the mean's error is at most about ε·|mean| + n²·ε²·max|x|
-/// with ε = 2⁻⁵³, whatever the signs of the readings. The price is `window` additions a reading,
-/// less than the JSON of one reading up to a window of some hundred.
+/// Each sum is computed from all readings in the window, so no rounding error accumulates, however
+/// long the stage runs. The sum is compensated (A. Neumaier, "Rundungsfehleranalyse einiger
+/// Verfahren zur Summation endlicher Summen", ZAMM 54 (1974)): the error of the mean is at most
+/// about ε·|mean| + n²·ε²·max|x| with ε = 2⁻⁵³, whatever the signs of the readings. It costs
+/// `window` additions for each reading, less than its JSON for windows of up to a few hundred.
 ///
 /// ```
 /// use operators::{Flow, KeyState, Operator, catalog};
@@ -26,7 +25,7 @@ use stream::reading::{InvalidReading, Reading};
 /// let mut means = Vec::new();
 /// for value in [1.0, 2.0, 6.0, 7.0] {
 ///     let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
-///     if average.apply(&mut reading, &mut memory)? == Flow::Pass {
+///     if average.apply(&mut reading, &mut state)? == Flow::Pass {
 ///         means.push(reading.value);
 ///     }
 /// }
@@ -41,7 +40,7 @@ pub struct Average {
 
 /// How many readings a mean is taken of: 1 to 4096.
 ///
-/// The window is written whole to the changelog once a transaction, and a record must stay small.
+/// Each commit writes the whole window to the changelog, and its record must stay small.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct Window(usize);
@@ -74,10 +73,10 @@ impl Operator for Average {
         let Window(window) = self.window;
         let recent = &mut states[0];
         if recent.len() < window {
-            // The whole window at once: growing by doubling would leave up to half of it unused.
+            // Growing by doubling would leave up to half of the memory unused.
             recent.reserve_exact(window - recent.len());
         } else {
-            // More than a window is only in a changelog that somebody else has written to.
+            // Only a changelog that somebody else has written to has more than a window.
             recent.drain(..=recent.len() - window);
         }
         recent.push(reading.value);
@@ -100,7 +99,7 @@ impl Operator for Average {
         format!("average(window={})", self.window.0)
     }
 
-    /// A longer window fills up first; of a longer one the last readings are left.
+    /// A shorter window keeps the last readings. A longer one must fill up first.
     fn migrate(&self, _: &ComponentConfig, states: &mut [KeyState]) -> Result<(), String> {
         for recent in states {
             recent.drain(..recent.len().saturating_sub(self.window.0));
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_outside_its_range_is_a_mistake_with_the_range() {
+    fn an_error_shows_the_range_of_the_window() {
         for window in ["0", "-3", "4097", "1000000"] {
             let step =
                 ComponentConfig::parse(&format!("average = {{ window = {window} }}")).unwrap();
@@ -174,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_reading_leaves_no_trace_once_it_has_left_the_window() {
+    fn a_huge_reading_has_no_effect_after_it_leaves_the_window() {
         let mut values = vec![1e16];
         values.extend([0.125; 5]);
         assert_eq!(run(3, &values).last(), Some(&0.125));
     }
 
     #[test]
-    fn a_memory_of_more_than_the_window_is_cut_to_it() {
+    fn a_state_of_more_than_the_window_is_cut_to_it() {
         let average = ComponentConfig::parse("average = { window = 2 }")
             .unwrap()
             .settings::<Average>()
@@ -199,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_window_takes_over_the_last_readings_and_a_longer_one_all() {
+    fn a_shorter_window_keeps_the_last_readings() {
         for (window, expected) in [(2, &[2.0, 3.0][..]), (5, &[1.0, 2.0, 3.0])] {
             let average =
                 ComponentConfig::parse(&format!("average = {{ window = {window} }}")).unwrap();
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn small_readings_survive_beside_huge_ones_in_any_order() {
+    fn small_readings_count_beside_huge_ones_in_any_order() {
         for values in [
             [1.0, 1e16, 1.0, -1e16],
             [1e16, 1.0, 1.0, -1e16],
@@ -241,10 +240,12 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_the_plain_mean_of_each_window(
-            values in proptest::collection::vec(-1e6..1e6f64, 0..200), window in 1..20usize,
+            values in proptest::collection::vec(-1e6..1e6f64, 0..200),
+            window in 1..20usize,
         ) {
+            let windows = values.windows(window);
             let expected: Vec<f64> =
-                values.windows(window).map(|values| values.iter().sum::<f64>() / window as f64).collect();
+                windows.map(|values| values.iter().sum::<f64>() / window as f64).collect();
             let found = run(window, &values);
             prop_assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {

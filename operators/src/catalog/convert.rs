@@ -1,4 +1,4 @@
-//! `convert`: from one unit of temperature to another.
+//! `convert`: converts between units of temperature.
 
 use serde::Deserialize;
 use stream::catalog::Component;
@@ -8,14 +8,15 @@ use stream::reading::{InvalidReading, Reading, Unit};
 
 /// Converts between Celsius, Fahrenheit and kelvin: F = C·9/5 + 32, K = C + 273.15.
 ///
-/// A reading of another unit than `from` is refused; one without a unit is taken to be in `from`.
+/// A reading in another unit than `from` is invalid. A reading without a unit counts as in `from`.
 ///
 /// ```
 /// use operators::{Operator, catalog};
 /// use stream::pipeline::ComponentConfig;
 /// use stream::reading::{Reading, Unit};
 ///
-/// let convert = catalog::build(&ComponentConfig::parse("convert = { from = \"celsius\", to = \"fahrenheit\" }")?)?;
+/// let step = "convert = { from = \"celsius\", to = \"fahrenheit\" }";
+/// let convert = catalog::build(&ComponentConfig::parse(step)?)?;
 /// let mut reading =
 ///     Reading { sensor: "s".into(), seq: 0, time: 0, value: 7.0, unit: Some(Unit::Celsius) };
 /// convert.apply(&mut reading, &mut [])?;
@@ -62,7 +63,7 @@ impl Operator for Convert {
             return Ok(());
         }
         Err(format!(
-            "what is remembered is in {to}, and readings would come in {}",
+            "the state is in {to}, and readings would come in {}",
             self.to
         ))
     }
@@ -110,33 +111,35 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_of_another_unit_is_refused_and_one_without_is_taken() {
+    fn a_reading_in_another_unit_is_invalid() {
         let convert = Convert {
             from: Unit::Celsius,
             to: Unit::Kelvin,
         };
-        let reading = |unit| Reading {
+        let mut reading = Reading {
             sensor: "s".into(),
             seq: 0,
             time: 0,
             value: 1.0,
-            unit,
+            unit: Some(Unit::Kelvin),
         };
-        let refusal = convert
-            .apply(&mut reading(Some(Unit::Kelvin)), &mut [])
-            .unwrap_err();
+        let invalid = convert.apply(&mut reading, &mut []).unwrap_err();
         assert_eq!(
-            refusal.to_string(),
+            invalid.to_string(),
             "wrong-unit: the reading is in kelvin, not in celsius"
         );
-        let mut bare = reading(None);
-        convert.apply(&mut bare, &mut []).unwrap();
-        assert_eq!(bare.unit, Some(Unit::Kelvin));
+        reading.unit = None;
+        convert.apply(&mut reading, &mut []).unwrap();
+        assert_eq!(reading.unit, Some(Unit::Kelvin));
     }
 
     proptest! {
         #[test]
-        fn there_and_back_is_where_it_was(value in -1e6..1e6f64, from in 0..3usize, to in 0..3usize) {
+        fn a_conversion_can_be_reversed(
+            value in -1e6..1e6f64,
+            from in 0..3usize,
+            to in 0..3usize,
+        ) {
             let back = convert(convert(value, UNITS[from], UNITS[to]), UNITS[to], UNITS[from]);
             prop_assert!((back - value).abs() <= 1e-9 * value.abs().max(1.0));
         }

@@ -5,13 +5,13 @@ use stream::catalog::Component;
 use stream::operator::{Flow, KeyState, Operator};
 use stream::reading::{InvalidReading, Reading};
 
-/// Smooths each sensor: e = α·x + (1−α)·e, with α in (0, 1].
+/// Smooths the readings of each sensor: e = α·x + (1−α)·e, with α in (0, 1].
 ///
-/// The first reading of a sensor only seeds e. Nothing is emitted for it unless `emit-seed` is set.
+/// The first reading of a sensor only seeds e. It is not emitted unless `emit-seed` is set.
 ///
-/// Each e is a convex combination of the readings so far, so it never leaves their range, and
-/// rounding errors fade with the same factor 1−α as old readings do: the error stays below about
-/// ε·max|x|/α with ε = 2⁻⁵³.
+/// Each e is a convex combination of the readings so far, so it stays in their range. Rounding
+/// errors decay with the factor 1−α, as old readings do: the error stays below about ε·max|x|/α
+/// with ε = 2⁻⁵³.
 ///
 /// Formula: S. W. Roberts, "Control Chart Tests Based on Geometric Moving Averages", Technometrics
 /// 1 (1959).
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reading_is_emitted_only_when_asked() {
+    fn the_first_reading_is_emitted_only_with_emit_seed() {
         assert_eq!(run("ewma = { alpha = 0.5 }", &[1.0]), [] as [f64; 0]);
         assert_eq!(
             run("ewma = { alpha = 0.5, emit-seed = true }", &[1.0, 3.0]),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alpha_outside_its_range_is_a_mistake_with_the_range() {
+    fn an_error_shows_the_range_of_alpha() {
         for alpha in ["0", "0.0", "1.5", "-0.1", "nan", "inf"] {
             let diagnostic = ComponentConfig::parse(&format!("ewma = {{ alpha = {alpha} }}"))
                 .unwrap()
@@ -162,8 +162,9 @@ mod tests {
     proptest! {
         /// The sum written out: eₙ = (1−α)ⁿ·x₀ + Σ α·(1−α)ⁿ⁻ⁱ·xᵢ.
         #[test]
-        fn it_is_the_weighted_sum_it_stands_for(
-            values in proptest::collection::vec(-1e3..1e3f64, 2..200), alpha in 0.01..1.0f64,
+        fn it_is_the_weighted_sum_of_all_readings(
+            values in proptest::collection::vec(-1e3..1e3f64, 2..200),
+            alpha in 0.01..1.0f64,
         ) {
             let found = run(&format!("ewma = {{ alpha = {alpha:?} }}"), &values);
             for (n, found) in (1..).zip(&found) {

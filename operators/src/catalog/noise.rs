@@ -7,11 +7,11 @@ use stream::reading::{InvalidReading, Reading};
 
 /// Adds uniform noise in [−amplitude, amplitude).
 ///
-/// The noise of a reading is a function of `seed`, its sensor and its sequence number alone, so a
-/// reading that is processed again after a crash gets the same noise, on any machine, and no
-/// generator's state has to be kept. The function is one step of `SplitMix64` (G. L. Steele et al.,
-/// "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014), started at seed ⊕ FNV-1a(sensor)
-/// and advanced by the sequence number.
+/// The noise of a reading depends only on `seed`, its sensor and its sequence number. So a reading
+/// that is processed again after a crash gets the same noise on any machine, and no state is
+/// needed. It is one step of `SplitMix64` (G. L. Steele et al., "Fast Splittable Pseudorandom
+/// Number Generators", OOPSLA 2014), started at seed ⊕ FNV-1a(sensor) and advanced by the sequence
+/// number.
 ///
 /// ```
 /// use operators::{Operator, catalog};
@@ -35,7 +35,7 @@ pub struct Noise {
     seed: u64,
 }
 
-/// The largest noise, in the reading's unit: finite and not negative. By default 1.
+/// The largest noise, in the reading's unit: finite and not negative, by default 1.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Amplitude(f64);
@@ -78,7 +78,7 @@ impl Operator for Noise {
     }
 }
 
-/// A number in [0, 1) that belongs to this seed, sensor and sequence number.
+/// The number in [0, 1) of a seed, a sensor and a sequence number.
 fn uniform(seed: u64, sensor: &str, seq: u64) -> f64 {
     const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
     let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
@@ -113,9 +113,9 @@ mod tests {
         }
     }
 
-    /// A sensor's name takes part as its FNV-1a hash, published for "foobar".
+    /// Of a sensor's name only the FNV-1a hash counts, which is published for "foobar".
     #[test]
-    fn a_sensor_counts_by_the_published_hash_of_its_name() {
+    fn the_hash_of_a_name_is_the_published_one() {
         const OF_NOTHING: u64 = 0xCBF2_9CE4_8422_2325;
         const OF_FOOBAR: u64 = 0x8594_4171_F739_67E8;
         assert_eq!(
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_lies_where_its_number_says_between_the_bounds() {
+    fn the_noise_is_scaled_to_the_amplitude() {
         let noise = Noise {
             amplitude: Amplitude(3.0),
             seed: 1,

@@ -5,11 +5,11 @@ use stream::catalog::Component;
 use stream::operator::{Flow, KeyState, Operator};
 use stream::reading::{InvalidReading, Reading};
 
-/// Rounds to `digits` decimal digits (0 by default), halves to the even neighbour, so that a long
-/// series is not pushed upwards.
+/// Rounds to `digits` decimal digits (by default 0), and halves to even, so that the mean of a long
+/// series is not shifted upwards.
 ///
-/// A half is what the 64-bit float says: 0.125 is one, 0.15 is slightly less than one. A value so
-/// large that it has no such digits stays as it is.
+/// The 64-bit float decides what a half is: 0.125 is one, 0.15 is slightly less than one. A value
+/// that is too large to have such digits is unchanged.
 ///
 /// ```
 /// use operators::{Operator, catalog};
@@ -57,7 +57,7 @@ impl Operator for Round {
     fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
         let scale = 10_f64.powi(i32::from(self.digits.0));
         let scaled = reading.value * scale;
-        // From 2^52 on every float is whole: there is nothing left to round.
+        // Every float from 2^52 on is whole.
         if scaled.abs() < (1_u64 << 52) as f64 {
             reading.value = scaled.round_ties_even() / scale;
         }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_go_to_the_even_neighbour() {
+    fn halves_are_rounded_to_even() {
         assert_eq!(
             [0.5, 1.5, 2.5, -0.5, -1.5].map(|value| round(value, 0)),
             [0.0, 2.0, 2.0, -0.0, -2.0]
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_such_digits_stays_as_it_is() {
+    fn a_value_without_such_digits_is_unchanged() {
         assert_eq!(round(f64::MAX, 15), f64::MAX);
         assert_eq!(round(9_007_199_254_740_993.0, 3), 9_007_199_254_740_993.0);
     }
 
     #[test]
-    fn too_many_digits_are_a_mistake() {
+    fn too_many_digits_are_an_error() {
         assert!(Digits::try_from(16).is_err() && Digits::try_from(-1).is_err());
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn no_side_or_two_sides_or_no_number_are_mistakes() {
+    fn no_side_or_two_sides_or_no_number_is_an_error() {
         for step in [
             "threshold = {}",
             "threshold = { above = 1, below = 2 }",

@@ -1,9 +1,7 @@
-//! Record headers as they are, whatever their names.
+//! Reads record headers with any names.
 //!
-//! rdkafka takes each header's name for UTF-8 and panics where it is not. Kafka itself does not
-//! mind, so whoever may write to a topic could stop a stage for ever with one record. What rdkafka
-//! does not offer is asked of librdkafka here: the only unsafe code of the house, in a crate of its
-//! own.
+//! rdkafka panics if a header's name is not UTF-8, which Kafka allows. One such record would stop a
+//! stage for ever. So this crate asks librdkafka directly. It is the only unsafe code of rivulet.
 
 use std::ffi::CStr;
 use std::ptr;
@@ -11,10 +9,10 @@ use std::ptr;
 use rdkafka::message::{BorrowedHeaders, Headers};
 use rdkafka_sys as sys;
 
-/// The names and values of all headers. What is not UTF-8 in a name is replaced by U+FFFD.
+/// The names and values of all headers. Invalid UTF-8 in a name is replaced by U+FFFD.
 #[must_use]
 pub fn read(headers: &BorrowedHeaders) -> Vec<(String, Option<Vec<u8>>)> {
-    // rdkafka makes a `BorrowedHeaders` in one way only: from a pointer to librdkafka's headers.
+    // rdkafka creates a `BorrowedHeaders` only from a pointer to librdkafka's headers.
     let native = ptr::from_ref(headers).cast::<sys::rd_kafka_headers_t>();
     (0..headers.count())
         .filter_map(|index| one(native, index))
@@ -23,20 +21,20 @@ pub fn read(headers: &BorrowedHeaders) -> Vec<(String, Option<Vec<u8>>)> {
 
 fn one(headers: *const sys::rd_kafka_headers_t, index: usize) -> Option<(String, Option<Vec<u8>>)> {
     let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-    // SAFETY: `headers` is what librdkafka gave out, and borrowed for as long as `read` runs; the
-    // three places to write to are ours.
+    // SAFETY: `headers` is a valid pointer of librdkafka, borrowed for as long as `read` runs. The
+    // three out-pointers point to local variables.
     let error = unsafe {
         sys::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size)
     };
     if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
         return None;
     }
-    // SAFETY: librdkafka ends each name with a zero, and keeps it as long as the headers.
+    // SAFETY: librdkafka terminates each name with a zero, and keeps it as long as the headers.
     let name = unsafe { CStr::from_ptr(name) }
         .to_string_lossy()
         .into_owned();
     let value = (!value.is_null()).then(|| {
-        // SAFETY: librdkafka says how long the value is, and keeps it as long as the headers.
+        // SAFETY: librdkafka returns the value's length, and keeps it as long as the headers.
         unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) }.to_vec()
     });
     Some((name, value))

@@ -1,39 +1,37 @@
-//! The mark of a stage whose settings were changed under a state that it keeps, or that forgot some
-//! of it.
+//! Migrations: records of what was done with a stage's state when its settings changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::{Header, last, text};
 use super::header;
 
-/// Says up to where a stage worked as another chain, or with a state that was reset then.
+/// The offsets up to which a stage ran as another chain, or with another state.
 ///
-/// It stands in the stage's dead-letter topic, its ledger, and is written in one transaction with
-/// the state.
+/// It is a record in the stage's dead-letter topic, written in one transaction with the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
-    /// What was done about the state.
+    /// What was done with the state.
     pub remedy: MigrationKind,
-    /// The chain up to here, as it [describes](crate::operator::Operator::describe) itself; nothing
-    /// if nobody knows, because there was no state any more that told.
+    /// The [description](crate::operator::Operator::describe) of the chain before the migration.
+    /// `None` if it is unknown, because there was no state.
     pub chain: Option<String>,
-    /// The offset from which the new chain counts, by input and partition; of those that are absent
-    /// it counts from the first record.
+    /// The offset at which the new chain starts, by input and partition. Where one is absent, it
+    /// starts at the first record.
     pub offsets: BTreeMap<(String, i32), i64>,
-    /// The sensors that were [forgotten](MigrationKind::Forgotten); otherwise none.
+    /// The sensors whose state was removed: see [`MigrationKind::Forgotten`]. Otherwise empty.
     pub sensors: BTreeSet<String>,
 }
 
-/// What was done about the state of another chain.
+/// What was done with the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MigrationKind {
-    /// The new chain goes on with what the old one remembered.
+    /// The new chain goes on with the state of the old one.
     Kept,
-    /// The new chain began with an empty state, at the offsets where the old one had ended.
+    /// The new chain starts with an empty state, at the committed offsets of the old one.
     Reset,
-    /// It began with an empty state, and read again what the old one had worked on.
+    /// The new chain starts with an empty state, and reads its inputs again from the first record.
     Anew,
-    /// The chain is the same, and went on without what it remembered of some sensors.
+    /// The chain is the same. The state of some sensors was removed.
     Forgotten,
 }
 
@@ -58,13 +56,14 @@ impl MigrationKind {
 }
 
 impl Migration {
-    /// The headers of the record that is the mark; it has neither key nor value.
+    /// The headers of the migration's record, which has no key and no value.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
-        let offset = |((topic, partition), offset): (&(String, i32), &i64)| {
-            format!("{topic}/{partition}={offset}")
-        };
-        let offsets: Vec<String> = self.offsets.iter().map(offset).collect();
+        let offsets: Vec<String> = self
+            .offsets
+            .iter()
+            .map(|((topic, partition), offset)| format!("{topic}/{partition}={offset}"))
+            .collect();
         let mut headers = vec![text(header::STATE, self.remedy.name())];
         headers.extend(self.chain.as_ref().map(|chain| text(header::CHAIN, chain)));
         headers.push(text(header::OFFSETS, &offsets.join(",")));
@@ -122,16 +121,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_as_rivulet_writes_it_is_foreign() {
-        let change = Migration {
+    fn any_other_headers_are_foreign() {
+        let migration = Migration {
             remedy: MigrationKind::Kept,
             chain: Some("ewma(alpha=0.5)".into()),
             offsets: [(("warm".into(), 0), 12), (("warm".into(), 1), 7)].into(),
             sensors: BTreeSet::new(),
         };
-        let whole = change.headers();
+        let whole = migration.headers();
         assert_eq!(whole[2].1.as_deref(), Some(&b"warm/0=12,warm/1=7"[..]));
-        assert_eq!(LedgerRecord::read(&whole), LedgerRecord::Migration(change));
+        assert_eq!(
+            LedgerRecord::read(&whole),
+            LedgerRecord::Migration(migration)
+        );
         for (index, value) in [
             (0, "lost"),
             (2, "warm=12"),
@@ -139,10 +141,10 @@ mod tests {
             (2, "warm/0=a"),
             (2, "warm/0=1,,warm/1=a"),
         ] {
-            let mut spoilt = whole.clone();
-            spoilt[index].1 = Some(value.into());
+            let mut invalid = whole.clone();
+            invalid[index].1 = Some(value.into());
             assert_eq!(
-                LedgerRecord::read(&spoilt),
+                LedgerRecord::read(&invalid),
                 LedgerRecord::Foreign,
                 "{value}"
             );

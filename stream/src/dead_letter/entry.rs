@@ -1,4 +1,4 @@
-//! What a record of a dead-letter topic is, told from its headers.
+//! The records of a dead-letter topic, read from their headers.
 
 use super::{Migration, Offsets, header};
 
@@ -8,37 +8,37 @@ pub type Header = (String, Option<Vec<u8>>);
 /// A record of a dead-letter topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerRecord<'h> {
-    /// A record that the stage refused.
+    /// A record that the stage could not process.
     DeadLetter(DeadLetter<'h>),
-    /// The mark of letters that somebody dealt with.
+    /// Dead letters were replayed or dropped.
     Resolution(Resolution),
-    /// A change of the stage's settings under its state.
+    /// The stage's state was migrated.
     Migration(Migration),
-    /// Something that no stage and no `rivulet` wrote.
+    /// A record that neither a stage nor `rivulet` has written.
     Foreign,
 }
 
-/// What the headers of a dead letter say.
+/// The headers of a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeadLetter<'h> {
-    /// The headers that the record had before it was refused.
+    /// The record's own headers.
     pub original: &'h [Header],
-    /// The topic that it was read from; for a producer, the file or device.
+    /// The topic that it was read from. For a producer, the file or device.
     pub topic: &'h str,
-    /// The partition and the offset that it was read at; nothing for a producer.
+    /// The partition and the offset that it was read at. `None` for a producer.
     pub place: Option<(i32, i64)>,
-    /// The stage that refused it.
+    /// The stage that could not process it.
     pub stage: &'h str,
     /// A fixed word to group by, such as `not-json`.
     pub reason: &'h str,
-    /// The whole story.
+    /// The error in full.
     pub error: &'h str,
-    /// How many bytes the value had, if the record could not be kept whole.
+    /// The length of the original value in bytes, if the record was truncated.
     pub truncated: Option<u64>,
 }
 
 impl DeadLetter<'_> {
-    /// The headers of the dead letter: the record's own and then, in a fixed order, the stage's.
+    /// The headers of the dead letter: the record's own, then the stage's in a fixed order.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
         let mut headers = self.original.to_vec();
@@ -57,7 +57,7 @@ impl DeadLetter<'_> {
         headers
     }
 
-    /// Where the record was read, for a person.
+    /// Where the record was read, as text.
     #[must_use]
     pub fn origin(&self) -> String {
         match self.place {
@@ -67,17 +67,17 @@ impl DeadLetter<'_> {
     }
 }
 
-/// What became of a letter that is not open any more.
+/// How a dead letter was resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolved {
-    /// The original was sent to its topic once more.
+    /// The original record was sent to its topic again.
     Replayed,
-    /// Somebody decided that nothing is to be done about it.
+    /// Somebody decided to do nothing about it.
     Dropped,
 }
 
 impl Resolved {
-    /// The word in headers and on the screen.
+    /// The word in headers and in output.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -87,17 +87,17 @@ impl Resolved {
     }
 }
 
-/// Says what became of letters that are before it in the same partition.
+/// Says how dead letters before it in the same partition were resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
-    /// What became of them.
+    /// How they were resolved.
     pub resolved: Resolved,
-    /// Their offsets.
+    /// The offsets of the dead letters.
     pub letters: Offsets,
 }
 
 impl Resolution {
-    /// The headers of the record that is the mark; it has neither key nor value.
+    /// The headers of the resolution's record, which has no key and no value.
     #[must_use]
     pub fn headers(&self) -> Vec<Header> {
         vec![
@@ -120,24 +120,24 @@ impl Resolution {
 }
 
 impl<'h> LedgerRecord<'h> {
-    /// Tells from its headers what a record of a dead-letter topic is. Never fails: what is not
-    /// exactly as a stage or `rivulet` writes it is foreign.
+    /// Reads a record of a dead-letter topic from its headers. Never fails: a record that is not
+    /// exactly as a stage or `rivulet` writes it is [foreign](Self::Foreign).
     ///
-    /// It reads from the end, because the stage's headers are behind the record's own, which may
-    /// have the same names: a refused record can be a dead letter of another pipeline.
+    /// It reads from the end. The record's own headers come before the stage's and may have the
+    /// same names: the record can be a dead letter of another pipeline.
     #[must_use]
     pub fn read(headers: &'h [Header]) -> Self {
-        if let Some(mark) = Resolution::read(headers) {
-            return LedgerRecord::Resolution(mark);
+        if let Some(resolution) = Resolution::read(headers) {
+            return LedgerRecord::Resolution(resolution);
         }
-        if let Some(change) = Migration::read(headers) {
-            return LedgerRecord::Migration(change);
+        if let Some(migration) = Migration::read(headers) {
+            return LedgerRecord::Migration(migration);
         }
-        letter(headers).map_or(LedgerRecord::Foreign, LedgerRecord::DeadLetter)
+        dead_letter(headers).map_or(LedgerRecord::Foreign, LedgerRecord::DeadLetter)
     }
 }
 
-fn letter(headers: &[Header]) -> Option<DeadLetter<'_>> {
+fn dead_letter(headers: &[Header]) -> Option<DeadLetter<'_>> {
     let (headers, truncated) = match last(headers, header::TRUNCATED) {
         Some((before, size)) => (before, Some(size.parse().ok()?)),
         None => (headers, None),
@@ -164,7 +164,8 @@ fn letter(headers: &[Header]) -> Option<DeadLetter<'_>> {
     })
 }
 
-/// The value of the last header, if it has this name and is text, and the headers before it.
+/// The headers before the last one, and its value. `None` if the last one has another name or is
+/// not text.
 pub(super) fn last<'h>(headers: &'h [Header], name: &str) -> Option<(&'h [Header], &'h str)> {
     let ((found, value), before) = headers.split_last()?;
     let value = std::str::from_utf8(value.as_deref()?).ok()?;
@@ -181,12 +182,19 @@ pub(super) fn text(name: &str, value: &str) -> Header {
 
 #[cfg(test)]
 mod tests {
-    use proptest::collection::vec;
+    use proptest::collection::{btree_map, btree_set, vec};
     use proptest::option;
     use proptest::prelude::*;
 
     use super::super::MigrationKind;
     use super::*;
+
+    const KINDS: [MigrationKind; 4] = [
+        MigrationKind::Kept,
+        MigrationKind::Reset,
+        MigrationKind::Anew,
+        MigrationKind::Forgotten,
+    ];
 
     const OURS: &[&str] = &[
         header::TOPIC,
@@ -204,7 +212,7 @@ mod tests {
         header::SENSORS,
     ];
 
-    /// Any header, and as often one that looks like ours.
+    /// Any header, half of them with a name of ours.
     fn any_header() -> impl Strategy<Value = Header> {
         let name = prop_oneof![
             proptest::sample::select(OURS).prop_map(str::to_owned),
@@ -219,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_a_stage_writes_it_is_foreign() {
-        let letter = DeadLetter {
+    fn any_other_headers_are_foreign() {
+        let dead_letter = DeadLetter {
             original: &[],
             topic: "in",
             place: Some((0, 41)),
@@ -229,8 +237,11 @@ mod tests {
             error: "no",
             truncated: None,
         };
-        let whole = letter.headers();
-        assert_eq!(LedgerRecord::read(&whole), LedgerRecord::DeadLetter(letter));
+        let whole = dead_letter.headers();
+        assert_eq!(
+            LedgerRecord::read(&whole),
+            LedgerRecord::DeadLetter(dead_letter)
+        );
         for index in 1..whole.len() {
             let mut lacking = whole.clone();
             lacking.remove(index);
@@ -245,60 +256,70 @@ mod tests {
             assert_eq!(LedgerRecord::read(&without_value), LedgerRecord::Foreign);
         }
         for (index, value) in [(1, "one"), (1, "-1"), (1, "4294967296"), (2, "-5"), (2, "")] {
-            let mut spoilt = whole.clone();
-            spoilt[index].1 = Some(value.into());
+            let mut invalid = whole.clone();
+            invalid[index].1 = Some(value.into());
             assert_eq!(
-                LedgerRecord::read(&spoilt),
+                LedgerRecord::read(&invalid),
                 LedgerRecord::Foreign,
                 "{value}"
             );
         }
         assert_eq!(LedgerRecord::read(&[]), LedgerRecord::Foreign);
-        let mark = [text(header::HANDLED, "eaten"), text(header::LETTERS, "1")];
-        assert_eq!(LedgerRecord::read(&mark), LedgerRecord::Foreign);
+        let unknown = [text(header::HANDLED, "eaten"), text(header::LETTERS, "1")];
+        assert_eq!(LedgerRecord::read(&unknown), LedgerRecord::Foreign);
     }
 
     proptest! {
         #[test]
-        fn what_goes_into_a_letter_comes_out_whatever_headers_the_record_had(
+        fn a_dead_letter_reads_back_whatever_headers_the_record_had(
             original in vec(any_header(), 0..12),
-            topic in ".{0,20}", stage in ".{0,20}", reason in ".{0,20}", error in ".{0,20}",
+            topic in ".{0,20}",
+            stage in ".{0,20}",
+            reason in ".{0,20}",
+            error in ".{0,20}",
             place in option::of((0..i32::MAX, 0..i64::MAX)),
             truncated in option::of(any::<u64>()),
         ) {
-            // What a producer could not read has no headers of its own.
+            // The dead letter of a producer has no original headers.
             let original = if place.is_some() { &original[..] } else { &[] };
-            let letter =
-                DeadLetter { original, topic: &topic, place, stage: &stage, reason: &reason, error: &error, truncated };
-            let headers = letter.headers();
-            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::DeadLetter(letter));
+            let dead_letter = DeadLetter {
+                original,
+                topic: &topic,
+                place,
+                stage: &stage,
+                reason: &reason,
+                error: &error,
+                truncated,
+            };
+            let headers = dead_letter.headers();
+            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::DeadLetter(dead_letter));
         }
 
         #[test]
-        fn a_mark_comes_back(set in vec(0i64..1000, 1..50), dropped: bool) {
+        fn a_resolution_reads_back(set in vec(0i64..1000, 1..50), dropped: bool) {
             let resolved = if dropped { Resolved::Dropped } else { Resolved::Replayed };
-            let mark = Resolution { resolved, letters: set.into_iter().collect() };
-            let headers = mark.headers();
-            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::Resolution(mark));
+            let resolution = Resolution { resolved, letters: set.into_iter().collect() };
+            let headers = resolution.headers();
+            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::Resolution(resolution));
         }
 
         #[test]
-        fn a_change_comes_back(
-            remedy in proptest::sample::select(&[MigrationKind::Kept, MigrationKind::Reset, MigrationKind::Anew, MigrationKind::Forgotten][..]),
+        fn a_migration_reads_back(
+            remedy in proptest::sample::select(&KINDS[..]),
             chain in option::of(".{0,30}"),
-            offsets in proptest::collection::btree_map(("[a-zA-Z0-9._-]{1,20}", 0..100_i32), 0..i64::MAX, 0..9),
-            sensors in proptest::collection::btree_set(".{0,9}", 0..5),
+            offsets in btree_map(("[a-zA-Z0-9._-]{1,20}", 0..100_i32), 0..i64::MAX, 0..9),
+            sensors in btree_set(".{0,9}", 0..5),
         ) {
             let sensors = if remedy == MigrationKind::Forgotten { sensors } else { [].into() };
-            let change = Migration { remedy, chain, offsets, sensors };
-            let headers = change.headers();
-            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::Migration(change));
+            let migration = Migration { remedy, chain, offsets, sensors };
+            let headers = migration.headers();
+            prop_assert_eq!(LedgerRecord::read(&headers), LedgerRecord::Migration(migration));
         }
 
         #[test]
-        fn no_headers_can_harm_it(headers in vec(any_header(), 0..16)) {
-            if let LedgerRecord::DeadLetter(letter) = LedgerRecord::read(&headers) {
-                prop_assert_eq!(letter.headers().len(), headers.len());
+        fn any_headers_can_be_read(headers in vec(any_header(), 0..16)) {
+            if let LedgerRecord::DeadLetter(dead_letter) = LedgerRecord::read(&headers) {
+                prop_assert_eq!(dead_letter.headers().len(), headers.len());
             }
         }
     }

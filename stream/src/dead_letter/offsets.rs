@@ -1,15 +1,15 @@
-//! Sets of offsets, as people write them: `3,7..9`.
+//! Sets of offsets, written as `3,7..9`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A set of offsets of one partition, kept as ranges. As text `3,7..9`: both ends belong to a
-/// range.
+/// A set of offsets of one partition, kept as ranges. As text `3,7..9`, where ranges include both
+/// ends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offsets(Vec<(i64, i64)>);
 
 impl Offsets {
-    /// The ranges in ascending order, each with its first and last offset; they do not touch.
+    /// The ranges in ascending order, each with its first and last offset. They do not touch.
     #[must_use]
     pub fn ranges(&self) -> &[(i64, i64)] {
         &self.0
@@ -18,8 +18,8 @@ impl Offsets {
     /// Whether an offset is in the set.
     #[must_use]
     pub fn contains(&self, offset: i64) -> bool {
-        let behind = self.0.partition_point(|(first, _)| *first <= offset);
-        behind > 0 && self.0[behind - 1].1 >= offset
+        let count = self.0.partition_point(|(first, _)| *first <= offset);
+        count > 0 && self.0[count - 1].1 >= offset
     }
 
     fn of(mut ranges: Vec<(i64, i64)>) -> Self {
@@ -28,7 +28,7 @@ impl Offsets {
         for (first, last) in ranges {
             match offsets.0.last_mut() {
                 Some(before) if first <= before.1.saturating_add(1) => {
-                    before.1 = before.1.max(last)
+                    before.1 = before.1.max(last);
                 }
                 _ => offsets.0.push((first, last)),
             }
@@ -48,9 +48,9 @@ impl fmt::Display for Offsets {
         for (index, (first, last)) in self.0.iter().enumerate() {
             f.write_str(if index > 0 { "," } else { "" })?;
             if first == last {
-                write!(f, "{first}")?
+                write!(f, "{first}")?;
             } else {
-                write!(f, "{first}..{last}")?
+                write!(f, "{first}..{last}")?;
             }
         }
         Ok(())
@@ -61,21 +61,25 @@ impl FromStr for Offsets {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let offset = |text: &str| text.trim().parse().ok().filter(|offset: &i64| *offset >= 0);
-        let range = |part: &str| {
-            let (first, last) = part.split_once("..").unwrap_or((part, part));
-            let range = offset(first)
-                .zip(offset(last))
-                .filter(|(first, last)| first <= last);
-            range.ok_or_else(|| {
-                format!("`{part}` is no offset and no range; write 3, 7..9 or 3,7..9")
-            })
-        };
         text.split(',')
             .map(range)
             .collect::<Result<_, _>>()
             .map(Self::of)
     }
+}
+
+fn range(part: &str) -> Result<(i64, i64), String> {
+    let (first, last) = part.split_once("..").unwrap_or((part, part));
+    let range = offset(first)
+        .zip(offset(last))
+        .filter(|(first, last)| first <= last);
+    range.ok_or_else(|| {
+        format!("`{part}` is neither an offset nor a range; write 3, 7..9 or 3,7..9")
+    })
+}
+
+fn offset(text: &str) -> Option<i64> {
+    text.trim().parse().ok().filter(|offset| *offset >= 0)
 }
 
 #[cfg(test)]
@@ -87,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_offset_is_refused_with_the_way_to_write_it() {
+    fn an_error_shows_how_to_write_offsets() {
         for text in [
             "",
             "a",
@@ -105,19 +109,20 @@ mod tests {
     }
 
     #[test]
-    fn a_range_to_the_last_offset_there_can_be_is_one_range() {
+    fn a_range_to_the_largest_offset_does_not_overflow() {
         let all: Offsets = format!("5,0..{}", i64::MAX).parse().unwrap();
         assert_eq!(all.ranges(), [(0, i64::MAX)]);
     }
 
     proptest! {
-        /// Against a plain set.
         #[test]
-        fn the_same_offsets_come_back_from_their_text(set in proptest::collection::btree_set(0i64..60, 1..40)) {
+        fn offsets_read_back_and_equal_a_plain_set(
+            set in proptest::collection::btree_set(0i64..60, 1..40),
+        ) {
             let offsets: Offsets = set.iter().rev().copied().collect();
             prop_assert_eq!(&offsets.to_string().parse::<Offsets>().unwrap(), &offsets);
-            let found: BTreeSet<i64> = (-1..61).filter(|offset| offsets.contains(*offset)).collect();
-            prop_assert_eq!(found, set);
+            let contained = (-1..61).filter(|offset| offsets.contains(*offset));
+            prop_assert_eq!(contained.collect::<BTreeSet<i64>>(), set);
             prop_assert!(offsets.ranges().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0));
         }
     }

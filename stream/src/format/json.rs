@@ -1,12 +1,12 @@
-//! `json`: one object a reading, keyed by sensor.
+//! `json`: an object for each reading, keyed by sensor.
 //!
 //! ```json
 //! {"sensor":"seattle","seq":7,"time":1325376000000,"value":12.8,"unit":"celsius"}
 //! ```
 //!
 //! `time` is in milliseconds since the epoch. Numbers are written in the shortest form that reads
-//! back to the same 64-bit float. Fields that are not known are passed over, so that a newer writer
-//! does not stop an older reader.
+//! back as the same 64-bit float. Unknown fields are skipped, so that a newer writer does not stop
+//! an older reader.
 
 mod own;
 
@@ -34,8 +34,8 @@ struct Wire<'a> {
     unit: Unit,
 }
 
-/// By its name alone: for serde an object, `{"celsius":null}`, would do as well, but not for other
-/// readers of the topic.
+/// Reads a string only. serde would also accept the object `{"celsius":null}`, which other readers
+/// of the topic do not expect.
 fn unit_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Unit, D::Error> {
     let name = Cow::<'de, str>::deserialize(deserializer)?;
     Unit::deserialize(name.into_deserializer())
@@ -50,12 +50,12 @@ impl Format for Json {
         let unit = reading.unit.ok_or_else(|| {
             InvalidReading::new(
                 "no-unit",
-                "json needs a unit and the reading has none; state `unit` in the table of the \
-                 topic it came from, or convert it first",
+                "json needs a unit and the reading has none; set `unit` in the table of the topic \
+                 that it came from, or convert it first",
             )
         })?;
         let wire = Wire {
-            sensor: Cow::Borrowed(named(&reading.sensor)?),
+            sensor: Cow::Borrowed(check_length(&reading.sensor)?),
             seq: reading.seq,
             time: reading.time,
             value: finite(reading.value)?,
@@ -70,23 +70,23 @@ impl Format for Json {
     }
 }
 
-/// Reads one JSON object; what borrows, borrows from `value`.
+/// Reads one JSON object.
 ///
 /// # Errors
-/// Whatever keeps it from being a reading.
+/// Why it is not a valid reading.
 pub fn parse(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
     let reading = own::parse(value).map_or_else(|| by_parser(value), Ok)?;
-    named(&reading.sensor)?;
+    check_length(&reading.sensor)?;
     Ok(reading)
 }
 
-/// Refuses a name that is too long for a key, before any state knows of it.
-fn named(sensor: &str) -> Result<&str, InvalidReading> {
+/// Rejects a sensor's name that is too long for a key.
+fn check_length(sensor: &str) -> Result<&str, InvalidReading> {
     if sensor.len() <= LONGEST_SENSOR {
         return Ok(sensor);
     }
     let detail = format!(
-        "the sensor's name has {} bytes, and may have {LONGEST_SENSOR}: {}",
+        "the sensor's name has {} bytes, and may have at most {LONGEST_SENSOR}: {}",
         sensor.len(),
         excerpt(sensor.as_bytes())
     );
@@ -94,8 +94,8 @@ fn named(sensor: &str) -> Result<&str, InvalidReading> {
 }
 
 fn by_parser(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
-    // An array of the fields in their order would do for serde, but not for other readers of the
-    // topic.
+    // serde would also accept an array of the fields, which other readers of the topic do not
+    // expect.
     if value.trim_ascii_start().first() != Some(&b'{') {
         return Err(InvalidReading::new(
             "not-json",
@@ -116,16 +116,17 @@ fn by_parser(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::num::f64::{NORMAL, SUBNORMAL, ZERO};
     use proptest::prelude::*;
 
     use super::*;
 
-    fn refused(value: &[u8]) -> String {
-        parse(value).expect_err("should be refused").to_string()
+    fn error(value: &[u8]) -> String {
+        parse(value).expect_err("should be invalid").to_string()
     }
 
     #[test]
-    fn the_documented_line_is_read_and_written_to_the_letter() {
+    fn the_documented_line_is_read_and_written_exactly() {
         let line =
             br#"{"sensor":"seattle","seq":7,"time":1325376000000,"value":12.8,"unit":"celsius"}"#;
         let reading = parse(line).unwrap();
@@ -146,17 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_longer_than_a_key_may_be_is_refused() {
-        let line = |length: usize| {
+    fn a_name_that_is_too_long_for_a_key_is_invalid() {
+        let [longest, longer] = [LONGEST_SENSOR, LONGEST_SENSOR + 2].map(|length| {
             format!(
                 r#"{{"sensor":"{}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#,
                 "é".repeat(length / 2)
             )
-        };
-        let (longest, longer) = (line(LONGEST_SENSOR), line(LONGEST_SENSOR + 2));
+        });
         let reading = parse(longest.as_bytes()).unwrap();
         assert!(
-            refused(longer.as_bytes()).starts_with("too-large: the sensor's name has 4098 bytes")
+            error(longer.as_bytes()).starts_with("too-large: the sensor's name has 4098 bytes")
         );
         assert!(Json.encode(&reading, &mut Vec::new()).is_ok());
         let reading = Reading {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_a_newer_writer_are_passed_over() {
+    fn unknown_fields_are_skipped() {
         parse(
             br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":"kelvin","accuracy":{"plus":1}}"#,
         )
@@ -180,34 +180,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reading_is_refused_with_the_reason() {
-        assert!(refused(b"null").starts_with("not-json"));
-        assert!(refused(b"\"abc\"").contains("abc"));
-        assert!(refused(b"NaN").starts_with("not-json"));
-        assert!(refused(br#"["a",0,0,1,"kelvin"]"#).contains("expected a JSON object"));
-        assert!(refused(b"[[[[[]]]]]").starts_with("not-json"));
-        assert!(refused(b"\xff\xfe").starts_with("not-json"));
+    fn an_invalid_value_is_an_error_with_the_reason() {
+        assert!(error(b"null").starts_with("not-json"));
+        assert!(error(b"\"abc\"").contains("abc"));
+        assert!(error(b"NaN").starts_with("not-json"));
+        assert!(error(br#"["a",0,0,1,"kelvin"]"#).contains("expected a JSON object"));
+        assert!(error(b"[[[[[]]]]]").starts_with("not-json"));
+        assert!(error(b"\xff\xfe").starts_with("not-json"));
         assert!(
-            refused(br#"{"sensor":"a","seq":0,"time":0,"value":1}"#)
-                .contains("missing field `unit`")
+            error(br#"{"sensor":"a","seq":0,"time":0,"value":1}"#).contains("missing field `unit`")
         );
-        let unit = refused(br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":{"celsius":null}}"#);
+        let unit = error(br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":{"celsius":null}}"#);
         assert!(unit.contains("expected a string"), "{unit}");
         assert!(
-            refused(br#"{"sensor":"a","seq":0,"time":0,"value":1e999,"unit":"kelvin"}"#)
+            error(br#"{"sensor":"a","seq":0,"time":0,"value":1e999,"unit":"kelvin"}"#)
                 .contains("out of range")
         );
-        assert!(refused(&vec![b'x'; 10_000_000]).contains("10000000 bytes"));
+        assert!(error(&vec![b'x'; 10_000_000]).contains("10000000 bytes"));
         let deep = "[".repeat(100_000);
-        assert!(refused(deep.as_bytes()).starts_with("not-json"));
+        assert!(error(deep.as_bytes()).starts_with("not-json"));
     }
 
     proptest! {
         #[test]
         fn a_written_reading_reads_back_the_same(
-            sensor in ".{0,1000}", seq: u64, time: i64, value in proptest::num::f64::NORMAL | proptest::num::f64::ZERO | proptest::num::f64::SUBNORMAL,
+            sensor in ".{0,1000}",
+            seq: u64,
+            time: i64,
+            value in NORMAL | ZERO | SUBNORMAL,
         ) {
-            let reading = Reading { sensor: sensor.into(), seq, time, value, unit: Some(Unit::Fahrenheit) };
+            let unit = Some(Unit::Fahrenheit);
+            let reading = Reading { sensor: sensor.into(), seq, time, value, unit };
             let mut written = Vec::new();
             Json.encode(&reading, &mut written).unwrap();
             prop_assert_eq!(parse(&written).unwrap(), reading);

@@ -1,7 +1,7 @@
-//! `number`: the bare JSON number, without a key, as plain clients in any language write it.
+//! `number`: a bare JSON number without a key, as plain clients in any language write it.
 //!
-//! What a number cannot say comes from its record: the sensor is "", the time is the record's
-//! timestamp and the sequence number its offset. The unit is the topic's `unit`, if it states one.
+//! The sensor is "". The time is the record's timestamp, and the sequence number is its offset. The
+//! unit is the topic's `unit`, if it has one.
 
 use super::{Format, excerpt, finite, value_of};
 use crate::log::ConsumerRecord;
@@ -10,7 +10,7 @@ use crate::reading::{InvalidReading, Reading, Unit};
 /// See the [module](self).
 #[derive(Debug, Clone, Copy)]
 pub struct Number {
-    /// What the topic says its values are in.
+    /// The unit of the topic's values.
     pub unit: Option<Unit>,
 }
 
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_number_takes_the_rest_from_its_record() {
+    fn the_record_supplies_the_other_fields() {
         let reading = decode(b"12.8").unwrap();
         assert_eq!(
             (reading.sensor.as_ref(), reading.seq, reading.time),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn anything_but_a_number_is_invalid() {
         for bad in [
             &b""[..],
             b"null",

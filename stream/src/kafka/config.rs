@@ -16,11 +16,11 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::pipeline::{Guarantee, Pipeline, Stage, Topic};
 
-/// Makes a stage's clients.
+/// Creates a stage's clients.
 ///
-/// librdkafka's own defaults are made for servers: up to 64 MiB of records waiting for each
-/// partition and a gigabyte to be sent. These are made for machines with little memory, and what
-/// can grow is sized by the pipeline's [`Limits`]. The pipeline file can change any of them.
+/// librdkafka's defaults are for servers: queues of up to 64 MiB for each partition and of a
+/// gigabyte for the producer. These are for machines with little memory. The pipeline's [`Limits`]
+/// bound whatever can grow. The pipeline file can override any of them.
 #[derive(Debug, Clone)]
 pub(super) struct Clients {
     properties: BTreeMap<String, String>,
@@ -28,89 +28,87 @@ pub(super) struct Clients {
     instance: String,
     guarantee: Guarantee,
     limits: Limits,
-    /// The largest message that one of its topics takes, in bytes.
+    /// The largest `max.message.bytes` of its topics.
     largest_message: usize,
-    /// Whether it has no inputs: a source is one producer, whichever instance runs it.
+    /// Whether the stage has no inputs. A source is one producer, whichever instance runs it.
     is_source: bool,
-    /// How many bytes of records are sent as one batch at the most. A broker refuses a batch that
-    /// is larger than what its topic takes as one record.
-    batch: Arc<AtomicU64>,
+    /// The largest batch, in bytes. A broker rejects a batch that is larger than the topic's
+    /// `max.message.bytes`.
+    batch_size: Arc<AtomicU64>,
 }
 
-/// The least that batches are cut down to.
+/// The smallest size that batches are cut down to, in bytes.
 const LEAST_BATCH: u64 = 1000;
-/// What of a batch is no record.
-const BATCH_FRAME: usize = 100;
+/// The overhead of a batch, in bytes.
+const BATCH_OVERHEAD: usize = 100;
 
-/// What both kinds of client share.
+/// Properties of both kinds of clients.
 const CLIENT: &[(&str, &str)] = &[
-    // A broker that is back is found as soon: by default the pause between two tries grows to 10 s,
-    // for each of a client's connections by itself, and the flow would wait for the last of them.
+    // A client notices within this time that a broker is back. By default the pause grows to 10 s,
+    // for each connection on its own, and the stage would wait for the last of them.
     ("reconnect.backoff.max.ms", "500"),
     ("socket.keepalive.enable", "true"),
 ];
 
 const CONSUMER: &[(&str, &str)] = &[
-    // A broker whose machine loses power closes no connection: only this ends the wait for its
-    // answer, and only then is the new leader looked for.
+    // A broker whose machine loses power closes no connection. Only this timeout ends the request,
+    // and only then is the new leader looked up.
     SOCKET_TIMEOUT,
     ("queued.min.messages", "1000"),
     ("fetch.message.max.bytes", "65536"),
     ("fetch.max.bytes", "262144"),
-    // Bounds what is sent, not what is read: a larger record still arrives. It may not exceed the
-    // above.
+    // Limits what is sent, not what is read: a larger record is still read. It must not exceed
+    // `fetch.max.bytes`.
     ("message.max.bytes", "200000"),
-    // With queues this small a fetch waits for room all the time; the default of 1000 ms would make
-    // it wait a whole second each time.
+    // Queues this small are often full. A fetch would then wait for the default of 1000 ms.
     ("fetch.queue.backoff.ms", "2"),
-    // Records that retention has deleted before they were read are never skipped in silence: the
-    // stage asks itself where a partition begins.
+    // Records that were deleted before they were read are never skipped silently. The stage looks
+    // up the log start offset itself.
     ("auto.offset.reset", "error"),
-    // Gives the same partition of several topics to the same member, as a merge with state needs.
+    // Assigns the same partition of several topics to the same member, as a merge with state needs.
     ("partition.assignment.strategy", "range"),
 ];
 
-/// A reader reads a whole topic once, as fast as it can, while nothing else goes on.
+/// A reader reads a whole topic once, as fast as it can, while the stage waits.
 const READER: &[(&str, &str)] = &[
     ("auto.offset.reset", "earliest"),
     ("fetch.message.max.bytes", "1048576"),
     ("fetch.max.bytes", "4194304"),
     ("receive.message.max.bytes", "8000000"),
     ("queued.min.messages", "100000"),
-    // The end of a partition is only told by a fetch that finds nothing: by default it waits 500
-    // ms.
+    // Only an empty fetch shows the end of a partition. By default it waits for 500 ms.
     ("fetch.wait.max.ms", "5"),
 ];
 
 const PRODUCER: &[(&str, &str)] = &[
     ("linger.ms", "2"),
-    // After a commit the broker is busy for a moment and asks to come again; by default librdkafka
-    // would come after 100 ms. It grows to a second while nothing answers.
+    // A broker is busy for a moment after a commit and returns a retriable error. librdkafka would
+    // retry after 100 ms. The pause grows to a second while brokers are unreachable.
     ("retry.backoff.ms", "2"),
     ("retry.backoff.max.ms", "1000"),
-    // If the broker of the consumer group goes away while offsets are added to a transaction,
-    // librdkafka waits until a connection to any other broker comes or goes, whatever the timeout
-    // (its issue 5511): an idle one goes after this time.
+    // If the group coordinator goes away while offsets are added to a transaction, librdkafka
+    // waits, whatever the timeout, until a connection to another broker opens or closes (its issue
+    // 5511). An idle one closes after this time.
     ("connections.max.idle.ms", "5000"),
-    // A key goes to the partition that Java clients put it in.
+    // Keys map to the same partitions as in Java clients.
     ("partitioner", "murmur2_random"),
 ];
 
-/// How long a request may go unanswered; librdkafka's minute would be a minute without flow. To a
-/// transactional producer it gives a little less than the transaction may be open, by itself.
+/// How long a request may stay unanswered. librdkafka's default of a minute would stop the stage
+/// for a minute. For a transactional producer librdkafka itself sets a little less than
+/// `transaction.timeout.ms`.
 const SOCKET_TIMEOUT: (&str, &str) = ("socket.timeout.ms", "10000");
 const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
-/// What a dead process left open holds back its successors for so long; a living one that was away
-/// for longer does its work again.
+/// The open transaction of a dead process blocks readers for this long, in milliseconds. A process
+/// that was disconnected for longer processes its records again.
 const DEFAULT_TRANSACTION: u64 = 10_000;
 const SESSION_TIMEOUT: &str = "session.timeout.ms";
-/// librdkafka's own.
+/// librdkafka's default.
 const DEFAULT_SESSION: u64 = 45_000;
 const HEARTBEAT: &str = "heartbeat.interval.ms";
 const POLL_INTERVAL: &str = "max.poll.interval.ms";
-/// How long a member may be kept by a call, in milliseconds. Its group cannot share out partitions
-/// anew before it is heard, so a member that hangs holds up all others: by default for five
-/// minutes.
+/// How long a call may keep a member from polling, in milliseconds. A member that hangs blocks the
+/// rebalance of its group until then: by default for five minutes.
 const LONGEST_CALL: u64 = 60_000;
 
 impl Clients {
@@ -134,11 +132,11 @@ impl Clients {
             .map(Topic::largest_message)
             .min();
         let batch = smallest.map_or(u64::MAX, |smallest| {
-            smallest.saturating_sub(BATCH_FRAME) as u64
+            smallest.saturating_sub(BATCH_OVERHEAD) as u64
         });
         let batch = batch.min(pipeline.limits.batch()).max(LEAST_BATCH);
         Clients {
-            batch: Arc::new(AtomicU64::new(batch)),
+            batch_size: Arc::new(AtomicU64::new(batch)),
             properties: pipeline.kafka.clone(),
             stage: stage.name.clone(),
             instance: instance.to_owned(),
@@ -149,23 +147,20 @@ impl Clients {
         }
     }
 
-    /// A topic takes less than the pipeline file says: what is sent from now on goes in batches of
-    /// half the size.
+    /// Halves the batches of all later producers: a topic's `max.message.bytes` is smaller than the
+    /// pipeline file says.
     pub(super) fn halve_batches(&self) {
-        let batch = (self.batch() / 2).max(LEAST_BATCH);
-        self.batch.store(batch, Ordering::Relaxed);
-        tracing::info!(
-            "a batch is larger than its topic takes: from now on they have at most {batch} bytes"
-        );
+        let batch = (self.batch_size() / 2).max(LEAST_BATCH);
+        self.batch_size.store(batch, Ordering::Relaxed);
+        tracing::info!("batch too large for max.message.bytes, reducing batch.size to {batch}");
     }
 
-    /// The size of a batch, in bytes: also one that the pipeline file sets is no larger than the
-    /// topics take.
-    fn batch(&self) -> u64 {
-        self.batch.load(Ordering::Relaxed)
+    /// The largest batch, in bytes. It also limits the `batch.size` of the pipeline file.
+    fn batch_size(&self) -> u64 {
+        self.batch_size.load(Ordering::Relaxed)
     }
 
-    /// How long a member of the group may be silent.
+    /// The session timeout of the consumer group.
     pub(super) fn session(&self) -> Duration {
         Duration::from_millis(self.number(SESSION_TIMEOUT, DEFAULT_SESSION))
     }
@@ -175,27 +170,26 @@ impl Clients {
         Duration::from_millis(self.number(TRANSACTION_TIMEOUT, DEFAULT_TRANSACTION))
     }
 
-    /// Tells of a transaction that may stay open for longer than the member of the group that has
-    /// begun it counts as alive.
-    pub(super) fn tell_of_long_transactions(&self) {
+    /// Warns if the transaction timeout is longer than the session timeout.
+    pub(super) fn warn_of_long_transactions(&self) {
         let (transaction, session) = (self.transaction_timeout(), self.session());
         if transaction > session {
             tracing::warn!(
                 "{TRANSACTION_TIMEOUT} ({} ms) is longer than {SESSION_TIMEOUT} ({} ms): when a \
-                 process dies, others take its partitions after the one, and cannot read what it \
-                 has written before the other\n  help: set {TRANSACTION_TIMEOUT} in [kafka] to at \
-                 most {SESSION_TIMEOUT}",
+                 process dies, its partitions are assigned to others after the session timeout, \
+                 but its open transaction blocks them until the transaction timeout\n  help: set \
+                 {TRANSACTION_TIMEOUT} in [kafka] to at most {SESSION_TIMEOUT}",
                 transaction.as_millis(),
                 session.as_millis()
             );
         }
     }
 
-    /// A property of the pipeline file. What is no number there, librdkafka refuses.
+    /// A property of the pipeline file. librdkafka rejects it later if it is not a number.
     fn number(&self, property: &str, default: u64) -> u64 {
         self.properties
             .get(property)
-            .and_then(|given| given.parse().ok())
+            .and_then(|value| value.parse().ok())
             .unwrap_or(default)
     }
 
@@ -203,19 +197,18 @@ impl Clients {
         format!("{}@{}", self.stage, self.instance)
     }
 
-    /// The properties of a client: `defaults`, then what is sized by the limits, then those of the
-    /// pipeline file, then `given`.
+    /// The properties of a client: `defaults`, then `sized` by the limits, then those of the
+    /// pipeline file, then `fixed`. Later ones override earlier ones.
     fn config(
         &self,
         defaults: &[&[(&str, &str)]],
         sized: &[(&str, u64)],
-        given: &[(&str, &str)],
+        fixed: &[(&str, &str)],
     ) -> ClientConfig {
         let mut config = ClientConfig::new();
-        // The watch wants to hear of connections that fail; what the property `debug` makes
-        // librdkafka say is only of use where it is shown.
-        let is_shown = tracing::enabled!(tracing::Level::DEBUG);
-        config.set_log_level(if is_shown {
+        // The client monitor needs the log lines about failed connections, which are at INFO.
+        let is_debug = tracing::enabled!(tracing::Level::DEBUG);
+        config.set_log_level(if is_debug {
             RDKafkaLogLevel::Debug
         } else {
             RDKafkaLogLevel::Info
@@ -228,14 +221,14 @@ impl Clients {
                 .map(|(name, value)| ((*name).to_owned(), value.to_string())),
         );
         let session = self.number(SESSION_TIMEOUT, DEFAULT_SESSION);
-        // A heart that beats no faster than the session ends is missed again and again.
+        // Several heartbeats must fit into a session.
         config.set(HEARTBEAT, (session / 3).clamp(1, 3000).to_string());
-        // librdkafka wants it to be no less than the session.
+        // librdkafka requires it to be at least the session timeout.
         config.set(POLL_INTERVAL, session.max(LONGEST_CALL).to_string());
         config.extend(self.properties.clone());
         config.set("client.id", self.identity());
         config.extend(
-            given
+            fixed
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
@@ -250,7 +243,7 @@ impl Clients {
         config
             .create_with_context(monitor.clone())
             .map_err(|error| {
-                // librdkafka says what it wanted of a file, but not which.
+                // librdkafka's error does not name the file.
                 let files = self
                     .properties
                     .iter()
@@ -264,14 +257,14 @@ impl Clients {
                     .chain(files)
                     .collect::<Vec<_>>()
                     .join("; ");
-                Error::new(format!("making a Kafka client for {}", self.stage), cause).help(
-                "look at [kafka] in the pipeline file: names and files there go to librdkafka as \
-                 they are",
-            )
+                let doing = format!("creating a Kafka client for {}", self.stage);
+                Error::new(doing, cause).help(
+                    "check [kafka] in the pipeline file: its properties are passed to librdkafka",
+                )
             })
     }
 
-    /// The stage's member of its consumer group.
+    /// The stage's consumer, a static member of its group.
     pub(super) fn consumer(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
         let identity = self.identity();
         let config = self.config(
@@ -282,8 +275,8 @@ impl Clients {
             )],
             &[
                 ("group.id", &self.stage),
-                // A restart within the session timeout keeps its partitions, and fences what it
-                // replaces.
+                // A restart within the session timeout keeps its partitions, and fences the
+                // process that it replaces.
                 ("group.instance.id", &identity),
                 ("enable.auto.commit", "false"),
                 ("enable.auto.offset.store", "false"),
@@ -296,16 +289,16 @@ impl Clients {
     /// The stage's producer: idempotent, and transactional if the guarantee is exactly-once.
     pub(super) fn producer(&self, monitor: &ClientMonitor) -> Result<BaseProducer<ClientMonitor>> {
         let identity = self.identity();
-        // Room for one record at least.
+        // At least one record must fit.
         let queue = (2 * self.largest_message as u64).max(self.limits.producer_queue()) / 1024;
         let queue = queue.to_string();
         let largest = self.largest_message.to_string();
         let batch = self
             .number("batch.size", u64::MAX)
-            .min(self.batch())
+            .min(self.batch_size())
             .to_string();
         let mut defaults = vec![PRODUCER];
-        let mut given = vec![
+        let mut fixed = vec![
             ("enable.idempotence", "true"),
             ("acks", "all"),
             ("message.max.bytes", &largest),
@@ -316,11 +309,12 @@ impl Clients {
                     .get("queue.buffering.max.kbytes")
                     .unwrap_or(&queue),
             ),
-            // Reports of what arrived would cost as much as the sending: the count in flight tells.
+            // Reports of successful deliveries would cost as much as the sends. The number of
+            // records in flight is enough.
             ("delivery.report.only.error", "true"),
         ];
         if self.guarantee == Guarantee::ExactlyOnce {
-            given.push((
+            fixed.push((
                 "transactional.id",
                 if self.is_source {
                     &self.stage
@@ -329,9 +323,8 @@ impl Clients {
                 },
             ));
         } else {
-            // A transaction's records live as long as the transaction may; others as long as it
-            // takes.
-            given.push(("message.timeout.ms", "0"));
+            // Retry for ever. In a transaction the transaction timeout applies.
+            fixed.push(("message.timeout.ms", "0"));
             defaults.push(&[SOCKET_TIMEOUT]);
         }
         let sized = [
@@ -342,12 +335,12 @@ impl Clients {
             (TRANSACTION_TIMEOUT, DEFAULT_TRANSACTION),
         ];
         self.make(
-            &self.config(&defaults, &sized, &given),
-            &monitor.of_producer(),
+            &self.config(&defaults, &sized, &fixed),
+            &monitor.for_producer(),
         )
     }
 
-    /// A client in no group that sees everything, committed or not: for metadata and watermarks.
+    /// A client without a group that reads uncommitted: for metadata and watermarks.
     pub(super) fn observer(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
         self.make(
             &self.config(&[CONSUMER], &[], &[("isolation.level", "read_uncommitted")]),
@@ -355,19 +348,19 @@ impl Clients {
         )
     }
 
-    /// A client in no group that reads committed records and tells where they end.
+    /// A client without a group that reads committed records and reports the ends of partitions.
     pub(super) fn reader(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
         let sized = [(
             "queued.max.messages.kbytes",
             self.limits.reader_queue() / 1024,
         )];
-        let given = [
+        let fixed = [
             ("group.id", self.stage.as_str()),
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),
         ];
-        self.make(&self.config(&[CONSUMER, READER], &sized, &given), monitor)
+        self.make(&self.config(&[CONSUMER, READER], &sized, &fixed), monitor)
     }
 }
 
@@ -386,30 +379,40 @@ mod tests {
         Clients::new(&pipeline, &pipeline.stages[0], "a", Guarantee::ExactlyOnce)
     }
 
-    fn takes(topic: &str, bytes: u64) -> String {
+    fn with_max_message_bytes(topic: &str, bytes: u64) -> String {
         format!("[topic.{topic}]\nconfig = {{ \"max.message.bytes\" = {bytes} }}\n")
     }
 
     #[test]
-    fn a_batch_fits_the_smallest_topic_that_it_may_go_to() {
+    fn a_batch_fits_the_smallest_max_message_bytes() {
         let by_memory = Limits::default().batch();
-        assert_eq!(clients("").batch(), by_memory);
-        assert_eq!(clients(&takes("t", 10_000_000)).batch(), by_memory);
+        assert_eq!(clients("").batch_size(), by_memory);
+        assert_eq!(
+            clients(&with_max_message_bytes("t", 10_000_000)).batch_size(),
+            by_memory
+        );
         for topic in ["t", "u", "p-changelog", "p-dead-letters"] {
-            assert_eq!(clients(&takes(topic, 20_000)).batch(), 19_900, "{topic}");
+            assert_eq!(
+                clients(&with_max_message_bytes(topic, 20_000)).batch_size(),
+                19_900,
+                "{topic}"
+            );
         }
-        assert_eq!(clients(&takes("t", 1000)).batch(), LEAST_BATCH);
+        assert_eq!(
+            clients(&with_max_message_bytes("t", 1000)).batch_size(),
+            LEAST_BATCH
+        );
     }
 
     #[test]
-    fn batches_are_halved_for_all_producers_to_come_but_not_for_ever() {
-        let clients = clients(&takes("t", 20_000));
+    fn batches_are_halved_for_later_producers_down_to_the_least() {
+        let clients = clients(&with_max_message_bytes("t", 20_000));
         let of_next_producer = clients.clone();
         clients.halve_batches();
-        assert_eq!(of_next_producer.batch(), 9950);
+        assert_eq!(of_next_producer.batch_size(), 9950);
         for _ in 0..10 {
             clients.halve_batches();
         }
-        assert_eq!(of_next_producer.batch(), LEAST_BATCH);
+        assert_eq!(of_next_producer.batch_size(), LEAST_BATCH);
     }
 }

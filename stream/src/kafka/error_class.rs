@@ -1,25 +1,24 @@
-//! What it means for a stage that Kafka does not take what it sends.
+//! What a stage does about an error code of Kafka.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::Error;
 use crate::log::Rejection;
 
-/// What is to be done about a refusal.
+/// What a stage can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ErrorClass {
-    /// It passes: what is not committed is sent again.
-    Passes,
-    /// The topic is not there. A new one, or one whose leader moves, needs a moment to be known.
-    NoTopic,
-    /// A record is to blame, and would be rejected again.
+    /// Retry: uncommitted records are processed again.
+    Retriable,
+    /// The topic does not exist. A new topic, or one whose leader moves, needs a moment.
+    UnknownTopic,
+    /// One of the records is to blame, and would be rejected again.
     Record(Rejection),
-    /// Nothing that the stage does can help.
-    Forbidden,
+    /// Nothing: the user lacks a permission.
+    Unauthorized,
 }
 
 impl ErrorClass {
-    /// What this code of Kafka's means.
     pub(super) fn of(code: RDKafkaErrorCode) -> Self {
         use RDKafkaErrorCode as Code;
         match code {
@@ -31,18 +30,18 @@ impl ErrorClass {
             Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
             | Code::ClusterAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed => ErrorClass::Forbidden,
+            | Code::TransactionalIdAuthorizationFailed => ErrorClass::Unauthorized,
             Code::UnknownTopic
             | Code::UnknownTopicOrPartition
             | Code::UnknownPartition
-            | Code::InvalidTopic => ErrorClass::NoTopic,
-            _ => ErrorClass::Passes,
+            | Code::InvalidTopic => ErrorClass::UnknownTopic,
+            _ => ErrorClass::Retriable,
         }
     }
 }
 
-/// The error of a call or a delivery that failed: what was being done, why in Kafka's words, and
-/// the remedy where there is one. `user` is who the stage is to Kafka: its transactional id.
+/// The error of a call or a delivery that failed, with the remedy for `code` if there is one.
+/// `user` is the stage's transactional id.
 pub(super) fn error(
     doing: impl Into<String>,
     code: RDKafkaErrorCode,
@@ -56,7 +55,7 @@ pub(super) fn error(
     }
 }
 
-/// The same of an error of librdkafka.
+/// The same for an error of librdkafka.
 pub(super) fn of(doing: impl Into<String>, failed: &KafkaError, user: &str) -> Error {
     match failed.rdkafka_error_code() {
         Some(code) => error(doing, code, &failed.to_string(), user),
@@ -71,8 +70,8 @@ fn remedy(code: RDKafkaErrorCode, user: &str) -> Option<String> {
             "allow this user to read and write the topic (ACL operations READ, WRITE and DESCRIBE)"
         }
         Code::GroupAuthorizationFailed => {
-            "allow this user to use the consumer group named like the stage (ACL operation READ on \
-             the group)"
+            "allow this user to use the consumer group with the stage's name (ACL operation READ \
+             on the group)"
         }
         Code::ClusterAuthorizationFailed => {
             "allow this user to write idempotently (ACL operation IDEMPOTENT_WRITE on the cluster)"
@@ -85,8 +84,9 @@ fn remedy(code: RDKafkaErrorCode, user: &str) -> Option<String> {
         }
         Code::InvalidProducerIdMapping | Code::UnknownProducerId => {
             return Some(format!(
-                "the brokers have forgotten the transactional id {user}, which was not used for as \
-                 long as their transactional.id.expiration.ms; nothing is lost, it is taken anew"
+                "the brokers have expired the transactional id {user}, which was not used for \
+                 their transactional.id.expiration.ms; nothing is lost, the stage initialises it \
+                 again"
             ));
         }
         Code::InvalidTransactionTimeout => {
@@ -94,17 +94,16 @@ fn remedy(code: RDKafkaErrorCode, user: &str) -> Option<String> {
              transaction.max.timeout.ms"
         }
         Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => {
-            "`rivulet topics describe` tells what the topic takes: its max.message.bytes, or the \
-             brokers' message.max.bytes"
+            "`rivulet topics describe` shows how large records may be: the topic's \
+             max.message.bytes, or the brokers' message.max.bytes"
         }
         Code::InvalidTimestamp => {
-            "the topic's message.timestamp.after.max.ms and message.timestamp.before.max.ms say \
-             how far a record's timestamp may be from the broker's clock: see that both clocks are \
-             right"
+            "the topic's message.timestamp.after.max.ms and message.timestamp.before.max.ms limit \
+             how far a record's timestamp may be from the broker's clock: check both clocks"
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => NO_TOPIC,
         Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => {
-            "fewer brokers have a copy of the topic than its min.insync.replicas: start the \
+            "fewer brokers have a replica of the topic than its min.insync.replicas: start the \
              missing ones"
         }
         _ => return None,
@@ -114,7 +113,7 @@ fn remedy(code: RDKafkaErrorCode, user: &str) -> Option<String> {
 
 /// What to do about a topic that does not exist.
 pub(super) const NO_TOPIC: &str = "create the pipeline's topics with `rivulet topics create \
-                                   --pipeline FILE`; `rivulet topics describe` tells what the \
+                                   --pipeline FILE`; `rivulet topics describe` shows what the \
                                    cluster lacks";
 
 #[cfg(test)]
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_refusal_has_its_meaning_and_its_remedy() {
+    fn each_error_code_has_its_class_and_its_remedy() {
         use RDKafkaErrorCode as Code;
         let table = [
             (
@@ -152,58 +151,58 @@ mod tests {
             ),
             (
                 Code::TopicAuthorizationFailed,
-                ErrorClass::Forbidden,
+                ErrorClass::Unauthorized,
                 Some("WRITE"),
             ),
             (
                 Code::GroupAuthorizationFailed,
-                ErrorClass::Forbidden,
+                ErrorClass::Unauthorized,
                 Some("group"),
             ),
             (
                 Code::ClusterAuthorizationFailed,
-                ErrorClass::Forbidden,
+                ErrorClass::Unauthorized,
                 Some("IDEMPOTENT_WRITE"),
             ),
             (
                 Code::TransactionalIdAuthorizationFailed,
-                ErrorClass::Forbidden,
+                ErrorClass::Unauthorized,
                 Some("transactional id ewma@a"),
             ),
             (
                 Code::UnknownTopic,
-                ErrorClass::NoTopic,
+                ErrorClass::UnknownTopic,
                 Some("rivulet topics create"),
             ),
             (
                 Code::UnknownTopicOrPartition,
-                ErrorClass::NoTopic,
+                ErrorClass::UnknownTopic,
                 Some("rivulet topics create"),
             ),
             (
                 Code::UnknownPartition,
-                ErrorClass::NoTopic,
+                ErrorClass::UnknownTopic,
                 Some("rivulet topics create"),
             ),
             (
                 Code::InvalidProducerIdMapping,
-                ErrorClass::Passes,
+                ErrorClass::Retriable,
                 Some("transactional.id.expiration.ms"),
             ),
             (
                 Code::NotEnoughReplicas,
-                ErrorClass::Passes,
+                ErrorClass::Retriable,
                 Some("min.insync.replicas"),
             ),
-            (Code::NotLeaderForPartition, ErrorClass::Passes, None),
-            (Code::MessageTimedOut, ErrorClass::Passes, None),
-            (Code::RequestTimedOut, ErrorClass::Passes, None),
-            (Code::ProducerFenced, ErrorClass::Passes, None),
-            (Code::InvalidProducerEpoch, ErrorClass::Passes, None),
-            (Code::PurgeQueue, ErrorClass::Passes, None),
+            (Code::NotLeaderForPartition, ErrorClass::Retriable, None),
+            (Code::MessageTimedOut, ErrorClass::Retriable, None),
+            (Code::RequestTimedOut, ErrorClass::Retriable, None),
+            (Code::ProducerFenced, ErrorClass::Retriable, None),
+            (Code::InvalidProducerEpoch, ErrorClass::Retriable, None),
+            (Code::PurgeQueue, ErrorClass::Retriable, None),
         ];
-        for (code, meaning, remedy) in table {
-            assert_eq!(ErrorClass::of(code), meaning, "{code:?}");
+        for (code, class, remedy) in table {
+            assert_eq!(ErrorClass::of(code), class, "{code:?}");
             let shown = error("sending to out", code, &code.to_string(), "ewma@a").to_string();
             assert!(shown.starts_with("sending to out: "), "{shown}");
             assert!(

@@ -1,4 +1,4 @@
-//! What librdkafka reports on the side: rebalances, failed deliveries, brokers that come and go.
+//! What librdkafka reports through callbacks: rebalances, failed deliveries, broker connections.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -17,48 +17,48 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::reminder::{Reminder, lasting};
 
-/// A commit that takes longer is one that nobody answers.
+/// A commit that takes longer counts as unanswered.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
 
-/// A commit that takes longer although a broker answers will never end.
+/// A commit that takes longer never ends, if brokers answer other requests.
 const STUCK_COMMIT: Duration = Duration::from_secs(30);
 
-/// How long asking is in vain before that counts as no answer: a busy broker takes its time.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long requests fail before the brokers count as unreachable: a busy broker answers late.
+/// Also the timeout of a connection attempt.
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(1);
 
-/// How often a lost cluster is looked for.
-const LOOK: Duration = Duration::from_secs(1);
+/// The time between two probes of the brokers while they are unreachable.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long an address that brokers give may fail to be reached before that is told, and between
-/// two tries.
-const UNREACHABLE: Duration = Duration::from_secs(3);
-/// The same of one that was reached before: the others know only after 9 s that a broker has gone.
-const GONE: Duration = Duration::from_secs(15);
+/// How long connections to an advertised address fail before it is tried again and logged.
+const ADDRESS_GRACE: Duration = Duration::from_secs(3);
+/// The same for an address that was connected before. The cluster needs up to 9 s to notice that
+/// one of its brokers is gone, and advertises the address until then.
+const KNOWN_ADDRESS_GRACE: Duration = Duration::from_secs(15);
 
-/// The ears of a stage's clients; clones share what was heard.
+/// The context of a stage's clients. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct ClientMonitor {
     lock: Arc<Mutex<MonitorState>>,
-    /// Whether there is a rebalance to answer: looked at before every record, so it must cost
-    /// nothing.
-    rebalanced: Arc<AtomicBool>,
-    /// Which of the stage's consumers, one after the other, has this clone.
+    /// Whether a rebalance is pending. It is read before every record, so it must cost nothing.
+    has_rebalance: Arc<AtomicBool>,
+    /// The generation of the stage's consumer that has this clone: 0 for the first.
     consumer: u32,
-    /// What concerns only the client that has this clone, if it is a producer.
-    of_producer: Arc<ProducerMonitor>,
+    /// The state of one producer, if a producer has this clone.
+    producer: Arc<ProducerMonitor>,
 }
 
-/// What was heard of one producer alone: of the next one it says nothing.
+/// What concerns one producer and not its successors.
 #[derive(Debug, Default)]
 struct ProducerMonitor {
-    /// How many things were heard of it.
-    count: AtomicU64,
-    /// Whether a request may have been repeated of which the first copy is still under way.
-    repeats: AtomicBool,
-    failed: Mutex<Option<FailedDelivery>>,
+    /// How many callbacks it has made.
+    events: AtomicU64,
+    /// Whether it may have sent a request again while the first copy is still in flight.
+    may_have_repeated: AtomicBool,
+    failed_delivery: Mutex<Option<FailedDelivery>>,
 }
 
-/// A record that could not be sent.
+/// A record whose delivery failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FailedDelivery {
     pub(super) code: RDKafkaErrorCode,
@@ -69,7 +69,7 @@ pub(super) struct FailedDelivery {
 }
 
 impl FailedDelivery {
-    /// Whether the record was only thrown away with others, for a reason that lies elsewhere.
+    /// Whether the record was purged because something else failed.
     pub(super) fn is_purged(&self) -> bool {
         matches!(
             self.code,
@@ -82,68 +82,69 @@ impl FailedDelivery {
 struct MonitorState {
     stage: String,
     brokers: String,
-    /// Since when asking has been in vain, if that is so.
-    unanswered: Option<Instant>,
-    /// Since when no broker has answered, as far as that was told.
-    away: Option<Instant>,
-    /// When that was told.
-    told_away: Reminder<()>,
-    /// Whether a client has lost its brokers, so that somebody should look.
-    doubted: bool,
-    looked: Option<Instant>,
-    /// The last reason that a connection failed for.
-    reason: String,
-    /// The errors that were shown.
-    said: Reminder<String>,
+    /// When requests began to fail, if they still do.
+    failing_since: Option<Instant>,
+    /// The same, once the brokers count as unreachable.
+    unreachable_since: Option<Instant>,
+    /// When the unreachable brokers were logged.
+    unreachable_logged: Reminder<()>,
+    /// Whether a client has lost a connection, so that the brokers must be probed.
+    needs_probe: bool,
+    last_probe: Option<Instant>,
+    /// Why a connection failed last. Empty if none has.
+    last_failure: String,
+    /// The errors that were logged.
+    errors_logged: Reminder<String>,
     rebalances: VecDeque<Rebalance>,
-    /// Whether the coordinator is busy ending the transaction of a process that went before.
-    predecessor: bool,
-    /// Since when a commit is under way.
-    committing: Option<Instant>,
-    /// Addresses at which no connection came about, each with the time of the first failure, or of
-    /// the last try since.
+    /// Whether the coordinator is still ending the transaction of the previous process.
+    concurrent_transaction: bool,
+    /// When the commit in progress began.
+    committing_since: Option<Instant>,
+    /// Advertised addresses to which connections fail, each with the time of the first failure or
+    /// of the last attempt since.
     unreached: BTreeMap<String, Instant>,
-    /// Addresses at which a connection has been.
+    /// Advertised addresses that were connected at least once.
     reached: BTreeSet<String>,
-    /// What was told of such addresses.
-    unreachable: Reminder<String>,
+    /// The unreachable addresses that were logged.
+    addresses_logged: Reminder<String>,
     membership: Membership,
+    /// Whether rebalances are answered without the stage.
     closed: bool,
-    /// Which consumer is heard.
+    /// The generation of the consumer whose rebalances count.
     consumer: u32,
 }
 
-/// Where the consumer stands in its group.
+/// Whether the consumer is a member of its group.
 #[derive(Debug, Clone, Copy)]
 enum Membership {
-    /// It has no partitions yet, or none any more because its session is over.
-    Outside { was_inside: bool },
-    /// It has got partitions, and its session goes on.
-    Inside {
-        /// When it came back, if an earlier session of this consumer ended.
-        back: Option<Instant>,
+    /// No partitions were assigned yet, or the session has ended.
+    NotMember { was_member: bool },
+    /// Partitions were assigned, and the session lasts.
+    Member {
+        /// When it rejoined, if an earlier session of this consumer has ended.
+        rejoined: Option<Instant>,
     },
 }
 
 impl Membership {
-    const NEW: Membership = Membership::Outside { was_inside: false };
+    const NEW: Membership = Membership::NotMember { was_member: false };
 
-    fn assigned_partitions(&mut self) {
-        if let Membership::Outside { was_inside } = *self {
-            *self = Membership::Inside {
-                back: was_inside.then(Instant::now),
+    fn partitions_assigned(&mut self) {
+        if let Membership::NotMember { was_member } = *self {
+            *self = Membership::Member {
+                rejoined: was_member.then(Instant::now),
             };
         }
     }
 
-    fn session_is_over(&mut self) {
-        if let Membership::Inside { .. } = self {
-            *self = Membership::Outside { was_inside: true };
+    fn session_ended(&mut self) {
+        if let Membership::Member { .. } = self {
+            *self = Membership::NotMember { was_member: true };
         }
     }
 }
 
-/// A rebalance that waits for the stage's answer.
+/// A rebalance that the stage has yet to answer.
 #[derive(Debug)]
 pub(super) enum Rebalance {
     Assign(Vec<(String, i32)>),
@@ -151,32 +152,33 @@ pub(super) enum Rebalance {
 }
 
 impl MonitorState {
-    fn tell(&mut self, what: &str, remedy: Option<&str>) {
+    fn warn(&mut self, error: &str, remedy: Option<&str>) {
         let help = remedy
             .map(|remedy| format!("\n  help: {remedy}"))
             .unwrap_or_default();
-        match self.said.due(&what.to_owned(), Instant::now()) {
-            Some(lasted) => tracing::warn!(stage = self.stage, "{what}{}{help}", lasting(lasted)),
-            None => tracing::debug!("librdkafka: {what}"),
+        match self.errors_logged.due(&error.to_owned(), Instant::now()) {
+            Some(lasted) => tracing::warn!(stage = self.stage, "{error}{}{help}", lasting(lasted)),
+            None => tracing::debug!("librdkafka: {error}"),
         }
     }
 
     fn grace(&self, address: &str) -> Duration {
         if self.reached.contains(address) {
-            GONE
+            KNOWN_ADDRESS_GRACE
         } else {
-            UNREACHABLE
+            ADDRESS_GRACE
         }
     }
 
     fn is_committing_for(&self, time: Duration) -> bool {
-        self.committing.is_some_and(|since| since.elapsed() > time)
+        self.committing_since
+            .is_some_and(|since| since.elapsed() > time)
     }
 
     fn broker_unreachable(&mut self, error: &str) {
         let now = Instant::now();
-        let since = *self.away.get_or_insert(now);
-        let Some(lasted) = self.told_away.due(&(), now) else {
+        let since = *self.unreachable_since.get_or_insert(now);
+        let Some(lasted) = self.unreachable_logged.due(&(), now) else {
             return;
         };
         let lasted = if lasted.is_zero() {
@@ -184,57 +186,55 @@ impl MonitorState {
         } else {
             now - since
         };
-        let reason = if self.reason.is_empty() {
+        let reason = if self.last_failure.is_empty() {
             error
         } else {
-            &self.reason
+            &self.last_failure
         };
         let brokers = if self.brokers.is_empty() {
             "an empty list"
         } else {
             &self.brokers
         };
-        let (how, help) = why_no_answer(reason, brokers);
+        let (what, help) = describe_failure(reason, brokers);
         tracing::warn!(
             stage = self.stage,
-            "no broker of {brokers} {how}{}: waiting ({reason})\n  help: {help}",
+            "{what} at {brokers}{}, waiting: {reason}\n  help: {help}",
             lasting(lasted)
         );
     }
 }
 
-/// How a broker that can be of no use behaves, and what to do about it.
-fn why_no_answer(reason: &str, brokers: &str) -> (&'static str, &'static str) {
-    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if says(&["SASL", "uthentication"]) {
-        let help = "look at \"sasl.mechanism\", \"sasl.username\", \"sasl.password\" \
-                    and \"security.protocol\" in [kafka]: they must be what that listener of the \
-                    brokers wants";
-        ("lets this stage in", help)
-    } else if says(&["SSL", "ssl", "certificate", "security.protocol"]) {
-        let help = "look at \"security.protocol\" and \"ssl.ca.location\" in [kafka]: a listener \
-                    of the brokers speaks either TLS or plain text, and the file must have who \
-                    signed the brokers' certificates";
-        ("can be talked to", help)
+/// What is wrong with the connections to the brokers, and what to do about it.
+fn describe_failure(reason: &str, brokers: &str) -> (&'static str, &'static str) {
+    let has_any = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if has_any(&["SASL", "uthentication"]) {
+        let help = "check \"sasl.mechanism\", \"sasl.username\", \"sasl.password\" and \
+                    \"security.protocol\" in [kafka]: they must match the listener of the brokers";
+        ("authentication failed", help)
+    } else if has_any(&["SSL", "ssl", "certificate", "security.protocol"]) {
+        let help = "check \"security.protocol\" and \"ssl.ca.location\" in [kafka]: a listener \
+                    speaks either TLS or plain text, and the file must contain the CA that signed \
+                    the brokers' certificates";
+        ("TLS failed", help)
     } else if is_closed_at_once(reason) {
-        let help = "a listener that wants SASL or TLS closes connections that come without: look \
-                    at \"security.protocol\" and \"sasl.mechanism\" in [kafka]";
-        ("keeps a connection open", help)
-    } else if is_told_by_a_broker(reason, brokers) {
-        let help = "see that Kafka runs at the address in brackets and that its name resolves; the \
-                    brokers tell it: it is the advertised.listeners in that broker's \
-                    server.properties";
-        ("answers", help)
+        let help = "a listener that requires SASL or TLS closes other connections: check \
+                    \"security.protocol\" and \"sasl.mechanism\" in [kafka]";
+        ("connection closed by the brokers", help)
+    } else if is_advertised(reason, brokers) {
+        let help = "check that Kafka runs at the address in the error and that its name resolves: \
+                    it is the advertised.listeners in that broker's server.properties";
+        ("brokers unreachable", help)
     } else {
-        let help = "see that Kafka runs there and that the names resolve; give other brokers with \
-                    --brokers or [kafka] brokers";
-        ("answers", help)
+        let help = "check that Kafka runs there and that the names resolve; name other brokers \
+                    with --brokers or [kafka] brokers";
+        ("brokers unreachable", help)
     }
 }
 
-/// Whether a connection failed to an address that is none of those to ask first. librdkafka names
-/// it as `rpi1:9092/2: `, with the broker's number.
-fn is_told_by_a_broker(reason: &str, brokers: &str) -> bool {
+/// Whether the address that failed is advertised by a broker, and not in the bootstrap list.
+/// librdkafka puts it in front as `rpi1:9092/2: `, with the broker's id.
+fn is_advertised(reason: &str, brokers: &str) -> bool {
     let Some((address, rest)) = reason.split_once('/') else {
         return false;
     };
@@ -244,7 +244,7 @@ fn is_told_by_a_broker(reason: &str, brokers: &str) -> bool {
     is_number && brokers.split(',').all(|broker| broker.trim() != address)
 }
 
-/// Whether a connection came about and was closed by the broker within two seconds.
+/// Whether the broker closed an established connection within two seconds.
 fn is_closed_at_once(reason: &str) -> bool {
     let Some((_, after)) = reason.split_once("(after ") else {
         return false;
@@ -270,21 +270,22 @@ fn watch_commits(
     while let Some(lock) = lock.upgrade() {
         let monitor = ClientMonitor {
             lock,
-            rebalanced: Arc::default(),
+            has_rebalance: Arc::default(),
             consumer: u32::MAX,
-            of_producer: Arc::default(),
+            producer: Arc::default(),
         };
-        monitor.tell_of_slow_commit();
+        monitor.warn_of_slow_commit();
         if monitor.is_commit_stuck(&answers) {
             tracing::error!(
-                "brokers are reachable, but a commit has had no answer for {} s: exiting, to \
-                 restart from the last commit\n  help: start this stage again, unless systemd does",
+                "commit timed out after {} s although the brokers are reachable, exiting; the next \
+                 start resumes at the last commit\n  help: start this stage again, unless systemd \
+                 does",
                 STUCK_COMMIT.as_secs()
             );
             return on_stuck();
         }
         drop(monitor);
-        std::thread::sleep(LOOK / 2);
+        std::thread::sleep(PROBE_INTERVAL / 2);
     }
 }
 
@@ -300,19 +301,19 @@ impl ClientMonitor {
         let lock = MonitorState {
             stage: stage.to_owned(),
             brokers: brokers.to_owned(),
-            unanswered: None,
-            away: None,
-            told_away: Reminder::new(),
-            doubted: false,
-            looked: None,
-            reason: String::new(),
-            said: Reminder::new(),
+            failing_since: None,
+            unreachable_since: None,
+            unreachable_logged: Reminder::new(),
+            needs_probe: false,
+            last_probe: None,
+            last_failure: String::new(),
+            errors_logged: Reminder::new(),
             rebalances: VecDeque::new(),
-            predecessor: false,
-            committing: None,
+            concurrent_transaction: false,
+            committing_since: None,
             unreached: BTreeMap::new(),
             reached: BTreeSet::new(),
-            unreachable: Reminder::new(),
+            addresses_logged: Reminder::new(),
             membership: Membership::NEW,
             closed: false,
             consumer: 0,
@@ -320,17 +321,16 @@ impl ClientMonitor {
         let lock = Arc::new(Mutex::new(lock));
         let weak = Arc::downgrade(&lock);
         let span = tracing::Span::current();
-        // Without the thread a slow commit is not told of, and a stuck one stays so; nothing else
-        // is missing.
-        let watching = move || span.in_scope(|| watch_commits(&weak, answers, on_stuck));
+        // Without this thread slow commits are not logged, and a stuck one stays stuck. All else
+        // works.
         let _ = std::thread::Builder::new()
             .name("commits".into())
-            .spawn(watching);
+            .spawn(move || span.in_scope(|| watch_commits(&weak, answers, on_stuck)));
         ClientMonitor {
             lock,
-            rebalanced: Arc::default(),
+            has_rebalance: Arc::default(),
             consumer: 0,
-            of_producer: Arc::default(),
+            producer: Arc::default(),
         }
     }
 
@@ -340,62 +340,61 @@ impl ClientMonitor {
     }
 
     pub(super) fn next_rebalance(&self) -> Option<Rebalance> {
-        if !self.rebalanced.load(Ordering::Acquire) {
+        if !self.has_rebalance() {
             return None;
         }
         let mut lock = self.lock();
         let next = lock.rebalances.pop_front();
-        self.rebalanced
+        self.has_rebalance
             .store(!lock.rebalances.is_empty(), Ordering::Release);
         next
     }
 
-    /// Whether a rebalance waits for the stage's answer.
+    /// Whether the stage has yet to answer a rebalance.
     pub(super) fn has_rebalance(&self) -> bool {
-        self.rebalanced.load(Ordering::Acquire)
+        self.has_rebalance.load(Ordering::Acquire)
     }
 
     /// A clone for a new producer.
-    pub(super) fn of_producer(&self) -> Self {
+    pub(super) fn for_producer(&self) -> Self {
         ClientMonitor {
-            of_producer: Arc::default(),
+            producer: Arc::default(),
             ..self.clone()
         }
     }
 
-    /// How many things were heard of this producer.
-    pub(super) fn count(&self) -> u64 {
-        self.of_producer.count.load(Ordering::Relaxed)
+    /// How many callbacks this producer has made.
+    pub(super) fn event_count(&self) -> u64 {
+        self.producer.events.load(Ordering::Relaxed)
     }
 
-    /// Whether this producer may have repeated a request of which the first copy is still under
-    /// way.
+    /// Whether this producer may have sent a request again while the first copy is still in flight.
     pub(super) fn may_have_repeated(&self) -> bool {
-        self.of_producer.repeats.load(Ordering::Relaxed)
+        self.producer.may_have_repeated.load(Ordering::Relaxed)
     }
 
-    /// This producer's first record that could not be sent, one that says why before one that was
-    /// thrown away with others.
+    /// This producer's first failed delivery. One with a reason of its own wins over one that was
+    /// purged.
     pub(super) fn take_failed_delivery(&self) -> Option<FailedDelivery> {
-        self.failed().take()
+        self.failed_delivery().take()
     }
 
-    fn failed(&self) -> MutexGuard<'_, Option<FailedDelivery>> {
+    fn failed_delivery(&self) -> MutexGuard<'_, Option<FailedDelivery>> {
         // Nothing that holds the lock can panic half-way.
-        self.of_producer
-            .failed
+        self.producer
+            .failed_delivery
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_event(&self) {
-        self.of_producer.count.fetch_add(1, Ordering::Relaxed);
+    fn count_event(&self) {
+        self.producer.events.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the transactions of this stage cannot be initialised yet because those of the
-    /// process that went before are being ended.
+    /// Whether transactions cannot be initialised yet because the coordinator is still ending the
+    /// transaction of the previous process.
     pub(super) fn take_concurrent_transaction(&self) -> bool {
-        std::mem::take(&mut self.lock().predecessor)
+        std::mem::take(&mut self.lock().concurrent_transaction)
     }
 
     /// From now on rebalances are answered without the stage.
@@ -403,149 +402,152 @@ impl ClientMonitor {
         self.lock().closed = true;
     }
 
-    /// There is a new consumer: what the old one has to say of rebalances, now or later, is void.
+    /// There is a new consumer: rebalances of the old one are ignored.
     pub(super) fn reopen(&mut self) {
         self.consumer += 1;
         let mut lock = self.lock();
         (lock.closed, lock.membership, lock.consumer) = (false, Membership::NEW, self.consumer);
         lock.rebalances.clear();
-        self.rebalanced.store(false, Ordering::Release);
+        self.has_rebalance.store(false, Ordering::Release);
     }
 
-    /// Whether a member that is told that it is fenced may have been so by its own past: it is
-    /// outside the group, or what it sent in a session that is over can still be answered. A
-    /// heartbeat is given up after one `session`.
-    pub(super) fn may_be_fenced_by_its_past(&self, session: Duration) -> bool {
+    /// Whether the consumer may be fenced without another process: it is not a member of the group,
+    /// or a heartbeat of its last session can still be answered. librdkafka abandons a heartbeat
+    /// after one `session`.
+    pub(super) fn may_be_fenced_by_itself(&self, session: Duration) -> bool {
         match self.lock().membership {
-            Membership::Outside { .. } => true,
-            Membership::Inside { back } => back.is_some_and(|back| back.elapsed() <= session),
+            Membership::NotMember { .. } => true,
+            Membership::Member { rejoined } => {
+                rejoined.is_some_and(|rejoined| rejoined.elapsed() <= session)
+            }
         }
     }
 
-    /// No broker answers: says so once, if that goes on.
+    /// A request has failed. If requests keep failing, logs that the brokers are unreachable.
     pub(super) fn broker_unreachable(&self, error: &str) {
         let mut lock = self.lock();
-        let since = *lock.unanswered.get_or_insert_with(Instant::now);
-        if since.elapsed() >= PATIENCE {
+        let since = *lock.failing_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= UNREACHABLE_AFTER {
             lock.broker_unreachable(error);
         }
     }
 
-    /// A commit begins or has ended. While a broker is away librdkafka can keep a commit for as
-    /// long, whatever it was told of timeouts, and nothing else is heard meanwhile.
+    /// A commit begins or has ended. While a broker is unreachable, librdkafka can block in a
+    /// commit whatever the timeout, and makes no callbacks meanwhile.
     pub(super) fn committing(&self, is_committing: bool) {
-        self.lock().committing = is_committing.then(Instant::now);
+        self.lock().committing_since = is_committing.then(Instant::now);
     }
 
-    fn tell_of_slow_commit(&self) {
+    fn warn_of_slow_commit(&self) {
         let mut lock = self.lock();
         if lock.is_committing_for(SLOW_COMMIT) {
-            lock.broker_unreachable("a commit gets no answer");
+            lock.broker_unreachable("a commit is not answered");
         }
     }
 
-    /// Whether a commit is under way that librdkafka has lost sight of: its issue 5511 is one way
-    /// to that.
+    /// Whether librdkafka has lost track of the commit in progress, as in its issue 5511.
     fn is_commit_stuck(&self, answers: impl Fn(&ClientMonitor) -> bool) -> bool {
         let is_long = || self.lock().is_committing_for(STUCK_COMMIT);
         // It may have ended while the broker was asked.
         is_long() && answers(self) && is_long()
     }
 
-    /// A broker answers: says so if none did before. While a commit waits, other answers are no
-    /// sign that the stage can go on.
+    /// A broker has answered. Logs it if the brokers were unreachable before. During a slow commit
+    /// other answers do not show that the stage can go on.
     pub(super) fn broker_reachable(&self) {
         let mut lock = self.lock();
-        (lock.doubted, lock.unanswered) = (false, None);
+        (lock.needs_probe, lock.failing_since) = (false, None);
         if lock.is_committing_for(SLOW_COMMIT) {
             return;
         }
-        lock.told_away.clear();
-        if let Some(since) = lock.away.take() {
+        lock.unreachable_logged.clear();
+        if let Some(since) = lock.unreachable_since.take() {
             tracing::info!(
                 stage = lock.stage,
-                "Kafka is back after {:.1} s",
+                "brokers reachable again, after {:.1} s",
                 since.elapsed().as_secs_f64()
             );
         }
-        lock.reason.clear();
+        lock.last_failure.clear();
     }
 
-    /// Whether no broker has answered for a while.
-    pub(super) fn is_away(&self) -> bool {
-        self.lock().away.is_some()
+    /// Whether the brokers count as unreachable.
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.lock().unreachable_since.is_some()
     }
 
-    /// Whether it is time to look if a broker answers.
+    /// Whether it is time to ask whether a broker answers.
     pub(super) fn probe_due(&self) -> bool {
         let mut lock = self.lock();
         let is_unreached = lock
             .unreached
             .iter()
             .any(|(address, since)| since.elapsed() >= lock.grace(address));
-        let due = (lock.doubted || lock.away.is_some() || is_unreached)
-            && lock.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        let due = (lock.needs_probe || lock.unreachable_since.is_some() || is_unreached)
+            && lock
+                .last_probe
+                .is_none_or(|probe| probe.elapsed() >= PROBE_INTERVAL);
         if due {
-            lock.looked = Some(Instant::now());
+            lock.last_probe = Some(Instant::now());
         }
         due
     }
 
-    /// These are the brokers' addresses as they tell them. One of them that is not reached is
-    /// tried, by a thread of its own: to resolve a name can take long.
-    pub(super) fn announced(&self, addresses: &[String]) {
+    /// Tries to connect to those of the advertised `addresses` that librdkafka could not connect
+    /// to. Each has a thread of its own, because resolving a name can take long.
+    pub(super) fn check_advertised(&self, addresses: &[String]) {
         let mut lock = self.lock();
         lock.unreached
             .retain(|address, _| addresses.contains(address));
-        let is_due =
-            |(address, since): &(&String, &Instant)| since.elapsed() >= lock.grace(address);
         let due: Vec<String> = lock
             .unreached
             .iter()
-            .filter(is_due)
+            .filter(|(address, since)| since.elapsed() >= lock.grace(address))
             .map(|(address, _)| address.clone())
             .collect();
         for address in due {
             lock.unreached.insert(address.clone(), Instant::now());
             let (monitor, span) = (self.clone(), tracing::Span::current());
-            let trying = move || span.in_scope(|| monitor.tried(&address, reach(&address)));
             let _ = std::thread::Builder::new()
-                .name("reach".into())
-                .spawn(trying);
+                .name("connect".into())
+                .spawn(move || span.in_scope(|| monitor.tried(&address, connect(&address))));
         }
     }
 
-    fn tried(&self, address: &str, reached: std::io::Result<()>) {
+    fn tried(&self, address: &str, outcome: std::io::Result<()>) {
         let mut lock = self.lock();
-        let Err(error) = reached else {
+        let Err(error) = outcome else {
             lock.unreached.remove(address);
-            lock.unreachable.clear();
+            lock.addresses_logged.clear();
             return;
         };
-        if let Some(lasted) = lock.unreachable.due(&address.to_owned(), Instant::now()) {
+        let lasted = lock
+            .addresses_logged
+            .due(&address.to_owned(), Instant::now());
+        if let Some(lasted) = lasted {
             let help = if lock.reached.contains(address) {
-                "see that Kafka runs there and that nothing is between"
+                "check that Kafka runs there and that no firewall is in between"
             } else {
                 "set advertised.listeners in that broker's server.properties to a name and port \
-                 that clients can reach, and see that the name resolves here"
+                 that clients can reach, and check that the name resolves here"
             };
             tracing::warn!(
                 stage = lock.stage,
-                "Kafka answers at {}, but the address {address} of a broker, from its \
-                 advertised.listeners, cannot be reached{}: waiting ({error})\n  help: {help}",
-                lock.brokers,
-                lasting(lasted)
+                "broker unreachable at {address}, from its advertised.listeners{}, waiting: \
+                 {error}; Kafka answers at {}\n  help: {help}",
+                lasting(lasted),
+                lock.brokers
             );
         }
     }
 
-    /// Whether it was told that a broker gives an address that cannot be reached.
-    pub(super) fn told_of_an_unreachable_address(&self) -> bool {
-        !self.lock().unreachable.is_clear()
+    /// Whether an advertised address was logged as unreachable.
+    pub(super) fn has_unreachable_address(&self) -> bool {
+        !self.lock().addresses_logged.is_clear()
     }
 
-    /// What a client reports of its connections. A late report of brokers that were down is no news
-    /// of them being so, hence it only raises a doubt.
+    /// What a client reports of its connections. The report can be late and the brokers back
+    /// already, so it only asks for a probe.
     pub(super) fn client_error(&self, error: &KafkaError) {
         use RDKafkaErrorCode::{
             AllBrokersDown, BrokerTransportFailure, FencedInstanceId, OperationTimedOut,
@@ -554,63 +556,64 @@ impl ClientMonitor {
         let mut lock = self.lock();
         match error.rdkafka_error_code() {
             Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
-                lock.doubted = true;
+                lock.needs_probe = true;
                 tracing::debug!("librdkafka: {error}");
             }
             // A reader that is closed right behind the last record.
             Some(PartitionEOF) => {}
-            // The stage finds out by whom; and what kept it from polling was told while it did.
+            // The stage handles the fencing, and whatever kept it from polling was logged already.
             Some(FencedInstanceId | PollExceeded) => tracing::debug!("librdkafka: {error}"),
-            // Whatever else it is, it comes again and again until somebody mends it.
-            _ => lock.tell(&error.to_string(), None),
+            // Any other error repeats until somebody fixes its cause.
+            _ => lock.warn(&error.to_string(), None),
         }
     }
 
-    /// Tells of something that comes again and again until somebody mends it, and of the remedy.
-    pub(super) fn tell(&self, what: &str, remedy: &str) {
-        self.lock().tell(what, Some(remedy));
+    /// Logs an error that repeats until somebody fixes its cause, with the remedy.
+    pub(super) fn warn(&self, error: &str, remedy: &str) {
+        self.lock().warn(error, Some(remedy));
     }
 }
 
 impl ClientContext for ClientMonitor {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.take_event();
-        if may_lead_to_a_repetition(facility, message) {
-            self.of_producer.repeats.store(true, Ordering::Relaxed);
+        self.count_event();
+        if may_repeat_request(facility, message) {
+            self.producer
+                .may_have_repeated
+                .store(true, Ordering::Relaxed);
         }
         match facility {
-            // Properties of the other kind of client in the same [kafka] table; and what is fatal
-            // to a client, which the stage hears of too, and may know a way out.
+            // Properties of the other kind of client in the same [kafka] table. And fatal errors of
+            // a client, which the stage also gets and may recover from.
             "CONFWARN" | "FATAL" => tracing::debug!("librdkafka: {message}"),
             "SESSTMOUT" => {
                 tracing::debug!("librdkafka: {facility} {message}");
-                self.lock().membership.session_is_over();
+                self.lock().membership.session_ended();
             }
-            // A connection failed, which may be one of several, or just an idle one: reason to
-            // look. What fails again and again is told once, by `broker_unreachable`, with the last
-            // reason.
+            // It may be one connection of several, or an idle one, so the brokers are probed.
+            // `broker_unreachable` logs the last reason if they are unreachable.
             "FAIL" | "ERROR" => {
                 let reason = message
                     .split_once("]: ")
                     .map_or(message, |(_thread, reason)| reason);
                 tracing::debug!("librdkafka: {facility} {message}");
                 let mut lock = self.lock();
-                lock.doubted = true;
-                if let Some(address) = address(reason).map(str::to_owned) {
-                    if never_came_about(message) {
+                lock.needs_probe = true;
+                if let Some(address) = advertised_address(reason).map(str::to_owned) {
+                    if is_connect_failure(message) {
                         lock.unreached.entry(address).or_insert_with(Instant::now);
                     } else {
                         lock.reached.insert(address);
                     }
                 }
                 if !reason.contains("brokers are down") {
-                    reason.clone_into(&mut lock.reason);
+                    reason.clone_into(&mut lock.last_failure);
                 }
             }
-            // librdkafka has no other way to tell: the call just times out.
+            // Only the log says so: the call itself times out.
             "GETPID" if message.contains("concurrent operation") => {
                 tracing::debug!("librdkafka: {message}");
-                self.lock().predecessor = true;
+                self.lock().concurrent_transaction = true;
             }
             _ => match level {
                 RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -622,27 +625,28 @@ impl ClientContext for ClientMonitor {
     }
 
     fn stats_raw(&self, _: &[u8]) {
-        self.take_event();
+        self.count_event();
     }
 
     fn error(&self, error: KafkaError, _: &str) {
-        self.take_event();
+        self.count_event();
         self.client_error(&error);
     }
 }
 
-/// Whether a client that says this may send a request again that it has sent before. A connection
-/// that did not come about has carried none: those of a broker that is away fail again and again.
+/// Whether a client that logs this may send a request for a second time. Failed attempts to connect
+/// do not count: no request was in flight on such a connection, and an unreachable broker makes
+/// them fail again and again.
 ///
-/// librdkafka tells of a connection that breaks before it repeats what was under way on it. It
-/// leaves out what it has told within half a minute in the same words, which is enough: the first
-/// time counts until the producer is replaced.
-fn may_lead_to_a_repetition(facility: &str, message: &str) -> bool {
-    matches!(facility, "FAIL" | "ERROR" | "REQTMOUT") && !never_came_about(message)
+/// librdkafka logs a broken connection before it repeats the requests that were in flight on it. It
+/// suppresses the same message for half a minute. That does no harm, because the first one counts
+/// until the producer is replaced.
+fn may_repeat_request(facility: &str, message: &str) -> bool {
+    matches!(facility, "FAIL" | "ERROR" | "REQTMOUT") && !is_connect_failure(message)
 }
 
-/// Whether a failure is that of a connection which never came about.
-fn never_came_about(message: &str) -> bool {
+/// Whether the connection failed before it was established.
+fn is_connect_failure(message: &str) -> bool {
     let words = [
         "Connect to ",
         "Failed to resolve",
@@ -652,9 +656,9 @@ fn never_came_about(message: &str) -> bool {
     words.iter().any(|words| message.contains(words))
 }
 
-/// The address of a broker that others have told of, if what librdkafka says is about one: it
-/// begins with `HOST:PORT/ID: ` or `TxnCoordinator: HOST:PORT: `.
-fn address(reason: &str) -> Option<&str> {
+/// The advertised address that a message of librdkafka begins with, as `HOST:PORT/ID: ` or
+/// `TxnCoordinator: HOST:PORT: `. `None` if it begins with no such address.
+fn advertised_address(reason: &str) -> Option<&str> {
     let (name, rest) = reason.split_once(": ")?;
     if let Some((address, id)) = name.split_once('/') {
         return id
@@ -667,21 +671,20 @@ fn address(reason: &str) -> Option<&str> {
     (is_logical && address.contains(':') && !address.contains(' ')).then_some(address)
 }
 
-/// Tries to connect.
-fn reach(address: &str) -> std::io::Result<()> {
-    let mut failed = std::io::Error::other("it has no address");
+fn connect(address: &str) -> std::io::Result<()> {
+    let mut last_error = std::io::Error::other("the name has no address");
     for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, UNREACHABLE_AFTER) {
             Ok(_) => return Ok(()),
-            Err(error) => failed = error,
+            Err(error) => last_error = error,
         }
     }
-    Err(failed)
+    Err(last_error)
 }
 
 impl ConsumerContext for ClientMonitor {
-    /// Notes a rebalance for the stage loop instead of answering it here, inside a poll, where the
-    /// open transaction cannot be committed.
+    /// Queues the rebalance for the stage loop. It cannot be answered here, inside a poll, because
+    /// the open transaction must be committed first.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -696,7 +699,7 @@ impl ConsumerContext for ClientMonitor {
         }
         let rebalance = match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                lock.membership.assigned_partitions();
+                lock.membership.partitions_assigned();
                 Rebalance::Assign(
                     partitions
                         .elements()
@@ -707,13 +710,13 @@ impl ConsumerContext for ClientMonitor {
             }
             _ => {
                 if consumer.assignment_lost() {
-                    lock.membership.session_is_over();
+                    lock.membership.session_ended();
                 }
                 Rebalance::Revoke
             }
         };
         lock.rebalances.push_back(rebalance);
-        self.rebalanced.store(true, Ordering::Release);
+        self.has_rebalance.store(true, Ordering::Release);
     }
 }
 
@@ -722,7 +725,7 @@ impl ProducerContext<NoCustomPartitioner> for ClientMonitor {
 
     /// Only failures are reported: see the property `delivery.report.only.error`.
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        self.take_event();
+        self.count_event();
         let Err((error, message)) = result else {
             return;
         };
@@ -734,7 +737,7 @@ impl ProducerContext<NoCustomPartitioner> for ClientMonitor {
             partition: message.partition(),
             count: 1,
         };
-        let mut first = self.failed();
+        let mut first = self.failed_delivery();
         match &mut *first {
             Some(first) if first.code == failed.code => first.count += 1,
             Some(first) if !first.is_purged() || failed.is_purged() => {}
@@ -758,59 +761,62 @@ mod tests {
     }
 
     #[test]
-    fn only_a_commit_that_kafka_leaves_unanswered_while_it_answers_others_is_stuck() {
+    fn a_commit_is_stuck_only_while_brokers_answer() {
         let monitor = monitor();
         assert!(!monitor.is_commit_stuck(|_| true), "there is no commit");
         monitor.committing(true);
         assert!(!monitor.is_commit_stuck(|_| true), "it has just begun");
-        monitor.lock().committing = Some(ago(STUCK_COMMIT + LOOK));
-        assert!(!monitor.is_commit_stuck(|_| false), "Kafka is away");
+        monitor.lock().committing_since = Some(ago(STUCK_COMMIT + PROBE_INTERVAL));
+        assert!(!monitor.is_commit_stuck(|_| false), "Kafka is unreachable");
         assert!(monitor.is_commit_stuck(|_| true));
-        let ends_meanwhile = |monitor: &ClientMonitor| {
+        let is_stuck = monitor.is_commit_stuck(|monitor| {
             monitor.committing(false);
             true
-        };
-        assert!(!monitor.is_commit_stuck(ends_meanwhile));
+        });
+        assert!(!is_stuck, "it has ended meanwhile");
     }
 
     #[test]
-    fn a_member_is_fenced_by_its_past_only_for_a_session_after_it_came_back() {
+    fn a_member_is_fenced_by_itself_for_a_session_after_it_rejoined() {
         let session = Duration::from_secs(45);
         let monitor = monitor();
         assert!(
-            monitor.may_be_fenced_by_its_past(session),
+            monitor.may_be_fenced_by_itself(session),
             "it has not joined yet"
         );
-        monitor.lock().membership.assigned_partitions();
+        monitor.lock().membership.partitions_assigned();
         assert!(
-            !monitor.may_be_fenced_by_its_past(session),
-            "it is another's past"
+            !monitor.may_be_fenced_by_itself(session),
+            "another process has fenced it"
         );
-        monitor.lock().membership.session_is_over();
-        assert!(monitor.may_be_fenced_by_its_past(session), "it is outside");
-        monitor.lock().membership.assigned_partitions();
+        monitor.lock().membership.session_ended();
         assert!(
-            monitor.may_be_fenced_by_its_past(session),
-            "a heartbeat may be under way"
+            monitor.may_be_fenced_by_itself(session),
+            "it is not a member"
         );
-        monitor.lock().membership = Membership::Inside {
-            back: Some(ago(session + LOOK)),
+        monitor.lock().membership.partitions_assigned();
+        assert!(
+            monitor.may_be_fenced_by_itself(session),
+            "an old heartbeat may be in flight"
+        );
+        monitor.lock().membership = Membership::Member {
+            rejoined: Some(ago(session + PROBE_INTERVAL)),
         };
         assert!(
-            !monitor.may_be_fenced_by_its_past(session),
-            "none is any more"
+            !monitor.may_be_fenced_by_itself(session),
+            "no old heartbeat is in flight"
         );
     }
 
     #[test]
-    fn a_connection_that_breaks_may_lead_to_a_repetition_and_one_that_never_was_does_not() {
-        let monitor = monitor();
-        let says = |facility: &str, message: &str| {
-            let producer = monitor.of_producer();
+    fn only_an_established_connection_can_repeat_a_request() {
+        fn may_repeat(monitor: &ClientMonitor, facility: &str, message: &str) -> bool {
+            let producer = monitor.for_producer();
             producer.log(RDKafkaLogLevel::Info, facility, message);
-            assert_eq!(producer.count(), 1);
+            assert_eq!(producer.event_count(), 1);
             producer.may_have_repeated()
-        };
+        }
+        let monitor = monitor();
         let thread = "[thrd:rpi0:9092/0]: rpi0:9092/0:";
         for broken in [
             "Disconnected (after 2031ms in state UP)",
@@ -818,75 +824,74 @@ mod tests {
             "Receive failed: Connection reset by peer (after 31ms in state UP)",
             "TxnCoordinator: rpi0:9092: Disconnected (after 2031ms in state UP)",
         ] {
-            assert!(says("FAIL", &format!("{thread} {broken}")), "{broken}");
+            let message = format!("{thread} {broken}");
+            assert!(may_repeat(&monitor, "FAIL", &message), "{broken}");
         }
-        assert!(says(
-            "REQTMOUT",
-            &format!("{thread} Timed out EndTxnRequest in flight (after 10015ms, timeout #0)")
-        ));
+        let timeout =
+            format!("{thread} Timed out EndTxnRequest in flight (after 10015ms, timeout #0)");
+        assert!(may_repeat(&monitor, "REQTMOUT", &timeout));
         for never in [
             "Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
             "Failed to resolve 'rpi0:9092': Name or service not known (after 3ms in state CONNECT)",
             "Connection setup timed out in state CONNECT (after 30029ms in state CONNECT)",
         ] {
-            assert!(!says("FAIL", &format!("{thread} {never}")), "{never}");
+            let message = format!("{thread} {never}");
+            assert!(!may_repeat(&monitor, "FAIL", &message), "{never}");
         }
-        assert!(!says("GETPID", "Failed to acquire PID"));
+        assert!(!may_repeat(&monitor, "GETPID", "Failed to acquire PID"));
         assert!(
-            !monitor.may_have_repeated() && !monitor.of_producer().may_have_repeated(),
-            "others did not"
+            !monitor.may_have_repeated() && !monitor.for_producer().may_have_repeated(),
+            "other producers did not"
         );
     }
 
     #[test]
     fn each_reason_has_a_help_of_its_own() {
-        for (reason, how, remedy) in [
+        for (reason, expected, remedy) in [
             (
                 "SASL authentication error: Authentication failed: Invalid username or password",
-                "lets",
+                "authentication failed",
                 "sasl.password",
             ),
             (
                 "SASL SCRAM-SHA-256 mechanism handshake failed: Unsupported SASL mechanism",
-                "lets",
+                "authentication failed",
                 "sasl.mechanism",
             ),
             (
                 "SSL handshake failed: wrong version number",
-                "can be talked to",
+                "TLS failed",
                 "security.protocol",
             ),
             (
                 "Disconnected: closed by peer (after 3ms in state UP, 1 identical)",
-                "keeps",
+                "connection closed by the brokers",
                 "security.protocol",
             ),
             (
                 "Disconnected: closed by peer (after 0ms in state APIVERSION_QUERY)",
-                "keeps",
+                "connection closed by the brokers",
                 "security.protocol",
             ),
             (
                 "Disconnected: closed by peer (after 42031ms in state UP)",
-                "answers",
+                "brokers unreachable",
                 "Kafka runs there",
             ),
             (
                 "Connect to ipv4#127.0.0.1:1 failed: Connection refused",
-                "answers",
+                "brokers unreachable",
                 "Kafka runs there",
             ),
         ] {
-            let (said, help) = why_no_answer(reason, "rpi0:9092");
-            assert!(
-                said.starts_with(how) && help.contains(remedy),
-                "{reason}: {said}, {help}"
-            );
+            let (what, help) = describe_failure(reason, "rpi0:9092");
+            assert_eq!(what, expected, "{reason}");
+            assert!(help.contains(remedy), "{reason}: {help}");
         }
     }
 
     #[test]
-    fn the_address_of_a_broker_is_that_which_others_told() {
+    fn an_advertised_address_is_told_from_a_bootstrap_address() {
         for (reason, expected) in [
             (
                 "rpi9:9092/1: Failed to resolve 'rpi9:9092': Name or service not known",
@@ -907,24 +912,24 @@ mod tests {
             ("GroupCoordinator: Failed to resolve 'x': y", None),
             ("1/1 brokers are down", None),
         ] {
-            assert_eq!(address(reason), expected, "{reason}");
+            assert_eq!(advertised_address(reason), expected, "{reason}");
         }
     }
 
     #[test]
-    fn one_answer_that_is_late_is_not_told() {
+    fn a_single_late_answer_does_not_count_as_unreachable() {
         let monitor = monitor();
         monitor.broker_unreachable("timed out");
-        assert!(monitor.lock().away.is_none());
-        monitor.lock().unanswered = Some(ago(PATIENCE));
+        assert!(!monitor.is_unreachable());
+        monitor.lock().failing_since = Some(ago(UNREACHABLE_AFTER));
         monitor.broker_unreachable("timed out");
-        assert!(monitor.lock().away.is_some());
+        assert!(monitor.is_unreachable());
         monitor.broker_reachable();
-        assert!(monitor.lock().away.is_none());
+        assert!(!monitor.is_unreachable());
         monitor.broker_unreachable("timed out");
         assert!(
-            monitor.lock().away.is_none(),
-            "what was before the answer does not count"
+            !monitor.is_unreachable(),
+            "failures before the answer do not count"
         );
     }
 }

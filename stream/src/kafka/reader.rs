@@ -1,4 +1,4 @@
-//! Reads topics from a given place to their end, outside any group.
+//! Reads topics from given offsets to their ends, without a consumer group.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,31 +10,29 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::config::Clients;
 use super::monitor::ClientMonitor;
-use super::{CALL, TOPIC_GRACE, close};
+use super::{CALL_TIMEOUT, TOPIC_GRACE, close};
 use crate::error::Error;
 use crate::log::{Fault, RestoreCallback, Watermarks};
 use crate::reminder::{Reminder, lasting};
 use crate::shutdown::Shutdown;
 
-/// How long a read may go without any progress before it is given up and tried again.
+/// How long a read may make no progress before it fails and is retried.
 const NO_PROGRESS: Duration = Duration::from_secs(30);
-/// How long an open transaction of somebody else is waited for: the broker ends it after its
+/// How long to wait for another producer's open transaction. The broker aborts it after its
 /// `transaction.timeout.ms`, by default a minute.
 const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 
-/// How often a long restore tells how far it is.
-const TELL: Duration = Duration::from_secs(1);
+/// How often a long restore logs its progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps the stage's place in its group while it reads or waits.
-///
-/// # Errors
-/// If there is no sense in going on.
+/// Keeps the consumer in its group while the reader reads or waits. It fails if the partitions are
+/// revoked.
 pub(super) type KeepAlive<'k> = &'k dyn Fn() -> Result<(), Fault>;
 
 pub(super) struct Reader {
-    /// Sees everything, committed or not. Both are there until the reader goes.
+    /// Reads uncommitted. Both clients are `Some` until the reader is dropped.
     observer: Option<BaseConsumer<ClientMonitor>>,
-    /// Reads what is committed.
+    /// Reads committed.
     committed: Option<BaseConsumer<ClientMonitor>>,
     monitor: ClientMonitor,
     shutdown: Shutdown,
@@ -50,7 +48,7 @@ impl Drop for Reader {
 }
 
 impl Reader {
-    /// A reader that begins to connect.
+    /// A reader that starts to connect.
     pub(super) fn new(
         clients: &Clients,
         monitor: &ClientMonitor,
@@ -67,13 +65,13 @@ impl Reader {
     fn observer(&self) -> &BaseConsumer<ClientMonitor> {
         self.observer
             .as_ref()
-            .expect("it is there until the reader goes")
+            .expect("it is there until the reader is dropped")
     }
 
     fn committed(&self) -> &BaseConsumer<ClientMonitor> {
         self.committed
             .as_ref()
-            .expect("it is there until the reader goes")
+            .expect("it is there until the reader is dropped")
     }
 
     /// See [`Log::restore`](crate::log::Log::restore).
@@ -82,39 +80,40 @@ impl Reader {
         topic: &str,
         partitions: &[i32],
         each: RestoreCallback<'_>,
-        keep: KeepAlive<'_>,
+        keep_alive: KeepAlive<'_>,
     ) -> Result<(), Fault> {
         let mut list = TopicPartitionList::new();
-        let mut unread = BTreeMap::new();
+        let mut remaining = BTreeMap::new();
         for &partition in partitions {
-            // Everything up to here counts, also what is not yet known to be committed or aborted.
-            let (low, high) = self.watermarks(self.observer(), topic, partition, keep)?;
+            // The end of all records, also of those whose transaction is still open.
+            let (low, high) =
+                self.fetch_watermarks(self.observer(), topic, partition, keep_alive)?;
             if low == high {
                 continue;
             }
-            self.wait_until_settled(topic, partition, high, keep)?;
+            self.wait_until_settled(topic, partition, high, keep_alive)?;
             list.add_partition_offset(topic, partition, Offset::Beginning)
                 .expect("the beginning is an offset");
-            unread.insert(partition, high - low);
+            remaining.insert(partition, high - low);
         }
-        self.read(topic, &list, unread, each, keep)
+        self.read(topic, &list, remaining, each, keep_alive)
     }
 
     /// See [`Log::watermarks`](crate::log::Log::watermarks).
-    pub(super) fn extent(
+    pub(super) fn watermarks(
         &self,
         topic: &str,
         partition: i32,
-        keep: KeepAlive<'_>,
+        keep_alive: KeepAlive<'_>,
     ) -> Result<Watermarks, Fault> {
-        let (start, end) = self.watermarks(self.observer(), topic, partition, keep)?;
+        let (low, high) = self.fetch_watermarks(self.observer(), topic, partition, keep_alive)?;
         let metadata = loop {
-            match self.observer().fetch_metadata(Some(topic), CALL) {
+            match self.observer().fetch_metadata(Some(topic), CALL_TIMEOUT) {
                 Ok(metadata) => break metadata,
                 Err(error) => self.monitor.broker_unreachable(&error.to_string()),
             }
             self.shutdown.check()?;
-            keep()?;
+            keep_alive()?;
         };
         let count = metadata
             .topics()
@@ -122,51 +121,52 @@ impl Reader {
             .map_or(0, |topic| topic.partitions().len());
         Ok(Watermarks {
             partition,
-            low: start,
-            high: end,
+            low,
+            high,
             partition_count: i32::try_from(count).unwrap_or(i32::MAX),
         })
     }
 
-    /// Whether there is nothing to read from these offsets of a topic's partitions on.
+    /// Whether no record is left at or after these offsets of a topic's partitions.
     pub(super) fn is_at_end(&self, topic: &str, from: &[(i32, Offset)]) -> Result<bool, Fault> {
         let mut list = TopicPartitionList::new();
-        let mut unread = BTreeMap::new();
+        let mut remaining = BTreeMap::new();
         for (partition, from) in from {
-            let (low, high) = self.watermarks(self.committed(), topic, *partition, &|| Ok(()))?;
+            let (low, high) =
+                self.fetch_watermarks(self.committed(), topic, *partition, &|| Ok(()))?;
             let at_end = match from {
                 Offset::Offset(next) => *next >= high,
                 _ => low == high,
             };
-            // What is left may be no records but the marks of transactions, which no watermark
-            // tells apart.
+            // The remaining offsets may be transaction markers. Only reading them shows whether
+            // there is a record.
             if !at_end {
                 list.add_partition_offset(topic, *partition, *from)
                     .map_err(|error| abortable(topic, &error))?;
-                unread.insert(*partition, high - low);
+                remaining.insert(*partition, high - low);
             }
         }
         let mut found = false;
         self.read(
             topic,
             &list,
-            unread,
+            remaining,
             &mut |_, _, _| found = true,
             &|| Ok(()),
         )?;
         Ok(!found)
     }
 
-    fn watermarks(
+    fn fetch_watermarks(
         &self,
         client: &BaseConsumer<ClientMonitor>,
         topic: &str,
         partition: i32,
-        keep: KeepAlive<'_>,
+        keep_alive: KeepAlive<'_>,
     ) -> Result<(i64, i64), Fault> {
         let mut missing_since = None;
         loop {
-            let error = match client.fetch_watermarks(topic, partition, CALL) {
+            let error = match client.fetch_watermarks(topic, partition, CALL_TIMEOUT) {
                 Ok(watermarks) => {
                     self.monitor.broker_reachable();
                     return Ok(watermarks);
@@ -174,14 +174,13 @@ impl Reader {
                 Err(error) => error,
             };
             let _ = client.poll(Duration::ZERO);
-            // The brokers are asked also because librdkafka goes on with the leader that it was
-            // told of first.
-            let metadata = client.fetch_metadata(Some(topic), CALL);
+            // This also refreshes the leader, which librdkafka would not do by itself.
+            let metadata = client.fetch_metadata(Some(topic), CALL_TIMEOUT);
             if metadata.is_ok_and(|metadata| lacks(&metadata, partition)) {
                 let since = *missing_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > TOPIC_GRACE {
                     let error = Error::new(
-                        format!("asking for the end of {topic}"),
+                        format!("fetching the watermarks of {topic}"),
                         format!("it has no partition {partition}"),
                     );
                     return Err(Fault::Fatal(error.help(
@@ -192,31 +191,35 @@ impl Reader {
             } else {
                 missing_since = None;
             }
-            // A new client may not know the partition yet, though its broker answers.
+            // A new client may not know the partition yet although its broker answers.
             if !is_unknown_partition(&error) {
                 self.monitor.broker_unreachable(&format!(
-                    "asking for the end of {topic} [{partition}]: {error}"
+                    "fetching the watermarks of {topic} [{partition}]: {error}"
                 ));
             }
             self.shutdown.check()?;
-            keep()?;
-            // Some errors are answered at once, a missing leader for one.
-            std::thread::sleep(CALL / 10);
+            keep_alive()?;
+            // Some errors come at once, such as a missing leader.
+            std::thread::sleep(CALL_TIMEOUT / 10);
         }
     }
 
-    /// Waits until every transaction below `end` is committed or aborted: what a reader of
-    /// committed records is shown before that may be a part of the whole.
+    /// Waits until every transaction below `end` is committed or aborted. Until then the last
+    /// stable offset hides the records after it.
     fn wait_until_settled(
         &self,
         topic: &str,
         partition: i32,
         end: i64,
-        keep: KeepAlive<'_>,
+        keep_alive: KeepAlive<'_>,
     ) -> Result<(), Fault> {
         let start = Instant::now();
         let mut reminder = Reminder::new();
-        while self.watermarks(self.committed(), topic, partition, keep)?.1 < end {
+        while self
+            .fetch_watermarks(self.committed(), topic, partition, keep_alive)?
+            .1
+            < end
+        {
             if start.elapsed() > OPEN_TRANSACTION {
                 let doing = format!("restoring from {topic} [{partition}]");
                 let error = Error::new(doing, "a transaction in it stays open").help(
@@ -225,37 +228,39 @@ impl Reader {
                 );
                 return Err(Fault::Fatal(error));
             }
-            if start.elapsed() > CALL
+            if start.elapsed() > CALL_TIMEOUT
                 && let Some(lasted) = reminder.due(&(), Instant::now())
             {
                 tracing::info!(
-                    "waiting for an open transaction in {topic} [{partition}] to end{}",
+                    topic,
+                    partition,
+                    "waiting for an open transaction to end{}",
                     lasting(lasted)
                 );
             }
             self.shutdown.check()?;
-            keep()?;
+            keep_alive()?;
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
 
-    /// Reads the listed partitions to their ends; `unread` has about how many records are in each.
+    /// Reads the listed partitions to their ends. `remaining` holds the number of offsets in each.
     fn read(
         &self,
         topic: &str,
         list: &TopicPartitionList,
-        mut unread: BTreeMap<i32, i64>,
+        mut remaining: BTreeMap<i32, i64>,
         each: RestoreCallback<'_>,
-        keep: KeepAlive<'_>,
+        keep_alive: KeepAlive<'_>,
     ) -> Result<(), Fault> {
         let reader = self.committed();
         reader
             .assign(list)
             .map_err(|error| Fault::Abortable(Error::new("assigning partitions to read", error)))?;
-        let (mut progress, mut told, mut read) = (Instant::now(), Instant::now(), 0_i64);
-        let all: i64 = unread.values().sum();
-        while !unread.is_empty() {
+        let (mut last_progress, mut last_logged) = (Instant::now(), Instant::now());
+        let (mut read, total) = (0_i64, remaining.values().sum::<i64>());
+        while !remaining.is_empty() {
             match reader.poll(Duration::from_millis(100)) {
                 Some(Ok(record)) => {
                     each(
@@ -263,27 +268,27 @@ impl Reader {
                         record.key().unwrap_or_default(),
                         record.payload(),
                     );
-                    progress = Instant::now();
+                    last_progress = Instant::now();
                     read += 1;
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    unread.remove(&partition);
-                    progress = Instant::now();
+                    remaining.remove(&partition);
+                    last_progress = Instant::now();
                 }
                 Some(Err(error)) => self.monitor.client_error(&error),
                 None => {}
             }
             self.shutdown.check()?;
-            keep()?;
-            if told.elapsed() > TELL {
-                told = Instant::now();
-                tracing::info!("reading {topic}: {read} of at most {all} records");
+            keep_alive()?;
+            if last_logged.elapsed() > PROGRESS_INTERVAL {
+                last_logged = Instant::now();
+                tracing::info!(topic, "read {read} of at most {total} records");
             }
-            if progress.elapsed() > NO_PROGRESS {
+            if last_progress.elapsed() > NO_PROGRESS {
                 let cause = format!(
-                    "nothing came for {} s from partitions {:?}",
+                    "no records for {} s from partitions {:?}",
                     NO_PROGRESS.as_secs(),
-                    unread.keys()
+                    remaining.keys()
                 );
                 return Err(Fault::Abortable(Error::new(
                     format!("reading {topic} to the end"),
@@ -293,7 +298,7 @@ impl Reader {
         }
         reader
             .unassign()
-            .map_err(|error| Fault::Abortable(Error::new("ending to read", error)))
+            .map_err(|error| Fault::Abortable(Error::new("unassigning partitions", error)))
     }
 }
 
@@ -304,21 +309,17 @@ fn is_unknown_partition(error: &KafkaError) -> bool {
     )
 }
 
-/// Whether a topic is not there, or has too few partitions to have this one.
+/// Whether the topic does not exist or does not have this partition.
 fn lacks(metadata: &Metadata, partition: i32) -> bool {
-    metadata.topics().first().is_some_and(|topic| {
-        let is_missing = |error| {
-            matches!(
-                RDKafkaErrorCode::from(error),
-                RDKafkaErrorCode::UnknownTopicOrPartition
-            )
-        };
-        topic.error().is_none_or(is_missing)
-            && topic
-                .partitions()
-                .iter()
-                .all(|known| known.id() != partition)
-    })
+    let Some(topic) = metadata.topics().first() else {
+        return false;
+    };
+    let error = topic.error().map(RDKafkaErrorCode::from);
+    error.is_none_or(|error| error == RDKafkaErrorCode::UnknownTopicOrPartition)
+        && topic
+            .partitions()
+            .iter()
+            .all(|known| known.id() != partition)
 }
 
 fn abortable(topic: &str, error: &KafkaError) -> Fault {

@@ -1,4 +1,4 @@
-//! Taking over partitions: what must hold before a stage goes on.
+//! Restores the state of assigned partitions, and checks that it belongs to the committed offsets.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use crate::stage::{Assignment, gap_error};
 use crate::state::StateMetadata;
 
 impl Processing {
-    /// Restores the state of partitions, and refuses to go on if it is not the one that belongs to
-    /// the committed offsets, or if those are not what they must be.
+    /// Restores the state of partitions. Fails if it does not belong to the committed offsets, or
+    /// if those are missing or out of range.
     pub(super) fn restore_partitions<L: Log>(
         &mut self,
         log: &mut L,
         assignments: &[Assignment],
     ) -> Result<(), Fault> {
         let outcome = self.restore_and_check(log, assignments);
-        let Err(Fault::Fatal(wrong)) = outcome else {
+        let Err(Fault::Fatal(error)) = outcome else {
             return outcome;
         };
-        // Whoever is held up here for long may have lost the partitions to a process that goes on.
+        // After a long pause the partitions may belong to another process that has committed.
         let partitions: Vec<TopicPartition> = assignments
             .iter()
             .map(|assignment| assignment.partition)
@@ -31,11 +31,11 @@ impl Processing {
         now.sort_by_key(|position| position.partition);
         let mut before: Vec<OffsetAndMetadata> = assignments
             .iter()
-            .filter_map(|at| at.committed.clone())
+            .filter_map(|assignment| assignment.committed.clone())
             .collect();
         before.sort_by_key(|position| position.partition);
         Err(if now == before {
-            Fault::Fatal(wrong)
+            Fault::Fatal(error)
         } else {
             moved_on(&self.changelog)
         })
@@ -49,12 +49,12 @@ impl Processing {
         for assignment in assignments {
             assignment.check_end(&self.stage, &self.inputs[assignment.partition.topic])?;
             self.check_gap(assignment)?;
-            self.counts.insert(
+            self.partition_counts.insert(
                 assignment.partition.topic,
                 assignment.watermarks.partition_count,
             );
         }
-        self.checkpoints = Checkpoints::given(assignments);
+        self.checkpoints = Checkpoints::restored(assignments);
         let checkpoints = self.read_changelog(log, assignments)?;
         for assignment in assignments {
             match &assignment.committed {
@@ -68,16 +68,18 @@ impl Processing {
         let sensors = state.sensors();
         self.counters.restored.add(sensors as u64);
         if !assignments.is_empty() {
-            let numbers = numbers(assignments);
             tracing::info!(
-                "restored {sensors} sensors from partitions {numbers:?} of {}",
-                self.changelog
+                stage = self.stage,
+                topic = self.changelog,
+                partitions = ?numbers(assignments),
+                sensors,
+                "state restored"
             );
         }
         Ok(())
     }
 
-    /// Restores the state, if the stage keeps any, and gives the checkpoints by partition of the
+    /// Restores the state, if the stage keeps any. Returns the checkpoints by partition of the
     /// changelog.
     fn read_changelog<L: Log>(
         &mut self,
@@ -85,7 +87,7 @@ impl Processing {
         assignments: &[Assignment],
     ) -> Result<BTreeMap<i32, Checkpoint>, Fault> {
         let mut checkpoints = BTreeMap::new();
-        // Without state a changelog only tells whether an offset that is missing was there once.
+        // Without state the changelog only shows whether a missing offset was once committed.
         if self.state.is_none()
             && assignments
                 .iter()
@@ -93,7 +95,7 @@ impl Processing {
         {
             return Ok(checkpoints);
         }
-        let mut refused = BTreeMap::new();
+        let mut errors = BTreeMap::new();
         let state = &mut self.state;
         log.restore(
             &self.changelog,
@@ -105,34 +107,32 @@ impl Processing {
                 }
                 let Some(state) = state else { return };
                 match state.restore(partition, key, value) {
-                    Err(error) => _ = refused.insert((partition, key.to_vec()), error),
-                    // What a later record replaces, a tombstone perhaps, need not have been a
-                    // state.
-                    Ok(()) if !refused.is_empty() => _ = refused.remove(&(partition, key.to_vec())),
+                    Err(error) => _ = errors.insert((partition, key.to_vec()), error),
+                    // A later record or a tombstone replaces the invalid one.
+                    Ok(()) if !errors.is_empty() => _ = errors.remove(&(partition, key.to_vec())),
                     Ok(()) => (),
                 }
             },
         )?;
-        let Some((_, error)) = refused.pop_first() else {
+        let Some((_, error)) = errors.pop_first() else {
             return Ok(checkpoints);
         };
         Err(Fault::Fatal(error.or_help(format!(
-            "state of another chain means something else: undo the change, give the stage a new \
-             name, go on with what is remembered: rivulet state keep {0}, or begin with an empty \
-             state: rivulet state reset {0}",
+            "the state of another chain means something else: revert the change, give the stage a \
+             new name, migrate the state: rivulet state keep {0}, or start with an empty state: \
+             rivulet state reset {0}",
             self.stage
         ))))
     }
 
-    /// A stage that keeps state does not go on behind records that it never saw, unless it was told
-    /// to.
+    /// Fails at a gap if `on-gap` is `stop`, which is the default for a stage with state.
     fn check_gap(&self, assignment: &Assignment) -> Result<(), Fault> {
-        let stops = if self.state.is_some() {
+        let default = if self.state.is_some() {
             OnGap::Stop
         } else {
             OnGap::DeadLetter
         };
-        if self.rules.on_gap.unwrap_or(stops) == OnGap::DeadLetter {
+        if self.rules.on_gap.unwrap_or(default) == OnGap::DeadLetter {
             return Ok(());
         }
         let Some(gap) = assignment.gap() else {
@@ -147,7 +147,7 @@ impl Processing {
         )))
     }
 
-    /// A partition without a committed offset must be one that the stage never worked on.
+    /// Fails if a partition has no committed offset although the stage has processed its records.
     fn check_never_ran(
         &self,
         assignment: &Assignment,
@@ -162,38 +162,36 @@ impl Processing {
             .state
             .as_ref()
             .map_or(0, |state| state.digest(topic, partition).sensors);
-        let had = match checkpoint {
-            Some(next) => format!("{} got to offset {next} at least", self.stage),
+        let evidence = match checkpoint {
+            Some(next) => format!(
+                "{} has processed the records before offset {next}",
+                self.stage
+            ),
             None if sensors > 0 => format!(
-                "{} keeps the state of {sensors} sensors from there",
+                "{} keeps the state of {sensors} sensors of this partition",
                 self.stage
             ),
             None => return Ok(()),
         };
         let doing = format!("going on in {name} [{partition}]");
-        let cause = format!("no offset is committed any more, but {had}");
+        let cause = format!("no offset is committed any more, but {evidence}");
         Err(Fault::Fatal(Error::new(doing, cause).help(format!(
-            "Kafka forgets the offsets of a stage that was stopped for offsets.retention.minutes \
-             (7 days by default), and those of a topic that is deleted; to go on where the stage \
-             was: rivulet state resume {0}; to read again from the first record: rivulet state \
-             reset {0}",
+            "Kafka deletes the offsets of a stage that was stopped for offsets.retention.minutes \
+             (7 days by default), and those of a deleted topic; to resume where the stage was: \
+             rivulet state resume {0}; to read again from the first record: rivulet state reset \
+             {0}",
             self.stage
         ))))
     }
 
-    /// State is never silently wrong: what was restored must be what the committed offset belongs
-    /// to.
-    fn check_restored(&self, position: &OffsetAndMetadata) -> Result<(), Fault> {
-        let TopicPartition { topic, partition } = position.partition;
+    /// Fails if the restored state is not the one that the committed offset belongs to.
+    fn check_restored(&self, committed: &OffsetAndMetadata) -> Result<(), Fault> {
+        let TopicPartition { topic, partition } = committed.partition;
         let Some(state) = &self.state else {
             return Ok(());
         };
-        // Offsets that another tool has set come without a note.
-        let Ok(StateMetadata {
-            digest: noted,
-            partitions,
-        }) = position.metadata.parse()
-        else {
+        // Offsets that another tool has set have no such metadata.
+        let Ok(StateMetadata { digest, partitions }) = committed.metadata.parse() else {
             return Ok(());
         };
         let doing = format!(
@@ -201,42 +199,42 @@ impl Processing {
             self.changelog
         );
         let name = &self.inputs[topic];
-        if let (Some(had), Some(has)) = (partitions, self.counts.get(&topic))
+        if let (Some(had), Some(has)) = (partitions, self.partition_counts.get(&topic))
             && had != *has
         {
             let cause =
                 format!("{name} had {had} partitions when the state was written and has {has} now");
             return Err(Fault::Fatal(Error::new(doing, cause).help(format!(
-                "sensors go to other partitions now and would begin anew there: begin with an \
-                 empty state for all of them: rivulet state reset {0}; or write to a new topic, \
+                "keys map to other partitions now, where their sensors have no state: start with \
+                 an empty state for all of them: rivulet state reset {0}; or write to a new topic, \
                  and read both",
                 self.stage
             ))));
         }
         let found = state.digest(topic, partition);
-        if found.matches(&noted, self.guarantee) {
+        if found.matches(&digest, self.guarantee) {
             return Ok(());
         }
         let cause = format!(
             "it is not the state that belongs to offset {} of {name}: it has {} sensors where {} \
-             were noted",
-            position.offset, found.sensors, noted.sensors
+             were committed",
+            committed.offset, found.sensors, digest.sensors
         );
-        let cause = if found.sensors == noted.sensors {
+        let cause = if found.sensors == digest.sensors {
             format!("{cause}, but of other records")
         } else {
             cause
         };
         Err(Fault::Fatal(Error::new(doing, cause).help(format!(
-            "the changelog was deleted, cut short or is not compacted (`rivulet topics describe` \
-             tells), or the stage ran at-least-once before (drain it so first); bring the topic \
-             back, or begin with an empty state: rivulet state reset {}",
+            "the changelog was deleted, truncated or is not compacted (`rivulet topics describe` \
+             shows it), or the stage ran at-least-once before (then drain it at-least-once first); \
+             recover the topic, or start with an empty state: rivulet state reset {}",
             self.stage
         ))))
     }
 }
 
-/// The partitions of the changelog: the same partition of several inputs shares one.
+/// The partitions of the changelog. The same partition of several inputs shares one.
 fn numbers(assignments: &[Assignment]) -> Vec<i32> {
     let mut numbers: Vec<i32> = assignments
         .iter()
@@ -247,10 +245,10 @@ fn numbers(assignments: &[Assignment]) -> Vec<i32> {
     numbers
 }
 
-/// The state and the offset were read at different times, between which somebody committed.
+/// Another process has committed between the reads of the state and of the offset.
 fn moved_on(changelog: &str) -> Fault {
     Fault::Abortable(Error::new(
         format!("restoring from {changelog}"),
-        "another process has committed meanwhile",
+        "another process has committed in the meantime",
     ))
 }

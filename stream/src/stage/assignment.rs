@@ -1,29 +1,29 @@
-//! What a stage is told of a partition that it takes over.
+//! Assigned partitions, with their committed offsets and watermarks.
 
 use std::ops::Range;
 
 use crate::error::Error;
 use crate::log::{Fault, Log, OffsetAndMetadata, TopicPartition, Watermarks};
 
-/// A partition that was assigned, the offset committed for it, and the offsets that there are.
+/// An assigned partition, its committed offset and its watermarks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// The partition.
     pub partition: TopicPartition,
-    /// What was committed for it; `None` if nothing ever was, or if Kafka has forgotten it.
+    /// The committed offset. `None` if none was ever committed, or if Kafka has deleted it.
     pub committed: Option<OffsetAndMetadata>,
-    /// The offsets that there are.
+    /// The watermarks.
     pub watermarks: Watermarks,
 }
 
 impl Assignment {
-    /// The offset to go on at: the committed one, or the first that there is.
+    /// The next offset to read: the committed one, or the log start offset if that is higher.
     #[must_use]
     pub fn next(&self) -> i64 {
         let committed = self
             .committed
             .as_ref()
-            .map_or(0, |position| position.offset);
+            .map_or(0, |committed| committed.offset);
         committed.max(self.watermarks.low)
     }
 
@@ -34,11 +34,11 @@ impl Assignment {
         (committed < self.watermarks.low).then_some(committed..self.watermarks.low)
     }
 
-    /// Refuses an offset behind the partition's end: it belongs to another topic of the same name.
-    /// The records of the new one would never be read up to that offset.
+    /// Checks that the next offset is not beyond the partition's end. Such an offset belongs to an
+    /// older topic of the same name, and the records of the new one would not be read up to there.
     ///
     /// # Errors
-    /// Always fatal, with the way on for this stage.
+    /// A fatal fault.
     pub fn check_end(&self, stage: &str, topic: &str) -> Result<(), Fault> {
         let next = self.next();
         if next <= self.watermarks.high {
@@ -59,7 +59,7 @@ impl Assignment {
     }
 }
 
-/// The end of a stage that does not go on behind records which were deleted before it read them.
+/// The error of a stage that stops at a gap.
 #[must_use]
 pub fn gap_error(stage: &str, topic: &str, partition: i32, gap: &Range<i64>) -> Error {
     let doing = format!("going on at offset {} of {topic} [{partition}]", gap.start);
@@ -68,21 +68,19 @@ pub fn gap_error(stage: &str, topic: &str, partition: i32, gap: &Range<i64>) -> 
         gap.start, gap.end
     );
     Error::new(doing, cause).help(format!(
-        "to go on behind them, say on-gap = \"dead-letter\" in the table of {stage}, which records \
-         the gap; to go on with an empty state: rivulet state reset {stage}"
+        "to skip them, set on-gap = \"dead-letter\" in the table of {stage}, which records the \
+         gap; to go on with an empty state: rivulet state reset {stage}"
     ))
 }
 
-/// Asks the log about all of these partitions; `inputs` are the names of the topics.
-///
-/// # Errors
-/// See [`Fault`].
+/// Looks up the committed offsets and watermarks of `partitions`. `inputs` are the names of the
+/// topics.
 pub(super) fn look_up<L: Log>(
     log: &mut L,
     inputs: &[String],
     partitions: &[TopicPartition],
 ) -> Result<Vec<Assignment>, Fault> {
-    // Offsets first: what retention deletes meanwhile is then a gap, and never a step back.
+    // Offsets first: if retention deletes records in between, that is a gap.
     let committed = log.committed(partitions)?;
     let mut assignments = Vec::with_capacity(partitions.len());
     for (topic, name) in inputs.iter().enumerate() {
@@ -97,7 +95,7 @@ pub(super) fn look_up<L: Log>(
             };
             let committed = committed
                 .iter()
-                .find(|position| position.partition == partition);
+                .find(|committed| committed.partition == partition);
             assignments.push(Assignment {
                 partition,
                 committed: committed.cloned(),
@@ -135,21 +133,21 @@ mod tests {
     }
 
     #[test]
-    fn reading_goes_on_at_the_committed_offset_or_the_first_one() {
+    fn the_next_offset_is_the_committed_or_the_first_one() {
         assert_eq!(assignment(Some(7), 0, 10).next(), 7);
         assert_eq!(assignment(None, 5, 10).next(), 5);
         assert_eq!(assignment(Some(2), 5, 10).next(), 5);
     }
 
     #[test]
-    fn only_offsets_that_were_to_be_read_are_a_gap() {
+    fn a_gap_begins_at_a_committed_offset() {
         assert_eq!(assignment(Some(2), 5, 10).gap(), Some(2..5));
         assert_eq!(assignment(Some(5), 5, 10).gap(), None);
         assert_eq!(assignment(None, 5, 10).gap(), None);
     }
 
     #[test]
-    fn an_offset_behind_the_end_is_another_topics() {
+    fn an_offset_beyond_the_end_belongs_to_another_topic() {
         assert!(assignment(Some(10), 0, 10).check_end("mean", "in").is_ok());
         let fault = assignment(Some(11), 0, 10)
             .check_end("mean", "in")

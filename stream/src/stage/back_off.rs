@@ -1,4 +1,4 @@
-//! The wait before undone work is tried again.
+//! Back-off: the wait before a retry.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use crate::shutdown::Shutdown;
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
-/// How often a stop is looked for while waiting.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the shutdown is checked during a wait.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits longer after each failure: 50 ms, doubled up to 5 s.
 #[derive(Debug)]
@@ -17,13 +17,13 @@ pub struct BackOff {
 }
 
 impl BackOff {
-    /// No failure yet.
+    /// A back-off that starts with the first wait.
     #[must_use]
     pub fn new() -> Self {
         BackOff { next: FIRST }
     }
 
-    /// Something succeeded: the next failure is a first one again.
+    /// Starts again with the first wait, after a success.
     pub fn reset(&mut self) {
         self.next = FIRST;
     }
@@ -34,17 +34,17 @@ impl BackOff {
         wait
     }
 
-    /// Waits.
+    /// Waits after a failure.
     ///
     /// # Errors
-    /// [`Fault::Shutdown`] if it was asked to stop meanwhile.
+    /// [`Fault::Shutdown`] if the stage is asked to stop while it waits.
     pub fn wait(&mut self, log: &impl Log, shutdown: &Shutdown) -> Result<(), Fault> {
         let until = log.now() + self.after_failure();
         loop {
             shutdown.check()?;
             match until.checked_duration_since(log.now()) {
                 None | Some(Duration::ZERO) => return Ok(()),
-                Some(left) => log.sleep(left.min(LOOK)),
+                Some(left) => log.sleep(left.min(CHECK_INTERVAL)),
             }
         }
     }

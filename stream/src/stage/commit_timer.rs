@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::pipeline::CommitPolicy;
 
-/// Decides when uncommitted work is committed.
+/// Decides when to commit.
 ///
-/// With nothing more to read it is committed at once, so that a slow stream has a low latency, but
-/// not more often than the least interval, because every transaction costs the broker. Under a
-/// steady flow it is committed at the longest interval or when there is enough of it.
+/// If nothing is left to read, it commits at once, for a low latency. It waits for the least
+/// interval since the last commit, because every transaction costs the broker. Under a steady flow
+/// it commits at the longest interval, or when the number of records is reached.
 #[derive(Debug)]
 pub struct CommitTimer {
     policy: CommitPolicy,
@@ -17,7 +17,7 @@ pub struct CommitTimer {
 }
 
 impl CommitTimer {
-    /// A clock that starts as if a commit had been made at `now`.
+    /// A timer that starts as if there was a commit at `now`.
     #[must_use]
     pub fn new(policy: CommitPolicy, now: Instant) -> Self {
         CommitTimer {
@@ -27,7 +27,7 @@ impl CommitTimer {
         }
     }
 
-    /// One record was worked on.
+    /// One record was processed.
     pub fn record_processed(&mut self) {
         self.uncommitted += 1;
     }
@@ -38,13 +38,13 @@ impl CommitTimer {
         self.uncommitted > 0
     }
 
-    /// Whether there is as much to commit as a commit may hold.
+    /// Whether there are as many records as a commit may contain.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.uncommitted >= self.policy.records
     }
 
-    /// Whether to commit although there may be more to read.
+    /// Whether to commit although more records may be left to read.
     #[must_use]
     pub fn is_due(&self, now: Instant) -> bool {
         self.is_full()
@@ -52,13 +52,13 @@ impl CommitTimer {
                 && now.duration_since(self.last_commit) >= self.policy.longest_interval)
     }
 
-    /// Whether to commit now that there is nothing more to read.
+    /// Whether to commit now that nothing is left to read.
     #[must_use]
     pub fn is_due_when_drained(&self, now: Instant) -> bool {
         self.is_dirty() && self.wait(now).is_zero()
     }
 
-    /// How long to wait for more before a commit: nothing to commit waits for ever.
+    /// How long to wait for more records before a commit: for ever if there is nothing to commit.
     #[must_use]
     pub fn wait(&self, now: Instant) -> Duration {
         if self.is_dirty() {
@@ -70,7 +70,7 @@ impl CommitTimer {
         }
     }
 
-    /// Everything was committed, or undone, at `now`.
+    /// Everything was committed or aborted at `now`.
     pub fn committed(&mut self, now: Instant) {
         self.last_commit = now;
         self.uncommitted = 0;
@@ -83,7 +83,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn clock() -> (CommitTimer, Instant) {
+    fn timer() -> (CommitTimer, Instant) {
         let start = Instant::now();
         let policy = CommitPolicy {
             least_interval: 20 * MS,
@@ -94,31 +94,31 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_committed_when_nothing_was_done() {
-        let (clock, start) = clock();
-        assert!(!clock.is_due(start + 1000 * MS) && !clock.is_due_when_drained(start + 1000 * MS));
-        assert_eq!(clock.wait(start), Duration::MAX);
+    fn nothing_is_committed_if_nothing_was_processed() {
+        let (timer, start) = timer();
+        assert!(!timer.is_due(start + 1000 * MS) && !timer.is_due_when_drained(start + 1000 * MS));
+        assert_eq!(timer.wait(start), Duration::MAX);
     }
 
     #[test]
     fn a_drained_input_commits_but_not_before_the_least_interval() {
-        let (mut clock, start) = clock();
-        clock.record_processed();
-        assert_eq!(clock.wait(start + 5 * MS), 15 * MS);
-        assert!(!clock.is_due_when_drained(start + 19 * MS));
-        assert!(clock.is_due_when_drained(start + 20 * MS));
-        clock.committed(start + 20 * MS);
-        assert!(!clock.is_dirty());
+        let (mut timer, start) = timer();
+        timer.record_processed();
+        assert_eq!(timer.wait(start + 5 * MS), 15 * MS);
+        assert!(!timer.is_due_when_drained(start + 19 * MS));
+        assert!(timer.is_due_when_drained(start + 20 * MS));
+        timer.committed(start + 20 * MS);
+        assert!(!timer.is_dirty());
     }
 
     #[test]
     fn a_steady_flow_commits_at_the_longest_interval_or_the_size() {
-        let (mut clock, start) = clock();
-        clock.record_processed();
-        assert!(!clock.is_due(start + 99 * MS));
-        assert!(clock.is_due(start + 100 * MS));
-        clock.record_processed();
-        clock.record_processed();
-        assert!(clock.is_due(start));
+        let (mut timer, start) = timer();
+        timer.record_processed();
+        assert!(!timer.is_due(start + 99 * MS));
+        assert!(timer.is_due(start + 100 * MS));
+        timer.record_processed();
+        timer.record_processed();
+        assert!(timer.is_due(start));
     }
 }

@@ -3,63 +3,63 @@
 use crate::error::Error;
 use crate::log::{Fault, Rejection, TopicPartition};
 
-/// How often something else is tried for one record before the stage gives up.
+/// How many rejections of one record end the stage.
 const MOST: usize = 4;
 
-/// Finds out which record it is that the brokers reject, if they reject something of many.
+/// Finds the record whose results the brokers reject, after they have rejected one of many.
 ///
-/// After a rejection the records up to there are worked on again, and each is acknowledged before
-/// the next is begun. What is rejected then came of the record at hand.
+/// After a rejection the same records are processed again, one by one: the results of each are
+/// acknowledged before the next. A result that is rejected now belongs to the current record.
 #[derive(Debug, Default)]
 pub(super) struct RejectionSearch {
-    /// Up to which offset records are worked on one by one; empty for none.
+    /// The offsets up to which records are processed one by one. Empty if there is no search.
     until: Vec<(TopicPartition, i64)>,
-    /// The record at hand.
-    at: Option<(TopicPartition, i64)>,
-    /// The records found so far; a transaction may hold several.
-    suspects: Vec<Suspect>,
+    /// The current record.
+    current: Option<(TopicPartition, i64)>,
+    /// The records found so far. A transaction may contain several.
+    found: Vec<RejectedRecord>,
 }
 
 #[derive(Debug)]
-struct Suspect {
+struct RejectedRecord {
     at: (TopicPartition, i64),
-    /// Why what came of it was rejected, each time.
+    /// Why its results were rejected, once for each try.
     rejections: Vec<Rejection>,
 }
 
 impl RejectionSearch {
-    /// Whether each record is to be acknowledged before the next.
+    /// Whether the results of each record must be acknowledged before the next record.
     pub(super) fn is_on(&self) -> bool {
         !self.until.is_empty()
     }
 
-    /// A record is about to be worked on. Gives why what came of it was rejected, if it is known
-    /// for that.
+    /// A record is about to be processed. Returns why its results were rejected before, if they
+    /// were.
     pub(super) fn begin(&mut self, partition: TopicPartition, offset: i64) -> Option<&[Rejection]> {
-        self.at = Some((partition, offset));
-        let suspect = self
-            .suspects
+        self.current = Some((partition, offset));
+        let found = self
+            .found
             .iter()
-            .find(|suspect| suspect.at == (partition, offset));
-        suspect.map(|suspect| &*suspect.rejections)
+            .find(|record| record.at == (partition, offset));
+        found.map(|record| &*record.rejections)
     }
 
-    /// Something was rejected; `next` are the offsets behind all that was worked on.
+    /// A result was rejected. `next` are the next offsets after all processed records.
     ///
     /// # Errors
-    /// The cause, if it cannot be a record's, or all that could be tried for that record was.
+    /// The cause, if no record was processed, or if one record was rejected [`MOST`] times.
     pub(super) fn rejected(
         &mut self,
         why: Rejection,
         next: impl Iterator<Item = (TopicPartition, i64)>,
         cause: &Error,
     ) -> Result<(), Error> {
-        let Some(at) = self.at else {
+        let Some(at) = self.current else {
             return Err(cause.clone());
         };
         if !self.is_on() {
             self.until = next.collect();
-            // The record at hand may not have been done with.
+            // The current record may not be complete.
             match self
                 .until
                 .iter_mut()
@@ -70,13 +70,13 @@ impl RejectionSearch {
             }
             return Ok(());
         }
-        let tries = match self.suspects.iter_mut().find(|suspect| suspect.at == at) {
-            Some(suspect) => {
-                suspect.rejections.push(why);
-                suspect.rejections.len()
+        let tries = match self.found.iter_mut().find(|record| record.at == at) {
+            Some(record) => {
+                record.rejections.push(why);
+                record.rejections.len()
             }
             None => {
-                self.suspects.push(Suspect {
+                self.found.push(RejectedRecord {
                     at,
                     rejections: vec![why],
                 });
@@ -90,8 +90,8 @@ impl RejectionSearch {
         }
     }
 
-    /// What was rejected although all records were acknowledged came of none of them, but of the
-    /// state.
+    /// Makes a rejection during the commit fatal in a search. The results of all records are
+    /// acknowledged then, so a record of the state was rejected.
     pub(super) fn outside_of_records(&self, fault: Fault) -> Fault {
         match fault {
             Fault::Rejected(_, error) if self.is_on() => Fault::Fatal(error),
@@ -101,27 +101,25 @@ impl RejectionSearch {
 
     /// Everything below these offsets is committed.
     pub(super) fn committed(&mut self, next: &[(TopicPartition, i64)]) {
-        let is_done = |(partition, offset): (TopicPartition, i64)| {
-            next.iter()
-                .any(|(committed, next)| *committed == partition && *next >= offset)
-        };
-        self.until.retain(|until| !is_done(*until));
-        self.suspects
-            .retain(|suspect| !is_done((suspect.at.0, suspect.at.1 + 1)));
-        self.at = None;
+        for (partition, next) in next {
+            self.until
+                .retain(|(other, until)| other != partition || until > next);
+            self.found
+                .retain(|record| record.at.0 != *partition || record.at.1 >= *next);
+        }
+        self.current = None;
     }
 
-    /// What was done since the last commit is undone.
+    /// The transaction is aborted.
     pub(super) fn rolled_back(&mut self) {
-        self.at = None;
+        self.current = None;
     }
 
-    /// These partitions are the stage's no longer.
-    pub(super) fn keep(&mut self, owned: &[TopicPartition]) {
+    /// Only these partitions are still assigned.
+    pub(super) fn keep(&mut self, assigned: &[TopicPartition]) {
         self.until
-            .retain(|(partition, _)| owned.contains(partition));
-        self.suspects
-            .retain(|suspect| owned.contains(&suspect.at.0));
+            .retain(|(partition, _)| assigned.contains(partition));
+        self.found.retain(|record| assigned.contains(&record.at.0));
     }
 }
 
@@ -147,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_many_is_found_by_working_on_them_one_by_one() {
+    fn one_of_many_is_found_by_processing_them_one_by_one() {
         let mut search = RejectionSearch::default();
         assert!(search.begin(FIRST, 4).is_none() && !search.is_on());
         reject(&mut search, &[(FIRST, 4), (OTHER, 9)]).unwrap();
@@ -156,17 +154,17 @@ mod tests {
         reject(&mut search, &[(FIRST, 3), (OTHER, 9)]).unwrap();
         assert_eq!(search.begin(FIRST, 3), Some(&[Rejection::TooLarge][..]));
         search.committed(&[(FIRST, 4)]);
-        assert!(search.begin(FIRST, 3).is_none(), "it is done with");
+        assert!(search.begin(FIRST, 3).is_none(), "it is committed");
         assert!(
             search.is_on(),
-            "the record at 4 was at hand, and 8 of the other partition"
+            "the record at 4 is not committed, nor 8 of the other partition"
         );
         search.committed(&[(FIRST, 5), (OTHER, 9)]);
         assert!(!search.is_on());
     }
 
     #[test]
-    fn several_of_many_are_all_remembered() {
+    fn several_of_many_are_all_found() {
         let mut search = RejectionSearch::default();
         search.begin(FIRST, 1);
         reject(&mut search, &[(FIRST, 4)]).unwrap();
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_for_which_nothing_helps_ends_the_search() {
+    fn a_record_that_is_always_rejected_ends_the_search() {
         let mut search = RejectionSearch::default();
         search.begin(FIRST, 0);
         reject(&mut search, &[]).unwrap();
@@ -194,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_of_no_record_is_fatal() {
+    fn a_rejection_without_a_record_is_fatal() {
         let mut search = RejectionSearch::default();
         assert!(reject(&mut search, &[]).is_err());
         search.begin(FIRST, 0);

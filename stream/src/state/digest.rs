@@ -1,27 +1,27 @@
-//! The state of one partition in a few bytes, to tell whether all of it is there again.
+//! The digest of a partition's state, to check that a restored state is complete.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::pipeline::Guarantee;
 
-/// How many sensors have sent something through a partition of an input, and which of their records
-/// were the last.
+/// A digest of the state that one partition of an input has made: how many sensors it has, and
+/// which of their records were the last.
 ///
-/// It is committed beside the offset that the state belongs to. When the changelog gives another
-/// state than this, some of it was lost: the topic was deleted, cut short, or not compacted but
-/// deleted by age.
+/// It is committed with the offset that the state belongs to. If a state restored from the
+/// changelog does not match it, a part was lost: the topic was deleted or truncated, or it is not
+/// compacted and old records were deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StateDigest {
     /// How many sensors there are.
     pub sensors: u64,
-    /// The sum over all of them of a hash of name and last offset: it does not depend on an order,
-    /// and replacing one offset costs two hashes.
+    /// The sum over all sensors of a hash of name and last offset. It does not depend on an order,
+    /// and replacing an offset costs two hashes.
     digest: u64,
 }
 
 impl StateDigest {
-    /// What sensors with these last offsets come to.
+    /// The digest of sensors with these last offsets.
     pub fn of<'s>(last: impl IntoIterator<Item = (&'s str, i64)>) -> Self {
         let mut digest = StateDigest::default();
         for (sensor, offset) in last {
@@ -30,17 +30,17 @@ impl StateDigest {
         digest
     }
 
-    /// Whether a state that comes to this is whole where `noted` was noted.
+    /// Whether the digest of a restored state matches the `committed` one.
     #[must_use]
-    pub fn matches(&self, noted: &StateDigest, guarantee: Guarantee) -> bool {
+    pub fn matches(&self, committed: &StateDigest, guarantee: Guarantee) -> bool {
         match guarantee {
-            Guarantee::ExactlyOnce => self == noted,
-            // State gets ahead of its offset when a process dies between the two.
-            Guarantee::AtLeastOnce => self.sensors >= noted.sensors,
+            Guarantee::ExactlyOnce => self == committed,
+            // The state is ahead of the offset if a process died between the two.
+            Guarantee::AtLeastOnce => self.sensors >= committed.sensors,
         }
     }
 
-    /// Replaces a sensor's last offset; −1 for none.
+    /// Replaces a sensor's last offset. −1 stands for none.
     pub(super) fn replace(&mut self, sensor: u64, before: i64, after: i64) {
         if before >= 0 {
             self.digest = self.digest.wrapping_sub(mix(sensor, before));
@@ -53,16 +53,15 @@ impl StateDigest {
     }
 }
 
-/// What is noted beside an offset: the state that belongs to it, and how many partitions the topic
-/// had.
+/// The metadata of a committed offset: the digest of the state that belongs to it, and how many
+/// partitions the topic had.
 ///
-/// With another number of partitions, keys go to other partitions, and sensors would begin anew
-/// there.
+/// With another number of partitions, keys map to other partitions, where sensors have no state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateMetadata {
-    /// The state.
+    /// The digest of the state.
     pub digest: StateDigest,
-    /// How many partitions the topic had; `None` in notes of versions that did not say it.
+    /// How many partitions the topic had. `None` in metadata of versions that did not write it.
     pub partitions: Option<i32>,
 }
 
@@ -78,17 +77,17 @@ impl fmt::Display for StateMetadata {
 impl FromStr for StateMetadata {
     type Err = String;
 
-    fn from_str(note: &str) -> Result<Self, String> {
-        let Some((digest, count)) = note.split_once(", of ") else {
+    fn from_str(metadata: &str) -> Result<Self, String> {
+        let Some((digest, count)) = metadata.split_once(", of ") else {
             return Ok(StateMetadata {
-                digest: note.parse()?,
+                digest: metadata.parse()?,
                 partitions: None,
             });
         };
         let count = count
             .strip_suffix(" partitions")
             .and_then(|count| count.parse().ok());
-        let count = count.ok_or_else(|| format!("`{note}` is no note of a state"))?;
+        let count = count.ok_or_else(|| format!("`{metadata}` is not the metadata of a state"))?;
         Ok(StateMetadata {
             digest: digest.parse()?,
             partitions: Some(count),
@@ -106,8 +105,8 @@ impl fmt::Display for StateDigest {
 impl FromStr for StateDigest {
     type Err = String;
 
-    fn from_str(note: &str) -> Result<Self, String> {
-        let parsed = note
+    fn from_str(metadata: &str) -> Result<Self, String> {
+        let parsed = metadata
             .split_once(" sensors, digest ")
             .and_then(|(sensors, digest)| {
                 Some(StateDigest {
@@ -115,18 +114,18 @@ impl FromStr for StateDigest {
                     digest: u64::from_str_radix(digest, 16).ok()?,
                 })
             });
-        parsed.ok_or_else(|| format!("`{note}` is no summary of a state"))
+        parsed.ok_or_else(|| format!("`{metadata}` is not a digest of a state"))
     }
 }
 
-/// A text in 64 bits: FNV-1a (Fowler, Noll and Vo), the same on every machine.
+/// The 64-bit FNV-1a hash of a text (Fowler, Noll and Vo), the same on every machine.
 pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// Name and offset in 64 bits: the last step of `SplitMix64` (Steele, Lea and Flood 2014).
+/// A hash of name and offset: the last step of `SplitMix64` (Steele, Lea and Flood 2014).
 fn mix(sensor: u64, offset: i64) -> u64 {
     let mut mixed = sensor.wrapping_add(offset.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_states_apart_and_knows_no_order() {
+    fn a_digest_differs_between_states_and_ignores_their_order() {
         let all = digest(&[("a", 1), ("b", 2)]);
         assert_eq!(all, digest(&[("b", 2), ("a", 1)]));
         assert_ne!(all, digest(&[("a", 2), ("b", 1)]));
@@ -158,17 +157,17 @@ mod tests {
 
     #[test]
     fn state_may_be_ahead_of_its_offset_only_without_transactions() {
-        let (noted, ahead) = (digest(&[("a", 1)]), digest(&[("a", 2), ("b", 3)]));
-        assert!(noted.matches(&noted, Guarantee::ExactlyOnce));
+        let (committed, ahead) = (digest(&[("a", 1)]), digest(&[("a", 2), ("b", 3)]));
+        assert!(committed.matches(&committed, Guarantee::ExactlyOnce));
         assert!(
-            !ahead.matches(&noted, Guarantee::ExactlyOnce)
-                && ahead.matches(&noted, Guarantee::AtLeastOnce)
+            !ahead.matches(&committed, Guarantee::ExactlyOnce)
+                && ahead.matches(&committed, Guarantee::AtLeastOnce)
         );
-        assert!(!noted.matches(&ahead, Guarantee::AtLeastOnce));
+        assert!(!committed.matches(&ahead, Guarantee::AtLeastOnce));
     }
 
     #[test]
-    fn a_note_is_read_back_and_anything_else_refused() {
+    fn metadata_is_read_back_and_anything_else_is_an_error() {
         let all = digest(&[("a", 1), ("b", 2)]);
         assert_eq!(all.to_string().parse(), Ok(all));
         assert_eq!(
@@ -177,11 +176,11 @@ mod tests {
         );
         assert!("ten sensors".parse::<StateDigest>().is_err());
         for partitions in [None, Some(4)] {
-            let note = StateMetadata {
+            let metadata = StateMetadata {
                 digest: all,
                 partitions,
             };
-            assert_eq!(note.to_string().parse(), Ok(note));
+            assert_eq!(metadata.to_string().parse(), Ok(metadata));
         }
         assert!(
             "0 sensors, digest 0000000000000000, of many partitions"

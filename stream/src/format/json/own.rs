@@ -1,15 +1,14 @@
-//! The one form in which rivulet itself writes a reading, read without a parser's generality.
+//! A fast path for the exact form in which rivulet itself writes a reading.
 //!
-//! Most records come from a stage before, so they look the same to the letter. Taking them apart at
-//! their fixed pieces costs a third of parsing them. Whatever looks different in any way is not
-//! judged here: it goes to the parser.
+//! Most records come from another stage and have this form. Splitting them at their fixed pieces
+//! costs a third of parsing them. Any other form is left to the parser.
 
 use crate::reading::{Reading, Unit};
 
 /// The reading, if the value has rivulet's own form.
 pub(super) fn parse(value: &[u8]) -> Option<Reading<'_>> {
     let rest = value.strip_prefix(b"{\"sensor\":\"")?;
-    // An escape or a control character in the name is the parser's business.
+    // Escapes and control characters in the name are left to the parser.
     let end = rest
         .iter()
         .position(|byte| matches!(byte, b'"' | b'\\' | ..0x20))?;
@@ -17,7 +16,7 @@ pub(super) fn parse(value: &[u8]) -> Option<Reading<'_>> {
     let (seq, rest) = digits(rest.strip_prefix(b"\",\"seq\":")?)?;
     let rest = rest.strip_prefix(b",\"time\":")?;
     let (time, rest) = match rest.strip_prefix(b"-") {
-        // −0 is a fraction to the parser.
+        // The parser reads −0 as a fraction.
         Some([b'0', ..]) => return None,
         Some(rest) => {
             digits(rest).and_then(|(time, rest)| Some((0_i64.checked_sub_unsigned(time)?, rest)))?
@@ -41,7 +40,7 @@ pub(super) fn parse(value: &[u8]) -> Option<Reading<'_>> {
     })
 }
 
-/// A whole number and what follows it. JSON has no leading zeros; 19 digits always fit.
+/// A whole number and the text after it. JSON has no leading zeros. 19 digits always fit.
 fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     let length = text.iter().position(|byte| !byte.is_ascii_digit())?;
     if length == 0 || length > 19 || (length > 1 && text[0] == b'0') {
@@ -56,12 +55,12 @@ fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     ))
 }
 
-/// A plain decimal fraction, as most values are, and what follows it. The standard library rounds
-/// it correctly, as the parser does; exponents are left to the parser.
+/// A plain decimal fraction, as most values are, and the text after it. The standard library rounds
+/// it correctly, as the parser does. Exponents are left to the parser.
 fn number(text: &[u8]) -> Option<(f64, &[u8])> {
     let end = text.iter().position(|byte| *byte == b',')?;
     let (number, rest) = text.split_at(end);
-    let fraction = behind_whole(number.strip_prefix(b"-").unwrap_or(number))?;
+    let fraction = after_integer(number.strip_prefix(b"-").unwrap_or(number))?;
     let fraction_is_plain = match fraction {
         [] => true,
         [b'.', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
@@ -74,8 +73,8 @@ fn number(text: &[u8]) -> Option<(f64, &[u8])> {
     value.is_finite().then_some((value, rest))
 }
 
-/// What follows the whole part of a number.
-fn behind_whole(text: &[u8]) -> Option<&[u8]> {
+/// The text after the integer part of a number.
+fn after_integer(text: &[u8]) -> Option<&[u8]> {
     let length = text
         .iter()
         .position(|byte| !byte.is_ascii_digit())
@@ -92,14 +91,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_rivulet_writes_is_taken_without_the_parser() {
+    fn the_own_form_is_read_without_the_parser() {
         let line =
             br#"{"sensor":"seattle","seq":7,"time":-1325376000000,"value":-12.8,"unit":"celsius"}"#;
         assert_eq!(parse(line).unwrap(), by_parser(line).unwrap());
     }
 
     #[test]
-    fn what_is_no_json_is_left_to_the_parser() {
+    fn any_other_form_is_left_to_the_parser() {
         for (from, to) in [
             ("7,", "07,"),
             ("7,", "-7,"),
@@ -127,16 +126,25 @@ mod tests {
     }
 
     proptest! {
-        /// Bent at random, a line is either left to the parser or read as the parser reads it.
+        /// A line with a random byte is left to the parser, or read as the parser reads it.
         #[test]
-        fn it_never_reads_what_the_parser_reads_otherwise(
-            sensor in ".{0,8}", seq: u64, time: i64, value: f64, at: proptest::sample::Index, byte: u8, bend: bool,
+        fn it_reads_as_the_parser_does(
+            sensor in ".{0,8}",
+            seq: u64,
+            time: i64,
+            value: f64,
+            at: proptest::sample::Index,
+            byte: u8,
+            is_changed: bool,
         ) {
+            let sensor = serde_json::to_string(&sensor).unwrap();
+            let value = serde_json::to_string(&value).unwrap();
             let mut line = format!(
-                "{{\"sensor\":{},\"seq\":{seq},\"time\":{time},\"value\":{},\"unit\":\"kelvin\"}}",
-                serde_json::to_string(&sensor).unwrap(), serde_json::to_string(&value).unwrap(),
-            ).into_bytes();
-            if bend {
+                "{{\"sensor\":{sensor},\"seq\":{seq},\"time\":{time},\"value\":{value},\
+                 \"unit\":\"kelvin\"}}"
+            )
+            .into_bytes();
+            if is_changed {
                 let at = at.index(line.len());
                 line[at] = byte;
             }
