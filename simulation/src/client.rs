@@ -1,8 +1,7 @@
 //! The log of a stage on a simulated cluster: [`SimulatedLog`].
 //!
 //! It takes the same steps in the same order as `stream/src/kafka.rs` does with librdkafka, and
-//! [asks the world](World::step) between any two of them. A mistake in that order can be made here
-//! as well as there.
+//! calls [`World::step`] between any two of them. So the simulation finds mistakes in that order.
 
 mod commit;
 mod read;
@@ -23,30 +22,30 @@ use stream::shutdown::Shutdown;
 
 use self::send::Producer;
 pub use self::send::place_of;
-use crate::cluster::{BrokerError, Cluster, Content, Heard, Place};
-use crate::world::{Being, World};
+use crate::cluster::{BrokerError, Cluster, Content, HeartbeatResponse, Place};
+use crate::world::{SimulatedProcess, World};
 
-/// Between two tries of what is to be tried again.
-const AGAIN: Duration = Duration::from_millis(5);
+/// How long to wait between two tries.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A stage's consumer and producer.
 pub struct SimulatedLog {
     world: Rc<World>,
-    being: Rc<Being>,
+    process: Rc<SimulatedProcess>,
     stage: String,
-    identity: String,
+    transactional_id: String,
     inputs: Vec<String>,
     guarantee: Guarantee,
     shutdown: Shutdown,
     producer: RefCell<Producer>,
     /// Whether a transaction is open.
-    begun: Cell<bool>,
-    /// Whether the next transaction needs a new producer: a copy of what the last one was committed
-    /// with may still be on its way.
-    renews: Cell<bool>,
-    /// How large a batch may be, in bytes.
+    in_transaction: Cell<bool>,
+    /// Whether the next transaction needs a new producer, because a copy of the last commit may
+    /// still arrive.
+    needs_new_producer: Cell<bool>,
+    /// The largest batch, in bytes.
     batch: Cell<usize>,
-    /// Nothing for a stage without inputs.
+    /// `None` for a stage without inputs.
     consumer: Option<RefCell<Consumer>>,
 }
 
@@ -54,25 +53,25 @@ pub struct SimulatedLog {
 struct Consumer {
     member: u64,
     generation: u32,
-    /// Whether the stage has been given its partitions and not released them.
-    holds: bool,
-    /// Whether it has been told that they are taken.
-    told: bool,
+    /// Whether `poll` has returned the assignment, and `unassign` was not called since.
+    is_assigned: bool,
+    /// Whether `poll` has returned that the partitions are revoked.
+    is_revoking: bool,
     /// The next offset of each assigned partition.
     positions: BTreeMap<TopicPartition, i64>,
-    /// How often the topic of each had been made anew when it was looked up.
-    made_anew: BTreeMap<TopicPartition, usize>,
+    /// How often the topic of each partition had been created again when its watermarks were read.
+    recreated: BTreeMap<TopicPartition, usize>,
     last: Option<TopicPartition>,
 }
 
 impl SimulatedLog {
-    /// Connects a stage: fences an older process of the same instance and joins the group.
+    /// Connects a stage: fences an older process of the same instance, and joins the group.
     ///
     /// # Errors
-    /// If the process dies meanwhile.
+    /// If the process dies.
     pub fn open(
         world: &Rc<World>,
-        being: &Rc<Being>,
+        process: &Rc<SimulatedProcess>,
         pipeline: &Pipeline,
         stage: &Stage,
         instance: &str,
@@ -80,10 +79,10 @@ impl SimulatedLog {
     ) -> Result<Self, Fault> {
         let mut log = SimulatedLog {
             world: world.clone(),
-            being: being.clone(),
+            process: process.clone(),
             stage: stage.name.clone(),
             // A source is one producer, whichever instance runs it.
-            identity: if stage.from.is_empty() {
+            transactional_id: if stage.from.is_empty() {
                 stage.name.clone()
             } else {
                 format!("{}@{instance}", stage.name)
@@ -92,12 +91,12 @@ impl SimulatedLog {
             guarantee: pipeline.guarantee,
             shutdown: shutdown.clone(),
             producer: RefCell::default(),
-            begun: Cell::new(false),
-            renews: Cell::new(false),
+            in_transaction: Cell::new(false),
+            needs_new_producer: Cell::new(false),
             batch: Cell::new(smallest(pipeline, stage)),
             consumer: None,
         };
-        log.make_producer()?;
+        log.init_producer()?;
         if !log.inputs.is_empty() {
             log.step("join")?;
             log.consumer = Some(RefCell::default());
@@ -106,14 +105,14 @@ impl SimulatedLog {
         Ok(log)
     }
 
-    /// What its process is to the world.
+    /// The process that this log belongs to.
     #[must_use]
-    pub fn being(&self) -> &Being {
-        &self.being
+    pub fn process(&self) -> &SimulatedProcess {
+        &self.process
     }
 
     fn step(&self, doing: &'static str) -> Result<(), Fault> {
-        self.world.step(&self.being, doing)
+        self.world.step(&self.process, doing)
     }
 
     fn wait(&self, time: Duration) -> Result<(), Fault> {
@@ -122,25 +121,25 @@ impl SimulatedLog {
         self.step("wait")
     }
 
-    /// Waits until brokers answer.
-    fn reach(&self) -> Result<(), Fault> {
-        while !self.world.cluster().answers() {
+    /// Waits until the brokers are reachable.
+    fn wait_until_reachable(&self) -> Result<(), Fault> {
+        while !self.world.cluster().is_reachable() {
             self.wait(Duration::from_millis(50))?;
         }
         Ok(())
     }
 
-    /// Asks until the answer is no longer to try again.
-    fn patiently<T>(
+    /// Sends a request until it succeeds or fails for good.
+    fn retry<T>(
         &self,
         doing: &'static str,
         ask: impl Fn(&mut Cluster) -> Result<T, BrokerError>,
     ) -> Result<T, Fault> {
         self.answer(doing, ask)?
-            .map_err(|refusal| abortable(doing, refusal))
+            .map_err(|error| abortable(doing, error))
     }
 
-    /// The same, with what was refused apart from what went wrong.
+    /// The same, but an error of the broker is returned apart from a fault of the process.
     fn answer<T>(
         &self,
         doing: &'static str,
@@ -148,11 +147,11 @@ impl SimulatedLog {
     ) -> Result<Result<T, BrokerError>, Fault> {
         loop {
             self.step(doing)?;
-            self.reach()?;
+            self.wait_until_reachable()?;
             let answer = ask(&mut self.world.cluster());
             match answer {
                 Err(BrokerError::ConcurrentTransactions | BrokerError::UnstableOffsetCommit) => {
-                    self.wait(AGAIN)?
+                    self.wait(RETRY_PAUSE)?;
                 }
                 answer => return Ok(answer),
             }
@@ -162,38 +161,38 @@ impl SimulatedLog {
     fn consumer(&self) -> &RefCell<Consumer> {
         self.consumer
             .as_ref()
-            .expect("only a stage with inputs is given partitions")
+            .expect("only a stage with inputs has a consumer")
     }
 
     fn join(&self, member: Option<u64>) {
-        let member = self
-            .world
-            .cluster()
-            .join(&self.stage, &self.identity, member, &self.inputs);
+        let member =
+            self.world
+                .cluster()
+                .join(&self.stage, &self.transactional_id, member, &self.inputs);
         self.consumer().borrow_mut().member = member;
-        *self.being.member.borrow_mut() = Some((self.stage.clone(), member));
+        *self.process.member.borrow_mut() = Some((self.stage.clone(), member));
     }
 
-    /// The next rebalance that waits for an answer.
+    /// The next event of the group, if there is one.
     fn rebalanced<R>(&self) -> Result<Option<Event<R>>, Fault> {
         let Consumer {
             member,
-            holds,
-            told,
+            is_assigned,
+            is_revoking,
             ..
         } = *self.consumer().borrow();
-        let heard = self
+        let response = self
             .world
             .cluster()
             .group(&self.stage)
-            .heartbeat(&self.identity, member);
-        let is_news = !(matches!(heard, Heard::Stable(..)) && holds);
-        // News come with heartbeats, which are some time apart.
-        if is_news && self.world.is_bad() && self.world.chance().one_in(2) {
+            .heartbeat(&self.transactional_id, member);
+        let is_change = !(matches!(response, HeartbeatResponse::Stable(..)) && is_assigned);
+        // Members learn of changes by heartbeats, which take a while.
+        if is_change && self.world.has_faults() && self.world.chance().one_in(2) {
             return Ok(None);
         }
-        match heard {
-            Heard::Fenced => {
+        match response {
+            HeartbeatResponse::Fenced => {
                 let error = Error::new(
                     format!("reading {}", self.inputs.join(", ")),
                     BrokerError::FencedInstanceId,
@@ -202,66 +201,70 @@ impl SimulatedLog {
                     error.help("another process has taken this one's place"),
                 ));
             }
-            Heard::Unknown | Heard::Rebalance if holds => {
-                if !told {
-                    self.consumer().borrow_mut().told = true;
-                    let lost = heard == Heard::Unknown;
-                    self.world.tell(&self.being.name, || {
-                        format!("partitions taken, lost: {lost}")
+            HeartbeatResponse::Unknown | HeartbeatResponse::Rebalance if is_assigned => {
+                if !is_revoking {
+                    self.consumer().borrow_mut().is_revoking = true;
+                    let lost = response == HeartbeatResponse::Unknown;
+                    self.world.trace(&self.process.name, || {
+                        format!("partitions revoked, lost: {lost}")
                     });
                     return Ok(Some(Event::Revoked { lost }));
                 }
             }
-            Heard::Unknown => self.join(None),
-            Heard::Rebalance => self.join(Some(member)),
-            Heard::Stable(generation, given) if !holds => {
+            HeartbeatResponse::Unknown => self.join(None),
+            HeartbeatResponse::Rebalance => self.join(Some(member)),
+            HeartbeatResponse::Stable(generation, assigned) if !is_assigned => {
                 let mut consumer = self.consumer().borrow_mut();
-                (consumer.generation, consumer.holds, consumer.told) = (generation, true, false);
-                self.world.tell(&self.being.name, || {
-                    format!("generation {generation}: given {given:?}")
+                (
+                    consumer.generation,
+                    consumer.is_assigned,
+                    consumer.is_revoking,
+                ) = (generation, true, false);
+                self.world.trace(&self.process.name, || {
+                    format!("partitions assigned in generation {generation}: {assigned:?}")
                 });
-                let index = |name: &String| self.inputs.iter().position(|input| input == name);
-                let partition = |(topic, partition): &Place| {
-                    Some(TopicPartition {
-                        topic: index(topic)?,
-                        partition: i32::try_from(*partition).ok()?,
-                    })
-                };
-                return Ok(Some(Event::Assigned(
-                    given.iter().filter_map(partition).collect(),
-                )));
+                let partitions = assigned.iter().filter_map(|place| self.partition(place));
+                return Ok(Some(Event::Assigned(partitions.collect())));
             }
-            Heard::Stable(..) | Heard::Waiting => {}
+            HeartbeatResponse::Stable(..) | HeartbeatResponse::Waiting => {}
         }
         Ok(None)
+    }
+
+    fn partition(&self, (topic, partition): &Place) -> Option<TopicPartition> {
+        Some(TopicPartition {
+            topic: self.inputs.iter().position(|input| input == topic)?,
+            partition: i32::try_from(*partition).ok()?,
+        })
     }
 
     fn place(&self, partition: TopicPartition) -> Place {
         (
             self.inputs[partition.topic].clone(),
-            usize::try_from(partition.partition).expect("it was given"),
+            usize::try_from(partition.partition).expect("partitions are not negative"),
         )
     }
 
-    /// Offsets of a topic that was made anew since they were looked up are another topic's.
-    fn check_identity(&self, cluster: &Cluster, partition: TopicPartition) -> Result<(), Fault> {
-        let before = self.consumer().borrow().made_anew.get(&partition).copied();
+    /// Fails if the topic was created again since its watermarks were read: the offset belongs to
+    /// the old topic.
+    fn check_topic(&self, cluster: &Cluster, partition: TopicPartition) -> Result<(), Fault> {
+        let before = self.consumer().borrow().recreated.get(&partition).copied();
         let now = cluster.topics[&self.inputs[partition.topic]].former.len();
         if before.is_some_and(|before| before != now) {
             return Err(abortable(
-                "going on in a topic",
+                "reading a topic",
                 BrokerError::UnknownTopicOrPartition,
             ));
         }
         Ok(())
     }
 
-    /// Whether the topic of an offset was made anew since that was looked up.
-    fn is_another(&self, cluster: &Cluster, place: &Place) -> bool {
+    /// Whether the topic was created again since its watermarks were read.
+    fn was_recreated(&self, cluster: &Cluster, place: &Place) -> bool {
         let now = cluster.topics[&place.0].former.len();
         let consumer = self.consumer().borrow();
         let known = consumer
-            .made_anew
+            .recreated
             .iter()
             .find(|(partition, _)| self.place(**partition) == *place);
         known.is_some_and(|(_, before)| *before != now)
@@ -290,10 +293,10 @@ impl SimulatedLog {
             let place = self.place(partition);
             let from = self.consumer().borrow().positions[&partition];
             let cluster = self.world.cluster();
-            self.check_identity(&cluster, partition)?;
+            self.check_topic(&cluster, partition)?;
             let found = cluster
                 .fetch(&place, from)
-                .map_err(|refusal| abortable("reading", refusal))?;
+                .map_err(|error| abortable("reading", error))?;
             let found = found.map(|found| SimulatedRecord {
                 partition,
                 offset: found.offset,
@@ -317,7 +320,7 @@ impl Log for SimulatedLog {
 
     fn poll(&self, wait: Duration) -> Result<Event<SimulatedRecord>, Fault> {
         self.step("poll")?;
-        if self.world.cluster().answers() {
+        if self.world.cluster().is_reachable() {
             if let Some(event) = self.rebalanced()? {
                 return Ok(event);
             }
@@ -340,20 +343,24 @@ impl Log for SimulatedLog {
     }
 
     fn unassign(&mut self) -> Result<(), Fault> {
-        self.step("release")?;
+        self.step("unassign")?;
         let member = {
             let mut consumer = self.consumer().borrow_mut();
-            (consumer.holds, consumer.told, consumer.positions) = (false, false, BTreeMap::new());
+            (
+                consumer.is_assigned,
+                consumer.is_revoking,
+                consumer.positions,
+            ) = (false, false, BTreeMap::new());
             consumer.member
         };
-        let heard = self
+        let response = self
             .world
             .cluster()
             .group(&self.stage)
-            .heartbeat(&self.identity, member);
-        match heard {
-            Heard::Fenced => (),
-            Heard::Unknown => self.join(None),
+            .heartbeat(&self.transactional_id, member);
+        match response {
+            HeartbeatResponse::Fenced => (),
+            HeartbeatResponse::Unknown => self.join(None),
             _ => self.join(Some(member)),
         }
         Ok(())
@@ -372,7 +379,7 @@ impl Log for SimulatedLog {
             timestamp: record.timestamp.unwrap_or(now),
         };
         self.producer.borrow_mut().queue.push_back((place, content));
-        // librdkafka's own thread sends when it likes.
+        // librdkafka sends from its own thread, at any time.
         if self.world.chance().one_in(4) {
             self.deliver()?;
         }
@@ -392,46 +399,36 @@ impl Log for SimulatedLog {
     }
 
     fn watermarks(&mut self, topic: &str, partitions: &[i32]) -> Result<Vec<Watermarks>, Fault> {
-        self.step("asking for the extents")?;
-        self.reach()?;
+        self.step("asking for the watermarks")?;
+        self.wait_until_reachable()?;
         let cluster = self.world.cluster();
-        if let (Some(consumer), Some(topic_index)) = (
-            &self.consumer,
-            self.inputs.iter().position(|input| input == topic),
-        ) {
-            let times = cluster.topics[topic].former.len();
-            let partition = |partition: &i32| {
-                (
-                    TopicPartition {
-                        topic: topic_index,
-                        partition: *partition,
-                    },
-                    times,
-                )
-            };
-            consumer
-                .borrow_mut()
-                .made_anew
-                .extend(partitions.iter().map(partition));
-        }
         let all = &cluster.topics[topic].partitions;
-        let count = i32::try_from(all.len()).expect("they are few");
-        let watermarks = |partition: &i32| {
-            let log = &all[usize::try_from(*partition).expect("it was given")];
-            Watermarks {
+        let partition_count = i32::try_from(all.len()).expect("there are few partitions");
+        let mut watermarks = Vec::new();
+        for partition in partitions {
+            let place = (
+                topic.to_owned(),
+                usize::try_from(*partition).expect("partitions are not negative"),
+            );
+            if let (Some(consumer), Some(partition)) = (&self.consumer, self.partition(&place)) {
+                let times = cluster.topics[topic].former.len();
+                consumer.borrow_mut().recreated.insert(partition, times);
+            }
+            let log = &all[place.1];
+            watermarks.push(Watermarks {
                 partition: *partition,
                 low: log.start,
                 high: log.end(),
-                partition_count: count,
-            }
-        };
-        Ok(partitions.iter().map(watermarks).collect())
+                partition_count,
+            });
+        }
+        Ok(watermarks)
     }
 
     fn commit(&mut self, positions: &[OffsetAndMetadata]) -> Result<(), Fault> {
         self.step("commit")?;
         for position in positions {
-            self.check_identity(&self.world.cluster(), position.partition)?;
+            self.check_topic(&self.world.cluster(), position.partition)?;
         }
         let offsets: Vec<_> = positions
             .iter()
@@ -447,14 +444,15 @@ impl Log for SimulatedLog {
     }
 
     fn abort(&mut self) -> Result<(), Fault> {
-        self.step("rewind")?;
-        self.world.tell(&self.being.name, || "rewind".to_owned());
+        self.step("abort")?;
+        self.world
+            .trace(&self.process.name, || "transaction aborted".to_owned());
         if let Some(consumer) = &self.consumer {
             consumer.borrow_mut().positions.clear();
         }
-        self.begun.set(false);
+        self.in_transaction.set(false);
         self.abandon_queue();
-        self.make_producer()
+        self.init_producer()
     }
 
     fn committed(
@@ -465,7 +463,7 @@ impl Log for SimulatedLog {
         for partition in partitions {
             let place = self.place(*partition);
             let ask = |cluster: &mut Cluster| cluster.group(&self.stage).fetch_offset(&place);
-            if let Some((offset, metadata)) = self.patiently("asking for the offsets", ask)? {
+            if let Some((offset, metadata)) = self.retry("asking for the offsets", ask)? {
                 committed.push(OffsetAndMetadata {
                     partition: *partition,
                     offset,
@@ -490,12 +488,9 @@ impl Log for SimulatedLog {
             positions.iter().map(|(partition, _)| *partition).collect();
         let committed = self.committed(&partitions)?;
         for (partition, next) in positions {
-            let committed = || {
-                committed
-                    .iter()
-                    .find(|committed| committed.partition == *partition)
-            };
-            let from = next.or_else(|| Some(committed()?.offset));
+            let mut committed = committed.iter();
+            let committed = committed.find(|committed| committed.partition == *partition);
+            let from = next.or(committed.map(|committed| committed.offset));
             if !self.is_at_end(&self.place(*partition), from)? {
                 return Ok(false);
             }
@@ -514,7 +509,7 @@ impl Log for SimulatedLog {
 
 impl Drop for SimulatedLog {
     fn drop(&mut self) {
-        if self.being.is_dead.get() {
+        if self.process.is_dead.get() {
             self.abandon_queue();
         }
         let Some(consumer) = &self.consumer else {
@@ -522,10 +517,10 @@ impl Drop for SimulatedLog {
         };
         let member = consumer.borrow().member;
         let mut cluster = self.world.cluster();
-        if self.being.is_dead.get() {
-            cluster.dies(&self.stage, member)
+        if self.process.is_dead.get() {
+            cluster.dies(&self.stage, member);
         } else {
-            cluster.leave(&self.stage, member)
+            cluster.leave(&self.stage, member);
         }
     }
 }
@@ -555,8 +550,7 @@ impl Record for SimulatedRecord {
     }
 }
 
-/// How large a batch may be so that each topic takes it that the stage writes, as far as the file
-/// tells.
+/// The largest batch that all output topics of the stage accept, as far as the file says.
 fn smallest(pipeline: &Pipeline, stage: &Stage) -> usize {
     let topics = stage
         .to
@@ -569,6 +563,6 @@ fn smallest(pipeline: &Pipeline, stage: &Stage) -> usize {
     largest.min().unwrap_or_default()
 }
 
-fn abortable(doing: &str, refusal: BrokerError) -> Fault {
-    Fault::Abortable(Error::new(doing, refusal))
+fn abortable(doing: &str, error: BrokerError) -> Fault {
+    Fault::Abortable(Error::new(doing, error))
 }

@@ -1,9 +1,9 @@
-//! The cluster: what brokers do, in memory. Nothing here knows rivulet.
+//! The cluster: Kafka's brokers, in memory. Nothing here knows rivulet.
 //!
-//! It keeps to the rules of Kafka's own protocol: who is fenced and when, what a reader of
-//! committed records may see, whose offsets a group takes. Where Kafka leaves something open (when
-//! the markers of a transaction are written, when a compacted topic is cleaned, when a request of
-//! the dead arrives), whoever drives it decides.
+//! It follows the rules of Kafka's protocol: who is fenced and when, what `read_committed` returns,
+//! which offset commits a group accepts. Where Kafka leaves the timing open, the caller decides:
+//! when transaction markers are written, when a topic is compacted, when a request of a dead
+//! process arrives.
 
 mod groups;
 mod partition;
@@ -13,47 +13,47 @@ mod transactions;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use self::groups::{Group, Heard, Member, SESSION_TIMEOUT};
+pub use self::groups::{Group, HeartbeatResponse, Member, SESSION_TIMEOUT};
 pub use self::partition::{Content, Partition, Stored};
-pub use self::topic::{BATCH, SimulatedTopic, Terms};
+pub use self::topic::{BATCH, SimulatedTopic, TopicConfig};
 pub use self::transactions::{Identity, TRANSACTION_TIMEOUT};
 
 use self::transactions::Transactions;
 use crate::chance::Chance;
 
-/// A partition of a topic.
+/// A partition of a topic: its name and number.
 pub type Place = (String, usize);
 
-/// Why a request was refused; the names are those of Kafka's errors.
+/// Why a request failed. The names are those of Kafka's errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokerError {
     /// A newer producer has the same transactional id.
     ProducerFenced,
-    /// The transaction before is not complete yet: try again.
+    /// The previous transaction is not complete: retry.
     ConcurrentTransactions,
-    /// There is no such transaction.
+    /// No such transaction is open.
     InvalidTxnState,
     /// The group does not know this member.
     UnknownMemberId,
-    /// The group has gone on to another generation.
+    /// The group has a newer generation.
     IllegalGeneration,
-    /// Another member has the same instance id.
+    /// Another process has the same `group.instance.id`.
     FencedInstanceId,
-    /// The group waits for its members to join again.
+    /// The group rebalances.
     RebalanceInProgress,
-    /// A transaction that holds an offset is not complete yet: try again.
+    /// A transaction with a newer offset is not complete: retry.
     UnstableOffsetCommit,
-    /// There is no such partition, or none any more.
+    /// The partition does not exist.
     UnknownTopicOrPartition,
-    /// The topic may not be written at the moment.
+    /// Writing the topic is not authorized.
     TopicAuthorizationFailed,
-    /// The batch is larger than the topic takes.
+    /// The batch is larger than `max.message.bytes`.
     MessageSizeTooLarge,
-    /// A record is stamped too far ahead.
+    /// A timestamp is too far in the future.
     InvalidTimestamp,
-    /// A record is not what the topic wants.
+    /// A record violates the policy of the topic.
     PolicyViolation,
-    /// Nothing can be read there: it was deleted, or is behind the end.
+    /// The offset was deleted, or is behind the end.
     OffsetOutOfRange,
 }
 
@@ -63,44 +63,44 @@ impl std::fmt::Display for BrokerError {
     }
 }
 
-/// A request that its sender no longer waits for.
+/// A request whose sender no longer waits for the response.
 #[derive(Debug)]
 pub enum Late {
     /// Records for one partition.
     Produce(Option<Identity>, Place, Vec<Content>),
-    /// The end of a transaction: committed.
+    /// Commits a transaction.
     EndTxn(Identity),
-    /// Offsets of a group's member in a generation, for a transaction.
+    /// Adds offsets to a transaction: the group, its member and generation.
     TxnOffsetCommit(Identity, String, u64, u32, Vec<(Place, i64, String)>),
 }
 
-/// All brokers together.
+/// All brokers.
 #[derive(Debug, Default)]
 pub struct Cluster {
     /// By name.
     pub topics: BTreeMap<String, SimulatedTopic>,
     groups: BTreeMap<String, Group>,
     transactions: Transactions,
-    /// Requests still on their way, each with the time it arrives at.
+    /// Requests on their way, each with its time of arrival.
     late: Vec<(Duration, Late)>,
     now: Duration,
-    /// Nobody answers before this time.
-    away_until: Duration,
+    /// No broker is reachable before this time.
+    unreachable_until: Duration,
 }
 
 impl Cluster {
-    /// What a topic takes, from now on.
+    /// Sets a topic's config.
     ///
     /// # Panics
     /// If there is no such topic.
-    pub fn set_terms(&mut self, topic: &str, terms: Terms) {
+    pub fn set_topic_config(&mut self, topic: &str, config: TopicConfig) {
         self.topics
             .get_mut(topic)
-            .expect("every schedule makes its topics first")
-            .terms = terms;
+            .expect("every schedule creates its topics first")
+            .config = config;
     }
 
-    /// Makes a topic.
+    /// Creates a topic.
     pub fn create(&mut self, topic: &str, partitions: usize, compacted: bool) {
         let partitions = (0..partitions).map(|_| Partition::default()).collect();
         self.topics.insert(
@@ -113,10 +113,10 @@ impl Cluster {
         );
     }
 
-    /// A partition that exists.
+    /// A partition.
     ///
     /// # Panics
-    /// If it does not: every schedule makes its topics first.
+    /// If it does not exist: every schedule creates its topics first.
     #[must_use]
     pub fn partition(&self, topic: &str, partition: usize) -> &Partition {
         &self.topics[topic].partitions[partition]
@@ -126,11 +126,11 @@ impl Cluster {
         &mut self
             .topics
             .get_mut(topic)
-            .expect("every schedule makes its topics first")
+            .expect("every schedule creates its topics first")
             .partitions[*partition]
     }
 
-    /// Whether there is such a partition.
+    /// Whether a partition exists.
     #[must_use]
     pub fn has(&self, (topic, partition): &Place) -> bool {
         self.topics
@@ -138,10 +138,10 @@ impl Cluster {
             .is_some_and(|topic| *partition < topic.partitions.len())
     }
 
-    /// The first record at or behind an offset that a reader of committed records may see.
+    /// The first committed record at or after an offset.
     ///
     /// # Errors
-    /// If the offset is below the first that is there or behind the end.
+    /// If the offset is below the log start offset, or behind the end.
     pub fn fetch(
         &self,
         (topic, partition): &Place,
@@ -154,7 +154,7 @@ impl Cluster {
         Ok(partition.fetch(from))
     }
 
-    /// A group, empty if nobody ever joined it.
+    /// A group. It is empty if nobody has joined it.
     pub fn group(&mut self, group: &str) -> &mut Group {
         self.groups.entry(group.to_owned()).or_default()
     }
@@ -164,22 +164,22 @@ impl Cluster {
         self.groups.iter()
     }
 
-    /// Whether brokers answer.
+    /// Whether the brokers are reachable.
     #[must_use]
-    pub fn answers(&self) -> bool {
-        self.now >= self.away_until
+    pub fn is_reachable(&self) -> bool {
+        self.now >= self.unreachable_until
     }
 
-    /// All brokers are away for a while.
-    pub fn go_away(&mut self, time: Duration) {
-        self.away_until = self.now + time;
+    /// Makes all brokers unreachable for a while.
+    pub fn make_unreachable(&mut self, time: Duration) {
+        self.unreachable_until = self.now + time;
     }
 
-    /// Time has gone on: sessions and transactions that are over end, requests arrive, and some of
-    /// the work that waits is done.
+    /// Advances the clock: sessions and transactions time out, late requests arrive, and a marker
+    /// may be written.
     pub fn tick(&mut self, now: Duration, chance: &mut Chance) {
         self.now = now;
-        if !self.answers() {
+        if !self.is_reachable() {
             return;
         }
         for group in self.groups.values_mut() {
@@ -190,7 +190,7 @@ impl Cluster {
         while at < self.late.len() {
             if self.late[at].0 <= now {
                 match self.late.swap_remove(at).1 {
-                    // Nobody waits for the answer.
+                    // Nobody waits for the response.
                     Late::Produce(identity, place, records) => {
                         let _ = self.produce(identity.as_ref(), &place, records);
                     }
@@ -209,12 +209,12 @@ impl Cluster {
         self.write_a_marker(chance);
     }
 
-    /// A request whose sender gives up on it arrives all the same.
+    /// Lets a request arrive later.
     pub fn arrives_late(&mut self, after: Duration, request: Late) {
         self.late.push((self.now + after, request));
     }
 
-    /// Whether nothing is open or on its way any more.
+    /// Whether nothing is open or on its way.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.late.is_empty()
@@ -222,8 +222,8 @@ impl Cluster {
             && self.groups.values().all(Group::is_stable)
     }
 
-    /// Takes a process into a group: one whose instance id is known takes the place of the one
-    /// before, without a rebalance. Gives its member id.
+    /// Joins a group. A process with a known `group.instance.id` replaces the member of that id,
+    /// without a rebalance. Returns the member id.
     pub fn join(
         &mut self,
         group: &str,
@@ -241,7 +241,7 @@ impl Cluster {
         )
     }
 
-    /// Takes a member out of its group, if it is one.
+    /// Removes a member from its group, if it is in it.
     pub fn leave(&mut self, group: &str, member: u64) {
         let now = self.now;
         self.groups
@@ -250,19 +250,19 @@ impl Cluster {
             .leave(member, now, &self.topics);
     }
 
-    /// The process of a member has died; its session lives on for a while.
+    /// The process of a member has died. Its session ends later.
     pub fn dies(&mut self, group: &str, member: u64) {
         let until = self.now + SESSION_TIMEOUT;
         self.group(group).dies(member, until);
     }
 
-    /// Any group calls its members together again.
+    /// Rebalances a group.
     pub fn rebalance(&mut self, group: &str) {
         let now = self.now;
         self.group(group).prepare(now);
     }
 
-    /// Cleans a partition of a compacted topic.
+    /// Compacts a partition.
     pub fn compact(&mut self, place: &Place, chance: &mut Chance) {
         let partition = self.partition_mut(place);
         let stable = partition.stable_end();
@@ -271,13 +271,13 @@ impl Cluster {
         partition.compact(if chance.one_in(2) { stable } else { from }, tombstones);
     }
 
-    /// Loses the first records of any partition: for tests of what must be refused.
+    /// Loses the first records of any partition, as a damaged changelog does.
     pub fn lose(&mut self, place: &Place, below: i64) {
         self.partition_mut(place).lose(below);
     }
 
-    /// Deletes the first records of a plain topic, whether or not anybody has read them, as
-    /// retention does or who frees a disk; tells from where to where.
+    /// Deletes some of the first records of a partition, read or not, as retention or
+    /// `DeleteRecords` does. Returns the range of their offsets.
     pub fn delete_some_records(
         &mut self,
         place: &Place,
@@ -293,18 +293,18 @@ impl Cluster {
         (to > from).then_some((from, to))
     }
 
-    /// Deletes all records of a partition below an offset, whoever has read them.
+    /// Deletes all records of a partition below an offset, read or not.
     pub fn delete_records(&mut self, place: &Place, below: i64) {
         let partition = self.partition_mut(place);
         partition.start = partition.start.max(below.min(partition.stable_end()));
     }
 
-    /// Deletes a topic and makes it anew: groups no longer have offsets in it, and it is empty.
-    /// What is open in it is aborted before that.
+    /// Deletes a topic and creates it again, empty. Groups lose their offsets in it, and its open
+    /// transactions are aborted first.
     ///
     /// # Panics
     /// If there is no such topic.
-    pub fn make_anew(&mut self, topic: &str) {
+    pub fn recreate(&mut self, topic: &str) {
         self.end_transactions_in(topic);
         let readers = self
             .groups
@@ -316,11 +316,11 @@ impl Cluster {
         }
         self.topics
             .get_mut(topic)
-            .expect("every schedule makes its topics first")
-            .make_anew(readers);
+            .expect("every schedule creates its topics first")
+            .recreate(readers);
     }
 
-    /// Gives a topic one more partition; its readers' groups share them out again.
+    /// Adds a partition to a topic. The groups that read it rebalance.
     ///
     /// # Panics
     /// If there is no such topic.
@@ -329,27 +329,20 @@ impl Cluster {
         let grown = self
             .topics
             .get_mut(topic)
-            .expect("every schedule makes its topics first");
+            .expect("every schedule creates its topics first");
         grown.partitions.push(Partition::default());
-        let has_read = |group: &Group| {
-            group
-                .committed
-                .iter()
-                .any(|((name, _), (next, _))| name == topic && *next > 0)
-        };
-        grown.grown_under.extend(
-            self.groups
-                .iter()
-                .filter(|(_, group)| has_read(group))
-                .map(|(name, _)| name.clone()),
-        );
-        self.groups
-            .values_mut()
-            .filter(|group| group.reads(topic))
-            .for_each(|group| group.prepare(now));
+        for (name, group) in &mut self.groups {
+            let mut committed = group.committed.iter();
+            if committed.any(|((name, _), (next, _))| name == topic && *next > 0) {
+                grown.readers_when_grown.insert(name.clone());
+            }
+            if group.reads(topic) {
+                group.prepare(now);
+            }
+        }
     }
 
-    /// Nobody may write a topic for a while, or ever again.
+    /// Nobody is authorized to write a topic for some time. `None` is for ever.
     ///
     /// # Panics
     /// If there is no such topic.
@@ -357,7 +350,7 @@ impl Cluster {
         let until = time.map_or(Duration::MAX, |time| self.now + time);
         self.topics
             .get_mut(topic)
-            .expect("every schedule makes its topics first")
+            .expect("every schedule creates its topics first")
             .forbidden_until = until;
     }
 
@@ -369,7 +362,7 @@ impl Cluster {
             .any(|topic| topic.forbidden_until == Duration::MAX)
     }
 
-    /// Deletes the first records of a plain topic, as far as all of these groups have read it.
+    /// Deletes the first records of a partition that all of these groups have read.
     pub fn expire(&mut self, place: &Place, readers: &[&str]) {
         let read = readers.iter().map(|group| {
             let group = self.groups.get(*group);

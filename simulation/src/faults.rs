@@ -1,71 +1,71 @@
-//! The faults: what may happen, and how often it did.
+//! The faults: what can happen, and how often it happened.
 
 use std::fmt;
 
 use crate::chance::Chance;
 
-/// What may happen in a schedule beside what may happen in all: at the margins of what Kafka keeps,
-/// where not everything can arrive, and what cannot must be told.
+/// Extra faults of a schedule, at the margins of what Kafka keeps. There not every reading can
+/// arrive, and a stage must report each one that it does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Margin {
-    /// Nothing.
+    /// No extra faults.
     None,
-    /// Records are deleted that a stage has not read.
+    /// Records are deleted before a stage has read them.
     Deletion,
-    /// Topics are made anew.
-    Anew,
-    /// Stages are away for so long that offsets expire and records are deleted.
+    /// Topics are deleted and created again.
+    Recreation,
+    /// Stages are away until offsets expire and records are deleted.
     Month,
     /// Topics get more partitions.
     Partitions,
-    /// Topics take no large batches, and somebody outside writes large records.
+    /// Topics take only small batches, and an outside producer writes large records.
     Sizes,
-    /// Topics refuse records for what they are, and may not be written for a while.
-    Refusals,
+    /// Topics reject some records, and writing them is not authorized for a while.
+    Rejections,
 }
 
 impl Margin {
-    /// Draws one: most schedules have none.
+    /// Draws a margin. Most schedules have none.
     pub fn draw(chance: &mut Chance) -> Self {
         match chance.below(24) {
             0 | 1 => Margin::Deletion,
-            2 => Margin::Anew,
+            2 => Margin::Recreation,
             3 | 4 => Margin::Month,
             5 => Margin::Partitions,
             6 => Margin::Sizes,
-            7 => Margin::Refusals,
+            7 => Margin::Rejections,
             _ => Margin::None,
         }
     }
 
-    /// Whether stages may stop, or go on behind what they have not read.
+    /// Whether stages may stop, or skip a gap.
     #[must_use]
     pub fn cuts_off(self) -> bool {
         matches!(
             self,
-            Margin::Deletion | Margin::Anew | Margin::Month | Margin::Partitions
+            Margin::Deletion | Margin::Recreation | Margin::Month | Margin::Partitions
         )
     }
 
-    /// Whether somebody outside writes readings, too.
+    /// Whether an outside producer writes readings, too.
     #[must_use]
     pub fn has_outsider(self) -> bool {
-        matches!(self, Margin::Sizes | Margin::Refusals)
+        matches!(self, Margin::Sizes | Margin::Rejections)
     }
 }
 
-/// Something bad that happens, or at least something unusual.
+/// A fault, or at least something unusual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
-    /// A process dies as of a power cut; its session and its transaction live on.
+    /// A process dies as in a power cut. Its session and its transaction stay open.
     Crash,
-    /// A process is held up while others go on.
+    /// A process is paused while others run.
     Pause,
-    /// It is held up for so long that the group gives its partitions away.
+    /// A process is paused for so long that it loses its partitions.
     LostSession,
-    /// A member is taken out of its group though it works.
+    /// A member is removed from its group though it is alive.
     ThrownOut,
-    /// A group calls its members together.
+    /// A group rebalances.
     Rebalance,
     /// A second process with the same name is started.
     Double,
@@ -73,43 +73,44 @@ pub enum FaultKind {
     Joiner,
     /// A source is started on another host, too.
     Elsewhere,
-    /// An instance is asked to stop, and started again later.
+    /// An instance is shut down, and started again later.
     Stop,
-    /// No broker answers for a while.
+    /// No broker is reachable for a while.
     BrokerAway,
     /// The coordinator aborts a transaction that takes too long.
     TransactionTimeout,
-    /// Everything stands still for longer than a transaction may take.
+    /// No process runs for longer than a transaction may take.
     TimeLeap,
     /// A commit never arrives.
     LostRequest,
-    /// A commit arrives when nobody waits for it any more.
+    /// A commit arrives after its sender has stopped waiting for it.
     LateRequest,
-    /// A commit is done, but the answer is lost.
+    /// A commit succeeds, but the response is lost.
     LostAnswer,
-    /// A changelog is cleaned.
+    /// A changelog is compacted.
     Compaction,
-    /// Records that everybody has read are deleted.
+    /// Records that all groups have read are deleted.
     Retention,
-    /// A commit is answered only when it was sent again, and the first copy of it arrives later.
+    /// A commit is sent twice. The second copy is answered, and the first arrives later.
     Repeated,
-    /// Records are deleted whether or not anybody has read them.
+    /// Records are deleted, read or not.
     Deletion,
-    /// A topic is deleted and made anew.
-    Anew,
-    /// All instances of a stage are away for so long that what is not used expires.
+    /// A topic is deleted and created again.
+    Recreation,
+    /// All instances of a stage are away until offsets and records expire.
     Month,
-    /// The offsets of a group expire in which nobody is.
+    /// The offsets of an empty group expire.
     Expiry,
     /// A topic gets one more partition.
     Partitions,
-    /// Somebody outside writes readings, some of which are odd.
+    /// An outside producer writes readings, some of them odd.
     Outside,
-    /// A topic may not be written for a while.
+    /// Writing a topic is not authorized for a while.
     Forbidden,
 }
 
-/// With how often each is drawn among those that happen at any step.
+/// All kinds, with their weights among the faults that are drawn at a step. 0 if a kind is drawn
+/// elsewhere.
 const ALL: [(FaultKind, u32); 25] = [
     (FaultKind::Crash, 6),
     (FaultKind::Pause, 6),
@@ -130,7 +131,7 @@ const ALL: [(FaultKind, u32); 25] = [
     (FaultKind::Retention, 2),
     (FaultKind::Repeated, 0),
     (FaultKind::Deletion, 3),
-    (FaultKind::Anew, 3),
+    (FaultKind::Recreation, 3),
     (FaultKind::Month, 3),
     (FaultKind::Expiry, 0),
     (FaultKind::Partitions, 3),
@@ -139,10 +140,10 @@ const ALL: [(FaultKind, u32); 25] = [
 ];
 
 impl FaultKind {
-    /// Whether `at-least-once` stands it. Without transactions nothing fences a process that was
-    /// given up for dead: when it goes on, it writes an older state over the newer one.
+    /// Whether `at-least-once` is spared this kind. Without transactions nothing fences a process
+    /// that was given up for dead: when it runs again, it overwrites newer state with older.
     #[must_use]
-    pub fn needs_fences(self) -> bool {
+    pub fn needs_fencing(self) -> bool {
         use FaultKind::{Double, LateRequest, LostSession, Repeated, ThrownOut, TimeLeap};
         matches!(
             self,
@@ -150,15 +151,15 @@ impl FaultKind {
         )
     }
 
-    /// In which schedules it happens, if not in all.
+    /// The margins that this kind needs. `None` if it happens in all schedules.
     fn margin(self) -> Option<fn(Margin) -> bool> {
         match self {
             FaultKind::Deletion => Some(|margin| margin == Margin::Deletion),
-            FaultKind::Anew => Some(|margin| margin == Margin::Anew),
+            FaultKind::Recreation => Some(|margin| margin == Margin::Recreation),
             FaultKind::Month => Some(|margin| margin == Margin::Month),
             FaultKind::Partitions => Some(|margin| margin == Margin::Partitions),
             FaultKind::Outside => Some(Margin::has_outsider),
-            FaultKind::Forbidden => Some(|margin| margin == Margin::Refusals),
+            FaultKind::Forbidden => Some(|margin| margin == Margin::Rejections),
             _ => None,
         }
     }
@@ -167,15 +168,15 @@ impl FaultKind {
     #[must_use]
     pub fn most(self) -> u64 {
         match self {
-            // A stage whose offsets and state are both gone is a new one.
-            FaultKind::Anew => 1,
+            // A stage that has lost both its offsets and its state looks like a new one.
+            FaultKind::Recreation => 1,
             FaultKind::Month | FaultKind::Partitions => 2,
             FaultKind::Deletion => 3,
             _ => u64::MAX,
         }
     }
 
-    /// One of those that happen at any step of a schedule.
+    /// Draws one of the kinds that can happen at any step.
     pub fn any(chance: &mut Chance, margin: Margin) -> Self {
         let happens =
             |(kind, _): &&(FaultKind, u32)| kind.margin().is_none_or(|happens| happens(margin));
@@ -189,7 +190,7 @@ impl FaultKind {
         FaultKind::Pause
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         ALL.iter()
@@ -203,7 +204,7 @@ impl FaultKind {
         ALL.iter().map(|(kind, _)| kind.name()).collect()
     }
 
-    /// Its name for people.
+    /// The name that `simulate` prints.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -226,7 +227,7 @@ impl FaultKind {
             FaultKind::Retention => "retention",
             FaultKind::Repeated => "commit repeated, its copy late",
             FaultKind::Deletion => "records deleted unread",
-            FaultKind::Anew => "topic made anew",
+            FaultKind::Recreation => "topic made anew",
             FaultKind::Month => "stage away for a month",
             FaultKind::Expiry => "offsets expired",
             FaultKind::Partitions => "more partitions",
@@ -236,23 +237,23 @@ impl FaultKind {
     }
 }
 
-/// How often each kind has happened.
+/// How often each kind happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FaultCounts([u64; ALL.len()]);
 
 impl FaultCounts {
-    /// It has happened.
+    /// Counts one.
     pub fn add(&mut self, kind: FaultKind) {
         self.0[kind as usize] += 1;
     }
 
-    /// How often a kind has.
+    /// How often this kind happened.
     #[must_use]
     pub fn of(&self, kind: FaultKind) -> u64 {
         self.0[kind as usize]
     }
 
-    /// Adds what has happened elsewhere.
+    /// Adds the counts of another schedule.
     pub fn join(&mut self, other: &FaultCounts) {
         self.0
             .iter_mut()

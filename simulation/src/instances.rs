@@ -1,7 +1,8 @@
-//! The instances of a plan's stages: who runs, who died, who is started again.
+//! The instances of a plan's stages: which run, which died, and when they restart.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,83 +20,94 @@ use crate::chance::Chance;
 use crate::client::{SimulatedLog, place_of};
 use crate::cluster::{Cluster, Content, Place};
 use crate::faults::{FaultKind, Margin};
-use crate::plan::{self, Plan, TABOO};
-use crate::world::{Being, Others, World};
+use crate::plan::{self, FORBIDDEN_TEXT, Plan};
+use crate::world::{OtherProcesses, SimulatedProcess, World};
 
-/// How many instances may come on top of the plan's own.
-const MOST_EXTRAS: usize = 3;
+/// How many instances may be added to those of the plan.
+const MAX_EXTRAS: usize = 3;
 
 /// The year 2100, in milliseconds since the epoch.
 const FUTURE: i64 = 4_102_444_800_000;
 
-/// How long a month is. Only what happens at its end is like one.
+/// How long a month lasts. Only what happens at its end is like a month.
 const MONTH: Duration = Duration::from_secs(15);
 
-/// All processes, each of which another may find at work.
+/// All processes. Each can look at the others while it runs.
 pub struct Instances {
     world: Rc<World>,
     plan: Plan,
     slots: RefCell<Vec<Slot>>,
-    born: Cell<u32>,
+    started: Cell<u32>,
     failure: RefCell<Option<String>>,
-    /// The stages that have ended for good, and told why.
+    /// The stages that have ended for good, with an error that reports why.
     stopped: RefCell<BTreeSet<usize>>,
-    /// What each process of each stage has counted.
+    /// The counters of each process, with its stage.
     counters: RefCell<Vec<(usize, Arc<Counters>)>>,
-    /// How many readings somebody outside has written.
-    odd: Cell<u64>,
+    /// How many readings the outside producer has written.
+    outside_count: Cell<u64>,
 }
 
-/// A place for a process, which may die and be started again.
+/// A place for a process, which may die and restart.
 struct Slot {
     stage: usize,
     instance: String,
-    life: Life,
+    state: SlotState,
     shutdown: Shutdown,
-    /// Whether it was asked to stop, to be started again.
+    /// Whether it is shutting down, to restart later.
     is_stopping: bool,
-    /// Whether it is to finish what there is, and end.
+    /// Whether it processes what is left, and ends.
     is_draining: bool,
-    /// Whether it is none of the plan's own, and not started again.
+    /// Whether it is not in the plan, and never restarts.
     is_extra: bool,
-    /// Until when it is away.
+    /// Away until then.
     away: Option<Duration>,
 }
 
-enum Life {
+enum SlotState {
     /// Starts at this time.
-    Not(Duration),
+    Starting(Duration),
     Running(Box<Running>),
-    /// It is in the middle of a turn, held up.
-    AtWork,
+    /// Paused within a step.
+    InStep,
     Done,
 }
 
+impl fmt::Display for SlotState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SlotState::Starting(start) => write!(f, "starts at {:.3} s", start.as_secs_f64()),
+            SlotState::Running(_) => f.write_str("runs"),
+            SlotState::InStep => f.write_str("is paused"),
+            SlotState::Done => f.write_str("has ended"),
+        }
+    }
+}
+
 struct Running {
-    being: Rc<Being>,
-    process: Process,
+    process: Rc<SimulatedProcess>,
+    run: Loop,
 }
 
 #[expect(
     clippy::large_enum_variant,
     reason = "there are ten at most, and none is moved often"
 )]
-enum Process {
+enum Loop {
     Source(SourceLoop<SimulatedLog>),
     Stage(StageLoop<SimulatedLog, Processing>),
 }
 
-impl Process {
+impl Loop {
     fn step(&mut self) -> Result<Step, Error> {
         match self {
-            Process::Source(source) => source.step(&mut |_| ()),
-            Process::Stage(stage) => stage.step(),
+            Loop::Source(source) => source.step(&mut |_| ()),
+            Loop::Stage(stage) => stage.step(),
         }
     }
 }
 
 impl Instances {
-    /// The plan's instances, none of which runs yet.
+    /// The plan's instances, before they start.
     #[must_use]
     pub fn new(world: &Rc<World>, plan: Plan) -> Rc<Self> {
         let slots = plan
@@ -111,11 +123,11 @@ impl Instances {
             world: world.clone(),
             plan,
             slots,
-            born: Cell::new(0),
+            started: Cell::new(0),
             failure: RefCell::default(),
             stopped: RefCell::default(),
             counters: RefCell::default(),
-            odd: Cell::default(),
+            outside_count: Cell::default(),
         })
     }
 
@@ -125,20 +137,19 @@ impl Instances {
         &self.plan
     }
 
-    /// What went wrong, if anything did.
+    /// What went wrong. `None` if nothing did.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.failure.borrow().clone()
     }
 
-    /// The stages that have ended for good, and told why.
+    /// The stages that have ended for good, with an error that reports why.
     #[must_use]
     pub fn stopped(&self) -> BTreeSet<usize> {
         self.stopped.borrow().clone()
     }
 
-    /// How often processes of a stage were started, and how often they went back to their last
-    /// commit.
+    /// How often processes of a stage started, plus how often they rolled back to the last commit.
     #[must_use]
     pub fn attempts(&self, stage: usize) -> u64 {
         let counters = self.counters.borrow();
@@ -153,93 +164,95 @@ impl Instances {
         self.failure.borrow_mut().get_or_insert(what);
     }
 
-    /// Any process takes a turn; if all have ended, time goes by.
-    pub fn turn(&self) {
+    /// One step of a random process. If all have ended, only time passes.
+    pub fn step(&self) {
         if self
             .slots
             .borrow()
             .iter()
-            .all(|slot| matches!(slot.life, Life::Done))
+            .all(|slot| matches!(slot.state, SlotState::Done))
         {
             self.world.pass(Duration::from_millis(20));
         }
         let at = self.world.chance().index(self.slots.borrow().len());
-        self.turn_of(at);
+        self.step_slot(at);
     }
 
-    fn turn_of(&self, at: usize) {
-        let life = {
+    fn step_slot(&self, at: usize) {
+        let state = {
             let slot = &mut self.slots.borrow_mut()[at];
-            match slot.life {
-                Life::Not(start) if start > self.world.time() => {
+            match slot.state {
+                SlotState::Starting(start) if start > self.world.time() => {
                     self.world.pass(Duration::from_millis(20));
                     return;
                 }
-                Life::AtWork | Life::Done => return,
-                Life::Not(_) | Life::Running(_) => std::mem::replace(&mut slot.life, Life::AtWork),
+                SlotState::InStep | SlotState::Done => return,
+                SlotState::Starting(_) | SlotState::Running(_) => {
+                    std::mem::replace(&mut slot.state, SlotState::InStep)
+                }
             }
         };
-        let (being, outcome) = match life {
-            Life::Running(mut running) => {
-                let outcome = running.process.step();
-                let being = running.being.clone();
+        let (process, outcome) = match state {
+            SlotState::Running(mut running) => {
+                let outcome = running.run.step();
+                let process = running.process.clone();
                 match outcome {
                     Ok(Step::Continue) => {
-                        self.slots.borrow_mut()[at].life = Life::Running(running);
+                        self.slots.borrow_mut()[at].state = SlotState::Running(running);
                         return;
                     }
-                    Ok(Step::Done) => (being, Ok(())),
-                    Err(error) => (being, Err(error)),
+                    Ok(Step::Done) => (process, Ok(())),
+                    Err(error) => (process, Err(error)),
                 }
             }
             _ => {
                 if self.slots.borrow_mut()[at].away.take().is_some() {
-                    self.month_is_over(at);
+                    self.come_back(at);
                 }
-                let being = self.bear(at);
-                match self.start(at, &being) {
-                    Ok(process) => {
-                        self.slots.borrow_mut()[at].life =
-                            Life::Running(Box::new(Running { being, process }));
+                let process = self.new_process(at);
+                match self.start(at, &process) {
+                    Ok(run) => {
+                        self.slots.borrow_mut()[at].state =
+                            SlotState::Running(Box::new(Running { process, run }));
                         return;
                     }
-                    Err(error) => (being, Err(error)),
+                    Err(error) => (process, Err(error)),
                 }
             }
         };
-        self.end(at, &being, outcome);
+        self.end(at, &process, outcome);
     }
 
-    fn bear(&self, at: usize) -> Rc<Being> {
+    fn new_process(&self, at: usize) -> Rc<SimulatedProcess> {
         let slot = &mut self.slots.borrow_mut()[at];
         slot.shutdown = Shutdown::new();
         slot.is_stopping = false;
         if slot.is_draining {
             slot.shutdown.drain();
         }
-        self.born.set(self.born.get() + 1);
+        self.started.set(self.started.get() + 1);
         let stage = &self.plan.pipeline.stages[slot.stage].name;
-        let name = format!("{stage}@{} #{}", slot.instance, self.born.get());
-        Rc::new(Being {
+        let name = format!("{stage}@{} #{}", slot.instance, self.started.get());
+        Rc::new(SimulatedProcess {
             name,
-            ..Being::default()
+            ..SimulatedProcess::default()
         })
     }
 
     /// Starts a process as `rivulet-operator` and `rivulet-producer` do.
-    fn start(&self, at: usize, being: &Rc<Being>) -> Result<Process, Error> {
+    fn start(&self, at: usize, process: &Rc<SimulatedProcess>) -> Result<Loop, Error> {
         let (stage, instance, shutdown) = {
             let slot = &self.slots.borrow()[at];
             (slot.stage, slot.instance.clone(), slot.shutdown.clone())
         };
-        self.world.tell(&being.name, || "starts".to_owned());
+        self.world.trace(&process.name, || "starts".to_owned());
         let pipeline = &self.plan.pipeline;
         let at_stage = stage;
         let stage = &pipeline.stages[stage];
-        let log = SimulatedLog::open(&self.world, being, pipeline, stage, &instance, &shutdown);
+        let log = SimulatedLog::open(&self.world, process, pipeline, stage, &instance, &shutdown);
         let log = log.map_err(|fault| match fault {
             Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Abortable(error) => error,
-            Fault::Shutdown => Error::new("starting", "asked to stop"),
+            Fault::Shutdown => Error::new("starting", Fault::Shutdown),
         })?;
         let counters = Arc::<Counters>::default();
         self.counters
@@ -248,17 +261,17 @@ impl Instances {
         Ok(match &stage.kind {
             StageKind::Producer { source, .. } => {
                 let source = plan::source(pipeline, source);
-                // Which of two runs is the higher follows from the seed.
-                let run = u64::from(self.born.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                // The seed decides which of two runs has the higher number.
+                let run = u64::from(self.started.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 let source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters);
                 let mut source = source.on(&instance).as_run(run);
                 source.resume(false)?;
-                Process::Source(source)
+                Loop::Source(source)
             }
             StageKind::Operator { steps } => {
                 let chain = plan::chain(pipeline, stage, steps);
                 let work = Processing::new(pipeline, stage, Box::new(chain), Arc::clone(&counters));
-                Process::Stage(StageLoop::new(
+                Loop::Stage(StageLoop::new(
                     log,
                     work,
                     pipeline.commit,
@@ -270,48 +283,50 @@ impl Instances {
         })
     }
 
-    /// A process has come to its end.
-    fn end(&self, at: usize, being: &Being, outcome: Result<(), Error>) {
+    /// A process has ended.
+    fn end(&self, at: usize, process: &SimulatedProcess, outcome: Result<(), Error>) {
         let now = self.world.time();
-        let tells = outcome.as_ref().is_err_and(|error| {
-            let is_refused = is_refused(error) && self.world.cluster().forbids_for_good();
-            !being.is_dead.get() && (is_told(error, self.world.margin()) || is_refused)
+        let is_final = outcome.as_ref().is_err_and(|error| {
+            let is_unauthorized = is_unauthorized(error) && self.world.cluster().forbids_for_good();
+            !process.is_dead.get() && (is_reported(error, self.world.margin()) || is_unauthorized)
         });
         let mut slots = self.slots.borrow_mut();
         let slot = &mut slots[at];
-        let again = |after: u32| Life::Not(now + Duration::from_millis(after.into()));
-        slot.life = match outcome {
-            _ if slot.is_extra => Life::Done,
-            Err(_) if tells => {
+        let restart = |after: u32| SlotState::Starting(now + Duration::from_millis(after.into()));
+        slot.state = match outcome {
+            _ if slot.is_extra => SlotState::Done,
+            Err(_) if is_final => {
                 self.stopped.borrow_mut().insert(slot.stage);
-                Life::Done
+                SlotState::Done
             }
-            _ if slot.away.is_some() => Life::Not(slot.away.unwrap_or_default()),
-            // A dead one is started at once, or when its session is long over.
-            _ if being.is_dead.get() => {
+            _ if slot.away.is_some() => SlotState::Starting(slot.away.unwrap_or_default()),
+            // A dead process restarts at once, or long after its session has ended.
+            _ if process.is_dead.get() => {
                 let after = self.world.chance().below(30_000);
-                again(after.saturating_sub(15_000))
+                restart(after.saturating_sub(15_000))
             }
-            Ok(()) if slot.is_stopping => again(self.world.chance().below(3000)),
-            Ok(()) => Life::Done,
-            // Started again, as by systemd.
-            Err(_) => again(1000),
+            Ok(()) if slot.is_stopping => restart(self.world.chance().below(3000)),
+            Ok(()) => SlotState::Done,
+            // Restarted, as by systemd.
+            Err(_) => restart(1000),
         };
         match outcome {
-            Ok(()) => self.world.tell(&being.name, || "ends".to_owned()),
-            Err(_) if being.is_dead.get() => self.world.tell(&being.name, || "is dead".to_owned()),
+            Ok(()) => self.world.trace(&process.name, || "ends".to_owned()),
+            Err(_) if process.is_dead.get() => {
+                self.world.trace(&process.name, || "is dead".to_owned());
+            }
             Err(error) => {
                 self.world
-                    .tell(&being.name, || format!("gives up: {error}"));
-                if !tells && !is_expected(&error) && !self.world.is_exhausted() {
-                    self.fail(format!("{} gives up: {error}", being.name));
+                    .trace(&process.name, || format!("gives up: {error}"));
+                if !is_final && !is_expected(&error) && !self.world.is_exhausted() {
+                    self.fail(format!("{} gives up: {error}", process.name));
                 }
             }
         }
     }
 
-    /// A stage's instances come back after a month, the first of them is about to start.
-    fn month_is_over(&self, at: usize) {
+    /// A stage's instances come back after a month. The first of them is about to start.
+    fn come_back(&self, at: usize) {
         let stage = &self.plan.pipeline.stages[self.slots.borrow()[at].stage];
         let chance = &mut self.world.chance();
         let mut cluster = self.world.cluster();
@@ -324,7 +339,7 @@ impl Instances {
         {
             self.world.count(FaultKind::Expiry);
             self.world
-                .tell(&stage.name, || "its offsets have expired".to_owned());
+                .trace(&stage.name, || "its offsets have expired".to_owned());
         }
         if chance.one_in(2) && self.world.has(FaultKind::Deletion) {
             for topic in &stage.from {
@@ -337,14 +352,14 @@ impl Instances {
 
     fn delete(&self, cluster: &mut Cluster, place: &Place, chance: &mut Chance) {
         if let Some((from, to)) = cluster.delete_some_records(place, chance) {
-            self.world.tell(&place.0, || {
-                format!("records {from} to {to} of [{}] are deleted", place.1)
+            self.world.trace(&place.0, || {
+                format!("records {from}..{to} of [{}] are deleted", place.1)
             });
         }
     }
 
-    /// Nothing bad happens any more: who is not of the plan stops.
-    pub fn calm_down(&self) {
+    /// No more faults: instances that are not in the plan stop.
+    pub fn stop_extras(&self) {
         for slot in self
             .slots
             .borrow_mut()
@@ -352,13 +367,13 @@ impl Instances {
             .filter(|slot| slot.is_extra)
         {
             slot.shutdown.stop();
-            if matches!(slot.life, Life::Not(_)) {
-                slot.life = Life::Done;
+            if matches!(slot.state, SlotState::Starting(_)) {
+                slot.state = SlotState::Done;
             }
         }
     }
 
-    /// Asks the instances of a stage to finish what there is.
+    /// Lets the instances of a stage process what is left, and end.
     pub fn drain(&self, stage: usize) {
         for slot in self
             .slots
@@ -367,7 +382,7 @@ impl Instances {
             .filter(|slot| slot.stage == stage)
         {
             slot.shutdown.drain();
-            // Who was asked to stop a moment before may be about to start again.
+            // An instance that is shutting down may be about to restart.
             slot.is_draining = true;
             slot.is_stopping = false;
         }
@@ -380,78 +395,70 @@ impl Instances {
             .borrow()
             .iter()
             .filter(|slot| slot.stage == stage)
-            .all(|slot| matches!(slot.life, Life::Done))
+            .all(|slot| matches!(slot.state, SlotState::Done))
     }
 
-    /// Whether all that are not of the plan are gone, and all others there.
+    /// Whether all instances of the plan run or have ended, and the extra ones have ended.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.slots.borrow().iter().all(|slot| match slot.life {
-            Life::Running(_) => !slot.is_extra,
-            Life::Done => true,
-            Life::Not(_) | Life::AtWork => false,
+        self.slots.borrow().iter().all(|slot| match slot.state {
+            SlotState::Running(_) => !slot.is_extra,
+            SlotState::Done => true,
+            SlotState::Starting(_) | SlotState::InStep => false,
         })
     }
 
-    /// Who is there and what the cluster waits for.
+    /// What each process does, and whether the cluster is quiet.
     #[must_use]
     pub fn describe(&self) -> String {
-        let life = |life: &Life| match life {
-            Life::Not(start) => format!("starts at {:.3} s", start.as_secs_f64()),
-            Life::Running(_) => "runs".to_owned(),
-            Life::AtWork => "is held up".to_owned(),
-            Life::Done => "has ended".to_owned(),
-        };
         let slots = self.slots.borrow();
         let stages = &self.plan.pipeline.stages;
         let slots = slots.iter().map(|slot| {
             format!(
                 "{}@{} {}",
-                stages[slot.stage].name,
-                slot.instance,
-                life(&slot.life)
+                stages[slot.stage].name, slot.instance, slot.state
             )
         });
         let cluster = self.world.cluster();
-        let waits = if cluster.is_quiet() {
-            "nothing is open"
+        let cluster_state = if cluster.is_quiet() {
+            "the cluster is quiet"
         } else {
-            "something is open"
+            "the cluster is not quiet"
         };
         format!(
-            "{:.3} s, {}; {waits}",
+            "{:.3} s, {}; {cluster_state}",
             self.world.time().as_secs_f64(),
             slots.collect::<Vec<_>>().join(", ")
         )
     }
 
-    /// Lets go of all processes.
+    /// Drops all processes.
     pub fn clear(&self) {
         let slots = std::mem::take(&mut *self.slots.borrow_mut());
         drop(slots);
     }
 }
 
-/// How a stage tells that it has not read what was deleted.
+/// Part of the error when records were deleted before a stage read them.
 const DELETED: &str = "were deleted before";
 
-/// How a stage tells that its offsets have expired.
-const FORGOTTEN: &str = "no offset is committed any more";
+/// Part of the error when a stage's offsets have expired.
+const EXPIRED: &str = "no offset is committed any more";
 
-/// Whether a process tells of what happens at this margin: it has ended for good until somebody
-/// looks.
-fn is_told(error: &Error, margin: Margin) -> bool {
+/// Whether an error reports what happens at this margin. Then the process has ended for good until
+/// somebody intervenes.
+fn is_reported(error: &Error, margin: Margin) -> bool {
     let error = error.to_string();
     let words: &[&str] = match margin {
-        Margin::None | Margin::Sizes | Margin::Refusals => &[],
+        Margin::None | Margin::Sizes | Margin::Rejections => &[],
         Margin::Deletion => &[DELETED],
-        Margin::Anew => &[
+        Margin::Recreation => &[
             "the topic was deleted and created again",
-            FORGOTTEN,
+            EXPIRED,
             "the stage's state already holds this record",
             "it is not the state that belongs to offset",
         ],
-        Margin::Month => &[DELETED, FORGOTTEN],
+        Margin::Month => &[DELETED, EXPIRED],
         Margin::Partitions => &[
             "partitions when the state was written",
             "it has no partition",
@@ -460,22 +467,24 @@ fn is_told(error: &Error, margin: Margin) -> bool {
     words.iter().any(|words| error.contains(words))
 }
 
-/// Whether a process has given up because a topic may not be written.
-fn is_refused(error: &Error) -> bool {
+/// Whether a process has ended because writing a topic is not authorized.
+fn is_unauthorized(error: &Error) -> bool {
     error.to_string().contains("TopicAuthorizationFailed")
 }
 
-/// What a process may give up for, to be started again.
+/// Whether a process may end with this error, and restart.
 fn is_expected(error: &Error) -> bool {
-    let told = error.to_string();
-    is_refused(error) || told.contains("taken this one's place") || told.contains("asked to stop")
+    let text = error.to_string();
+    is_unauthorized(error)
+        || text.contains("taken this one's place")
+        || text.contains(&Fault::Shutdown.to_string())
 }
 
 fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot {
     Slot {
         stage,
         instance,
-        life: Life::Not(start),
+        state: SlotState::Starting(start),
         shutdown: Shutdown::new(),
         is_stopping: false,
         is_draining: false,
@@ -485,7 +494,12 @@ fn slot(stage: usize, instance: String, is_extra: bool, start: Duration) -> Slot
 }
 
 impl Instances {
-    fn reach_a_margin(&self, kind: FaultKind, cluster: &mut Cluster, chance: &mut Chance) -> bool {
+    fn change_at_margin(
+        &self,
+        kind: FaultKind,
+        cluster: &mut Cluster,
+        chance: &mut Chance,
+    ) -> bool {
         let stages = &self.plan.pipeline.stages;
         let stages: Vec<&Stage> = stages
             .iter()
@@ -501,16 +515,16 @@ impl Instances {
                 );
                 self.delete(cluster, &place, chance);
             }
-            FaultKind::Anew => {
+            FaultKind::Recreation => {
                 let changelog = stage.changelog();
                 let is_state = cluster.topics.contains_key(&changelog) && chance.one_in(4);
                 let topic = if is_state { &changelog } else { input };
-                self.world.tell(topic, || "is made anew".to_owned());
-                cluster.make_anew(topic);
+                self.world
+                    .trace(topic, || "is deleted and created again".to_owned());
+                cluster.recreate(topic);
             }
             FaultKind::Partitions => {
-                self.world
-                    .tell(input, || "gets one more partition".to_owned());
+                self.world.trace(input, || "gets a partition".to_owned());
                 cluster.add_a_partition(input);
                 if chance.one_in(2) {
                     for reader in self.plan.pipeline.readers(input).map(Stage::changelog) {
@@ -526,7 +540,7 @@ impl Instances {
                 let time = Duration::from_millis(chance.below(5000).into());
                 let time = Some(time).filter(|_| !chance.one_in(4));
                 self.world
-                    .tell(topic, || format!("may not be written for {time:?}"));
+                    .trace(topic, || format!("writing is not authorized for {time:?}"));
                 cluster.forbid(topic, time);
             }
             _ => return false,
@@ -534,30 +548,31 @@ impl Instances {
         true
     }
 
-    /// A few readings, of which some are odd. A sensor that is odd is so once.
+    /// Writes a few readings, some of them odd. An odd sensor has only one reading.
     fn write_from_outside(&self, cluster: &mut Cluster, chance: &mut Chance) {
         for _ in 0..=chance.below(3) {
-            let number = self.odd.get();
-            self.odd.set(number + 1);
-            let refuses = self.world.margin() == Margin::Refusals;
+            let number = self.outside_count.get();
+            self.outside_count.set(number + 1);
+            let rejects = self.world.margin() == Margin::Rejections;
             let now = i64::try_from(self.world.time().as_millis()).unwrap_or_default();
             let (mut sensor, mut timestamp) = (format!("lone{number}"), now);
             match chance.below(6) {
-                // In a time that no clock says, each later than the one before.
-                0 if refuses => {
-                    timestamp = FUTURE + 86_400_000 * i64::try_from(number).unwrap_or_default()
+                // In the future, each later than the one before.
+                0 if rejects => {
+                    timestamp = FUTURE + 86_400_000 * i64::try_from(number).unwrap_or_default();
                 }
-                1 if refuses => sensor = format!("{TABOO}{number}"),
-                2 if !refuses => sensor = format!("{}{number}", "long".repeat(chance.index(1500))),
+                1 if rejects => sensor = format!("{FORBIDDEN_TEXT}{number}"),
+                2 if !rejects => sensor = format!("{}{number}", "long".repeat(chance.index(1500))),
                 0 | 1 => sensor = format!("{}{number}", "long".repeat(chance.index(500))),
                 _ => (),
             }
             let mut value = format!(
-                "{{\"sensor\":\"{sensor}\",\"seq\":0,\"time\":{now},\"value\":{}.5,\"unit\":\"celsius\"}}",
+                "{{\"sensor\":\"{sensor}\",\"seq\":0,\"time\":{now},\"value\":{}.5,\
+                 \"unit\":\"celsius\"}}",
                 chance.below(30)
             );
             if chance.one_in(6) {
-                value = "rubbish ".repeat(chance.index(if refuses { 100 } else { 800 }));
+                value = "rubbish ".repeat(chance.index(if rejects { 100 } else { 800 }));
             }
             let key = sensor.into_bytes();
             let place = (
@@ -572,19 +587,19 @@ impl Instances {
             };
             cluster
                 .produce(None, &place, vec![content])
-                .expect("it takes everything");
+                .expect("the outside topic accepts everything");
         }
     }
 }
 
-impl Others for Instances {
-    fn go_on(&self, turns: u32) {
-        for _ in 0..turns {
-            self.turn();
+impl OtherProcesses for Instances {
+    fn run(&self, steps: u32) {
+        for _ in 0..steps {
+            self.step();
         }
     }
 
-    fn change(&self, kind: FaultKind) -> bool {
+    fn change_processes(&self, kind: FaultKind) -> bool {
         let now = self.world.time();
         let slots = &mut *self.slots.borrow_mut();
         let at = self.world.chance().index(slots.len());
@@ -596,7 +611,7 @@ impl Others for Instances {
         };
         let chosen = &mut slots[at];
         if kind == FaultKind::Stop {
-            let stops = matches!(chosen.life, Life::Running(_)) && !chosen.is_extra;
+            let stops = matches!(chosen.state, SlotState::Running(_)) && !chosen.is_extra;
             if stops {
                 chosen.shutdown.stop();
                 chosen.is_stopping = true;
@@ -605,7 +620,7 @@ impl Others for Instances {
         }
         let is_double = kind == FaultKind::Double;
         let stage = chosen.stage;
-        // Nobody starts one more of what has told that somebody must look.
+        // No instance is added to a stage that has ended for good.
         if self.stopped.borrow().contains(&stage) {
             return false;
         }
@@ -618,12 +633,12 @@ impl Others for Instances {
             }
             for slot in slots
                 .iter_mut()
-                .filter(|slot| slot.stage == stage && !matches!(slot.life, Life::Done))
+                .filter(|slot| slot.stage == stage && !matches!(slot.state, SlotState::Done))
             {
                 slot.shutdown.stop();
-                match slot.life {
-                    Life::Not(_) if slot.is_extra => slot.life = Life::Done,
-                    Life::Not(_) => slot.life = Life::Not(now + MONTH),
+                match slot.state {
+                    SlotState::Starting(_) if slot.is_extra => slot.state = SlotState::Done,
+                    SlotState::Starting(_) => slot.state = SlotState::Starting(now + MONTH),
                     _ => (),
                 }
                 slot.away = Some(now + MONTH).filter(|_| !slot.is_extra);
@@ -639,7 +654,7 @@ impl Others for Instances {
             self.plan.pipeline.stages[stage].kind,
             StageKind::Producer { .. }
         );
-        if slots.iter().filter(|slot| slot.is_extra).count() >= MOST_EXTRAS
+        if slots.iter().filter(|slot| slot.is_extra).count() >= MAX_EXTRAS
             || (!is_double && is_source != (kind == FaultKind::Elsewhere))
         {
             return false;
@@ -648,11 +663,11 @@ impl Others for Instances {
         true
     }
 
-    fn clean(&self, kind: FaultKind) -> bool {
+    fn change_topics(&self, kind: FaultKind) -> bool {
         let mut cluster = self.world.cluster();
         let chance = &mut self.world.chance();
         if !matches!(kind, FaultKind::Compaction | FaultKind::Retention) {
-            return self.reach_a_margin(kind, &mut cluster, chance);
+            return self.change_at_margin(kind, &mut cluster, chance);
         }
         let compacts = kind == FaultKind::Compaction;
         let is_read = |topic: &str| self.plan.pipeline.readers(topic).next().is_some();

@@ -1,9 +1,9 @@
 //! Whole pipelines on a Kafka in memory, in seeded schedules full of faults.
 //!
-//! A [`schedule`] runs the real loops of all stages of a small pipeline, one turn after the other,
-//! on a [`cluster`] that keeps to Kafka's rules. Between any two steps of a [`client`] the
-//! [`world`] may let its process die, hold it up while others go on, and so on. When it is over,
-//! the [`truth`] tells whether every reading was worked on exactly once.
+//! A [`schedule`] runs the real loops of all stages of a small pipeline, one step at a time, on a
+//! [`cluster`] that keeps to Kafka's rules. Between any two steps of a [`client`], the [`world`]
+//! may inject a fault: the process dies, or it is paused while others run. At the end, [`truth`]
+//! checks that every reading was processed exactly once.
 
 pub mod chance;
 pub mod client;

@@ -1,4 +1,4 @@
-//! `simulate`: runs the schedules of many seeds, or tells one.
+//! `simulate`: runs the schedules of many seeds, or prints the events of one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ const SHOWN: usize = 10;
 #[derive(Parser)]
 #[command(name = "simulate", version)]
 struct Args {
-    /// How many schedules
+    /// How many schedules to run
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
 
@@ -25,15 +25,15 @@ struct Args {
     #[arg(long, default_value_t = 0)]
     from: u64,
 
-    /// Run only this seed and tell everything that happens
+    /// Run only this seed and print its events
     #[arg(long)]
     seed: Option<u64>,
 
-    /// Leave out a kind of fault, by the name that is shown at the end
+    /// Leave out a kind of fault, named as in the summary
     #[arg(long, value_parser = kind)]
     without: Vec<FaultKind>,
 
-    /// End at the first failure
+    /// Stop at the first failure
     #[arg(long)]
     first: bool,
 }
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         println!(
             "verified {} readings; {}",
             outcome.verified,
-            outcome.failure.as_deref().unwrap_or("as it must be")
+            outcome.failure.as_deref().unwrap_or("no failure")
         );
         return if outcome.failure.is_none() {
             ExitCode::SUCCESS
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     );
     failures.sort();
     for (seed, failure) in failures.iter().take(SHOWN) {
-        println!("seed {seed}: {failure}\n  make simulate SEED={seed} tells what happened");
+        println!("seed {seed}: {failure}\n  make simulate SEED={seed} prints its events");
     }
     if failures.is_empty() {
         ExitCode::SUCCESS
@@ -91,49 +91,53 @@ fn main() -> ExitCode {
 fn kind(name: &str) -> Result<FaultKind, String> {
     FaultKind::named(name).ok_or_else(|| {
         format!(
-            "there is no such kind; there are {}",
+            "unknown kind; the kinds are {}",
             FaultKind::names().join(", ")
         )
     })
 }
 
-/// Runs all seeds, on every core.
+/// Runs all seeds, on all cores.
 fn run(args: &Args) -> Totals {
     let next = AtomicU64::new(args.from);
     let end = args.from.saturating_add(args.seeds);
     let is_over = AtomicBool::new(false);
     let totals = Mutex::new(Totals::default());
-    let work = || {
-        while !is_over.load(Ordering::Relaxed) {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= end {
-                break;
-            }
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                schedule::run_without(seed, false, &args.without)
-            }))
-            .unwrap_or_else(|_| Outcome {
-                verified: 0,
-                faults: FaultCounts::default(),
-                failure: Some("it panicked".to_owned()),
-            });
-            let mut totals = totals.lock().expect("nothing panics while it holds this");
-            totals.verified += outcome.verified;
-            totals.schedules += 1;
-            totals.faults.join(&outcome.faults);
-            if let Some(failure) = outcome.failure {
-                totals.failures.push((seed, failure));
-                is_over.fetch_or(args.first, Ordering::Relaxed);
-            }
-        }
-    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(work);
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let outcome = run_or_catch(seed, &args.without);
+                    let mut totals = totals.lock().expect("nothing panics while it holds this");
+                    totals.verified += outcome.verified;
+                    totals.schedules += 1;
+                    totals.faults.join(&outcome.faults);
+                    if let Some(failure) = outcome.failure {
+                        totals.failures.push((seed, failure));
+                        is_over.fetch_or(args.first, Ordering::Relaxed);
+                    }
+                }
+            });
         }
     });
     totals
         .into_inner()
         .expect("nothing panics while it holds this")
+}
+
+/// Runs a seed. A panic is a failure.
+fn run_or_catch(seed: u64, without: &[FaultKind]) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| {
+        schedule::run_without(seed, false, without)
+    }))
+    .unwrap_or_else(|_| Outcome {
+        verified: 0,
+        faults: FaultCounts::default(),
+        failure: Some("it panicked".to_owned()),
+    })
 }

@@ -11,28 +11,28 @@ use producer::source::{Next, Source};
 use stream::pipeline::{ComponentConfig, Guarantee, Pipeline, Role, Stage, StageKind, Text};
 
 use crate::chance::Chance;
-use crate::cluster::Terms;
+use crate::cluster::TopicConfig;
 use crate::faults::Margin;
 
 /// A pipeline and its instances.
 #[derive(Debug)]
 pub struct Plan {
-    /// Read from the text of a pipeline file, as any.
+    /// Parsed from a pipeline file's text.
     pub pipeline: Pipeline,
-    /// For each stage, how many instances it has.
+    /// The number of instances of each stage.
     pub instances: Vec<u32>,
-    /// What topics take, where that is not everything.
-    pub terms: BTreeMap<String, Terms>,
+    /// The configs of the topics.
+    pub topic_configs: BTreeMap<String, TopicConfig>,
 }
 
-/// What stands in records that are against the policy of the simulated cluster.
-pub const TABOO: &str = "taboo";
+/// Records that contain this text violate the policy of the simulated cluster.
+pub const FORBIDDEN_TEXT: &str = "taboo";
 
-/// How large a batch is that topics take which do not take everything, in bytes.
-const SMALL: usize = 2000;
+/// `max.message.bytes` of the topics that take only small batches.
+const SMALL_BATCH: usize = 2000;
 
-/// How far ahead records may be stamped, in milliseconds.
-pub const AHEAD: i64 = 3_600_000;
+/// `message.timestamp.after.max.ms` of the topics that reject timestamps.
+pub const TIMESTAMP_AFTER_MAX_MS: i64 = 3_600_000;
 
 const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 const THRESHOLD: &str = "{ threshold = { above = 50 } }";
@@ -53,11 +53,11 @@ fn operator(name: &str, from: &str, steps: &[&str], to: &str) -> String {
     )
 }
 
-/// Where it is said what is to be done about gaps.
+/// Replaced by the `on-gap` setting.
 const GAP: &str = "# on-gap\n";
 
 impl Plan {
-    /// How many of the first stages are sources, each of one instance.
+    /// How many sources there are. They come first, and each has one instance.
     #[must_use]
     pub fn sources(&self) -> usize {
         self.pipeline
@@ -69,11 +69,11 @@ impl Plan {
 
     /// Draws a plan.
     ///
-    /// Under `at-least-once` every stage stands right behind the producers: what a stage with a
-    /// state makes of repeated readings is right, but nobody can say which were repeated.
+    /// Under `at-least-once` every operator reads directly from a source: a stage with state
+    /// handles repeated readings correctly, but no check can say which readings were repeated.
     ///
     /// # Panics
-    /// Never: the pipelines are right.
+    /// Never: the pipelines are valid.
     #[must_use]
     pub fn draw(chance: &mut Chance, margin: Margin) -> Self {
         let guarantee = if chance.one_in(4) {
@@ -136,53 +136,57 @@ impl Plan {
             }
         }
         if margin == Margin::Sizes && chance.one_in(2) {
-            // What the file says is known beforehand, the rest is found out.
+            // A limit in the file is known beforehand. Other limits are found out.
             let _ = writeln!(
                 text,
-                "[topic.ewma]\nconfig = {{ \"max.message.bytes\" = {SMALL} }}"
+                "[topic.ewma]\nconfig = {{ \"max.message.bytes\" = {SMALL_BATCH} }}"
             );
         }
         let on_gap = ["", "on-gap = \"stop\"\n", "on-gap = \"dead-letter\"\n"];
         let text = text.replace(GAP, chance.one_of(&on_gap));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml");
         let pipeline = Pipeline::parse(Arc::new(Text { path, text }))
-            .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+            .unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
         let instances = pipeline.stages.iter().map(|stage| match stage.kind {
             StageKind::Producer { .. } => 1,
             _ => 1 + chance.below(2),
         });
         let instances = instances.collect();
-        let terms = match margin {
-            Margin::Sizes => Terms {
-                largest: Some(SMALL),
-                ..Terms::default()
+        let topic_configs = match margin {
+            Margin::Sizes => TopicConfig {
+                max_message_bytes: Some(SMALL_BATCH),
+                ..TopicConfig::default()
             },
-            Margin::Refusals => Terms {
-                ahead: Some(AHEAD),
-                taboo: Some(TABOO),
-                ..Terms::default()
+            Margin::Rejections => TopicConfig {
+                timestamp_after_max_ms: Some(TIMESTAMP_AFTER_MAX_MS),
+                forbidden_text: Some(FORBIDDEN_TEXT),
+                ..TopicConfig::default()
             },
-            _ => Terms::default(),
+            _ => TopicConfig::default(),
         };
         let written = pipeline.topics.keys().filter(|topic| *topic != "outside");
-        let terms = written.map(|topic| {
+        let topic_configs = written.map(|topic| {
             let wanted = pipeline.topic(topic);
-            let taboo = terms.taboo.filter(|_| wanted.role != Role::DeadLetters);
-            let largest = terms.largest.filter(|_| wanted.role != Role::Changelog);
+            let forbidden_text = topic_configs
+                .forbidden_text
+                .filter(|_| wanted.role != Role::DeadLetters);
+            let max_message_bytes = topic_configs
+                .max_message_bytes
+                .filter(|_| wanted.role != Role::Changelog);
             (
                 topic.clone(),
-                Terms {
-                    taboo,
-                    largest: largest.or(Some(wanted.largest_message())),
-                    ..terms.clone()
+                TopicConfig {
+                    forbidden_text,
+                    max_message_bytes: max_message_bytes.or(Some(wanted.largest_message())),
+                    ..topic_configs.clone()
                 },
             )
         });
-        let terms = terms.collect();
+        let topic_configs = topic_configs.collect();
         Plan {
             pipeline,
             instances,
-            terms,
+            topic_configs,
         }
     }
 }
@@ -190,10 +194,10 @@ impl Plan {
 /// The source of a stage, at its beginning.
 ///
 /// # Panics
-/// If the stage is no producer or its source does not open.
+/// If the source does not open.
 #[must_use]
-pub fn source(pipeline: &Pipeline, part: &ComponentConfig) -> Box<dyn Source> {
-    let settings = catalog::read(part).unwrap_or_else(|mistake| panic!("{mistake:?}"));
+pub fn source(pipeline: &Pipeline, config: &ComponentConfig) -> Box<dyn Source> {
+    let settings = catalog::read(config).unwrap_or_else(|diagnostic| panic!("{diagnostic:?}"));
     let context = SourceContext {
         folder: pipeline.text.folder().to_owned(),
         host: String::new(),
@@ -206,22 +210,22 @@ pub fn source(pipeline: &Pipeline, part: &ComponentConfig) -> Box<dyn Source> {
 /// The chain of an operator stage.
 ///
 /// # Panics
-/// If the pipeline is wrong.
+/// If the steps are invalid.
 #[must_use]
 pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[ComponentConfig]) -> Chain {
     operators::stage::chain(pipeline, stage, steps)
-        .unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+        .unwrap_or_else(|diagnostics| panic!("{diagnostics:?}"))
 }
 
-/// A reading as a source gives it: sensor, sequence number, time in milliseconds and value.
-pub type Given = (String, u64, i64, f64);
+/// A reading of a source: sensor, sequence number, time in milliseconds and value.
+pub type SourceReading = (String, u64, i64, f64);
 
-/// What a source gives from its beginning to its end, and how much of it is bad.
+/// All readings of a source, and how many of its records are bad.
 ///
 /// # Panics
 /// If it cannot be read.
 #[must_use]
-pub fn given(source: &mut dyn Source) -> (Vec<Given>, usize) {
+pub fn read_all(source: &mut dyn Source) -> (Vec<SourceReading>, usize) {
     let (mut readings, mut bad) = (Vec::new(), 0);
     loop {
         match source

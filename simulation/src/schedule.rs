@@ -1,56 +1,56 @@
-//! A schedule: one pipeline from its first reading to its last, with everything that a seed makes
-//! happen meanwhile, and then the truth.
+//! A schedule: runs one pipeline with the faults of a seed, from the first reading to the last, and
+//! compares the results with the truth.
 
 use std::rc::Rc;
 
 use stream::pipeline::{Guarantee, Pipeline, Role, StageKind};
 
-use crate::cluster::Terms;
+use crate::cluster::TopicConfig;
 use crate::faults::{FaultCounts, FaultKind, Margin};
 use crate::instances::Instances;
 use crate::plan::Plan;
 use crate::truth;
 use crate::world::World;
 
-/// Within how many turns everything must have come to rest once nothing bad happens any more.
-const MOST_TURNS: u32 = 20_000;
+/// Without faults, everything must settle within this many steps.
+const MAX_STEPS: u32 = 20_000;
 
-/// What came of a schedule.
+/// The result of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// How many readings were compared with the truth.
+    /// How many readings were compared.
     pub verified: u64,
-    /// What has happened.
+    /// The faults that happened.
     pub faults: FaultCounts,
-    /// What is wrong, if anything is.
+    /// What is wrong. `None` if nothing is.
     pub failure: Option<String>,
 }
 
-/// Runs the schedule of a seed; `is_told` prints what happens.
+/// Runs the schedule of a seed. `is_verbose` prints its events.
 #[must_use]
-pub fn run(seed: u64, is_told: bool) -> Outcome {
-    run_without(seed, is_told, &[])
+pub fn run(seed: u64, is_verbose: bool) -> Outcome {
+    run_without(seed, is_verbose, &[])
 }
 
-/// The same, in which some kinds of faults never happen.
+/// [`run`] without some kinds of faults.
 #[must_use]
-pub fn run_without(seed: u64, is_told: bool, left_out: &[FaultKind]) -> Outcome {
-    let world = World::new(seed, is_told);
-    world.leave_out(left_out);
+pub fn run_without(seed: u64, is_verbose: bool, excluded: &[FaultKind]) -> Outcome {
+    let world = World::new(seed, is_verbose);
+    world.exclude(excluded);
     let margin = Margin::draw(&mut world.chance());
     world.set_margin(margin);
     let plan = Plan::draw(&mut world.chance(), margin);
     make_topics(&world, &plan.pipeline);
-    for (topic, terms) in &plan.terms {
-        world.cluster().set_terms(topic, terms.clone());
+    for (topic, config) in &plan.topic_configs {
+        world.cluster().set_topic_config(topic, config.clone());
     }
     if plan.pipeline.guarantee == Guarantee::AtLeastOnce {
-        world.be_mild();
+        world.set_at_least_once();
     }
     let instances = Instances::new(&world, plan);
     world.set_others(Some(instances.clone()));
     let mut verified = 0;
-    let failure = go_through(&world, &instances)
+    let failure = run_to_the_end(&world, &instances)
         .and_then(|()| {
             verified = truth::check(&world, &instances)?;
             Ok(())
@@ -65,45 +65,45 @@ pub fn run_without(seed: u64, is_told: bool, left_out: &[FaultKind]) -> Outcome 
     }
 }
 
-/// Makes the topics of a pipeline as `rivulet topics create` does.
+/// Creates the topics of a pipeline, as `rivulet topics create` does.
 pub fn make_topics(world: &World, pipeline: &Pipeline) {
     let mut cluster = world.cluster();
     for (name, topic) in &pipeline.topics {
         let partitions = usize::try_from(topic.partitions).unwrap_or(1);
         cluster.create(name, partitions, topic.role == Role::Changelog);
-        let ahead = topic
+        let timestamp_after_max_ms = topic
             .config
             .get("message.timestamp.after.max.ms")
-            .and_then(|ahead| ahead.parse().ok());
-        cluster.set_terms(
+            .and_then(|timestamp_after_max_ms| timestamp_after_max_ms.parse().ok());
+        cluster.set_topic_config(
             name,
-            Terms {
-                largest: Some(topic.largest_message()),
-                ahead,
-                taboo: None,
+            TopicConfig {
+                max_message_bytes: Some(topic.largest_message()),
+                timestamp_after_max_ms,
+                forbidden_text: None,
             },
         );
     }
 }
 
-/// From the first turn to the end of all processes.
-fn go_through(world: &Rc<World>, instances: &Instances) -> Result<(), String> {
-    let (odds, turns) = {
+/// Runs all processes from the first step until they have ended.
+fn run_to_the_end(world: &Rc<World>, instances: &Instances) -> Result<(), String> {
+    let (odds, steps) = {
         let mut chance = world.chance();
         (chance.one_of(&[40, 100, 250, 1000]), 50 + chance.below(500))
     };
     world.set_odds(odds);
-    for _ in 0..turns {
-        instances.turn();
+    for _ in 0..steps {
+        instances.step();
     }
     world.set_odds(0);
-    world.tell("everybody", || "nothing bad happens any more".to_owned());
-    instances.calm_down();
+    world.trace("world", || "no more faults".to_owned());
+    instances.stop_extras();
     let pipeline = &instances.plan().pipeline;
-    until(world, instances, "come to rest", || {
+    until(world, instances, "settle", || {
         instances.is_settled() && world.cluster().is_quiet() && is_read(world, instances, pipeline)
     })?;
-    // Each behind those that write what it reads.
+    // Downstream stages come later: each drains after the stages that write its inputs.
     for stage in pipeline.in_order() {
         let at = pipeline
             .stages
@@ -111,7 +111,7 @@ fn go_through(world: &Rc<World>, instances: &Instances) -> Result<(), String> {
             .position(|other| other.name == stage.name)
             .unwrap_or_default();
         instances.drain(at);
-        until(world, instances, &format!("let {} end", stage.name), || {
+        until(world, instances, &format!("end {}", stage.name), || {
             instances.is_done(at)
         })?;
     }
@@ -124,11 +124,11 @@ fn until(
     doing: &str,
     is_done: impl Fn() -> bool,
 ) -> Result<(), String> {
-    for turn in 0..MOST_TURNS {
-        if turn % 8 == 0 && is_done() {
+    for step in 0..MAX_STEPS {
+        if step % 8 == 0 && is_done() {
             return Ok(());
         }
-        instances.turn();
+        instances.step();
         if let Some(failure) = instances.failure() {
             return Err(failure);
         }
@@ -136,10 +136,13 @@ fn until(
             break;
         }
     }
-    Err(format!("it does not {doing}: {}", instances.describe()))
+    Err(format!(
+        "the pipeline does not {doing}: {}",
+        instances.describe()
+    ))
 }
 
-/// Whether all sources have ended and everything there is to read is read and committed.
+/// Whether all sources have ended, and all records are read and committed.
 fn is_read(world: &World, instances: &Instances, pipeline: &Pipeline) -> bool {
     pipeline
         .stages

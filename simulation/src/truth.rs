@@ -1,7 +1,7 @@
-//! The truth: what must be in the topics when everything has come to rest.
+//! The truth: what must be in the topics once everything has settled.
 //!
-//! What operators make of readings is compared by [`rivulet::verify`]; what sources give, and what
-//! stands beside the offsets, here.
+//! [`rivulet::verify`] compares the results of operators. This module compares the readings of
+//! sources, and the state that belongs to the committed offsets.
 
 mod margins;
 
@@ -18,13 +18,13 @@ use stream::state::{State, StateMetadata};
 use crate::cluster::{Content, Partition};
 use crate::faults::FaultKind;
 use crate::instances::Instances;
-use crate::plan::{self, Given};
+use crate::plan::{self, SourceReading};
 use crate::world::World;
 
-/// Compares all topics of a pipeline with the truth; gives how many readings were compared.
+/// Compares all topics of a pipeline with the truth. Returns how many readings were compared.
 ///
 /// # Errors
-/// What is wrong, in a line.
+/// What is wrong, in one line.
 pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
     let pipeline = &instances.plan().pipeline;
     let stopped = instances.stopped();
@@ -34,7 +34,7 @@ pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
             StageKind::Producer { source, .. } => {
                 verified += check_source(world, pipeline, stage, source, instances.attempts(at))?;
             }
-            StageKind::Operator { .. } if stopped.contains(&at) || is_anew(world, stage) => (),
+            StageKind::Operator { .. } if stopped.contains(&at) || was_recreated(world, stage) => {}
             StageKind::Operator { steps } => check_state(world, pipeline, stage, steps)?,
             StageKind::Sink { .. } => (),
         }
@@ -42,12 +42,12 @@ pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
     if !world.margin().cuts_off() && stopped.is_empty() {
         let records = Simulated {
             world,
-            left_out: margins::refused(world, pipeline),
+            excluded: margins::rejected(world, pipeline),
             reader: None,
         };
         return Ok(verified + compare(pipeline, records, false)?);
     }
-    // Each stage by itself: what comes out of one that has stopped is what the next must work on.
+    // Each stage by itself: the next stage works with what a stopped one has written.
     for (at, stage) in pipeline.stages.iter().enumerate() {
         if let StageKind::Operator { .. } = stage.kind {
             verified += margins::check(world, pipeline, stage, stopped.contains(&at))?;
@@ -56,8 +56,8 @@ pub fn check(world: &World, instances: &Instances) -> Result<u64, String> {
     Ok(verified)
 }
 
-/// Compares what is in the topics of a pipeline with what must be; where a stage has stopped, the
-/// rest of it may be missing.
+/// Compares the topics of a pipeline with what must be in them. If a stage has stopped, its last
+/// results may be missing.
 fn compare(
     pipeline: &Pipeline,
     mut records: Simulated<'_>,
@@ -78,7 +78,7 @@ fn compare(
     }
     let mut total = report.total();
     if options.allow_duplicates {
-        // Of readings that are there again nobody can say which is which.
+        // If readings are repeated, the order says nothing.
         total.out_of_order = 0;
     }
     if has_stopped {
@@ -101,8 +101,8 @@ fn compare(
     Ok(total.expected)
 }
 
-/// Whether the changelog of a stage or any of its inputs was made anew.
-fn is_anew(world: &World, stage: &Stage) -> bool {
+/// Whether the changelog or an input of a stage was deleted and created again.
+fn was_recreated(world: &World, stage: &Stage) -> bool {
     let cluster = world.cluster();
     let mut topics = stage.from.iter().cloned().chain([stage.changelog()]);
     topics.any(|topic| {
@@ -113,12 +113,12 @@ fn is_anew(world: &World, stage: &Stage) -> bool {
     })
 }
 
-/// The topics of a simulated cluster, with what retention has deleted.
+/// The topics of a simulated cluster, including the records that retention has deleted.
 struct Simulated<'w> {
     world: &'w World,
-    /// Records that are left out, by topic, partition and offset.
-    left_out: BTreeSet<(String, i32, i64)>,
-    /// The only stage, if there is one: what its inputs were before it began does not count.
+    /// Records to leave out, by topic, partition and offset.
+    excluded: BTreeSet<(String, i32, i64)>,
+    /// The only stage, if there is one. Topics that were deleted before it read them do not count.
     reader: Option<&'w Stage>,
 }
 
@@ -153,7 +153,7 @@ impl TopicSource for Simulated<'_> {
         for (number, partition) in all.flat_map(|partitions| (0..).zip(partitions)) {
             for record in partition.committed() {
                 if self
-                    .left_out
+                    .excluded
                     .contains(&(topic.to_owned(), number, record.offset))
                 {
                     continue;
@@ -178,11 +178,11 @@ impl TopicSource for Simulated<'_> {
     }
 }
 
-/// What a source gives is in its topic, each sensor's readings in their order, and what is bad
-/// among its dead letters.
+/// A source's topic must hold all its readings, each sensor's in order, and its dead-letter topic
+/// all bad records.
 ///
-/// Under `at-least-once` each of its processes may send again what one commit holds for each time
-/// that it went back, and the one before it that much more until it has noticed.
+/// Under `at-least-once` each process may repeat the readings of one commit for each roll back. The
+/// process that it replaced may add as many until it notices.
 fn check_source(
     world: &World,
     pipeline: &Pipeline,
@@ -191,31 +191,31 @@ fn check_source(
     attempts: u64,
 ) -> Result<u64, String> {
     let allow_duplicates = pipeline.guarantee == Guarantee::AtLeastOnce;
-    let (given, bad) = plan::given(&mut *plan::source(pipeline, source));
+    let (source_readings, bad) = plan::read_all(&mut *plan::source(pipeline, source));
     let cluster = world.cluster();
-    let mut found: BTreeMap<String, Vec<Given>> = BTreeMap::new();
-    let mut again = 0;
+    let mut found: BTreeMap<String, Vec<SourceReading>> = BTreeMap::new();
+    let mut repeated = 0;
     for record in cluster.topics[&stage.to[0]]
         .all_partitions()
         .flat_map(Partition::committed)
     {
         let reading = reading(record.content.value.as_deref().unwrap_or_default());
-        let reading = reading.ok_or_else(|| format!("{} holds what is no reading", stage.to[0]))?;
+        let reading = reading.ok_or_else(|| format!("{} holds an invalid reading", stage.to[0]))?;
         let of_sensor = found.entry(reading.0.clone()).or_default();
         if allow_duplicates && of_sensor.contains(&reading) {
-            again += 1;
+            repeated += 1;
         } else {
             of_sensor.push(reading);
         }
     }
     if margins::is_spread(&cluster, pipeline, &stage.to[0]) {
-        // Nothing says in which order those in several partitions were sent.
+        // Nothing says in which order readings of several partitions were sent.
         for of_sensor in found.values_mut() {
             of_sensor.sort_by_key(|reading| reading.1);
         }
     }
-    let mut expected: BTreeMap<String, Vec<Given>> = BTreeMap::new();
-    for reading in given {
+    let mut expected: BTreeMap<String, Vec<SourceReading>> = BTreeMap::new();
+    for reading in source_readings {
         expected.entry(reading.0.clone()).or_default().push(reading);
     }
     let count = expected.values().map(Vec::len).sum::<usize>();
@@ -227,42 +227,42 @@ fn check_source(
                 .zip(&*expected)
                 .take_while(|(found, expected)| found == expected)
                 .count();
-            let next = found.get(at).map_or("nothing more".to_owned(), |found| {
-                format!("seq {}", found.1)
-            });
+            let next = found
+                .get(at)
+                .map_or("nothing".to_owned(), |found| format!("seq {}", found.1));
             let (have, want) = (found.len(), expected.len());
             return Err(format!(
-                "in {} sensor {sensor} has {have} readings of {want}; behind {at} of them comes \
-                 {next}",
+                "{} has {have} readings of sensor {sensor}, not {want}; {next} follows the first \
+                 {at}",
                 stage.to[0]
             ));
         }
     }
     let most = 2 * attempts * (pipeline.commit.records + 1);
-    let is_calm = [FaultKind::Pause, FaultKind::BrokerAway]
+    let without_pauses = [FaultKind::Pause, FaultKind::BrokerAway]
         .iter()
         .all(|kind| world.counts().of(*kind) == 0);
-    if again > most && is_calm {
+    if repeated > most && without_pauses {
         return Err(format!(
-            "{} holds {again} readings again where {most} at most may be",
+            "{} holds {repeated} repeated readings, at most {most} are allowed",
             stage.to[0]
         ));
     }
-    let letters: usize = cluster.topics[&stage.dead_letters()]
+    let dead_letters: usize = cluster.topics[&stage.dead_letters()]
         .partitions
         .iter()
         .map(|partition| partition.committed().count())
         .sum();
-    if letters < bad || (letters > bad && !allow_duplicates) {
+    if dead_letters < bad || (dead_letters > bad && !allow_duplicates) {
         return Err(format!(
-            "{} has {letters} letters and not {bad}",
+            "{} has {dead_letters} dead letters, not {bad}",
             stage.dead_letters()
         ));
     }
     Ok(count as u64)
 }
 
-fn reading(value: &[u8]) -> Option<Given> {
+fn reading(value: &[u8]) -> Option<SourceReading> {
     let value: Value = serde_json::from_slice(value).ok()?;
     Some((
         value["sensor"].as_str()?.to_owned(),
@@ -272,7 +272,7 @@ fn reading(value: &[u8]) -> Option<Given> {
     ))
 }
 
-/// What stands beside each offset is the state that the changelog gives.
+/// The metadata of each offset must match the state in the changelog.
 fn check_state(
     world: &World,
     pipeline: &Pipeline,
@@ -301,20 +301,22 @@ fn check_state(
             restored.map_err(|error| error.to_string())?;
         }
     }
-    for ((topic, partition), (next, note)) in &cluster.group(&stage.name).committed {
+    for ((topic, partition), (next, metadata)) in &cluster.group(&stage.name).committed {
         let index = stage
             .from
             .iter()
             .position(|from| from == topic)
             .unwrap_or_default();
         let found = state.digest(index, i32::try_from(*partition).unwrap_or_default());
-        let StateMetadata { digest: noted, .. } = note
+        let StateMetadata {
+            digest: expected, ..
+        } = metadata
             .parse()
             .map_err(|error| format!("{}, {topic} [{partition}]: {error}", stage.name))?;
-        if found != noted {
+        if found != expected {
             return Err(format!(
-                "the state of {} for offset {next} of {topic} [{partition}] is {found}, noted \
-                 {noted}",
+                "the state of {} for offset {next} of {topic} [{partition}] has the digest \
+                 {found}, the committed metadata {expected}",
                 stage.name
             ));
         }

@@ -1,8 +1,8 @@
-//! The world: one cluster, one time, one chance, and everything bad that happens.
+//! The world: one cluster, one clock, one random generator, and all faults.
 //!
-//! A client asks the world at each of its [steps](World::step), the moments between two things that
-//! another machine can see. There the world may let its process die, hold it up while others go on,
-//! call a group together, and so on. All of it follows from the seed.
+//! A client calls [`World::step`] between any two actions that another machine can see. There the
+//! world may let its process die, pause it while others run, rebalance its group, and so on. The
+//! seed decides all of it.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
@@ -15,31 +15,31 @@ use crate::chance::Chance;
 use crate::cluster::{Cluster, TRANSACTION_TIMEOUT};
 use crate::faults::{FaultCounts, FaultKind, Margin};
 
-/// How deep one process is held up within the other.
+/// How many processes may be paused within each other.
 const DEEPEST: u32 = 3;
 
-/// A schedule that takes more steps than this does not come to rest.
-const MOST_STEPS: u64 = 400_000;
+/// A schedule that takes more steps than this never settles.
+const MAX_STEPS: u64 = 400_000;
 
-/// How long one step takes.
+/// How long a step takes.
 const STEP: Duration = Duration::from_micros(200);
 
-/// The other processes: they go on while one waits.
-pub trait Others {
-    /// Some of them take a turn, so many in all.
-    fn go_on(&self, turns: u32);
+/// The other processes, which run while one waits.
+pub trait OtherProcesses {
+    /// Runs `steps` steps of them.
+    fn run(&self, steps: u32);
 
-    /// Something happens to their number; false if it cannot.
-    fn change(&self, kind: FaultKind) -> bool;
+    /// Starts or stops processes. False if it cannot.
+    fn change_processes(&self, kind: FaultKind) -> bool;
 
-    /// Topics may be cleaned now.
-    fn clean(&self, kind: FaultKind) -> bool;
+    /// Changes topics. False if it cannot.
+    fn change_topics(&self, kind: FaultKind) -> bool;
 }
 
-/// What a process is to the world.
+/// What the world knows of a process.
 #[derive(Debug, Default)]
-pub struct Being {
-    /// `STAGE@INSTANCE`, with a number if there were others of that name before.
+pub struct SimulatedProcess {
+    /// `STAGE@INSTANCE #NUMBER`.
     pub name: String,
     /// Its group and its member id.
     pub member: RefCell<Option<(String, u64)>>,
@@ -47,18 +47,18 @@ pub struct Being {
     pub is_dead: Cell<bool>,
 }
 
-/// What becomes of a request that others depend on.
+/// What happens to a commit request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It is done and answered.
+pub enum CommitOutcome {
+    /// It succeeds, and the response arrives.
     Answered,
     /// It never arrives.
     Lost,
-    /// It arrives when nobody waits for it any more.
+    /// It arrives after its sender has stopped waiting for it.
     Late,
-    /// It is done, but the answer is lost.
+    /// It succeeds, but the response is lost.
     AnswerLost,
-    /// It is done and answered when it is sent again; the first copy arrives later.
+    /// It is sent twice. The second copy is answered, and the first arrives later.
     Repeated,
 }
 
@@ -70,27 +70,27 @@ pub struct World {
     now: Cell<Duration>,
     steps: Cell<u64>,
     depth: Cell<u32>,
-    /// Something bad happens once in so many steps; nothing if 0.
+    /// A fault happens once in this many steps. 0 is never.
     odds: Cell<u32>,
-    /// Whether nothing happens that only transactions stand.
-    is_mild: Cell<bool>,
+    /// Whether faults are left out against which only transactions help.
+    is_at_least_once: Cell<bool>,
     margin: Cell<Margin>,
-    /// What does not happen.
-    left_out: RefCell<Vec<FaultKind>>,
+    /// Kinds that never happen.
+    excluded: RefCell<Vec<FaultKind>>,
     counts: RefCell<FaultCounts>,
-    others: RefCell<Option<Rc<dyn Others>>>,
-    /// What the commits to come are to do, for tests.
-    script: RefCell<Vec<Fate>>,
-    /// What happens at which step, by what is being done there and how often it is still to be done
-    /// before, for tests.
+    others: RefCell<Option<Rc<dyn OtherProcesses>>>,
+    /// The outcomes of the next commits, for tests. The next one is last.
+    script: RefCell<Vec<CommitOutcome>>,
+    /// Faults at given steps, for tests: the step's name, how many steps of that name come first,
+    /// and the fault.
     scripted: RefCell<Vec<(&'static str, u32, FaultKind)>>,
-    is_told: bool,
+    is_verbose: bool,
 }
 
 impl World {
-    /// A world in which nothing bad happens yet; `is_told` prints what does.
+    /// A world without faults so far. `is_verbose` prints its events.
     #[must_use]
-    pub fn new(seed: u64, is_told: bool) -> Rc<Self> {
+    pub fn new(seed: u64, is_verbose: bool) -> Rc<Self> {
         Rc::new(World {
             cluster: RefCell::default(),
             chance: RefCell::new(Chance::new(seed)),
@@ -99,14 +99,14 @@ impl World {
             steps: Cell::new(0),
             depth: Cell::new(0),
             odds: Cell::new(0),
-            is_mild: Cell::new(false),
+            is_at_least_once: Cell::new(false),
             margin: Cell::new(Margin::None),
-            left_out: RefCell::default(),
+            excluded: RefCell::default(),
             counts: RefCell::default(),
             others: RefCell::default(),
             script: RefCell::default(),
             scripted: RefCell::default(),
-            is_told,
+            is_verbose,
         })
     }
 
@@ -115,73 +115,73 @@ impl World {
         self.cluster.borrow_mut()
     }
 
-    /// The chance.
+    /// The random generator.
     pub fn chance(&self) -> RefMut<'_, Chance> {
         self.chance.borrow_mut()
     }
 
-    /// Who goes on while one waits; nobody ends the world.
-    pub fn set_others(&self, others: Option<Rc<dyn Others>>) {
+    /// Sets the processes that run while one waits. `None` breaks the reference cycle.
+    pub fn set_others(&self, others: Option<Rc<dyn OtherProcesses>>) {
         *self.others.borrow_mut() = others;
     }
 
-    /// From now on something bad happens once in so many steps; 0 for never.
+    /// From now on a fault happens once in `odds` steps. 0 is never.
     pub fn set_odds(&self, odds: u32) {
         self.odds.set(odds);
     }
 
-    /// Nothing happens that only transactions stand.
-    pub fn be_mild(&self) {
-        self.is_mild.set(true);
+    /// Leaves out the faults against which only transactions help.
+    pub fn set_at_least_once(&self) {
+        self.is_at_least_once.set(true);
     }
 
-    /// These never happen.
-    pub fn leave_out(&self, kinds: &[FaultKind]) {
-        *self.left_out.borrow_mut() = kinds.to_vec();
+    /// These kinds never happen.
+    pub fn exclude(&self, kinds: &[FaultKind]) {
+        *self.excluded.borrow_mut() = kinds.to_vec();
     }
 
     /// Whether a kind happens at all.
     #[must_use]
     pub fn has(&self, kind: FaultKind) -> bool {
-        !self.left_out.borrow().contains(&kind)
+        !self.excluded.borrow().contains(&kind)
     }
 
-    /// What may happen beside what may happen in all schedules.
+    /// Sets which extra faults may happen.
     pub fn set_margin(&self, margin: Margin) {
         self.margin.set(margin);
     }
 
-    /// The same.
+    /// Which extra faults may happen.
     #[must_use]
     pub fn margin(&self) -> Margin {
         self.margin.get()
     }
 
-    /// Whether what only transactions stand may happen.
+    /// Whether faults may happen against which only transactions help.
     #[must_use]
-    pub fn is_harsh(&self) -> bool {
-        self.is_bad() && !self.is_mild.get()
+    pub fn has_fencing_faults(&self) -> bool {
+        self.has_faults() && !self.is_at_least_once.get()
     }
 
-    /// Whether bad things happen.
+    /// Whether faults happen.
     #[must_use]
-    pub fn is_bad(&self) -> bool {
+    pub fn has_faults(&self) -> bool {
         self.odds.get() > 0
     }
 
-    /// What the next commits are to do.
-    pub fn script_commits(&self, fates: impl IntoIterator<Item = Fate>) {
-        *self.script.borrow_mut() = fates.into_iter().collect();
+    /// Sets the outcomes of the next commits.
+    pub fn script_commits(&self, outcomes: impl IntoIterator<Item = CommitOutcome>) {
+        *self.script.borrow_mut() = outcomes.into_iter().collect();
         self.script.borrow_mut().reverse();
     }
 
-    /// What happens at steps to come: at the one of that name before which there are so many
-    /// others.
+    /// Sets faults at coming steps: the step's name, how many steps of that name come first, and
+    /// the fault.
     pub fn script_steps(&self, steps: impl IntoIterator<Item = (&'static str, u32, FaultKind)>) {
         *self.scripted.borrow_mut() = steps.into_iter().collect();
     }
 
-    /// How often what has happened.
+    /// How often each kind of fault happened.
     #[must_use]
     pub fn counts(&self) -> FaultCounts {
         self.counts.borrow().clone()
@@ -193,21 +193,21 @@ impl World {
         self.now.get()
     }
 
-    /// The same for clocks.
+    /// The same as an [`Instant`].
     #[must_use]
     pub fn now(&self) -> Instant {
         self.start + self.now.get()
     }
 
-    /// Whether so much has happened that it should long have come to rest.
+    /// Whether there were so many steps that everything should have settled.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
-        self.steps.get() > MOST_STEPS
+        self.steps.get() > MAX_STEPS
     }
 
-    /// Tells what happens to somebody.
-    pub fn tell(&self, who: &str, what: impl FnOnce() -> String) {
-        if self.is_told {
+    /// Prints an event, if the world is verbose.
+    pub fn trace(&self, who: &str, what: impl FnOnce() -> String) {
+        if self.is_verbose {
             println!(
                 "{:10.3} s  {:indent$}{who}: {}",
                 self.now.get().as_secs_f64(),
@@ -218,7 +218,7 @@ impl World {
         }
     }
 
-    /// It has happened.
+    /// Counts a fault.
     pub fn count(&self, kind: FaultKind) {
         self.counts.borrow_mut().add(kind);
     }
@@ -230,77 +230,77 @@ impl World {
             .tick(self.now.get(), &mut self.chance.borrow_mut());
     }
 
-    /// Lets time go by for one who only waits for it.
+    /// Lets time pass.
     pub fn pass(&self, time: Duration) {
         self.steps.set(self.steps.get() + 1);
         self.advance(time);
     }
 
-    /// Lets what is decided be done: marks of transactions are written.
+    /// Completes what is decided: writes all transaction markers.
     pub fn settle(&self) {
         while !self.cluster.borrow().is_quiet() && !self.is_exhausted() {
             self.pass(STEP);
         }
     }
 
-    /// Lets time go by, and others go on.
+    /// Lets time pass while others run.
     pub fn idle(&self, wait: Duration) {
         self.steps.set(self.steps.get() + 1);
-        // Most waits are cut short: time that nobody uses makes transactions and sessions end.
-        let share = if self.is_bad() && !self.chance().one_in(6) {
+        // Most waits are cut short, or transactions and sessions would time out all the time.
+        let share = if self.has_faults() && !self.chance().one_in(6) {
             8
         } else {
             1
         };
         self.advance((wait.min(Duration::from_millis(100)) / share).max(STEP));
         if self.depth.get() > 0 || self.chance().one_in(2) {
-            self.others_go_on(1);
+            self.run_others(1);
         }
     }
 
-    fn others_go_on(&self, turns: u32) {
+    fn run_others(&self, steps: u32) {
         let Some(others) = self.others.borrow().clone() else {
             return;
         };
         if self.depth.get() < DEEPEST {
             self.depth.set(self.depth.get() + 1);
-            others.go_on(turns);
+            others.run(steps);
             self.depth.set(self.depth.get() - 1);
         }
     }
 
-    /// A moment between two things that others can see.
+    /// A moment between two actions that others can see.
     ///
     /// # Errors
     /// If the process dies here, or is dead.
-    pub fn step(&self, being: &Being, doing: &'static str) -> Result<(), Fault> {
+    pub fn step(&self, process: &SimulatedProcess, doing: &'static str) -> Result<(), Fault> {
         self.steps.set(self.steps.get() + 1);
-        if being.is_dead.get() || self.is_exhausted() {
+        if process.is_dead.get() || self.is_exhausted() {
             return Err(dead());
         }
         self.now.set(self.now.get() + STEP);
         if self.steps.get().is_multiple_of(4) {
             self.advance(Duration::ZERO);
         }
-        self.follow_script(being, doing);
+        self.follow_script(process, doing);
         let odds = self.odds.get();
         if odds == 0 || !self.chance().one_in(odds) {
             return Ok(());
         }
         let kind = FaultKind::any(&mut self.chance(), self.margin.get());
-        let is_spared = self.is_mild.get() && kind.needs_fences();
+        let is_spared = self.is_at_least_once.get() && kind.needs_fencing();
         if is_spared || !self.has(kind) || self.counts.borrow().of(kind) >= kind.most() {
             return Ok(());
         }
-        self.happen(being, kind, doing);
-        if being.is_dead.get() {
+        self.happen(process, kind, doing);
+        if process.is_dead.get() {
             Err(dead())
         } else {
             Ok(())
         }
     }
 
-    fn follow_script(&self, being: &Being, doing: &'static str) {
+    fn follow_script(&self, process: &SimulatedProcess, doing: &'static str) {
         let mut now = Vec::new();
         self.scripted.borrow_mut().retain_mut(|(step, left, kind)| {
             let is_now = *step == doing && *left == 0;
@@ -312,26 +312,26 @@ impl World {
             !is_now
         });
         for kind in now {
-            self.happen(being, kind, doing);
+            self.happen(process, kind, doing);
         }
     }
 
-    fn happen(&self, being: &Being, kind: FaultKind, doing: &'static str) {
+    fn happen(&self, process: &SimulatedProcess, kind: FaultKind, doing: &'static str) {
         let others = self.others.borrow().clone();
-        let member = being.member.borrow().clone();
+        let member = process.member.borrow().clone();
         let happened = match kind {
             FaultKind::Crash => {
-                being.is_dead.set(true);
+                process.is_dead.set(true);
                 true
             }
             FaultKind::Pause | FaultKind::LostSession => {
-                self.tell(&being.name, || format!("{} at {doing}", kind.name()));
+                self.trace(&process.name, || format!("{} at {doing}", kind.name()));
                 if let (FaultKind::LostSession, Some((group, member))) = (kind, member) {
                     self.cluster().leave(&group, member);
                 }
-                let turns = self.chance().below(80);
-                self.others_go_on(turns);
-                self.tell(&being.name, || "goes on".to_owned());
+                let steps = self.chance().below(80);
+                self.run_others(steps);
+                self.trace(&process.name, || "runs again".to_owned());
                 true
             }
             FaultKind::Rebalance | FaultKind::ThrownOut => member.is_some_and(|(group, member)| {
@@ -345,13 +345,13 @@ impl World {
             }),
             FaultKind::BrokerAway => {
                 let time = Duration::from_millis(self.chance().below(3000).into());
-                self.cluster().go_away(time);
+                self.cluster().make_unreachable(time);
                 true
             }
             FaultKind::TransactionTimeout => {
                 let timed_out = self.cluster().time_out_a_transaction(&mut self.chance());
                 timed_out
-                    .inspect(|id| self.tell(id, || "the transaction takes too long".to_owned()))
+                    .inspect(|id| self.trace(id, || "the transaction times out".to_owned()))
                     .is_some()
             }
             FaultKind::TimeLeap => {
@@ -359,18 +359,18 @@ impl World {
                 true
             }
             FaultKind::Compaction | FaultKind::Retention => {
-                others.is_some_and(|others| others.clean(kind))
+                others.is_some_and(|others| others.change_topics(kind))
             }
             FaultKind::Deletion
-            | FaultKind::Anew
+            | FaultKind::Recreation
             | FaultKind::Partitions
             | FaultKind::Outside
-            | FaultKind::Forbidden => others.is_some_and(|others| others.clean(kind)),
+            | FaultKind::Forbidden => others.is_some_and(|others| others.change_topics(kind)),
             FaultKind::Double
             | FaultKind::Joiner
             | FaultKind::Elsewhere
             | FaultKind::Stop
-            | FaultKind::Month => others.is_some_and(|others| others.change(kind)),
+            | FaultKind::Month => others.is_some_and(|others| others.change_processes(kind)),
             FaultKind::LostRequest
             | FaultKind::LateRequest
             | FaultKind::LostAnswer
@@ -380,44 +380,45 @@ impl World {
         if happened {
             self.count(kind);
             if !matches!(kind, FaultKind::Pause | FaultKind::LostSession) {
-                self.tell(&being.name, || format!("{} at {doing}", kind.name()));
+                self.trace(&process.name, || format!("{} at {doing}", kind.name()));
             }
         }
     }
 
-    /// What becomes of a commit.
-    pub fn fate(&self, being: &Being) -> Fate {
-        let (fate, kind) =
-            if let Some(fate) = self.script.borrow_mut().pop() {
-                (fate, None)
-            } else if self.odds.get() == 0 || !self.chance().one_in((self.odds.get() / 8).max(4)) {
-                (Fate::Answered, None)
+    /// Draws what happens to a commit.
+    pub fn commit_outcome(&self, process: &SimulatedProcess) -> CommitOutcome {
+        let (outcome, kind) = if let Some(outcome) = self.script.borrow_mut().pop() {
+            (outcome, None)
+        } else if self.odds.get() == 0 || !self.chance().one_in((self.odds.get() / 8).max(4)) {
+            (CommitOutcome::Answered, None)
+        } else {
+            let outcomes = [
+                (CommitOutcome::Lost, Some(FaultKind::LostRequest)),
+                (CommitOutcome::Late, Some(FaultKind::LateRequest)),
+                (CommitOutcome::AnswerLost, Some(FaultKind::LostAnswer)),
+                (CommitOutcome::Repeated, Some(FaultKind::Repeated)),
+            ];
+            let (outcome, kind) = self.chance().one_of(&outcomes);
+            if kind.is_some_and(|kind| !self.has(kind)) {
+                return CommitOutcome::Answered;
+            }
+            if self.is_at_least_once.get()
+                && matches!(outcome, CommitOutcome::Late | CommitOutcome::Repeated)
+            {
+                (CommitOutcome::Lost, Some(FaultKind::LostRequest))
             } else {
-                let fates = [
-                    (Fate::Lost, Some(FaultKind::LostRequest)),
-                    (Fate::Late, Some(FaultKind::LateRequest)),
-                    (Fate::AnswerLost, Some(FaultKind::LostAnswer)),
-                    (Fate::Repeated, Some(FaultKind::Repeated)),
-                ];
-                let (fate, kind) = self.chance().one_of(&fates);
-                if kind.is_some_and(|kind| !self.has(kind)) {
-                    return Fate::Answered;
-                }
-                if self.is_mild.get() && matches!(fate, Fate::Late | Fate::Repeated) {
-                    (Fate::Lost, Some(FaultKind::LostRequest))
-                } else {
-                    (fate, kind)
-                }
-            };
+                (outcome, kind)
+            }
+        };
         if let Some(kind) = kind {
             self.count(kind);
-            self.tell(&being.name, || kind.name().to_owned());
+            self.trace(&process.name, || kind.name().to_owned());
         }
-        fate
+        outcome
     }
 }
 
-/// What a dead process gets from every call: its loop ends without doing anything any more.
+/// Every call of a dead process returns this, so its loop ends without doing anything else.
 fn dead() -> Fault {
-    Fault::Fatal(Error::new("living", "the process is dead"))
+    Fault::Fatal(Error::new("running", "the process is dead"))
 }

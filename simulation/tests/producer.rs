@@ -1,4 +1,4 @@
-//! The producer's loop on a simulated cluster that fails on demand.
+//! The source loop on a simulated cluster that fails on demand.
 
 use std::io::Cursor;
 use std::rc::Rc;
@@ -8,17 +8,17 @@ use producer::catalog::lines::Lines;
 use producer::source::Source;
 use producer::source_loop::SourceLoop;
 use simulation::client::SimulatedLog;
-use simulation::cluster::Terms;
+use simulation::cluster::TopicConfig;
 use simulation::plan;
 use simulation::schedule::make_topics;
-use simulation::world::{Being, Fate, World};
+use simulation::world::{CommitOutcome, SimulatedProcess, World};
 use stream::counters::Counters;
 use stream::pipeline::{ComponentConfig, Pipeline, StageKind, Text};
 use stream::shutdown::Shutdown;
 use stream::stage::Step;
 
 fn pipeline(source: &str) -> Pipeline {
-    // Only the number of records makes it commit.
+    // It commits after two records, and never because of time.
     let text = format!(
         "[commit]\nrecords = 2\nleast-interval-ms = 100000\nlongest-interval-ms = \
          100000\n[defaults]\npartitions = 1\n[producer.in]\nsource = {{ {source} }}\nto = \"out\"\n"
@@ -30,7 +30,7 @@ fn pipeline(source: &str) -> Pipeline {
     .unwrap()
 }
 
-fn part(pipeline: &Pipeline) -> &ComponentConfig {
+fn source_config(pipeline: &Pipeline) -> &ComponentConfig {
     let StageKind::Producer { source, .. } = &pipeline.stages[0].kind else {
         unreachable!("it is a producer")
     };
@@ -47,7 +47,7 @@ fn start(
     let stage = &pipeline.stages[0];
     let log = SimulatedLog::open(
         world,
-        &Rc::new(Being::default()),
+        &Rc::new(SimulatedProcess::default()),
         pipeline,
         stage,
         "a",
@@ -70,7 +70,7 @@ fn values(world: &World, topic: &str) -> Vec<String> {
         .collect()
 }
 
-/// A JSON reading, which moves no position, or a line that is none.
+/// A JSON reading, which moves no position, or an invalid line.
 fn line(number: u64) -> String {
     if number == 3 {
         return "three degrees or so".to_owned();
@@ -78,11 +78,11 @@ fn line(number: u64) -> String {
     format!("{{\"sensor\":\"a\",\"seq\":{number},\"time\":0,\"value\":1.0,\"unit\":\"kelvin\"}}")
 }
 
-/// Whether seven lines, with a commit after every second, all arrive once where commits do this.
-fn assert_exact(commits: impl IntoIterator<Item = Fate>) {
+/// Asserts that seven lines arrive once, with a commit after every second and these outcomes.
+fn assert_exact(commits: impl IntoIterator<Item = CommitOutcome>) {
     let text: String = (0..7).map(|number| line(number) + "\n").collect();
     let pipeline = pipeline("lines = {}");
-    let lines: Lines = part(&pipeline).settings().unwrap();
+    let lines: Lines = source_config(&pipeline).settings().unwrap();
     let world = World::new(0, false);
     make_topics(&world, &pipeline);
     world.script_commits(commits);
@@ -99,34 +99,46 @@ fn assert_exact(commits: impl IntoIterator<Item = Fate>) {
 }
 
 #[test]
-fn what_a_failed_commit_held_is_sent_again() {
-    assert_exact([Fate::Answered, Fate::Lost, Fate::Lost]);
+fn readings_of_a_failed_commit_are_sent_again() {
+    assert_exact([
+        CommitOutcome::Answered,
+        CommitOutcome::Lost,
+        CommitOutcome::Lost,
+    ]);
 }
 
 #[test]
-fn what_was_committed_is_not_sent_again_though_the_answer_was_lost() {
-    assert_exact([Fate::AnswerLost, Fate::Answered, Fate::AnswerLost]);
+fn a_commit_with_a_lost_response_is_not_repeated() {
+    assert_exact([
+        CommitOutcome::AnswerLost,
+        CommitOutcome::Answered,
+        CommitOutcome::AnswerLost,
+    ]);
 }
 
 #[test]
-fn readings_that_move_no_position_are_not_taken_for_committed() {
-    assert_exact([Fate::Lost, Fate::AnswerLost, Fate::Lost]);
+fn readings_without_a_position_are_not_mistaken_for_committed() {
+    assert_exact([
+        CommitOutcome::Lost,
+        CommitOutcome::AnswerLost,
+        CommitOutcome::Lost,
+    ]);
 }
 
-/// The rule is the brokers' own: the pipeline file knows nothing of it.
+/// The pipeline file does not have this policy, only the brokers.
 #[test]
-fn what_brokers_reject_becomes_a_dead_letter_and_the_others_go() {
+fn a_rejected_reading_is_a_dead_letter_and_the_others_arrive() {
     let text: String = (0..7).map(|number| line(number) + "\n").collect();
     let pipeline = pipeline("lines = {}");
-    let lines: Lines = part(&pipeline).settings().unwrap();
+    let lines: Lines = source_config(&pipeline).settings().unwrap();
     let world = World::new(0, false);
     make_topics(&world, &pipeline);
     for topic in ["out", "in-dead-letters"] {
-        world.cluster().set_terms(
+        world.cluster().set_topic_config(
             topic,
-            Terms {
-                taboo: Some("\"seq\":5,"),
-                ..Terms::default()
+            TopicConfig {
+                forbidden_text: Some("\"seq\":5,"),
+                ..TopicConfig::default()
             },
         );
     }
@@ -139,37 +151,30 @@ fn what_brokers_reject_becomes_a_dead_letter_and_the_others_go() {
         .map(line)
         .collect();
     assert_eq!(values(&world, "out"), readings);
-    // The dead letters do not take it either: only that it was there is left.
+    // The dead-letter topic rejects the value too, so the dead letter has none.
     assert_eq!(values(&world, "in-dead-letters"), [line(3), String::new()]);
     assert_eq!((counters.written.get(), counters.dead.get()), (5, 2));
 }
 
 #[test]
-fn a_process_that_was_replaced_does_not_take_the_commits_of_its_successor_for_its_own() {
+fn a_replaced_process_recognises_commits_that_are_not_its_own() {
     let pipeline = pipeline("list = { values = [1, 2, 3, 4, 5, 6, 7] }");
     let world = World::new(0, false);
     make_topics(&world, &pipeline);
     let counters = Arc::default();
-    let open = || {
-        start(
-            &world,
-            &pipeline,
-            plan::source(&pipeline, part(&pipeline)),
-            &counters,
-        )
-    };
-    let mut first = open();
+    let source = || plan::source(&pipeline, source_config(&pipeline));
+    let mut first = start(&world, &pipeline, source(), &counters);
     first.step(&mut |_| ()).unwrap();
-    let mut second = open();
+    let mut second = start(&world, &pipeline, source(), &counters);
     for _ in 0..5 {
         second.step(&mut |_| ()).unwrap();
     }
     let error = (0..4)
         .find_map(|_| first.step(&mut |_| ()).err())
-        .expect("it was replaced")
+        .expect("the first process ends")
         .to_string();
     assert!(error.contains("taken this one's place"), "{error}");
-    // The first has fenced the second before it gave up: that goes on as after any other fault.
+    // The first has fenced the second before it ended. The second goes on, as after any fault.
     while second.step(&mut |_| ()).unwrap() == Step::Continue {}
     let seqs: Vec<u64> = values(&world, "out")
         .iter()

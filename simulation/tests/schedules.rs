@@ -10,7 +10,7 @@ fn nothing_is_lost_repeated_or_wrong_in_a_hundred_schedules() {
 }
 
 #[test]
-fn a_seed_means_the_same_each_time() {
+fn a_seed_always_gives_the_same_schedule() {
     for seed in 1000..1020 {
         assert_eq!(
             schedule::run(seed, false),

@@ -8,7 +8,7 @@ use simulation::client::SimulatedLog;
 use simulation::cluster::Content;
 use simulation::faults::FaultKind;
 use simulation::schedule::make_topics;
-use simulation::world::{Being, Fate, World};
+use simulation::world::{CommitOutcome, SimulatedProcess, World};
 use stream::counters::Counters;
 use stream::operator::{Flow, KeyState, Operator};
 use stream::pipeline::{Pipeline, Text};
@@ -16,8 +16,7 @@ use stream::processing::Processing;
 use stream::reading::{InvalidReading, Reading};
 use stream::shutdown::Shutdown;
 
-/// Adds up the values of each sensor, so that a reading too many or too few shows in all that
-/// follow.
+/// Adds up the values of each sensor: one reading too many or too few changes all later results.
 struct Sum;
 
 impl Operator for Sum {
@@ -45,7 +44,7 @@ fn pipeline() -> Pipeline {
     pipeline_with("")
 }
 
-/// The pipeline with more lines at its end.
+/// The pipeline with more lines at the end.
 fn pipeline_with(lines: &str) -> Pipeline {
     let text = r#"
         [commit]
@@ -65,11 +64,11 @@ fn pipeline_with(lines: &str) -> Pipeline {
     parse(&format!("{text}{lines}"))
 }
 
-/// The pipeline whose output takes so few bytes as no file may say.
-fn limited(mut pipeline: Pipeline, largest: usize) -> Pipeline {
+/// The pipeline with an output limit that is too small for a pipeline file.
+fn limited(mut pipeline: Pipeline, max_message_bytes: usize) -> Pipeline {
     let out = pipeline.topics.get_mut("out").unwrap();
     out.config
-        .insert("max.message.bytes".into(), largest.to_string());
+        .insert("max.message.bytes".into(), max_message_bytes.to_string());
     pipeline
 }
 
@@ -81,31 +80,32 @@ fn parse(text: &str) -> Pipeline {
     .unwrap()
 }
 
-/// What of a topic's largest message is left to framing, in bytes.
-const ROOM: usize = 200;
+/// How many bytes of `max.message.bytes` are reserved for framing.
+const FRAMING: usize = 200;
 
-/// Twenty numbers, one of them spoilt.
+/// Numbers from 1 to 20, the eighth of which is invalid.
 fn world() -> Rc<World> {
     let world = World::new(0, false);
     make_topics(&world, &pipeline());
-    let value = |number: u32| {
-        if number == 8 {
-            "abc".to_owned()
-        } else {
-            number.to_string()
-        }
-    };
-    let content = |number| Content {
-        key: None,
-        value: Some(value(number).into_bytes()),
-        headers: Vec::new(),
-        timestamp: 0,
-    };
+    let contents = (1..=20).map(|number| match number {
+        8 => content("abc".to_owned()),
+        number => content(number.to_string()),
+    });
     world
         .cluster()
-        .produce(None, &("in".into(), 0), (1..=20).map(content).collect())
+        .produce(None, &("in".into(), 0), contents.collect())
         .unwrap();
     world
+}
+
+/// A record with this value.
+fn content(value: String) -> Content {
+    Content {
+        key: None,
+        value: Some(value.into_bytes()),
+        headers: Vec::new(),
+        timestamp: 0,
+    }
 }
 
 /// Runs the stage to the end of its input.
@@ -121,7 +121,7 @@ fn outcome(world: &Rc<World>) -> (Counters, stream::error::Result<()>) {
 
 fn outcome_of(world: &Rc<World>, pipeline: &Pipeline) -> (Counters, stream::error::Result<()>) {
     let counters = Arc::new(Counters::default());
-    let work = Processing::new(
+    let processing = Processing::new(
         pipeline,
         &pipeline.stages[0],
         Box::new(Sum),
@@ -131,14 +131,20 @@ fn outcome_of(world: &Rc<World>, pipeline: &Pipeline) -> (Counters, stream::erro
     shutdown.drain();
     let log = SimulatedLog::open(
         world,
-        &Rc::new(Being::default()),
+        &Rc::new(SimulatedProcess::default()),
         pipeline,
         &pipeline.stages[0],
         "a",
         &shutdown,
     );
-    let result =
-        stream::stage::run(log.unwrap(), work, pipeline.commit, &shutdown, &counters).map(drop);
+    let result = stream::stage::run(
+        log.unwrap(),
+        processing,
+        pipeline.commit,
+        &shutdown,
+        &counters,
+    )
+    .map(drop);
     (Arc::into_inner(counters).unwrap(), result)
 }
 
@@ -153,7 +159,7 @@ fn values(world: &World, topic: &str) -> Vec<String> {
         .collect()
 }
 
-/// What must be there, computed plainly.
+/// Compares the topics with the expected results.
 fn assert_exact(world: &World) {
     let sums: Vec<String> = (1..=20)
         .filter(|number| *number != 8)
@@ -171,7 +177,7 @@ fn assert_exact(world: &World) {
 }
 
 #[test]
-fn everything_is_processed_once_and_a_bad_record_is_a_dead_letter() {
+fn records_are_processed_once_and_a_bad_one_is_a_dead_letter() {
     let world = world();
     let counters = drained(&world);
     assert_exact(&world);
@@ -192,36 +198,48 @@ fn everything_is_processed_once_and_a_bad_record_is_a_dead_letter() {
 }
 
 #[test]
-fn a_commit_that_fails_is_done_again_with_the_state_of_the_commit_before() {
+fn a_failed_commit_is_repeated_from_the_state_of_the_last_one() {
     let world = world();
-    world.script_commits([Fate::Answered, Fate::Lost, Fate::Lost]);
+    world.script_commits([
+        CommitOutcome::Answered,
+        CommitOutcome::Lost,
+        CommitOutcome::Lost,
+    ]);
     let counters = drained(&world);
     assert_exact(&world);
     assert_eq!(counters.aborts.get(), 2);
 }
 
 #[test]
-fn a_commit_whose_answer_is_lost_is_not_done_again() {
+fn a_commit_with_a_lost_response_is_not_repeated() {
     let world = world();
-    world.script_commits([Fate::AnswerLost, Fate::Answered, Fate::AnswerLost]);
+    world.script_commits([
+        CommitOutcome::AnswerLost,
+        CommitOutcome::Answered,
+        CommitOutcome::AnswerLost,
+    ]);
     let counters = drained(&world);
     assert_exact(&world);
     assert_eq!(counters.aborts.get(), 2);
 }
 
 #[test]
-fn a_commit_that_arrives_late_is_not_done_twice() {
+fn a_commit_that_arrives_late_is_not_repeated() {
     let world = world();
-    world.script_commits([Fate::Late, Fate::Answered, Fate::Late]);
+    world.script_commits([
+        CommitOutcome::Late,
+        CommitOutcome::Answered,
+        CommitOutcome::Late,
+    ]);
     let counters = drained(&world);
     assert_exact(&world);
     assert_eq!(counters.aborts.get(), 2);
 }
 
 #[test]
-fn partitions_are_given_up_only_after_a_commit() {
+fn partitions_are_revoked_only_after_a_commit() {
     let world = world();
-    // Four records are committed behind the first poll, and two more are worked on.
+    // Four records are committed after the first poll, and two more are processed.
     world.script_steps([
         ("poll", 7, FaultKind::Rebalance),
         ("poll", 12, FaultKind::Rebalance),
@@ -238,7 +256,7 @@ fn partitions_are_given_up_only_after_a_commit() {
 }
 
 #[test]
-fn what_was_done_on_a_lost_partition_is_not_committed() {
+fn work_on_a_lost_partition_is_not_committed() {
     let world = world();
     world.script_steps([("poll", 7, FaultKind::ThrownOut)]);
     let counters = drained(&world);
@@ -251,7 +269,7 @@ fn what_was_done_on_a_lost_partition_is_not_committed() {
 }
 
 #[test]
-fn offsets_that_were_moved_back_behind_the_state_are_refused() {
+fn offsets_older_than_the_state_are_an_error() {
     let world = world();
     drained(&world);
     world.settle();
@@ -271,7 +289,7 @@ fn offsets_that_were_moved_back_behind_the_state_are_refused() {
 }
 
 #[test]
-fn offsets_that_kafka_has_forgotten_are_told_from_a_first_start() {
+fn expired_offsets_are_not_mistaken_for_a_first_start() {
     let world = world();
     drained(&world);
     world.settle();
@@ -285,34 +303,28 @@ fn offsets_that_kafka_has_forgotten_are_told_from_a_first_start() {
     assert_eq!(values(&world, "out").len(), 19, "nothing was added");
 }
 
-/// The offsets of the input from which on there are records.
+/// Deletes the records of the input below an offset.
 fn delete_below(world: &World, offset: i64) {
     world.cluster().delete_records(&("in".into(), 0), offset);
 }
 
 #[test]
-fn records_that_are_gone_before_they_were_read_are_never_skipped_in_silence() {
+fn deleted_unread_records_are_never_skipped_silently() {
     for (settings, goes_on) in [("", false), ("on-gap = \"dead-letter\"\n", true)] {
         let world = world();
         drained(&world);
         world.settle();
-        let content = Content {
-            key: None,
-            value: Some(b"1".to_vec()),
-            headers: Vec::new(),
-            timestamp: 0,
-        };
         world
             .cluster()
-            .produce(None, &("in".into(), 0), vec![content; 20])
+            .produce(None, &("in".into(), 0), vec![content("1".to_owned()); 20])
             .unwrap();
         delete_below(&world, 30);
         let pipeline = pipeline_with(settings);
         let result = outcome_of(&world, &pipeline).1;
-        let letters = values_of_letters(&world);
+        let dead_letters = dead_letter_topics(&world);
         if goes_on {
             result.unwrap();
-            assert_eq!(letters.last().unwrap(), "in [0] offsets 20..30");
+            assert_eq!(dead_letters.last().unwrap(), "in [0] offsets 20..30");
             assert_eq!(values(&world, "out").len(), 29);
         } else {
             let error = result.unwrap_err().to_string();
@@ -320,33 +332,26 @@ fn records_that_are_gone_before_they_were_read_are_never_skipped_in_silence() {
                 error.contains("20..30") && error.contains("on-gap = \"dead-letter\""),
                 "{error}"
             );
-            assert_eq!((letters.len(), values(&world, "out").len()), (1, 19));
+            assert_eq!((dead_letters.len(), values(&world, "out").len()), (1, 19));
         }
     }
 }
 
-/// Where the dead letters are from.
-fn values_of_letters(world: &World) -> Vec<String> {
+/// The `rivulet.topic` headers of the dead letters.
+fn dead_letter_topics(world: &World) -> Vec<String> {
     world.settle();
     let cluster = world.cluster();
-    let from = |record: &simulation::cluster::Stored| {
-        let topic = record
-            .content
-            .headers
-            .iter()
-            .find(|(name, _)| name == "rivulet.topic")
-            .unwrap();
-        String::from_utf8(topic.1.clone().unwrap()).unwrap()
-    };
-    cluster
-        .partition("sum-dead-letters", 0)
-        .committed()
-        .map(from)
-        .collect()
+    let mut topics = Vec::new();
+    for record in cluster.partition("sum-dead-letters", 0).committed() {
+        let mut headers = record.content.headers.iter();
+        let (_, topic) = headers.find(|(name, _)| name == "rivulet.topic").unwrap();
+        topics.push(String::from_utf8(topic.clone().unwrap()).unwrap());
+    }
+    topics
 }
 
 #[test]
-fn a_topic_that_was_made_anew_is_told() {
+fn a_topic_that_was_created_again_is_an_error() {
     let world = world();
     drained(&world);
     world.settle();
@@ -359,7 +364,7 @@ fn a_topic_that_was_made_anew_is_told() {
 }
 
 #[test]
-fn more_partitions_than_the_state_was_written_for_are_told() {
+fn partitions_added_since_the_state_was_written_are_an_error() {
     let world = world();
     drained(&world);
     world.settle();
@@ -380,10 +385,10 @@ fn more_partitions_than_the_state_was_written_for_are_told() {
 }
 
 #[test]
-fn a_result_that_its_topic_does_not_take_is_a_dead_letter() {
+fn a_result_too_large_for_its_topic_is_a_dead_letter() {
     let world = world();
-    // Four characters: sums below 100.
-    let pipeline = limited(pipeline(), ROOM + 4);
+    // Four characters are enough for sums below 100.
+    let pipeline = limited(pipeline(), FRAMING + 4);
     let (counters, result) = outcome_of(&world, &pipeline);
     result.unwrap();
     let sums = values(&world, "out");
@@ -402,43 +407,44 @@ fn a_result_that_its_topic_does_not_take_is_a_dead_letter() {
 }
 
 #[test]
-fn the_key_counts_for_what_a_topic_takes() {
+fn the_key_counts_towards_the_largest_message() {
     let sensor = "a sensor with a long name";
+    let size = sum_of_one(sensor, 10_000)[0].len() + sensor.len();
+    assert_eq!(sum_of_one(sensor, FRAMING + size).len(), 1);
+    assert_eq!(sum_of_one(sensor, FRAMING + size - 1).len(), 0);
+}
+
+/// The results for one JSON reading, where the output has this `max.message.bytes`.
+fn sum_of_one(sensor: &str, max_message_bytes: usize) -> Vec<String> {
+    let text = r#"
+        [defaults]
+        partitions = 1
+        [topic.in]
+        external = true
+        [operator.sum]
+        from = "in"
+        steps = ["sum"]
+        to = "out"
+    "#;
+    let pipeline = limited(parse(text), max_message_bytes);
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
     let value = format!(r#"{{"sensor":"{sensor}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#);
-    let content = Content {
-        key: None,
-        value: Some(value.into_bytes()),
-        headers: Vec::new(),
-        timestamp: 0,
-    };
-    let json = "[topic.in]\nexternal = true\n[operator.sum]\nfrom = \"in\"\nsteps = [\"sum\"]\nto \
-                = \"out\"\n";
-    let run = |largest: usize| {
-        let pipeline = limited(
-            parse(&format!("[defaults]\npartitions = 1\n{json}")),
-            largest,
-        );
-        let world = World::new(0, false);
-        make_topics(&world, &pipeline);
-        world
-            .cluster()
-            .produce(None, &("in".into(), 0), vec![content.clone()])
-            .unwrap();
-        outcome_of(&world, &pipeline).1.unwrap();
-        values(&world, "out")
-    };
-    let size = run(10_000)[0].len();
-    assert_eq!(run(ROOM + size + sensor.len()).len(), 1);
-    assert_eq!(run(ROOM + size + sensor.len() - 1).len(), 0);
+    world
+        .cluster()
+        .produce(None, &("in".into(), 0), vec![content(value)])
+        .unwrap();
+    outcome_of(&world, &pipeline).1.unwrap();
+    values(&world, "out")
 }
 
 #[test]
-fn what_fails_again_and_again_is_tried_more_and_more_rarely() {
+fn repeated_failures_back_off() {
     let world = world();
-    world.script_commits([Fate::Lost; 5]);
+    world.script_commits([CommitOutcome::Lost; 5]);
     drained(&world);
     assert_exact(&world);
-    // 50, 100, 200, 400 and 800 ms of waiting, and what the work takes.
+    // Back-off of 50, 100, 200, 400 and 800 ms, and the time for the work.
     let time = world.time();
     assert!(
         time > Duration::from_millis(1550) && time < Duration::from_secs(3),
@@ -447,7 +453,7 @@ fn what_fails_again_and_again_is_tried_more_and_more_rarely() {
 }
 
 #[test]
-fn a_stage_that_drains_commits_its_last_records_however_long_that_takes() {
+fn a_draining_stage_commits_its_last_records() {
     let world = world();
     let mut pipeline = pipeline();
     (

@@ -1,4 +1,4 @@
-//! State that is not whole is refused, never silently wrong.
+//! A damaged state is an error, and never silently wrong.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use simulation::cluster::Content;
 use simulation::faults::FaultKind;
 use simulation::plan::chain;
 use simulation::schedule::make_topics;
-use simulation::world::{Being, Others, World};
+use simulation::world::{OtherProcesses, SimulatedProcess, World};
 use stream::counters::Counters;
 use stream::pipeline::{Pipeline, StageKind, Text};
 use stream::processing::Processing;
@@ -30,8 +30,8 @@ fn pipeline(guarantee: &str) -> Pipeline {
     .unwrap()
 }
 
-/// Four readings of each of five sensors more.
-fn measure(world: &World) {
+/// Writes four more readings of each of five sensors.
+fn write_readings(world: &World) {
     for number in 0..20 {
         let (sensor, seq) = (format!("sensor{}", number % 5), number / 5);
         let value = format!(
@@ -55,7 +55,7 @@ fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::erro
     let StageKind::Operator { steps } = &stage.kind else {
         unreachable!("it is an operator")
     };
-    let work = Processing::new(
+    let processing = Processing::new(
         pipeline,
         stage,
         Box::new(chain(pipeline, stage, steps)),
@@ -65,7 +65,7 @@ fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::erro
     shutdown.drain();
     let log = SimulatedLog::open(
         world,
-        &Rc::new(Being::default()),
+        &Rc::new(SimulatedProcess::default()),
         pipeline,
         stage,
         instance,
@@ -73,50 +73,50 @@ fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::erro
     )
     .unwrap();
     let counters = Arc::new(Counters::default());
-    stream::stage::run(log, work, pipeline.commit, &shutdown, &counters)?;
+    stream::stage::run(log, processing, pipeline.commit, &shutdown, &counters)?;
     Ok(counters.aborts.get())
 }
 
-/// Adds readings once and has another instance work on them.
+/// Writes readings once, and has another instance process them.
 struct Other {
     world: Rc<World>,
     pipeline: Pipeline,
     is_done: Cell<bool>,
 }
 
-impl Others for Other {
-    fn go_on(&self, _: u32) {
+impl OtherProcesses for Other {
+    fn run(&self, _: u32) {
         if !self.is_done.replace(true) {
-            measure(&self.world);
+            write_readings(&self.world);
             drain(&self.world, &self.pipeline, "b").unwrap();
         }
     }
 
-    fn change(&self, _: FaultKind) -> bool {
+    fn change_processes(&self, _: FaultKind) -> bool {
         false
     }
 
-    fn clean(&self, _: FaultKind) -> bool {
+    fn change_topics(&self, _: FaultKind) -> bool {
         false
     }
 }
 
-/// A world in which the stage has worked on the first readings.
-fn worked_on(pipeline: &Pipeline) -> Rc<World> {
+/// A world in which the stage has processed the first readings.
+fn with_state(pipeline: &Pipeline) -> Rc<World> {
     let world = World::new(0, false);
     make_topics(&world, pipeline);
-    measure(&world);
+    write_readings(&world);
     drain(&world, pipeline, "a").unwrap();
     world.settle();
     world
 }
 
-/// What a stage says that finds its changelog like this.
-fn after(guarantee: &str, harm: impl Fn(&World)) -> Result<(), String> {
+/// The error of a stage after something happened to its changelog.
+fn after(guarantee: &str, damage: impl Fn(&World)) -> Result<(), String> {
     let pipeline = pipeline(guarantee);
-    let world = worked_on(&pipeline);
-    harm(&world);
-    measure(&world);
+    let world = with_state(&pipeline);
+    damage(&world);
+    write_readings(&world);
     drain(&world, &pipeline, "a")
         .map(drop)
         .map_err(|error| error.to_string())
@@ -125,9 +125,9 @@ fn after(guarantee: &str, harm: impl Fn(&World)) -> Result<(), String> {
 const GUARANTEES: [&str; 2] = ["exactly-once", "at-least-once"];
 
 #[track_caller]
-fn assert_refused(harm: impl Fn(&World) + Copy) {
+fn assert_damaged(damage: impl Fn(&World) + Copy) {
     for guarantee in GUARANTEES {
-        let error = after(guarantee, harm).unwrap_err();
+        let error = after(guarantee, damage).unwrap_err();
         assert!(
             error.contains("restoring the state of partition 0 from mean-changelog"),
             "{guarantee}: {error}"
@@ -140,7 +140,7 @@ fn assert_refused(harm: impl Fn(&World) + Copy) {
 }
 
 #[test]
-fn a_whole_changelog_is_taken_compacted_or_not() {
+fn a_complete_changelog_is_restored_compacted_or_not() {
     for guarantee in GUARANTEES {
         after(guarantee, |_| ()).unwrap();
         after(guarantee, |world| {
@@ -152,34 +152,34 @@ fn a_whole_changelog_is_taken_compacted_or_not() {
 }
 
 #[test]
-fn a_changelog_that_was_deleted_is_refused() {
-    assert_refused(|world| world.cluster().create(CHANGELOG, 1, true));
+fn a_deleted_changelog_is_an_error() {
+    assert_damaged(|world| world.cluster().create(CHANGELOG, 1, true));
 }
 
 #[test]
-fn a_changelog_that_was_cut_short_is_refused() {
-    assert_refused(|world| world.cluster().lose(&(CHANGELOG.to_owned(), 0), 3));
+fn a_truncated_changelog_is_an_error() {
+    assert_damaged(|world| world.cluster().lose(&(CHANGELOG.to_owned(), 0), 3));
 }
 
 #[test]
-fn a_changelog_that_retention_has_emptied_is_refused() {
-    assert_refused(|world| {
+fn a_changelog_emptied_by_retention_is_an_error() {
+    assert_damaged(|world| {
         let end = world.cluster().partition(CHANGELOG, 0).end();
         world.cluster().lose(&(CHANGELOG.to_owned(), 0), end);
     });
 }
 
 #[test]
-fn a_state_that_another_process_moved_on_while_it_was_restored_is_restored_again() {
+fn a_state_that_changes_during_its_restore_is_restored_again() {
     let pipeline = pipeline("exactly-once");
-    let world = worked_on(&pipeline);
+    let world = with_state(&pipeline);
     let other = Other {
         world: world.clone(),
         pipeline: pipeline.clone(),
         is_done: Cell::new(false),
     };
     world.set_others(Some(Rc::new(other)));
-    // Held up between the offsets and the state, for so long that another instance goes on.
+    // It is paused between reading the offsets and the state, until another instance has gone on.
     world.script_steps([("asking for the end", 0, FaultKind::LostSession)]);
     assert_eq!(drain(&world, &pipeline, "a").unwrap(), 1);
     assert_eq!(
@@ -198,7 +198,7 @@ fn changelog(world: &World) -> Vec<Content> {
         .collect()
 }
 
-/// Makes the changelog anew, with these records.
+/// Replaces the changelog by one with these records.
 fn replace_changelog(world: &World, records: Vec<Content>) {
     world.cluster().create(CHANGELOG, 1, true);
     world
@@ -208,11 +208,11 @@ fn replace_changelog(world: &World, records: Vec<Content>) {
 }
 
 #[test]
-fn a_changelog_from_an_older_backup_is_refused_and_told_from_one_that_lacks_sensors() {
+fn an_older_changelog_is_not_mistaken_for_a_truncated_one() {
     let pipeline = pipeline("exactly-once");
-    let world = worked_on(&pipeline);
+    let world = with_state(&pipeline);
     let backup = changelog(&world);
-    measure(&world);
+    write_readings(&world);
     drain(&world, &pipeline, "a").unwrap();
     replace_changelog(&world, backup);
     let error = drain(&world, &pipeline, "a").unwrap_err().to_string();
@@ -230,24 +230,23 @@ fn a_changelog_from_an_older_backup_is_refused_and_told_from_one_that_lacks_sens
 }
 
 #[test]
-fn what_another_chain_left_matters_only_until_it_is_replaced() {
-    // As its first or as its last record.
-    let with_foreign = |is_last| {
-        after("exactly-once", |world| {
-            let mut records = changelog(world);
-            let foreign = br#"{"chain":"median","offsets":{"in":3},"memories":[[1.0]]}"#.to_vec();
-            let foreign = Content {
-                value: Some(foreign),
-                ..records[0].clone()
-            };
-            records.insert(if is_last { records.len() } else { 0 }, foreign);
-            replace_changelog(world, records);
-        })
-    };
-    with_foreign(false).unwrap();
-    let error = with_foreign(true).unwrap_err();
+fn the_state_of_another_chain_matters_until_it_is_replaced() {
+    after("exactly-once", |world| insert_foreign(world, false)).unwrap();
+    let error = after("exactly-once", |world| insert_foreign(world, true)).unwrap_err();
     assert!(
         error.contains("state of another chain means something else"),
         "{error}"
     );
+}
+
+/// Inserts a record of another chain, at the beginning or the end of the changelog.
+fn insert_foreign(world: &World, is_last: bool) {
+    let mut records = changelog(world);
+    let foreign = br#"{"chain":"median","offsets":{"in":3},"memories":[[1.0]]}"#.to_vec();
+    let foreign = Content {
+        value: Some(foreign),
+        ..records[0].clone()
+    };
+    records.insert(if is_last { records.len() } else { 0 }, foreign);
+    replace_changelog(world, records);
 }

@@ -1,4 +1,4 @@
-//! The statements about a log, of the simulated one.
+//! The statements about a log, checked on the simulated cluster.
 
 use std::rc::Rc;
 
@@ -6,12 +6,12 @@ use simulation::client::SimulatedLog;
 use simulation::cluster::{Content, Partition};
 use simulation::schedule::make_topics;
 use simulation::statements::Broker;
-use simulation::world::{Being, World};
+use simulation::world::{SimulatedProcess, World};
 use stream::log::Fault;
 use stream::pipeline::Pipeline;
 use stream::shutdown::Shutdown;
 
-/// A world in which nothing bad happens.
+/// A world without faults.
 struct Simulated(Rc<World>);
 
 impl Broker for Simulated {
@@ -21,7 +21,7 @@ impl Broker for Simulated {
         String::new()
     }
 
-    fn ending(&self) -> String {
+    fn suffix(&self) -> String {
         String::new()
     }
 
@@ -30,10 +30,10 @@ impl Broker for Simulated {
     }
 
     fn open(&self, pipeline: &Pipeline, instance: &str) -> Result<SimulatedLog, Fault> {
-        let being = Rc::new(Being::default());
+        let process = Rc::new(SimulatedProcess::default());
         SimulatedLog::open(
             &self.0,
-            &being,
+            &process,
             pipeline,
             &pipeline.stages[0],
             instance,
@@ -62,10 +62,10 @@ impl Broker for Simulated {
                 .partitions
                 .iter()
                 .flat_map(Partition::committed);
-            let text = |value: &Option<Vec<u8>>| {
-                String::from_utf8(value.clone().unwrap_or_default()).unwrap()
-            };
-            let found: Vec<String> = records.map(|record| text(&record.content.value)).collect();
+            let values = records.map(|record| record.content.value.clone().unwrap_or_default());
+            let found: Vec<String> = values
+                .map(|value| String::from_utf8(value).unwrap())
+                .collect();
             if found.len() >= at_least {
                 return found;
             }
@@ -82,7 +82,7 @@ impl Broker for Simulated {
     }
 
     fn kill(&self, log: SimulatedLog) {
-        log.being().is_dead.set(true);
+        log.process().is_dead.set(true);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A cage: a hard limit on a process's memory, kept by the kernel.
+//! A hard limit on a process's memory, which the kernel enforces.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A control group with a limit on memory; what passes it is killed. It is removed when it goes out
-/// of scope, once its process has ended.
+/// A control group with a memory limit. The kernel kills a process that exceeds it. The group is
+/// removed on drop, if its process has ended.
 #[derive(Debug)]
-pub struct Cage {
+pub struct MemoryLimit {
     folder: PathBuf,
     files: &'static Files,
 }
 
-/// What the two versions of control groups call the same things.
+/// The names of the same things in the two versions of control groups.
 #[derive(Debug)]
 struct Files {
     root: &'static str,
@@ -35,8 +35,8 @@ const VERSIONS: [Files; 2] = [
     },
 ];
 
-impl Cage {
-    /// A cage with room for so many bytes; nothing where this user cannot make one.
+impl MemoryLimit {
+    /// A limit of `bytes`. `None` if this user cannot create control groups.
     #[must_use]
     pub fn new(bytes: u64) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -46,29 +46,29 @@ impl Cage {
                 std::process::id(),
                 COUNT.fetch_add(1, Ordering::Relaxed)
             );
-            let cage = Cage {
+            let limit = MemoryLimit {
                 folder: Path::new(files.root).join(name),
                 files,
             };
-            std::fs::create_dir(&cage.folder).ok()?;
-            // The kernel makes this file, if it has control groups there that limit memory.
-            let mut limit = File::options()
+            std::fs::create_dir(&limit.folder).ok()?;
+            // The kernel creates this file if its control groups can limit memory.
+            let mut file = File::options()
                 .write(true)
-                .open(cage.folder.join(files.limit))
+                .open(limit.folder.join(files.limit))
                 .ok()?;
-            limit.write_all(bytes.to_string().as_bytes()).ok()?;
-            Some(cage)
+            file.write_all(bytes.to_string().as_bytes()).ok()?;
+            Some(limit)
         })
     }
 
-    /// The most that its process has held, in bytes, files that it read among it.
+    /// The peak memory of the process in bytes, including the files that it has read.
     #[must_use]
     pub fn peak(&self) -> u64 {
         let peak = std::fs::read_to_string(self.folder.join(self.files.peak)).unwrap_or_default();
         peak.trim().parse().unwrap_or_default()
     }
 
-    /// The same command, in the cage from its first instruction.
+    /// The same command, limited from its first instruction.
     pub(crate) fn command(&self, inner: &Command) -> Command {
         let mut command = Command::new("sh");
         command
@@ -88,10 +88,9 @@ impl Cage {
     }
 }
 
-impl Drop for Cage {
+impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        // A group with a process in it stays; the process is killed by its own guard, a moment too
-        // late.
+        // This fails while the process runs. The process is killed a moment later.
         let _ = std::fs::remove_dir(&self.folder);
     }
 }

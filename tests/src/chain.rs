@@ -7,16 +7,16 @@ pub const CELSIUS: [f64; 14] = [
     7., 6., 9., 14., 12., 17., 9., 13., 11., 12., 13., 16., 16., 19.,
 ];
 
-/// Their exponentially weighted moving average in °F where they are above 50 °F: α = 0.5, the first
-/// of them only seeds.
+/// Their exponentially weighted moving average in °F, of those above 50 °F, with α = 0.5. The
+/// first reading only seeds it.
 pub const EWMA: [f64; 9] = [
     55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625,
 ];
 
-/// Their sliding mean over 3 in °F where they are above 50 °F.
+/// Their moving average over 3 readings in °F, of those above 50 °F.
 pub const AVERAGE: [f64; 8] = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
 
-/// The operators of the chain, each a stage: what [`chained`] adds.
+/// The stages that [`chained`] adds, one for each operator.
 pub const OPERATORS: [&str; 4] = ["convert", "threshold", "ewma", "average"];
 
 /// The step from °C to °F.
@@ -31,7 +31,7 @@ pub fn source() -> String {
     format!("{{ list = {{ values = {CELSIUS:?}, unit = \"celsius\" }} }}")
 }
 
-/// Adds the chain with one stage for each operator.
+/// Adds the chain, with one stage for each operator.
 #[must_use]
 pub fn chained(pipeline: PipelineBuilder) -> PipelineBuilder {
     pipeline
@@ -61,7 +61,7 @@ pub fn chained(pipeline: PipelineBuilder) -> PipelineBuilder {
         )
 }
 
-/// Adds the chain with one stage for each branch, which runs all its operators.
+/// Adds the chain, with one stage for each branch.
 #[must_use]
 pub fn fused(pipeline: PipelineBuilder) -> PipelineBuilder {
     let steps = |last: &str| format!("{CONVERT}, {THRESHOLD}, {last}");
@@ -80,7 +80,7 @@ pub fn fused(pipeline: PipelineBuilder) -> PipelineBuilder {
         )
 }
 
-/// Fails unless both are the same up to a relative 1e-9.
+/// Fails unless both are equal within a relative error of 1e-9.
 pub fn assert_close(found: &[f64], expected: &[f64]) {
     let close = |(found, expected): (&f64, &f64)| (found - expected).abs() <= 1e-9 * expected.abs();
     assert!(

@@ -1,9 +1,9 @@
-//! Chaos: faults from a seeded script befall the chain on three brokers while readings flow.
+//! Chaos: faults from a seeded script hit the chain on three brokers while readings flow.
 //!
-//! Before each fault the outputs must have grown since the last one, so that every fault hits a
-//! chain at work. What sleeps or is away comes back in its own time, while other faults go on.
-//! Processes that end are started again as a service manager does, but only if a fault explains why
-//! they ended.
+//! Before each fault the outputs must have grown since the last one, so every fault hits a chain at
+//! work. Paused processes and dead brokers come back on their own schedule, while other faults
+//! happen. A process that ends is restarted, as by a service manager, but only if a fault explains
+//! why it ended.
 
 mod script;
 
@@ -12,88 +12,88 @@ use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use self::script::Kind;
-use self::script::{CREW, Fault, SESSION, Script, TRANSACTION};
+use self::script::{Fault, PROCESSES, SESSION, Script, TRANSACTION};
 use crate::chain::{OPERATORS, chained};
 use crate::{Cluster, Observer, PipelineBuilder, Process, Scenario, Signal, wait};
 
 /// The topics at the end of the chain.
 const OUTPUTS: [&str; 2] = ["temperatures_ewma", "temperatures_moving_average"];
 const PARTITIONS: i32 = 4;
-/// How far both outputs must have grown between two faults, the marks of transactions among it.
+/// How far both outputs must grow between two faults, transaction markers included.
 const GROWTH: i64 = 30;
-/// How long one that woke may take to notice that it has lost its place.
-const GRACE: Duration = Duration::from_secs(30);
-/// After how many faults everything must have come back.
-const CALM: usize = 50;
-/// How long coming back may take.
-const LIMIT: Duration = Duration::from_mins(2);
-/// How many ended processes tell what they said if the test fails.
-const REMEMBERED: usize = 12;
+/// How long a resumed process may take to notice that it was replaced.
+const END_LIMIT: Duration = Duration::from_secs(30);
+/// After this many faults, everything must recover.
+const RECOVER_AFTER: usize = 50;
+/// How long recovery may take.
+const RECOVERY_LIMIT: Duration = Duration::from_mins(2);
+/// How many ended processes print their output if the test fails.
+const KEPT: usize = 12;
 
-/// A chain on three brokers and the faults that have befallen it.
+/// A chain on three brokers, and the faults so far.
 pub struct Chaos {
-    // The processes end before the brokers.
-    crew: Vec<Member>,
+    // Dropped in this order: the processes end before the brokers.
+    slots: Vec<Slot>,
     zombies: Vec<Zombie>,
-    past: VecDeque<Process>,
+    ended: VecDeque<Process>,
     scenario: Scenario,
     observer: Observer,
     cluster: Cluster,
-    /// The broker that hangs or is away, and until when.
-    unwell: Option<Unwell>,
+    /// The broker that hangs or is down.
+    broker_fault: Option<BrokerFault>,
     kinds: &'static [(Kind, u32)],
     seed: u64,
     faults: usize,
-    told: Vec<String>,
+    events: Vec<String>,
     counts: BTreeMap<Kind, usize>,
     restarts: usize,
     start: Instant,
 }
 
-/// A place in the crew; nobody is there while a guest has left.
-struct Member {
+/// A place for a process. It is empty while the process has left its group.
+struct Slot {
     process: Option<Process>,
-    /// Until when it sleeps.
-    asleep: Option<Instant>,
-    /// Until when it may end by itself, because it slept or is the twin of one that does.
-    excused: Option<Instant>,
+    /// When it is resumed, if it is paused.
+    paused_until: Option<Instant>,
+    /// Until when it may end by itself, because it was paused or may be fenced.
+    may_end_until: Option<Instant>,
 }
 
-/// One that sleeps while another has its place.
+/// A paused process that was replaced by another.
 struct Zombie {
-    who: usize,
+    index: usize,
     process: Process,
-    /// When it wakes, or when it woke.
+    /// When it is to be resumed, or was.
     at: Instant,
-    awake: bool,
+    is_awake: bool,
 }
 
-struct Unwell {
+struct BrokerFault {
     node: usize,
     is_down: bool,
     until: Instant,
 }
 
 impl Chaos {
-    /// The environment variable with the number of faults.
+    /// The environment variable for the number of faults.
     pub const FAULTS: &str = "RIVULET_TEST_FAULTS";
-    /// The environment variable with the script's seed.
+    /// The environment variable for the script's seed.
     pub const SEED: &str = "RIVULET_TEST_SEED";
 
-    /// Starts the brokers and the chain. The number of faults and the seed come from the
-    /// environment; else the number is the one given here and the seed another one each time.
+    /// Starts the brokers and the chain. Without the environment variables, there are `faults`
+    /// faults from a new seed.
     #[must_use]
     pub fn start(guarantee: &'static str, kinds: &'static [(Kind, u32)], faults: usize) -> Self {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .expect("1970 is over");
+            .expect("it is later than 1970");
         let seed = number(Self::SEED)
             .unwrap_or(now.as_millis() % 1_000_000)
             .try_into()
             .expect("a seed has 64 bits");
         let faults =
             number(Self::FAULTS).map_or(faults, |faults| faults.try_into().expect("it is a count"));
-        say(&format!("chaos, {guarantee}: {faults} faults, seed {seed}"));
+        print(&format!("chaos, {guarantee}: {faults} faults, seed {seed}"));
         let cluster = Cluster::start();
         let [session, transaction] = [SESSION, TRANSACTION].map(|time| time.as_millis());
         let pipeline = PipelineBuilder::new()
@@ -113,59 +113,59 @@ impl Chaos {
             );
         let scenario = Scenario::on(cluster.brokers(), chained(pipeline)).guarantee(guarantee);
         scenario.create_topics();
-        let observer = Observer::new(&cluster.behind());
+        let observer = Observer::new(&cluster.direct_brokers());
         let mut chaos = Chaos {
-            crew: Vec::new(),
+            slots: Vec::new(),
             zombies: Vec::new(),
-            past: VecDeque::new(),
+            ended: VecDeque::new(),
             scenario,
             observer,
             cluster,
-            unwell: None,
+            broker_fault: None,
             kinds,
             seed,
             faults,
-            told: Vec::new(),
+            events: Vec::new(),
             counts: BTreeMap::new(),
             restarts: 0,
             start: Instant::now(),
         };
-        chaos.crew = (0..CREW.len())
-            .map(|who| Member::new(Some(chaos.process(who))))
+        chaos.slots = (0..PROCESSES.len())
+            .map(|index| Slot::new(Some(chaos.process(index))))
             .collect();
-        chaos.calm();
+        chaos.wait_for_recovery();
         chaos.start = Instant::now();
         chaos
     }
 
-    /// Lets all faults happen, lets the chain come to rest, and has `rivulet verify` look, with
-    /// these options: its verdict must have these words. Says one line of figures.
+    /// Injects all faults, waits for recovery, and runs `rivulet verify` with these options. Its
+    /// verdict must contain `verdict`. Prints the counts in one line.
     pub fn run(mut self, options: &[&str], verdict: &str) {
         for (count, fault) in Script::new(self.seed, self.kinds)
             .take(self.faults)
             .enumerate()
         {
-            if count > 0 && count % CALM == 0 {
-                self.calm();
+            if count > 0 && count % RECOVER_AFTER == 0 {
+                self.wait_for_recovery();
             }
-            self.flow();
-            self.told.push(format!(
+            self.wait_for_growth();
+            self.events.push(format!(
                 "{:7.1} s  {fault}",
                 self.start.elapsed().as_secs_f64()
             ));
             *self.counts.entry(fault.kind()).or_default() += 1;
-            self.happen(fault);
+            self.inject(fault);
         }
-        self.flow();
+        self.wait_for_growth();
         let took = self.start.elapsed();
-        for who in 0..CREW.len() {
-            if self.crew[who].process.is_none() {
-                self.crew[who] = Member::new(Some(self.process(who)));
+        for index in 0..PROCESSES.len() {
+            if self.slots[index].process.is_none() {
+                self.slots[index] = Slot::new(Some(self.process(index)));
             }
         }
-        self.calm();
-        for who in 0..CREW.len() {
-            self.end(who);
+        self.wait_for_recovery();
+        for index in 0..PROCESSES.len() {
+            self.shut_down(index);
         }
         for stage in OPERATORS {
             self.scenario.drain(stage);
@@ -182,7 +182,7 @@ impl Chaos {
             .lines()
             .find(|line| line.starts_with("verified"))
             .unwrap_or_default();
-        say(&format!(
+        print(&format!(
             "{} faults in {:.0} s, {:.2} s each ({}), {} processes restarted; {}",
             self.faults,
             took.as_secs_f64(),
@@ -194,51 +194,50 @@ impl Chaos {
         assert!(found.contains(verdict), "{verdict} was expected");
     }
 
-    fn happen(&mut self, fault: Fault) {
+    fn inject(&mut self, fault: Fault) {
         match fault {
-            Fault::Kill(who) => {
-                self.awake(who);
-                let mut process = self.take(who);
-                // It may have been about to end by itself.
+            Fault::Kill(index) => {
+                self.wait_until_resumed(index);
+                let mut process = self.take(index);
+                // It may just be ending by itself.
                 if process.is_running() {
                     process.kill();
                 }
-                self.remember(process);
-                self.put(who);
+                self.keep(process);
+                self.restart(index);
             }
-            Fault::Restart(who) => {
-                self.end(who);
-                self.put(who);
+            Fault::Restart(index) => {
+                self.shut_down(index);
+                self.restart(index);
             }
-            Fault::Leave(who) => {
-                // Its zombie could not be told from one that comes back.
-                self.no_zombie(who);
-                self.end(who);
+            Fault::Leave(index) => {
+                // Its zombie could not be distinguished from a process that comes back.
+                self.wait_without_zombie(index);
+                self.shut_down(index);
             }
-            Fault::Join(who) => self.crew[who] = Member::new(Some(self.process(who))),
-            Fault::Sleep(who, time) => {
-                self.no_zombie(who);
-                self.awake(who);
-                let member = &mut self.crew[who];
-                member
-                    .process
+            Fault::Join(index) => self.slots[index] = Slot::new(Some(self.process(index))),
+            Fault::Sleep(index, time) => {
+                self.wait_without_zombie(index);
+                self.wait_until_resumed(index);
+                let slot = &mut self.slots[index];
+                slot.process
                     .as_mut()
-                    .expect("the script knows who is there")
+                    .expect("the script knows which processes exist")
                     .signal(Signal::Stop);
-                member.asleep = Some(Instant::now() + time);
+                slot.paused_until = Some(Instant::now() + time);
             }
-            Fault::Zombie(who, time) => {
-                self.no_zombie(who);
-                self.awake(who);
-                let mut process = self.take(who);
+            Fault::Zombie(index, time) => {
+                self.wait_without_zombie(index);
+                self.wait_until_resumed(index);
+                let mut process = self.take(index);
                 process.signal(Signal::Stop);
                 self.zombies.push(Zombie {
-                    who,
+                    index,
                     process,
                     at: Instant::now() + time,
-                    awake: false,
+                    is_awake: false,
                 });
-                self.put(who);
+                self.restart(index);
             }
             Fault::Cut(node) => {
                 for node in node.map_or(0..Cluster::NODES, |node| node..node + 1) {
@@ -246,18 +245,18 @@ impl Chaos {
                 }
             }
             Fault::Hang(node, time) => {
-                self.whole();
+                self.wait_for_brokers();
                 self.cluster.freeze(node);
-                self.unwell = Some(Unwell {
+                self.broker_fault = Some(BrokerFault {
                     node,
                     is_down: false,
                     until: Instant::now() + time,
                 });
             }
             Fault::Broker(node, time) => {
-                self.whole();
+                self.wait_for_brokers();
                 self.cluster.kill(node);
-                self.unwell = Some(Unwell {
+                self.broker_fault = Some(BrokerFault {
                     node,
                     is_down: true,
                     until: Instant::now() + time,
@@ -266,83 +265,79 @@ impl Chaos {
         }
     }
 
-    /// Does what is due: wakes sleepers, brings brokers back, starts who has ended.
-    fn tend(&mut self) {
+    /// Resumes processes, restarts brokers, and restarts processes that have ended.
+    fn do_what_is_due(&mut self) {
         let now = Instant::now();
-        if let Some(unwell) = self.unwell.take_if(|unwell| unwell.until <= now) {
-            if unwell.is_down {
-                self.cluster.launch(unwell.node);
+        if let Some(fault) = self.broker_fault.take_if(|fault| fault.until <= now) {
+            if fault.is_down {
+                self.cluster.launch(fault.node);
             } else {
-                self.cluster.thaw(unwell.node);
+                self.cluster.thaw(fault.node);
             }
         }
         self.cluster.check();
         for mut zombie in std::mem::take(&mut self.zombies) {
             if !zombie.process.is_running() {
-                self.remember(zombie.process);
+                self.keep(zombie.process);
                 continue;
             }
-            if !zombie.awake && zombie.at <= now {
+            if !zombie.is_awake && zombie.at <= now {
                 zombie.process.signal(Signal::Continue);
-                (zombie.awake, zombie.at) = (true, now);
+                (zombie.is_awake, zombie.at) = (true, now);
             }
             assert!(
-                !zombie.awake || zombie.at.elapsed() < GRACE,
-                "a zombie lives on after {GRACE:?}"
+                !zombie.is_awake || zombie.at.elapsed() < END_LIMIT,
+                "a zombie still runs after {END_LIMIT:?}"
             );
-            // Each may fence the other before one is out.
-            self.crew[zombie.who].excused = Some(now + GRACE);
+            // Either may fence the other first.
+            self.slots[zombie.index].may_end_until = Some(now + END_LIMIT);
             self.zombies.push(zombie);
         }
-        for (who, (stage, instance)) in CREW.iter().enumerate() {
-            let member = &mut self.crew[who];
-            if member.asleep.is_some_and(|until| until <= now) {
-                member.asleep = None;
-                member.excused = Some(now + GRACE);
-                member
-                    .process
+        for (index, (stage, instance)) in PROCESSES.iter().enumerate() {
+            let slot = &mut self.slots[index];
+            if slot.paused_until.is_some_and(|until| until <= now) {
+                slot.paused_until = None;
+                slot.may_end_until = Some(now + END_LIMIT);
+                slot.process
                     .as_mut()
-                    .expect("who sleeps is there")
+                    .expect("a paused process exists")
                     .signal(Signal::Continue);
             }
-            if member
+            if slot
                 .process
                 .as_mut()
                 .is_some_and(|process| !process.is_running())
             {
-                let excused = member.excused.is_some_and(|until| now < until);
+                let may_end_until = slot.may_end_until.is_some_and(|until| now < until);
                 assert!(
-                    excused,
-                    "{stage}@{instance} has ended by itself, and no fault explains it"
+                    may_end_until,
+                    "{stage}@{instance} has ended, and no fault explains why"
                 );
-                let process = self.take(who);
-                self.remember(process);
-                self.put(who);
+                let process = self.take(index);
+                self.keep(process);
+                self.restart(index);
             }
         }
     }
 
-    /// Waits, and does what is due meanwhile.
+    /// Waits for a condition, and does what is due meanwhile.
     fn until(&mut self, what: &str, mut so: impl FnMut(&mut Self) -> bool) {
-        let done = wait::until(LIMIT, || {
-            self.tend();
+        let done = wait::until(RECOVERY_LIMIT, || {
+            self.do_what_is_due();
             so(self).then_some(())
         });
-        assert!(done.is_some(), "waited {LIMIT:?} in vain: {what}");
+        assert!(
+            done.is_some(),
+            "after {RECOVERY_LIMIT:?} still waiting: {what}"
+        );
     }
 
     /// Waits until both outputs have grown.
-    fn flow(&mut self) {
-        let total = |chaos: &Chaos, topic| {
-            let ends = chaos
-                .observer
-                .ends(&chaos.scenario.name(topic), PARTITIONS)?;
-            Some(ends.into_iter().sum::<i64>())
-        };
+    fn wait_for_growth(&mut self) {
         let mut first: [Option<i64>; 2] = [None; 2];
         self.until("both outputs grow", |chaos| {
             OUTPUTS.iter().zip(&mut first).all(|(topic, first)| {
-                let Some(end) = total(chaos, topic) else {
+                let Some(end) = chaos.end(topic) else {
                     return false;
                 };
                 end >= *first.get_or_insert(end) + GROWTH
@@ -350,20 +345,25 @@ impl Chaos {
         });
     }
 
-    /// Waits until everything has come back: brokers, sleepers, members, and the flow of each
-    /// partition.
-    fn calm(&mut self) {
-        self.flow();
-        self.whole();
-        for who in 0..CREW.len() {
-            self.no_zombie(who);
-            self.awake(who);
+    /// The sum of the end offsets of a topic.
+    fn end(&self, topic: &str) -> Option<i64> {
+        let ends = self.observer.ends(&self.scenario.name(topic), PARTITIONS)?;
+        Some(ends.into_iter().sum())
+    }
+
+    /// Waits until everything has recovered: brokers, processes, groups, and each partition grows.
+    fn wait_for_recovery(&mut self) {
+        self.wait_for_growth();
+        self.wait_for_brokers();
+        for index in 0..PROCESSES.len() {
+            self.wait_without_zombie(index);
+            self.wait_until_resumed(index);
         }
         for stage in OPERATORS {
-            let members = CREW
+            let members = PROCESSES
                 .iter()
-                .zip(&self.crew)
-                .filter(|((name, _), member)| *name == stage && member.process.is_some());
+                .zip(&self.slots)
+                .filter(|((name, _), slot)| *name == stage && slot.process.is_some());
             let members = members.count();
             let group = self.scenario.name(stage);
             self.until(&format!("{stage} has {members} members"), |chaos| {
@@ -378,7 +378,7 @@ impl Chaos {
                     return false;
                 };
                 let first = first.get_or_insert_with(|| ends.clone());
-                // Ten sensors need not reach every partition.
+                // Ten sensors need not use every partition.
                 ends.iter()
                     .zip(first)
                     .all(|(end, first)| *first == 0 || *end > *first + GROWTH)
@@ -386,73 +386,75 @@ impl Chaos {
         }
     }
 
-    /// Waits until no broker is unwell.
-    fn whole(&mut self) {
-        self.until("all brokers are well", |chaos| {
-            chaos.unwell.is_none() && chaos.observer.is_whole()
+    /// Waits until all brokers run and are in sync.
+    fn wait_for_brokers(&mut self) {
+        self.until("all brokers run and are in sync", |chaos| {
+            chaos.broker_fault.is_none() && chaos.observer.is_in_sync()
         });
     }
 
-    /// Waits until a process is awake.
-    fn awake(&mut self, who: usize) {
-        self.until("it wakes", |chaos| chaos.crew[who].asleep.is_none());
+    /// Waits until a process is not paused.
+    fn wait_until_resumed(&mut self, index: usize) {
+        self.until("it is resumed", |chaos| {
+            chaos.slots[index].paused_until.is_none()
+        });
     }
 
-    /// Waits until a place has no zombie.
-    fn no_zombie(&mut self, who: usize) {
+    /// Waits until a process has no zombie.
+    fn wait_without_zombie(&mut self, index: usize) {
         self.until("its zombie ends", |chaos| {
-            chaos.zombies.iter().all(|zombie| zombie.who != who)
+            chaos.zombies.iter().all(|zombie| zombie.index != index)
         });
     }
 
-    /// Asks a process to end, which it must do well.
-    fn end(&mut self, who: usize) {
-        self.awake(who);
-        let mut process = self.take(who);
+    /// Shuts a process down. It must exit cleanly.
+    fn shut_down(&mut self, index: usize) {
+        self.wait_until_resumed(index);
+        let mut process = self.take(index);
         if process.is_running() {
             process.signal(Signal::Terminate);
-            self.until("it ends when asked", |_| !process.is_running());
-            let excused = self.crew[who]
-                .excused
+            self.until("it shuts down", |_| !process.is_running());
+            let may_end_until = self.slots[index]
+                .may_end_until
                 .is_some_and(|until| Instant::now() < until);
             let status = process.ends_within(Duration::ZERO);
-            // 75: no broker answered it, and the next one does the rest.
+            // 75: no broker was reachable. Its successor does the rest.
             assert!(
-                matches!(status, 0 | 75) || excused,
+                matches!(status, 0 | 75) || may_end_until,
                 "exit status {status} after SIGTERM"
             );
         }
-        self.remember(process);
+        self.keep(process);
     }
 
-    fn take(&mut self, who: usize) -> Process {
-        self.crew[who]
+    fn take(&mut self, index: usize) -> Process {
+        self.slots[index]
             .process
             .take()
-            .expect("the script knows who is there")
+            .expect("the script knows which processes exist")
     }
 
-    /// Starts who has ended.
-    fn put(&mut self, who: usize) {
+    /// Restarts a process that has ended.
+    fn restart(&mut self, index: usize) {
         self.restarts += 1;
-        self.crew[who] = Member::new(Some(self.process(who)));
+        self.slots[index] = Slot::new(Some(self.process(index)));
     }
 
-    fn process(&self, who: usize) -> Process {
-        let (stage, instance) = CREW[who];
+    fn process(&self, index: usize) -> Process {
+        let (stage, instance) = PROCESSES[index];
         self.scenario.start_as(stage, instance)
     }
 
-    fn remember(&mut self, process: Process) {
-        self.past.truncate(REMEMBERED - 1);
-        self.past.push_front(process);
+    fn keep(&mut self, process: Process) {
+        self.ended.truncate(KEPT - 1);
+        self.ended.push_front(process);
     }
 }
 
 impl Drop for Chaos {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the faults so far:\n{}", self.told.join("\n"));
+            eprintln!("the faults so far:\n{}", self.events.join("\n"));
             eprintln!(
                 "to run them again: make chaos FAULTS={} SEED={}",
                 self.faults, self.seed
@@ -461,19 +463,19 @@ impl Drop for Chaos {
     }
 }
 
-impl Member {
+impl Slot {
     fn new(process: Option<Process>) -> Self {
-        Member {
+        Slot {
             process,
-            asleep: None,
-            excused: None,
+            paused_until: None,
+            may_end_until: None,
         }
     }
 }
 
-/// Shown also if the test succeeds: what is printed would only be shown if it fails.
-fn say(line: &str) {
-    // Nobody may be listening.
+/// Prints a line to standard error, even if the test succeeds.
+fn print(line: &str) {
+    // Standard error may be closed.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -1,15 +1,14 @@
-//! The clock: how long each test takes, for who wants to make them faster.
+//! The clock: how long each test takes.
 
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Write;
 use std::time::Instant;
 
-/// The environment variable with the file that gets a line for each test: seconds and name.
+/// The environment variable for the file that gets a line for each test: seconds and name.
 const TIMES: &str = "RIVULET_TEST_TIMES";
 
-/// Notes its test's name when it begins and writes the line when its thread ends, as that of each
-/// test does.
+/// Writes the line of its test when it is dropped, which is when the thread of the test ends.
 struct Clock {
     test: Option<String>,
     start: Instant,
@@ -17,7 +16,7 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        // The main thread and those that a test starts are no tests.
+        // The main thread and the threads that a test starts are not tests.
         let test = std::thread::current()
             .name()
             .filter(|name| name.contains("::"))
@@ -35,7 +34,7 @@ impl Drop for Clock {
             return;
         };
         let line = format!("{:7.1} s  {test}\n", self.start.elapsed().as_secs_f64());
-        // One write: tests run side by side. Whoever lacks the line has the tests all the same.
+        // One write, because tests run in parallel. An error is ignored: the times are optional.
         let _ = File::options()
             .append(true)
             .open(file)
@@ -43,7 +42,7 @@ impl Drop for Clock {
     }
 }
 
-/// Starts the clock of the test whose thread this is, unless it runs already.
+/// Starts the clock of the test that runs on this thread, unless it runs already.
 pub(crate) fn start() {
     thread_local!(static CLOCK: OnceCell<Clock> = const { OnceCell::new() });
     CLOCK.with(|clock| _ = clock.get_or_init(Clock::new));

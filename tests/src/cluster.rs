@@ -1,4 +1,4 @@
-//! A cluster: three brokers, any of which can fail while the other two go on.
+//! A cluster: three brokers, each of which can fail while the others go on.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use crate::process::Signal;
 use crate::proxy::Proxy;
 use crate::zookeeper::ZooKeeper;
 
-/// What three nodes need besides, or other than, one.
+/// Settings for three nodes.
 const SETTINGS: &[(&str, &str)] = &[
-    // What was acknowledged is on two disks at least, so one broker can be missing.
+    // Acknowledged records are on two disks, so one broker can be down.
     ("min.insync.replicas", "2"),
     ("offsets.topic.replication.factor", "3"),
     ("transaction.state.log.replication.factor", "3"),
     ("transaction.state.log.min.isr", "2"),
     ("share.coordinator.state.topic.replication.factor", "3"),
     ("share.coordinator.state.topic.min.isr", "2"),
-    // A broker that was away leads again after seconds, so that the next to fail always leads
-    // something.
+    // A broker that was down leads again after a few seconds, so that the next broker to fail
+    // always leads something.
     ("leader.imbalance.check.interval.seconds", "5"),
 ];
 
-/// Three brokers, each behind a proxy, through which programs come; brokers among themselves and
-/// the tests' own clients do not. Stopped and removed when it goes out of scope.
+/// Three brokers, each behind a proxy. Only programs use the proxies. The brokers are stopped and
+/// removed on drop.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: Vec<Node>,
@@ -35,10 +35,10 @@ struct Node {
 }
 
 impl Cluster {
-    /// How many brokers there are.
+    /// The number of brokers.
     pub const NODES: usize = 3;
 
-    /// Starts the brokers and waits until each knows all.
+    /// Starts the brokers, and waits until each knows the others.
     #[must_use]
     pub fn start() -> Self {
         let ports: Vec<[u16; 2]> = (0..Self::NODES)
@@ -68,9 +68,9 @@ impl Cluster {
             .join(",")
     }
 
-    /// The addresses of the brokers themselves, for who is not to be cut off.
+    /// The addresses of the brokers without the proxies.
     #[must_use]
-    pub fn behind(&self) -> String {
+    pub fn direct_brokers(&self) -> String {
         self.nodes
             .iter()
             .map(|node| node.kafka.brokers())
@@ -78,17 +78,17 @@ impl Cluster {
             .join(",")
     }
 
-    /// Ends a broker as a power cut does; its data stays.
+    /// Kills a broker, as a power cut does. Its data stays.
     pub fn kill(&mut self, node: usize) {
         self.nodes[node].kafka.kill();
     }
 
-    /// Starts a broker that was killed, and does not wait for it.
+    /// Starts a broker that was killed, without waiting.
     pub fn launch(&mut self, node: usize) {
         self.nodes[node].kafka.launch();
     }
 
-    /// Freezes a broker: its connections stay open and nothing answers.
+    /// Freezes a broker: its connections stay open, but it does not respond.
     pub fn freeze(&self, node: usize) {
         self.nodes[node].kafka.signal(Signal::Stop);
     }
@@ -98,7 +98,7 @@ impl Cluster {
         self.nodes[node].kafka.signal(Signal::Continue);
     }
 
-    /// Cuts all connections of a broker with programs.
+    /// Cuts all connections between programs and a broker.
     pub fn cut(&self, node: usize) {
         self.nodes[node].proxy.cut();
     }
@@ -113,13 +113,13 @@ impl Cluster {
 
 impl Node {
     fn new(id: usize, ports: &[[u16; 2]], zookeeper: Option<Arc<ZooKeeper>>) -> Self {
-        let behind = free_port();
-        let proxy = Proxy::start(behind);
+        let port = free_port();
+        let proxy = Proxy::start(port);
         Node {
             kafka: Kafka::member(
                 id,
                 ports,
-                Some((behind, proxy.address())),
+                Some((port, proxy.address())),
                 zookeeper,
                 SETTINGS,
             ),

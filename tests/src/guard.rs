@@ -1,8 +1,8 @@
-//! The guard: clears up behind a test process, however it ends.
+//! Cleans up after a test process, however it ends.
 //!
-//! A test that fails clears up as it unwinds, but one that is interrupted or killed cannot. So a
-//! small shell holds the other end of a pipe: when the pipe closes, the test process is gone, and
-//! the shell ends what it left running and removes what it left lying about.
+//! A test that fails cleans up as it unwinds, but an interrupted or killed one cannot. So a shell
+//! reads from a pipe. When the pipe closes, the test process is gone: the shell kills its child
+//! processes and removes its files.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -31,14 +31,14 @@ until rm -rf "$1" || [ "$tries" -gt 50 ]; do
 done
 "#;
 
-struct Guard {
+struct Cleanup {
     folder: PathBuf,
     pipe: Mutex<ChildStdin>,
 }
 
-fn guard() -> &'static Guard {
-    static GUARD: OnceLock<Guard> = OnceLock::new();
-    GUARD.get_or_init(|| {
+fn cleanup() -> &'static Cleanup {
+    static CLEANUP: OnceLock<Cleanup> = OnceLock::new();
+    CLEANUP.get_or_init(|| {
         let folder = tempfile::Builder::new()
             .prefix("rivulet-tests-")
             .tempdir()
@@ -49,44 +49,44 @@ fn guard() -> &'static Guard {
             reason = "it outlives this process: that is what it is for"
         )]
         let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT, "guard"])
+            .args(["-c", SCRIPT, "cleanup"])
             .arg(&folder)
-            // Out of reach of the Ctrl-C that ends the tests.
+            // Ctrl-C must not reach it.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("every system has a shell");
-        let pipe = Mutex::new(shell.stdin.take().expect("it was asked for"));
-        Guard { folder, pipe }
+        let pipe = Mutex::new(shell.stdin.take().expect("it is piped"));
+        Cleanup { folder, pipe }
     })
 }
 
 fn tell(verb: &str, pid: u32) {
-    let mut pipe = guard()
+    let mut pipe = cleanup()
         .pipe
         .lock()
         .expect("nothing panics while it holds this");
-    writeln!(pipe, "{verb} {pid}").expect("the guard lives as long as the pipe is open");
+    writeln!(pipe, "{verb} {pid}").expect("the shell lives as long as the pipe is open");
 }
 
-/// Has a child process killed if this process ends before it [`forget`]s the child.
+/// Kills a child process if this process ends before it calls [`forget`].
 pub(crate) fn watch(pid: u32) {
     tell("watch", pid);
 }
 
-/// The child has been waited for: its id may soon be somebody else's.
+/// The child was waited for, so its process id may be reused.
 pub(crate) fn forget(pid: u32) {
     tell("forget", pid);
 }
 
-/// A new empty folder, removed at the latest when this process ends.
+/// A new empty folder, removed when this process ends at the latest.
 pub(crate) fn folder(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    // What every test with a broker begins with.
+    // Every test with a broker creates a folder first.
     clock::start();
-    let folder = guard()
+    let folder = cleanup()
         .folder
         .join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     std::fs::create_dir(&folder)
@@ -94,8 +94,8 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Removes a folder before the process ends, because brokers' data adds up.
+/// Removes a folder early, because the brokers' data adds up.
 pub(crate) fn remove(folder: &Path) {
-    // What cannot be removed now, the guard removes at the end.
+    // The shell removes the rest at the end.
     let _ = std::fs::remove_dir_all(folder);
 }

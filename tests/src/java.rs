@@ -1,14 +1,14 @@
-//! Java: what brokers run on.
+//! Java, which brokers run on.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::programs;
 
-/// A class of Kafka's jars, run in a folder with so many megabytes of heap.
+/// The command for a class of Kafka's jars, with a heap of `megabytes`.
 pub(crate) fn java(folder: &Path, megabytes: usize, main: &str) -> Command {
     let mut java = Command::new("java");
-    // Quick to start rather than quick in the long run, unless somebody measures.
+    // Fast to start rather than fast in the long run, unless a benchmark says otherwise.
     let options = std::env::var("RIVULET_TEST_JAVA_OPTIONS")
         .unwrap_or_else(|_| format!("-Xmx{megabytes}m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"));
     java.args(options.split_whitespace())
@@ -23,7 +23,7 @@ pub(crate) fn java(folder: &Path, megabytes: usize, main: &str) -> Command {
     java
 }
 
-/// Why a command of Java did not start.
+/// Fails because Java cannot be started.
 pub(crate) fn missing(error: &std::io::Error) -> ! {
     panic!("java does not run ({error}): run `make test`, which installs it")
 }

@@ -1,4 +1,4 @@
-//! A broker: one node of Apache Kafka, on a free port of 127.0.0.1, with a folder of its own.
+//! A broker: one node of Apache Kafka, on a free port of 127.0.0.1, with its own folder.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -17,65 +17,64 @@ use crate::process::{Signal, send};
 use crate::zookeeper::ZooKeeper;
 use crate::{guard, programs, wait};
 
-/// Settings for one small node; those that are not Kafka's default each have their reason.
+/// Settings for a small node. Those that differ from Kafka's defaults each have a reason.
 const CONFIG: &str = "\
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
-# A topic that is missing is a mistake which the tests must see.
+# Tests must notice missing topics.
 auto.create.topics.enable=false
-# One node keeps one copy.
+# One node has one replica.
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-# Each partition is files to open and to elect a leader for at the first use.
+# Each partition takes time at its first use: files and an election.
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
-# Nobody else is coming.
+# No test needs the delay.
 group.initial.rebalance.delay.ms=0
-# Lets a test wait for the end of a dead member's session, or transaction, without waiting long.
+# Sessions and transactions of dead processes end soon.
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
-# The cleaner takes 128 MB unasked.
+# The default is 128 MB.
 log.cleaner.dedupe.buffer.size=8388608
 ";
 
-/// What is besides for a node that is a controller too.
+/// More settings for a node that is also a controller.
 const KRAFT: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
-# A broker that comes back after a kill is only let in when its old session has ended.
+# A killed broker cannot rejoin before its old session has ended.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 ";
 
-/// A broker, stopped and removed when it goes out of scope.
+/// A broker. It is stopped and removed on drop.
 #[derive(Debug)]
 pub struct Kafka {
     folder: PathBuf,
     port: u16,
     /// The port of a second listener, if it has one.
     second: Option<u16>,
-    /// How many nodes the cluster has.
+    /// The number of nodes in the cluster.
     nodes: usize,
     java: Option<Child>,
     /// When it was killed.
     killed: Option<Instant>,
-    /// What it needs if it is older than Kafka 4; it ends after the last of its brokers.
+    /// ZooKeeper, for versions before Kafka 4. It ends after the last of its brokers.
     zookeeper: Option<Arc<ZooKeeper>>,
 }
 
 impl Kafka {
-    /// The environment variable with the address of a broker that already runs.
+    /// The environment variable for the address of a broker that already runs.
     pub const BROKERS: &str = "RIVULET_TEST_BROKERS";
-    /// The environment variable with the version of Kafka to run, else it is that of
-    /// `kafka/version`.
+    /// The environment variable for the version of Kafka. The default is in `kafka/version`.
     pub const VERSION: &str = programs::KAFKA_VERSION;
 
-    /// The address of the broker that all tests share: the one of `make test`, or else one for this
-    /// test process.
+    /// The address of the broker that all tests share: the one of `make test`, or one for this test
+    /// process.
     #[must_use]
     pub fn shared() -> &'static str {
         static SHARED: OnceLock<String> = OnceLock::new();
@@ -84,7 +83,7 @@ impl Kafka {
         SHARED.get_or_init(|| std::env::var(Self::BROKERS).unwrap_or_else(|_| own()))
     }
 
-    /// Starts a broker with some settings of its own and waits until it answers.
+    /// Starts a broker with more settings, and waits until it responds.
     #[must_use]
     pub fn start(settings: &[(&str, &str)]) -> Self {
         let mut kafka = Kafka::prepare(settings);
@@ -92,24 +91,23 @@ impl Kafka {
         kafka
     }
 
-    /// Starts a broker that tells clients of a second listener to go to another address.
+    /// Starts a broker whose second listener advertises another address.
     #[must_use]
-    pub fn announced_as(address: &str) -> Self {
-        Kafka::with_second("PLAINTEXT", address, &[])
+    pub fn advertised_as(address: &str) -> Self {
+        Kafka::with_second_listener("PLAINTEXT", address, &[])
     }
 
-    /// Starts a broker with a second listener that wants SASL's mechanism PLAIN; `jaas` says who is
-    /// let in.
+    /// Starts a broker whose second listener requires SASL PLAIN, with this JAAS configuration.
     #[must_use]
-    pub fn guarded(jaas: &str) -> Self {
+    pub fn with_sasl(jaas: &str) -> Self {
         let settings = [
             ("sasl.enabled.mechanisms", "PLAIN"),
             ("listener.name.second.plain.sasl.jaas.config", jaas),
         ];
-        Kafka::with_second("SASL_PLAINTEXT", "", &settings)
+        Kafka::with_second_listener("SASL_PLAINTEXT", "", &settings)
     }
 
-    fn with_second(protocol: &str, announced: &str, settings: &[(&str, &str)]) -> Self {
+    fn with_second_listener(protocol: &str, announced: &str, settings: &[(&str, &str)]) -> Self {
         let [port, controller, second] = [free_port(), free_port(), free_port()];
         let announced = if announced.is_empty() {
             format!("127.0.0.1:{second}")
@@ -125,7 +123,8 @@ impl Kafka {
             (
                 "listeners",
                 format!(
-                    "PLAINTEXT://127.0.0.1:{port},SECOND://127.0.0.1:{second},CONTROLLER://127.0.0.1:{controller}"
+                    "PLAINTEXT://127.0.0.1:{port},SECOND://127.0.0.1:{second},\
+                     CONTROLLER://127.0.0.1:{controller}"
                 ),
             ),
             (
@@ -150,31 +149,31 @@ impl Kafka {
         )
     }
 
-    /// A broker that has its address and its folder, but does not run yet.
+    /// A broker with an address and a folder, not started yet.
     #[must_use]
     pub fn prepare(settings: &[(&str, &str)]) -> Self {
         Kafka::node(1, &[[free_port(), free_port()]], settings)
     }
 
-    /// One node of several, which counts from 1: `ports` are those of each for data and for
-    /// control.
+    /// Node `id` of several, counted from 1. `ports` are each node's ports for data and for the
+    /// controller.
     pub(crate) fn node(id: usize, ports: &[[u16; 2]], settings: &[(&str, &str)]) -> Self {
         Kafka::member(id, ports, None, Self::zookeeper(), settings)
     }
 
-    /// The ZooKeeper for a cluster, if this version has none of its own.
+    /// ZooKeeper for a cluster, if this version needs one.
     pub(crate) fn zookeeper() -> Option<Arc<ZooKeeper>> {
         let version = programs::kafka_version();
         let major = version
             .split('.')
             .next()
             .and_then(|number| number.parse::<u32>().ok());
-        let major = major.unwrap_or_else(|| panic!("`{version}` is no version of Kafka"));
+        let major = major.unwrap_or_else(|| panic!("`{version}` is not a version of Kafka"));
         (major < 4).then(|| Arc::new(ZooKeeper::start()))
     }
 
-    /// The same for nodes that share a ZooKeeper. If it is behind a proxy, then that passes on to a
-    /// port of the node, and has an address.
+    /// A node that shares a ZooKeeper with others. `proxy` is the port that a proxy passes
+    /// connections on to, and the proxy's address.
     pub(crate) fn member(
         id: usize,
         ports: &[[u16; 2]],
@@ -195,9 +194,10 @@ impl Kafka {
         };
         let mut listeners = format!("PLAINTEXT://127.0.0.1:{port}");
         let mut advertised = listeners.clone();
-        if let Some((behind, address)) = proxy {
-            write!(listeners, ",PROXIED://127.0.0.1:{behind}").expect("text takes any text");
-            write!(advertised, ",PROXIED://{address}").expect("text takes any text");
+        if let Some((proxied, address)) = proxy {
+            write!(listeners, ",PROXIED://127.0.0.1:{proxied}")
+                .expect("writing to a string succeeds");
+            write!(advertised, ",PROXIED://{address}").expect("writing to a string succeeds");
         }
         let mut own = vec![("log.dirs", kafka.folder.join("data").display().to_string())];
         let mut config = CONFIG.to_owned();
@@ -218,18 +218,19 @@ impl Kafka {
                 "controller.quorum.voters",
                 voters.collect::<Vec<_>>().join(","),
             ));
-            write!(listeners, ",CONTROLLER://127.0.0.1:{controller}").expect("text takes any text");
+            write!(listeners, ",CONTROLLER://127.0.0.1:{controller}")
+                .expect("writing to a string succeeds");
             config += KRAFT;
         }
         own.push(("listeners", listeners));
         own.push(("advertised.listeners", advertised));
-        let given = settings
+        let settings = settings
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()));
-        for (name, value) in own.into_iter().chain(given) {
-            writeln!(config, "{name}={value}").expect("text takes any text");
+        for (name, value) in own.into_iter().chain(settings) {
+            writeln!(config, "{name}={value}").expect("writing to a string succeeds");
         }
-        std::fs::write(kafka.config(), config).expect("the folder was just made");
+        std::fs::write(kafka.config(), config).expect("the folder is new");
         if kafka.zookeeper.is_none() {
             kafka.format();
         }
@@ -255,26 +256,26 @@ impl Kafka {
         );
     }
 
-    /// Starts the broker, again if it ran before, and waits until it answers.
+    /// Starts or restarts the broker, and waits until it responds.
     pub fn run(&mut self) {
         self.launch();
         self.wait();
     }
 
-    /// Starts the broker and does not wait for it.
+    /// Starts the broker without waiting.
     pub(crate) fn launch(&mut self) {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log())
-            .expect("the folder is ours");
+            .expect("the folder is writable");
         let mut java = self.java("kafka.Kafka");
         java.arg(self.config());
         let killed = self.killed.filter(|_| self.zookeeper.is_some());
         let rest = killed.map_or(Duration::ZERO, |killed| {
             ZooKeeper::FORGOTTEN.saturating_sub(killed.elapsed())
         });
-        let java = later(rest, java)
+        let java = delayed(rest, java)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("an open file"))
             .stderr(log)
@@ -284,13 +285,13 @@ impl Kafka {
         self.java = Some(java);
     }
 
-    /// Waits until it answers and knows all nodes.
+    /// Waits until it responds and knows all nodes.
     pub(crate) fn wait(&mut self) {
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.brokers())
             .set("reconnect.backoff.max.ms", "100")
             .create()
-            .expect("the settings are right");
+            .expect("the settings are valid");
         let answer = wait::until(wait::LONG, || {
             self.check();
             let metadata = client
@@ -301,7 +302,7 @@ impl Kafka {
         assert!(
             answer.is_some(),
             "the broker does not answer:\n{}",
-            self.last_words()
+            self.log_tail()
         );
     }
 
@@ -310,12 +311,12 @@ impl Kafka {
         let ended = self
             .java
             .as_mut()
-            .and_then(|java| java.try_wait().expect("it is our child"));
+            .and_then(|java| java.try_wait().expect("it is a child process"));
         assert!(
             ended.is_none(),
             "the broker ended ({}):\n{}",
             ended.unwrap_or_default(),
-            self.last_words()
+            self.log_tail()
         );
     }
 
@@ -325,17 +326,17 @@ impl Kafka {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// Ends it as a power cut does; its data stays.
+    /// Kills it, as a power cut does. Its data stays.
     pub fn kill(&mut self) {
         if let Some(mut java) = self.java.take() {
-            java.kill().expect("it is our child");
-            java.wait().expect("it is our child");
+            java.kill().expect("it is a child process");
+            java.wait().expect("it is a child process");
             guard::forget(java.id());
             self.killed = Some(Instant::now());
         }
     }
 
-    /// Makes it hang for a while: connections stay open and nothing answers.
+    /// Freezes it for a while: connections stay open, but it does not respond.
     pub fn hang(&self, time: Duration) {
         self.signal(Signal::Stop);
         std::thread::sleep(time);
@@ -347,12 +348,13 @@ impl Kafka {
         send(self.java.as_ref().expect("the broker runs").id(), signal);
     }
 
-    /// Runs a command that finds this broker's address in [`BROKERS`](Self::BROKERS).
+    /// Runs a command with this broker's address in [`BROKERS`](Self::BROKERS).
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn serve(&self, command: &Command) -> std::io::Result<ExitStatus> {
-        // It waits until the guard knows it: else it would live on if this process were killed now.
+    pub fn run_command(&self, command: &Command) -> std::io::Result<ExitStatus> {
+        // The command starts only when it is watched. Otherwise it would survive if this process
+        // were killed now.
         let known = self.folder.join("known");
         let mut waiting = Command::new("sh");
         waiting.args([
@@ -371,7 +373,7 @@ impl Kafka {
         status
     }
 
-    /// Where it keeps its settings, its data and its log.
+    /// The folder with its settings, data and log.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -386,11 +388,11 @@ impl Kafka {
     }
 
     fn java(&self, main: &str) -> Command {
-        // Nodes of one cluster share its memory.
+        // The nodes of a cluster share the memory.
         java(&self.folder, 512 / self.nodes, main)
     }
 
-    fn last_words(&self) -> String {
+    fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
@@ -404,8 +406,8 @@ impl Drop for Kafka {
     }
 }
 
-/// The same command, begun when some time has passed; whoever starts it need not wait.
-fn later(rest: Duration, command: Command) -> Command {
+/// The same command, which first sleeps for `rest`. The caller need not wait.
+fn delayed(rest: Duration, command: Command) -> Command {
     if rest.is_zero() {
         return command;
     }
@@ -420,11 +422,10 @@ fn later(rest: Duration, command: Command) -> Command {
     later
 }
 
-/// A port that nobody listens on, below the range that outgoing connections take theirs from, so
-/// that it is still free later.
+/// A free port, below the range of ports for outgoing connections, so that it stays free.
 pub(crate) fn free_port() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
-    // Test processes that run side by side start at different places.
+    // Test processes that run in parallel start at different ports.
     let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");
     (0..10_000)
         .map(|_| 20_000 + (start + COUNT.fetch_add(1, Ordering::Relaxed)) % 10_000)

@@ -1,14 +1,14 @@
-//! What crosses crates: the real binaries, each a process of its own, on a real Apache Kafka.
+//! Tests across all crates: the real binaries, as processes, on a real Apache Kafka.
 //!
-//! A [`Kafka`] is a broker, started for the test and gone after it; a [`Cluster`] is three, which
-//! can fail one by one. A [`PipelineBuilder`] is the text of a pipeline file, stage by stage. Both
-//! make a [`Scenario`], whose stages and topics have names that no other scenario has, so that all
-//! of them share one broker; it starts stages as [`Process`]es. [`records`] is a plain Kafka client
-//! that knows nothing of rivulet, and [`chain`] the worked example whose results are known.
+//! A [`Kafka`] is a broker that is started for a test. A [`Cluster`] has three, which can fail one
+//! by one. A [`PipelineBuilder`] is the text of a pipeline file. Broker and pipeline make a
+//! [`Scenario`], which starts stages as [`Process`]es. The names of its stages and topics are
+//! unique, so all scenarios share one broker. [`records`] is a plain Kafka client that knows
+//! nothing of rivulet, and [`chain`] is the worked example.
 //!
-//! `make test` installs what this needs and starts the one broker; a test that lacks something says
-//! so and fails. The broker is that of `kafka/version`, unless `RIVULET_TEST_KAFKA` names another
-//! one.
+//! `make test` installs what this needs, and starts the shared broker. A test that lacks something
+//! fails and says what. `kafka/version` is the version of Kafka, unless `RIVULET_TEST_KAFKA` names
+//! another.
 #![allow(
     clippy::missing_panics_doc,
     reason = "whatever goes wrong in here is a failed test"
@@ -33,7 +33,7 @@ mod scenario;
 pub mod wait;
 mod zookeeper;
 
-pub use self::cage::Cage;
+pub use self::cage::MemoryLimit;
 pub use self::chaos::{Chaos, Kind};
 pub use self::cluster::Cluster;
 pub use self::kafka::Kafka;

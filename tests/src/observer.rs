@@ -1,4 +1,4 @@
-//! An observer: a client that stays connected and is asked the same again and again.
+//! An observer: a client that stays connected and repeats the same requests.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::MetadataTopic;
 
-/// How long one question may take; the next one may find another broker.
+/// How long one request may take. The next one may reach another broker.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// A client that sees what is committed.
+/// A client that sees committed records only.
 pub struct Observer(BaseConsumer);
 
 impl Observer {
-    /// Connects when it is asked first.
+    /// It connects with its first request.
     #[must_use]
     pub fn new(brokers: &str) -> Self {
         let consumer = ClientConfig::new()
@@ -22,21 +22,20 @@ impl Observer {
             .set("reconnect.backoff.max.ms", "200")
             .set("topic.metadata.refresh.fast.interval.ms", "50")
             .create()
-            .expect("the settings are right");
+            .expect("the settings are valid");
         Observer(consumer)
     }
 
-    /// The end of each partition of a topic for who reads what is committed, as far as a leader
-    /// answers.
+    /// The end offset of each partition for `read_committed`. `None` unless all leaders respond.
     #[must_use]
     pub fn ends(&self, topic: &str, partitions: i32) -> Option<Vec<i64>> {
         let end = |partition| Some(self.0.fetch_watermarks(topic, partition, ANSWER).ok()?.1);
         (0..partitions).map(end).collect()
     }
 
-    /// Whether each partition of the cluster has a leader and all its copies are alike.
+    /// Whether each partition has a leader, and all its replicas are in sync.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_in_sync(&self) -> bool {
         let Ok(metadata) = self.0.fetch_metadata(None, ANSWER) else {
             return false;
         };
@@ -46,7 +45,7 @@ impl Observer {
         })
     }
 
-    /// How many members a consumer group has, if it is at rest.
+    /// How many members a consumer group has. `None` unless it is stable.
     #[must_use]
     pub fn members(&self, group: &str) -> Option<usize> {
         let groups = self.0.fetch_group_list(Some(group), ANSWER).ok()?;

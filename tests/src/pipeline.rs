@@ -1,8 +1,8 @@
-//! The text of a pipeline file, put together stage by stage.
+//! The text of a pipeline file, built stage by stage.
 
 use std::fmt::Write;
 
-/// A pipeline whose names get an ending of their own when it becomes a scenario's file.
+/// A pipeline. Its names get a suffix when it becomes the file of a scenario.
 #[derive(Debug, Clone, Default)]
 pub struct PipelineBuilder {
     settings: String,
@@ -13,7 +13,7 @@ pub struct PipelineBuilder {
 #[derive(Debug, Clone)]
 struct Stage {
     name: String,
-    /// `producer`, `operator` or `sink`: the table's name, and the end of the program's.
+    /// `producer`, `operator` or `sink`: the name of the table, and the end of the program's name.
     kind: &'static str,
     from: Option<String>,
     to: Option<String>,
@@ -22,20 +22,21 @@ struct Stage {
 }
 
 impl PipelineBuilder {
-    /// A pipeline without anything.
+    /// An empty pipeline.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds lines as they are, such as `guarantee = "exactly-once"`; tables after plain settings.
+    /// Adds lines to the top, such as `guarantee = "exactly-once"`. Tables must come after plain
+    /// settings.
     #[must_use]
     pub fn settings(mut self, lines: &str) -> Self {
-        writeln!(self.settings, "{lines}").expect("text takes any text");
+        writeln!(self.settings, "{lines}").expect("writing to a string succeeds");
         self
     }
 
-    /// Adds a topic's table with these lines.
+    /// Adds the table of a topic, with these lines.
     #[must_use]
     pub fn topic(mut self, name: &str, lines: &str) -> Self {
         self.topics.push((name.to_owned(), lines.to_owned()));
@@ -54,7 +55,7 @@ impl PipelineBuilder {
         )
     }
 
-    /// Adds a producer with a spool: both are TOML.
+    /// Adds a producer with a spool. `source` and `spool` are TOML.
     #[must_use]
     pub fn spooled_producer(self, name: &str, source: &str, spool: &str, to: &str) -> Self {
         self.stage(
@@ -88,7 +89,7 @@ impl PipelineBuilder {
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
         let stage = self.stages.last_mut().expect("a stage comes first");
-        write!(stage.work, "\n{line}").expect("text takes any text");
+        write!(stage.work, "\n{line}").expect("writing to a string succeeds");
         self
     }
 
@@ -121,7 +122,7 @@ impl PipelineBuilder {
             .collect()
     }
 
-    /// What kind of stage that is.
+    /// The kind of a stage.
     pub(crate) fn kind(&self, stage: &str) -> &'static str {
         let found = self.stages.iter().find(|known| known.name == stage);
         found
@@ -129,22 +130,24 @@ impl PipelineBuilder {
             .kind
     }
 
-    /// The file, with `ending` added to the name of each stage and topic.
-    pub(crate) fn text(&self, ending: &str) -> String {
+    /// The file, with `suffix` added to the name of each stage and topic.
+    pub(crate) fn text(&self, suffix: &str) -> String {
         let mut text = self.settings.clone();
         for (name, lines) in &self.topics {
-            write!(text, "\n[topic.{name}{ending}]\n{lines}\n").expect("text takes any text");
+            write!(text, "\n[topic.{name}{suffix}]\n{lines}\n")
+                .expect("writing to a string succeeds");
         }
         for stage in &self.stages {
             write!(
                 text,
-                "\n[{}.{}{ending}]\n{}\n",
+                "\n[{}.{}{suffix}]\n{}\n",
                 stage.kind, stage.name, stage.work
             )
-            .expect("text takes any text");
+            .expect("writing to a string succeeds");
             for (key, topic) in [("from", &stage.from), ("to", &stage.to)] {
                 if let Some(topic) = topic {
-                    writeln!(text, "{key} = \"{topic}{ending}\"").expect("text takes any text");
+                    writeln!(text, "{key} = \"{topic}{suffix}\"")
+                        .expect("writing to a string succeeds");
                 }
             }
         }

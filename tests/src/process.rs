@@ -1,4 +1,4 @@
-//! A process: one program under test, with all that it says.
+//! A process: a program under test, with all its output.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use crate::{guard, wait};
 
-/// What a process can be sent.
+/// A signal for a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// Asks it to end: `SIGTERM`.
+    /// `SIGTERM`: asks it to shut down.
     Terminate,
-    /// Ends it without asking: `SIGKILL`.
+    /// `SIGKILL`: ends it at once.
     Kill,
-    /// Freezes it: `SIGSTOP`.
+    /// `SIGSTOP`: freezes it.
     Stop,
-    /// Thaws it: `SIGCONT`.
+    /// `SIGCONT`: thaws it.
     Continue,
 }
 
@@ -32,9 +32,9 @@ impl Signal {
     }
 }
 
-/// Sends a signal to one of our children that has not been waited for.
+/// Sends a signal to a child process that was not waited for.
 pub(crate) fn send(pid: u32, signal: Signal) {
-    // The shell's own `kill` is there even where no `kill` program is installed.
+    // The shell's own `kill` is there even if no `kill` program is installed.
     let sent = Command::new("sh")
         .args([
             "-c",
@@ -50,8 +50,8 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     );
 }
 
-/// A running or ended program. It is killed when it goes out of scope; if the test has failed, it
-/// then tells what it said.
+/// A program that runs or has ended. It is killed on drop. If the test has failed, it then prints
+/// its output.
 #[derive(Debug)]
 pub struct Process {
     title: String,
@@ -63,7 +63,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program; `title` names it in messages.
+    /// Starts a program. `title` is its name in messages.
     #[must_use]
     pub fn start(title: impl Into<String>, command: &mut Command) -> Self {
         let title = title.into();
@@ -73,8 +73,8 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("starting {title} ({command:?}): {error}"));
         guard::watch(child.id());
-        let out = Stream::read(child.stdout.take().expect("it was asked for"));
-        let err = Stream::read(child.stderr.take().expect("it was asked for"));
+        let out = Stream::read(child.stdout.take().expect("it is piped"));
+        let err = Stream::read(child.stderr.take().expect("it is piped"));
         Process {
             title,
             child,
@@ -85,22 +85,22 @@ impl Process {
         }
     }
 
-    /// All that it has written to standard output.
+    /// Its standard output so far.
     #[must_use]
     pub fn out(&self) -> String {
         self.out.text()
     }
 
-    /// All that it has written to standard error.
+    /// Its standard error so far.
     #[must_use]
     pub fn err(&self) -> String {
         self.err.text()
     }
 
-    /// Whether it has not ended yet.
+    /// Whether it has not ended.
     pub fn is_running(&mut self) -> bool {
         if self.status.is_none()
-            && let Some(status) = self.child.try_wait().expect("it is our child")
+            && let Some(status) = self.child.try_wait().expect("it is a child process")
         {
             self.ended(status);
         }
@@ -113,59 +113,58 @@ impl Process {
             self.is_running(),
             "{} has ended before it could be sent {signal:?}: {}",
             self.title,
-            self.story()
+            self.report()
         );
         send(self.child.id(), signal);
     }
 
-    /// Ends it without asking, as a power cut does.
+    /// Kills it, as a power cut does.
     pub fn kill(&mut self) {
         assert!(
             self.is_running(),
-            "{} was to be killed and has ended by itself: {}",
+            "{} has ended before it could be killed: {}",
             self.title,
-            self.story()
+            self.report()
         );
         self.end();
     }
 
-    /// Waits until it ends, at most `limit`, and gives its exit status.
+    /// Waits until it ends, at most `limit`, and returns its exit status.
     pub fn ends_within(&mut self, limit: Duration) -> i32 {
         let ended = wait::until(limit, || (!self.is_running()).then_some(()));
         assert!(
             ended.is_some(),
             "{} should have ended within {limit:?}: {}",
             self.title,
-            self.story()
+            self.report()
         );
         self.status
             .and_then(|status| status.code())
             .unwrap_or_else(|| panic!("{} was killed", self.title))
     }
 
-    /// Waits until it ends, which it must do by itself and well.
+    /// Waits until it ends, with exit status 0.
     pub fn succeeds(&mut self) {
         let code = self.ends_within(wait::LONG);
-        assert_eq!(code, 0, "{}'s exit status: {}", self.title, self.story());
+        assert_eq!(code, 0, "{}'s exit status: {}", self.title, self.report());
     }
 
-    /// Waits until it ends, which it must do by itself and with exit status 1, and gives what it
-    /// said on standard error.
+    /// Waits until it ends, with exit status 1, and returns its standard error.
     pub fn fails(&mut self) -> String {
         let code = self.ends_within(wait::LONG);
-        assert_eq!(code, 1, "{}'s exit status: {}", self.title, self.story());
+        assert_eq!(code, 1, "{}'s exit status: {}", self.title, self.report());
         self.err()
     }
 
-    /// Asks it to end: it must do so well and within five seconds.
+    /// Shuts it down: it must exit with status 0 within five seconds.
     pub fn stop(&mut self) {
         stop_all(std::slice::from_mut(self));
     }
 
-    /// Waits until it has said all these words on standard output or standard error.
+    /// Waits until its output contains all these words.
     pub fn says(&mut self, words: &[&str]) {
         let said = wait::until(wait::LONG, || {
-            // Asked before the words are looked for: the last of them come with the end.
+            // Asked first, because the last words may come with the end.
             let running = self.is_running();
             let text = self.out() + &self.err();
             if words.iter().all(|word| text.contains(word)) {
@@ -179,12 +178,12 @@ impl Process {
             Some(true),
             "{} should have said {words:?}: {}",
             self.title,
-            self.story()
+            self.report()
         );
     }
 
-    /// What it is, how it goes, and all that it said.
-    fn story(&self) -> String {
+    /// Its title, its state and its output.
+    fn report(&self) -> String {
         let state = self
             .status
             .map_or("running".to_owned(), |status| status.to_string());
@@ -198,9 +197,9 @@ impl Process {
     }
 
     fn end(&mut self) {
-        // It may have ended by itself in this moment; then there is nothing to kill.
+        // It may have ended by itself just now.
         let _ = self.child.kill();
-        let status = self.child.wait().expect("it is our child");
+        let status = self.child.wait().expect("it is a child process");
         self.ended(status);
     }
 
@@ -218,12 +217,12 @@ impl Drop for Process {
             self.end();
         }
         if std::thread::panicking() {
-            eprintln!("{}", self.story());
+            eprintln!("{}", self.report());
         }
     }
 }
 
-/// Asks several processes to end at once; each must do so well and within five seconds.
+/// Shuts several processes down together. Each must exit with status 0 within five seconds.
 pub fn stop_all(processes: &mut [Process]) {
     for process in &mut *processes {
         process.signal(Signal::Terminate);
@@ -236,12 +235,12 @@ pub fn stop_all(processes: &mut [Process]) {
             0,
             "{}'s exit status after SIGTERM: {}",
             process.title,
-            process.story()
+            process.report()
         );
     }
 }
 
-/// What came out of one of a process's two streams, read in a thread as it comes.
+/// One of a process's two output streams, read by a thread.
 #[derive(Debug)]
 struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -270,7 +269,7 @@ impl Stream {
         }
     }
 
-    /// Waits for the rest.
+    /// Waits for the end of the stream.
     fn finish(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("it does not panic");

@@ -1,8 +1,8 @@
-//! Where cargo has put the programs, and maven Kafka.
+//! Where cargo has put the programs, and Maven the jars of Kafka.
 
 use std::path::{Path, PathBuf};
 
-/// The folder that the test at hand was built into, such as `target/debug`.
+/// The folder that this test was built into, such as `target/debug`.
 fn profile() -> PathBuf {
     let exe = std::env::current_exe().expect("a process knows its own file");
     let folder = exe.parent().expect("a file is in a folder");
@@ -14,7 +14,7 @@ fn profile() -> PathBuf {
     folder.to_owned()
 }
 
-/// The file of one of the project's programs.
+/// The path of one of the project's programs.
 ///
 /// # Panics
 /// If it has not been built.
@@ -23,13 +23,13 @@ pub fn program(name: &str) -> PathBuf {
     let file = profile().join(name);
     assert!(
         file.is_file(),
-        "{} is not there: run `make test`, or `cargo build --workspace --bins` first",
+        "{} does not exist: run `make test`, or `cargo build --workspace --bins` first",
         file.display()
     );
     file
 }
 
-/// The environment variable with the version of Kafka to run.
+/// The environment variable for the version of Kafka.
 pub(crate) const KAFKA_VERSION: &str = "RIVULET_TEST_KAFKA";
 
 /// The version of Kafka to run.
@@ -50,13 +50,13 @@ pub(crate) fn kafka_jars() -> PathBuf {
     let jars = target.join("kafka").join(&version).join("libs");
     assert!(
         jars.is_dir(),
-        "{} is not there: run `make test`, or `scripts/kafka-jars {version}` first",
+        "{} does not exist: run `make test`, or `scripts/kafka-jars {version}` first",
         jars.display()
     );
     jars
 }
 
-/// A file of this package's sources.
+/// A file in this package.
 pub(crate) fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

@@ -1,9 +1,9 @@
-//! One broker behind a proxy that can hold a request back.
+//! A broker behind a proxy that can hold back requests.
 
 use crate::kafka::{Kafka, free_port};
 use crate::proxy::{Api, Proxy};
 
-/// A broker that programs reach through a proxy. Both are gone when it goes out of scope.
+/// A broker that programs reach through a proxy. Both are stopped on drop.
 #[derive(Debug)]
 pub struct Proxied {
     kafka: Kafka,
@@ -11,13 +11,14 @@ pub struct Proxied {
 }
 
 impl Proxied {
-    /// Starts the broker and waits until it answers.
+    /// Starts the broker, and waits until it responds.
     #[must_use]
     pub fn start() -> Self {
         let ([port, controller], proxied) = ([free_port(), free_port()], free_port());
         let proxy = Proxy::start(proxied);
         let listeners = format!(
-            "PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},CONTROLLER://127.0.0.1:{controller}"
+            "PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{proxied},\
+             CONTROLLER://127.0.0.1:{controller}"
         );
         let settings = [
             (
@@ -46,14 +47,14 @@ impl Proxied {
         self.proxy.address().to_string()
     }
 
-    /// The address of the broker itself.
+    /// The address of the broker without the proxy.
     #[must_use]
-    pub fn behind(&self) -> String {
+    pub fn direct_brokers(&self) -> String {
         self.kafka.brokers()
     }
 
-    /// Holds the next request of a kind back, and cuts the connection that it came on: its sender
-    /// must take it for lost and repeats it.
+    /// Holds back the next request of a kind, and cuts its connection. The client assumes that the
+    /// request was lost, and repeats it.
     pub fn hold(&self, api: Api) {
         self.proxy.hold(api);
     }
@@ -64,14 +65,15 @@ impl Proxied {
         self.proxy.holds(api)
     }
 
-    /// How many requests of a kind the broker got.
+    /// How many requests of a kind have reached the broker.
     #[must_use]
     pub fn passed(&self, api: Api) -> usize {
         self.proxy.passed(api)
     }
 
-    /// Passes on what was held back, and waits for the broker's answer, which nobody hears.
-    pub fn let_go(&self, api: Api) {
-        self.proxy.let_go(api);
+    /// Releases the request that is held back, and waits for the broker's response, which no client
+    /// gets.
+    pub fn release(&self, api: Api) {
+        self.proxy.release(api);
     }
 }

@@ -1,4 +1,4 @@
-//! A proxy: passes TCP connections on, can cut them all in the midst, and can hold a request back.
+//! A proxy for TCP connections, which can cut them and hold back requests.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A kind of request, by its number in Kafka's protocol.
+/// A kind of request, by its API key in Kafka's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i16)]
 pub enum Api {
     /// Writes records.
     Produce = 0,
-    /// Reads a transactional producer's number, and fences who has it.
+    /// Initialises a producer, and fences the previous one of its transactional id.
     InitProducerId = 22,
     /// Ends a transaction.
     EndTxn = 26,
@@ -21,14 +21,14 @@ pub enum Api {
     TxnOffsetCommit = 28,
 }
 
-/// The longest answer that is waited for after a request that was held back is let go.
+/// How long to wait for the response after a request is released.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Passes on what comes to a port of its own until it goes out of scope.
+/// A proxy. It stops on drop.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     address: SocketAddr,
-    /// The port that it passes on to.
+    /// The port that it passes connections on to.
     to: u16,
     shared: Arc<Shared>,
 }
@@ -40,36 +40,37 @@ struct Shared {
     requests: Mutex<Requests>,
 }
 
-/// What the proxy knows of the requests that go through it.
+/// The requests that the proxy has seen.
 #[derive(Debug, Default)]
 struct Requests {
-    /// What is to be held back next.
+    /// The kind to hold back next.
     wanted: Option<Api>,
-    /// What is held back: the last request of each kind as it came, with its length before it.
+    /// What is held back: the last request of each kind as it came, with its length prefix.
     held: BTreeMap<i16, Vec<u8>>,
     /// How many requests of each kind were passed on.
     passed: BTreeMap<i16, usize>,
 }
 
-/// Both halves of a connection: to who came, and to where it is passed on.
+/// Both halves of a connection: to the client, and to the broker.
 #[derive(Debug)]
 struct Connection([TcpStream; 2]);
 
 impl Proxy {
-    /// A proxy for a port of 127.0.0.1. While nobody listens there, connections are closed at once.
+    /// Starts a proxy for a port of 127.0.0.1. While no process listens there, connections are
+    /// closed at once.
     pub(crate) fn start(to: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared::default());
-        let of_thread = shared.clone();
+        let thread_shared = shared.clone();
         std::thread::spawn(move || {
             for incoming in listener.incoming() {
-                if of_thread.closed.load(Ordering::Acquire) {
+                if thread_shared.closed.load(Ordering::Acquire) {
                     return;
                 }
-                // Who came hears that the connection is closed, as from a port where nobody
-                // listens.
-                let _ = incoming.and_then(|incoming| pass_on(&of_thread, incoming, to));
+                // On an error, dropping `incoming` closes the connection, as if the port were
+                // closed.
+                let _ = incoming.and_then(|incoming| pass_on(&thread_shared, incoming, to));
             }
         });
         Proxy {
@@ -79,13 +80,13 @@ impl Proxy {
         }
     }
 
-    /// The address to come to.
+    /// The address that clients connect to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Holds the next request of a kind back, and cuts the connection that it came on: its sender
-    /// must take it for lost.
+    /// Holds back the next request of a kind, and cuts its connection. The client assumes that the
+    /// request was lost.
     pub(crate) fn hold(&self, api: Api) {
         self.shared.requests().wanted = Some(api);
     }
@@ -105,9 +106,9 @@ impl Proxy {
             .unwrap_or_default()
     }
 
-    /// Passes on what was held back, over a connection of its own as if it had been under way for
-    /// so long, and waits until the broker has answered. Nobody hears the answer.
-    pub(crate) fn let_go(&self, api: Api) {
+    /// Releases the request that is held back, on a new connection, and waits for the broker's
+    /// response. No client gets it.
+    pub(crate) fn release(&self, api: Api) {
         let held = self
             .shared
             .requests()
@@ -115,7 +116,9 @@ impl Proxy {
             .remove(&(api as i16))
             .expect("a request is held back");
         let mut broker = TcpStream::connect(("127.0.0.1", self.to)).expect("the broker listens");
-        broker.set_read_timeout(Some(ANSWER)).expect("it is a time");
+        broker
+            .set_read_timeout(Some(ANSWER))
+            .expect("the timeout is not 0");
         broker.write_all(&held).expect("the broker reads");
         let mut length = [0; 4];
         broker.read_exact(&mut length).expect("the broker answers");
@@ -142,7 +145,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
-        // Wakes the thread that waits for the next one to come.
+        // Wakes the thread that waits for connections.
         let _ = TcpStream::connect(self.address);
         self.cut();
     }
@@ -157,7 +160,7 @@ impl Shared {
 }
 
 impl Requests {
-    /// Whether this request is the one to be held back; then it is.
+    /// Counts a request. True if it is the one to hold back, which is then stored.
     fn take(&mut self, request: &[u8]) -> bool {
         let Some(api) = request
             .get(4..6)
@@ -199,7 +202,7 @@ fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()>
     for (from, to) in [(0, 1), (1, 0)] {
         let (shared, connection) = (shared.clone(), connection.clone());
         std::thread::spawn(move || {
-            // However one direction ends, the connection is over.
+            // If one direction ends, the connection is over.
             let [from, to] = [from, to].map(|half| &connection.0[half]);
             let _ = if std::ptr::eq(from, &raw const connection.0[0]) {
                 pass_requests_on(&shared, from, to)
@@ -217,7 +220,7 @@ fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()>
     Ok(())
 }
 
-/// Passes requests on, one by one, until one is held back or a side closes.
+/// Passes requests on one by one, until one is held back or a side closes.
 fn pass_requests_on(shared: &Shared, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
     loop {
         let mut request = vec![0; 4];
@@ -236,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_is_passed_on_until_it_is_cut() {
+    fn bytes_are_passed_on_until_the_connection_is_cut() {
         let echo = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let proxy = Proxy::start(echo.local_addr().unwrap().port());
         for _ in 0..2 {
@@ -256,18 +259,18 @@ mod tests {
         let mut client = TcpStream::connect(proxy.address()).unwrap();
         assert!(
             client.read(&mut [0]).is_ok_and(|length| length == 0),
-            "nobody listens there"
+            "the port is closed"
         );
     }
 
-    /// The length, the kind and the version.
+    /// A request without a body: length, API key and version.
     fn request(api: Api) -> [u8; 8] {
         let [high, low] = (api as i16).to_be_bytes();
         [0, 0, 0, 4, high, low, 0, 1]
     }
 
     #[test]
-    fn a_request_that_is_held_back_comes_late_and_its_repetition_at_once() {
+    fn a_held_back_request_arrives_after_its_repetition() {
         let broker = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let proxy = Proxy::start(broker.local_addr().unwrap().port());
         proxy.hold(Api::EndTxn);
@@ -279,11 +282,11 @@ mod tests {
         first.write_all(&request(Api::EndTxn)).unwrap();
         assert!(
             first.read(&mut buffer).is_ok_and(|length| length == 0),
-            "it is cut off"
+            "the connection is cut"
         );
         assert!(
             of_first.read(&mut buffer).is_ok_and(|length| length == 0),
-            "nothing came"
+            "nothing is passed on"
         );
         let mut second = TcpStream::connect(proxy.address()).unwrap();
         let mut of_second = broker.accept().unwrap().0;
@@ -294,7 +297,7 @@ mod tests {
             (request(Api::EndTxn), 1, true)
         );
         std::thread::scope(|scope| {
-            scope.spawn(|| proxy.let_go(Api::EndTxn));
+            scope.spawn(|| proxy.release(Api::EndTxn));
             let mut late = broker.accept().unwrap().0;
             late.read_exact(&mut buffer).unwrap();
             late.write_all(&[0; 4]).unwrap();

@@ -15,19 +15,19 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use crate::wait;
 
-/// Room for records far above Kafka's default limit of 1 MB.
+/// Enough for records far above Kafka's default limit of 1 MB.
 const LARGEST: &str = "20000000";
 
-/// A record as it is in the log.
+/// A record in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     /// The partition.
     pub partition: i32,
     /// The offset in the partition.
     pub offset: i64,
-    /// The key, if it has one.
+    /// The key. `None` if it has none.
     pub key: Option<Vec<u8>>,
-    /// The value, unless it is a tombstone.
+    /// The value. `None` is a tombstone.
     pub value: Option<Vec<u8>>,
     /// Header names and values.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
@@ -43,21 +43,21 @@ impl Record {
         }
     }
 
-    /// The same with a key.
+    /// Adds a key.
     #[must_use]
     pub fn key(mut self, key: impl Into<Vec<u8>>) -> Self {
         self.key = Some(key.into());
         self
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.to_owned(), Some(value.into())));
         self
     }
 
-    /// A header's value as text; empty if there is none.
+    /// The value of a header as text. Empty if there is none.
     #[must_use]
     pub fn header(&self, name: &str) -> String {
         let found = self.headers.iter().find(|(known, _)| known == name);
@@ -68,7 +68,7 @@ impl Record {
             .into_owned()
     }
 
-    /// The reading's value: the whole value if it is a number, or its field `value`.
+    /// The reading's value: the whole record if it is a number, otherwise its field `value`.
     #[must_use]
     pub fn number(&self) -> f64 {
         let value = self.value.as_deref().unwrap_or_default();
@@ -76,7 +76,7 @@ impl Record {
             panic!("{} is not JSON: {error}", String::from_utf8_lossy(value))
         });
         let number = json.as_f64().or_else(|| json.get("value")?.as_f64());
-        number.unwrap_or_else(|| panic!("{json} is no reading"))
+        number.unwrap_or_else(|| panic!("{json} is not a reading"))
     }
 }
 
@@ -95,8 +95,8 @@ impl From<OwnedMessage> for Record {
     }
 }
 
-/// All committed records of a topic in the order of their partitions, once there are at least so
-/// many and nothing follows.
+/// All committed records of a topic, sorted by partition. Waits until there are at least
+/// `at_least`, and all partitions were read to their end.
 #[must_use]
 pub fn read(brokers: &str, topic: &str, at_least: usize) -> Vec<Record> {
     let consumer = consumer(brokers);
@@ -107,7 +107,7 @@ pub fn read(brokers: &str, topic: &str, at_least: usize) -> Vec<Record> {
             .add_partition_offset(topic, partition, Offset::Beginning)
             .expect("the offset is valid");
     }
-    consumer.assign(&assignment).expect("the topic is there");
+    consumer.assign(&assignment).expect("the topic exists");
     let (mut records, mut ended): (Vec<Record>, BTreeSet<i32>) = <_>::default();
     let deadline = Instant::now() + wait::LONG;
     while records.len() < at_least
@@ -121,7 +121,7 @@ pub fn read(brokers: &str, topic: &str, at_least: usize) -> Vec<Record> {
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 ended.insert(partition);
             }
-            // A broker that is away comes back, or the deadline tells.
+            // An unreachable broker may come back before the deadline.
             Some(Err(_)) | None => {}
         }
         assert!(
@@ -136,40 +136,34 @@ pub fn read(brokers: &str, topic: &str, at_least: usize) -> Vec<Record> {
     records
 }
 
-/// The sum of the ends of a topic's partitions.
+/// The sum of the end offsets of a topic's partitions.
 #[must_use]
 pub fn written(brokers: &str, topic: &str) -> i64 {
     let consumer = consumer(brokers);
-    // The leader of a new partition, or one behind a broker that just came back, needs a moment.
-    let end = |partition| {
-        let answer = || {
-            consumer
-                .fetch_watermarks(topic, partition, Duration::from_secs(5))
-                .ok()
-        };
-        wait::until(wait::LONG, answer)
-            .unwrap_or_else(|| panic!("nobody tells the end of {topic} [{partition}]"))
-            .1
-    };
-    (0..partitions(&consumer, topic)).map(end).sum()
+    (0..partitions(&consumer, topic))
+        .map(|partition| high_watermark(&consumer, topic, partition))
+        .sum()
 }
 
-/// The end of a partition, with what is not committed yet.
+fn high_watermark(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+    // The leader of a new partition, or of one whose broker has just come back, needs a moment.
+    let watermarks = wait::until(wait::LONG, || {
+        let watermarks = consumer.fetch_watermarks(topic, partition, Duration::from_secs(5));
+        watermarks.ok()
+    });
+    let (_, high) = watermarks.unwrap_or_else(|| panic!("no end offset of {topic} [{partition}]"));
+    high
+}
+
+/// The end offset of a partition, including uncommitted records.
 #[must_use]
 pub fn end(brokers: &str, topic: &str, partition: i32) -> i64 {
     let client: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("isolation.level", "read_uncommitted")
         .create()
-        .expect("the settings are right");
-    let answer = || {
-        client
-            .fetch_watermarks(topic, partition, Duration::from_secs(5))
-            .ok()
-    };
-    wait::until(wait::LONG, answer)
-        .unwrap_or_else(|| panic!("nobody tells the end of {topic} [{partition}]"))
-        .1
+        .expect("the settings are valid");
+    high_watermark(&client, topic, partition)
 }
 
 /// The sum of the offsets that a consumer group has committed for a topic.
@@ -180,15 +174,13 @@ pub fn committed(brokers: &str, group: &str, topic: &str) -> i64 {
     for partition in 0..partitions(&consumer, topic) {
         list.add_partition(topic, partition);
     }
-    // The coordinator of a broker that just came back needs a moment.
-    let answer = || {
-        consumer
-            .committed_offsets(list.clone(), Duration::from_secs(5))
-            .ok()
-    };
-    let found = wait::until(wait::LONG, answer)
-        .unwrap_or_else(|| panic!("nobody tells the offsets of {group}"));
+    // The coordinator on a broker that has just come back needs a moment.
+    let found = wait::until(wait::LONG, || {
+        let offsets = consumer.committed_offsets(list.clone(), Duration::from_secs(5));
+        offsets.ok()
+    });
     found
+        .unwrap_or_else(|| panic!("no committed offsets of {group}"))
         .elements()
         .iter()
         .filter_map(|partition| partition.offset().to_raw())
@@ -196,7 +188,7 @@ pub fn committed(brokers: &str, group: &str, topic: &str) -> i64 {
         .sum()
 }
 
-/// How many members a consumer group has, if it is at rest.
+/// How many members a consumer group has. `None` unless it is stable.
 #[must_use]
 pub fn members(brokers: &str, group: &str) -> Option<usize> {
     let groups = consumer(brokers)
@@ -206,7 +198,7 @@ pub fn members(brokers: &str, group: &str) -> Option<usize> {
     (group.state() == "Stable").then(|| group.members().len())
 }
 
-/// Whether the cluster knows a consumer group of that name.
+/// Whether the cluster knows a consumer group.
 #[must_use]
 pub fn has_group(brokers: &str, group: &str) -> bool {
     let groups = consumer(brokers).fetch_group_list(Some(group), Duration::from_secs(5));
@@ -216,12 +208,12 @@ pub fn has_group(brokers: &str, group: &str) -> bool {
         .is_empty()
 }
 
-/// Writes records and waits until the broker has them; the key decides about the partition.
+/// Writes records, and waits for their acknowledgement. The key decides the partition.
 pub fn produce(brokers: &str, topic: &str, records: &[Record]) {
     send(brokers, topic, records, None);
 }
 
-/// The same with a timestamp, in milliseconds since the epoch.
+/// [`produce`] with a timestamp in milliseconds since the epoch.
 pub fn produce_at(brokers: &str, topic: &str, records: &[Record], timestamp: i64) {
     send(brokers, topic, records, Some(timestamp));
 }
@@ -232,7 +224,7 @@ fn send(brokers: &str, topic: &str, records: &[Record], timestamp: Option<i64>) 
         .set("bootstrap.servers", brokers)
         .set("message.max.bytes", LARGEST)
         .create_with_context(Acknowledged(&acknowledged))
-        .expect("the settings are right");
+        .expect("the settings are valid");
     for record in records {
         let headers = record
             .headers
@@ -261,12 +253,12 @@ fn send(brokers: &str, topic: &str, records: &[Record], timestamp: Option<i64>) 
     );
 }
 
-/// Creates a topic without the help of `rivulet topics`.
+/// Creates a topic without `rivulet topics`.
 pub fn create_topic(brokers: &str, topic: &str, partitions: i32) {
     create_topic_with(brokers, topic, partitions, []);
 }
 
-/// Makes a topic with settings of its own.
+/// Creates a topic with configs.
 pub fn create_topic_with<'s>(
     brokers: &str,
     topic: &'s str,
@@ -278,21 +270,21 @@ pub fn create_topic_with<'s>(
         wanted = wanted.set(name, value);
     }
     let created = wait_for(admin(brokers).create_topics([&wanted], &AdminOptions::new()));
-    sure(&format!("creating {topic}"), created);
+    ok(&format!("creating {topic}"), created);
 }
 
-/// Deletes a topic and waits until it is gone.
+/// Deletes a topic, and waits until it is gone.
 pub fn delete_topic(brokers: &str, topic: &str) {
     let deleted = wait_for(admin(brokers).delete_topics(&[topic], &AdminOptions::new()));
-    sure(&format!("deleting {topic}"), deleted);
+    ok(&format!("deleting {topic}"), deleted);
     let consumer = consumer(brokers);
-    wait::until_so(&format!("{topic} is gone"), || {
+    wait::until_true(&format!("{topic} is gone"), || {
         let metadata = consumer.fetch_metadata(None, Duration::from_secs(5));
         metadata.is_ok_and(|metadata| metadata.topics().iter().all(|found| found.name() != topic))
     });
 }
 
-/// Deletes the records of a partition that come before an offset, as retention does.
+/// Deletes the records of a partition below an offset, as retention does.
 pub fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
     let mut offsets = TopicPartitionList::new();
     offsets
@@ -309,22 +301,22 @@ pub fn delete_records(brokers: &str, topic: &str, partition: i32, before: i64) {
     }
 }
 
-/// Gives a topic more partitions.
+/// Increases the partitions of a topic to `count`.
 pub fn add_partitions(brokers: &str, topic: &str, count: usize) {
     let added = wait_for(
         admin(brokers).create_partitions([&NewPartitions::new(topic, count)], &AdminOptions::new()),
     );
-    sure(&format!("adding partitions to {topic}"), added);
+    ok(&format!("adding partitions to {topic}"), added);
 }
 
-/// Deletes a consumer group with its offsets, as they go when they expire.
+/// Deletes a consumer group and its offsets, as expiry does.
 pub fn delete_group(brokers: &str, group: &str) {
     let deleted = wait_for(admin(brokers).delete_groups(&[group], &AdminOptions::new()));
-    sure(&format!("deleting the group {group}"), deleted);
+    ok(&format!("deleting the group {group}"), deleted);
 }
 
-/// Fails unless all that was asked for was done.
-fn sure<N, D, E: Display>(doing: &str, results: KafkaResult<Vec<Result<N, (D, E)>>>) {
+/// Fails unless every operation succeeded.
+fn ok<N, D, E: Display>(doing: &str, results: KafkaResult<Vec<Result<N, (D, E)>>>) {
     for result in results.unwrap_or_else(|error| panic!("{doing}: {error}")) {
         result.unwrap_or_else(|(_, error)| panic!("{doing}: {error}"));
     }
@@ -334,13 +326,13 @@ fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
     ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .create()
-        .expect("the settings are right")
+        .expect("the settings are valid")
 }
 
 fn wait_for<T>(answer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .build()
-        .expect("nothing can fail")
+        .expect("a runtime without drivers")
         .block_on(answer)
 }
 
@@ -348,7 +340,7 @@ fn consumer(brokers: &str) -> BaseConsumer {
     consumer_in(brokers, "tests")
 }
 
-/// A client that may speak for a group, of which it does not become a member.
+/// A client that can ask for the offsets of a group, without joining it.
 fn consumer_in(brokers: &str, group: &str) -> BaseConsumer {
     ClientConfig::new()
         .set("bootstrap.servers", brokers)
@@ -357,10 +349,10 @@ fn consumer_in(brokers: &str, group: &str) -> BaseConsumer {
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
         .create()
-        .expect("the settings are right")
+        .expect("the settings are valid")
 }
 
-/// How many partitions a topic has, once it is there.
+/// How many partitions a topic has. Waits until it exists.
 fn partitions(consumer: &BaseConsumer, topic: &str) -> i32 {
     let found = wait::until(wait::LONG, || {
         let metadata = consumer

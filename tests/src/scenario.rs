@@ -1,4 +1,4 @@
-//! A scenario: one pipeline on a broker, with names that no other scenario has.
+//! A scenario: one pipeline on a broker, with unique names.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::Process;
 use crate::records::{self, Record};
-use crate::{Cage, Kafka, PipelineBuilder, guard, programs, wait};
+use crate::{Kafka, MemoryLimit, PipelineBuilder, guard, programs, wait};
 
-/// One pipeline on a broker; its folder is removed when it goes out of scope.
+/// One pipeline on a broker. Its folder is removed on drop.
 #[derive(Debug)]
 pub struct Scenario {
     pipeline: PipelineBuilder,
     brokers: String,
-    ending: String,
+    suffix: String,
     folder: PathBuf,
     guarantee: &'static str,
 }
 
 impl Scenario {
-    /// The pipeline on the broker that all tests share; its topics are created.
+    /// The pipeline on the shared broker, with its topics.
     #[must_use]
     pub fn new(pipeline: PipelineBuilder) -> Self {
         let scenario = Self::on(Kafka::shared(), pipeline);
@@ -27,13 +27,12 @@ impl Scenario {
         scenario
     }
 
-    /// The pipeline on some broker; no topics are created.
+    /// The pipeline on any broker, without its topics.
     #[must_use]
     pub fn on(brokers: impl Into<String>, pipeline: PipelineBuilder) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // Test processes one after the other meet on one broker, so the process is part of the
-        // name.
-        let ending = format!(
+        // Consecutive test processes may share a broker, so the process id is part of the names.
+        let suffix = format!(
             "-{}-{}",
             std::process::id(),
             COUNT.fetch_add(1, Ordering::Relaxed)
@@ -42,46 +41,46 @@ impl Scenario {
         let scenario = Scenario {
             pipeline,
             brokers: brokers.into(),
-            ending,
+            suffix,
             folder,
             guarantee: "exactly-once",
         };
-        scenario.write("pipeline.toml", scenario.pipeline.text(&scenario.ending));
+        scenario.write("pipeline.toml", scenario.pipeline.text(&scenario.suffix));
         scenario
     }
 
-    /// The same with another guarantee than `exactly-once`.
+    /// The same with this guarantee. The default is `exactly-once`.
     #[must_use]
     pub fn guarantee(mut self, guarantee: &'static str) -> Self {
         self.guarantee = guarantee;
         self
     }
 
-    /// Writes a file beside the pipeline file.
+    /// Writes a file next to the pipeline file.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), content)
             .unwrap_or_else(|error| panic!("writing {name}: {error}"));
     }
 
-    /// The path of a file beside the pipeline file.
+    /// The path of a file next to the pipeline file.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// A stage's or topic's full name.
+    /// The full name of a stage or topic.
     #[must_use]
     pub fn name(&self, name: &str) -> String {
-        format!("{name}{}", self.ending)
+        format!("{name}{}", self.suffix)
     }
 
-    /// The full name of the topic with what a stage refused.
+    /// The full name of a stage's dead-letter topic.
     #[must_use]
     pub fn dead_letters(&self, stage: &str) -> String {
         format!("{}-dead-letters", self.name(stage))
     }
 
-    /// The full name of the topic with a stage's state, or a source's position.
+    /// The full name of a stage's changelog.
     #[must_use]
     pub fn changelog(&self, stage: &str) -> String {
         format!("{}-changelog", self.name(stage))
@@ -99,7 +98,7 @@ impl Scenario {
         self.start_as(stage, "a")
     }
 
-    /// Starts a stage as an instance of that name.
+    /// Starts a stage as this instance.
     #[must_use]
     pub fn start_as(&self, stage: &str, instance: &str) -> Process {
         Process::start(
@@ -108,7 +107,7 @@ impl Scenario {
         )
     }
 
-    /// Starts a stage as instance `a` that knows the brokers by another address, such as a proxy's.
+    /// Starts a stage as instance `a`, with other addresses of the brokers, such as a proxy's.
     #[must_use]
     pub fn start_through(&self, brokers: &str, stage: &str) -> Process {
         Process::start(
@@ -117,22 +116,22 @@ impl Scenario {
         )
     }
 
-    /// Starts a stage with hard limits on its memory.
+    /// Starts a stage with a memory limit.
     #[must_use]
-    pub fn start_within(&self, cage: &Cage, stage: &str) -> Process {
+    pub fn start_with_limit(&self, limit: &MemoryLimit, stage: &str) -> Process {
         Process::start(
             format!("{stage}@a"),
-            &mut cage.command(&self.stage(stage, "a")),
+            &mut limit.command(&self.stage(stage, "a")),
         )
     }
 
-    /// Starts a stage as instance `a` that reads standard input from there.
+    /// Starts a stage as instance `a`, with this standard input.
     #[must_use]
     pub fn start_on(&self, stage: &str, input: impl Into<Stdio>) -> Process {
         Process::start(format!("{stage}@a"), self.stage(stage, "a").stdin(input))
     }
 
-    /// Runs a stage until it has processed all there is to read.
+    /// Runs a stage until it has processed all records.
     pub fn drain(&self, stage: &str) {
         Process::start(
             format!("{stage} draining"),
@@ -141,7 +140,7 @@ impl Scenario {
         .succeeds();
     }
 
-    /// Starts `rivulet` with these arguments, the pipeline and the brokers.
+    /// Starts `rivulet` with these arguments.
     #[must_use]
     pub fn rivulet(&self, arguments: &[&str]) -> Process {
         self.program("rivulet", arguments)
@@ -157,7 +156,7 @@ impl Scenario {
         )
     }
 
-    /// Starts `rivulet check` on a file beside the pipeline file, or on that itself.
+    /// Starts `rivulet check` on a file next to the pipeline file, or on that file.
     #[must_use]
     pub fn check(&self, file: &str) -> Process {
         Process::start(
@@ -171,20 +170,20 @@ impl Scenario {
         self.rivulet(&["topics", "create"]).succeeds();
     }
 
-    /// Fails unless `rivulet verify` finds nothing amiss.
+    /// Fails unless `rivulet verify` finds no differences.
     pub fn verify(&self) {
         let mut verify = self.rivulet(&["verify"]);
         verify.succeeds();
         verify.says(&["0 missing, 0 extra, 0 wrong, 0 out of order"]);
     }
 
-    /// All committed records of a topic, once there are at least so many.
+    /// All committed records of a topic, once there are at least `at_least`.
     #[must_use]
     pub fn read(&self, topic: &str, at_least: usize) -> Vec<Record> {
         records::read(&self.brokers, &self.name(topic), at_least)
     }
 
-    /// The values of the committed readings of a topic, once there are at least so many.
+    /// The values of all committed readings of a topic, once there are at least `at_least`.
     #[must_use]
     pub fn values(&self, topic: &str, at_least: usize) -> Vec<f64> {
         self.read(topic, at_least)
@@ -193,7 +192,7 @@ impl Scenario {
             .collect()
     }
 
-    /// How many records a topic has ever got, those of Kafka's own among them.
+    /// The sum of the end offsets of a topic's partitions, including transaction markers.
     #[must_use]
     pub fn written(&self, topic: &str) -> i64 {
         records::written(&self.brokers, &self.name(topic))
@@ -205,19 +204,19 @@ impl Scenario {
         records::committed(&self.brokers, &self.name(stage), &self.name(topic))
     }
 
-    /// Waits until a topic has got so many records more than now.
+    /// Waits until a topic has grown by `by` records.
     pub fn grows(&self, topic: &str, by: i64) {
         let start = self.written(topic);
-        wait::until_so(&format!("{topic} grows by {by} records"), || {
+        wait::until_true(&format!("{topic} grows by {by} records"), || {
             self.written(topic) >= start + by
         });
     }
 
-    /// Waits until the stage's group is at rest with so many members.
+    /// Waits until the stage's group is stable with `count` members.
     pub fn has_members(&self, stage: &str, count: usize) {
         let group = self.name(stage);
-        let what = format!("{stage}'s group is at rest with {count} members");
-        wait::until_so(&what, || {
+        let what = format!("{stage}'s group is stable with {count} members");
+        wait::until_true(&what, || {
             records::members(&self.brokers, &group) == Some(count)
         });
     }
@@ -248,7 +247,7 @@ impl Scenario {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(programs::program(program));
         command.current_dir(&self.folder).stdin(Stdio::null());
-        // Whoever runs the tests may use rivulet too.
+        // The user's own settings of rivulet must not matter.
         for variable in ["PIPELINE", "BROKERS", "GUARANTEE", "INSTANCE"] {
             command.env_remove(format!("RIVULET_{variable}"));
         }

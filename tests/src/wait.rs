@@ -1,11 +1,11 @@
-//! Waiting for something to come true: never a fixed sleep, always a deadline.
+//! Waiting for a condition, with a deadline instead of a fixed sleep.
 
 use std::time::{Duration, Instant};
 
-/// Long enough for anything that is going to happen at all, on a busy machine.
+/// Long enough for anything that happens at all, on a busy machine.
 pub const LONG: Duration = Duration::from_mins(1);
 
-/// Asks again and again until there is an answer; after `limit` nothing.
+/// Calls `ask` until it returns something. `None` after `limit`.
 pub fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
@@ -19,8 +19,8 @@ pub fn until<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T
     }
 }
 
-/// Asks again and again until it is so; fails after [`LONG`], saying what it waited for.
-pub fn until_so(what: &str, mut ask: impl FnMut() -> bool) {
+/// Waits until `ask` returns true. Fails after [`LONG`], with `what` in the message.
+pub fn until_true(what: &str, mut ask: impl FnMut() -> bool) {
     let so = until(LONG, || ask().then_some(()));
-    assert!(so.is_some(), "waited {LONG:?} in vain: {what}");
+    assert!(so.is_some(), "after {LONG:?} still waiting: {what}");
 }

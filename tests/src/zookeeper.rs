@@ -1,4 +1,4 @@
-//! A ZooKeeper, where brokers before Kafka 4 keep what they know of each other.
+//! ZooKeeper, which stores the cluster's metadata before Kafka 4.
 
 use std::fs::File;
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use crate::java::{self, java};
 use crate::kafka::free_port;
 use crate::{guard, wait};
 
-/// How often it looks whose session is over.
+/// How often it looks for sessions that have timed out.
 const TICK: Duration = Duration::from_millis(500);
 
-/// One ZooKeeper on a free port of 127.0.0.1; stopped and removed when it goes out of scope.
+/// One ZooKeeper on a free port of 127.0.0.1. It is stopped and removed on drop.
 #[derive(Debug)]
 pub(crate) struct ZooKeeper {
     folder: PathBuf,
@@ -22,22 +22,23 @@ pub(crate) struct ZooKeeper {
 }
 
 impl ZooKeeper {
-    /// How long it misses a broker before it takes it for dead.
+    /// The session timeout of a broker.
     pub(crate) const SESSION: Duration = Duration::from_secs(3);
-    /// When the session of a broker that was killed is over at the latest: until then its id is
-    /// taken, and the same broker started again would end.
+    /// When the session of a killed broker has ended at the latest. Until then its id is in use,
+    /// and the same broker would not start.
     pub(crate) const FORGOTTEN: Duration = Duration::from_secs(4);
 
-    /// Starts it and waits until it listens.
+    /// Starts it, and waits until it listens.
     pub(crate) fn start() -> Self {
         let (folder, port) = (guard::folder("zookeeper"), free_port());
         let config = format!(
-            "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\ntickTime={}\n",
+            "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
+             admin.enableServer=false\ntickTime={}\n",
             folder.join("data").display(),
             TICK.as_millis()
         );
-        std::fs::write(folder.join("zoo.cfg"), config).expect("the folder was just made");
-        let log = File::create(folder.join("zookeeper.log")).expect("the folder is ours");
+        std::fs::write(folder.join("zoo.cfg"), config).expect("the folder is new");
+        let log = File::create(folder.join("zookeeper.log")).expect("the folder is writable");
         let java = java(
             &folder,
             128,
@@ -55,7 +56,7 @@ impl ZooKeeper {
             let ended = zookeeper
                 .java
                 .try_wait()
-                .expect("it is our child")
+                .expect("it is a child process")
                 .is_some();
             (ended || TcpStream::connect(zookeeper.address()).is_ok()).then_some(!ended)
         });

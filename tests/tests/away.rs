@@ -1,24 +1,24 @@
-//! A broker that is away for longer than any session lasts is a pause.
+//! A broker that is down for longer than any session costs that time, and nothing else.
 
 use std::time::{Duration, Instant};
 
 use tests::chain::{OPERATORS, chained};
 use tests::{Kafka, Observer, PipelineBuilder, Process, Scenario, stop_all, wait};
 
-/// How long sessions last: what ends with them after 45 s by default ends sooner here.
+/// The session timeout, shorter than the default of 45 s.
 const SESSION: Duration = Duration::from_secs(6);
-/// Much longer.
+/// How long the broker is down: much longer than a session.
 const AWAY: Duration = Duration::from_secs(20);
-/// How soon the flow must be back, on a machine that is busy with other things too; it is printed
-/// how soon it was, which should be within two seconds.
+/// How soon the throughput must be back, on a busy machine. The test prints how soon it was: within
+/// two seconds is normal.
 const SOON: Duration = Duration::from_secs(5);
-/// How many lines each process may write about it.
+/// How many lines each process may log.
 const LINES: usize = 8;
 const PARTITIONS: i32 = 2;
 const OUTPUTS: [&str; 2] = ["temperatures_ewma", "temperatures_moving_average"];
 
 #[test]
-fn a_broker_that_is_away_for_longer_than_a_session_costs_that_time_and_nothing_else() {
+fn a_broker_down_for_longer_than_a_session_is_only_a_pause() {
     let mut kafka = Kafka::start(&[]);
     let session = SESSION.as_millis();
     let pipeline = PipelineBuilder::new()
@@ -28,7 +28,7 @@ fn a_broker_that_is_away_for_longer_than_a_session_costs_that_time_and_nothing_e
         .settings(&format!("[defaults]\npartitions = {PARTITIONS}"))
         .producer(
             "thermometers",
-            // All of it above the threshold.
+            // All readings are above the threshold.
             "{ simulated = { sensors = 10, rate = 500, base = 20, daily-amplitude = 1 } }",
             "temperatures_celsius",
         );
@@ -44,22 +44,13 @@ fn a_broker_that_is_away_for_longer_than_a_session_costs_that_time_and_nothing_e
     scenario.grows(OUTPUTS[0], 1000);
     scenario.grows(OUTPUTS[1], 1000);
     let full = growth(&observer, &outputs, Duration::from_secs(3)) / 3.0;
-    let lines = |running: &[Process]| -> Vec<usize> {
-        running
-            .iter()
-            .map(|one| one.err().lines().count())
-            .collect()
-    };
-    let before = lines(&running);
+    let before = log_lines(&running);
 
     kafka.kill();
     let ended = wait::until(AWAY, || {
         (!running.iter_mut().all(Process::is_running)).then_some(())
     });
-    assert!(
-        ended.is_none(),
-        "a process has ended while the broker was away"
-    );
+    assert!(ended.is_none(), "a process ended while the broker was down");
     kafka.run();
 
     let back = Instant::now();
@@ -67,22 +58,22 @@ fn a_broker_that_is_away_for_longer_than_a_session_costs_that_time_and_nothing_e
         let elapsed = back.elapsed();
         (growth(&observer, &outputs, Duration::from_secs(1)) > 0.9 * full).then_some(elapsed)
     });
-    let flowing = flowing.expect("the flow comes back");
-    let said: Vec<usize> = lines(&running)
+    let flowing = flowing.expect("the throughput comes back");
+    let lines: Vec<usize> = log_lines(&running)
         .iter()
         .zip(before)
         .map(|(after, before)| after - before)
         .collect();
     println!(
-        "at the full rate {:.1} s after the broker; log lines of each process: {said:?}",
+        "full throughput {:.1} s after the broker; log lines of each process: {lines:?}",
         flowing.as_secs_f64()
     );
     assert!(
         running.iter_mut().all(Process::is_running),
-        "a process has ended when the broker came back"
+        "a process ended when the broker came back"
     );
     assert!(flowing < SOON, "it took {flowing:?}");
-    assert!(said.iter().all(|lines| *lines <= LINES), "{said:?}");
+    assert!(lines.iter().all(|lines| *lines <= LINES), "{lines:?}");
 
     stop_all(&mut running);
     for stage in OPERATORS {
@@ -91,20 +82,28 @@ fn a_broker_that_is_away_for_longer_than_a_session_costs_that_time_and_nothing_e
     scenario.verify();
 }
 
-/// How many records the slower of the outputs gets in some time.
+/// How many lines each process has logged.
+fn log_lines(running: &[Process]) -> Vec<usize> {
+    let lines = running.iter().map(|process| process.err().lines().count());
+    lines.collect()
+}
+
+/// How many records the slower output gets in `time`.
 fn growth(observer: &Observer, outputs: &[String; 2], time: Duration) -> f64 {
-    let ends = || {
-        let end = |topic: &String| Some(observer.ends(topic, PARTITIONS)?.iter().sum::<i64>());
-        wait::until(wait::LONG, || Some([end(&outputs[0])?, end(&outputs[1])?]))
-            .expect("the broker answers")
-    };
-    let (start, first) = (Instant::now(), ends());
+    let (start, first) = (Instant::now(), ends(observer, outputs));
     std::thread::sleep(time);
-    let (elapsed, last) = (start.elapsed(), ends());
+    let (elapsed, last) = (start.elapsed(), ends(observer, outputs));
     let grown = last
         .iter()
         .zip(first)
         .map(|(last, first)| (last - first) as f64)
         .fold(f64::INFINITY, f64::min);
     grown * time.as_secs_f64() / elapsed.as_secs_f64()
+}
+
+/// The sum of the end offsets of each output.
+fn ends(observer: &Observer, outputs: &[String; 2]) -> [i64; 2] {
+    let end = |topic: &String| Some(observer.ends(topic, PARTITIONS)?.iter().sum::<i64>());
+    wait::until(wait::LONG, || Some([end(&outputs[0])?, end(&outputs[1])?]))
+        .expect("the broker responds")
 }

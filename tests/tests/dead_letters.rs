@@ -1,11 +1,18 @@
-//! Bad records among good ones: the good ones come through, the bad ones are kept with the reason.
+//! Bad records between good ones: the good ones are processed, and the bad ones become dead letters
+//! with a reason.
 
 use tests::chain::{CONVERT, assert_close};
 use tests::records::{self, Record};
 use tests::{PipelineBuilder, Scenario, stop_all};
 
+fn reading(number: usize, unit: &str) -> Record {
+    let value =
+        format!(r#"{{"sensor":"a","seq":{number},"time":0,"value":{number},"unit":"{unit}"}}"#);
+    Record::of(value).key("a")
+}
+
 #[test]
-fn what_is_no_json_reading_is_kept_as_it_was() {
+fn an_invalid_json_reading_becomes_an_unchanged_dead_letter() {
     let bad: Vec<Record> = [
         &b""[..],
         b"\"\"",
@@ -41,59 +48,63 @@ fn what_is_no_json_reading_is_kept_as_it_was() {
             .topic("in", "external = true")
             .operator("convert", "in", CONVERT, "out"),
     );
-    let good = |seq: usize| {
-        let value =
-            format!(r#"{{"sensor":"a","seq":{seq},"time":0,"value":{seq},"unit":"celsius"}}"#);
-        Record::of(value).key("a")
-    };
-    // A good one before each bad one, and one behind the last.
+    // A good record before each bad one, and one after the last.
     let mut sent: Vec<Record> = bad
         .iter()
         .enumerate()
-        .flat_map(|(seq, bad)| [good(seq), bad.clone()])
+        .flat_map(|(seq, bad)| [reading(seq, "celsius"), bad.clone()])
         .collect();
-    sent.push(good(bad.len()));
+    sent.push(reading(bad.len(), "celsius"));
     records::produce(scenario.brokers(), &scenario.name("in"), &sent);
 
     let mut convert = scenario.start("convert");
     let values = scenario.values("out", bad.len() + 1);
     let expected: Vec<f64> = (0..=bad.len()).map(|seq| seq as f64 * 1.8 + 32.0).collect();
     assert_close(&values, &expected);
-    let letters = records::read(
+    let dead_letters = records::read(
         scenario.brokers(),
         &scenario.dead_letters("convert"),
         bad.len(),
     );
-    assert_eq!(letters.len(), bad.len());
-    for (index, (letter, original)) in letters.iter().zip(&bad).enumerate() {
+    assert_eq!(dead_letters.len(), bad.len());
+    for (index, (dead_letter, original)) in dead_letters.iter().zip(&bad).enumerate() {
         assert_eq!(
-            (&letter.key, &letter.value),
+            (&dead_letter.key, &dead_letter.value),
             (&original.key, &original.value)
         );
-        assert_eq!(letter.headers[..original.headers.len()], original.headers);
-        assert_eq!(letter.header("rivulet.topic"), scenario.name("in"));
-        assert_eq!(letter.header("rivulet.partition"), "0");
-        assert_eq!(letter.header("rivulet.offset"), (2 * index + 1).to_string());
-        assert_eq!(letter.header("rivulet.stage"), scenario.name("convert"));
+        assert_eq!(
+            dead_letter.headers[..original.headers.len()],
+            original.headers
+        );
+        assert_eq!(dead_letter.header("rivulet.topic"), scenario.name("in"));
+        assert_eq!(dead_letter.header("rivulet.partition"), "0");
+        assert_eq!(
+            dead_letter.header("rivulet.offset"),
+            (2 * index + 1).to_string()
+        );
+        assert_eq!(
+            dead_letter.header("rivulet.stage"),
+            scenario.name("convert")
+        );
         assert!(
-            !letter.header("rivulet.reason").is_empty()
-                && !letter.header("rivulet.error").is_empty()
+            !dead_letter.header("rivulet.reason").is_empty()
+                && !dead_letter.header("rivulet.error").is_empty()
         );
     }
-    let reason = |index: usize| letters[index].header("rivulet.reason");
+    let reason = |index: usize| dead_letters[index].header("rivulet.reason");
     assert_eq!(reason(0), "empty");
     assert_eq!(reason(1), "not-json");
     assert_eq!(reason(bad.len() - 2), "no-value");
     assert!(
-        letters[8].header("rivulet.error").contains("unit"),
+        dead_letters[8].header("rivulet.error").contains("unit"),
         "{}",
-        letters[8].header("rivulet.error")
+        dead_letters[8].header("rivulet.error")
     );
     convert.stop();
 }
 
 #[test]
-fn what_is_no_number_is_kept_as_it_was() {
+fn an_invalid_number_becomes_an_unchanged_dead_letter() {
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\nformat = \"number\"")
         .topic(
@@ -113,17 +124,18 @@ fn what_is_no_number_is_kept_as_it_was() {
 
     let mut convert = scenario.start("convert");
     assert_eq!(scenario.values("out", 3), [50.0, 68.0, 86.0]);
-    let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 7);
-    let kept: Vec<String> = letters
+    let dead_letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 7);
+    let kept: Vec<String> = dead_letters
         .into_iter()
-        .map(|letter| String::from_utf8(letter.value.unwrap_or_default()).unwrap_or_default())
+        .map(|dead_letter| dead_letter.value.unwrap_or_default())
+        .map(|value| String::from_utf8(value).unwrap_or_default())
         .collect();
     assert_eq!(kept, ["", "null", "\"abc\"", "NaN", "1e999", "[1]", "1 2"]);
     convert.stop();
 }
 
 #[test]
-fn ten_megabytes_of_rubbish_are_kept_where_the_topic_takes_as_much() {
+fn ten_megabytes_of_rubbish_fit_into_a_dead_letter() {
     let limit = "external = true\nconfig = { \"max.message.bytes\" = 12000000 }";
     let scenario = Scenario::new(
         PipelineBuilder::new()
@@ -140,46 +152,40 @@ fn ten_megabytes_of_rubbish_are_kept_where_the_topic_takes_as_much() {
 
     let mut convert = scenario.start("convert");
     assert_eq!(scenario.values("out", 2), [50.0, 50.0]);
-    let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 1);
-    assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].header("rivulet.offset"), "1");
+    let dead_letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 1);
+    assert_eq!(dead_letters.len(), 1);
+    assert_eq!(dead_letters[0].header("rivulet.offset"), "1");
     assert!(
-        letters[0].key == rubbish.key && letters[0].value == rubbish.value,
-        "the letter is not the record"
+        dead_letters[0].key == rubbish.key && dead_letters[0].value == rubbish.value,
+        "the dead letter differs from the record"
     );
     convert.stop();
 }
 
 #[test]
-fn a_record_that_its_error_quotes_in_full_is_kept() {
+fn a_record_is_kept_even_if_its_error_quotes_all_of_it() {
     let scenario = Scenario::new(
         PipelineBuilder::new()
             .topic("in", "external = true")
             .operator("convert", "in", CONVERT, "out"),
     );
-    let reading = |unit: &str| {
-        Record::of(format!(
-            r#"{{"sensor":"a","seq":0,"time":0,"value":10,"unit":"{unit}"}}"#
-        ))
-        .key("a")
-    };
-    let bad = reading(&"x".repeat(600_000));
+    let bad = reading(10, &"x".repeat(600_000));
     records::produce(
         scenario.brokers(),
         &scenario.name("in"),
-        &[reading("celsius"), bad.clone(), reading("celsius")],
+        &[reading(10, "celsius"), bad.clone(), reading(10, "celsius")],
     );
 
     let mut convert = scenario.start("convert");
     assert_eq!(scenario.values("out", 2), [50.0, 50.0]);
-    let letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 1);
-    assert_eq!(letters.len(), 1);
+    let dead_letters = records::read(scenario.brokers(), &scenario.dead_letters("convert"), 1);
+    assert_eq!(dead_letters.len(), 1);
     assert!(
-        letters[0].key == bad.key && letters[0].value == bad.value,
-        "the letter is not the record"
+        dead_letters[0].key == bad.key && dead_letters[0].value == bad.value,
+        "the dead letter differs from the record"
     );
     assert!(
-        letters[0]
+        dead_letters[0]
             .header("rivulet.error")
             .contains("unknown variant `xxx")
     );
@@ -187,7 +193,7 @@ fn a_record_that_its_error_quotes_in_full_is_kept() {
 }
 
 #[test]
-fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
+fn bad_rows_of_a_file_are_reported_with_their_line_numbers() {
     let pipeline = PipelineBuilder::new()
         .producer(
             "replay",
@@ -212,25 +218,25 @@ fn bad_rows_of_a_file_are_counted_and_told_with_their_lines() {
     replay.succeeds();
     replay.says(&["line 3", "line 4"]);
     assert_eq!(scenario.values("out", 2), [50.0, 68.0]);
-    let letters = records::read(scenario.brokers(), &scenario.dead_letters("replay"), 2);
-    for (letter, row) in letters.iter().zip(&rows[2..]) {
+    let dead_letters = records::read(scenario.brokers(), &scenario.dead_letters("replay"), 2);
+    for (dead_letter, row) in dead_letters.iter().zip(&rows[2..]) {
         assert_eq!(
-            String::from_utf8_lossy(letter.value.as_deref().unwrap_or_default()).trim_end(),
+            String::from_utf8_lossy(dead_letter.value.as_deref().unwrap_or_default()).trim_end(),
             *row
         );
         assert!(
-            letter.header("rivulet.topic").contains("readings.csv"),
-            "{letter:?}"
+            dead_letter.header("rivulet.topic").contains("readings.csv"),
+            "{dead_letter:?}"
         );
-        assert_eq!(letter.header("rivulet.stage"), scenario.name("replay"));
+        assert_eq!(dead_letter.header("rivulet.stage"), scenario.name("replay"));
     }
-    assert_eq!(letters.len(), 2);
+    assert_eq!(dead_letters.len(), 2);
     stop_all(&mut stages);
 }
 
-/// Nothing was ever delivered: the broker refused the batch, for ever.
+/// Without this, the broker rejected the batch for ever, and nothing was delivered.
 #[test]
-fn a_row_larger_than_its_topic_takes_is_a_dead_letter_and_the_others_go() {
+fn a_row_too_large_for_its_topic_is_a_dead_letter() {
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 1")
         .topic("rows", "config = { \"max.message.bytes\" = 60000 }")
@@ -243,10 +249,12 @@ fn a_row_larger_than_its_topic_takes_is_a_dead_letter_and_the_others_go() {
     );
     scenario.start("replay").succeeds();
     assert_eq!(scenario.values("rows", 3), [1.0, 2.0, 4.0]);
-    let letters = tests::records::read(scenario.brokers(), &scenario.dead_letters("replay"), 1);
-    assert_eq!(letters[0].header("rivulet.reason"), "too-large");
+    let dead_letters = records::read(scenario.brokers(), &scenario.dead_letters("replay"), 1);
+    assert_eq!(dead_letters[0].header("rivulet.reason"), "too-large");
     assert!(
-        letters[0].header("rivulet.topic").starts_with("sensor nnn"),
-        "{letters:?}"
+        dead_letters[0]
+            .header("rivulet.topic")
+            .starts_with("sensor nnn"),
+        "{dead_letters:?}"
     );
 }

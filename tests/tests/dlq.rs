@@ -1,4 +1,4 @@
-//! Dead letters as a person handles them: listed, shown, sent back exactly once, dropped.
+//! `rivulet dlq`: dead letters are listed, shown, replayed exactly once, and dropped.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,14 +22,14 @@ fn reading(seq: usize, unit: &str) -> Record {
     Record::of(value).key("a").with_header("n", seq.to_string())
 }
 
-/// What `rivulet dlq` with these arguments prints.
+/// The output of `rivulet dlq` with these arguments.
 fn dlq(scenario: &Scenario, arguments: &[&str]) -> String {
     let mut command = scenario.rivulet(&[&["dlq"], arguments].concat());
     command.succeeds();
     command.out()
 }
 
-/// For each reason how many letters are open, replayed and dropped.
+/// How many dead letters are open, replayed and dropped, by reason.
 fn counts(scenario: &Scenario) -> BTreeMap<String, [u64; 3]> {
     let listed: serde_json::Value =
         serde_json::from_str(&dlq(scenario, &["ls", "--json"])).expect("it is JSON");
@@ -47,7 +47,7 @@ fn counts(scenario: &Scenario) -> BTreeMap<String, [u64; 3]> {
         .collect()
 }
 
-/// How often each record is among them, told by key, value and headers.
+/// How often each record occurs, by key, value and headers.
 fn times(records: &[Record]) -> BTreeMap<String, usize> {
     let mut times = BTreeMap::new();
     for Record {
@@ -65,9 +65,9 @@ fn times(records: &[Record]) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
+fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let scenario = scenario(1);
-    let (topic, letters) = (scenario.name("in"), scenario.dead_letters("convert"));
+    let (topic, dead_letters) = (scenario.name("in"), scenario.dead_letters("convert"));
     let convert = scenario.name("convert");
     assert_eq!(dlq(&scenario, &["ls"]), "no dead letters\n");
     assert_eq!(dlq(&scenario, &["replay", "--yes"]), "nothing to replay\n");
@@ -88,7 +88,7 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
     let foreign = Record::of(b"\xff\xfe".to_vec())
         .with_header("rivulet.topic", "in")
         .with_header("rivulet.offset", "x");
-    records::produce(scenario.brokers(), &letters, &[foreign]);
+    records::produce(scenario.brokers(), &dead_letters, &[foreign]);
     let open = |count| [count, 0, 0];
     let expected = [
         ("foreign", open(1)),
@@ -127,10 +127,10 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
         "{shown}"
     );
 
-    let refused = scenario.rivulet(&["dlq", "replay"]).fails();
+    let error = scenario.rivulet(&["dlq", "replay"]).fails();
     assert!(
-        refused.contains("nothing was replayed: there is no terminal") && refused.contains("--yes"),
-        "{refused}"
+        error.contains("nothing was replayed: there is no terminal") && error.contains("--yes"),
+        "{error}"
     );
     let planned = dlq(
         &scenario,
@@ -143,7 +143,7 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
     assert_eq!(
         scenario.read("in", 0).len(),
         sent.len(),
-        "nothing was sent yet"
+        "a dry run sends nothing"
     );
 
     let said = dlq(
@@ -156,7 +156,7 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
     assert_eq!(
         times(&input[sent.len()..]),
         expected,
-        "as they were, and no others"
+        "exactly the originals"
     );
     assert_eq!(counts(&scenario)["wrong-unit"], [0, 2, 0]);
     assert_eq!(
@@ -182,7 +182,7 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
     assert_eq!(dlq(&scenario, &["show"]), "");
     assert!(dlq(&scenario, &["show", "--handled", "--offset", "0"]).contains(", replayed\n"));
 
-    // What was replayed is refused again, and that is right.
+    // The replayed records are invalid again, as they should be.
     scenario.drain("convert");
     assert_eq!(counts(&scenario)["wrong-unit"], [2, 2, 0]);
     let shown = dlq(&scenario, &["show", "--handled", "--reason", "wrong-unit"]);
@@ -193,13 +193,13 @@ fn letters_are_listed_shown_replayed_by_reason_and_dropped() {
     assert_eq!(
         (entered.len(), &entered[..2]),
         (4, &entered[2..]),
-        "the timestamps are the originals'"
+        "the timestamps are those of the originals"
     );
     scenario.verify();
 }
 
 #[test]
-fn what_a_mended_pipeline_takes_comes_out_and_verifies() {
+fn replayed_readings_of_a_corrected_pipeline_verify() {
     let scenario = scenario(1);
     let readings: Vec<Record> = (0..20).map(|seq| reading(seq, "kelvin")).collect();
     records::produce(scenario.brokers(), &scenario.name("in"), &readings);
@@ -220,22 +220,23 @@ fn what_a_mended_pipeline_takes_comes_out_and_verifies() {
 }
 
 #[test]
-fn a_replay_that_is_killed_again_and_again_sends_each_letter_once() {
-    const LETTERS: usize = 5000;
+fn a_replay_that_is_killed_often_sends_each_dead_letter_once() {
+    const DEAD_LETTERS: usize = 5000;
     let scenario = scenario(4);
-    let bad = |n: usize| {
-        Record::of(format!("bad {n}"))
-            .key(format!("key {}", n % 50))
-            .with_header("n", n.to_string())
-    };
-    let sent: Vec<Record> = (0..LETTERS).map(bad).collect();
+    let sent: Vec<Record> = (0..DEAD_LETTERS)
+        .map(|n| {
+            Record::of(format!("bad {n}"))
+                .key(format!("key {}", n % 50))
+                .with_header("n", n.to_string())
+        })
+        .collect();
     records::produce(scenario.brokers(), &scenario.name("in"), &sent);
     scenario.drain("convert");
     let (mut kills, start) = (0, Instant::now());
     loop {
         let before = scenario.written("in");
         let mut replay = scenario.rivulet(&["dlq", "replay", "--yes"]);
-        // At another point of the work each time: some in the midst of a transaction.
+        // Killed at another point each time, sometimes within a transaction.
         while replay.is_running() && scenario.written("in") < before + 1 + 17 * kills {}
         if !replay.is_running() {
             replay.succeeds();
@@ -243,58 +244,58 @@ fn a_replay_that_is_killed_again_and_again_sends_each_letter_once() {
         }
         replay.kill();
         kills += 1;
-        assert!(kills < 200, "it gets nowhere");
+        assert!(kills < 200, "it makes no progress");
     }
     println!("{kills} kills in {:.1?}", start.elapsed());
-    assert!(kills >= 3, "only {kills} kills hit it");
-    let input = scenario.read("in", 2 * LETTERS);
-    assert_eq!(input.len(), 2 * LETTERS);
+    assert!(kills >= 3, "only {kills} kills");
+    let input = scenario.read("in", 2 * DEAD_LETTERS);
+    assert_eq!(input.len(), 2 * DEAD_LETTERS);
     assert!(
         times(&input).values().all(|times| *times == 2),
         "every original exactly once more"
     );
-    assert_eq!(counts(&scenario)["not-json"], [0, LETTERS as u64, 0]);
+    assert_eq!(counts(&scenario)["not-json"], [0, DEAD_LETTERS as u64, 0]);
     scenario.drain("convert");
     assert_eq!(
         counts(&scenario)["not-json"],
-        [LETTERS as u64, LETTERS as u64, 0]
+        [DEAD_LETTERS as u64, DEAD_LETTERS as u64, 0]
     );
     scenario.verify();
 }
 
 #[test]
-fn two_replays_at_once_send_each_letter_once() {
-    const LETTERS: usize = 2000;
+fn concurrent_replays_send_each_dead_letter_once() {
+    const DEAD_LETTERS: usize = 2000;
     let scenario = scenario(4);
-    let sent: Vec<Record> = (0..LETTERS)
+    let sent: Vec<Record> = (0..DEAD_LETTERS)
         .map(|n| Record::of(format!("bad {n}")).key(n.to_string()))
         .collect();
     records::produce(scenario.brokers(), &scenario.name("in"), &sent);
     scenario.drain("convert");
-    let mut both = [0; 3].map(|_| scenario.rivulet(&["dlq", "replay", "--yes"]));
-    let codes = both
+    let mut replays = [0; 3].map(|_| scenario.rivulet(&["dlq", "replay", "--yes"]));
+    let codes = replays
         .each_mut()
         .map(|replay| replay.ends_within(Duration::from_mins(1)));
     println!("{codes:?}");
-    assert!(codes.contains(&0), "the last to begin goes through");
-    for (code, replay) in codes.iter().zip(&both) {
+    assert!(codes.contains(&0), "the last one must succeed");
+    for (code, replay) in codes.iter().zip(&replays) {
         let said = replay.err();
         assert!(
             *code == 0 || said.contains("the last to start fences the others"),
             "{said}"
         );
     }
-    let input = scenario.read("in", 2 * LETTERS);
-    assert_eq!(input.len(), 2 * LETTERS);
+    let input = scenario.read("in", 2 * DEAD_LETTERS);
+    assert_eq!(input.len(), 2 * DEAD_LETTERS);
     assert!(
         times(&input).values().all(|times| *times == 2),
         "every original exactly once more"
     );
-    assert_eq!(counts(&scenario)["not-json"], [0, LETTERS as u64, 0]);
+    assert_eq!(counts(&scenario)["not-json"], [0, DEAD_LETTERS as u64, 0]);
 }
 
 #[test]
-fn what_comes_from_no_topic_is_told_and_can_be_dropped() {
+fn a_dead_letter_without_a_topic_is_skipped_and_can_be_dropped() {
     let source = "{ file = { path = \"readings.csv\", value = \"celsius\" } }";
     let scenario = Scenario::new(PipelineBuilder::new().producer("replay", source, "in"));
     scenario.write(
@@ -314,36 +315,34 @@ fn what_comes_from_no_topic_is_told_and_can_be_dropped() {
 }
 
 #[test]
-fn mistakes_are_told_in_time() {
-    let pipeline = || {
-        PipelineBuilder::new()
-            .topic("in", "external = true")
-            .operator("convert", "in", CONVERT, "out")
-    };
-    let away = Scenario::on("127.0.0.1:1", pipeline());
-    let begun = Instant::now();
-    let said = away.rivulet(&["dlq", "ls"]).fails();
+fn errors_are_reported_in_time() {
+    let pipeline = PipelineBuilder::new()
+        .topic("in", "external = true")
+        .operator("convert", "in", CONVERT, "out");
+    let unreachable = Scenario::on("127.0.0.1:1", pipeline.clone());
+    let start = Instant::now();
+    let said = unreachable.rivulet(&["dlq", "ls"]).fails();
     assert!(
         said.contains("asking 127.0.0.1:1 for the topics") && said.contains("--brokers"),
         "{said}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(20));
-    let said = away.rivulet(&["dlq", "ls", "convrt"]).fails();
+    assert!(start.elapsed() < Duration::from_secs(20));
+    let said = unreachable.rivulet(&["dlq", "ls", "convrt"]).fails();
     assert!(said.contains("has no stage `convrt`"), "{said}");
     for (option, value, words) in [
         ("--since", "soon", "how long ago"),
         ("--offset", "9..7", "write 3, 7..9"),
     ] {
-        let mut command = away.rivulet(&["dlq", "ls", option, value]);
+        let mut command = unreachable.rivulet(&["dlq", "ls", option, value]);
         assert_eq!(
             command.ends_within(Duration::from_secs(20)),
             2,
-            "clap refuses {value}"
+            "{value} is a usage error"
         );
         assert!(command.err().contains(words), "{}", command.err());
     }
-    let bare = Scenario::on(tests::Kafka::shared(), pipeline());
-    let said = bare.rivulet(&["dlq", "ls"]).fails();
+    let without_topics = Scenario::on(tests::Kafka::shared(), pipeline);
+    let said = without_topics.rivulet(&["dlq", "ls"]).fails();
     assert!(
         said.contains("there is no such topic") && said.contains("rivulet topics create"),
         "{said}"

@@ -1,4 +1,4 @@
-//! Two processes of one name, and one that only seems to be two.
+//! Two processes with the same name, and one that seems to be two.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
 
 const FLOW: &str = "{ simulated = { sensors = 10, rate = 200 } }";
-const NOISE: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
+const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
 
-/// The exit code of a process whose place another has taken.
-const REPLACED: i32 = 76;
+/// The exit code of a process that another has replaced.
+const FENCED: i32 = 76;
 
 #[test]
-fn a_process_ends_when_another_takes_its_name() {
+fn a_process_ends_when_another_has_its_name() {
     let pipeline = PipelineBuilder::new()
         .producer("thermometers", FLOW, "celsius")
-        .operator("convert", "celsius", NOISE, "fahrenheit");
+        .operator("convert", "celsius", CONVERT, "fahrenheit");
     let scenario = Scenario::new(pipeline);
     let mut producer = scenario.start("thermometers");
     let mut old = scenario.start("convert");
@@ -33,10 +33,9 @@ fn a_process_ends_when_another_takes_its_name() {
     scenario.verify();
 }
 
-/// It found another's commit where its own was to be, took it for its own, and sent the next
-/// readings a second time.
+/// It mistook the commit of the other process for its own, and sent the next readings twice.
 #[test]
-fn a_producer_that_wakes_when_another_has_its_name_repeats_nothing() {
+fn a_resumed_producer_that_was_replaced_repeats_nothing() {
     let scenario = Scenario::new(PipelineBuilder::new().producer("thermometers", FLOW, "celsius"));
     let mut old = scenario.start("thermometers");
     scenario.grows("celsius", 100);
@@ -44,7 +43,7 @@ fn a_producer_that_wakes_when_another_has_its_name_repeats_nothing() {
     let mut new = scenario.start("thermometers");
     scenario.grows("celsius", 100);
     old.signal(Signal::Continue);
-    assert_eq!(old.ends_within(wait::LONG), REPLACED, "{}", old.err());
+    assert_eq!(old.ends_within(wait::LONG), FENCED, "{}", old.err());
     assert!(
         old.err().contains("@a has taken this one's place"),
         "{}",
@@ -62,14 +61,14 @@ fn a_producer_that_wakes_when_another_has_its_name_repeats_nothing() {
     }
 }
 
-/// How many rows the file has that two processes replay, and how many of them a second.
+/// How many rows the replayed file has, and how many are sent a second.
 const ROWS: u32 = 2922;
 const RATE: u32 = 300;
-/// How many of them a commit holds at most.
+/// The largest number of readings in a commit.
 const INTERVAL: usize = 100;
 
-/// Two processes of one source on two hosts replay a file: what arrives, and what the first one
-/// said.
+/// Two processes of one source on two hosts replay a file. Returns the values that arrive, and what
+/// the first process printed.
 fn replay_on_two_hosts(guarantee: &'static str) -> (Vec<f64>, String) {
     let source = format!("{{ file = {{ path = \"rows.csv\", rate = {RATE} }} }}");
     let pipeline = PipelineBuilder::new()
@@ -86,23 +85,23 @@ fn replay_on_two_hosts(guarantee: &'static str) -> (Vec<f64>, String) {
     let mut first = scenario.start_as("replay", "rpi0");
     scenario.grows("rows", 300);
     let mut second = scenario.start_as("replay", "rpi1");
-    assert_eq!(first.ends_within(wait::LONG), REPLACED, "{}", first.err());
+    assert_eq!(first.ends_within(wait::LONG), FENCED, "{}", first.err());
     second.succeeds();
-    let told = format!(
+    let message = format!(
         "{}@rpi1 has taken this one's place",
         scenario.name("replay")
     );
     assert!(
-        first.err().contains(&told) && !first.err().contains("--instance"),
+        first.err().contains(&message) && !first.err().contains("--instance"),
         "{}",
         first.err()
     );
     (scenario.values("rows", ROWS as usize), first.err())
 }
 
-/// Nothing fenced it, and without a word 2,883 of 2,922 readings were in the topic twice.
+/// Nothing fenced it, and 2,883 of 2,922 readings were in the topic twice, without an error.
 #[test]
-fn a_source_that_runs_on_two_hosts_sends_each_reading_once() {
+fn a_source_on_two_hosts_sends_each_reading_once() {
     let (found, said) = replay_on_two_hosts("exactly-once");
     assert_eq!(
         found,
@@ -112,7 +111,7 @@ fn a_source_that_runs_on_two_hosts_sends_each_reading_once() {
 }
 
 #[test]
-fn a_source_that_runs_on_two_hosts_repeats_no_more_than_one_interval_at_least_once() {
+fn a_source_on_two_hosts_repeats_at_most_one_commit_interval() {
     let (mut found, said) = replay_on_two_hosts("at-least-once");
     let sent = found.len();
     found.sort_by(f64::total_cmp);
@@ -124,20 +123,19 @@ fn a_source_that_runs_on_two_hosts_repeats_no_more_than_one_interval_at_least_on
     );
     assert!(
         sent - found.len() <= INTERVAL,
-        "{} are there twice: {said}",
+        "{} are duplicates: {said}",
         sent - found.len()
     );
 }
 
-/// librdkafka forgets its member's id when a session ends and fences itself with its next
-/// heartbeat.
+/// librdkafka drops its member id when a session ends, and is fenced at its next heartbeat.
 #[test]
-fn a_process_whose_session_ended_while_it_waited_for_a_broker_does_not_end() {
+fn a_process_survives_the_end_of_its_session() {
     let mut kafka = Kafka::start(&[]);
     let pipeline = PipelineBuilder::new()
         .settings("[kafka]\n\"session.timeout.ms\" = 2000\n\"heartbeat.interval.ms\" = 100")
         .producer("thermometers", FLOW, "celsius")
-        .operator("convert", "celsius", NOISE, "fahrenheit");
+        .operator("convert", "celsius", CONVERT, "fahrenheit");
     let scenario = Scenario::on(kafka.brokers(), pipeline);
     scenario.create_topics();
     let mut running: Vec<Process> = ["thermometers", "convert"]
@@ -147,14 +145,11 @@ fn a_process_whose_session_ended_while_it_waited_for_a_broker_does_not_end() {
     for _ in 0..3 {
         scenario.grows("fahrenheit", 100);
         kafka.kill();
-        // Longer than the session.
+        // Longer than the session timeout.
         let ended = wait::until(Duration::from_secs(3), || {
             (!running.iter_mut().all(Process::is_running)).then_some(())
         });
-        assert!(
-            ended.is_none(),
-            "a process has ended while the broker was away"
-        );
+        assert!(ended.is_none(), "a process ended while the broker was down");
         kafka.run();
     }
     scenario.grows("fahrenheit", 100);

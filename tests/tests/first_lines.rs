@@ -1,31 +1,31 @@
-//! Faults of the cluster and of the way to it: the first warning names the cause in Kafka's words,
-//! the place and the remedy, and blames nobody else.
+//! Faults of the cluster and of the network: the first warning names the cause in Kafka's words,
+//! the place and the remedy, and no wrong cause.
 
 use tests::chain::CONVERT;
 use tests::records::{self, Record};
 use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
-/// A fault, and what the first warning or error of a process must say about it.
+/// A fault, and what the first warning or error of a process must say.
 struct Fault<'f> {
     name: &'f str,
     process: Process,
     says: &'f [&'f str],
-    /// What would be false, and may be said neither first nor later.
+    /// Wrong words, which no line may contain.
     never: &'f [&'f str],
 }
 
 impl Fault<'_> {
     fn check(mut self) {
-        let told = wait::until(wait::LONG, || {
-            let running = self.process.is_running();
-            first_warning(&self.process.err()).map_or((!running).then(String::new), Some)
+        let message = wait::until(wait::LONG, || {
+            let is_running = self.process.is_running();
+            first_warning(&self.process.err()).map_or((!is_running).then(String::new), Some)
         });
-        let told = told.unwrap_or_default();
-        println!("{}: {told}", self.name);
+        let message = message.unwrap_or_default();
+        println!("{}: {message}", self.name);
         for word in self.says {
             assert!(
-                told.contains(word),
-                "{}: `{word}` is missing in: {told}\n{}",
+                message.contains(word),
+                "{}: `{word}` is missing in: {message}\n{}",
                 self.name,
                 self.process.err()
             );
@@ -34,14 +34,14 @@ impl Fault<'_> {
             let all = self.process.err();
             assert!(
                 !all.contains(word),
-                "{}: `{word}` is not so:\n{all}",
+                "{}: `{word}` is wrong:\n{all}",
                 self.name
             );
         }
     }
 }
 
-/// The first warning or error with its help, once that is there.
+/// The first warning or error, with its help line if there is one.
 fn first_warning(text: &str) -> Option<String> {
     let mut lines = text.lines().skip_while(|line| {
         !["WARN", "ERROR", "error: "]
@@ -70,7 +70,7 @@ fn reading(value: f64) -> Record {
     .key("a")
 }
 
-/// On the broker that all share, through some properties of its clients.
+/// The pipeline with these client properties.
 fn on(brokers: &str, properties: &str) -> Scenario {
     Scenario::on(
         brokers,
@@ -108,7 +108,7 @@ fn an_output_topic_that_is_deleted_is_named() {
             never: &["brokers unreachable", "brokers reachable"],
         };
         fault.check();
-        // What was not committed is there after the remedy.
+        // After the remedy, the uncommitted readings arrive.
         records::create_topic(scenario.brokers(), &fahrenheit, 1);
         scenario.drain("convert");
         assert_eq!(scenario.values("fahrenheit", 1), [35.6]);
@@ -116,9 +116,9 @@ fn an_output_topic_that_is_deleted_is_named() {
 }
 
 #[test]
-fn an_address_that_brokers_announce_and_nobody_reaches_is_named() {
+fn an_unreachable_advertised_listener_is_named() {
     for announced in ["127.0.0.1:1", "no-such-host.invalid:9092"] {
-        let kafka = Kafka::announced_as(announced);
+        let kafka = Kafka::advertised_as(announced);
         let scenario = Scenario::on(kafka.brokers(), pipeline());
         scenario.create_topics();
         for stage in ["convert", "out"] {
@@ -136,33 +136,39 @@ fn an_address_that_brokers_announce_and_nobody_reaches_is_named() {
 const PLAIN: &str =
     "org.apache.kafka.common.security.plain.PlainLoginModule required user_alice=\"right\";";
 
+fn sasl(mechanism: &str, password: &str) -> String {
+    format!(
+        "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" = \"{mechanism}\"\n\
+         \"sasl.username\" = \"alice\"\n\"sasl.password\" = \"{password}\""
+    )
+}
+
 #[test]
 fn a_wrong_password_or_protocol_is_named() {
-    let kafka = Kafka::guarded(PLAIN);
-    let guarded = kafka.second();
-    let sasl = |mechanism: &str, password: &str| {
-        format!(
-            "\"security.protocol\" = \"sasl_plaintext\"\n\"sasl.mechanism\" \
-             = \"{mechanism}\"\n\"sasl.username\" = \"alice\"\n\"sasl.password\" = \"{password}\""
-        )
-    };
+    let kafka = Kafka::with_sasl(PLAIN);
+    let sasl_listener = kafka.second();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let tls_port = silent.local_addr().expect("it is bound").to_string();
     std::thread::spawn(move || silent.incoming().for_each(drop));
     let faults: [(&str, &str, &str, &[&str]); 5] = [
         (
             "a wrong password",
-            &guarded,
+            &sasl_listener,
             &sasl("PLAIN", "wrong"),
             &["Authentication failed", "sasl.password"],
         ),
         (
             "a wrong mechanism",
-            &guarded,
+            &sasl_listener,
             &sasl("SCRAM-SHA-256", "right"),
             &["SCRAM-SHA-256", "sasl.mechanism"],
         ),
-        ("no SASL", &guarded, "", &["SASL", "security.protocol"]),
+        (
+            "no SASL",
+            &sasl_listener,
+            "",
+            &["SASL", "security.protocol"],
+        ),
         (
             "TLS to a listener that speaks plain text",
             &kafka.brokers(),
@@ -190,7 +196,7 @@ fn a_wrong_password_or_protocol_is_named() {
 }
 
 #[test]
-fn a_transactional_id_that_the_brokers_have_forgotten_is_told_as_that() {
+fn an_expired_transactional_id_is_named() {
     let kafka = Kafka::start(&[
         ("transactional.id.expiration.ms", "1000"),
         (
@@ -205,8 +211,8 @@ fn a_transactional_id_that_the_brokers_have_forgotten_is_told_as_that() {
     records::produce(&kafka.brokers(), &celsius, &[reading(1.0)]);
     assert_eq!(scenario.values("fahrenheit", 1).len(), 1);
     let mut sent = 1;
-    // Nobody tells when the id is forgotten.
-    wait::until_so("the transactional id is forgotten", || {
+    // No event says that the id has expired.
+    wait::until_true("the transactional id expires", || {
         std::thread::sleep(std::time::Duration::from_millis(2500));
         records::produce(&kafka.brokers(), &celsius, &[reading(2.0)]);
         sent += 1;

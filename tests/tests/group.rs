@@ -1,4 +1,4 @@
-//! Instances of one stage share its partitions, come and go, and die.
+//! Instances of one stage share its partitions, join, leave and die.
 
 use tests::chain::{OPERATORS, chained};
 use tests::{PipelineBuilder, Process, Scenario, stop_all};
@@ -6,11 +6,11 @@ use tests::{PipelineBuilder, Process, Scenario, stop_all};
 #[test]
 fn instances_come_go_and_die_while_readings_flow() {
     let pipeline = PipelineBuilder::new()
-        // A member that does not come back is missed sooner than by default.
+        // A dead member is removed sooner than by default.
         .settings("[kafka]\n\"session.timeout.ms\" = 4000\n\"heartbeat.interval.ms\" = 500")
         .settings("\"transaction.timeout.ms\" = 5000")
         .settings("[defaults]\npartitions = 4")
-        // More than will flow: the producer is stopped in the end.
+        // More readings than the test needs: the producer is stopped.
         .producer(
             "thermometers",
             "{ simulated = { sensors = 10, readings = 100000, rate = 1000 } }",

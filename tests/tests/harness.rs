@@ -1,4 +1,4 @@
-//! The harness itself: a broker comes, works, comes back, and leaves nothing behind.
+//! The harness itself: a broker starts, works, restarts, and leaves nothing behind.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tests::records::{self, Record};
 use tests::{Kafka, Process, Signal, wait};
 
 #[test]
-fn what_is_produced_is_consumed() {
+fn produced_records_are_consumed() {
     let brokers = Kafka::shared();
     let topic = format!("harness-{}", std::process::id());
     records::create_topic(brokers, &topic, 3);
@@ -36,7 +36,7 @@ fn what_is_produced_is_consumed() {
 }
 
 #[test]
-fn a_killed_broker_comes_back_with_its_records_and_then_leaves_nothing() {
+fn a_killed_broker_restarts_with_its_records_and_is_removed() {
     let mut kafka = Kafka::prepare(&[("message.max.bytes", "2000000")]);
     kafka.run();
     records::create_topic(&kafka.brokers(), "t", 1);
@@ -53,7 +53,7 @@ fn a_killed_broker_comes_back_with_its_records_and_then_leaves_nothing() {
 }
 
 #[test]
-fn a_process_is_heard_and_ends_as_it_is_told() {
+fn a_process_has_output_and_obeys_signals() {
     let mut process = Process::start(
         "shell",
         Command::new("sh").args([
@@ -83,15 +83,15 @@ fn a_killed_test_process_leaves_nothing_behind() {
         "kafka",
         Command::new(env!("CARGO_BIN_EXE_kafka")).args(["sh", "-c", script]),
     );
-    wait::until_so("the command runs", || killed.out().ends_with('\n'));
+    wait::until_true("the command starts", || killed.out().ends_with('\n'));
     let said = killed.out();
-    let (pid, address) = said.trim().split_once(' ').expect("it says both");
+    let (pid, address) = said.trim().split_once(' ').expect("it prints both");
     assert!(TcpStream::connect(address).is_ok());
     killed.kill();
-    wait::until_so("the broker is gone", || {
+    wait::until_true("the broker is gone", || {
         TcpStream::connect(address).is_err()
     });
-    wait::until_so("the command is gone", || {
+    wait::until_true("the command is gone", || {
         !Path::new("/proc").join(pid).exists()
     });
 }

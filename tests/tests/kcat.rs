@@ -1,4 +1,4 @@
-//! A plain Kafka client at either end: bare numbers in, bare numbers out.
+//! kcat at both ends: plain numbers in, plain numbers out.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,7 +9,7 @@ use tests::chain::{AVERAGE, CELSIUS, EWMA, assert_close, chained};
 use tests::{PipelineBuilder, Process, Scenario, stop_all, wait};
 
 #[test]
-fn kcat_at_both_ends_sees_the_known_results_whatever_starts_first() {
+fn kcat_at_both_ends_sees_the_known_results() {
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\nformat = \"number\"")
         .topic(
@@ -49,7 +49,7 @@ fn kcat_at_both_ends_sees_the_known_results_whatever_starts_first() {
     );
     let sinks = ["out-ewma", "out-average"].map(|sink| scenario.start(sink));
     for (sink, expected) in sinks.iter().zip([&EWMA[..], &AVERAGE]) {
-        wait::until_so("a sink shows every value", || {
+        wait::until_true("a sink shows every value", || {
             numbers(&sink.out()).len() == expected.len()
         });
         assert_close(&numbers(&sink.out()), expected);
@@ -65,7 +65,7 @@ fn kcat_at_both_ends_sees_the_known_results_whatever_starts_first() {
 }
 
 #[test]
-fn a_header_whose_name_is_no_utf_8_stops_nothing() {
+fn a_header_name_that_is_not_utf_8_stops_nothing() {
     let scenario = Scenario::new(chained(
         PipelineBuilder::new().topic("temperatures_celsius", "external = true"),
     ));
@@ -96,7 +96,7 @@ fn kcat_consumes(scenario: &Scenario, topic: &str) -> Vec<f64> {
     numbers(&kcat.out())
 }
 
-/// The command of kcat; as a consumer it reads from the beginning to the end.
+/// The command of kcat. As a consumer it reads from the beginning to the end.
 fn kcat(scenario: &Scenario, topic: &str, mode: &str) -> Command {
     let mut command = Command::new("kcat");
     command.args([mode, "-b", scenario.brokers(), "-t", &scenario.name(topic)]);
@@ -113,7 +113,7 @@ fn kcat(scenario: &Scenario, topic: &str, mode: &str) -> Command {
     command
 }
 
-/// The lines that are numbers: a sink begins with a title.
+/// The lines that are numbers. A sink prints a title first.
 fn numbers(text: &str) -> Vec<f64> {
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }

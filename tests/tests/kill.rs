@@ -1,12 +1,12 @@
-//! Every stage is killed again and again while readings flow, and nothing is lost, doubled, wrong
-//! or out of order.
+//! Every stage is killed again and again while readings flow, and no reading is lost, duplicated,
+//! wrong or out of order.
 
 use std::time::{Duration, Instant};
 
 use tests::chain::{OPERATORS, chained};
 use tests::{PipelineBuilder, Process, Scenario, stop_all};
 
-/// Each stage in the order of the data's way, with the topic that it writes.
+/// The stages from upstream to downstream, with their output topics.
 const STAGES: [(&str, &str); 5] = [
     ("thermometers", "temperatures_celsius"),
     ("convert", "temperatures_fahrenheit"),
@@ -17,7 +17,7 @@ const STAGES: [(&str, &str); 5] = [
 const TIMES: usize = 10;
 
 #[test]
-fn nothing_is_lost_or_doubled_however_often_stages_are_killed() {
+fn nothing_is_lost_or_duplicated_when_stages_are_killed() {
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 4")
         .producer(
@@ -34,7 +34,7 @@ fn nothing_is_lost_or_doubled_however_often_stages_are_killed() {
     let start = Instant::now();
     for _ in 0..TIMES {
         for ((stage, topic), process) in STAGES.iter().zip(&mut running) {
-            // It is back from the last kill and in the midst of its work.
+            // It has recovered from the last kill, and is at work.
             scenario.grows(topic, 20);
             process.kill();
             *process = scenario.start(stage);

@@ -1,9 +1,9 @@
-//! What must hold of the log on Kafka and can only be shown where something stands between the two.
+//! Properties of the log on Kafka that need a proxy between the two.
 //!
-//! A commit of which a copy arrives after its repetition was answered must not touch the next
-//! transaction of the same stage. librdkafka repeats a request whose connection breaks. The first
-//! copy may still be under way, in the buffer of a kernel or of a router, and nothing in it tells
-//! which transaction it belongs to. <https://jepsen.io/analyses/bufstream-0.1.0> found this in the
+//! A copy of a commit that arrives after its repetition was answered must not affect the next
+//! transaction of the same stage. librdkafka repeats a request when its connection breaks. The
+//! first copy may still be on its way, in a buffer of a kernel or a router, and does not say which
+//! transaction it belongs to. <https://jepsen.io/analyses/bufstream-0.1.0> found this in the
 //! protocol.
 
 use std::sync::Arc;
@@ -27,10 +27,10 @@ const FIRST: TopicPartition = TopicPartition {
 };
 
 const CHANGELOG: &str = "copy-changelog";
-/// In milliseconds: how long a member may go without a poll. Less than a session is not possible.
+/// `max.poll.interval.ms`. It cannot be shorter than the session timeout.
 const POLL_INTERVAL: u64 = 6000;
-/// In milliseconds: how long a transaction stays open that nobody ends.
-const OPEN: u64 = 9000;
+/// How long an abandoned transaction stays open, in milliseconds.
+const TRANSACTION_TIMEOUT: u64 = 9000;
 
 /// The log of a stage that reads `in` and writes `out`, through the proxy.
 struct Stage {
@@ -42,27 +42,27 @@ impl Stage {
     fn start() -> Self {
         let broker = Proxied::start();
         for topic in pipeline(&broker).topics.keys() {
-            records::create_topic(&broker.behind(), topic, 1);
+            records::create_topic(&broker.direct_brokers(), topic, 1);
         }
         let mut stage = Stage {
             log: open(&broker, "a"),
             broker,
         };
         stage.polls(|event| matches!(event, Event::Assigned(_)));
-        sure(stage.log.assign(&[(FIRST, 0)]));
+        ok(stage.log.assign(&[(FIRST, 0)]));
         stage
     }
 
-    /// Polls until it sees this.
-    fn polls(&mut self, is_it: impl Fn(&Event<i64>) -> bool) {
-        wait::until_so("something comes", || {
-            let event = match sure(self.log.poll(Duration::from_millis(10))) {
+    /// Polls until such an event comes.
+    fn polls(&mut self, is_wanted: impl Fn(&Event<i64>) -> bool) {
+        wait::until_true("the event comes", || {
+            let event = match ok(self.log.poll(Duration::from_millis(10))) {
                 Event::Record(record) => Event::Record(record.fields().offset),
                 Event::Assigned(partitions) => Event::Assigned(partitions),
                 Event::Revoked { lost } => Event::Revoked { lost },
                 Event::Timeout => Event::Timeout,
             };
-            is_it(&event)
+            is_wanted(&event)
         });
     }
 
@@ -80,11 +80,11 @@ impl Stage {
             value,
             headers: &[],
         };
-        sure(self.log.send(&record));
+        ok(self.log.send(&record));
     }
 
     fn commits(&mut self, offset: i64) {
-        sure(self.log.commit(&[OffsetAndMetadata {
+        ok(self.log.commit(&[OffsetAndMetadata {
             partition: FIRST,
             offset,
             metadata: String::new(),
@@ -96,7 +96,7 @@ impl Stage {
         let text = |record: Record| {
             String::from_utf8(record.value.unwrap_or_default()).expect("it was text")
         };
-        records::read(&self.broker.behind(), "out", at_least)
+        records::read(&self.broker.direct_brokers(), "out", at_least)
             .into_iter()
             .map(text)
             .collect()
@@ -114,13 +114,13 @@ fn pipeline(broker: &Proxied) -> Pipeline {
         path: "p.toml".into(),
         text,
     }));
-    pipeline.unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    pipeline.unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
 }
 
 fn open(broker: &Proxied, instance: &str) -> KafkaLog {
     let pipeline = pipeline(broker);
     let topics: Vec<String> = pipeline.topics.keys().cloned().collect();
-    sure(KafkaLog::open(
+    ok(KafkaLog::open(
         &pipeline,
         &pipeline.stages[0],
         &topics,
@@ -129,62 +129,62 @@ fn open(broker: &Proxied, instance: &str) -> KafkaLog {
     ))
 }
 
-/// A producer that has begun a transaction in the changelog and leaves it open.
-fn open_transaction(broker: &Proxied) -> BaseProducer {
+/// A producer with an open transaction in the changelog.
+fn producer_with_open_transaction(broker: &Proxied) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", broker.behind())
-        .set("transactional.id", "somebody else's")
-        .set("transaction.timeout.ms", OPEN.to_string())
+        .set("bootstrap.servers", broker.direct_brokers())
+        .set("transactional.id", "another producer")
+        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.to_string())
         .create()
         .expect("the settings are right");
     producer
         .init_transactions(wait::LONG)
-        .expect("nobody else has the name");
+        .expect("no other producer has the id");
     producer
         .begin_transaction()
-        .expect("transactions are initialised");
+        .expect("transactions were initialised");
     producer
         .send(BaseRecord::to(CHANGELOG).key("x").payload("1"))
-        .expect("there is room");
+        .expect("the queue has space");
     producer.flush(wait::LONG).expect("the broker answers");
     producer
 }
 
-fn sure<T>(result: Result<T, Fault>) -> T {
+fn ok<T>(result: Result<T, Fault>) -> T {
     result.unwrap_or_else(|fault| panic!("{fault:?}"))
 }
 
 #[test]
-fn what_was_undone_is_not_committed_by_a_copy_of_the_commit_before() {
+fn a_late_copy_of_a_commit_does_not_commit_the_next_transaction() {
     let mut stage = Stage::start();
     stage.sends("1");
     stage.broker.hold(Api::EndTxn);
     stage.commits(1);
     assert!(
         stage.broker.holds(Api::EndTxn) && stage.broker.passed(Api::EndTxn) == 1,
-        "it was repeated"
+        "the client repeats it"
     );
-    // Its mark is written, too.
+    // The transaction marker is written, too.
     assert_eq!(stage.written(1), ["1"]);
-    let before = records::end(&stage.broker.behind(), "out", 0);
+    let before = records::end(&stage.broker.direct_brokers(), "out", 0);
     stage.sends("2");
-    wait::until_so("the broker has it", || {
-        records::end(&stage.broker.behind(), "out", 0) > before
+    wait::until_true("the broker has the record", || {
+        records::end(&stage.broker.direct_brokers(), "out", 0) > before
     });
-    stage.broker.let_go(Api::EndTxn);
-    sure(stage.log.abort());
-    assert_eq!(stage.written(1), ["1"], "the second was undone");
-    sure(stage.log.assign(&[(FIRST, 0)]));
+    stage.broker.release(Api::EndTxn);
+    ok(stage.log.abort());
+    assert_eq!(stage.written(1), ["1"], "the second transaction is aborted");
+    ok(stage.log.assign(&[(FIRST, 0)]));
     stage.sends("3");
     stage.commits(3);
     assert_eq!(stage.written(2), ["1", "3"]);
 }
 
 #[test]
-fn offsets_are_not_set_back_by_a_copy_of_those_before() {
+fn a_late_copy_of_offsets_does_not_move_them_back() {
     let mut stage = Stage::start();
     records::produce(
-        &stage.broker.behind(),
+        &stage.broker.direct_brokers(),
         "in",
         &[Record::of("1"), Record::of("2")],
     );
@@ -197,36 +197,39 @@ fn offsets_are_not_set_back_by_a_copy_of_those_before() {
     );
     stage.reads(1);
     stage.sends("2");
-    // The copy arrives behind the offsets of the second transaction and before its end.
+    // The copy arrives after the offsets of the second transaction, and before its end.
     stage.broker.hold(Api::EndTxn);
     let Stage { broker, log } = &mut stage;
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            wait::until_so("the end of the transaction is held back", || {
+            wait::until_true("the end of the transaction is held back", || {
                 broker.holds(Api::EndTxn)
             });
-            broker.let_go(Api::TxnOffsetCommit);
+            broker.release(Api::TxnOffsetCommit);
         });
-        sure(log.commit(&[OffsetAndMetadata {
+        ok(log.commit(&[OffsetAndMetadata {
             partition: FIRST,
             offset: 2,
             metadata: String::new(),
         }]));
     });
-    assert_eq!(records::committed(&stage.broker.behind(), "copy", "in"), 2);
+    assert_eq!(
+        records::committed(&stage.broker.direct_brokers(), "copy", "in"),
+        2
+    );
     assert_eq!(stage.written(2), ["1", "2"]);
 }
 
-/// The group took it for dead while it waited, gave its partitions to another, and the wait began
-/// anew.
+/// The group removed the member while it waited, and assigned its partitions to another. Then the
+/// wait started over.
 #[test]
-fn a_member_that_waits_for_longer_than_it_may_be_silent_keeps_its_partitions() {
+fn a_restore_longer_than_the_poll_interval_keeps_partitions() {
     let mut stage = Stage::start();
-    records::produce(&stage.broker.behind(), "in", &[Record::of("1")]);
-    sure(stage.log.abort());
-    let other = open_transaction(&stage.broker);
+    records::produce(&stage.broker.direct_brokers(), "in", &[Record::of("1")]);
+    ok(stage.log.abort());
+    let other = producer_with_open_transaction(&stage.broker);
     let start = Instant::now();
-    sure(stage.log.restore(CHANGELOG, &[0], &mut |_, _, _| {
+    ok(stage.log.restore(CHANGELOG, &[0], &mut |_, _, _| {
         panic!("nothing was committed")
     }));
     assert!(
@@ -234,13 +237,13 @@ fn a_member_that_waits_for_longer_than_it_may_be_silent_keeps_its_partitions() {
         "{:?}",
         start.elapsed()
     );
-    sure(stage.log.assign(&[(FIRST, 0)]));
+    ok(stage.log.assign(&[(FIRST, 0)]));
     let event = wait::until(wait::LONG, || {
-        match sure(stage.log.poll(Duration::from_millis(10))) {
+        match ok(stage.log.poll(Duration::from_millis(10))) {
             Event::Timeout => None,
             Event::Record(record) => Some(Ok(record.fields().offset)),
-            Event::Assigned(_) => Some(Err("given")),
-            Event::Revoked { .. } => Some(Err("taken")),
+            Event::Assigned(_) => Some(Err("assigned")),
+            Event::Revoked { .. } => Some(Err("revoked")),
         }
     });
     assert_eq!(event, Some(Ok(0)));
@@ -249,51 +252,51 @@ fn a_member_that_waits_for_longer_than_it_may_be_silent_keeps_its_partitions() {
     drop(other);
 }
 
-/// It held the group up until the transaction ended.
+/// The group could not rebalance until the transaction had ended.
 #[test]
-fn a_member_that_waits_lets_go_of_its_partitions_when_another_joins() {
+fn a_restore_ends_when_the_group_rebalances() {
     let mut stage = Stage::start();
-    sure(stage.log.abort());
-    let other = open_transaction(&stage.broker);
+    ok(stage.log.abort());
+    let other = producer_with_open_transaction(&stage.broker);
     let start = Instant::now();
     let Stage { broker, log } = &mut stage;
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let log = open(broker, "b");
-            wait::until_so("it joins", || {
-                !matches!(sure(log.poll(Duration::from_millis(10))), Event::Timeout)
+            wait::until_true("it joins", || {
+                !matches!(ok(log.poll(Duration::from_millis(10))), Event::Timeout)
             });
         });
         let restored = log.restore(CHANGELOG, &[0], &mut |_, _, _| ());
         assert!(matches!(restored, Err(Fault::Abortable(_))), "{restored:?}");
         assert!(
-            start.elapsed() < Duration::from_millis(OPEN / 2),
+            start.elapsed() < Duration::from_millis(TRANSACTION_TIMEOUT / 2),
             "{:?}",
             start.elapsed()
         );
-        sure(log.abort());
-        wait::until_so("the partitions are taken", || {
+        ok(log.abort());
+        wait::until_true("the partitions are revoked", || {
             matches!(
-                sure(log.poll(Duration::from_millis(10))),
+                ok(log.poll(Duration::from_millis(10))),
                 Event::Revoked { lost: false }
             )
         });
-        sure(log.unassign());
-        // The other may get nothing, which is an answer too.
+        ok(log.unassign());
+        // The other member may get no partitions.
         let _ = log.poll(Duration::from_millis(100));
         let released = Instant::now();
         while released.elapsed() < Duration::from_secs(1) {
-            let _ = sure(log.poll(Duration::from_millis(10)));
+            let _ = ok(log.poll(Duration::from_millis(10)));
         }
     });
     drop(other);
 }
 
-/// How often a copy of a commit comes late.
+/// How many copies of commits arrive late.
 const ROUNDS: usize = 5;
 
 #[test]
-fn a_stage_whose_commits_come_twice_sends_each_reading_once() {
+fn a_stage_whose_commits_arrive_twice_sends_each_reading_once() {
     let broker = Proxied::start();
     let pipeline = PipelineBuilder::new()
         .producer(
@@ -302,7 +305,7 @@ fn a_stage_whose_commits_come_twice_sends_each_reading_once() {
             "celsius",
         )
         .operator("convert", "celsius", CONVERT, "fahrenheit");
-    let scenario = Scenario::on(broker.behind(), pipeline);
+    let scenario = Scenario::on(broker.direct_brokers(), pipeline);
     scenario.create_topics();
     let mut thermometers = scenario.start("thermometers");
     let mut convert = scenario.start_through(&broker.brokers(), "convert");
@@ -310,14 +313,14 @@ fn a_stage_whose_commits_come_twice_sends_each_reading_once() {
         scenario.grows("fahrenheit", 100);
         let ended = broker.passed(Api::EndTxn);
         broker.hold(Api::EndTxn);
-        wait::until_so("the commit is repeated", || {
+        wait::until_true("the commit is repeated", || {
             broker.holds(Api::EndTxn) && broker.passed(Api::EndTxn) > ended
         });
         let sent = broker.passed(Api::Produce);
-        wait::until_so("the next transaction has records", || {
+        wait::until_true("the next transaction has records", || {
             broker.passed(Api::Produce) > sent
         });
-        broker.let_go(Api::EndTxn);
+        broker.release(Api::EndTxn);
         assert!(convert.is_running(), "round {round}");
     }
     scenario.grows("fahrenheit", 100);

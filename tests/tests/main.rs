@@ -1,4 +1,4 @@
-//! All scenarios, in one program: it is linked once, and they run side by side.
+//! All scenarios, in one program: it is linked once, and they run in parallel.
 
 mod away;
 mod chaos;
@@ -25,9 +25,9 @@ mod statements;
 mod tools;
 mod vector;
 
-/// A file that no `mod` names is a test that nobody runs.
+/// Tests in a file without a `mod` line would not run.
 #[test]
-fn every_file_is_run() {
+fn every_file_has_a_mod_line() {
     let folder =
         std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).expect("it is there");
     for file in folder {

@@ -1,5 +1,5 @@
-//! Where a topic does not take what a stage makes, or lacks what it wants to read: nothing stands
-//! still, and nothing is skipped or repeated without a word.
+//! Topics that reject results, and inputs with missing records: no stage hangs, and nothing is
+//! skipped or repeated without an error.
 
 use std::time::SystemTime;
 
@@ -20,7 +20,7 @@ fn readings(seqs: std::ops::Range<u64>) -> Vec<Record> {
     seqs.map(reading).collect()
 }
 
-/// A stage on a topic of one partition, from outside.
+/// A stage with an external input of one partition.
 fn stage(steps: &str, more: &str) -> PipelineBuilder {
     let input = "external = true\npartitions = 1";
     PipelineBuilder::new()
@@ -29,67 +29,66 @@ fn stage(steps: &str, more: &str) -> PipelineBuilder {
         .line(more)
 }
 
-/// What a stage says that ends with an error as soon as it has read its offsets.
-fn ends(scenario: &Scenario, words: &[&str]) {
+/// The stage must end with an error that contains these words.
+fn fails_with(scenario: &Scenario, words: &[&str]) {
     let said = scenario.start("work").fails();
     for word in words {
         assert!(said.contains(word), "`{word}` is missing in:\n{said}");
     }
 }
 
-/// Rubbish that its dead letters' topic does not take whole: the letter is cut, and the flow goes
-/// on.
-fn is_cut(scenario: &Scenario, rubbish: &Record) {
-    // Each in a batch of its own: the largest fills one.
+/// A dead letter that is too large for its topic is truncated, and the stage goes on.
+fn is_truncated(scenario: &Scenario, rubbish: &Record) {
+    // Each record in its own batch, because the largest fills one.
     for record in [reading(0), rubbish.clone(), reading(1)] {
         records::produce(scenario.brokers(), &scenario.name("in"), &[record]);
     }
     let mut work = scenario.start("work");
     assert_eq!(scenario.values("out", 2), [50.0, 50.0]);
-    let letters = records::read(scenario.brokers(), &scenario.dead_letters("work"), 1);
-    assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].header("rivulet.offset"), "1");
+    let dead_letters = records::read(scenario.brokers(), &scenario.dead_letters("work"), 1);
+    assert_eq!(dead_letters.len(), 1);
+    assert_eq!(dead_letters[0].header("rivulet.offset"), "1");
     let length = rubbish.value.as_deref().map_or(0, <[u8]>::len).to_string();
-    assert_eq!(letters[0].header("rivulet.truncated"), length);
+    assert_eq!(dead_letters[0].header("rivulet.truncated"), length);
     assert!(
-        letters[0]
+        dead_letters[0]
             .value
             .as_deref()
             .is_some_and(|kept| !kept.is_empty()),
-        "something of it is kept"
+        "its beginning is kept"
     );
     work.stop();
     work.says(&["1 dead letters"]);
 }
 
 #[test]
-fn a_letter_is_cut_to_what_its_topic_really_takes() {
+fn a_dead_letter_is_truncated_to_the_limit_of_its_topic() {
     let scenario = Scenario::on(Kafka::shared(), stage(CONVERT, ""));
-    // The pipeline file knows nothing of this limit.
+    // The pipeline file does not have this limit.
     let limit = [("max.message.bytes", "2000")];
     records::create_topic_with(scenario.brokers(), &scenario.dead_letters("work"), 1, limit);
     scenario.create_topics();
-    is_cut(&scenario, &Record::of("x".repeat(5000)).key("a"));
+    is_truncated(&scenario, &Record::of("x".repeat(5000)).key("a"));
 }
 
 #[test]
-fn a_letter_is_cut_to_what_the_brokers_take() {
+fn a_dead_letter_is_truncated_to_the_limit_of_the_brokers() {
     let kafka = Kafka::start(&[("message.max.bytes", "100000")]);
     let scenario = Scenario::on(kafka.brokers(), stage(CONVERT, ""));
     scenario.create_topics();
-    is_cut(&scenario, &Record::of("x".repeat(99_800)).key("a"));
+    is_truncated(&scenario, &Record::of("x".repeat(99_800)).key("a"));
 }
 
 #[test]
-fn a_record_stamped_in_the_future_is_stamped_anew() {
-    let day = i64::try_from(
+fn a_timestamp_in_the_future_is_replaced() {
+    let now = i64::try_from(
         SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap()
             .as_millis(),
     )
     .unwrap();
-    for stamp in [day + 2 * 3_600_000, 4_102_444_800_000] {
+    for timestamp in [now + 2 * 3_600_000, 4_102_444_800_000] {
         let any = "external = true\npartitions = 1\nconfig = { \"message.timestamp.after.max.ms\" \
                    = 9223372036854775807 }";
         let pipeline = PipelineBuilder::new()
@@ -102,7 +101,7 @@ fn a_record_stamped_in_the_future_is_stamped_anew() {
             scenario.brokers(),
             &topic,
             &[reading(3), Record::of("rubbish").key("a")],
-            stamp,
+            timestamp,
         );
         records::produce(scenario.brokers(), &topic, &readings(4..6));
         let mut stages = [scenario.start("work"), scenario.start("show")];
@@ -119,7 +118,7 @@ fn a_record_stamped_in_the_future_is_stamped_anew() {
 }
 
 #[test]
-fn a_topic_that_takes_little_takes_all_readings_that_fit() {
+fn a_topic_with_small_batches_gets_all_readings() {
     let pipeline = stage(CONVERT, "").topic("out", "config = { \"max.message.bytes\" = 20000 }");
     let scenario = Scenario::new(pipeline);
     records::produce(scenario.brokers(), &scenario.name("in"), &readings(0..2000));
@@ -128,9 +127,9 @@ fn a_topic_that_takes_little_takes_all_readings_that_fit() {
     assert!(records::read(scenario.brokers(), &scenario.dead_letters("work"), 0).is_empty());
 }
 
-/// The topic takes less than the file says: batches are made smaller until they pass.
+/// The limit is lower than the file says: batches become smaller until the topic accepts them.
 #[test]
-fn a_topic_that_takes_less_than_the_file_says_is_written_all_the_same() {
+fn a_topic_with_smaller_batches_than_in_the_file_is_written() {
     let scenario = Scenario::on(Kafka::shared(), stage(CONVERT, ""));
     records::create_topic_with(
         scenario.brokers(),
@@ -145,7 +144,7 @@ fn a_topic_that_takes_less_than_the_file_says_is_written_all_the_same() {
     assert!(records::read(scenario.brokers(), &scenario.dead_letters("work"), 0).is_empty());
 }
 
-/// Ten records read, and those below 60 of a hundred deleted.
+/// Ten records are processed, and the first 60 of a hundred are deleted.
 fn with_gap(steps: &str, more: &str) -> Scenario {
     let scenario = Scenario::new(stage(steps, more));
     let topic = scenario.name("in");
@@ -156,13 +155,13 @@ fn with_gap(steps: &str, more: &str) -> Scenario {
     scenario
 }
 
-fn goes_on_behind(scenario: &Scenario) {
+fn skips_the_gap(scenario: &Scenario) {
     scenario.drain("work");
-    let letters = records::read(scenario.brokers(), &scenario.dead_letters("work"), 1);
-    assert_eq!(letters.len(), 1);
-    assert_eq!(letters[0].header("rivulet.reason"), "gap");
+    let dead_letters = records::read(scenario.brokers(), &scenario.dead_letters("work"), 1);
+    assert_eq!(dead_letters.len(), 1);
+    assert_eq!(dead_letters[0].header("rivulet.reason"), "gap");
     assert_eq!(
-        letters[0].header("rivulet.topic"),
+        dead_letters[0].header("rivulet.topic"),
         format!("{} [0] offsets 10..60", scenario.name("in"))
     );
     let mut verify = scenario.rivulet(&["verify", "--allow-unverifiable"]);
@@ -174,29 +173,29 @@ fn goes_on_behind(scenario: &Scenario) {
 }
 
 #[test]
-fn a_gap_stops_a_stage_with_state_or_is_recorded() {
-    ends(
+fn a_gap_stops_a_stage_with_state_or_is_a_dead_letter() {
+    fails_with(
         &with_gap(EWMA, ""),
         &[
             "the records 10..60 were deleted",
             "on-gap = \"dead-letter\"",
         ],
     );
-    goes_on_behind(&with_gap(EWMA, "on-gap = \"dead-letter\""));
+    skips_the_gap(&with_gap(EWMA, "on-gap = \"dead-letter\""));
 }
 
 #[test]
-fn a_gap_is_recorded_by_a_stage_without_state_or_stops_it() {
-    ends(
+fn a_gap_is_a_dead_letter_of_a_stage_without_state_or_stops_it() {
+    fails_with(
         &with_gap(CONVERT, "on-gap = \"stop\""),
         &["the records 10..60 were deleted"],
     );
-    goes_on_behind(&with_gap(CONVERT, ""));
+    skips_the_gap(&with_gap(CONVERT, ""));
 }
 
-/// As after `offsets.retention.minutes` without a member: the group is gone.
+/// Deleting the group has the same effect as `offsets.retention.minutes` without a member.
 #[test]
-fn a_stage_whose_offsets_are_forgotten_repeats_nothing_and_can_go_on() {
+fn a_stage_with_expired_offsets_stops_and_can_be_resumed() {
     for steps in [CONVERT, EWMA] {
         let scenario = Scenario::new(stage(steps, ""));
         let (topic, work) = (scenario.name("in"), scenario.name("work"));
@@ -205,7 +204,7 @@ fn a_stage_whose_offsets_are_forgotten_repeats_nothing_and_can_go_on() {
         let before = scenario.read("out", 19).len();
         records::delete_group(scenario.brokers(), &work);
         records::produce(scenario.brokers(), &topic, &readings(20..25));
-        ends(
+        fails_with(
             &scenario,
             &[
                 "no offset is committed any more",
@@ -213,11 +212,7 @@ fn a_stage_whose_offsets_are_forgotten_repeats_nothing_and_can_go_on() {
                 "rivulet state resume",
             ],
         );
-        assert_eq!(
-            scenario.read("out", 0).len(),
-            before,
-            "nothing was repeated"
-        );
+        assert_eq!(scenario.read("out", 0).len(), before, "nothing is repeated");
         scenario
             .rivulet(&["state", "resume", &work, "--yes"])
             .succeeds();
@@ -228,7 +223,7 @@ fn a_stage_whose_offsets_are_forgotten_repeats_nothing_and_can_go_on() {
 }
 
 #[test]
-fn a_topic_that_was_created_again_is_told() {
+fn a_topic_that_was_created_again_is_an_error() {
     let scenario = Scenario::new(stage(EWMA, ""));
     let topic = scenario.name("in");
     records::produce(scenario.brokers(), &topic, &readings(0..20));
@@ -236,7 +231,7 @@ fn a_topic_that_was_created_again_is_told() {
     records::delete_topic(scenario.brokers(), &topic);
     records::create_topic(scenario.brokers(), &topic, 1);
     records::produce(scenario.brokers(), &topic, &readings(0..3));
-    ends(&scenario, &[&topic, "rivulet state reset"]);
+    fails_with(&scenario, &[&topic, "rivulet state reset"]);
     scenario
         .rivulet(&[
             "state",
@@ -255,7 +250,7 @@ fn a_topic_that_was_created_again_is_told() {
 }
 
 #[test]
-fn partitions_that_were_added_under_a_state_are_told() {
+fn partitions_added_under_a_stage_with_state_are_an_error() {
     let scenario = Scenario::new(stage(EWMA, ""));
     let topic = scenario.name("in");
     records::produce(scenario.brokers(), &topic, &readings(0..5));
@@ -263,7 +258,7 @@ fn partitions_that_were_added_under_a_state_are_told() {
     for topic in [&topic, &scenario.changelog("work")] {
         records::add_partitions(scenario.brokers(), topic, 2);
     }
-    ends(
+    fails_with(
         &scenario,
         &[
             "had 1 partitions when the state was written and has 2 now",

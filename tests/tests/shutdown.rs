@@ -1,4 +1,4 @@
-//! Stages that are asked to end, and brokers that are away.
+//! Stages that are shut down, and brokers that are unreachable.
 
 use std::io::Write;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use tests::chain::{EWMA, OPERATORS, assert_close, chained, source};
 use tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
 
-/// The exit code of a process that left something undone.
-const UNDONE: i32 = 75;
+/// The exit code of a process with uncommitted readings.
+const UNCOMMITTED: i32 = 75;
 
-/// As fast as it goes, and more than a test lets through.
+/// As fast as possible, and more readings than the test needs.
 const FLOOD: &str = "{ simulated = { sensors = 10, readings = 10000000 } }";
 const FLOW: &str = "{ simulated = { sensors = 10, readings = 10000000, rate = 1000 } }";
 
 #[test]
-fn sigterm_under_the_fastest_flow_commits_and_ends_exactly_once() {
+fn sigterm_under_the_fastest_flow_commits_exactly_once() {
     ends_in_time_under_the_fastest_flow("exactly-once");
 }
 
 #[test]
-fn sigterm_under_the_fastest_flow_commits_and_ends_at_least_once() {
+fn sigterm_under_the_fastest_flow_commits_at_least_once() {
     ends_in_time_under_the_fastest_flow("at-least-once");
 }
 
@@ -48,7 +48,7 @@ fn ends_in_time_under_the_fastest_flow(guarantee: &'static str) {
 }
 
 #[test]
-fn a_producer_goes_on_where_it_was_stopped() {
+fn a_producer_resumes_where_it_was_stopped() {
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 4")
         .producer(
@@ -71,7 +71,7 @@ fn a_producer_goes_on_where_it_was_stopped() {
 }
 
 #[test]
-fn a_broker_that_is_down_at_the_start_is_waited_for() {
+fn stages_wait_for_a_broker_that_is_down_at_their_start() {
     let mut kafka = Kafka::start(&[]);
     let pipeline =
         PipelineBuilder::new().producer("thermometer", &source(), "temperatures_celsius");
@@ -87,7 +87,7 @@ fn a_broker_that_is_down_at_the_start_is_waited_for() {
     for process in running.iter_mut().chain([&mut producer]) {
         process.says(&[scenario.brokers(), "waiting"]);
     }
-    // One that is asked to end while it waits ends.
+    // A stage that waits can be shut down.
     let mut asked = scenario.start_as("ewma", "b");
     asked.says(&["waiting"]);
     asked.stop();
@@ -108,7 +108,7 @@ fn a_broker_that_is_down_at_the_start_is_waited_for() {
 }
 
 #[test]
-fn a_broker_that_goes_and_comes_back_is_a_pause() {
+fn a_broker_that_goes_down_and_comes_back_is_only_a_pause() {
     let mut kafka = Kafka::start(&[]);
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 2")
@@ -153,9 +153,10 @@ fn a_broker_that_goes_and_comes_back_is_a_pause() {
     scenario.verify();
 }
 
-/// It left with the code 0 after four seconds, and what the spool had not synced was gone.
+/// It exited with code 0 after four seconds, and the readings that the spool had not synced were
+/// lost.
 #[test]
-fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
+fn a_shutdown_without_kafka_syncs_the_spool() {
     for guarantee in ["exactly-once", "at-least-once"] {
         let mut kafka = Kafka::start(&[]);
         let source = "{ lines = { sensor = \"attic\" } }";
@@ -167,14 +168,16 @@ fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
         scenario.create_topics();
         let (read, mut write) = std::io::pipe().unwrap();
         let mut producer = scenario.start_on("attic", read.try_clone().unwrap());
-        // The first is synced at once, and sent.
+        // The first reading is synced at once, and sent.
         writeln!(write, "0").unwrap();
-        wait::until_so("it arrives", || scenario.written("temperatures") >= 1);
+        wait::until_true("the reading arrives", || {
+            scenario.written("temperatures") >= 1
+        });
         kafka.kill();
         for number in 1..50 {
             writeln!(write, "{number}").unwrap();
         }
-        // Nothing shows that they are taken, for the disk is not written to.
+        // Nothing shows that the source has read them, because the disk is not written.
         let ended = wait::until(Duration::from_millis(500), || {
             (!producer.is_running()).then_some(())
         });
@@ -182,7 +185,7 @@ fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
         producer.signal(Signal::Terminate);
         let code = producer.ends_within(Duration::from_secs(5));
         assert!(
-            matches!(code, 0 | UNDONE),
+            matches!(code, 0 | UNCOMMITTED),
             "exit status {code}: {}",
             producer.err()
         );
@@ -203,9 +206,9 @@ fn an_orderly_end_while_kafka_is_away_keeps_what_the_spool_had_not_synced() {
     }
 }
 
-/// It said 0: committed and left in order.
+/// It exited with code 0, as if everything were committed.
 #[test]
-fn a_producer_that_leaves_something_uncommitted_says_so() {
+fn a_producer_with_uncommitted_readings_says_so() {
     let mut kafka = Kafka::start(&[]);
     let pipeline = PipelineBuilder::new().producer("thermometers", FLOW, "celsius");
     let scenario = Scenario::on(kafka.brokers(), pipeline);
@@ -217,7 +220,7 @@ fn a_producer_that_leaves_something_uncommitted_says_so() {
     producer.signal(Signal::Terminate);
     assert_eq!(
         producer.ends_within(Duration::from_secs(5)),
-        UNDONE,
+        UNCOMMITTED,
         "{}",
         producer.err()
     );

@@ -1,5 +1,4 @@
-//! Where readings leave, and where they enter from a file: whatever dies, each is there exactly
-//! once.
+//! Sinks, and sources that read a file: whatever dies, each reading is there exactly once.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -9,7 +8,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
-/// More than a test lets through.
+/// More readings than the test needs.
 const FLOW: &str = "{ simulated = { sensors = 10, readings = 10000000, rate = 1000 } }";
 const SQLITE: &str = "{ sqlite = { path = \"readings.db\" } }";
 const FILE: &str = "{ file = { path = \"readings.jsonl\" } }";
@@ -22,7 +21,7 @@ fn flow(sink: &str) -> PipelineBuilder {
         .sink("keep", "temperatures", sink)
 }
 
-/// A reading with its place, however it is kept.
+/// A reading with its topic, partition and offset.
 #[derive(Debug, PartialEq, PartialOrd)]
 struct Row {
     topic: String,
@@ -35,7 +34,8 @@ struct Row {
 }
 
 impl Row {
-    /// From the JSON object of a reading, whose place is given or in the object too.
+    /// From the JSON of a reading. `place` is `None` if topic, partition and offset are in the
+    /// JSON.
     fn of(json: &Value, place: Option<(String, i64, i64)>) -> Row {
         let number = |field: &str| json[field].as_i64().unwrap();
         let text = |field: &str| json[field].as_str().unwrap().to_owned();
@@ -54,27 +54,34 @@ impl Row {
     }
 }
 
-/// What the topic holds.
-fn sent(scenario: &Scenario) -> Vec<Row> {
-    let place = |record: &tests::records::Record| {
-        (
-            scenario.name("temperatures"),
-            i64::from(record.partition),
-            record.offset,
-        )
-    };
-    let json = |record: &tests::records::Record| {
-        serde_json::from_slice(record.value.as_deref().unwrap()).unwrap()
-    };
-    scenario
-        .read("temperatures", 1)
-        .iter()
-        .map(|record| Row::of(&json(record), Some(place(record))))
-        .collect()
+impl Row {
+    fn from_database(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+        Ok(Row {
+            topic: row.get(0)?,
+            partition: row.get(1)?,
+            offset: row.get(2)?,
+            sensor: row.get(3)?,
+            seq: row.get(4)?,
+            time: row.get(5)?,
+            value: row.get(6)?,
+        })
+    }
 }
 
-/// What the sink has kept, in the topic's order.
-fn kept(scenario: &Scenario) -> Vec<Row> {
+/// The readings in the topic.
+fn sent(scenario: &Scenario) -> Vec<Row> {
+    let topic = scenario.name("temperatures");
+    let mut rows = Vec::new();
+    for record in scenario.read("temperatures", 1) {
+        let json = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+        let place = (topic.clone(), i64::from(record.partition), record.offset);
+        rows.push(Row::of(&json, Some(place)));
+    }
+    rows
+}
+
+/// The readings that the sink has stored, in the topic's order.
+fn stored(scenario: &Scenario) -> Vec<Row> {
     let file = scenario.path("readings.jsonl");
     let mut rows: Vec<Row> = if file.exists() {
         let text = std::fs::read_to_string(file).unwrap();
@@ -86,18 +93,7 @@ fn kept(scenario: &Scenario) -> Vec<Row> {
         let mut rows = database
             .prepare("SELECT topic, partition, offset, sensor, seq, time, value FROM readings")
             .unwrap();
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok(Row {
-                topic: row.get(0)?,
-                partition: row.get(1)?,
-                offset: row.get(2)?,
-                sensor: row.get(3)?,
-                seq: row.get(4)?,
-                time: row.get(5)?,
-                value: row.get(6)?,
-            })
-        };
-        rows.query_map([], row)
+        rows.query_map([], Row::from_database)
             .unwrap()
             .map(Result::unwrap)
             .collect()
@@ -106,7 +102,7 @@ fn kept(scenario: &Scenario) -> Vec<Row> {
     rows
 }
 
-/// How many rows a database has; none if it is not there yet.
+/// How many rows a database has. 0 if it does not exist.
 fn rows(path: &Path) -> i64 {
     let count =
         || Connection::open(path)?.query_row("SELECT count(*) FROM readings", [], |row| row.get(0));
@@ -121,63 +117,63 @@ fn bytes(path: &Path) -> i64 {
     std::fs::metadata(path).map_or(0, |file| i64::try_from(file.len()).unwrap())
 }
 
-/// Ends the flow, lets the sink keep the rest, and compares.
-fn holds_each_reading_once(scenario: &Scenario, producer: &mut Process) -> usize {
+/// Stops the producer, drains the sink, and compares.
+fn assert_each_reading_once(scenario: &Scenario, producer: &mut Process) -> usize {
     producer.stop();
     scenario.drain("keep");
-    let (sent, kept) = (sent(scenario), kept(scenario));
-    for (sent, kept) in sent.iter().zip(&kept) {
-        assert_eq!(sent, kept);
+    let (sent, stored) = (sent(scenario), stored(scenario));
+    for (sent, stored) in sent.iter().zip(&stored) {
+        assert_eq!(sent, stored);
     }
-    assert_eq!(sent.len(), kept.len());
-    kept.len()
+    assert_eq!(sent.len(), stored.len());
+    stored.len()
 }
 
-/// `size` grows as the sink keeps readings, by some `step` at a time.
-fn is_exact_however_often_it_is_killed(sink: &str, step: i64, size: impl Fn(&Scenario) -> i64) {
+/// `size` grows while the sink stores readings, by about `step` at a time.
+fn has_each_reading_once_when_killed(sink: &str, step: i64, size: impl Fn(&Scenario) -> i64) {
     let scenario = Scenario::new(flow(sink));
     let mut producer = scenario.start("thermometers");
-    let (start, mut again) = (Instant::now(), 0);
+    let (start, mut repeated) = (Instant::now(), 0);
     for kill in (0..).take(KILLS) {
         let mut process = scenario.start("keep");
         let before = size(&scenario);
-        let keeps = || size(&scenario) > before + step * (kill % 7);
+        let has_grown = || size(&scenario) > before + step * (kill % 7);
         if kill % 2 == 0 {
-            // Soon after something was kept, in any moment of its work.
-            wait::until_so("the sink keeps readings", keeps);
+            // Soon after something was stored, at any point of its work.
+            wait::until_true("the sink stores readings", has_grown);
         } else {
-            // At once: where its offsets are not committed yet.
+            // At once, when the offsets are not committed yet.
             let deadline = Instant::now() + wait::LONG;
-            while !keeps() {
+            while !has_grown() {
                 assert!(
                     Instant::now() < deadline,
-                    "the sink keeps nothing: {}",
+                    "the sink stores nothing: {}",
                     process.err()
                 );
                 std::thread::yield_now();
             }
         }
         process.kill();
-        again += usize::from(process.err().contains("skipped"));
+        repeated += usize::from(process.err().contains("skipped"));
     }
     let killed = start.elapsed();
-    let count = holds_each_reading_once(&scenario, &mut producer);
+    let count = assert_each_reading_once(&scenario, &mut producer);
     println!(
-        "{sink}: {KILLS} kills in {killed:.1?}, {again} of them between keeping and committing; \
-         {count} readings, each kept once"
+        "{sink}: {KILLS} kills in {killed:.1?}, {repeated} of them between storing and committing; \
+         {count} readings, each stored once"
     );
 }
 
 #[test]
-fn a_database_holds_each_reading_once_however_often_the_sink_is_killed() {
+fn a_database_has_each_reading_once_when_its_sink_is_killed() {
     let open = OnceCell::new();
-    is_exact_however_often_it_is_killed(SQLITE, 20, |scenario| {
+    has_each_reading_once_when_killed(SQLITE, 20, |scenario| {
         let path = scenario.path("readings.db");
         if !path.exists() {
             return 0;
         }
         let database = open.get_or_init(|| Connection::open(path).unwrap());
-        // Nothing while the sink has not made its tables.
+        // It fails while the sink has not created its tables.
         database
             .query_row("SELECT sum(next) FROM positions", [], |row| row.get(0))
             .unwrap_or(0)
@@ -185,15 +181,15 @@ fn a_database_holds_each_reading_once_however_often_the_sink_is_killed() {
 }
 
 #[test]
-fn a_file_holds_each_reading_once_however_often_the_sink_is_killed() {
-    is_exact_however_often_it_is_killed(FILE, 2000, |scenario| {
+fn a_file_has_each_reading_once_when_its_sink_is_killed() {
+    has_each_reading_once_when_killed(FILE, 2000, |scenario| {
         bytes(&scenario.path("readings.jsonl"))
     });
 }
 
 #[test]
-fn a_topic_holds_each_line_of_a_file_once_however_often_the_producer_is_killed() {
-    // A producer that comes back mostly waits for Kafka to end what the dead one left open.
+fn a_topic_has_each_line_once_when_its_producer_is_killed() {
+    // A restarted producer mostly waits for Kafka to abort the transaction of the dead one.
     const REPLAYS: usize = 5;
     let start = Instant::now();
     let records: usize = std::thread::scope(|scope| {
@@ -211,7 +207,7 @@ fn a_topic_holds_each_line_of_a_file_once_however_often_the_producer_is_killed()
     );
 }
 
-/// Replays a file whose reader is killed so many times; gives how many records there are.
+/// Replays a file and kills the producer `times` times. Returns how many records there are.
 fn replay_killed(times: usize) -> usize {
     const LINES: u32 = 5000;
     let source = "{ file = { path = \"lines.csv\", rate = 200 } }";
@@ -229,7 +225,7 @@ fn replay_killed(times: usize) -> usize {
         scenario.grows("temperatures", 1 + 5 * (kill % 7));
         process.kill();
     }
-    // The rest at once.
+    // The rest as fast as possible.
     let settings = std::fs::read_to_string(scenario.path("pipeline.toml")).unwrap();
     scenario.write("pipeline.toml", settings.replace(", rate = 200", ""));
     scenario.start("replay").succeeds();
@@ -239,12 +235,12 @@ fn replay_killed(times: usize) -> usize {
     values.len()
 }
 
-/// `hold` makes keeping impossible until `release`.
+/// `hold` makes writing impossible until `release`.
 fn is_a_pause<H>(sink: &str, words: &[&str], hold: impl Fn(&Scenario) -> H, release: impl Fn(H)) {
     let scenario = Scenario::new(flow(sink));
     let mut producer = scenario.start("thermometers");
     let mut keep = scenario.start("keep");
-    wait::until_so("readings are kept", || {
+    wait::until_true("readings are stored", || {
         bytes(&scenario.path("readings.jsonl")).max(rows(&scenario.path("readings.db"))) > 0
     });
     let held = hold(&scenario);
@@ -262,65 +258,61 @@ fn is_a_pause<H>(sink: &str, words: &[&str], hold: impl Fn(&Scenario) -> H, rele
         assert_eq!(keep.err().matches(once).count(), 1, "{}", keep.err());
     }
     keep.stop();
-    holds_each_reading_once(&scenario, &mut producer);
+    assert_each_reading_once(&scenario, &mut producer);
 }
 
 #[test]
-fn a_locked_database_is_a_pause_that_is_told_once() {
-    let lock = |scenario: &Scenario| {
-        let other = Connection::open(scenario.path("readings.db")).unwrap();
-        other.busy_timeout(wait::LONG).unwrap();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        other
-    };
+fn a_locked_database_is_a_pause_that_is_logged_once() {
     is_a_pause(
         SQLITE,
         &["readings.db: database is locked", "help: another program"],
-        lock,
+        |scenario| {
+            let other = Connection::open(scenario.path("readings.db")).unwrap();
+            other.busy_timeout(wait::LONG).unwrap();
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
+            other
+        },
         drop,
     );
 }
 
 #[test]
-fn a_full_disk_is_a_pause_that_is_told_once() {
-    // Whatever is written to /dev/full finds no space.
-    let fill = |scenario: &Scenario| {
-        let record = scenario.path("readings.jsonl.position.new");
-        wait::until_so("the record's name is free for a moment", || {
-            std::os::unix::fs::symlink("/dev/full", &record).is_ok()
-        });
-        record
-    };
+fn a_full_disk_is_a_pause_that_is_logged_once() {
+    // Writing to /dev/full fails: no space left.
     is_a_pause(
         FILE,
         &["No space left on device", "help: free some space"],
-        fill,
-        |record| {
-            std::fs::remove_file(record).unwrap();
+        |scenario| {
+            let record = scenario.path("readings.jsonl.position.new");
+            wait::until_true("the record's name is free for a moment", || {
+                std::os::unix::fs::symlink("/dev/full", &record).is_ok()
+            });
+            record
         },
+        |record| std::fs::remove_file(record).unwrap(),
     );
 }
 
-/// The drill of `docs/store-then-commit.md`. The drill: killed between keeping and committing, for
-/// certain. `rows` counts what the sink has kept.
-fn does_not_keep_again_what_it_did_not_commit(sink: &str, rows: impl Fn(&Scenario) -> i64) {
+/// The drill of `docs/store-then-commit.md`: killed between storing and committing, for certain.
+/// `rows` counts what the sink has stored.
+fn stores_uncommitted_readings_once(sink: &str, rows: impl Fn(&Scenario) -> i64) {
     let mut kafka = Kafka::start(&[]);
-    // Seldom enough to come between reading and committing. Readings in transactions would come as
-    // seldom.
+    // Rare commits leave time between reading and committing. With transactions, readings would
+    // arrive as rarely.
     let pipeline =
         flow(sink).settings("[commit]\nleast-interval-ms = 2000\nlongest-interval-ms = 2000");
     let scenario = Scenario::on(kafka.brokers(), pipeline).guarantee("at-least-once");
     scenario.create_topics();
     let mut producer = scenario.start("thermometers");
     let mut keep = scenario.start("keep");
-    wait::until_so("a first commit", || {
+    wait::until_true("a first commit", || {
         scenario.committed("keep", "temperatures") > 0
     });
     scenario.grows("temperatures", 500);
 
     kafka.kill();
     let before = rows(&scenario);
-    wait::until_so("the sink stores what it has read", || {
+    wait::until_true("the sink stores what it has read", || {
         rows(&scenario) > before
     });
     keep.says(&["brokers unreachable", "waiting"]);
@@ -336,30 +328,30 @@ fn does_not_keep_again_what_it_did_not_commit(sink: &str, rows: impl Fn(&Scenari
         &format!("readings={}", stored - committed),
     ]);
     keep.stop();
-    let count = holds_each_reading_once(&scenario, &mut producer);
+    let count = assert_each_reading_once(&scenario, &mut producer);
     println!(
         "{sink}: {stored} readings stored, {committed} committed, {count} at the end, each once"
     );
 }
 
 #[test]
-fn a_database_does_not_keep_again_what_was_not_committed() {
-    does_not_keep_again_what_it_did_not_commit(SQLITE, |scenario| {
-        rows(&scenario.path("readings.db"))
-    });
+fn a_database_stores_uncommitted_readings_only_once() {
+    stores_uncommitted_readings_once(SQLITE, |scenario| rows(&scenario.path("readings.db")));
 }
 
 #[test]
-fn a_file_does_not_keep_again_what_was_not_committed() {
-    does_not_keep_again_what_it_did_not_commit(FILE, |scenario| {
-        // What the position record does not know of yet is none of the file's readings.
-        let whole = || {
-            let text = std::fs::read_to_string(scenario.path("readings.jsonl")).ok()?;
-            let record = std::fs::read(scenario.path("readings.jsonl.position")).ok()?;
-            let record: serde_json::Value = serde_json::from_slice(&record).ok()?;
-            (record["length"].as_u64()? == text.len() as u64).then(|| text.lines().count())
-        };
-        let lines = wait::until(wait::LONG, whole).expect("the file is whole between two commits");
+fn a_file_stores_uncommitted_readings_only_once() {
+    stores_uncommitted_readings_once(FILE, |scenario| {
+        let lines = wait::until(wait::LONG, || lines_of_position(scenario));
+        let lines = lines.expect("between two commits the position covers the file");
         i64::try_from(lines).unwrap()
     });
+}
+
+/// How many lines the file has. `None` if its position record does not cover them all yet.
+fn lines_of_position(scenario: &Scenario) -> Option<usize> {
+    let text = std::fs::read_to_string(scenario.path("readings.jsonl")).ok()?;
+    let record = std::fs::read(scenario.path("readings.jsonl.position")).ok()?;
+    let record: Value = serde_json::from_slice(&record).ok()?;
+    (record["length"].as_u64()? == text.len() as u64).then(|| text.lines().count())
 }

@@ -1,5 +1,5 @@
-//! A producer with a spool goes on taking readings while Kafka is away, and loses none of those
-//! that it took, even if it is killed meanwhile.
+//! A producer with a spool goes on reading while Kafka is unreachable, and loses no reading, even
+//! if it is killed.
 
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, Write};
@@ -10,16 +10,16 @@ use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
 const SOURCE: &str = "{ lines = { sensor = \"attic\" } }";
 
-/// A producer of the lines that the test writes, on a broker that the test can kill.
-struct Attic {
+/// A producer that reads lines from the test, on a broker that the test can kill.
+struct Spooled {
     kafka: Kafka,
     scenario: Scenario,
-    /// Kept open, so that a killed process leaves in the pipe what it had not read.
+    /// Kept open, so that a killed process leaves unread lines in the pipe.
     read: PipeReader,
     write: PipeWriter,
 }
 
-impl Attic {
+impl Spooled {
     fn new(spool: &str) -> Self {
         let kafka = Kafka::start(&[]);
         let pipeline =
@@ -27,7 +27,7 @@ impl Attic {
         let scenario = Scenario::on(kafka.brokers(), pipeline);
         scenario.create_topics();
         let (read, write) = std::io::pipe().unwrap();
-        Attic {
+        Spooled {
             kafka,
             scenario,
             read,
@@ -40,17 +40,16 @@ impl Attic {
             .start_on("attic", self.read.try_clone().unwrap())
     }
 
-    /// Writes these numbers as lines and waits until the spool took them, which is when they are
-    /// safe.
+    /// Writes these numbers as lines, and waits until they are safe in the spool.
     fn feed(&mut self, numbers: Range<u64>) {
         let end = numbers.end;
-        // Many at a time: a pipe holds 64 KiB.
+        // In chunks, because a pipe holds 64 KiB.
         for chunk in numbers.collect::<Vec<_>>().chunks(1000) {
             let lines: Vec<String> = chunk.iter().map(u64::to_string).collect();
             writeln!(self.write, "{}", lines.join("\n")).unwrap();
         }
-        wait::until_so(&format!("the spool takes {end} readings"), || {
-            self.taken() == end
+        wait::until_true(&format!("the spool has {end} readings"), || {
+            self.spooled() == end
         });
     }
 
@@ -64,21 +63,24 @@ impl Attic {
         files
     }
 
-    /// How many readings the spool says that the source has had: behind each batch on disk it notes
-    /// the number of the next one, as text.
-    fn taken(&self) -> u64 {
-        const NOTE: &[u8] = b"{\"next\":{\"attic\":";
-        // A file may be deleted while it is looked for.
+    /// How many readings of the source are in the spool: behind each batch it writes the number of
+    /// the next one, as text.
+    fn spooled(&self) -> u64 {
+        const COUNT: &[u8] = b"{\"next\":{\"attic\":";
+        // A file may be deleted just now.
         let content: Vec<u8> = self
             .files()
             .iter()
             .filter_map(|file| fs::read(file).ok())
             .flatten()
             .collect();
-        let Some(at) = content.windows(NOTE.len()).rposition(|bytes| bytes == NOTE) else {
+        let Some(at) = content
+            .windows(COUNT.len())
+            .rposition(|bytes| bytes == COUNT)
+        else {
             return 0;
         };
-        let digits = content[at + NOTE.len()..]
+        let digits = content[at + COUNT.len()..]
             .iter()
             .take_while(|byte| byte.is_ascii_digit());
         digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
@@ -86,75 +88,75 @@ impl Attic {
 }
 
 #[test]
-fn what_comes_while_kafka_is_away_arrives_once_and_in_order() {
-    let mut attic = Attic::new("{ path = \"spool\" }");
-    let mut producer = attic.start();
-    attic.feed(0..100);
-    wait::until_so("they arrive", || {
-        attic.scenario.written("temperatures") >= 100
+fn readings_taken_without_kafka_arrive_once_and_in_order() {
+    let mut spooled = Spooled::new("{ path = \"spool\" }");
+    let mut producer = spooled.start();
+    spooled.feed(0..100);
+    wait::until_true("they arrive", || {
+        spooled.scenario.written("temperatures") >= 100
     });
-    // Some of these are sent, some are not, and of some nobody knows.
-    attic.feed(100..600);
-    attic.kafka.kill();
-    attic.feed(600..700);
+    // Some of these are sent, some are not, and some are unknown.
+    spooled.feed(100..600);
+    spooled.kafka.kill();
+    spooled.feed(600..700);
     producer.kill();
-    // It starts without Kafka, and takes readings all the same.
-    producer = attic.start();
-    attic.feed(700..800);
+    // It starts without Kafka, and reads all the same.
+    producer = spooled.start();
+    spooled.feed(700..800);
     producer.kill();
-    // The power was cut in the midst of a write.
-    let last = attic.files().pop().unwrap();
+    // As if the power was cut during a write.
+    let last = spooled.files().pop().unwrap();
     File::options()
         .append(true)
         .open(last)
         .unwrap()
         .write_all(b"\x2a\0\0\0half a record")
         .unwrap();
-    producer = attic.start();
+    producer = spooled.start();
     producer.says(&["spool file truncated", "bytes=17"]);
-    attic.feed(800..900);
-    attic.kafka.run();
-    wait::until_so("the rest arrives", || {
-        attic.scenario.written("temperatures") >= 900
+    spooled.feed(800..900);
+    spooled.kafka.run();
+    wait::until_true("the rest arrives", || {
+        spooled.scenario.written("temperatures") >= 900
     });
     producer.kill();
-    producer = attic.start();
-    attic.feed(900..1000);
-    let found = attic.scenario.values("temperatures", 1000);
+    producer = spooled.start();
+    spooled.feed(900..1000);
+    let found = spooled.scenario.values("temperatures", 1000);
     assert_eq!(found, (0..1000).map(f64::from).collect::<Vec<_>>());
     producer.stop();
-    let letters = tests::records::written(
-        attic.scenario.brokers(),
-        &attic.scenario.dead_letters("attic"),
+    let dead_letters = tests::records::written(
+        spooled.scenario.brokers(),
+        &spooled.scenario.dead_letters("attic"),
     );
-    assert_eq!(letters, 0);
+    assert_eq!(dead_letters, 0);
 }
 
 #[test]
-fn a_full_spool_tells_what_it_loses() {
-    let mut attic = Attic::new("{ path = \"spool\", size = \"1 MB\", sync-ms = 100 }");
-    let mut producer = attic.start();
-    attic.feed(0..10);
-    wait::until_so("they arrive", || {
-        attic.scenario.written("temperatures") >= 10
+fn a_full_spool_reports_the_readings_that_it_loses() {
+    let mut spooled = Spooled::new("{ path = \"spool\", size = \"1 MB\", sync-ms = 100 }");
+    let mut producer = spooled.start();
+    spooled.feed(0..10);
+    wait::until_true("they arrive", || {
+        spooled.scenario.written("temperatures") >= 10
     });
-    attic.kafka.kill();
-    attic.feed(10..40_000);
+    spooled.kafka.kill();
+    spooled.feed(10..40_000);
     producer.says(&[
         "spool is full: dropping the oldest readings",
         "size=1000000",
     ]);
-    attic.kafka.run();
-    let letters = tests::records::read(
-        attic.scenario.brokers(),
-        &attic.scenario.dead_letters("attic"),
+    spooled.kafka.run();
+    let dead_letters = tests::records::read(
+        spooled.scenario.brokers(),
+        &spooled.scenario.dead_letters("attic"),
         1,
     );
-    let lost: u64 = letters
+    let lost: u64 = dead_letters
         .iter()
-        .map(|letter| {
-            assert_eq!(letter.header("rivulet.reason"), "lost");
-            letter
+        .map(|dead_letter| {
+            assert_eq!(dead_letter.header("rivulet.reason"), "lost");
+            dead_letter
                 .header("rivulet.error")
                 .split(' ')
                 .next()
@@ -163,7 +165,7 @@ fn a_full_spool_tells_what_it_loses() {
                 .unwrap()
         })
         .sum();
-    let found = attic
+    let found = spooled
         .scenario
         .values("temperatures", 40_000 - usize::try_from(lost).unwrap());
     assert_eq!(found.len() as u64 + lost, 40_000);

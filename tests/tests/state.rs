@@ -1,5 +1,4 @@
-//! What stages remember: shown, found to be lost, kept under new settings, and forgotten on
-//! request.
+//! The state of stages: shown, found damaged, kept under new settings, reset and forgotten.
 
 use tests::chain::{AVERAGE, CELSIUS, EWMA, OPERATORS, assert_close, chained, source};
 use tests::records::{self, Record};
@@ -7,7 +6,7 @@ use tests::{PipelineBuilder, Scenario, wait};
 
 const SMOOTH: &str = "{ ewma = { alpha = 0.5 } }";
 
-/// The worked example, every stage drained.
+/// The worked example, with all stages drained.
 fn worked_example() -> Scenario {
     let pipeline =
         PipelineBuilder::new().producer("thermometer", &source(), "temperatures_celsius");
@@ -19,26 +18,28 @@ fn worked_example() -> Scenario {
     scenario
 }
 
-/// One stage that smooths readings which the test writes.
+/// One stage with an EWMA, whose readings the test writes.
 fn smoothing() -> Scenario {
     let pipeline = PipelineBuilder::new().topic("warm", "partitions = 1\nexternal = true");
     Scenario::new(pipeline.operator("smooth", "warm", SMOOTH, "smooth"))
 }
 
-/// Writes one reading of each sensor, and has them processed.
+/// Writes one reading of each sensor, and drains the stage.
 fn process(scenario: &Scenario, sensors: &[&str], seq: u64, value: f64) {
-    let reading = |sensor: &&str| {
-        let json = format!(
-            r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#
-        );
-        Record::of(json).key(*sensor)
-    };
-    let readings: Vec<Record> = sensors.iter().map(reading).collect();
+    let readings = sensors.iter().map(|sensor| reading(sensor, seq, value));
+    let readings: Vec<Record> = readings.collect();
     records::produce(scenario.brokers(), &scenario.name("warm"), &readings);
     scenario.drain("smooth");
 }
 
-/// Changes the pipeline file.
+fn reading(sensor: &str, seq: u64, value: f64) -> Record {
+    let json = format!(
+        r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#
+    );
+    Record::of(json).key(sensor)
+}
+
+/// Replaces text in the pipeline file.
 fn change(scenario: &Scenario, from: &str, to: &str) {
     let file =
         std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario wrote it");
@@ -46,23 +47,23 @@ fn change(scenario: &Scenario, from: &str, to: &str) {
     scenario.write("pipeline.toml", file.replace(from, to));
 }
 
-/// What `rivulet state` answers when it succeeds.
+/// The output of `rivulet state` with these arguments.
 fn state(scenario: &Scenario, arguments: &[&str]) -> String {
     let mut rivulet = scenario.rivulet(&[&["state"], arguments].concat());
     rivulet.succeeds();
     rivulet.out()
 }
 
-/// The stage refuses to start, and `rivulet state show` says why.
-fn is_refused(scenario: &Scenario, stage: &str, words: &[&str]) {
+/// The stage does not start, and `rivulet state show` says why.
+fn fails_with(scenario: &Scenario, stage: &str, words: &[&str]) {
     let remedy = format!("rivulet state reset {}", scenario.name(stage));
-    let refusal = scenario.start(stage).fails();
+    let error = scenario.start(stage).fails();
     for word in words.iter().chain([&remedy.as_str()]) {
-        assert!(refusal.contains(word), "`{word}` is missing in:\n{refusal}");
+        assert!(error.contains(word), "`{word}` is missing in:\n{error}");
     }
     let mut show = scenario.rivulet(&["state", "show", &scenario.name(stage)]);
-    let refusal = show.fails();
-    assert!(refusal.contains(&remedy), "{refusal}");
+    let error = show.fails();
+    assert!(error.contains(&remedy), "{error}");
 }
 
 #[test]
@@ -93,12 +94,12 @@ fn the_known_state_is_shown() {
         .to_owned();
     let only = state(&scenario, &["show", &ewma, "--sensor", &sensor]);
     assert!(only.contains("62.7406"), "{only}");
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["state", "show", &ewma, "--sensor", "nobody"])
         .fails();
     assert!(
-        refusal.contains("sensor `nobody`") && refusal.contains(&sensor),
-        "{refusal}"
+        error.contains("sensor `nobody`") && error.contains(&sensor),
+        "{error}"
     );
 
     let shown = state(&scenario, &["show", &thermometer]);
@@ -119,14 +120,14 @@ fn the_known_state_is_shown() {
         );
     }
     assert!(overview.contains(&format!("{thermometer} ")), "{overview}");
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["state", "show", &scenario.name("convert")])
         .fails();
-    assert!(refusal.contains("keeps no state"), "{refusal}");
+    assert!(error.contains("keeps no state"), "{error}");
 }
 
 #[test]
-fn a_stage_at_work_is_not_taken_for_one_that_lost_its_state() {
+fn the_state_of_a_running_stage_is_not_reported_as_damaged() {
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 4")
         .producer(
@@ -150,7 +151,7 @@ fn a_stage_at_work_is_not_taken_for_one_that_lost_its_state() {
 }
 
 #[test]
-fn a_changelog_that_was_deleted_and_made_again_is_no_silent_new_start() {
+fn a_changelog_that_was_created_again_is_an_error() {
     let scenario = smoothing();
     process(&scenario, &["a", "b"], 0, 1.0);
     records::delete_topic(scenario.brokers(), &scenario.changelog("smooth"));
@@ -160,7 +161,7 @@ fn a_changelog_that_was_deleted_and_made_again_is_no_silent_new_start() {
         "{missing}"
     );
     scenario.create_topics();
-    is_refused(
+    fails_with(
         &scenario,
         "smooth",
         &["0 sensors where 2 were committed", "was deleted"],
@@ -172,13 +173,13 @@ fn a_changelog_that_was_deleted_and_made_again_is_no_silent_new_start() {
 }
 
 #[test]
-fn a_changelog_that_is_not_compacted_and_lost_records_is_refused() {
+fn a_changelog_that_lost_records_without_compaction_is_an_error() {
     let scenario = smoothing();
     let changelog = scenario.changelog("smooth");
     process(&scenario, &["a"], 0, 1.0);
     records::delete_topic(scenario.brokers(), &changelog);
     records::create_topic(scenario.brokers(), &changelog, 1);
-    is_refused(
+    fails_with(
         &scenario,
         "smooth",
         &["is not compacted", "rivulet topics describe"],
@@ -193,29 +194,26 @@ fn a_changelog_that_is_not_compacted_and_lost_records_is_refused() {
 }
 
 #[test]
-fn a_changelog_with_fewer_partitions_than_the_input_is_refused() {
+fn a_changelog_with_fewer_partitions_than_the_input_is_an_error() {
     let pipeline = PipelineBuilder::new().topic("warm", "partitions = 2\nexternal = true");
     let scenario = Scenario::new(pipeline.operator("smooth", "warm", SMOOTH, "smooth"));
     records::delete_topic(scenario.brokers(), &scenario.changelog("smooth"));
     records::create_topic(scenario.brokers(), &scenario.changelog("smooth"), 1);
-    let refusal = scenario.start("smooth").fails();
+    let error = scenario.start("smooth").fails();
     for words in [
         "it has no partition 1",
         "as many partitions as the stage's input",
         "rivulet topics describe",
     ] {
-        assert!(
-            refusal.contains(words),
-            "`{words}` is missing in:\n{refusal}"
-        );
+        assert!(error.contains(words), "`{words}` is missing in:\n{error}");
     }
 }
 
 #[test]
-fn a_changelog_cut_short_is_refused_only_if_something_is_gone_that_is_needed() {
+fn a_truncated_changelog_is_an_error_if_state_is_missing() {
     let scenario = smoothing();
     let changelog = scenario.changelog("smooth");
-    // Kafka lets nobody cut a compacted topic short: only one whose records are deleted by age.
+    // Kafka does not delete records of a compacted topic on request.
     records::delete_topic(scenario.brokers(), &changelog);
     records::create_topic(scenario.brokers(), &changelog, 1);
     process(&scenario, &["a", "b"], 0, 1.0);
@@ -232,10 +230,10 @@ fn a_changelog_cut_short_is_refused_only_if_something_is_gone_that_is_needed() {
 
     process(&scenario, &["a"], 3, 7.0);
     let end = records::written(scenario.brokers(), &changelog);
-    // Behind the state of `a` come a checkpoint and the mark of their transaction, and the same of
+    // The state of `a` is followed by a checkpoint and a transaction marker, and then by those of
     // the stage's end.
     records::delete_records(scenario.brokers(), &changelog, 0, end - 5);
-    is_refused(
+    fails_with(
         &scenario,
         "smooth",
         &["1 sensors where 2 were committed", "truncated"],
@@ -243,12 +241,12 @@ fn a_changelog_cut_short_is_refused_only_if_something_is_gone_that_is_needed() {
 }
 
 #[test]
-fn after_a_reset_a_stage_begins_with_an_empty_state_and_goes_on() {
+fn after_a_reset_a_stage_starts_with_an_empty_state() {
     goes_on_after_a_reset("exactly-once");
 }
 
 #[test]
-fn after_a_reset_a_stage_goes_on_at_least_once_too() {
+fn after_a_reset_a_stage_goes_on_at_least_once() {
     goes_on_after_a_reset("at-least-once");
 }
 
@@ -261,7 +259,7 @@ fn goes_on_after_a_reset(guarantee: &'static str) {
     let shown = state(&scenario, &["show", &smooth]);
     assert!(shown.contains("empty; complete: "), "{shown}");
 
-    // The first reading of a sensor only seeds: without its old state `a` emits nothing for the
+    // The first reading of a sensor only seeds. Without its old state, `a` has no result for the
     // third.
     process(&scenario, &["a"], 2, 100.0);
     process(&scenario, &["a"], 3, 200.0);
@@ -304,7 +302,7 @@ fn a_reset_from_the_start_gives_the_same_results_again() {
 }
 
 #[test]
-fn a_producer_begins_anew_after_a_reset() {
+fn a_producer_starts_from_the_beginning_after_a_reset() {
     let pipeline = PipelineBuilder::new().producer("thermometer", &source(), "cold");
     let scenario = Scenario::new(pipeline);
     let thermometer = scenario.name("thermometer");
@@ -327,28 +325,28 @@ fn a_producer_begins_anew_after_a_reset() {
 }
 
 #[test]
-fn nothing_is_reset_while_the_stage_runs_or_without_a_yes() {
+fn nothing_is_reset_while_the_stage_runs_or_without_yes() {
     let scenario = smoothing();
     let smooth = scenario.name("smooth");
     process(&scenario, &["a"], 0, 1.0);
     let mut stage = scenario.start("smooth");
     scenario.has_members("smooth", 1);
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["state", "reset", &smooth, "--yes"])
         .fails();
     assert!(
-        refusal.contains(&format!("{smooth}@a")) && refusal.contains("stop the stage first"),
-        "{refusal}"
+        error.contains(&format!("{smooth}@a")) && error.contains("stop the stage first"),
+        "{error}"
     );
     stage.stop();
 
-    wait::until_so("the group is empty", || {
+    wait::until_true("the group is empty", || {
         records::members(scenario.brokers(), &smooth).is_none()
     });
-    let refusal = scenario.rivulet(&["state", "reset", &smooth]).fails();
+    let error = scenario.rivulet(&["state", "reset", &smooth]).fails();
     assert!(
-        refusal.contains("no terminal") && refusal.contains("--yes"),
-        "{refusal}"
+        error.contains("no terminal") && error.contains("--yes"),
+        "{error}"
     );
     let plan = state(&scenario, &["reset", &smooth, "--dry-run"]);
     assert!(
@@ -363,25 +361,25 @@ fn nothing_is_reset_while_the_stage_runs_or_without_a_yes() {
 }
 
 #[test]
-fn a_producer_that_commits_just_now_is_not_reset() {
+fn a_running_producer_is_not_reset() {
     let source = "{ simulated = { sensors = 1, readings = 100000, rate = 100 } }";
     let scenario = Scenario::new(PipelineBuilder::new().producer("thermometers", source, "warm"));
     let mut producer = scenario.start("thermometers");
     scenario.grows("warm", 10);
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["state", "reset", &scenario.name("thermometers"), "--yes"])
         .fails();
-    assert!(refusal.contains("it is committing"), "{refusal}");
+    assert!(error.contains("it is committing"), "{error}");
     producer.stop();
 }
 
 #[test]
-fn the_state_of_another_chain_is_told_and_refused() {
+fn the_state_of_another_chain_is_an_error() {
     let scenario = smoothing();
     process(&scenario, &["a"], 0, 1.0);
     change(&scenario, "alpha = 0.5", "alpha = 0.3");
     let keep = format!("rivulet state keep {}", scenario.name("smooth"));
-    is_refused(
+    fails_with(
         &scenario,
         "smooth",
         &[
@@ -400,7 +398,7 @@ fn the_state_of_another_chain_is_told_and_refused() {
     process(&scenario, &["a"], 1, 2.0);
 }
 
-/// A stage that passes everything on, and two behind it that remember something.
+/// A stage that passes everything on, and two stages with state behind it.
 fn passing() -> Scenario {
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 2")
@@ -415,27 +413,18 @@ fn passing() -> Scenario {
     Scenario::new(pipeline.operator("mean", "passed", "{ average = { window = 3 } }", "mean"))
 }
 
-/// Writes readings of three sensors that are numbered from there on, and has them processed.
+/// Writes readings of three sensors, numbered from `first`, and drains the stages.
 fn pass(scenario: &Scenario, first: u64, values: &[f64]) {
     for (seq, value) in (first..).zip(values) {
-        let reading = |sensor: &str| {
-            let json = format!(
-                r#"{{"sensor":"{sensor}","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#
-            );
-            Record::of(json).key(sensor)
-        };
-        records::produce(
-            scenario.brokers(),
-            &scenario.name("warm"),
-            &["a", "b", "c"].map(reading),
-        );
+        let readings = ["a", "b", "c"].map(|sensor| reading(sensor, seq, *value));
+        records::produce(scenario.brokers(), &scenario.name("warm"), &readings);
     }
     for stage in ["pass", "smooth", "mean"] {
         scenario.drain(stage);
     }
 }
 
-/// The values of one sensor in a topic, once all three have so many.
+/// The values of one sensor in a topic, once all three have `count`.
 fn of_one(scenario: &Scenario, topic: &str, count: usize) -> Vec<f64> {
     let records = scenario.read(topic, 3 * count);
     let of_one = records
@@ -445,7 +434,7 @@ fn of_one(scenario: &Scenario, topic: &str, count: usize) -> Vec<f64> {
 }
 
 #[test]
-fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
+fn kept_state_goes_on_under_new_settings_and_verifies() {
     let scenario = passing();
     let [smooth, mean] = ["smooth", "mean"].map(|stage| scenario.name(stage));
     let _ = state(&scenario, &["check"]);
@@ -473,15 +462,15 @@ fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
             assert!(found.contains(&words), "`{words}` is missing in:\n{found}");
         }
     }
-    is_refused(
+    fails_with(
         &scenario,
         "smooth",
         &[&format!("rivulet state keep {smooth}")],
     );
-    let refusal = scenario.rivulet(&["state", "keep", &smooth]).fails();
+    let error = scenario.rivulet(&["state", "keep", &smooth]).fails();
     assert!(
-        refusal.contains("no terminal") && refusal.contains("--yes"),
-        "{refusal}"
+        error.contains("no terminal") && error.contains("--yes"),
+        "{error}"
     );
     let plan = state(&scenario, &["keep", &smooth, "--dry-run"]);
     assert!(
@@ -521,17 +510,17 @@ fn new_settings_go_on_with_what_was_remembered_and_both_sides_are_verified() {
     pass(&scenario, 6, &[0.0]);
     assert_close(&of_one(&scenario, "mean", 4), &[8.0, 8.0, 9.6, 8.0]);
     scenario.verify();
-    let mut letters = scenario.rivulet(&["dlq", "ls"]);
-    letters.succeeds();
+    let mut dead_letters = scenario.rivulet(&["dlq", "ls"]);
+    dead_letters.succeeds();
     assert!(
-        letters.out().contains("no dead letters"),
+        dead_letters.out().contains("no dead letters"),
         "{}",
-        letters.out()
+        dead_letters.out()
     );
 }
 
 #[test]
-fn a_reset_is_verified_on_both_sides_with_the_same_settings_and_with_others() {
+fn results_before_and_after_a_reset_verify() {
     let scenario = passing();
     let [smooth, mean] = ["smooth", "mean"].map(|stage| scenario.name(stage));
     pass(&scenario, 0, &[8.0, 16.0, 0.0]);
@@ -546,10 +535,10 @@ fn a_reset_is_verified_on_both_sides_with_the_same_settings_and_with_others() {
     let _ = state(&scenario, &["reset", &mean, "--from-start", "--yes"]);
     scenario.drain("mean");
     let mut verify = scenario.rivulet(&["verify"]);
-    let refusal = verify.fails();
+    let error = verify.fails();
     assert!(
-        refusal.contains("not everything could be verified: 1 topic"),
-        "{refusal}"
+        error.contains("not everything could be verified: 1 topic"),
+        "{error}"
     );
     verify.says(&["not verifiable: ", "its inputs were read again"]);
     scenario
@@ -558,7 +547,7 @@ fn a_reset_is_verified_on_both_sides_with_the_same_settings_and_with_others() {
 }
 
 #[test]
-fn what_a_chain_of_other_operators_remembers_is_not_kept() {
+fn the_state_of_other_operators_is_not_kept() {
     let scenario = smoothing();
     let smooth = scenario.name("smooth");
     process(&scenario, &["a"], 0, 1.0);
@@ -569,19 +558,19 @@ fn what_a_chain_of_other_operators_remembers_is_not_kept() {
     );
     let reset = format!("or start with an empty state: rivulet state reset {smooth}");
     for command in ["keep", "check"] {
-        let refusal = scenario.rivulet(&["state", command, &smooth]).fails();
+        let error = scenario.rivulet(&["state", command, &smooth]).fails();
         assert!(
-            refusal.contains("these are not the same operators") && refusal.contains(&reset),
-            "{refusal}"
+            error.contains("these are not the same operators") && error.contains(&reset),
+            "{error}"
         );
-        assert!(!refusal.contains("state keep"), "{refusal}");
+        assert!(!error.contains("state keep"), "{error}");
     }
     let shown = scenario.rivulet(&["state", "show", &smooth]).fails();
     assert!(shown.contains(&reset), "{shown}");
 }
 
 #[test]
-fn a_stage_at_work_is_checked_without_being_disturbed_and_is_not_kept() {
+fn the_state_of_a_running_stage_is_checked_but_not_kept() {
     let scenario = smoothing();
     let smooth = scenario.name("smooth");
     process(&scenario, &["a"], 0, 1.0);
@@ -593,12 +582,12 @@ fn a_stage_at_work_is_checked_without_being_disturbed_and_is_not_kept() {
         "{fits}"
     );
     change(&scenario, "alpha = 0.5", "alpha = 0.3");
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["state", "keep", &smooth, "--yes"])
         .fails();
     assert!(
-        refusal.contains(&format!("{smooth}@a")) && refusal.contains("stop the stage first"),
-        "{refusal}"
+        error.contains(&format!("{smooth}@a")) && error.contains("stop the stage first"),
+        "{error}"
     );
     assert_eq!(records::members(scenario.brokers(), &smooth), Some(1));
     stage.stop();
@@ -610,7 +599,7 @@ fn a_stage_at_work_is_checked_without_being_disturbed_and_is_not_kept() {
 }
 
 #[test]
-fn forgotten_sensors_begin_anew_and_the_others_go_on() {
+fn forgotten_sensors_start_again_and_the_others_go_on() {
     let scenario = smoothing();
     let smooth = scenario.name("smooth");
     let day = 86_400_000;
@@ -627,22 +616,19 @@ fn forgotten_sensors_begin_anew_and_the_others_go_on() {
         "{plan}"
     );
     assert!(plan.contains("nothing was changed"), "{plan}");
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["state", "forget", &smooth, "--sensor", "d", "--yes"])
         .fails();
-    assert!(
-        refusal.contains("it has no state of a sensor `d`"),
-        "{refusal}"
-    );
-    let refusal = scenario
+    assert!(error.contains("it has no state of a sensor `d`"), "{error}");
+    let error = scenario
         .rivulet(&["state", "forget", &smooth, "--sensor", "a"])
         .fails();
     assert!(
-        refusal.contains("no terminal") && refusal.contains("--yes"),
-        "{refusal}"
+        error.contains("no terminal") && error.contains("--yes"),
+        "{error}"
     );
     let mut neither = scenario.rivulet(&["state", "forget", &smooth]);
-    assert_eq!(neither.ends_within(wait::LONG), 2, "clap refuses it");
+    assert_eq!(neither.ends_within(wait::LONG), 2, "a usage error");
 
     let done = state(
         &scenario,
@@ -661,25 +647,25 @@ fn forgotten_sensors_begin_anew_and_the_others_go_on() {
 
     process(&scenario, &["a", "b"], 41 * day, 50.0);
     process(&scenario, &["a"], 42 * day, 70.0);
-    // 15 twice, 22.5 and 36.25 of b; a began anew at 50.
+    // 15 twice, 22.5 and 36.25 of b. The average of a starts again at 50.
     assert_close(
         &scenario.values("smooth", 5),
         &[15.0, 15.0, 22.5, 36.25, 60.0],
     );
     scenario.verify();
-    let mut letters = scenario.rivulet(&["dlq", "ls"]);
-    letters.succeeds();
+    let mut dead_letters = scenario.rivulet(&["dlq", "ls"]);
+    dead_letters.succeeds();
     assert!(
-        letters.out().contains("no dead letters"),
+        dead_letters.out().contains("no dead letters"),
         "{}",
-        letters.out()
+        dead_letters.out()
     );
 
     let mut stage = scenario.start("smooth");
     scenario.has_members("smooth", 1);
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["state", "forget", &smooth, "--sensor", "a", "--yes"])
         .fails();
-    assert!(refusal.contains("stop the stage first"), "{refusal}");
+    assert!(error.contains("stop the stage first"), "{error}");
     stage.stop();
 }

@@ -1,4 +1,4 @@
-//! The statements about a log on which the simulation rests, of Kafka itself.
+//! The statements about a log, checked on Kafka.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,16 +11,16 @@ use tests::Kafka;
 use tests::records::{self, Record};
 
 /// The broker that all tests share.
-struct Real {
-    ending: String,
+struct ApacheKafka {
+    suffix: String,
 }
 
-impl Real {
+impl ApacheKafka {
     fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        // Other than those of scenarios, which share the broker.
-        Real {
-            ending: format!(
+        // Not the suffix of a scenario on the same broker.
+        ApacheKafka {
+            suffix: format!(
                 "-stated-{}-{}",
                 std::process::id(),
                 COUNT.fetch_add(1, Ordering::Relaxed)
@@ -29,11 +29,11 @@ impl Real {
     }
 }
 
-impl Broker for Real {
+impl Broker for ApacheKafka {
     type Log = KafkaLog;
 
     fn settings(&self) -> String {
-        // Who is not heard of is missed soon.
+        // Dead members are removed soon.
         format!(
             "[kafka]\nbrokers = \"{}\"\n\"session.timeout.ms\" = 6000\n\"max.poll.interval.ms\" = \
              6000\n\
@@ -42,8 +42,8 @@ impl Broker for Real {
         )
     }
 
-    fn ending(&self) -> String {
-        self.ending.clone()
+    fn suffix(&self) -> String {
+        self.suffix.clone()
     }
 
     fn make_topics(&self, pipeline: &Pipeline) {
@@ -86,9 +86,9 @@ impl Broker for Real {
     }
 
     fn kill(&self, log: KafkaLog) {
-        // Nothing of it is closed: to the broker it hangs, which is as good as dead and worse.
+        // Nothing is closed. To the broker the process hangs, which is worse than dead.
         std::mem::forget(log);
     }
 }
 
-simulation::statements!(Real::new());
+simulation::statements!(ApacheKafka::new());

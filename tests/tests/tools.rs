@@ -1,12 +1,12 @@
-//! The laptop's tools: what a deployment is told of a file, who runs what and what is left to read,
-//! and the live comparison.
+//! The tools on the laptop: what a deployment learns from a file, who runs which stage, what is
+//! left to read, and the live comparison.
 
 use serde_json::Value;
 use tests::chain::{CELSIUS, OPERATORS, chained, source};
 use tests::records::{self, Record};
 use tests::{Cluster, Kafka, PipelineBuilder, Process, Scenario, stop_all, wait};
 
-/// The worked example, with nothing processed yet.
+/// The worked example, before any stage has run.
 fn worked_example() -> Scenario {
     Scenario::new(chained(PipelineBuilder::new().producer(
         "thermometer",
@@ -15,12 +15,12 @@ fn worked_example() -> Scenario {
     )))
 }
 
-/// `--stages` with the operators of the chain.
+/// The operators of the chain, as a value of `--stages`.
 fn operators(scenario: &Scenario) -> String {
     OPERATORS.map(|stage| scenario.name(stage)).join(",")
 }
 
-/// What `rivulet groups` says of a stage.
+/// The columns of a stage in the output of `rivulet groups`.
 fn line(shown: &str, stage: &str) -> Vec<String> {
     let found = shown
         .lines()
@@ -29,31 +29,30 @@ fn line(shown: &str, stage: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
+/// The output of `rivulet check --json`.
+fn manifest(scenario: &Scenario) -> Value {
+    let mut check = scenario.rivulet(&["check", "--json"]);
+    check.succeeds();
+    serde_json::from_str(&check.out()).expect("it is JSON")
+}
+
 #[test]
-fn a_deployment_is_told_what_runs_and_what_has_changed() {
+fn check_json_shows_what_runs_and_what_has_changed() {
     let scenario = worked_example();
-    let manifest = || -> Value {
-        let mut check = scenario.rivulet(&["check", "--json"]);
-        check.succeeds();
-        serde_json::from_str(&check.out()).expect("it is JSON")
-    };
-    let before = manifest();
+    let before = manifest(&scenario);
     assert_eq!(
         (&before["guarantee"], &before["brokers"]),
         (&"exactly-once".into(), &scenario.brokers().into())
     );
-    let names = |manifest: &Value| -> Vec<String> {
-        let stages = manifest["stages"].as_array().expect("it is a list");
-        stages
-            .iter()
-            .map(|stage| stage["name"].as_str().unwrap_or_default().to_owned())
-            .collect()
-    };
+    let stages = before["stages"].as_array().expect("it is a list");
+    let names = stages
+        .iter()
+        .map(|stage| stage["name"].as_str().unwrap_or_default());
     let expected = ["thermometer"]
         .iter()
         .chain(&OPERATORS)
         .map(|stage| scenario.name(stage));
-    assert_eq!(names(&before), expected.collect::<Vec<_>>());
+    assert_eq!(names.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     assert_eq!(before["stages"][3]["state"], true);
     assert_eq!(
         before["stages"][3]["from"],
@@ -66,28 +65,28 @@ fn a_deployment_is_told_what_runs_and_what_has_changed() {
         "pipeline.toml",
         format!("# smoother\n{}", file.replace("alpha = 0.5", "alpha = 0.3")),
     );
-    let after = manifest();
+    let after = manifest(&scenario);
     let changed = (0..5).filter(|index| before["stages"][index] != after["stages"][index]);
     assert_eq!(changed.collect::<Vec<_>>(), [3]);
 
     scenario.write("pipeline.toml", file.replace("alpha = 0.5", "alpha = 3"));
-    let refusal = scenario.rivulet(&["check", "--json"]).fails();
-    assert!(refusal.contains("alpha cannot be 3"), "{refusal}");
+    let error = scenario.rivulet(&["check", "--json"]).fails();
+    assert!(error.contains("alpha cannot be 3"), "{error}");
 }
 
 #[test]
-fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
+fn groups_succeeds_when_all_stages_run_and_have_no_lag() {
     let scenario = worked_example();
     let [convert, ewma] = ["convert", "ewma"].map(|stage| scenario.name(stage));
     scenario.start("thermometer").succeeds();
 
     let mut groups = scenario.rivulet(&["groups"]);
-    let refusal = groups.fails();
+    let error = groups.fails();
     assert!(
-        refusal.contains(&format!(
+        error.contains(&format!(
             "{convert}: the group has no members; lag: 14 records"
         )),
-        "{refusal}"
+        "{error}"
     );
     assert_eq!(
         line(&groups.out(), &convert),
@@ -95,7 +94,7 @@ fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
     );
     assert!(!groups.out().contains("thermometer"), "{}", groups.out());
 
-    // Somebody waits, and the stages come later.
+    // The command waits, and the stages start later.
     let mut waiting = scenario.rivulet(&["groups", "--wait", "60"]);
     let mut running: Vec<Process> = OPERATORS
         .iter()
@@ -110,24 +109,24 @@ fn groups_are_at_rest_once_all_is_read_and_somebody_runs_each() {
             [&stage, "Stable", "a@127.0.0.1", "1/1", "0"]
         );
     }
-    // At rest is at rest: the marks of transactions behind the last records are nothing to read.
+    // Transaction markers behind the last records do not count as lag.
     let mut again = scenario.rivulet(&["groups"]);
     again.succeeds();
     assert_eq!(again.out(), shown);
 
     stop_all(&mut running);
-    let refusal = scenario.rivulet(&["groups", "--stages", &ewma]).fails();
+    let error = scenario.rivulet(&["groups", "--stages", &ewma]).fails();
     assert!(
-        refusal.contains(&format!("{ewma}: the group has no members; lag: 0 records")),
-        "{refusal}"
+        error.contains(&format!("{ewma}: the group has no members; lag: 0 records")),
+        "{error}"
     );
-    assert!(!refusal.contains(&convert), "{refusal}");
-    let refusal = scenario.rivulet(&["groups", "--stages", "emwa"]).fails();
-    assert!(refusal.contains("has no stage `emwa`"), "{refusal}");
+    assert!(!error.contains(&convert), "{error}");
+    let error = scenario.rivulet(&["groups", "--stages", "emwa"]).fails();
+    assert!(error.contains("has no stage `emwa`"), "{error}");
 }
 
 #[test]
-fn instances_share_the_partitions_and_records_without_a_stage_are_counted() {
+fn groups_shows_the_instances_of_a_stage_and_its_lag() {
     let pipeline = PipelineBuilder::new().topic("warm", "partitions = 4\nexternal = true");
     let scenario =
         Scenario::new(pipeline.operator("smooth", "warm", "{ ewma = { alpha = 0.5 } }", "smooth"));
@@ -169,7 +168,7 @@ fn instances_share_the_partitions_and_records_without_a_stage_are_counted() {
 }
 
 #[test]
-fn who_keeps_up_is_well_while_readings_flow() {
+fn groups_finds_stages_that_do_not_keep_up() {
     let pipeline = PipelineBuilder::new().producer(
         "thermometers",
         "{ simulated = { sensors = 10, readings = 1000000, rate = 200 } }",
@@ -186,25 +185,25 @@ fn who_keeps_up_is_well_while_readings_flow() {
         .rivulet(&["groups", "--lag", "any", "--wait", "60"])
         .succeeds();
 
-    // One that is stopped is missed, and the other branch goes on.
+    // The stopped stage is reported, and the other branch is not.
     running.remove(2).stop();
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["groups", "--lag", "any", "--wait", "2"])
         .fails();
     let ewma = scenario.name("ewma");
     assert!(
-        refusal.contains("not all consumer groups keep up after 2 s") && refusal.contains(&ewma),
-        "{refusal}"
+        error.contains("not all consumer groups keep up after 2 s") && error.contains(&ewma),
+        "{error}"
     );
     assert!(
-        !refusal.contains(&format!("{}:", scenario.name("average"))),
-        "{refusal}"
+        !error.contains(&format!("{}:", scenario.name("average"))),
+        "{error}"
     );
     stop_all(&mut running);
 }
 
 #[test]
-fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
+fn groups_waits_for_an_unreachable_cluster() {
     let mut kafka = Kafka::start(&[]);
     let pipeline =
         PipelineBuilder::new().producer("thermometer", &source(), "temperatures_celsius");
@@ -218,10 +217,10 @@ fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
     scenario.rivulet(&["groups", "--wait", "60"]).succeeds();
 
     kafka.kill();
-    let refusal = scenario.rivulet(&["groups"]).fails();
+    let error = scenario.rivulet(&["groups"]).fails();
     assert!(
-        refusal.contains(scenario.brokers()) && refusal.contains("is Kafka running there?"),
-        "{refusal}"
+        error.contains(scenario.brokers()) && error.contains("is Kafka running there?"),
+        "{error}"
     );
     let mut waiting =
         scenario.rivulet(&["groups", "--wait", "120", "--stages", &operators(&scenario)]);
@@ -232,7 +231,7 @@ fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
 }
 
 #[test]
-fn one_broker_of_three_is_not_missed() {
+fn groups_and_compare_work_with_two_of_three_brokers() {
     let mut cluster = Cluster::start();
     let pipeline =
         PipelineBuilder::new().settings(&format!("[defaults]\nreplication = {}", Cluster::NODES));
@@ -257,7 +256,7 @@ fn one_broker_of_three_is_not_missed() {
     compare.says(&[": 8 joined"]);
 }
 
-/// The chain, every stage drained, with a sink that compares and never runs.
+/// The chain with all stages drained, and a `compare` sink that never runs.
 fn compared(pipeline: PipelineBuilder, source: &str) -> Scenario {
     let scenario = Scenario::new(chained(pipeline.producer(
         "thermometer",
@@ -287,7 +286,7 @@ fn compared(pipeline: PipelineBuilder, source: &str) -> Scenario {
     scenario
 }
 
-/// The worked example, each reading at a time of its own, by which the branches are joined.
+/// The worked example, with a different time for each reading, by which the branches are joined.
 fn compared_example(settings: &str) -> Scenario {
     compared(
         PipelineBuilder::new().settings(settings),
@@ -295,7 +294,7 @@ fn compared_example(settings: &str) -> Scenario {
     )
 }
 
-/// What the known results of both branches come to.
+/// The figures for the known results of both branches.
 const FIGURES: [&str; 4] = [
     ": 8 joined, in °F",
     "  ewma            57.4074  62.7406\n",
@@ -328,30 +327,30 @@ fn the_known_results_of_both_branches_are_compared() {
         "  ewma - input     -0.9176  -3.4594    2.1551  2.4405\n",
     ]);
 
-    let refusal = scenario
+    let error = scenario
         .rivulet(&["compare", &ewma, "nowhere", "--once"])
         .fails();
     assert!(
-        refusal.contains("no stage reads or writes the topic `nowhere`"),
-        "{refusal}"
+        error.contains("no stage reads or writes the topic `nowhere`"),
+        "{error}"
     );
     records::delete_topic(scenario.brokers(), &ewma);
-    let refusal = scenario.rivulet(&["compare", "--once"]).fails();
+    let error = scenario.rivulet(&["compare", "--once"]).fails();
     assert!(
-        refusal.contains(&format!("reading {ewma}: there is no such topic")),
-        "{refusal}"
+        error.contains(&format!("reading {ewma}: there is no such topic")),
+        "{error}"
     );
-    assert!(refusal.contains("rivulet topics create"), "{refusal}");
+    assert!(error.contains("rivulet topics create"), "{error}");
 }
 
 #[test]
-fn bare_numbers_are_compared_too() {
+fn plain_numbers_are_compared_too() {
     let numbers = PipelineBuilder::new().settings("[defaults]\nformat = \"number\"");
     let numbers = numbers.topic(
         "temperatures_celsius",
         "format = \"number\"\nunit = \"celsius\"",
     );
-    // A number's time is when it was sent.
+    // The time of a plain number is when it was sent.
     let scenario = compared(numbers, &source().replace("list = {", "list = { rate = 1,"));
     let mut compare = scenario.rivulet(&["compare", "--once"]);
     compare.succeeds();
@@ -359,7 +358,7 @@ fn bare_numbers_are_compared_too() {
 }
 
 #[test]
-fn a_long_past_is_compared_whole() {
+fn a_long_history_is_compared_completely() {
     let source = "{ simulated = { sensors = 2, readings = 30000, base = 30 } }";
     let scenario = compared(
         PipelineBuilder::new().settings("[defaults]\npartitions = 4"),
@@ -367,7 +366,7 @@ fn a_long_past_is_compared_whole() {
     );
     let mut compare = scenario.rivulet(&["compare", "--once"]);
     compare.succeeds();
-    // Each sensor has far more readings than may wait for their partners.
+    // Each sensor has far more readings than may wait to be joined.
     assert_eq!(
         compare.out().matches(": 29998 joined").count(),
         2,
@@ -378,19 +377,19 @@ fn a_long_past_is_compared_whole() {
 }
 
 #[test]
-fn two_people_look_at_once_and_leave_nothing() {
+fn concurrent_comparisons_leave_no_group() {
     let scenario = compared_example("[defaults]\npartitions = 4");
-    let mut looking = [
+    let mut comparisons = [
         scenario.rivulet(&["compare"]),
         scenario.rivulet(&["compare"]),
     ];
     let mut latest = scenario.rivulet(&["compare", "--latest"]);
-    for compare in &mut looking {
+    for compare in &mut comparisons {
         compare.says(&FIGURES);
     }
-    // They go on: what comes now is seen by all, and by the last one nothing else.
+    // They go on: all see new readings, and the last one sees nothing else.
     let mut seq = 0;
-    wait::until_so("what comes is compared", || {
+    wait::until_true("new readings are compared", || {
         let reading = format!(
             r#"{{"sensor":"new","seq":{seq},"time":{seq},"value":60,"unit":"fahrenheit"}}"#
         );
@@ -402,12 +401,12 @@ fn two_people_look_at_once_and_leave_nothing() {
             );
         }
         seq += 1;
-        looking
+        comparisons
             .iter()
             .chain([&latest])
             .all(|compare| compare.out().contains("new: "))
     });
-    stop_all(&mut looking);
+    stop_all(&mut comparisons);
     latest.stop();
     assert!(!latest.out().contains(FIGURES[0]), "{}", latest.out());
     for group in [scenario.name("compare"), "rivulet".to_owned()] {
@@ -418,7 +417,7 @@ fn two_people_look_at_once_and_leave_nothing() {
     }
 }
 
-/// One stage that smooths readings which the test writes.
+/// One stage with an EWMA, whose readings the test writes.
 fn smoothing(partitions: u32) -> Scenario {
     let pipeline = PipelineBuilder::new().topic(
         "warm",
@@ -429,16 +428,17 @@ fn smoothing(partitions: u32) -> Scenario {
 
 /// Readings of one sensor, without keys.
 fn readings(seqs: std::ops::Range<u64>) -> Vec<Record> {
-    let json = |seq| {
-        format!(
-            r#"{{"sensor":"a","seq":{seq},"time":{seq},"value":{},"unit":"celsius"}}"#,
-            (seq * seq) % 17
-        )
-    };
-    seqs.map(|seq| Record::of(json(seq))).collect()
+    let mut readings = Vec::new();
+    for seq in seqs {
+        let value = (seq * seq) % 17;
+        readings.push(Record::of(format!(
+            r#"{{"sensor":"a","seq":{seq},"time":{seq},"value":{value},"unit":"celsius"}}"#
+        )));
+    }
+    readings
 }
 
-/// Changes the pipeline file.
+/// Replaces text in the pipeline file.
 fn change(scenario: &Scenario, from: &str, to: &str) {
     let file =
         std::fs::read_to_string(scenario.path("pipeline.toml")).expect("the scenario wrote it");
@@ -447,10 +447,10 @@ fn change(scenario: &Scenario, from: &str, to: &str) {
 }
 
 #[test]
-fn what_depends_on_no_order_is_not_verified_and_that_is_an_error() {
+fn results_that_depend_on_an_unknown_order_are_not_verifiable() {
     let scenario = smoothing(4);
     for seq in 0..40 {
-        // One by one they are spread over the partitions.
+        // Sent one by one, they go to different partitions.
         records::produce(
             scenario.brokers(),
             &scenario.name("warm"),
@@ -459,12 +459,12 @@ fn what_depends_on_no_order_is_not_verified_and_that_is_an_error() {
     }
     scenario.drain("smooth");
     let mut verify = scenario.rivulet(&["verify"]);
-    let refusal = verify.fails();
+    let error = verify.fails();
     assert!(
-        refusal.contains("not everything could be verified: 1 topic"),
-        "{refusal}"
+        error.contains("not everything could be verified: 1 topic"),
+        "{error}"
     );
-    assert!(refusal.contains("--allow-unverifiable"), "{refusal}");
+    assert!(error.contains("--allow-unverifiable"), "{error}");
     verify.says(&[
         "it keeps state, and the order of the readings of sensor \"a\"",
         &format!(
@@ -484,17 +484,17 @@ fn what_depends_on_no_order_is_not_verified_and_that_is_an_error() {
 }
 
 #[test]
-fn what_came_of_deleted_records_is_told_apart_and_what_is_left_is_verified() {
+fn results_of_deleted_records_are_not_verifiable_others_are() {
     let scenario = smoothing(1);
     let warm = scenario.name("warm");
     records::produce(scenario.brokers(), &warm, &readings(0..200));
     scenario.drain("smooth");
     records::delete_records(scenario.brokers(), &warm, 0, 150);
     let mut verify = scenario.rivulet(&["verify"]);
-    let refusal = verify.fails();
+    let error = verify.fails();
     assert!(
-        refusal.contains("not everything could be verified: 150 records whose input was deleted"),
-        "{refusal}"
+        error.contains("not everything could be verified: 150 records whose input was deleted"),
+        "{error}"
     );
     verify.says(&[
         &format!("note: the first records of {warm} were deleted: [0] begins at offset 150"),
@@ -505,7 +505,7 @@ fn what_came_of_deleted_records_is_told_apart_and_what_is_left_is_verified() {
         .rivulet(&["verify", "--allow-unverifiable"])
         .succeeds();
 
-    // A result that is wrong is found all the same.
+    // A wrong result is still found.
     let wrong = r#"{"sensor":"a","seq":200,"time":200,"value":7000,"unit":"celsius"}"#;
     records::produce(scenario.brokers(), &warm, &readings(200..201));
     records::produce(
@@ -519,7 +519,7 @@ fn what_came_of_deleted_records_is_told_apart_and_what_is_left_is_verified() {
 }
 
 #[test]
-fn the_limits_of_the_cluster_are_shown_and_what_is_too_small_is_named() {
+fn topics_describe_shows_limits_and_names_those_too_small() {
     let pipeline = PipelineBuilder::new().topic(
         "warm",
         "external = true\nconfig = { \"retention.ms\" = -1 }",
@@ -539,10 +539,10 @@ fn the_limits_of_the_cluster_are_shown_and_what_is_too_small_is_named() {
     ]);
     change(&scenario, "config = { \"max.message.bytes\" = 100000 }", "");
     let mut describe = scenario.rivulet(&["topics", "describe"]);
-    let refusal = describe.fails();
+    let error = describe.fails();
     assert!(
-        refusal.contains("the cluster differs from the file"),
-        "{refusal}"
+        error.contains("the cluster differs from the file"),
+        "{error}"
     );
     describe.says(&[
         "too small",

@@ -1,5 +1,5 @@
-//! The worked example gives its known results, every stage a process of its own: one operator a
-//! stage or all of a branch in one, in both formats, with both guarantees.
+//! The worked example gives its known results, with each stage in its own process: one operator a
+//! stage or a whole branch in one, in both formats, with both guarantees.
 
 use tests::chain::{AVERAGE, EWMA, assert_close, chained, fused, source};
 use tests::{PipelineBuilder, Process, Scenario, stop_all};
@@ -75,7 +75,7 @@ fn gives_the_known_results(
     );
     stop_all(&mut stages);
 
-    // Whatever a stage had still held back would be there now.
+    // A result that a stage still held back would be there now.
     assert_close(&scenario.values("temperatures_ewma", EWMA.len()), &EWMA);
     assert_close(
         &scenario.values("temperatures_moving_average", AVERAGE.len()),

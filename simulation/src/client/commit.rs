@@ -1,11 +1,11 @@
-//! Committing: offsets and everything that was sent, together or one after the other.
+//! Commits: offsets and records in one transaction, or one after the other.
 
 use stream::error::Error;
 use stream::log::Fault;
 
 use super::{Consumer, SimulatedLog};
 use crate::cluster::{BrokerError, Identity, Late, Place};
-use crate::world::Fate;
+use crate::world::CommitOutcome;
 
 impl SimulatedLog {
     pub(super) fn commit_transaction(&self, offsets: &[(Place, i64, String)]) -> Result<(), Fault> {
@@ -21,13 +21,13 @@ impl SimulatedLog {
             let Consumer {
                 member, generation, ..
             } = *self.consumer().borrow();
-            self.patiently("adding the group", |cluster| {
+            self.retry("adding the group", |cluster| {
                 cluster.add_offsets(&identity, &self.stage)
             })?;
-            self.patiently("adding the offsets", |cluster| {
+            self.retry("adding the offsets", |cluster| {
                 if offsets
                     .iter()
-                    .any(|(place, ..)| self.is_another(cluster, place))
+                    .any(|(place, ..)| self.was_recreated(cluster, place))
                 {
                     return Err(BrokerError::UnknownTopicOrPartition);
                 }
@@ -41,33 +41,33 @@ impl SimulatedLog {
             })?;
         }
         if !offsets.is_empty() || !self.producer.borrow().added.is_empty() {
-            let fate = self.world.fate(&self.being);
-            if fate == Fate::Late {
+            let outcome = self.world.commit_outcome(&self.process);
+            if outcome == CommitOutcome::Late {
                 self.arrives_late(Late::EndTxn(identity.clone()));
             }
-            if matches!(fate, Fate::Lost | Fate::Late) {
+            if matches!(outcome, CommitOutcome::Lost | CommitOutcome::Late) {
                 return Err(no_answer());
             }
-            self.patiently("committing", |cluster| {
+            self.retry("committing", |cluster| {
                 cluster.end_transaction(&identity, true)
             })?;
             self.world
-                .tell(&self.being.name, || format!("commit decided {offsets:?}"));
+                .trace(&self.process.name, || format!("commit decided {offsets:?}"));
             self.step("committed")?;
-            if fate == Fate::AnswerLost {
+            if outcome == CommitOutcome::AnswerLost {
                 return Err(no_answer());
             }
-            if fate == Fate::Repeated {
+            if outcome == CommitOutcome::Repeated {
                 self.leave_a_copy(&identity, offsets);
             }
         }
-        self.begun.set(false);
+        self.in_transaction.set(false);
         self.producer.borrow_mut().added.clear();
         Ok(())
     }
 
-    /// What was answered had been sent twice: the first copy of it is still on its way, through a
-    /// connection that was given up.
+    /// The commit that was answered was the second copy. The first copy is still on its way, on a
+    /// connection that was closed.
     fn leave_a_copy(&self, identity: &Identity, offsets: &[(Place, i64, String)]) {
         let copy = if !offsets.is_empty() && self.world.chance().one_in(2) {
             let Consumer {
@@ -84,11 +84,11 @@ impl SimulatedLog {
             Late::EndTxn(identity.clone())
         };
         self.arrives_late(copy);
-        // That a connection was lost is heard.
-        self.renews.set(true);
+        // The client knows that a connection was lost.
+        self.needs_new_producer.set(true);
     }
 
-    /// A request arrives some time from now, whoever waits for it or does not.
+    /// The request arrives later, whether or not its sender still waits.
     fn arrives_late(&self, request: Late) {
         let after = self.late();
         self.world.cluster().arrives_late(after, request);
@@ -96,28 +96,28 @@ impl SimulatedLog {
 
     pub(super) fn commit_offsets(&self, offsets: &[(Place, i64, String)]) -> Result<(), Fault> {
         self.drain()?;
-        let fate = self.world.fate(&self.being);
-        if offsets.is_empty() && fate == Fate::Answered {
+        let outcome = self.world.commit_outcome(&self.process);
+        if offsets.is_empty() && outcome == CommitOutcome::Answered {
             return Ok(());
         }
-        if matches!(fate, Fate::Lost | Fate::Late) {
+        if matches!(outcome, CommitOutcome::Lost | CommitOutcome::Late) {
             return Err(no_answer());
         }
         if !offsets.is_empty() {
             let Consumer {
                 member, generation, ..
             } = *self.consumer().borrow();
-            self.patiently("committing the offsets", |cluster| {
+            self.retry("committing the offsets", |cluster| {
                 cluster
                     .group(&self.stage)
                     .commit_offsets(member, generation, offsets.to_vec())
             })?;
-            self.world.tell(&self.being.name, || {
+            self.world.trace(&self.process.name, || {
                 format!("offsets committed {offsets:?}")
             });
             self.step("committed")?;
         }
-        if fate == Fate::AnswerLost {
+        if outcome == CommitOutcome::AnswerLost {
             Err(no_answer())
         } else {
             Ok(())

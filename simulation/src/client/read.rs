@@ -5,10 +5,10 @@ use std::time::Duration;
 use stream::error::Error;
 use stream::log::{Fault, RestoreCallback};
 
-use super::{AGAIN, SimulatedLog};
+use super::{RETRY_PAUSE, SimulatedLog};
 use crate::cluster::Place;
 
-/// How long an open transaction of somebody else is waited for.
+/// How long to wait for an open transaction of another producer.
 const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 
 impl SimulatedLog {
@@ -23,10 +23,10 @@ impl SimulatedLog {
         for partition in partitions {
             let place = (
                 topic.to_owned(),
-                usize::try_from(*partition).expect("it was given"),
+                usize::try_from(*partition).expect("partitions are not negative"),
             );
             self.step("asking for the end")?;
-            self.reach()?;
+            self.wait_until_reachable()?;
             if !self.world.cluster().has(&place) {
                 let error = Error::new(
                     format!("restoring from {topic}"),
@@ -36,7 +36,7 @@ impl SimulatedLog {
                     error.help("give it as many partitions as the stage's inputs have"),
                 ));
             }
-            // Everything up to here counts, also what is not yet known to be committed or aborted.
+            // Records whose transaction is still open count, too: wait until it ends.
             let (low, high) = self.watermarks(&place);
             if low < high {
                 self.wait_until_settled(&place, high)?;
@@ -45,7 +45,7 @@ impl SimulatedLog {
         }
         for place in places {
             self.step("restoring")?;
-            self.reach()?;
+            self.wait_until_reachable()?;
             let mut from = 0;
             loop {
                 let cluster = self.world.cluster();
@@ -69,7 +69,7 @@ impl SimulatedLog {
         Ok(())
     }
 
-    /// Low and high watermark.
+    /// The low and the high watermark.
     fn watermarks(&self, place: &Place) -> (i64, i64) {
         let cluster = self.world.cluster();
         let partition = cluster.partition(&place.0, place.1);
@@ -93,15 +93,15 @@ impl SimulatedLog {
                     "a transaction in it stays open",
                 )));
             }
-            self.wait(AGAIN)?;
+            self.wait(RETRY_PAUSE)?;
         }
         Ok(())
     }
 
-    /// Whether a reader of committed records finds nothing from an offset on.
+    /// Whether no committed record is left at or after an offset.
     pub(super) fn is_at_end(&self, place: &Place, from: Option<i64>) -> Result<bool, Fault> {
         self.step("looking for the end")?;
-        self.reach()?;
+        self.wait_until_reachable()?;
         Ok(self
             .world
             .cluster()

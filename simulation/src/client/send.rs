@@ -1,4 +1,4 @@
-//! Sending: what waits to be sent, and when it arrives.
+//! Sending: the queue of records, and when they arrive.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -7,35 +7,33 @@ use stream::error::Error;
 use stream::log::{Fault, ProducerRecord, Rejection};
 use stream::pipeline::Guarantee;
 
-use super::{AGAIN, SimulatedLog};
+use super::{RETRY_PAUSE, SimulatedLog};
 use crate::cluster::{BATCH, BrokerError, Content, Identity, Late, Place};
 
-/// How small batches may become when brokers refuse them for their size, in bytes.
+/// The smallest batch, in bytes, after brokers have rejected larger ones.
 const LEAST_BATCH: usize = 500;
 
 #[derive(Default)]
 pub(super) struct Producer {
-    /// Nothing outside of transactions.
+    /// `None` without transactions.
     pub(super) identity: Option<Identity>,
-    /// The partitions that are in the transaction.
+    /// The partitions that were added to the transaction.
     pub(super) added: BTreeSet<Place>,
     pub(super) queue: VecDeque<(Place, Content)>,
-    /// What was refused last, and by which topic.
+    /// The last error that was not reported yet, and its topic.
     failed: Option<(BrokerError, String)>,
 }
 
 impl SimulatedLog {
-    /// A producer that is ready to send; in a transaction one whose predecessor is fenced.
-    pub(super) fn make_producer(&self) -> Result<(), Fault> {
+    /// Makes the producer ready to send. In exactly-once it fences its predecessor.
+    pub(super) fn init_producer(&self) -> Result<(), Fault> {
         let identity = match self.guarantee {
             Guarantee::AtLeastOnce => None,
-            Guarantee::ExactlyOnce => {
-                Some(self.patiently("initialising transactions", |cluster| {
-                    cluster.init_producer(&self.identity)
-                })?)
-            }
+            Guarantee::ExactlyOnce => Some(self.retry("initialising transactions", |cluster| {
+                cluster.init_producer(&self.transactional_id)
+            })?),
         };
-        self.renews.set(false);
+        self.needs_new_producer.set(false);
         *self.producer.borrow_mut() = Producer {
             identity,
             ..Producer::default()
@@ -43,7 +41,7 @@ impl SimulatedLog {
         Ok(())
     }
 
-    /// Sends what is queued for one partition; false if there is nothing.
+    /// Sends what is queued for one random partition. False if the queue is empty.
     pub(super) fn deliver(&self) -> Result<bool, Fault> {
         let count = self.producer.borrow().queue.len();
         if count == 0 {
@@ -57,18 +55,18 @@ impl SimulatedLog {
             let added = self.answer("adding a partition", |cluster| {
                 cluster.add_partition(identity, &place)
             })?;
-            if let Err(refusal) = added {
-                // It comes back with the next look at what was delivered.
-                self.producer.borrow_mut().failed = Some((refusal, place.0));
-                self.world.tell(&self.being.name, || {
-                    format!("adding a partition: {refusal}")
+            if let Err(error) = added {
+                // The next check of deliveries reports it.
+                self.producer.borrow_mut().failed = Some((error, place.0));
+                self.world.trace(&self.process.name, || {
+                    format!("adding a partition: {error}")
                 });
                 return Ok(false);
             }
             self.producer.borrow_mut().added.insert(place.clone());
         }
         self.step("producing")?;
-        self.reach()?;
+        self.wait_until_reachable()?;
         let records = self
             .producer
             .borrow_mut()
@@ -78,63 +76,63 @@ impl SimulatedLog {
             .world
             .cluster()
             .produce(identity.as_ref(), &place, records);
-        if let Err(refusal) = produced {
-            if refusal == BrokerError::MessageSizeTooLarge && count > 1 {
+        if let Err(error) = produced {
+            if error == BrokerError::MessageSizeTooLarge && count > 1 {
                 self.batch.set((self.batch.get() / 2).max(LEAST_BATCH));
             }
-            self.producer.borrow_mut().failed = Some((refusal, place.0.clone()));
+            self.producer.borrow_mut().failed = Some((error, place.0.clone()));
         }
-        self.world.tell(&self.being.name, || {
+        self.world.trace(&self.process.name, || {
             format!("{count} to {} [{}]: {produced:?}", place.0, place.1)
         });
         self.step("produced")?;
         Ok(true)
     }
 
-    /// Waits until everything that was sent is acknowledged.
+    /// Waits until all records are acknowledged.
     pub(super) fn drain(&self) -> Result<(), Fault> {
         while self.deliver()? {
             self.check_delivery()?;
         }
-        // The last acknowledgement may take its time.
-        if self.world.is_bad() && self.world.chance().one_in(8) {
-            self.world.idle(AGAIN);
+        // The last acknowledgement may take a while.
+        if self.world.has_faults() && self.world.chance().one_in(8) {
+            self.world.idle(RETRY_PAUSE);
         }
         self.check_delivery()
     }
 
     pub(super) fn check_delivery(&self) -> Result<(), Fault> {
-        let Some((refusal, topic)) = self.producer.borrow_mut().failed.take() else {
+        let Some((error, topic)) = self.producer.borrow_mut().failed.take() else {
             return Ok(());
         };
-        let error = Error::new(format!("sending to {topic}"), refusal);
-        Err(match refusal {
-            BrokerError::MessageSizeTooLarge => Fault::Rejected(Rejection::TooLarge, error),
-            BrokerError::InvalidTimestamp => Fault::Rejected(Rejection::Timestamp, error),
-            BrokerError::PolicyViolation => Fault::Rejected(Rejection::Policy, error),
+        let cause = Error::new(format!("sending to {topic}"), error);
+        Err(match error {
+            BrokerError::MessageSizeTooLarge => Fault::Rejected(Rejection::TooLarge, cause),
+            BrokerError::InvalidTimestamp => Fault::Rejected(Rejection::Timestamp, cause),
+            BrokerError::PolicyViolation => Fault::Rejected(Rejection::Policy, cause),
             BrokerError::TopicAuthorizationFailed => {
-                Fault::Fatal(error.help("allow this user to write the topic"))
+                Fault::Fatal(cause.help("allow this user to write the topic"))
             }
-            _ => Fault::Abortable(error),
+            _ => Fault::Abortable(cause),
         })
     }
 
     /// Begins a transaction, if none is open.
     pub(super) fn begin(&self) -> Result<(), Fault> {
-        if self.guarantee == Guarantee::ExactlyOnce && !self.begun.get() {
-            if self.renews.get() {
+        if self.guarantee == Guarantee::ExactlyOnce && !self.in_transaction.get() {
+            if self.needs_new_producer.get() {
                 if self.inputs.is_empty() {
-                    // No group tells a source that it was replaced: whoever makes a new producer
-                    // looks for that.
+                    // A source has no group that would fence it, so a source that starts a new
+                    // producer must look for a successor.
                     let error = Error::new(
                         "beginning a transaction",
                         "the last commit was sent more than once",
                     );
                     return Err(Fault::Abortable(error));
                 }
-                self.make_producer()?;
+                self.init_producer()?;
             }
-            self.begun.set(true);
+            self.in_transaction.set(true);
         }
         Ok(())
     }
@@ -143,21 +141,17 @@ impl SimulatedLog {
         Duration::from_millis(self.world.chance().below(4000).into())
     }
 
-    /// Some of what was queued may have been on its way, and arrives all the same.
+    /// Drops the queue. Some of its records may be on their way already, and arrive later.
     pub(super) fn abandon_queue(&self) {
         let mut producer = self.producer.borrow_mut();
-        // Nothing is sent to a partition before it is in the transaction.
+        // Nothing is sent to a partition before it was added to the transaction.
         let may_be_sent =
             |place: &Place| producer.identity.is_none() || producer.added.contains(place);
-        let Some(place) = producer
-            .queue
-            .iter()
-            .map(|(place, _)| place.clone())
-            .find(may_be_sent)
-        else {
+        let mut places = producer.queue.iter().map(|(place, _)| place.clone());
+        let Some(place) = places.find(may_be_sent) else {
             return;
         };
-        if self.world.is_harsh() && self.world.chance().one_in(2) {
+        if self.world.has_fencing_faults() && self.world.chance().one_in(2) {
             let records = producer.take_queued(&place, self.batch.get());
             let identity = producer.identity.clone();
             let after = self.late();
@@ -180,7 +174,7 @@ impl SimulatedLog {
     }
 }
 
-/// The partition of so many that a key is placed in.
+/// The partition of a key in a topic with `count` partitions.
 #[must_use]
 pub fn place_of(key: &[u8], count: usize) -> usize {
     let hash = key.iter().fold(0xcbf2_9ce4_u32, |hash, byte| {
@@ -190,19 +184,19 @@ pub fn place_of(key: &[u8], count: usize) -> usize {
 }
 
 impl Producer {
-    /// What waits for a partition, as far as it fits into a batch; one record always does.
+    /// Takes what is queued for a partition, as much as fits into a batch. One record always fits.
     fn take_queued(&mut self, place: &Place, batch: usize) -> Vec<Content> {
-        let mut taken = Vec::new();
+        let mut records = Vec::new();
         let (mut size, mut is_full) = (BATCH, false);
         for (queued, content) in std::mem::take(&mut self.queue) {
             size += if queued == *place { content.size() } else { 0 };
-            is_full |= queued == *place && size > batch && !taken.is_empty();
+            is_full |= queued == *place && size > batch && !records.is_empty();
             if queued == *place && !is_full {
-                taken.push(content);
+                records.push(content);
             } else {
                 self.queue.push_back((queued, content));
             }
         }
-        taken
+        records
     }
 }

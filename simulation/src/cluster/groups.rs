@@ -1,29 +1,29 @@
-//! The group coordinator: members, generations, partitions shared out, offsets.
+//! The group coordinator: members, generations, assignments and offsets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{BrokerError, Place, SimulatedTopic};
 
-/// A member that is not heard of for so long is taken out of its group.
+/// The session timeout: a member without heartbeats is removed after this time.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a group waits for its members to join again.
+/// How long a rebalance waits for members to rejoin.
 const REBALANCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A consumer group.
 #[derive(Debug, Default)]
 pub struct Group {
     generation: u32,
-    /// While it waits for its members to join again: until when.
+    /// The end of the rebalance. `None` if there is none.
     preparing: Option<Duration>,
     members: BTreeMap<u64, Member>,
     next_member: u64,
-    /// The next offset to read of each partition, and what was noted with it.
+    /// The committed offset and metadata of each partition.
     pub committed: BTreeMap<Place, (i64, String)>,
-    /// The first offset that was ever committed of each partition: where its reader began.
-    pub begun: BTreeMap<Place, i64>,
-    /// Offsets of transactions that are not complete, by producer.
+    /// The first offset that was ever committed for each partition.
+    pub start_offsets: BTreeMap<Place, i64>,
+    /// Offsets of open transactions, by producer id.
     pending: BTreeMap<i64, BTreeMap<Place, (i64, String)>>,
 }
 
@@ -35,28 +35,28 @@ pub struct Member {
     topics: Vec<String>,
     has_joined: bool,
     assignment: Vec<Place>,
-    /// When its session ends, if its process is dead.
+    /// When its session ends. `None` while its process lives.
     ends: Option<Duration>,
 }
 
-/// What a heartbeat is answered.
+/// The response to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    /// It is a member of this generation with these partitions.
+pub enum HeartbeatResponse {
+    /// The member has these partitions in this generation.
     Stable(u32, Vec<Place>),
-    /// It must join again.
+    /// The member must rejoin.
     Rebalance,
-    /// It has joined again, others have not.
+    /// The member has rejoined, others have not.
     Waiting,
-    /// It is no member.
+    /// It is not a member.
     Unknown,
-    /// Another process has its instance id.
+    /// Another process has its `group.instance.id`.
     Fenced,
 }
 
 impl Group {
-    /// Takes in a process: one whose instance id is known takes the place of the one before,
-    /// without a rebalance. Gives the member id.
+    /// Joins a process. One with a known `group.instance.id` replaces the member of that id,
+    /// without a rebalance. Returns the member id.
     pub(super) fn join(
         &mut self,
         instance: &str,
@@ -74,7 +74,10 @@ impl Group {
         let id = match (known, before) {
             (Some(id), _) => id,
             (None, Some(before)) => {
-                let mut member = self.members.remove(&before).expect("it was found just now");
+                let mut member = self
+                    .members
+                    .remove(&before)
+                    .expect("its id was found above");
                 member.ends = None;
                 self.next_member += 1;
                 self.members.insert(self.next_member, member);
@@ -99,14 +102,14 @@ impl Group {
         if self.preparing.is_some() {
             self.members
                 .get_mut(&id)
-                .expect("it was put in just now")
+                .expect("it was inserted above")
                 .has_joined = true;
             self.complete(all);
         }
         id
     }
 
-    /// Calls all members together again.
+    /// Starts a rebalance.
     pub(super) fn prepare(&mut self, now: Duration) {
         if self.preparing.is_none() && !self.members.is_empty() {
             self.preparing = Some(now + REBALANCE_TIMEOUT);
@@ -116,7 +119,7 @@ impl Group {
         }
     }
 
-    /// Shares out the partitions once all members have joined again.
+    /// Assigns the partitions once all members have rejoined.
     fn complete(&mut self, all: &BTreeMap<String, SimulatedTopic>) {
         if self.members.is_empty() {
             self.preparing = None;
@@ -137,7 +140,7 @@ impl Group {
         for member in &mut members {
             member.assignment.clear();
         }
-        // The range assignor: as many in a row for each member, one more for the first ones.
+        // The range assignor: each member gets consecutive partitions, the first ones one more.
         for topic in topics {
             let (count, among) = (all[&topic].partitions.len(), members.len());
             let mut next = 0;
@@ -192,59 +195,56 @@ impl Group {
             .any(|member| member.topics.iter().any(|name| name == topic))
     }
 
-    /// Whether it has worked on anything of a topic.
+    /// Whether the group has committed records of a topic.
     pub(super) fn has_read(&self, topic: &str) -> bool {
-        let of_topic = self.begun.iter().filter(|((name, _), _)| name == topic);
-        of_topic.into_iter().any(|(place, begun)| {
+        let of_topic = self
+            .start_offsets
+            .iter()
+            .filter(|((name, _), _)| name == topic);
+        of_topic.into_iter().any(|(place, start_offsets)| {
             self.committed
                 .get(place)
-                .is_none_or(|(next, _)| next > begun)
+                .is_none_or(|(next, _)| next > start_offsets)
         })
     }
 
-    /// A topic is gone, and with it all offsets in it.
+    /// Drops all offsets of a topic, which was deleted.
     pub(super) fn forget(&mut self, topic: &str) {
         self.committed.retain(|(name, _), _| name != topic);
-        self.begun.retain(|(name, _), _| name != topic);
+        self.start_offsets.retain(|(name, _), _| name != topic);
         self.pending
             .values_mut()
             .for_each(|held| held.retain(|(name, _), _| name != topic));
     }
 
-    /// Nobody has been in the group for so long that all its offsets are deleted; false if somebody
-    /// is, or there are none.
+    /// Deletes the offsets of a group that has been empty for too long. False if it has members or
+    /// no offsets.
     pub fn expire_offsets(&mut self) -> bool {
         let expires =
             self.members.is_empty() && self.pending.is_empty() && !self.committed.is_empty();
         if expires {
-            let read_nothing = |place: &Place, begun: i64| {
-                self.committed
-                    .get(place)
-                    .is_some_and(|(next, _)| *next <= begun)
-            };
-            self.begun = self
-                .begun
-                .iter()
-                .filter(|(place, begun)| !read_nothing(place, **begun))
-                .map(|(place, begun)| (place.clone(), *begun))
-                .collect();
+            // Keeps the partitions of which records were read.
+            self.start_offsets.retain(|place, start| {
+                let committed = self.committed.get(place);
+                committed.is_none_or(|(next, _)| *next > *start)
+            });
             self.committed.clear();
         }
         expires
     }
 
-    /// The member ids with their members.
+    /// The members, by member id.
     pub fn members(&self) -> impl Iterator<Item = (u64, &Member)> {
         self.members.iter().map(|(id, member)| (*id, member))
     }
 
-    /// How often its partitions were shared out.
+    /// How often it has rebalanced.
     #[must_use]
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// Whether it waits for nobody.
+    /// Whether it does not rebalance, has no pending offsets and no dead members.
     #[must_use]
     pub fn is_stable(&self) -> bool {
         self.preparing.is_none()
@@ -252,23 +252,23 @@ impl Group {
             && self.members.values().all(|member| member.ends.is_none())
     }
 
-    /// What the group answers to the heartbeat of a process.
+    /// The response to a heartbeat of a process.
     #[must_use]
-    pub fn heartbeat(&self, instance: &str, member: u64) -> Heard {
+    pub fn heartbeat(&self, instance: &str, member: u64) -> HeartbeatResponse {
         match self.members.get(&member) {
             Some(_) if self.preparing.is_none() => {
-                Heard::Stable(self.generation, self.members[&member].assignment.clone())
+                HeartbeatResponse::Stable(self.generation, self.members[&member].assignment.clone())
             }
-            Some(member) if member.has_joined => Heard::Waiting,
-            Some(_) => Heard::Rebalance,
+            Some(member) if member.has_joined => HeartbeatResponse::Waiting,
+            Some(_) => HeartbeatResponse::Rebalance,
             None if self
                 .members
                 .values()
                 .any(|member| member.instance == instance) =>
             {
-                Heard::Fenced
+                HeartbeatResponse::Fenced
             }
-            None => Heard::Unknown,
+            None => HeartbeatResponse::Unknown,
         }
     }
 
@@ -282,10 +282,10 @@ impl Group {
         Ok(())
     }
 
-    /// Commits offsets at once.
+    /// Commits offsets.
     ///
     /// # Errors
-    /// If the member is none of the present generation.
+    /// If the member is not in the current generation.
     pub fn commit_offsets(
         &mut self,
         member: u64,
@@ -296,13 +296,13 @@ impl Group {
         self.settle(
             offsets
                 .into_iter()
-                .map(|(place, offset, note)| (place, (offset, note)))
+                .map(|(place, offset, metadata)| (place, (offset, metadata)))
                 .collect(),
         );
         Ok(())
     }
 
-    pub(super) fn hold_offsets(
+    pub(super) fn add_pending_offsets(
         &mut self,
         producer: i64,
         member: u64,
@@ -314,12 +314,12 @@ impl Group {
         held.extend(
             offsets
                 .into_iter()
-                .map(|(place, offset, note)| (place, (offset, note))),
+                .map(|(place, offset, metadata)| (place, (offset, metadata))),
         );
         Ok(())
     }
 
-    pub(super) fn settle_offsets(&mut self, producer: i64, commit: bool) {
+    pub(super) fn complete_offsets(&mut self, producer: i64, commit: bool) {
         let held = self.pending.remove(&producer).unwrap_or_default();
         if commit {
             self.settle(held);
@@ -328,15 +328,16 @@ impl Group {
 
     fn settle(&mut self, offsets: BTreeMap<Place, (i64, String)>) {
         for (place, (offset, _)) in &offsets {
-            self.begun.entry(place.clone()).or_insert(*offset);
+            self.start_offsets.entry(place.clone()).or_insert(*offset);
         }
         self.committed.extend(offsets);
     }
 
-    /// The committed offset of a partition with its note, for a reader that waits for stable ones.
+    /// The committed offset and metadata of a partition, for a consumer that requires stable
+    /// offsets.
     ///
     /// # Errors
-    /// While a transaction that holds its next one is not complete.
+    /// While a transaction with a newer offset is not complete.
     pub fn fetch_offset(&self, place: &Place) -> Result<Option<(i64, String)>, BrokerError> {
         if self.pending.values().any(|held| held.contains_key(place)) {
             return Err(BrokerError::UnstableOffsetCommit);

@@ -1,32 +1,32 @@
-//! A partition: records, markers, and what readers may see of them.
+//! A partition: records, transaction markers, and what consumers see of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a client sends.
+/// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Content {
     /// The key, if it has one.
     pub key: Option<Vec<u8>>,
-    /// The value; nothing for a tombstone.
+    /// The value. `None` is a tombstone.
     pub value: Option<Vec<u8>>,
     /// Header names and values.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// Milliseconds since the epoch.
+    /// The timestamp in milliseconds since the epoch.
     pub timestamp: i64,
 }
 
-/// A record or a marker as it is kept.
+/// A record or a transaction marker in the log.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// Its place.
+    /// Its offset.
     pub offset: i64,
-    /// The producer of its transaction; nothing for a record outside of any.
+    /// The producer id. `None` outside of transactions.
     pub producer: Option<i64>,
-    /// Whether it is the marker of a transaction's end, which takes an offset and is never shown.
+    /// Whether it is a transaction marker. Markers take an offset, but no consumer sees them.
     pub is_marker: bool,
     /// Whether its transaction was aborted.
     pub aborted: bool,
-    /// Nothing in a marker.
+    /// Empty in a marker.
     pub content: Content,
 }
 
@@ -34,12 +34,13 @@ pub struct Stored {
 #[derive(Debug, Default)]
 pub struct Partition {
     records: Vec<Stored>,
-    /// The log start offset: what is below was deleted. It is kept all the same, for the truth.
+    /// The log start offset. Records below it are deleted, but kept here for the comparison with
+    /// the truth.
     pub start: i64,
     end: i64,
     /// The first offset of each open transaction, by producer.
     open: BTreeMap<i64, i64>,
-    /// The newest epoch seen of each producer.
+    /// The newest epoch of each producer id.
     epochs: BTreeMap<i64, i16>,
 }
 
@@ -56,13 +57,13 @@ impl Partition {
         self.open.values().copied().min().unwrap_or(self.end)
     }
 
-    /// Everything that was ever written and not compacted away.
+    /// All records ever written, except those that were compacted.
     #[must_use]
     pub fn all(&self) -> &[Stored] {
         &self.records
     }
 
-    /// The first record at or behind an offset that a reader of committed records may see.
+    /// The first committed record at or after an offset.
     #[must_use]
     pub fn fetch(&self, from: i64) -> Option<&Stored> {
         let from = from.max(self.start);
@@ -76,7 +77,7 @@ impl Partition {
             .find(|record| !record.is_marker && !record.aborted)
     }
 
-    /// All that a reader of committed records would ever see, also what was deleted since.
+    /// All committed records, including those that were deleted since.
     pub fn committed(&self) -> impl Iterator<Item = &Stored> {
         let stable = self.stable_end();
         self.records
@@ -89,8 +90,8 @@ impl Partition {
         self.open.contains_key(&producer)
     }
 
-    /// Whether a producer of this epoch may write, as far as this partition knows.
-    pub(super) fn takes(&mut self, producer: i64, epoch: i16) -> bool {
+    /// Whether this partition accepts the epoch of a producer.
+    pub(super) fn accepts(&mut self, producer: i64, epoch: i16) -> bool {
         let newest = self.epochs.entry(producer).or_insert(epoch);
         *newest = (*newest).max(epoch);
         *newest == epoch
@@ -116,17 +117,17 @@ impl Partition {
         self.end += 1;
     }
 
-    /// Writes the marker of a transaction's end.
-    pub(super) fn mark(&mut self, producer: i64, epoch: i16, commit: bool) {
-        self.takes(producer, epoch);
+    /// Writes a transaction marker.
+    pub(super) fn write_marker(&mut self, producer: i64, epoch: i16, commit: bool) {
+        self.accepts(producer, epoch);
         if let Some(first) = self.open.remove(&producer)
             && !commit
         {
             let at = self.records.partition_point(|record| record.offset < first);
-            let of_it = self.records[at..]
+            let of_transaction = self.records[at..]
                 .iter_mut()
                 .filter(|record| record.producer == Some(producer));
-            of_it.for_each(|record| record.aborted = true);
+            of_transaction.for_each(|record| record.aborted = true);
         }
         let content = Content {
             key: None,
@@ -144,8 +145,8 @@ impl Partition {
         });
     }
 
-    /// Keeps of what is below `to` only the newest record of each key; nothing aborted, no markers,
-    /// and no tombstones if they are old enough.
+    /// Compacts the log below `to`: keeps the newest record of each key. Removes aborted records
+    /// and markers, and tombstones if `tombstones` is set.
     pub(super) fn compact(&mut self, to: i64, tombstones: bool) {
         let mut newer = BTreeSet::new();
         let mut kept: Vec<Stored> = Vec::new();
@@ -155,7 +156,7 @@ impl Partition {
             if is_old && !is_shown {
                 continue;
             }
-            // A record that may yet be aborted makes no other one old.
+            // A record that may still be aborted does not replace an older one.
             let is_first = record.offset >= to || newer.insert(record.content.key.clone());
             if is_first && !(is_old && tombstones && record.content.value.is_none()) {
                 kept.push(record);
@@ -165,7 +166,7 @@ impl Partition {
         self.records = kept;
     }
 
-    /// Loses what is below an offset, as when its retention has passed.
+    /// Loses all records below an offset.
     pub(super) fn lose(&mut self, below: i64) {
         self.records.retain(|record| record.offset >= below);
         self.start = self.start.max(below.min(self.end));
@@ -196,21 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_stops_at_the_first_open_transaction_and_skips_what_was_aborted() {
+    fn a_fetch_ends_at_open_transactions_and_skips_aborted_ones() {
         let mut partition = Partition::default();
         partition.append(Some(1), vec![content("a", Some("0"))]);
         partition.append(Some(2), vec![content("b", Some("1"))]);
         partition.append(None, vec![content("c", Some("2"))]);
         assert_eq!((partition.stable_end(), partition.end()), (0, 3));
-        partition.mark(1, 0, true);
+        partition.write_marker(1, 0, true);
         assert_eq!((seen(&partition), partition.stable_end()), (vec![0], 1));
-        partition.mark(2, 0, false);
+        partition.write_marker(2, 0, false);
         assert_eq!((seen(&partition), partition.stable_end()), (vec![0, 2], 5));
-        assert!(partition.takes(2, 1) && !partition.takes(2, 0));
+        assert!(partition.accepts(2, 1) && !partition.accepts(2, 0));
     }
 
     #[test]
-    fn the_newest_of_each_key_is_kept_and_nothing_above_the_stable_end_is_touched() {
+    fn compaction_keeps_the_newest_of_each_key_below_its_end() {
         let mut partition = Partition::default();
         let values = [
             ("a", Some("0")),
@@ -222,7 +223,7 @@ mod tests {
         partition.append(Some(1), vec![content("a", Some("4"))]);
         partition.compact(partition.stable_end(), false);
         assert_eq!(seen(&partition), [1, 3]);
-        partition.mark(1, 0, false);
+        partition.write_marker(1, 0, false);
         partition.compact(partition.stable_end(), true);
         assert_eq!(seen(&partition), [1]);
     }

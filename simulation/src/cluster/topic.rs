@@ -1,14 +1,14 @@
-//! A topic: its partitions, and what it takes.
+//! A topic: its partitions and its config.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{BrokerError, Content, Partition};
 
-/// What a batch has beside its records, in bytes.
+/// The size of a batch without records, in bytes.
 pub const BATCH: usize = 61;
 
-/// What a record has at most beside key, value and headers, in bytes.
+/// The largest overhead of a record, in bytes.
 const RECORD: usize = 21;
 
 /// A topic.
@@ -16,43 +16,42 @@ const RECORD: usize = 21;
 pub struct SimulatedTopic {
     /// Its partitions.
     pub partitions: Vec<Partition>,
-    /// Whether only the newest record of a key is kept.
+    /// Whether the topic is compacted.
     pub compacted: bool,
-    /// What it was before it was made anew, for the truth: the oldest first, with the groups that
-    /// had begun to read it.
+    /// The topics of the same name that were deleted, the oldest first, and the groups that had
+    /// read each.
     pub former: Vec<(Vec<Partition>, BTreeSet<String>)>,
-    /// The groups that had read of it when it got more partitions.
-    pub grown_under: BTreeSet<String>,
-    /// What it takes.
-    pub terms: Terms,
-    /// Nobody may write it before this time.
+    /// The groups that had read the topic when partitions were added.
+    pub readers_when_grown: BTreeSet<String>,
+    /// Its config.
+    pub config: TopicConfig,
+    /// Nobody is authorized to write it before this time.
     pub(super) forbidden_until: Duration,
 }
 
-/// What a topic takes.
+/// The config of a topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Terms {
-    /// How large a batch may be, in bytes: `max.message.bytes`.
-    pub largest: Option<usize>,
-    /// How far ahead of the broker's clock a record may be stamped, in milliseconds:
-    /// `message.timestamp.after.max.ms`.
-    pub ahead: Option<i64>,
-    /// Records with this in their value are against the cluster's policy.
-    pub taboo: Option<&'static str>,
+pub struct TopicConfig {
+    /// `max.message.bytes`: the largest batch.
+    pub max_message_bytes: Option<usize>,
+    /// `message.timestamp.after.max.ms`: how far in the future a timestamp may be.
+    pub timestamp_after_max_ms: Option<i64>,
+    /// Records with this text in their value violate the cluster's policy.
+    pub forbidden_text: Option<&'static str>,
 }
 
 impl SimulatedTopic {
-    pub(super) fn make_anew(&mut self, readers: BTreeSet<String>) {
-        let anew = self
+    pub(super) fn recreate(&mut self, readers: BTreeSet<String>) {
+        let new = self
             .partitions
             .iter()
             .map(|_| Partition::default())
             .collect();
         self.former
-            .push((std::mem::replace(&mut self.partitions, anew), readers));
+            .push((std::mem::replace(&mut self.partitions, new), readers));
     }
 
-    /// All partitions there ever were.
+    /// All partitions, including those of deleted topics of the same name.
     pub fn all_partitions(&self) -> impl Iterator<Item = &Partition> {
         self.former
             .iter()
@@ -60,37 +59,26 @@ impl SimulatedTopic {
             .chain(&self.partitions)
     }
 
-    /// Whether a batch is taken at this time: all of it or nothing.
-    pub(super) fn takes(&self, records: &[Content], now: Duration) -> Result<(), BrokerError> {
+    /// Whether the topic accepts a batch at this time.
+    pub(super) fn check(&self, records: &[Content], now: Duration) -> Result<(), BrokerError> {
         if now < self.forbidden_until {
             return Err(BrokerError::TopicAuthorizationFailed);
         }
-        if self
-            .terms
-            .largest
-            .is_some_and(|largest| size(records) > largest)
+        let config = &self.config;
+        if config
+            .max_message_bytes
+            .is_some_and(|max| size(records) > max)
         {
             return Err(BrokerError::MessageSizeTooLarge);
         }
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        if self
-            .terms
-            .ahead
-            .is_some_and(|ahead| records.iter().any(|record| record.timestamp > now + ahead))
+        if let Some(after) = config.timestamp_after_max_ms
+            && records.iter().any(|record| record.timestamp > now + after)
         {
             return Err(BrokerError::InvalidTimestamp);
         }
-        let is_taboo = |record: &Content, taboo: &str| {
-            record.value.as_ref().is_some_and(|value| {
-                value
-                    .windows(taboo.len())
-                    .any(|part| part == taboo.as_bytes())
-            })
-        };
-        if self
-            .terms
-            .taboo
-            .is_some_and(|taboo| records.iter().any(|record| is_taboo(record, taboo)))
+        if let Some(text) = config.forbidden_text
+            && records.iter().any(|record| record.has_text(text))
         {
             return Err(BrokerError::PolicyViolation);
         }
@@ -98,14 +86,23 @@ impl SimulatedTopic {
     }
 }
 
-/// How large a batch of these records is, in bytes.
+/// The size of a batch of these records, in bytes.
 #[must_use]
 pub fn size(records: &[Content]) -> usize {
     BATCH + records.iter().map(Content::size).sum::<usize>()
 }
 
 impl Content {
-    /// What it takes in a batch, in bytes.
+    /// Whether the value contains this text.
+    #[must_use]
+    pub fn has_text(&self, text: &str) -> bool {
+        let value = self.value.as_deref().unwrap_or_default();
+        value
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    }
+
+    /// The size in a batch, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);

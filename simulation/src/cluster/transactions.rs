@@ -1,4 +1,4 @@
-//! The transaction coordinator, and the requests that it has a say in.
+//! The transaction coordinator, and the requests that it checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::{BrokerError, Cluster, Content, Place};
 use crate::chance::Chance;
 
-/// A transaction that is open for longer is aborted, as `kafka/config.rs` asks for.
+/// `transaction.timeout.ms`, as `kafka/config.rs` sets it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who a producer is.
+/// A transactional producer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The transactional id.
     pub id: String,
-    /// Its producer id.
+    /// The producer id.
     pub producer: i64,
-    /// The epoch: one more with each initialisation.
+    /// The epoch. Each initialisation increments it.
     pub epoch: i16,
 }
 
@@ -31,7 +31,7 @@ impl Transactions {
     }
 }
 
-/// What is known of one transactional id.
+/// The state of a transactional id.
 #[derive(Debug)]
 struct Transaction {
     producer: i64,
@@ -47,7 +47,7 @@ enum State {
     Ongoing {
         since: Duration,
     },
-    /// Its end is decided, and the markers that are left to write say so.
+    /// It is decided how the transaction ends, and some of its markers are not written yet.
     Prepared {
         commit: bool,
     },
@@ -60,15 +60,15 @@ impl Transaction {
 }
 
 impl Cluster {
-    /// Initialises transactions: fences whoever had the id, and ends what it left open.
+    /// Initialises a producer: fences the previous one of this id, and aborts its open transaction.
     ///
     /// # Errors
-    /// While that is not complete.
+    /// While the previous transaction is not complete.
     ///
     /// # Panics
-    /// Never: the ids are few.
+    /// Never: there are few ids.
     pub fn init_producer(&mut self, id: &str) -> Result<Identity, BrokerError> {
-        let next = i64::try_from(self.transactions.0.len()).expect("they are few");
+        let next = i64::try_from(self.transactions.0.len()).expect("there are few ids");
         let transaction = self
             .transactions
             .0
@@ -116,11 +116,11 @@ impl Cluster {
         Ok(transaction)
     }
 
-    /// Adds a partition to a producer's transaction, which begins with the first.
+    /// Adds a partition to a transaction. The first one begins it.
     ///
     /// # Errors
-    /// If the producer is fenced, the transaction before is not complete, or the topic may not be
-    /// written.
+    /// If the producer is fenced, the previous transaction is not complete, or writing the topic is
+    /// not authorized.
     pub fn add_partition(&mut self, identity: &Identity, place: &Place) -> Result<(), BrokerError> {
         if !self.has(place) {
             return Err(BrokerError::UnknownTopicOrPartition);
@@ -132,20 +132,20 @@ impl Cluster {
         Ok(())
     }
 
-    /// Adds a group's offsets to a producer's transaction.
+    /// Adds a group's offsets to a transaction.
     ///
     /// # Errors
-    /// If the producer is fenced, or the transaction before is not complete.
+    /// If the producer is fenced, or the previous transaction is not complete.
     pub fn add_offsets(&mut self, identity: &Identity, group: &str) -> Result<(), BrokerError> {
         self.ongoing(identity)?.groups.insert(group.to_owned());
         Ok(())
     }
 
-    /// Appends records to a partition; without an identity outside of any transaction.
+    /// Appends records to a partition, outside of a transaction if `identity` is `None`.
     ///
     /// # Errors
-    /// If the producer is fenced, the partition is not in its transaction, or the topic does not
-    /// take the records.
+    /// If the producer is fenced, the partition was not added to its transaction, or the topic
+    /// rejects the records.
     pub fn produce(
         &mut self,
         identity: Option<&Identity>,
@@ -155,24 +155,24 @@ impl Cluster {
         if !self.has(place) {
             return Err(BrokerError::UnknownTopicOrPartition);
         }
-        self.topics[&place.0].takes(&records, self.now)?;
+        self.topics[&place.0].check(&records, self.now)?;
         let Some(identity) = identity else {
             self.partition_mut(place).append(None, records);
             return Ok(());
         };
         if !self
             .partition_mut(place)
-            .takes(identity.producer, identity.epoch)
+            .accepts(identity.producer, identity.epoch)
         {
             return Err(BrokerError::ProducerFenced);
         }
-        // A broker asks the coordinator before it opens a transaction in a partition (KIP-890).
+        // A broker verifies with the coordinator that the transaction is open (KIP-890).
         if !self.partition_mut(place).is_open(identity.producer) {
             let transaction = &self.transactions.0[&identity.id];
-            let is_in_it = matches!(transaction.state, State::Ongoing { .. })
+            let is_added = matches!(transaction.state, State::Ongoing { .. })
                 && transaction.epoch == identity.epoch
                 && transaction.partitions.contains(place);
-            if !is_in_it {
+            if !is_added {
                 return Err(BrokerError::InvalidTxnState);
             }
         }
@@ -181,10 +181,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Commits offsets with a producer's transaction.
+    /// Commits offsets in a transaction.
     ///
     /// # Errors
-    /// If the producer is fenced, or the member is none of the group's present generation.
+    /// If the producer is fenced, or the member is not in the current generation.
     pub fn txn_offset_commit(
         &mut self,
         identity: &Identity,
@@ -203,13 +203,13 @@ impl Cluster {
             return Err(BrokerError::InvalidTxnState);
         }
         self.group(group)
-            .hold_offsets(identity.producer, member, generation, offsets)
+            .add_pending_offsets(identity.producer, member, generation, offsets)
     }
 
-    /// Decides the end of a producer's transaction.
+    /// Commits or aborts a transaction.
     ///
     /// # Errors
-    /// If the producer is fenced or there is no transaction.
+    /// If the producer is fenced, or no transaction is open.
     pub fn end_transaction(
         &mut self,
         identity: &Identity,
@@ -246,7 +246,7 @@ impl Cluster {
         }
     }
 
-    /// Any transaction that is open is aborted as if it had taken too long; tells whose.
+    /// Aborts a random open transaction, as if it had timed out. Returns its transactional id.
     pub fn time_out_a_transaction(&mut self, chance: &mut Chance) -> Option<String> {
         let open = self
             .transactions
@@ -263,9 +263,9 @@ impl Cluster {
         Some(id.clone())
     }
 
-    /// Aborts what is open, and writes all markers that are left to write in a topic. A transaction
-    /// that holds an offset of the topic is among them: it would give that offset to the topic's
-    /// successor.
+    /// Aborts the open transactions, and writes their markers in a topic. All open transactions are
+    /// aborted: one that holds an offset of the topic would commit it in the topic of the same name
+    /// that comes next.
     pub(super) fn end_transactions_in(&mut self, topic: &str) {
         for transaction in self.transactions.0.values_mut() {
             let (there, elsewhere) = std::mem::take(&mut transaction.partitions)
@@ -285,12 +285,16 @@ impl Cluster {
                     .topics
                     .get_mut(&name)
                     .expect("it was added to the transaction");
-                topic.partitions[partition].mark(transaction.producer, transaction.epoch, commit);
+                topic.partitions[partition].write_marker(
+                    transaction.producer,
+                    transaction.epoch,
+                    commit,
+                );
             }
         }
     }
 
-    /// Writes one of the markers that are left to write, in any order.
+    /// Writes one of the outstanding markers of each transaction, in random order.
     pub(super) fn write_a_marker(&mut self, chance: &mut Chance) {
         for transaction in self.transactions.0.values_mut() {
             let State::Prepared { commit } = transaction.state else {
@@ -305,12 +309,16 @@ impl Cluster {
                         .topics
                         .get_mut(&place.0)
                         .expect("it was added to the transaction");
-                    topic.partitions[place.1].mark(transaction.producer, transaction.epoch, commit);
+                    topic.partitions[place.1].write_marker(
+                        transaction.producer,
+                        transaction.epoch,
+                        commit,
+                    );
                 } else if let Some(group) = transaction.groups.pop_first() {
                     self.groups
                         .entry(group)
                         .or_default()
-                        .settle_offsets(transaction.producer, commit);
+                        .complete_offsets(transaction.producer, commit);
                 }
             }
             if count <= 1 {

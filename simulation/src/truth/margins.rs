@@ -1,4 +1,4 @@
-//! The truth at the margins: where not everything can arrive, what does not was told.
+//! The truth at the margins: every reading that does not arrive must be reported.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use stream::dead_letter::{DeadLetter, GAP, LedgerRecord};
 use stream::operator::Operator;
 use stream::pipeline::{Guarantee, Pipeline, Stage, StageKind};
 
-use super::{Simulated, compare, is_anew};
-use crate::cluster::{Cluster, Content, Partition};
+use super::{Simulated, compare, was_recreated};
+use crate::cluster::{Cluster, Partition};
 use crate::faults::Margin;
 use crate::plan;
 use crate::world::World;
@@ -15,11 +15,11 @@ use crate::world::World;
 /// Records by topic, partition and offset.
 type Records = BTreeSet<(String, i32, i64)>;
 
-/// Compares what one stage has written with what it must have made of what is in its inputs, or
-/// ever was, less what it says it has not read. If it has stopped, some of it may be missing.
+/// Compares the results of one stage with what follows from all records that its inputs ever had,
+/// except those that it reported as unread. If it has stopped, its last results may be missing.
 ///
 /// # Errors
-/// What is wrong, in a line.
+/// What is wrong, in one line.
 pub(super) fn check(
     world: &World,
     whole: &Pipeline,
@@ -33,22 +33,22 @@ pub(super) fn check(
             topic.external = true;
         }
     }
-    let mut left_out = gaps(world, stage);
-    let is_cut = !left_out.is_empty() || is_anew(world, stage) || has_stopped;
+    let mut excluded = gaps(world, stage);
+    let is_cut = !excluded.is_empty() || was_recreated(world, stage) || has_stopped;
     if pipeline.guarantee == Guarantee::AtLeastOnce && is_cut {
-        // Some of what it says it has not read it may have worked on, and died before it committed
-        // that.
+        // It may have processed some of the records that it reports as unread, and died before it
+        // committed them.
         return Ok(0);
     }
-    left_out.extend(refused(world, whole));
-    left_out.extend(before(world, stage));
+    excluded.extend(rejected(world, whole));
+    excluded.extend(before(world, stage));
     let is_spread = {
         let cluster = world.cluster();
         let mut topics = stage.from.iter().chain(&stage.to);
         topics.any(|topic| is_spread(&cluster, whole, topic))
     };
     if is_spread {
-        // Keys are in other partitions than before, and nothing says in which order.
+        // Keys have moved to other partitions, and nothing says in which order.
         return if has_stopped {
             Ok(0)
         } else {
@@ -59,7 +59,7 @@ pub(super) fn check(
         &pipeline,
         Simulated {
             world,
-            left_out,
+            excluded,
             reader: Some(stage),
         },
         has_stopped,
@@ -75,8 +75,8 @@ fn partitions(pipeline: &Pipeline, topic: &str) -> usize {
     usize::try_from(pipeline.topic(topic).partitions).unwrap_or_default()
 }
 
-/// No stage with a state has begun to work on partitions that were added to what it had read,
-/// unless it has told so.
+/// A stage with state must not have processed partitions that were added to an input, unless it has
+/// reported them.
 fn check_spread(world: &World, pipeline: &Pipeline, stage: &Stage) -> Result<(), String> {
     let StageKind::Operator { steps } = &stage.kind else {
         return Ok(());
@@ -85,29 +85,29 @@ fn check_spread(world: &World, pipeline: &Pipeline, stage: &Stage) -> Result<(),
         return Ok(());
     }
     let mut cluster = world.cluster();
-    let has_grown = |topic: &&String| cluster.topics[*topic].grown_under.contains(&stage.name);
-    let grown: Vec<&String> = stage.from.iter().filter(has_grown).collect();
-    let committed = &cluster.group(&stage.name).committed;
-    let is_added = |topic: &String, partition: usize| {
-        grown.contains(&topic) && partition >= partitions(pipeline, topic)
-    };
-    let added = committed
-        .iter()
-        .find(|((topic, partition), _)| is_added(topic, *partition));
-    added.map_or(Ok(()), |((topic, partition), (next, _))| {
-        Err(format!(
-            "{} goes on to {next} of {topic} [{partition}], which was added, with a new state",
-            stage.name
-        ))
-    })
+    let mut grown = stage.from.clone();
+    grown.retain(|topic| {
+        let readers = &cluster.topics[topic].readers_when_grown;
+        readers.contains(&stage.name)
+    });
+    for ((topic, partition), (next, _)) in &cluster.group(&stage.name).committed {
+        if grown.contains(topic) && *partition >= partitions(pipeline, topic) {
+            return Err(format!(
+                "{} committed offset {next} of the added partition {topic} [{partition}], with new \
+                 state",
+                stage.name
+            ));
+        }
+    }
+    Ok(())
 }
 
-/// What a stage says it has not read, with the letters that say so.
+/// The records that a stage reported as unread, and the dead letters that report them.
 fn gaps(world: &World, stage: &Stage) -> Records {
     let mut gaps = Records::new();
-    letters(&world.cluster(), stage, |letter, place| {
-        if letter.reason == GAP
-            && let Some((topic, partition, offsets)) = offsets(letter.topic)
+    dead_letters(&world.cluster(), stage, |dead_letter, place| {
+        if dead_letter.reason == GAP
+            && let Some((topic, partition, offsets)) = offsets(dead_letter.topic)
         {
             gaps.insert(place);
             gaps.extend(offsets.map(|offset| (topic.clone(), partition, offset)));
@@ -116,28 +116,29 @@ fn gaps(world: &World, stage: &Stage) -> Records {
     gaps
 }
 
-/// What was deleted before a stage began.
+/// The records that were deleted before a stage began.
 fn before(world: &World, stage: &Stage) -> Records {
     let mut before = Records::new();
     let mut cluster = world.cluster();
-    let begun = cluster.group(&stage.name).begun.clone();
+    let start_offsets = cluster.group(&stage.name).start_offsets.clone();
     for topic in &stage.from {
         for (number, partition) in (0..).zip(&cluster.topics[topic].partitions) {
-            // One that has begun nowhere has read nothing.
-            let begun = begun
+            // A partition without a start offset was never read.
+            let start_offsets = start_offsets
                 .get(&(topic.clone(), number))
                 .copied()
                 .unwrap_or(i64::MAX);
             let number = i32::try_from(number).unwrap_or_default();
             before.extend(
-                (0..begun.min(partition.start)).map(|offset| (topic.clone(), number, offset)),
+                (0..start_offsets.min(partition.start))
+                    .map(|offset| (topic.clone(), number, offset)),
             );
         }
     }
     before
 }
 
-/// Reads `in [0] offsets 100..150`.
+/// Parses `in [0] offsets 100..150`.
 fn offsets(place: &str) -> Option<(String, i32, std::ops::Range<i64>)> {
     let (topic, rest) = place.split_once(" [")?;
     let (partition, offsets) = rest.split_once("] offsets ")?;
@@ -149,54 +150,53 @@ fn offsets(place: &str) -> Option<(String, i32, std::ops::Range<i64>)> {
     ))
 }
 
-/// Letters of records that a topic need not take, with those records.
-pub(super) fn refused(world: &World, pipeline: &Pipeline) -> Records {
-    let mut refused = Records::new();
-    if world.margin() != Margin::Sizes && world.margin() != Margin::Refusals {
-        return refused;
+/// Dead letters of records that a topic may reject, and those records.
+pub(super) fn rejected(world: &World, pipeline: &Pipeline) -> Records {
+    let mut rejected = Records::new();
+    if world.margin() != Margin::Sizes && world.margin() != Margin::Rejections {
+        return rejected;
     }
     let cluster = world.cluster();
     for stage in &pipeline.stages {
-        letters(&cluster, stage, |letter, place| {
-            if let Some((partition, offset)) = letter.place
-                && REFUSED.contains(&letter.reason)
-                && let Some(topic) = cluster.topics.get(letter.topic)
+        dead_letters(&cluster, stage, |dead_letter, place| {
+            if let Some((partition, offset)) = dead_letter.place
+                && REJECTED.contains(&dead_letter.reason)
+                && let Some(topic) = cluster.topics.get(dead_letter.topic)
                 && is_odd(
                     &topic.partitions[usize::try_from(partition).unwrap_or_default()],
                     offset,
                 )
             {
-                refused.insert(place);
-                refused.insert((letter.topic.to_owned(), partition, offset));
+                rejected.insert(place);
+                rejected.insert((dead_letter.topic.to_owned(), partition, offset));
             }
         });
     }
-    refused
+    rejected
 }
 
-/// The reasons of letters of records that a topic does not take.
-const REFUSED: [&str; 3] = ["too-large", "timestamp-refused", "rejected"];
+/// The reasons of dead letters that a topic rejected.
+const REJECTED: [&str; 3] = ["too-large", "timestamp-refused", "rejected"];
 
-/// Whether a record is one that a topic need not take.
+/// Whether a topic may reject this record.
 fn is_odd(partition: &Partition, offset: i64) -> bool {
     let record = partition
         .all()
         .iter()
         .find(|record| record.offset == offset);
     record.is_some_and(|record| {
-        let Content {
-            value, timestamp, ..
-        } = &record.content;
-        let value = value.as_deref().unwrap_or_default();
-        let has_taboo = value
-            .windows(plan::TABOO.len())
-            .any(|part| part == plan::TABOO.as_bytes());
-        value.len() > 900 || *timestamp > plan::AHEAD || has_taboo
+        let content = &record.content;
+        content
+            .value
+            .as_ref()
+            .is_some_and(|value| value.len() > 900)
+            || content.timestamp > plan::TIMESTAMP_AFTER_MAX_MS
+            || content.has_text(plan::FORBIDDEN_TEXT)
     })
 }
 
-/// The dead letters of a stage, each with its own place.
-fn letters(
+/// Calls `each` for each dead letter of a stage, with its own offset.
+fn dead_letters(
     cluster: &Cluster,
     stage: &Stage,
     mut each: impl FnMut(&DeadLetter<'_>, (String, i32, i64)),
@@ -205,8 +205,10 @@ fn letters(
     let topic = &cluster.topics[&name];
     for (number, partition) in (0..).zip(&topic.partitions) {
         for record in partition.committed() {
-            if let LedgerRecord::DeadLetter(letter) = LedgerRecord::read(&record.content.headers) {
-                each(&letter, (name.clone(), number, record.offset));
+            if let LedgerRecord::DeadLetter(dead_letter) =
+                LedgerRecord::read(&record.content.headers)
+            {
+                each(&dead_letter, (name.clone(), number, record.offset));
             }
         }
     }

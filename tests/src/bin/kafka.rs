@@ -1,4 +1,4 @@
-//! `kafka COMMAND…` runs a command with a broker for all its tests in `RIVULET_TEST_BROKERS`.
+//! `kafka COMMAND…` runs a command with the address of a new broker in `RIVULET_TEST_BROKERS`.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode};
@@ -9,15 +9,15 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     let Some(program) = words.next() else {
         eprintln!(
-            "usage: kafka COMMAND…\nRuns a command with the address of a fresh Apache Kafka in {}.",
+            "usage: kafka COMMAND…\nRuns a command with the address of a new Apache Kafka in {}.",
             Kafka::BROKERS
         );
         return ExitCode::from(2);
     };
     let kafka = Kafka::start(&[]);
-    eprintln!("Apache Kafka answers at {}", kafka.brokers());
-    match kafka.serve(Command::new(&program).args(words)) {
-        // As shells tell it.
+    eprintln!("Apache Kafka runs at {}", kafka.brokers());
+    match kafka.run_command(Command::new(&program).args(words)) {
+        // As in a shell.
         Ok(status) => {
             let code = status
                 .code()

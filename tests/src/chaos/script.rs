@@ -1,4 +1,4 @@
-//! The script: which fault comes next, drawn from a seed.
+//! The script: faults drawn from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::Cluster;
 /// A process of the chain: its stage and its instance.
 pub(super) type Name = (&'static str, &'static str);
 
-/// Every process, the producer first.
-pub(super) const CREW: [Name; 7] = [
+/// All processes, the producer first.
+pub(super) const PROCESSES: [Name; 7] = [
     ("thermometers", "a"),
     ("convert", "a"),
     ("threshold", "a"),
@@ -21,38 +21,38 @@ pub(super) const CREW: [Name; 7] = [
     ("average", "a"),
     ("average", "b"),
 ];
-/// Which of them others can stand in for, and which of those come and go.
+/// The processes whose stages have two instances, and those that leave and join.
 const SHARED: [usize; 4] = [3, 4, 5, 6];
-const GUESTS: [usize; 2] = [4, 6];
+const LEAVERS: [usize; 2] = [4, 6];
 
-/// The session timeout of the chain's members, and how long its transactions may stay open: as
-/// short as a busy machine allows, because faults wait for them.
+/// The session timeout and the transaction timeout: as short as a busy machine allows, because
+/// faults wait for them.
 pub(super) const SESSION: Duration = Duration::from_millis(2500);
 pub(super) const TRANSACTION: Duration = Duration::from_secs(4);
 
-/// What can go wrong.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A process is killed and started again.
     Kill,
-    /// A process is asked to end and started again.
+    /// A process is shut down and started again.
     Restart,
-    /// A member of a stage that others share leaves its group, or comes back.
+    /// An instance of a stage with two leaves its group, or joins it again.
     Member,
-    /// A process sleeps for longer than its session, or than its transaction may, and wakes.
+    /// A process is paused for longer than its session or its transaction may last, and resumed.
     Sleep,
-    /// A process sleeps while another takes its place and name, and wakes.
+    /// A process is paused, replaced by another with the same name, and resumed.
     Zombie,
-    /// All connections with a broker, or with all, are cut.
+    /// All connections to one broker, or to all, are cut.
     Cut,
-    /// A broker hangs for a moment.
+    /// A broker does not respond for a while.
     Hang,
     /// A broker is killed and started again.
     Broker,
 }
 
 impl Kind {
-    /// All of them with their weights: what costs seconds is rarer.
+    /// All kinds with their weights. Those that take seconds are rarer.
     pub const ALL: &[(Kind, u32)] = &[
         (Kind::Kill, 34),
         (Kind::Restart, 14),
@@ -64,14 +64,14 @@ impl Kind {
         (Kind::Broker, 4),
     ];
 
-    /// Those from which `at-least-once` recovers too.
+    /// The kinds from which `at-least-once` recovers, too.
     pub const KILLS: &[(Kind, u32)] = &[(Kind::Kill, 12), (Kind::Broker, 1)];
 
-    /// What many of them are called.
+    /// The plural, for the counts.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Kind::Kill => "kills",
-            Kind::Restart => "restarts on demand",
+            Kind::Restart => "restarts",
             Kind::Member => "leaves and joins",
             Kind::Sleep => "sleeps",
             Kind::Zombie => "zombies",
@@ -82,7 +82,7 @@ impl Kind {
     }
 }
 
-/// A fault; processes and brokers are numbered.
+/// A fault. Processes and brokers are numbered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     Kill(usize),
@@ -111,19 +111,22 @@ impl Fault {
     }
 }
 
+fn name(process: usize) -> String {
+    let (stage, instance) = PROCESSES[process];
+    format!("{stage}@{instance}")
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |who: &usize| {
-            let (stage, instance) = CREW[*who];
-            format!("{stage}@{instance}")
-        };
         match self {
-            Fault::Kill(who) => write!(f, "kill {}", name(who)),
-            Fault::Restart(who) => write!(f, "restart {}", name(who)),
-            Fault::Leave(who) => write!(f, "{} leaves", name(who)),
-            Fault::Join(who) => write!(f, "{} joins", name(who)),
-            Fault::Sleep(who, time) => write!(f, "{} sleeps for {time:.1?}", name(who)),
-            Fault::Zombie(who, time) => write!(f, "{} sleeps for {time:.1?}, replaced", name(who)),
+            Fault::Kill(index) => write!(f, "kill {}", name(*index)),
+            Fault::Restart(index) => write!(f, "restart {}", name(*index)),
+            Fault::Leave(index) => write!(f, "{} leaves", name(*index)),
+            Fault::Join(index) => write!(f, "{} joins", name(*index)),
+            Fault::Sleep(index, time) => write!(f, "{} sleeps for {time:.1?}", name(*index)),
+            Fault::Zombie(index, time) => {
+                write!(f, "{} sleeps for {time:.1?}, replaced", name(*index))
+            }
             Fault::Cut(Some(node)) => write!(f, "cut connections with broker {}", node + 1),
             Fault::Cut(None) => write!(f, "cut all connections"),
             Fault::Hang(node, time) => write!(f, "broker {} hangs for {time:.1?}", node + 1),
@@ -132,12 +135,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Yields faults without end; the same ones for the same seed and kinds.
+/// An endless series of faults. The same seed and kinds always give the same.
 #[derive(Debug)]
 pub(super) struct Script {
     random: Xoshiro256PlusPlus,
     kinds: &'static [(Kind, u32)],
-    /// Which guests have left.
+    /// The processes that have left.
     gone: Vec<usize>,
 }
 
@@ -159,16 +162,16 @@ impl Script {
                 None => return *kind,
             }
         }
-        unreachable!("it is below the sum")
+        unreachable!("the number is below the sum")
     }
 
     fn pick(&mut self, from: &[usize]) -> usize {
-        let there: Vec<usize> = from
+        let present: Vec<usize> = from
             .iter()
             .copied()
-            .filter(|who| !self.gone.contains(who))
+            .filter(|index| !self.gone.contains(index))
             .collect();
-        there[self.random.random_range(0..there.len())]
+        present[self.random.random_range(0..present.len())]
     }
 
     fn millis(&mut self, from: Duration, to: Duration) -> Duration {
@@ -177,7 +180,7 @@ impl Script {
         Duration::from_millis(self.random.random_range(from..to))
     }
 
-    /// How long a process sleeps: now and then for longer than its transaction may stay open.
+    /// How long a process is paused: sometimes for longer than the transaction timeout.
     fn sleep(&mut self) -> Duration {
         let over = if self.random.random_range(0..4) == 0 {
             TRANSACTION
@@ -199,18 +202,18 @@ impl Iterator for Script {
     type Item = Fault;
 
     fn next(&mut self) -> Option<Fault> {
-        let all: Vec<usize> = (0..CREW.len()).collect();
+        let all: Vec<usize> = (0..PROCESSES.len()).collect();
         Some(match self.kind() {
             Kind::Kill => Fault::Kill(self.pick(&all)),
             Kind::Restart => Fault::Restart(self.pick(&all)),
             Kind::Member => {
-                let who = GUESTS[self.random.random_range(0..GUESTS.len())];
-                if let Some(place) = self.gone.iter().position(|gone| *gone == who) {
+                let index = LEAVERS[self.random.random_range(0..LEAVERS.len())];
+                if let Some(place) = self.gone.iter().position(|gone| *gone == index) {
                     self.gone.remove(place);
-                    Fault::Join(who)
+                    Fault::Join(index)
                 } else {
-                    self.gone.push(who);
-                    Fault::Leave(who)
+                    self.gone.push(index);
+                    Fault::Leave(index)
                 }
             }
             Kind::Sleep => Fault::Sleep(self.pick(&SHARED), self.sleep()),
@@ -236,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_script_again_and_another_seed_another() {
+    fn scripts_depend_on_the_seed_only() {
         let script = |seed| Script::new(seed, Kind::ALL).take(1000).collect::<Vec<_>>();
         assert_eq!(script(1), script(1));
         assert_ne!(script(1), script(2));
@@ -249,17 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_happens_to_who_has_left() {
+    fn no_fault_hits_a_process_that_has_left() {
         let mut gone = Vec::new();
         for fault in Script::new(3, Kind::ALL).take(10_000) {
             match fault {
-                Fault::Leave(who) => gone.push(who),
-                Fault::Join(who) => gone.retain(|other| *other != who),
-                Fault::Kill(who)
-                | Fault::Restart(who)
-                | Fault::Sleep(who, _)
-                | Fault::Zombie(who, _) => {
-                    assert!(!gone.contains(&who), "{fault}");
+                Fault::Leave(index) => gone.push(index),
+                Fault::Join(index) => gone.retain(|other| *other != index),
+                Fault::Kill(index)
+                | Fault::Restart(index)
+                | Fault::Sleep(index, _)
+                | Fault::Zombie(index, _) => {
+                    assert!(!gone.contains(&index), "{fault}");
                 }
                 Fault::Cut(_) | Fault::Hang(..) | Fault::Broker(..) => {}
             }
