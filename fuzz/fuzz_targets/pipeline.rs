@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use operators::{Chain, Flow, KeyState, Operator};
-use stream::pipeline::{ComponentConfig, Diagnostic, Pipeline, StageKind, Text};
+use stream::pipeline::{ComponentConfig, Diagnostic, Pipeline, Stage, StageKind, Text, Unread};
 use stream::reading::{Reading, Unit};
 
 fuzz_target!(|text: &str| {
@@ -38,10 +38,17 @@ fn includes_elsewhere(text: &str) -> bool {
 
 fn file(text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml");
-    match Pipeline::parse(Arc::new(Text {
+    let whole_text = Arc::new(Text {
         path: path.clone(),
         text: text.to_owned(),
-    })) {
+    });
+    match Pipeline::parse_with(whole_text.clone(), components) {
+        Ok(pipeline) => check_pipeline(text, &pipeline),
+        Err(diagnostics) => diagnostics
+            .iter()
+            .for_each(|diagnostic| check_diagnostic(text, diagnostic)),
+    }
+    match Pipeline::parse(whole_text) {
         Err(diagnostics) => {
             let shown = diagnostics.to_string();
             assert!(diagnostics.count() > 0 && diagnostics.count() == diagnostics.iter().count());
@@ -60,6 +67,14 @@ fn file(text: &str) {
             }
         }
         Ok(pipeline) => check_pipeline(text, &pipeline),
+    }
+}
+
+fn components(pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
+    match &stage.kind {
+        StageKind::Producer { .. } => producer::check(pipeline, unread, stage),
+        StageKind::Operator { .. } => operators::stage::check(pipeline, unread, stage),
+        StageKind::Sink { .. } => sinks::check(pipeline, unread, stage),
     }
 }
 
@@ -136,14 +151,18 @@ fn check_diagnostic(text: &str, diagnostic: &Diagnostic) {
 }
 
 fn source_of(text: &str, source: &ComponentConfig) {
-    if let Err(diagnostic) = producer::catalog::read(source) {
-        check_diagnostic(text, &diagnostic);
+    if let Err(diagnostics) = producer::catalog::read(source) {
+        diagnostics
+            .iter()
+            .for_each(|diagnostic| check_diagnostic(text, diagnostic));
     }
 }
 
 fn sink_of(text: &str, sink: &ComponentConfig, topics: &[String]) {
-    if let Err(diagnostic) = sinks::catalog::read(sink, topics) {
-        check_diagnostic(text, &diagnostic);
+    if let Err(diagnostics) = sinks::catalog::read(sink, topics) {
+        diagnostics
+            .iter()
+            .for_each(|diagnostic| check_diagnostic(text, diagnostic));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use stream::catalog;
 use stream::operator::Operator;
-use stream::pipeline::{ComponentConfig, Diagnostic};
+use stream::pipeline::{ComponentConfig, Diagnostics};
 
 stream::catalog! { dyn Operator:
     average::Average,
@@ -19,8 +19,8 @@ stream::catalog! { dyn Operator:
 /// Builds the operator that a step of a pipeline file names.
 ///
 /// # Errors
-/// If the name is unknown or the operator rejects its settings, with the place in the file.
-pub fn build(step: &ComponentConfig) -> Result<Box<dyn Operator>, Diagnostic> {
+/// An unknown name, or every error in the settings, with the place in the file.
+pub fn build(step: &ComponentConfig) -> Result<Box<dyn Operator>, Diagnostics> {
     catalog::read(CATALOG, "operator", step)
 }
 

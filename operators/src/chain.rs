@@ -41,14 +41,14 @@ impl Chain {
     /// Builds a chain from the steps of a pipeline file.
     ///
     /// # Errors
-    /// All errors in the steps, not only the first.
+    /// Every error in the steps, not only the first.
     pub fn build(steps: &[ComponentConfig]) -> Result<Self, Vec<Diagnostic>> {
         let mut built = Vec::with_capacity(steps.len());
         let mut diagnostics = Vec::new();
         for step in steps {
             match catalog::build(step) {
                 Ok(operator) => built.push(operator),
-                Err(diagnostic) => diagnostics.push(diagnostic),
+                Err(errors) => diagnostics.extend(errors),
             }
         }
         if diagnostics.is_empty() {
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn all_errors_in_a_chain_are_reported() {
+    fn all_errors_of_a_chain_are_reported() {
         let steps = [
             ComponentConfig::parse("ewma = { alpha = 0 }").unwrap(),
             ComponentConfig::parse("median = {}").unwrap(),

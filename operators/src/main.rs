@@ -20,7 +20,12 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     cli::log_to_stderr(cli::Level::INFO);
-    cli::exit(args.stage.run(args.drain, end, operators::stage::run))
+    cli::exit(args.stage.run(
+        args.drain,
+        operators::stage::check,
+        end,
+        operators::stage::run,
+    ))
 }
 
 /// Ends a process that cannot stop in time.

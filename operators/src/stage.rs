@@ -3,33 +3,105 @@
 use stream::cli::BoxError;
 use stream::format::FormatName;
 use stream::operator::Operator;
-use stream::pipeline::{ComponentConfig, Diagnostic, Pipeline, Stage, StageKind};
+use stream::pipeline::{ComponentConfig, Diagnostic, Pipeline, Stage, StageKind, Unread};
 use stream::process::Process;
 use stream::processing::Processing;
 use stream::reading::LONGEST_SENSOR;
 
-use crate::Chain;
+use crate::{Chain, catalog};
 
 /// Builds the chain of an operator stage, and checks that it fits the stage's topics.
 ///
 /// # Errors
-/// All errors in the stage's steps, or between them and its topics.
+/// Every error in the stage's steps, and between them and its topics.
 pub fn chain(
     pipeline: &Pipeline,
     stage: &Stage,
     steps: &[ComponentConfig],
 ) -> Result<Chain, Vec<Diagnostic>> {
-    let chain = Chain::build(steps)?;
+    let diagnostics = check_steps(pipeline, &Unread::default(), stage, steps);
+    if diagnostics.is_empty() {
+        Chain::build(steps)
+    } else {
+        Err(diagnostics)
+    }
+}
+
+/// Checks the steps of a stage that is an operator; see [`CheckStage`].
+///
+/// [`CheckStage`]: stream::pipeline::CheckStage
+#[must_use]
+pub fn check(pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
+    match &stage.kind {
+        StageKind::Operator { steps } => check_steps(pipeline, unread, stage, steps),
+        StageKind::Producer { .. } | StageKind::Sink { .. } => Vec::new(),
+    }
+}
+
+/// The chain of a stage as far as it is known.
+struct Sketch {
+    /// A step whose settings have errors is the example of the catalog.
+    chain: Chain,
+    /// Whether no step is missing.
+    is_complete: bool,
+    /// Whether each step has its own settings.
+    is_exact: bool,
+}
+
+impl Sketch {
+    fn new(steps: &[ComponentConfig], diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let (mut is_complete, mut is_exact) = (true, true);
+        let mut operators = Vec::with_capacity(steps.len());
+        for step in steps {
+            match catalog::build(step) {
+                Ok(operator) => operators.push(operator),
+                Err(errors) => {
+                    diagnostics.extend(errors);
+                    let example = stream::catalog::example(catalog::CATALOG, step);
+                    is_complete &= example.is_some();
+                    is_exact = false;
+                    operators.extend(example);
+                }
+            }
+        }
+        Sketch {
+            chain: Chain::new(operators),
+            is_complete,
+            is_exact,
+        }
+    }
+}
+
+fn check_steps(
+    pipeline: &Pipeline,
+    unread: &Unread,
+    stage: &Stage,
+    steps: &[ComponentConfig],
+) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
+    let Sketch {
+        chain,
+        is_complete,
+        is_exact,
+    } = Sketch::new(steps, &mut diagnostics);
+    let is_complete = is_complete && !unread.has(&stage.table(), "steps");
     let diagnostic = |message: String| Diagnostic::at(stage.place.clone(), message);
+    let is_known = |topic: &str, key: &str| !unread.has(&format!("topic.{topic}"), key);
     let inputs: Vec<_> = stage
         .from
         .iter()
         .map(|name| (name, pipeline.topic(name)))
         .collect();
+    let counted: Vec<_> = inputs
+        .iter()
+        .filter(|(name, _)| is_known(name, "partitions"))
+        .collect();
     if chain.states() > 0 {
-        for (name, topic) in &inputs {
-            if topic.format == FormatName::Number && topic.partitions > 1 {
+        for (name, topic) in &counted {
+            if topic.format == FormatName::Number
+                && topic.partitions > 1
+                && is_known(name, "format")
+            {
                 let message = format!(
                     "`{}` keeps state, but `{name}` is of format `number` and has {} partitions",
                     stage.name, topic.partitions
@@ -41,9 +113,9 @@ pub fn chain(
                 ));
             }
         }
-        if inputs
+        if counted
             .iter()
-            .any(|(_, topic)| topic.partitions != inputs[0].1.partitions)
+            .any(|(_, topic)| topic.partitions != counted[0].1.partitions)
         {
             let message = format!(
                 "`{}` keeps state, but its inputs have different numbers of partitions",
@@ -55,30 +127,24 @@ pub fn chain(
             ));
         }
     }
-    diagnostics.extend(check_rules(stage, &chain));
-    let largest = largest_state(stage, &chain);
-    let changelog = pipeline.topic(&stage.changelog());
-    if chain.states() > 0 && largest > changelog.largest_record() {
-        let message = format!(
-            "the state of one sensor of `{}` can have {largest} bytes, too many for {}",
-            stage.name,
-            stage.changelog()
-        );
-        diagnostics.push(diagnostic(message).help(format!(
-            "set config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or use steps with less \
-             state",
-            largest + changelog.largest_message() - changelog.largest_record(),
-            stage.changelog()
-        )));
+    diagnostics.extend(check_rules(stage, &chain, is_complete));
+    if is_complete && is_exact && is_known(&stage.changelog(), "config") {
+        diagnostics.extend(check_changelog(pipeline, stage, &chain));
     }
-    // A number has no unit, and only `convert` adds one.
-    let converts = steps.iter().any(|step| step.name() == "convert");
+    // What a number lacks cannot be made up later.
+    let converts = !is_complete || steps.iter().any(|step| step.name() == "convert");
     let needs_unit = stage
         .to
         .iter()
-        .any(|name| pipeline.topic(name).format == FormatName::Json);
+        .any(|name| pipeline.topic(name).format == FormatName::Json && is_known(name, "format"));
     for (name, topic) in inputs {
-        if topic.format == FormatName::Number && topic.unit.is_none() && needs_unit && !converts {
+        let is_known = is_known(name, "format") && is_known(name, "unit");
+        if topic.format == FormatName::Number
+            && topic.unit.is_none()
+            && needs_unit
+            && !converts
+            && is_known
+        {
             let message = format!(
                 "`{}` writes json, which needs a unit, but the numbers of `{name}` have none",
                 stage.name
@@ -88,17 +154,36 @@ pub fn chain(
             )));
         }
     }
-    if diagnostics.is_empty() {
-        Ok(chain)
-    } else {
-        Err(diagnostics)
-    }
+    diagnostics
 }
 
-/// Checks that `state-ttl` has an effect and a defined meaning.
-fn check_rules(stage: &Stage, chain: &Chain) -> Option<Diagnostic> {
+/// Whether the state of a sensor fits into a record of the changelog.
+fn check_changelog(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Option<Diagnostic> {
+    let largest = largest_state(stage, chain);
+    let changelog = pipeline.topic(&stage.changelog());
+    if chain.states() == 0 || largest <= changelog.largest_record() {
+        return None;
+    }
+    let message = format!(
+        "the state of one sensor of `{}` can have {largest} bytes, more than {} takes",
+        stage.name,
+        stage.changelog()
+    );
+    Some(Diagnostic::at(stage.place.clone(), message).help(format!(
+        "say config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or let the steps \
+             remember less",
+        largest + changelog.largest_message() - changelog.largest_record(),
+        stage.changelog()
+    )))
+}
+
+/// Settings of a stage that say nothing, or not what it takes to follow them.
+fn check_rules(stage: &Stage, chain: &Chain, is_complete: bool) -> Option<Diagnostic> {
     stage.rules.state_ttl?;
     let diagnostic = |message: String| Diagnostic::at(stage.place.clone(), message);
+    if chain.states() == 0 && !is_complete {
+        return None;
+    }
     if chain.states() == 0 {
         let message = format!(
             "`{}` keeps no state, so `state-ttl` has no effect",
@@ -132,7 +217,7 @@ fn largest_state(stage: &Stage, chain: &Chain) -> usize {
 /// Runs an operator stage until it is asked to stop.
 ///
 /// # Errors
-/// Errors in the stage's steps, and those of the [stage loop](stream::stage::run).
+/// Errors in the stage's steps, or what the stage loop cannot go on from.
 pub fn run(process: &Process<'_>) -> Result<(), BoxError> {
     let StageKind::Operator { steps } = &process.stage.kind else {
         return Err(process.wrong_program().into());

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use stream::error::Result as OrError;
 use stream::format::FormatName;
-use stream::pipeline::{ClockPolicy, ComponentConfig, Diagnostic, SpoolSettings};
+use stream::pipeline::{ClockPolicy, ComponentConfig, Diagnostic, Diagnostics, SpoolSettings};
 use stream::reading::InvalidReading;
 use stream::shutdown::Shutdown;
 
@@ -28,20 +28,29 @@ use crate::spool::record::{self, SpoolRecord};
 /// opened yet.
 ///
 /// # Errors
-/// An unknown name, invalid settings, or a spool for a source that needs none.
+/// An unknown name, every error in the settings, or a spool for a source that needs none.
 pub fn read(
     source: &ComponentConfig,
     spool: Option<&SpoolSettings>,
-) -> Result<Box<dyn SourceSettings>, Diagnostic> {
-    let settings = catalog::read(source)?;
-    if spool.is_some() && !settings.is_live() {
+) -> Result<Box<dyn SourceSettings>, Diagnostics> {
+    let settings = catalog::read(source);
+    // Whether a source is live does not depend on its settings.
+    let is_live = match &settings {
+        Ok(settings) => Some(settings.is_live()),
+        Err(_) => {
+            stream::catalog::example(catalog::CATALOG, source).map(|settings| settings.is_live())
+        }
+    };
+    if spool.is_some() && is_live == Some(false) {
         let message = format!(
             "`{}` needs no spool: it can read everything again from its last position",
             source.name()
         );
-        return Err(Diagnostic::at(source.place(), message).help("remove `spool`"));
+        let needless = Diagnostic::at(source.place(), message).help("remove `spool`");
+        let others = settings.err().into_iter().flatten();
+        return Err(source.errors([needless].into_iter().chain(others)));
     }
-    Ok(settings)
+    settings
 }
 
 /// Opens a source, with a buffer if it is live.

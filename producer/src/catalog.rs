@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use stream::catalog;
 use stream::error::Result as OrError;
-use stream::pipeline::{ComponentConfig, Diagnostic};
+use stream::pipeline::{ComponentConfig, Diagnostics};
 
 use crate::source::Source;
 
@@ -47,8 +47,8 @@ stream::catalog! { dyn SourceSettings:
 /// Reads the settings of the source that a pipeline file names. Nothing is opened yet.
 ///
 /// # Errors
-/// An unknown name or invalid settings, with the place in the file.
-pub fn read(source: &ComponentConfig) -> Result<Box<dyn SourceSettings>, Diagnostic> {
+/// An unknown name, or every error in the settings, with the place in the file.
+pub fn read(source: &ComponentConfig) -> Result<Box<dyn SourceSettings>, Diagnostics> {
     catalog::read(CATALOG, "source", source)
 }
 

@@ -24,4 +24,4 @@ pub mod spool;
 mod testing;
 mod unique;
 
-pub use self::run::run;
+pub use self::run::{check, run};

@@ -22,7 +22,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     cli::log_to_stderr(cli::Level::INFO);
-    cli::exit(args.stage.run(false, end, |process| {
+    cli::exit(args.stage.run(false, producer::check, end, |process| {
         let mut bar = progress::bar(&process.stage.name);
         producer::run(process, args.from_start, &mut |progress| bar.show(progress))
     }))

@@ -71,6 +71,7 @@ pub trait Rows: Send {
 /// The format of a file with one reading a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum FileFormat {
     /// A header and comma-separated values: see [`csv`].
     Csv,

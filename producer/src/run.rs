@@ -2,7 +2,7 @@
 
 use stream::cli::BoxError;
 use stream::counters::Counters;
-use stream::pipeline::StageKind;
+use stream::pipeline::{Diagnostic, Pipeline, Stage, StageKind, Unread};
 use stream::process::Process;
 use stream::stage::Step;
 
@@ -11,11 +11,28 @@ use crate::catalog::SourceContext;
 use crate::source::Progress;
 use crate::source_loop::SourceLoop;
 
-/// Runs a producer stage until its source ends or it is asked to stop. `from_start` ignores the
-/// committed position. `watch` receives the source's progress about ten times a second.
+/// Checks the source of a stage that is a producer; see [`CheckStage`].
+///
+/// [`CheckStage`]: stream::pipeline::CheckStage
+#[must_use]
+pub fn check(_: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
+    match &stage.kind {
+        StageKind::Producer { source, spool, .. } if !unread.has(&stage.table(), "source") => {
+            buffer::read(source, spool.as_ref())
+                .err()
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Runs a producer stage until its source ends or it is asked to stop. `from_start` forgets the
+/// position of an earlier run; `watch` is told now and then how far the source is.
 ///
 /// # Errors
-/// Invalid settings, a source that fails, or an error of Kafka that a retry does not help.
+/// Errors in the source's settings, what the source cannot go on from, or what Kafka refuses.
 pub fn run(
     process: &Process<'_>,
     from_start: bool,
@@ -29,8 +46,7 @@ pub fn run(
     else {
         return Err(process.wrong_program().into());
     };
-    let settings = buffer::read(source, spool.as_ref())
-        .map_err(|diagnostic| process.diagnostics(vec![diagnostic]))?;
+    let settings = buffer::read(source, spool.as_ref())?;
     let folder = process.pipeline.text.folder().to_owned();
     // Opened before Kafka is reachable: a spool buffers readings from here on.
     let context = SourceContext {

@@ -8,6 +8,11 @@ use stream::reading::Unit;
 /// How many readings a second: more than 0.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("exclusiveMinimum" = 0))
+)]
 pub struct Rate(pub f64);
 
 impl TryFrom<f64> for Rate {
@@ -28,6 +33,11 @@ impl TryFrom<f64> for Rate {
 /// A count from 1 to `MOST`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 1, "maximum" = MOST))
+)]
 pub struct Count<const MOST: u64>(pub u64);
 
 impl<const MOST: u64> TryFrom<i64> for Count<MOST> {
@@ -46,6 +56,11 @@ impl<const MOST: u64> TryFrom<i64> for Count<MOST> {
 /// A sensor's name. One word, because the source `lines` reads `SENSOR NUMBER`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "String")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("pattern" = r"^\S+$"))
+)]
 pub struct SensorName(pub String);
 
 impl TryFrom<String> for SensorName {

@@ -27,15 +27,21 @@ pub enum Command {
     /// runs at-least-once. With --brokers it runs on that Kafka, with the guarantee of the
     /// pipeline.
     Demo,
-    /// Show every mistake in a pipeline file, or draw the pipeline
+    /// Show every error in a pipeline file, or draw the pipeline
+    #[command(after_help = "Examples:
+  rivulet check config/chain.toml
+  rivulet check --schema > pipeline.schema.json   # for editors: #:schema ./pipeline.schema.json")]
     Check {
         /// The pipeline file; by default that of --pipeline
         file: Option<PathBuf>,
-        /// As JSON, for deployments: the stages in the order of the data's way, each with the
-        /// program that runs it, whether it remembers something of sensors, and a digest that
-        /// changes when anything changes in the file that concerns its process
+        /// As JSON, for deployments: the stages in the order in which data flows, each with the
+        /// program that runs it, whether it keeps state of sensors, and a digest that changes when
+        /// anything in the file changes that concerns its process
         #[arg(long)]
         json: bool,
+        /// Print the JSON Schema of pipeline files, for editors; no file is read
+        #[arg(long, conflicts_with_all = ["file", "json"])]
+        schema: bool,
     },
     /// Run stages in this process, one thread each
     Run {

@@ -1,42 +1,35 @@
 //! Checks a pipeline file with all catalogs at hand.
 
+#[cfg(test)]
+mod errors;
 mod manifest;
+#[cfg(test)]
+mod schema;
 
-use stream::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, StageKind};
+use stream::pipeline::{self, Diagnostic, Pipeline, Stage, StageKind, Unread};
+use stream::schema::Schema;
 
 pub use self::manifest::Manifest;
 
-/// Checks every step, source and sink of a pipeline, without opening any of them.
-///
-/// # Errors
-/// Every mistake, each with its place and what to do.
-pub fn check(pipeline: &Pipeline) -> Result<(), Diagnostics> {
-    let diagnostics: Vec<Diagnostic> = pipeline
-        .stages
-        .iter()
-        .flat_map(|stage| diagnostics(pipeline, stage))
-        .collect();
-    if diagnostics.is_empty() {
-        Ok(())
-    } else {
-        Err(Diagnostics::new(pipeline.text.clone(), diagnostics))
+/// Checks the steps, the source or the sink of a stage, without opening any of them; see
+/// [`CheckStage`](stream::pipeline::CheckStage).
+#[must_use]
+pub fn check(pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
+    match &stage.kind {
+        StageKind::Producer { .. } => producer::check(pipeline, unread, stage),
+        StageKind::Operator { .. } => operators::stage::check(pipeline, unread, stage),
+        StageKind::Sink { .. } => sinks::check(pipeline, unread, stage),
     }
 }
 
-fn diagnostics(pipeline: &Pipeline, stage: &Stage) -> Vec<Diagnostic> {
-    match &stage.kind {
-        StageKind::Producer { source, spool, .. } => producer::buffer::read(source, spool.as_ref())
-            .err()
-            .into_iter()
-            .collect(),
-        StageKind::Operator { steps } => operators::stage::chain(pipeline, stage, steps)
-            .err()
-            .unwrap_or_default(),
-        StageKind::Sink { sink } => sinks::catalog::read(sink, &stage.from)
-            .err()
-            .into_iter()
-            .collect(),
-    }
+/// The JSON Schema of pipeline files, with everything that is in the catalogs.
+#[must_use]
+pub fn schema() -> Schema {
+    pipeline::schema(
+        &producer::catalog::schema(),
+        &operators::catalog::schema(),
+        &sinks::catalog::schema(),
+    )
 }
 
 #[cfg(test)]
@@ -44,16 +37,16 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use stream::pipeline::Text;
+    use stream::pipeline::{Diagnostics, Text};
 
     use super::*;
 
     fn checked(text: &str) -> Result<Pipeline, Diagnostics> {
-        let pipeline = Pipeline::parse(Arc::new(Text {
+        let text = Text {
             path: "p.toml".into(),
             text: text.into(),
-        }))?;
-        check(&pipeline).map(|()| pipeline)
+        };
+        Pipeline::parse_with(Arc::new(text), check)
     }
 
     const CHAIN: &str = r#"
@@ -74,7 +67,7 @@ sink = "console"
     }
 
     #[test]
-    fn every_pipeline_of_the_house_is_right() {
+    fn every_shipped_pipeline_is_right() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
         let mut count = 0;
         for file in std::fs::read_dir(folder).unwrap() {
@@ -83,9 +76,7 @@ sink = "console"
                 .extension()
                 .is_some_and(|extension| extension == "toml")
             {
-                let pipeline =
-                    Pipeline::load(&path).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
-                check(&pipeline).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+                Pipeline::load(&path, check).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
                 count += 1;
             }
         }
@@ -93,7 +84,7 @@ sink = "console"
     }
 
     #[test]
-    fn mistakes_in_several_steps_are_all_reported_with_their_places() {
+    fn errors_in_several_steps_are_all_reported() {
         let diagnostics = with_steps(
             "{ ewma = { alpha = 1.5 } }, { average = { window = 0 } }, { median = {} }, { ewma = { \
              alhpa = 1 } }",
@@ -123,7 +114,7 @@ sink = "console"
     }
 
     #[test]
-    fn state_on_several_partitions_of_bare_numbers_is_refused_with_the_reason() {
+    fn state_on_several_partitions_of_numbers_is_an_error() {
         let numbers = "[defaults]\npartitions = 4\nformat = \"number\"\n";
         let text = numbers.to_owned() + &CHAIN.replace("STEPS", "{ ewma = { alpha = 0.5 } }");
         let shown = checked(&text).unwrap_err().to_string();

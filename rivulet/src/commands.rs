@@ -35,17 +35,20 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         Command::Man => {
             return manual(&mut std::io::stdout());
         }
+        Command::Check { schema: true, .. } => {
+            println!("{}", serde_json::to_string_pretty(&check::schema())?);
+            return Ok(());
+        }
         Command::Check {
             file: Some(file), ..
         } => args.common.pipeline.clone_from(file),
         _ => {}
     }
-    let mut pipeline = args.common.load()?;
-    check::check(&pipeline)?;
+    let mut pipeline = args.common.load(check::check)?;
     match args.command {
         Command::Check { json: true, .. } => {
             // Without the changes that options of the command line make.
-            let file = Pipeline::load(&args.common.pipeline)?;
+            let file = Pipeline::load(&args.common.pipeline, check::check)?;
             println!(
                 "{}",
                 serde_json::to_string_pretty(&Manifest::new(&pipeline, &file))?

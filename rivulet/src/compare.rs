@@ -86,7 +86,7 @@ impl<'p> LiveComparison<'p> {
         };
         let (title, topics, sink) =
             chosen.map_err(|(message, help)| error(Diagnostic::nowhere(message).help(help)))?;
-        let settings = sink.settings().map_err(error)?;
+        let settings = sink.settings()?;
         Ok(LiveComparison {
             pipeline,
             title: (*title).to_owned(),

@@ -133,9 +133,7 @@ impl<'p> Verification<'p> {
         for stage in pipeline.in_order() {
             match &stage.kind {
                 StageKind::Producer { .. } => (),
-                StageKind::Operator { steps } => {
-                    stages.push((stage, Step::all(pipeline, stage, steps)?));
-                }
+                StageKind::Operator { steps } => stages.push((stage, Step::all(stage, steps)?)),
                 StageKind::Sink { .. } => stages.push((stage, Vec::new())),
             }
         }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use stream::catalog;
 use stream::error::Result;
-use stream::pipeline::{ComponentConfig, Diagnostic};
+use stream::pipeline::{ComponentConfig, Diagnostic, Diagnostics};
 
 use crate::sink::Sink;
 
@@ -81,15 +81,16 @@ stream::catalog! { dyn SinkSettings:
 /// stage reads. Nothing is opened: a pipeline file can be checked on any machine.
 ///
 /// # Errors
-/// An unknown name, invalid settings or topics, with the place in the file.
+/// An unknown name, every error in the settings, or topics that the sink cannot work with, with the
+/// place in the file.
 pub fn read(
     sink: &ComponentConfig,
     topics: &[String],
-) -> Result<Box<dyn SinkSettings>, Diagnostic> {
+) -> Result<Box<dyn SinkSettings>, Diagnostics> {
     let settings = catalog::read(CATALOG, "sink", sink)?;
     settings
         .check(topics)
-        .map_err(|diagnostic| diagnostic.or_at(sink.place()))?;
+        .map_err(|diagnostic| sink.errors([diagnostic]))?;
     Ok(settings)
 }
 

@@ -9,7 +9,7 @@ pub mod output;
 mod run;
 pub mod sink;
 
-pub use self::run::run;
+pub use self::run::{check, run};
 
 mod json;
 mod offsets;

@@ -20,7 +20,7 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     cli::log_to_stderr(cli::Level::INFO);
-    cli::exit(args.stage.run(args.drain, end, |process| {
+    cli::exit(args.stage.run(args.drain, sinks::check, end, |process| {
         sinks::run(process, Box::new(std::io::stdout()))
     }))
 }

@@ -10,24 +10,43 @@ use stream::counters::Counters;
 use stream::dead_letter::{self, DeadLetters};
 use stream::format::Format;
 use stream::log::{Fault, Log, Record, Rejection, TopicPartition};
-use stream::pipeline::{self, OnGap};
+use stream::pipeline::{self, Diagnostic, OnGap, Pipeline, Stage, StageKind, Unread};
 use stream::process::Process;
 use stream::stage::{Assignment, Task, gap_error};
 
 use crate::catalog::{self, SinkContext};
 use crate::sink::{Delivery, Failure, Sink};
 
-/// Runs a sink stage until it is asked to stop. Readings that are shown go to `output`.
+/// Checks the sink of a stage that is one; see [`CheckStage`].
+///
+/// [`CheckStage`]: stream::pipeline::CheckStage
+#[must_use]
+pub fn check(_: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
+    let table = stage.table();
+    let StageKind::Sink { sink } = &stage.kind else {
+        return Vec::new();
+    };
+    if unread.has(&table, "sink") {
+        return Vec::new();
+    }
+    let settings = if unread.has(&table, "from") {
+        stream::catalog::read(catalog::CATALOG, "sink", sink)
+    } else {
+        catalog::read(sink, &stage.from)
+    };
+    settings.err().into_iter().flatten().collect()
+}
+
+/// Runs a sink stage until it is asked to stop; what it shows goes to `output`.
 ///
 /// # Errors
-/// Invalid settings, a sink that fails, or an error of Kafka that a retry does not help.
+/// Errors in the sink's settings, what it cannot show or keep, or what Kafka refuses.
 pub fn run(process: &Process<'_>, output: Box<dyn Write + Send>) -> Result<(), BoxError> {
     let stage = process.stage;
     let pipeline::StageKind::Sink { sink } = &stage.kind else {
         return Err(process.wrong_program().into());
     };
-    let settings = catalog::read(sink, &stage.from)
-        .map_err(|diagnostic| process.diagnostics(vec![diagnostic]))?;
+    let settings = catalog::read(sink, &stage.from)?;
     let folder = process.pipeline.text.folder().to_owned();
     let sink = settings.open(SinkContext {
         folder,

@@ -3,7 +3,7 @@
 //! A crate lists the files of its catalog with [`catalog!`](crate::catalog!). A component is a type
 //! whose fields are its settings in a pipeline file.
 
-use crate::pipeline::{ComponentConfig, Diagnostic};
+use crate::pipeline::{ComponentConfig, Diagnostics};
 
 /// The description of a component.
 pub trait Component {
@@ -25,7 +25,7 @@ pub struct Registration<B: ?Sized> {
     /// See [`Component::EXAMPLE`].
     pub example: &'static str,
     /// Reads the settings of a component with this name.
-    pub read: fn(&ComponentConfig) -> Result<Box<B>, Diagnostic>,
+    pub read: fn(&ComponentConfig) -> Result<Box<B>, Diagnostics>,
 }
 
 /// Reads a component config with the component of that name. `kind` is the kind of the catalog's
@@ -37,7 +37,7 @@ pub fn read<B: ?Sized>(
     catalog: &[Registration<B>],
     kind: &str,
     config: &ComponentConfig,
-) -> Result<Box<B>, Diagnostic> {
+) -> Result<Box<B>, Diagnostics> {
     match catalog.iter().find(|row| row.name == config.name()) {
         Some(row) => (row.read)(config),
         None => Err(config.unknown(
@@ -45,6 +45,14 @@ pub fn read<B: ?Sized>(
             &catalog.iter().map(|row| row.name).collect::<Vec<_>>(),
         )),
     }
+}
+
+/// The example of the component that a config names: what can be known of one whose settings have
+/// errors.
+#[must_use]
+pub fn example<B: ?Sized>(catalog: &[Registration<B>], config: &ComponentConfig) -> Option<Box<B>> {
+    let row = catalog.iter().find(|row| row.name == config.name())?;
+    (row.read)(&ComponentConfig::parse(row.example).ok()?).ok()
 }
 
 /// Declares the modules of a catalog, and the constant `CATALOG` that lists its components.
@@ -65,5 +73,13 @@ macro_rules! catalog {
                 read: |config| Ok(Box::new(config.settings::<$file::$component>()?)),
             }),*
         ];
+
+        /// The schema of a component of the catalog as it stands in a pipeline file.
+        // Not in `CATALOG`: a program that does not call it leaves it out.
+        #[cfg(feature = "schema")]
+        #[must_use]
+        pub fn schema() -> $crate::schema::Schema {
+            $crate::schema::component(CATALOG, [$($crate::schema::settings::<$file::$component>()),*])
+        }
     };
 }

@@ -13,7 +13,7 @@ use crate::counters::Counters;
 use crate::error::Error as StageError;
 use crate::exit;
 use crate::limits::Limits;
-use crate::pipeline::{Diagnostics, Guarantee, Pipeline};
+use crate::pipeline::{CheckStage, Diagnostics, Guarantee, Pipeline};
 use crate::process::Process;
 use crate::shutdown::{EndProcess, Shutdown};
 
@@ -55,12 +55,12 @@ pub struct Common {
 }
 
 impl Common {
-    /// Loads the pipeline file and applies the options.
+    /// Loads the pipeline file and applies the options. `check` checks the components.
     ///
     /// # Errors
     /// All errors in the file.
-    pub fn load(&self) -> Result<Pipeline, Diagnostics> {
-        let mut pipeline = Pipeline::load(&self.pipeline)?;
+    pub fn load(&self, check: CheckStage) -> Result<Pipeline, Diagnostics> {
+        let mut pipeline = Pipeline::load(&self.pipeline, check)?;
         if let Some(brokers) = &self.brokers {
             pipeline
                 .kafka
@@ -99,18 +99,19 @@ pub struct StageArgs {
 }
 
 impl StageArgs {
-    /// Loads the pipeline and runs `stage` on it until it ends or the process is asked to stop. `end`
-    /// ends a process that cannot stop in time.
+    /// Loads the pipeline, with `check` for the components that the program knows, and runs `stage`
+    /// until it ends or the process is asked to stop. `end` ends a process that cannot stop in time.
     ///
     /// # Errors
     /// Errors in the file, errors of `stage`, and a stop that leaves records uncommitted.
     pub fn run(
         &self,
         drain: bool,
+        check: CheckStage,
         end: EndProcess,
         stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
-        let pipeline = self.common.load()?;
+        let pipeline = self.common.load(check)?;
         let shutdown = Shutdown::new();
         shutdown.at_signals(end)?;
         if drain {

@@ -34,6 +34,7 @@ pub trait Format: Send {
 /// The formats that a pipeline file can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum FormatName {
     /// A JSON object: see [`json`].
     #[default]

@@ -23,6 +23,8 @@ pub mod process;
 pub mod processing;
 pub mod reading;
 pub mod reminder;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod shutdown;
 pub mod size;
 pub mod stage;

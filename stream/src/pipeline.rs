@@ -1,7 +1,8 @@
 //! The pipeline file: all the stages and topics of one `config/*.toml`.
 //!
-//! Reading it collects every mistake instead of stopping at the first. What a step, a source or a
-//! sink is, the file does not know: it hands each to the crate that does as a [`ComponentConfig`].
+//! Reading it collects every error instead of stopping at the first. A step, a source or a sink is
+//! only a [`ComponentConfig`] here: its settings belong to the crate that has its catalog. With a
+//! [`CheckStage`] those crates report their errors together with those of the file.
 
 mod buffer;
 mod check;
@@ -10,6 +11,9 @@ mod digest;
 mod part;
 mod reserved;
 mod rules;
+#[cfg(feature = "schema")]
+mod schema;
+mod settings;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -23,11 +27,14 @@ pub use self::buffer::{ClockPolicy, SpoolSettings, WhenFull};
 pub use self::diagnostic::{Diagnostic, Diagnostics, Text, suggest};
 pub use self::part::{ARROW, ComponentConfig};
 pub use self::rules::{OnGap, Rules};
+#[cfg(feature = "schema")]
+pub use self::schema::schema;
+pub use self::settings::Unread;
 use crate::format::{Format, FormatName};
 use crate::limits::Limits;
 use crate::reading::Unit;
 
-/// A pipeline file that was read and holds together.
+/// A pipeline file without errors.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
     /// The file, for messages that point into it and paths that are relative to it.
@@ -49,6 +56,7 @@ pub struct Pipeline {
 /// What a crash may do to the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Guarantee {
     /// Outputs, state, dead letters and offsets commit in one Kafka transaction.
     #[default]
@@ -114,7 +122,7 @@ impl Default for CommitPolicy {
 pub struct Topic {
     /// How many partitions it is created with.
     pub partitions: i32,
-    /// How many copies the cluster keeps; nothing for the cluster's own default.
+    /// How many replicas the cluster keeps; `None` for the cluster's own default.
     pub replication: Option<i32>,
     /// How readings are written in it.
     pub format: FormatName,
@@ -135,7 +143,7 @@ pub enum Role {
     Readings,
     /// Holds a stage's state or a source's position: compacted.
     Changelog,
-    /// Holds what a stage refused.
+    /// Holds the dead letters of a stage.
     DeadLetters,
 }
 
@@ -143,8 +151,8 @@ pub enum Role {
 pub(crate) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 /// Its value in Kafka if nobody has set another, in bytes.
 pub(crate) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
-/// What of a message's bytes is left to the framing of a record and of the batch around it: a
-/// reading has no headers.
+/// How many bytes of a message the framing of a record and of its batch may take: a reading has no
+/// headers.
 const FRAMING: usize = 200;
 
 impl Topic {
@@ -155,7 +163,7 @@ impl Topic {
         self.largest_message().saturating_sub(FRAMING)
     }
 
-    /// How large a message the topic takes, headers and all, in bytes.
+    /// How large a message with its headers may be in the topic, in bytes.
     #[must_use]
     pub fn largest_message(&self) -> usize {
         self.largest_setting().unwrap_or(DEFAULT_MAX_MESSAGE)
@@ -185,7 +193,7 @@ pub struct Stage {
     pub to: Vec<String>,
     /// What it does.
     pub kind: StageKind,
-    /// What it does where its input is not as it should be.
+    /// What it does when its input is not as it should be.
     pub rules: Rules,
 }
 
@@ -201,7 +209,7 @@ pub enum StageKind {
         /// What becomes of readings from before the clock was set.
         clock: ClockPolicy,
     },
-    /// Works on readings.
+    /// Processes readings.
     Operator {
         /// Entries of the `operators` crate's catalog, in order.
         steps: Vec<ComponentConfig>,
@@ -226,32 +234,46 @@ impl StageKind {
 }
 
 impl Stage {
+    /// Its table in the pipeline file, such as `operator.ewma`.
+    #[must_use]
+    pub fn table(&self) -> String {
+        format!("{}.{}", self.kind.table(), self.name)
+    }
+
     /// The topic that holds the stage's state, or a source's position.
     #[must_use]
     pub fn changelog(&self) -> String {
         format!("{}-changelog", self.name)
     }
 
-    /// The topic that holds what the stage refused.
+    /// The topic that holds the stage's dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> String {
         format!("{}-dead-letters", self.name)
     }
 }
 
+/// Checks the components of a stage, without opening any of them. The pipeline may have errors:
+/// what depends on a setting that is [`Unread`] is not known, so it is no error.
+pub type CheckStage = fn(&Pipeline, &Unread, &Stage) -> Vec<Diagnostic>;
+
+fn check_no_components(_: &Pipeline, _: &Unread, _: &Stage) -> Vec<Diagnostic> {
+    Vec::new()
+}
+
 impl Pipeline {
-    /// Reads and checks a pipeline file.
+    /// Reads a pipeline file and checks it; its components with `check`.
     ///
     /// # Errors
-    /// Every mistake in it, each with its place and what to do.
-    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
+    /// Every error in it, each with its place and what to do.
+    pub fn load(path: &Path, check: CheckStage) -> Result<Self, Diagnostics> {
         let read = std::fs::read_to_string(path);
         let text = Arc::new(Text {
             path: path.to_owned(),
             text: read.as_deref().unwrap_or_default().to_owned(),
         });
         match read {
-            Ok(_) => Self::parse(text),
+            Ok(_) => Self::parse_with(text, check),
             Err(error) => Err(Diagnostics::new(
                 text,
                 vec![
@@ -262,15 +284,30 @@ impl Pipeline {
         }
     }
 
-    /// Checks the text of a pipeline file.
+    /// Checks the text of a pipeline file, but not its components.
     ///
     /// # Errors
-    /// Every mistake in it, each with its place and what to do.
+    /// Every error in it, each with its place and what to do.
     pub fn parse(text: Arc<Text>) -> Result<Self, Diagnostics> {
-        let (pipeline, mut diagnostics) = tables::read(&text);
-        // What the tables lack would only be reported a second time by what follows from it.
-        if diagnostics.is_empty() {
-            check::check(&pipeline, &mut diagnostics);
+        Self::parse_with(text, check_no_components)
+    }
+
+    /// Checks the text of a pipeline file; its components with `check`.
+    ///
+    /// # Errors
+    /// Every error in it, each with its place and what to do.
+    pub fn parse_with(text: Arc<Text>, check: CheckStage) -> Result<Self, Diagnostics> {
+        let tables::Tables {
+            mut pipeline,
+            unread,
+            mut diagnostics,
+        } = match tables::read(&text) {
+            Ok(tables) => tables,
+            Err(syntax) => return Err(Diagnostics::new(text, syntax)),
+        };
+        check::check(&mut pipeline, &unread, &mut diagnostics);
+        for stage in &pipeline.stages {
+            diagnostics.extend(check(&pipeline, &unread, stage));
         }
         if diagnostics.is_empty() {
             Ok(pipeline)
@@ -282,7 +319,7 @@ impl Pipeline {
     /// The stage of that name.
     ///
     /// # Errors
-    /// A mistake that lists the stages there are.
+    /// If there is none; the error lists those that there are.
     pub fn stage(&self, name: &str) -> Result<&Stage, Diagnostics> {
         self.stages
             .iter()
@@ -325,7 +362,7 @@ impl Pipeline {
             .map_or("", String::as_str)
     }
 
-    /// The stages in the order of the data's way: each after those that write what it reads.
+    /// The stages in the order in which data flows: each after those that write what it reads.
     #[must_use]
     pub fn in_order(&self) -> Vec<&Stage> {
         let mut ordered: Vec<&Stage> = Vec::with_capacity(self.stages.len());
@@ -337,7 +374,7 @@ impl Pipeline {
             };
             let (later, now): (Vec<&Stage>, Vec<&Stage>) =
                 left.iter().partition(|stage| waits(stage));
-            // A checked pipeline has no circle, so some stage never waits.
+            // A pipeline without errors has no cycle, so some stage never waits.
             if now.is_empty() {
                 ordered.extend(later);
                 break;

@@ -28,6 +28,7 @@ pub const LONGEST_SENSOR: usize = 4096;
 /// A unit of temperature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Unit {
     /// °C
     Celsius,

@@ -8,6 +8,11 @@ use serde::Deserialize;
 /// An amount of memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("pattern" = pattern()))
+)]
 pub struct Size(pub u64);
 
 const UNITS: [(&str, u64); 7] = [
@@ -19,6 +24,14 @@ const UNITS: [(&str, u64); 7] = [
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
 ];
+
+/// What the text of a size looks like.
+#[cfg(feature = "schema")]
+fn pattern() -> String {
+    let letter = |c: char| format!("[{}{}]", c.to_ascii_lowercase(), c.to_ascii_uppercase());
+    let unit = |(name, _): (&str, u64)| name.chars().map(letter).collect::<String>();
+    format!(r"^\s*[0-9]+\s*({})\s*$", UNITS.map(unit).join("|"))
+}
 
 impl FromStr for Size {
     type Err = String;

@@ -34,6 +34,7 @@ use stream::reading::{InvalidReading, Reading};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Average {
     window: Window,
 }
@@ -43,6 +44,11 @@ pub struct Average {
 /// Each commit writes the whole window to the changelog, and its record must stay small.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 1, "maximum" = 4096))
+)]
 pub struct Window(usize);
 
 impl TryFrom<i64> for Window {

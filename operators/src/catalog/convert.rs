@@ -25,8 +25,11 @@ use stream::reading::{InvalidReading, Reading, Unit};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Convert {
+    /// The unit that readings come in.
     from: Unit,
+    /// The unit that they are converted to.
     to: Unit,
 }
 

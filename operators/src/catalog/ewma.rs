@@ -32,8 +32,10 @@ use stream::reading::{InvalidReading, Reading};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ewma {
     alpha: Alpha,
+    /// Whether the first reading of a sensor, which starts its average, is passed on as well.
     #[serde(default)]
     emit_seed: bool,
 }
@@ -41,6 +43,11 @@ pub struct Ewma {
 /// The weight of the newest reading, in (0, 1].
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))
+)]
 pub struct Alpha(f64);
 
 impl TryFrom<f64> for Alpha {

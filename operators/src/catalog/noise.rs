@@ -28,9 +28,11 @@ use stream::reading::{InvalidReading, Reading};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Noise {
     #[serde(default)]
     amplitude: Amplitude,
+    /// Another number gives other noise.
     #[serde(default)]
     seed: u64,
 }
@@ -38,6 +40,7 @@ pub struct Noise {
 /// The largest noise, in the reading's unit: finite and not negative, by default 1.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minimum" = 0)))]
 pub struct Amplitude(f64);
 
 impl Default for Amplitude {

@@ -24,6 +24,7 @@ use stream::reading::{InvalidReading, Reading};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Round {
     #[serde(default)]
     digits: Digits,
@@ -32,6 +33,11 @@ pub struct Round {
 /// How many digits after the decimal point are kept: 0 to 15.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(try_from = "i64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 0, "maximum" = 15))
+)]
 pub struct Digits(u8);
 
 impl TryFrom<i64> for Digits {

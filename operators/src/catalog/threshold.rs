@@ -19,6 +19,7 @@ use stream::reading::{InvalidReading, Reading};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Threshold {
     /// Strictly greater.
     Above(Limit),
@@ -33,6 +34,7 @@ pub enum Threshold {
 /// A finite number to compare with.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Limit(f64);
 
 impl TryFrom<f64> for Limit {

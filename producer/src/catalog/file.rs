@@ -56,6 +56,11 @@ use crate::source::Source;
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Table")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(into = "Table")
+)]
 pub struct File {
     pub(crate) path: PathBuf,
     pub(crate) format: FileFormat,
@@ -70,16 +75,25 @@ pub struct File {
 /// The settings as they are written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Table {
+    /// Relative to the pipeline file's folder.
     path: PathBuf,
+    /// How the file is written; unless it is set, the path's ending says it.
     format: Option<FileFormat>,
+    /// The column of the sensor; `sensor` unless it is set.
     sensor: Option<String>,
+    /// The column of the time; `time` unless it is set.
     time: Option<String>,
+    /// The column of the value; `value` unless it is set.
     value: Option<String>,
+    /// What stands between the fields of a CSV file, one ASCII character; a comma unless it is set.
     delimiter: Option<char>,
+    /// Whether numbers of a CSV file are written as `12,5`.
     decimal_comma: Option<bool>,
     #[serde(default)]
     last_line: LastLine,
+    /// The unit of all values; unless it is set, the column `unit`, or celsius without one.
     unit: Option<Unit>,
     rate: Option<Rate>,
     #[serde(default)]
@@ -144,6 +158,7 @@ impl TryFrom<Table> for File {
 /// What to do with a last line without a line end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum LastLine {
     /// Skip it, because it may be incomplete.
     #[default]
@@ -155,13 +170,15 @@ pub enum LastLine {
 /// How many times to read the file. `None` is forever.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Times")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Repeat(pub Option<u64>);
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected how many times, or \"forever\"")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 enum Times {
-    Number(i64),
-    Word(String),
+    Number(#[cfg_attr(feature = "schema", schemars(extend("minimum" = 1)))] i64),
+    Word(#[cfg_attr(feature = "schema", schemars(extend("const" = "forever")))] String),
 }
 
 impl Default for Repeat {

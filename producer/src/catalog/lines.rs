@@ -53,9 +53,12 @@ const AHEAD: usize = 4;
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Lines {
+    /// The unit of numbers that have none.
     #[serde(default = "celsius")]
     unit: Unit,
+    /// The sensor of numbers that have none; `stdin` unless it is set.
     #[serde(default = "stdin")]
     sensor: SensorName,
 }

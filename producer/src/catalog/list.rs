@@ -33,10 +33,13 @@ use crate::source::{Next, Progress, Source};
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List {
     values: Values,
+    /// The unit of the values.
     #[serde(default = "celsius")]
     unit: Unit,
+    /// The sensor's name; `list` unless it is set.
     #[serde(default = "own_name")]
     sensor: SensorName,
     rate: Option<Rate>,
@@ -49,6 +52,7 @@ fn own_name() -> SensorName {
 /// At least one value, all of them finite.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Vec<f64>")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minItems" = 1)))]
 pub struct Values(Vec<f64>);
 
 impl TryFrom<Vec<f64>> for Values {

@@ -49,16 +49,23 @@ const DAY_MS: u32 = 86_400_000;
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Simulated {
+    /// How many sensors there are.
     sensors: Count<MOST_SENSORS>,
     /// Per sensor. `None` is without end.
     readings: Option<Count<MOST_READINGS>>,
     /// For all sensors together.
     rate: Option<Rate>,
+    /// Another number gives other sensors.
     seed: u64,
+    /// The mean of all sensors, in °C.
     base: Degrees,
+    /// How far the time of day moves a value, in °C.
     daily_amplitude: Degrees,
+    /// How far sensors are from each other, in °C.
     spread: Degrees,
+    /// The noise of each reading, in °C.
     noise: Degrees,
     /// The event time between two readings of a sensor.
     step_ms: Count<31_536_000_000>,
@@ -86,6 +93,11 @@ impl Default for Simulated {
 /// °C within ±1,000,000, so that no sum is infinite.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = -1_000_000, "maximum" = 1_000_000))
+)]
 pub struct Degrees(f64);
 
 impl TryFrom<f64> for Degrees {
@@ -105,6 +117,11 @@ impl TryFrom<f64> for Degrees {
 /// The first event time in milliseconds since the epoch. The pipeline file has it in RFC 3339.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Text")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("pattern" = "^[+-]?[0-9]{4}"))
+)]
 pub struct Start(i64);
 
 /// Text. For TOML's own times its error message is better than serde's.
@@ -113,6 +130,7 @@ pub struct Start(i64);
     untagged,
     expecting = "expected a time in quotes such as \"2024-01-01T00:00:00Z\""
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 enum Text {
     Text(String),
 }

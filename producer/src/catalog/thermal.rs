@@ -60,6 +60,7 @@ const DS18B20_RANGE: RangeInclusive<f64> = -55.0..=125.0;
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Thermal {
     base: PathBuf,
     interval: Duration,
@@ -71,11 +72,18 @@ pub struct Thermal {
 /// The settings as they are written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Table {
+    /// The folder that holds `sys`; `/` unless it is set.
     base: PathBuf,
+    /// How often each thermometer is read; every 1000 ms unless it is set.
     interval_ms: Count<86_400_000>,
+    /// Whether thermal zones are read, such as the processor's.
     zones: bool,
+    /// Whether thermometers on the 1-wire bus are read.
     one_wire: bool,
+    /// What stands before a device's name in the name of its sensor; the machine's name unless it
+    /// is set.
     prefix: Option<String>,
 }
 

@@ -1,19 +1,19 @@
-//! What a deployment must know of a pipeline.
+//! What a deployment must know about a pipeline.
 
 use serde::Serialize;
 use stream::pipeline::{Pipeline, Stage};
 
 use crate::state::chain;
 
-/// What runs, with what, and what of it a change of the file concerns.
+/// The stages, their programs, and digests that show which of them a change of the file concerns.
 #[derive(Debug, Serialize)]
 pub struct Manifest<'p> {
     guarantee: &'static str,
-    /// As `HOST:PORT,…`; empty if nobody names any.
+    /// As `HOST:PORT,…`; empty if there are none.
     brokers: &'p str,
     /// The most that each process takes, in bytes.
     memory: u64,
-    /// In the order of the data's way.
+    /// In the order in which data flows.
     stages: Vec<Entry<'p>>,
 }
 
@@ -23,7 +23,7 @@ struct Entry<'p> {
     program: String,
     from: &'p [String],
     to: &'p [String],
-    /// Whether it remembers something of sensors.
+    /// Whether it keeps state of sensors.
     state: bool,
     /// See [`Pipeline::digest`].
     digest: String,
@@ -89,7 +89,7 @@ to = "a"
     }
 
     #[test]
-    fn stages_come_in_the_order_of_the_datas_way() {
+    fn stages_come_in_the_order_of_the_data() {
         let pipeline = file();
         let mut manifest = serde_json::to_value(Manifest::new(&pipeline, &pipeline)).unwrap();
         for stage in manifest["stages"].as_array_mut().unwrap() {
@@ -111,7 +111,7 @@ to = "a"
     }
 
     #[test]
-    fn the_command_line_changes_what_is_told_and_no_digest() {
+    fn the_command_line_changes_no_digest() {
         let (file, mut pipeline) = (file(), file());
         pipeline
             .kafka

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use serde::Deserialize;
 use stream::error::{Error, Result};
-use stream::pipeline::{ComponentConfig, Diagnostics, Pipeline, Stage};
+use stream::pipeline::{ComponentConfig, Stage};
 use stream::reading::Unit;
 
 use super::truth::Entry;
@@ -124,18 +124,11 @@ impl Step {
     ///
     /// # Errors
     /// If a step or one of its settings is unknown here.
-    pub(super) fn all(
-        pipeline: &Pipeline,
-        stage: &Stage,
-        configs: &[ComponentConfig],
-    ) -> Result<Vec<Self>> {
+    pub(super) fn all(stage: &Stage, configs: &[ComponentConfig]) -> Result<Vec<Self>> {
         let doing = || format!("computing what `{}` must write", stage.name);
         let mut steps = Vec::new();
         for config in configs {
-            let step = Step::read(config).map_err(|diagnostic| {
-                let diagnostics = Diagnostics::new(pipeline.text.clone(), vec![diagnostic]);
-                Error::new(doing(), diagnostics)
-            })?;
+            let step = Step::read(config).map_err(|errors| Error::new(doing(), errors))?;
             steps.push(step.ok_or_else(|| {
                 let name = config.name();
                 let cause = format!("verify does not know a step `{name}` with these settings");
@@ -154,7 +147,7 @@ impl Step {
             .collect()
     }
 
-    fn read(config: &ComponentConfig) -> Result<Option<Self>, stream::pipeline::Diagnostic> {
+    fn read(config: &ComponentConfig) -> Result<Option<Self>, stream::pipeline::Diagnostics> {
         Ok(Some(match config.name() {
             "convert" => {
                 let Convert { from, to } = config.settings()?;
@@ -643,12 +636,12 @@ mod tests {
             path: "p.toml".into(),
             text: text.into(),
         };
-        let pipeline = Pipeline::parse(text.into()).unwrap();
+        let pipeline = stream::pipeline::Pipeline::parse(text.into()).unwrap();
         let stage = &pipeline.stages[0];
         let stream::pipeline::StageKind::Operator { steps } = &stage.kind else {
             panic!("it is an operator")
         };
-        let error = Step::all(&pipeline, stage, steps).unwrap_err().to_string();
+        let error = Step::all(stage, steps).unwrap_err().to_string();
         assert!(
             error.contains("verify does not know a step `median`"),
             "{error}"

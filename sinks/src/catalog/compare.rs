@@ -48,6 +48,7 @@ use crate::sink::{Delivery, Failure, Sink};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Compare {
     /// The topic of the EWMA.
     #[serde(default = "default_ewma")]
@@ -82,6 +83,11 @@ fn default_average() -> String {
 /// An interval from a second to a day.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 1, "maximum" = 86_400))
+)]
 pub struct Seconds(u64);
 
 impl TryFrom<i64> for Seconds {
@@ -101,6 +107,11 @@ impl TryFrom<i64> for Seconds {
 /// A number of steps from 0 to 1000. The default is 24.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 0, "maximum" = 1000))
+)]
 pub struct LagMax(usize);
 
 impl Default for LagMax {
@@ -125,6 +136,11 @@ impl TryFrom<i64> for LagMax {
 /// A number of waiting times from 1 to 1,000,000. The default is 4096.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 1, "maximum" = 1_000_000))
+)]
 pub struct WaitingMax(usize);
 
 impl Default for WaitingMax {

@@ -35,6 +35,7 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Console {
     /// The first line. The default is the stage and its topics; "" is none.
     pub title: Option<String>,
@@ -46,6 +47,7 @@ pub struct Console {
 /// What to show of a reading.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Show {
     /// Only the number, in the shortest form that parses to the same 64-bit float.
     #[default]

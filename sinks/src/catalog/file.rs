@@ -51,6 +51,7 @@ use crate::sink::{Delivery, Failure, Sink};
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct File {
     /// The file, relative to the folder of the pipeline file. It is created if it does not exist;
     /// its folder is not.
@@ -62,8 +63,12 @@ pub struct File {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Table {
+    /// Relative to the pipeline file's folder; the file is made if it is not there, its folder is
+    /// not.
     path: PathBuf,
+    /// How readings are written; unless it is set, the path's ending says it.
     format: Option<OutputFormat>,
 }
 

@@ -60,6 +60,7 @@ use crate::storage;
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Sqlite {
     /// The file, relative to the folder of the pipeline file. It is created if it does not exist;
     /// its folder is not.

@@ -1,4 +1,4 @@
-//! How a producer keeps readings that cannot be read again: its spool and its clock.
+//! What a producer does with readings that it cannot read again: its spool and its clock.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,31 +10,34 @@ use crate::size::Size;
 /// A store on disk for readings on their way to Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "Table")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SpoolSettings {
     /// The folder that holds it and nothing else; relative to the pipeline file's.
     pub path: PathBuf,
     /// How much it may take on disk, in bytes.
     pub size: u64,
-    /// What is left out when more comes.
+    /// Which readings are dropped when it is full.
     pub when_full: WhenFull,
     /// A reading is on the disk at the latest this long after it was taken.
     pub sync: Duration,
 }
 
-/// What a full spool leaves out.
+/// Which readings a full spool drops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum WhenFull {
     /// The oldest readings.
     #[default]
     DropOldest,
-    /// Those that come.
+    /// The newest readings.
     DropNewest,
 }
 
 /// What becomes of a reading that was measured before the machine's clock was set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ClockPolicy {
     /// It waits for the clock and gets the time it was measured at. If that can never be known, it
     /// becomes a dead letter.
@@ -42,19 +45,24 @@ pub enum ClockPolicy {
     Repair,
     /// It becomes a dead letter.
     DeadLetter,
-    /// It goes on with the time that the clock says, whatever that is.
+    /// It keeps the time of the clock, right or wrong.
     Trust,
 }
 
 /// The settings as they are written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Table {
+    /// The folder that holds the spool and nothing else; relative to the pipeline file's.
     path: Folder,
+    /// How much the spool may take on disk, from 1 MB to 1 GB; 16 MB unless it is set.
     #[serde(default)]
     size: SpoolSize,
+    /// Which readings a full spool drops.
     #[serde(default)]
     when_full: WhenFull,
+    /// A reading is on the disk at the latest this long after it was taken; 500 unless it is set.
     #[serde(default)]
     sync_ms: Milliseconds,
 }
@@ -79,6 +87,7 @@ impl From<Table> for SpoolSettings {
 
 #[derive(Deserialize)]
 #[serde(try_from = "PathBuf")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minLength" = 1)))]
 struct Folder(PathBuf);
 
 impl TryFrom<PathBuf> for Folder {
@@ -94,6 +103,7 @@ impl TryFrom<PathBuf> for Folder {
 
 #[derive(Deserialize)]
 #[serde(try_from = "Size")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct SpoolSize(u64);
 
 const MEGABYTE: u64 = 1_000_000;
@@ -120,6 +130,11 @@ impl TryFrom<Size> for SpoolSize {
 
 #[derive(Deserialize)]
 #[serde(try_from = "i64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 0, "maximum" = 60_000))
+)]
 struct Milliseconds(u64);
 
 impl Default for Milliseconds {
@@ -162,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_sensible() {
+    fn the_defaults_are_sensible() {
         assert_eq!(parse("").unwrap(), (None, ClockPolicy::Repair));
         let (spool, clock) = parse("spool = { path = \"s\" }\nclock = \"dead-letter\"").unwrap();
         let (size, sync) = (16 * MEGABYTE, Duration::from_millis(500));
@@ -198,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_refused_is_explained() {
+    fn an_error_in_a_setting_is_explained() {
         let shown = |lines| parse(lines).unwrap_err();
         assert!(shown("spool = {}").contains("missing field `path`"));
         assert!(shown("spool = { path = \"\" }").contains("name a folder"));

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Component;
 
-use super::diagnostic::{Diagnostic, suggest};
-use super::{Pipeline, Role, Stage, StageKind};
+use super::diagnostic::{Diagnostic, suggest, typing_error};
+use super::settings::Unread;
+use super::{Pipeline, Stage, StageKind};
 
-/// Adds what is wrong with the pipeline as a whole.
-pub(super) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
-    if pipeline.stages.is_empty() {
+/// Adds what is wrong with the pipeline as a whole. A topic whose name is nearly that of another is
+/// replaced by that one, so that nothing else is wrong because of it.
+pub(super) fn check(pipeline: &mut Pipeline, unread: &Unread, diagnostics: &mut Vec<Diagnostic>) {
+    if pipeline.stages.is_empty() && !unread.any("from") && !unread.any("to") {
         diagnostics.push(
             Diagnostic::nowhere("has no stages")
                 .help("add a [producer.NAME], [operator.NAME] or [sink.NAME] table"),
@@ -29,14 +31,15 @@ pub(super) fn check(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
                 ),
             );
         }
-        topics(pipeline, stage, diagnostics);
+        topics(pipeline, unread, stage, diagnostics);
     }
     cycles(pipeline, diagnostics);
     spools(pipeline, diagnostics);
+    sources_of_topics(pipeline, unread, diagnostics);
 }
 
 fn spools(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
-    // Components, not text: `./spool` is `spool`.
+    // By components, because `./spool` is `spool`.
     let mut seen: BTreeMap<Vec<Component<'_>>, &Stage> = BTreeMap::new();
     for stage in &pipeline.stages {
         let StageKind::Producer {
@@ -87,15 +90,14 @@ fn name(stage: &Stage, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-fn topics(pipeline: &Pipeline, stage: &Stage, diagnostics: &mut Vec<Diagnostic>) {
+fn topics(pipeline: &Pipeline, unread: &Unread, stage: &Stage, diagnostics: &mut Vec<Diagnostic>) {
+    let table = stage.table();
     let at = |message: String| Diagnostic::at(stage.place.clone(), message);
-    let reads = !matches!(stage.kind, StageKind::Producer { .. });
-    let writes = !matches!(stage.kind, StageKind::Sink { .. });
-    if reads && stage.from.is_empty() {
+    if reads_nothing(stage) && !unread.has(&table, "from") {
         diagnostics
             .push(at(format!("`{}` reads nothing", stage.name)).help("name a topic in `from`"));
     }
-    if writes && stage.to.is_empty() {
+    if writes_nothing(stage) && !unread.has(&table, "to") {
         diagnostics
             .push(at(format!("`{}` writes nothing", stage.name)).help("name a topic in `to`"));
     }
@@ -112,61 +114,98 @@ fn topics(pipeline: &Pipeline, stage: &Stage, diagnostics: &mut Vec<Diagnostic>)
                     "`{}` reads and writes the same topic `{topic}`",
                     stage.name
                 ))
-                .help("its results would come back as its input for ever; write to another topic")
+                .help("its results would be its input again, for ever; write to another topic")
             } else {
                 at(format!("`{}` names the topic `{topic}` twice", stage.name)).help("name it once")
             };
             diagnostics.push(diagnostic);
-        } else if pipeline.topics[topic].role != Role::Readings {
+        } else if is_own(pipeline, topic) {
             diagnostics.push(
                 at(format!(
-                    "`{topic}` is the name of a stage's own changelog or dead letters"
+                    "`{topic}` is a stage's own changelog or dead-letter topic"
                 ))
                 .help("choose another name for the topic"),
             );
         }
     }
-    for topic in &stage.from {
-        if pipeline.writers(topic).next().is_none() && !pipeline.topics[topic].external {
-            let written: Vec<&str> = pipeline
-                .stages
-                .iter()
-                .flat_map(|stage| &stage.to)
-                .map(String::as_str)
-                .collect();
-            diagnostics.push(
-                at(format!(
-                    "`{}` reads the topic `{topic}`, which no stage writes",
-                    stage.name
-                ))
-                .help(format!(
-                    "{}; if somebody outside writes it, say [topic.{topic}] external = true",
-                    suggest(topic, &written)
-                )),
+}
+
+/// Whether a stage names no topic to read, but needs one.
+pub(super) fn reads_nothing(stage: &Stage) -> bool {
+    stage.from.is_empty() && !matches!(stage.kind, StageKind::Producer { .. })
+}
+
+/// Whether a stage names no topic to write, but needs one.
+pub(super) fn writes_nothing(stage: &Stage) -> bool {
+    stage.to.is_empty() && !matches!(stage.kind, StageKind::Sink { .. })
+}
+
+/// Whether a topic is the changelog or the dead-letter topic of a stage.
+fn is_own(pipeline: &Pipeline, topic: &str) -> bool {
+    pipeline.stages.iter().any(|stage| {
+        topic == stage.dead_letters()
+            || (topic == stage.changelog() && !matches!(stage.kind, StageKind::Sink { .. }))
+    })
+}
+
+/// Reports topics that are read and that nobody writes.
+fn sources_of_topics(pipeline: &mut Pipeline, unread: &Unread, diagnostics: &mut Vec<Diagnostic>) {
+    let mut meant = Vec::new();
+    let written: Vec<&str> = pipeline
+        .stages
+        .iter()
+        .flat_map(|stage| &stage.to)
+        .map(String::as_str)
+        .collect();
+    let is_open = unread.any("to") || pipeline.stages.iter().any(writes_nothing);
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        for (input, topic) in stage.from.iter().enumerate() {
+            let is_written = written.contains(&topic.as_str())
+                || pipeline.topics[topic].external
+                || unread.has(&format!("topic.{topic}"), "external");
+            if is_written || !legal(topic, 249) || is_own(pipeline, topic) {
+                continue;
+            }
+            let typing_error = typing_error(topic, &written);
+            // It may be an output of a stage whose outputs are not known.
+            if typing_error.is_none() && is_open {
+                continue;
+            }
+            meant.extend(typing_error.map(|written| (index, input, written.to_owned())));
+            let message = format!(
+                "`{}` reads the topic `{topic}`, which no stage writes",
+                stage.name
             );
+            diagnostics.push(Diagnostic::at(stage.place.clone(), message).help(format!(
+                "{}; if somebody outside writes it, say [topic.{topic}] external = true",
+                suggest(topic, &written)
+            )));
         }
+    }
+    for (stage, input, topic) in meant {
+        pipeline.stages[stage].from[input] = topic;
     }
 }
 
-/// Reports each stage that can reach itself over other stages.
+/// Reports each cycle of stages.
 fn cycles(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     let mut reported = BTreeSet::new();
     for start in &pipeline.stages {
-        let mut way: Vec<&Stage> = vec![start];
+        let mut path: Vec<&Stage> = vec![start];
         let mut visited = BTreeSet::new();
-        if let Some(cycle) = back_to(pipeline, start, &mut way, &mut visited)
+        if let Some(cycle) = back_to(pipeline, start, &mut path, &mut visited)
             && cycle.len() > 1
             && cycle.iter().all(|name| !reported.contains(name))
         {
             let message = format!(
-                "the stages go round in a circle: {} → {}",
+                "the stages form a cycle: {} → {}",
                 cycle.join(" → "),
                 start.name
             );
             reported.extend(cycle);
             diagnostics.push(
                 Diagnostic::at(start.place.clone(), message)
-                    .help("let one of them write to a topic outside the circle"),
+                    .help("let one of them write to a topic outside the cycle"),
             );
         }
     }
@@ -175,20 +214,20 @@ fn cycles(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
 fn back_to<'p>(
     pipeline: &'p Pipeline,
     start: &'p Stage,
-    way: &mut Vec<&'p Stage>,
-    visited: &mut BTreeSet<&'p str>,
+    path: &mut Vec<&'p Stage>,
+    visited: &mut BTreeSet<usize>,
 ) -> Option<Vec<&'p str>> {
-    let here = *way.last()?;
+    let here = *path.last()?;
     for next in here.to.iter().flat_map(|topic| pipeline.readers(topic)) {
-        if next.name == start.name {
-            return Some(way.iter().map(|stage| stage.name.as_str()).collect());
+        if std::ptr::eq(next, start) {
+            return Some(path.iter().map(|stage| stage.name.as_str()).collect());
         }
-        if visited.insert(&next.name) {
-            way.push(next);
-            if let Some(cycle) = back_to(pipeline, start, way, visited) {
+        if visited.insert(next.place.start) {
+            path.push(next);
+            if let Some(cycle) = back_to(pipeline, start, path, visited) {
                 return Some(cycle);
             }
-            way.pop();
+            path.pop();
         }
     }
     None
@@ -240,18 +279,30 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_reported_once() {
+    fn a_stages_own_topics_are_not_for_others() {
+        for topic in ["a-changelog", "a-dead-letters"] {
+            let text = format!("{SOURCE}[sink.b]\nfrom = \"{topic}\"\nsink = \"console\"");
+            let shown = diagnostics(&text);
+            let expected =
+                format!("p.toml:4:7: `{topic}` is a stage's own changelog or dead-letter");
+            assert!(shown.starts_with(&expected), "{shown}");
+            assert!(!shown.contains("no stage writes"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_cycle_is_reported_once() {
         let stage = |name: &str, from: &str, to: &str| {
             format!("[operator.{name}]\nfrom = \"{from}\"\nsteps = [\"noise\"]\nto = \"{to}\"\n")
         };
         let shown =
             diagnostics(&(stage("a", "x", "y") + &stage("b", "y", "z") + &stage("c", "z", "x")));
-        assert_eq!(shown.matches("go round in a circle").count(), 1, "{shown}");
+        assert_eq!(shown.matches("form a cycle").count(), 1, "{shown}");
         assert!(shown.contains("a → b → c → a"), "{shown}");
     }
 
     #[test]
-    fn every_mistake_is_reported_not_only_the_first() {
+    fn every_error_is_reported_not_only_the_first() {
         let shown = diagnostics(
             "[sink.a]\nform = \"t\"\nsink = \"console\"\n[producer.b]\nsource = 3\nto = \
              7\n[opreator.x]\n",

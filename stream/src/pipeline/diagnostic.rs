@@ -1,4 +1,4 @@
-//! Mistakes in a pipeline file, and how they are shown.
+//! Errors in a pipeline file, and how they are shown.
 
 use std::fmt;
 use std::ops::Range;
@@ -27,7 +27,7 @@ impl Text {
     }
 }
 
-/// One mistake.
+/// One error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     place: Option<Range<usize>>,
@@ -36,7 +36,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A mistake at a range of bytes of the text.
+    /// An error at a range of bytes of the text.
     pub fn at(place: Range<usize>, message: impl Into<String>) -> Self {
         Diagnostic {
             place: Some(place),
@@ -45,7 +45,7 @@ impl Diagnostic {
         }
     }
 
-    /// A mistake of the file as a whole.
+    /// An error of the file as a whole.
     pub fn nowhere(message: impl Into<String>) -> Self {
         Diagnostic {
             place: None,
@@ -61,13 +61,13 @@ impl Diagnostic {
         self
     }
 
-    /// Where it is in the text, in bytes; nothing for a mistake of the file as a whole.
+    /// Where it is in the text, in bytes; `None` for an error of the file as a whole.
     #[must_use]
     pub fn place(&self) -> Option<Range<usize>> {
         self.place.clone()
     }
 
-    /// Gives the mistake a place if it has none of its own.
+    /// Gives the error a place if it has none of its own.
     #[must_use]
     pub fn or_at(mut self, place: Range<usize>) -> Self {
         self.place.get_or_insert(place);
@@ -89,9 +89,9 @@ impl From<toml::de::Error> for Diagnostic {
         // A remedy may follow the message after a semicolon: the settings' own checks write it so.
         let (message, help) = match error.message().split_once("; ") {
             Some((message, help)) => (message, Some(help.to_owned())),
-            None => (error.message(), nearest(error.message())),
+            None => (error.message(), meant(error.message()).map(did_you_mean)),
         };
-        // Rust's names of types say nothing to whoever writes a pipeline file.
+        // People who write pipeline files do not know Rust's names of types.
         let message = message
             .trim_end()
             .replace("expected f64", "expected a number");
@@ -104,16 +104,15 @@ impl From<toml::de::Error> for Diagnostic {
     }
 }
 
-/// What was probably meant by a name that serde does not know: it says the name first and then all
-/// it knows, each in backticks.
-fn nearest(message: &str) -> Option<String> {
+/// What was probably meant by the name that serde does not know. Its message has that name first
+/// and then all that it knows, each in backticks.
+pub(super) fn meant(message: &str) -> Option<&str> {
     if !message.starts_with("unknown") {
         return None;
     }
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let (unknown, known) = names.split_first()?;
-    let suggestion = suggest(unknown, known);
-    suggestion.starts_with("did you mean").then_some(suggestion)
+    closest(unknown, known)
 }
 
 impl From<Error> for Diagnostic {
@@ -127,7 +126,7 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// Everything that is wrong with a pipeline file.
+/// All errors of a pipeline file, or of a component in it.
 #[derive(Debug, Clone)]
 pub struct Diagnostics {
     text: Arc<Text>,
@@ -135,11 +134,24 @@ pub struct Diagnostics {
 }
 
 impl Diagnostics {
-    /// The mistakes of one text, in the order of the text.
+    /// The errors of one text, each once, in the order of the text.
     #[must_use]
     pub fn new(text: Arc<Text>, mut diagnostics: Vec<Diagnostic>) -> Self {
         diagnostics.sort_by_key(|diagnostic| diagnostic.place.as_ref().map(|place| place.start));
-        Diagnostics { text, diagnostics }
+        let mut sorted: Vec<Diagnostic> = Vec::with_capacity(diagnostics.len());
+        for diagnostic in diagnostics {
+            let mut before = sorted
+                .iter()
+                .rev()
+                .take_while(|other| other.place == diagnostic.place);
+            if !before.any(|other| *other == diagnostic) {
+                sorted.push(diagnostic);
+            }
+        }
+        Diagnostics {
+            text,
+            diagnostics: sorted,
+        }
     }
 
     /// How many there are.
@@ -148,12 +160,22 @@ impl Diagnostics {
         self.diagnostics.len()
     }
 
-    /// One after the other, those of the file as a whole first.
+    /// In order, those of the file as a whole first.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.diagnostics.iter()
     }
 }
 
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.diagnostics.into_iter()
+    }
+}
+
+/// Each error with its line and its remedy; below several, how many there are.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, diagnostic) in self.diagnostics.iter().enumerate() {
@@ -172,7 +194,7 @@ impl fmt::Display for Diagnostics {
             let line = text[line_start..].lines().next().unwrap_or_default();
             let number = text[..line_start].matches('\n').count() + 1;
             let column = text[line_start..start].chars().count();
-            // A place can be at the line's end, behind all that is shown of it.
+            // A place can be at the line's end, after everything that is shown of it.
             let end = text
                 .floor_char_boundary(place.end)
                 .min(line_start + line.len())
@@ -184,7 +206,10 @@ impl fmt::Display for Diagnostics {
             write!(f, "{margin} | {}{}", " ".repeat(column), "^".repeat(marks))?;
             write_help(f, &format!("{margin} = "), diagnostic.help.as_deref())?;
         }
-        Ok(())
+        match self.count() {
+            0 | 1 => Ok(()),
+            count => write!(f, "\n{count} errors in {}", self.text.path.display()),
+        }
     }
 }
 
@@ -197,16 +222,34 @@ fn write_help(f: &mut fmt::Formatter<'_>, margin: &str, help: Option<&str>) -> f
 
 impl std::error::Error for Diagnostics {}
 
+/// The known name that was probably meant by another.
+pub(super) fn closest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), *known))
+        .min()
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
+        .map(|(_, closest)| closest)
+}
+
+/// The known name of which another is almost certainly a typing error: closer than [`closest`], as
+/// names of topics can be like each other.
+pub(super) fn typing_error<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    closest(name, known).filter(|known| {
+        let distance = strsim::damerau_levenshtein(name, known);
+        (1..=2).contains(&distance) && distance < known.len()
+    })
+}
+
+fn did_you_mean(name: &str) -> String {
+    format!("did you mean `{name}`?")
+}
+
 /// The remedy for a name that is not known: the one that was probably meant, or all there are.
 #[must_use]
 pub fn suggest(name: &str, known: &[&str]) -> String {
-    let closest = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .min()
-        .filter(|(distance, known)| *distance <= 1 + known.len() / 4);
-    match closest {
-        Some((_, closest)) => format!("did you mean `{closest}`?"),
+    match closest(name, known) {
+        Some(closest) => did_you_mean(closest),
         None if known.is_empty() => "there are none".to_owned(),
         None => {
             let names: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
@@ -224,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_at_a_line_end_of_windows_is_shown() {
+    fn an_error_at_a_line_end_of_windows_is_shown() {
         let text = Text {
             path: "p.toml".into(),
             text: "a\r\r\nb".into(),
@@ -242,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_shown_with_its_line_and_column() {
+    fn an_error_is_shown_with_its_line_and_column() {
         let text = Arc::new(Text {
             path: "a.toml".into(),
             text: "x = 1\nå = 2 # two\n".into(),

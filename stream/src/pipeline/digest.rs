@@ -1,4 +1,4 @@
-//! What of a pipeline file concerns one stage's process, in a few digits.
+//! A digest of everything in a pipeline file that concerns one stage's process.
 
 use std::fmt::Write;
 
@@ -17,12 +17,12 @@ impl Pipeline {
     }
 
     fn concerning(&self, stage: &Stage) -> String {
-        // The file has been read before; read as values, it has lost its layout and its comments.
+        // As values, without layout and comments. The file has been read before.
         let file: serde_json::Value = toml::from_str(&self.text.text).unwrap_or_default();
         let table = stage.kind.table();
         let mut text = format!("[{table}.{}]\n{}\n", stage.name, file[table][&stage.name]);
         let mut add = |name: &str, what: &dyn std::fmt::Debug| {
-            writeln!(text, "{name} {what:?}").unwrap_or_default()
+            writeln!(text, "{name} {what:?}").unwrap_or_default();
         };
         for name in stage
             .from

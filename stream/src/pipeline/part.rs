@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Text, suggest};
+use super::diagnostic::{Diagnostic, Diagnostics, Text, suggest};
+use super::settings;
 
 /// One entry of a catalog with its settings: `{ ewma = { alpha = 0.5 } }`, or just `"console"`.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct ComponentConfig {
     place: Range<usize>,
     text: Arc<Text>,
     path: Vec<Key>,
+    /// Whether it is only a name, without settings.
+    is_bare: bool,
 }
 
 /// What stands between two steps in the description of a chain.
@@ -29,7 +32,7 @@ pub(super) enum Key {
 }
 
 impl ComponentConfig {
-    /// Reads a part from the value at `path` of the file.
+    /// Reads a component from the value at `path` of the file.
     ///
     /// # Errors
     /// If the value is neither a name nor a table with one key.
@@ -73,10 +76,22 @@ impl ComponentConfig {
             place,
             text: text.clone(),
             path,
+            is_bare: value.get_ref().is_str(),
         })
     }
 
-    /// A part that no file states, for tests and examples: `ewma = { alpha = 0.5 }`.
+    /// Stands in for a component that could not be read, so that its stage can be checked.
+    pub(super) fn unread(text: &Arc<Text>, place: Range<usize>) -> Self {
+        ComponentConfig {
+            name: String::new(),
+            place,
+            text: text.clone(),
+            path: Vec::new(),
+            is_bare: true,
+        }
+    }
+
+    /// A component that no file states, for tests and examples: `ewma = { alpha = 0.5 }`.
     ///
     /// # Errors
     /// If the text is not one key with its settings.
@@ -91,7 +106,7 @@ impl ComponentConfig {
     }
 
     /// The steps of a chain that describes itself so: `threshold(above=50) → ewma(alpha=0.5)`;
-    /// nothing if the text is no such description.
+    /// `None` if the text is no such description.
     #[must_use]
     pub fn described(chain: &str) -> Option<Vec<Self>> {
         chain
@@ -115,13 +130,14 @@ impl ComponentConfig {
     /// The settings as the type that knows them.
     ///
     /// # Errors
-    /// An unknown or missing setting, or a value that the type refuses, with its place.
+    /// Every unknown setting and every value that the type rejects, each with its place, and the
+    /// first setting that is missing.
     ///
     /// # Panics
-    /// Never: the part's own text holds what it was read from.
-    pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
-        // Parsed anew: the file is small, and so no part has to outlive the text it borrows from.
-        let table = DeTable::parse(&self.text.text)?;
+    /// Never: the component's own text holds what it was read from.
+    pub fn settings<T: DeserializeOwned>(&self) -> Result<T, Diagnostics> {
+        // Parsed once more: the file is small, and no component borrows from its text.
+        let table = DeTable::parse(&self.text.text).map_err(|error| self.errors([error.into()]))?;
         let mut value = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
         for key in &self.path {
             let below = match key {
@@ -130,18 +146,30 @@ impl ComponentConfig {
             };
             value = below.expect("the path was taken from this text").clone();
         }
-        if value.get_ref().is_str() {
+        if self.is_bare {
             value = Spanned::new(value.span(), DeValue::Table(DeTable::new()));
         }
-        T::deserialize(ValueDeserializer::from(value))
-            .map_err(|error| Diagnostic::from(error).or_at(self.place()))
+        let mut diagnostics = Vec::new();
+        match settings::read(value, &mut diagnostics).settings {
+            Some(settings) if diagnostics.is_empty() => Ok(settings),
+            _ => Err(self.errors(diagnostics)),
+        }
     }
 
-    /// A mistake for a name that is in no catalog.
+    /// The error of a name that is in no catalog.
     #[must_use]
-    pub fn unknown(&self, kind: &str, known: &[&str]) -> Diagnostic {
-        Diagnostic::at(self.place(), format!("there is no {kind} `{}`", self.name))
-            .help(suggest(&self.name, known))
+    pub fn unknown(&self, kind: &str, known: &[&str]) -> Diagnostics {
+        let message = format!("there is no {kind} `{}`", self.name);
+        self.errors([Diagnostic::at(self.place(), message).help(suggest(&self.name, known))])
+    }
+
+    /// Errors of the component; those without a place stand at its name.
+    #[must_use]
+    pub fn errors(&self, diagnostics: impl IntoIterator<Item = Diagnostic>) -> Diagnostics {
+        let placed = diagnostics
+            .into_iter()
+            .map(|diagnostic| diagnostic.or_at(self.place()));
+        Diagnostics::new(self.text.clone(), placed.collect())
     }
 }
 
@@ -166,7 +194,7 @@ fn toml(step: &str) -> Option<String> {
                 value.parse::<f64>(),
             ) {
                 (Ok(_), ..) | (_, Ok(_), _) => value.to_owned(),
-                // Written out, a large number looks like an integer that is none.
+                // Without a point or an exponent, a large number would look like an integer.
                 (.., Ok(number)) => format!("{number:?}"),
                 _ if is_plain(value) => format!("\"{value}\""),
                 _ => return None,

@@ -4,8 +4,8 @@
 struct Reserved {
     names: &'static [&'static str],
     why: &'static str,
-    /// Whether each client that they concern sets them itself, so that in a client file, which
-    /// other programs use too, they do no harm.
+    /// Whether they do no harm in a client file, which other programs use too: each client that
+    /// they concern sets them itself.
     harmless_in_client_file: bool,
 }
 
@@ -63,19 +63,19 @@ const RESERVED: &[Reserved] = &[
     Reserved {
         names: &["partition.assignment.strategy", "group.remote.assignor"],
         why: "the same partition of several inputs must go to the same process, as a state needs \
-              it, and all of them must be given back before they are given to others",
+              it, and all of them must be revoked before they are assigned to others",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["group.protocol", "group.protocol.type"],
-        why: "with the new protocol a process that starts again is refused until the session of \
-              its predecessor ends, and partitions are not given back as a whole",
+        why: "with the new protocol a process that starts again is rejected until the session of \
+              its predecessor ends, and partitions are not revoked all at once",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["auto.offset.reset"],
-        why: "a stage goes on at its committed offset and nowhere else: what is missing there must \
-              be told, not skipped",
+        why: "a stage goes on at its committed offset and nowhere else: a gap there must be \
+              reported, not skipped",
         harmless_in_client_file: false,
     },
     Reserved {
@@ -100,8 +100,7 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["enable.gapless.guarantee"],
-        why: "it ends the producer where a stage goes back to the last commit and does its work \
-              again",
+        why: "it ends the producer where a stage rolls back to the last commit and tries again",
         harmless_in_client_file: false,
     },
     Reserved {
@@ -113,8 +112,8 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["log.connection.close"],
-        why: "a connection that breaks can leave a copy of a commit under way, which is guarded \
-              against only if it is heard of",
+        why: "when a connection breaks, a copy of a commit can still arrive, and rivulet guards \
+              against that only if it hears of the break",
         harmless_in_client_file: false,
     },
     Reserved {
@@ -133,12 +132,12 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["enabled_events", "log.queue", "log_level"],
-        why: "rivulet listens to librdkafka by it; what it logs is set with RUST_LOG",
+        why: "rivulet hears from librdkafka through it; set with RUST_LOG what it logs",
         harmless_in_client_file: false,
     },
     Reserved {
         names: &["test.mock.num.brokers", "test.mock.broker.rtt"],
-        why: "it puts brokers in memory in the place of yours; `rivulet demo` does that",
+        why: "it replaces your brokers with brokers in memory; `rivulet demo` does that",
         harmless_in_client_file: false,
     },
 ];
@@ -153,6 +152,16 @@ pub(super) fn in_client_file(name: &str) -> Option<&'static str> {
     reserved(name)
         .filter(|reserved| !reserved.harmless_in_client_file)
         .map(|reserved| reserved.why)
+}
+
+/// All names that cannot be set in `[kafka]`.
+#[cfg(feature = "schema")]
+pub(super) fn names() -> Vec<&'static str> {
+    RESERVED
+        .iter()
+        .flat_map(|reserved| reserved.names)
+        .copied()
+        .collect()
 }
 
 fn reserved(name: &str) -> Option<&'static Reserved> {
@@ -178,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_refused_with_its_reason_where_it_stands() {
+    fn each_is_an_error_with_its_reason_where_it_stands() {
         let folder = tempfile::tempdir().expect("a folder for temporary files");
         for Reserved {
             names,
@@ -204,10 +213,10 @@ mod tests {
                     *harmless_in_client_file,
                     "{name}: {shown}"
                 );
-                let is_told = ["client.properties", name, why]
+                let is_shown = ["client.properties", name, why]
                     .iter()
                     .all(|words| shown.contains(words));
-                assert!(is_told || shown.is_empty(), "{shown}");
+                assert!(is_shown || shown.is_empty(), "{shown}");
             }
         }
     }

@@ -1,16 +1,16 @@
-//! What a stage does where its input is not as it should be.
+//! What a stage does when its input is not as it should be.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// A stage's own settings beside what it reads, does and writes.
+/// A stage's settings other than its topics and its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
     /// What becomes of records that were deleted before the stage read them; `None` stops a stage
     /// that keeps state and lets any other go on.
     pub on_gap: Option<OnGap>,
-    /// Whether only records are taken whose key is their sensor.
+    /// Whether a record whose key is not its sensor becomes a dead letter.
     pub require_key: bool,
     /// How much older than the newest reading of its partition a sensor's last one may be before
     /// its state is forgotten, by the readings' own times.
@@ -20,16 +20,22 @@ pub struct Rules {
 /// What a stage does when records were deleted before it read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OnGap {
     /// It ends with an error.
     Stop,
-    /// It records the gap among its dead letters and goes on behind it.
+    /// It writes the gap to its dead-letter topic and goes on after it.
     DeadLetter,
 }
 
 /// A span of time as people write it: `30d`, `12h`, `2h 30m`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("pattern" = r"^\+?([Pp]|[0-9]+([.,][0-9]+)?\s*[^0-9\s-]|[0-9]+:)"))
+)]
 pub(super) struct Span(pub(super) Duration);
 
 impl TryFrom<String> for Span {

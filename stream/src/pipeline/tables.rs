@@ -9,15 +9,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeTable, DeValue};
 
 use super::buffer::{ClockPolicy, SpoolSettings};
-use super::diagnostic::{Diagnostic, Text, suggest};
+use super::diagnostic::{Diagnostic, Text, closest, suggest, typing_error};
 use super::part::{ComponentConfig, Key};
 use super::rules::{OnGap, Rules, Span};
+use super::settings::{self, Unread};
 use super::{
     CommitPolicy, DEFAULT_MAX_MESSAGE, MAX_MESSAGE_BYTES, Pipeline, Role, Stage, StageKind, Topic,
-    reserved,
+    check, reserved,
 };
 use crate::format::FormatName;
 use crate::limits::Limits;
@@ -25,7 +26,7 @@ use crate::reading::Unit;
 use crate::size::Size;
 
 /// The keys at the top of the file.
-const TOP: [&str; 9] = [
+pub(super) const TOP: [&str; 9] = [
     "guarantee",
     "kafka",
     "commit",
@@ -37,77 +38,169 @@ const TOP: [&str; 9] = [
     "sink",
 ];
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct CommitTable {
+    /// With nothing left to read, a stage commits, but no sooner than this after its last commit.
+    /// 20 unless it is set.
     least_interval_ms: Option<u64>,
+    /// With work uncommitted, a stage commits at the latest after this. 100 unless it is set.
     longest_interval_ms: Option<u64>,
+    /// With this many records read, a stage commits. 10000 unless it is set.
+    #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1)))]
     records: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct LimitsTable {
+    /// The most memory that each process takes, at least `16 MB`; `128 MB` unless it is set.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Size>"))]
     memory: Option<Spanned<Size>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct TopicTable {
+    /// How many partitions the topic is created with; 1 unless it is set here or in `[defaults]`.
     partitions: Option<Count>,
+    /// How many copies the cluster keeps; the cluster's own default unless it is set here or in
+    /// `[defaults]`.
     replication: Option<Count>,
+    /// How readings are written in the topic; `json` unless it is set here or in `[defaults]`.
     format: Option<FormatName>,
+    /// The unit of the values of a topic of format `number`.
     unit: Option<Unit>,
+    /// Whether somebody outside the pipeline writes the topic.
     #[serde(default)]
     external: bool,
+    /// Settings of the topic such as `"retention.ms"`.
     #[serde(default)]
     config: BTreeMap<String, Scalar>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct DefaultsTable {
+    /// How many partitions a topic is created with; 1 unless it is set.
     partitions: Option<Count>,
+    /// How many copies the cluster keeps; the cluster's own default unless it is set.
     replication: Option<Count>,
+    /// How readings are written in a topic; `json` unless it is set.
     format: Option<FormatName>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("required" = ["source", "to"]))
+)]
 struct ProducerTable {
+    /// Where the readings come from.
     #[serde(rename = "source")]
-    _source: IgnoredAny,
-    to: Names,
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::schema::source"))]
+    _source: Option<IgnoredAny>,
+    /// The topics that the stage writes.
+    to: Option<Names>,
+    /// Where readings wait on disk while Kafka is away.
     spool: Option<SpoolSettings>,
+    /// What becomes of readings that were measured before the machine's clock was set.
     #[serde(default)]
     clock: ClockPolicy,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("required" = ["from", "steps", "to"]))
+)]
 struct OperatorTable {
-    from: Names,
+    /// The topics that the stage reads.
+    from: Option<Names>,
+    /// What is done with each reading, in order.
     #[serde(rename = "steps")]
-    _steps: IgnoredAny,
-    to: Names,
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::schema::steps"))]
+    _steps: Option<IgnoredAny>,
+    /// The topics that the stage writes.
+    to: Option<Names>,
+    /// What the stage does when records were deleted before it read them. Unless it is set, a stage
+    /// that keeps state stops and any other goes on.
     on_gap: Option<OnGap>,
+    /// Whether a record whose key is not its sensor becomes a dead letter.
     #[serde(default)]
     require_key: bool,
+    /// How much older than the newest reading of its partition a sensor's last one may be before
+    /// its state is forgotten: `30d`, `12h` or `2h 30m`.
     state_ttl: Option<Span>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("required" = ["from", "sink"]))
+)]
 struct SinkTable {
-    from: Names,
+    /// The topics that the stage reads.
+    from: Option<Names>,
+    /// Where the readings are shown or kept.
     #[serde(rename = "sink")]
-    _sink: IgnoredAny,
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::schema::sink"))]
+    _sink: Option<IgnoredAny>,
+    /// What the stage does when records were deleted before it read them. It goes on unless this is
+    /// set.
     on_gap: Option<OnGap>,
+}
+
+/// The file as a whole, for its schema: the keys at its top are read one by one, so that an error
+/// in one hides none in another.
+#[cfg(feature = "schema")]
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct File {
+    /// What a crash may do to the results; `exactly-once` unless it is set.
+    guarantee: Option<super::Guarantee>,
+    /// Properties of librdkafka, and the brokers.
+    #[schemars(schema_with = "super::schema::kafka")]
+    kafka: Option<BTreeMap<String, Scalar>>,
+    /// When stages commit.
+    commit: Option<CommitTable>,
+    /// How much each process may take.
+    limits: Option<LimitsTable>,
+    /// Settings of the topics that have no others.
+    defaults: Option<DefaultsTable>,
+    /// Topics that are not like the others.
+    #[schemars(extend("propertyNames" = super::schema::name(249)))]
+    topic: Option<BTreeMap<String, TopicTable>>,
+    /// Stages that bring readings in.
+    #[schemars(extend("propertyNames" = super::schema::name(200)))]
+    producer: Option<BTreeMap<String, ProducerTable>>,
+    /// Stages that process readings.
+    #[schemars(extend("propertyNames" = super::schema::name(200)))]
+    operator: Option<BTreeMap<String, OperatorTable>>,
+    /// Stages that show or keep readings.
+    #[schemars(extend("propertyNames" = super::schema::name(200)))]
+    sink: Option<BTreeMap<String, SinkTable>>,
 }
 
 /// A count of partitions or replicas.
 #[derive(Deserialize, Clone, Copy)]
 #[serde(try_from = "i64")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(extend("minimum" = 1, "maximum" = 10_000))
+)]
 struct Count(i32);
 
 impl TryFrom<i64> for Count {
@@ -126,6 +219,7 @@ impl TryFrom<i64> for Count {
 /// One topic name or a list of them.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a topic name or a list of topic names")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 enum Names {
     One(String),
     Many(Vec<String>),
@@ -143,7 +237,8 @@ impl From<Names> for Vec<String> {
 /// A property's value; Kafka takes them all as text.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected text, a number, true or false")]
-enum Scalar {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(super) enum Scalar {
     Text(String),
     Integer(i64),
     Float(f64),
@@ -161,44 +256,51 @@ impl fmt::Display for Scalar {
     }
 }
 
-/// Reads all tables; the pipeline is whole only if there are no mistakes.
-pub(super) fn read(text: &Arc<Text>) -> (Pipeline, Vec<Diagnostic>) {
+/// What the tables say.
+pub(super) struct Tables {
+    /// Whole only if there are no errors.
+    pub pipeline: Pipeline,
+    pub unread: Unread,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads all tables; `None` with the errors if the text is not TOML.
+pub(super) fn read(text: &Arc<Text>) -> Result<Tables, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(&text.text);
+    if !errors.is_empty() {
+        return Err(errors.into_iter().map(Diagnostic::from).collect());
+    }
     let mut reader = Reader {
         text,
-        diagnostics: errors.into_iter().map(Diagnostic::from).collect(),
+        misspelled: BTreeMap::new(),
+        unread: Unread::default(),
+        diagnostics: Vec::new(),
     };
-    // A file that is not TOML has no structure to complain about.
-    let document = if reader.diagnostics.is_empty() {
-        document.into_inner()
-    } else {
-        DeTable::new()
-    };
-    let pipeline = reader.pipeline(&document);
-    (pipeline, reader.diagnostics)
+    let pipeline = reader.pipeline(document.into_inner());
+    Ok(Tables {
+        pipeline,
+        unread: reader.unread,
+        diagnostics: reader.diagnostics,
+    })
 }
 
 struct Reader<'t> {
     text: &'t Arc<Text>,
+    /// The names at the top as they are written, by those that were meant.
+    misspelled: BTreeMap<String, String>,
+    unread: Unread,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
-    fn pipeline(&mut self, document: &DeTable<'_>) -> Pipeline {
-        for key in document
-            .keys()
-            .filter(|key| !TOP.contains(&key.get_ref().as_ref()))
-        {
-            let message = format!("unknown table or setting `{}`", key.get_ref());
-            self.diagnostics
-                .push(Diagnostic::at(key.span(), message).help(suggest(key.get_ref(), &TOP)));
-        }
-        let guarantee = self.value(document, "guarantee").unwrap_or_default();
-        let commit = self.commit(document);
-        let limits = self.limits(document);
-        let kafka = self.kafka(document);
-        let stages = self.stages(document);
-        let topics = self.topics(document, &stages);
+    fn pipeline(&mut self, mut document: DeTable<'_>) -> Pipeline {
+        self.names(&mut document);
+        let guarantee = self.value(&document, "guarantee").unwrap_or_default();
+        let commit = self.commit(&document);
+        let limits = self.limits(&document);
+        let kafka = self.kafka(&document);
+        let stages = self.stages(&document);
+        let topics = self.topics(&document, &stages);
         Pipeline {
             text: self.text.clone(),
             guarantee,
@@ -210,22 +312,93 @@ impl Reader<'_> {
         }
     }
 
-    /// The value of a key at the top, if it is there and right.
-    fn value<T: DeserializeOwned>(&mut self, table: &DeTable<'_>, key: &str) -> Option<T> {
-        self.take(table.get(key)?)
+    /// Reports unknown names at the top, and gives those that are nearly a known one its name.
+    fn names(&mut self, document: &mut DeTable<'_>) {
+        let unknown: Vec<(String, Range<usize>)> = document
+            .keys()
+            .filter(|key| !TOP.contains(&key.get_ref().as_ref()))
+            .map(|key| (key.get_ref().to_string(), key.span()))
+            .collect();
+        for (name, place) in unknown {
+            let message = format!("unknown table or setting `{name}`");
+            self.diagnostics
+                .push(Diagnostic::at(place.clone(), message).help(suggest(&name, &TOP)));
+            let value = document.remove(name.as_str());
+            match closest(&name, &TOP).zip(value) {
+                Some((meant, value)) if !document.contains_key(meant) => {
+                    document.insert(Spanned::new(place, meant.into()), value);
+                    self.misspelled.insert(meant.to_owned(), name);
+                }
+                // It may hold any stage.
+                _ => self.unknown_stages(&name),
+            }
+        }
     }
 
-    fn take<T: DeserializeOwned>(&mut self, value: &Spanned<DeValue<'_>>) -> Option<T> {
-        T::deserialize(ValueDeserializer::from(value.clone()))
-            .map_err(|error| {
-                self.diagnostics
-                    .push(Diagnostic::from(error).or_at(value.span()))
-            })
-            .ok()
+    /// Notes that there may be stages in a table that are not known.
+    fn unknown_stages(&mut self, table: &str) {
+        self.unread.add(table, "from");
+        self.unread.add(table, "to");
+    }
+
+    /// The value of a key at the top, if it is there and right.
+    fn value<T: DeserializeOwned>(&mut self, document: &DeTable<'_>, key: &str) -> Option<T> {
+        self.take(key, document.get(key)?)
+    }
+
+    /// The settings of a table as far as they are right.
+    fn take<T: DeserializeOwned>(
+        &mut self,
+        table: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Option<T> {
+        let read = settings::read(value.clone(), &mut self.diagnostics);
+        for key in read.unread {
+            self.unread.add(table, key);
+        }
+        read.settings
+    }
+
+    /// The settings of a stage as far as they are right.
+    fn take_stage<T: DeserializeOwned + Default>(&mut self, named: &mut Named<'_, '_>) -> T {
+        let read = settings::read(named.value.clone(), &mut self.diagnostics);
+        for key in read.unread {
+            self.unread.add(named.table(), key);
+        }
+        named.misspelled = read.misspelled;
+        read.settings.unwrap_or_default()
+    }
+
+    /// Reports a setting of a stage that is not there.
+    fn missing(&mut self, named: &Named<'_, '_>, key: &str, help: &str) {
+        let table = named.table();
+        if !self.unread.has(&table, key) {
+            let message = format!("missing field `{key}`");
+            self.diagnostics
+                .push(Diagnostic::at(named.value.span(), message).help(help));
+            self.unread.add(table, key);
+        }
+    }
+
+    /// The topics that a stage reads (`from`) or writes (`to`).
+    fn names_of_topics(
+        &mut self,
+        named: &Named<'_, '_>,
+        key: &str,
+        names: Option<Names>,
+    ) -> Vec<String> {
+        if names.is_none() {
+            self.missing(named, key, &format!("write {key} = \"TOPIC\""));
+        }
+        names.map(Vec::from).unwrap_or_default()
     }
 
     /// The named tables in a table, such as each `[sink.NAME]`, in the order of the file.
-    fn named<'d, 'i>(&mut self, document: &'d DeTable<'i>, key: &str) -> Vec<Named<'d, 'i>> {
+    fn named<'d, 'i>(
+        &mut self,
+        document: &'d DeTable<'i>,
+        key: &'static str,
+    ) -> Vec<Named<'d, 'i>> {
         let Some(value) = document.get(key) else {
             return Vec::new();
         };
@@ -235,16 +408,32 @@ impl Reader<'_> {
                 Diagnostic::at(value.span(), message)
                     .help(format!("write [{key}.NAME] above the settings")),
             );
+            self.unknown_stages(key);
             return Vec::new();
         };
-        let mut named: Vec<_> = table
-            .iter()
-            .map(|(name, value)| Named {
-                name: name.get_ref().to_string(),
-                place: name.span(),
-                value,
-            })
-            .collect();
+        let mut named = Vec::with_capacity(table.len());
+        for (name, value) in table {
+            if value.get_ref().is_table() {
+                let group = self.misspelled.get(key).map_or(key, String::as_str);
+                named.push(Named {
+                    group: key,
+                    group_as_written: group.to_owned(),
+                    misspelled: BTreeMap::new(),
+                    name: name.get_ref().to_string(),
+                    place: name.span(),
+                    value,
+                });
+            } else {
+                let name = name.get_ref();
+                let found = value.get_ref().type_str();
+                let message = format!("expected a table of settings, found {found}");
+                self.diagnostics.push(
+                    Diagnostic::at(value.span(), message)
+                        .help(format!("write [{key}.{name}] above the settings")),
+                );
+                self.unknown_stages(&format!("{key}.{name}"));
+            }
+        }
         named.sort_by_key(|named| named.place.start);
         named
     }
@@ -263,7 +452,11 @@ impl Reader<'_> {
         set(table.longest_interval_ms, &mut policy.longest_interval);
         policy.records = table.records.unwrap_or(policy.records);
         let place = document["commit"].span();
-        if policy.least_interval > policy.longest_interval {
+        let is_unread = |key| self.unread.has("commit", key);
+        if policy.least_interval > policy.longest_interval
+            && !is_unread("least-interval-ms")
+            && !is_unread("longest-interval-ms")
+        {
             let message = format!(
                 "the least interval between commits ({:?}) is longer than the longest ({:?})",
                 policy.least_interval, policy.longest_interval
@@ -273,7 +466,8 @@ impl Reader<'_> {
         }
         if policy.records == 0 {
             self.diagnostics.push(
-                Diagnostic::at(place, "a commit of 0 records never comes").help("say at least 1"),
+                Diagnostic::at(place, "a commit after 0 records never comes")
+                    .help("say at least 1"),
             );
         }
         policy
@@ -299,7 +493,7 @@ impl Reader<'_> {
         let Some(value) = document.get("kafka") else {
             return properties;
         };
-        let Some(mut table) = self.take::<BTreeMap<String, Spanned<Scalar>>>(value) else {
+        let Some(mut table) = self.take::<BTreeMap<String, Spanned<Scalar>>>("kafka", value) else {
             return properties;
         };
         if let Some(include) = table.remove("include") {
@@ -339,70 +533,65 @@ impl Reader<'_> {
 
     fn stages(&mut self, document: &DeTable<'_>) -> Vec<Stage> {
         let mut stages = Vec::new();
-        for named in self.named(document, "producer") {
-            let Some(table) = self.take::<ProducerTable>(named.value) else {
-                continue;
+        for mut named in self.named(document, "producer") {
+            let table: ProducerTable = self.take_stage(&mut named);
+            let source = self.component(&named, "source");
+            let to = self.names_of_topics(&named, "to", table.to);
+            let work = StageKind::Producer {
+                source,
+                spool: table.spool,
+                clock: table.clock,
             };
-            if let Some(source) = self.part(&named, "producer", "source") {
-                let work = StageKind::Producer {
-                    source,
-                    spool: table.spool,
-                    clock: table.clock,
-                };
-                stages.push(named.stage(Vec::new(), table.to.into(), work));
-            }
+            stages.push(named.stage(Vec::new(), to, work));
         }
-        for named in self.named(document, "operator") {
-            let Some(table) = self.take::<OperatorTable>(named.value) else {
-                continue;
-            };
+        for mut named in self.named(document, "operator") {
+            let table: OperatorTable = self.take_stage(&mut named);
+            let from = self.names_of_topics(&named, "from", table.from);
             let steps = self.steps(&named);
-            let OperatorTable {
-                on_gap,
-                require_key,
-                state_ttl,
-                ..
-            } = table;
+            let to = self.names_of_topics(&named, "to", table.to);
             let rules = Rules {
-                on_gap,
-                require_key,
-                state_ttl: state_ttl.map(|span| span.0),
+                on_gap: table.on_gap,
+                require_key: table.require_key,
+                state_ttl: table.state_ttl.map(|span| span.0),
             };
-            let stage = named.stage(
-                table.from.into(),
-                table.to.into(),
-                StageKind::Operator { steps },
-            );
+            let stage = named.stage(from, to, StageKind::Operator { steps });
             stages.push(Stage { rules, ..stage });
         }
-        for named in self.named(document, "sink") {
-            let Some(table) = self.take::<SinkTable>(named.value) else {
-                continue;
+        for mut named in self.named(document, "sink") {
+            let table: SinkTable = self.take_stage(&mut named);
+            let from = self.names_of_topics(&named, "from", table.from);
+            let sink = self.component(&named, "sink");
+            let rules = Rules {
+                on_gap: table.on_gap,
+                ..Rules::default()
             };
-            if let Some(sink) = self.part(&named, "sink", "sink") {
-                let rules = Rules {
-                    on_gap: table.on_gap,
-                    ..Rules::default()
-                };
-                stages.push(Stage {
-                    rules,
-                    ..named.stage(table.from.into(), Vec::new(), StageKind::Sink { sink })
-                });
-            }
+            stages.push(Stage {
+                rules,
+                ..named.stage(from, Vec::new(), StageKind::Sink { sink })
+            });
         }
         stages.sort_by_key(|stage| stage.place.start);
         stages
     }
 
-    fn part(&mut self, stage: &Named<'_, '_>, table: &str, key: &str) -> Option<ComponentConfig> {
-        let value = stage.value.get_ref().get(key)?;
-        ComponentConfig::read(self.text, stage.path(table, key), value)
-            .map_err(|diagnostic| self.diagnostics.push(diagnostic))
-            .ok()
+    fn component(&mut self, stage: &Named<'_, '_>, key: &str) -> ComponentConfig {
+        let read = match stage.get(key) {
+            Some(value) => ComponentConfig::read(self.text, stage.path(key), value),
+            None => {
+                self.missing(stage, key, &format!("write {key} = {{ NAME = {{ … }} }}"));
+                return ComponentConfig::unread(self.text, stage.place.clone());
+            }
+        };
+        read.unwrap_or_else(|diagnostic| {
+            self.diagnostics.push(diagnostic);
+            self.unread.add(stage.table(), key);
+            ComponentConfig::unread(self.text, stage.place.clone())
+        })
     }
 
     fn steps(&mut self, stage: &Named<'_, '_>) -> Vec<ComponentConfig> {
-        let Some(value) = stage.value.get_ref().get("steps") else {
+        let Some(value) = stage.get("steps") else {
+            self.missing(stage, "steps", "write steps = [{ NAME = { … } }, …]");
             return Vec::new();
         };
         let Some(array) = value.get_ref().as_array() else {
@@ -412,6 +601,7 @@ impl Reader<'_> {
             );
             self.diagnostics
                 .push(diagnostic.help("write steps = [{ NAME = { … } }, …]"));
+            self.unread.add(stage.table(), "steps");
             return Vec::new();
         };
         if array.is_empty() {
@@ -419,14 +609,18 @@ impl Reader<'_> {
                 Diagnostic::at(value.span(), "a stage without steps does nothing")
                     .help("name at least one operator"),
             );
+            self.unread.add(stage.table(), "steps");
         }
         let mut steps = Vec::new();
         for (index, value) in array.iter().enumerate() {
-            let mut path = stage.path("operator", "steps");
+            let mut path = stage.path("steps");
             path.push(Key::Index(index));
             match ComponentConfig::read(self.text, path, value) {
                 Ok(step) => steps.push(step),
-                Err(diagnostic) => self.diagnostics.push(diagnostic),
+                Err(diagnostic) => {
+                    self.diagnostics.push(diagnostic);
+                    self.unread.add(stage.table(), "steps");
+                }
             }
         }
         steps
@@ -436,22 +630,7 @@ impl Reader<'_> {
         let defaults = self
             .value::<DefaultsTable>(document, "defaults")
             .unwrap_or_default();
-        let mut tables = BTreeMap::new();
-        for named in self.named(document, "topic") {
-            if let Some(table) = self.take::<TopicTable>(named.value) {
-                let format = table.format.or(defaults.format).unwrap_or_default();
-                if table.unit.is_some() && format != FormatName::Number {
-                    self.diagnostics.push(
-                        Diagnostic::at(
-                            named.place.clone(),
-                            "only a topic of format `number` states a unit",
-                        )
-                        .help("take `unit` away, or add format = \"number\""),
-                    );
-                }
-                tables.insert(named.name, (named.place, table));
-            }
-        }
+        let mut tables = self.topic_tables(document, stages, defaults.format);
         let smallest = |(name, (place, table)): (&String, &(Range<usize>, TopicTable))| {
             let bytes: usize = table
                 .config
@@ -467,11 +646,23 @@ impl Reader<'_> {
             .iter()
             .flat_map(|stage| stage.from.iter().chain(&stage.to))
         {
+            if topics.contains_key(name) {
+                continue;
+            }
             let table = tables
                 .remove(name)
                 .map(|(_, table)| table)
                 .unwrap_or_default();
-            topics.entry(name.clone()).or_insert_with(|| Topic {
+            let defaulted = [
+                ("partitions", table.partitions.is_none()),
+                ("format", table.format.is_none()),
+            ];
+            for (key, is_default) in defaulted {
+                if is_default && self.unread.has("defaults", key) {
+                    self.unread.add(format!("topic.{name}"), key);
+                }
+            }
+            let topic = Topic {
                 partitions: table
                     .partitions
                     .or(defaults.partitions)
@@ -489,7 +680,8 @@ impl Reader<'_> {
                     .map(|(name, value)| (name, value.to_string()))
                     .collect(),
                 role: Role::Readings,
-            });
+            };
+            topics.insert(name.clone(), topic);
         }
         for (name, (place, bytes)) in &small {
             let message =
@@ -505,6 +697,45 @@ impl Reader<'_> {
             stages,
             defaults.replication.map(|count| count.0),
         );
+        self.own_topics(&mut topics, tables, stages);
+        topics
+    }
+
+    /// The tables of the topics, by their names.
+    fn topic_tables(
+        &mut self,
+        document: &DeTable<'_>,
+        stages: &[Stage],
+        default_format: Option<FormatName>,
+    ) -> TopicTables {
+        let mut tables = BTreeMap::new();
+        for named in self.named(document, "topic") {
+            let table: TopicTable = self.take(&named.table(), named.value).unwrap_or_default();
+            let format = table.format.or(default_format).unwrap_or_default();
+            let is_known = !self.unread.has(&named.table(), "format")
+                && (table.format.is_some() || !self.unread.has("defaults", "format"));
+            if table.unit.is_some() && format != FormatName::Number && is_known {
+                self.diagnostics.push(
+                    Diagnostic::at(
+                        named.place.clone(),
+                        "only a topic of format `number` states a unit",
+                    )
+                    .help("take `unit` away, or add format = \"number\""),
+                );
+            }
+            tables.insert(named.name, (named.place, table));
+        }
+        self.misnamed_topics(&mut tables, stages);
+        tables
+    }
+
+    /// Sets what the tables say of topics that belong to stages; no other table is left.
+    fn own_topics(
+        &mut self,
+        topics: &mut BTreeMap<String, Topic>,
+        tables: TopicTables,
+        stages: &[Stage],
+    ) {
         for (name, (place, table)) in tables {
             if let Some(topic) = topics.get_mut(&name) {
                 // A stage's own topic: how it is kept can be set, what it is cannot.
@@ -525,15 +756,61 @@ impl Reader<'_> {
                     );
                 }
             } else {
+                // A stage whose topics are not known may name it.
                 let known: Vec<&str> = topics.keys().map(String::as_str).collect();
-                let message = format!("no stage reads or writes the topic `{name}`");
-                self.diagnostics
-                    .push(Diagnostic::at(place, message).help(suggest(&name, &known)));
+                let is_open = self.unread.any("from")
+                    || self.unread.any("to")
+                    || stages
+                        .iter()
+                        .any(|stage| check::reads_nothing(stage) || check::writes_nothing(stage));
+                if !is_open || typing_error(&name, &known).is_some() {
+                    let message = format!("no stage reads or writes the topic `{name}`");
+                    self.diagnostics
+                        .push(Diagnostic::at(place, message).help(suggest(&name, &known)));
+                }
             }
         }
-        topics
+    }
+
+    /// Reports the table of a topic that no stage names, but one of nearly the same name, and reads
+    /// it as that one's.
+    fn misnamed_topics(&mut self, tables: &mut TopicTables, stages: &[Stage]) {
+        let own: Vec<String> = stages
+            .iter()
+            .flat_map(|stage| [stage.changelog(), stage.dead_letters()])
+            .collect();
+        let named: Vec<&str> = stages
+            .iter()
+            .flat_map(|stage| stage.from.iter().chain(&stage.to))
+            .map(String::as_str)
+            .collect();
+        let known: Vec<&str> = named
+            .iter()
+            .copied()
+            .chain(own.iter().map(String::as_str))
+            .collect();
+        let misnamed: Vec<(String, &str)> = tables
+            .keys()
+            .filter(|name| !known.contains(&name.as_str()))
+            .filter_map(|name| Some((name.clone(), typing_error(name, &known)?)))
+            .filter(|(_, meant)| named.contains(meant) && !tables.contains_key(*meant))
+            .collect();
+        for (name, meant) in misnamed {
+            let Some((place, table)) = tables.remove(&name) else {
+                continue;
+            };
+            let message = format!("no stage reads or writes the topic `{name}`");
+            self.diagnostics
+                .push(Diagnostic::at(place.clone(), message).help(suggest(&name, &known)));
+            self.unread
+                .rename(&format!("topic.{name}"), &format!("topic.{meant}"));
+            tables.insert(meant.to_owned(), (place, table));
+        }
     }
 }
+
+/// Tables of topics with their places, by the topics' names.
+type TopicTables = BTreeMap<String, (Range<usize>, TopicTable)>;
 
 /// The least `max.message.bytes` of a topic of a pipeline: a reading and its framing fit.
 const LEAST_MAX_MESSAGE: usize = 1000;
@@ -584,12 +861,29 @@ fn add_topics_of_stages(
 
 /// A table with its name.
 struct Named<'d, 'i> {
+    group: &'static str,
+    group_as_written: String,
+    /// Settings as they are written, by those that were meant.
+    misspelled: BTreeMap<String, String>,
     name: String,
     place: Range<usize>,
     value: &'d Spanned<DeValue<'i>>,
 }
 
-impl Named<'_, '_> {
+impl<'d, 'i> Named<'d, 'i> {
+    /// The table's name in the file.
+    fn table(&self) -> String {
+        format!("{}.{}", self.group, self.name)
+    }
+
+    fn get(&self, key: &str) -> Option<&'d Spanned<DeValue<'i>>> {
+        self.value.get_ref().get(self.as_written(key))
+    }
+
+    fn as_written<'k>(&'k self, key: &'k str) -> &'k str {
+        self.misspelled.get(key).map_or(key, String::as_str)
+    }
+
     fn stage(&self, from: Vec<String>, to: Vec<String>, kind: StageKind) -> Stage {
         let (name, place) = (self.name.clone(), self.place.clone());
         Stage {
@@ -602,8 +896,8 @@ impl Named<'_, '_> {
         }
     }
 
-    fn path(&self, table: &str, key: &str) -> Vec<Key> {
-        [table, &self.name, key]
+    fn path(&self, key: &str) -> Vec<Key> {
+        [&self.group_as_written, &self.name, self.as_written(key)]
             .map(|name| Key::Name(name.to_owned()))
             .into()
     }
