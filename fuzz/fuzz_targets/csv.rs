@@ -221,12 +221,12 @@ fn standard_input(file: &[u8]) {
             Next::Bad {
                 bytes,
                 place,
-                refusal,
+                invalid,
             } => {
                 let (line, number) = left.next().unwrap();
                 assert_eq!(bytes, line.strip_suffix(b"\r").unwrap_or(line));
                 assert_eq!(place, format!("standard input line {number}"));
-                check_invalid(&refusal);
+                check_invalid(&invalid);
             }
             Next::NotYet => panic!("the source has not ended"),
             Next::End => break,

@@ -93,8 +93,8 @@ fn next(source: &mut dyn Source) -> Option<String> {
         Next::Bad {
             bytes,
             place,
-            refusal,
-        } => Some(format!("{bytes:?} {place} {refusal}")),
+            invalid,
+        } => Some(format!("{bytes:?} {place} {invalid}")),
         Next::NotYet | Next::End => None,
     }
 }

@@ -165,13 +165,13 @@ fn check_changelog(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Option<
         return None;
     }
     let message = format!(
-        "the state of one sensor of `{}` can have {largest} bytes, more than {} takes",
+        "the state of one sensor of `{}` can have {largest} bytes, too many for {}",
         stage.name,
         stage.changelog()
     );
     Some(Diagnostic::at(stage.place.clone(), message).help(format!(
-        "say config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or let the steps \
-             remember less",
+        "set config = {{ \"max.message.bytes\" = {} }} in [topic.{}], or use steps \
+         with less state",
         largest + changelog.largest_message() - changelog.largest_record(),
         stage.changelog()
     )))

@@ -112,10 +112,10 @@ fn encode<T>(
         Next::Bad {
             bytes,
             place,
-            refusal,
+            invalid,
         } => store(&SpoolRecord::Bad {
-            reason: refusal.reason,
-            detail: &refusal.detail,
+            reason: invalid.reason,
+            detail: &invalid.detail,
             place,
             bytes,
         }),
@@ -149,7 +149,7 @@ fn decode<'a>(
                 Next::Bad {
                     bytes: dead_letter,
                     place,
-                    refusal: InvalidReading::new("clock-not-set", detail),
+                    invalid: InvalidReading::new("clock-not-set", detail),
                 }
             }
         },
@@ -164,7 +164,7 @@ fn decode<'a>(
         )) => Next::Bad {
             bytes,
             place: place.to_owned(),
-            refusal: InvalidReading::new(intern(reason), detail),
+            invalid: InvalidReading::new(intern(reason), detail),
         },
         // Does not happen: the checksum was right when the record was read.
         Ok((SpoolRecord::Position(_) | SpoolRecord::Anchor { .. }, _)) | Err(_) => Next::NotYet,

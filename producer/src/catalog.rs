@@ -37,7 +37,7 @@ pub struct SourceContext {
 }
 
 stream::catalog! { dyn SourceSettings:
-    file::File,
+    file::SourceFile,
     lines::Lines,
     list::List,
     simulated::Simulated,

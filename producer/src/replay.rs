@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use stream::error::{Error, Result as OrError};
 use stream::reading::Reading;
 
-use crate::catalog::file::{File, LastLine};
+use crate::catalog::file::{LastLine, SourceFile};
 use crate::line_reader::LineReader;
 use crate::position;
 use crate::row::{ParsedRow, Rows};
@@ -24,9 +24,9 @@ const COUNTED: u64 = 64 * 1024 * 1024;
 /// How many bytes before the position are stored with it, to recognise the file.
 const CONTEXT: usize = 80;
 
-/// A file that is read row by row. The settings are those of [`File`].
+/// A file that is read row by row. The settings are those of [`SourceFile`].
 pub struct Replay {
-    settings: File,
+    settings: SourceFile,
     path: PathBuf,
     file: fs::File,
     lines: LineReader,
@@ -60,7 +60,7 @@ impl Replay {
     ///
     /// # Errors
     /// If the file cannot be read or its header lacks a column.
-    pub fn open(settings: File, mut path: PathBuf, mut file: fs::File) -> OrError<Self> {
+    pub fn open(settings: SourceFile, mut path: PathBuf, mut file: fs::File) -> OrError<Self> {
         // Removes the `.` of a path such as `./a.csv`.
         path = path.components().collect();
         let (mut lines, rows) = begin(&settings, &path, &mut file)?;
@@ -160,7 +160,7 @@ fn reading(path: &Path, error: io::Error) -> Error {
 
 /// Goes to the first row, after the header.
 fn begin(
-    settings: &File,
+    settings: &SourceFile,
     path: &Path,
     file: &mut fs::File,
 ) -> OrError<(LineReader, Box<dyn Rows>)> {
@@ -254,7 +254,7 @@ impl Source for Replay {
                 Next::Bad {
                     bytes: self.lines.line(),
                     place: format!("{path} line {}", self.lines.number()),
-                    refusal: invalid,
+                    invalid,
                 }
             }
         })

@@ -65,7 +65,7 @@ pub enum Next<'a> {
         /// Where it was read, for people: "readings.csv line 7".
         place: String,
         /// What is wrong with it.
-        refusal: InvalidReading,
+        invalid: InvalidReading,
     },
     /// No reading came in time.
     NotYet,

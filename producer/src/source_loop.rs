@@ -341,7 +341,7 @@ impl<L: Log> SourceLoop<L> {
             Next::Bad {
                 bytes,
                 place,
-                refusal: invalid,
+                invalid,
             } => {
                 let bytes = self.pending.push_bytes(bytes);
                 self.pending.records.push(PendingRecord::Bad {

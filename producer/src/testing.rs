@@ -98,13 +98,13 @@ pub fn take(source: &mut dyn Source, most: usize) -> Vec<Observed> {
             Next::Bad {
                 bytes,
                 place,
-                refusal,
+                invalid,
             } => {
-                assert!(!refusal.detail.is_empty());
+                assert!(!invalid.detail.is_empty());
                 seen.push(Observed::Bad {
                     bytes: bytes.to_owned(),
                     place,
-                    reason: refusal.reason,
+                    reason: invalid.reason,
                 });
             }
             Next::NotYet => assert!(Instant::now() < deadline, "nothing comes"),
@@ -189,7 +189,7 @@ impl Source for Piped {
             Line::Bad => Next::Bad {
                 bytes: b"?",
                 place: "pipe".into(),
-                refusal: InvalidReading::new("bad", "so it is"),
+                invalid: InvalidReading::new("bad", "so it is"),
             },
         })
     }

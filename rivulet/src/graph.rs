@@ -1,9 +1,9 @@
 //! The pipeline as a text graph, in the order of the data flow.
 //!
 //! ```text
-//! [thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit → [threshold] →
-//! temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma → [out-ewma: console]
-//!                               └→ [average] → temperatures_moving_average → [out-average: console]
+//! [thermometer: file] → temperatures_celsius → [convert] → temperatures_fahrenheit →
+//! [threshold] → temperatures_above_threshold ─┬→ [ewma] → temperatures_ewma → [out-ewma]
+//!                                             └→ [average] → temperatures_moving_average
 //! ```
 //!
 //! A stage is in brackets, with its steps, source or sink unless its name says it. A topic has no

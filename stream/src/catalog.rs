@@ -79,7 +79,8 @@ macro_rules! catalog {
         #[cfg(feature = "schema")]
         #[must_use]
         pub fn schema() -> $crate::schema::Schema {
-            $crate::schema::component(CATALOG, [$($crate::schema::settings::<$file::$component>()),*])
+            let settings = [$($crate::schema::settings::<$file::$component>()),*];
+            $crate::schema::component(CATALOG, settings)
         }
     };
 }

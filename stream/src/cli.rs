@@ -99,8 +99,9 @@ pub struct StageArgs {
 }
 
 impl StageArgs {
-    /// Loads the pipeline, with `check` for the components that the program knows, and runs `stage`
-    /// until it ends or the process is asked to stop. `end` ends a process that cannot stop in time.
+    /// Loads the pipeline, with `check` for the components that the program knows, and runs
+    /// `stage` until it ends or the process is asked to stop. `end` ends a process that cannot stop
+    /// in time.
     ///
     /// # Errors
     /// Errors in the file, errors of `stage`, and a stop that leaves records uncommitted.

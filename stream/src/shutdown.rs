@@ -90,7 +90,9 @@ impl Shutdown {
         let hooks = std::mem::take(&mut *self.hooks());
         let (done, is_done) = mpsc::channel();
         let run = move || {
-            hooks.into_iter().for_each(|hook| hook());
+            for hook in hooks {
+                hook();
+            }
             let _ = done.send(());
         };
         // A disk that hangs must not hold the process.
@@ -134,9 +136,9 @@ impl Shutdown {
 
     /// Stops at SIGTERM and at SIGINT (Ctrl-C). A second signal ends the process at once.
     ///
-    /// A process that cannot finish within some seconds, because no broker answers, is ended by `end`
-    /// with the code [`exit::UNDONE`]. The next start processes again what is not committed, as after
-    /// a power cut. The [exit hooks](Self::on_exit) run first.
+    /// A process that cannot finish within some seconds, because no broker answers, is ended by
+    /// `end` with the code [`exit::UNDONE`]. The next start processes again what is not committed,
+    /// as after a power cut. The [exit hooks](Self::on_exit) run first.
     ///
     /// # Errors
     /// If the signals cannot be watched.

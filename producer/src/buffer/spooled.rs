@@ -287,7 +287,7 @@ impl Source for SpooledSource {
                 Next::Bad {
                     bytes: b"",
                     place,
-                    refusal: InvalidReading::new("lost", detail),
+                    invalid: InvalidReading::new("lost", detail),
                 }
             }
             Found::NotYet => Next::NotYet,
@@ -722,9 +722,9 @@ mod tests {
             loop {
                 match spooled.next(Duration::from_secs(20)).unwrap() {
                     Next::Reading(_) => sent += 1,
-                    Next::Bad { refusal, .. } => {
-                        assert_eq!(refusal.reason, "lost");
-                        let (count, _) = refusal.detail.split_once(' ').unwrap();
+                    Next::Bad { invalid, .. } => {
+                        assert_eq!(invalid.reason, "lost");
+                        let (count, _) = invalid.detail.split_once(' ').unwrap();
                         reported += count.parse::<u64>().unwrap();
                     }
                     Next::End => break,

@@ -48,7 +48,8 @@ impl ClockBuffer {
         }
     }
 
-    /// Whether the first reading in the buffer can be yielded: it does not need the clock, the clock
+    /// Whether the first reading in the buffer can be yielded: it does not need the clock, the
+    /// clock
     /// is set, or the buffer is full.
     fn is_first_ready(&mut self) -> bool {
         let Some(first) = self.buffer.front() else {

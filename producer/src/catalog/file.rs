@@ -61,7 +61,7 @@ use crate::source::Source;
     derive(schemars::JsonSchema),
     schemars(into = "Table")
 )]
-pub struct File {
+pub struct SourceFile {
     pub(crate) path: PathBuf,
     pub(crate) format: FileFormat,
     pub(crate) columns: Columns,
@@ -100,7 +100,7 @@ struct Table {
     repeat: Repeat,
 }
 
-impl TryFrom<Table> for File {
+impl TryFrom<Table> for SourceFile {
     type Error = String;
 
     fn try_from(table: Table) -> Result<Self, String> {
@@ -142,7 +142,7 @@ impl TryFrom<Table> for File {
             repeat,
             ..
         } = table;
-        Ok(File {
+        Ok(SourceFile {
             path,
             format,
             columns,
@@ -204,7 +204,7 @@ impl TryFrom<Times> for Repeat {
     }
 }
 
-impl Component for File {
+impl Component for SourceFile {
     const NAME: &'static str = "file";
     const ABOUT: &'static str =
         "a file of readings, CSV or JSON lines, at any rate and any number of times";
@@ -212,7 +212,7 @@ impl Component for File {
                                    = \"celsius\", rate = 100 }";
 }
 
-impl SourceSettings for File {
+impl SourceSettings for SourceFile {
     fn open(&self, context: &SourceContext) -> OrError<Box<dyn Source>> {
         let path = context.folder.join(&self.path);
         let failed =
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn the_sample_file_is_read_to_its_end_and_counted() {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
-        let mut source = open_in(&config, File::EXAMPLE).unwrap();
+        let mut source = open_in(&config, SourceFile::EXAMPLE).unwrap();
         assert_eq!(source.rate(), Some(100.0));
         assert_eq!(
             source.progress(),

@@ -175,7 +175,7 @@ impl Source for LinesSource {
         Ok(read.unwrap_or_else(|invalid| Next::Bad {
             bytes: self.lines.line(),
             place: format!("standard input line {}", self.lines.number()),
-            refusal: invalid,
+            invalid,
         }))
     }
 

@@ -266,7 +266,7 @@ impl Source for ThermalSource {
                 Err(invalid) => Next::Bad {
                     bytes: &self.content,
                     place: device.path.display().to_string(),
-                    refusal: invalid,
+                    invalid,
                 },
             },
         )

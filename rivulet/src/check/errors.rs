@@ -66,7 +66,7 @@ fn nine_errors_of_nine_kinds_are_all_shown_in_order() {
         "5:21: `isolation.level` is not yours to set",
         "8:1: unknown field `record`, expected one of `least-interval-ms`, \
          `longest-interval-ms`, `records`",
-        "11:10: `64 parsecs` is no size",
+        "11:10: `64 parsecs` is not a size",
         "14:14: 0 is not a count from 1 to 10000",
         "17:30: the list is empty",
         "22:29: alpha cannot be 7",

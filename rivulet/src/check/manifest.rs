@@ -101,10 +101,14 @@ to = "a"
             "brokers": "rpi0:9092,rpi1:9092",
             "memory": 64_000_000,
             "stages": [
-                { "name": "in", "program": "rivulet-producer", "from": [], "to": ["a"], "state": false },
-                { "name": "warm", "program": "rivulet-operator", "from": ["a"], "to": ["b"], "state": false },
-                { "name": "smooth", "program": "rivulet-operator", "from": ["b"], "to": ["c"], "state": true },
-                { "name": "out", "program": "rivulet-sink", "from": ["c"], "to": [], "state": false },
+                { "name": "in", "program": "rivulet-producer",
+                  "from": [], "to": ["a"], "state": false },
+                { "name": "warm", "program": "rivulet-operator",
+                  "from": ["a"], "to": ["b"], "state": false },
+                { "name": "smooth", "program": "rivulet-operator",
+                  "from": ["b"], "to": ["c"], "state": true },
+                { "name": "out", "program": "rivulet-sink",
+                  "from": ["c"], "to": [], "state": false },
             ],
         });
         assert_eq!(manifest, expected);
