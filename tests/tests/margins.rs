@@ -58,7 +58,7 @@ fn is_truncated(scenario: &Scenario, rubbish: &Record) {
         "its beginning is kept"
     );
     work.stop();
-    work.says(&["1 dead letters"]);
+    work.says(&["dead_letters=1"]);
 }
 
 #[test]
