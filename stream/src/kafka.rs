@@ -166,7 +166,7 @@ impl KafkaLog {
     }
 
     /// Unassigns all partitions. A fenced consumer is replaced.
-    fn unassign(&mut self) -> Result<(), Fault> {
+    fn drop_assignment(&mut self) -> Result<(), Fault> {
         if self.is_fenced.take() {
             self.monitor.close();
             if let Some(fenced) = self.consumer.take() {
@@ -814,7 +814,7 @@ impl Log for KafkaLog {
     }
 
     fn unassign(&mut self) -> Result<(), Fault> {
-        self.unassign()
+        self.drop_assignment()
     }
 
     fn send(&self, record: &ProducerRecord<'_>) -> Result<(), Fault> {
@@ -915,7 +915,7 @@ impl Log for KafkaLog {
     fn abort(&mut self) -> Result<(), Fault> {
         // A fenced consumer reads nothing, and is replaced when its partitions are unassigned.
         if !self.is_fenced.get() {
-            self.unassign()?;
+            self.drop_assignment()?;
         }
         self.in_transaction.set(false);
         self.may_have_repeated.set(false);
