@@ -26,33 +26,11 @@ pub fn build(step: &ComponentConfig) -> Result<Box<dyn Operator>, Diagnostics> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
 
     use stream::operator::KeyState;
     use stream::reading::{Reading, Unit};
 
     use super::*;
-
-    #[test]
-    fn every_file_is_in_the_catalog() {
-        let folder =
-            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
-        let files: BTreeSet<String> = folder
-            .map(|file| {
-                file.unwrap()
-                    .path()
-                    .file_stem()
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned()
-            })
-            .collect();
-        assert_eq!(
-            files,
-            CATALOG.iter().map(|row| row.name.to_owned()).collect()
-        );
-    }
 
     #[test]
     fn no_operator_keeps_more_numbers_than_it_declares() {

@@ -19,9 +19,9 @@ pub fn chain(
     stage: &Stage,
     steps: &[ComponentConfig],
 ) -> Result<Chain, Vec<Diagnostic>> {
-    let diagnostics = check_steps(pipeline, &Unread::default(), stage, steps);
+    let (chain, diagnostics) = check_steps(pipeline, &Unread::default(), stage, steps);
     if diagnostics.is_empty() {
-        Chain::build(steps)
+        Ok(chain)
     } else {
         Err(diagnostics)
     }
@@ -33,7 +33,7 @@ pub fn chain(
 #[must_use]
 pub fn check(pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
     match &stage.kind {
-        StageKind::Operator { steps } => check_steps(pipeline, unread, stage, steps),
+        StageKind::Operator { steps } => check_steps(pipeline, unread, stage, steps).1,
         StageKind::Producer { .. } | StageKind::Sink { .. } => Vec::new(),
     }
 }
@@ -72,12 +72,14 @@ impl Sketch {
     }
 }
 
+/// The chain of a stage as far as it is known, and every error in its steps, and between them and
+/// the stage's topics. Without errors it is the whole chain.
 fn check_steps(
     pipeline: &Pipeline,
     unread: &Unread,
     stage: &Stage,
     steps: &[ComponentConfig],
-) -> Vec<Diagnostic> {
+) -> (Chain, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let Sketch {
         chain,
@@ -154,7 +156,7 @@ fn check_steps(
             )));
         }
     }
-    diagnostics
+    (chain, diagnostics)
 }
 
 /// Whether the state of a sensor fits into a record of the changelog.

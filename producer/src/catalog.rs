@@ -54,31 +54,9 @@ pub fn read(source: &ComponentConfig) -> Result<Box<dyn SourceSettings>, Diagnos
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
-
-    #[test]
-    fn every_file_of_the_catalog_is_in_its_list() {
-        let folder =
-            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog")).unwrap();
-        let files: BTreeSet<String> = folder
-            .map(|file| {
-                file.unwrap()
-                    .path()
-                    .file_stem()
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned()
-            })
-            .collect();
-        assert_eq!(
-            files,
-            CATALOG.iter().map(|row| row.name.to_owned()).collect()
-        );
-    }
 
     #[test]
     fn every_example_opens_or_says_what_to_do() {

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use self::repository::{files, root};
+
+mod repository;
 
 /// The widest line, in characters.
 const WIDEST: usize = 100;
@@ -25,7 +29,7 @@ const OLD_WORDS: [(&str, &str); 8] = [
 #[test]
 fn no_line_is_wider_than_a_hundred_columns() {
     let mut wide = Vec::new();
-    for (path, text) in files(&["rs", "toml", "md"]) {
+    for (path, text) in texts(&["rs", "toml", "md"]) {
         let is_prose = path.extension().is_some_and(|extension| extension == "md");
         for (number, line) in text.lines().enumerate() {
             // A row of a table, a link and a dependency cannot be wrapped.
@@ -43,7 +47,7 @@ fn no_line_is_wider_than_a_hundred_columns() {
 #[test]
 fn no_name_of_a_test_is_longer_than_sixty_characters() {
     let mut long = Vec::new();
-    for (path, text) in files(&["rs"]) {
+    for (path, text) in texts(&["rs"]) {
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
             is_test |= line == "#[test]";
@@ -62,7 +66,7 @@ fn no_name_of_a_test_is_longer_than_sixty_characters() {
 #[test]
 fn no_two_public_types_have_one_name() {
     let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (path, text) in files(&["rs"]) {
+    for (path, text) in texts(&["rs"]) {
         // These are not for others: what they simulate and test may have the same names.
         if ["simulation", "tests", "bench", "fuzz"]
             .iter()
@@ -92,7 +96,7 @@ fn no_two_public_types_have_one_name() {
 #[test]
 fn the_old_words_are_gone() {
     let mut found = Vec::new();
-    for (path, text) in files(&["rs", "md", "toml", "yml"]) {
+    for (path, text) in texts(&["rs", "md", "toml", "yml"]) {
         let name = path.display().to_string();
         if name.ends_with("tests/style.rs") {
             continue;
@@ -118,29 +122,14 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// The repository's files with these extensions and their text, but for what is built or recorded.
-fn files(extensions: &[&str]) -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            let name = entry.file_name().into_string().unwrap();
-            if path.is_dir() {
-                if !name.starts_with('.') && !["target", "recorded", "corpus"].contains(&&*name) {
-                    folders.push(path);
-                }
-                continue;
-            }
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            if extension.is_some_and(|extension| extensions.contains(&extension)) {
-                let text = fs::read_to_string(&path).unwrap();
-                found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
-            }
-        }
-    }
-    assert!(found.len() > 10, "{found:?}");
-    found.sort();
-    found
+/// The repository's files with these extensions, from its folder, and their text.
+fn texts(extensions: &[&str]) -> Vec<(PathBuf, String)> {
+    let root = root();
+    let files = files(extensions).into_iter();
+    files
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(&root).unwrap().to_owned(), text)
+        })
+        .collect()
 }

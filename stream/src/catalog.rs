@@ -3,6 +3,10 @@
 //! A crate lists the files of its catalog with [`catalog!`](crate::catalog!). A component is a type
 //! whose fields are its settings in a pipeline file.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
 use crate::pipeline::{ComponentConfig, Diagnostics};
 
 /// The description of a component.
@@ -55,6 +59,23 @@ pub fn example<B: ?Sized>(catalog: &[Registration<B>], config: &ComponentConfig)
     (row.read)(&ComponentConfig::parse(row.example).ok()?).ok()
 }
 
+/// The names of the files in a catalog's folder, which are those of its components.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn files(folder: &Path) -> io::Result<BTreeSet<String>> {
+    std::fs::read_dir(folder)?
+        .map(|file| {
+            let path = file?.path();
+            Ok(path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned())
+        })
+        .collect()
+}
+
 /// Declares the modules of a catalog, and the constant `CATALOG` that lists its components.
 ///
 /// Each component has one line, `file::Type`. A file without its line is not compiled, and a line
@@ -73,6 +94,15 @@ macro_rules! catalog {
                 read: |config| Ok(Box::new(config.settings::<$file::$component>()?)),
             }),*
         ];
+
+        #[cfg(test)]
+        #[test]
+        fn every_file_of_the_catalog_is_in_its_list() {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog");
+            let files = $crate::catalog::files(folder.as_ref()).unwrap();
+            let listed = CATALOG.iter().map(|row| row.name.to_owned()).collect();
+            assert_eq!(files, listed);
+        }
 
         /// The schema of a component of the catalog as it stands in a pipeline file.
         // Not in `CATALOG`: a program that does not call it leaves it out.

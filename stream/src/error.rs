@@ -78,7 +78,7 @@ impl Kind {
     #[must_use]
     pub fn about(self) -> &'static str {
         match self {
-            Kind::Other => "it failed for another reason",
+            Kind::Other => "it failed; most errors have no code of their own yet",
             Kind::Usage => "an option or a setting is wrong",
             Kind::Corrupt => "a file, a record or a state cannot be read",
             Kind::Missing => "a file, a topic or a group does not exist",
@@ -248,10 +248,10 @@ mod tests {
     #[test]
     fn each_kind_has_an_exit_code_of_its_own() {
         let mut codes = Kind::ALL.map(Kind::exit_code).to_vec();
-        codes.extend([exit::UNDONE, exit::REPLACED]);
+        codes.extend([exit::UNDONE, exit::REPLACED, exit::INTERRUPTED]);
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), Kind::ALL.len() + 2);
+        assert_eq!(codes.len(), Kind::ALL.len() + 3);
         assert!(!codes.contains(&0));
     }
 }

@@ -14,6 +14,7 @@ pub fn codes() -> Vec<(u8, &'static str)> {
             "it was stopped while no broker answered: the next start processes the rest",
         ),
         (REPLACED, "another process has taken its place"),
+        (INTERRUPTED, "it was asked to stop twice"),
     ];
     codes.extend(Kind::ALL.map(|kind| (kind.exit_code(), kind.about())));
     codes.sort_unstable();
@@ -45,6 +46,9 @@ pub const UNDONE: u8 = 75;
 /// Another process has taken its place. Systemd does not start it again, because that would fence
 /// the other one: `EX_PROTOCOL`.
 pub const REPLACED: u8 = 76;
+
+/// It was asked to stop twice: the code of a shell for SIGINT.
+pub const INTERRUPTED: u8 = 130;
 
 /// The user may not do it: `EX_NOPERM`.
 pub const UNAUTHORIZED: u8 = 77;

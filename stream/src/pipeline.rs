@@ -240,6 +240,12 @@ impl Stage {
         format!("{}.{}", self.kind.table(), self.name)
     }
 
+    /// Whether the stage has a [changelog](Self::changelog): a sink has none.
+    #[must_use]
+    pub fn has_changelog(&self) -> bool {
+        !matches!(self.kind, StageKind::Sink { .. })
+    }
+
     /// The topic that holds the stage's state, or a source's position.
     #[must_use]
     pub fn changelog(&self) -> String {

@@ -6,7 +6,7 @@ use crate::counters::Counters;
 use crate::error::Result;
 use crate::kafka::KafkaLog;
 use crate::log::Fault;
-use crate::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, StageKind};
+use crate::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage};
 use crate::shutdown::Shutdown;
 
 /// A running stage, in a process of its own or in a thread.
@@ -38,8 +38,7 @@ impl Process<'_> {
             .cloned()
             .collect();
         topics.push(self.stage.dead_letters());
-        let has_changelog = !matches!(self.stage.kind, StageKind::Sink { .. });
-        topics.extend(has_changelog.then(|| self.stage.changelog()));
+        topics.extend(self.stage.has_changelog().then(|| self.stage.changelog()));
         match KafkaLog::open(
             self.pipeline,
             self.stage,

@@ -17,8 +17,6 @@ const STOP: u8 = 2;
 const GRACE: Duration = Duration::from_millis(3500);
 /// How long the exit hooks may take.
 const HOOKS: Duration = Duration::from_secs(1);
-/// The exit code of a process that was asked to stop twice: that of a shell for SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Ends the process with a code, as `std::process::exit`. Only a program hands it in: a library
 /// never ends the process that it is a part of.
@@ -168,7 +166,7 @@ impl Shutdown {
             let again = runtime.block_on(async { tokio::time::timeout(GRACE, signal()).await });
             if again.is_ok() {
                 tracing::warn!("second signal: exiting at once");
-                shutdown.abandon(INTERRUPTED);
+                shutdown.abandon(exit::INTERRUPTED);
             } else {
                 tracing::warn!(
                     "brokers unreachable: exiting without a commit; the next start processes the \

@@ -390,6 +390,11 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         Ok(())
     }
 
+    fn partitions(&self) -> Vec<TopicPartition> {
+        let assigned = self.assigned.iter().flatten();
+        assigned.map(|assigned| assigned.partition).collect()
+    }
+
     /// The next offsets of some of the assigned partitions, as far as they are known.
     fn offsets(&self, which: impl Fn(&AssignedPartition) -> bool) -> Vec<(TopicPartition, i64)> {
         let assigned = self.assigned.iter().flatten();
@@ -402,8 +407,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
     /// Restores what the assigned partitions need and starts to read them.
     fn restore_and_assign(&mut self) -> Result<(), Fault> {
         self.enter(Phase::Restoring);
-        let assigned = self.assigned.iter().flatten();
-        let partitions: Vec<_> = assigned.map(|assigned| assigned.partition).collect();
+        let partitions = self.partitions();
         self.task.clear();
         let assignments = assignment::look_up(&mut self.log, self.task.inputs(), &partitions)?;
         self.task.restore(&mut self.log, &assignments)?;
@@ -433,9 +437,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
     /// Commits while the partitions are still assigned, and gives them back.
     fn revoke(&mut self, lost: bool) -> Result<(), Fault> {
         self.enter(Phase::Revoking);
-        let assigned = self.assigned.iter().flatten();
-        let partitions: Vec<_> = assigned.map(|assigned| assigned.partition).collect();
-        let named = named(self.task.inputs(), &partitions);
+        let named = named(self.task.inputs(), &self.partitions());
         let how = if lost { "lost" } else { "revoked" };
         tracing::info!(partitions = named, "rebalance: partitions {how}");
         let committed = if lost && self.timer.is_dirty() {

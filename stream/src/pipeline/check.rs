@@ -143,8 +143,7 @@ pub(super) fn writes_nothing(stage: &Stage) -> bool {
 /// Whether a topic is the changelog or the dead-letter topic of a stage.
 fn is_own(pipeline: &Pipeline, topic: &str) -> bool {
     pipeline.stages.iter().any(|stage| {
-        topic == stage.dead_letters()
-            || (topic == stage.changelog() && !matches!(stage.kind, StageKind::Sink { .. }))
+        topic == stage.dead_letters() || (stage.has_changelog() && topic == stage.changelog())
     })
 }
 

@@ -843,7 +843,7 @@ fn add_topics_of_stages(
             ..plain(1, Role::DeadLetters)
         };
         topics.entry(stage.dead_letters()).or_insert(dead_letters);
-        if !matches!(stage.kind, StageKind::Sink { .. }) {
+        if stage.has_changelog() {
             let partitions = stage
                 .from
                 .iter()
