@@ -34,7 +34,7 @@ test-kafka: ## runs the main scenarios on another version: KAFKA=3.8.0 (with Zoo
 	scripts/setup test
 	scripts/kafka-jars $(KAFKA)
 	cargo build --locked --workspace --bins
-	cargo test --locked --package tests --test scenarios $(or $(ARGS),-- --test-threads 1 vector:: kill:: chaos::)
+	cargo test --locked --package rivulet-tests --test scenarios $(or $(ARGS),-- --test-threads 1 vector:: kill:: chaos::)
 
 aarch64: ## builds and checks the nodes' programs for 64-bit Pis, with Debian's cross compilers
 	scripts/setup
@@ -42,7 +42,7 @@ aarch64: ## builds and checks the nodes' programs for 64-bit Pis, with Debian's 
 
 aarch64-cross: ## the same in a container, with Docker and cross
 	command -v cross || cargo install --locked cross
-	cross build --release --locked --target aarch64-unknown-linux-gnu -p producer -p operators -p sinks --bins
+	cross build --release --locked --target aarch64-unknown-linux-gnu -p rivulet-producer -p rivulet-operators -p rivulet-sinks --bins
 
 deploy: deployable ## builds for the Pis of ansible/inventory/pis.yml and deploys to them
 	scripts/ansible playbook ansible/site.yml $(ARGS)
@@ -51,32 +51,32 @@ chaos: ## injects FAULTS=100 faults into the chain on three brokers; SEED=… re
 	scripts/setup test
 	scripts/kafka-jars $(KAFKA)
 	cargo build --locked --workspace --bins
-	RIVULET_TEST_FAULTS=$(or $(FAULTS),100) RIVULET_TEST_SEED=$(SEED) cargo test --locked --package tests --test scenarios -- chaos:: $(ARGS)
+	RIVULET_TEST_FAULTS=$(or $(FAULTS),100) RIVULET_TEST_SEED=$(SEED) cargo test --locked --package rivulet-tests --test scenarios -- chaos:: $(ARGS)
 
 soak: FAULTS := $(or $(FAULTS),1000)
 soak: chaos ## the same with 1,000 faults, in half an hour
 
 simulate: ## runs pipelines in memory through SEEDS=20000 schedules of faults; SEED=17 prints one
 	scripts/setup
-	cargo build --locked --package simulation --bin simulate
+	cargo build --locked --package rivulet-simulation --bin simulate
 	$(BUILT)/debug/simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
 mistakes: ## checks that the simulation finds each deliberate mistake
 	scripts/setup
-	cargo build --locked --package simulation --bin simulate
+	cargo build --locked --package rivulet-simulation --bin simulate
 	scripts/mistakes $(ARGS)
 
 bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/setup test
 	scripts/kafka-jars $(KAFKA)
 	cargo build --release --locked --workspace --bins
-	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench -- $(ARGS)
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package rivulet-bench -- $(ARGS)
 
 recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 	scripts/setup test
 	scripts/kafka-jars $(KAFKA)
 	cargo build --release --locked --workspace --bins
-	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package bench --bin recovery -- $(ARGS)
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package rivulet-bench --bin recovery -- $(ARGS)
 
 # What a deployment needs: the nodes' programs and the laptop's.
 deployable: aarch64

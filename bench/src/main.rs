@@ -13,8 +13,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use stream::pipeline::Guarantee;
-use tests::{Kafka, programs};
+use rivulet_core::guarantee::Guarantee;
+use rivulet_tests::{Kafka, programs};
 
 use self::probe::Probe;
 use self::table::{Measured, ResultTable};

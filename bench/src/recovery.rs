@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use tests::{Kafka, programs};
+use rivulet_tests::{Kafka, programs};
 
 /// Measure how soon a stage is back after kill -9
 #[derive(Parser)]

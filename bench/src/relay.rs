@@ -10,7 +10,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
-use stream::pipeline::{CommitPolicy, Guarantee};
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::stage::CommitPolicy;
 
 /// Copy records from one topic to another until killed
 #[derive(Parser)]

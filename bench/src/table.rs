@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use stream::pipeline::Guarantee;
+use rivulet_core::guarantee::Guarantee;
 
 /// The result of one run of one subject.
 #[derive(Debug, Clone, Copy)]

@@ -9,10 +9,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use operators::{Chain, Flow, Operator};
-use stream::pipeline::ComponentConfig;
-use stream::reading::{Reading, Unit};
-use stream::state::State;
+use rivulet_core::operator::{Operator, emitted};
+use rivulet_core::reading::Reading;
+use rivulet_core::state::State;
+use rivulet_core::unit::Unit;
+use rivulet_operators::Chain;
+use rivulet_pipeline::ComponentConfig;
 
 fuzz_target!(|changelog: &[u8]| {
     let chain = chain();
@@ -75,15 +77,15 @@ fn process_and_restore(chain: &Chain, state: &mut State, again: &mut State, sens
         return false;
     };
     assert_eq!(states.len(), chain.states());
-    let mut reading = Reading {
+    let reading = Reading {
         sensor: sensor.into(),
         seq: 0,
         time: 0,
         value: 21.5,
         unit: Some(Unit::Celsius),
     };
-    if let Ok(Flow::Pass) = chain.apply(&mut reading, states) {
-        assert!(reading.value.is_finite());
+    for emitted in emitted(chain, reading, states).unwrap_or_default() {
+        assert!(emitted.value.is_finite());
     }
     let states = states.to_vec();
     assert!(
@@ -91,7 +93,7 @@ fn process_and_restore(chain: &Chain, state: &mut State, again: &mut State, sens
         "{states:?}"
     );
 
-    let saved: Result<(), stream::error::Error> = state.save(|partition, key, value| {
+    let saved: Result<(), rivulet_core::error::Error> = state.save(|partition, key, value| {
         assert_eq!((partition, key), (0, sensor));
         again.restore(partition, key.as_bytes(), value)
     });

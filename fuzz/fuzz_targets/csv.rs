@@ -12,13 +12,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use producer::catalog::lines::Lines;
-use producer::line_reader::LineReader;
-use producer::row::{Columns, Dialect, FileFormat, ParsedRow, Rows, without_mark};
-use producer::source::{Next, Source};
+use rivulet_core::reading::InvalidReading;
+use rivulet_core::unit::Unit;
+use rivulet_pipeline::ComponentConfig;
+use rivulet_producer::catalog::lines::Lines;
+use rivulet_producer::line_reader::LineReader;
+use rivulet_producer::row::{Columns, Dialect, FileFormat, ParsedRow, Rows, without_mark};
+use rivulet_producer::source::{Next, Source};
 use serde_json::json;
-use stream::pipeline::ComponentConfig;
-use stream::reading::{InvalidReading, Unit};
 
 /// The reasons of invalid readings.
 const REASONS: [&str; 14] = [
@@ -56,7 +57,7 @@ fn columns() -> Columns {
     }
 }
 
-fn rows(format: FileFormat, header: &[u8]) -> stream::error::Result<Box<dyn Rows>> {
+fn rows(format: FileFormat, header: &[u8]) -> rivulet_core::error::Result<Box<dyn Rows>> {
     format.rows(Path::new("a.csv"), header, &columns(), Dialect::default())
 }
 
@@ -114,7 +115,10 @@ fn csv(header: &[u8], lines: &[Vec<u8>]) {
                     row.value.to_bits(),
                     cell("value").parse::<f64>().unwrap().to_bits()
                 );
-                assert_eq!(row.unit.map(Unit::name), find("unit").map(|_| cell("unit")));
+                assert_eq!(
+                    row.unit.as_ref().map(Unit::name),
+                    find("unit").map(|_| cell("unit"))
+                );
                 check_row(&row);
 
                 let ParsedRow {

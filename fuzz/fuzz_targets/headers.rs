@@ -17,15 +17,15 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use stream::counters::Counters;
-use stream::dead_letter::{DeadLetters, Header, LedgerRecord};
-use stream::format::json;
-use stream::log::{
+use rivulet_core::counters::Counters;
+use rivulet_core::dead_letter::{Header, LedgerRecord};
+use rivulet_core::log::{
     ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
     TopicPartition, Watermarks,
 };
-use stream::pipeline::{Pipeline, Text};
-use stream::reading::InvalidReading;
+use rivulet_core::reading::InvalidReading;
+use rivulet_formats::catalog::json;
+use rivulet_pipeline::{Pipeline, Text};
 
 /// The topics' `max.message.bytes`.
 const LARGEST: usize = 100_000;
@@ -147,7 +147,7 @@ fn route(message: &Message) {
     };
     let stage = PIPELINE.stage("show").unwrap();
     let (log, counters) = (Outbox::default(), Counters::default());
-    let mut dead_letters = DeadLetters::of(&PIPELINE, stage);
+    let mut dead_letters = PIPELINE.dead_letters(stage);
     dead_letters
         .route(&log, "in", &record, headers, &invalid)
         .unwrap();

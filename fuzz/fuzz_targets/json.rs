@@ -7,10 +7,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use rivulet_core::format::Format;
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
+use rivulet_formats::catalog::json::{JsonFormat, parse};
 use serde_json::Value;
-use stream::format::Format;
-use stream::format::json::{Json, parse};
-use stream::reading::{Reading, Unit};
 
 fuzz_target!(|value: &[u8]| {
     let read = parse(value);
@@ -50,16 +51,19 @@ fn check_fields(text: &[u8], reading: &Reading<'_>) {
     assert_eq!(value["seq"].as_u64(), Some(reading.seq));
     assert_eq!(value["time"].as_i64(), Some(reading.time));
     assert_eq!(value["value"].as_f64(), Some(reading.value));
-    assert_eq!(value["unit"].as_str(), reading.unit.map(Unit::name));
+    assert_eq!(
+        value["unit"].as_str(),
+        reading.unit.as_ref().map(Unit::name)
+    );
     assert!(reading.value.is_finite());
 }
 
 /// Writes a reading, reads it back, and writes it again.
 fn check_written(reading: &Reading<'_>) {
     let (mut once, mut again) = (Vec::new(), Vec::new());
-    Json.encode(reading, &mut once).unwrap();
+    JsonFormat::default().encode(reading, &mut once).unwrap();
     let back = parse(&once).unwrap();
     check_same(&back, reading);
-    Json.encode(&back, &mut again).unwrap();
+    JsonFormat::default().encode(&back, &mut again).unwrap();
     assert_eq!(once, again);
 }

@@ -7,14 +7,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use rivulet_core::format::Format;
+use rivulet_core::log::ConsumerRecord;
+use rivulet_core::unit::Unit;
+use rivulet_formats::catalog::number::NumberFormat;
 use serde_json::Value;
-use stream::format::Format;
-use stream::format::number::Number;
-use stream::log::ConsumerRecord;
-use stream::reading::Unit;
 
 fuzz_target!(|value: &[u8]| {
-    let format = Number {
+    let format = NumberFormat {
         unit: Some(Unit::Kelvin),
     };
     let record = ConsumerRecord {

@@ -13,9 +13,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use operators::{Chain, Flow, KeyState, Operator};
-use stream::pipeline::{ComponentConfig, Diagnostic, Pipeline, Stage, StageKind, Text, Unread};
-use stream::reading::{Reading, Unit};
+use rivulet_core::operator::{KeyState, Operator, emitted};
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
+use rivulet_operators::Chain;
+use rivulet_pipeline::catalog::Formats;
+use rivulet_pipeline::{
+    Check, ComponentConfig, Diagnostic, Pipeline, Stage, StageKind, Text, Unread,
+};
 
 fuzz_target!(|text: &str| {
     component(text);
@@ -42,7 +47,7 @@ fn file(text: &str) {
         path: path.clone(),
         text: text.to_owned(),
     });
-    match Pipeline::parse_with(whole_text.clone(), components) {
+    match Pipeline::parse_with(whole_text.clone(), &Catalogs::default()) {
         Ok(pipeline) => check_pipeline(text, &pipeline),
         Err(diagnostics) => diagnostics
             .iter()
@@ -70,11 +75,25 @@ fn file(text: &str) {
     }
 }
 
-fn components(pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
-    match &stage.kind {
-        StageKind::Producer { .. } => producer::check(pipeline, unread, stage),
-        StageKind::Operator { .. } => operators::stage::check(pipeline, unread, stage),
-        StageKind::Sink { .. } => sinks::check(pipeline, unread, stage),
+/// The catalogs of all programs.
+#[derive(Default)]
+struct Catalogs {
+    producer: rivulet_producer::ProducerRegistry,
+    operators: rivulet_operators::OperatorRegistry,
+    sinks: rivulet_sinks::SinkRegistry,
+}
+
+impl Check for Catalogs {
+    fn formats(&self) -> &Formats {
+        &self.operators.formats
+    }
+
+    fn check_stage(&self, pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
+        match &stage.kind {
+            StageKind::Producer { .. } => self.producer.check_stage(pipeline, unread, stage),
+            StageKind::Operator { .. } => self.operators.check_stage(pipeline, unread, stage),
+            StageKind::Sink { .. } => self.sinks.check_stage(pipeline, unread, stage),
+        }
     }
 }
 
@@ -151,7 +170,7 @@ fn check_diagnostic(text: &str, diagnostic: &Diagnostic) {
 }
 
 fn source_of(text: &str, source: &ComponentConfig) {
-    if let Err(diagnostics) = producer::catalog::read(source) {
+    if let Err(diagnostics) = rivulet_producer::catalog::read(source) {
         diagnostics
             .iter()
             .for_each(|diagnostic| check_diagnostic(text, diagnostic));
@@ -159,7 +178,7 @@ fn source_of(text: &str, source: &ComponentConfig) {
 }
 
 fn sink_of(text: &str, sink: &ComponentConfig, topics: &[String]) {
-    if let Err(diagnostics) = sinks::catalog::read(sink, topics) {
+    if let Err(diagnostics) = rivulet_sinks::catalog::read(sink, topics) {
         diagnostics
             .iter()
             .for_each(|diagnostic| check_diagnostic(text, diagnostic));
@@ -179,14 +198,14 @@ fn steps_of(text: &str, steps: &[ComponentConfig]) {
                 (4, 5e-324),
             ] {
                 let unit = Some(Unit::Celsius);
-                let mut reading = Reading {
+                let reading = Reading {
                     sensor: "hall".into(),
                     seq,
                     time: i64::MIN,
                     value,
                     unit,
                 };
-                if let Ok(Flow::Pass) = chain.apply(&mut reading, &mut states) {
+                for reading in emitted(&chain, reading, &mut states).unwrap_or_default() {
                     assert!(
                         reading.value.is_finite(),
                         "{} made {}",

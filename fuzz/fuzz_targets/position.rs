@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use producer::catalog::{SourceContext, read};
-use producer::source::{Next, Source};
+use rivulet_pipeline::ComponentConfig;
+use rivulet_producer::catalog::{SourceContext, read};
+use rivulet_producer::source::{Next, Source};
 use serde_json::Value;
-use stream::pipeline::ComponentConfig;
 use tempfile::TempDir;
 
 const SOURCES: [&str; 4] = [

@@ -7,7 +7,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use producer::spool::record::{SpoolRecord, Torn, decode, encode};
+use rivulet_producer::spool::record::{SpoolRecord, Torn, decode, encode};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;

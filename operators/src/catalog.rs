@@ -1,13 +1,13 @@
 //! The catalog of operators, one file each.
 //!
 //! To add one, add a file beside the others and its line to the list below: a type whose fields are
-//! the settings, and which implements [`Operator`] and [`Component`](catalog::Component).
+//! the settings, and which implements [`Operator`] and
+//! [`Component`](rivulet_core::component::Component).
 
-use stream::catalog;
-use stream::operator::Operator;
-use stream::pipeline::{ComponentConfig, Diagnostics};
+use rivulet_core::operator::Operator;
+use rivulet_pipeline::{ComponentConfig, Diagnostics};
 
-stream::catalog! { dyn Operator:
+rivulet_pipeline::catalog! { "operator", dyn Operator:
     average::Average,
     convert::Convert,
     ewma::Ewma,
@@ -16,36 +16,37 @@ stream::catalog! { dyn Operator:
     threshold::Threshold,
 }
 
-/// Builds the operator that a step of a pipeline file names.
+/// Builds one of the built-in operators.
 ///
 /// # Errors
 /// An unknown name, or every error in the settings, with the place in the file.
 pub fn build(step: &ComponentConfig) -> Result<Box<dyn Operator>, Diagnostics> {
-    catalog::read(CATALOG, "operator", step)
+    built_in().read(step)
 }
 
 #[cfg(test)]
 mod tests {
 
-    use stream::operator::KeyState;
-    use stream::reading::{Reading, Unit};
+    use rivulet_core::operator::{KeyState, emitted};
+    use rivulet_core::reading::Reading;
+    use rivulet_core::unit::Unit;
 
     use super::*;
 
     #[test]
     fn no_operator_keeps_more_numbers_than_it_declares() {
-        for row in CATALOG {
+        for row in built_in().entries() {
             let operator = build(&ComponentConfig::parse(row.example).unwrap()).unwrap();
             let mut states = vec![KeyState::new(); operator.states()];
             for seq in 0..100 {
-                let mut reading = Reading {
+                let reading = Reading {
                     sensor: "s".into(),
                     seq,
                     time: 0,
                     value: 20.0,
                     unit: Some(Unit::Celsius),
                 };
-                let _ = operator.apply(&mut reading, &mut states);
+                let _ = emitted(&*operator, reading, &mut states);
             }
             let numbers: usize = states.iter().map(Vec::len).sum();
             assert_eq!(numbers, operator.numbers(), "{}", operator.describe());
@@ -59,7 +60,12 @@ mod tests {
             "threshold = { below = -1e300 }",
             "noise = { amplitude = 1e22 }",
         ];
-        for step in CATALOG.iter().map(|row| row.example).chain(others) {
+        for step in built_in()
+            .entries()
+            .iter()
+            .map(|row| row.example)
+            .chain(others)
+        {
             let description = build(&ComponentConfig::parse(step).unwrap())
                 .unwrap()
                 .describe();
@@ -72,7 +78,7 @@ mod tests {
 
     #[test]
     fn every_example_builds_its_operator() {
-        for row in CATALOG {
+        for row in built_in().entries() {
             let step = ComponentConfig::parse(row.example).unwrap();
             assert_eq!(step.name(), row.name);
             let operator =

@@ -1,8 +1,9 @@
 //! Chains: several operators in a row.
 
-use stream::operator::{Flow, KeyState, Operator};
-use stream::pipeline::{ARROW, ComponentConfig, Diagnostic};
-use stream::reading::{InvalidReading, Reading};
+use rivulet_core::description::{ARROW, StepDescription};
+use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::reading::{InvalidReading, Reading};
+use rivulet_pipeline::{ComponentConfig, Diagnostic};
 
 use crate::catalog;
 
@@ -11,9 +12,11 @@ use crate::catalog;
 /// A chain that is split into several stages gives the same results.
 ///
 /// ```
-/// use operators::{Chain, Flow, KeyState, Operator};
-/// use stream::pipeline::ComponentConfig;
-/// use stream::reading::{Reading, Unit};
+/// use rivulet_core::operator::emitted;
+/// use rivulet_core::reading::Reading;
+/// use rivulet_core::unit::Unit;
+/// use rivulet_operators::Chain;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let steps = [
 ///     ComponentConfig::parse("convert = { from = \"celsius\", to = \"fahrenheit\" }")?,
@@ -21,15 +24,14 @@ use crate::catalog;
 /// ];
 /// let chain = Chain::build(&steps).map_err(|diagnostics| diagnostics[0].clone())?;
 ///
-/// let mut reading = Reading {
+/// let reading = Reading {
 ///     sensor: "seattle".into(),
 ///     seq: 0,
 ///     time: 0,
 ///     value: 14.0,
 ///     unit: Some(Unit::Celsius),
 /// };
-/// assert_eq!(chain.apply(&mut reading, &mut [])?, Flow::Pass);
-/// assert_eq!(reading.value, 57.2);
+/// assert_eq!(emitted(&chain, reading, &mut [])?[0].value, 57.2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Chain {
@@ -38,15 +40,16 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Builds a chain from the steps of a pipeline file.
+    /// Builds a chain of built-in operators from the steps of a pipeline file.
     ///
     /// # Errors
     /// Every error in the steps, not only the first.
     pub fn build(steps: &[ComponentConfig]) -> Result<Self, Vec<Diagnostic>> {
+        let catalog = catalog::built_in();
         let mut built = Vec::with_capacity(steps.len());
         let mut diagnostics = Vec::new();
         for step in steps {
-            match catalog::build(step) {
+            match catalog.read(step) {
                 Ok(operator) => built.push(operator),
                 Err(errors) => diagnostics.extend(errors),
             }
@@ -65,6 +68,12 @@ impl Chain {
         Chain { steps, states }
     }
 
+    /// Whether one of its operators keeps state.
+    #[must_use]
+    pub fn is_stateful(&self) -> bool {
+        self.states > 0
+    }
+
     /// For each [`KeyState`] of a sensor the description of its operator.
     #[must_use]
     pub fn state_owners(&self) -> Vec<String> {
@@ -81,14 +90,14 @@ impl Chain {
     /// Why the state cannot be migrated to this chain.
     pub fn migrate(&self, made_by: &str, states: &mut [KeyState]) -> Result<(), String> {
         let (before, now) = (
-            ComponentConfig::described(made_by),
-            ComponentConfig::described(&self.describe()),
+            StepDescription::parse_chain(made_by),
+            StepDescription::parse_chain(&self.describe()),
         );
         let Some((before, now)) = before.zip(now) else {
             return Err("this is not the description of a chain".to_owned());
         };
-        let names_before = before.iter().map(ComponentConfig::name);
-        if !names_before.eq(now.iter().map(ComponentConfig::name)) {
+        let names_before = before.iter().map(StepDescription::name);
+        if !names_before.eq(now.iter().map(StepDescription::name)) {
             return Err("these are not the same operators in the same order".to_owned());
         }
         if states.len() != self.states {
@@ -111,30 +120,38 @@ impl Chain {
     }
 }
 
+/// Applies the steps in order. A value that is not finite is an error before the next step, so that
+/// it never enters a state.
+fn process(
+    steps: &[Box<dyn Operator>],
+    reading: Reading<'_>,
+    states: &mut [KeyState],
+    out: &mut Emitter<'_>,
+) -> Result<(), InvalidReading> {
+    let Some((step, later)) = steps.split_first() else {
+        return out.emit(reading);
+    };
+    let (own, others) = states.split_at_mut(step.states());
+    let mut next = |reading: Reading<'_>| {
+        if !reading.value.is_finite() {
+            let what = format!("{} made the value {}", step.describe(), reading.value);
+            return Err(InvalidReading::new("not-finite", what));
+        }
+        process(later, reading, others, out)
+    };
+    step.process(reading, own, &mut Emitter::new(&mut next))
+}
+
 impl Operator for Chain {
-    /// Applies the steps in order. A value that is not finite is an error before the next step, so
-    /// that it never enters a state.
-    ///
     /// If a later step returns an error, earlier steps have already changed their states, just as
     /// if each step were a stage of its own.
-    fn apply(
+    fn process(
         &self,
-        reading: &mut Reading<'_>,
+        reading: Reading<'_>,
         states: &mut [KeyState],
-    ) -> Result<Flow, InvalidReading> {
-        let mut rest = states;
-        for step in &self.steps {
-            let (own, others) = rest.split_at_mut(step.states());
-            rest = others;
-            if step.apply(reading, own)? == Flow::Drop {
-                return Ok(Flow::Drop);
-            }
-            if !reading.value.is_finite() {
-                let what = format!("{} made the value {}", step.describe(), reading.value);
-                return Err(InvalidReading::new("not-finite", what));
-            }
-        }
-        Ok(Flow::Pass)
+        out: &mut Emitter<'_>,
+    ) -> Result<(), InvalidReading> {
+        process(&self.steps, reading, states, out)
     }
 
     fn states(&self) -> usize {
@@ -154,7 +171,8 @@ impl Operator for Chain {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stream::reading::Unit;
+    use rivulet_core::operator::{collect, emitted};
+    use rivulet_core::unit::Unit;
 
     use super::*;
 
@@ -164,25 +182,6 @@ mod tests {
             .map(|step| ComponentConfig::parse(step).unwrap())
             .collect();
         Chain::build(&steps).unwrap()
-    }
-
-    /// What comes out of a chain for one sensor.
-    fn run(chain: &Chain, values: &[f64]) -> Vec<f64> {
-        let mut states = vec![KeyState::new(); chain.states()];
-        let mut out = Vec::new();
-        for (value, seq) in values.iter().zip(0..) {
-            let mut reading = Reading {
-                sensor: "s".into(),
-                seq,
-                time: 0,
-                value: *value,
-                unit: Some(Unit::Celsius),
-            };
-            if let Ok(Flow::Pass) = chain.apply(&mut reading, &mut states) {
-                out.push(reading.value);
-            }
-        }
-        out
     }
 
     const CONVERT: &str = "convert = { from = \"celsius\", to = \"fahrenheit\" }";
@@ -207,12 +206,12 @@ mod tests {
             55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.281_25, 62.740_625,
         ];
         close(
-            &run(&chain(&[CONVERT, KEEP, "ewma = { alpha = 0.5 }"]), &CELSIUS),
+            &collect(&chain(&[CONVERT, KEEP, "ewma = { alpha = 0.5 }"]), &CELSIUS),
             &ewma,
         );
         let average = [57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6];
         close(
-            &run(
+            &collect(
                 &chain(&[CONVERT, KEEP, "average = { window = 3 }"]),
                 &CELSIUS,
             ),
@@ -224,7 +223,7 @@ mod tests {
     fn an_overflow_is_an_error_before_it_enters_a_state() {
         let chain = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
         let mut states = vec![KeyState::new(); 1];
-        let mut reading = Reading {
+        let reading = Reading {
             sensor: "s".into(),
             seq: 0,
             time: 0,
@@ -232,7 +231,7 @@ mod tests {
             unit: Some(Unit::Celsius),
         };
         assert_eq!(
-            chain.apply(&mut reading, &mut states).unwrap_err().reason,
+            emitted(&chain, reading, &mut states).unwrap_err().reason,
             "not-finite"
         );
         assert!(states[0].is_empty());
@@ -325,10 +324,10 @@ mod tests {
         ) {
             const AVERAGE: &str = "average = { window = 4 }";
             const EWMA: &str = "ewma = { alpha = 0.3 }";
-            let whole = run(&chain(&[CONVERT, KEEP, AVERAGE, EWMA]), &values);
-            // `run` starts each part in Celsius. Only the first part converts.
-            let split = run(&chain(&[CONVERT, KEEP, AVERAGE]), &values);
-            let split = run(&chain(&[EWMA]), &split);
+            let whole = collect(&chain(&[CONVERT, KEEP, AVERAGE, EWMA]), &values);
+            // Only the first part converts.
+            let split = collect(&chain(&[CONVERT, KEEP, AVERAGE]), &values);
+            let split = collect(&chain(&[EWMA]), &split);
             prop_assert_eq!(whole, split);
         }
     }

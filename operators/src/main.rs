@@ -2,33 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use stream::cli::{self, StageArgs};
-
-/// Runs one [operator.STAGE] of a pipeline file: topic → chain of operators → topics
-#[derive(Parser)]
-#[command(name = "rivulet-operator", version)]
-struct Args {
-    #[command(flatten)]
-    stage: StageArgs,
-
-    /// Exit when all records have been processed
-    #[arg(long)]
-    drain: bool,
-}
+use rivulet_operators::{OperatorRegistry, program};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    cli::log_to_stderr(cli::Level::INFO);
-    cli::exit(args.stage.run(
-        args.drain,
-        operators::stage::check,
-        end,
-        operators::stage::run,
-    ))
-}
-
-/// Ends a process that cannot stop in time.
-fn end(code: u8) {
-    std::process::exit(code.into())
+    program(&OperatorRegistry::default(), |code| {
+        std::process::exit(code.into())
+    })
 }

@@ -11,15 +11,17 @@ mod timed;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stream::error::Result as OrError;
-use stream::format::FormatName;
-use stream::pipeline::{ClockPolicy, ComponentConfig, Diagnostic, Diagnostics, SpoolSettings};
-use stream::reading::InvalidReading;
-use stream::shutdown::Shutdown;
+use rivulet_core::error::Result as OrError;
+use rivulet_core::format::Format;
+use rivulet_core::reading::InvalidReading;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_formats::catalog::json::JsonFormat;
+use rivulet_pipeline::catalog::Catalog;
+use rivulet_pipeline::{ClockPolicy, ComponentConfig, Diagnostic, Diagnostics, SpoolSettings};
 
 use self::spooled::SpooledSource;
 use self::timed::ClockBuffer;
-use crate::catalog::{self, SourceContext, SourceSettings};
+use crate::catalog::{SourceContext, SourceSettings};
 use crate::clock::{SystemClock, TrustedClock};
 use crate::source::{Next, Source};
 use crate::spool::record::{self, SpoolRecord};
@@ -30,16 +32,15 @@ use crate::spool::record::{self, SpoolRecord};
 /// # Errors
 /// An unknown name, every error in the settings, or a spool for a source that needs none.
 pub fn read(
+    catalog: &Catalog<dyn SourceSettings>,
     source: &ComponentConfig,
     spool: Option<&SpoolSettings>,
 ) -> Result<Box<dyn SourceSettings>, Diagnostics> {
-    let settings = catalog::read(source);
+    let settings = catalog.read(source);
     // Whether a source is live does not depend on its settings.
     let is_live = match &settings {
         Ok(settings) => Some(settings.is_live()),
-        Err(_) => {
-            stream::catalog::example(catalog::CATALOG, source).map(|settings| settings.is_live())
-        }
+        Err(_) => catalog.example(source).map(|settings| settings.is_live()),
     };
     if spool.is_some() && is_live == Some(false) {
         let message = format!(
@@ -139,7 +140,7 @@ fn decode<'a>(
             }
             None => {
                 dead_letter.clear();
-                let json = FormatName::Json.build(None);
+                let json = JsonFormat::default();
                 if json.encode(&reading, dead_letter).is_err() {
                     dead_letter.clear();
                     dead_letter.extend_from_slice(format!("{reading:?}").as_bytes());
@@ -190,9 +191,10 @@ fn intern(reason: &str) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use stream::pipeline::WhenFull;
+    use rivulet_pipeline::WhenFull;
 
     use super::*;
+    use crate::catalog::built_in;
 
     #[test]
     fn only_a_live_source_has_a_spool() {
@@ -204,7 +206,8 @@ mod tests {
             sync,
         };
         for config in ["thermal = {}", "lines = {}"] {
-            read(&ComponentConfig::parse(config).unwrap(), Some(&spool)).unwrap();
+            let source = ComponentConfig::parse(config).unwrap();
+            read(&built_in(), &source, Some(&spool)).unwrap();
         }
         for config in [
             "list = { values = [1] }",
@@ -212,7 +215,9 @@ mod tests {
             "file = { path = \"a.csv\", value = \"v\" }",
         ] {
             let source = ComponentConfig::parse(config).unwrap();
-            let diagnostic = read(&source, Some(&spool)).unwrap_err().to_string();
+            let diagnostic = read(&built_in(), &source, Some(&spool))
+                .unwrap_err()
+                .to_string();
             assert!(diagnostic.contains("remove `spool`"), "{config}");
         }
     }

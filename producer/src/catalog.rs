@@ -2,14 +2,14 @@
 //!
 //! To add a source, write a file beside the others and add a line to the list below. The file has a
 //! type whose fields are the settings, and which implements [`SourceSettings`] and
-//! [`Component`](catalog::Component).
+//! [`Component`](rivulet_core::component::Component).
 
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use stream::catalog;
-use stream::error::Result as OrError;
-use stream::pipeline::{ComponentConfig, Diagnostics};
+use rivulet_core::error::Result as OrError;
+use rivulet_pipeline::catalog::CatalogRole;
+use rivulet_pipeline::{ComponentConfig, Diagnostics};
 
 use crate::source::Source;
 
@@ -36,7 +36,7 @@ pub struct SourceContext {
     pub host: String,
 }
 
-stream::catalog! { dyn SourceSettings:
+rivulet_pipeline::catalog! { "source", dyn SourceSettings:
     file::SourceFile,
     lines::Lines,
     list::List,
@@ -44,12 +44,18 @@ stream::catalog! { dyn SourceSettings:
     thermal::Thermal,
 }
 
-/// Reads the settings of the source that a pipeline file names. Nothing is opened yet.
+impl<T: SourceSettings + 'static> CatalogRole<T> for dyn SourceSettings {
+    fn boxed(component: T) -> Box<Self> {
+        Box::new(component)
+    }
+}
+
+/// Reads the settings of one of the built-in sources. Nothing is opened yet.
 ///
 /// # Errors
 /// An unknown name, or every error in the settings, with the place in the file.
 pub fn read(source: &ComponentConfig) -> Result<Box<dyn SourceSettings>, Diagnostics> {
-    catalog::read(CATALOG, "source", source)
+    built_in().read(source)
 }
 
 #[cfg(test)]
@@ -65,7 +71,7 @@ mod tests {
             folder,
             host: "rpi0".into(),
         };
-        for row in CATALOG {
+        for row in built_in().entries() {
             let config = ComponentConfig::parse(row.example).unwrap();
             assert_eq!(config.name(), row.name);
             let settings = read(&config)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use stream::pipeline::ClockPolicy;
+use rivulet_pipeline::ClockPolicy;
 
 use crate::unique::unique;
 
@@ -100,7 +100,7 @@ impl Clock for SystemClock {
     }
 
     fn trust(&self) -> Trust {
-        let kernel = kernel_clock::is_synchronised();
+        let kernel = rivulet_kernel_clock::is_synchronised();
         // systemd-timesyncd: the folder exists while it runs, the file once it has set the clock.
         let folder = Path::new("/run/systemd/timesync");
         let service = folder

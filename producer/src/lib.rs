@@ -7,13 +7,19 @@
 
 pub mod buffer;
 pub mod catalog;
+mod check;
 pub mod clock;
 pub mod line_reader;
 mod pace;
 mod position;
-pub mod progress;
+#[cfg(feature = "program")]
+mod program;
+#[cfg(feature = "program")]
+mod progress;
+mod registry;
 mod replay;
 pub mod row;
+#[cfg(feature = "program")]
 mod run;
 mod sequences;
 mod setting;
@@ -24,4 +30,8 @@ pub mod spool;
 mod testing;
 mod unique;
 
-pub use self::run::{check, run};
+#[cfg(feature = "program")]
+pub use self::program::program;
+pub use self::registry::ProducerRegistry;
+#[cfg(feature = "program")]
+pub use self::run::run;

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-use stream::reading::InvalidReading;
+use rivulet_core::reading::InvalidReading;
 
 /// The longest line in bytes. A longer line is truncated.
 pub const LONGEST: usize = 64 * 1024;

@@ -2,33 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use producer::progress;
-use stream::cli::{self, StageArgs};
-
-/// Run one [producer.STAGE] of a pipeline file: it sends the readings of a source to topics
-#[derive(Parser)]
-#[command(name = "rivulet-producer", version)]
-struct Args {
-    #[command(flatten)]
-    stage: StageArgs,
-
-    /// Start at the source's first reading instead of its committed position, and delete what is in
-    /// its spool
-    #[arg(long)]
-    from_start: bool,
-}
+use rivulet_producer::{ProducerRegistry, program};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    cli::log_to_stderr(cli::Level::INFO);
-    cli::exit(args.stage.run(false, producer::check, end, |process| {
-        let mut bar = progress::bar(&process.stage.name);
-        producer::run(process, args.from_start, &mut |progress| bar.show(progress))
-    }))
-}
-
-/// Ends a process that cannot stop in time.
-fn end(code: u8) {
-    std::process::exit(code.into())
+    program(&ProducerRegistry::default(), |code| {
+        std::process::exit(code.into())
+    })
 }

@@ -1,8 +1,8 @@
 //! Reading a source's position back.
 
+use rivulet_core::error::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use stream::error::{Error, Result};
 
 /// Reads a position that [`Source::position`](crate::source::Source::position) returned earlier.
 ///

@@ -6,10 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::reading::Reading;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stream::error::{Error, Result as OrError};
-use stream::reading::Reading;
 
 use crate::catalog::file::{LastLine, SourceFile};
 use crate::line_reader::LineReader;
@@ -334,7 +334,7 @@ mod tests {
     use std::io::Write;
 
     use proptest::prelude::*;
-    use stream::reading::Unit;
+    use rivulet_core::unit::Unit;
     use tempfile::TempDir;
 
     use super::*;
@@ -429,7 +429,7 @@ mod tests {
         );
         let kelvin = "file = { path = \"a.csv\", unit = \"kelvin\" }";
         for (config, expected) in [
-            (A, [Some(Unit::Fahrenheit), None]),
+            (A, [Some(Unit::Fahrenheit), Some("°F".parse().unwrap())]),
             (kelvin, [Some(Unit::Kelvin); 2]),
         ] {
             let seen = all(&mut *open_in(folder.path(), config).unwrap());

@@ -10,10 +10,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use jiff::Timestamp;
+use rivulet_core::error::Result as OrError;
+use rivulet_core::format::finite;
+use rivulet_core::reading::InvalidReading;
+use rivulet_core::unit::Unit;
 use serde::Deserialize;
-use stream::error::Result as OrError;
-use stream::format::finite;
-use stream::reading::{InvalidReading, Unit};
 
 /// The fields of a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,13 +151,8 @@ fn time(text: &str) -> Result<i64, InvalidReading> {
 
 /// Parses the name of a unit.
 fn unit(text: &str) -> Result<Unit, InvalidReading> {
-    let mut units = [Unit::Celsius, Unit::Fahrenheit, Unit::Kelvin].into_iter();
-    units.find(|unit| unit.name() == text).ok_or_else(|| {
-        InvalidReading::new(
-            "bad-unit",
-            format!("{text:?} is not celsius, fahrenheit or kelvin"),
-        )
-    })
+    text.parse()
+        .map_err(|error: String| InvalidReading::new("bad-unit", error))
 }
 
 /// The error of a row that lacks a column.

@@ -1,32 +1,16 @@
 //! Running a producer stage.
 
-use stream::cli::BoxError;
-use stream::counters::Counters;
-use stream::pipeline::{Diagnostic, Pipeline, Stage, StageKind, Unread};
-use stream::process::Process;
-use stream::stage::Step;
+use rivulet_core::counters::Counters;
+use rivulet_core::stage::Step;
+use rivulet_node::cli::BoxError;
+use rivulet_node::process::Process;
+use rivulet_pipeline::StageKind;
 
 use crate::buffer;
 use crate::catalog::SourceContext;
+use crate::registry::ProducerRegistry;
 use crate::source::Progress;
 use crate::source_loop::SourceLoop;
-
-/// Checks the source of a stage that is a producer; see [`CheckStage`].
-///
-/// [`CheckStage`]: stream::pipeline::CheckStage
-#[must_use]
-pub fn check(_: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
-    match &stage.kind {
-        StageKind::Producer { source, spool, .. } if !unread.has(&stage.table(), "source") => {
-            buffer::read(source, spool.as_ref())
-                .err()
-                .into_iter()
-                .flatten()
-                .collect()
-        }
-        _ => Vec::new(),
-    }
-}
 
 /// Runs a producer stage until its source ends or it is asked to stop. `from_start` forgets the
 /// position of an earlier run; `watch` is told now and then how far the source is.
@@ -34,6 +18,7 @@ pub fn check(_: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
 /// # Errors
 /// Errors in the source's settings, what the source cannot go on from, or what Kafka refuses.
 pub fn run(
+    registry: &ProducerRegistry,
     process: &Process<'_>,
     from_start: bool,
     watch: &mut dyn FnMut(Option<Progress>),
@@ -46,7 +31,8 @@ pub fn run(
     else {
         return Err(process.wrong_program().into());
     };
-    let settings = buffer::read(source, spool.as_ref())?;
+    let settings = buffer::read(&registry.sources, source, spool.as_ref())?;
+    let outputs = process.pipeline.outputs(process.stage, &registry.formats)?;
     let folder = process.pipeline.text.folder().to_owned();
     // Opened before Kafka is reachable: a spool buffers readings from here on.
     let context = SourceContext {
@@ -70,6 +56,7 @@ pub fn run(
         source,
         process.pipeline,
         process.stage,
+        outputs,
         process.shutdown.clone(),
         counters.clone(),
     )

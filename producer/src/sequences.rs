@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use rivulet_core::error::Result as OrError;
+use rivulet_core::reading::InvalidReading;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
-use stream::error::Result as OrError;
-use stream::reading::InvalidReading;
 
 use crate::position;
 

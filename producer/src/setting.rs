@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rivulet_core::unit::Unit;
 use serde::Deserialize;
-use stream::reading::Unit;
 
 /// How many readings a second: more than 0.
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use rivulet_core::error::Result;
+use rivulet_core::reading::{InvalidReading, Reading};
 use serde_json::Value;
-use stream::error::Result;
-use stream::reading::{InvalidReading, Reading};
 
 /// Yields readings, one after the other.
 ///

@@ -10,19 +10,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rivulet_core::counters::Counters;
+use rivulet_core::dead_letter::{self, DeadLetters};
+use rivulet_core::error::{Error, Result};
+use rivulet_core::exit;
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::log::{Fault, Log, ProducerRecord, Rejection};
+use rivulet_core::processing::OutputTopic;
+use rivulet_core::reading::{InvalidReading, Reading};
+use rivulet_core::reminder::{Reminder, lasting};
+use rivulet_core::shutdown::Shutdown;
+use rivulet_core::stage::{BackOff, CommitTimer, Step};
+use rivulet_pipeline::{Pipeline, Stage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stream::counters::Counters;
-use stream::dead_letter::{self, DeadLetters};
-use stream::error::{Error, Result};
-use stream::exit;
-use stream::format::Format;
-use stream::log::{Fault, Log, ProducerRecord, Rejection};
-use stream::pipeline::{Guarantee, Pipeline, Stage};
-use stream::reading::{InvalidReading, Reading};
-use stream::reminder::{Reminder, lasting};
-use stream::shutdown::Shutdown;
-use stream::stage::{BackOff, CommitTimer, Step};
 
 use crate::pace::Pace;
 use crate::source::{Next, Progress, Source};
@@ -37,7 +38,7 @@ const LONGEST_NAME: usize = 200;
 pub struct SourceLoop<L> {
     log: L,
     source: Box<dyn Source>,
-    outputs: Vec<Output>,
+    outputs: Vec<OutputTopic>,
     changelog: String,
     dead_letters: DeadLetters,
     pace: Pace,
@@ -61,13 +62,6 @@ pub struct SourceLoop<L> {
     warnings: Reminder<Error>,
     counters: Arc<Counters>,
     shutdown: Shutdown,
-}
-
-struct Output {
-    topic: String,
-    format: Box<dyn Format>,
-    /// The largest record of the topic, key and value, in bytes.
-    largest: usize,
 }
 
 /// The records since the last commit. Not every source can go back, so they are kept here to be
@@ -141,14 +135,10 @@ impl<L: Log> SourceLoop<L> {
         source: Box<dyn Source>,
         pipeline: &Pipeline,
         stage: &Stage,
+        outputs: Vec<OutputTopic>,
         shutdown: Shutdown,
         counters: Arc<Counters>,
     ) -> Self {
-        let outputs = stage.to.iter().map(|name| Output {
-            topic: name.clone(),
-            format: pipeline.topic(name).build_format(),
-            largest: pipeline.topic(name).largest_record(),
-        });
         let now = log.now();
         SourceLoop {
             log,
@@ -156,9 +146,9 @@ impl<L: Log> SourceLoop<L> {
             timer: CommitTimer::new(pipeline.commit_policy(), now),
             back_off: BackOff::new(),
             source,
-            outputs: outputs.collect(),
+            outputs,
             changelog: stage.changelog(),
-            dead_letters: DeadLetters::of(pipeline, stage),
+            dead_letters: pipeline.dead_letters(stage),
             pending: Pending::default(),
             memory_budget: pipeline.limits.state(),
             commits: 0,
@@ -400,7 +390,7 @@ impl<L: Log> SourceLoop<L> {
                 } => {
                     let output = &self.outputs[*output];
                     self.log.send(&ProducerRecord {
-                        topic: &output.topic,
+                        topic: &output.name,
                         partition: None,
                         timestamp: None,
                         key: output.format.keyed().then(|| bytes(sensor)),
@@ -663,15 +653,15 @@ struct Found {
 
 /// Encodes a reading in the format of each output. A reading that a format cannot encode, or that
 /// is too large for a topic, becomes a dead letter.
-fn encode(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
+fn encode(pending: &mut Pending, outputs: &[OutputTopic], reading: &Reading<'_>) {
     let (bytes_before, records_before) = (pending.bytes.len(), pending.records.len());
     let sensor = pending.push_bytes(reading.sensor.as_bytes());
     for (
         output,
-        Output {
-            topic,
+        OutputTopic {
+            name: topic,
             format,
-            largest,
+            largest_record,
         },
     ) in outputs.iter().enumerate()
     {
@@ -679,8 +669,9 @@ fn encode(pending: &mut Pending, outputs: &[Output], reading: &Reading<'_>) {
         let encoded = format.encode(reading, &mut pending.bytes).and_then(|()| {
             let key = if format.keyed() { sensor.len() } else { 0 };
             match key + pending.bytes.len() - start {
-                size if size > *largest => {
-                    let detail = format!("it has {size} bytes, and {topic} allows {largest}");
+                size if size > *largest_record => {
+                    let detail =
+                        format!("it has {size} bytes, and {topic} allows {largest_record}");
                     Err(InvalidReading::new("too-large", detail))
                 }
                 _ => Ok(()),

@@ -17,8 +17,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use stream::error::{Error, Result as OrError};
-use stream::pipeline::{SpoolSettings, WhenFull};
+use rivulet_core::error::{Error, Result as OrError};
+use rivulet_pipeline::{SpoolSettings, WhenFull};
 
 use self::disk::{Appended, Disk, SystemDisk};
 use self::record::{SpoolRecord, Torn};

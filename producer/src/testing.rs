@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rivulet_core::reading::{InvalidReading, Reading};
+use rivulet_core::unit::Unit;
+use rivulet_pipeline::ComponentConfig;
 use serde_json::Value;
-use stream::pipeline::ComponentConfig;
-use stream::reading::{InvalidReading, Reading, Unit};
 use tempfile::TempDir;
 
 use crate::catalog::{SourceContext, read};
@@ -57,7 +58,7 @@ impl From<Reading<'_>> for Got {
 }
 
 /// Opens a source as a pipeline file in this folder would.
-pub fn open_in(folder: &Path, config: &str) -> stream::error::Result<Box<dyn Source>> {
+pub fn open_in(folder: &Path, config: &str) -> rivulet_core::error::Result<Box<dyn Source>> {
     let settings = read(&ComponentConfig::parse(config).unwrap())
         .unwrap_or_else(|diagnostic| panic!("{config}: {diagnostic:?}"));
     settings.open(&SourceContext {
@@ -161,7 +162,7 @@ impl Piped {
 }
 
 impl Source for Piped {
-    fn next(&mut self, wait: Duration) -> stream::error::Result<Next<'_>> {
+    fn next(&mut self, wait: Duration) -> rivulet_core::error::Result<Next<'_>> {
         let mut pipe = self.0.lock().unwrap();
         let Some(line) = pipe.lines.pop_front() else {
             let ended = pipe.ended;
@@ -198,7 +199,7 @@ impl Source for Piped {
         self.0.lock().unwrap().seq.into()
     }
 
-    fn resume(&mut self, position: &Value) -> stream::error::Result<()> {
+    fn resume(&mut self, position: &Value) -> rivulet_core::error::Result<()> {
         self.0.lock().unwrap().seq = position.as_u64().unwrap();
         Ok(())
     }

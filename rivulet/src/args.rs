@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::dlq::{Offsets, Selection, TimeBound};
+use crate::state::Age;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use rivulet::dlq::{Offsets, Selection, TimeBound};
-use rivulet::state::Age;
-use stream::cli::Common;
+use rivulet_node::cli::Common;
 
 /// Chains of small stream operators over Kafka: check, run, watch and verify them
 #[derive(Parser)]

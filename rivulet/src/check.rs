@@ -6,47 +6,23 @@ mod manifest;
 #[cfg(test)]
 mod schema;
 
-use stream::pipeline::{self, Diagnostic, Pipeline, Stage, StageKind, Unread};
-use stream::schema::Schema;
-
 pub use self::manifest::Manifest;
-
-/// Checks the steps, the source or the sink of a stage, without opening any of them; see
-/// [`CheckStage`](stream::pipeline::CheckStage).
-#[must_use]
-pub fn check(pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
-    match &stage.kind {
-        StageKind::Producer { .. } => producer::check(pipeline, unread, stage),
-        StageKind::Operator { .. } => operators::stage::check(pipeline, unread, stage),
-        StageKind::Sink { .. } => sinks::check(pipeline, unread, stage),
-    }
-}
-
-/// The JSON Schema of pipeline files, with everything that is in the catalogs.
-#[must_use]
-pub fn schema() -> Schema {
-    pipeline::schema(
-        &producer::catalog::schema(),
-        &operators::catalog::schema(),
-        &sinks::catalog::schema(),
-    )
-}
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use stream::pipeline::{Diagnostics, Text};
+    use rivulet_pipeline::{Diagnostics, Pipeline, Text};
 
-    use super::*;
+    use crate::registry::Registry;
 
     fn checked(text: &str) -> Result<Pipeline, Diagnostics> {
         let text = Text {
             path: "p.toml".into(),
             text: text.into(),
         };
-        Pipeline::parse_with(Arc::new(text), check)
+        Pipeline::parse_with(Arc::new(text), &Registry::default())
     }
 
     const CHAIN: &str = r#"
@@ -76,7 +52,8 @@ sink = "console"
                 .extension()
                 .is_some_and(|extension| extension == "toml")
             {
-                Pipeline::load(&path, check).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
+                Pipeline::load(&path, &Registry::default())
+                    .unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
                 count += 1;
             }
         }
@@ -122,7 +99,7 @@ sink = "console"
             shown.contains("is of format `number` and has 4 partitions"),
             "{shown}"
         );
-        assert!(shown.contains("numbers have no key"), "{shown}");
+        assert!(shown.contains("its records have no key"), "{shown}");
     }
 
     #[test]
@@ -136,20 +113,5 @@ sink = "console"
                 && shown.contains("remove `spool`"),
             "{shown}"
         );
-    }
-
-    #[test]
-    fn a_number_without_a_unit_cannot_become_json() {
-        let text = "[topic.a]\nformat = \"number\"\n".to_owned()
-            + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
-        assert!(
-            checked(&text)
-                .unwrap_err()
-                .to_string()
-                .contains("set unit = \"celsius\" in [topic.a]")
-        );
-        let text = "[topic.a]\nformat = \"number\"\nunit = \"kelvin\"\n".to_owned()
-            + &CHAIN.replace("STEPS", "{ threshold = { above = 1 } }");
-        checked(&text).unwrap();
     }
 }

@@ -7,21 +7,31 @@ mod state;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use crate::check::Manifest;
+use crate::demo;
+use crate::groups::LagGoal;
+use crate::{graph, groups, run, topics};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
-use rivulet::check::{self, Manifest};
-use rivulet::demo::{self, EmbeddedBroker};
-use rivulet::groups::LagGoal;
-use rivulet::verify::{self, Options};
-use rivulet::{graph, groups, run, topics};
-use stream::cli::{BoxError, Common};
-use stream::exit;
-use stream::pipeline::{Guarantee, Pipeline, Stage};
-use stream::shutdown::Shutdown;
+use rivulet_core::error::Error;
+use rivulet_core::exit;
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::shutdown::EndProcess;
+use rivulet_core::topic_source::ReadProgress;
+use rivulet_kafka::{EmbeddedBroker, TopicReader};
+use rivulet_node::cli::{BoxError, Common};
+use rivulet_node::signals;
+use rivulet_pipeline::Pipeline;
+use rivulet_pipeline::Stage;
+use rivulet_verify::Options;
+
+use crate::CheckedPipeline;
+use crate::Registry;
+use rivulet_core::shutdown::Shutdown;
 
 use crate::args::{Args, Command, LagOption, TopicsCommand};
 
-pub fn run(mut args: Args) -> Result<(), BoxError> {
+pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Result<(), BoxError> {
     match &args.command {
         Command::Completions { shell } => {
             clap_complete::generate(
@@ -36,7 +46,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
             return manual(&mut std::io::stdout());
         }
         Command::Check { schema: true, .. } => {
-            println!("{}", serde_json::to_string_pretty(&check::schema())?);
+            println!("{}", serde_json::to_string_pretty(&registry.schema())?);
             return Ok(());
         }
         Command::Check {
@@ -44,11 +54,11 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
         } => args.common.pipeline.clone_from(file),
         _ => {}
     }
-    let mut pipeline = args.common.load(check::check)?;
+    let mut pipeline = CheckedPipeline::load(&args.common, registry)?;
     match args.command {
         Command::Check { json: true, .. } => {
             // Without the changes that options of the command line make.
-            let file = Pipeline::load(&args.common.pipeline, check::check)?;
+            let file = Pipeline::load(&args.common.pipeline, registry)?;
             println!(
                 "{}",
                 serde_json::to_string_pretty(&Manifest::new(&pipeline, &file))?
@@ -59,7 +69,7 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
             print!("{}", graph::draw(&pipeline));
             Ok(())
         }
-        Command::Demo => demo(pipeline, &args.common),
+        Command::Demo => demo(pipeline, &args.common, end),
         Command::Run { stages, all } => {
             // The limits are those of a process: the stages share them.
             let count = if all {
@@ -78,16 +88,16 @@ pub fn run(mut args: Args) -> Result<(), BoxError> {
                 named
             };
             let shutdown = Shutdown::new();
-            shutdown.at_signals(crate::end)?;
+            signals::watch(&shutdown, end)?;
             run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
         }
         Command::Topics(command) => topics(&pipeline, &command),
         Command::Groups { wait, stages, lag } => {
             groups(&pipeline, &stages, Duration::from_secs(wait), lag)
         }
-        Command::Compare(command) => compare::run(&pipeline, &command),
+        Command::Compare(command) => compare::run(&pipeline, &command, end),
         Command::State(command) => state::run(&pipeline, &command),
-        Command::Dlq(command) => dlq::run(&pipeline, &command),
+        Command::Dlq(command) => dlq::run(&pipeline, &command, end),
         Command::Verify {
             allow_duplicates,
             allow_unverifiable,
@@ -112,9 +122,13 @@ fn manual(out: &mut dyn std::io::Write) -> Result<(), BoxError> {
 }
 
 /// Runs the pipeline on an embedded broker, or on the given brokers, and verifies it.
-fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
+fn demo(
+    mut pipeline: CheckedPipeline<'_>,
+    common: &Common,
+    end: EndProcess,
+) -> Result<(), BoxError> {
     let shutdown = Shutdown::new();
-    shutdown.at_signals(crate::end)?;
+    signals::watch(&shutdown, end)?;
     let wanted = pipeline.topics.clone();
     print!("{}", graph::draw(&pipeline));
     let _embedded = if common.brokers.is_some() {
@@ -127,7 +141,7 @@ fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
         None
     } else {
         let broker = EmbeddedBroker::start()?;
-        broker.adopt(&mut pipeline, &wanted)?;
+        demo::adopt(&broker, &mut pipeline, &wanted)?;
         println!(
             "\nRunning on an embedded broker without transactions, {}.",
             Guarantee::AtLeastOnce
@@ -141,7 +155,7 @@ fn demo(mut pipeline: Pipeline, common: &Common) -> Result<(), BoxError> {
     verify(&pipeline, Options::default(), false)
 }
 
-fn topics(pipeline: &Pipeline, command: &TopicsCommand) -> Result<(), BoxError> {
+fn topics(pipeline: &CheckedPipeline<'_>, command: &TopicsCommand) -> Result<(), BoxError> {
     let wanted = &pipeline.topics;
     let mut say = |line: &str| println!("{line}");
     match command {
@@ -176,7 +190,7 @@ fn topics(pipeline: &Pipeline, command: &TopicsCommand) -> Result<(), BoxError> 
 }
 
 fn groups(
-    pipeline: &Pipeline,
+    pipeline: &CheckedPipeline<'_>,
     stages: &[String],
     limit: Duration,
     lag: LagOption,
@@ -229,23 +243,35 @@ fn bar() -> Result<ProgressBar, BoxError> {
 }
 
 /// Verifies with a progress bar, and prints the report.
-fn verify(pipeline: &Pipeline, options: Options, allow_unverifiable: bool) -> Result<(), BoxError> {
+fn verify(
+    pipeline: &CheckedPipeline<'_>,
+    options: Options,
+    allow_unverifiable: bool,
+) -> Result<(), BoxError> {
     let bar = bar()?;
-    let report = verify::verify(pipeline, options, &mut |progress| {
+    let topics = rivulet_verify::topics(pipeline);
+    let mut progress = |progress: ReadProgress<'_>| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
         bar.set_message(format!("verifying {}", progress.topic));
-    });
+    };
+    let report = TopicReader::new(&pipeline.kafka, &topics, &mut progress)
+        .and_then(|mut reader| rivulet_verify::verify(pipeline, options, &mut reader));
     bar.finish_and_clear();
     let report = report?;
     print!("{report}");
     match report.unverified() {
         _ if !report.is_clean() => Err("the topics do not hold what they must".into()),
-        Some(what) if !allow_unverifiable => Err(format!(
-            "not everything could be verified: {what}\n  help: the table and the notes say why; \
-             with --allow-unverifiable this is not an error"
-        )
-        .into()),
+        Some(what) if !allow_unverifiable => {
+            let cause = format!("not everything could be verified: {what}");
+            Err(Error::new("verifying", cause)
+                .help(
+                    "the table and the notes say why; with --allow-unverifiable this is not an \
+                     error",
+                )
+                .exit_code(exit::UNVERIFIABLE)
+                .into())
+        }
         _ => Ok(()),
     }
 }

@@ -3,29 +3,24 @@
 //! It commits nothing and leaves nothing on the cluster, so any number of people can use it at
 //! once, whether the sink runs or not.
 
-mod tail;
-
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use rdkafka::Message;
-use rdkafka::message::OwnedMessage;
-use sinks::catalog::compare::{Compare, Seconds};
-use sinks::catalog::{SinkContext, SinkSettings};
-use sinks::sink::{Delivery, Failure, Sink};
-use stream::cli::BoxError;
-use stream::error::{Error, Result};
-use stream::format::Format;
-use stream::log::ConsumerRecord;
-use stream::pipeline::{
-    ComponentConfig, Diagnostic, Diagnostics, Pipeline, Role, StageKind, suggest,
-};
-use stream::reading::InvalidReading;
-use stream::shutdown::Shutdown;
+use crate::CheckedPipeline;
+use rivulet_core::error::{Error, Result};
+use rivulet_core::format::Format;
+use rivulet_core::log::ConsumerRecord;
+use rivulet_core::reading::InvalidReading;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_node::cli::BoxError;
+use rivulet_pipeline::{Check, ComponentConfig, Diagnostic, Diagnostics, Role, StageKind, suggest};
+use rivulet_sinks::catalog::compare::{Compare, Seconds};
+use rivulet_sinks::catalog::{SinkContext, SinkSettings};
+use rivulet_sinks::sink::{Delivery, Failure, Sink};
 
-pub use self::tail::ReadFrom;
-use self::tail::Tail;
 use crate::topics::plural;
+pub use rivulet_kafka::ReadFrom;
+use rivulet_kafka::Tail;
 
 /// How often to check for a stop and for a table to show.
 const TICK: Duration = Duration::from_millis(100);
@@ -35,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// A comparison of two topics.
 #[derive(Debug)]
 pub struct LiveComparison<'p> {
-    pipeline: &'p Pipeline,
+    pipeline: &'p CheckedPipeline<'p>,
     title: String,
     topics: Vec<String>,
     settings: Compare,
@@ -46,7 +41,10 @@ impl<'p> LiveComparison<'p> {
     ///
     /// # Errors
     /// If there is no such sink, or several, or the sink does not compare.
-    pub fn find(pipeline: &'p Pipeline, name: Option<&str>) -> Result<Self, Diagnostics> {
+    pub fn find(
+        pipeline: &'p CheckedPipeline<'p>,
+        name: Option<&str>,
+    ) -> Result<Self, Diagnostics> {
         let found: Vec<(&str, &[String], &ComponentConfig)> = pipeline
             .stages
             .iter()
@@ -97,7 +95,7 @@ impl<'p> LiveComparison<'p> {
 
     /// A comparison without a sink, of two topics that stages of the file read or write.
     #[must_use]
-    pub fn between(pipeline: &'p Pipeline, ewma: &str, average: &str) -> Self {
+    pub fn between(pipeline: &'p CheckedPipeline<'p>, ewma: &str, average: &str) -> Self {
         let topics = [ewma, average].map(str::to_owned);
         let [ewma, average] = topics.clone();
         let (input, every_seconds, lag_max, waiting_max) = <_>::default();
@@ -160,21 +158,17 @@ impl<'p> LiveComparison<'p> {
         let mut tail = Tail::new(&pipeline.kafka, &topics, from)?;
         let (mut invalid_count, mut last) = (0_u64, Instant::now());
         while !shutdown.is_stopping() && !tail.is_done() {
-            if let Some((index, message)) = tail.next(TICK)? {
+            if let Some(record) = tail.next(TICK)? {
                 last = Instant::now();
-                if let Err(invalid) = deliver(
-                    &mut *sink,
-                    index,
-                    &topics[index],
-                    &*formats[index],
-                    &message,
-                )? {
+                let record = record.fields();
+                let (topic, format) = (&topics[record.topic], &*formats[record.topic]);
+                if let Err(invalid) = deliver(&mut *sink, topic, format, &record)? {
                     invalid_count += 1;
                     if invalid_count == 1 {
                         tracing::warn!(
-                            topic = topics[index],
-                            partition = message.partition(),
-                            offset = message.offset(),
+                            topic,
+                            partition = record.partition,
+                            offset = record.offset,
                             "invalid reading left out: {invalid}"
                         );
                     }
@@ -219,11 +213,11 @@ impl<'p> LiveComparison<'p> {
             .chain(self.settings.check(&self.topics).err())
             .collect();
         if diagnostics.is_empty() {
-            Ok(self
-                .topics
+            let formats = self.pipeline.registry.formats();
+            self.topics
                 .iter()
-                .map(|topic| self.pipeline.topic(topic).build_format())
-                .collect())
+                .map(|topic| self.pipeline.format(topic, formats))
+                .collect()
         } else {
             Err(Diagnostics::new(self.pipeline.text.clone(), diagnostics))
         }
@@ -233,31 +227,20 @@ impl<'p> LiveComparison<'p> {
 /// Delivers a record to the sink, unless it is an invalid reading.
 fn deliver(
     sink: &mut dyn Sink,
-    index: usize,
     topic: &str,
     format: &dyn Format,
-    message: &OwnedMessage,
+    record: &ConsumerRecord<'_>,
 ) -> Result<Result<(), InvalidReading>> {
-    let (partition, offset) = (message.partition(), message.offset());
-    let timestamp = message.timestamp().to_millis().unwrap_or(-1);
-    let (key, value) = (message.key(), message.payload());
-    let reading = match format.decode(&ConsumerRecord {
-        topic: index,
-        partition,
-        offset,
-        timestamp,
-        key,
-        value,
-    }) {
+    let reading = match format.decode(record) {
         Ok(reading) => reading,
         Err(invalid) => return Ok(Err(invalid)),
     };
     let written = sink.write(&Delivery {
         topic,
-        partition,
-        offset,
-        timestamp,
-        key,
+        partition: record.partition,
+        offset: record.offset,
+        timestamp: record.timestamp,
+        key: record.key,
         reading: &reading,
     });
     written.map_err(|(Failure::Passing(error) | Failure::Lasting(error))| error)?;
@@ -266,11 +249,9 @@ fn deliver(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use stream::pipeline::Text;
 
     use super::*;
+    use crate::checked::tests::parse;
 
     const BRANCHES: &str = r#"
 [producer.in]
@@ -284,17 +265,13 @@ from = [\"ewma\", \"average\"]
 sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 } }
 ";
 
-    fn pipeline(sinks: &[&str]) -> Pipeline {
+    fn pipeline(sinks: &[&str]) -> CheckedPipeline<'static> {
         let sinks: String = sinks
             .iter()
             .map(|name| SINK.replace("NAME", name))
             .collect();
         let text = format!("{BRANCHES}{sinks}");
-        Pipeline::parse(Arc::new(Text {
-            path: "p.toml".into(),
-            text,
-        }))
-        .unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
+        parse(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
     }
 
     #[test]

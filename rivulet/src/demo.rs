@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
-use stream::cli::BoxError;
-use stream::error::{Error, Result};
-use stream::pipeline::{Guarantee, Pipeline, Stage, StageKind, Topic};
-use stream::shutdown::Shutdown;
+use crate::CheckedPipeline;
+use rivulet_core::error::Result;
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_kafka::EmbeddedBroker;
+use rivulet_node::cli::BoxError;
+use rivulet_pipeline::{Stage, StageKind, Topic};
 
 use self::screen::Screen;
 use crate::run::Running;
@@ -21,45 +22,24 @@ use crate::run::Running;
 /// How often the screen is drawn and the end is checked.
 const TICK: Duration = Duration::from_millis(100);
 
-/// An embedded broker: the mock cluster of librdkafka.
+/// Creates the topics of a pipeline on an embedded broker, and changes it to use that broker.
 ///
-/// It has topics, groups and idempotent producers, but readers see the records of open
-/// transactions. A pipeline on it therefore runs at-least-once.
-pub struct EmbeddedBroker {
-    cluster: MockCluster<'static, DefaultProducerContext>,
-}
-
-impl EmbeddedBroker {
-    /// Starts a broker on a free port of the loopback interface.
-    ///
-    /// # Errors
-    /// If it cannot be started.
-    pub fn start() -> Result<Self> {
-        let cluster = MockCluster::new(1)
-            .map_err(|error| Error::new("starting the embedded broker", error))?;
-        Ok(EmbeddedBroker { cluster })
+/// # Errors
+/// If a topic cannot be created.
+pub fn adopt(
+    broker: &EmbeddedBroker,
+    pipeline: &mut CheckedPipeline<'_>,
+    topics: &BTreeMap<String, Topic>,
+) -> Result<()> {
+    for (name, topic) in topics {
+        broker.create_topic(name, topic.partitions)?;
     }
-
-    /// Creates topics, and changes the pipeline to use this broker.
-    ///
-    /// # Errors
-    /// If a topic cannot be created.
-    pub fn adopt(&self, pipeline: &mut Pipeline, topics: &BTreeMap<String, Topic>) -> Result<()> {
-        for (name, topic) in topics {
-            let created = self.cluster.create_topic(name, topic.partitions, 1);
-            created.map_err(|error| {
-                Error::new(
-                    format!("creating the topic {name} on the embedded broker"),
-                    error,
-                )
-            })?;
-        }
-        pipeline
-            .kafka
-            .insert("bootstrap.servers".into(), self.cluster.bootstrap_servers());
-        pipeline.guarantee = Guarantee::AtLeastOnce;
-        Ok(())
-    }
+    pipeline
+        .kafka
+        .insert("bootstrap.servers".into(), broker.brokers());
+    // Readers see the records of open transactions there.
+    pipeline.guarantee = Guarantee::AtLeastOnce;
+    Ok(())
 }
 
 /// Runs every stage until the sources have ended and all records are processed. A stage drains and
@@ -67,7 +47,11 @@ impl EmbeddedBroker {
 ///
 /// # Errors
 /// Those of the stages, or if it was asked to stop before the end.
-pub fn run(pipeline: &Pipeline, instance: &str, shutdown: &Shutdown) -> Result<(), BoxError> {
+pub fn run(
+    pipeline: &CheckedPipeline<'_>,
+    instance: &str,
+    shutdown: &Shutdown,
+) -> Result<(), BoxError> {
     let order = pipeline.in_order();
     let shown: Vec<(&Stage, Shown)> = order
         .iter()

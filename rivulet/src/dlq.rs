@@ -17,9 +17,9 @@ mod topic;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
-pub use stream::dead_letter::{Offsets, Resolved};
-use stream::error::{Error, Result};
-use stream::pipeline::{Diagnostics, Pipeline, Stage};
+pub use rivulet_core::dead_letter::{Offsets, Resolved};
+use rivulet_core::error::{Error, Result};
+use rivulet_pipeline::{Diagnostics, Pipeline, Stage};
 
 pub use self::handling::{ResolvedCounts, execute};
 pub use self::listing::{DeadLetterGroup, DlqListing};
@@ -27,8 +27,8 @@ use self::page::Page;
 pub use self::plan::Plan;
 pub use self::selection::{Selection, TimeBound};
 use self::topic::{DeadLetterTopic, Id};
-pub use crate::read::ReadProgress;
-use crate::read::Reader;
+pub use rivulet_core::topic_source::ReadProgress;
+use rivulet_kafka::TopicReader;
 
 /// A query for dead letters of a pipeline.
 #[derive(Debug)]
@@ -161,11 +161,14 @@ impl<'p> DeadLetterQuery<'p> {
             .collect()
     }
 
-    fn reader<'r>(&self, progress: &'r mut dyn FnMut(ReadProgress<'_>)) -> Result<Reader<'r>> {
-        Reader::new(&self.pipeline.kafka, &self.topics(), progress)
+    fn reader<'r>(&self, progress: &'r mut dyn FnMut(ReadProgress<'_>)) -> Result<TopicReader<'r>> {
+        TopicReader::new(&self.pipeline.kafka, &self.topics(), progress)
     }
 
-    fn read<'r>(&self, mut reader: Reader<'r>) -> Result<(Vec<DeadLetterTopic<'p>>, Reader<'r>)> {
+    fn read<'r>(
+        &self,
+        mut reader: TopicReader<'r>,
+    ) -> Result<(Vec<DeadLetterTopic<'p>>, TopicReader<'r>)> {
         let mut dlqs = Vec::new();
         for stage in &self.stages {
             dlqs.push(DeadLetterTopic::read(self.pipeline, stage, &mut reader)?);

@@ -14,8 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stream::format::FormatName;
-use stream::pipeline::{ComponentConfig, Pipeline, Stage, StageKind, Topic};
+use rivulet_pipeline::{ComponentConfig, Pipeline, Stage, StageKind, Topic};
 
 /// No line is wider than this, unless a name is too long.
 const WIDTH: usize = 100;
@@ -114,9 +113,9 @@ fn stage_label(stage: &Stage) -> String {
 
 fn topic_label(name: &str, topic: &Topic) -> String {
     let mut notes = Vec::new();
-    match topic.format {
-        FormatName::Json => (),
-        FormatName::Number => notes.push("number".to_owned()),
+    // What most topics are need not be said.
+    if topic.format.name() != "json" {
+        notes.push(topic.format.name().to_owned());
     }
     if topic.partitions != 1 {
         notes.push(format!("{} partitions", topic.partitions));
@@ -286,7 +285,7 @@ mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;
-    use stream::pipeline::Text;
+    use rivulet_pipeline::Text;
 
     use super::*;
 

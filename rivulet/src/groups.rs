@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stream::error::Result;
-use stream::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
+use rivulet_core::error::Result;
+use rivulet_pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
 
 pub use self::member::GroupMember;
-use self::member::assigned_partitions;
 pub use self::snapshot::{GroupLag, GroupRow, InputPartition, LagGoal, LagPosition, Snapshot};
-use crate::cluster::Cluster;
-use crate::read::{ReadProgress, Reader};
-use crate::state::group::Group;
+use rivulet_core::topic_source::ReadProgress;
+use rivulet_kafka::Cluster;
+use rivulet_kafka::Group;
+use rivulet_kafka::TopicReader;
 
 /// The time between two snapshots, long enough to see progress.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -117,7 +117,12 @@ impl<'p> Groups<'p> {
     fn new(pipeline: &'p Pipeline, stages: &[&'p Stage]) -> Result<Self> {
         let stages = stages
             .iter()
-            .map(|stage| Ok((*stage, Group::new(pipeline, stage)?)))
+            .map(|stage| {
+                Ok((
+                    *stage,
+                    Group::new(&pipeline.kafka, &stage.name, &stage.from)?,
+                ))
+            })
             .collect::<Result<_>>()?;
         Ok(Groups {
             pipeline,
@@ -165,25 +170,18 @@ impl<'p> Groups<'p> {
         self.count(&mut rows)?;
         let groups = self.cluster.groups()?;
         for row in &mut rows {
-            let Some(group) = groups
-                .groups()
-                .iter()
-                .find(|group| group.name() == row.stage)
-            else {
+            let Some(group) = groups.iter().find(|group| group.name == row.stage) else {
                 continue;
             };
-            group.state().clone_into(&mut row.state);
+            row.state.clone_from(&group.state);
             row.members = group
-                .members()
+                .members
                 .iter()
                 .map(|member| GroupMember::new(&row.stage, member))
                 .collect();
-            let assigned = group
-                .members()
-                .iter()
-                .flat_map(|member| assigned_partitions(member.assignment().unwrap_or_default()));
+            let assigned = group.members.iter().flat_map(|member| &member.partitions);
             row.assigned = assigned
-                .filter(|place| row.positions.contains_key(place))
+                .filter(|place| row.positions.contains_key(*place))
                 .count();
         }
         Ok(Snapshot { rows })
@@ -216,7 +214,7 @@ impl<'p> Groups<'p> {
         let mut reader = if unknown.is_empty() {
             None
         } else {
-            Some(Reader::new(&self.pipeline.kafka, &[], &mut silent)?)
+            Some(TopicReader::new(&self.pipeline.kafka, &[], &mut silent)?)
         };
         for (topic, spans) in unknown {
             let Some(reader) = &mut reader else { break };
@@ -244,7 +242,7 @@ impl<'p> Groups<'p> {
 mod tests {
     use std::sync::Arc;
 
-    use stream::pipeline::Text;
+    use rivulet_pipeline::Text;
 
     use super::*;
 

@@ -3,19 +3,25 @@
 //! [`check`] finds the errors in a pipeline, [`graph`] draws it, [`topics`] creates, shows and
 //! deletes its topics, [`run`] runs any of its stages in one process, and [`demo`] runs all of them
 //! on an embedded broker. [`groups`] shows members and consumer lag, [`compare`] shows how two
-//! branches differ, [`verify`] checks the contents of the topics, [`state`] shows, checks, keeps or
-//! resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
+//! branches differ, `rivulet_verify` checks the contents of the topics, [`state`] shows, checks,
+//! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
 
+mod args;
 pub mod check;
-mod cluster;
+mod checked;
+mod commands;
 pub mod compare;
 pub mod demo;
 pub mod dlq;
 pub mod graph;
 pub mod groups;
-mod read;
+mod program;
+mod registry;
 pub mod run;
 pub mod state;
 mod table;
 pub mod topics;
-pub mod verify;
+
+pub use self::checked::CheckedPipeline;
+pub use self::program::program;
+pub use self::registry::Registry;

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::sync::Arc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
-use stream::cli::BoxError;
-use stream::counters::Counters;
-use stream::pipeline::{Pipeline, Stage, StageKind};
-use stream::process::Process;
-use stream::shutdown::Shutdown;
+use crate::CheckedPipeline;
+use rivulet_core::counters::Counters;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_node::cli::BoxError;
+use rivulet_node::process::Process;
+use rivulet_pipeline::{Stage, StageKind};
 
 /// A stage that runs in a thread.
 pub struct Running<'scope, 'p> {
@@ -26,7 +27,7 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
     #[must_use]
     pub fn start(
         scope: &'scope Scope<'scope, '_>,
-        pipeline: &'p Pipeline,
+        pipeline: &'p CheckedPipeline<'p>,
         stage: &'p Stage,
         instance: &str,
         output: Box<dyn Write + Send>,
@@ -39,13 +40,16 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
             shutdown: shutdown.clone(),
             counters: counters.clone(),
         };
+        let registry = pipeline.registry;
         let thread = scope.spawn(move || {
             // All stages log to the same place: each line names its stage.
             let _named = tracing::info_span!("stage", name = process.stage.name).entered();
             match &process.stage.kind {
-                StageKind::Producer { .. } => producer::run(&process, false, &mut |_| ()),
-                StageKind::Operator { .. } => operators::stage::run(&process),
-                StageKind::Sink { .. } => sinks::run(&process, output),
+                StageKind::Producer { .. } => {
+                    rivulet_producer::run(&registry.producer, &process, false, &mut |_| ())
+                }
+                StageKind::Operator { .. } => rivulet_operators::run(&registry.operators, &process),
+                StageKind::Sink { .. } => rivulet_sinks::run(&registry.sinks, &process, output),
             }
         });
         Running {
@@ -79,7 +83,7 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
 /// # Errors
 /// Those of the stages, one on each line.
 pub fn run(
-    pipeline: &Pipeline,
+    pipeline: &CheckedPipeline<'_>,
     stages: &[&Stage],
     instance: &str,
     shutdown: &Shutdown,

@@ -1,16 +1,15 @@
 //! The state of stages: shown as in their changelogs, kept with other settings, reset or forgotten.
 //!
 //! [`show`] shows whether a state is complete. A stage commits a digest of its state
-//! ([`StateDigest`](stream::state::StateDigest)) in the metadata of each offset, and does not start
-//! if its changelog does not match the digest. [`Reset::plan`] is the remedy then. A stage does not
-//! start either with a state that was made with other settings. [`check`] finds that in advance,
-//! and [`Keep::plan`] is another remedy.
+//! ([`StateDigest`](rivulet_core::state::StateDigest)) in the metadata of each offset, and does not
+//! start if its changelog does not match the digest. [`Reset::plan`] is the remedy then. A stage
+//! does not start either with a state that was made with other settings. [`check`] finds that in
+//! advance, and [`Keep::plan`] is another remedy.
 
 mod changelog;
 mod check;
 mod completeness;
 mod forget;
-pub(crate) mod group;
 mod keep;
 mod overview;
 mod reset;
@@ -18,21 +17,22 @@ mod resume;
 mod shown;
 mod transaction;
 
-use operators::Chain;
-use stream::error::Result;
-use stream::operator::Operator;
-use stream::pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, StageKind, suggest};
+use crate::CheckedPipeline;
+use rivulet_core::error::Result;
+use rivulet_core::operator::Operator;
+use rivulet_operators::Chain;
+use rivulet_pipeline::{Diagnostic, Diagnostics, Stage, StageKind, suggest};
 
 use self::changelog::Changelog;
 pub use self::check::{Checked, Finding, check};
 pub use self::completeness::{Completeness, StateDifference};
 pub use self::forget::{Age, Forget, ForgetSelection};
-use self::group::Group;
 pub use self::keep::Keep;
 pub use self::overview::{Overview, OverviewRow, overview};
 pub use self::reset::{Move, Reset};
 pub use self::resume::Resume;
 pub use self::shown::{StageState, Stored, StoredPosition, StoredSensor, StoredStates};
+use rivulet_kafka::Group;
 
 /// How often a state is read again if it changes while it is read.
 const ATTEMPTS: usize = 3;
@@ -41,7 +41,10 @@ const ATTEMPTS: usize = 3;
 ///
 /// # Errors
 /// A diagnostic that lists the stages that keep state.
-pub fn stateful_stage<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Stage, Diagnostics> {
+pub fn stateful_stage<'p>(
+    pipeline: &'p CheckedPipeline<'p>,
+    name: &str,
+) -> Result<&'p Stage, Diagnostics> {
     let stage = pipeline.stage(name)?;
     if is_stateful(pipeline, stage) {
         return Ok(stage);
@@ -57,35 +60,24 @@ pub fn stateful_stage<'p>(pipeline: &'p Pipeline, name: &str) -> Result<&'p Stag
 }
 
 /// The stages that keep state in a changelog: the state of sensors, or the position of a source.
-pub fn stateful_stages(pipeline: &Pipeline) -> impl Iterator<Item = &Stage> {
+pub fn stateful_stages<'p>(pipeline: &'p CheckedPipeline<'_>) -> impl Iterator<Item = &'p Stage> {
     pipeline
         .in_order()
         .into_iter()
         .filter(|stage| is_stateful(pipeline, stage))
 }
 
-fn is_stateful(pipeline: &Pipeline, stage: &Stage) -> bool {
-    matches!(stage.kind, StageKind::Producer { .. }) || chain(pipeline, stage).is_some()
+fn is_stateful(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> bool {
+    matches!(stage.kind, StageKind::Producer { .. }) || pipeline.stateful_chain(stage).is_some()
 }
 
-/// The chain of an operator stage that keeps state. The pipeline must have been checked.
-pub(crate) fn chain(pipeline: &Pipeline, stage: &Stage) -> Option<Chain> {
-    let StageKind::Operator { steps } = &stage.kind else {
-        return None;
-    };
-    operators::stage::chain(pipeline, stage, steps)
-        .ok()
-        .filter(|chain| chain.states() > 0)
-}
-
-/// The state of a stage in its changelog. The pipeline must have been
-/// [checked](crate::check::check).
+/// The state of a stage in its changelog.
 ///
 /// # Errors
 /// If the brokers are unreachable, the changelog does not exist or has foreign records, or a
 /// transaction on it stays open.
-pub fn show(pipeline: &Pipeline, stage: &Stage) -> Result<StageState> {
-    let kept = match chain(pipeline, stage) {
+pub fn show(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<StageState> {
+    let kept = match pipeline.stateful_chain(stage) {
         None => Stored::Position(Changelog::read(&pipeline.kafka, &stage.changelog())?.position()?),
         Some(chain) => Stored::States(states(pipeline, stage, &chain)?),
     };
@@ -95,8 +87,8 @@ pub fn show(pipeline: &Pipeline, stage: &Stage) -> Result<StageState> {
     })
 }
 
-fn states(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Result<StoredStates> {
-    let group = Group::new(pipeline, stage)?;
+fn states(pipeline: &CheckedPipeline<'_>, stage: &Stage, chain: &Chain) -> Result<StoredStates> {
+    let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
     let mut before = group.committed()?;
     let mut attempts = 0;
     loop {
@@ -122,11 +114,9 @@ fn states(pipeline: &Pipeline, stage: &Stage, chain: &Chain) -> Result<StoredSta
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use stream::pipeline::Text;
 
     use super::*;
+    use crate::checked::tests::parse;
 
     #[test]
     fn only_stages_with_a_state_are_listed() {
@@ -146,11 +136,7 @@ to = "c"
 from = "c"
 sink = "console"
 "#;
-        let pipeline = Pipeline::parse(Arc::new(Text {
-            path: "p.toml".into(),
-            text: text.into(),
-        }))
-        .unwrap();
+        let pipeline = parse(text).unwrap();
         let names: Vec<&str> = stateful_stages(&pipeline)
             .map(|stage| stage.name.as_str())
             .collect();

@@ -3,19 +3,16 @@
 //! Each function takes the librdkafka properties of the pipeline and the wanted topics. None
 //! changes an existing topic, and every request has a timeout.
 
-mod admin;
 mod description;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rdkafka::error::RDKafkaErrorCode;
-use stream::error::{Error, Result};
-use stream::pipeline::{Role, Topic};
+use rivulet_core::error::{Error, Result};
+use rivulet_kafka::{Admin, Cluster, Inventory, NewTopic, TopicCreation};
+use rivulet_pipeline::{Role, Topic};
 
-use self::admin::{Admin, rejection};
 pub use self::description::{Description, SettingDifference, TopicRow};
-use crate::cluster::{Cluster, Inventory};
 
 /// The settings that a topic is created with: those of its role and those of the pipeline file.
 #[must_use]
@@ -67,7 +64,7 @@ pub fn create(
 ) -> Result<Created> {
     let admin = Admin::new(kafka)?;
     let inventory = admin.cluster.inventory()?;
-    let description = admin.describe(wanted, &inventory)?;
+    let description = described(&admin, wanted, &inventory)?;
     let missing: BTreeMap<&str, &Topic> = wanted
         .iter()
         .filter(|(name, _)| !inventory.topics.contains_key(*name))
@@ -91,18 +88,27 @@ pub fn create(
             say(&format!("differs  {name}: {}; not changed", how.join(", ")));
         }
     }
-    let results = admin.create(&missing)?;
+    let new: Vec<NewTopic> = missing
+        .iter()
+        .map(|(name, topic)| NewTopic {
+            name: (*name).to_owned(),
+            partitions: topic.partitions,
+            replication: topic.replication,
+            settings: settings(topic),
+        })
+        .collect();
+    let results = admin.create(&new)?;
     admin.wait_until("waiting for the new topics", |inventory| {
         let ready = |name: &str| inventory.topics.get(name).is_some_and(|found| found.ready);
         let waiting = results
             .iter()
-            .find(|(name, result)| result.is_ok() && !ready(name));
+            .find(|(name, result)| *result == TopicCreation::Created && !ready(name));
         waiting.map(|(name, _)| format!("{name} has no leader yet"))
     })?;
     for (name, result) in &results {
         let topic = missing[name.as_str()];
         match result {
-            Ok(()) => {
+            TopicCreation::Created => {
                 created.created += 1;
                 let copies = topic.replication.map_or_else(String::new, |copies| {
                     format!(", {}", plural(copies, "copy"))
@@ -112,18 +118,18 @@ pub fn create(
                     plural(topic.partitions, "partition")
                 ));
             }
-            Err(RDKafkaErrorCode::TopicAlreadyExists) => {
+            TopicCreation::Existed => {
                 created.existed += 1;
                 say(&format!(
                     "exists   {name} (another program has just created it)"
                 ));
             }
-            Err(_) => (),
+            TopicCreation::Rejected(_) => (),
         }
     }
-    let rejected = results.iter().find_map(|(name, result)| match result {
-        Ok(()) | Err(RDKafkaErrorCode::TopicAlreadyExists) => None,
-        Err(code) => Some(rejection("creating", name, *code)),
+    let rejected = results.into_iter().find_map(|(_, result)| match result {
+        TopicCreation::Created | TopicCreation::Existed => None,
+        TopicCreation::Rejected(error) => Some(error),
     });
     rejected.map_or(Ok(created), Err)
 }
@@ -158,7 +164,32 @@ pub fn describe(
 ) -> Result<Description> {
     let admin = Admin::new(kafka)?;
     let inventory = admin.cluster.inventory()?;
-    admin.describe(wanted, &inventory)
+    described(&admin, wanted, &inventory)
+}
+
+/// The wanted topics and the cluster side by side, with the settings of both.
+fn described(
+    admin: &Admin,
+    wanted: &BTreeMap<String, Topic>,
+    inventory: &Inventory,
+) -> Result<Description> {
+    let existing: Vec<&str> = wanted
+        .keys()
+        .filter(|name| inventory.topics.contains_key(*name))
+        .map(String::as_str)
+        .collect();
+    let (mut configs, mut brokers) = (BTreeMap::new(), Vec::new());
+    let mut denied = None;
+    if !existing.is_empty() {
+        configs = admin.topic_settings(&existing, &mut denied)?;
+        for node in &inventory.nodes {
+            // One at a time: a broker only has its own settings.
+            brokers.extend(admin.broker_settings(*node, &mut denied)?);
+        }
+    }
+    Ok(Description::new(wanted, &inventory.topics, &configs)
+        .with_brokers(&brokers)
+        .with_denied(denied))
 }
 
 /// Deletes the topics that exist, with all their records, and waits until they are gone. Returns
@@ -254,8 +285,8 @@ fn enough_brokers(name: &str, topic: &Topic, inventory: &Inventory) -> Result<()
 mod tests {
     use std::time::{Duration, Instant};
 
-    use rdkafka::mocking::MockCluster;
-    use stream::format::FormatName;
+    use rivulet_kafka::EmbeddedBroker;
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
 
@@ -263,7 +294,7 @@ mod tests {
         Topic {
             partitions: 1,
             replication: Some(replication),
-            format: FormatName::Json,
+            format: ComponentConfig::parse("json = {}").unwrap(),
             unit: None,
             external: false,
             config: BTreeMap::new(),
@@ -287,13 +318,13 @@ mod tests {
 
     #[test]
     fn more_copies_than_brokers_are_an_error_before_creation() {
-        let mock = MockCluster::new(1).unwrap();
+        let mock = EmbeddedBroker::start().unwrap();
         let wanted = [
             ("a".to_owned(), topic(Role::Readings, 1)),
             ("b".to_owned(), topic(Role::Readings, 3)),
         ]
         .into();
-        let error = create(&kafka(mock.bootstrap_servers()), &wanted, &mut |line| {
+        let error = create(&kafka(mock.brokers()), &wanted, &mut |line| {
             panic!("said: {line}")
         });
         let error = error.unwrap_err().to_string();
@@ -308,13 +339,13 @@ mod tests {
 
     #[test]
     fn only_topics_of_the_pipeline_are_listed() {
-        let mock = MockCluster::new(1).unwrap();
-        mock.create_topic("mine", 4, 1).unwrap();
-        mock.create_topic("other", 1, 1).unwrap();
+        let mock = EmbeddedBroker::start().unwrap();
+        mock.create_topic("mine", 4).unwrap();
+        mock.create_topic("other", 1).unwrap();
         let wanted = ["mine", "missing"]
             .map(|name| (name.to_owned(), topic(Role::Readings, 1)))
             .into();
-        let listing = list(&kafka(mock.bootstrap_servers()), &wanted).unwrap();
+        let listing = list(&kafka(mock.brokers()), &wanted).unwrap();
         assert_eq!(listing.to_string(), "mine  4 partitions  1 copy\n");
     }
 

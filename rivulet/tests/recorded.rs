@@ -8,17 +8,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use operators::Chain;
-use producer::clock::MonotonicTime;
-use producer::source_loop::PositionRecord;
-use producer::spool::record::{SpoolRecord, decode};
-use producer::spool::{Popped, Spool};
+use rivulet_core::checkpoint::Checkpoint;
+use rivulet_core::dead_letter::{Header, LedgerRecord, MigrationKind, Resolved};
+use rivulet_core::reading::Reading;
+use rivulet_core::state::{State, StateMetadata};
+use rivulet_core::unit::Unit;
+use rivulet_operators::Chain;
+use rivulet_pipeline::{Pipeline, StageKind, Text};
+use rivulet_producer::clock::MonotonicTime;
+use rivulet_producer::source_loop::PositionRecord;
+use rivulet_producer::spool::record::{SpoolRecord, decode};
+use rivulet_producer::spool::{Popped, Spool};
 use serde_json::Value;
-use stream::checkpoint::Checkpoint;
-use stream::dead_letter::{Header, LedgerRecord, MigrationKind, Resolved};
-use stream::pipeline::{Pipeline, StageKind, Text};
-use stream::reading::{Reading, Unit};
-use stream::state::{State, StateMetadata};
 
 const PIPELINE: &str = r#"
 [producer.hand]

@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use stream::error::Error;
-use stream::log::{
+use rivulet_core::error::Error;
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::log::{
     ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
     TopicPartition, Watermarks,
 };
-use stream::pipeline::{Guarantee, Pipeline, Stage, Topic};
-use stream::shutdown::Shutdown;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_pipeline::{Pipeline, Stage, Topic};
 
 use self::send::Producer;
 pub use self::send::place_of;

@@ -7,14 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use producer::source_loop::SourceLoop;
-use stream::counters::Counters;
-use stream::error::Error;
-use stream::log::Fault;
-use stream::pipeline::{Stage, StageKind};
-use stream::processing::Processing;
-use stream::shutdown::Shutdown;
-use stream::stage::{StageLoop, Step};
+use rivulet_core::counters::Counters;
+use rivulet_core::error::Error;
+use rivulet_core::log::Fault;
+use rivulet_core::processing::Processing;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_core::stage::{StageLoop, Step};
+use rivulet_pipeline::{Stage, StageKind};
+use rivulet_producer::source_loop::SourceLoop;
 
 use crate::chance::Chance;
 use crate::client::{SimulatedLog, place_of};
@@ -263,14 +263,26 @@ impl Instances {
                 let source = plan::source(pipeline, source);
                 // The seed decides which of two runs has the higher number.
                 let run = u64::from(self.started.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                let source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters);
+                let source = SourceLoop::new(
+                    log,
+                    source,
+                    pipeline,
+                    stage,
+                    plan::outputs(pipeline, stage),
+                    shutdown,
+                    counters,
+                );
                 let mut source = source.on(&instance).as_run(run);
                 source.resume(false)?;
                 Loop::Source(source)
             }
             StageKind::Operator { steps } => {
                 let chain = plan::chain(pipeline, stage, steps);
-                let work = Processing::new(pipeline, stage, Box::new(chain), Arc::clone(&counters));
+                let work = Processing::new(
+                    plan::processing_config(pipeline, stage),
+                    Box::new(chain),
+                    Arc::clone(&counters),
+                );
                 Loop::Stage(StageLoop::new(
                     log,
                     work,

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use simulation::faults::{FaultCounts, FaultKind};
-use simulation::schedule::{self, Outcome};
+use rivulet_simulation::faults::{FaultCounts, FaultKind};
+use rivulet_simulation::schedule::{self, Outcome};
 
 /// How many failures are shown.
 const SHOWN: usize = 10;

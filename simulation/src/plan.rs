@@ -5,10 +5,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use operators::Chain;
-use producer::catalog::{self, SourceContext};
-use producer::source::{Next, Source};
-use stream::pipeline::{ComponentConfig, Guarantee, Pipeline, Role, Stage, StageKind, Text};
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::processing::{OutputTopic, ProcessingConfig};
+use rivulet_operators::{Chain, OperatorRegistry};
+use rivulet_pipeline::{ComponentConfig, Pipeline, Role, Stage, StageKind, Text};
+use rivulet_producer::catalog::{self, SourceContext};
+use rivulet_producer::source::{Next, Source};
 
 use crate::chance::Chance;
 use crate::cluster::TopicConfig;
@@ -213,8 +215,31 @@ pub fn source(pipeline: &Pipeline, config: &ComponentConfig) -> Box<dyn Source> 
 /// If the steps are invalid.
 #[must_use]
 pub fn chain(pipeline: &Pipeline, stage: &Stage, steps: &[ComponentConfig]) -> Chain {
-    operators::stage::chain(pipeline, stage, steps)
+    OperatorRegistry::default()
+        .chain(pipeline, stage, steps)
         .unwrap_or_else(|diagnostics| panic!("{diagnostics:?}"))
+}
+
+/// What the task of an operator stage needs to know.
+///
+/// # Panics
+/// If a format is invalid.
+#[must_use]
+pub fn processing_config(pipeline: &Pipeline, stage: &Stage) -> ProcessingConfig {
+    pipeline
+        .processing_config(stage, &OperatorRegistry::default().formats)
+        .unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
+}
+
+/// The topics that a stage writes.
+///
+/// # Panics
+/// If a format is invalid.
+#[must_use]
+pub fn outputs(pipeline: &Pipeline, stage: &Stage) -> Vec<OutputTopic> {
+    pipeline
+        .outputs(stage, &OperatorRegistry::default().formats)
+        .unwrap_or_else(|diagnostics| panic!("{diagnostics}"))
 }
 
 /// A reading of a source: sensor, sequence number, time in milliseconds and value.

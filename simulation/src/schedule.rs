@@ -3,7 +3,8 @@
 
 use std::rc::Rc;
 
-use stream::pipeline::{Guarantee, Pipeline, Role, StageKind};
+use rivulet_core::guarantee::Guarantee;
+use rivulet_pipeline::{Pipeline, Role, StageKind};
 
 use crate::cluster::TopicConfig;
 use crate::faults::{FaultCounts, FaultKind, Margin};

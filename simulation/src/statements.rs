@@ -10,12 +10,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stream::error::Error;
-use stream::log::{
+use rivulet_core::error::Error;
+use rivulet_core::log::{
     ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, Rejection,
     TopicPartition, Watermarks,
 };
-use stream::pipeline::{Pipeline, Text};
+use rivulet_pipeline::{Pipeline, Text};
 
 /// The brokers of a log.
 pub trait Broker {

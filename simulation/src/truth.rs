@@ -1,19 +1,21 @@
 //! The truth: what must be in the topics once everything has settled.
 //!
-//! [`rivulet::verify`] compares the results of operators. This module compares the readings of
+//! [`rivulet_verify`] compares the results of operators. This module compares the readings of
 //! sources, and the state that belongs to the committed offsets.
 
 mod margins;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rivulet::verify::{FetchedRecord, Options, TopicOutcome, TopicSource, verify_topics};
+use rivulet_core::checkpoint;
+use rivulet_core::error::Result as OrError;
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::operator::Operator;
+use rivulet_core::state::{State, StateMetadata};
+use rivulet_core::topic_source::{FetchedRecord, TopicSource};
+use rivulet_pipeline::{ComponentConfig, Pipeline, Stage, StageKind};
+use rivulet_verify::{Options, TopicOutcome, verify};
 use serde_json::Value;
-use stream::checkpoint;
-use stream::error::Result as OrError;
-use stream::operator::Operator;
-use stream::pipeline::{ComponentConfig, Guarantee, Pipeline, Stage, StageKind};
-use stream::state::{State, StateMetadata};
 
 use crate::cluster::{Content, Partition};
 use crate::faults::FaultKind;
@@ -66,8 +68,7 @@ fn compare(
     let options = Options {
         allow_duplicates: pipeline.guarantee == Guarantee::AtLeastOnce,
     };
-    let report =
-        verify_topics(pipeline, options, &mut records).map_err(|error| error.to_string())?;
+    let report = verify(pipeline, options, &mut records).map_err(|error| error.to_string())?;
     if !has_stopped
         && report
             .topics

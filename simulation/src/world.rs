@@ -8,8 +8,8 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use stream::error::Error;
-use stream::log::Fault;
+use rivulet_core::error::Error;
+use rivulet_core::log::Fault;
 
 use crate::chance::Chance;
 use crate::cluster::{Cluster, TRANSACTION_TIMEOUT};

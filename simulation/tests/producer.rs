@@ -4,18 +4,18 @@ use std::io::Cursor;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use producer::catalog::lines::Lines;
-use producer::source::Source;
-use producer::source_loop::SourceLoop;
-use simulation::client::SimulatedLog;
-use simulation::cluster::TopicConfig;
-use simulation::plan;
-use simulation::schedule::make_topics;
-use simulation::world::{CommitOutcome, SimulatedProcess, World};
-use stream::counters::Counters;
-use stream::pipeline::{ComponentConfig, Pipeline, StageKind, Text};
-use stream::shutdown::Shutdown;
-use stream::stage::Step;
+use rivulet_core::counters::Counters;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_core::stage::Step;
+use rivulet_pipeline::{ComponentConfig, Pipeline, StageKind, Text};
+use rivulet_producer::catalog::lines::Lines;
+use rivulet_producer::source::Source;
+use rivulet_producer::source_loop::SourceLoop;
+use rivulet_simulation::client::SimulatedLog;
+use rivulet_simulation::cluster::TopicConfig;
+use rivulet_simulation::plan;
+use rivulet_simulation::schedule::make_topics;
+use rivulet_simulation::world::{CommitOutcome, SimulatedProcess, World};
 
 fn pipeline(source: &str) -> Pipeline {
     // It commits after two records, and never because of time.
@@ -54,7 +54,15 @@ fn start(
         &shutdown,
     )
     .unwrap();
-    let mut source = SourceLoop::new(log, source, pipeline, stage, shutdown, counters.clone());
+    let mut source = SourceLoop::new(
+        log,
+        source,
+        pipeline,
+        stage,
+        plan::outputs(pipeline, stage),
+        shutdown,
+        counters.clone(),
+    );
     source.resume(false).unwrap();
     source
 }

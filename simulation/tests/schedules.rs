@@ -1,6 +1,6 @@
 //! Schedules: a few of the many that `make simulate` runs.
 
-use simulation::schedule;
+use rivulet_simulation::schedule;
 
 #[test]
 fn nothing_is_lost_repeated_or_wrong_in_a_hundred_schedules() {

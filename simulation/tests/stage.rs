@@ -4,31 +4,32 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use simulation::client::SimulatedLog;
-use simulation::cluster::Content;
-use simulation::faults::FaultKind;
-use simulation::schedule::make_topics;
-use simulation::world::{CommitOutcome, SimulatedProcess, World};
-use stream::counters::Counters;
-use stream::operator::{Flow, KeyState, Operator};
-use stream::pipeline::{Pipeline, Text};
-use stream::processing::Processing;
-use stream::reading::{InvalidReading, Reading};
-use stream::shutdown::Shutdown;
+use rivulet_core::counters::Counters;
+use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::processing::Processing;
+use rivulet_core::reading::{InvalidReading, Reading};
+use rivulet_core::shutdown::Shutdown;
+use rivulet_pipeline::{Pipeline, Text};
+use rivulet_simulation::client::SimulatedLog;
+use rivulet_simulation::cluster::Content;
+use rivulet_simulation::faults::FaultKind;
+use rivulet_simulation::plan;
+use rivulet_simulation::schedule::make_topics;
+use rivulet_simulation::world::{CommitOutcome, SimulatedProcess, World};
 
 /// Adds up the values of each sensor: one reading too many or too few changes all later results.
 struct Sum;
 
 impl Operator for Sum {
-    fn apply(
+    fn process(
         &self,
-        reading: &mut Reading<'_>,
+        reading: Reading<'_>,
         states: &mut [KeyState],
-    ) -> Result<Flow, InvalidReading> {
-        let sum = states[0].first().copied().unwrap_or_default() + reading.value;
-        states[0] = vec![sum];
-        reading.value = sum;
-        Ok(Flow::Pass)
+        out: &mut Emitter<'_>,
+    ) -> Result<(), InvalidReading> {
+        let value = states[0].first().copied().unwrap_or_default() + reading.value;
+        states[0] = vec![value];
+        out.emit(Reading { value, ..reading })
     }
 
     fn states(&self) -> usize {
@@ -115,15 +116,17 @@ fn drained(world: &Rc<World>) -> Counters {
     counters
 }
 
-fn outcome(world: &Rc<World>) -> (Counters, stream::error::Result<()>) {
+fn outcome(world: &Rc<World>) -> (Counters, rivulet_core::error::Result<()>) {
     outcome_of(world, &pipeline())
 }
 
-fn outcome_of(world: &Rc<World>, pipeline: &Pipeline) -> (Counters, stream::error::Result<()>) {
+fn outcome_of(
+    world: &Rc<World>,
+    pipeline: &Pipeline,
+) -> (Counters, rivulet_core::error::Result<()>) {
     let counters = Arc::new(Counters::default());
     let processing = Processing::new(
-        pipeline,
-        &pipeline.stages[0],
+        plan::processing_config(pipeline, &pipeline.stages[0]),
         Box::new(Sum),
         counters.clone(),
     );
@@ -137,7 +140,7 @@ fn outcome_of(world: &Rc<World>, pipeline: &Pipeline) -> (Counters, stream::erro
         "a",
         &shutdown,
     );
-    let result = stream::stage::run(
+    let result = rivulet_core::stage::run(
         log.unwrap(),
         processing,
         pipeline.commit,
@@ -375,7 +378,7 @@ fn partitions_added_since_the_state_was_written_are_an_error() {
             .get_mut(topic)
             .unwrap()
             .partitions
-            .push(simulation::cluster::Partition::default());
+            .push(rivulet_simulation::cluster::Partition::default());
     }
     let error = outcome(&world).1.unwrap_err().to_string();
     assert!(

@@ -4,16 +4,16 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use simulation::client::SimulatedLog;
-use simulation::cluster::Content;
-use simulation::faults::FaultKind;
-use simulation::plan::chain;
-use simulation::schedule::make_topics;
-use simulation::world::{OtherProcesses, SimulatedProcess, World};
-use stream::counters::Counters;
-use stream::pipeline::{Pipeline, StageKind, Text};
-use stream::processing::Processing;
-use stream::shutdown::Shutdown;
+use rivulet_core::counters::Counters;
+use rivulet_core::processing::Processing;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_pipeline::{Pipeline, StageKind, Text};
+use rivulet_simulation::client::SimulatedLog;
+use rivulet_simulation::cluster::Content;
+use rivulet_simulation::faults::FaultKind;
+use rivulet_simulation::plan::{self, chain};
+use rivulet_simulation::schedule::make_topics;
+use rivulet_simulation::world::{OtherProcesses, SimulatedProcess, World};
 
 const CHANGELOG: &str = "mean-changelog";
 
@@ -50,14 +50,17 @@ fn write_readings(world: &World) {
     }
 }
 
-fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::error::Result<u64> {
+fn drain(
+    world: &Rc<World>,
+    pipeline: &Pipeline,
+    instance: &str,
+) -> rivulet_core::error::Result<u64> {
     let stage = &pipeline.stages[0];
     let StageKind::Operator { steps } = &stage.kind else {
         unreachable!("it is an operator")
     };
     let processing = Processing::new(
-        pipeline,
-        stage,
+        plan::processing_config(pipeline, stage),
         Box::new(chain(pipeline, stage, steps)),
         Arc::default(),
     );
@@ -73,7 +76,7 @@ fn drain(world: &Rc<World>, pipeline: &Pipeline, instance: &str) -> stream::erro
     )
     .unwrap();
     let counters = Arc::new(Counters::default());
-    stream::stage::run(log, processing, pipeline.commit, &shutdown, &counters)?;
+    rivulet_core::stage::run(log, processing, pipeline.commit, &shutdown, &counters)?;
     Ok(counters.aborts.get())
 }
 

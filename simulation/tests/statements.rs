@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use simulation::client::SimulatedLog;
-use simulation::cluster::{Content, Partition};
-use simulation::schedule::make_topics;
-use simulation::statements::Broker;
-use simulation::world::{SimulatedProcess, World};
-use stream::log::Fault;
-use stream::pipeline::Pipeline;
-use stream::shutdown::Shutdown;
+use rivulet_core::log::Fault;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_pipeline::Pipeline;
+use rivulet_simulation::client::SimulatedLog;
+use rivulet_simulation::cluster::{Content, Partition};
+use rivulet_simulation::schedule::make_topics;
+use rivulet_simulation::statements::Broker;
+use rivulet_simulation::world::{SimulatedProcess, World};
 
 /// A world without faults.
 struct Simulated(Rc<World>);
@@ -86,4 +86,4 @@ impl Broker for Simulated {
     }
 }
 
-simulation::statements!(Simulated(World::new(0, false)));
+rivulet_simulation::statements!(Simulated(World::new(0, false)));

@@ -2,15 +2,15 @@
 //!
 //! To add a sink, write a file beside the others and add a line to the list below. The file has a
 //! type whose fields are the settings, and which implements [`SinkSettings`] and
-//! [`Component`](catalog::Component), and the [`Sink`] that it opens.
+//! [`Component`](rivulet_core::component::Component), and the [`Sink`] that it opens.
 
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 
-use stream::catalog;
-use stream::error::Result;
-use stream::pipeline::{ComponentConfig, Diagnostic, Diagnostics};
+use rivulet_core::error::Result;
+use rivulet_pipeline::catalog::{Catalog, CatalogRole};
+use rivulet_pipeline::{ComponentConfig, Diagnostic, Diagnostics};
 
 use crate::sink::Sink;
 
@@ -70,11 +70,28 @@ impl fmt::Debug for SinkContext {
     }
 }
 
-stream::catalog! { dyn SinkSettings:
+rivulet_pipeline::catalog! { "sink", dyn SinkSettings:
     compare::Compare,
     console::Console,
     file::File,
     sqlite::Sqlite,
+}
+
+impl<T: SinkSettings + 'static> CatalogRole<T> for dyn SinkSettings {
+    fn boxed(component: T) -> Box<Self> {
+        Box::new(component)
+    }
+}
+
+/// Reads the settings of one of the built-in sinks: see [`read_from`].
+///
+/// # Errors
+/// Those of [`read_from`].
+pub fn read(
+    sink: &ComponentConfig,
+    topics: &[String],
+) -> Result<Box<dyn SinkSettings>, Diagnostics> {
+    read_from(&built_in(), sink, topics)
 }
 
 /// Reads the settings of the sink that a pipeline file names. `topics` are the topics that the
@@ -83,11 +100,12 @@ stream::catalog! { dyn SinkSettings:
 /// # Errors
 /// An unknown name, every error in the settings, or topics that the sink cannot work with, with the
 /// place in the file.
-pub fn read(
+pub fn read_from(
+    catalog: &Catalog<dyn SinkSettings>,
     sink: &ComponentConfig,
     topics: &[String],
 ) -> Result<Box<dyn SinkSettings>, Diagnostics> {
-    let settings = catalog::read(CATALOG, "sink", sink)?;
+    let settings = catalog.read(sink)?;
     settings
         .check(topics)
         .map_err(|diagnostic| sink.errors([diagnostic]))?;
@@ -105,7 +123,7 @@ mod tests {
         let topics = ["temperatures_ewma", "temperatures_moving_average"]
             .map(str::to_owned)
             .to_vec();
-        for row in CATALOG {
+        for row in built_in().entries() {
             let config = ComponentConfig::parse(row.example).unwrap();
             assert_eq!(config.name(), row.name);
             assert!(!row.about.is_empty());

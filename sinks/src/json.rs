@@ -1,7 +1,9 @@
-//! A reading as one line of JSON, with the fields of the [`json` format](stream::format::json).
+//! A reading as one line of JSON, with the fields of the [`json`
+//! format](rivulet_formats::catalog::json).
 
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
 use serde::Serialize;
-use stream::reading::{Reading, Unit};
 
 use crate::sink::Delivery;
 
@@ -55,8 +57,8 @@ fn push(line: &mut Vec<u8>, origin: Option<Origin<'_>>, reading: &Reading<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use stream::format::Format;
-    use stream::format::json::{Json, parse};
+    use rivulet_core::format::Format;
+    use rivulet_formats::catalog::json::{JsonFormat, parse};
 
     use super::*;
 
@@ -71,7 +73,7 @@ mod tests {
         };
         let (mut line, mut wire) = (Vec::new(), Vec::new());
         push_reading(&mut line, &reading);
-        Json.encode(&reading, &mut wire).unwrap();
+        JsonFormat::default().encode(&reading, &mut wire).unwrap();
         wire.push(b'\n');
         assert_eq!(line, wire);
 

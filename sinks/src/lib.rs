@@ -1,15 +1,26 @@
 //! The sinks of readings.
 //!
 //! A [`Sink`](sink::Sink) shows or stores readings. The [`catalog`] lists all sinks, one file each.
-//! What they show goes to an [`Output`](output::Output). A sink knows nothing of Kafka: [`run`]
-//! runs one in the stage loop.
+//! What they show goes to an [`Output`](output::Output). A sink knows nothing of Kafka:
+//! [`SinkTask`] runs one in the stage loop.
 
 pub mod catalog;
+mod check;
 pub mod output;
+#[cfg(feature = "program")]
+mod program;
+mod registry;
+#[cfg(feature = "program")]
 mod run;
 pub mod sink;
+mod task;
 
-pub use self::run::{check, run};
+#[cfg(feature = "program")]
+pub use self::program::program;
+pub use self::registry::SinkRegistry;
+#[cfg(feature = "program")]
+pub use self::run::run;
+pub use self::task::SinkTask;
 
 mod json;
 mod offsets;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use rivulet_core::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use stream::error::{Error, Result};
 
 /// The offsets of all partitions that a sink has ever read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{ErrorKind, Write};
 
-use stream::error::{Error, Result};
+use rivulet_core::error::{Error, Result};
 
 /// Standard output, or a replacement in tests.
 ///

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Instant;
 
-use stream::error::{Error, Result};
-use stream::reading::Reading;
+use rivulet_core::error::{Error, Result};
+use rivulet_core::reading::Reading;
 
 /// Shows or stores readings.
 ///

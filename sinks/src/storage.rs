@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use stream::error::Error;
+use rivulet_core::error::Error;
 
 use crate::sink::Failure;
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rivulet_core::exit;
+
 use crate::{guard, wait};
 
 /// A signal for a process.
@@ -149,10 +151,31 @@ impl Process {
         assert_eq!(code, 0, "{}'s exit status: {}", self.title, self.report());
     }
 
-    /// Waits until it ends, with exit status 1, and returns its standard error.
+    /// Waits until it ends with the exit status of an error, and returns its standard error.
     pub fn fails(&mut self) -> String {
         let code = self.ends_within(wait::LONG);
-        assert_eq!(code, 1, "{}'s exit status: {}", self.title, self.report());
+        let is_of_an_error = exit::codes()
+            .iter()
+            .any(|(known, _)| code == i32::from(*known) && code != 0);
+        assert!(
+            is_of_an_error,
+            "{}'s exit status {code}: {}",
+            self.title,
+            self.report()
+        );
+        self.err()
+    }
+
+    /// Waits until it ends with this exit status, and returns its standard error.
+    pub fn fails_with(&mut self, status: u8) -> String {
+        let code = self.ends_within(wait::LONG);
+        let title = &self.title;
+        assert_eq!(
+            code,
+            i32::from(status),
+            "{title}'s exit status: {}",
+            self.report()
+        );
         self.err()
     }
 

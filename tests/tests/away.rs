@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tests::chain::{OPERATORS, chained};
-use tests::{Kafka, Observer, PipelineBuilder, Process, Scenario, stop_all, wait};
+use rivulet_tests::chain::{OPERATORS, chained};
+use rivulet_tests::{Kafka, Observer, PipelineBuilder, Process, Scenario, stop_all, wait};
 
 /// The session timeout, shorter than the default of 45 s.
 const SESSION: Duration = Duration::from_secs(6);

@@ -1,7 +1,7 @@
 //! Everything that can fail does, in the order of a seed, and no reading is lost, duplicated, wrong
 //! or out of order.
 
-use tests::{Chaos, Kind};
+use rivulet_tests::{Chaos, Kind};
 
 #[test]
 fn nothing_is_lost_or_duplicated_whatever_fails() {

@@ -1,9 +1,9 @@
 //! Bad records between good ones: the good ones are processed, and the bad ones become dead letters
 //! with a reason.
 
-use tests::chain::{CONVERT, assert_close};
-use tests::records::{self, Record};
-use tests::{PipelineBuilder, Scenario, stop_all};
+use rivulet_tests::chain::{CONVERT, assert_close};
+use rivulet_tests::records::{self, Record};
+use rivulet_tests::{PipelineBuilder, Scenario, stop_all};
 
 fn reading(number: usize, unit: &str) -> Record {
     let value =

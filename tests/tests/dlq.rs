@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use tests::chain::CONVERT;
-use tests::records::{self, Record};
-use tests::{PipelineBuilder, Scenario};
+use rivulet_tests::chain::CONVERT;
+use rivulet_tests::records::{self, Record};
+use rivulet_tests::{PipelineBuilder, Scenario};
 
 fn scenario(partitions: u32) -> Scenario {
     let input = format!("external = true\npartitions = {partitions}");
@@ -341,7 +341,7 @@ fn errors_are_reported_in_time() {
         );
         assert!(command.err().contains(words), "{}", command.err());
     }
-    let without_topics = Scenario::on(tests::Kafka::shared(), pipeline);
+    let without_topics = Scenario::on(rivulet_tests::Kafka::shared(), pipeline);
     let said = without_topics.rivulet(&["dlq", "ls"]).fails();
     assert!(
         said.contains("there is no such topic") && said.contains("rivulet topics create"),

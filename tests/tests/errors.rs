@@ -1,6 +1,6 @@
 //! Errors of users and of the environment: each message says what is wrong, where, and what to do.
 
-use tests::{Kafka, PipelineBuilder, Scenario, wait};
+use rivulet_tests::{Kafka, PipelineBuilder, Scenario, wait};
 
 /// No process listens there.
 const UNREACHABLE: &str = "127.0.0.1:1";

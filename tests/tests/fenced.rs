@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
+use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
 
 const FLOW: &str = "{ simulated = { sensors = 10, rate = 200 } }";
 const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";

@@ -1,9 +1,9 @@
 //! Faults of the cluster and of the network: the first warning names the cause in Kafka's words,
 //! the place and the remedy, and no wrong cause.
 
-use tests::chain::CONVERT;
-use tests::records::{self, Record};
-use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
+use rivulet_tests::chain::CONVERT;
+use rivulet_tests::records::{self, Record};
+use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
 /// A fault, and what the first warning or error of a process must say.
 struct Fault<'f> {

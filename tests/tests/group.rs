@@ -1,7 +1,7 @@
 //! Instances of one stage share its partitions, join, leave and die.
 
-use tests::chain::{OPERATORS, chained};
-use tests::{PipelineBuilder, Process, Scenario, stop_all};
+use rivulet_tests::chain::{OPERATORS, chained};
+use rivulet_tests::{PipelineBuilder, Process, Scenario, stop_all};
 
 #[test]
 fn instances_come_go_and_die_while_readings_flow() {

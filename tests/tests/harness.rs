@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use tests::records::{self, Record};
-use tests::{Kafka, Process, Signal, wait};
+use rivulet_tests::records::{self, Record};
+use rivulet_tests::{Kafka, Process, Signal, wait};
 
 #[test]
 fn produced_records_are_consumed() {

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
-use tests::chain::{AVERAGE, CELSIUS, EWMA, assert_close, chained};
-use tests::{PipelineBuilder, Process, Scenario, stop_all, wait};
+use rivulet_tests::chain::{AVERAGE, CELSIUS, EWMA, assert_close, chained};
+use rivulet_tests::{PipelineBuilder, Process, Scenario, stop_all, wait};
 
 #[test]
 fn kcat_at_both_ends_sees_the_known_results() {

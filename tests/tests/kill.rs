@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use tests::chain::{OPERATORS, chained};
-use tests::{PipelineBuilder, Process, Scenario, stop_all};
+use rivulet_tests::chain::{OPERATORS, chained};
+use rivulet_tests::{PipelineBuilder, Process, Scenario, stop_all};
 
 /// The stages from upstream to downstream, with their output topics.
 const STAGES: [(&str, &str); 5] = [

@@ -1,7 +1,7 @@
 //! Brokers go down during a command, which waits for new leaders.
 
-use tests::chain::{OPERATORS, chained, source};
-use tests::{Cluster, Observer, PipelineBuilder, Scenario, wait};
+use rivulet_tests::chain::{OPERATORS, chained, source};
+use rivulet_tests::{Cluster, Observer, PipelineBuilder, Scenario, wait};
 
 #[test]
 fn verify_waits_for_new_leaders() {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tests::{Kafka, MemoryLimit, PipelineBuilder, Process, Scenario, stop_all};
+use rivulet_tests::{Kafka, MemoryLimit, PipelineBuilder, Process, Scenario, stop_all};
 
 const MEMORY: u64 = 16_000_000;
 const STAGES: [&str; 4] = ["thermometers", "convert", "ewma", "out"];
@@ -95,7 +95,8 @@ fn readings_beyond_the_memory_budget_become_dead_letters() {
         "the state has reached its memory budget",
         "--memory-max",
     ]);
-    let dead_letters = tests::records::read(scenario.brokers(), &scenario.dead_letters("ewma"), 1);
+    let dead_letters =
+        rivulet_tests::records::read(scenario.brokers(), &scenario.dead_letters("ewma"), 1);
     assert!(
         dead_letters
             .iter()
@@ -104,7 +105,8 @@ fn readings_beyond_the_memory_budget_become_dead_letters() {
     stop_all(&mut running[1..]);
     scenario.drain("convert");
     scenario.drain("ewma");
-    let dead_letters = tests::records::read(scenario.brokers(), &scenario.dead_letters("ewma"), 1);
+    let dead_letters =
+        rivulet_tests::records::read(scenario.brokers(), &scenario.dead_letters("ewma"), 1);
     let dead_letters = dead_letters.len();
     let smooth = scenario.read("smooth", 1).len();
     println!("{smooth} readings and {dead_letters} dead letters");

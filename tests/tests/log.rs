@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use stream::kafka::KafkaLog;
-use stream::log::{
+use rivulet_core::log::{
     Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record as _, TopicPartition,
 };
-use stream::pipeline::{Pipeline, Text};
-use stream::shutdown::Shutdown;
-use tests::chain::CONVERT;
-use tests::records::{self, Record};
-use tests::{Api, PipelineBuilder, Proxied, Scenario, wait};
+use rivulet_core::shutdown::Shutdown;
+use rivulet_kafka::KafkaLog;
+use rivulet_node::log_config;
+use rivulet_pipeline::{Pipeline, Text};
+use rivulet_tests::chain::CONVERT;
+use rivulet_tests::records::{self, Record};
+use rivulet_tests::{Api, PipelineBuilder, Proxied, Scenario, wait};
 
 const FIRST: TopicPartition = TopicPartition {
     topic: 0,
@@ -119,14 +120,8 @@ fn pipeline(broker: &Proxied) -> Pipeline {
 
 fn open(broker: &Proxied, instance: &str) -> KafkaLog {
     let pipeline = pipeline(broker);
-    let topics: Vec<String> = pipeline.topics.keys().cloned().collect();
-    ok(KafkaLog::open(
-        &pipeline,
-        &pipeline.stages[0],
-        &topics,
-        instance,
-        &Shutdown::new(),
-    ))
+    let config = log_config(&pipeline, &pipeline.stages[0], instance);
+    ok(KafkaLog::open(&config, &Shutdown::new()))
 }
 
 /// A producer with an open transaction in the changelog.

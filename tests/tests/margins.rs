@@ -3,9 +3,9 @@
 
 use std::time::SystemTime;
 
-use tests::chain::CONVERT;
-use tests::records::{self, Record};
-use tests::{Kafka, PipelineBuilder, Scenario};
+use rivulet_tests::chain::CONVERT;
+use rivulet_tests::records::{self, Record};
+use rivulet_tests::{Kafka, PipelineBuilder, Scenario};
 
 const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
 
@@ -113,7 +113,7 @@ fn a_timestamp_in_the_future_is_replaced() {
             );
         }
         stages[0].says(&["get the current time", "message.timestamp.after.max.ms"]);
-        tests::stop_all(&mut stages);
+        rivulet_tests::stop_all(&mut stages);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Under `at-least-once` kills cause repeated readings, and none is lost.
 
-use tests::{Chaos, Kind};
+use rivulet_tests::{Chaos, Kind};
 
 /// A repeated reading counts twice in the averages behind it, so their values differ, and the first
 /// result may come earlier.

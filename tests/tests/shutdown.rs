@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use tests::chain::{EWMA, OPERATORS, assert_close, chained, source};
-use tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
+use rivulet_tests::chain::{EWMA, OPERATORS, assert_close, chained, source};
+use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
 
 /// The exit code of a process with uncommitted readings.
 const UNCOMMITTED: i32 = 75;

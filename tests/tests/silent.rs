@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use tests::chain::CONVERT;
-use tests::{Cluster, PipelineBuilder, Process, Scenario, wait};
+use rivulet_tests::chain::CONVERT;
+use rivulet_tests::{Cluster, PipelineBuilder, Process, Scenario, wait};
 
 /// How many readings of how many sensors, and how many a second: a few seconds of flow.
 const READINGS: usize = 2000;

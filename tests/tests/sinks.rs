@@ -4,9 +4,9 @@ use std::cell::OnceCell;
 use std::path::Path;
 use std::time::Instant;
 
+use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 use rusqlite::Connection;
 use serde_json::Value;
-use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
 /// More readings than the test needs.
 const FLOW: &str = "{ simulated = { sensors = 10, readings = 10000000, rate = 1000 } }";

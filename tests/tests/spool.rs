@@ -6,7 +6,7 @@ use std::io::{PipeReader, PipeWriter, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
+use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario, wait};
 
 const SOURCE: &str = "{ lines = { sensor = \"attic\" } }";
 
@@ -125,7 +125,7 @@ fn readings_taken_without_kafka_arrive_once_and_in_order() {
     let found = spooled.scenario.values("temperatures", 1000);
     assert_eq!(found, (0..1000).map(f64::from).collect::<Vec<_>>());
     producer.stop();
-    let dead_letters = tests::records::written(
+    let dead_letters = rivulet_tests::records::written(
         spooled.scenario.brokers(),
         &spooled.scenario.dead_letters("attic"),
     );
@@ -147,7 +147,7 @@ fn a_full_spool_reports_the_readings_that_it_loses() {
         "size=1000000",
     ]);
     spooled.kafka.run();
-    let dead_letters = tests::records::read(
+    let dead_letters = rivulet_tests::records::read(
         spooled.scenario.brokers(),
         &spooled.scenario.dead_letters("attic"),
         1,

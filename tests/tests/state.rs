@@ -1,8 +1,9 @@
 //! The state of stages: shown, found damaged, kept under new settings, reset and forgotten.
 
-use tests::chain::{AVERAGE, CELSIUS, EWMA, OPERATORS, assert_close, chained, source};
-use tests::records::{self, Record};
-use tests::{PipelineBuilder, Scenario, wait};
+use rivulet_core::exit;
+use rivulet_tests::chain::{AVERAGE, CELSIUS, EWMA, OPERATORS, assert_close, chained, source};
+use rivulet_tests::records::{self, Record};
+use rivulet_tests::{PipelineBuilder, Scenario, wait};
 
 const SMOOTH: &str = "{ ewma = { alpha = 0.5 } }";
 
@@ -141,7 +142,7 @@ fn the_state_of_a_running_stage_is_not_reported_as_damaged() {
         scenario.grows("smooth", 100);
         let _ = state(&scenario, &["show", &scenario.name("smooth")]);
     }
-    tests::stop_all(&mut running);
+    rivulet_tests::stop_all(&mut running);
     scenario.drain("smooth");
     let shown = state(&scenario, &["show", &scenario.name("smooth")]);
     assert!(
@@ -535,7 +536,7 @@ fn results_before_and_after_a_reset_verify() {
     let _ = state(&scenario, &["reset", &mean, "--from-start", "--yes"]);
     scenario.drain("mean");
     let mut verify = scenario.rivulet(&["verify"]);
-    let error = verify.fails();
+    let error = verify.fails_with(exit::UNVERIFIABLE);
     assert!(
         error.contains("not everything could be verified: 1 topic"),
         "{error}"

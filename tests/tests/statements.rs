@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use simulation::statements::Broker;
-use stream::kafka::KafkaLog;
-use stream::log::Fault;
-use stream::pipeline::Pipeline;
-use stream::shutdown::Shutdown;
-use tests::Kafka;
-use tests::records::{self, Record};
+use rivulet_core::log::Fault;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_kafka::KafkaLog;
+use rivulet_node::log_config;
+use rivulet_pipeline::Pipeline;
+use rivulet_simulation::statements::Broker;
+use rivulet_tests::Kafka;
+use rivulet_tests::records::{self, Record};
 
 /// The broker that all tests share.
 struct ApacheKafka {
@@ -57,14 +58,8 @@ impl Broker for ApacheKafka {
     }
 
     fn open(&self, pipeline: &Pipeline, instance: &str) -> Result<KafkaLog, Fault> {
-        let topics: Vec<String> = pipeline.topics.keys().cloned().collect();
-        KafkaLog::open(
-            pipeline,
-            &pipeline.stages[0],
-            &topics,
-            instance,
-            &Shutdown::new(),
-        )
+        let config = log_config(pipeline, &pipeline.stages[0], instance);
+        KafkaLog::open(&config, &Shutdown::new())
     }
 
     fn write(&self, topic: &str, value: &str) {
@@ -91,4 +86,4 @@ impl Broker for ApacheKafka {
     }
 }
 
-simulation::statements!(ApacheKafka::new());
+rivulet_simulation::statements!(ApacheKafka::new());

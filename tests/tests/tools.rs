@@ -1,10 +1,11 @@
 //! The tools on the laptop: what a deployment learns from a file, who runs which stage, what is
 //! left to read, and the live comparison.
 
+use rivulet_core::exit;
+use rivulet_tests::chain::{CELSIUS, OPERATORS, chained, source};
+use rivulet_tests::records::{self, Record};
+use rivulet_tests::{Cluster, Kafka, PipelineBuilder, Process, Scenario, stop_all, wait};
 use serde_json::Value;
-use tests::chain::{CELSIUS, OPERATORS, chained, source};
-use tests::records::{self, Record};
-use tests::{Cluster, Kafka, PipelineBuilder, Process, Scenario, stop_all, wait};
 
 /// The worked example, before any stage has run.
 fn worked_example() -> Scenario {
@@ -459,7 +460,7 @@ fn results_that_depend_on_an_unknown_order_are_not_verifiable() {
     }
     scenario.drain("smooth");
     let mut verify = scenario.rivulet(&["verify"]);
-    let error = verify.fails();
+    let error = verify.fails_with(exit::UNVERIFIABLE);
     assert!(
         error.contains("not everything could be verified: 1 topic"),
         "{error}"
@@ -491,7 +492,7 @@ fn results_of_deleted_records_are_not_verifiable_others_are() {
     scenario.drain("smooth");
     records::delete_records(scenario.brokers(), &warm, 0, 150);
     let mut verify = scenario.rivulet(&["verify"]);
-    let error = verify.fails();
+    let error = verify.fails_with(exit::UNVERIFIABLE);
     assert!(
         error.contains("not everything could be verified: 150 records whose input was deleted"),
         "{error}"

@@ -1,8 +1,8 @@
 //! The worked example gives its known results, with each stage in its own process: one operator a
 //! stage or a whole branch in one, in both formats, with both guarantees.
 
-use tests::chain::{AVERAGE, EWMA, assert_close, chained, fused, source};
-use tests::{PipelineBuilder, Process, Scenario, stop_all};
+use rivulet_tests::chain::{AVERAGE, EWMA, assert_close, chained, fused, source};
+use rivulet_tests::{PipelineBuilder, Process, Scenario, stop_all};
 
 #[test]
 fn chained_json_exactly_once() {

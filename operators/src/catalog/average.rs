@@ -1,10 +1,10 @@
 //! `average`: the mean of the last readings.
 
+use rivulet_core::component::Component;
+use rivulet_core::description::StepDescription;
+use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::operator::{Flow, KeyState, Operator};
-use stream::pipeline::ComponentConfig;
-use stream::reading::{InvalidReading, Reading};
 
 /// The mean of the last `window` readings of each sensor, sliding by one. It emits nothing before
 /// the window is full.
@@ -16,20 +16,12 @@ use stream::reading::{InvalidReading, Reading};
 /// `window` additions for each reading, less than its JSON for windows of up to a few hundred.
 ///
 /// ```
-/// use operators::{Flow, KeyState, Operator, catalog};
-/// use stream::pipeline::ComponentConfig;
-/// use stream::reading::Reading;
+/// use rivulet_core::operator::collect;
+/// use rivulet_operators::catalog;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let average = catalog::build(&ComponentConfig::parse("average = { window = 3 }")?)?;
-/// let mut state = [KeyState::new()];
-/// let mut means = Vec::new();
-/// for value in [1.0, 2.0, 6.0, 7.0] {
-///     let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value, unit: None };
-///     if average.apply(&mut reading, &mut state)? == Flow::Pass {
-///         means.push(reading.value);
-///     }
-/// }
-/// assert_eq!(means, [3.0, 5.0]);
+/// assert_eq!(collect(&*average, &[1.0, 2.0, 6.0, 7.0]), [3.0, 5.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Deserialize)]
@@ -71,11 +63,12 @@ impl Component for Average {
 }
 
 impl Operator for Average {
-    fn apply(
+    fn process(
         &self,
-        reading: &mut Reading<'_>,
+        reading: Reading<'_>,
         states: &mut [KeyState],
-    ) -> Result<Flow, InvalidReading> {
+        out: &mut Emitter<'_>,
+    ) -> Result<(), InvalidReading> {
         let Window(window) = self.window;
         let recent = &mut states[0];
         if recent.len() < window {
@@ -87,10 +80,10 @@ impl Operator for Average {
         }
         recent.push(reading.value);
         if recent.len() < window {
-            return Ok(Flow::Drop);
+            return Ok(());
         }
-        reading.value = mean(recent);
-        Ok(Flow::Pass)
+        let value = mean(recent);
+        out.emit(Reading { value, ..reading })
     }
 
     fn states(&self) -> usize {
@@ -106,7 +99,7 @@ impl Operator for Average {
     }
 
     /// A shorter window keeps the last readings. A longer one must fill up first.
-    fn migrate(&self, _: &ComponentConfig, states: &mut [KeyState]) -> Result<(), String> {
+    fn migrate(&self, _: &StepDescription, states: &mut [KeyState]) -> Result<(), String> {
         for recent in states {
             recent.drain(..recent.len().saturating_sub(self.window.0));
         }
@@ -138,6 +131,8 @@ fn mean(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rivulet_core::operator::{collect, emitted};
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
 
@@ -147,21 +142,7 @@ mod tests {
             .unwrap()
             .settings::<Average>()
             .unwrap();
-        let mut state = [KeyState::new()];
-        let mut out = Vec::new();
-        for &value in values {
-            let mut reading = Reading {
-                sensor: "s".into(),
-                seq: 0,
-                time: 0,
-                value,
-                unit: None,
-            };
-            if average.apply(&mut reading, &mut state).unwrap() == Flow::Pass {
-                out.push(reading.value);
-            }
-        }
-        out
+        collect(&average, values)
     }
 
     #[test]
@@ -192,15 +173,15 @@ mod tests {
             .settings::<Average>()
             .unwrap();
         let mut state = [vec![100.0, 7.0, 1.0]];
-        let mut reading = Reading {
+        let reading = Reading {
             sensor: "s".into(),
             seq: 0,
             time: 0,
             value: 3.0,
             unit: None,
         };
-        assert_eq!(average.apply(&mut reading, &mut state), Ok(Flow::Pass));
-        assert_eq!((reading.value, &state[0][..]), (2.0, &[1.0, 3.0][..]));
+        let emitted = emitted(&average, reading, &mut state).unwrap();
+        assert_eq!((emitted[0].value, &state[0][..]), (2.0, &[1.0, 3.0][..]));
     }
 
     #[test]
@@ -210,7 +191,7 @@ mod tests {
                 ComponentConfig::parse(&format!("average = {{ window = {window} }}")).unwrap();
             let average = average.settings::<Average>().unwrap();
             let mut states = [vec![1.0, 2.0, 3.0]];
-            let before = ComponentConfig::parse("average = { window = 3 }").unwrap();
+            let before = StepDescription::parse("average(window=3)").unwrap();
             assert_eq!(average.migrate(&before, &mut states), Ok(()));
             assert_eq!(states[0], expected);
         }

@@ -1,26 +1,31 @@
 //! `convert`: converts between units of temperature.
 
+use std::fmt;
+
+use rivulet_core::component::Component;
+use rivulet_core::description::StepDescription;
+use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::reading::{InvalidReading, Reading};
+use rivulet_core::unit::Unit;
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::operator::{Flow, KeyState, Operator};
-use stream::pipeline::ComponentConfig;
-use stream::reading::{InvalidReading, Reading, Unit};
 
 /// Converts between Celsius, Fahrenheit and kelvin: F = C·9/5 + 32, K = C + 273.15.
 ///
 /// A reading in another unit than `from` is invalid. A reading without a unit counts as in `from`.
 ///
 /// ```
-/// use operators::{Operator, catalog};
-/// use stream::pipeline::ComponentConfig;
-/// use stream::reading::{Reading, Unit};
+/// use rivulet_core::operator::emitted;
+/// use rivulet_core::reading::Reading;
+/// use rivulet_core::unit::Unit;
+/// use rivulet_operators::catalog;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let step = "convert = { from = \"celsius\", to = \"fahrenheit\" }";
 /// let convert = catalog::build(&ComponentConfig::parse(step)?)?;
-/// let mut reading =
+/// let reading =
 ///     Reading { sensor: "s".into(), seq: 0, time: 0, value: 7.0, unit: Some(Unit::Celsius) };
-/// convert.apply(&mut reading, &mut [])?;
-/// assert_eq!((reading.value, reading.unit), (44.6, Some(Unit::Fahrenheit)));
+/// let converted = &emitted(&*convert, reading, &mut [])?[0];
+/// assert_eq!((converted.value, converted.unit), (44.6, Some(Unit::Fahrenheit)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Deserialize)]
@@ -28,9 +33,38 @@ use stream::reading::{InvalidReading, Reading, Unit};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Convert {
     /// The unit that readings come in.
-    from: Unit,
+    from: Temperature,
     /// The unit that they are converted to.
-    to: Unit,
+    to: Temperature,
+}
+
+/// A unit that can be converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Temperature {
+    /// °C
+    Celsius,
+    /// °F
+    Fahrenheit,
+    /// K
+    Kelvin,
+}
+
+impl From<Temperature> for Unit {
+    fn from(temperature: Temperature) -> Self {
+        match temperature {
+            Temperature::Celsius => Unit::Celsius,
+            Temperature::Fahrenheit => Unit::Fahrenheit,
+            Temperature::Kelvin => Unit::Kelvin,
+        }
+    }
+}
+
+impl fmt::Display for Temperature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Unit::from(*self).fmt(f)
+    }
 }
 
 impl Component for Convert {
@@ -40,28 +74,33 @@ impl Component for Convert {
 }
 
 impl Operator for Convert {
-    fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
+    fn process(
+        &self,
+        reading: Reading<'_>,
+        _: &mut [KeyState],
+        out: &mut Emitter<'_>,
+    ) -> Result<(), InvalidReading> {
         if let Some(unit) = reading.unit
-            && unit != self.from
+            && unit != self.from.into()
         {
             return Err(InvalidReading::new(
                 "wrong-unit",
                 format!("the reading is in {unit}, not in {}", self.from),
             ));
         }
-        reading.value = convert(reading.value, self.from, self.to);
-        reading.unit = Some(self.to);
-        Ok(Flow::Pass)
+        out.emit(Reading {
+            value: convert(reading.value, self.from, self.to),
+            unit: Some(self.to.into()),
+            ..reading
+        })
     }
 
     fn describe(&self) -> String {
         format!("convert(from={}, to={})", self.from, self.to)
     }
 
-    fn migrate(&self, before: &ComponentConfig, _: &mut [KeyState]) -> Result<(), String> {
-        let Convert { to, .. } = before
-            .settings()
-            .map_err(|diagnostic| diagnostic.to_string())?;
+    fn migrate(&self, before: &StepDescription, _: &mut [KeyState]) -> Result<(), String> {
+        let Convert { to, .. } = before.settings()?;
         if to == self.to {
             return Ok(());
         }
@@ -72,8 +111,8 @@ impl Operator for Convert {
     }
 }
 
-fn convert(value: f64, from: Unit, to: Unit) -> f64 {
-    use Unit::{Celsius, Fahrenheit, Kelvin};
+fn convert(value: f64, from: Temperature, to: Temperature) -> f64 {
+    use Temperature::{Celsius, Fahrenheit, Kelvin};
     let to_fahrenheit = |celsius: f64| celsius * 9.0 / 5.0 + 32.0;
     let from_fahrenheit = |fahrenheit: f64| (fahrenheit - 32.0) * 5.0 / 9.0;
     match (from, to) {
@@ -90,10 +129,16 @@ fn convert(value: f64, from: Unit, to: Unit) -> f64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rivulet_core::operator::emitted;
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
 
-    const UNITS: [Unit; 3] = [Unit::Celsius, Unit::Fahrenheit, Unit::Kelvin];
+    const UNITS: [Temperature; 3] = [
+        Temperature::Celsius,
+        Temperature::Fahrenheit,
+        Temperature::Kelvin,
+    ];
 
     /// Freezing and boiling water in each unit fix every conversion, which is linear.
     #[test]
@@ -116,8 +161,8 @@ mod tests {
     #[test]
     fn a_reading_in_another_unit_is_invalid() {
         let convert = Convert {
-            from: Unit::Celsius,
-            to: Unit::Kelvin,
+            from: Temperature::Celsius,
+            to: Temperature::Kelvin,
         };
         let mut reading = Reading {
             sensor: "s".into(),
@@ -126,14 +171,25 @@ mod tests {
             value: 1.0,
             unit: Some(Unit::Kelvin),
         };
-        let invalid = convert.apply(&mut reading, &mut []).unwrap_err();
+        let invalid = emitted(&convert, reading.clone(), &mut []).unwrap_err();
         assert_eq!(
             invalid.to_string(),
             "wrong-unit: the reading is in kelvin, not in celsius"
         );
         reading.unit = None;
-        convert.apply(&mut reading, &mut []).unwrap();
-        assert_eq!(reading.unit, Some(Unit::Kelvin));
+        let converted = emitted(&convert, reading, &mut []).unwrap();
+        assert_eq!(converted[0].unit, Some(Unit::Kelvin));
+    }
+
+    #[test]
+    fn another_unit_than_a_temperature_is_named() {
+        let step = "convert = { from = \"percent\", to = \"kelvin\" }";
+        let step = ComponentConfig::parse(step).unwrap();
+        let error = format!("{:?}", step.settings::<Convert>().unwrap_err());
+        assert!(
+            error.contains("percent") && error.contains("celsius"),
+            "{error}"
+        );
     }
 
     proptest! {

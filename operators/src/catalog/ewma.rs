@@ -1,9 +1,9 @@
 //! `ewma`: the exponentially weighted moving average.
 
+use rivulet_core::component::Component;
+use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::operator::{Flow, KeyState, Operator};
-use stream::reading::{InvalidReading, Reading};
 
 /// Smooths the readings of each sensor: e = α·x + (1−α)·e, with α in (0, 1].
 ///
@@ -17,17 +17,12 @@ use stream::reading::{InvalidReading, Reading};
 /// 1 (1959).
 ///
 /// ```
-/// use operators::{Flow, KeyState, Operator, catalog};
-/// use stream::pipeline::ComponentConfig;
-/// use stream::reading::Reading;
+/// use rivulet_core::operator::collect;
+/// use rivulet_operators::catalog;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let ewma = catalog::build(&ComponentConfig::parse("ewma = { alpha = 0.5 }")?)?;
-/// let mut state = [KeyState::new()];
-/// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 20.0, unit: None };
-/// assert_eq!(ewma.apply(&mut reading, &mut state)?, Flow::Drop);
-/// reading.value = 30.0;
-/// assert_eq!(ewma.apply(&mut reading, &mut state)?, Flow::Pass);
-/// assert_eq!(reading.value, 25.0);
+/// assert_eq!(collect(&*ewma, &[20.0, 30.0, 20.0]), [25.0, 22.5]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Deserialize)]
@@ -72,24 +67,25 @@ impl Component for Ewma {
 }
 
 impl Operator for Ewma {
-    fn apply(
+    fn process(
         &self,
-        reading: &mut Reading<'_>,
+        reading: Reading<'_>,
         states: &mut [KeyState],
-    ) -> Result<Flow, InvalidReading> {
+        out: &mut Emitter<'_>,
+    ) -> Result<(), InvalidReading> {
         let Alpha(alpha) = self.alpha;
         let average = &mut states[0];
         let Some(previous) = average.first_mut() else {
             average.push(reading.value);
-            return Ok(if self.emit_seed {
-                Flow::Pass
+            return if self.emit_seed {
+                out.emit(reading)
             } else {
-                Flow::Drop
-            });
+                Ok(())
+            };
         };
         *previous = alpha * reading.value + (1.0 - alpha) * *previous;
-        reading.value = *previous;
-        Ok(Flow::Pass)
+        let value = *previous;
+        out.emit(Reading { value, ..reading })
     }
 
     fn states(&self) -> usize {
@@ -113,7 +109,8 @@ impl Operator for Ewma {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stream::pipeline::ComponentConfig;
+    use rivulet_core::operator::collect;
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
 
@@ -122,21 +119,7 @@ mod tests {
             .unwrap()
             .settings::<Ewma>()
             .unwrap();
-        let mut state = [KeyState::new()];
-        let mut out = Vec::new();
-        for &value in values {
-            let mut reading = Reading {
-                sensor: "s".into(),
-                seq: 0,
-                time: 0,
-                value,
-                unit: None,
-            };
-            if ewma.apply(&mut reading, &mut state).unwrap() == Flow::Pass {
-                out.push(reading.value);
-            }
-        }
-        out
+        collect(&ewma, values)
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `noise`: adds reproducible uniform noise.
 
+use rivulet_core::component::Component;
+use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::operator::{Flow, KeyState, Operator};
-use stream::reading::{InvalidReading, Reading};
 
 /// Adds uniform noise in [−amplitude, amplitude).
 ///
@@ -14,16 +14,13 @@ use stream::reading::{InvalidReading, Reading};
 /// number.
 ///
 /// ```
-/// use operators::{Operator, catalog};
-/// use stream::pipeline::ComponentConfig;
-/// use stream::reading::Reading;
+/// use rivulet_core::operator::collect;
+/// use rivulet_operators::catalog;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let noise = catalog::build(&ComponentConfig::parse("noise = { amplitude = 1.0, seed = 7 }")?)?;
-/// let reading = Reading { sensor: "s".into(), seq: 3, time: 0, value: 20.0, unit: None };
-/// let (mut once, mut again) = (reading.clone(), reading);
-/// noise.apply(&mut once, &mut [])?;
-/// noise.apply(&mut again, &mut [])?;
-/// assert!(once == again && (once.value - 20.0).abs() <= 1.0);
+/// let (once, again) = (collect(&*noise, &[20.0]), collect(&*noise, &[20.0]));
+/// assert!(once == again && (once[0] - 20.0).abs() <= 1.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Deserialize)]
@@ -70,10 +67,15 @@ impl Component for Noise {
 }
 
 impl Operator for Noise {
-    fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
-        reading.value +=
-            (2.0 * uniform(self.seed, &reading.sensor, reading.seq) - 1.0) * self.amplitude.0;
-        Ok(Flow::Pass)
+    fn process(
+        &self,
+        reading: Reading<'_>,
+        _: &mut [KeyState],
+        out: &mut Emitter<'_>,
+    ) -> Result<(), InvalidReading> {
+        let noise = 2.0 * uniform(self.seed, &reading.sensor, reading.seq) - 1.0;
+        let value = reading.value + noise * self.amplitude.0;
+        out.emit(Reading { value, ..reading })
     }
 
     fn describe(&self) -> String {
@@ -96,6 +98,8 @@ fn uniform(seed: u64, sensor: &str, seq: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use rivulet_core::operator::collect;
+
     use super::*;
 
     /// The published first outputs of `SplitMix64` seeded with 1234567 = 0x12d687.
@@ -133,21 +137,13 @@ mod tests {
             amplitude: Amplitude(3.0),
             seed: 1,
         };
-        for seq in 0..1000 {
-            let mut reading = Reading {
-                sensor: "s".into(),
-                seq,
-                time: 0,
-                value: 20.0,
-                unit: None,
-            };
-            noise.apply(&mut reading, &mut []).unwrap();
+        let noisy = collect(&noise, &[20.0; 1000]);
+        for (value, seq) in noisy.into_iter().zip(0..) {
             let (lowest, highest) = (17.0, 23.0);
-            let place = (reading.value - lowest) / (highest - lowest);
+            let place = (value - lowest) / (highest - lowest);
             assert!(
                 (place - uniform(1, "s", seq)).abs() < 1e-12,
-                "{} is at {place}",
-                reading.value
+                "{value} is at {place}"
             );
         }
     }

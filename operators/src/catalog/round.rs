@@ -1,9 +1,9 @@
 //! `round`: rounds to a number of decimal digits.
 
+use rivulet_core::component::Component;
+use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::operator::{Flow, KeyState, Operator};
-use stream::reading::{InvalidReading, Reading};
 
 /// Rounds to `digits` decimal digits (by default 0), and halves to even, so that the mean of a long
 /// series is not shifted upwards.
@@ -12,14 +12,12 @@ use stream::reading::{InvalidReading, Reading};
 /// that is too large to have such digits is unchanged.
 ///
 /// ```
-/// use operators::{Operator, catalog};
-/// use stream::pipeline::ComponentConfig;
-/// use stream::reading::Reading;
+/// use rivulet_core::operator::collect;
+/// use rivulet_operators::catalog;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let round = catalog::build(&ComponentConfig::parse("round = { digits = 0 }")?)?;
-/// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 68.5, unit: None };
-/// round.apply(&mut reading, &mut [])?;
-/// assert_eq!(reading.value, 68.0);
+/// assert_eq!(collect(&*round, &[68.5, 69.5]), [68.0, 70.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Deserialize)]
@@ -60,14 +58,21 @@ impl Component for Round {
 }
 
 impl Operator for Round {
-    fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
+    fn process(
+        &self,
+        reading: Reading<'_>,
+        _: &mut [KeyState],
+        out: &mut Emitter<'_>,
+    ) -> Result<(), InvalidReading> {
         let scale = 10_f64.powi(i32::from(self.digits.0));
         let scaled = reading.value * scale;
         // Every float from 2^52 on is whole.
-        if scaled.abs() < (1_u64 << 52) as f64 {
-            reading.value = scaled.round_ties_even() / scale;
-        }
-        Ok(Flow::Pass)
+        let value = if scaled.abs() < (1_u64 << 52) as f64 {
+            scaled.round_ties_even() / scale
+        } else {
+            reading.value
+        };
+        out.emit(Reading { value, ..reading })
     }
 
     fn describe(&self) -> String {
@@ -77,22 +82,13 @@ impl Operator for Round {
 
 #[cfg(test)]
 mod tests {
+    use rivulet_core::operator::collect;
+
     use super::*;
 
     fn round(value: f64, digits: u8) -> f64 {
-        let mut reading = Reading {
-            sensor: "s".into(),
-            seq: 0,
-            time: 0,
-            value,
-            unit: None,
-        };
-        Round {
-            digits: Digits(digits),
-        }
-        .apply(&mut reading, &mut [])
-        .unwrap();
-        reading.value
+        let digits = Digits(digits);
+        collect(&Round { digits }, &[value])[0]
     }
 
     #[test]

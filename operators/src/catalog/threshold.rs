@@ -1,20 +1,19 @@
 //! `threshold`: keeps the readings on one side of a limit.
 
+use rivulet_core::component::Component;
+use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::operator::{Flow, KeyState, Operator};
-use stream::reading::{InvalidReading, Reading};
 
 /// Keeps the readings above, below, at least or at most a limit and drops the others.
 ///
 /// ```
-/// use operators::{Flow, Operator, catalog};
-/// use stream::pipeline::ComponentConfig;
-/// use stream::reading::Reading;
+/// use rivulet_core::operator::collect;
+/// use rivulet_operators::catalog;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let threshold = catalog::build(&ComponentConfig::parse("threshold = { above = 50 }")?)?;
-/// let mut reading = Reading { sensor: "s".into(), seq: 0, time: 0, value: 50.0, unit: None };
-/// assert_eq!(threshold.apply(&mut reading, &mut [])?, Flow::Drop);
+/// assert_eq!(collect(&*threshold, &[50.0, 50.5]), [50.5]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Deserialize)]
@@ -56,7 +55,12 @@ impl Component for Threshold {
 }
 
 impl Operator for Threshold {
-    fn apply(&self, reading: &mut Reading<'_>, _: &mut [KeyState]) -> Result<Flow, InvalidReading> {
+    fn process(
+        &self,
+        reading: Reading<'_>,
+        _: &mut [KeyState],
+        out: &mut Emitter<'_>,
+    ) -> Result<(), InvalidReading> {
         let value = reading.value;
         let kept = match self {
             Threshold::Above(limit) => value > limit.0,
@@ -64,7 +68,7 @@ impl Operator for Threshold {
             Threshold::AtLeast(limit) => value >= limit.0,
             Threshold::AtMost(limit) => value <= limit.0,
         };
-        Ok(if kept { Flow::Pass } else { Flow::Drop })
+        if kept { out.emit(reading) } else { Ok(()) }
     }
 
     fn describe(&self) -> String {
@@ -80,7 +84,8 @@ impl Operator for Threshold {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::ComponentConfig;
+    use rivulet_core::operator::collect;
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
 
@@ -89,14 +94,7 @@ mod tests {
             .unwrap()
             .settings::<Threshold>()
             .unwrap();
-        let mut reading = Reading {
-            sensor: "s".into(),
-            seq: 0,
-            time: 0,
-            value,
-            unit: None,
-        };
-        threshold.apply(&mut reading, &mut []).unwrap() == Flow::Pass
+        !collect(&threshold, &[value]).is_empty()
     }
 
     #[test]

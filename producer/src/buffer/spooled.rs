@@ -7,11 +7,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::reading::InvalidReading;
+use rivulet_pipeline::{ClockPolicy, SpoolSettings};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stream::error::{Error, Result as OrError};
-use stream::pipeline::{ClockPolicy, SpoolSettings};
-use stream::reading::InvalidReading;
 
 use super::numbers::Numbers;
 use super::{decode, encode};
@@ -491,7 +491,7 @@ impl SpoolWriter {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::{ComponentConfig, WhenFull};
+    use rivulet_pipeline::{ComponentConfig, WhenFull};
     use tempfile::TempDir;
 
     use super::*;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rivulet_core::error::Result as OrError;
+use rivulet_pipeline::ClockPolicy;
 use serde_json::Value;
-use stream::error::Result as OrError;
-use stream::pipeline::ClockPolicy;
 
 use super::{decode, encode};
 use crate::clock::TrustedClock;

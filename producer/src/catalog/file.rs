@@ -4,10 +4,10 @@ use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
+use rivulet_core::component::Component;
+use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::unit::Unit;
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::error::{Error, Result as OrError};
-use stream::reading::Unit;
 
 use super::{SourceContext, SourceSettings};
 use crate::replay::Replay;
@@ -38,9 +38,9 @@ use crate::source::Source;
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::{SourceContext, read};
-/// use producer::source::Next;
-/// use stream::pipeline::ComponentConfig;
+/// use rivulet_producer::catalog::{SourceContext, read};
+/// use rivulet_producer::source::Next;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let folder = folder.path().to_owned();
@@ -52,7 +52,7 @@ use crate::source::Source;
 /// let mut source = settings.open(&context)?;
 /// let Next::Reading(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
 /// assert_eq!((&*reading.sensor, reading.time, reading.value), ("hall", 1_704_067_200_000, 21.5));
-/// # Ok::<(), stream::error::Error>(())
+/// # Ok::<(), rivulet_core::error::Error>(())
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Table")]

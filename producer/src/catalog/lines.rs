@@ -5,12 +5,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rivulet_core::component::Component;
+use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::reading::{InvalidReading, Reading};
+use rivulet_core::unit::Unit;
+use rivulet_formats::catalog::json;
 use serde::Deserialize;
 use serde_json::Value;
-use stream::catalog::Component;
-use stream::error::{Error, Result as OrError};
-use stream::format::json;
-use stream::reading::{InvalidReading, Reading, Unit};
 
 use super::{SourceContext, SourceSettings};
 use crate::line_reader::{BLOCK, LineReader, read_some};
@@ -37,9 +38,9 @@ const AHEAD: usize = 4;
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::lines::Lines;
-/// use producer::source::{Next, Source};
-/// use stream::pipeline::ComponentConfig;
+/// use rivulet_producer::catalog::lines::Lines;
+/// use rivulet_producer::source::{Next, Source};
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let config = ComponentConfig::parse("lines = { sensor = \"hall\" }").unwrap();
 /// let lines: Lines = config.settings().unwrap();
@@ -49,7 +50,7 @@ const AHEAD: usize = 4;
 ///     seen.push(format!("{} {}", reading.sensor, reading.value));
 /// }
 /// assert_eq!(seen, ["hall 20", "kitchen 21.5"]);
-/// # Ok::<(), stream::error::Error>(())
+/// # Ok::<(), rivulet_core::error::Error>(())
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -228,7 +229,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::{Sender, channel};
 
-    use stream::pipeline::ComponentConfig;
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
     use crate::line_reader::LONGEST;
@@ -408,7 +409,7 @@ mod tests {
 
     #[test]
     fn an_invalid_setting_is_explained() {
-        assert!(diagnostic("lines = { unit = \"C\" }").contains("celsius"));
+        assert!(diagnostic("lines = { unit = \"\" }").contains("leave it out"));
         assert!(diagnostic("lines = { sensor = \"living room\" }").contains("give one word"));
     }
 }

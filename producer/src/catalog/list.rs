@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use rivulet_core::component::Component;
+use rivulet_core::error::Result as OrError;
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stream::catalog::Component;
-use stream::error::Result as OrError;
-use stream::reading::{Reading, Unit};
 
 use super::{SourceContext, SourceSettings};
 use crate::position;
@@ -18,9 +19,9 @@ use crate::source::{Next, Progress, Source};
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::{SourceContext, read};
-/// use producer::source::Next;
-/// use stream::pipeline::ComponentConfig;
+/// use rivulet_producer::catalog::{SourceContext, read};
+/// use rivulet_producer::source::Next;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let config = ComponentConfig::parse("list = { values = [20, 21.5] }").unwrap();
 /// let mut source = read(&config).unwrap().open(&SourceContext::default())?;
@@ -29,7 +30,7 @@ use crate::source::{Next, Progress, Source};
 ///     values.push((reading.seq, reading.value));
 /// }
 /// assert_eq!(values, [(0, 20.0), (1, 21.5)]);
-/// # Ok::<(), stream::error::Error>(())
+/// # Ok::<(), rivulet_core::error::Error>(())
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
+use rivulet_core::component::Component;
+use rivulet_core::error::Result as OrError;
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use stream::catalog::Component;
-use stream::error::Result as OrError;
-use stream::reading::{Reading, Unit};
 
 use super::{SourceContext, SourceSettings};
 use crate::position;
@@ -34,9 +35,9 @@ const DAY_MS: u32 = 86_400_000;
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::{SourceContext, read};
-/// use producer::source::Next;
-/// use stream::pipeline::ComponentConfig;
+/// use rivulet_producer::catalog::{SourceContext, read};
+/// use rivulet_producer::source::Next;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let config = ComponentConfig::parse("simulated = { sensors = 2, readings = 2 }").unwrap();
 /// let mut source = read(&config).unwrap().open(&SourceContext::default())?;
@@ -45,7 +46,7 @@ const DAY_MS: u32 = 86_400_000;
 ///     sensors.push(format!("{} {}", reading.sensor, reading.seq));
 /// }
 /// assert_eq!(sensors, ["sensor0 0", "sensor1 0", "sensor0 1", "sensor1 1"]);
-/// # Ok::<(), stream::error::Error>(())
+/// # Ok::<(), rivulet_core::error::Error>(())
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rivulet_core::component::Component;
+use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::reading::{InvalidReading, Reading};
+use rivulet_core::unit::Unit;
 use serde::Deserialize;
 use serde_json::Value;
-use stream::catalog::Component;
-use stream::error::{Error, Result as OrError};
-use stream::reading::{InvalidReading, Reading, Unit};
 
 use super::{SourceContext, SourceSettings};
 use crate::sequences::Sequences;
@@ -42,9 +43,9 @@ const DS18B20_RANGE: RangeInclusive<f64> = -55.0..=125.0;
 /// ```
 /// use std::time::Duration;
 ///
-/// use producer::catalog::{SourceContext, read};
-/// use producer::source::Next;
-/// use stream::pipeline::ComponentConfig;
+/// use rivulet_producer::catalog::{SourceContext, read};
+/// use rivulet_producer::source::Next;
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// # let base = tempfile::tempdir().unwrap();
 /// # let base = base.path().to_str().unwrap();
@@ -56,7 +57,7 @@ const DS18B20_RANGE: RangeInclusive<f64> = -55.0..=125.0;
 /// let mut source = settings.open(&SourceContext::default())?;
 /// let Next::Measured(reading) = source.next(Duration::ZERO)? else { panic!("there is one") };
 /// assert_eq!((&*reading.sensor, reading.value), ("rpi0.thermal_zone0", 48.312));
-/// # Ok::<(), stream::error::Error>(())
+/// # Ok::<(), rivulet_core::error::Error>(())
 /// ```
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "Table")]

@@ -7,8 +7,8 @@ use std::io::{Cursor, SeekFrom};
 use std::path::Path;
 
 use csv::{ByteRecord, Position, Reader, ReaderBuilder, Terminator};
-use stream::error::{Error, Result as OrError};
-use stream::reading::InvalidReading;
+use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::reading::InvalidReading;
 
 use super::{Columns, Dialect, ParsedRow, Rows, missing, number, time, unit, without_mark};
 
@@ -199,7 +199,7 @@ impl Rows for Csv {
 
 #[cfg(test)]
 mod tests {
-    use stream::reading::Unit;
+    use rivulet_core::unit::Unit;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! One JSON object a line. Other fields are ignored.
 
+use rivulet_core::reading::InvalidReading;
 use serde_json::{Map, Value};
-use stream::reading::InvalidReading;
 
 use super::{Columns, ParsedRow, Rows, missing, time, unit, without_mark};
 
@@ -75,7 +75,7 @@ fn remove_field(object: &mut Map<String, Value>, name: &str) -> Result<Value, In
 
 #[cfg(test)]
 mod tests {
-    use stream::reading::Unit;
+    use rivulet_core::unit::Unit;
 
     use super::*;
 
@@ -134,7 +134,7 @@ mod tests {
             (r#"{"id":"s","at":0.5,"t":1}"#, "bad-time"),
             (r#"{"id":"s","at":"noon","t":1}"#, "bad-time"),
             (r#"{"id":7,"at":0,"t":1}"#, "bad-sensor"),
-            (r#"{"id":"s","at":0,"t":1,"unit":"C"}"#, "bad-unit"),
+            (r#"{"id":"s","at":0,"t":1,"unit":""}"#, "bad-unit"),
         ] {
             assert_eq!(row(line).unwrap_err().reason, reason, "{line}");
         }

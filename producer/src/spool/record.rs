@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use stream::reading::{Reading, Unit};
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
 
 use crate::clock::{BootId, MonotonicTime};
 
@@ -24,9 +25,9 @@ pub enum SpoolRecord<'a> {
     Reading(Reading<'a>, Option<MonotonicTime>),
     /// An invalid reading.
     Bad {
-        /// See [`InvalidReading`](stream::reading::InvalidReading).
+        /// See [`InvalidReading`](rivulet_core::reading::InvalidReading).
         reason: &'a str,
-        /// See [`InvalidReading`](stream::reading::InvalidReading).
+        /// See [`InvalidReading`](rivulet_core::reading::InvalidReading).
         detail: &'a str,
         /// Where it was read, for people.
         place: &'a str,
@@ -93,12 +94,16 @@ pub fn encode(record: &SpoolRecord<'_>, to: &mut Vec<u8>) {
             to.extend_from_slice(&seq.to_le_bytes());
             to.extend_from_slice(&time.to_le_bytes());
             to.extend_from_slice(&value.to_le_bytes());
-            to.push(match unit {
-                None => 0,
-                Some(Unit::Celsius) => 1,
-                Some(Unit::Fahrenheit) => 2,
-                Some(Unit::Kelvin) => 3,
-            });
+            match unit {
+                None => to.push(0),
+                Some(Unit::Celsius) => to.push(1),
+                Some(Unit::Fahrenheit) => to.push(2),
+                Some(Unit::Kelvin) => to.push(3),
+                Some(other) => {
+                    to.push(4);
+                    text(other.name().as_bytes(), to);
+                }
+            }
             if let Some(MonotonicTime { boot, since }) = measured {
                 to.extend_from_slice(boot);
                 to.extend_from_slice(&since.to_le_bytes());
@@ -213,6 +218,7 @@ impl<'a> Reader<'a> {
                     [1] => Some(Unit::Celsius),
                     [2] => Some(Unit::Fahrenheit),
                     [3] => Some(Unit::Kelvin),
+                    [4] => Some(self.text()?.parse().ok()?),
                     _ => return None,
                 };
                 let measured = if kind == 2 {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use stream::reading::Reading;
+use rivulet_core::reading::Reading;
 use tempfile::TempDir;
 
 use super::*;

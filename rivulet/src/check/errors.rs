@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use stream::pipeline::{Diagnostics, Pipeline, Text};
+use rivulet_pipeline::{Diagnostics, Pipeline, Text};
 
-use super::check;
+use crate::Registry;
 
 fn checked(path: &Path, text: &str) -> Result<Pipeline, Diagnostics> {
     let text = Text {
         path: path.to_owned(),
         text: text.to_owned(),
     };
-    Pipeline::parse_with(Arc::new(text), check)
+    Pipeline::parse_with(Arc::new(text), &Registry::default())
 }
 
 /// The errors as `LINE:COLUMN: MESSAGE`, in the order that people see.
@@ -192,12 +192,12 @@ sink = { console = { title = "a" } }
         (
             "unit = \"celsius\"",
             "unit = \"celsus\"",
-            "6:8: unknown variant `celsus`",
+            "6:8: `celsus` is nearly `celsius`",
         ),
         (
             "format = \"number\"",
             "format = \"numbr\"",
-            "5:10: unknown variant `numbr`",
+            "5:10: there is no format `numbr`",
         ),
     ] {
         let found = errors(&good.replace(right, wrong));
@@ -234,7 +234,7 @@ const MUTATIONS: &[(&str, &str, &str)] = &[
     ("limits", "memory = \"64 MB\"", "memory = \"1 kB\""),
     ("defaults", "[defaults]", "[defaults]\nreplication = -1"),
     ("defaults", "[defaults]", "[defaults]\nunit = \"kelvin\""),
-    ("topic", "unit = \"celsius\"", "unit = \"rankine\""),
+    ("topic", "unit = \"celsius\"", "unit = \"\""),
     (
         "topic",
         "unit = \"celsius\"",

@@ -1,9 +1,10 @@
 //! What a deployment must know about a pipeline.
 
+use rivulet_pipeline::Pipeline;
+use rivulet_pipeline::Stage;
 use serde::Serialize;
-use stream::pipeline::{Pipeline, Stage};
 
-use crate::state::chain;
+use crate::CheckedPipeline;
 
 /// The stages, their programs, and digests that show which of them a change of the file concerns.
 #[derive(Debug, Serialize)]
@@ -30,16 +31,16 @@ struct Entry<'p> {
 }
 
 impl<'p> Manifest<'p> {
-    /// The manifest of a pipeline that has been [checked](super::check). The digests are those of
+    /// The manifest of a pipeline. The digests are those of
     /// `file`, which is the pipeline before the command line changed anything.
     #[must_use]
-    pub fn new(pipeline: &'p Pipeline, file: &Pipeline) -> Self {
+    pub fn new(pipeline: &'p CheckedPipeline<'p>, file: &Pipeline) -> Self {
         let entry = |stage: &'p Stage| Entry {
             name: &stage.name,
             program: format!("rivulet-{}", stage.kind.table()),
             from: &stage.from,
             to: &stage.to,
-            state: chain(pipeline, stage).is_some(),
+            state: pipeline.stateful_chain(stage).is_some(),
             digest: format!("{:016x}", file.digest(stage)),
         };
         Manifest {
@@ -53,11 +54,9 @@ impl<'p> Manifest<'p> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use stream::pipeline::Text;
 
     use super::*;
+    use crate::checked::tests::parse;
 
     const CHAIN: &str = r#"
 [kafka]
@@ -80,12 +79,8 @@ source = { list = { values = [1] } }
 to = "a"
 "#;
 
-    fn file() -> Pipeline {
-        Pipeline::parse(Arc::new(Text {
-            path: "p.toml".into(),
-            text: CHAIN.into(),
-        }))
-        .unwrap()
+    fn file() -> CheckedPipeline<'static> {
+        parse(CHAIN).unwrap()
     }
 
     #[test]

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use jsonschema::Validator;
+use rivulet_pipeline::{Check, Pipeline, Text};
 use serde_json::{Value, json};
-use stream::pipeline::{Pipeline, Text};
 
-use super::{check, schema};
+use crate::Registry;
 
 fn validator() -> Validator {
-    let schema = schema().to_value();
+    let schema = Registry::default().schema().to_value();
     jsonschema::meta::validate(&schema).expect("it is a schema");
     jsonschema::draft7::new(&schema).expect("it is a schema of draft 7")
 }
@@ -54,26 +54,26 @@ fn every_shipped_pipeline_is_valid() {
 /// Each entry of a catalog with its example, and a pipeline that has it.
 fn entries() -> Vec<(&'static str, String)> {
     let mut entries = Vec::new();
-    let sources = producer::catalog::CATALOG
-        .iter()
-        .map(|row| (row.name, row.example));
-    for (name, example) in sources {
-        let stage = format!("[producer.a]\nto = \"t\"\nsource = {{ {example} }}\n");
-        entries.push((name, stage));
+    let registry = Registry::default();
+    for entry in registry.producer.sources.entries() {
+        let stage = format!(
+            "[producer.a]\nto = \"t\"\nsource = {{ {} }}\n",
+            entry.example
+        );
+        entries.push((entry.name, stage));
     }
-    let steps = operators::catalog::CATALOG
-        .iter()
-        .map(|row| (row.name, row.example));
-    for (name, example) in steps {
-        let stage = format!("[operator.a]\nfrom = \"t\"\nto = \"u\"\nsteps = [{{ {example} }}]\n");
-        entries.push((name, stage));
+    for entry in registry.operators.operators.entries() {
+        let steps = format!("steps = [{{ {} }}]", entry.example);
+        let stage = format!("[operator.a]\nfrom = \"t\"\nto = \"u\"\n{steps}\n");
+        entries.push((entry.name, stage));
     }
-    let sinks = sinks::catalog::CATALOG
-        .iter()
-        .map(|row| (row.name, row.example));
-    for (name, example) in sinks {
-        let stage = format!("[sink.a]\nfrom = \"t\"\nsink = {{ {example} }}\n");
-        entries.push((name, stage));
+    for entry in registry.sinks.sinks.entries() {
+        let stage = format!("[sink.a]\nfrom = \"t\"\nsink = {{ {} }}\n", entry.example);
+        entries.push((entry.name, stage));
+    }
+    for entry in registry.formats().entries() {
+        let topic = format!("[topic.t]\nformat = {{ {} }}\n", entry.example);
+        entries.push((entry.name, topic));
     }
     entries
 }
@@ -113,7 +113,7 @@ fn is_right(text: &str) -> bool {
         path,
         text: text.to_owned(),
     };
-    Pipeline::parse_with(text.into(), check).is_ok()
+    Pipeline::parse_with(text.into(), &Registry::default()).is_ok()
 }
 
 const LIST: &str = "{ list = { values = [1] } }";
@@ -157,7 +157,9 @@ fn it_says_what_the_program_says() {
         top("[commit]\nrecord = 1"),
         top("[defaults]\npartitions = 0"),
         top("[topic.\"a b\"]\nexternal = true"),
-        top("[topic.a]\nunit = \"rankine\""),
+        top("[topic.a]\nunit = \"\""),
+        top("[topic.a]\nformat = \"jsn\""),
+        top("[topic.a]\nformat = { json = { depth = 3 } }"),
         top("[snk.a]\nfrom = \"a\""),
         source("{ simulated = { step-ms = 0 } }"),
         source("{ list = { values = [] } }"),
@@ -213,13 +215,13 @@ fn unexplained(schema: &Value, path: &str, found: &mut Vec<String>) {
 #[test]
 fn every_setting_is_explained() {
     let mut found = Vec::new();
-    unexplained(schema().as_value(), "", &mut found);
+    unexplained(Registry::default().schema().as_value(), "", &mut found);
     assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
 fn nothing_in_it_is_of_rust_or_json_alone() {
-    let text = schema().to_value().to_string();
+    let text = Registry::default().schema().to_value().to_string();
     assert!(text.contains("\"additionalProperties\":false"));
     for words in ["\"null\"", "```", "[`", "int64", "::", "{\"not\":{}}"] {
         assert!(!text.contains(words), "{words}");

@@ -2,14 +2,19 @@
 
 use std::io::{IsTerminal, Write};
 
-use rivulet::compare::{LiveComparison, ReadFrom};
-use stream::cli::BoxError;
-use stream::pipeline::Pipeline;
-use stream::shutdown::Shutdown;
+use crate::CheckedPipeline;
+use crate::compare::{LiveComparison, ReadFrom};
+use rivulet_core::shutdown::{EndProcess, Shutdown};
+use rivulet_node::cli::BoxError;
+use rivulet_node::signals;
 
 use crate::args::CompareArgs;
 
-pub(super) fn run(pipeline: &Pipeline, command: &CompareArgs) -> Result<(), BoxError> {
+pub(super) fn run(
+    pipeline: &CheckedPipeline<'_>,
+    command: &CompareArgs,
+    end: EndProcess,
+) -> Result<(), BoxError> {
     let CompareArgs {
         first,
         second,
@@ -37,7 +42,7 @@ pub(super) fn run(pipeline: &Pipeline, command: &CompareArgs) -> Result<(), BoxE
         (false, false) => ReadFrom::All,
     };
     let shutdown = Shutdown::new();
-    shutdown.at_signals(crate::end)?;
+    signals::watch(&shutdown, end)?;
     comparison.run(from, Box::new(screen), &shutdown)
 }
 

@@ -2,15 +2,20 @@
 
 use std::io::IsTerminal;
 
-use rivulet::dlq::{DeadLetterQuery, Plan, ReadProgress, Resolved, ShowOptions, execute};
-use stream::cli::BoxError;
-use stream::pipeline::Pipeline;
-use stream::shutdown::Shutdown;
+use crate::CheckedPipeline;
+use crate::dlq::{DeadLetterQuery, Plan, ReadProgress, Resolved, ShowOptions, execute};
+use rivulet_core::shutdown::{EndProcess, Shutdown};
+use rivulet_node::cli::BoxError;
+use rivulet_node::signals;
 
 use super::{bar, confirmed};
 use crate::args::{Confirmation, DlqCommand};
 
-pub(super) fn run(pipeline: &Pipeline, command: &DlqCommand) -> Result<(), BoxError> {
+pub(super) fn run(
+    pipeline: &CheckedPipeline<'_>,
+    command: &DlqCommand,
+    end: EndProcess,
+) -> Result<(), BoxError> {
     let (DlqCommand::Ls { which, .. }
     | DlqCommand::Show { which, .. }
     | DlqCommand::Replay { which, .. }
@@ -41,9 +46,11 @@ pub(super) fn run(pipeline: &Pipeline, command: &DlqCommand) -> Result<(), BoxEr
             Ok(())
         }
         DlqCommand::Replay { confirmation, .. } => {
-            resolve(&query, Resolved::Replayed, confirmation)
+            resolve(&query, Resolved::Replayed, confirmation, end)
         }
-        DlqCommand::Drop { confirmation, .. } => resolve(&query, Resolved::Dropped, confirmation),
+        DlqCommand::Drop { confirmation, .. } => {
+            resolve(&query, Resolved::Dropped, confirmation, end)
+        }
     }
 }
 
@@ -51,6 +58,7 @@ fn resolve(
     query: &DeadLetterQuery<'_>,
     resolved: Resolved,
     confirmation: &Confirmation,
+    end: EndProcess,
 ) -> Result<(), BoxError> {
     let plan = with_progress(|progress| query.plan(resolved, progress))??;
     print!("{plan}");
@@ -77,13 +85,13 @@ fn resolve(
             return Err(format!("{nothing}\n  help: answer yes, or pass --yes").into());
         }
     }
-    execute_plan(&plan, resolved)
+    execute_plan(&plan, resolved, end)
 }
 
-fn execute_plan(plan: &Plan<'_>, resolved: Resolved) -> Result<(), BoxError> {
+fn execute_plan(plan: &Plan<'_>, resolved: Resolved, end: EndProcess) -> Result<(), BoxError> {
     // Only now: during the question Ctrl-C ends the program at once.
     let shutdown = Shutdown::new();
-    shutdown.at_signals(crate::end)?;
+    signals::watch(&shutdown, end)?;
     let bar = bar()?;
     bar.set_length(plan.count());
     let counts = execute(plan, &shutdown, &mut |count| bar.set_position(count));

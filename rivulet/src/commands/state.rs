@@ -3,14 +3,15 @@
 use std::fmt::Display;
 use std::io::IsTerminal;
 
-use rivulet::state::{self, Forget, ForgetSelection, Keep, Reset, Resume};
-use stream::cli::BoxError;
-use stream::pipeline::{Pipeline, Stage};
+use crate::CheckedPipeline;
+use crate::state::{self, Forget, ForgetSelection, Keep, Reset, Resume};
+use rivulet_node::cli::BoxError;
+use rivulet_pipeline::Stage;
 
 use super::confirmed;
 use crate::args::StateCommand;
 
-pub(super) fn run(pipeline: &Pipeline, command: &StateCommand) -> Result<(), BoxError> {
+pub(super) fn run(pipeline: &CheckedPipeline<'_>, command: &StateCommand) -> Result<(), BoxError> {
     match command {
         StateCommand::Show { stage: None, .. } => {
             let overview = state::overview(pipeline)?;

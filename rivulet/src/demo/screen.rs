@@ -4,8 +4,8 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use stream::counters::Counters;
-use stream::pipeline::Stage;
+use rivulet_core::counters::Counters;
+use rivulet_pipeline::Stage;
 
 /// How often the lines are printed without a terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(5);

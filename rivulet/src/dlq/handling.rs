@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use stream::dead_letter::{Header, LedgerRecord, Resolution, Resolved};
-use stream::error::{Error, Result};
-use stream::kafka::KafkaLog;
-use stream::log::{Fault, Log, ProducerRecord};
-use stream::pipeline::{Guarantee, Pipeline, Rules, Stage, StageKind};
-use stream::shutdown::Shutdown;
+use rivulet_core::dead_letter::{Header, LedgerRecord, Resolution, Resolved};
+use rivulet_core::error::{Error, Result};
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::log::{Fault, Log, ProducerRecord};
+use rivulet_core::shutdown::Shutdown;
+use rivulet_kafka::{KafkaLog, LogConfig};
+use rivulet_pipeline::{Pipeline, Topic};
 
 use super::plan::{Plan, PlanPart, dead_letters};
 use super::topic::{DeadLetterTopic, Id};
-use crate::read::Reader;
+use rivulet_core::topic_source::ReadProgress;
+use rivulet_kafka::TopicReader;
 
 /// The limits of one transaction, in dead letters and in bytes. While it is open, readers of the
 /// output topics wait.
@@ -81,8 +83,8 @@ fn execute_part(
     // Fence first: only then the transactions of other processes are complete, and the topic shows
     // which dead letters are open.
     let mut log = open(plan.pipeline, part, shutdown)?;
-    let mut silent = |_: crate::read::ReadProgress<'_>| ();
-    let mut reader = Reader::new(
+    let mut silent = |_: ReadProgress<'_>| ();
+    let mut reader = TopicReader::new(
         &plan.pipeline.kafka,
         std::slice::from_ref(&topic),
         &mut silent,
@@ -137,27 +139,34 @@ fn execute_part(
 /// Opens a log with the transactional id for the stage's dead letters. That aborts the open
 /// transaction of another process and fences it.
 fn open(pipeline: &Pipeline, part: &PlanPart<'_>, shutdown: &Shutdown) -> Result<KafkaLog, Fault> {
-    // Exactly-once whatever the pipeline's guarantee: otherwise a record could be replayed without
-    // its resolution.
-    let pipeline = Pipeline {
-        guarantee: Guarantee::ExactlyOnce,
-        ..pipeline.clone()
-    };
     let topics: Vec<String> = part
         .topics
         .keys()
         .cloned()
         .chain([part.stage.dead_letters()])
         .collect();
-    let stage = Stage {
-        name: part.stage.dead_letters(),
-        place: part.stage.place.clone(),
-        from: Vec::new(),
-        to: topics.clone(),
-        kind: StageKind::Operator { steps: Vec::new() },
-        rules: Rules::default(),
+    let sizes = || {
+        topics
+            .iter()
+            .filter_map(|topic| pipeline.topics.get(topic))
+            .map(Topic::largest_message)
     };
-    KafkaLog::open(&pipeline, &stage, &topics, INSTANCE, shutdown)
+    let config = LogConfig {
+        properties: pipeline.kafka.clone(),
+        stage: part.stage.dead_letters(),
+        instance: INSTANCE.to_owned(),
+        // Whatever the pipeline's guarantee: otherwise a record could be replayed without its
+        // resolution.
+        guarantee: Guarantee::ExactlyOnce,
+        limits: pipeline.limits,
+        inputs: Vec::new(),
+        has_changelog: false,
+        has_outputs: true,
+        largest_message: sizes().max().unwrap_or_default(),
+        smallest_message: sizes().min().unwrap_or(usize::MAX),
+        topics,
+    };
+    KafkaLog::open(&config, shutdown)
 }
 
 /// The dead letters of one transaction, all in one partition.
@@ -202,7 +211,11 @@ fn batches(open: impl Iterator<Item = (Id, usize)>, resolved: Resolved) -> Vec<B
 
 impl Batch {
     /// The original records, by the offsets of their dead letters.
-    fn originals(&self, topic: &str, reader: &mut Reader<'_>) -> Result<BTreeMap<i64, Original>> {
+    fn originals(
+        &self,
+        topic: &str,
+        reader: &mut TopicReader<'_>,
+    ) -> Result<BTreeMap<i64, Original>> {
         let mut originals = BTreeMap::new();
         let (Some(first), Some(last)) = (self.offsets.first(), self.offsets.last()) else {
             return Ok(originals);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use rivulet_core::dead_letter::Resolved;
 use serde::Serialize;
-use stream::dead_letter::Resolved;
 
 use super::topic::{DeadLetterTopic, Entry};
 use super::{Selection, text};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use stream::dead_letter::{Header, LedgerRecord, Resolved};
+use rivulet_core::dead_letter::{Header, LedgerRecord, Resolved};
 
 use super::text;
 use super::topic::Id;
@@ -71,7 +71,7 @@ impl fmt::Display for Page<'_> {
 
 #[cfg(test)]
 mod tests {
-    use stream::dead_letter::DeadLetter;
+    use rivulet_core::dead_letter::DeadLetter;
 
     use super::*;
 

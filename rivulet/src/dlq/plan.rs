@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use stream::dead_letter::{Offsets, Resolved};
-use stream::pipeline::{Pipeline, Stage};
+use rivulet_core::dead_letter::{Offsets, Resolved};
+use rivulet_pipeline::{Pipeline, Stage};
 
 use super::Selection;
 use super::text;

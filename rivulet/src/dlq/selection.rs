@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
-use stream::dead_letter::Offsets;
+use rivulet_core::dead_letter::Offsets;
 
 use super::topic::{Entry, Id};
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use stream::dead_letter::{DeadLetter, Header, Migration, MigrationKind, Resolution};
-use stream::pipeline::Text;
+use rivulet_core::dead_letter::{DeadLetter, Header, Migration, MigrationKind, Resolution};
+use rivulet_pipeline::Text;
 
 use super::*;
-use crate::read::{FetchedRecord, TopicSource};
+use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
 const PIPELINE: &str = r#"
     [producer.replay]

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
-use stream::dead_letter::{DeadLetter, GAP, LedgerRecord, Resolved};
-use stream::error::Result;
-use stream::pipeline::{Pipeline, Role, Stage};
+use rivulet_core::dead_letter::{DeadLetter, GAP, LedgerRecord, Resolved};
+use rivulet_core::error::Result;
+use rivulet_pipeline::{Pipeline, Role, Stage};
 
 use super::Selection;
 use super::text;
-use crate::read::{FetchedRecord, TopicSource};
+use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
 /// The reason shown for records that no stage wrote.
 const FOREIGN: &str = "foreign";

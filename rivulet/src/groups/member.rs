@@ -1,10 +1,8 @@
-//! A member of a consumer group.
+//! A member of a stage's group, as people see it.
 
 use std::fmt;
 
-use rdkafka::groups::GroupMemberInfo;
-
-use super::InputPartition;
+use rivulet_kafka::FoundMember;
 
 /// A process in a stage's group, displayed as `INSTANCE@HOST`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +14,8 @@ pub struct GroupMember {
 }
 
 impl GroupMember {
-    pub(super) fn new(stage: &str, member: &GroupMemberInfo) -> Self {
-        Self::named(stage, member.client_id(), member.client_host())
+    pub(super) fn new(stage: &str, member: &FoundMember) -> Self {
+        Self::named(stage, &member.client_id, &member.client_host)
     }
 
     fn named(stage: &str, client: &str, host: &str) -> Self {
@@ -39,39 +37,6 @@ impl fmt::Display for GroupMember {
     }
 }
 
-/// The partitions in a member's assignment, in the format of Kafka's consumer protocol: a version,
-/// and the topics with their partitions. A truncated assignment is read as far as possible.
-pub(super) fn assigned_partitions(assignment: &[u8]) -> Vec<InputPartition> {
-    let mut places = Vec::new();
-    let _ = read(assignment, &mut places);
-    places
-}
-
-fn read(mut rest: &[u8], places: &mut Vec<InputPartition>) -> Option<()> {
-    let _version = take::<2>(&mut rest)?;
-    let topics = i32::from_be_bytes(take(&mut rest)?);
-    for _ in 0..topics {
-        let length = usize::try_from(i16::from_be_bytes(take(&mut rest)?)).ok()?;
-        let (name, after) = rest.split_at_checked(length)?;
-        rest = after;
-        let name = String::from_utf8_lossy(name);
-        let partitions = i32::from_be_bytes(take(&mut rest)?);
-        for _ in 0..partitions {
-            places.push((
-                name.clone().into_owned(),
-                i32::from_be_bytes(take(&mut rest)?),
-            ));
-        }
-    }
-    Some(())
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (chunk, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(*chunk)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,36 +54,6 @@ mod tests {
         assert_eq!(
             GroupMember::named("ewma", "ewma-2@rpi2", "h").to_string(),
             "ewma-2@rpi2@h"
-        );
-    }
-
-    #[test]
-    fn an_assignment_is_read_as_far_as_possible() {
-        let mut assignment = vec![0, 1, 0, 0, 0, 2];
-        for (length, name, partitions) in [(1, "a", 2), (2, "bc", 1)] {
-            assignment.extend([0, length]);
-            assignment.extend(name.as_bytes());
-            assignment.extend([0, 0, 0, partitions]);
-            (0..partitions).for_each(|partition| assignment.extend([0, 0, 0, partition]));
-        }
-        // No user data.
-        assignment.extend([255; 4]);
-        let expected = [
-            ("a".to_owned(), 0),
-            ("a".to_owned(), 1),
-            ("bc".to_owned(), 0),
-        ];
-        assert_eq!(assigned_partitions(&assignment), expected);
-        assert_eq!(
-            assigned_partitions(&assignment[..assignment.len() - 5]),
-            expected[..2]
-        );
-        for length in 0..6 {
-            assert!(assigned_partitions(&assignment[..length]).is_empty());
-        }
-        assert!(
-            assigned_partitions(&[0, 1, 127, 255, 255, 255, 255, 255]).is_empty(),
-            "a negative length is invalid"
         );
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use producer::source_loop;
-use stream::checkpoint::{self, Checkpoint};
-use stream::error::{Error, Result};
-use stream::state::StateRecord;
+use rivulet_core::checkpoint::{self, Checkpoint};
+use rivulet_core::error::{Error, Result};
+use rivulet_core::state::StateRecord;
+use rivulet_producer::source_loop;
 
 use super::{StoredPosition, StoredSensor};
-use crate::read::{FetchedRecord, ReadProgress, Reader, TopicSource};
+use rivulet_core::topic_source::{FetchedRecord, ReadProgress, TopicSource};
+use rivulet_kafka::TopicReader;
 
 /// The latest committed records of a changelog.
 #[derive(Debug, Default)]
@@ -45,11 +46,11 @@ impl Changelog {
                 tracing::info!("waiting for an open transaction on {topic} to end");
             }
         };
-        Self::find_with(&mut Reader::new(kafka, &topics, progress)?, topic)
+        Self::find_with(&mut TopicReader::new(kafka, &topics, progress)?, topic)
     }
 
     /// As [`find`](Self::find), with a reader that was made for the topic.
-    pub(super) fn find_with(reader: &mut Reader<'_>, topic: &str) -> Result<Option<Self>> {
+    pub(super) fn find_with(reader: &mut TopicReader<'_>, topic: &str) -> Result<Option<Self>> {
         let Some(partitions) = reader.partitions(topic) else {
             return Ok(None);
         };

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use operators::Chain;
-use stream::error::{Error, Result};
-use stream::operator::Operator;
-use stream::pipeline::{Pipeline, Stage};
+use crate::CheckedPipeline;
+use rivulet_core::error::{Error, Result};
+use rivulet_core::operator::Operator;
+use rivulet_operators::Chain;
+use rivulet_pipeline::Stage;
 
-use super::{Changelog, StoredSensor, chain};
-use crate::read::Reader;
+use super::{Changelog, StoredSensor};
 use crate::table::aligned;
 use crate::topics::plural;
+use rivulet_core::topic_source::ReadProgress;
+use rivulet_kafka::TopicReader;
 
 /// Which states were made by the chains of the file. Displayed, it is a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,18 +32,17 @@ pub struct Finding {
 }
 
 /// Checks whether the committed states of these stages were made by the chains of the file. Does
-/// not join a group or wait for a transaction. The pipeline must have been
-/// [checked](crate::check::check).
+/// not join a group or wait for a transaction.
 ///
 /// # Errors
 /// If the brokers are unreachable. A state of another chain is not an error but a finding.
-pub fn check(pipeline: &Pipeline, stages: &[&Stage]) -> Result<Checked> {
+pub fn check(pipeline: &CheckedPipeline<'_>, stages: &[&Stage]) -> Result<Checked> {
     let changelogs: Vec<String> = stages.iter().map(|stage| stage.changelog()).collect();
-    let mut silent = |_: crate::read::ReadProgress<'_>| ();
-    let mut reader = Reader::new(&pipeline.kafka, &changelogs, &mut silent)?.without_waiting();
+    let mut silent = |_: ReadProgress<'_>| ();
+    let mut reader = TopicReader::new(&pipeline.kafka, &changelogs, &mut silent)?.without_waiting();
     let mut findings = Vec::new();
     for stage in stages {
-        let state = match chain(pipeline, stage) {
+        let state = match pipeline.stateful_chain(stage) {
             None => Ok("keeps no state of sensors".to_owned()),
             Some(chain) => match Changelog::find_with(&mut reader, &stage.changelog())? {
                 None => Ok("has no state yet: there is no changelog".to_owned()),
@@ -119,7 +120,7 @@ impl fmt::Display for Checked {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::ComponentConfig;
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::state::{StateDigest, StateMetadata};
 use serde::Serialize;
-use stream::pipeline::Guarantee;
-use stream::state::{StateDigest, StateMetadata};
 
 use super::StoredSensor;
-use super::group::Committed;
+use rivulet_kafka::Committed;
 
 /// The result of comparing a state with the metadata of its offsets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,18 +5,20 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::CheckedPipeline;
 use jiff::{Span, SpanRelativeTo, Timestamp};
-use stream::dead_letter::{Migration, MigrationKind};
-use stream::error::{Error, Result};
-use stream::pipeline::{Guarantee, Pipeline, Stage, suggest};
-use stream::state::{StateDigest, StateMetadata};
+use rivulet_core::dead_letter::{Migration, MigrationKind};
+use rivulet_core::error::{Error, Result};
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::state::{StateDigest, StateMetadata};
+use rivulet_pipeline::{Stage, suggest};
 
-use super::group::Committed;
 use super::keep::is_ahead;
 use super::transaction::{self, Transaction};
-use super::{Changelog, Completeness, Group, StoredSensor, chain};
+use super::{Changelog, Completeness, Group, StoredSensor};
 use crate::table::aligned;
 use crate::topics::plural;
+use rivulet_kafka::Committed;
 
 /// How many sensors are shown.
 const SHOWN: usize = 50;
@@ -58,7 +60,7 @@ impl FromStr for Age {
 /// again.
 #[derive(Debug)]
 pub struct Forget<'p> {
-    pipeline: &'p Pipeline,
+    pipeline: &'p CheckedPipeline<'p>,
     stage: &'p Stage,
     which: ForgetSelection,
     found: Selected,
@@ -86,10 +88,14 @@ impl<'p> Forget<'p> {
     /// # Errors
     /// If the stage runs, the brokers are unreachable, its state is incomplete, or a named sensor
     /// is not in it.
-    pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, which: ForgetSelection) -> Result<Self> {
+    pub fn plan(
+        pipeline: &'p CheckedPipeline<'p>,
+        stage: &'p Stage,
+        which: ForgetSelection,
+    ) -> Result<Self> {
         let doing = doing(stage);
         let group = transaction::stopped_group(pipeline, stage, &doing)?;
-        let (Some(_), Some(group)) = (chain(pipeline, stage), group) else {
+        let (Some(_), Some(group)) = (pipeline.stateful_chain(stage), group) else {
             return Err(
                 Error::new(doing, "a producer keeps a position, no sensors").help(format!(
                     "`rivulet state reset {}` makes it start from the beginning",
@@ -120,7 +126,7 @@ impl<'p> Forget<'p> {
     pub fn execute(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
         transaction::create_topics(pipeline, stage)?;
-        let group = Group::new(pipeline, stage)?;
+        let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.join()?;
         let found = inspect(pipeline, stage, &group, &self.which)?;
@@ -143,7 +149,7 @@ fn doing(stage: &Stage) -> String {
 }
 
 fn inspect(
-    pipeline: &Pipeline,
+    pipeline: &CheckedPipeline<'_>,
     stage: &Stage,
     group: &Group,
     which: &ForgetSelection,
@@ -349,11 +355,9 @@ impl fmt::Display for Forget<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use stream::pipeline::Text;
 
     use super::*;
+    use crate::checked::tests::parse;
 
     fn sensor(partition: i32, name: &str, last: i64, time: Option<i64>) -> StoredSensor {
         StoredSensor {
@@ -505,11 +509,7 @@ mod tests {
     fn the_plan_is_shown() {
         let text = "[topic.in]\nexternal = true\n[operator.smooth]\nfrom = \"in\"\nsteps = [{ ewma \
                     = { alpha = 0.5 } }]\nto = \"b\"\n";
-        let pipeline = Pipeline::parse(Arc::new(Text {
-            path: "p.toml".into(),
-            text: text.into(),
-        }))
-        .unwrap();
+        let pipeline = parse(text).unwrap();
         let (pipeline, stage) = (&pipeline, &pipeline.stages[0]);
         let [shown, nothing] = [
             named(&["b", "c"]),

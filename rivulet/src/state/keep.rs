@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use operators::Chain;
-use stream::dead_letter::{Migration, MigrationKind};
-use stream::error::{Error, Result};
-use stream::operator::Operator;
-use stream::pipeline::{Guarantee, Pipeline, Stage};
-use stream::state::StateRecord;
+use crate::CheckedPipeline;
+use rivulet_core::dead_letter::{Migration, MigrationKind};
+use rivulet_core::error::{Error, Result};
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::operator::Operator;
+use rivulet_core::state::StateRecord;
+use rivulet_operators::Chain;
+use rivulet_pipeline::Stage;
 
-use super::group::Committed;
 use super::transaction::{self, Transaction};
-use super::{Changelog, Completeness, Group, StoredSensor, chain};
+use super::{Changelog, Completeness, Group, StoredSensor};
 use crate::table::aligned;
 use crate::topics::plural;
+use rivulet_kafka::Committed;
 
 /// A plan to keep the state of a stage whose settings have changed. Displayed, it says what will be
 /// done.
@@ -24,7 +26,7 @@ use crate::topics::plural;
 /// dead-letter topic.
 #[derive(Debug)]
 pub struct Keep<'p> {
-    pipeline: &'p Pipeline,
+    pipeline: &'p CheckedPipeline<'p>,
     stage: &'p Stage,
     /// The description of the chain in the file.
     now: String,
@@ -49,10 +51,10 @@ impl<'p> Keep<'p> {
     /// # Errors
     /// If the stage runs, the brokers are unreachable, or the state cannot be migrated to the chain
     /// of the file.
-    pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage) -> Result<Self> {
+    pub fn plan(pipeline: &'p CheckedPipeline<'p>, stage: &'p Stage) -> Result<Self> {
         let doing = doing(stage);
         let (Some(chain), Some(group)) = (
-            chain(pipeline, stage),
+            pipeline.stateful_chain(stage),
             transaction::stopped_group(pipeline, stage, &doing)?,
         ) else {
             return Err(Error::new(
@@ -86,11 +88,11 @@ impl<'p> Keep<'p> {
     /// Never: text and finite numbers always make JSON.
     pub fn execute(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
-        let Some(chain) = chain(pipeline, stage) else {
+        let Some(chain) = pipeline.stateful_chain(stage) else {
             return Ok(());
         };
         transaction::create_topics(pipeline, stage)?;
-        let group = Group::new(pipeline, stage)?;
+        let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.join()?;
         let (Some(migrated), committed) = inspect(pipeline, stage, &chain, &group)? else {
@@ -140,7 +142,7 @@ fn doing(stage: &Stage) -> String {
 
 /// The migrated state, or `None` if it was made by this chain, and the committed offsets.
 fn inspect(
-    pipeline: &Pipeline,
+    pipeline: &CheckedPipeline<'_>,
     stage: &Stage,
     chain: &Chain,
     group: &Group,
@@ -271,12 +273,12 @@ impl fmt::Display for Keep<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
-    use stream::pipeline::{ComponentConfig, Text};
-    use stream::state::StateDigest;
+    use rivulet_core::state::StateDigest;
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
+    use crate::checked::tests::parse;
 
     fn chain(steps: &[&str]) -> Chain {
         let steps: Vec<ComponentConfig> = steps
@@ -414,11 +416,7 @@ mod tests {
     fn the_plan_is_shown() {
         let text = "[topic.a]\nexternal = true\n[operator.smooth]\nfrom = \"a\"\nsteps = [{ ewma = \
                     { alpha = 0.3 } }]\nto = \"b\"\n";
-        let pipeline = Pipeline::parse(Arc::new(Text {
-            path: "p.toml".into(),
-            text: text.into(),
-        }))
-        .unwrap();
+        let pipeline = parse(text).unwrap();
         let migrated = Migrated {
             made_by: "ewma(alpha=0.5)".into(),
             sensors: of_two("ewma(alpha=0.3)", &[7.5]),

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use stream::error::Result;
-use stream::pipeline::{Pipeline, Stage};
+use crate::CheckedPipeline;
+use rivulet_core::error::Result;
+use rivulet_pipeline::Stage;
 
-use super::{Group, Stored, chain, show, stateful_stages};
-use crate::cluster::Cluster;
+use super::{Group, Stored, show, stateful_stages};
 use crate::table::aligned;
+use rivulet_kafka::Cluster;
 
 /// The state of every stage of a pipeline, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +32,11 @@ pub struct OverviewRow {
     pub lag: Option<i64>,
 }
 
-/// Reads the state of all stages that keep state. The pipeline must have been
-/// [checked](crate::check::check).
+/// Reads the state of all stages that keep state.
 ///
 /// # Errors
 /// As [`show`], except that a missing changelog is a line of the overview.
-pub fn overview(pipeline: &Pipeline) -> Result<Overview> {
+pub fn overview(pipeline: &CheckedPipeline<'_>) -> Result<Overview> {
     let inventory = Cluster::new(&pipeline.kafka)?.inventory()?;
     let mut overview = Overview {
         rows: Vec::new(),
@@ -73,11 +73,11 @@ pub fn overview(pipeline: &Pipeline) -> Result<Overview> {
     Ok(overview)
 }
 
-fn lag(pipeline: &Pipeline, stage: &Stage) -> Result<Option<i64>> {
-    if chain(pipeline, stage).is_none() {
+fn lag(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<Option<i64>> {
+    if pipeline.stateful_chain(stage).is_none() {
         return Ok(None);
     }
-    let group = Group::new(pipeline, stage)?;
+    let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
     let committed = group.committed()?;
     let mut lag = 0;
     for ((topic, partition), (first, end)) in group.watermarks()? {

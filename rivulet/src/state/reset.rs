@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use stream::checkpoint;
-use stream::dead_letter::{Migration, MigrationKind};
-use stream::error::Result;
-use stream::pipeline::{Pipeline, Stage, StageKind};
-use stream::state::StateDigest;
+use crate::CheckedPipeline;
+use rivulet_core::checkpoint;
+use rivulet_core::dead_letter::{Migration, MigrationKind};
+use rivulet_core::error::Result;
+use rivulet_core::state::StateDigest;
+use rivulet_pipeline::{Stage, StageKind};
 
-use super::group::Committed;
 use super::keep::is_ahead;
 use super::transaction::{self, Transaction, still_running};
-use super::{Changelog, Group, chain};
-use crate::cluster::Cluster;
+use super::{Changelog, Group};
 use crate::table::aligned;
 use crate::topics::plural;
+use rivulet_kafka::Cluster;
+use rivulet_kafka::Committed;
 
 /// How long to watch whether a source commits: a producer is in no group that would show whether it
 /// runs.
@@ -29,7 +30,7 @@ const WATCH: Duration = Duration::from_secs(1);
 /// topic.
 #[derive(Debug)]
 pub struct Reset<'p> {
-    pipeline: &'p Pipeline,
+    pipeline: &'p CheckedPipeline<'p>,
     stage: &'p Stage,
     from_start: bool,
     /// How many keys the changelog has; `None` if there is no such topic.
@@ -59,7 +60,11 @@ impl<'p> Reset<'p> {
     /// # Errors
     /// If the stage runs, the brokers are unreachable, or a transaction on the changelog stays
     /// open.
-    pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage, from_start: bool) -> Result<Self> {
+    pub fn plan(
+        pipeline: &'p CheckedPipeline<'p>,
+        stage: &'p Stage,
+        from_start: bool,
+    ) -> Result<Self> {
         let group = transaction::stopped_group(pipeline, stage, &doing(stage))?;
         let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
         if group.is_none() && changelog.is_some() {
@@ -93,7 +98,7 @@ impl<'p> Reset<'p> {
         let group = if stage.from.is_empty() {
             None
         } else {
-            Some(Group::new(pipeline, stage)?)
+            Some(Group::new(&pipeline.kafka, &stage.name, &stage.from)?)
         };
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.as_ref().map(Group::join).transpose()?;
@@ -106,7 +111,7 @@ impl<'p> Reset<'p> {
         for (partition, key) in changelog.last.keys() {
             transaction.save(*partition, key, None)?;
         }
-        let is_stateful = chain(pipeline, stage).is_some();
+        let is_stateful = pipeline.stateful_chain(stage).is_some();
         let migration = migration(&moves, &changelog);
         // A stage without state gives the same results as before, unless it writes some again.
         if matches!(stage.kind, StageKind::Operator { .. })
@@ -192,7 +197,7 @@ fn moves(group: &Group, from_start: bool) -> Result<Vec<Move>> {
 }
 
 /// Fails if a source commits right now. A source that is idle or slow is not detected.
-fn check_for_commits(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
+fn check_for_commits(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<()> {
     let cluster = Cluster::new(&pipeline.kafka)?;
     let topic = stage.changelog();
     let (_, end) = cluster.watermarks(&topic, 0)?;
@@ -210,7 +215,7 @@ impl fmt::Display for Reset<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Stage { name, from, to, .. } = self.stage;
         let (changelog, outputs) = (self.stage.changelog(), to.join(", "));
-        let is_stateful = chain(self.pipeline, self.stage).is_some();
+        let is_stateful = self.pipeline.stateful_chain(self.stage).is_some();
         if !self.moves.is_empty() {
             let head = ["topic", "partition", "committed", "next offset"]
                 .map(str::to_owned)
@@ -290,11 +295,9 @@ impl fmt::Display for Reset<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use stream::pipeline::Text;
 
     use super::*;
+    use crate::checked::tests::parse;
 
     const PIPELINE: &str = r#"
 [producer.in]
@@ -307,11 +310,7 @@ to = "b"
 "#;
 
     fn shown(stage: &str, from_start: bool, keys: Option<usize>, moves: Vec<Move>) -> String {
-        let pipeline = Pipeline::parse(Arc::new(Text {
-            path: "p.toml".into(),
-            text: PIPELINE.into(),
-        }))
-        .unwrap();
+        let pipeline = parse(PIPELINE).unwrap();
         let stage = pipeline.stage(stage).unwrap();
         Reset {
             pipeline: &pipeline,

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use stream::checkpoint::Checkpoint;
-use stream::error::{Error, Result};
-use stream::pipeline::{Pipeline, Stage};
-use stream::state::{StateDigest, StateMetadata};
+use crate::CheckedPipeline;
+use rivulet_core::checkpoint::Checkpoint;
+use rivulet_core::error::{Error, Result};
+use rivulet_core::state::{StateDigest, StateMetadata};
+use rivulet_pipeline::Stage;
 
-use super::group::Committed;
 use super::transaction::{self, Transaction};
-use super::{Changelog, Group, StoredSensor, chain};
+use super::{Changelog, Group, StoredSensor};
 use crate::table::aligned;
+use rivulet_kafka::Committed;
 
 /// A plan to resume a stage without committed offsets. Displayed, it says what will be done.
 ///
@@ -19,7 +20,7 @@ use crate::table::aligned;
 /// from the last record in its state. Only missing offsets are committed.
 #[derive(Debug)]
 pub struct Resume<'p> {
-    pipeline: &'p Pipeline,
+    pipeline: &'p CheckedPipeline<'p>,
     stage: &'p Stage,
     offsets: Vec<Committed>,
 }
@@ -30,7 +31,7 @@ impl<'p> Resume<'p> {
     /// # Errors
     /// If the stage runs or has no changelog, the brokers are unreachable, or a partition ends
     /// before the offset of the stage.
-    pub fn plan(pipeline: &'p Pipeline, stage: &'p Stage) -> Result<Self> {
+    pub fn plan(pipeline: &'p CheckedPipeline<'p>, stage: &'p Stage) -> Result<Self> {
         let doing = doing(stage);
         let group =
             transaction::stopped_group(pipeline, stage, &doing)?.filter(|_| !stage.to.is_empty());
@@ -59,7 +60,7 @@ impl<'p> Resume<'p> {
     /// If the stage was started meanwhile, or the brokers fail. Nothing has changed then unless the
     /// error says otherwise.
     pub fn execute(&self) -> Result<()> {
-        let group = Group::new(self.pipeline, self.stage)?;
+        let group = Group::new(&self.pipeline.kafka, &self.stage.name, &self.stage.from)?;
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.join()?;
         let offsets = inspect(self.pipeline, self.stage, &group)?;
@@ -72,10 +73,10 @@ fn doing(stage: &Stage) -> String {
     format!("resuming {}", stage.name)
 }
 
-fn inspect(pipeline: &Pipeline, stage: &Stage, group: &Group) -> Result<Vec<Committed>> {
+fn inspect(pipeline: &CheckedPipeline<'_>, stage: &Stage, group: &Group) -> Result<Vec<Committed>> {
     let committed = group.committed()?;
     let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
-    let is_stateful = chain(pipeline, stage).is_some();
+    let is_stateful = pipeline.stateful_chain(stage).is_some();
     let sensors = if is_stateful {
         changelog.sensors()?
     } else {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use rivulet_core::error::{Error, Result};
+use rivulet_core::operator::KeyState;
+use rivulet_pipeline::suggest;
 use serde::Serialize;
 use serde_json::Value;
-use stream::error::{Error, Result};
-use stream::operator::KeyState;
-use stream::pipeline::suggest;
 
 use super::Completeness;
 use crate::table::aligned;

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use rdkafka::error::RDKafkaErrorCode;
-use stream::pipeline::{Pipeline, Role, Topic};
+use rivulet_pipeline::{Pipeline, Role, Topic};
 
 use super::settings;
-use crate::cluster::FoundTopic;
+use rivulet_kafka::FoundTopic;
 
 /// Settings of a topic or a broker, by name.
 pub(super) type TopicSettings = BTreeMap<String, String>;
@@ -32,7 +31,7 @@ pub struct Description {
     /// How long brokers keep the offsets of a group without members; `None` if it is unknown.
     pub offsets_retention: Option<Duration>,
     /// Why not all settings could be described; `None` if they were.
-    pub denied: Option<RDKafkaErrorCode>,
+    pub denied: Option<String>,
 }
 
 /// One setting of one topic.
@@ -180,7 +179,7 @@ impl Description {
     }
 
     /// Sets why not all settings could be described.
-    pub(super) fn with_denied(mut self, denied: Option<RDKafkaErrorCode>) -> Self {
+    pub(super) fn with_denied(mut self, denied: Option<String>) -> Self {
         self.denied = denied;
         self
     }
@@ -212,7 +211,7 @@ impl Description {
     #[must_use]
     pub fn warnings(&self, pipeline: &Pipeline) -> Vec<String> {
         let mut warnings = Vec::new();
-        if let Some(code) = self.denied {
+        if let Some(code) = &self.denied {
             warnings.push(format!(
                 "this user may not describe all settings of the cluster ({code}): grant \
                  DescribeConfigs on the topics and on the cluster to have them compared"
@@ -346,8 +345,8 @@ impl fmt::Display for Description {
 
 #[cfg(test)]
 mod tests {
-    use stream::format::FormatName;
-    use stream::pipeline::Role;
+    use rivulet_pipeline::ComponentConfig;
+    use rivulet_pipeline::Role;
 
     use super::*;
 
@@ -355,7 +354,7 @@ mod tests {
         Topic {
             partitions,
             replication: Some(1),
-            format: FormatName::Json,
+            format: ComponentConfig::parse("json = {}").unwrap(),
             unit: None,
             external: false,
             config: text(config),
@@ -447,7 +446,7 @@ b      partitions      1       -        missing
         output: &[(&str, &str)],
         broker: &[(&str, &str)],
     ) -> (String, Vec<String>) {
-        let text = stream::pipeline::Text {
+        let text = rivulet_pipeline::Text {
             path: "p.toml".into(),
             text: PIPELINE.into(),
         };
@@ -556,9 +555,9 @@ b      partitions      1       -        missing
         let wanted = [("a".to_owned(), topic(1, &[("retention.ms", "60000")]))].into();
         let description =
             Description::new(&wanted, &[("a".to_owned(), ONE)].into(), &BTreeMap::new())
-                .with_denied(Some(RDKafkaErrorCode::TopicAuthorizationFailed));
+                .with_denied(Some("TopicAuthorizationFailed".to_owned()));
         assert!(!description.differs(), "{description}");
-        let text = stream::pipeline::Text {
+        let text = rivulet_pipeline::Text {
             path: "p.toml".into(),
             text: PIPELINE.into(),
         };

@@ -1,7 +1,7 @@
 //! Commits: offsets and records in one transaction, or one after the other.
 
-use stream::error::Error;
-use stream::log::Fault;
+use rivulet_core::error::Error;
+use rivulet_core::log::Fault;
 
 use super::{Consumer, SimulatedLog};
 use crate::cluster::{BrokerError, Identity, Late, Place};

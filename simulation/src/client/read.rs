@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use stream::error::Error;
-use stream::log::{Fault, RestoreCallback};
+use rivulet_core::error::Error;
+use rivulet_core::log::{Fault, RestoreCallback};
 
 use super::{RETRY_PAUSE, SimulatedLog};
 use crate::cluster::Place;
@@ -12,7 +12,7 @@ use crate::cluster::Place;
 const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 
 impl SimulatedLog {
-    /// See [`Log::restore`](stream::log::Log::restore).
+    /// See [`Log::restore`](rivulet_core::log::Log::restore).
     pub(super) fn read_changelog(
         &self,
         topic: &str,

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use stream::error::Error;
-use stream::log::{Fault, ProducerRecord, Rejection};
-use stream::pipeline::Guarantee;
+use rivulet_core::error::Error;
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::log::{Fault, ProducerRecord, Rejection};
 
 use super::{RETRY_PAUSE, SimulatedLog};
 use crate::cluster::{BATCH, BrokerError, Content, Identity, Late, Place};

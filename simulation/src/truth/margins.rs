@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use stream::dead_letter::{DeadLetter, GAP, LedgerRecord};
-use stream::operator::Operator;
-use stream::pipeline::{Guarantee, Pipeline, Stage, StageKind};
+use rivulet_core::dead_letter::{DeadLetter, GAP, LedgerRecord};
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::operator::Operator;
+use rivulet_pipeline::{Pipeline, Stage, StageKind};
 
 use super::{Simulated, compare, was_recreated};
 use crate::cluster::{Cluster, Partition};

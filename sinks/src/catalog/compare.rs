@@ -8,10 +8,10 @@ mod table;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use rivulet_core::component::Component;
+use rivulet_core::error::{Error, Result};
+use rivulet_pipeline::Diagnostic;
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::error::{Error, Result};
-use stream::pipeline::Diagnostic;
 
 use self::join::Side;
 use self::sensor::{CompareRules, SensorComparison};
@@ -36,15 +36,15 @@ use crate::sink::{Delivery, Failure, Sink};
 /// much for each waiting time. The figures start empty when the stage starts.
 ///
 /// ```
-/// use sinks::catalog::{SinkContext, read};
-/// use stream::pipeline::ComponentConfig;
+/// use rivulet_sinks::catalog::{SinkContext, read};
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let topics = vec!["smooth".to_owned(), "temperatures_moving_average".to_owned()];
 /// let config = r#"compare = { ewma = "smooth", every-seconds = 10 }"#;
 /// let settings = read(&ComponentConfig::parse(config).unwrap(), &topics).unwrap();
 /// let mut sink = settings.open(SinkContext::new("config", "compare", topics))?;
 /// sink.finish()?;
-/// # Ok::<(), stream::error::Error>(())
+/// # Ok::<(), rivulet_core::error::Error>(())
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

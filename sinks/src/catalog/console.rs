@@ -1,9 +1,9 @@
 //! `console`: shows readings on standard output, one a line.
 
+use rivulet_core::component::Component;
+use rivulet_core::error::Result;
+use rivulet_core::reading::Reading;
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::error::Result;
-use stream::reading::{Reading, Unit};
 
 use super::{SinkContext, SinkSettings};
 use crate::json;
@@ -17,10 +17,11 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 /// and none is missing.
 ///
 /// ```
-/// use sinks::catalog::{SinkContext, read};
-/// use sinks::sink::Delivery;
-/// use stream::pipeline::ComponentConfig;
-/// use stream::reading::{Reading, Unit};
+/// use rivulet_sinks::catalog::{SinkContext, read};
+/// use rivulet_sinks::sink::Delivery;
+/// use rivulet_pipeline::ComponentConfig;
+/// use rivulet_core::reading::Reading;
+/// use rivulet_core::unit::Unit;
 ///
 /// let topics = vec!["temperatures_ewma".to_owned()];
 /// let config = r#"console = { title = "EWMA", show = "reading" }"#;
@@ -31,7 +32,7 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 /// let (topic, partition, offset) = ("temperatures_ewma", 0, 41);
 /// sink.write(&Delivery { topic, partition, offset, timestamp: 0, key: None, reading: &reading })?;
 /// sink.flush()?; // EWMA, and below it: seattle   1970-01-01T00:00:00Z          54.050 °F
-/// # Ok::<(), sinks::sink::Failure>(())
+/// # Ok::<(), rivulet_sinks::sink::Failure>(())
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -112,8 +113,8 @@ impl ConsoleSink {
         push_time(line, reading.time);
         pad(line, start, TIME_WIDTH);
         push(line, format_args!("  {:>10.3}", reading.value));
-        if let Some(symbol) = reading.unit.map(Unit::symbol) {
-            push(line, format_args!(" {symbol}"));
+        if let Some(unit) = &reading.unit {
+            push(line, format_args!(" {}", unit.symbol()));
         }
     }
 }
@@ -162,7 +163,8 @@ impl Sink for ConsoleSink {
 
 #[cfg(test)]
 mod tests {
-    use stream::pipeline::ComponentConfig;
+    use rivulet_core::unit::Unit;
+    use rivulet_pipeline::ComponentConfig;
 
     use super::*;
     use crate::catalog::read;

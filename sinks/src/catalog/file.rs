@@ -8,9 +8,9 @@ mod recover;
 use std::convert::Infallible;
 use std::path::PathBuf;
 
+use rivulet_core::component::Component;
+use rivulet_core::error::{Error, Result};
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::error::{Error, Result};
 
 pub use self::format::OutputFormat;
 use self::output_file::OutputFile;
@@ -39,15 +39,15 @@ use crate::sink::{Delivery, Failure, Sink};
 /// topic, partition and offset.
 ///
 /// ```no_run
-/// use sinks::catalog::{SinkContext, read};
-/// use stream::pipeline::ComponentConfig;
+/// use rivulet_sinks::catalog::{SinkContext, read};
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let topics = vec!["temperatures_ewma".to_owned()];
 /// let config = r#"file = { path = "readings.csv" }"#;
 /// let settings = read(&ComponentConfig::parse(config).unwrap(), &topics).unwrap();
 /// let mut sink = settings.open(SinkContext::new("config", "keep", topics))?;
 /// sink.flush()?; // config/readings.csv now has its header
-/// # Ok::<(), sinks::sink::Failure>(())
+/// # Ok::<(), rivulet_sinks::sink::Failure>(())
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "Table")]

@@ -5,14 +5,14 @@ mod schema;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rivulet_core::component::Component;
+use rivulet_core::error::{Error, Result};
+use rivulet_core::unit::Unit;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, ffi,
     params,
 };
 use serde::Deserialize;
-use stream::catalog::Component;
-use stream::error::{Error, Result};
-use stream::reading::Unit;
 
 use super::{LARGEST_BATCH, SinkContext, SinkSettings};
 use crate::offsets::{SinkOffset, SinkOffsets};
@@ -48,15 +48,15 @@ use crate::storage;
 /// Instances on one machine may share a database.
 ///
 /// ```no_run
-/// use sinks::catalog::{SinkContext, read};
-/// use stream::pipeline::ComponentConfig;
+/// use rivulet_sinks::catalog::{SinkContext, read};
+/// use rivulet_pipeline::ComponentConfig;
 ///
 /// let topics = vec!["temperatures_ewma".to_owned()];
 /// let config = r#"sqlite = { path = "readings.db" }"#;
 /// let settings = read(&ComponentConfig::parse(config).unwrap(), &topics).unwrap();
 /// let mut sink = settings.open(SinkContext::new("config", "keep", topics))?;
 /// // sqlite3 config/readings.db "SELECT sensor, avg(value) FROM readings GROUP BY sensor"
-/// # Ok::<(), stream::error::Error>(())
+/// # Ok::<(), rivulet_core::error::Error>(())
 /// ```
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -249,7 +249,7 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
             continue;
         }
         let timestamp = Some(row.timestamp).filter(|timestamp| *timestamp >= 0);
-        let (seq, unit) = (row.seq.cast_signed(), row.unit.map(Unit::name));
+        let (seq, unit) = (row.seq.cast_signed(), row.unit.as_ref().map(Unit::name));
         let Row {
             topic,
             partition,

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode};
 
-use tests::Kafka;
+use rivulet_tests::Kafka;
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use stream::reading::{Reading, Unit};
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
 
 use super::join::{Arrivals, Join, Point, Side};
 use super::statistics::{LagEstimate, Level, MeanDifference};

@@ -1,8 +1,9 @@
 use std::iter::zip;
 
 use proptest::prelude::*;
-use stream::pipeline::ComponentConfig;
-use stream::reading::{Reading, Unit};
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
+use rivulet_pipeline::ComponentConfig;
 
 use super::*;
 use crate::catalog::read;

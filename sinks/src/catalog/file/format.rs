@@ -1,7 +1,7 @@
 //! The formats of a file.
 
+use rivulet_core::unit::Unit;
 use serde::Deserialize;
-use stream::reading::Unit;
 
 use crate::json;
 use crate::sink::Delivery;
@@ -15,7 +15,8 @@ pub enum OutputFormat {
     /// A header, then one row a reading. Times are in RFC 3339. Fields are quoted as in RFC 4180
     /// where necessary.
     Csv,
-    /// Topic, partition and offset, then the fields of the [`json` format](stream::format::json).
+    /// Topic, partition and offset, then the fields of the
+    /// [`json` format](rivulet_formats::catalog::json).
     JsonLines,
 }
 
@@ -51,10 +52,9 @@ fn push_row(line: &mut Vec<u8>, delivery: &Delivery<'_>) {
     push_time(line, reading.time);
     line.push(b',');
     push_number(line, reading.value);
-    push(
-        line,
-        format_args!(",{}\n", reading.unit.map_or("", Unit::name)),
-    );
+    line.push(b',');
+    push_field(line, reading.unit.as_ref().map_or("", Unit::name));
+    line.push(b'\n');
 }
 
 fn push_field(line: &mut Vec<u8>, field: &str) {
@@ -74,7 +74,7 @@ fn push_field(line: &mut Vec<u8>, field: &str) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stream::reading::Reading;
+    use rivulet_core::reading::Reading;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::fs::{self, TryLockError};
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use stream::error::Error;
+use rivulet_core::error::Error;
 
 use super::OutputFormat;
 use super::record::CommittedLength;

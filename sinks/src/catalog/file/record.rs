@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use rivulet_core::error::Error;
 use serde::{Deserialize, Serialize};
-use stream::error::Error;
 
 use crate::offsets::SinkOffsets;
 use crate::sink::Failure;

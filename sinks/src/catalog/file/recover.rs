@@ -96,7 +96,7 @@ fn parse_offset(line: &[u8], format: OutputFormat) -> Option<(String, i32, i64)>
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stream::reading::Reading;
+    use rivulet_core::reading::Reading;
 
     use super::*;
     use crate::offsets::SinkOffsets;

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use stream::format::json;
-use stream::pipeline::ComponentConfig;
-use stream::reading::{Reading, Unit};
+use rivulet_core::reading::Reading;
+use rivulet_core::unit::Unit;
+use rivulet_formats::catalog::json;
+use rivulet_pipeline::ComponentConfig;
 use tempfile::TempDir;
 
 use super::*;

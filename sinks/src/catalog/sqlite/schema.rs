@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use rivulet_core::error::Error;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use stream::error::Error;
 
 use super::failure;
 use crate::sink::Failure;

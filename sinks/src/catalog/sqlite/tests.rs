@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use stream::pipeline::ComponentConfig;
-use stream::reading::Reading;
+use rivulet_core::reading::Reading;
+use rivulet_pipeline::ComponentConfig;
 use tempfile::TempDir;
 
 use super::*;

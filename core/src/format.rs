@@ -1,0 +1,80 @@
+//! Formats: how a reading is written in a record's value.
+//!
+//! Each topic has a format. A stage can read one and write another. The formats themselves are in
+//! the crate `rivulet-formats`, one file each.
+
+use std::fmt;
+
+use crate::log::ConsumerRecord;
+use crate::reading::{InvalidReading, Reading};
+use crate::unit::Unit;
+
+/// Decodes readings from records, and encodes them as values.
+pub trait Format: Send {
+    /// Decodes a record: the whole record, because a format may also need its key, a header or its
+    /// timestamp.
+    ///
+    /// # Errors
+    /// Why the record is invalid. It is then routed to the dead-letter topic.
+    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading>;
+
+    /// Appends the value of one record to `value`.
+    ///
+    /// # Errors
+    /// Why the format cannot express the reading. The record that the reading came from is then
+    /// routed to the dead-letter topic.
+    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading>;
+
+    /// Whether the key of a record is the sensor.
+    fn keyed(&self) -> bool;
+}
+
+/// The valid settings of a format.
+pub trait FormatSettings: fmt::Debug + Send {
+    /// The format itself. `unit` is the unit of readings whose record does not say it.
+    fn build(&self, unit: Option<Unit>) -> Box<dyn Format>;
+}
+
+/// Checks a value.
+///
+/// # Errors
+/// If the value is infinite or not a number: no operator may see one.
+pub fn finite(value: f64) -> Result<f64, InvalidReading> {
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(InvalidReading::new(
+            "not-finite",
+            format!("the value is {value}, not a finite number"),
+        ))
+    }
+}
+
+/// The record's value.
+///
+/// # Errors
+/// If it has none or an empty one.
+pub fn value_of<'a>(record: &ConsumerRecord<'a>) -> Result<&'a [u8], InvalidReading> {
+    match record.value {
+        None => Err(InvalidReading::new(
+            "no-value",
+            "the record has no value (a tombstone)",
+        )),
+        Some([]) => Err(InvalidReading::new("empty", "the value is empty")),
+        Some(value) => Ok(value),
+    }
+}
+
+/// The beginning of a value, for an error message.
+#[must_use]
+pub fn excerpt(value: &[u8]) -> String {
+    const SHOWN: usize = 40;
+    let text: String = String::from_utf8_lossy(&value[..value.len().min(SHOWN)])
+        .escape_debug()
+        .collect();
+    if value.len() > SHOWN {
+        format!("\"{text}…\" ({} bytes)", value.len())
+    } else {
+        format!("\"{text}\"")
+    }
+}

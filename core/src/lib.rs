@@ -1,0 +1,33 @@
+//! Stages of stream operators with exactly-once state, without a Kafka client.
+//!
+//! A record contains a [`Reading`](reading::Reading) in a [`Format`](format::Format). An
+//! [`Operator`](operator::Operator) is one step on readings. A stage reads records from a
+//! [`Log`](log::Log), processes them, and writes the results to the log: [`stage`] is that loop,
+//! and [`processing`] is what an operator stage does in it.
+//!
+//! This crate has no Kafka client, no command line and no file format for pipelines. It compiles no
+//! C, and so do the simulation and whoever tests an operator.
+
+pub mod checkpoint;
+pub mod component;
+pub mod counters;
+pub mod dead_letter;
+pub mod description;
+pub mod error;
+pub mod exit;
+pub mod format;
+pub mod guarantee;
+pub mod limits;
+pub mod log;
+pub mod operator;
+pub mod processing;
+pub mod reading;
+pub mod reminder;
+pub mod rules;
+pub mod shutdown;
+pub mod size;
+pub mod stage;
+pub mod stamps;
+pub mod state;
+pub mod topic_source;
+pub mod unit;

@@ -1,0 +1,435 @@
+//! The task of an operator stage: decode, apply the chain, encode, send.
+
+mod restoring;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::checkpoint::Checkpoints;
+use crate::counters::Counters;
+use crate::dead_letter::{self, DeadLetters};
+use crate::error::Error;
+use crate::format::Format;
+use crate::guarantee::Guarantee;
+use crate::log::{ConsumerRecord, Fault, Log, ProducerRecord, Record, Rejection, TopicPartition};
+use crate::operator::{Emitter, Operator};
+use crate::reading::{InvalidReading, Reading};
+use crate::rules::Rules;
+use crate::stage::{Assignment, Task};
+use crate::stamps::Stamps;
+use crate::state::{BudgetExceeded, SplitSensor, State, StateMetadata};
+
+/// The task of an operator stage.
+pub struct Processing {
+    stage: String,
+    operator: Box<dyn Operator>,
+    /// The names of the topics that are read.
+    inputs: Vec<String>,
+    /// Their formats.
+    formats: Vec<Box<dyn Format>>,
+    outputs: Vec<OutputTopic>,
+    results: Results,
+    state: Option<State>,
+    changelog: String,
+    checkpoints: Checkpoints,
+    /// How many partitions each input has.
+    partition_counts: BTreeMap<usize, i32>,
+    dead_letters: DeadLetters,
+    rules: Rules,
+    guarantee: Guarantee,
+    /// How many records a commit holds at most.
+    commit_records: u64,
+    /// How many records of each partition were skipped because the state contained them.
+    skipped: BTreeMap<TopicPartition, u64>,
+    stamps: Stamps,
+    /// Whether a record whose key is not its sensor was logged.
+    has_warned_of_key: bool,
+    counters: Arc<Counters>,
+}
+
+/// What the task of an operator stage needs to know of the stage.
+pub struct ProcessingConfig {
+    /// The name of the stage.
+    pub stage: String,
+    /// The topics that it reads.
+    pub inputs: Vec<InputTopic>,
+    /// The topics that it writes.
+    pub outputs: Vec<OutputTopic>,
+    /// The topic of its state.
+    pub changelog: String,
+    /// Where records go that it cannot process.
+    pub dead_letters: DeadLetters,
+    /// What it does when its input is not as it should be.
+    pub rules: Rules,
+    /// What a crash may do to its results.
+    pub guarantee: Guarantee,
+    /// How many records a commit holds at most.
+    pub commit_records: u64,
+    /// How large its state may be, in bytes.
+    pub state_bytes: u64,
+}
+
+/// A topic that a stage reads.
+pub struct InputTopic {
+    /// Its name.
+    pub name: String,
+    /// How readings are written in it.
+    pub format: Box<dyn Format>,
+}
+
+/// A topic that a stage writes.
+pub struct OutputTopic {
+    /// Its name.
+    pub name: String,
+    /// How readings are written in it.
+    pub format: Box<dyn Format>,
+    /// The largest record that it accepts: key and value, in bytes.
+    pub largest_record: usize,
+}
+
+/// The encoded results of one record. Kept to reuse their memory.
+#[derive(Default)]
+struct Results {
+    /// Keys and values.
+    bytes: Vec<u8>,
+    records: Vec<ResultRecord>,
+}
+
+/// A record to send: an index into the outputs, and where its key and value are.
+struct ResultRecord {
+    output: usize,
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Results {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.records.clear();
+    }
+
+    /// Adds a reading for each of the outputs.
+    fn encode(
+        &mut self,
+        outputs: &[OutputTopic],
+        reading: &Reading<'_>,
+    ) -> Result<(), InvalidReading> {
+        let key = self.bytes.len()..self.bytes.len() + reading.sensor.len();
+        self.bytes.extend_from_slice(reading.sensor.as_bytes());
+        for (output, topic) in outputs.iter().enumerate() {
+            let start = self.bytes.len();
+            topic.format.encode(reading, &mut self.bytes)?;
+            let value = start..self.bytes.len();
+            if value.len() + key.len() > topic.largest_record {
+                return Err(InvalidReading::new(
+                    "too-large",
+                    format!("the result has {} bytes", value.len()),
+                ));
+            }
+            self.records.push(ResultRecord {
+                output,
+                key: key.clone(),
+                value,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The outcome of applying the chain to a record.
+enum Outcome {
+    /// The results are encoded.
+    Applied,
+    Invalid(InvalidReading),
+    /// The state contains the record already.
+    AlreadyApplied,
+}
+
+impl Processing {
+    /// The task of a stage whose steps are `operator`.
+    #[must_use]
+    pub fn new(
+        config: ProcessingConfig,
+        operator: Box<dyn Operator>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let (inputs, formats): (Vec<String>, _) = config
+            .inputs
+            .into_iter()
+            .map(|input| (input.name, input.format))
+            .unzip();
+        let state = (operator.states() > 0).then(|| {
+            State::new(
+                &*operator,
+                inputs.clone(),
+                config.state_bytes,
+                config.rules.state_ttl,
+            )
+        });
+        Processing {
+            stage: config.stage,
+            inputs,
+            formats,
+            outputs: config.outputs,
+            results: Results::default(),
+            state,
+            operator,
+            changelog: config.changelog,
+            checkpoints: Checkpoints::default(),
+            partition_counts: BTreeMap::new(),
+            dead_letters: config.dead_letters,
+            rules: config.rules,
+            guarantee: config.guarantee,
+            commit_records: config.commit_records,
+            skipped: BTreeMap::new(),
+            stamps: Stamps::default(),
+            has_warned_of_key: false,
+            counters,
+        }
+    }
+
+    /// Applies the chain to a record. Its results are encoded before the first is sent: they go to
+    /// all outputs or to none.
+    fn apply(&mut self, record: &ConsumerRecord<'_>) -> Outcome {
+        self.results.clear();
+        let format = &self.formats[record.topic];
+        let reading = match format.decode(record) {
+            Ok(reading) => reading,
+            Err(invalid) => return Outcome::Invalid(invalid),
+        };
+        if format.keyed()
+            && record.key != Some(reading.sensor.as_bytes())
+            && let Err(invalid) = self.check_key(record, &reading)
+        {
+            return Outcome::Invalid(invalid);
+        }
+        let states = match &mut self.state {
+            None => &mut [],
+            Some(state) => {
+                // A reading cannot be newer than its record. So a clock that is ahead does not
+                // expire the state of other sensors.
+                let time = record
+                    .stamped()
+                    .map_or(reading.time, |entered| reading.time.min(entered));
+                match state.apply(
+                    record.topic,
+                    record.partition,
+                    record.offset,
+                    &reading.sensor,
+                    time,
+                ) {
+                    Ok(Some(states)) => states,
+                    Ok(None) => return Outcome::AlreadyApplied,
+                    Err(exceeded) => {
+                        return Outcome::Invalid(InvalidReading::new(
+                            "state-full",
+                            format!("{exceeded}; {}", BudgetExceeded::HELP),
+                        ));
+                    }
+                }
+            }
+        };
+        let (results, outputs) = (&mut self.results, &self.outputs);
+        let mut encode = |reading: Reading<'_>| results.encode(outputs, &reading);
+        match self
+            .operator
+            .process(reading, states, &mut Emitter::new(&mut encode))
+        {
+            Ok(()) => Outcome::Applied,
+            Err(invalid) => Outcome::Invalid(invalid),
+        }
+    }
+
+    /// Handles a record whose key is not its sensor: it may be in any partition.
+    fn check_key(
+        &mut self,
+        record: &ConsumerRecord<'_>,
+        reading: &Reading<'_>,
+    ) -> Result<(), InvalidReading> {
+        let key = record.key.map_or("no key".to_owned(), |key| {
+            format!("the key {:?}", String::from_utf8_lossy(key))
+        });
+        let detail = format!("a record of sensor {:?} has {key}", reading.sensor);
+        if self.rules.require_key {
+            return Err(InvalidReading::new("wrong-key", detail));
+        }
+        if self.state.is_some() && !self.has_warned_of_key {
+            self.has_warned_of_key = true;
+            tracing::warn!(
+                stage = self.stage,
+                topic = self.inputs[record.topic],
+                partition = record.partition,
+                offset = record.offset,
+                "{detail}: the readings of a sensor may be in several partitions, each with its \
+                 own state\n  help: use the sensor as the key of its records; with require-key = \
+                 true in [operator.{}] other records become dead letters",
+                self.stage
+            );
+        }
+        Ok(())
+    }
+
+    /// Sends the results of a record.
+    fn send<L: Log>(&self, log: &L, record: &ConsumerRecord<'_>) -> Result<(), Fault> {
+        let Results { bytes, records } = &self.results;
+        for ResultRecord { output, key, value } in records {
+            let topic = &self.outputs[*output];
+            log.send(&ProducerRecord {
+                topic: &topic.name,
+                partition: None,
+                timestamp: self.stamps.of(record),
+                key: topic.format.keyed().then_some(&bytes[key.clone()]),
+                value: Some(&bytes[value.clone()]),
+                headers: &[],
+            })?;
+            self.counters.written.add(1);
+        }
+        Ok(())
+    }
+
+    fn process_record<L: Log>(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
+        let fields = record.fields();
+        let invalid = match self.apply(&fields) {
+            Outcome::Applied => return self.send(log, &fields),
+            Outcome::AlreadyApplied => return self.skip(&fields),
+            Outcome::Invalid(invalid) => invalid,
+        };
+        let topic = &self.inputs[fields.topic];
+        let fields = ConsumerRecord {
+            timestamp: self.stamps.of(&fields).unwrap_or(-1),
+            ..fields
+        };
+        self.dead_letters
+            .route(log, topic, &fields, &record.headers(), &invalid)
+    }
+
+    /// Skips a record that the state contains already. Under `at-least-once` a crash between state
+    /// and offsets leaves such records, at most as many as a commit holds. Under `exactly-once`
+    /// there are none.
+    fn skip(&mut self, record: &ConsumerRecord<'_>) -> Result<(), Fault> {
+        let skipped = self.skipped.entry(record.partition()).or_default();
+        *skipped += 1;
+        if self.guarantee == Guarantee::AtLeastOnce && *skipped <= self.commit_records {
+            return Ok(());
+        }
+        let doing = format!(
+            "reading {} [{}] at offset {}",
+            self.inputs[record.topic], record.partition, record.offset
+        );
+        let error = Error::new(
+            doing,
+            "the stage's state already holds this record, so the offsets were moved back",
+        )
+        .help(format!(
+            "to process the topic again, start with an empty state: rivulet state reset {}; to \
+             change from at-least-once, drain the stage with --guarantee at-least-once first",
+            self.stage
+        ));
+        Err(Fault::Fatal(error))
+    }
+}
+
+impl<L: Log> Task<L> for Processing {
+    fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    fn restore(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault> {
+        self.restore_partitions(log, assignments)
+    }
+
+    fn clear(&mut self) {
+        if let Some(state) = &mut self.state {
+            state.clear();
+        }
+        self.skipped.clear();
+        self.dead_letters.rolled_back();
+    }
+
+    fn process_gap(
+        &mut self,
+        log: &L,
+        partition: TopicPartition,
+        offsets: Range<i64>,
+    ) -> Result<(), Fault> {
+        let topic = &self.inputs[partition.topic];
+        self.dead_letters
+            .route_gap(log, topic, partition.partition, &offsets)
+    }
+
+    fn process(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
+        self.process_record(log, record)
+    }
+
+    fn process_rejected(
+        &mut self,
+        log: &L,
+        record: &L::Record<'_>,
+        rejections: &[Rejection],
+    ) -> Result<(), Fault> {
+        let fields = record.fields();
+        if self.stamps.rejected(&self.stage, &fields, rejections) {
+            return self.process_record(log, record);
+        }
+        let invalid = dead_letter::rejected(rejections);
+        let (topic, headers) = (&self.inputs[fields.topic], record.headers());
+        self.dead_letters
+            .route_truncated(log, topic, &fields, &headers, &invalid, rejections.len())
+    }
+
+    fn offset_metadata(&self, TopicPartition { topic, partition }: TopicPartition) -> String {
+        let Some(state) = &self.state else {
+            return String::new();
+        };
+        let metadata = StateMetadata {
+            digest: state.digest(topic, partition),
+            partitions: self.partition_counts.get(&topic).copied(),
+        };
+        metadata.to_string()
+    }
+
+    fn prepare_commit(
+        &mut self,
+        log: &mut L,
+        offsets: &[(TopicPartition, i64)],
+        is_last: bool,
+    ) -> Result<(), Fault> {
+        // Without transactions the state must not get ahead of the outputs: a reading that the
+        // state contains is skipped when it is read again.
+        log.flush_unless_transactional()?;
+        let changelog = &self.changelog;
+        if let Some(state) = &mut self.state {
+            state.check().map_err(Fault::Fatal)?;
+            state.save(|partition, sensor, value| {
+                log.send(&ProducerRecord {
+                    topic: changelog,
+                    partition: Some(partition),
+                    timestamp: None,
+                    key: Some(sensor.as_bytes()),
+                    value,
+                    headers: &[],
+                })
+            })?;
+            if let Some(SplitSensor {
+                sensor,
+                partitions: [one, other],
+                ..
+            }) = state.take_split_sensor()
+            {
+                tracing::warn!(
+                    stage = self.stage,
+                    "readings of sensor {sensor:?} are in partitions {one} and {other}, each with \
+                     its own state\n  help: use the sensor as the key of its records"
+                );
+            }
+        }
+        self.checkpoints
+            .send(log, changelog, &self.inputs, offsets, is_last)
+    }
+
+    fn on_committed(&mut self) {
+        self.checkpoints.committed();
+        self.dead_letters.committed(&self.counters);
+    }
+}

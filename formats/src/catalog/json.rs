@@ -1,0 +1,264 @@
+//! `json`: an object for each reading, keyed by sensor.
+//!
+//! ```json
+//! {"sensor":"seattle","seq":7,"time":1325376000000,"value":12.8,"unit":"celsius"}
+//! ```
+//!
+//! `time` is in milliseconds since the epoch. Numbers are written in the shortest form that reads
+//! back as the same 64-bit float. `unit` is any text, and is left out if it is not known. Unknown
+//! fields are skipped, so that a newer writer does not stop an older reader.
+
+mod own;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use rivulet_core::component::Component;
+use rivulet_core::format::{Format, FormatSettings, excerpt, finite, value_of};
+use rivulet_core::log::ConsumerRecord;
+use rivulet_core::reading::{InvalidReading, LONGEST_SENSOR, Reading};
+use rivulet_core::unit::Unit;
+
+/// The settings of the format, which has none.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Json {}
+
+impl Component for Json {
+    const NAME: &'static str = "json";
+    const ABOUT: &'static str = "a JSON object for each reading, keyed by sensor";
+    const EXAMPLE: &'static str = "json = {}";
+}
+
+impl FormatSettings for Json {
+    fn build(&self, unit: Option<Unit>) -> Box<dyn Format> {
+        Box::new(JsonFormat { unit })
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JsonFormat {
+    /// The unit of readings that do not say theirs.
+    pub unit: Option<Unit>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    sensor: Cow<'a, str>,
+    seq: u64,
+    time: i64,
+    value: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<Unit>,
+}
+
+impl Format for JsonFormat {
+    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading> {
+        let reading = parse(value_of(record)?)?;
+        Ok(Reading {
+            unit: reading.unit.or(self.unit),
+            ..reading
+        })
+    }
+
+    fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading> {
+        let wire = Wire {
+            sensor: Cow::Borrowed(check_length(&reading.sensor)?),
+            seq: reading.seq,
+            time: reading.time,
+            value: finite(reading.value)?,
+            unit: reading.unit,
+        };
+        serde_json::to_writer(value, &wire)
+            .map_err(|error| InvalidReading::new("not-json", error.to_string()))
+    }
+
+    fn keyed(&self) -> bool {
+        true
+    }
+}
+
+/// Reads one JSON object.
+///
+/// # Errors
+/// Why it is not a valid reading.
+pub fn parse(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
+    let reading = own::parse(value).map_or_else(|| by_parser(value), Ok)?;
+    check_length(&reading.sensor)?;
+    Ok(reading)
+}
+
+/// Rejects a sensor's name that is too long for a key.
+fn check_length(sensor: &str) -> Result<&str, InvalidReading> {
+    if sensor.len() <= LONGEST_SENSOR {
+        return Ok(sensor);
+    }
+    let detail = format!(
+        "the sensor's name has {} bytes, and may have at most {LONGEST_SENSOR}: {}",
+        sensor.len(),
+        excerpt(sensor.as_bytes())
+    );
+    Err(InvalidReading::new("too-large", detail))
+}
+
+fn by_parser(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
+    // serde would also accept an array of the fields, which other readers of the topic do not
+    // expect.
+    if value.trim_ascii_start().first() != Some(&b'{') {
+        return Err(InvalidReading::new(
+            "not-json",
+            format!("expected a JSON object, found {}", excerpt(value)),
+        ));
+    }
+    let wire: Wire<'_> = serde_json::from_slice(value).map_err(|error| {
+        InvalidReading::new("not-json", format!("{error}, in {}", excerpt(value)))
+    })?;
+    Ok(Reading {
+        sensor: wire.sensor,
+        seq: wire.seq,
+        time: wire.time,
+        value: finite(wire.value)?,
+        unit: wire.unit,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::num::f64::{NORMAL, SUBNORMAL, ZERO};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn error(value: &[u8]) -> String {
+        parse(value).expect_err("should be invalid").to_string()
+    }
+
+    #[test]
+    fn the_documented_line_is_read_and_written_exactly() {
+        let line =
+            br#"{"sensor":"seattle","seq":7,"time":1325376000000,"value":12.8,"unit":"celsius"}"#;
+        let reading = parse(line).unwrap();
+        assert!(
+            matches!(reading.sensor, Cow::Borrowed("seattle")),
+            "the sensor is borrowed, not copied"
+        );
+        let mut written = Vec::new();
+        JsonFormat::default()
+            .encode(&reading, &mut written)
+            .unwrap();
+        assert_eq!(written, line);
+    }
+
+    #[test]
+    fn an_escaped_sensor_is_unescaped() {
+        let reading =
+            parse(br#"{"sensor":"s\u00e3o","seq":0,"time":0,"value":1,"unit":"kelvin"}"#).unwrap();
+        assert_eq!(reading.sensor, "são");
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_for_a_key_is_invalid() {
+        let [longest, longer] = [LONGEST_SENSOR, LONGEST_SENSOR + 2].map(|length| {
+            format!(
+                r#"{{"sensor":"{}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#,
+                "é".repeat(length / 2)
+            )
+        });
+        let reading = parse(longest.as_bytes()).unwrap();
+        assert!(
+            error(longer.as_bytes()).starts_with("too-large: the sensor's name has 4098 bytes")
+        );
+        assert!(
+            JsonFormat::default()
+                .encode(&reading, &mut Vec::new())
+                .is_ok()
+        );
+        let reading = Reading {
+            sensor: format!("{}é", reading.sensor).into(),
+            ..reading
+        };
+        assert!(
+            JsonFormat::default()
+                .encode(&reading, &mut Vec::new())
+                .unwrap_err()
+                .to_string()
+                .starts_with("too-large")
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_skipped() {
+        parse(
+            br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":"kelvin","accuracy":{"plus":1}}"#,
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn an_invalid_value_is_an_error_with_the_reason() {
+        assert!(error(b"null").starts_with("not-json"));
+        assert!(error(b"\"abc\"").contains("abc"));
+        assert!(error(b"NaN").starts_with("not-json"));
+        assert!(error(br#"["a",0,0,1,"kelvin"]"#).contains("expected a JSON object"));
+        assert!(error(b"[[[[[]]]]]").starts_with("not-json"));
+        assert!(error(b"\xff\xfe").starts_with("not-json"));
+        assert!(
+            error(br#"{"sensor":"a","seq":0,"time":0,"unit":"kelvin"}"#)
+                .contains("missing field `value`")
+        );
+        let unit = error(br#"{"sensor":"a","seq":0,"time":0,"value":1,"unit":{"celsius":null}}"#);
+        assert!(unit.contains("expected a string"), "{unit}");
+        assert!(
+            error(br#"{"sensor":"a","seq":0,"time":0,"value":1e999,"unit":"kelvin"}"#)
+                .contains("out of range")
+        );
+        assert!(error(&vec![b'x'; 10_000_000]).contains("10000000 bytes"));
+        let deep = "[".repeat(100_000);
+        assert!(error(deep.as_bytes()).starts_with("not-json"));
+    }
+
+    #[test]
+    fn a_unit_is_any_text_or_left_out() {
+        for (text, unit) in [
+            ("", None),
+            (",\"unit\":null", None),
+            (",\"unit\":\"kelvin\"", Some(Unit::Kelvin)),
+            (",\"unit\":\"µg/m³\"", Some("µg/m³".parse().unwrap())),
+        ] {
+            let line = format!(r#"{{"sensor":"a","seq":0,"time":0,"value":1.5{text}}}"#);
+            let reading = parse(line.as_bytes()).unwrap();
+            assert_eq!(reading.unit, unit, "{line}");
+            let mut written = Vec::new();
+            JsonFormat::default()
+                .encode(&reading, &mut written)
+                .unwrap();
+            assert_eq!(parse(&written).unwrap(), reading);
+        }
+        let long = format!(
+            r#"{{"sensor":"a","seq":0,"time":0,"value":1,"unit":"{}"}}"#,
+            "x".repeat(31)
+        );
+        assert!(error(long.as_bytes()).contains("at most 30 bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_written_reading_reads_back_the_same(
+            sensor in ".{0,1000}",
+            seq: u64,
+            time: i64,
+            value in NORMAL | ZERO | SUBNORMAL,
+            unit in proptest::option::of(r"\PC{1,7}"),
+        ) {
+            let unit = unit.map(|unit| unit.parse().unwrap());
+            let reading = Reading { sensor: sensor.into(), seq, time, value, unit };
+            let mut written = Vec::new();
+            JsonFormat::default().encode(&reading, &mut written).unwrap();
+            prop_assert_eq!(parse(&written).unwrap(), reading);
+        }
+    }
+}

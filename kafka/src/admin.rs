@@ -1,0 +1,258 @@
+//! The admin client.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{
+    self, AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rivulet_core::error::{Error, Result};
+
+use crate::cluster::{Cluster, Inventory};
+use crate::tool_client::{self, LastError};
+
+/// How long a request may take, and how long until new topics are ready or deleted ones are gone.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The value of the protocol for the brokers' `default.replication.factor`.
+const DEFAULT_REPLICATION: i32 = -1;
+
+/// The time between two metadata requests.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A topic to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// How many replicas each has. `None` is the brokers' `default.replication.factor`.
+    pub replication: Option<i32>,
+    /// Its settings, such as `retention.ms`.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What became of a topic that was to be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicCreation {
+    /// It was created.
+    Created,
+    /// Another program has just created it.
+    Existed,
+    /// The brokers reject it.
+    Rejected(Error),
+}
+
+/// An admin client. Every request has a timeout.
+pub struct Admin {
+    /// For requests about what there is.
+    pub cluster: Cluster,
+    client: AdminClient<LastError>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Admin {
+    /// Sets up the client without a request.
+    ///
+    /// # Errors
+    /// If librdkafka rejects a property.
+    pub fn new(kafka: &BTreeMap<String, String>) -> Result<Self> {
+        // librdkafka has its own threads: the runtime only waits.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .map_err(|error| Error::new("setting up the Kafka client", error))?;
+        Ok(Admin {
+            cluster: Cluster::new(kafka)?,
+            client: tool_client::client(&tool_client::config(kafka))?,
+            runtime,
+        })
+    }
+
+    /// Waits for a response. The request has a timeout in its options.
+    fn ask<T>(&self, doing: &str, answer: impl Future<Output = KafkaResult<T>>) -> Result<T> {
+        self.runtime.block_on(answer).map_err(|error| {
+            tool_client::unreachable_error(doing.to_owned(), &error, self.client.inner().context())
+        })
+    }
+
+    /// The settings of topics, by name. Those that this user may not describe are left out, and
+    /// the error code is in `denied`.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable.
+    pub fn topic_settings(
+        &self,
+        topics: &[&str],
+        denied: &mut Option<String>,
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+        let doing = "asking for the settings of the topics";
+        let topics: Vec<ResourceSpecifier<'_>> = topics
+            .iter()
+            .map(|name| ResourceSpecifier::Topic(name))
+            .collect();
+        let mut found = BTreeMap::new();
+        for (specifier, settings) in self.settings(doing, &topics, denied)? {
+            if let OwnedResourceSpecifier::Topic(name) = specifier {
+                found.insert(name, settings);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The settings of a broker. None if this user may not describe them: the error code is in
+    /// `denied` then.
+    ///
+    /// # Errors
+    /// If the broker is unreachable.
+    pub fn broker_settings(
+        &self,
+        broker: i32,
+        denied: &mut Option<String>,
+    ) -> Result<Option<BTreeMap<String, String>>> {
+        let doing = format!("asking broker {broker} for its settings");
+        let found = self.settings(&doing, &[ResourceSpecifier::Broker(broker)], denied)?;
+        Ok(found.into_iter().map(|(_, settings)| settings).next())
+    }
+
+    /// The settings of topics or of a broker, including defaults. Resources that this user may not
+    /// describe are left out, and `denied` becomes the error code.
+    fn settings(
+        &self,
+        doing: &str,
+        wanted: &[ResourceSpecifier<'_>],
+        denied: &mut Option<String>,
+    ) -> Result<Vec<(OwnedResourceSpecifier, BTreeMap<String, String>)>> {
+        let mut found = Vec::new();
+        for answer in self.ask(doing, self.client.describe_configs(wanted, &options()))? {
+            match answer {
+                Ok(resource) => {
+                    let entries = resource.entries.into_iter();
+                    let settings = entries
+                        .filter_map(|entry| Some((entry.name, entry.value?)))
+                        .collect();
+                    found.push((resource.specifier, settings));
+                }
+                Err(
+                    code @ (RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed),
+                ) => {
+                    denied.get_or_insert_with(|| code.to_string());
+                }
+                Err(code) => return Err(Error::new(doing, code)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Creates topics. Returns the result for each.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable.
+    pub fn create(&self, topics: &[NewTopic]) -> Result<Vec<(String, TopicCreation)>> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let topics: Vec<admin::NewTopic<'_>> = topics
+            .iter()
+            .map(|topic| admin::NewTopic {
+                name: &topic.name,
+                num_partitions: topic.partitions,
+                replication: TopicReplication::Fixed(
+                    topic.replication.unwrap_or(DEFAULT_REPLICATION),
+                ),
+                config: topic
+                    .settings
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect(),
+            })
+            .collect();
+        let results = self.ask(
+            "creating the topics",
+            self.client.create_topics(&topics, &options()),
+        )?;
+        Ok(results
+            .into_iter()
+            .map(|result| match result {
+                Ok(name) => (name, TopicCreation::Created),
+                Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => (name, TopicCreation::Existed),
+                Err((name, code)) => {
+                    let error = rejection("creating", &name, code);
+                    (name, TopicCreation::Rejected(error))
+                }
+            })
+            .collect())
+    }
+
+    /// Deletes topics. One that does not exist is no error.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable, or reject the deletion.
+    pub fn delete(&self, existing: &[&str]) -> Result<()> {
+        if existing.is_empty() {
+            return Ok(());
+        }
+        for result in self.ask(
+            "deleting the topics",
+            self.client.delete_topics(existing, &options()),
+        )? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => (),
+                Err((name, code)) => return Err(rejection("deleting", &name, code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until `unmet` returns `None`: it names an unmet condition.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable, or the condition is not met in time.
+    pub fn wait_until(
+        &self,
+        doing: &str,
+        unmet: impl Fn(&Inventory) -> Option<String>,
+    ) -> Result<()> {
+        let deadline = Instant::now() + TIMEOUT;
+        while let Some(unmet) = unmet(&self.cluster.inventory()?) {
+            if Instant::now() > deadline {
+                return Err(
+                    Error::new(doing, format!("after {} s {unmet}", TIMEOUT.as_secs())).help(
+                        "see the brokers' logs; `rivulet topics list` lists the existing topics",
+                    ),
+                );
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(TIMEOUT))
+        .operation_timeout(Some(TIMEOUT))
+}
+
+fn rejection(doing: &str, name: &str, code: RDKafkaErrorCode) -> Error {
+    let error = Error::new(format!("{doing} the topic {name}"), code);
+    match code {
+        RDKafkaErrorCode::InvalidConfig => error.help(format!(
+            "correct the settings in [topic.{name}] config: the broker's log says which is invalid"
+        )),
+        RDKafkaErrorCode::InvalidReplicationFactor => {
+            error.help("lower `replication`, or start the other brokers")
+        }
+        RDKafkaErrorCode::TopicDeletionDisabled => {
+            error.help("set delete.topic.enable=true on the brokers")
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed
+        | RDKafkaErrorCode::ClusterAuthorizationFailed => error.help(
+            "the user in [kafka] is not authorized; the cluster's administrator can add an ACL",
+        ),
+        _ => error.help("see the brokers' logs"),
+    }
+}

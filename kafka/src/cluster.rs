@@ -1,0 +1,175 @@
+//! A connection to the cluster: its topics and groups.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataBroker;
+use rivulet_core::error::{Error, Result};
+
+use crate::member::FoundGroup;
+use crate::tool_client::{self, DEADLINE, LastError, client, config, unreachable_error};
+
+/// A connection for requests about topics and groups.
+pub struct Cluster {
+    // In no group: it never reads.
+    consumer: BaseConsumer<LastError>,
+    brokers: String,
+}
+
+/// The brokers and topics of the cluster.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// How many brokers there are.
+    pub brokers: usize,
+    /// Their ids.
+    pub nodes: Vec<i32>,
+    /// Every topic by name.
+    pub topics: BTreeMap<String, FoundTopic>,
+}
+
+/// A topic of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundTopic {
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// The lowest number of replicas of a partition.
+    pub replication: i32,
+    /// Whether every partition has a leader, so that it can be written and read.
+    pub ready: bool,
+}
+
+impl Cluster {
+    /// Sets up the client without a request.
+    ///
+    /// # Errors
+    /// If librdkafka rejects a property.
+    pub fn new(kafka: &BTreeMap<String, String>) -> Result<Self> {
+        let mut config = config(kafka);
+        // High watermarks, not last stable offsets.
+        config.set("isolation.level", "read_uncommitted");
+        config.remove("group.id");
+        let brokers = kafka.get("bootstrap.servers").cloned().unwrap_or_default();
+        Ok(Cluster {
+            consumer: client(&config)?,
+            brokers,
+        })
+    }
+
+    /// Requests the metadata of all topics. A request for a single topic could create it.
+    ///
+    /// # Errors
+    /// If no broker answers in time.
+    pub fn inventory(&self) -> Result<Inventory> {
+        let doing = format!("asking {} for the topics", self.brokers);
+        let metadata = self
+            .consumer
+            .fetch_metadata(None, DEADLINE)
+            .map_err(|error| self.unreachable_error(doing, &error))?;
+        let topics = metadata
+            .topics()
+            .iter()
+            .filter(|topic| topic.error().is_none())
+            .map(|topic| {
+                let partitions = topic.partitions();
+                let copies = partitions
+                    .iter()
+                    .map(|partition| count(partition.replicas().len()))
+                    .min();
+                let found = FoundTopic {
+                    partitions: count(partitions.len()),
+                    replication: copies.unwrap_or_default(),
+                    ready: !partitions.is_empty()
+                        && partitions.iter().all(|partition| partition.leader() >= 0),
+                };
+                (topic.name().to_owned(), found)
+            });
+        let nodes: Vec<i32> = metadata.brokers().iter().map(MetadataBroker::id).collect();
+        Ok(Inventory {
+            brokers: nodes.len(),
+            nodes,
+            topics: topics.collect(),
+        })
+    }
+
+    /// All consumer groups with their members.
+    ///
+    /// # Errors
+    /// If a broker does not answer in time.
+    pub fn groups(&self) -> Result<Vec<FoundGroup>> {
+        let groups = self
+            .consumer
+            .fetch_group_list(None, DEADLINE)
+            .map_err(|error| {
+                let doing = format!("asking {} for the consumer groups", self.brokers);
+                self.unreachable_error(doing, &error)
+            })?;
+        Ok(groups.groups().iter().map(FoundGroup::new).collect())
+    }
+
+    /// The low and high watermarks of a partition.
+    ///
+    /// # Errors
+    /// If no broker answers in time.
+    pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
+        tool_client::watermarks(&self.consumer, topic, partition).map_err(|error| {
+            self.unreachable_error(
+                format!("asking for the watermarks of {topic}/{partition}"),
+                &error,
+            )
+        })
+    }
+
+    fn unreachable_error(&self, doing: String, error: &KafkaError) -> Error {
+        // Connection errors are in the client's queue.
+        let enough = 100;
+        (0..enough).find(|_| self.consumer.poll(Duration::from_millis(20)).is_none());
+        unreachable_error(doing, error, self.consumer.context())
+    }
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn an_unreachable_broker_is_an_error_in_time() {
+        let cluster = Cluster::new(&properties(&[("bootstrap.servers", "127.0.0.1:1")])).unwrap();
+        let asked = Instant::now();
+        let error = cluster.inventory().unwrap_err().to_string();
+        assert!(asked.elapsed() < DEADLINE + Duration::from_secs(5));
+        assert!(
+            error.contains("asking 127.0.0.1:1 for the topics: "),
+            "{error}"
+        );
+        assert!(error.contains("Connection refused"), "{error}");
+        assert!(error.contains("--brokers"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_property_is_named() {
+        let error = Cluster::new(&properties(&[
+            ("bootstrap.servers", "localhost:1"),
+            ("security.protocl", "ssl"),
+        ]));
+        let error = error.err().expect("it is misspelt").to_string();
+        assert!(
+            error.contains("security.protocl") && error.contains("[kafka]"),
+            "{error}"
+        );
+    }
+}

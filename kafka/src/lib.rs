@@ -1,0 +1,36 @@
+//! Everything that rivulet does with Apache Kafka. No other crate names its client.
+//!
+//! [`KafkaLog`] is the [`Log`](rivulet_core::log::Log) of a stage. The other types are for tools:
+//! [`Cluster`] and [`Admin`] ask for topics and groups and change them, [`TopicReader`] reads
+//! topics to their ends, [`Tail`] follows them, [`Group`] and [`Transaction`] change what a stopped
+//! stage goes on from.
+
+mod admin;
+mod cluster;
+mod config;
+mod embedded;
+mod error_class;
+mod group;
+mod log;
+mod log_config;
+mod member;
+mod monitor;
+mod reader;
+mod record;
+mod tail;
+mod tool_client;
+mod topic_reader;
+mod transaction;
+
+pub use self::admin::{Admin, NewTopic, TopicCreation};
+pub use self::cluster::{Cluster, FoundTopic, Inventory};
+pub use self::config::is_known_property;
+pub use self::embedded::EmbeddedBroker;
+pub use self::group::{Committed, Group, Membership};
+pub use self::log::KafkaLog;
+pub use self::log_config::LogConfig;
+pub use self::member::{FoundGroup, FoundMember};
+pub use self::record::KafkaRecord;
+pub use self::tail::{ReadFrom, Tail, TailRecord};
+pub use self::topic_reader::TopicReader;
+pub use self::transaction::Transaction;

@@ -1,0 +1,56 @@
+//! Records as librdkafka has them.
+
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
+use rdkafka::producer::BaseRecord;
+use rivulet_core::log::{ConsumerRecord, ProducerRecord, Record};
+
+/// A record in librdkafka's memory.
+pub struct KafkaRecord<'a> {
+    topic: usize,
+    message: BorrowedMessage<'a>,
+}
+
+impl<'a> KafkaRecord<'a> {
+    /// A record of an input, by the input's index.
+    pub(crate) fn new(topic: usize, message: BorrowedMessage<'a>) -> Self {
+        KafkaRecord { topic, message }
+    }
+}
+
+impl Record for KafkaRecord<'_> {
+    fn fields(&self) -> ConsumerRecord<'_> {
+        ConsumerRecord {
+            topic: self.topic,
+            partition: self.message.partition(),
+            offset: self.message.offset(),
+            timestamp: self.message.timestamp().to_millis().unwrap_or(-1),
+            key: self.message.key(),
+            value: self.message.payload(),
+        }
+    }
+
+    fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        self.message
+            .headers()
+            .map(rivulet_headers::read)
+            .unwrap_or_default()
+    }
+}
+
+/// A record as a producer takes it.
+pub(crate) fn base_record<'a>(record: &ProducerRecord<'a>) -> BaseRecord<'a, [u8], [u8]> {
+    let mut message = BaseRecord::to(record.topic);
+    (message.key, message.payload) = (record.key, record.value);
+    (message.partition, message.timestamp) = (record.partition, record.timestamp);
+    if !record.headers.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        let add = |headers: OwnedHeaders, (key, value): &(String, Option<Vec<u8>>)| {
+            headers.insert(Header {
+                key,
+                value: value.as_ref(),
+            })
+        };
+        message.headers = Some(record.headers.iter().fold(headers, add));
+    }
+    message
+}

@@ -1,0 +1,176 @@
+//! The clients of tools that people wait for, and why the brokers are unreachable.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use rivulet_core::error::{Error, Result};
+
+/// How long one request may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a partition may be without a leader: a new leader is elected within seconds.
+const LEADERLESS: Duration = Duration::from_secs(30);
+
+/// The properties of the pipeline, with timeouts for a person who waits.
+pub(crate) fn config(kafka: &BTreeMap<String, String>) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    // The defaults of 60 s and 30 s are meant for services that run unattended.
+    config
+        .set("socket.timeout.ms", "10000")
+        .set("socket.connection.setup.timeout.ms", "5000");
+    for (name, value) in kafka {
+        config.set(name, value);
+    }
+    config
+}
+
+/// The properties of a consumer that reads committed records from the beginning: partitions are
+/// assigned manually, no offset is committed, and the end of a partition is reported. It queues at
+/// most `queue_kib` KiB of each partition, and an end is reported after `end_ms` ms, unless the
+/// pipeline sets these properties.
+pub(crate) fn consumer_config(
+    kafka: &BTreeMap<String, String>,
+    queue_kib: &str,
+    end_ms: &str,
+) -> ClientConfig {
+    let mut config = config(kafka);
+    // librdkafka requires a group id although partitions are assigned manually. The group is never
+    // joined.
+    config
+        .set("group.id", "rivulet")
+        .set("enable.auto.commit", "false");
+    config
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true");
+    // If retention has just deleted the first offset, reading continues at the log start offset.
+    config.set("auto.offset.reset", "earliest");
+    // By default 64 MiB are queued. A small queue must be refilled quickly. The end of a partition
+    // is reported by a fetch without records, which would wait for half a second by default.
+    let quick = [
+        ("queued.max.messages.kbytes", queue_kib),
+        ("fetch.queue.backoff.ms", "2"),
+        ("fetch.wait.max.ms", end_ms),
+    ];
+    for (name, value) in quick {
+        if !kafka.contains_key(name) {
+            config.set(name, value);
+        }
+    }
+    config
+}
+
+/// Creates a client of any kind.
+///
+/// # Errors
+/// If librdkafka rejects a property.
+pub(crate) fn client<C: FromClientConfigAndContext<LastError>>(config: &ClientConfig) -> Result<C> {
+    config
+        .create_with_context(LastError::default())
+        .map_err(|error| {
+            Error::new("setting up the Kafka client", error)
+                .help("correct the [kafka] table of the pipeline file")
+        })
+}
+
+/// The low watermark of a partition, and its high watermark or last stable offset, depending on the
+/// client's isolation level. Retries while the leader is unreachable, and refreshes the metadata
+/// that librdkafka finds the leader by.
+///
+/// # Errors
+/// If no leader answers in time.
+pub(crate) fn watermarks(
+    client: &BaseConsumer<LastError>,
+    topic: &str,
+    partition: i32,
+) -> std::result::Result<(i64, i64), KafkaError> {
+    let begun = Instant::now();
+    let mut wait = DEADLINE / 8;
+    loop {
+        match client.fetch_watermarks(topic, partition, wait) {
+            Err(error) if !is_final(&error) && begun.elapsed() < LEADERLESS => {
+                // Some errors return immediately, such as a missing leader.
+                thread::sleep(Duration::from_millis(100));
+                let _ = client.fetch_metadata(Some(topic), DEADLINE);
+                wait = (wait * 2).min(DEADLINE);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether a retry is pointless.
+pub(crate) fn is_final(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+            )
+        )
+}
+
+/// The error for a request without an answer. The last connection error is a better cause than a
+/// timeout.
+pub(crate) fn unreachable_error(doing: String, error: &KafkaError, seen: &LastError) -> Error {
+    match seen.last() {
+        Some(seen) => Error::new(doing, seen),
+        None => Error::new(doing, error),
+    }
+    .help(
+        "is Kafka running there? set its address with --brokers HOST:PORT or brokers = \"…\" in \
+         [kafka]",
+    )
+}
+
+/// A client context that keeps the last connection error.
+#[derive(Debug, Default)]
+pub(crate) struct LastError {
+    last: Mutex<Option<String>>,
+}
+
+impl LastError {
+    pub(crate) fn last(&self) -> Option<String> {
+        self.last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl ClientContext for LastError {
+    // Everything that matters is reported as an error, too.
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // "All brokers are down" follows the error of each broker and says less. The end of a
+        // partition is not an error.
+        let ignored = [
+            RDKafkaErrorCode::AllBrokersDown,
+            RDKafkaErrorCode::PartitionEOF,
+        ];
+        if !error
+            .rdkafka_error_code()
+            .is_some_and(|code| ignored.contains(&code))
+        {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for LastError {}
+
+impl ProducerContext for LastError {
+    type DeliveryOpaque = ();
+
+    // A transaction is only committed if all its records were delivered.
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}

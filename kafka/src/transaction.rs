@@ -1,0 +1,112 @@
+//! Single transactions of tools: records and the offsets of a group, all or none.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rivulet_core::error::{Error, Result};
+use rivulet_core::log::ProducerRecord;
+
+use crate::group::{Committed, Membership};
+use crate::record::base_record;
+use crate::tool_client::{self, LastError};
+
+/// How long a step of the transaction may take.
+const STEP: Duration = Duration::from_secs(30);
+
+/// An open transaction. It is aborted if it is dropped.
+pub struct Transaction {
+    client: BaseProducer<LastError>,
+    doing: String,
+}
+
+impl Transaction {
+    /// Begins a transaction. Aborts an open one of an earlier process with the same id. `doing` is
+    /// what the transaction is for.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable, or do not support transactions.
+    pub fn begin(properties: &BTreeMap<String, String>, id: &str, doing: &str) -> Result<Self> {
+        let mut config = tool_client::config(properties);
+        config
+            .set("transactional.id", id)
+            .set("client.id", "rivulet");
+        let transaction = Transaction {
+            client: tool_client::client(&config)?,
+            doing: doing.to_owned(),
+        };
+        let begun = transaction
+            .client
+            .init_transactions(STEP)
+            .and_then(|()| transaction.client.begin_transaction());
+        begun.map_err(|error| {
+            transaction.failed("beginning a transaction", &error).help(
+                "the command needs transactions, whatever the stage's guarantee: does the cluster \
+                 support them? a single broker needs transaction.state.log.replication.factor=1 \
+                 and transaction.state.log.min.isr=1",
+            )
+        })?;
+        Ok(transaction)
+    }
+
+    fn failed(&self, step: &str, error: &KafkaError) -> Error {
+        tool_client::unreachable_error(
+            format!("{}: {step}", self.doing),
+            error,
+            self.client.context(),
+        )
+    }
+
+    /// Sends a record.
+    ///
+    /// # Errors
+    /// If it cannot be sent.
+    pub fn send(&self, record: &ProducerRecord<'_>) -> Result<()> {
+        let mut record = base_record(record);
+        loop {
+            match self.client.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
+                    record = unsent;
+                    self.client.poll(Duration::from_millis(10));
+                }
+                Err((error, unsent)) => {
+                    return Err(self.failed(&format!("sending to {}", unsent.topic), &error));
+                }
+            }
+        }
+    }
+
+    /// Commits the transaction with the offsets of the group.
+    ///
+    /// # Errors
+    /// If the stage was started meanwhile, or the brokers are unreachable.
+    pub fn commit(self, offsets: &[Committed], membership: Option<&Membership>) -> Result<()> {
+        if let Some(membership) = membership.filter(|_| !offsets.is_empty()) {
+            let mut list = TopicPartitionList::new();
+            for Committed {
+                topic,
+                partition,
+                next,
+                metadata,
+            } in offsets
+            {
+                let mut offset = list.add_partition(topic, *partition);
+                offset
+                    .set_offset(Offset::Offset(*next))
+                    .map_err(|error| self.failed("committing", &error))?;
+                offset.set_metadata(metadata);
+            }
+            let sent = self
+                .client
+                .send_offsets_to_transaction(&list, &membership.0, STEP);
+            sent.map_err(|error| self.failed("committing the offsets", &error))?;
+        }
+        self.client.commit_transaction(STEP).map_err(|error| {
+            self.failed("committing", &error)
+                .help("`rivulet state show` shows the result; it is safe to run the command again")
+        })
+    }
+}

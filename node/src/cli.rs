@@ -1,0 +1,172 @@
+//! The command line that all programs share.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+use crate::process::Process;
+use crate::signals;
+use rivulet_core::counters::Counters;
+use rivulet_core::error::Error as StageError;
+use rivulet_core::exit;
+use rivulet_core::guarantee::Guarantee;
+use rivulet_core::limits::Limits;
+use rivulet_core::shutdown::{EndProcess, Shutdown};
+use rivulet_pipeline::{Check, Diagnostics, Pipeline};
+
+/// The options of every program.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// The pipeline file
+    #[arg(
+        long,
+        short,
+        env = "RIVULET_PIPELINE",
+        default_value = "/etc/rivulet/pipeline.toml",
+        value_name = "FILE",
+        global = true
+    )]
+    pub pipeline: PathBuf,
+
+    /// The bootstrap brokers, as HOST:PORT,…; overrides the file
+    #[arg(long, env = "RIVULET_BROKERS", value_name = "LIST", global = true)]
+    pub brokers: Option<String>,
+
+    /// `exactly-once` or `at-least-once`; overrides the file
+    #[arg(long, env = "RIVULET_GUARANTEE", global = true)]
+    pub guarantee: Option<Guarantee>,
+
+    /// The memory budget of the process, such as `64 MB`; overrides the file
+    #[arg(
+        long,
+        env = "RIVULET_MEMORY_MAX",
+        value_name = "SIZE",
+        value_parser = limits,
+        global = true
+    )]
+    pub memory_max: Option<Limits>,
+
+    /// The name of this process among those that run the same stage; by default the host's name
+    #[arg(long, env = "RIVULET_INSTANCE", value_name = "NAME", global = true)]
+    pub instance: Option<String>,
+}
+
+impl Common {
+    /// Loads the pipeline file and applies the options. `catalogs` are those that the program
+    /// knows.
+    ///
+    /// # Errors
+    /// All errors in the file.
+    pub fn load(&self, catalogs: &dyn Check) -> Result<Pipeline, Diagnostics> {
+        let mut pipeline = Pipeline::load(&self.pipeline, catalogs)?;
+        if let Some(brokers) = &self.brokers {
+            pipeline
+                .kafka
+                .insert("bootstrap.servers".into(), brokers.clone());
+        }
+        if let Some(guarantee) = self.guarantee {
+            pipeline.guarantee = guarantee;
+        }
+        if let Some(limits) = self.memory_max {
+            pipeline.limits = limits;
+        }
+        Ok(pipeline)
+    }
+
+    /// The name of this instance.
+    #[must_use]
+    pub fn instance(&self) -> String {
+        self.instance
+            .clone()
+            .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
+    }
+}
+
+fn limits(size: &str) -> Result<Limits, String> {
+    Limits::new(size.parse()?)
+}
+
+/// The arguments of the programs that run one stage.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StageArgs {
+    /// The stage to run: the NAME of one of the file's tables
+    pub stage: String,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+impl StageArgs {
+    /// Loads the pipeline, whose components are in `catalogs`, and runs
+    /// `stage` until it ends or the process is asked to stop. `end` ends a process that cannot stop
+    /// in time.
+    ///
+    /// # Errors
+    /// Errors in the file, errors of `stage`, and a stop that leaves records uncommitted.
+    pub fn run(
+        &self,
+        drain: bool,
+        catalogs: &dyn Check,
+        end: EndProcess,
+        stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
+        let pipeline = self.common.load(catalogs)?;
+        let shutdown = Shutdown::new();
+        signals::watch(&shutdown, end)?;
+        if drain {
+            shutdown.drain();
+        }
+        stage(&Process {
+            pipeline: &pipeline,
+            stage: pipeline.stage(&self.stage)?,
+            instance: self.common.instance(),
+            shutdown: shutdown.clone(),
+            counters: Arc::new(Counters::default()),
+        })?;
+        Ok(shutdown.check_done()?)
+    }
+}
+
+/// Any error.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Logs to standard error, filtered by `RUST_LOG`, by default from `level` up.
+///
+/// Under systemd the lines have no time, because the journal adds it.
+pub fn log_to_stderr(level: Level) {
+    let from_env = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|filter| filter.parse().ok());
+    let filter = from_env.unwrap_or_else(|| Targets::new().with_default(level));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_target(false);
+    let lines = if std::env::var_os("JOURNAL_STREAM").is_some() {
+        lines.without_time().boxed()
+    } else {
+        lines.boxed()
+    };
+    // Tests call this more than once. Only the first call counts.
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
+}
+
+/// The exit code of a program: 0, or the [code](rivulet_core::exit) of an error, which is printed.
+#[must_use]
+pub fn exit(result: Result<(), BoxError>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.downcast_ref().map_or(exit::FAILED, StageError::code))
+        }
+    }
+}

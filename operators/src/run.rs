@@ -1,0 +1,48 @@
+//! Runs a chain in the stage loop.
+
+use rivulet_core::processing::Processing;
+use rivulet_node::cli::BoxError;
+use rivulet_node::process::Process;
+use rivulet_pipeline::StageKind;
+
+use crate::registry::OperatorRegistry;
+
+/// Runs an operator stage until it is asked to stop.
+///
+/// # Errors
+/// Errors in the stage's steps, or what the stage loop cannot go on from.
+pub fn run(registry: &OperatorRegistry, process: &Process<'_>) -> Result<(), BoxError> {
+    let StageKind::Operator { steps } = &process.stage.kind else {
+        return Err(process.wrong_program().into());
+    };
+    let chain = registry
+        .chain(process.pipeline, process.stage, steps)
+        .map_err(|diagnostics| process.diagnostics(diagnostics))?;
+    let Some(log) = process.open_log()? else {
+        return Ok(());
+    };
+    let counters = &process.counters;
+    let task = Processing::new(
+        process
+            .pipeline
+            .processing_config(process.stage, &registry.formats)?,
+        Box::new(chain),
+        counters.clone(),
+    );
+    rivulet_core::stage::run(
+        log,
+        task,
+        process.pipeline.commit_policy(),
+        &process.shutdown,
+        counters,
+    )?;
+    tracing::info!(
+        stage = process.stage.name,
+        read = counters.read.get(),
+        written = counters.written.get(),
+        dead_letters = counters.dead.get(),
+        commits = counters.commits.get(),
+        "stage stopped"
+    );
+    Ok(())
+}

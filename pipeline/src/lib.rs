@@ -1,0 +1,42 @@
+//! The pipeline file: all the stages and topics of one `config/*.toml`.
+//!
+//! Reading it collects every error instead of stopping at the first. A step, a source or a sink is
+//! only a [`ComponentConfig`] here: its settings belong to the crate that has its
+//! [catalog](catalog). With a [`Check`] those crates report their errors together with those
+//! of the file.
+
+mod buffer;
+pub mod catalog;
+#[cfg(feature = "schema")]
+mod catalog_schema;
+mod check;
+mod client_file;
+mod component;
+mod diagnostic;
+mod digest;
+#[cfg(feature = "schema")]
+mod file_schema;
+mod formats;
+mod load;
+mod pipeline;
+mod reserved;
+#[cfg(feature = "schema")]
+pub mod schema;
+mod settings;
+mod span;
+mod stage;
+mod stage_config;
+mod tables;
+mod topic;
+
+pub use self::buffer::{ClockPolicy, SpoolSettings, WhenFull};
+pub use self::component::ComponentConfig;
+pub use self::diagnostic::{Diagnostic, Diagnostics, Text, suggest};
+#[cfg(feature = "schema")]
+pub use self::file_schema::file_schema;
+pub use self::load::Check;
+pub use self::pipeline::Pipeline;
+pub use self::reserved::names as reserved_properties;
+pub use self::settings::Unread;
+pub use self::stage::{Stage, StageKind};
+pub use self::topic::{Role, Topic};

@@ -1,0 +1,85 @@
+//! Reads pipeline files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::catalog::Formats;
+use crate::diagnostic::{Diagnostic, Diagnostics, Text};
+use crate::pipeline::Pipeline;
+use crate::settings::Unread;
+use crate::stage::Stage;
+use crate::tables::{self, Tables};
+use crate::{check, formats};
+
+/// Checks what only those know who have the catalogs.
+pub trait Check {
+    /// The formats that topics can have.
+    fn formats(&self) -> &Formats;
+
+    /// Checks the components of a stage, without opening any of them. The pipeline may have errors:
+    /// what depends on a setting that is [`Unread`] is not known, so it is no error.
+    fn check_stage(&self, pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic>;
+}
+
+impl Pipeline {
+    /// Reads a pipeline file and checks it; its components with `catalogs`.
+    ///
+    /// # Errors
+    /// Every error in it, each with its place and what to do.
+    pub fn load(path: &Path, catalogs: &dyn Check) -> Result<Self, Diagnostics> {
+        let read = std::fs::read_to_string(path);
+        let text = Arc::new(Text {
+            path: path.to_owned(),
+            text: read.as_deref().unwrap_or_default().to_owned(),
+        });
+        match read {
+            Ok(_) => Self::parse_with(text, catalogs),
+            Err(error) => Err(Diagnostics::new(
+                text,
+                vec![
+                    Diagnostic::nowhere(format!("cannot be read: {error}"))
+                        .help("give another file with --pipeline FILE or RIVULET_PIPELINE"),
+                ],
+            )),
+        }
+    }
+
+    /// Checks the text of a pipeline file, but not its components.
+    ///
+    /// # Errors
+    /// Every error in it, each with its place and what to do.
+    pub fn parse(text: Arc<Text>) -> Result<Self, Diagnostics> {
+        Self::checked(text, None)
+    }
+
+    /// Checks the text of a pipeline file; its components with `catalogs`.
+    ///
+    /// # Errors
+    /// Every error in it, each with its place and what to do.
+    pub fn parse_with(text: Arc<Text>, catalogs: &dyn Check) -> Result<Self, Diagnostics> {
+        Self::checked(text, Some(catalogs))
+    }
+
+    fn checked(text: Arc<Text>, catalogs: Option<&dyn Check>) -> Result<Self, Diagnostics> {
+        let Tables {
+            mut pipeline,
+            mut unread,
+            mut diagnostics,
+        } = match tables::read(&text) {
+            Ok(tables) => tables,
+            Err(syntax) => return Err(Diagnostics::new(text, syntax)),
+        };
+        check::check(&mut pipeline, &unread, &mut diagnostics);
+        if let Some(catalogs) = catalogs {
+            formats::check(&pipeline, catalogs.formats(), &mut unread, &mut diagnostics);
+            for stage in &pipeline.stages {
+                diagnostics.extend(catalogs.check_stage(&pipeline, &unread, stage));
+            }
+        }
+        if diagnostics.is_empty() {
+            Ok(pipeline)
+        } else {
+            Err(Diagnostics::new(text, diagnostics))
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A pipeline whose components can be built: [`CheckedPipeline`].
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use rivulet_node::cli::Common;
+use rivulet_operators::Chain;
+use rivulet_pipeline::{Diagnostics, Pipeline, Stage, StageKind, Text};
+
+use crate::registry::Registry;
+
+/// A pipeline without errors, with the registry that has its components.
+#[derive(Debug, Clone)]
+pub struct CheckedPipeline<'r> {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// The registry that it was checked with.
+    pub registry: &'r Registry,
+}
+
+impl<'r> CheckedPipeline<'r> {
+    /// Loads the pipeline file of the command line, and checks it.
+    ///
+    /// # Errors
+    /// All errors in the file.
+    pub fn load(common: &Common, registry: &'r Registry) -> Result<Self, Diagnostics> {
+        Ok(CheckedPipeline {
+            pipeline: common.load(registry)?,
+            registry,
+        })
+    }
+
+    /// Checks the text of a pipeline file.
+    ///
+    /// # Errors
+    /// Every error in it.
+    pub fn parse(text: Arc<Text>, registry: &'r Registry) -> Result<Self, Diagnostics> {
+        Ok(CheckedPipeline {
+            pipeline: Pipeline::parse_with(text, registry)?,
+            registry,
+        })
+    }
+
+    /// The chain of an operator stage that keeps state.
+    #[must_use]
+    pub fn stateful_chain(&self, stage: &Stage) -> Option<Chain> {
+        let StageKind::Operator { steps } = &stage.kind else {
+            return None;
+        };
+        self.registry
+            .operators
+            .chain(&self.pipeline, stage, steps)
+            .ok()
+            .filter(Chain::is_stateful)
+    }
+}
+
+impl Deref for CheckedPipeline<'_> {
+    type Target = Pipeline;
+
+    fn deref(&self) -> &Pipeline {
+        &self.pipeline
+    }
+}
+
+impl DerefMut for CheckedPipeline<'_> {
+    fn deref_mut(&mut self) -> &mut Pipeline {
+        &mut self.pipeline
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::LazyLock;
+
+    use super::*;
+
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::default);
+
+    /// A pipeline whose components are built in.
+    pub(crate) fn parse(text: impl Into<String>) -> Result<CheckedPipeline<'static>, Diagnostics> {
+        let text = Text {
+            path: "p.toml".into(),
+            text: text.into(),
+        };
+        CheckedPipeline::parse(Arc::new(text), &REGISTRY)
+    }
+}

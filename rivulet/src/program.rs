@@ -1,0 +1,32 @@
+//! The program `rivulet`.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use rivulet_core::shutdown::EndProcess;
+use rivulet_node::cli;
+
+use crate::args::{Args, Command};
+use crate::commands;
+use crate::registry::Registry;
+
+/// Runs the program `rivulet` with what is in the registry. `end` ends a process that cannot stop
+/// in time.
+#[must_use]
+pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
+    let args = Args::parse();
+    // Log lines would disturb what is drawn at a terminal: only warnings are printed then. A
+    // comparison has no other log lines that matter.
+    let is_drawn = match args.command {
+        Command::Demo => std::io::stderr().is_terminal(),
+        Command::Compare(_) => true,
+        _ => false,
+    };
+    cli::log_to_stderr(if is_drawn {
+        cli::Level::WARN
+    } else {
+        cli::Level::INFO
+    });
+    cli::exit(commands::run(args, registry, end))
+}

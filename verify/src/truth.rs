@@ -1,0 +1,525 @@
+//! What must be in the topics: streams of readings, and what stages make of them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+
+use rivulet_core::unit::Unit;
+
+use crate::history::StageHistory;
+
+/// A reading without its sensor. There can be millions of them, so it is small.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) seq: u64,
+    pub(crate) time: i64,
+    pub(crate) value: f64,
+    pub(crate) unit: Option<Unit>,
+}
+
+/// The names of sensors, each stored once.
+#[derive(Debug, Default)]
+pub(crate) struct Sensors {
+    names: Vec<Rc<str>>,
+    ids: HashMap<Rc<str>, u32>,
+}
+
+impl Sensors {
+    pub(crate) fn id(&mut self, name: &str) -> u32 {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        let name: Rc<str> = name.into();
+        let id =
+            u32::try_from(self.names.len()).expect("four billion names do not fit into memory");
+        self.names.push(name.clone());
+        self.ids.insert(name, id);
+        id
+    }
+
+    pub(crate) fn name(&self, id: u32) -> &str {
+        &self.names[id as usize]
+    }
+}
+
+/// The readings of one sensor in one topic.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Series {
+    pub(crate) entries: Vec<Entry>,
+    /// Whether Kafka keeps them in this order.
+    pub(crate) order: Order,
+    /// Whether earlier readings of the sensor were deleted.
+    pub(crate) lost: bool,
+    /// How many of the first entries were deleted from the topic.
+    pub(crate) deleted: usize,
+    /// How many entries were accepted as found, because they cannot be computed.
+    pub(crate) unverified: usize,
+    /// How many of the first entries may be incomplete if the topic has lost its first records:
+    /// whether further readings were among them is unknown.
+    pub(crate) unsure: usize,
+}
+
+/// Whether the order of readings is defined.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    #[default]
+    Defined,
+    Undefined,
+}
+
+/// The readings of one topic.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stream {
+    pub(crate) series: BTreeMap<u32, Series>,
+    /// Whether sequence numbers and times are known. In a topic of format `number` they are not:
+    /// the offset of a reading is its number there, and offsets depend on when stages committed.
+    pub(crate) numbered: bool,
+    /// Whether readings were deleted, perhaps all of some sensors.
+    pub(crate) lost: bool,
+    /// For each sensor with readings whose record has another key, or none: the indices of these
+    /// readings, and the order of the others.
+    pub(crate) wrong_keys: BTreeMap<u32, (Vec<usize>, Order)>,
+    /// For each sensor with deleted readings, the input readings that are left: sequence number and
+    /// time, which no operator changes.
+    pub(crate) origins: BTreeMap<u32, HashSet<(u64, i64)>>,
+}
+
+/// What a stage makes of its inputs.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Output {
+    pub(crate) stream: Stream,
+    pub(crate) counts: StageCounts,
+}
+
+/// Readings of a stage that do not become output.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StageCounts {
+    /// Invalid readings.
+    pub(crate) dead_letters: u64,
+    /// Readings whose result cannot be computed.
+    pub(crate) unknown: u64,
+}
+
+impl Stream {
+    pub(crate) fn new() -> Self {
+        Stream {
+            series: BTreeMap::new(),
+            numbered: true,
+            lost: false,
+            wrong_keys: BTreeMap::new(),
+            origins: BTreeMap::new(),
+        }
+    }
+
+    /// Removes the readings whose record has another key than their sensor. Returns their number.
+    pub(crate) fn drop_wrong_keys(&mut self) -> u64 {
+        let mut dropped = 0;
+        for (sensor, (places, order)) in std::mem::take(&mut self.wrong_keys) {
+            let series = self.series.entry(sensor).or_default();
+            for place in places.iter().rev() {
+                series.entries.remove(*place);
+            }
+            series.order = order;
+            dropped += places.len() as u64;
+        }
+        dropped
+    }
+
+    /// Removes a reading, given by its index among those of its sensor. Returns its index among
+    /// those with the right key; `None` if its own key is wrong.
+    pub(crate) fn remove(&mut self, sensor: u32, place: usize) -> Option<usize> {
+        let series = self.series.get_mut(&sensor)?;
+        series.entries.remove(place);
+        series.deleted -= usize::from(place < series.deleted);
+        let Some((wrong, _)) = self.wrong_keys.get_mut(&sensor) else {
+            return Some(place);
+        };
+        let is_right = !wrong.contains(&place);
+        let before = wrong.iter().filter(|other| **other < place).count();
+        wrong.retain(|other| *other != place);
+        wrong
+            .iter_mut()
+            .filter(|other| **other > place)
+            .for_each(|other| *other -= 1);
+        is_right.then(|| place - before)
+    }
+
+    /// Whether readings were deleted.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost || self.series.values().any(|series| series.lost)
+    }
+
+    /// Accepts the results of deleted readings as found in the topic: they cannot be computed, but
+    /// what the next stages make of them can.
+    pub(crate) fn accept(&mut self, found: &Stream) {
+        for (sensor, found) in &found.series {
+            if !self.series.contains_key(sensor) && self.lost {
+                self.series.insert(
+                    *sensor,
+                    Series {
+                        lost: true,
+                        ..Series::default()
+                    },
+                );
+            }
+            let Some(series) = self.series.get_mut(sensor).filter(|series| series.lost) else {
+                continue;
+            };
+            let origins = self.origins.get(sensor);
+            let is_deleted = |entry: &&Entry| {
+                origins.is_none_or(|origins| !origins.contains(&(entry.seq, entry.time)))
+            };
+            let entries = found.entries.iter();
+            let accepted: Vec<Entry> = match series.order {
+                // All their results come before those of the readings that are left.
+                Order::Defined => entries.take_while(is_deleted).copied().collect(),
+                Order::Undefined => entries.filter(is_deleted).copied().collect(),
+            };
+            series.unverified += accepted.len();
+            if series.unsure > 0 {
+                series.unsure += accepted.len();
+            }
+            series.entries.splice(0..0, accepted);
+        }
+    }
+
+    /// How many readings there are.
+    pub(crate) fn len(&self) -> usize {
+        self.series
+            .values()
+            .map(|series| series.entries.len())
+            .sum()
+    }
+
+    /// Accepts what was compared as the input of the next stages. `deleted` is the number of
+    /// deleted readings for each sensor whose partition has lost its first records.
+    pub(crate) fn accept_compared(&mut self, deleted: &BTreeMap<u32, usize>, is_trimmed: bool) {
+        for (sensor, series) in &mut self.series {
+            let first = deleted.get(sensor).copied();
+            series.deleted = first.unwrap_or_default();
+            series.lost &= first.is_some();
+            if series.lost && series.deleted >= series.unsure {
+                // What the topic held is known only after the part that may be incomplete.
+                series.entries.drain(..series.unsure);
+                series.deleted -= series.unsure;
+            }
+            (series.unverified, series.unsure) = (0, 0);
+        }
+        self.lost &= is_trimmed;
+        self.origins.clear();
+    }
+
+    /// Adds the readings of another stream that is written to the same topic.
+    pub(crate) fn join(&mut self, other: Stream) {
+        self.numbered &= other.numbered;
+        self.lost |= other.lost;
+        self.origins.extend(other.origins);
+        for (sensor, series) in other.series {
+            let mine = self.series.entry(sensor).or_default();
+            if mine.entries.is_empty() {
+                *mine = series;
+            } else if !series.entries.is_empty() {
+                // Which of the two comes first is unknown.
+                mine.order = Order::Undefined;
+                mine.lost |= series.lost;
+                mine.entries.extend(series.entries);
+            }
+        }
+    }
+
+    /// The stream as a reader of a topic sees it whose readings without a unit have this one.
+    pub(crate) fn with_unit(mut self, unit: Option<Unit>) -> Stream {
+        for series in self.series.values_mut() {
+            for entry in &mut series.entries {
+                entry.unit = entry.unit.or(unit);
+            }
+        }
+        self
+    }
+
+    /// The stream as a reader of a topic of format `number` sees it: bare values in `partitions`
+    /// partitions, without sensors.
+    pub(crate) fn into_numbers(
+        self,
+        partitions: usize,
+        unit: Option<Unit>,
+        sensors: &mut Sensors,
+    ) -> Stream {
+        let mut whole = Stream {
+            numbered: false,
+            lost: self.has_lost(),
+            ..Stream::new()
+        };
+        for series in self.series.into_values() {
+            whole.join(Stream {
+                series: [(sensors.id(""), series)].into(),
+                numbered: false,
+                ..Stream::new()
+            });
+        }
+        for series in whole.series.values_mut() {
+            if partitions > 1 {
+                series.order = Order::Undefined;
+            }
+            series
+                .entries
+                .iter_mut()
+                .for_each(|entry| entry.unit = unit);
+        }
+        whole
+    }
+}
+
+/// Computes the output of a stage from its inputs (name and readings of each topic). If readings
+/// were deleted, `found` is its actual output.
+///
+/// # Errors
+/// Why the output cannot be computed.
+pub(crate) fn process(
+    history: &StageHistory,
+    inputs: &[(&str, &Stream)],
+    found: &Stream,
+    sensors: &Sensors,
+) -> Result<Output, String> {
+    history.check_verifiable()?;
+    let mut output = Output {
+        stream: Stream::new(),
+        counts: StageCounts::default(),
+    };
+    let stateful = history.is_ordered();
+    for (topic, input) in inputs {
+        if history.is_noisy() && !input.numbered {
+            return Err(format!(
+                "its noise depends on sequence numbers, which are offsets in `{topic}` and depend \
+                 on when stages committed"
+            ));
+        }
+        if !input.numbered && input.has_lost() {
+            return Err(format!(
+                "the first records of `{topic}` were deleted, and bare numbers do not show which \
+                 results are theirs"
+            ));
+        }
+        // Readings of a sensor in one input may have been deleted from another input.
+        let is_lost_elsewhere = inputs
+            .iter()
+            .any(|(other, stream)| other != topic && stream.lost);
+        let mut stream = Stream {
+            numbered: input.numbered,
+            lost: input.lost,
+            ..Stream::new()
+        };
+        for (&sensor, series) in &input.series {
+            let name = sensors.name(sensor);
+            if stateful && series.order == Order::Undefined && series.entries.len() > 1 {
+                return Err(format!(
+                    "it keeps state, and the order of the readings of sensor \"{name}\" in \
+                     `{topic}` is not defined"
+                ));
+            }
+            if stateful && output.stream.series.contains_key(&sensor) {
+                return Err(format!(
+                    "it keeps state, and the order of readings of sensor \"{name}\" between its \
+                     inputs is not defined"
+                ));
+            }
+            let mut series = Cow::Borrowed(series);
+            if is_lost_elsewhere && !series.lost {
+                series.to_mut().lost = true;
+            }
+            if series.lost {
+                stream.origins.insert(
+                    sensor,
+                    series
+                        .entries
+                        .iter()
+                        .map(|entry| (entry.seq, entry.time))
+                        .collect(),
+                );
+            }
+            let found = found.series.get(&sensor);
+            stream.series.insert(
+                sensor,
+                history.run(topic, (sensor, name), &series, found, &mut output.counts)?,
+            );
+        }
+        output.stream.join(stream);
+    }
+    Ok(output)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::steps::Step;
+    use super::*;
+
+    pub(crate) const CELSIUS: [f64; 14] = [
+        7.0, 6.0, 9.0, 14.0, 12.0, 17.0, 9.0, 13.0, 11.0, 12.0, 13.0, 16.0, 16.0, 19.0,
+    ];
+
+    const CONVERT: Step = Step::Convert {
+        from: Unit::Celsius,
+        to: Unit::Fahrenheit,
+    };
+    const EWMA: Step = Step::Ewma {
+        alpha: 0.5,
+        emit_seed: false,
+    };
+    const AVERAGE: Step = Step::Average { window: 3 };
+
+    /// A stream of one sensor in degrees Celsius, numbered from 0.
+    pub(crate) fn stream(sensors: &mut Sensors, sensor: &str, values: &[f64]) -> Stream {
+        let entries = (0..).zip(values).map(|(seq, &value)| Entry {
+            seq,
+            time: 0,
+            value,
+            unit: Some(Unit::Celsius),
+        });
+        let series = Series {
+            entries: entries.collect(),
+            ..Series::default()
+        };
+        Stream {
+            series: [(sensors.id(sensor), series)].into(),
+            ..Stream::new()
+        }
+    }
+
+    fn process(
+        steps: &[Step],
+        inputs: &[(&str, &Stream)],
+        sensors: &Sensors,
+    ) -> Result<Output, String> {
+        super::process(
+            &StageHistory::new(steps.to_vec(), Vec::new()),
+            inputs,
+            &Stream::new(),
+            sensors,
+        )
+    }
+
+    fn values(output: &Result<Output, String>) -> Vec<f64> {
+        let stream = &output.as_ref().unwrap().stream;
+        stream
+            .series
+            .values()
+            .flat_map(|series| series.entries.iter().map(|entry| entry.value))
+            .collect()
+    }
+
+    fn assert_close(found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() <= 1e-9 * expected.abs(),
+                "{found} is not {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_results_are_those_of_the_worked_example() {
+        let mut sensors = Sensors::default();
+        let input = stream(&mut sensors, "", &CELSIUS);
+        let kept = process(&[CONVERT, Step::Above(50.0)], &[("c", &input)], &sensors);
+        assert_close(
+            &values(&kept),
+            &[57.2, 53.6, 62.6, 55.4, 51.8, 53.6, 55.4, 60.8, 60.8, 66.2],
+        );
+        let kept = kept.unwrap().stream;
+        let ewma = process(&[EWMA], &[("kept", &kept)], &sensors);
+        assert_close(
+            &values(&ewma),
+            &[
+                55.4, 59.0, 57.2, 54.5, 54.05, 54.725, 57.7625, 59.28125, 62.740_625,
+            ],
+        );
+        let average = process(&[AVERAGE], &[("kept", &kept)], &sensors);
+        assert_close(
+            &values(&average),
+            &[57.8, 57.2, 56.6, 53.6, 53.6, 56.6, 59.0, 62.6],
+        );
+        let fused = process(
+            &[CONVERT, Step::Above(50.0), EWMA],
+            &[("c", &input)],
+            &sensors,
+        );
+        assert_eq!(fused, ewma, "one stage or several: the same results");
+    }
+
+    #[test]
+    fn sensors_do_not_mix() {
+        let mut sensors = Sensors::default();
+        let mut input = stream(&mut sensors, "a", &[1.0, 3.0]);
+        input.join(stream(&mut sensors, "b", &[10.0, 30.0]));
+        let output = process(&[EWMA], &[("c", &input)], &sensors);
+        assert_close(&values(&output), &[2.0, 20.0]);
+        let (a, b) = (
+            stream(&mut sensors, "a", &[1.0, 3.0]),
+            stream(&mut sensors, "b", &[10.0, 30.0]),
+        );
+        assert_eq!(
+            process(&[EWMA], &[("c", &a), ("d", &b)], &sensors),
+            output,
+            "nor do those of two topics"
+        );
+    }
+
+    #[test]
+    fn state_over_an_undefined_order_is_not_verifiable() {
+        let mut sensors = Sensors::default();
+        let input = stream(&mut sensors, "a", &[1.0, 3.0]);
+        let two = [("c", &input), ("d", &input)];
+        let reason = process(&[EWMA], &two, &sensors).unwrap_err();
+        assert!(
+            reason.contains("sensor \"a\" between its inputs"),
+            "{reason}"
+        );
+        let joined = process(&[CONVERT], &two, &sensors).unwrap().stream;
+        assert_eq!(
+            (joined.len(), joined.series[&0].order),
+            (4, Order::Undefined)
+        );
+        let reason = process(&[AVERAGE], &[("joined", &joined)], &sensors).unwrap_err();
+        assert!(reason.contains("in `joined` is not defined"), "{reason}");
+    }
+
+    #[test]
+    fn bare_numbers_in_several_partitions_have_no_order() {
+        let mut sensors = Sensors::default();
+        let input = stream(&mut sensors, "a", &[1.0, 3.0]);
+        let one = input.clone().into_numbers(1, None, &mut sensors);
+        let several = input.clone().into_numbers(2, None, &mut sensors);
+        let empty = sensors.id("");
+        assert_eq!(
+            (one.series[&empty].order, several.series[&empty].order),
+            (Order::Defined, Order::Undefined)
+        );
+        let reason = process(
+            &[Step::Noise {
+                amplitude: 1.0,
+                seed: 1,
+            }],
+            &[("n", &one)],
+            &sensors,
+        )
+        .unwrap_err();
+        assert!(reason.contains("offsets"), "{reason}");
+    }
+
+    #[test]
+    fn a_reading_in_another_unit_is_a_dead_letter() {
+        let mut sensors = Sensors::default();
+        let input = stream(&mut sensors, "a", &[1.0, 3.0]);
+        let output = process(
+            &[Step::Convert {
+                from: Unit::Kelvin,
+                to: Unit::Celsius,
+            }],
+            &[("c", &input)],
+            &sensors,
+        );
+        let output = output.unwrap();
+        assert_eq!((output.stream.len(), output.counts.dead_letters), (0, 2));
+    }
+}
