@@ -14,7 +14,7 @@ FROM := 0
 
 .PHONY: help demo test test-kafka aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: setup
+.PHONY: setup catalog
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -110,6 +110,9 @@ audit: ## checks the dependencies for licences, duplicates and known vulnerabili
 
 doc: ## builds the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps $(ARGS)
+
+catalog: ## writes docs/catalog.md, which lists what a pipeline file can name
+	cargo run --quiet --locked --bin rivulet -- catalog > docs/catalog.md
 
 lint: ## checks format and lints
 	cargo fmt --all --check

@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[serde(try_from = "f64")]
 #[cfg_attr(
     feature = "schema",
-    derive(schemars::JsonSchema),
+    derive(schemars::JsonSchema, serde::Serialize),
     schemars(extend("exclusiveMinimum" = 0))
 )]
 pub struct Rate(pub f64);
@@ -35,7 +35,7 @@ impl TryFrom<f64> for Rate {
 #[serde(try_from = "i64")]
 #[cfg_attr(
     feature = "schema",
-    derive(schemars::JsonSchema),
+    derive(schemars::JsonSchema, serde::Serialize),
     schemars(extend("minimum" = 1, "maximum" = MOST))
 )]
 pub struct Count<const MOST: u64>(pub u64);

@@ -43,6 +43,15 @@ pub enum Command {
         #[arg(long, conflicts_with_all = ["file", "json"])]
         schema: bool,
     },
+    /// List what a pipeline file can name: sources, operators, sinks and formats
+    ///
+    /// Each has its settings, their defaults and an example. The output is Markdown. No file is
+    /// read.
+    #[command(after_help = "Example: rivulet catalog ewma")]
+    Catalog {
+        /// Only the one of this name
+        name: Option<String>,
+    },
     /// Run stages in this process, one thread each
     Run {
         /// The stages to run

@@ -7,13 +7,14 @@ mod state;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use crate::catalog::ComponentList;
 use crate::check::Manifest;
 use crate::demo;
 use crate::groups::LagGoal;
 use crate::{graph, groups, run, topics};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::shutdown::EndProcess;
@@ -21,8 +22,8 @@ use rivulet_core::topic_source::ReadProgress;
 use rivulet_kafka::{EmbeddedBroker, TopicReader};
 use rivulet_node::cli::{BoxError, Common};
 use rivulet_node::signals;
-use rivulet_pipeline::Pipeline;
 use rivulet_pipeline::Stage;
+use rivulet_pipeline::{Pipeline, suggest};
 use rivulet_verify::Options;
 
 use crate::CheckedPipeline;
@@ -47,6 +48,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         }
         Command::Check { schema: true, .. } => {
             println!("{}", serde_json::to_string_pretty(&registry.schema())?);
+            return Ok(());
+        }
+        Command::Catalog { name } => {
+            print!("{}", catalog(registry, name.as_deref())?);
             return Ok(());
         }
         Command::Check {
@@ -102,8 +107,23 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             allow_duplicates,
             allow_unverifiable,
         } => verify(&pipeline, Options { allow_duplicates }, allow_unverifiable),
-        Command::Completions { .. } | Command::Man => Ok(()),
+        Command::Completions { .. } | Command::Man | Command::Catalog { .. } => Ok(()),
     }
+}
+
+/// The components of the registry, or those of one name.
+fn catalog(registry: &Registry, name: Option<&str>) -> Result<ComponentList, Error> {
+    let list = ComponentList::new(registry);
+    let Some(name) = name else {
+        return Ok(list);
+    };
+    let names = list.names();
+    list.named(name).ok_or_else(|| {
+        let cause = format!("there is no source, operator, sink or format `{name}`");
+        Error::new("listing the catalog", cause)
+            .help(suggest(name, &names))
+            .of_kind(Kind::Usage)
+    })
 }
 
 /// Writes the manual page, with the exit codes.

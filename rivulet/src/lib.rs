@@ -7,6 +7,7 @@
 //! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
 
 mod args;
+pub mod catalog;
 pub mod check;
 mod checked;
 mod commands;

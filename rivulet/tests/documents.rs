@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use rivulet::Registry;
+use rivulet::catalog::ComponentList;
+
 use self::repository::{files, root};
 
 mod repository;
@@ -126,4 +129,14 @@ fn headings(text: &str) -> BTreeSet<String> {
             kept.collect::<String>().replace(' ', "-")
         })
         .collect()
+}
+
+#[test]
+fn the_page_of_the_catalog_is_what_the_command_prints() {
+    let page = fs::read_to_string(root().join("docs/catalog.md")).unwrap();
+    let printed = ComponentList::new(&Registry::default()).to_string();
+    assert!(
+        page == printed,
+        "docs/catalog.md is not what the catalogs say\n  help: make catalog"
+    );
 }

@@ -20,7 +20,8 @@ use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::{InvalidReading, LONGEST_SENSOR, Reading};
 use rivulet_core::unit::Unit;
 
-/// The settings of the format, which has none.
+/// Each record carries one reading, an object with `sensor`, `seq`, `time` in milliseconds since
+/// the epoch, `value` and, if it is known, `unit`. Other fields are skipped. It has no settings.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -10,7 +10,8 @@ use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::unit::Unit;
 use serde::Deserialize;
 
-/// The settings of the format, which has none.
+/// The sensor has no name, the time is the record's timestamp, and the sequence number is its
+/// offset. It has no settings.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -33,7 +33,7 @@ pub struct Round {
 #[serde(try_from = "i64")]
 #[cfg_attr(
     feature = "schema",
-    derive(schemars::JsonSchema),
+    derive(schemars::JsonSchema, serde::Serialize),
     schemars(extend("minimum" = 0, "maximum" = 15))
 )]
 pub struct Digits(u8);

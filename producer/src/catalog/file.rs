@@ -158,7 +158,7 @@ impl TryFrom<Table> for SourceFile {
 /// What to do with a last line without a line end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 pub enum LastLine {
     /// Skip it, because it may be incomplete.
     #[default]
@@ -167,7 +167,7 @@ pub enum LastLine {
     Take,
 }
 
-/// How many times to read the file. `None` is forever.
+/// How many times to read the file. `forever` never ends.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Times")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -54,7 +54,7 @@ const DAY_MS: u32 = 86_400_000;
 pub struct Simulated {
     /// How many sensors there are.
     sensors: Count<MOST_SENSORS>,
-    /// Per sensor. `None` is without end.
+    /// How many readings of each sensor; without end unless it is set.
     readings: Option<Count<MOST_READINGS>>,
     /// For all sensors together.
     rate: Option<Rate>,
@@ -96,7 +96,7 @@ impl Default for Simulated {
 #[serde(try_from = "f64")]
 #[cfg_attr(
     feature = "schema",
-    derive(schemars::JsonSchema),
+    derive(schemars::JsonSchema, serde::Serialize),
     schemars(extend("minimum" = -1_000_000, "maximum" = 1_000_000))
 )]
 pub struct Degrees(f64);

@@ -59,7 +59,7 @@ pub struct Compare {
     /// The input topic of both. The default is `temperatures_above_threshold` if the stage reads
     /// it.
     pub input: Option<String>,
-    /// How often to show the table while readings come. `None` is only at the end.
+    /// How often to show the table while readings come; only at the end unless it is set.
     pub every_seconds: Option<Seconds>,
     /// The longest lag to try, in steps.
     #[serde(default)]
@@ -85,7 +85,7 @@ fn default_average() -> String {
 #[serde(try_from = "i64")]
 #[cfg_attr(
     feature = "schema",
-    derive(schemars::JsonSchema),
+    derive(schemars::JsonSchema, serde::Serialize),
     schemars(extend("minimum" = 1, "maximum" = 86_400))
 )]
 pub struct Seconds(u64);
@@ -109,7 +109,7 @@ impl TryFrom<i64> for Seconds {
 #[serde(try_from = "i64")]
 #[cfg_attr(
     feature = "schema",
-    derive(schemars::JsonSchema),
+    derive(schemars::JsonSchema, serde::Serialize),
     schemars(extend("minimum" = 0, "maximum" = 1000))
 )]
 pub struct LagMax(usize);
@@ -138,7 +138,7 @@ impl TryFrom<i64> for LagMax {
 #[serde(try_from = "i64")]
 #[cfg_attr(
     feature = "schema",
-    derive(schemars::JsonSchema),
+    derive(schemars::JsonSchema, serde::Serialize),
     schemars(extend("minimum" = 1, "maximum" = 1_000_000))
 )]
 pub struct WaitingMax(usize);
@@ -208,8 +208,7 @@ impl Component for Compare {
     const NAME: &'static str = "compare";
     const ABOUT: &'static str =
         "shows how EWMA, moving average and their input differ, and their lag";
-    const EXAMPLE: &'static str = "compare = { ewma = \"temperatures_ewma\", \
-        average = \"temperatures_moving_average\", every-seconds = 10 }";
+    const EXAMPLE: &'static str = "compare = { ewma = \"temperatures_ewma\", every-seconds = 10 }";
 }
 
 impl SinkSettings for Compare {

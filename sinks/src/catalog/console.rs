@@ -48,7 +48,7 @@ pub struct Console {
 /// What to show of a reading.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 pub enum Show {
     /// Only the number, in the shortest form that parses to the same 64-bit float.
     #[default]

@@ -10,7 +10,7 @@ use crate::text::{push, push_number, push_time};
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 pub enum OutputFormat {
     /// A header, then one row a reading. Times are in RFC 3339. Fields are quoted as in RFC 4180
     /// where necessary.
