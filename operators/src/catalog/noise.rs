@@ -37,7 +37,11 @@ pub struct Noise {
 /// The largest noise, in the reading's unit: finite and not negative, by default 1.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "f64")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(extend("minimum" = 0)))]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema, serde::Serialize),
+    schemars(extend("minimum" = 0))
+)]
 pub struct Amplitude(f64);
 
 impl Default for Amplitude {
