@@ -28,6 +28,7 @@ test: ## runs every test; starts and stops an Apache Kafka for those that need i
 	scripts/setup test
 	scripts/kafka-jars $(KAFKA)
 	cargo build --locked --workspace --bins
+	scripts/example build
 	$(if $(ARGS),$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS),scripts/test $(SEEDS))
 
 test-kafka: ## runs the main scenarios on another version: KAFKA=3.8.0 (with ZooKeeper), 4.1.2, …
@@ -122,6 +123,8 @@ lint: ## checks format and lints
 # The fuzz targets are in a workspace of their own.
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(BUILT) --bins -- -D warnings
+	cargo fmt --manifest-path examples/own-operator/Cargo.toml --check
+	scripts/example clippy --all-targets -- -D warnings
 	scripts/ansible lint
 
 setup: ## installs what building and testing need

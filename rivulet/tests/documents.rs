@@ -140,3 +140,28 @@ fn the_page_of_the_catalog_is_what_the_command_prints() {
         "docs/catalog.md is not what the catalogs say\n  help: make catalog"
     );
 }
+
+/// The packages of a lock file with their versions.
+fn locked(path: &str) -> BTreeSet<(String, String)> {
+    let lock = fs::read_to_string(root().join(path)).unwrap();
+    let lock: toml::Table = lock.parse().unwrap();
+    let packages = lock["package"].as_array().unwrap().iter();
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    packages
+        .map(|package| (text(&package["name"]), text(&package["version"])))
+        .collect()
+}
+
+/// With other versions, building it would compile librdkafka and OpenSSL a second time.
+#[test]
+fn the_example_has_the_versions_of_the_workspace() {
+    let workspace = locked("Cargo.lock");
+    let mut example = locked("examples/own-operator/Cargo.lock");
+    example.retain(|(name, _)| name != "own-operator");
+    assert!(example.len() > 50, "{example:?}");
+    let others: Vec<_> = example.difference(&workspace).collect();
+    assert!(
+        others.is_empty(),
+        "{others:?}\n  help: cp Cargo.lock examples/own-operator/ && scripts/example metadata"
+    );
+}

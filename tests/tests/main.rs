@@ -15,6 +15,7 @@ mod leader;
 mod limits;
 mod log;
 mod margins;
+mod own_operator;
 mod repeats;
 mod shutdown;
 mod silent;
