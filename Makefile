@@ -122,7 +122,7 @@ lint: ## checks format and lints
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 # The fuzz targets are in a workspace of their own.
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(BUILT) --bins -- -D warnings
+	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(BUILT) --bins --all-features -- -D warnings
 	cargo fmt --manifest-path examples/own-operator/Cargo.toml --check
 	scripts/example clippy --all-targets -- -D warnings
 	scripts/ansible lint
