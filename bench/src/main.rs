@@ -4,6 +4,7 @@
 //! be compared.
 
 mod probe;
+mod subject;
 mod table;
 
 use std::error::Error;
@@ -17,6 +18,7 @@ use rivulet_core::guarantee::Guarantee;
 use rivulet_tests::{Kafka, programs};
 
 use self::probe::Probe;
+use self::subject::{STEPS, Subject, Version};
 use self::table::{Measured, ResultTable};
 
 /// Measure stages and a byte relay
@@ -31,17 +33,20 @@ struct Args {
     /// For how many seconds the memory is measured at 1,000 readings/s
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// Also measure the `rivulet-operator` of another version, which is in this folder
+    #[arg(long, value_name = "NAME=FOLDER")]
+    against: Vec<Version>,
 }
 
 const GUARANTEES: [Guarantee; 2] = [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce];
-const SUBJECTS: [&str; 3] = ["relay", "convert", "ewma"];
 const SENSORS: u64 = 10;
 /// Longer than any measurement.
 const DEADLINE: Duration = Duration::from_mins(5);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let bench = Bench::new(&args, Kafka::shared())?;
+    let subjects = subject::all(&args.against);
+    let bench = Bench::new(&args, &subjects, Kafka::shared())?;
     bench.rivulet(&["topics", "create"])?;
     let start = Instant::now();
     bench.finish("rivulet-producer", "fill")?;
@@ -54,15 +59,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut table = ResultTable::default();
     for round in 0..args.rounds {
         for guarantee in GUARANTEES {
-            for subject in SUBJECTS {
+            for subject in &subjects {
                 let measured = bench.flow(subject, guarantee, round)?;
-                eprintln!("round {}: {subject} {guarantee}: {measured}", round + 1);
-                table.add(subject, guarantee, measured);
+                let name = &subject.name;
+                eprintln!("round {}: {name} {guarantee}: {measured}", round + 1);
+                table.add(name, guarantee, measured);
             }
         }
     }
     println!("{table}");
-    bench.steady(args.seconds)?;
+    bench.steady(&subjects, args.seconds)?;
     sizes()?;
     bench.rivulet(&["topics", "delete", "--yes"])
 }
@@ -75,10 +81,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(args: &Args, brokers: &str) -> Result<Self, Box<dyn Error>> {
+    fn new(args: &Args, subjects: &[Subject], brokers: &str) -> Result<Self, Box<dyn Error>> {
         let folder = std::env::temp_dir().join(format!("rivulet-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("bench.toml"), pipeline(args)?)?;
+        std::fs::write(folder.join("bench.toml"), pipeline(args, subjects)?)?;
         Ok(Bench {
             brokers: brokers.to_owned(),
             folder,
@@ -87,7 +93,11 @@ impl Bench {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(programs::program(program));
+        self.command_of(&programs::program(program))
+    }
+
+    fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command
             .env("RUST_LOG", "warn")
             .args(["--brokers", &self.brokers])
@@ -96,7 +106,10 @@ impl Bench {
     }
 
     fn on_pipeline(&self, program: &str) -> Command {
-        let mut command = self.command(program);
+        self.with_pipeline(self.command(program))
+    }
+
+    fn with_pipeline(&self, mut command: Command) -> Command {
         command
             .arg("--pipeline")
             .arg(self.folder.join("bench.toml"));
@@ -117,8 +130,19 @@ impl Bench {
         succeeded(stage, self.on_pipeline(program).arg(stage).status()?)
     }
 
-    fn operator(&self, stage: &str, guarantee: Guarantee) -> Result<Running, Box<dyn Error>> {
-        let mut command = self.on_pipeline("rivulet-operator");
+    /// Starts a stage with the program of a subject.
+    fn operator(
+        &self,
+        subject: &Subject,
+        stage: &str,
+        guarantee: Guarantee,
+    ) -> Result<Running, Box<dyn Error>> {
+        const PROGRAM: &str = "rivulet-operator";
+        let program = subject
+            .folder
+            .as_ref()
+            .map_or_else(|| programs::program(PROGRAM), |folder| folder.join(PROGRAM));
+        let mut command = self.with_pipeline(self.command_of(&program));
         Ok(Running(
             command
                 .arg(stage)
@@ -130,12 +154,12 @@ impl Bench {
     /// Measures one subject while it processes all readings.
     fn flow(
         &self,
-        subject: &str,
+        subject: &Subject,
         guarantee: Guarantee,
         round: usize,
     ) -> Result<Measured, Box<dyn Error>> {
-        let stage = stage(subject, guarantee, round);
-        let running = if subject == "relay" {
+        let stage = stage(&subject.name, guarantee, round);
+        let running = if subject.step.is_none() {
             let mut relay = self.command("relay");
             relay.args([
                 "--from",
@@ -149,7 +173,7 @@ impl Bench {
             ]);
             Running(relay.spawn()?)
         } else {
-            self.operator(&stage, guarantee)?
+            self.operator(subject, &stage, guarantee)?
         };
         let probe = Probe::new(&self.brokers, &stage, "input", running.0.id())?;
         let end = probe.end()?;
@@ -179,26 +203,25 @@ impl Bench {
     }
 
     /// Measures the memory of operators at a steady rate of 1,000 readings/s.
-    fn steady(&self, seconds: u64) -> Result<(), Box<dyn Error>> {
+    fn steady(&self, subjects: &[Subject], seconds: u64) -> Result<(), Box<dyn Error>> {
         println!("peak memory after {seconds} s of 1,000 readings/s, exactly-once:");
         let mut producer = Running(
             self.on_pipeline("rivulet-producer")
                 .arg("trickle")
                 .spawn()?,
         );
-        let stages = ["convert-steady", "ewma-steady"];
+        let stages: Vec<&Subject> = subjects
+            .iter()
+            .filter(|subject| subject.step.is_some())
+            .collect();
         let operators: Vec<Running> = stages
             .iter()
-            .map(|stage| self.operator(stage, Guarantee::ExactlyOnce))
+            .map(|subject| self.operator(subject, &steady(subject), Guarantee::ExactlyOnce))
             .collect::<Result<_, _>>()?;
         std::thread::sleep(Duration::from_secs(seconds));
-        for (stage, running) in stages.iter().zip(&operators) {
-            let probe = Probe::new(&self.brokers, stage, "trickle", running.0.id())?;
-            println!(
-                "  {:16} {:6.1} MB",
-                stage.trim_end_matches("-steady"),
-                probe.peak_memory()?
-            );
+        for (subject, running) in stages.iter().zip(&operators) {
+            let probe = Probe::new(&self.brokers, &steady(subject), "trickle", running.0.id())?;
+            println!("  {:16} {:6.1} MB", subject.name, probe.peak_memory()?);
         }
         producer.0.kill()?;
         Ok(())
@@ -225,10 +248,12 @@ fn stage(subject: &str, guarantee: Guarantee, round: usize) -> String {
     format!("{subject}-{guarantee}-{round}")
 }
 
+fn steady(subject: &Subject) -> String {
+    format!("{}-steady", subject.name)
+}
+
 /// The pipeline of the benchmark: each stage has its own output topic.
-fn pipeline(args: &Args) -> Result<String, std::fmt::Error> {
-    const CONVERT: &str = "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }";
-    const EWMA: &str = "{ ewma = { alpha = 0.5 } }";
+fn pipeline(args: &Args, subjects: &[Subject]) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let fill = format!("readings = {}", args.readings / SENSORS);
     for (producer, settings, to) in [
@@ -242,18 +267,23 @@ fn pipeline(args: &Args) -> Result<String, std::fmt::Error> {
              to = \"{to}\""
         )?;
     }
-    let mut operators = vec![
-        ("convert-steady".to_owned(), "trickle".to_owned(), CONVERT),
-        ("ewma-steady".to_owned(), "trickle".to_owned(), EWMA),
-    ];
-    for round in 0..args.rounds {
-        for guarantee in GUARANTEES {
-            for (subject, step) in [("convert", CONVERT), ("ewma", EWMA)] {
-                operators.push((stage(subject, guarantee, round), "input".to_owned(), step));
+    let mut operators = Vec::new();
+    for subject in subjects {
+        operators.extend(
+            subject
+                .step
+                .map(|step| (steady(subject), "trickle".to_owned(), step)),
+        );
+        for round in 0..args.rounds {
+            for guarantee in GUARANTEES {
+                let stage = stage(&subject.name, guarantee, round);
+                operators.push(match subject.step {
+                    Some(step) => (stage, "input".to_owned(), step),
+                    // The relay is not a stage: a stage that reads its output makes it a topic of
+                    // the file.
+                    None => (format!("after-{stage}"), stage, STEPS[0].1),
+                });
             }
-            // The relay is not a stage: a stage that reads its output makes it a topic of the file.
-            let relay = stage("relay", guarantee, round);
-            operators.push((format!("after-{relay}"), relay, CONVERT));
         }
     }
     for (name, from, step) in operators {

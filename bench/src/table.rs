@@ -28,16 +28,19 @@ impl fmt::Display for Measured {
 /// All runs: a row for each subject and guarantee, with median and range over the rounds.
 #[derive(Debug, Default)]
 pub(crate) struct ResultTable {
-    rows: Vec<(&'static str, Guarantee, Vec<Measured>)>,
+    rows: Vec<(String, Guarantee, Vec<Measured>)>,
 }
 
 impl ResultTable {
-    pub(crate) fn add(&mut self, subject: &'static str, guarantee: Guarantee, measured: Measured) {
-        let same =
-            |row: &&mut (&str, Guarantee, Vec<Measured>)| (row.0, row.1) == (subject, guarantee);
+    pub(crate) fn add(&mut self, subject: &str, guarantee: Guarantee, measured: Measured) {
+        let same = |row: &&mut (String, Guarantee, Vec<Measured>)| {
+            (row.0.as_str(), row.1) == (subject, guarantee)
+        };
         match self.rows.iter_mut().find(same) {
             Some(row) => row.2.push(measured),
-            None => self.rows.push((subject, guarantee, vec![measured])),
+            None => self
+                .rows
+                .push((subject.to_owned(), guarantee, vec![measured])),
         }
     }
 
@@ -71,7 +74,7 @@ impl fmt::Display for ResultTable {
         ];
         writeln!(
             f,
-            "{:8} {:14} {:>22} {:>22} {:>22} {:>22}",
+            "{:14} {:14} {:>22} {:>22} {:>22} {:>22}",
             "", "", head[0], head[1], head[2], head[3]
         )?;
         for (subject, guarantee, runs) in &self.rows {
@@ -82,7 +85,7 @@ impl fmt::Display for ResultTable {
             let memory = spread(column(|run| run.memory), 1);
             writeln!(
                 f,
-                "{subject:8} {:14} {speed:>22} {cpu:>22} {ratio:>22} {memory:>22}",
+                "{subject:14} {:14} {speed:>22} {cpu:>22} {ratio:>22} {memory:>22}",
                 guarantee.name()
             )?;
         }
