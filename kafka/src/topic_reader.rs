@@ -91,6 +91,7 @@ impl<'p> TopicReader<'p> {
     }
 
     /// Makes the reader end before an open transaction instead of waiting for it.
+    #[must_use]
     pub fn without_waiting(mut self) -> Self {
         self.waits = false;
         self

@@ -119,6 +119,7 @@ impl FromStr for StateDigest {
 }
 
 /// The 64-bit FNV-1a hash of a text (Fowler, Noll and Vo), the same on every machine.
+#[must_use]
 pub fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
