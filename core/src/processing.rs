@@ -1,6 +1,11 @@
 //! The task of an operator stage: decode, apply the chain, encode, send.
 
+mod config;
 mod restoring;
+mod results;
+
+pub use self::config::{InputTopic, OutputTopic, ProcessingConfig};
+use self::results::{ResultRecord, Results};
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -46,95 +51,6 @@ pub struct Processing {
     /// Whether a record whose key is not its sensor was logged.
     has_warned_of_key: bool,
     counters: Arc<Counters>,
-}
-
-/// What the task of an operator stage needs to know of the stage.
-pub struct ProcessingConfig {
-    /// The name of the stage.
-    pub stage: String,
-    /// The topics that it reads.
-    pub inputs: Vec<InputTopic>,
-    /// The topics that it writes.
-    pub outputs: Vec<OutputTopic>,
-    /// The topic of its state.
-    pub changelog: String,
-    /// Where records go that it cannot process.
-    pub dead_letters: DeadLetters,
-    /// What it does when its input is not as it should be.
-    pub rules: Rules,
-    /// What a crash may do to its results.
-    pub guarantee: Guarantee,
-    /// How many records a commit holds at most.
-    pub commit_records: u64,
-    /// How large its state may be, in bytes.
-    pub state_bytes: u64,
-}
-
-/// A topic that a stage reads.
-pub struct InputTopic {
-    /// Its name.
-    pub name: String,
-    /// How readings are written in it.
-    pub format: Box<dyn Format>,
-}
-
-/// A topic that a stage writes.
-pub struct OutputTopic {
-    /// Its name.
-    pub name: String,
-    /// How readings are written in it.
-    pub format: Box<dyn Format>,
-    /// The largest record that it accepts: key and value, in bytes.
-    pub largest_record: usize,
-}
-
-/// The encoded results of one record. Kept to reuse their memory.
-#[derive(Default)]
-struct Results {
-    /// Keys and values.
-    bytes: Vec<u8>,
-    records: Vec<ResultRecord>,
-}
-
-/// A record to send: an index into the outputs, and where its key and value are.
-struct ResultRecord {
-    output: usize,
-    key: Range<usize>,
-    value: Range<usize>,
-}
-
-impl Results {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.records.clear();
-    }
-
-    /// Adds a reading for each of the outputs.
-    fn encode(
-        &mut self,
-        outputs: &[OutputTopic],
-        reading: &Reading<'_>,
-    ) -> Result<(), InvalidReading> {
-        let key = self.bytes.len()..self.bytes.len() + reading.sensor.len();
-        self.bytes.extend_from_slice(reading.sensor.as_bytes());
-        for (output, topic) in outputs.iter().enumerate() {
-            let start = self.bytes.len();
-            topic.format.encode(reading, &mut self.bytes)?;
-            let value = start..self.bytes.len();
-            if value.len() + key.len() > topic.largest_record {
-                return Err(InvalidReading::new(
-                    "too-large",
-                    format!("the result has {} bytes", value.len()),
-                ));
-            }
-            self.records.push(ResultRecord {
-                output,
-                key: key.clone(),
-                value,
-            });
-        }
-        Ok(())
-    }
 }
 
 /// The outcome of applying the chain to a record.

@@ -5,98 +5,32 @@
 //! fails before a commit rolls back the whole transaction and is processed again. There is one way
 //! back: for a failed send, for lost partitions and for a broker that was away.
 
+mod assigned;
 mod assignment;
 mod back_off;
 mod commit_policy;
 mod commit_timer;
 mod phase;
 mod rejection_search;
+mod task;
+mod transitions;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::assigned::{AssignedPartition, out_of_order};
 pub use self::assignment::{Assignment, gap_error};
 pub use self::back_off::BackOff;
 pub use self::commit_policy::CommitPolicy;
 pub use self::commit_timer::CommitTimer;
 use self::phase::Phase;
 use self::rejection_search::RejectionSearch;
+pub use self::task::Task;
 use crate::counters::Counters;
 use crate::error::{Error, Result};
-use crate::log::{Event, Fault, Log, OffsetAndMetadata, Record, Rejection, TopicPartition};
-use crate::reminder::{Reminder, lasting};
+use crate::log::{Event, Fault, Log, OffsetAndMetadata, Record, TopicPartition};
+use crate::reminder::Reminder;
 use crate::shutdown::Shutdown;
-
-/// What a stage does with records. The loop does the rest.
-///
-/// # The contract
-/// The loop calls [`restore`](Self::restore) when partitions are assigned, and again after each
-/// abort. From then on it calls [`process`](Self::process) for each record, in the order of the
-/// offsets within a partition, and from time to time [`prepare_commit`](Self::prepare_commit),
-/// [`offset_metadata`](Self::offset_metadata) and, once the commit has succeeded,
-/// [`on_committed`](Self::on_committed). [`clear`](Self::clear) comes before each `restore` and
-/// when partitions are revoked.
-///
-/// Every call may pass a [`Fault`] of the log on. A [`Fault::Fatal`] ends the stage.
-#[expect(
-    clippy::missing_errors_doc,
-    reason = "the contract above says it for all methods"
-)]
-pub trait Task<L: Log> {
-    /// The names of the topics that are read.
-    fn inputs(&self) -> &[String];
-
-    /// Restores what the records of these partitions need. [Fatal](Fault::Fatal) if the committed
-    /// offsets are not such that the stage can go on.
-    fn restore(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault>;
-
-    /// Forgets everything that [`restore`](Self::restore) brings, and whatever is not committed.
-    fn clear(&mut self);
-
-    /// Records that these offsets of a partition were deleted before they were read.
-    fn process_gap(
-        &mut self,
-        log: &L,
-        partition: TopicPartition,
-        offsets: Range<i64>,
-    ) -> Result<(), Fault>;
-
-    /// Processes one record. A bad record is not a fault but a dead letter.
-    fn process(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault>;
-
-    /// Processes one record again whose results the brokers have rejected, for these reasons, one
-    /// for each try.
-    fn process_rejected(
-        &mut self,
-        log: &L,
-        record: &L::Record<'_>,
-        rejections: &[Rejection],
-    ) -> Result<(), Fault>;
-
-    /// Writes what must be committed with these offsets: the state that has changed, what is in
-    /// buffers. `is_last`: the stage stops with this commit.
-    fn prepare_commit(
-        &mut self,
-        log: &mut L,
-        offsets: &[(TopicPartition, i64)],
-        is_last: bool,
-    ) -> Result<(), Fault>;
-
-    /// Everything processed so far is committed.
-    fn on_committed(&mut self) {}
-
-    /// The [metadata](OffsetAndMetadata::metadata) to commit beside the offset of a partition.
-    fn offset_metadata(&self, partition: TopicPartition) -> String {
-        let _ = partition;
-        String::new()
-    }
-
-    /// Runs several times a second while nothing arrives.
-    fn on_idle(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
-}
 
 /// The longest wait for a record, so that a stop is noticed soon.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
@@ -159,14 +93,6 @@ pub struct StageLoop<L, T> {
     /// Why it was aborted, until the next commit: what lasts is logged more and more rarely.
     warnings: Reminder<Error>,
     rejection_search: RejectionSearch,
-}
-
-#[derive(Debug)]
-struct AssignedPartition {
-    partition: TopicPartition,
-    /// The next offset to read; `None` before the committed one is known.
-    position: Option<i64>,
-    is_committed: bool,
 }
 
 /// Whether there is another step.
@@ -405,127 +331,6 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             .collect()
     }
 
-    /// Restores what the assigned partitions need and starts to read them.
-    fn restore_and_assign(&mut self) -> Result<(), Fault> {
-        self.enter(Phase::Restoring);
-        let partitions = self.partitions();
-        self.task.clear();
-        let assignments = assignment::look_up(&mut self.log, self.task.inputs(), &partitions)?;
-        self.task.restore(&mut self.log, &assignments)?;
-        if let Some(assigned) = &mut self.assigned {
-            *assigned = assignments.iter().map(AssignedPartition::from).collect();
-        }
-        for assignment in &assignments {
-            if let Some(gap) = assignment.gap() {
-                self.task
-                    .process_gap(&self.log, assignment.partition, gap)?;
-            }
-        }
-        // An offset that is committed before the first record is read tells a first start from an
-        // offset that Kafka has forgotten.
-        let mut assigned = self.assigned.iter().flatten();
-        if assigned.any(|assigned| !assigned.is_committed) {
-            self.commit_all(false)?;
-        }
-        self.log.assign(&self.offsets(|_| true))?;
-        self.enter(match self.assigned {
-            Some(_) => Phase::Running,
-            None => Phase::Unassigned,
-        });
-        Ok(())
-    }
-
-    /// Commits while the partitions are still assigned, and gives them back.
-    fn revoke(&mut self, lost: bool) -> Result<(), Fault> {
-        self.enter(Phase::Revoking);
-        let named = named(self.task.inputs(), &self.partitions());
-        let how = if lost { "lost" } else { "revoked" };
-        tracing::info!(partitions = named, "rebalance: partitions {how}");
-        let committed = if lost && self.timer.is_dirty() {
-            let cause = "the group has given the partitions to another member";
-            Err(Fault::Abortable(Error::new("committing", cause)))
-        } else {
-            self.commit()
-        };
-        self.assigned = None;
-        self.rejection_search.keep(&[]);
-        match committed {
-            Err(Fault::Abortable(cause) | Fault::Rejected(_, cause)) => self.abort(&cause)?,
-            committed => committed?,
-        }
-        self.unassign()
-    }
-
-    fn unassign(&mut self) -> Result<(), Fault> {
-        self.task.clear();
-        self.log.unassign()?;
-        self.enter(Phase::Unassigned);
-        Ok(())
-    }
-
-    /// Rolls back to the last commit and goes on from there.
-    fn roll_back(&mut self, cause: &Error) -> Result<(), Fault> {
-        self.abort(cause)?;
-        if self.phase == Phase::Revoking {
-            return self.unassign();
-        }
-        // However often this fails, the group must be heard: it may wait for this member, or have
-        // removed it, which can take several events to tell.
-        for _ in 0..GROUP_POLLS {
-            let polled = match self.log.poll(GROUP_POLL)? {
-                Event::Assigned(partitions) => Polled::Assigned(partitions),
-                Event::Revoked { lost } => Polled::Revoked { lost },
-                // Nothing is read before the partitions are assigned again.
-                Event::Record(_) | Event::Timeout => Polled::Timeout,
-            };
-            match polled {
-                Polled::Assigned(partitions) => self.set_assignment(partitions),
-                Polled::Revoked { lost } => return self.revoke(lost),
-                Polled::Record | Polled::Timeout => {}
-            }
-        }
-        self.restore_and_assign()
-    }
-
-    fn set_assignment(&mut self, partitions: Vec<TopicPartition>) {
-        let named = named(self.task.inputs(), &partitions);
-        tracing::info!(partitions = named, "rebalance: partitions assigned");
-        self.rejection_search.keep(&partitions);
-        let assigned = partitions.into_iter().map(|partition| AssignedPartition {
-            partition,
-            position: None,
-            is_committed: true,
-        });
-        self.assigned = Some(assigned.collect());
-    }
-
-    /// Aborts the transaction: the committed offsets count again.
-    fn abort(&mut self, cause: &Error) -> Result<(), Fault> {
-        match self.warnings.due(cause, self.log.now()) {
-            Some(lasted) => {
-                tracing::warn!("transaction aborted, retrying{}: {cause}", lasting(lasted));
-            }
-            None => tracing::debug!("transaction aborted, retrying: {cause}"),
-        }
-        self.counters.aborts.add(1);
-        self.rejection_search.rolled_back();
-        self.back_off.wait(&self.log, &self.shutdown)?;
-        self.log.abort()?;
-        self.timer.committed(self.log.now());
-        for assigned in self.assigned.iter_mut().flatten() {
-            (assigned.position, assigned.is_committed) = (None, true);
-        }
-        Ok(())
-    }
-
-    /// The transaction must be aborted before anything else.
-    fn fail(&mut self, cause: Error) {
-        if self.phase != Phase::Revoking {
-            self.enter(Phase::RollingBack);
-        }
-        self.failure = Some(cause);
-    }
-
     fn enter(&mut self, next: Phase) {
         debug_assert!(
             self.phase.may_become(next),
@@ -537,41 +342,4 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         }
         self.phase = next;
     }
-}
-
-impl From<&Assignment> for AssignedPartition {
-    fn from(assignment: &Assignment) -> Self {
-        AssignedPartition {
-            partition: assignment.partition,
-            position: Some(assignment.next()),
-            is_committed: assignment.gap().is_none() && assignment.committed.is_some(),
-        }
-    }
-}
-
-/// Partitions for a log line: `warm [0, 2], cold [1]`.
-fn named(inputs: &[String], partitions: &[TopicPartition]) -> String {
-    let mut named = Vec::new();
-    for (topic, name) in inputs.iter().enumerate() {
-        let of_topic = partitions
-            .iter()
-            .filter(|partition| partition.topic == topic);
-        let mut numbers: Vec<i32> = of_topic.map(|partition| partition.partition).collect();
-        numbers.sort_unstable();
-        if !numbers.is_empty() {
-            named.push(format!("{name} {numbers:?}"));
-        }
-    }
-    if named.is_empty() {
-        "none".to_owned()
-    } else {
-        named.join(", ")
-    }
-}
-
-/// A record that neither Kafka nor librdkafka ever returns. No result of it could be right.
-fn out_of_order(topic: &str, partition: TopicPartition, offset: i64) -> Fault {
-    let doing = format!("reading {topic} [{}]", partition.partition);
-    let cause = format!("the record at offset {offset} is not in the assignment or out of order");
-    Fault::Fatal(Error::new(doing, cause))
 }

@@ -1,5 +1,7 @@
 //! What a stage does about an error code of Kafka.
 
+use crate::monitor::ClientMonitor;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use rivulet_core::error::Error;
@@ -115,6 +117,20 @@ fn remedy(code: RDKafkaErrorCode, user: &str) -> Option<String> {
 pub(super) const NO_TOPIC: &str = "create the pipeline's topics with `rivulet topics create \
                                    --pipeline FILE`; `rivulet topics describe` shows what the \
                                    cluster lacks";
+
+/// Whether the call can be repeated.
+pub(crate) fn is_retriable(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_retriable(),
+        _ => false,
+    }
+}
+
+/// Whether a consumer has a fatal error. It then reads nothing, and calls other than `poll` can
+/// hang for ever.
+pub(crate) fn has_fatal_error(consumer: &BaseConsumer<ClientMonitor>) -> bool {
+    consumer.client().fatal_error().is_some()
+}
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@ mod tail;
 mod tool_client;
 mod topic_reader;
 mod transaction;
+mod waits;
 
 pub use self::admin::{Admin, NewTopic, TopicCreation};
 pub use self::cluster::{Cluster, FoundTopic, Inventory};

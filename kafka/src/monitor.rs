@@ -1,21 +1,23 @@
 //! What librdkafka reports through callbacks: rebalances, failed deliveries, broker connections.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::TopicPartitionList;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
-use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
-use rdkafka::types::RDKafkaRespErr;
 
+pub(crate) use self::delivery::FailedDelivery;
+use self::membership::Membership;
+use self::message::describe_failure;
 use rivulet_core::reminder::{Reminder, lasting};
+
+mod addresses;
+mod callbacks;
+mod commits;
+mod delivery;
+mod membership;
+mod message;
 
 /// A commit that takes longer counts as unanswered.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
@@ -58,26 +60,6 @@ struct ProducerMonitor {
     failed_delivery: Mutex<Option<FailedDelivery>>,
 }
 
-/// A record whose delivery failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FailedDelivery {
-    pub(super) code: RDKafkaErrorCode,
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    /// How many records failed for the same reason.
-    pub(super) count: u64,
-}
-
-impl FailedDelivery {
-    /// Whether the record was purged because something else failed.
-    pub(super) fn is_purged(&self) -> bool {
-        matches!(
-            self.code,
-            RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight
-        )
-    }
-}
-
 #[derive(Debug)]
 struct MonitorState {
     stage: String,
@@ -112,36 +94,6 @@ struct MonitorState {
     closed: bool,
     /// The generation of the consumer whose rebalances count.
     consumer: u32,
-}
-
-/// Whether the consumer is a member of its group.
-#[derive(Debug, Clone, Copy)]
-enum Membership {
-    /// No partitions were assigned yet, or the session has ended.
-    NotMember { was_member: bool },
-    /// Partitions were assigned, and the session lasts.
-    Member {
-        /// When it rejoined, if an earlier session of this consumer has ended.
-        rejoined: Option<Instant>,
-    },
-}
-
-impl Membership {
-    const NEW: Membership = Membership::NotMember { was_member: false };
-
-    fn partitions_assigned(&mut self) {
-        if let Membership::NotMember { was_member } = *self {
-            *self = Membership::Member {
-                rejoined: was_member.then(Instant::now),
-            };
-        }
-    }
-
-    fn session_ended(&mut self) {
-        if let Membership::Member { .. } = self {
-            *self = Membership::NotMember { was_member: true };
-        }
-    }
 }
 
 /// A rebalance that the stage has yet to answer.
@@ -205,90 +157,6 @@ impl MonitorState {
     }
 }
 
-/// What is wrong with the connections to the brokers, and what to do about it.
-fn describe_failure(reason: &str, brokers: &str) -> (&'static str, &'static str) {
-    let has_any = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if has_any(&["SASL", "uthentication"]) {
-        let help = "check \"sasl.mechanism\", \"sasl.username\", \"sasl.password\" and \
-                    \"security.protocol\" in [kafka]: they must match the listener of the brokers";
-        ("authentication failed", help)
-    } else if has_any(&["SSL", "ssl", "certificate", "security.protocol"]) {
-        let help = "check \"security.protocol\" and \"ssl.ca.location\" in [kafka]: a listener \
-                    speaks either TLS or plain text, and the file must contain the CA that signed \
-                    the brokers' certificates";
-        ("TLS failed", help)
-    } else if is_closed_at_once(reason) {
-        let help = "a listener that requires SASL or TLS closes other connections: check \
-                    \"security.protocol\" and \"sasl.mechanism\" in [kafka]";
-        ("connection closed by the brokers", help)
-    } else if is_advertised(reason, brokers) {
-        let help = "check that Kafka runs at the address in the error and that its name resolves: \
-                    it is the advertised.listeners in that broker's server.properties";
-        ("brokers unreachable", help)
-    } else {
-        let help = "check that Kafka runs there and that the names resolve; name other brokers \
-                    with --brokers or [kafka] brokers";
-        ("brokers unreachable", help)
-    }
-}
-
-/// Whether the address that failed is advertised by a broker, and not in the bootstrap list.
-/// librdkafka puts it in front as `rpi1:9092/2: `, with the broker's id.
-fn is_advertised(reason: &str, brokers: &str) -> bool {
-    let Some((address, rest)) = reason.split_once('/') else {
-        return false;
-    };
-    let is_number = rest
-        .split_once(':')
-        .is_some_and(|(number, _)| number.parse::<u32>().is_ok());
-    is_number && brokers.split(',').all(|broker| broker.trim() != address)
-}
-
-/// Whether the broker closed an established connection within two seconds.
-fn is_closed_at_once(reason: &str) -> bool {
-    let Some((_, after)) = reason.split_once("(after ") else {
-        return false;
-    };
-    let Some((time, state)) = after.split_once("ms in state ") else {
-        return false;
-    };
-    let is_short = time.parse::<u64>().is_ok_and(|time| time < 2000);
-    reason.contains("Disconnected")
-        && is_short
-        && ["UP", "APIVERSION_QUERY"]
-            .iter()
-            .any(|up| state.starts_with(up))
-}
-
-/// Warns of a commit that takes too long, while there is a client that may commit. Calls `on_stuck`
-/// if the commit is stuck: its thread is inside librdkafka, and nothing gets it out.
-fn watch_commits(
-    lock: &Weak<Mutex<MonitorState>>,
-    answers: impl Fn(&ClientMonitor) -> bool,
-    on_stuck: impl FnOnce(),
-) {
-    while let Some(lock) = lock.upgrade() {
-        let monitor = ClientMonitor {
-            lock,
-            has_rebalance: Arc::default(),
-            consumer: u32::MAX,
-            producer: Arc::default(),
-        };
-        monitor.warn_of_slow_commit();
-        if monitor.is_commit_stuck(&answers) {
-            tracing::error!(
-                "commit timed out after {} s although the brokers are reachable, exiting; the next \
-                 start resumes at the last commit\n  help: start this stage again, unless systemd \
-                 does",
-                STUCK_COMMIT.as_secs()
-            );
-            return on_stuck();
-        }
-        drop(monitor);
-        std::thread::sleep(PROBE_INTERVAL / 2);
-    }
-}
-
 impl ClientMonitor {
     /// `answers` asks, by a client of its own, whether a broker answers. `on_stuck` is called if a
     /// commit never ends.
@@ -325,7 +193,7 @@ impl ClientMonitor {
         // works.
         let _ = std::thread::Builder::new()
             .name("commits".into())
-            .spawn(move || span.in_scope(|| watch_commits(&weak, answers, on_stuck)));
+            .spawn(move || span.in_scope(|| Self::watch_commits(&weak, answers, on_stuck)));
         ClientMonitor {
             lock,
             has_rebalance: Arc::default(),
@@ -432,26 +300,6 @@ impl ClientMonitor {
         }
     }
 
-    /// A commit begins or has ended. While a broker is unreachable, librdkafka can block in a
-    /// commit whatever the timeout, and makes no callbacks meanwhile.
-    pub(super) fn committing(&self, is_committing: bool) {
-        self.lock().committing_since = is_committing.then(Instant::now);
-    }
-
-    fn warn_of_slow_commit(&self) {
-        let mut lock = self.lock();
-        if lock.is_committing_for(SLOW_COMMIT) {
-            lock.broker_unreachable("a commit is not answered");
-        }
-    }
-
-    /// Whether librdkafka has lost track of the commit in progress, as in its issue 5511.
-    fn is_commit_stuck(&self, answers: impl Fn(&ClientMonitor) -> bool) -> bool {
-        let is_long = || self.lock().is_committing_for(STUCK_COMMIT);
-        // It may have ended while the broker was asked.
-        is_long() && answers(self) && is_long()
-    }
-
     /// A broker has answered. Logs it if the brokers were unreachable before. During a slow commit
     /// other answers do not show that the stage can go on.
     pub(super) fn broker_reachable(&self) {
@@ -493,59 +341,6 @@ impl ClientMonitor {
         due
     }
 
-    /// Tries to connect to those of the advertised `addresses` that librdkafka could not connect
-    /// to. Each has a thread of its own, because resolving a name can take long.
-    pub(super) fn check_advertised(&self, addresses: &[String]) {
-        let mut lock = self.lock();
-        lock.unreached
-            .retain(|address, _| addresses.contains(address));
-        let due: Vec<String> = lock
-            .unreached
-            .iter()
-            .filter(|(address, since)| since.elapsed() >= lock.grace(address))
-            .map(|(address, _)| address.clone())
-            .collect();
-        for address in due {
-            lock.unreached.insert(address.clone(), Instant::now());
-            let (monitor, span) = (self.clone(), tracing::Span::current());
-            let _ = std::thread::Builder::new()
-                .name("connect".into())
-                .spawn(move || span.in_scope(|| monitor.tried(&address, connect(&address))));
-        }
-    }
-
-    fn tried(&self, address: &str, outcome: std::io::Result<()>) {
-        let mut lock = self.lock();
-        let Err(error) = outcome else {
-            lock.unreached.remove(address);
-            lock.addresses_logged.clear();
-            return;
-        };
-        let lasted = lock
-            .addresses_logged
-            .due(&address.to_owned(), Instant::now());
-        if let Some(lasted) = lasted {
-            let help = if lock.reached.contains(address) {
-                "check that Kafka runs there and that no firewall is in between"
-            } else {
-                "set advertised.listeners in that broker's server.properties to a name and port \
-                 that clients can reach, and check that the name resolves here"
-            };
-            tracing::warn!(
-                stage = lock.stage,
-                "broker unreachable at {address}, from its advertised.listeners{}, waiting: \
-                 {error}; Kafka answers at {}\n  help: {help}",
-                lasting(lasted),
-                lock.brokers
-            );
-        }
-    }
-
-    /// Whether an advertised address was logged as unreachable.
-    pub(super) fn has_unreachable_address(&self) -> bool {
-        !self.lock().addresses_logged.is_clear()
-    }
-
     /// What a client reports of its connections. The report can be late and the brokers back
     /// already, so it only asks for a probe.
     pub(super) fn client_error(&self, error: &KafkaError) {
@@ -574,362 +369,5 @@ impl ClientMonitor {
     }
 }
 
-impl ClientContext for ClientMonitor {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.count_event();
-        if may_repeat_request(facility, message) {
-            self.producer
-                .may_have_repeated
-                .store(true, Ordering::Relaxed);
-        }
-        match facility {
-            // Properties of the other kind of client in the same [kafka] table. And fatal errors of
-            // a client, which the stage also gets and may recover from.
-            "CONFWARN" | "FATAL" => tracing::debug!("librdkafka: {message}"),
-            "SESSTMOUT" => {
-                tracing::debug!("librdkafka: {facility} {message}");
-                self.lock().membership.session_ended();
-            }
-            // It may be one connection of several, or an idle one, so the brokers are probed.
-            // `broker_unreachable` logs the last reason if they are unreachable.
-            "FAIL" | "ERROR" => {
-                let reason = message
-                    .split_once("]: ")
-                    .map_or(message, |(_thread, reason)| reason);
-                tracing::debug!("librdkafka: {facility} {message}");
-                let mut lock = self.lock();
-                lock.needs_probe = true;
-                if let Some(address) = advertised_address(reason).map(str::to_owned) {
-                    if is_connect_failure(message) {
-                        lock.unreached.entry(address).or_insert_with(Instant::now);
-                    } else {
-                        lock.reached.insert(address);
-                    }
-                }
-                if !reason.contains("brokers are down") {
-                    reason.clone_into(&mut lock.last_failure);
-                }
-            }
-            // Only the log says so: the call itself times out.
-            "GETPID" if message.contains("concurrent operation") => {
-                tracing::debug!("librdkafka: {message}");
-                self.lock().concurrent_transaction = true;
-            }
-            _ => match level {
-                RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                    tracing::error!("librdkafka: {facility} {message}");
-                }
-                _ => tracing::debug!("librdkafka: {facility} {message}"),
-            },
-        }
-    }
-
-    fn stats_raw(&self, _: &[u8]) {
-        self.count_event();
-    }
-
-    fn error(&self, error: KafkaError, _: &str) {
-        self.count_event();
-        self.client_error(&error);
-    }
-}
-
-/// Whether a client that logs this may send a request for a second time. Failed attempts to connect
-/// do not count: no request was in flight on such a connection, and an unreachable broker makes
-/// them fail again and again.
-///
-/// librdkafka logs a broken connection before it repeats the requests that were in flight on it. It
-/// suppresses the same message for half a minute. That does no harm, because the first one counts
-/// until the producer is replaced.
-fn may_repeat_request(facility: &str, message: &str) -> bool {
-    matches!(facility, "FAIL" | "ERROR" | "REQTMOUT") && !is_connect_failure(message)
-}
-
-/// Whether the connection failed before it was established.
-fn is_connect_failure(message: &str) -> bool {
-    let words = [
-        "Connect to ",
-        "Failed to resolve",
-        "in state CONNECT",
-        "brokers are down",
-    ];
-    words.iter().any(|words| message.contains(words))
-}
-
-/// The advertised address that a message of librdkafka begins with, as `HOST:PORT/ID: ` or
-/// `TxnCoordinator: HOST:PORT: `. `None` if it begins with no such address.
-fn advertised_address(reason: &str) -> Option<&str> {
-    let (name, rest) = reason.split_once(": ")?;
-    if let Some((address, id)) = name.split_once('/') {
-        return id
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then_some(address);
-    }
-    let is_logical = matches!(name, "GroupCoordinator" | "TxnCoordinator");
-    let (address, _) = rest.split_once(": ")?;
-    (is_logical && address.contains(':') && !address.contains(' ')).then_some(address)
-}
-
-fn connect(address: &str) -> std::io::Result<()> {
-    let mut last_error = std::io::Error::other("the name has no address");
-    for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, UNREACHABLE_AFTER) {
-            Ok(_) => return Ok(()),
-            Err(error) => last_error = error,
-        }
-    }
-    Err(last_error)
-}
-
-impl ConsumerContext for ClientMonitor {
-    /// Queues the rebalance for the stage loop. It cannot be answered here, inside a poll, because
-    /// the open transaction must be committed first.
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        code: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        let mut lock = self.lock();
-        if lock.closed || lock.consumer != self.consumer {
-            drop(lock);
-            let _ = consumer.unassign();
-            return;
-        }
-        let rebalance = match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                lock.membership.partitions_assigned();
-                Rebalance::Assign(
-                    partitions
-                        .elements()
-                        .iter()
-                        .map(|element| (element.topic().to_owned(), element.partition()))
-                        .collect(),
-                )
-            }
-            _ => {
-                if consumer.assignment_lost() {
-                    lock.membership.session_ended();
-                }
-                Rebalance::Revoke
-            }
-        };
-        lock.rebalances.push_back(rebalance);
-        self.has_rebalance.store(true, Ordering::Release);
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for ClientMonitor {
-    type DeliveryOpaque = ();
-
-    /// Only failures are reported: see the property `delivery.report.only.error`.
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        self.count_event();
-        let Err((error, message)) = result else {
-            return;
-        };
-        let failed = FailedDelivery {
-            code: error
-                .rdkafka_error_code()
-                .unwrap_or(RDKafkaErrorCode::Unknown),
-            topic: message.topic().to_owned(),
-            partition: message.partition(),
-            count: 1,
-        };
-        let mut first = self.failed_delivery();
-        match &mut *first {
-            Some(first) if first.code == failed.code => first.count += 1,
-            Some(first) if !first.is_purged() || failed.is_purged() => {}
-            first => *first = Some(failed),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn monitor() -> ClientMonitor {
-        ClientMonitor::new("ewma", "rpi0:9092", |_| false, || ())
-    }
-
-    fn ago(time: Duration) -> Instant {
-        Instant::now()
-            .checked_sub(time)
-            .expect("this machine has been up for longer")
-    }
-
-    #[test]
-    fn a_commit_is_stuck_only_while_brokers_answer() {
-        let monitor = monitor();
-        assert!(!monitor.is_commit_stuck(|_| true), "there is no commit");
-        monitor.committing(true);
-        assert!(!monitor.is_commit_stuck(|_| true), "it has just begun");
-        monitor.lock().committing_since = Some(ago(STUCK_COMMIT + PROBE_INTERVAL));
-        assert!(!monitor.is_commit_stuck(|_| false), "Kafka is unreachable");
-        assert!(monitor.is_commit_stuck(|_| true));
-        let is_stuck = monitor.is_commit_stuck(|monitor| {
-            monitor.committing(false);
-            true
-        });
-        assert!(!is_stuck, "it has ended meanwhile");
-    }
-
-    #[test]
-    fn a_member_is_fenced_by_itself_for_a_session_after_it_rejoined() {
-        let session = Duration::from_secs(45);
-        let monitor = monitor();
-        assert!(
-            monitor.may_be_fenced_by_itself(session),
-            "it has not joined yet"
-        );
-        monitor.lock().membership.partitions_assigned();
-        assert!(
-            !monitor.may_be_fenced_by_itself(session),
-            "another process has fenced it"
-        );
-        monitor.lock().membership.session_ended();
-        assert!(
-            monitor.may_be_fenced_by_itself(session),
-            "it is not a member"
-        );
-        monitor.lock().membership.partitions_assigned();
-        assert!(
-            monitor.may_be_fenced_by_itself(session),
-            "an old heartbeat may be in flight"
-        );
-        monitor.lock().membership = Membership::Member {
-            rejoined: Some(ago(session + PROBE_INTERVAL)),
-        };
-        assert!(
-            !monitor.may_be_fenced_by_itself(session),
-            "no old heartbeat is in flight"
-        );
-    }
-
-    #[test]
-    fn only_an_established_connection_can_repeat_a_request() {
-        fn may_repeat(monitor: &ClientMonitor, facility: &str, message: &str) -> bool {
-            let producer = monitor.for_producer();
-            producer.log(RDKafkaLogLevel::Info, facility, message);
-            assert_eq!(producer.event_count(), 1);
-            producer.may_have_repeated()
-        }
-        let monitor = monitor();
-        let thread = "[thrd:rpi0:9092/0]: rpi0:9092/0:";
-        for broken in [
-            "Disconnected (after 2031ms in state UP)",
-            "Disconnected (after 31ms in state AUTH_REQ)",
-            "Receive failed: Connection reset by peer (after 31ms in state UP)",
-            "TxnCoordinator: rpi0:9092: Disconnected (after 2031ms in state UP)",
-        ] {
-            let message = format!("{thread} {broken}");
-            assert!(may_repeat(&monitor, "FAIL", &message), "{broken}");
-        }
-        let timeout =
-            format!("{thread} Timed out EndTxnRequest in flight (after 10015ms, timeout #0)");
-        assert!(may_repeat(&monitor, "REQTMOUT", &timeout));
-        for never in [
-            "Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
-            "Failed to resolve 'rpi0:9092': Name or service not known (after 3ms in state CONNECT)",
-            "Connection setup timed out in state CONNECT (after 30029ms in state CONNECT)",
-        ] {
-            let message = format!("{thread} {never}");
-            assert!(!may_repeat(&monitor, "FAIL", &message), "{never}");
-        }
-        assert!(!may_repeat(&monitor, "GETPID", "Failed to acquire PID"));
-        assert!(
-            !monitor.may_have_repeated() && !monitor.for_producer().may_have_repeated(),
-            "other producers did not"
-        );
-    }
-
-    #[test]
-    fn each_reason_has_a_help_of_its_own() {
-        for (reason, expected, remedy) in [
-            (
-                "SASL authentication error: Authentication failed: Invalid username or password",
-                "authentication failed",
-                "sasl.password",
-            ),
-            (
-                "SASL SCRAM-SHA-256 mechanism handshake failed: Unsupported SASL mechanism",
-                "authentication failed",
-                "sasl.mechanism",
-            ),
-            (
-                "SSL handshake failed: wrong version number",
-                "TLS failed",
-                "security.protocol",
-            ),
-            (
-                "Disconnected: closed by peer (after 3ms in state UP, 1 identical)",
-                "connection closed by the brokers",
-                "security.protocol",
-            ),
-            (
-                "Disconnected: closed by peer (after 0ms in state APIVERSION_QUERY)",
-                "connection closed by the brokers",
-                "security.protocol",
-            ),
-            (
-                "Disconnected: closed by peer (after 42031ms in state UP)",
-                "brokers unreachable",
-                "Kafka runs there",
-            ),
-            (
-                "Connect to ipv4#127.0.0.1:1 failed: Connection refused",
-                "brokers unreachable",
-                "Kafka runs there",
-            ),
-        ] {
-            let (what, help) = describe_failure(reason, "rpi0:9092");
-            assert_eq!(what, expected, "{reason}");
-            assert!(help.contains(remedy), "{reason}: {help}");
-        }
-    }
-
-    #[test]
-    fn an_advertised_address_is_told_from_a_bootstrap_address() {
-        for (reason, expected) in [
-            (
-                "rpi9:9092/1: Failed to resolve 'rpi9:9092': Name or service not known",
-                Some("rpi9:9092"),
-            ),
-            (
-                "TxnCoordinator: rpi9:9092: Connect to ipv4#10.0.0.9:9092 failed",
-                Some("rpi9:9092"),
-            ),
-            (
-                "GroupCoordinator: rpi9:9092: Connect to ipv4#10.0.0.9:9092 failed",
-                Some("rpi9:9092"),
-            ),
-            (
-                "rpi0:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused",
-                None,
-            ),
-            ("GroupCoordinator: Failed to resolve 'x': y", None),
-            ("1/1 brokers are down", None),
-        ] {
-            assert_eq!(advertised_address(reason), expected, "{reason}");
-        }
-    }
-
-    #[test]
-    fn a_single_late_answer_does_not_count_as_unreachable() {
-        let monitor = monitor();
-        monitor.broker_unreachable("timed out");
-        assert!(!monitor.is_unreachable());
-        monitor.lock().failing_since = Some(ago(UNREACHABLE_AFTER));
-        monitor.broker_unreachable("timed out");
-        assert!(monitor.is_unreachable());
-        monitor.broker_reachable();
-        assert!(!monitor.is_unreachable());
-        monitor.broker_unreachable("timed out");
-        assert!(
-            !monitor.is_unreachable(),
-            "failures before the answer do not count"
-        );
-    }
-}
+mod tests;

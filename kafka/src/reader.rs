@@ -9,8 +9,8 @@ use rdkafka::metadata::Metadata;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::config::Clients;
-use crate::log::{CALL_TIMEOUT, TOPIC_GRACE, close};
 use crate::monitor::ClientMonitor;
+use crate::waits::{CALL_TIMEOUT, TOPIC_GRACE, close};
 use rivulet_core::error::Error;
 use rivulet_core::log::{Fault, RestoreCallback, Watermarks};
 use rivulet_core::reminder::{Reminder, lasting};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::reserved;
 use crate::schema::settings;
-use crate::tables::{File, Scalar};
+use crate::tables::written::{File, Scalar};
 
 /// The schema of pipeline files, with those of the components of each catalog.
 #[must_use]
@@ -74,7 +74,7 @@ pub(super) fn kafka(_: &mut SchemaGenerator) -> Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::TOP;
+    use crate::tables::written::TOP;
 
     #[test]
     fn it_has_the_keys_that_a_file_can_have() {

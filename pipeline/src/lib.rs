@@ -2,8 +2,8 @@
 //!
 //! Reading it collects every error instead of stopping at the first. A step, a source or a sink is
 //! only a [`ComponentConfig`] here: its settings belong to the crate that has its
-//! [`Catalog`](catalog::Catalog). With a [`Check`] those crates report their errors together with those
-//! of the file.
+//! [`Catalog`](catalog::Catalog). With a [`Check`] those crates report their errors together with
+//! those of the file.
 
 mod buffer;
 pub mod catalog;

@@ -1,6 +1,6 @@
 //! The log of a stage on a simulated cluster: [`SimulatedLog`].
 //!
-//! It takes the same steps in the same order as `stream/src/kafka.rs` does with librdkafka, and
+//! It takes the same steps in the same order as `kafka/src/log.rs` does with librdkafka, and
 //! calls [`World::step`] between any two of them. So the simulation finds mistakes in that order.
 
 mod commit;
