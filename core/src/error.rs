@@ -78,8 +78,8 @@ impl Kind {
     #[must_use]
     pub fn about(self) -> &'static str {
         match self {
-            Kind::Other => "it failed; most errors have no code of their own yet",
-            Kind::Usage => "an option or a setting is wrong",
+            Kind::Other => "it failed, for a reason without a code of its own",
+            Kind::Usage => "an option or a property of librdkafka is wrong",
             Kind::Corrupt => "a file, a record or a state cannot be read",
             Kind::Missing => "a file, a topic or a group does not exist",
             Kind::Unreachable => "no broker answers",

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::checkpoint::Checkpoints;
 use crate::counters::Counters;
 use crate::dead_letter::{self, DeadLetters};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::format::Format;
 use crate::guarantee::Guarantee;
 use crate::log::{ConsumerRecord, Fault, Log, ProducerRecord, Record, Rejection, TopicPartition};
@@ -237,6 +237,7 @@ impl Processing {
             doing,
             "the stage's state already holds this record, so the offsets were moved back",
         )
+        .of_kind(Kind::Conflict)
         .help(format!(
             "to process the topic again, start with an empty state: rivulet state reset {}; to \
              change from at-least-once, drain the stage with --guarantee at-least-once first",

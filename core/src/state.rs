@@ -16,7 +16,7 @@ pub use self::digest::hash;
 pub use self::digest::{StateDigest, StateMetadata};
 use self::partition::{PartitionState, SensorState, UNKNOWN};
 pub use self::record::StateRecord;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::operator::{KeyState, Operator};
 
 /// The state of all sensors of the partitions that are assigned to a stage.
@@ -294,7 +294,9 @@ impl State {
             (Ok(sensor), _) => sensor,
             // No sensor has such a name, so there is nothing to remove.
             (Err(_), None) => return Ok(()),
-            (Err(error), _) => return Err(Error::new("restoring the state", error)),
+            (Err(error), _) => {
+                return Err(Error::new("restoring the state", error).of_kind(Kind::Corrupt));
+            }
         };
         let (states, last_offsets, time) = match value {
             None => (
@@ -303,14 +305,15 @@ impl State {
                 UNKNOWN,
             ),
             Some(value) => {
-                let saved: StateRecord<'_> = serde_json::from_slice(value)
-                    .map_err(|error| restore_error(sensor, partition, error))?;
+                let saved: StateRecord<'_> = serde_json::from_slice(value).map_err(|error| {
+                    restore_error(sensor, partition, error).of_kind(Kind::Corrupt)
+                })?;
                 if saved.chain != self.chain || saved.states.len() != self.states {
                     let cause = format!(
                         "it was made by `{}`, but the stage now is `{}`",
                         saved.chain, self.chain
                     );
-                    return Err(restore_error(sensor, partition, cause));
+                    return Err(restore_error(sensor, partition, cause).of_kind(Kind::Conflict));
                 }
                 let last_offsets = self
                     .inputs
@@ -328,7 +331,9 @@ impl State {
             return Ok(());
         }
         let index = self.index(at, sensor).map_err(|exceeded| {
-            restore_error(sensor, partition, exceeded).help(BudgetExceeded::HELP)
+            restore_error(sensor, partition, exceeded)
+                .of_kind(Kind::TooLarge)
+                .help(BudgetExceeded::HELP)
         })?;
         let PartitionState {
             entries, digests, ..

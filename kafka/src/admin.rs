@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rivulet_core::error::{Error, Result};
 
 use crate::cluster::{Cluster, Inventory};
+use crate::error_class;
 use crate::tool_client::{self, LastError};
 
 /// How long a request may take, and how long until new topics are ready or deleted ones are gone.
@@ -141,7 +142,9 @@ impl Admin {
                 ) => {
                     denied.get_or_insert_with(|| code.to_string());
                 }
-                Err(code) => return Err(Error::new(doing, code)),
+                Err(code) => {
+                    return Err(Error::new(doing, code).of_kind(error_class::kind(code)));
+                }
             }
         }
         Ok(found)
@@ -238,7 +241,8 @@ fn options() -> AdminOptions {
 }
 
 fn rejection(doing: &str, name: &str, code: RDKafkaErrorCode) -> Error {
-    let error = Error::new(format!("{doing} the topic {name}"), code);
+    let error =
+        Error::new(format!("{doing} the topic {name}"), code).of_kind(error_class::kind(code));
     match code {
         RDKafkaErrorCode::InvalidConfig => error.help(format!(
             "correct the settings in [topic.{name}] config: the broker's log says which is invalid"

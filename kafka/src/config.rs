@@ -13,7 +13,7 @@ use rdkafka::producer::BaseProducer;
 
 use crate::log_config::LogConfig;
 use crate::monitor::ClientMonitor;
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::limits::Limits;
 
@@ -249,7 +249,7 @@ impl Clients {
                     .collect::<Vec<_>>()
                     .join("; ");
                 let doing = format!("creating a Kafka client for {}", self.stage);
-                Error::new(doing, cause).help(
+                Error::new(doing, cause).of_kind(Kind::Usage).help(
                     "check [kafka] in the pipeline file: its properties are passed to librdkafka",
                 )
             })

@@ -4,7 +4,7 @@ use crate::monitor::ClientMonitor;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::Rejection;
 
 /// What a stage can do about an error.
@@ -50,7 +50,7 @@ pub(super) fn error(
     cause: &str,
     user: &str,
 ) -> Error {
-    let error = Error::new(doing, cause);
+    let error = Error::new(doing, cause).of_kind(kind(code));
     match remedy(code, user) {
         Some(remedy) => error.help(remedy),
         None => error,
@@ -61,7 +61,37 @@ pub(super) fn error(
 pub(super) fn of(doing: impl Into<String>, failed: &KafkaError, user: &str) -> Error {
     match failed.rdkafka_error_code() {
         Some(code) => error(doing, code, &failed.to_string(), user),
-        None => Error::new(doing, failed),
+        None => Error::caused_by(doing, failed.clone()),
+    }
+}
+
+/// Of what kind an error with this code is.
+pub(super) fn kind(code: RDKafkaErrorCode) -> Kind {
+    use RDKafkaErrorCode as Code;
+    match (ErrorClass::of(code), code) {
+        (ErrorClass::Unauthorized, _) | (_, Code::SaslAuthenticationFailed) => Kind::Unauthorized,
+        (ErrorClass::UnknownTopic, _) => Kind::Missing,
+        (ErrorClass::Record(Rejection::TooLarge), _) => Kind::TooLarge,
+        (_, Code::InvalidConfig | Code::InvalidReplicationFactor | Code::InvalidPartitions) => {
+            Kind::Usage
+        }
+        (
+            _,
+            Code::ProducerFenced
+            | Code::InvalidProducerEpoch
+            | Code::FencedInstanceId
+            | Code::TopicAlreadyExists,
+        ) => Kind::Conflict,
+        (
+            _,
+            Code::AllBrokersDown
+            | Code::BrokerTransportFailure
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::MessageTimedOut
+            | Code::RequestTimedOut,
+        ) => Kind::Unreachable,
+        _ => Kind::Other,
     }
 }
 

@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::groups::GroupInfo;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 
 use crate::cluster::Cluster;
 use crate::tool_client::{self, DEADLINE, LastError};
@@ -54,13 +54,14 @@ impl Group {
         let inventory = cluster.inventory()?;
         let mut inputs = Vec::new();
         for topic in topics {
-            let found = inventory.topics.get(topic).ok_or_else(|| {
-                let doing = format!("looking for {topic}, which {name} reads");
-                Error::new(doing, "there is no such topic").help(
+            let found =
+                inventory.topics.get(topic).ok_or_else(|| {
+                    let doing = format!("looking for {topic}, which {name} reads");
+                    Error::new(doing, "there is no such topic").of_kind(Kind::Missing).help(
                     "create it with `rivulet topics create`, or name the right brokers with \
                      --brokers",
                 )
-            })?;
+                })?;
             inputs.push((topic.clone(), found.partitions));
         }
         let mut config = tool_client::config(properties);
@@ -206,6 +207,7 @@ impl Group {
                 );
                 return Err(
                     Error::new(format!("joining the group {}", self.name), cause)
+                        .of_kind(Kind::Conflict)
                         .help("another member may have joined: stop the stage and try again"),
                 );
             }

@@ -11,7 +11,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use crate::config::Clients;
 use crate::monitor::ClientMonitor;
 use crate::waits::{CALL_TIMEOUT, TOPIC_GRACE, close};
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::{Fault, RestoreCallback, Watermarks};
 use rivulet_core::reminder::{Reminder, lasting};
 use rivulet_core::shutdown::Shutdown;
@@ -182,7 +182,8 @@ impl Reader {
                     let error = Error::new(
                         format!("fetching the watermarks of {topic}"),
                         format!("it has no partition {partition}"),
-                    );
+                    )
+                    .of_kind(Kind::Missing);
                     return Err(Fault::Fatal(error.help(
                         "it needs as many partitions as the stage's input: `rivulet topics \
                          describe` compares the cluster with the file",
@@ -225,7 +226,8 @@ impl Reader {
                 let error = Error::new(doing, "a transaction in it stays open").help(
                     "another instance of the stage holds it; stop that instance, or find it with \
                      kafka-transactions.sh --find-hanging",
-                );
+                )
+                .of_kind(Kind::Conflict);
                 return Err(Fault::Fatal(error));
             }
             if start.elapsed() > CALL_TIMEOUT

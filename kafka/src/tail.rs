@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::ConsumerRecord;
 
 use crate::cluster::Cluster;
@@ -100,7 +100,7 @@ impl Tail {
         for (index, topic) in topics.iter().enumerate() {
             let Some(found) = inventory.topics.get(topic) else {
                 return Err(
-                    Error::new(format!("reading {topic}"), "there is no such topic").help(
+                    Error::new(format!("reading {topic}"), "there is no such topic").of_kind(Kind::Missing).help(
                         "create it with `rivulet topics create`, or name the right brokers with \
                          --brokers",
                     ),

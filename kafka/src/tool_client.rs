@@ -11,7 +11,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
+
+use crate::error_class;
 
 /// How long one request may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -74,7 +76,8 @@ pub(crate) fn client<C: FromClientConfigAndContext<LastError>>(config: &ClientCo
     config
         .create_with_context(LastError::default())
         .map_err(|error| {
-            Error::new("setting up the Kafka client", error)
+            Error::caused_by("setting up the Kafka client", error)
+                .of_kind(Kind::Usage)
                 .help("correct the [kafka] table of the pipeline file")
         })
 }
@@ -121,10 +124,16 @@ pub(crate) fn is_final(error: &KafkaError) -> bool {
 /// The error for a request without an answer. The last connection error is a better cause than a
 /// timeout.
 pub(crate) fn unreachable_error(doing: String, error: &KafkaError, seen: &LastError) -> Error {
+    let kind = error
+        .rdkafka_error_code()
+        .map(error_class::kind)
+        .filter(|kind| *kind != Kind::Other)
+        .unwrap_or(Kind::Unreachable);
     match seen.last() {
         Some(seen) => Error::new(doing, seen),
-        None => Error::new(doing, error),
+        None => Error::caused_by(doing, error.clone()),
     }
+    .of_kind(kind)
     .help(
         "is Kafka running there? set its address with --brokers HOST:PORT or brokers = \"…\" in \
          [kafka]",

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::dead_letter::Header;
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::topic_source::{FetchedRecord, ReadProgress, TopicSource};
 
 use crate::cluster::Cluster;
@@ -116,7 +116,7 @@ impl<'p> TopicReader<'p> {
                     "still open at offset {committed} after {} s",
                     OPEN_TRANSACTIONS.as_secs()
                 );
-                return Err(Error::new(doing(), cause).help(
+                return Err(Error::new(doing(), cause).of_kind(Kind::Conflict).help(
                     "a stage that hangs keeps the transaction open: stop it, and try again after \
                      its transaction.timeout.ms",
                 ));
@@ -198,7 +198,9 @@ impl<'p> TopicReader<'p> {
                     if let Some(last) = self.consumer.context().last() {
                         cause = format!("{cause}; last error: {last}");
                     }
-                    return Err(Error::new(doing(), cause).help("are all brokers running?"));
+                    return Err(Error::new(doing(), cause)
+                        .of_kind(Kind::Unreachable)
+                        .help("are all brokers running?"));
                 }
                 // Other errors are connection errors, which librdkafka retries. Other records
                 // belong to a topic that was read before.
@@ -304,6 +306,7 @@ impl TopicSource for TopicReader<'_> {
         let Some(spans) = self.topics.get(topic) else {
             return Err(
                 Error::new(format!("reading {topic}"), "there is no such topic")
+                    .of_kind(Kind::Missing)
                     .help("run the pipeline first, or name the right brokers with --brokers"),
             );
         };

@@ -10,7 +10,7 @@ use rivulet_core::error::{Error, Result};
 /// If the file cannot be read, or a line is neither `key=value`, a comment nor empty.
 pub fn read(path: &Path) -> Result<Vec<(String, String)>> {
     let doing = || format!("reading the client file {}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| Error::new(doing(), error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| Error::caused_by(doing(), error))?;
     let lines = text
         .lines()
         .enumerate()

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::CheckedPipeline;
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::format::Format;
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::InvalidReading;
@@ -179,7 +179,10 @@ impl<'p> LiveComparison<'p> {
                     cause = format!("{cause}; last error: {last}");
                 }
                 let error = Error::new(format!("reading {}", topics.join(", ")), cause);
-                return Err(error.help("are all brokers running?").into());
+                return Err(error
+                    .of_kind(Kind::Unreachable)
+                    .help("are all brokers running?")
+                    .into());
             }
             sink.tick(Instant::now())?;
         }

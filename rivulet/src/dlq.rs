@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 pub use rivulet_core::dead_letter::{Offsets, Resolved};
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_pipeline::{Diagnostics, Pipeline, Stage};
 
 pub use self::handling::{ResolvedCounts, execute};
@@ -179,6 +179,7 @@ impl<'p> DeadLetterQuery<'p> {
                 format!("looking for dead letters in {topics}"),
                 "there is no such topic",
             )
+            .of_kind(Kind::Missing)
             .help(
                 "create the pipeline's topics with `rivulet topics create`, or name the right \
                  brokers with --brokers",

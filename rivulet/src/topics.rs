@@ -8,7 +8,7 @@ mod description;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_kafka::{Admin, Cluster, Inventory, NewTopic, TopicCreation};
 use rivulet_pipeline::{Role, Topic};
 
@@ -273,12 +273,12 @@ fn enough_brokers(name: &str, topic: &Topic, inventory: &Inventory) -> Result<()
         plural(copies, "copy"),
         plural(brokers, "broker")
     );
-    Err(
-        Error::new(format!("creating the topic {name}"), cause).help(format!(
+    Err(Error::new(format!("creating the topic {name}"), cause)
+        .of_kind(Kind::Usage)
+        .help(format!(
             "set replication = {brokers} in [defaults] or [topic.{name}], or start the other \
              brokers"
-        )),
-    )
+        )))
 }
 
 #[cfg(test)]

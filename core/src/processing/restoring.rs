@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Processing;
 use crate::checkpoint::{Checkpoint, Checkpoints};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::log::{Fault, Log, OffsetAndMetadata, TopicPartition};
 use crate::rules::OnGap;
 use crate::stage::{Assignment, gap_error};
@@ -175,7 +175,7 @@ impl Processing {
         };
         let doing = format!("going on in {name} [{partition}]");
         let cause = format!("no offset is committed any more, but {evidence}");
-        Err(Fault::Fatal(Error::new(doing, cause).help(format!(
+        Err(Fault::Fatal(Error::new(doing, cause).of_kind(Kind::Missing).help(format!(
             "Kafka deletes the offsets of a stage that was stopped for offsets.retention.minutes \
              (7 days by default), and those of a deleted topic; to resume where the stage was: \
              rivulet state resume {0}; to read again from the first record: rivulet state reset \
@@ -204,7 +204,7 @@ impl Processing {
         {
             let cause =
                 format!("{name} had {had} partitions when the state was written and has {has} now");
-            return Err(Fault::Fatal(Error::new(doing, cause).help(format!(
+            return Err(Fault::Fatal(Error::new(doing, cause).of_kind(Kind::Conflict).help(format!(
                 "keys map to other partitions now, where their sensors have no state: start with \
                  an empty state for all of them: rivulet state reset {0}; or write to a new topic, \
                  and read both",
@@ -225,7 +225,7 @@ impl Processing {
         } else {
             cause
         };
-        Err(Fault::Fatal(Error::new(doing, cause).help(format!(
+        Err(Fault::Fatal(Error::new(doing, cause).of_kind(Kind::Corrupt).help(format!(
             "the changelog was deleted, truncated or is not compacted (`rivulet topics describe` \
              shows it), or the stage ran at-least-once before (then drain it at-least-once first); \
              recover the topic, or start with an empty state: rivulet state reset {}",

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::log::{Fault, Log, OffsetAndMetadata, TopicPartition, Watermarks};
 
 /// An assigned partition, its committed offset and its watermarks.
@@ -53,7 +53,7 @@ impl Assignment {
              its end",
             self.watermarks.high
         );
-        Err(Fault::Fatal(Error::new(doing, cause).help(format!(
+        Err(Fault::Fatal(Error::new(doing, cause).of_kind(Kind::Conflict).help(format!(
             "to read the new topic from its first record: rivulet state reset {stage} --from-start"
         ))))
     }
@@ -67,10 +67,12 @@ pub fn gap_error(stage: &str, topic: &str, partition: i32, gap: &Range<i64>) -> 
         "the records {}..{} were deleted before {stage} read them, by retention or DeleteRecords",
         gap.start, gap.end
     );
-    Error::new(doing, cause).help(format!(
-        "to skip them, set on-gap = \"dead-letter\" in the table of {stage}, which records the \
+    Error::new(doing, cause)
+        .of_kind(Kind::Missing)
+        .help(format!(
+            "to skip them, set on-gap = \"dead-letter\" in the table of {stage}, which records the \
          gap; to go on with an empty state: rivulet state reset {stage}"
-    ))
+        ))
 }
 
 /// Looks up the committed offsets and watermarks of `partitions`. `inputs` are the names of the

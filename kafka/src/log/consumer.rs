@@ -7,7 +7,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::{Event, Fault, OffsetAndMetadata, TopicPartition};
 
 use super::KafkaLog;
@@ -114,17 +114,20 @@ impl KafkaLog {
                 let fatal = Error::new(format!("reading {}", self.inputs.join(", ")), code).help(
                     "another process with the same stage and instance name has taken this one's \
                      place: give each its own --instance",
-                );
+                )
+                .of_kind(Kind::Conflict);
                 Err(Fault::Fatal(fatal))
             }
             KafkaError::MessageConsumption(
                 code @ (RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::GroupAuthorizationFailed),
             ) => Err(Fault::Fatal(
-                Error::new(format!("reading {}", self.inputs.join(", ")), code).help(
-                    "allow this user to read the topics and to use the consumer group with the \
+                Error::new(format!("reading {}", self.inputs.join(", ")), code)
+                    .help(
+                        "allow this user to read the topics and to use the consumer group with the \
                      stage's name",
-                ),
+                    )
+                    .of_kind(Kind::Unauthorized),
             )),
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 let error = format!("reading {}: {code}", self.inputs.join(", "));

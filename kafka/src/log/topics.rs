@@ -6,7 +6,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::{BaseProducer, Producer};
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::Fault;
 
 use super::KafkaLog;
@@ -43,14 +43,16 @@ impl KafkaLog {
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                         let error =
                             Error::new(format!("looking for the topic {topic}"), "not authorized")
-                                .help("allow this user to read and write it");
+                                .help("allow this user to read and write it")
+                                .of_kind(Kind::Unauthorized);
                         return Err(Fault::Fatal(error));
                     }
                     Some(code) => {
                         let since = *missing_since.get_or_insert_with(Instant::now);
                         if since.elapsed() > TOPIC_GRACE {
                             let error = Error::new(format!("looking for the topic {topic}"), code)
-                                .help(NO_TOPIC);
+                                .help(NO_TOPIC)
+                                .of_kind(Kind::Missing);
                             return Err(Fault::Fatal(error));
                         }
                         std::thread::sleep(Duration::from_millis(100));
@@ -137,7 +139,8 @@ impl KafkaLog {
         let error = Error::new(
             format!("sending to {topic}"),
             RDKafkaErrorCode::UnknownTopicOrPartition,
-        );
+        )
+        .of_kind(Kind::Missing);
         Some(Fault::Fatal(error.help(format!(
             "the topic existed when the stage started, and was deleted since; {NO_TOPIC}. \
              Uncommitted records are read again at the next start"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rivulet_core::checkpoint::{self, Checkpoint};
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::state::StateRecord;
 use rivulet_producer::source_loop;
 
@@ -30,7 +30,7 @@ impl Changelog {
     pub(super) fn read(kafka: &BTreeMap<String, String>, topic: &str) -> Result<Self> {
         let found = Self::find(kafka, topic)?;
         found.ok_or_else(|| {
-            Error::new(format!("reading {topic}"), "there is no such topic").help(
+            Error::new(format!("reading {topic}"), "there is no such topic").of_kind(Kind::Missing).help(
                 "create it with `rivulet topics create`, or name the right brokers with --brokers",
             )
         })
@@ -137,6 +137,7 @@ impl Changelog {
             format!("reading `{key}` from {}/{partition}", self.topic),
             error,
         )
+        .of_kind(Kind::Corrupt)
         .help(format!(
             "another program has written to the topic; `rivulet state reset {stage}` starts with \
              an empty state"

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::CheckedPipeline;
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::operator::Operator;
 use rivulet_operators::Chain;
 use rivulet_pipeline::Stage;
@@ -89,7 +89,9 @@ fn judge(stage: &str, chain: &Chain, sensors: &[StoredSensor]) -> Result<String>
     };
     let made_by = Vec::from_iter(made_by).join("` and `");
     let cause = format!("it was made by `{made_by}`, but the chain of the file is `{now}`");
-    Err(Error::new(format!("checking the state of {stage}"), cause).help(help))
+    Err(Error::new(format!("checking the state of {stage}"), cause)
+        .of_kind(Kind::Conflict)
+        .help(help))
 }
 
 impl Checked {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::CheckedPipeline;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use rivulet_core::dead_letter::{Migration, MigrationKind};
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::state::{StateDigest, StateMetadata};
 use rivulet_pipeline::{Stage, suggest};
@@ -96,12 +96,12 @@ impl<'p> Forget<'p> {
         let doing = doing(stage);
         let group = transaction::stopped_group(pipeline, stage, &doing)?;
         let (Some(_), Some(group)) = (pipeline.stateful_chain(stage), group) else {
-            return Err(
-                Error::new(doing, "a producer keeps a position, no sensors").help(format!(
+            return Err(Error::new(doing, "a producer keeps a position, no sensors")
+                .of_kind(Kind::Usage)
+                .help(format!(
                     "`rivulet state reset {}` makes it start from the beginning",
                     stage.name
-                )),
-            );
+                )));
         };
         let found = inspect(pipeline, stage, &group, &which)?;
         Ok(Forget {

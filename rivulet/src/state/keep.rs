@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::CheckedPipeline;
 use rivulet_core::dead_letter::{Migration, MigrationKind};
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::operator::Operator;
 use rivulet_core::state::StateRecord;
@@ -60,7 +60,8 @@ impl<'p> Keep<'p> {
             return Err(Error::new(
                 doing,
                 "a producer keeps a position, which does not depend on settings",
-            ));
+            )
+            .of_kind(Kind::Usage));
         };
         let (migrated, committed) = inspect(pipeline, stage, &chain, &group)?;
         Ok(Keep {
@@ -153,6 +154,7 @@ fn inspect(
     let migrated = migrate(chain, sensors, &committed, pipeline.guarantee).map_err(
         |CannotKeep { cause, help }| {
             Error::new(doing(stage), cause)
+                .of_kind(Kind::Conflict)
                 .help(format!("{help}: rivulet state reset {}", stage.name))
         },
     )?;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::CheckedPipeline;
 use rivulet_core::checkpoint::Checkpoint;
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::state::{StateDigest, StateMetadata};
 use rivulet_pipeline::Stage;
 
@@ -36,10 +36,10 @@ impl<'p> Resume<'p> {
         let group =
             transaction::stopped_group(pipeline, stage, &doing)?.filter(|_| !stage.to.is_empty());
         let Some(group) = group else {
-            return Err(Error::new(
-                doing,
-                "only operators keep their offsets in a changelog",
-            ));
+            return Err(
+                Error::new(doing, "only operators keep their offsets in a changelog")
+                    .of_kind(Kind::Usage),
+            );
         };
         Ok(Resume {
             pipeline,
@@ -103,7 +103,7 @@ fn inspect(pipeline: &CheckedPipeline<'_>, stage: &Stage, group: &Group) -> Resu
         if *next > end {
             let cause =
                 format!("it was at offset {next} of {topic} [{partition}], which ends at {end}");
-            return Err(Error::new(doing(stage), cause).help(format!(
+            return Err(Error::new(doing(stage), cause).of_kind(Kind::Conflict).help(format!(
                 "the topic was deleted and created again: `rivulet state reset {} --from-start` \
                  reads the new one",
                 stage.name

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::operator::KeyState;
 use rivulet_pipeline::suggest;
 use serde::Serialize;
@@ -97,9 +97,9 @@ impl StageState {
             self.stage
         );
         let Stored::States(states) = &mut self.kept else {
-            return Err(
-                Error::new(doing, "a producer keeps a position, no sensors").help("omit --sensor")
-            );
+            return Err(Error::new(doing, "a producer keeps a position, no sensors")
+                .of_kind(Kind::Usage)
+                .help("omit --sensor"));
         };
         let names: BTreeSet<&str> = states
             .sensors
@@ -108,7 +108,9 @@ impl StageState {
             .collect();
         if !names.contains(sensor) {
             let help = suggest(sensor, &names.into_iter().collect::<Vec<_>>());
-            return Err(Error::new(doing, "it is not there").help(help));
+            return Err(Error::new(doing, "it is not there")
+                .of_kind(Kind::Missing)
+                .help(help));
         }
         states.sensors.retain(|found| found.name == sensor);
         Ok(self)

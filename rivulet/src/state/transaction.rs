@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rivulet_core::dead_letter::Migration;
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::ProducerRecord;
 use rivulet_kafka::{Cluster, Committed, Group, Membership};
 use rivulet_pipeline::{Pipeline, Stage};
@@ -35,7 +35,7 @@ pub(super) fn stopped_group(
 }
 
 pub(super) fn still_running(doing: &str, cause: &str) -> Error {
-    Error::new(doing, cause).help(
+    Error::new(doing, cause).of_kind(Kind::Conflict).help(
         "stop the stage first; if it was killed, it stays a member of its group until \
          session.timeout.ms is over, by default 45 s",
     )
