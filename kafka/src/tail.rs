@@ -99,12 +99,12 @@ impl Tail {
         let mut places = Vec::new();
         for (index, topic) in topics.iter().enumerate() {
             let Some(found) = inventory.topics.get(topic) else {
-                return Err(
-                    Error::new(format!("reading {topic}"), "there is no such topic").of_kind(Kind::Missing).help(
-                        "create it with `rivulet topics create`, or name the right brokers with \
-                         --brokers",
-                    ),
-                );
+                let doing = format!("reading {topic}");
+                let error = Error::new(doing, "there is no such topic").of_kind(Kind::Missing);
+                return Err(error.help(
+                    "create it with `rivulet topics create`, or name the right brokers with \
+                     --brokers",
+                ));
             };
             for partition in 0..found.partitions {
                 let doing = || format!("asking for the watermarks of {topic}/{partition}");

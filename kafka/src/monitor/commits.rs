@@ -23,9 +23,9 @@ impl ClientMonitor {
             monitor.warn_of_slow_commit();
             if monitor.is_commit_stuck(&answers) {
                 tracing::error!(
-                    "commit timed out after {} s although the brokers are reachable, exiting; the next \
-                 start resumes at the last commit\n  help: start this stage again, unless systemd \
-                 does",
+                    "commit timed out after {} s although the brokers are reachable, exiting; the \
+                     next start resumes at the last commit\n  help: start this stage again, unless \
+                     systemd does",
                     STUCK_COMMIT.as_secs()
                 );
                 return on_stuck();

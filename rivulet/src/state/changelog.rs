@@ -30,7 +30,9 @@ impl Changelog {
     pub(super) fn read(kafka: &BTreeMap<String, String>, topic: &str) -> Result<Self> {
         let found = Self::find(kafka, topic)?;
         found.ok_or_else(|| {
-            Error::new(format!("reading {topic}"), "there is no such topic").of_kind(Kind::Missing).help(
+            let doing = format!("reading {topic}");
+            let error = Error::new(doing, "there is no such topic").of_kind(Kind::Missing);
+            error.help(
                 "create it with `rivulet topics create`, or name the right brokers with --brokers",
             )
         })
