@@ -13,26 +13,27 @@ use std::time::{Duration, Instant};
 use rivulet_core::counters::Counters;
 use rivulet_core::dead_letter::{self, DeadLetters};
 use rivulet_core::error::{Error, Result};
-use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::{Fault, Log, ProducerRecord, Rejection};
 use rivulet_core::processing::OutputTopic;
-use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::reminder::{Reminder, lasting};
 use rivulet_core::shutdown::Shutdown;
 use rivulet_core::stage::{BackOff, CommitTimer, Step};
 use rivulet_pipeline::{Pipeline, Stage};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::claim::PositionRecord;
+use self::claim::{Claim, POSITION};
+use self::pending::{Pending, PendingRecord, encode};
 use crate::pace::Pace;
 use crate::source::{Next, Progress, Source};
 
+mod changelog;
+mod claim;
+mod pending;
+
 /// The longest wait for a reading, so that a stop is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
-
-/// The longest sensor's name in the place of a dead letter, in characters.
-const LONGEST_NAME: usize = 200;
 
 /// The loop, step by step.
 pub struct SourceLoop<L> {
@@ -62,69 +63,6 @@ pub struct SourceLoop<L> {
     warnings: Reminder<Error>,
     counters: Arc<Counters>,
     shutdown: Shutdown,
-}
-
-/// The records since the last commit. Not every source can go back, so they are kept here to be
-/// sent again after an abort. The size of a commit limits them.
-#[derive(Default)]
-struct Pending {
-    bytes: Vec<u8>,
-    records: Vec<PendingRecord>,
-}
-
-enum PendingRecord {
-    Reading {
-        output: usize,
-        sensor: Range<usize>,
-        value: Range<usize>,
-    },
-    Bad {
-        place: String,
-        bytes: Range<usize>,
-        invalid: InvalidReading,
-    },
-}
-
-impl Pending {
-    fn push_bytes(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start..self.bytes.len()
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.records.clear();
-    }
-
-    /// Turns a record that the brokers reject into a dead letter, and drops the same reading's
-    /// records for other outputs. A dead letter that is rejected loses its bytes. Returns `false`
-    /// if it has none.
-    fn reject(&mut self, index: usize, invalid: InvalidReading) -> bool {
-        match &mut self.records[index] {
-            PendingRecord::Reading { sensor, value, .. } => {
-                let (sensor, bytes) = (sensor.clone(), value.clone());
-                let name = String::from_utf8_lossy(&self.bytes[sensor.clone()]);
-                let name: String = name.chars().take(LONGEST_NAME).collect();
-                self.records[index] = PendingRecord::Bad {
-                    place: format!("sensor {name}"),
-                    bytes,
-                    invalid,
-                };
-                // A reading goes to all outputs or to none.
-                self.records.retain(|record| match record {
-                    PendingRecord::Reading { sensor: other, .. } => *other != sensor,
-                    PendingRecord::Bad { .. } => true,
-                });
-                true
-            }
-            PendingRecord::Bad { bytes, .. } => {
-                let had_bytes = bytes.start < bytes.end;
-                bytes.end = bytes.start;
-                had_bytes
-            }
-        }
-    }
 }
 
 impl<L: Log> SourceLoop<L> {
@@ -178,78 +116,6 @@ impl<L: Log> SourceLoop<L> {
     pub fn as_run(mut self, run: u64) -> Self {
         self.claim.run = run;
         self
-    }
-
-    /// Resumes at the committed position, if there is one, and claims the source. Another process
-    /// of the same stage ends at its next commit. `from_start` ignores the position.
-    ///
-    /// # Errors
-    /// If the position cannot be read, or the source cannot resume there.
-    pub fn resume(&mut self, from_start: bool) -> Result<()> {
-        let mut resumed = None;
-        let mut outcome = self.claim_and_resume(from_start, &mut resumed);
-        while let Err(Fault::Abortable(cause) | Fault::Rejected(_, cause)) = outcome {
-            tracing::warn!("transaction aborted, claiming the source again: {cause}");
-            outcome = self
-                .abort()
-                .and_then(|()| self.claim_and_resume(from_start, &mut resumed));
-        }
-        match outcome {
-            // A shutdown ends the first step.
-            Ok(()) | Err(Fault::Shutdown) => {
-                self.back_off.reset();
-                Ok(())
-            }
-            Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Abortable(error)) => {
-                Err(error)
-            }
-        }
-    }
-
-    /// Resumes the source and commits the claim. `resumed` is the position at which the source was
-    /// resumed.
-    fn claim_and_resume(
-        &mut self,
-        from_start: bool,
-        resumed: &mut Option<Value>,
-    ) -> Result<(), Fault> {
-        loop {
-            let found = self.read_changelog()?;
-            if found.own.is_some() {
-                self.check_claim(found.highest.as_ref())?;
-            }
-            let mut is_new = false;
-            if let Some(before) = found.before.filter(|_| !from_start)
-                && resumed.as_ref() != Some(&before)
-            {
-                self.source.resume(&before).map_err(Fault::Fatal)?;
-                tracing::info!(
-                    "resumed at the committed position {before}; --from-start ignores it"
-                );
-                (*resumed, is_new) = (Some(before), true);
-            }
-            match found.own {
-                Some(commit) if !is_new => {
-                    self.commits = commit;
-                    return Ok(());
-                }
-                Some(_) => {}
-                None => {
-                    self.claim.epoch = found
-                        .highest
-                        .map_or(0, |highest| highest.epoch)
-                        .saturating_add(1);
-                }
-            }
-            self.commits = found.commit;
-            self.write(resumed.clone().unwrap_or_else(|| self.source.position()))?;
-            self.commits += 1;
-            if self.guarantee == Guarantee::ExactlyOnce {
-                return Ok(());
-            }
-            // Without transactions nothing fences the process that is replaced. It continues until
-            // it finds this claim, so this process reads the position again.
-        }
     }
 
     /// Reads the source once, sends the reading, and commits if a commit is due. `watch` receives
@@ -453,26 +319,6 @@ impl<L: Log> SourceLoop<L> {
         Ok(())
     }
 
-    /// Without transactions nothing fences a process that was replaced. Before each commit it
-    /// checks whether another process has written to the changelog.
-    fn check_not_replaced(&mut self) -> Result<(), Fault> {
-        if self.guarantee == Guarantee::ExactlyOnce {
-            return Ok(());
-        }
-        // Read before the changelog: the next check then notices records that come meanwhile.
-        let end = self
-            .log
-            .watermarks(&self.changelog, &[0])?
-            .first()
-            .map(|watermarks| watermarks.high);
-        if end.is_some() && self.end == end {
-            return Ok(());
-        }
-        let found = self.read_changelog()?;
-        self.end = end;
-        self.check_claim(found.highest.as_ref())
-    }
-
     fn committed(&mut self) {
         let readings = self
             .pending
@@ -531,175 +377,5 @@ impl<L: Log> SourceLoop<L> {
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.end = None;
         self.log.abort()
-    }
-
-    /// Ends this process if another has claimed the source since. The other one may send the same
-    /// readings.
-    fn check_claim(&self, highest: Option<&Claim>) -> Result<(), Fault> {
-        let Some(other) = highest.filter(|other| other.rank() > self.claim.rank()) else {
-            return Ok(());
-        };
-        let whose = match other.instance.as_str() {
-            "" => "another process".to_owned(),
-            instance => format!("{}@{instance}", self.name),
-        };
-        let doing = format!("continuing {}@{}", self.name, self.claim.instance);
-        let help = "a source has one producer, and the last process to start wins: stop the \
-                    process that you do not want";
-        let error = Error::new(doing, format!("{whose} has taken this one's place")).help(help);
-        Err(Fault::Fatal(error.exit_code(exit::REPLACED)))
-    }
-
-    fn lost_commit(&self) -> Fault {
-        let cause = format!(
-            "the record of the last commit of this process is missing in {}",
-            self.changelog
-        );
-        let help = "something else writes to the topic, or it was deleted and created again: start \
-                    the stage again once the topic is restored";
-        Fault::Fatal(Error::new("rolling back to the last commit", cause).help(help))
-    }
-
-    /// Reads the stage's changelog.
-    fn read_changelog(&mut self) -> Result<Found, Fault> {
-        let (mut before, mut found) = (None, Found::default());
-        let run = self.claim.run;
-        self.log
-            .restore(&self.changelog, &[0], &mut |_, _, value| {
-                // Only the last position of another process has to be readable.
-                let claim = value.and_then(|value| serde_json::from_slice::<Claim>(value).ok());
-                let claim = claim.unwrap_or_default();
-                found.commit = claim.commit;
-                if claim.run == run {
-                    found.own = Some(claim.commit);
-                } else {
-                    before = value.map(<[u8]>::to_vec);
-                }
-                if found
-                    .highest
-                    .as_ref()
-                    .is_none_or(|highest| highest.rank() < claim.rank())
-                {
-                    found.highest = Some(claim);
-                }
-            })?;
-        let Some(before) = before else {
-            return Ok(found);
-        };
-        let record: PositionRecord = serde_json::from_slice(&before).map_err(|error| {
-            let doing = format!("reading the source's position from {}", self.changelog);
-            Fault::Fatal(Error::new(doing, error).help(
-                "something else has written to the topic: delete it to start at the first reading",
-            ))
-        })?;
-        found.before = Some(record.position);
-        Ok(found)
-    }
-}
-
-/// The key of the only record in a source's changelog.
-const POSITION: &[u8] = b"position";
-
-/// The value of that record, in JSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PositionRecord {
-    /// The number of commits. It shows whether a commit went through; the position does not,
-    /// because not every reading changes it.
-    pub commit: u64,
-    /// The number of processes that have claimed the source, including this one. 0 in records of
-    /// versions without claims.
-    #[serde(default)]
-    pub epoch: u64,
-    /// A random number per process. Two processes may have the same epoch.
-    #[serde(default)]
-    pub run: u64,
-    /// The instance, for people.
-    #[serde(default)]
-    pub instance: String,
-    /// The source's [position](Source::position).
-    pub position: Value,
-}
-
-/// The fields of a [`PositionRecord`] that say which process wrote it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Claim {
-    commit: u64,
-    epoch: u64,
-    run: u64,
-    instance: String,
-}
-
-impl Claim {
-    /// The claim with the highest rank wins. Among processes that start at the same time it is a
-    /// random one.
-    fn rank(&self) -> (u64, u64) {
-        (self.epoch, self.run)
-    }
-}
-
-/// What is in the changelog.
-#[derive(Default)]
-struct Found {
-    /// The last position that another process has committed.
-    before: Option<Value>,
-    /// The last commit of this process.
-    own: Option<u64>,
-    /// The last commit of any process.
-    commit: u64,
-    /// The claim with the highest rank.
-    highest: Option<Claim>,
-}
-
-/// Encodes a reading in the format of each output. A reading that a format cannot encode, or that
-/// is too large for a topic, becomes a dead letter.
-fn encode(pending: &mut Pending, outputs: &[OutputTopic], reading: &Reading<'_>) {
-    let (bytes_before, records_before) = (pending.bytes.len(), pending.records.len());
-    let sensor = pending.push_bytes(reading.sensor.as_bytes());
-    for (
-        output,
-        OutputTopic {
-            name: topic,
-            format,
-            largest_record,
-        },
-    ) in outputs.iter().enumerate()
-    {
-        let start = pending.bytes.len();
-        let encoded = format.encode(reading, &mut pending.bytes).and_then(|()| {
-            let key = if format.keyed() { sensor.len() } else { 0 };
-            match key + pending.bytes.len() - start {
-                size if size > *largest_record => {
-                    let detail =
-                        format!("it has {size} bytes, and {topic} allows {largest_record}");
-                    Err(InvalidReading::new("too-large", detail))
-                }
-                _ => Ok(()),
-            }
-        });
-        match encoded {
-            Ok(()) => {
-                let value = start..pending.bytes.len();
-                pending.records.push(PendingRecord::Reading {
-                    output,
-                    sensor: sensor.clone(),
-                    value,
-                });
-            }
-            Err(invalid) => {
-                pending.bytes.truncate(bytes_before);
-                pending.records.truncate(records_before);
-                // A name may be as long as a line of the source.
-                let name: String = reading.sensor.chars().take(LONGEST_NAME).collect();
-                let place = format!("sensor {name} reading {}", reading.seq);
-                let bytes = pending.push_bytes(format!("{reading:?}").as_bytes());
-                pending.records.push(PendingRecord::Bad {
-                    place,
-                    bytes,
-                    invalid,
-                });
-                return;
-            }
-        }
     }
 }
