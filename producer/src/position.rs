@@ -1,6 +1,6 @@
 //! Reading a source's position back.
 
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -20,5 +20,6 @@ pub fn read<T: DeserializeOwned>(position: &Value) -> Result<T> {
 #[must_use]
 pub fn unusable(cause: String) -> Error {
     Error::new("resuming at the position that is committed in Kafka", cause)
+        .of_kind(Kind::Conflict)
         .help("restore the source as it was, or start at its first reading with --from-start")
 }

@@ -155,7 +155,7 @@ fn shorter(path: &Path, byte: u64, size: u64) -> Error {
 }
 
 fn reading(path: &Path, error: io::Error) -> Error {
-    Error::new(format!("reading {}", path.display()), error)
+    Error::caused_by(format!("reading {}", path.display()), error)
 }
 
 /// Goes to the first row, after the header.

@@ -183,7 +183,7 @@ impl Spool {
     }
 
     fn failed(&self, doing: &str, error: io::Error) -> Error {
-        Error::new(
+        Error::caused_by(
             format!("{doing} the spool {}", self.folder.display()),
             error,
         )

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 
 use crate::sink::Failure;
 
@@ -42,20 +42,31 @@ pub(crate) fn check(path: &Path) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::NotFound && !folder(path).is_dir() => {
             let folder = folder(path).display();
             Err(Error::new(doing(), format!("there is no folder {folder}"))
+                .of_kind(Kind::Missing)
                 .help(format!("create it: mkdir -p {folder}")))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::new(doing(), error).help(PERMISSION)),
+        Err(error) => Err(Error::caused_by(doing(), error).help(PERMISSION)),
     }
 }
 
 /// The failure for an error of a file.
 pub(crate) fn failure(doing: String, error: &io::Error) -> Failure {
     match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            Failure::Passing(Error::new(doing, error).help(FULL))
-        }
-        ErrorKind::PermissionDenied => Failure::Lasting(Error::new(doing, error).help(PERMISSION)),
-        _ => Failure::Lasting(Error::new(doing, error).help(BROKEN)),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Failure::Passing(
+            Error::new(doing, error)
+                .of_kind(error.kind().into())
+                .help(FULL),
+        ),
+        ErrorKind::PermissionDenied => Failure::Lasting(
+            Error::new(doing, error)
+                .of_kind(error.kind().into())
+                .help(PERMISSION),
+        ),
+        _ => Failure::Lasting(
+            Error::new(doing, error)
+                .of_kind(error.kind().into())
+                .help(BROKEN),
+        ),
     }
 }

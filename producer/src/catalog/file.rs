@@ -1,6 +1,5 @@
 //! `file`: a file of readings, CSV or JSON lines.
 
-use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 
@@ -215,23 +214,23 @@ impl Component for SourceFile {
 impl SourceSettings for SourceFile {
     fn open(&self, context: &SourceContext) -> OrError<Box<dyn Source>> {
         let path = context.folder.join(&self.path);
-        let failed =
-            |error: &dyn fmt::Display| Error::new(format!("opening {}", path.display()), error);
+        let doing = || format!("opening {}", path.display());
         let folder = context.folder.display();
         let hint =
             format!("check the path; it is relative to the folder of the pipeline file ({folder})");
         // Checked before opening, because opening a named pipe waits for its writer.
         let kind = fs::metadata(&path)
-            .map_err(|error| failed(&error).help(&*hint))?
+            .map_err(|error| Error::caused_by(doing(), error).help(&*hint))?
             .file_type();
         if kind.is_dir() {
-            return Err(failed(&"it is a directory").help("give a file in it"));
+            return Err(Error::new(doing(), "it is a directory").help("give a file in it"));
         }
         if !kind.is_file() {
-            return Err(failed(&"it is not a regular file").help("pipe it into the source `lines`"));
+            return Err(Error::new(doing(), "it is not a regular file")
+                .help("pipe it into the source `lines`"));
         }
-        let file =
-            fs::File::open(&path).map_err(|error| failed(&error).help("let this user read it"))?;
+        let file = fs::File::open(&path)
+            .map_err(|error| Error::caused_by(doing(), error).help("let this user read it"))?;
         Ok(Box::new(Replay::open(self.clone(), path, file)?))
     }
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rivulet_core::component::Component;
-use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::error::{Error, Kind, Result as OrError};
 use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::unit::Unit;
 use serde::Deserialize;
@@ -147,11 +147,13 @@ impl SourceSettings for Thermal {
         };
         if devices(&thermal, &prefix)?.is_empty() {
             let doing = format!("looking for thermometers under {}", thermal.base.display());
-            return Err(Error::new(doing, "there are none").help(
-                "on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio in \
+            return Err(Error::new(doing, "there are none")
+                .of_kind(Kind::Missing)
+                .help(
+                    "on a Raspberry Pi enable 1-wire with dtoverlay=w1-gpio in \
                  /boot/firmware/config.txt, reboot and check the wiring; on other machines use the \
                  source `simulated`",
-            ));
+                ));
         }
         Ok(Box::new(ThermalSource {
             thermal,
@@ -299,7 +301,7 @@ fn devices(thermal: &Thermal, prefix: &str) -> OrError<Vec<Device>> {
     for (_, folder, start, file, range) in kinds.into_iter().filter(|kind| kind.0) {
         let folder = thermal.base.join(folder);
         let names = names(&folder, start).map_err(|error| {
-            Error::new(
+            Error::caused_by(
                 format!("looking for thermometers in {}", folder.display()),
                 error,
             )

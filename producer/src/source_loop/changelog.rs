@@ -1,6 +1,6 @@
 //! The source's changelog: claimed at the start, and read after an abort.
 
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::{Fault, Log};
@@ -157,7 +157,7 @@ impl<L: Log> SourceLoop<L> {
         };
         let record: PositionRecord = serde_json::from_slice(&before).map_err(|error| {
             let doing = format!("reading the source's position from {}", self.changelog);
-            Fault::Fatal(Error::new(doing, error).help(
+            Fault::Fatal(Error::new(doing, error).of_kind(Kind::Corrupt).help(
                 "something else has written to the topic: delete it to start at the first reading",
             ))
         })?;

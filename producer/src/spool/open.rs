@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::{fs, io};
 
-use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::error::{Error, Kind, Result as OrError};
 use rivulet_pipeline::SpoolSettings;
 
 use super::disk::{Disk, SystemDisk};
@@ -46,7 +46,8 @@ impl Spool {
             .open(folder.join("lock"))
             .map_err(failed)?;
         lock.try_lock().map_err(|error| {
-            Error::new(format!("opening the spool {}", folder.display()), error).help(
+            let doing = format!("opening the spool {}", folder.display());
+            Error::new(doing, error).of_kind(Kind::Conflict).help(
                 "another process uses it: stop that process, or give each stage its own folder",
             )
         })?;
@@ -140,7 +141,7 @@ impl Spool {
 }
 
 fn open_error(folder: &Path, error: io::Error) -> Error {
-    Error::new(format!("opening the spool {}", folder.display()), error).help(
+    Error::caused_by(format!("opening the spool {}", folder.display()), error).help(
         "let this user read and write the folder, or give another with `spool = { path = … }`",
     )
 }

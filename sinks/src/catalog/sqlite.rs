@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rivulet_core::component::Component;
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::unit::Unit;
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, ffi,
@@ -104,7 +104,8 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     if connection.is_readonly("main").map_err(failed)? {
-        let error = Error::new(format!("opening {}", path.display()), "it is read-only");
+        let error = Error::new(format!("opening {}", path.display()), "it is read-only")
+            .of_kind(Kind::Unauthorized);
         return Err(error.help(storage::PERMISSION).into());
     }
     schema::upgrade(&mut connection, path)?;

@@ -4,7 +4,7 @@ use std::fs::{self, TryLockError};
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 
 use super::OutputFormat;
 use super::record::CommittedLength;
@@ -43,7 +43,8 @@ impl OutputFile {
                 let error = Error::new(
                     format!("opening {}", path.display()),
                     "another process stores readings in it",
-                );
+                )
+                .of_kind(Kind::Conflict);
                 error
                     .help("give each sink and each instance on a machine its own file")
                     .into()
@@ -135,6 +136,7 @@ fn check_beginning(
 
 fn foreign(path: &Path, cause: &str) -> Error {
     Error::new(format!("appending to {}", path.display()), cause)
+        .of_kind(Kind::Conflict)
         .help("something else wrote it: give another file, or move this one away")
 }
 
@@ -144,8 +146,10 @@ fn shorter(path: &Path, length: u64, recorded: u64) -> Error {
         "it has {length} bytes, and {recorded} according to {}: something was removed from it",
         record.display()
     );
-    Error::new(format!("appending to {}", path.display()), cause).help(
-        "move it away to begin a new file at the recorded offsets, or delete the record to \
+    Error::new(format!("appending to {}", path.display()), cause)
+        .of_kind(Kind::Corrupt)
+        .help(
+            "move it away to begin a new file at the recorded offsets, or delete the record to \
          continue after the lines that are left",
-    )
+        )
 }

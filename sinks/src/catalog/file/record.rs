@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::offsets::SinkOffsets;
@@ -38,9 +38,12 @@ impl CommittedLength {
             Err(error) => return Err(storage::failure(doing(), &error)),
         };
         let help = "delete it: the offsets are then recovered from the file's lines";
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| Error::new(doing(), error).help(help).into())
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            Error::caused_by(doing(), error)
+                .of_kind(Kind::Corrupt)
+                .help(help)
+                .into()
+        })
     }
 
     /// Replaces the record of a file. A power cut leaves the old or the new record complete.

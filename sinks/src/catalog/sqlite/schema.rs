@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rivulet_core::error::Error;
+use rivulet_core::error::{Error, Kind};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::failure;
@@ -89,7 +89,8 @@ fn version(migrations: &[&str], connection: &Connection, path: &Path) -> Result<
         return Ok(0);
     }
     if application != i64::from(APPLICATION) {
-        let error = Error::new(doing, "it is a database of another program");
+        let error =
+            Error::new(doing, "it is a database of another program").of_kind(Kind::Conflict);
         return Err(error
             .help("give another file, or move this one away")
             .into());
