@@ -13,6 +13,9 @@ const WIDEST: usize = 100;
 /// The longest name of a test, in characters.
 const LONGEST: usize = 60;
 
+/// The longest file of Rust, in lines.
+const MOST_LINES: usize = 400;
+
 /// House words of the past. Kafka has a word for each. Words that stay on the wire are not here:
 /// `memories` in the changelog, `anew` in a dead-letter topic.
 const OLD_WORDS: [(&str, &str); 8] = [
@@ -42,6 +45,17 @@ fn no_line_is_wider_than_a_hundred_columns() {
         }
     }
     assert_eq!(wide, Vec::<String>::new());
+}
+
+#[test]
+fn no_file_of_rust_has_more_than_four_hundred_lines() {
+    let long: Vec<String> = texts(&["rs"])
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > MOST_LINES)
+        .map(|(path, lines)| format!("{}: {lines} lines", path.display()))
+        .collect();
+    assert_eq!(long, Vec::<String>::new());
 }
 
 #[test]

@@ -4,7 +4,10 @@
 //! calls [`World::step`] between any two of them. So the simulation finds mistakes in that order.
 
 mod commit;
+mod consumer;
 mod read;
+mod record;
+mod retry;
 mod send;
 
 use std::cell::{Cell, RefCell};
@@ -15,15 +18,16 @@ use std::time::{Duration, Instant};
 use rivulet_core::error::Error;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::{
-    ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
-    TopicPartition, Watermarks,
+    Event, Fault, Log, OffsetAndMetadata, ProducerRecord, RestoreCallback, TopicPartition,
+    Watermarks,
 };
 use rivulet_core::shutdown::Shutdown;
 use rivulet_pipeline::{Pipeline, Stage, Topic};
 
+pub use self::record::SimulatedRecord;
 use self::send::Producer;
 pub use self::send::place_of;
-use crate::cluster::{BrokerError, Cluster, Content, HeartbeatResponse, Place};
+use crate::cluster::{BrokerError, Cluster, Content, HeartbeatResponse};
 use crate::world::{SimulatedProcess, World};
 
 /// How long to wait between two tries.
@@ -110,165 +114,6 @@ impl SimulatedLog {
     #[must_use]
     pub fn process(&self) -> &SimulatedProcess {
         &self.process
-    }
-
-    fn step(&self, doing: &'static str) -> Result<(), Fault> {
-        self.world.step(&self.process, doing)
-    }
-
-    fn wait(&self, time: Duration) -> Result<(), Fault> {
-        self.world.idle(time);
-        self.shutdown.check()?;
-        self.step("wait")
-    }
-
-    /// Waits until the brokers are reachable.
-    fn wait_until_reachable(&self) -> Result<(), Fault> {
-        while !self.world.cluster().is_reachable() {
-            self.wait(Duration::from_millis(50))?;
-        }
-        Ok(())
-    }
-
-    /// Sends a request until it succeeds or fails for good.
-    fn retry<T>(
-        &self,
-        doing: &'static str,
-        ask: impl Fn(&mut Cluster) -> Result<T, BrokerError>,
-    ) -> Result<T, Fault> {
-        self.answer(doing, ask)?
-            .map_err(|error| abortable(doing, error))
-    }
-
-    /// The same, but an error of the broker is returned apart from a fault of the process.
-    fn answer<T>(
-        &self,
-        doing: &'static str,
-        ask: impl Fn(&mut Cluster) -> Result<T, BrokerError>,
-    ) -> Result<Result<T, BrokerError>, Fault> {
-        loop {
-            self.step(doing)?;
-            self.wait_until_reachable()?;
-            let answer = ask(&mut self.world.cluster());
-            match answer {
-                Err(BrokerError::ConcurrentTransactions | BrokerError::UnstableOffsetCommit) => {
-                    self.wait(RETRY_PAUSE)?;
-                }
-                answer => return Ok(answer),
-            }
-        }
-    }
-
-    fn consumer(&self) -> &RefCell<Consumer> {
-        self.consumer
-            .as_ref()
-            .expect("only a stage with inputs has a consumer")
-    }
-
-    fn join(&self, member: Option<u64>) {
-        let member =
-            self.world
-                .cluster()
-                .join(&self.stage, &self.transactional_id, member, &self.inputs);
-        self.consumer().borrow_mut().member = member;
-        *self.process.member.borrow_mut() = Some((self.stage.clone(), member));
-    }
-
-    /// The next event of the group, if there is one.
-    fn rebalanced<R>(&self) -> Result<Option<Event<R>>, Fault> {
-        let Consumer {
-            member,
-            is_assigned,
-            is_revoking,
-            ..
-        } = *self.consumer().borrow();
-        let response = self
-            .world
-            .cluster()
-            .group(&self.stage)
-            .heartbeat(&self.transactional_id, member);
-        let is_change = !(matches!(response, HeartbeatResponse::Stable(..)) && is_assigned);
-        // Members learn of changes by heartbeats, which take a while.
-        if is_change && self.world.has_faults() && self.world.chance().one_in(2) {
-            return Ok(None);
-        }
-        match response {
-            HeartbeatResponse::Fenced => {
-                let error = Error::new(
-                    format!("reading {}", self.inputs.join(", ")),
-                    BrokerError::FencedInstanceId,
-                );
-                return Err(Fault::Fatal(
-                    error.help("another process has taken this one's place"),
-                ));
-            }
-            HeartbeatResponse::Unknown | HeartbeatResponse::Rebalance if is_assigned => {
-                if !is_revoking {
-                    self.consumer().borrow_mut().is_revoking = true;
-                    let lost = response == HeartbeatResponse::Unknown;
-                    self.world.trace(&self.process.name, || {
-                        format!("partitions revoked, lost: {lost}")
-                    });
-                    return Ok(Some(Event::Revoked { lost }));
-                }
-            }
-            HeartbeatResponse::Unknown => self.join(None),
-            HeartbeatResponse::Rebalance => self.join(Some(member)),
-            HeartbeatResponse::Stable(generation, assigned) if !is_assigned => {
-                let mut consumer = self.consumer().borrow_mut();
-                (
-                    consumer.generation,
-                    consumer.is_assigned,
-                    consumer.is_revoking,
-                ) = (generation, true, false);
-                self.world.trace(&self.process.name, || {
-                    format!("partitions assigned in generation {generation}: {assigned:?}")
-                });
-                let partitions = assigned.iter().filter_map(|place| self.partition(place));
-                return Ok(Some(Event::Assigned(partitions.collect())));
-            }
-            HeartbeatResponse::Stable(..) | HeartbeatResponse::Waiting => {}
-        }
-        Ok(None)
-    }
-
-    fn partition(&self, (topic, partition): &Place) -> Option<TopicPartition> {
-        Some(TopicPartition {
-            topic: self.inputs.iter().position(|input| input == topic)?,
-            partition: i32::try_from(*partition).ok()?,
-        })
-    }
-
-    fn place(&self, partition: TopicPartition) -> Place {
-        (
-            self.inputs[partition.topic].clone(),
-            usize::try_from(partition.partition).expect("partitions are not negative"),
-        )
-    }
-
-    /// Fails if the topic was created again since its watermarks were read: the offset belongs to
-    /// the old topic.
-    fn check_topic(&self, cluster: &Cluster, partition: TopicPartition) -> Result<(), Fault> {
-        let before = self.consumer().borrow().recreated.get(&partition).copied();
-        let now = cluster.topics[&self.inputs[partition.topic]].former.len();
-        if before.is_some_and(|before| before != now) {
-            return Err(abortable(
-                "reading a topic",
-                BrokerError::UnknownTopicOrPartition,
-            ));
-        }
-        Ok(())
-    }
-
-    /// Whether the topic was created again since its watermarks were read.
-    fn was_recreated(&self, cluster: &Cluster, place: &Place) -> bool {
-        let now = cluster.topics[&place.0].former.len();
-        let consumer = self.consumer().borrow();
-        let known = consumer
-            .recreated
-            .iter()
-            .find(|(partition, _)| self.place(**partition) == *place);
-        known.is_some_and(|(_, before)| *before != now)
     }
 
     /// The next record of any assigned partition.
@@ -523,31 +368,6 @@ impl Drop for SimulatedLog {
         } else {
             cluster.leave(&self.stage, member);
         }
-    }
-}
-
-/// A record that was read.
-#[derive(Debug)]
-pub struct SimulatedRecord {
-    partition: TopicPartition,
-    offset: i64,
-    content: Content,
-}
-
-impl Record for SimulatedRecord {
-    fn fields(&self) -> ConsumerRecord<'_> {
-        ConsumerRecord {
-            topic: self.partition.topic,
-            partition: self.partition.partition,
-            offset: self.offset,
-            timestamp: self.content.timestamp,
-            key: self.content.key.as_deref(),
-            value: self.content.value.as_deref(),
-        }
-    }
-
-    fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        self.content.headers.clone()
     }
 }
 

@@ -17,6 +17,9 @@ use rivulet_simulation::plan;
 use rivulet_simulation::schedule::make_topics;
 use rivulet_simulation::world::{CommitOutcome, SimulatedProcess, World};
 
+mod damaged;
+mod limits;
+
 /// Adds up the values of each sensor: one reading too many or too few changes all later results.
 struct Sum;
 
@@ -304,141 +307,6 @@ fn expired_offsets_are_not_mistaken_for_a_first_start() {
     );
     assert!(error.contains("rivulet state resume sum"), "{error}");
     assert_eq!(values(&world, "out").len(), 19, "nothing was added");
-}
-
-/// Deletes the records of the input below an offset.
-fn delete_below(world: &World, offset: i64) {
-    world.cluster().delete_records(&("in".into(), 0), offset);
-}
-
-#[test]
-fn deleted_unread_records_are_never_skipped_silently() {
-    for (settings, goes_on) in [("", false), ("on-gap = \"dead-letter\"\n", true)] {
-        let world = world();
-        drained(&world);
-        world.settle();
-        world
-            .cluster()
-            .produce(None, &("in".into(), 0), vec![content("1".to_owned()); 20])
-            .unwrap();
-        delete_below(&world, 30);
-        let pipeline = pipeline_with(settings);
-        let result = outcome_of(&world, &pipeline).1;
-        let dead_letters = dead_letter_topics(&world);
-        if goes_on {
-            result.unwrap();
-            assert_eq!(dead_letters.last().unwrap(), "in [0] offsets 20..30");
-            assert_eq!(values(&world, "out").len(), 29);
-        } else {
-            let error = result.unwrap_err().to_string();
-            assert!(
-                error.contains("20..30") && error.contains("on-gap = \"dead-letter\""),
-                "{error}"
-            );
-            assert_eq!((dead_letters.len(), values(&world, "out").len()), (1, 19));
-        }
-    }
-}
-
-/// The `rivulet.topic` headers of the dead letters.
-fn dead_letter_topics(world: &World) -> Vec<String> {
-    world.settle();
-    let cluster = world.cluster();
-    let mut topics = Vec::new();
-    for record in cluster.partition("sum-dead-letters", 0).committed() {
-        let mut headers = record.content.headers.iter();
-        let (_, topic) = headers.find(|(name, _)| name == "rivulet.topic").unwrap();
-        topics.push(String::from_utf8(topic.clone().unwrap()).unwrap());
-    }
-    topics
-}
-
-#[test]
-fn a_topic_that_was_created_again_is_an_error() {
-    let world = world();
-    drained(&world);
-    world.settle();
-    world.cluster().create("in", 1, false);
-    let error = outcome(&world).1.unwrap_err().to_string();
-    assert!(
-        error.contains("created again") && error.contains("--from-start"),
-        "{error}"
-    );
-}
-
-#[test]
-fn partitions_added_since_the_state_was_written_are_an_error() {
-    let world = world();
-    drained(&world);
-    world.settle();
-    for topic in ["in", "sum-changelog"] {
-        let mut cluster = world.cluster();
-        cluster
-            .topics
-            .get_mut(topic)
-            .unwrap()
-            .partitions
-            .push(rivulet_simulation::cluster::Partition::default());
-    }
-    let error = outcome(&world).1.unwrap_err().to_string();
-    assert!(
-        error.contains("had 1 partitions") && error.contains("has 2 now"),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_result_too_large_for_its_topic_is_a_dead_letter() {
-    let world = world();
-    // Four characters are enough for sums below 100.
-    let pipeline = limited(pipeline(), FRAMING + 4);
-    let (counters, result) = outcome_of(&world, &pipeline);
-    result.unwrap();
-    let sums = values(&world, "out");
-    assert_eq!(
-        (
-            sums.first().map(String::as_str),
-            sums.last().map(String::as_str)
-        ),
-        (Some("1.0"), Some("97.0"))
-    );
-    assert_eq!(
-        values(&world, "sum-dead-letters"),
-        ["abc", "15", "16", "17", "18", "19", "20"]
-    );
-    assert_eq!(counters.dead.get(), 7);
-}
-
-#[test]
-fn the_key_counts_towards_the_largest_message() {
-    let sensor = "a sensor with a long name";
-    let size = sum_of_one(sensor, 10_000)[0].len() + sensor.len();
-    assert_eq!(sum_of_one(sensor, FRAMING + size).len(), 1);
-    assert_eq!(sum_of_one(sensor, FRAMING + size - 1).len(), 0);
-}
-
-/// The results for one JSON reading, where the output has this `max.message.bytes`.
-fn sum_of_one(sensor: &str, max_message_bytes: usize) -> Vec<String> {
-    let text = r#"
-        [defaults]
-        partitions = 1
-        [topic.in]
-        external = true
-        [operator.sum]
-        from = "in"
-        steps = ["sum"]
-        to = "out"
-    "#;
-    let pipeline = limited(parse(text), max_message_bytes);
-    let world = World::new(0, false);
-    make_topics(&world, &pipeline);
-    let value = format!(r#"{{"sensor":"{sensor}","seq":0,"time":0,"value":1.5,"unit":"kelvin"}}"#);
-    world
-        .cluster()
-        .produce(None, &("in".into(), 0), vec![content(value)])
-        .unwrap();
-    outcome_of(&world, &pipeline).1.unwrap();
-    values(&world, "out")
 }
 
 #[test]
