@@ -83,10 +83,13 @@ recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 deployable: aarch64
 	cargo build --profile $(PROFILE) --locked --bin rivulet
 
-# Virtual nodes cannot download Kafka, so it is fetched for them.
-virtual: deployable
+# The nodes' base tree is made while the programs compile. If that fails, `nodes up` tries again and
+# says why. Virtual nodes cannot download Kafka, so it is fetched for them.
+virtual:
 	scripts/setup test
 	scripts/setup cluster
+	scripts/setup aarch64
+	tests/cluster/nodes base & $(MAKE) PROFILE=$(PROFILE) deployable; built=$$?; wait; exit $$built
 	scripts/kafka-jars $(shell sed -n 's/^kafka_version: //p' ansible/roles/kafka/defaults/main.yml)
 
 cluster: virtual ## boots four virtual Pis in a network of their own and deploys to them
@@ -96,7 +99,7 @@ cluster: virtual ## boots four virtual Pis in a network of their own and deploys
 
 cluster-test: PROFILE = $(if $(filter quick,$(ARGS)),dev,release)
 cluster-test: virtual ## tests a cluster of virtual Pis: power cuts, upgrades, …; ARGS=quick: a part
-	tests/cluster/test $(ARGS)
+	PROFILE=$(PROFILE) tests/cluster/test $(ARGS)
 
 cluster-down: ## shuts the virtual Pis down
 	tests/cluster/nodes down
