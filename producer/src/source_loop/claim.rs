@@ -22,7 +22,7 @@ pub struct PositionRecord {
     /// The instance, for people.
     #[serde(default)]
     pub instance: String,
-    /// The source's [position](Source::position).
+    /// The source's [position](crate::source::Source::position).
     pub position: Value,
 }
 
