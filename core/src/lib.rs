@@ -7,6 +7,30 @@
 //!
 //! This crate has no Kafka client, no command line and no file format for pipelines. It compiles no
 //! C, and so do the simulation and whoever tests an operator.
+//!
+//! ```
+//! use rivulet_core::operator::{Emitter, KeyState, Operator, collect};
+//! use rivulet_core::reading::{InvalidReading, Reading};
+//!
+//! struct Double;
+//!
+//! impl Operator for Double {
+//!     fn process(
+//!         &self,
+//!         reading: Reading<'_>,
+//!         _: &mut [KeyState],
+//!         out: &mut Emitter<'_>,
+//!     ) -> Result<(), InvalidReading> {
+//!         out.emit(Reading { value: 2.0 * reading.value, ..reading })
+//!     }
+//!
+//!     fn describe(&self) -> String {
+//!         "double()".into()
+//!     }
+//! }
+//!
+//! assert_eq!(collect(&Double, &[1.0, 2.5]), [2.0, 5.0]);
+//! ```
 
 pub mod checkpoint;
 pub mod component;

@@ -2,5 +2,25 @@
 //!
 //! The [`catalog`] has all formats, one file each. They know no Kafka: a
 //! [`Format`](rivulet_core::format::Format) decodes the fields of a record and encodes a value.
+//!
+//! ```
+//! use rivulet_core::log::ConsumerRecord;
+//! use rivulet_formats::catalog;
+//! use rivulet_pipeline::ComponentConfig;
+//!
+//! let number = ComponentConfig::parse("number = {}")?;
+//! let format = catalog::built_in().read(&number)?.build("percent".parse().ok());
+//! let record = ConsumerRecord {
+//!     topic: 0,
+//!     partition: 0,
+//!     offset: 41,
+//!     timestamp: 1_325_376_000_000,
+//!     key: None,
+//!     value: Some(b"54.5"),
+//! };
+//! let reading = format.decode(&record)?;
+//! assert_eq!((reading.value, reading.seq), (54.5, 41));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod catalog;

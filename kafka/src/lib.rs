@@ -4,6 +4,17 @@
 //! [`Cluster`] and [`Admin`] ask for topics and groups and change them, [`TopicReader`] reads
 //! topics to their ends, [`Tail`] follows them, [`Group`] and [`Transaction`] change what a stopped
 //! stage goes on from.
+//!
+//! ```
+//! use rivulet_kafka::{Cluster, EmbeddedBroker};
+//!
+//! let broker = EmbeddedBroker::start()?;
+//! broker.create_topic("temperatures", 4)?;
+//! let properties = [("bootstrap.servers".to_owned(), broker.brokers())].into();
+//! let topics = Cluster::new(&properties)?.inventory()?.topics;
+//! assert_eq!(topics["temperatures"].partitions, 4);
+//! # Ok::<(), rivulet_core::error::Error>(())
+//! ```
 
 mod admin;
 mod cluster;

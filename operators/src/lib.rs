@@ -4,6 +4,20 @@
 //! in a row, and itself an operator. The [`catalog`] has all operators, one file each. They do not
 //! know Kafka: the program
 //! `rivulet-operator` runs a chain in the [stage loop](rivulet_core::stage).
+//!
+//! ```
+//! use rivulet_core::operator::collect;
+//! use rivulet_operators::Chain;
+//! use rivulet_pipeline::ComponentConfig;
+//!
+//! let steps = [
+//!     ComponentConfig::parse("threshold = { above = 10 }")?,
+//!     ComponentConfig::parse("ewma = { alpha = 0.5 }")?,
+//! ];
+//! let chain = Chain::build(&steps).map_err(|diagnostics| diagnostics[0].clone())?;
+//! assert_eq!(collect(&chain, &[20.0, 3.0, 30.0]), [25.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod catalog;
 mod chain;

@@ -4,6 +4,26 @@
 //! only a [`ComponentConfig`] here: its settings belong to the crate that has its
 //! [`Catalog`](catalog::Catalog). With a [`Check`] those crates report their errors together with
 //! those of the file.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use rivulet_pipeline::{Pipeline, Text};
+//!
+//! let text = r#"
+//! [producer.thermometer]
+//! source = "thermal"
+//! to     = "temperatures"
+//!
+//! [sink.show]
+//! form = "temperatures"
+//! sink = "console"
+//! "#;
+//! let path = "pipeline.toml".into();
+//! let errors = Pipeline::parse(Arc::new(Text { path, text: text.into() })).unwrap_err();
+//! assert!(errors.to_string().contains("pipeline.toml:7:1: unknown field `form`"));
+//! assert!(errors.to_string().contains("did you mean `from`?"));
+//! ```
 
 mod buffer;
 pub mod catalog;

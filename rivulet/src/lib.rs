@@ -5,6 +5,14 @@
 //! on an embedded broker. [`groups`] shows members and consumer lag, [`compare`] shows how two
 //! branches differ, `rivulet_verify` checks the contents of the topics, [`state`] shows, checks,
 //! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
+//!
+//! ```
+//! use rivulet::Registry;
+//! use rivulet::catalog::ComponentList;
+//!
+//! let names = ComponentList::new(&Registry::default()).names();
+//! assert!(names.contains(&"ewma") && names.contains(&"sqlite"));
+//! ```
 
 mod args;
 pub mod catalog;

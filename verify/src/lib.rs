@@ -36,6 +36,28 @@
 //!
 //! A decoded record takes about 56 bytes of memory. It is held from the time its topic is read
 //! until all stages that read the topic have been computed.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use rivulet_pipeline::{Pipeline, Text};
+//!
+//! let text = r#"
+//! [topic.warm]
+//! external = true
+//!
+//! [operator.smooth]
+//! from  = "warm"
+//! steps = [{ ewma = { alpha = 0.5 } }]
+//! to    = "smooth-values"
+//! "#;
+//! let path = "pipeline.toml".into();
+//! let pipeline = Pipeline::parse(Arc::new(Text { path, text: text.into() }))?;
+//! // A reader of these topics is a `TopicSource`, which `verify` takes.
+//! let topics = rivulet_verify::topics(&pipeline);
+//! assert_eq!(topics, ["smooth-dead-letters", "smooth-values", "warm"]);
+//! # Ok::<(), rivulet_pipeline::Diagnostics>(())
+//! ```
 
 mod compare;
 mod dead_letters;

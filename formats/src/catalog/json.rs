@@ -59,11 +59,11 @@ struct Wire<'a> {
 
 impl Format for JsonFormat {
     fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading> {
-        let reading = parse(value_of(record)?)?;
-        Ok(Reading {
-            unit: reading.unit.or(self.unit),
-            ..reading
-        })
+        let mut reading = parse(value_of(record)?)?;
+        if reading.unit.is_none() {
+            reading.unit = self.unit;
+        }
+        Ok(reading)
     }
 
     fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading> {
