@@ -90,6 +90,27 @@ impl Kind {
     }
 }
 
+/// Every code that a program ends with, and what it means, for the manual.
+#[must_use]
+pub fn exit_codes() -> Vec<(u8, &'static str)> {
+    let mut codes = vec![
+        (0, "all is done, or committed and left in order"),
+        (
+            exit::UNDONE,
+            "it was stopped while no broker answered: the next start processes the rest",
+        ),
+        (
+            exit::UNVERIFIABLE,
+            "not everything could be verified; what could is as it must be",
+        ),
+        (exit::REPLACED, "another process has taken its place"),
+        (exit::INTERRUPTED, "it was asked to stop twice"),
+    ];
+    codes.extend(Kind::ALL.map(|kind| (kind.exit_code(), kind.about())));
+    codes.sort_unstable();
+    codes
+}
+
 impl From<io::ErrorKind> for Kind {
     fn from(kind: io::ErrorKind) -> Self {
         match kind {

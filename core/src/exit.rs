@@ -2,29 +2,6 @@
 //!
 //! Those of an [error's kind](crate::error::Kind) are from `sysexits.h` where that has one.
 
-use crate::error::Kind;
-
-/// Every code and what it means, for the manual.
-#[must_use]
-pub fn codes() -> Vec<(u8, &'static str)> {
-    let mut codes = vec![
-        (0, "all is done, or committed and left in order"),
-        (
-            UNDONE,
-            "it was stopped while no broker answered: the next start processes the rest",
-        ),
-        (
-            UNVERIFIABLE,
-            "not everything could be verified; what could is as it must be",
-        ),
-        (REPLACED, "another process has taken its place"),
-        (INTERRUPTED, "it was asked to stop twice"),
-    ];
-    codes.extend(Kind::ALL.map(|kind| (kind.exit_code(), kind.about())));
-    codes.sort_unstable();
-    codes
-}
-
 /// It cannot go on, for a reason without a code of its own. A restart may help.
 pub const FAILED: u8 = 1;
 

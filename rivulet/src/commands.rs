@@ -14,7 +14,7 @@ use crate::groups::LagGoal;
 use crate::{graph, groups, run, topics};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
-use rivulet_core::error::{Error, Kind};
+use rivulet_core::error::{Error, Kind, exit_codes};
 use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::shutdown::EndProcess;
@@ -133,7 +133,7 @@ fn manual(out: &mut dyn std::io::Write) -> Result<(), BoxError> {
     clap_mangen::Man::new(Args::command()).render(out)?;
     let mut status = Roff::new();
     status.control("SH", ["EXIT STATUS"]);
-    for (code, about) in exit::codes() {
+    for (code, about) in exit_codes() {
         status.control("TP", []);
         status.text([bold(code.to_string())]);
         status.text([roman(about)]);

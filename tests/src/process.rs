@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rivulet_core::exit;
+use rivulet_core::error::exit_codes;
 
 use crate::{guard, wait};
 
@@ -154,7 +154,7 @@ impl Process {
     /// Waits until it ends with the exit status of an error, and returns its standard error.
     pub fn fails(&mut self) -> String {
         let code = self.ends_within(wait::LONG);
-        let is_of_an_error = exit::codes()
+        let is_of_an_error = exit_codes()
             .iter()
             .any(|(known, _)| code == i32::from(*known) && code != 0);
         assert!(
