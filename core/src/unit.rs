@@ -42,14 +42,10 @@ pub struct UnitName {
     bytes: [u8; LONGEST_UNIT],
 }
 
-/// The known units, with their names and symbols.
-const KNOWN: [(Unit, &str, &str); 3] = [
-    (Unit::Celsius, "celsius", "°C"),
-    (Unit::Fahrenheit, "fahrenheit", "°F"),
-    (Unit::Kelvin, "kelvin", "K"),
-];
-
 impl Unit {
+    /// The units that can be converted.
+    pub const KNOWN: [Unit; 3] = [Unit::Celsius, Unit::Fahrenheit, Unit::Kelvin];
+
     /// The name on the wire and in pipeline files.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -64,10 +60,12 @@ impl Unit {
     /// The symbol, such as `°C`, or the name.
     #[must_use]
     pub fn symbol(&self) -> &str {
-        KNOWN
-            .iter()
-            .find(|(unit, ..)| unit == self)
-            .map_or(self.name(), |(.., symbol)| symbol)
+        match self {
+            Unit::Celsius => "°C",
+            Unit::Fahrenheit => "°F",
+            Unit::Kelvin => "K",
+            Unit::Other(name) => name.as_str(),
+        }
     }
 }
 
@@ -94,7 +92,7 @@ impl FromStr for Unit {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        if let Some((unit, ..)) = KNOWN.iter().find(|(_, known, _)| *known == name) {
+        if let Some(unit) = Unit::KNOWN.iter().find(|unit| unit.name() == name) {
             return Ok(*unit);
         }
         if name.is_empty() {
@@ -172,7 +170,13 @@ mod tests {
 
     #[test]
     fn a_unit_that_is_known_is_known_by_its_name() {
-        for (unit, name, symbol) in KNOWN {
+        let known = [
+            (Unit::Celsius, "celsius", "°C"),
+            (Unit::Fahrenheit, "fahrenheit", "°F"),
+            (Unit::Kelvin, "kelvin", "K"),
+        ];
+        assert_eq!(known.map(|(unit, ..)| unit), Unit::KNOWN);
+        for (unit, name, symbol) in known {
             assert_eq!(name.parse(), Ok(unit));
             assert_eq!((unit.name(), unit.symbol()), (name, symbol));
         }

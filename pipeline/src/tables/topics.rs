@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use rivulet_core::unit::Unit;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -140,7 +141,7 @@ impl Reader<'_> {
         for mut named in self.named(document, "topic") {
             let table: TopicTable = self.take_named(&mut named);
             if let Some(unit) = &table.unit {
-                let known = ["celsius", "fahrenheit", "kelvin"];
+                let known = Unit::KNOWN.each_ref().map(Unit::name);
                 let name = unit.get_ref().name();
                 if let (false, Some(meant)) = (known.contains(&name), typing_error(name, &known)) {
                     let message = format!("`{name}` is nearly `{meant}`");
