@@ -16,7 +16,7 @@ use super::written::{CommitTable, LimitsTable, Scalar, TOP};
 use crate::diagnostic::{Diagnostic, Text, closest, suggest};
 use crate::pipeline::Pipeline;
 use crate::reserved;
-use crate::settings::{self, Unread};
+use crate::settings::{self, Read, Unread};
 
 pub(super) struct Reader<'t> {
     pub(super) text: &'t Arc<Text>,
@@ -86,11 +86,7 @@ impl Reader<'_> {
         table: &str,
         value: &Spanned<DeValue<'_>>,
     ) -> Option<T> {
-        let read = settings::read(value.clone(), &mut self.diagnostics);
-        for key in read.unread {
-            self.unread.add(table, key);
-        }
-        read.settings
+        self.read(table, value).settings
     }
 
     /// The settings of a named table as far as they are right.
@@ -98,12 +94,22 @@ impl Reader<'_> {
         &mut self,
         named: &mut Named<'_, '_>,
     ) -> T {
-        let read = settings::read(named.value.clone(), &mut self.diagnostics);
-        for key in read.unread {
-            self.unread.add(named.table(), key);
-        }
+        let read = self.read(&named.table(), named.value);
         named.misspelled = read.misspelled;
         read.settings.unwrap_or_default()
+    }
+
+    /// Reads a table, and notes which of its settings have errors.
+    pub(super) fn read<T: DeserializeOwned>(
+        &mut self,
+        table: &str,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Read<T> {
+        let read = settings::read(value.clone(), &mut self.diagnostics);
+        for key in &read.unread {
+            self.unread.add(table, key);
+        }
+        read
     }
 
     /// The named tables in a table, such as each `[sink.NAME]`, in the order of the file.

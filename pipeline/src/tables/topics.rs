@@ -12,7 +12,7 @@ use super::written::{DefaultsTable, TopicTable};
 use crate::check;
 use crate::component::{ComponentConfig, Key};
 use crate::diagnostic::{Diagnostic, suggest, typing_error};
-use crate::settings;
+use crate::settings::Read;
 use crate::stage::Stage;
 use crate::topic::{DEFAULT_MAX_MESSAGE, MAX_MESSAGE_BYTES, Role, Topic};
 
@@ -101,10 +101,7 @@ impl Reader<'_> {
         let Some(value) = document.get("defaults") else {
             return (DefaultsTable::default(), json);
         };
-        let read = settings::read(value.clone(), &mut self.diagnostics);
-        for key in read.unread {
-            self.unread.add("defaults", key);
-        }
+        let read: Read<DefaultsTable> = self.read("defaults", value);
         let group = self
             .misspelled
             .get("defaults")
