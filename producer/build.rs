@@ -1,0 +1,5 @@
+//! Makes the programs smaller.
+
+fn main() {
+    rivulet_link::pack_relocations();
+}
