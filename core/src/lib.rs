@@ -9,7 +9,8 @@
 //! C, and so do the simulation and whoever tests an operator.
 //!
 //! ```
-//! use rivulet_core::operator::{Emitter, KeyState, Operator, collect};
+//! use rivulet_core::key_state::KeyState;
+//! use rivulet_core::operator::{Emitter, Operator, collect};
 //! use rivulet_core::reading::{InvalidReading, Reading};
 //!
 //! struct Double;
@@ -18,7 +19,7 @@
 //!     fn process(
 //!         &self,
 //!         reading: Reading<'_>,
-//!         _: &mut [KeyState],
+//!         _: &mut [Box<dyn KeyState>],
 //!         out: &mut Emitter<'_>,
 //!     ) -> Result<(), InvalidReading> {
 //!         out.emit(Reading { value: 2.0 * reading.value, ..reading })
@@ -41,6 +42,8 @@ pub mod error;
 pub mod exit;
 pub mod format;
 pub mod guarantee;
+pub mod key_state;
+pub mod keyed;
 pub mod limits;
 pub mod log;
 pub mod operator;

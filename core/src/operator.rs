@@ -1,12 +1,8 @@
 //! The operator: one step of a chain.
 
 use crate::description::StepDescription;
+use crate::key_state::KeyState;
 use crate::reading::{InvalidReading, Reading};
-
-/// The state that one operator keeps for one sensor: a few numbers, at first none.
-///
-/// Plain numbers fit in the changelog for any operator, and people can read them.
-pub type KeyState = Vec<f64>;
 
 /// One step of a chain, stateless or with state by sensor.
 ///
@@ -15,48 +11,38 @@ pub type KeyState = Vec<f64>;
 /// crash give the same results. The operator itself never changes. It gets a sensor's state with
 /// each reading.
 ///
+/// An operator with state implements [`Keyed`](crate::keyed::Keyed) instead.
+///
 /// ```
-/// use rivulet_core::operator::{Emitter, KeyState, Operator, collect};
+/// use rivulet_core::key_state::KeyState;
+/// use rivulet_core::operator::{Emitter, Operator, collect};
 /// use rivulet_core::reading::{InvalidReading, Reading};
 ///
-/// /// How much each reading of a sensor differs from the one before it.
-/// struct Difference;
+/// /// Passes on what is above zero.
+/// struct Positive;
 ///
-/// impl Operator for Difference {
+/// impl Operator for Positive {
 ///     fn process(
 ///         &self,
 ///         reading: Reading<'_>,
-///         states: &mut [KeyState],
+///         _: &mut [Box<dyn KeyState>],
 ///         out: &mut Emitter<'_>,
 ///     ) -> Result<(), InvalidReading> {
-///         let value = reading.value;
-///         if let [before] = states[0][..] {
-///             out.emit(Reading { value: value - before, ..reading })?;
-///         }
-///         states[0] = vec![value];
-///         Ok(())
-///     }
-///
-///     fn states(&self) -> usize {
-///         1
-///     }
-///
-///     fn numbers(&self) -> usize {
-///         1
+///         if reading.value > 0.0 { out.emit(reading) } else { Ok(()) }
 ///     }
 ///
 ///     fn describe(&self) -> String {
-///         "difference()".into()
+///         "positive()".into()
 ///     }
 /// }
 ///
-/// assert_eq!(collect(&Difference, &[20.0, 23.0, 22.5]), [3.0, -0.5]);
+/// assert_eq!(collect(&Positive, &[20.0, -3.0]), [20.0]);
 /// ```
-pub trait Operator: Send {
+pub trait Operator: Send + Sync {
     /// Processes a reading, and emits none, one or several.
     ///
-    /// `states` is the state of this operator for the reading's sensor: [`states`](Self::states)
-    /// elements.
+    /// `states` is the state for the reading's sensor: [`states`](Self::states) elements, which
+    /// this operator has made.
     ///
     /// # Errors
     /// If it cannot process the reading. It leaves its state unchanged then. An error of
@@ -64,7 +50,7 @@ pub trait Operator: Send {
     fn process(
         &self,
         reading: Reading<'_>,
-        states: &mut [KeyState],
+        states: &mut [Box<dyn KeyState>],
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading>;
 
@@ -73,25 +59,43 @@ pub trait Operator: Send {
         0
     }
 
-    /// How many numbers its state of one sensor has at most, in total.
+    /// How many numbers its states of one sensor have at most, in total.
     fn numbers(&self) -> usize {
         0
+    }
+
+    /// The states of a sensor without a reading.
+    fn new_states(&self) -> Vec<Box<dyn KeyState>> {
+        Vec::new()
+    }
+
+    /// The states with these numbers, which this operator has written to the changelog.
+    ///
+    /// # Errors
+    /// Why it has no states with such numbers.
+    fn restore(&self, numbers: &[Vec<f64>]) -> Result<Vec<Box<dyn KeyState>>, String> {
+        debug_assert_eq!(numbers.len(), self.states(), "a list for each state");
+        Ok(self.new_states())
+    }
+
+    /// The states with the numbers of the same operator under the settings `before`. Also called
+    /// for a stateless operator if later steps have state, because their readings come from it.
+    ///
+    /// # Errors
+    /// Why the state means nothing under these settings.
+    fn migrate(
+        &self,
+        before: &StepDescription,
+        numbers: &[Vec<f64>],
+    ) -> Result<Vec<Box<dyn KeyState>>, String> {
+        let _ = before;
+        self.restore(numbers)
     }
 
     /// Its name and settings, such as `ewma(alpha=0.5)`: everything that its results depend on. The
     /// same operator can be created from its [`StepDescription`]. State with another description
     /// belongs to another operator.
     fn describe(&self) -> String;
-
-    /// Migrates `states`, its state under the settings `before`, to its own settings. Also called
-    /// for a stateless operator if later steps have state, because their readings come from it.
-    ///
-    /// # Errors
-    /// Why the state cannot be migrated to these settings.
-    fn migrate(&self, before: &StepDescription, states: &mut [KeyState]) -> Result<(), String> {
-        let _ = (before, states);
-        Ok(())
-    }
 }
 
 /// Takes the readings that an operator emits, one after the other.
@@ -123,7 +127,7 @@ impl<'e> Emitter<'e> {
 pub fn emitted(
     operator: &dyn Operator,
     reading: Reading<'_>,
-    states: &mut [KeyState],
+    states: &mut [Box<dyn KeyState>],
 ) -> Result<Vec<Reading<'static>>, InvalidReading> {
     let mut emitted = Vec::new();
     let mut take = |reading: Reading<'_>| {
@@ -140,7 +144,7 @@ pub fn emitted(
 /// The values that an operator emits for readings of one sensor with these values: for tests and
 /// examples. Readings that it cannot process are left out.
 pub fn collect(operator: &dyn Operator, values: &[f64]) -> Vec<f64> {
-    let mut states = vec![KeyState::new(); operator.states()];
+    let mut states = operator.new_states();
     let mut values_emitted = Vec::new();
     for (value, seq) in values.iter().zip(0..) {
         let reading = Reading {

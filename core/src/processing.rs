@@ -28,7 +28,7 @@ use crate::state::{BudgetExceeded, SplitSensor, State, StateMetadata};
 /// The task of an operator stage.
 pub struct Processing {
     stage: String,
-    operator: Box<dyn Operator>,
+    operator: Arc<dyn Operator>,
     /// The names of the topics that are read.
     inputs: Vec<String>,
     /// Their formats.
@@ -75,9 +75,10 @@ impl Processing {
             .into_iter()
             .map(|input| (input.name, input.format))
             .unzip();
+        let operator: Arc<dyn Operator> = operator.into();
         let state = (operator.states() > 0).then(|| {
             State::new(
-                &*operator,
+                operator.clone(),
                 inputs.clone(),
                 config.state_bytes,
                 config.rules.state_ttl,

@@ -8,29 +8,29 @@ mod record;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::budget::BudgetExceeded;
-use self::budget::{MemoryBudget, OVERHEAD};
+use self::budget::{MemoryBudget, OVERHEAD, STATE};
 pub use self::digest::hash;
 pub use self::digest::{StateDigest, StateMetadata};
 use self::partition::{PartitionState, SensorState, UNKNOWN};
 pub use self::record::StateRecord;
 use crate::error::{Error, Kind, Result};
-use crate::operator::{KeyState, Operator};
+use crate::key_state::{self, KeyState};
+use crate::operator::Operator;
 
 /// The state of all sensors of the partitions that are assigned to a stage.
 ///
 /// It is in memory. Each commit writes the sensors that have changed to the changelog, in the same
 /// transaction, and each of them once.
-#[derive(Debug)]
 pub struct State {
-    /// The description of the chain.
+    operator: Arc<dyn Operator>,
+    /// Its description.
     chain: String,
     /// The names of the input topics.
     inputs: Vec<String>,
-    /// How many [`KeyState`]s the chain keeps for each sensor.
-    states: usize,
     budget: MemoryBudget,
     /// A sensor expires when its last reading is this much older than the newest reading of its
     /// partition, in milliseconds.
@@ -60,14 +60,13 @@ impl State {
     /// reading is more than `ttl` older than the newest reading of its partition.
     #[must_use]
     pub fn new(
-        chain: &dyn Operator,
+        chain: Arc<dyn Operator>,
         inputs: Vec<String>,
         bytes: u64,
         ttl: Option<Duration>,
     ) -> Self {
-        let states = chain.states();
         let per_sensor = size_of::<SensorState>()
-            + size_of::<KeyState>() * states
+            + STATE * chain.states()
             + 8 * (chain.numbers() + inputs.len());
         State {
             chain: chain.describe(),
@@ -77,7 +76,7 @@ impl State {
                 total: bytes,
             },
             inputs,
-            states,
+            operator: chain,
             ttl: ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)),
             partitions: Vec::new(),
             changed: Vec::new(),
@@ -137,7 +136,7 @@ impl State {
         offset: i64,
         sensor: &str,
         time: i64,
-    ) -> Result<Option<&mut [KeyState]>, BudgetExceeded> {
+    ) -> Result<Option<&mut [Box<dyn KeyState>]>, BudgetExceeded> {
         let at = self.partition(partition);
         self.partitions[at].time = self.partitions[at].time.max(time);
         let index = self.index(at, sensor)?;
@@ -152,7 +151,7 @@ impl State {
             return Ok(None);
         }
         if self.ttl.is_some_and(|ttl| entry.is_expired(ttl, *now)) {
-            entry.states.iter_mut().for_each(KeyState::clear);
+            entry.states = self.operator.new_states().into();
         }
         entry.time = entry.time.max(time);
         digests[topic].replace(entry.hash, entry.last_offsets[topic], offset);
@@ -208,7 +207,7 @@ impl State {
         let sensors = &mut self.partitions[at];
         sensors.entries.push(SensorState {
             sensor: sensor.into(),
-            states: vec![KeyState::new(); self.states].into(),
+            states: self.operator.new_states().into(),
             last_offsets: vec![-1; self.inputs.len()].into(),
             time: UNKNOWN,
             hash: digest::hash(sensor),
@@ -227,7 +226,8 @@ impl State {
     pub fn check(&self) -> Result<()> {
         for (at, index) in &self.changed {
             let SensorState { sensor, states, .. } = &self.partitions[*at].entries[*index];
-            if states.iter().flatten().any(|number| !number.is_finite()) {
+            let mut numbers = states.iter().map(|state| state.numbers());
+            if numbers.any(|numbers| numbers.iter().any(|number| !number.is_finite())) {
                 let doing = format!("writing the state of sensor `{sensor}` of `{}`", self.chain);
                 let error = Error::new(doing, "an operator keeps a number that is not finite");
                 return Err(
@@ -266,7 +266,7 @@ impl State {
                     .map(|(topic, offset)| (Cow::Borrowed(topic.as_str()), *offset))
                     .collect(),
                 time: Some(entry.time).filter(|time| *time != UNKNOWN),
-                states: Cow::Borrowed(&entry.states),
+                states: key_state::numbers(&entry.states),
             };
             value.clear();
             serde_json::to_writer(&mut value, &saved)
@@ -300,7 +300,7 @@ impl State {
         };
         let (states, last_offsets, time) = match value {
             None => (
-                vec![KeyState::new(); self.states],
+                self.operator.new_states(),
                 vec![-1; self.inputs.len()],
                 UNKNOWN,
             ),
@@ -308,7 +308,7 @@ impl State {
                 let saved: StateRecord<'_> = serde_json::from_slice(value).map_err(|error| {
                     restore_error(sensor, partition, error).of_kind(Kind::Corrupt)
                 })?;
-                if saved.chain != self.chain || saved.states.len() != self.states {
+                if saved.chain != self.chain || saved.states.len() != self.operator.states() {
                     let cause = format!(
                         "it was made by `{}`, but the stage now is `{}`",
                         saved.chain, self.chain
@@ -319,8 +319,14 @@ impl State {
                     .inputs
                     .iter()
                     .map(|topic| saved.offsets.get(topic.as_str()).copied().unwrap_or(-1));
+                let numbers: Vec<Vec<f64>> =
+                    saved.states.into_iter().map(Cow::into_owned).collect();
+                let states = self
+                    .operator
+                    .restore(&numbers)
+                    .map_err(|why| restore_error(sensor, partition, why).of_kind(Kind::Corrupt))?;
                 (
-                    saved.states.to_vec(),
+                    states,
                     last_offsets.collect::<Vec<_>>(),
                     saved.time.unwrap_or(UNKNOWN),
                 )

@@ -13,7 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use rivulet_core::operator::{KeyState, Operator, emitted};
+use rivulet_core::key_state::numbers;
+use rivulet_core::operator::{Operator, emitted};
 use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
 use rivulet_operators::Chain;
@@ -189,7 +190,7 @@ fn steps_of(text: &str, steps: &[ComponentConfig]) {
     match Chain::build(steps) {
         Ok(chain) => {
             assert!(!chain.describe().is_empty());
-            let mut states = vec![KeyState::new(); chain.states()];
+            let mut states = chain.new_states();
             for (seq, value) in [
                 (0, 21.5),
                 (1, -1e300),
@@ -215,7 +216,9 @@ fn steps_of(text: &str, steps: &[ComponentConfig]) {
                 }
             }
             assert!(
-                states.iter().flatten().all(|number| number.is_finite()),
+                numbers(&states)
+                    .iter()
+                    .all(|numbers| numbers.iter().all(|number| number.is_finite())),
                 "{states:?}"
             );
         }

@@ -27,7 +27,8 @@ pub fn build(step: &ComponentConfig) -> Result<Box<dyn Operator>, Diagnostics> {
 #[cfg(test)]
 mod tests {
 
-    use rivulet_core::operator::{KeyState, emitted};
+    use rivulet_core::key_state::numbers;
+    use rivulet_core::operator::emitted;
     use rivulet_core::reading::Reading;
     use rivulet_core::unit::Unit;
 
@@ -37,7 +38,7 @@ mod tests {
     fn no_operator_keeps_more_numbers_than_it_declares() {
         for row in built_in().entries() {
             let operator = build(&ComponentConfig::parse(row.example).unwrap()).unwrap();
-            let mut states = vec![KeyState::new(); operator.states()];
+            let mut states = operator.new_states();
             for seq in 0..100 {
                 let reading = Reading {
                     sensor: "s".into(),
@@ -48,8 +49,8 @@ mod tests {
                 };
                 let _ = emitted(&*operator, reading, &mut states);
             }
-            let numbers: usize = states.iter().map(Vec::len).sum();
-            assert_eq!(numbers, operator.numbers(), "{}", operator.describe());
+            let count: usize = numbers(&states).iter().map(|numbers| numbers.len()).sum();
+            assert_eq!(count, operator.numbers(), "{}", operator.describe());
         }
     }
 

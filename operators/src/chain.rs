@@ -1,7 +1,8 @@
 //! Chains: several operators in a row.
 
 use rivulet_core::description::{ARROW, StepDescription};
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::operator::{Emitter, Operator};
 use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_pipeline::{ComponentConfig, Diagnostic};
 
@@ -83,12 +84,16 @@ impl Chain {
             .collect()
     }
 
-    /// Migrates the state of a sensor that a chain of the same operators with other settings has
-    /// made. `made_by` is the description of that chain.
+    /// The states of a sensor, of the numbers that a chain of the same operators with other
+    /// settings has written to the changelog. `made_by` is the description of that chain.
     ///
     /// # Errors
     /// Why the state cannot be migrated to this chain.
-    pub fn migrate(&self, made_by: &str, states: &mut [KeyState]) -> Result<(), String> {
+    pub fn migrate_from(
+        &self,
+        made_by: &str,
+        numbers: &[Vec<f64>],
+    ) -> Result<Vec<Box<dyn KeyState>>, String> {
         let (before, now) = (
             StepDescription::parse_chain(made_by),
             StepDescription::parse_chain(&self.describe()),
@@ -100,23 +105,24 @@ impl Chain {
         if !names_before.eq(now.iter().map(StepDescription::name)) {
             return Err("these are not the same operators in the same order".to_owned());
         }
-        if states.len() != self.states {
+        if numbers.len() != self.states {
             return Err(format!(
                 "it had {} states for a sensor, and now has {}",
-                states.len(),
+                numbers.len(),
                 self.states
             ));
         }
-        let mut rest = states;
+        let (mut states, mut rest) = (Vec::new(), numbers);
         for (step, before) in self.steps.iter().zip(&before) {
+            // No state depends on the steps that follow.
             if rest.is_empty() {
                 break;
             }
-            let (own, others) = rest.split_at_mut(step.states());
+            let (own, others) = rest.split_at(step.states());
             rest = others;
-            step.migrate(before, own)?;
+            states.extend(step.migrate(before, own)?);
         }
-        Ok(())
+        Ok(states)
     }
 }
 
@@ -125,7 +131,7 @@ impl Chain {
 fn process(
     steps: &[Box<dyn Operator>],
     reading: Reading<'_>,
-    states: &mut [KeyState],
+    states: &mut [Box<dyn KeyState>],
     out: &mut Emitter<'_>,
 ) -> Result<(), InvalidReading> {
     let Some((step, later)) = steps.split_first() else {
@@ -148,7 +154,7 @@ impl Operator for Chain {
     fn process(
         &self,
         reading: Reading<'_>,
-        states: &mut [KeyState],
+        states: &mut [Box<dyn KeyState>],
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
         process(&self.steps, reading, states, out)
@@ -162,6 +168,32 @@ impl Operator for Chain {
         self.steps.iter().map(|step| step.numbers()).sum()
     }
 
+    fn new_states(&self) -> Vec<Box<dyn KeyState>> {
+        self.steps
+            .iter()
+            .flat_map(|step| step.new_states())
+            .collect()
+    }
+
+    fn restore(&self, numbers: &[Vec<f64>]) -> Result<Vec<Box<dyn KeyState>>, String> {
+        let (mut states, mut rest) = (Vec::new(), numbers);
+        for step in &self.steps {
+            let Some((own, others)) = rest.split_at_checked(step.states()) else {
+                break;
+            };
+            rest = others;
+            states.extend(step.restore(own)?);
+        }
+        if states.len() != self.states || !rest.is_empty() {
+            return Err(format!(
+                "it has {} states for a sensor, not {}",
+                numbers.len(),
+                self.states
+            ));
+        }
+        Ok(states)
+    }
+
     fn describe(&self) -> String {
         let steps: Vec<String> = self.steps.iter().map(|step| step.describe()).collect();
         steps.join(ARROW)
@@ -171,6 +203,7 @@ impl Operator for Chain {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rivulet_core::key_state::numbers;
     use rivulet_core::operator::{collect, emitted};
     use rivulet_core::unit::Unit;
 
@@ -222,7 +255,7 @@ mod tests {
     #[test]
     fn an_overflow_is_an_error_before_it_enters_a_state() {
         let chain = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
-        let mut states = vec![KeyState::new(); 1];
+        let mut states = chain.new_states();
         let reading = Reading {
             sensor: "s".into(),
             seq: 0,
@@ -234,7 +267,7 @@ mod tests {
             emitted(&chain, reading, &mut states).unwrap_err().reason,
             "not-finite"
         );
-        assert!(states[0].is_empty());
+        assert!(states[0].numbers().is_empty());
     }
 
     #[test]
@@ -269,24 +302,24 @@ mod tests {
             "average = { window = 2 }",
             CONVERT,
         ]);
-        let mut states = [vec![7.0], vec![1.0, 2.0, 3.0]];
+        let before = [vec![7.0], vec![1.0, 2.0, 3.0]];
         let made_by = "threshold(above=50) → ewma(alpha=0.5) → average(window=3) → \
                        convert(from=celsius, to=kelvin)";
-        assert_eq!(now.migrate(made_by, &mut states), Ok(()));
-        assert_eq!(states, [vec![7.0], vec![2.0, 3.0]]);
+        let migrated = now.migrate_from(made_by, &before).unwrap();
+        assert_eq!(numbers(&migrated), [vec![7.0], vec![2.0, 3.0]]);
         for made_by in [
             "ewma(alpha=0.5) → average(window=3)",
             "threshold(above=50) → average(window=3) → ewma(alpha=0.5) → convert(from=celsius, \
              to=kelvin)",
         ] {
             assert_eq!(
-                now.migrate(made_by, &mut states).unwrap_err(),
+                now.migrate_from(made_by, &before).unwrap_err(),
                 "these are not the same operators in the same order"
             );
         }
-        assert!(now.migrate("something else", &mut states).is_err());
+        assert!(now.migrate_from("something else", &before).is_err());
         let alone = chain(&["ewma = { alpha = 0.3 }"])
-            .migrate("ewma(alpha=0.5)", &mut [])
+            .migrate_from("ewma(alpha=0.5)", &[])
             .unwrap_err();
         assert!(alone.contains("had 0 states"), "{alone}");
     }
@@ -295,10 +328,10 @@ mod tests {
     fn state_in_another_unit_is_not_migrated() {
         let now = chain(&[CONVERT, "ewma = { alpha = 0.5 }"]);
         let from_kelvin = "convert(from=kelvin, to=fahrenheit) → ewma(alpha=0.5)";
-        assert_eq!(now.migrate(from_kelvin, &mut [vec![7.0]]), Ok(()));
+        assert!(now.migrate_from(from_kelvin, &[vec![7.0]]).is_ok());
         let to_kelvin = "convert(from=celsius, to=kelvin) → ewma(alpha=0.5)";
         assert_eq!(
-            now.migrate(to_kelvin, &mut [vec![7.0]]).unwrap_err(),
+            now.migrate_from(to_kelvin, &[vec![7.0]]).unwrap_err(),
             "the state is in kelvin, and readings would come in fahrenheit"
         );
     }

@@ -93,12 +93,15 @@ fn states(pipeline: &CheckedPipeline<'_>, stage: &Stage, chain: &Chain) -> Resul
     let mut attempts = 0;
     loop {
         let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
-        let sensors = changelog.sensors()?;
+        let mut sensors = changelog.sensors()?;
         // A running stage may have committed meanwhile: the state may match either commit.
         let after = group.committed()?;
         let completeness = Completeness::of(&before, &after, &sensors, pipeline.guarantee);
         attempts += 1;
         if completeness != Completeness::Changing || attempts == ATTEMPTS {
+            for sensor in &mut sensors {
+                describe(sensor, chain);
+            }
             return Ok(StoredStates {
                 chain: chain.describe(),
                 keepers: chain.state_owners(),
@@ -112,11 +115,94 @@ fn states(pipeline: &CheckedPipeline<'_>, stage: &Stage, chain: &Chain) -> Resul
     }
 }
 
+/// Lets the operators describe the state that they have made.
+fn describe(sensor: &mut StoredSensor, chain: &Chain) {
+    if sensor.chain != chain.describe() {
+        return;
+    }
+    if let Ok(states) = chain.restore(&sensor.states) {
+        sensor.descriptions = states.iter().map(|state| state.describe()).collect();
+    }
+}
+
 #[cfg(test)]
 mod tests {
 
+    use std::borrow::Cow;
+
+    use rivulet_core::key_state::KeyState;
+    use rivulet_core::keyed::Keyed;
+    use rivulet_core::operator::Emitter;
+    use rivulet_core::reading::{InvalidReading, Reading};
+
     use super::*;
     use crate::checked::tests::parse;
+
+    struct Count;
+
+    #[derive(Debug, Default)]
+    struct Readings(f64);
+
+    impl KeyState for Readings {
+        fn numbers(&self) -> Cow<'_, [f64]> {
+            vec![self.0].into()
+        }
+
+        fn describe(&self) -> String {
+            format!("{} readings", self.0)
+        }
+    }
+
+    impl Keyed for Count {
+        type State = Readings;
+
+        fn process(
+            &self,
+            reading: Reading<'_>,
+            count: &mut Readings,
+            out: &mut Emitter<'_>,
+        ) -> Result<(), InvalidReading> {
+            count.0 += 1.0;
+            out.emit(reading)
+        }
+
+        fn numbers(&self) -> usize {
+            1
+        }
+
+        fn restore(&self, numbers: &[f64]) -> Result<Readings, String> {
+            numbers
+                .first()
+                .map(|count| Readings(*count))
+                .ok_or_else(|| "no count".into())
+        }
+
+        fn describe(&self) -> String {
+            "count()".to_owned()
+        }
+    }
+
+    #[test]
+    fn a_state_is_shown_in_the_words_of_its_operator() {
+        let chain = Chain::new(vec![Box::new(Count)]);
+        let sensor = |chain: &str, numbers: &[f64]| StoredSensor {
+            partition: 0,
+            name: "kitchen".to_owned(),
+            chain: chain.to_owned(),
+            states: vec![numbers.to_vec()],
+            descriptions: vec!["as numbers".to_owned()],
+            offsets: [].into(),
+            time: None,
+        };
+        for (mut sensor, shown) in [
+            (sensor("count()", &[7.0]), "7 readings"),
+            (sensor("another()", &[7.0]), "as numbers"),
+            (sensor("count()", &[]), "as numbers"),
+        ] {
+            describe(&mut sensor, &chain);
+            assert_eq!(sensor.descriptions, [shown]);
+        }
+    }
 
     #[test]
     fn only_stages_with_a_state_are_listed() {

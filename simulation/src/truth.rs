@@ -6,6 +6,7 @@
 mod margins;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rivulet_core::checkpoint;
 use rivulet_core::error::Result as OrError;
@@ -285,7 +286,7 @@ fn check_state(
         return Ok(());
     }
     let mut state = State::new(
-        &chain,
+        Arc::new(chain),
         stage.from.clone(),
         pipeline.limits.state(),
         stage.rules.state_ttl,

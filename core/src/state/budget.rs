@@ -13,6 +13,10 @@ pub(super) struct MemoryBudget {
     pub(super) total: u64,
 }
 
+/// What a [`KeyState`](crate::key_state::KeyState) takes beside its numbers, in bytes: the pointer
+/// to it, a vector, and what the allocator adds.
+pub(super) const STATE: usize = 56;
+
 /// What the allocator and the hash table add to an entry, in bytes.
 pub(super) const OVERHEAD: usize = 128;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::budget::MemoryBudget;
 use super::digest::StateDigest;
 use crate::error::Result;
-use crate::operator::KeyState;
+use crate::key_state::KeyState;
 
 /// The time of a reading if none is known.
 pub(super) const UNKNOWN: i64 = i64::MIN;
@@ -29,7 +29,7 @@ pub(super) struct PartitionState {
 pub(super) struct SensorState {
     pub(super) sensor: Box<str>,
     /// One for each stateful operator of the chain.
-    pub(super) states: Box<[KeyState]>,
+    pub(super) states: Box<[Box<dyn KeyState>]>,
     /// For each input topic the offset of the last record that is in the state. −1 if none is.
     pub(super) last_offsets: Box<[i64]>,
     /// The time of its newest reading, in milliseconds since the epoch.

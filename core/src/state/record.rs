@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::operator::KeyState;
-
 /// The value of a changelog record, in JSON: the state of one sensor. The key is the sensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateRecord<'a> {
@@ -20,7 +18,7 @@ pub struct StateRecord<'a> {
     /// of versions that did not write it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<i64>,
-    /// One for each stateful operator of the chain, in order.
+    /// The numbers of each state of the chain, in order.
     #[serde(rename = "memories")]
-    pub states: Cow<'a, [KeyState]>,
+    pub states: Vec<Cow<'a, [f64]>>,
 }

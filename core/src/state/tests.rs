@@ -1,28 +1,45 @@
-//! The state alone, with chains that keep one number.
+//! The state alone, with chains that keep a list of numbers.
+
+use std::any::Any;
 
 use super::*;
+use crate::keyed::Keyed;
 use crate::operator::Emitter;
 use crate::reading::{InvalidReading, Reading};
 
-/// Keeps one number for each sensor.
+/// Keeps numbers for each sensor.
 struct Named(&'static str);
 
-impl Operator for Named {
+#[derive(Debug, Default)]
+struct Numbers(Vec<f64>);
+
+impl KeyState for Numbers {
+    fn numbers(&self) -> Cow<'_, [f64]> {
+        self.0.as_slice().into()
+    }
+}
+
+impl Keyed for Named {
+    type State = Numbers;
+
     fn process(
         &self,
         _: Reading<'_>,
-        _: &mut [KeyState],
+        _: &mut Numbers,
         _: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
         Ok(())
     }
 
-    fn states(&self) -> usize {
+    fn numbers(&self) -> usize {
         1
     }
 
-    fn numbers(&self) -> usize {
-        1
+    fn restore(&self, numbers: &[f64]) -> Result<Numbers, String> {
+        if numbers.contains(&-1.0) {
+            return Err("it has a -1".to_owned());
+        }
+        Ok(Numbers(numbers.to_vec()))
     }
 
     fn describe(&self) -> String {
@@ -31,20 +48,31 @@ impl Operator for Named {
 }
 
 fn state(chain: &'static str) -> State {
-    State::new(&Named(chain), vec!["in".into()], 1_000_000, None)
+    State::new(Arc::new(Named(chain)), vec!["in".into()], 1_000_000, None)
+}
+
+fn own(states: &mut [Box<dyn KeyState>]) -> &mut Vec<f64> {
+    let state: &mut dyn Any = &mut *states[0];
+    &mut state.downcast_mut::<Numbers>().unwrap().0
 }
 
 /// The state for a new record, within the budget.
-fn apply<'s>(
+fn apply<'s>(state: &'s mut State, partition: i32, offset: i64, sensor: &str) -> &'s mut Vec<f64> {
+    apply_at(state, partition, offset, sensor, 7)
+}
+
+/// The same for a reading with a time.
+fn apply_at<'s>(
     state: &'s mut State,
     partition: i32,
     offset: i64,
     sensor: &str,
-) -> &'s mut [KeyState] {
-    state
-        .apply(0, partition, offset, sensor, 7)
+    time: i64,
+) -> &'s mut Vec<f64> {
+    own(state
+        .apply(0, partition, offset, sensor, time)
         .unwrap()
-        .unwrap()
+        .unwrap())
 }
 
 /// What a commit writes: partition, sensor and value, which is empty for a tombstone.
@@ -67,7 +95,7 @@ fn saved(state: &mut State) -> Vec<(i32, String, String)> {
 fn a_saved_state_is_restored_and_each_sensor_is_saved_once() {
     let mut first = state("ewma(alpha=0.5)");
     for offset in 0..10_i32 {
-        apply(&mut first, 2, offset.into(), "a")[0] = vec![f64::from(offset) + 0.1];
+        *apply(&mut first, 2, offset.into(), "a") = vec![f64::from(offset) + 0.1];
     }
     let records = saved(&mut first);
     let value = r#"{"chain":"ewma(alpha=0.5)","offsets":{"in":9},"time":7,"memories":[[9.1]]}"#;
@@ -77,19 +105,18 @@ fn a_saved_state_is_restored_and_each_sensor_is_saved_once() {
     let mut second = state("ewma(alpha=0.5)");
     second.restore(2, b"a", Some(value.as_bytes())).unwrap();
     assert_eq!(second.digest(0, 2), first.digest(0, 2));
-    assert_eq!(
-        second.apply(0, 2, 9, "a", 7),
-        Ok(None),
+    assert!(
+        matches!(second.apply(0, 2, 9, "a", 7), Ok(None)),
         "the record at 9 is in the state already"
     );
-    assert_eq!(apply(&mut second, 2, 10, "a"), [vec![9.1]]);
+    assert_eq!(apply(&mut second, 2, 10, "a"), &[9.1]);
 }
 
 #[test]
 fn a_sensor_has_a_state_in_each_partition() {
     let mut state = state("c");
-    apply(&mut state, 0, 0, "a")[0].push(1.0);
-    assert_eq!(apply(&mut state, 1, 0, "a"), [KeyState::new()]);
+    apply(&mut state, 0, 0, "a").push(1.0);
+    assert!(apply(&mut state, 1, 0, "a").is_empty());
     assert_eq!(state.sensors(), 2);
 }
 
@@ -100,13 +127,13 @@ fn a_tombstone_removes_a_state_and_the_last_record_counts() {
         let value = format!(r#"{{"chain":"c","offsets":{{}},"memories":[[{number}]]}}"#);
         state.restore(0, b"a", Some(value.as_bytes())).unwrap();
     }
-    assert_eq!(apply(&mut state, 0, 0, "a"), [vec![2.5]]);
+    assert_eq!(apply(&mut state, 0, 0, "a"), &[2.5]);
     state.restore(0, b"a", None).unwrap();
     assert_eq!(
         (state.digest(0, 0), state.sensors()),
         (StateDigest::default(), 0)
     );
-    assert_eq!(apply(&mut state, 0, 0, "a"), [KeyState::new()]);
+    assert!(apply(&mut state, 0, 0, "a").is_empty());
 }
 
 #[test]
@@ -128,9 +155,17 @@ fn the_state_of_another_chain_is_an_error() {
     );
 }
 
+#[test]
+fn numbers_that_the_operator_cannot_have_written_are_an_error() {
+    let value = br#"{"chain":"c","offsets":{},"memories":[[1.0,-1.0]]}"#;
+    let error = state("c").restore(0, b"a", Some(value)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert!(error.to_string().contains("it has a -1"), "{error}");
+}
+
 fn with_ttl(ttl: u64) -> State {
     State::new(
-        &Named("c"),
+        Arc::new(Named("c")),
         vec!["in".into()],
         1_000_000,
         Some(Duration::from_millis(ttl)),
@@ -140,13 +175,10 @@ fn with_ttl(ttl: u64) -> State {
 #[test]
 fn a_sensor_expires_when_its_partition_is_ahead_by_the_ttl() {
     let mut state = with_ttl(100);
-    state.apply(0, 0, 0, "old", 1000).unwrap().unwrap()[0].push(1.5);
+    apply_at(&mut state, 0, 0, "old", 1000).push(1.5);
     state.apply(0, 0, 1, "new", 1100).unwrap();
-    assert_eq!(
-        state.apply(0, 0, 2, "old", 1000),
-        Ok(Some(&mut [vec![1.5]][..])),
-        "not yet"
-    );
+    let not_yet = apply_at(&mut state, 0, 2, "old", 1000);
+    assert_eq!(not_yet, &[1.5]);
     state.apply(0, 0, 3, "new", 1101).unwrap();
     state.apply(0, 1, 0, "other", 9999).unwrap();
     let records = saved(&mut state);
@@ -158,9 +190,8 @@ fn a_sensor_expires_when_its_partition_is_ahead_by_the_ttl() {
         (state.sensors(), state.digest(0, 0)),
         (2, StateDigest::of([("new", 3)]))
     );
-    assert_eq!(
-        apply(&mut state, 0, 4, "old"),
-        [KeyState::new()],
+    assert!(
+        apply(&mut state, 0, 4, "old").is_empty(),
         "its state is empty, although the reading is late"
     );
 }
@@ -182,9 +213,9 @@ fn results_do_not_depend_on_when_sensors_are_removed() {
         let mut state = with_ttl(100);
         let mut seen = Vec::new();
         for (offset, (sensor, time)) in (0..).zip(READINGS) {
-            let states = state.apply(0, 0, offset, sensor, time).unwrap().unwrap();
-            states[0].push(1.0);
-            seen.push(states[0].len());
+            let numbers = apply_at(&mut state, 0, offset, sensor, time);
+            numbers.push(1.0);
+            seen.push(numbers.len());
             if save_each {
                 saved(&mut state);
             }
@@ -214,7 +245,7 @@ fn a_sensor_in_two_partitions_is_reported_once() {
 #[test]
 fn a_number_that_is_not_finite_is_never_written() {
     let mut state = state("c");
-    apply(&mut state, 0, 0, "a")[0].push(f64::NAN);
+    apply(&mut state, 0, 0, "a").push(f64::NAN);
     assert!(
         state
             .check()
@@ -226,7 +257,7 @@ fn a_number_that_is_not_finite_is_never_written() {
 
 #[test]
 fn a_full_state_rejects_new_sensors_and_keeps_the_known_ones() {
-    let mut state = State::new(&Named("c"), vec!["in".into()], 1000, None);
+    let mut state = State::new(Arc::new(Named("c")), vec!["in".into()], 1000, None);
     let sensors: Vec<String> = (0..10).map(|number| format!("sensor-{number}")).collect();
     let known = sensors
         .iter()

@@ -1,7 +1,11 @@
 //! `median`: the median of the last readings of each sensor.
 
+use std::borrow::Cow;
+
 use rivulet_core::component::Component;
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::keyed::Keyed;
+use rivulet_core::operator::Emitter;
 use rivulet_core::reading::{InvalidReading, Reading};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -22,14 +26,26 @@ impl Component for Median {
     const EXAMPLE: &'static str = "median = { window = 3 }";
 }
 
-impl Operator for Median {
+/// The last readings of a sensor, the newest at the end.
+#[derive(Debug, Default)]
+pub struct LastReadings(Vec<f64>);
+
+impl KeyState for LastReadings {
+    fn numbers(&self) -> Cow<'_, [f64]> {
+        self.0.as_slice().into()
+    }
+}
+
+impl Keyed for Median {
+    type State = LastReadings;
+
     fn process(
         &self,
         reading: Reading<'_>,
-        states: &mut [KeyState],
+        LastReadings(recent): &mut LastReadings,
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
-        let (recent, window) = (&mut states[0], self.numbers());
+        let window = self.numbers();
         recent.push(reading.value);
         recent.drain(..recent.len().saturating_sub(window));
         if recent.len() < window {
@@ -41,12 +57,12 @@ impl Operator for Median {
         out.emit(Reading { value, ..reading })
     }
 
-    fn states(&self) -> usize {
-        1
-    }
-
     fn numbers(&self) -> usize {
         self.window.get().into()
+    }
+
+    fn restore(&self, numbers: &[f64]) -> Result<LastReadings, String> {
+        Ok(LastReadings(numbers.to_vec()))
     }
 
     fn describe(&self) -> String {

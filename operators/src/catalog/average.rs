@@ -1,8 +1,12 @@
 //! `average`: the mean of the last readings.
 
+use std::borrow::Cow;
+
 use rivulet_core::component::Component;
 use rivulet_core::description::StepDescription;
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::keyed::Keyed;
+use rivulet_core::operator::Emitter;
 use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
 
@@ -62,21 +66,31 @@ impl Component for Average {
     const EXAMPLE: &'static str = "average = { window = 3 }";
 }
 
-impl Operator for Average {
+/// The last readings, the newest at the end.
+#[derive(Debug, Default)]
+pub struct RecentReadings(Vec<f64>);
+
+impl KeyState for RecentReadings {
+    fn numbers(&self) -> Cow<'_, [f64]> {
+        self.0.as_slice().into()
+    }
+}
+
+impl Keyed for Average {
+    type State = RecentReadings;
+
     fn process(
         &self,
         reading: Reading<'_>,
-        states: &mut [KeyState],
+        RecentReadings(recent): &mut RecentReadings,
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
         let Window(window) = self.window;
-        let recent = &mut states[0];
         if recent.len() < window {
             // Growing by doubling would leave up to half of the memory unused.
             recent.reserve_exact(window - recent.len());
         } else {
-            // Only a changelog that somebody else has written to has more than a window.
-            recent.drain(..=recent.len() - window);
+            recent.remove(0);
         }
         recent.push(reading.value);
         if recent.len() < window {
@@ -86,24 +100,26 @@ impl Operator for Average {
         out.emit(Reading { value, ..reading })
     }
 
-    fn states(&self) -> usize {
-        1
-    }
-
     fn numbers(&self) -> usize {
         self.window.0
     }
 
-    fn describe(&self) -> String {
-        format!("average(window={})", self.window.0)
+    fn restore(&self, numbers: &[f64]) -> Result<RecentReadings, String> {
+        let Window(window) = self.window;
+        if numbers.len() > window {
+            return Err(format!("it has {} readings of {window}", numbers.len()));
+        }
+        Ok(RecentReadings(numbers.to_vec()))
     }
 
     /// A shorter window keeps the last readings. A longer one must fill up first.
-    fn migrate(&self, _: &StepDescription, states: &mut [KeyState]) -> Result<(), String> {
-        for recent in states {
-            recent.drain(..recent.len().saturating_sub(self.window.0));
-        }
-        Ok(())
+    fn migrate(&self, _: &StepDescription, numbers: &[f64]) -> Result<RecentReadings, String> {
+        let older = numbers.len().saturating_sub(self.window.0);
+        Ok(RecentReadings(numbers[older..].to_vec()))
+    }
+
+    fn describe(&self) -> String {
+        format!("average(window={})", self.window.0)
     }
 }
 
@@ -131,7 +147,7 @@ fn mean(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rivulet_core::operator::{collect, emitted};
+    use rivulet_core::operator::collect;
     use rivulet_pipeline::ComponentConfig;
 
     use super::*;
@@ -167,21 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_more_than_the_window_is_cut_to_it() {
+    fn a_state_of_more_than_the_window_is_not_restored() {
         let average = ComponentConfig::parse("average = { window = 2 }")
             .unwrap()
             .settings::<Average>()
             .unwrap();
-        let mut state = [vec![100.0, 7.0, 1.0]];
-        let reading = Reading {
-            sensor: "s".into(),
-            seq: 0,
-            time: 0,
-            value: 3.0,
-            unit: None,
-        };
-        let emitted = emitted(&average, reading, &mut state).unwrap();
-        assert_eq!((emitted[0].value, &state[0][..]), (2.0, &[1.0, 3.0][..]));
+        let error = average.restore(&[100.0, 7.0, 1.0]).unwrap_err();
+        assert_eq!(error, "it has 3 readings of 2");
+        let restored = average.restore(&[7.0, 1.0]).unwrap();
+        assert_eq!(*restored.numbers(), [7.0, 1.0]);
     }
 
     #[test]
@@ -190,10 +200,9 @@ mod tests {
             let average =
                 ComponentConfig::parse(&format!("average = {{ window = {window} }}")).unwrap();
             let average = average.settings::<Average>().unwrap();
-            let mut states = [vec![1.0, 2.0, 3.0]];
             let before = StepDescription::parse("average(window=3)").unwrap();
-            assert_eq!(average.migrate(&before, &mut states), Ok(()));
-            assert_eq!(states[0], expected);
+            let migrated = average.migrate(&before, &[1.0, 2.0, 3.0]).unwrap();
+            assert_eq!(*migrated.numbers(), *expected);
         }
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use rivulet_core::component::Component;
 use rivulet_core::description::StepDescription;
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::operator::{Emitter, Operator};
 use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::unit::Unit;
 use serde::Deserialize;
@@ -77,7 +78,7 @@ impl Operator for Convert {
     fn process(
         &self,
         reading: Reading<'_>,
-        _: &mut [KeyState],
+        _: &mut [Box<dyn KeyState>],
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
         if let Some(unit) = reading.unit
@@ -99,10 +100,14 @@ impl Operator for Convert {
         format!("convert(from={}, to={})", self.from, self.to)
     }
 
-    fn migrate(&self, before: &StepDescription, _: &mut [KeyState]) -> Result<(), String> {
+    fn migrate(
+        &self,
+        before: &StepDescription,
+        _: &[Vec<f64>],
+    ) -> Result<Vec<Box<dyn KeyState>>, String> {
         let Convert { to, .. } = before.settings()?;
         if to == self.to {
-            return Ok(());
+            return Ok(self.new_states());
         }
         Err(format!(
             "the state is in {to}, and readings would come in {}",

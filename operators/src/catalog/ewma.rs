@@ -1,7 +1,11 @@
 //! `ewma`: the exponentially weighted moving average.
 
+use std::borrow::Cow;
+
 use rivulet_core::component::Component;
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::keyed::Keyed;
+use rivulet_core::operator::Emitter;
 use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
 
@@ -66,34 +70,49 @@ impl Component for Ewma {
     const EXAMPLE: &'static str = "ewma = { alpha = 0.5 }";
 }
 
-impl Operator for Ewma {
+/// The e of the last reading; `None` before the first.
+#[derive(Debug, Default)]
+pub struct WeightedAverage(Option<f64>);
+
+impl KeyState for WeightedAverage {
+    fn numbers(&self) -> Cow<'_, [f64]> {
+        self.0.as_slice().into()
+    }
+}
+
+impl Keyed for Ewma {
+    type State = WeightedAverage;
+
     fn process(
         &self,
         reading: Reading<'_>,
-        states: &mut [KeyState],
+        WeightedAverage(average): &mut WeightedAverage,
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
         let Alpha(alpha) = self.alpha;
-        let average = &mut states[0];
-        let Some(previous) = average.first_mut() else {
-            average.push(reading.value);
+        let Some(previous) = *average else {
+            *average = Some(reading.value);
             return if self.emit_seed {
                 out.emit(reading)
             } else {
                 Ok(())
             };
         };
-        *previous = alpha * reading.value + (1.0 - alpha) * *previous;
-        let value = *previous;
+        let value = alpha * reading.value + (1.0 - alpha) * previous;
+        *average = Some(value);
         out.emit(Reading { value, ..reading })
-    }
-
-    fn states(&self) -> usize {
-        1
     }
 
     fn numbers(&self) -> usize {
         1
+    }
+
+    fn restore(&self, numbers: &[f64]) -> Result<WeightedAverage, String> {
+        match numbers {
+            [] => Ok(WeightedAverage(None)),
+            [average] => Ok(WeightedAverage(Some(*average))),
+            more => Err(format!("an average is one number, not {}", more.len())),
+        }
     }
 
     fn describe(&self) -> String {

@@ -1,7 +1,8 @@
 //! `noise`: adds reproducible uniform noise.
 
 use rivulet_core::component::Component;
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::operator::{Emitter, Operator};
 use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
 
@@ -74,7 +75,7 @@ impl Operator for Noise {
     fn process(
         &self,
         reading: Reading<'_>,
-        _: &mut [KeyState],
+        _: &mut [Box<dyn KeyState>],
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
         let noise = 2.0 * uniform(self.seed, &reading.sensor, reading.seq) - 1.0;

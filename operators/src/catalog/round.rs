@@ -1,7 +1,8 @@
 //! `round`: rounds to a number of decimal digits.
 
 use rivulet_core::component::Component;
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::operator::{Emitter, Operator};
 use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
 
@@ -61,7 +62,7 @@ impl Operator for Round {
     fn process(
         &self,
         reading: Reading<'_>,
-        _: &mut [KeyState],
+        _: &mut [Box<dyn KeyState>],
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
         let scale = 10_f64.powi(i32::from(self.digits.0));

@@ -1,7 +1,8 @@
 //! `threshold`: keeps the readings on one side of a limit.
 
 use rivulet_core::component::Component;
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::operator::{Emitter, Operator};
 use rivulet_core::reading::{InvalidReading, Reading};
 use serde::Deserialize;
 
@@ -58,7 +59,7 @@ impl Operator for Threshold {
     fn process(
         &self,
         reading: Reading<'_>,
-        _: &mut [KeyState],
+        _: &mut [Box<dyn KeyState>],
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
         let value = reading.value;

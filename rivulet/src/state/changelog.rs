@@ -1,9 +1,11 @@
 //! A changelog, read to its end.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rivulet_core::checkpoint::{self, Checkpoint};
 use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::key_state::describe_numbers;
 use rivulet_core::state::StateRecord;
 use rivulet_producer::source_loop;
 
@@ -107,11 +109,15 @@ impl Changelog {
             .into_iter()
             .map(|(topic, offset)| (topic.into_owned(), offset))
             .collect();
-        let (chain, states) = (saved.chain.into_owned(), saved.states.into_owned());
+        let states: Vec<Vec<f64>> = saved.states.into_iter().map(Cow::into_owned).collect();
         Ok(StoredSensor {
             partition,
             name,
-            chain,
+            chain: saved.chain.into_owned(),
+            descriptions: states
+                .iter()
+                .map(|numbers| describe_numbers(numbers))
+                .collect(),
             states,
             offsets,
             time: saved.time,
@@ -189,6 +195,7 @@ mod tests {
             name: "a".into(),
             chain: "c".into(),
             states: vec![vec![2.5]],
+            descriptions: vec!["2.5".into()],
             offsets: [("in".to_owned(), 7)].into(),
             time: None,
         };

@@ -74,7 +74,7 @@ fn judge(stage: &str, chain: &Chain, sensors: &[StoredSensor]) -> Result<String>
     let migrated = match made_by.len() {
         1 => sensors
             .iter()
-            .try_for_each(|sensor| chain.migrate(&sensor.chain, &mut sensor.states.clone())),
+            .try_for_each(|sensor| chain.migrate_from(&sensor.chain, &sensor.states).map(drop)),
         _ => Err("it was made by several chains".to_owned()),
     };
     let help = match migrated {
@@ -135,6 +135,7 @@ mod tests {
             partition: 0,
             name: "a".into(),
             chain: (*chain).to_owned(),
+            descriptions: Vec::new(),
             states: vec![vec![7.0]],
             offsets: [].into(),
             time: None,

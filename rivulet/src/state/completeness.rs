@@ -159,6 +159,7 @@ mod tests {
             partition,
             name: name.into(),
             chain: "c".into(),
+            descriptions: Vec::new(),
             states: vec![vec![1.0]],
             offsets: [("in".to_owned(), offset)].into(),
             time: None,

@@ -1,5 +1,6 @@
 //! Keeping a state that was made with other settings.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -107,6 +108,7 @@ impl<'p> Keep<'p> {
             states,
             offsets,
             time,
+            ..
         } in &migrated.sensors
         {
             let saved = StateRecord {
@@ -116,7 +118,7 @@ impl<'p> Keep<'p> {
                     .map(|(topic, offset)| (topic.into(), *offset))
                     .collect(),
                 time: *time,
-                states: states.into(),
+                states: states.iter().map(Cow::from).collect(),
             };
             let value =
                 serde_json::to_vec(&saved).expect("text and finite numbers always make JSON");
@@ -208,11 +210,17 @@ fn migrate(
         });
     }
     for sensor in &mut sensors {
-        chain.migrate(&made_by, &mut sensor.states).map_err(|why| {
-            cannot_keep(format!(
-                "it was made by `{made_by}` and cannot be migrated to `{now}`: {why}"
-            ))
-        })?;
+        let states = chain
+            .migrate_from(&made_by, &sensor.states)
+            .map_err(|why| {
+                cannot_keep(format!(
+                    "it was made by `{made_by}` and cannot be migrated to `{now}`: {why}"
+                ))
+            })?;
+        sensor.states = states
+            .iter()
+            .map(|state| state.numbers().into_owned())
+            .collect();
         sensor.chain.clone_from(&now);
     }
     Ok(Some(Migrated { made_by, sensors }))

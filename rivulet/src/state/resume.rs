@@ -199,6 +199,7 @@ mod tests {
             partition: 0,
             name: name.into(),
             chain: "c".into(),
+            descriptions: Vec::new(),
             states: vec![vec![1.0]],
             offsets: [("in".to_owned(), last)].into(),
             time: None,

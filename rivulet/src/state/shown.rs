@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rivulet_core::error::{Error, Kind, Result};
-use rivulet_core::operator::KeyState;
 use rivulet_pipeline::suggest;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,9 +11,6 @@ use serde_json::Value;
 use super::Completeness;
 use crate::table::aligned;
 use crate::topics::plural;
-
-/// How many numbers of a state are shown. The JSON has all of them.
-const NUMBERS: usize = 8;
 
 /// The state of a stage.
 ///
@@ -76,9 +72,12 @@ pub struct StoredSensor {
     pub name: String,
     /// The chain that made the state.
     pub chain: String,
-    /// The state of each operator that keeps state.
+    /// The numbers of each operator that keeps state.
     #[serde(rename = "memories")]
-    pub states: Vec<KeyState>,
+    pub states: Vec<Vec<f64>>,
+    /// What each of these states holds, for people.
+    #[serde(skip)]
+    pub descriptions: Vec<String>,
     /// For each input, the offset of the last record in the state.
     pub offsets: BTreeMap<String, i64>,
     /// The newest time of its readings, in milliseconds since the epoch; `None` if it is unknown.
@@ -165,11 +164,10 @@ impl StoredStates {
     }
 
     fn row(&self, sensor: &StoredSensor) -> Vec<String> {
-        let states: Vec<String> = sensor.states.iter().map(numbers).collect();
         let states = if self.others().is_empty() {
-            states
+            sensor.descriptions.clone()
         } else {
-            vec![states.join(" | ")]
+            vec![sensor.descriptions.join(" | ")]
         };
         let last = self.inputs.iter().map(|input| {
             sensor
@@ -256,31 +254,6 @@ impl fmt::Display for StageState {
             Stored::Position(Some(position)) => writeln!(f, "{position}"),
             Stored::Position(None) => writeln!(f, "empty: the source starts from the beginning"),
         }
-    }
-}
-
-/// The last numbers of a state.
-fn numbers(state: &KeyState) -> String {
-    let left_out = state.len().saturating_sub(NUMBERS);
-    let shown: Vec<String> = state[left_out..]
-        .iter()
-        .map(|number| short(*number))
-        .collect();
-    match left_out {
-        0 if state.is_empty() => "-".to_owned(),
-        0 => shown.join(" "),
-        _ => format!("({left_out} more) {}", shown.join(" ")),
-    }
-}
-
-/// A number with six significant digits.
-fn short(number: f64) -> String {
-    let rounded: f64 = format!("{number:.5e}").parse().unwrap_or(number);
-    let is_plain = rounded == 0.0 || (1e-5..1e16).contains(&rounded.abs());
-    if is_plain {
-        rounded.to_string()
-    } else {
-        format!("{rounded:e}")
     }
 }
 

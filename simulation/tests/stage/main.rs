@@ -1,11 +1,14 @@
 //! The stage loop on a simulated cluster that fails on demand.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rivulet_core::counters::Counters;
-use rivulet_core::operator::{Emitter, KeyState, Operator};
+use rivulet_core::key_state::KeyState;
+use rivulet_core::keyed::Keyed;
+use rivulet_core::operator::Emitter;
 use rivulet_core::processing::Processing;
 use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::shutdown::Shutdown;
@@ -23,20 +26,37 @@ mod limits;
 /// Adds up the values of each sensor: one reading too many or too few changes all later results.
 struct Sum;
 
-impl Operator for Sum {
+#[derive(Debug, Default)]
+struct Total(f64);
+
+impl KeyState for Total {
+    fn numbers(&self) -> Cow<'_, [f64]> {
+        vec![self.0].into()
+    }
+}
+
+impl Keyed for Sum {
+    type State = Total;
+
     fn process(
         &self,
         reading: Reading<'_>,
-        states: &mut [KeyState],
+        Total(total): &mut Total,
         out: &mut Emitter<'_>,
     ) -> Result<(), InvalidReading> {
-        let value = states[0].first().copied().unwrap_or_default() + reading.value;
-        states[0] = vec![value];
-        out.emit(Reading { value, ..reading })
+        *total += reading.value;
+        out.emit(Reading {
+            value: *total,
+            ..reading
+        })
     }
 
-    fn states(&self) -> usize {
+    fn numbers(&self) -> usize {
         1
+    }
+
+    fn restore(&self, numbers: &[f64]) -> Result<Total, String> {
+        Ok(Total(numbers.iter().sum()))
     }
 
     fn describe(&self) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rivulet_core::operator::{KeyState, Operator, emitted};
+use rivulet_core::operator::{Operator, emitted};
 use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
 use rivulet_operators::Chain;
@@ -299,16 +299,15 @@ fn naive(is_ewma: bool, times: &[(u8, bool, Vec<f64>)]) -> Vec<f64> {
 
 /// The output of the operators.
 fn operators(is_ewma: bool, times: &[(u8, bool, Vec<f64>)]) -> Vec<f64> {
-    let (mut previous, mut out) = (None::<(String, Vec<KeyState>)>, Vec::new());
+    let (mut previous, mut out) = (None::<(String, Vec<Vec<f64>>)>, Vec::new());
     for (setting, is_kept, values) in times {
         let chain =
             Chain::build(&ComponentConfig::described(&described(is_ewma, *setting)).unwrap())
                 .unwrap();
-        let mut states = vec![KeyState::new(); chain.states()];
-        if let Some((made_by, kept)) = previous.take() {
-            states = kept;
-            chain.migrate(&made_by, &mut states).unwrap();
-        }
+        let mut states = match previous.take() {
+            Some((made_by, kept)) => chain.migrate_from(&made_by, &kept).unwrap(),
+            None => chain.new_states(),
+        };
         for value in values {
             let reading = Reading {
                 sensor: "a".into(),
@@ -320,7 +319,8 @@ fn operators(is_ewma: bool, times: &[(u8, bool, Vec<f64>)]) -> Vec<f64> {
             let emitted = emitted(&chain, reading, &mut states).unwrap();
             out.extend(emitted.iter().map(|reading| reading.value));
         }
-        previous = is_kept.then(|| (chain.describe(), states));
+        let numbers = states.iter().map(|state| state.numbers().into_owned());
+        previous = is_kept.then(|| (chain.describe(), numbers.collect()));
     }
     out
 }

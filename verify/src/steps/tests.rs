@@ -1,7 +1,7 @@
 //! Each step beside the operator that it checks.
 
 use proptest::prelude::*;
-use rivulet_core::operator::{KeyState, Operator, emitted};
+use rivulet_core::operator::{Operator, emitted};
 use rivulet_core::reading::Reading;
 use rivulet_operators::catalog;
 use serde_json::{Map, Value};
@@ -66,7 +66,7 @@ fn by_operator(config: &ComponentConfig, readings: &[(bool, Entry)]) -> Vec<Out>
     let operator = catalog::build(config).unwrap();
     // A chain rejects values that are not finite.
     let chain = rivulet_operators::Chain::new(vec![operator]);
-    let mut states = [0, 1].map(|_| vec![KeyState::new(); chain.states()]);
+    let mut states = [0, 1].map(|_| chain.new_states());
     let mut out = Vec::new();
     for (is_other, entry) in readings {
         let Entry {

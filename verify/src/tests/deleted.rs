@@ -1,7 +1,7 @@
 //! Topics whose first records were deleted by retention.
 
 use proptest::prelude::*;
-use rivulet_core::operator::{KeyState, Operator, emitted};
+use rivulet_core::operator::{Operator, emitted};
 use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
 use rivulet_operators::Chain;
@@ -208,7 +208,7 @@ fn made(
         .map(|index| ComponentConfig::parse(STEPS[*index]).unwrap())
         .collect();
     let chain = Chain::build(&configs).unwrap();
-    let mut states = [0, 1].map(|_| vec![KeyState::new(); chain.states()]);
+    let mut states = [0, 1].map(|_| chain.new_states());
     let mut out = Vec::new();
     for (offset, (sensor, seq, value)) in readings.iter().enumerate() {
         let unit = Some(Unit::Celsius);

@@ -8,6 +8,7 @@ fn sensor(partition: i32, name: &str, last: i64, time: Option<i64>) -> StoredSen
         partition,
         name: name.into(),
         chain: "ewma(alpha=0.5)".into(),
+        descriptions: Vec::new(),
         states: vec![vec![1.0]],
         offsets: [("in".to_owned(), last)].into(),
         time,

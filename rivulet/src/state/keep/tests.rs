@@ -19,6 +19,7 @@ fn sensor(name: &str, chain: &str, state: &[f64], last: i64) -> StoredSensor {
         partition: 0,
         name: name.into(),
         chain: chain.into(),
+        descriptions: Vec::new(),
         states: vec![state.to_vec()],
         offsets: [("in".to_owned(), last)].into(),
         time: None,

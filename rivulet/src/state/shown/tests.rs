@@ -1,5 +1,6 @@
 //! States as they are shown.
 
+use rivulet_core::key_state::describe_numbers;
 use serde_json::json;
 
 use super::*;
@@ -10,6 +11,7 @@ fn sensor(partition: i32, name: &str, chain: &str, states: &[&[f64]]) -> StoredS
         name: name.into(),
         chain: chain.into(),
         states: states.iter().map(|state| state.to_vec()).collect(),
+        descriptions: states.iter().map(|state| describe_numbers(state)).collect(),
         offsets: [("warm".to_owned(), 8)].into(),
         time: None,
     }
@@ -144,21 +146,4 @@ fn a_state_of_another_chain_or_an_incomplete_one_is_a_fault() {
         fault.contains("is incomplete") && fault.contains("rivulet state reset smooth"),
         "{fault}"
     );
-}
-
-#[test]
-fn numbers_have_six_digits_and_long_states_show_the_last() {
-    let expected = [
-        (62.740_625, "62.7406"),
-        (1.0, "1"),
-        (-1_234_567.0, "-1234570"),
-        (1e-7, "1e-7"),
-        (0.0, "0"),
-        (2e300, "2e300"),
-    ];
-    for (number, text) in expected {
-        assert_eq!(short(number), text);
-    }
-    let state: KeyState = (1..=10).map(f64::from).collect();
-    assert_eq!(numbers(&state), "(2 more) 3 4 5 6 7 8 9 10");
 }
