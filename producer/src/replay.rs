@@ -1,4 +1,6 @@
-//! The replay: reads a file of readings from its first row to its last, once or several times.
+//! The replay: reads a file from its first row to its last, once or several times.
+
+mod settings;
 
 use std::fs;
 use std::io::{self, Seek, SeekFrom};
@@ -7,14 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rivulet_core::error::{Error, Result as OrError};
-use rivulet_core::reading::Reading;
+use rivulet_core::reading::InvalidReading;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::catalog::file::{LastLine, SourceFile};
+pub use self::settings::{LastLine, Repeat, ReplaySettings};
 use crate::line_reader::LineReader;
 use crate::position;
-use crate::row::{ParsedRow, Rows};
 use crate::sequences::Sequences;
 use crate::source::{Next, Progress, Source};
 
@@ -24,13 +25,41 @@ const COUNTED: u64 = 64 * 1024 * 1024;
 /// How many bytes before the position are stored with it, to recognise the file.
 const CONTEXT: usize = 80;
 
-/// A file that is read row by row. The settings are those of [`SourceFile`].
+/// What is in the file of a replay.
+pub trait Content: Send {
+    /// Whether the first line is a header.
+    fn has_header(&self) -> bool {
+        false
+    }
+
+    /// The parser for the lines of `path`. `header` is empty if there is none.
+    ///
+    /// # Errors
+    /// If the header lacks a column.
+    fn lines(&self, path: &Path, header: &[u8]) -> OrError<Box<dyn Lines>>;
+}
+
+/// Parses the lines of a file.
+pub trait Lines: Send {
+    /// What a line holds. `sequences` counts the readings of each sensor.
+    ///
+    /// # Errors
+    /// If the line is invalid.
+    fn parse<'a>(
+        &'a mut self,
+        line: &'a [u8],
+        sequences: &mut Sequences,
+    ) -> Result<Next<'a>, InvalidReading>;
+}
+
+/// A file that is read row by row.
 pub struct Replay {
-    settings: SourceFile,
+    settings: ReplaySettings,
+    content: Box<dyn Content>,
     path: PathBuf,
     file: fs::File,
     lines: LineReader,
-    rows: Box<dyn Rows>,
+    parser: Box<dyn Lines>,
     sequences: Sequences,
     /// How many times the file was read to its end.
     round: u64,
@@ -56,14 +85,19 @@ struct Position<S> {
 }
 
 impl Replay {
-    /// Starts at the first row. `path` is for messages.
+    /// Opens the file at its first row. Its path is relative to `folder`.
     ///
     /// # Errors
     /// If the file cannot be read or its header lacks a column.
-    pub fn open(settings: SourceFile, mut path: PathBuf, mut file: fs::File) -> OrError<Self> {
+    pub fn open(
+        settings: ReplaySettings,
+        content: Box<dyn Content>,
+        folder: &Path,
+    ) -> OrError<Self> {
         // Removes the `.` of a path such as `./a.csv`.
-        path = path.components().collect();
-        let (mut lines, rows) = begin(&settings, &path, &mut file)?;
+        let path: PathBuf = folder.join(&settings.path).components().collect();
+        let mut file = open_file(&path, folder)?;
+        let (mut lines, parser) = begin(&settings, &*content, &path, &mut file)?;
         let failed = |error| reading(&path, error);
         let mut rows_per_round = None;
         if file.metadata().map_err(failed)?.len() <= COUNTED {
@@ -72,15 +106,16 @@ impl Replay {
                 count += 1;
             }
             rows_per_round = Some(count);
-            (lines, _) = begin(&settings, &path, &mut file)?;
+            (lines, _) = begin(&settings, &*content, &path, &mut file)?;
         }
         let sequences = Sequences::default();
         Ok(Replay {
             settings,
+            content,
             path,
             file,
             lines,
-            rows,
+            parser,
             sequences,
             round: 0,
             row: 0,
@@ -109,9 +144,14 @@ impl Replay {
             if was_last || !self.has_rows {
                 return Ok(false);
             }
-            (self.lines, self.rows) = begin(&self.settings, &self.path, &mut self.file)?;
+            (self.lines, self.parser) = self.begin()?;
             (self.round, self.row, self.has_rows) = (self.round.saturating_add(1), 0, false);
         }
+    }
+
+    /// Goes to the first row, after the header.
+    fn begin(&mut self) -> OrError<(LineReader, Box<dyn Lines>)> {
+        begin(&self.settings, &*self.content, &self.path, &mut self.file)
     }
 
     /// Checks that the file was not truncated, and warns of a last line without a line end.
@@ -158,18 +198,40 @@ fn reading(path: &Path, error: io::Error) -> Error {
     Error::caused_by(format!("reading {}", path.display()), error)
 }
 
-/// Goes to the first row, after the header.
+/// Opens a regular file.
+fn open_file(path: &Path, folder: &Path) -> OrError<fs::File> {
+    let doing = || format!("opening {}", path.display());
+    let folder = folder.display();
+    let hint =
+        format!("check the path; it is relative to the folder of the pipeline file ({folder})");
+    // Checked before opening, because opening a named pipe waits for its writer.
+    let kind = fs::metadata(path)
+        .map_err(|error| Error::caused_by(doing(), error).help(&*hint))?
+        .file_type();
+    if kind.is_dir() {
+        return Err(Error::new(doing(), "it is a directory").help("give a file in it"));
+    }
+    if !kind.is_file() {
+        return Err(
+            Error::new(doing(), "it is not a regular file").help("pipe it into the source `lines`")
+        );
+    }
+    fs::File::open(path)
+        .map_err(|error| Error::caused_by(doing(), error).help("let this user read it"))
+}
+
 fn begin(
-    settings: &SourceFile,
+    settings: &ReplaySettings,
+    content: &dyn Content,
     path: &Path,
     file: &mut fs::File,
-) -> OrError<(LineReader, Box<dyn Rows>)> {
+) -> OrError<(LineReader, Box<dyn Lines>)> {
     let failed = |error| reading(path, error);
     file.rewind().map_err(failed)?;
     check_encoding(path, file)?;
     let mut lines = LineReader::default();
     let mut header = &b""[..];
-    if settings.format.has_header() {
+    if content.has_header() {
         if !next_row(&mut lines, file).map_err(failed)? {
             let doing = format!("reading the header of {}", path.display());
             return Err(Error::new(doing, "the file is empty")
@@ -177,12 +239,10 @@ fn begin(
         }
         header = lines.line();
     }
-    let rows = settings
-        .format
-        .rows(path, header, &settings.columns, settings.dialect)?;
+    let parser = content.lines(path, header)?;
     Ok((
         lines.only_ended(settings.last_line == LastLine::Leave),
-        rows,
+        parser,
     ))
 }
 
@@ -231,33 +291,17 @@ impl Source for Replay {
         if !self.advance()? {
             return Ok(Next::End);
         }
-        let row = self.lines.whole().and_then(|line| self.rows.row(line));
-        let numbered = row.and_then(|row| Ok((self.sequences.take(&row.sensor)?, row)));
-        Ok(match numbered {
-            Ok((
-                seq,
-                ParsedRow {
-                    sensor,
-                    time,
-                    value,
-                    unit,
-                },
-            )) => Next::Reading(Reading {
-                sensor,
-                seq,
-                time,
-                value,
-                unit: Some(unit.unwrap_or(self.settings.unit)),
-            }),
-            Err(invalid) => {
-                let path = self.settings.path.display();
-                Next::Bad {
-                    bytes: self.lines.line(),
-                    place: format!("{path} line {}", self.lines.number()),
-                    invalid,
-                }
-            }
-        })
+        let parsed = self.lines.whole();
+        let parsed = parsed.and_then(|line| self.parser.parse(line, &mut self.sequences));
+        Ok(parsed.unwrap_or_else(|invalid| Next::Bad {
+            bytes: self.lines.line(),
+            place: format!(
+                "{} line {}",
+                self.settings.path.display(),
+                self.lines.number()
+            ),
+            invalid,
+        }))
     }
 
     fn position(&self) -> Value {
@@ -284,7 +328,6 @@ impl Source for Replay {
             after,
             next,
         } = position::read(position)?;
-        let path = self.path.display();
         let size = self
             .file
             .metadata()
@@ -296,11 +339,10 @@ impl Source for Replay {
         let before = self
             .before(byte)
             .map_err(|error| reading(&self.path, error))?;
+        let first = self.begin()?.0.byte();
         let at_line = before.is_empty() || before.ends_with('\n') || byte == size;
-        if before != after
-            || !at_line
-            || byte < begin(&self.settings, &self.path, &mut self.file)?.0.byte()
-        {
+        if before != after || !at_line || byte < first {
+            let path = self.path.display();
             let cause = format!("{path} has changed before line {line}, which was read already");
             return Err(position::unusable(cause));
         }

@@ -1,18 +1,19 @@
 //! `file`: a file of readings, CSV or JSON lines.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rivulet_core::component::Component;
-use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::error::Result as OrError;
+use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::unit::Unit;
 use serde::Deserialize;
 
 use super::{SourceContext, SourceSettings};
-use crate::replay::Replay;
-use crate::row::{Columns, Dialect, FileFormat};
+use crate::replay::{Content, LastLine, Lines, Repeat, Replay, ReplaySettings};
+use crate::row::{Columns, Dialect, FileFormat, ParsedRow, Rows};
+use crate::sequences::Sequences;
 use crate::setting::Rate;
-use crate::source::Source;
+use crate::source::{Next, Source};
 
 /// A file of readings, one row a line. It is streamed: only a few rows are in memory.
 ///
@@ -61,14 +62,17 @@ use crate::source::Source;
     schemars(into = "Table")
 )]
 pub struct SourceFile {
-    pub(crate) path: PathBuf,
-    pub(crate) format: FileFormat,
-    pub(crate) columns: Columns,
-    pub(crate) dialect: Dialect,
-    pub(crate) last_line: LastLine,
-    pub(crate) unit: Unit,
-    pub(crate) rate: Option<Rate>,
-    pub(crate) repeat: Repeat,
+    replay: ReplaySettings,
+    content: Readings,
+}
+
+/// How the readings of a file are written.
+#[derive(Debug, Clone)]
+struct Readings {
+    format: FileFormat,
+    columns: Columns,
+    dialect: Dialect,
+    unit: Unit,
 }
 
 /// The settings as they are written.
@@ -142,64 +146,19 @@ impl TryFrom<Table> for SourceFile {
             ..
         } = table;
         Ok(SourceFile {
-            path,
-            format,
-            columns,
-            dialect,
-            last_line,
-            unit,
-            rate,
-            repeat,
+            replay: ReplaySettings {
+                path,
+                last_line,
+                rate,
+                repeat,
+            },
+            content: Readings {
+                format,
+                columns,
+                dialect,
+                unit,
+            },
         })
-    }
-}
-
-/// What to do with a last line without a line end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
-pub enum LastLine {
-    /// Skip it, because it may be incomplete.
-    #[default]
-    Leave,
-    /// Read it as a row.
-    Take,
-}
-
-/// How many times to read the file. `forever` never ends.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "Times")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Repeat(pub Option<u64>);
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected how many times, or \"forever\"")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-enum Times {
-    Number(#[cfg_attr(feature = "schema", schemars(extend("minimum" = 1)))] i64),
-    Word(#[cfg_attr(feature = "schema", schemars(extend("const" = "forever")))] String),
-}
-
-impl Default for Repeat {
-    fn default() -> Self {
-        Repeat(Some(1))
-    }
-}
-
-impl TryFrom<Times> for Repeat {
-    type Error = String;
-
-    fn try_from(times: Times) -> Result<Self, String> {
-        match times {
-            Times::Number(times @ 1..) => Ok(Repeat(Some(times.unsigned_abs()))),
-            Times::Number(times) => Err(format!(
-                "a file cannot be read {times} times; give at least 1, or \"forever\""
-            )),
-            Times::Word(word) if word == "forever" => Ok(Repeat(None)),
-            Times::Word(word) => Err(format!(
-                "\"{word}\" is not a number of times; give a number or \"forever\""
-            )),
-        }
     }
 }
 
@@ -213,30 +172,60 @@ impl Component for SourceFile {
 
 impl SourceSettings for SourceFile {
     fn open(&self, context: &SourceContext) -> OrError<Box<dyn Source>> {
-        let path = context.folder.join(&self.path);
-        let doing = || format!("opening {}", path.display());
-        let folder = context.folder.display();
-        let hint =
-            format!("check the path; it is relative to the folder of the pipeline file ({folder})");
-        // Checked before opening, because opening a named pipe waits for its writer.
-        let kind = fs::metadata(&path)
-            .map_err(|error| Error::caused_by(doing(), error).help(&*hint))?
-            .file_type();
-        if kind.is_dir() {
-            return Err(Error::new(doing(), "it is a directory").help("give a file in it"));
-        }
-        if !kind.is_file() {
-            return Err(Error::new(doing(), "it is not a regular file")
-                .help("pipe it into the source `lines`"));
-        }
-        let file = fs::File::open(&path)
-            .map_err(|error| Error::caused_by(doing(), error).help("let this user read it"))?;
-        Ok(Box::new(Replay::open(self.clone(), path, file)?))
+        let content = Box::new(self.content.clone());
+        Ok(Box::new(Replay::open(
+            self.replay.clone(),
+            content,
+            &context.folder,
+        )?))
+    }
+}
+
+impl Content for Readings {
+    fn has_header(&self) -> bool {
+        self.format.has_header()
+    }
+
+    fn lines(&self, path: &Path, header: &[u8]) -> OrError<Box<dyn Lines>> {
+        let rows = self
+            .format
+            .rows(path, header, &self.columns, self.dialect)?;
+        let unit = self.unit;
+        Ok(Box::new(ReadingLines { rows, unit }))
+    }
+}
+
+/// Parses lines that are readings.
+struct ReadingLines {
+    rows: Box<dyn Rows>,
+    unit: Unit,
+}
+
+impl Lines for ReadingLines {
+    fn parse<'a>(
+        &'a mut self,
+        line: &'a [u8],
+        sequences: &mut Sequences,
+    ) -> Result<Next<'a>, InvalidReading> {
+        let ParsedRow {
+            sensor,
+            time,
+            value,
+            unit,
+        } = self.rows.row(line)?;
+        Ok(Next::Reading(Reading {
+            seq: sequences.take(&sensor)?,
+            sensor,
+            time,
+            value,
+            unit: Some(unit.unwrap_or(self.unit)),
+        }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use tempfile::TempDir;
