@@ -232,6 +232,7 @@ fn standard_input(file: &[u8]) {
                 assert_eq!(place, format!("standard input line {number}"));
                 check_invalid(&invalid);
             }
+            Next::Record(record) => panic!("lines are readings: {record:?}"),
             Next::NotYet => panic!("the source has not ended"),
             Next::End => break,
         }

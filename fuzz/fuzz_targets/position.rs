@@ -90,6 +90,7 @@ fn next(source: &mut dyn Source) -> Option<String> {
                 reading.sensor, reading.seq, reading.value, reading.unit
             ))
         }
+        Next::Record(record) => Some(format!("{record:?}")),
         Next::Bad {
             bytes,
             place,

@@ -26,6 +26,9 @@ use crate::clock::{SystemClock, TrustedClock};
 use crate::source::{Next, Source};
 use crate::spool::record::{self, SpoolRecord};
 
+/// The longest whole record that fits into a spool, in bytes: the rest is for its lengths.
+const LONGEST_RECORD: usize = record::LONGEST / 2;
+
 /// Reads the settings of the source that a pipeline file names, and checks its spool. Nothing is
 /// opened yet.
 ///
@@ -110,6 +113,16 @@ fn encode<T>(
             reading.time = timestamp.unwrap_or(reading.time);
             store(&SpoolRecord::Reading(reading, timestamp.err()))
         }
+        Next::Record(record) if record.size() > LONGEST_RECORD => store(&SpoolRecord::Bad {
+            reason: "too-large",
+            detail: &format!("it has {} bytes, too many for the buffer", record.size()),
+            place: &format!(
+                "a record for {}",
+                record.topic.as_deref().unwrap_or_default()
+            ),
+            bytes: b"",
+        }),
+        Next::Record(record) => store(&SpoolRecord::Record(record.clone())),
         Next::Bad {
             bytes,
             place,
@@ -154,6 +167,7 @@ fn decode<'a>(
                 }
             }
         },
+        Ok((SpoolRecord::Record(record), _)) => Next::Record(record),
         Ok((
             SpoolRecord::Bad {
                 reason,

@@ -40,6 +40,7 @@ rivulet_pipeline::catalog! { "source", dyn SourceSettings:
     file::SourceFile,
     lines::Lines,
     list::List,
+    records::RecordsFile,
     simulated::Simulated,
     thermal::Thermal,
 }

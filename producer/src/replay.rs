@@ -36,11 +36,11 @@ pub trait Content: Send {
     ///
     /// # Errors
     /// If the header lacks a column.
-    fn lines(&self, path: &Path, header: &[u8]) -> OrError<Box<dyn Lines>>;
+    fn parser(&self, path: &Path, header: &[u8]) -> OrError<Box<dyn LineParser>>;
 }
 
 /// Parses the lines of a file.
-pub trait Lines: Send {
+pub trait LineParser: Send {
     /// What a line holds. `sequences` counts the readings of each sensor.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ pub struct Replay {
     path: PathBuf,
     file: fs::File,
     lines: LineReader,
-    parser: Box<dyn Lines>,
+    parser: Box<dyn LineParser>,
     sequences: Sequences,
     /// How many times the file was read to its end.
     round: u64,
@@ -150,7 +150,7 @@ impl Replay {
     }
 
     /// Goes to the first row, after the header.
-    fn begin(&mut self) -> OrError<(LineReader, Box<dyn Lines>)> {
+    fn begin(&mut self) -> OrError<(LineReader, Box<dyn LineParser>)> {
         begin(&self.settings, &*self.content, &self.path, &mut self.file)
     }
 
@@ -225,7 +225,7 @@ fn begin(
     content: &dyn Content,
     path: &Path,
     file: &mut fs::File,
-) -> OrError<(LineReader, Box<dyn Lines>)> {
+) -> OrError<(LineReader, Box<dyn LineParser>)> {
     let failed = |error| reading(path, error);
     file.rewind().map_err(failed)?;
     check_encoding(path, file)?;
@@ -239,7 +239,7 @@ fn begin(
         }
         header = lines.line();
     }
-    let parser = content.lines(path, header)?;
+    let parser = content.parser(path, header)?;
     Ok((
         lines.only_ended(settings.last_line == LastLine::Leave),
         parser,

@@ -1,12 +1,14 @@
-//! The source: it yields readings.
+//! The source: it yields readings, or whole records.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use rivulet_core::dead_letter::Header;
 use rivulet_core::error::Result;
 use rivulet_core::reading::{InvalidReading, Reading};
 use serde_json::Value;
 
-/// Yields readings, one after the other.
+/// Yields readings or whole records, one after the other.
 ///
 /// A source knows nothing of Kafka. The source loop limits its rate, sends what it yields, and
 /// commits its [`position`](Self::position) in the same transaction as the readings. A source that
@@ -51,6 +53,37 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// A whole record of a source: the source knows the messages of its topics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceRecord<'a> {
+    /// One of the stage's topics. `None` is each of them.
+    pub topic: Option<Cow<'a, str>>,
+    /// The key. Records with the same key are in one partition.
+    pub key: Option<Cow<'a, [u8]>>,
+    /// The value. `None` is a tombstone.
+    pub value: Option<Cow<'a, [u8]>>,
+    /// Names and values of headers.
+    pub headers: Vec<Header>,
+}
+
+impl SourceRecord<'_> {
+    /// The size of its key, its value and its headers in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let length = |bytes: &Option<Cow<'_, [u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
+        length(&self.key) + length(&self.value) + self.header_size()
+    }
+
+    /// The size of its headers in bytes.
+    #[must_use]
+    pub fn header_size(&self) -> usize {
+        self.headers
+            .iter()
+            .map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len))
+            .sum()
+    }
+}
+
 /// What [`Source::next`] returns.
 #[derive(Debug)]
 pub enum Next<'a> {
@@ -58,6 +91,8 @@ pub enum Next<'a> {
     Reading(Reading<'a>),
     /// A reading measured just now. Its time is that of this machine's clock, which may be wrong.
     Measured(Reading<'a>),
+    /// A whole record. It is sent as it is, whatever the format of its topic.
+    Record(SourceRecord<'a>),
     /// An invalid reading. It goes to the dead-letter topic.
     Bad {
         /// The original bytes.

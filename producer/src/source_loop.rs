@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 pub use self::claim::PositionRecord;
 use self::claim::{Claim, POSITION};
-use self::pending::{Pending, PendingRecord, encode};
+use self::pending::{Pending, PendingRecord};
 use crate::pace::Pace;
 use crate::source::{Next, Progress, Source};
 
@@ -168,7 +168,7 @@ impl<L: Log> SourceLoop<L> {
         let now = self.log.now();
         let early = self.pace.wait(now);
         // While the rate limit waits there is time to commit, as when an input is drained.
-        let is_full = self.pending.bytes.len() as u64 >= self.memory_budget;
+        let is_full = self.pending.size() as u64 >= self.memory_budget;
         if is_full
             || self.timer.is_due(now)
             || (!early.is_zero() && self.timer.is_due_when_drained(now))
@@ -192,20 +192,17 @@ impl<L: Log> SourceLoop<L> {
         {
             Next::Reading(reading) | Next::Measured(reading) => {
                 self.counters.read.add(1);
-                encode(&mut self.pending, &self.outputs, &reading);
+                self.pending.push_reading(&self.outputs, &reading);
+            }
+            Next::Record(record) => {
+                self.counters.read.add(1);
+                self.pending.push_record(&self.outputs, &record);
             }
             Next::Bad {
                 bytes,
                 place,
                 invalid,
-            } => {
-                let bytes = self.pending.push_bytes(bytes);
-                self.pending.records.push(PendingRecord::Bad {
-                    place,
-                    bytes,
-                    invalid,
-                });
-            }
+            } => self.pending.push_bad(place, bytes, invalid),
             Next::NotYet => {
                 if self.timer.is_due_when_drained(self.log.now()) {
                     self.commit()?;
@@ -233,7 +230,8 @@ impl<L: Log> SourceLoop<L> {
             let sent = self.send(index..index + 1).and_then(|()| self.log.flush());
             match sent {
                 Err(Fault::Rejected(why, cause)) if why != Rejection::Timestamp => {
-                    if !self.pending.reject(index, dead_letter::rejected(&[why])) {
+                    let invalid = dead_letter::rejected(&[why]);
+                    if !self.pending.reject(index, &self.outputs, invalid) {
                         return Err(Fault::Fatal(cause));
                     }
                     return Err(Fault::Rejected(why, cause));
@@ -249,19 +247,20 @@ impl<L: Log> SourceLoop<L> {
         let bytes = |range: &Range<usize>| &self.pending.bytes[range.clone()];
         for record in &self.pending.records[which] {
             match record {
-                PendingRecord::Reading {
+                PendingRecord::Output {
                     output,
-                    sensor,
+                    key,
                     value,
+                    headers,
+                    ..
                 } => {
-                    let output = &self.outputs[*output];
                     self.log.send(&ProducerRecord {
-                        topic: &output.name,
+                        topic: &self.outputs[*output].name,
                         partition: None,
                         timestamp: None,
-                        key: output.format.keyed().then(|| bytes(sensor)),
-                        value: Some(bytes(value)),
-                        headers: &[],
+                        key: key.as_ref().map(bytes),
+                        value: value.as_ref().map(bytes),
+                        headers,
                     })?;
                 }
                 PendingRecord::Bad {
@@ -320,13 +319,13 @@ impl<L: Log> SourceLoop<L> {
     }
 
     fn committed(&mut self) {
-        let readings = self
+        let written = self
             .pending
             .records
             .iter()
-            .filter(|record| matches!(record, PendingRecord::Reading { .. }))
+            .filter(|record| matches!(record, PendingRecord::Output { .. }))
             .count();
-        self.counters.written.add(readings as u64);
+        self.counters.written.add(written as u64);
         self.counters.commits.add(1);
         self.dead_letters.committed(&self.counters);
         self.source.committed();

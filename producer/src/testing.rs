@@ -14,12 +14,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::catalog::{SourceContext, read};
-use crate::source::{Next, Source};
+use crate::source::{Next, Source, SourceRecord};
 
 /// What a source yielded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
     Reading(Got),
+    Record(SourceRecord<'static>),
     Bad {
         bytes: Vec<u8>,
         place: String,
@@ -96,6 +97,17 @@ pub fn take(source: &mut dyn Source, most: usize) -> Vec<Observed> {
             Next::Reading(reading) | Next::Measured(reading) => {
                 seen.push(Observed::Reading(reading.into()));
             }
+            Next::Record(SourceRecord {
+                topic,
+                key,
+                value,
+                headers,
+            }) => seen.push(Observed::Record(SourceRecord {
+                topic: topic.map(|topic| topic.into_owned().into()),
+                key: key.map(|key| key.into_owned().into()),
+                value: value.map(|value| value.into_owned().into()),
+                headers,
+            })),
             Next::Bad {
                 bytes,
                 place,
@@ -125,7 +137,7 @@ pub fn readings(source: &mut dyn Source, most: usize) -> Vec<Got> {
     let seen = take(source, most).into_iter();
     let readings = seen.map(|seen| match seen {
         Observed::Reading(got) => got,
-        Observed::Bad { .. } => panic!("{seen:?}"),
+        Observed::Record(_) | Observed::Bad { .. } => panic!("{seen:?}"),
     });
     readings.collect()
 }
@@ -137,6 +149,8 @@ pub enum Line {
     Measured,
     /// A reading with its own time.
     Timed(i64),
+    /// A whole record.
+    Record,
     Bad,
 }
 
@@ -186,6 +200,12 @@ impl Source for Piped {
                 time,
                 value: 1.0,
                 unit: None,
+            }),
+            Line::Record => Next::Record(SourceRecord {
+                topic: Some("warm".into()),
+                key: None,
+                value: Some(b"\xff"[..].into()),
+                headers: vec![("h".to_owned(), None)],
             }),
             Line::Bad => Next::Bad {
                 bytes: b"?",

@@ -265,6 +265,7 @@ pub fn read_all(source: &mut dyn Source) -> (Vec<SourceReading>, usize) {
                     reading.value,
                 ));
             }
+            Next::Record(_) => panic!("no plan has a source of whole records"),
             Next::Bad { .. } => bad += 1,
             Next::NotYet => (),
             Next::End => return (readings, bad),

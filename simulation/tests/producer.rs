@@ -3,19 +3,22 @@
 use std::io::Cursor;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rivulet_core::counters::Counters;
+use rivulet_core::error::Result;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_core::stage::Step;
 use rivulet_pipeline::{ComponentConfig, Pipeline, StageKind, Text};
 use rivulet_producer::catalog::lines::Lines;
-use rivulet_producer::source::Source;
+use rivulet_producer::source::{Next, Source, SourceRecord};
 use rivulet_producer::source_loop::SourceLoop;
 use rivulet_simulation::client::SimulatedLog;
 use rivulet_simulation::cluster::TopicConfig;
 use rivulet_simulation::plan;
 use rivulet_simulation::schedule::make_topics;
 use rivulet_simulation::world::{CommitOutcome, SimulatedProcess, World};
+use serde_json::Value;
 
 fn pipeline(source: &str) -> Pipeline {
     // It commits after two records, and never because of time.
@@ -193,4 +196,115 @@ fn a_replaced_process_recognises_commits_that_are_not_its_own() {
         })
         .collect();
     assert_eq!(seqs, [0, 1, 2, 3, 4, 5, 6]);
+}
+
+/// Yields whole records, by number.
+struct Whole {
+    next: u64,
+    records: Vec<SourceRecord<'static>>,
+}
+
+impl Source for Whole {
+    fn next(&mut self, _: Duration) -> Result<Next<'_>> {
+        let index = usize::try_from(self.next).unwrap();
+        Ok(match self.records.get(index) {
+            Some(record) => {
+                self.next += 1;
+                Next::Record(record.clone())
+            }
+            None => Next::End,
+        })
+    }
+
+    fn position(&self) -> Value {
+        self.next.into()
+    }
+
+    fn resume(&mut self, position: &Value) -> Result<()> {
+        self.next = position.as_u64().unwrap();
+        Ok(())
+    }
+}
+
+fn whole(topic: Option<&'static str>, value: Option<&str>) -> SourceRecord<'static> {
+    SourceRecord {
+        topic: topic.map(Into::into),
+        key: Some(b"k"[..].into()),
+        value: value.map(|value| value.as_bytes().to_vec().into()),
+        headers: vec![("h".to_owned(), Some(b"1".to_vec()))],
+    }
+}
+
+/// Sends these records to the topics `out` and `other`, with a failed commit. Returns the values in
+/// both topics, and in the dead-letter topic.
+fn sent(records: &[SourceRecord<'static>], forbidden_text: Option<&'static str>) -> [String; 3] {
+    let text = pipeline("list = { values = [1] }").text.text.clone();
+    let pipeline = Pipeline::parse(Arc::new(Text {
+        path: "p.toml".into(),
+        text: text.replace("to = \"out\"", "to = [\"out\", \"other\"]"),
+    }))
+    .unwrap();
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
+    world.cluster().set_topic_config(
+        "other",
+        TopicConfig {
+            forbidden_text,
+            ..TopicConfig::default()
+        },
+    );
+    world.script_commits([CommitOutcome::Lost, CommitOutcome::AnswerLost]);
+    let source = Box::new(Whole {
+        next: 0,
+        records: records.to_vec(),
+    });
+    let mut source = start(&world, &pipeline, source, &Arc::default());
+    while source.step(&mut |_| ()).unwrap() == Step::Continue {}
+    world.settle();
+    let headers = vec![("h".to_owned(), Some(b"1".to_vec()))];
+    for topic in ["out", "other"] {
+        for record in world.cluster().partition(topic, 0).committed() {
+            assert_eq!(record.content.key.as_deref(), Some(&b"k"[..]));
+            assert_eq!(record.content.headers, headers);
+        }
+    }
+    ["out", "other", "in-dead-letters"].map(|topic| {
+        let cluster = world.cluster();
+        let records = cluster.partition(topic, 0).committed();
+        let values: Vec<String> = records
+            .map(|record| match &record.content.value {
+                Some(value) => String::from_utf8(value.clone()).unwrap(),
+                None => "none".to_owned(),
+            })
+            .collect();
+        values.join(",")
+    })
+}
+
+#[test]
+fn whole_records_go_to_their_topics_as_they_are() {
+    let records = [
+        whole(Some("other"), Some("1")),
+        whole(None, Some("2")),
+        whole(Some("out"), None),
+        whole(Some("out"), Some("4")),
+    ];
+    assert_eq!(sent(&records, None), ["2,none,4", "1,2", ""]);
+}
+
+#[test]
+fn a_whole_record_that_cannot_be_sent_is_a_dead_letter() {
+    let large = "x".repeat(2_000_000);
+    let records = [
+        whole(Some("elsewhere"), Some("1")),
+        whole(None, Some("two")),
+        whole(None, Some(&large)),
+        whole(Some("out"), Some("4")),
+    ];
+    let [out, other, dead] = sent(&records, Some("two"));
+    // A record goes to all its topics or to none.
+    assert_eq!((&out[..], &other[..]), ("4", ""));
+    let dead: Vec<&str> = dead.split(',').collect();
+    assert_eq!(dead[..2], ["1", "two"]);
+    assert!(dead.len() == 3 && large.starts_with(dead[2]), "it is cut");
 }

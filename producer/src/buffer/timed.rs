@@ -197,6 +197,7 @@ mod tests {
             .iter()
             .map(|seen| match seen {
                 Observed::Reading(got) => (got.seq, got.time),
+                Observed::Record(_) => panic!("{seen:?}"),
                 Observed::Bad { reason, .. } => (99, i64::from(*reason == "bad")),
             })
             .collect();

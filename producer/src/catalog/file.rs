@@ -9,7 +9,7 @@ use rivulet_core::unit::Unit;
 use serde::Deserialize;
 
 use super::{SourceContext, SourceSettings};
-use crate::replay::{Content, LastLine, Lines, Repeat, Replay, ReplaySettings};
+use crate::replay::{Content, LastLine, LineParser, Repeat, Replay, ReplaySettings};
 use crate::row::{Columns, Dialect, FileFormat, ParsedRow, Rows};
 use crate::sequences::Sequences;
 use crate::setting::Rate;
@@ -186,7 +186,7 @@ impl Content for Readings {
         self.format.has_header()
     }
 
-    fn lines(&self, path: &Path, header: &[u8]) -> OrError<Box<dyn Lines>> {
+    fn parser(&self, path: &Path, header: &[u8]) -> OrError<Box<dyn LineParser>> {
         let rows = self
             .format
             .rows(path, header, &self.columns, self.dialect)?;
@@ -201,7 +201,7 @@ struct ReadingLines {
     unit: Unit,
 }
 
-impl Lines for ReadingLines {
+impl LineParser for ReadingLines {
     fn parse<'a>(
         &'a mut self,
         line: &'a [u8],

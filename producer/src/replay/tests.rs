@@ -17,7 +17,7 @@ fn values(seen: &[Observed]) -> Vec<(&str, u64, i64, f64)> {
     seen.iter()
         .filter_map(|seen| match seen {
             Observed::Reading(got) => Some((got.sensor.as_str(), got.seq, got.time, got.value)),
-            Observed::Bad { .. } => None,
+            Observed::Record(_) | Observed::Bad { .. } => None,
         })
         .collect()
 }
@@ -105,7 +105,7 @@ fn the_setting_unit_overrides_the_column() {
         let seen = all(&mut *open_in(folder.path(), config).unwrap());
         let units = seen.iter().map(|seen| match seen {
             Observed::Reading(got) => got.unit,
-            Observed::Bad { .. } => None,
+            Observed::Record(_) | Observed::Bad { .. } => None,
         });
         assert_eq!(units.collect::<Vec<_>>(), expected);
     }
@@ -242,6 +242,7 @@ fn rows(text: &[u8]) -> Vec<String> {
     let seen = all(&mut *open_in(folder.path(), A).unwrap());
     let rows = seen.iter().map(|seen| match seen {
         Observed::Reading(got) => format!("{} {}", got.seq, got.value),
+        Observed::Record(record) => panic!("{record:?}"),
         Observed::Bad { reason, .. } => (*reason).to_owned(),
     });
     rows.collect()

@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
+use rivulet_core::dead_letter::Header;
 use rivulet_core::processing::OutputTopic;
 use rivulet_core::reading::{InvalidReading, Reading};
+
+use crate::source::SourceRecord;
 
 /// The longest sensor's name in the place of a dead letter, in characters.
 const LONGEST_NAME: usize = 200;
@@ -14,13 +17,22 @@ const LONGEST_NAME: usize = 200;
 pub(super) struct Pending {
     pub(super) bytes: Vec<u8>,
     pub(super) records: Vec<PendingRecord>,
+    /// The size of the headers in bytes.
+    header_bytes: usize,
+    /// How many items of the source there were since the last commit.
+    items: usize,
 }
 
 pub(super) enum PendingRecord {
-    Reading {
+    Output {
         output: usize,
-        sensor: Range<usize>,
-        value: Range<usize>,
+        key: Option<Range<usize>>,
+        value: Option<Range<usize>>,
+        headers: Vec<Header>,
+        /// The sensor's name. `None` for a whole record.
+        sensor: Option<Range<usize>>,
+        /// Which item of the source it belongs to: an item goes to all its outputs or to none.
+        item: usize,
     },
     Bad {
         place: String,
@@ -30,34 +42,65 @@ pub(super) enum PendingRecord {
 }
 
 impl Pending {
-    pub(super) fn push_bytes(&mut self, bytes: &[u8]) -> Range<usize> {
+    /// How much memory the records take, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len() + self.header_bytes
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
     }
 
+    pub(super) fn push_bad(&mut self, place: String, bytes: &[u8], invalid: InvalidReading) {
+        let bytes = self.push_bytes(bytes);
+        self.records.push(PendingRecord::Bad {
+            place,
+            bytes,
+            invalid,
+        });
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
+        (self.header_bytes, self.items) = (0, 0);
     }
 
-    /// Turns a record that the brokers reject into a dead letter, and drops the same reading's
-    /// records for other outputs. A dead letter that is rejected loses its bytes. Returns `false`
-    /// if it has none.
-    pub(super) fn reject(&mut self, index: usize, invalid: InvalidReading) -> bool {
+    /// Turns a record that the brokers reject into a dead letter, and drops the same item's records
+    /// for other outputs. A dead letter that is rejected loses its bytes. Returns `false` if it has
+    /// none.
+    pub(super) fn reject(
+        &mut self,
+        index: usize,
+        outputs: &[OutputTopic],
+        invalid: InvalidReading,
+    ) -> bool {
         match &mut self.records[index] {
-            PendingRecord::Reading { sensor, value, .. } => {
-                let (sensor, bytes) = (sensor.clone(), value.clone());
-                let name = String::from_utf8_lossy(&self.bytes[sensor.clone()]);
-                let name: String = name.chars().take(LONGEST_NAME).collect();
+            PendingRecord::Output {
+                output,
+                sensor,
+                value,
+                item,
+                ..
+            } => {
+                let item = *item;
+                let bytes = value.clone().unwrap_or(0..0);
+                let place = match sensor {
+                    Some(sensor) => {
+                        let name = String::from_utf8_lossy(&self.bytes[sensor.clone()]);
+                        format!("sensor {}", beginning(&name))
+                    }
+                    None => format!("a record for {}", outputs[*output].name),
+                };
                 self.records[index] = PendingRecord::Bad {
-                    place: format!("sensor {name}"),
+                    place,
                     bytes,
                     invalid,
                 };
-                // A reading goes to all outputs or to none.
                 self.records.retain(|record| match record {
-                    PendingRecord::Reading { sensor: other, .. } => *other != sensor,
+                    PendingRecord::Output { item: other, .. } => *other != item,
                     PendingRecord::Bad { .. } => true,
                 });
                 true
@@ -69,57 +112,110 @@ impl Pending {
             }
         }
     }
-}
 
-/// Encodes a reading in the format of each output. A reading that a format cannot encode, or that
-/// is too large for a topic, becomes a dead letter.
-pub(super) fn encode(pending: &mut Pending, outputs: &[OutputTopic], reading: &Reading<'_>) {
-    let (bytes_before, records_before) = (pending.bytes.len(), pending.records.len());
-    let sensor = pending.push_bytes(reading.sensor.as_bytes());
-    for (
-        output,
-        OutputTopic {
-            name: topic,
-            format,
-            largest_record,
-        },
-    ) in outputs.iter().enumerate()
-    {
-        let start = pending.bytes.len();
-        let encoded = format.encode(reading, &mut pending.bytes).and_then(|()| {
-            let key = if format.keyed() { sensor.len() } else { 0 };
-            match key + pending.bytes.len() - start {
-                size if size > *largest_record => {
-                    let detail =
-                        format!("it has {size} bytes, and {topic} allows {largest_record}");
-                    Err(InvalidReading::new("too-large", detail))
-                }
-                _ => Ok(()),
-            }
-        });
-        match encoded {
-            Ok(()) => {
-                let value = start..pending.bytes.len();
-                pending.records.push(PendingRecord::Reading {
-                    output,
-                    sensor: sensor.clone(),
-                    value,
+    /// Encodes a reading in the format of each output. A reading that a format cannot encode, or
+    /// that is too large for a topic, becomes a dead letter.
+    pub(super) fn push_reading(&mut self, outputs: &[OutputTopic], reading: &Reading<'_>) {
+        let before = self.mark();
+        let sensor = self.push_bytes(reading.sensor.as_bytes());
+        for (output, topic) in outputs.iter().enumerate() {
+            let start = self.bytes.len();
+            let key = topic.format.keyed().then(|| sensor.clone());
+            let encoded = topic
+                .format
+                .encode(reading, &mut self.bytes)
+                .and_then(|()| {
+                    let key = key.as_ref().map_or(0, ExactSizeIterator::len);
+                    check_size(key + self.bytes.len() - start, topic)
                 });
-            }
-            Err(invalid) => {
-                pending.bytes.truncate(bytes_before);
-                pending.records.truncate(records_before);
+            if let Err(invalid) = encoded {
+                self.rewind(before);
                 // A name may be as long as a line of the source.
-                let name: String = reading.sensor.chars().take(LONGEST_NAME).collect();
+                let name = beginning(&reading.sensor);
                 let place = format!("sensor {name} reading {}", reading.seq);
-                let bytes = pending.push_bytes(format!("{reading:?}").as_bytes());
-                pending.records.push(PendingRecord::Bad {
-                    place,
-                    bytes,
-                    invalid,
-                });
+                self.push_bad(place, format!("{reading:?}").as_bytes(), invalid);
                 return;
             }
+            self.records.push(PendingRecord::Output {
+                output,
+                key,
+                value: Some(start..self.bytes.len()),
+                headers: Vec::new(),
+                sensor: Some(sensor.clone()),
+                item: self.items,
+            });
         }
+        self.items += 1;
     }
+
+    /// Takes a whole record. One for a topic that the stage does not write, or one that is too
+    /// large for its topic, becomes a dead letter.
+    pub(super) fn push_record(&mut self, outputs: &[OutputTopic], record: &SourceRecord<'_>) {
+        let before = self.mark();
+        let key = record.key.as_deref().map(|key| self.push_bytes(key));
+        let value = record.value.as_deref().map(|value| self.push_bytes(value));
+        let size = record.size();
+        let mut checked = Ok(false);
+        for (output, topic) in outputs.iter().enumerate() {
+            if record
+                .topic
+                .as_ref()
+                .is_some_and(|name| *name != topic.name)
+            {
+                continue;
+            }
+            checked = checked.and_then(|_| check_size(size, topic)).map(|()| true);
+            self.header_bytes += record.header_size();
+            self.records.push(PendingRecord::Output {
+                output,
+                key: key.clone(),
+                value: value.clone(),
+                headers: record.headers.clone(),
+                sensor: None,
+                item: self.items,
+            });
+        }
+        let name = record.topic.as_deref().unwrap_or_default();
+        let invalid = match checked {
+            Ok(true) => {
+                self.items += 1;
+                return;
+            }
+            Ok(false) => InvalidReading::new(
+                "wrong-topic",
+                format!("the stage does not write the topic {name:?}; add it to `to`"),
+            ),
+            Err(invalid) => invalid,
+        };
+        self.rewind(before);
+        let place = format!("a record for {}", beginning(name));
+        self.push_bad(place, record.value.as_deref().unwrap_or_default(), invalid);
+    }
+
+    fn mark(&self) -> (usize, usize) {
+        (self.bytes.len(), self.records.len())
+    }
+
+    fn rewind(&mut self, (bytes, records): (usize, usize)) {
+        self.bytes.truncate(bytes);
+        self.records.truncate(records);
+    }
+}
+
+fn check_size(size: usize, topic: &OutputTopic) -> Result<(), InvalidReading> {
+    let OutputTopic {
+        name,
+        largest_record,
+        ..
+    } = topic;
+    if size <= *largest_record {
+        return Ok(());
+    }
+    let detail = format!("it has {size} bytes, and {name} allows {largest_record}");
+    Err(InvalidReading::new("too-large", detail))
+}
+
+/// The beginning of a name, for people.
+fn beginning(name: &str) -> String {
+    name.chars().take(LONGEST_NAME).collect()
 }

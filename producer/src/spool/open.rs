@@ -71,7 +71,7 @@ impl Spool {
             let scan = segment::scan(path, &mut |record| match record {
                 SpoolRecord::Position(json) => position = Some((*json).to_owned()),
                 SpoolRecord::Anchor { boot, offset } => _ = epoch_offsets.insert(*boot, *offset),
-                SpoolRecord::Reading(..) | SpoolRecord::Bad { .. } => {}
+                SpoolRecord::Reading(..) | SpoolRecord::Record(_) | SpoolRecord::Bad { .. } => {}
             });
             let Some(scan) = scan.map_err(failed)? else {
                 remove_without_header(path).map_err(failed)?;

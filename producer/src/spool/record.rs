@@ -6,10 +6,14 @@
 
 use std::fmt;
 
+use std::borrow::Cow;
+
+use rivulet_core::dead_letter::Header;
 use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
 
 use crate::clock::{BootId, MonotonicTime};
+use crate::source::SourceRecord;
 
 /// The size of length and checksum in bytes.
 const HEAD: usize = 8;
@@ -23,6 +27,8 @@ pub const LONGEST: usize = 4 * 1024 * 1024;
 pub enum SpoolRecord<'a> {
     /// A reading, with its monotonic time if the clock was not set.
     Reading(Reading<'a>, Option<MonotonicTime>),
+    /// A whole record.
+    Record(SourceRecord<'a>),
     /// An invalid reading.
     Bad {
         /// See [`InvalidReading`](rivulet_core::reading::InvalidReading).
@@ -50,7 +56,10 @@ impl SpoolRecord<'_> {
     /// own.
     #[must_use]
     pub fn is_counted(&self) -> bool {
-        matches!(self, SpoolRecord::Reading(..) | SpoolRecord::Bad { .. })
+        matches!(
+            self,
+            SpoolRecord::Reading(..) | SpoolRecord::Record(_) | SpoolRecord::Bad { .. }
+        )
     }
 }
 
@@ -126,6 +135,22 @@ pub fn encode(record: &SpoolRecord<'_>, to: &mut Vec<u8>) {
                 text(part, to);
             }
         }
+        SpoolRecord::Record(SourceRecord {
+            topic,
+            key,
+            value,
+            headers,
+        }) => {
+            to.push(6);
+            optional(topic.as_deref().map(str::as_bytes), to);
+            optional(key.as_deref(), to);
+            optional(value.as_deref(), to);
+            to.extend_from_slice(&length(headers.len()));
+            for (name, value) in headers {
+                text(name.as_bytes(), to);
+                optional(value.as_deref(), to);
+            }
+        }
         SpoolRecord::Position(json) => {
             to.push(4);
             text(json.as_bytes(), to);
@@ -145,6 +170,13 @@ pub fn encode(record: &SpoolRecord<'_>, to: &mut Vec<u8>) {
 fn text(bytes: &[u8], to: &mut Vec<u8>) {
     to.extend_from_slice(&length(bytes.len()));
     to.extend_from_slice(bytes);
+}
+
+fn optional(bytes: Option<&[u8]>, to: &mut Vec<u8>) {
+    to.push(bytes.is_some().into());
+    if let Some(bytes) = bytes {
+        text(bytes, to);
+    }
 }
 
 fn length(length: usize) -> [u8; 4] {
@@ -206,6 +238,33 @@ impl<'a> Reader<'a> {
         str::from_utf8(self.bytes()?).ok()
     }
 
+    /// Bytes that may be missing.
+    fn optional(&mut self) -> Result<Option<&'a [u8]>, Torn> {
+        match self.array() {
+            Some([0]) => Ok(None),
+            Some([1]) => self.bytes().map(Some).ok_or(Torn::Unknown),
+            _ => Err(Torn::Unknown),
+        }
+    }
+
+    fn source_record(&mut self) -> Result<SourceRecord<'a>, Torn> {
+        let topic = self.optional()?.map(str::from_utf8).transpose();
+        let topic = topic.map_err(|_| Torn::Unknown)?.map(Cow::Borrowed);
+        let (key, value) = (self.optional()?, self.optional()?);
+        let mut headers: Vec<Header> = Vec::new();
+        let count = self.array().ok_or(Torn::Unknown)?;
+        for _ in 0..u32::from_le_bytes(count) {
+            let name = self.text().ok_or(Torn::Unknown)?.to_owned();
+            headers.push((name, self.optional()?.map(<[u8]>::to_vec)));
+        }
+        Ok(SourceRecord {
+            topic,
+            key: key.map(Cow::Borrowed),
+            value: value.map(Cow::Borrowed),
+            headers,
+        })
+    }
+
     fn record(&mut self) -> Option<SpoolRecord<'a>> {
         Some(match self.array()? {
             [kind @ (1 | 2)] => {
@@ -251,136 +310,11 @@ impl<'a> Reader<'a> {
                 boot: self.array()?,
                 offset: i64::from_le_bytes(self.array()?),
             },
+            [6] => SpoolRecord::Record(self.source_record().ok()?),
             _ => return None,
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn records() -> Vec<SpoolRecord<'static>> {
-        let reading = Reading {
-            sensor: "küche".into(),
-            seq: 7,
-            time: -1,
-            value: -0.5,
-            unit: Some(Unit::Kelvin),
-        };
-        vec![
-            SpoolRecord::Reading(reading.clone(), None),
-            SpoolRecord::Reading(
-                Reading {
-                    unit: None,
-                    ..reading
-                },
-                Some(MonotonicTime {
-                    boot: [9; 16],
-                    since: 12,
-                }),
-            ),
-            SpoolRecord::Bad {
-                reason: "not-json",
-                detail: "",
-                place: "line 1",
-                bytes: b"\xff\0",
-            },
-            SpoolRecord::Position("{\"next\":{}}"),
-            SpoolRecord::Anchor {
-                boot: [1; 16],
-                offset: i64::MIN,
-            },
-        ]
-    }
-
-    fn encoded(record: &SpoolRecord<'_>) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encode(record, &mut bytes);
-        bytes
-    }
-
-    #[test]
-    fn records_are_decoded_as_they_were_encoded() {
-        for record in records() {
-            let mut bytes = encoded(&record);
-            let size = bytes.len();
-            bytes.extend_from_slice(b"whatever follows");
-            assert_eq!(decode(&bytes), Ok((record, size)));
-        }
-    }
-
-    #[test]
-    fn a_truncated_record_is_detected() {
-        for record in records() {
-            let bytes = encoded(&record);
-            for cut in 0..bytes.len() {
-                assert_eq!(
-                    decode(&bytes[..cut]),
-                    Err(Torn::Short),
-                    "{record:?} cut at {cut}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_flipped_bit_is_detected() {
-        for record in records() {
-            let bytes = encoded(&record);
-            for bit in 0..bytes.len() * 8 {
-                let mut changed = bytes.clone();
-                changed[bit / 8] ^= 1 << (bit % 8);
-                assert!(
-                    decode(&changed).is_err(),
-                    "{record:?} with bit {bit} changed"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn zeros_are_not_a_record() {
-        // A file system leaves zeros if it has allocated space and loses power before the write.
-        assert_eq!(decode(&[0; 4096]), Err(Torn::Checksum));
-    }
-
-    fn sealed(body: &[u8]) -> Vec<u8> {
-        let length = length(body.len());
-        [&length[..], &checksum(&length, body), body].concat()
-    }
-
-    #[test]
-    fn a_complete_record_of_unknown_content_is_an_error() {
-        assert_eq!(decode(&sealed(&[])), Err(Torn::Unknown));
-        assert_eq!(decode(&sealed(&[77])), Err(Torn::Unknown));
-        assert_eq!(
-            decode(&sealed(&[4, 1, 0, 0, 0, 0xff])),
-            Err(Torn::Unknown),
-            "not UTF-8"
-        );
-        assert_eq!(
-            decode(&sealed(&[4, 0, 0, 0, 0, 0])),
-            Err(Torn::Unknown),
-            "extra bytes"
-        );
-        let mut infinite = encoded(&records()[0]);
-        infinite[HEAD + 17..HEAD + 25].copy_from_slice(&f64::INFINITY.to_le_bytes());
-        assert_eq!(decode(&sealed(&infinite[HEAD..])), Err(Torn::Unknown));
-    }
-
-    proptest! {
-        #[test]
-        fn no_input_makes_it_panic(
-            bytes in proptest::collection::vec(any::<u8>(), 0..80),
-            kind in 0..7_u8,
-        ) {
-            let _ = decode(&bytes);
-            let body = [&[kind], &bytes[..]].concat();
-            let length = length(body.len());
-            let _ = decode(&[&length[..], &checksum(&length, &body), &body].concat());
-        }
-    }
-}
+mod tests;

@@ -82,7 +82,7 @@ fn readings_of_all_kinds_come_in_order() {
     let mut spooled = machine.open();
     machine
         .pipe
-        .put([Line::Measured, Line::Bad, Line::Timed(5)]);
+        .put([Line::Measured, Line::Bad, Line::Timed(5), Line::Record]);
     machine.pipe.end();
     let seen = take(&mut spooled, 9);
     let Observed::Reading(first) = &seen[0] else {
@@ -98,7 +98,14 @@ fn readings_of_all_kinds_come_in_order() {
         }
     );
     assert!(matches!(&seen[2], Observed::Reading(got) if (got.seq, got.time) == (2, 5)));
-    assert_eq!(seen.len(), 3);
+    let Observed::Record(record) = &seen[3] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(
+        (record.topic.as_deref(), record.value.as_deref()),
+        (Some("warm"), Some(&b"\xff"[..]))
+    );
+    assert_eq!(seen.len(), 4);
 }
 
 #[test]

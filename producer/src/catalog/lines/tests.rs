@@ -75,6 +75,7 @@ fn a_bad_line_is_yielded_with_its_bytes_and_its_number() {
     let bad: Vec<_> = found
         .iter()
         .filter_map(|seen| match seen {
+            Observed::Record(record) => panic!("{record:?}"),
             Observed::Bad {
                 bytes,
                 place,

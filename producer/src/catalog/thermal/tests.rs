@@ -152,6 +152,7 @@ fn a_temperature_out_of_range_is_a_dead_letter() {
         let base = tree(&[(path, content)]);
         match take(&mut *open(&base, "").unwrap(), 1).remove(0) {
             Observed::Reading(got) => got.value.to_string(),
+            Observed::Record(record) => panic!("{record:?}"),
             Observed::Bad { reason, .. } => reason.to_owned(),
         }
     }
