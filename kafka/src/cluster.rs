@@ -113,12 +113,8 @@ impl Cluster {
     /// # Errors
     /// If no broker answers in time.
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
-        tool_client::watermarks(&self.consumer, topic, partition).map_err(|error| {
-            self.unreachable_error(
-                format!("asking for the watermarks of {topic}/{partition}"),
-                &error,
-            )
-        })
+        let doing = format!("asking for the watermarks of {topic}/{partition}");
+        tool_client::watermarks(&self.consumer, topic, partition, doing)
     }
 
     fn unreachable_error(&self, doing: String, error: &KafkaError) -> Error {

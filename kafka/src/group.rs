@@ -156,8 +156,11 @@ impl Group {
     /// If the brokers are unreachable.
     pub fn stable_watermarks(&self) -> Result<BTreeMap<(String, i32), (i64, i64)>> {
         self.of_each_partition(|topic, number| {
-            let watermarks = tool_client::watermarks(&self.consumer, topic, number);
-            watermarks.map_err(self.failed("asking for the watermarks of the inputs of"))
+            let doing = format!(
+                "asking for the watermarks of the inputs of the group {}",
+                self.name
+            );
+            tool_client::watermarks(&self.consumer, topic, number, doing)
         })
     }
 

@@ -18,6 +18,7 @@
 
 mod admin;
 mod cluster;
+mod committed;
 mod config;
 mod embedded;
 mod error_class;

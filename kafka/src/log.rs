@@ -15,6 +15,7 @@ use crate::error_class::has_fatal_error;
 use crate::monitor::ClientMonitor;
 use crate::reader::Reader;
 use crate::record::{KafkaRecord, base_record};
+use crate::transaction::add_offset;
 use crate::waits::{CALL_TIMEOUT, pause};
 use rivulet_core::error::Error;
 use rivulet_core::guarantee::Guarantee;
@@ -183,13 +184,8 @@ impl Log for KafkaLog {
             metadata,
         } in offsets
         {
-            let mut added = list.add_partition(&self.inputs[*topic], *partition);
-            added
-                .set_offset(Offset::Offset(*offset))
-                .expect("offsets of records are valid");
-            if !metadata.is_empty() {
-                added.set_metadata(metadata);
-            }
+            let input = (self.inputs[*topic].as_str(), *partition);
+            add_offset(&mut list, input, *offset, metadata).expect("offsets of records are valid");
         }
         match self.guarantee {
             Guarantee::ExactlyOnce => self.commit_transaction(&list)?,
@@ -306,10 +302,7 @@ impl Log for KafkaLog {
                 let mut committed = committed.iter();
                 let committed = committed.find(|committed| committed.partition == *partition);
                 let offset = position.or(committed.map(|committed| committed.offset));
-                from.push((
-                    partition.partition,
-                    offset.map_or(Offset::Beginning, Offset::Offset),
-                ));
+                from.push((partition.partition, offset));
             }
             if !reader.is_at_end(name, &from)? {
                 return Ok(false);

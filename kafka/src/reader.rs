@@ -1,13 +1,15 @@
 //! Reads topics from given offsets to their ends, without a consumer group.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
-use rdkafka::{Message, Offset, TopicPartitionList};
 
+use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, Reading, Span};
 use crate::config::Clients;
 use crate::monitor::ClientMonitor;
 use crate::waits::{CALL_TIMEOUT, TOPIC_GRACE, close};
@@ -15,12 +17,6 @@ use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::{Fault, RestoreCallback, Watermarks};
 use rivulet_core::reminder::{Reminder, lasting};
 use rivulet_core::shutdown::Shutdown;
-
-/// How long a read may make no progress before it fails and is retried.
-const NO_PROGRESS: Duration = Duration::from_secs(30);
-/// How long to wait for another producer's open transaction. The broker aborts it after its
-/// `transaction.timeout.ms`, by default a minute.
-const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
 
 /// How often a long restore logs its progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -74,6 +70,17 @@ impl Reader {
             .expect("it is there until the reader is dropped")
     }
 
+    fn patience<'r>(&'r self, keep_alive: KeepAlive<'r>) -> StagePatience<'r> {
+        StagePatience {
+            reader: self,
+            keep_alive,
+            missing_since: None,
+            reminder: Reminder::new(),
+            last_logged: Instant::now(),
+            total: 0,
+        }
+    }
+
     /// See [`Log::restore`](rivulet_core::log::Log::restore).
     pub(super) fn restore(
         &self,
@@ -82,8 +89,8 @@ impl Reader {
         each: RestoreCallback<'_>,
         keep_alive: KeepAlive<'_>,
     ) -> Result<(), Fault> {
-        let mut list = TopicPartitionList::new();
-        let mut remaining = BTreeMap::new();
+        let mut patience = self.patience(keep_alive);
+        let mut spans = Vec::new();
         for &partition in partitions {
             // The end of all records, also of those whose transaction is still open.
             let (low, high) =
@@ -91,12 +98,21 @@ impl Reader {
             if low == high {
                 continue;
             }
-            self.wait_until_settled(topic, partition, high, keep_alive)?;
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .expect("the beginning is an offset");
-            remaining.insert(partition, high - low);
+            let client = self.committed();
+            committed::wait_until_stable(client, topic, partition, high, &mut patience)?;
+            patience.total += high - low;
+            spans.push(Span {
+                partition,
+                first: None,
+                end: i64::MAX,
+            });
         }
-        self.read(topic, &list, remaining, each, keep_alive)
+        let mut each = |record: &BorrowedMessage<'_>| {
+            let key = record.key().unwrap_or_default();
+            each(record.partition(), key, record.payload());
+            ControlFlow::Continue(())
+        };
+        committed::read(self.committed(), topic, &spans, &mut each, &mut patience)
     }
 
     /// See [`Log::watermarks`](rivulet_core::log::Log::watermarks).
@@ -128,32 +144,34 @@ impl Reader {
     }
 
     /// Whether no record is left at or after these offsets of a topic's partitions.
-    pub(super) fn is_at_end(&self, topic: &str, from: &[(i32, Offset)]) -> Result<bool, Fault> {
-        let mut list = TopicPartitionList::new();
-        let mut remaining = BTreeMap::new();
+    pub(super) fn is_at_end(
+        &self,
+        topic: &str,
+        from: &[(i32, Option<i64>)],
+    ) -> Result<bool, Fault> {
+        let mut patience = self.patience(&|| Ok(()));
+        let mut spans = Vec::new();
         for (partition, from) in from {
             let (low, high) =
                 self.fetch_watermarks(self.committed(), topic, *partition, &|| Ok(()))?;
-            let at_end = match from {
-                Offset::Offset(next) => *next >= high,
-                _ => low == high,
-            };
+            let at_end = from.unwrap_or(low) >= high;
             // The remaining offsets may be transaction markers. Only reading them shows whether
             // there is a record.
             if !at_end {
-                list.add_partition_offset(topic, *partition, *from)
-                    .map_err(|error| abortable(topic, &error))?;
-                remaining.insert(*partition, high - low);
+                patience.total += high - low;
+                spans.push(Span {
+                    partition: *partition,
+                    first: *from,
+                    end: i64::MAX,
+                });
             }
         }
         let mut found = false;
-        self.read(
-            topic,
-            &list,
-            remaining,
-            &mut |_, _, _| found = true,
-            &|| Ok(()),
-        )?;
+        let mut each = |_: &BorrowedMessage<'_>| {
+            found = true;
+            ControlFlow::Break(())
+        };
+        committed::read(self.committed(), topic, &spans, &mut each, &mut patience)?;
         Ok(!found)
     }
 
@@ -164,143 +182,128 @@ impl Reader {
         partition: i32,
         keep_alive: KeepAlive<'_>,
     ) -> Result<(i64, i64), Fault> {
-        let mut missing_since = None;
-        loop {
-            let error = match client.fetch_watermarks(topic, partition, CALL_TIMEOUT) {
-                Ok(watermarks) => {
-                    self.monitor.broker_reachable();
-                    return Ok(watermarks);
-                }
-                Err(error) => error,
-            };
-            let _ = client.poll(Duration::ZERO);
-            // This also refreshes the leader, which librdkafka would not do by itself.
-            let metadata = client.fetch_metadata(Some(topic), CALL_TIMEOUT);
-            if metadata.is_ok_and(|metadata| lacks(&metadata, partition)) {
-                let since = *missing_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > TOPIC_GRACE {
-                    let error = Error::new(
-                        format!("fetching the watermarks of {topic}"),
-                        format!("it has no partition {partition}"),
-                    )
-                    .of_kind(Kind::Missing);
-                    return Err(Fault::Fatal(error.help(
-                        "it needs as many partitions as the stage's input: `rivulet topics \
-                         describe` compares the cluster with the file",
-                    )));
-                }
-            } else {
-                missing_since = None;
-            }
-            // A new client may not know the partition yet although its broker answers.
-            if !is_unknown_partition(&error) {
-                self.monitor.broker_unreachable(&format!(
-                    "fetching the watermarks of {topic} [{partition}]: {error}"
-                ));
-            }
-            self.shutdown.check()?;
-            keep_alive()?;
-            // Some errors come at once, such as a missing leader.
-            std::thread::sleep(CALL_TIMEOUT / 10);
-        }
+        let mut patience = self.patience(keep_alive);
+        let watermarks = committed::watermarks(client, topic, partition, &mut patience)?;
+        self.monitor.broker_reachable();
+        Ok(watermarks)
+    }
+}
+
+/// A stage waits for as long as it takes, unless it is asked to stop or something is missing.
+struct StagePatience<'r> {
+    reader: &'r Reader,
+    keep_alive: KeepAlive<'r>,
+    /// When the partition was first found missing, if it is.
+    missing_since: Option<Instant>,
+    reminder: Reminder<()>,
+    last_logged: Instant,
+    /// How many offsets there are to read.
+    total: i64,
+}
+
+impl StagePatience<'_> {
+    fn check(&self) -> Result<(), Fault> {
+        self.reader.shutdown.check()?;
+        (self.keep_alive)()
+    }
+}
+
+impl Patience for StagePatience<'_> {
+    type Error = Fault;
+
+    fn request_timeout(&self) -> Duration {
+        CALL_TIMEOUT
     }
 
-    /// Waits until every transaction below `end` is committed or aborted. Until then the last
-    /// stable offset hides the records after it.
-    fn wait_until_settled(
-        &self,
+    fn watermarks_failed(
+        &mut self,
         topic: &str,
         partition: i32,
-        end: i64,
-        keep_alive: KeepAlive<'_>,
+        error: KafkaError,
+        metadata: Option<Metadata>,
     ) -> Result<(), Fault> {
-        let start = Instant::now();
-        let mut reminder = Reminder::new();
-        while self
-            .fetch_watermarks(self.committed(), topic, partition, keep_alive)?
-            .1
-            < end
-        {
-            if start.elapsed() > OPEN_TRANSACTION {
-                let doing = format!("restoring from {topic} [{partition}]");
-                let error = Error::new(doing, "a transaction in it stays open").help(
+        if metadata.is_some_and(|metadata| lacks(&metadata, partition)) {
+            let since = *self.missing_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > TOPIC_GRACE {
+                let error = Error::new(
+                    format!("fetching the watermarks of {topic}"),
+                    format!("it has no partition {partition}"),
+                )
+                .of_kind(Kind::Missing);
+                return Err(Fault::Fatal(error.help(
+                    "it needs as many partitions as the stage's input: `rivulet topics describe` \
+                     compares the cluster with the file",
+                )));
+            }
+        } else {
+            self.missing_since = None;
+        }
+        // A new client may not know the partition yet although its broker answers.
+        if !is_unknown_partition(&error) {
+            self.reader.monitor.broker_unreachable(&format!(
+                "fetching the watermarks of {topic} [{partition}]: {error}"
+            ));
+        }
+        self.check()
+    }
+
+    fn transaction_is_open(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        _: i64,
+        waited: Duration,
+    ) -> Result<(), Fault> {
+        if waited > OPEN_TRANSACTION {
+            let doing = format!("restoring from {topic} [{partition}]");
+            let error = Error::new(doing, "a transaction in it stays open")
+                .help(
                     "another instance of the stage holds it; stop that instance, or find it with \
                      kafka-transactions.sh --find-hanging",
                 )
                 .of_kind(Kind::Conflict);
-                return Err(Fault::Fatal(error));
-            }
-            if start.elapsed() > CALL_TIMEOUT
-                && let Some(lasted) = reminder.due(&(), Instant::now())
-            {
-                tracing::info!(
-                    topic,
-                    partition,
-                    "waiting for an open transaction to end{}",
-                    lasting(lasted)
-                );
-            }
-            self.shutdown.check()?;
-            keep_alive()?;
-            std::thread::sleep(Duration::from_millis(5));
+            return Err(Fault::Fatal(error));
+        }
+        if waited > CALL_TIMEOUT
+            && let Some(lasted) = self.reminder.due(&(), Instant::now())
+        {
+            tracing::info!(
+                topic,
+                partition,
+                "waiting for an open transaction to end{}",
+                lasting(lasted)
+            );
+        }
+        self.reader.monitor.broker_reachable();
+        self.check()
+    }
+
+    fn read_failed(&mut self, _: &str, error: KafkaError) -> Result<(), Fault> {
+        self.reader.monitor.client_error(&error);
+        Ok(())
+    }
+
+    fn reading(&mut self, topic: &str, reading: &Reading) -> Result<(), Fault> {
+        self.check()?;
+        if self.last_logged.elapsed() > PROGRESS_INTERVAL {
+            self.last_logged = Instant::now();
+            let (read, total) = (reading.read, self.total);
+            tracing::info!(topic, "read {read} of at most {total} records");
+        }
+        if reading.last_progress.elapsed() > NO_PROGRESS {
+            let cause = format!(
+                "no records for {} s from partitions {:?}",
+                NO_PROGRESS.as_secs(),
+                reading.partitions
+            );
+            let doing = format!("reading {topic} to the end");
+            return Err(Fault::Abortable(Error::new(doing, cause)));
         }
         Ok(())
     }
 
-    /// Reads the listed partitions to their ends. `remaining` holds the number of offsets in each.
-    fn read(
-        &self,
-        topic: &str,
-        list: &TopicPartitionList,
-        mut remaining: BTreeMap<i32, i64>,
-        each: RestoreCallback<'_>,
-        keep_alive: KeepAlive<'_>,
-    ) -> Result<(), Fault> {
-        let reader = self.committed();
-        reader
-            .assign(list)
-            .map_err(|error| Fault::Abortable(Error::new("assigning partitions to read", error)))?;
-        let (mut last_progress, mut last_logged) = (Instant::now(), Instant::now());
-        let (mut read, total) = (0_i64, remaining.values().sum::<i64>());
-        while !remaining.is_empty() {
-            match reader.poll(Duration::from_millis(100)) {
-                Some(Ok(record)) => {
-                    each(
-                        record.partition(),
-                        record.key().unwrap_or_default(),
-                        record.payload(),
-                    );
-                    last_progress = Instant::now();
-                    read += 1;
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    remaining.remove(&partition);
-                    last_progress = Instant::now();
-                }
-                Some(Err(error)) => self.monitor.client_error(&error),
-                None => {}
-            }
-            self.shutdown.check()?;
-            keep_alive()?;
-            if last_logged.elapsed() > PROGRESS_INTERVAL {
-                last_logged = Instant::now();
-                tracing::info!(topic, "read {read} of at most {total} records");
-            }
-            if last_progress.elapsed() > NO_PROGRESS {
-                let cause = format!(
-                    "no records for {} s from partitions {:?}",
-                    NO_PROGRESS.as_secs(),
-                    remaining.keys()
-                );
-                return Err(Fault::Abortable(Error::new(
-                    format!("reading {topic} to the end"),
-                    cause,
-                )));
-            }
-        }
-        reader
-            .unassign()
-            .map_err(|error| Fault::Abortable(Error::new("unassigning partitions", error)))
+    fn rejected(&self, topic: &str, error: KafkaError) -> Fault {
+        Fault::Abortable(Error::new(format!("reading {topic}"), error))
     }
 }
 
@@ -322,8 +325,4 @@ fn lacks(metadata: &Metadata, partition: i32) -> bool {
             .partitions()
             .iter()
             .all(|known| known.id() != partition)
-}
-
-fn abortable(topic: &str, error: &KafkaError) -> Fault {
-    Fault::Abortable(Error::new(format!("reading {topic}"), error))
 }

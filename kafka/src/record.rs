@@ -19,14 +19,7 @@ impl<'a> KafkaRecord<'a> {
 
 impl Record for KafkaRecord<'_> {
     fn fields(&self) -> ConsumerRecord<'_> {
-        ConsumerRecord {
-            topic: self.topic,
-            partition: self.message.partition(),
-            offset: self.message.offset(),
-            timestamp: self.message.timestamp().to_millis().unwrap_or(-1),
-            key: self.message.key(),
-            value: self.message.payload(),
-        }
+        fields(self.topic, &self.message)
     }
 
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
@@ -34,6 +27,18 @@ impl Record for KafkaRecord<'_> {
             .headers()
             .map(rivulet_headers::read)
             .unwrap_or_default()
+    }
+}
+
+/// The fields of a record of the topic with this index.
+pub(crate) fn fields(topic: usize, message: &impl Message) -> ConsumerRecord<'_> {
+    ConsumerRecord {
+        topic,
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis().unwrap_or(-1),
+        key: message.key(),
+        value: message.payload(),
     }
 }
 

@@ -15,6 +15,7 @@ use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::ConsumerRecord;
 
 use crate::cluster::Cluster;
+use crate::record;
 use crate::tool_client::{self, LastError, is_final};
 
 /// How long a partition may delay the others: its leader may be unreachable.
@@ -55,14 +56,7 @@ impl TailRecord {
     /// Its fields, borrowed.
     #[must_use]
     pub fn fields(&self) -> ConsumerRecord<'_> {
-        ConsumerRecord {
-            topic: self.topic,
-            partition: self.message.partition(),
-            offset: self.message.offset(),
-            timestamp: self.message.timestamp().to_millis().unwrap_or(-1),
-            key: self.message.key(),
-            value: self.message.payload(),
-        }
+        record::fields(self.topic, &self.message)
     }
 }
 
@@ -108,10 +102,7 @@ impl Tail {
             };
             for partition in 0..found.partitions {
                 let doing = || format!("asking for the watermarks of {topic}/{partition}");
-                let ends = tool_client::watermarks(&consumer, topic, partition);
-                let (_, end) = ends.map_err(|error| {
-                    tool_client::unreachable_error(doing(), &error, consumer.context())
-                })?;
+                let (_, end) = tool_client::watermarks(&consumer, topic, partition, doing())?;
                 let first = if from == ReadFrom::Latest {
                     Offset::Offset(end)
                 } else {

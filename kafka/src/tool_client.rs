@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -10,9 +9,11 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel}
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::ProducerContext;
 use rivulet_core::error::{Error, Kind, Result};
 
+use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, Reading};
 use crate::error_class;
 
 /// How long one request may take.
@@ -83,8 +84,7 @@ pub(crate) fn client<C: FromClientConfigAndContext<LastError>>(config: &ClientCo
 }
 
 /// The low watermark of a partition, and its high watermark or last stable offset, depending on the
-/// client's isolation level. Retries while the leader is unreachable, and refreshes the metadata
-/// that librdkafka finds the leader by.
+/// client's isolation level. `doing` is what they are asked for.
 ///
 /// # Errors
 /// If no leader answers in time.
@@ -92,19 +92,103 @@ pub(crate) fn watermarks(
     client: &BaseConsumer<LastError>,
     topic: &str,
     partition: i32,
-) -> std::result::Result<(i64, i64), KafkaError> {
-    let begun = Instant::now();
-    let mut wait = DEADLINE / 8;
-    loop {
-        match client.fetch_watermarks(topic, partition, wait) {
-            Err(error) if !is_final(&error) && begun.elapsed() < LEADERLESS => {
-                // Some errors return immediately, such as a missing leader.
-                thread::sleep(Duration::from_millis(100));
-                let _ = client.fetch_metadata(Some(topic), DEADLINE);
-                wait = (wait * 2).min(DEADLINE);
-            }
-            answer => return answer,
+    doing: String,
+) -> Result<(i64, i64)> {
+    let mut report = |_, _| ();
+    let mut patience = ToolPatience::new(doing, client.context(), &mut report);
+    committed::watermarks(client, topic, partition, &mut patience)
+}
+
+/// A tool gives up after a while, because a person waits for it.
+pub(crate) struct ToolPatience<'p> {
+    doing: String,
+    seen: &'p LastError,
+    begun: Instant,
+    /// Is told how many records were read, and whether the tool waits for a transaction.
+    report: &'p mut dyn FnMut(u64, bool),
+}
+
+impl<'p> ToolPatience<'p> {
+    pub(crate) fn new(
+        doing: String,
+        seen: &'p LastError,
+        report: &'p mut dyn FnMut(u64, bool),
+    ) -> Self {
+        ToolPatience {
+            doing,
+            seen,
+            begun: Instant::now(),
+            report,
         }
+    }
+}
+
+impl Patience for ToolPatience<'_> {
+    type Error = Error;
+
+    fn request_timeout(&self) -> Duration {
+        DEADLINE / 4
+    }
+
+    fn watermarks_failed(
+        &mut self,
+        _: &str,
+        _: i32,
+        error: KafkaError,
+        _: Option<Metadata>,
+    ) -> Result<()> {
+        if !is_final(&error) && self.begun.elapsed() < LEADERLESS {
+            return Ok(());
+        }
+        Err(unreachable_error(self.doing.clone(), &error, self.seen))
+    }
+
+    fn transaction_is_open(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        waited: Duration,
+    ) -> Result<()> {
+        if waited > OPEN_TRANSACTION {
+            let doing = format!("waiting for open transactions on {topic}/{partition}");
+            let cause = format!("still open at offset {offset} after {} s", waited.as_secs());
+            return Err(Error::new(doing, cause).of_kind(Kind::Conflict).help(
+                "a stage that hangs keeps the transaction open: stop it, and try again after its \
+                 transaction.timeout.ms",
+            ));
+        }
+        // The time for a leader to answer begins now.
+        self.begun = Instant::now();
+        (self.report)(0, true);
+        Ok(())
+    }
+
+    fn read_failed(&mut self, topic: &str, error: KafkaError) -> Result<()> {
+        // Other errors are connection errors, which librdkafka retries.
+        if is_final(&error) {
+            Err(self.rejected(topic, error))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn reading(&mut self, _: &str, reading: &Reading) -> Result<()> {
+        (self.report)(reading.read, false);
+        if reading.last_progress.elapsed() <= NO_PROGRESS {
+            return Ok(());
+        }
+        let mut cause = format!("no record arrived for {} s", NO_PROGRESS.as_secs());
+        if let Some(last) = self.seen.last() {
+            cause = format!("{cause}; last error: {last}");
+        }
+        Err(Error::new(self.doing.clone(), cause)
+            .of_kind(Kind::Unreachable)
+            .help("are all brokers running?"))
+    }
+
+    fn rejected(&self, _: &str, error: KafkaError) -> Error {
+        Error::new(self.doing.clone(), error)
     }
 }
 

@@ -1,26 +1,18 @@
 //! Reading topics without a consumer group, from the first record to the last committed one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::message::BorrowedMessage;
 use rivulet_core::dead_letter::Header;
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::topic_source::{FetchedRecord, ReadProgress, TopicSource};
 
 use crate::cluster::Cluster;
-use crate::tool_client::{self, LastError, is_final};
-
-/// How long no record may arrive before that is an error.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long to wait for open transactions. That of a dead stage is aborted after a minute.
-const OPEN_TRANSACTIONS: Duration = Duration::from_secs(90);
+use crate::committed::{self, Span};
+use crate::tool_client::{self, LastError, ToolPatience};
 
 /// How many records are read between two progress reports.
 const EVERY: u64 = 4096;
@@ -34,20 +26,6 @@ pub struct TopicReader<'p> {
     waits: bool,
     done: u64,
     total: u64,
-}
-
-/// The offsets to read of one partition.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    partition: i32,
-    first: i64,
-    end: i64,
-}
-
-impl Span {
-    fn len(self) -> u64 {
-        u64::try_from(self.end - self.first).unwrap_or_default()
-    }
 }
 
 impl<'p> TopicReader<'p> {
@@ -72,7 +50,7 @@ impl<'p> TopicReader<'p> {
                 let (first, end) = cluster.watermarks(name, partition)?;
                 spans.push(Span {
                     partition,
-                    first,
+                    first: Some(first),
                     end,
                 });
             }
@@ -97,41 +75,12 @@ impl<'p> TopicReader<'p> {
         self
     }
 
-    /// Waits until every transaction in the span is committed or aborted. Otherwise the first open
-    /// transaction would look like the end of the partition.
-    fn wait_for_transactions(&mut self, topic: &str, span: Span) -> Result<()> {
-        let partition = span.partition;
-        let doing = || format!("waiting for open transactions on {topic}/{partition}");
-        let deadline = Instant::now() + OPEN_TRANSACTIONS;
-        loop {
-            let (_, committed) = tool_client::watermarks(&self.consumer, topic, span.partition)
-                .map_err(|error| {
-                    tool_client::unreachable_error(doing(), &error, self.consumer.context())
-                })?;
-            if committed >= span.end {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                let cause = format!(
-                    "still open at offset {committed} after {} s",
-                    OPEN_TRANSACTIONS.as_secs()
-                );
-                return Err(Error::new(doing(), cause).of_kind(Kind::Conflict).help(
-                    "a stage that hangs keeps the transaction open: stop it, and try again after \
-                     its transaction.timeout.ms",
-                ));
-            }
-            self.report(topic, true);
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn report(&mut self, topic: &str, waiting: bool) {
+    fn report(&mut self, topic: &str) {
         (self.progress)(ReadProgress {
             topic,
             done: self.done,
             total: self.total,
-            waiting,
+            waiting: false,
         });
     }
 
@@ -139,81 +88,54 @@ impl<'p> TopicReader<'p> {
         &mut self,
         topic: &str,
         spans: &[Span],
+        waits: bool,
         each: &mut dyn FnMut(&FetchedRecord<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        let doing = || format!("reading {topic}");
-        let failed = |error: KafkaError| Error::new(doing(), error);
-        let mut assignment = TopicPartitionList::new();
-        for span in spans {
-            assignment
-                .add_partition_offset(topic, span.partition, Offset::Offset(span.first))
-                .map_err(failed)?;
-        }
-        self.consumer.assign(&assignment).map_err(failed)?;
-        let ends: BTreeMap<i32, i64> = spans
-            .iter()
-            .map(|span| (span.partition, span.end))
-            .collect();
-        let mut open: BTreeSet<i32> = ends.keys().copied().collect();
-        let (mut read, mut last) = (0, Instant::now());
-        while !open.is_empty() {
-            match self.consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) if message.topic() == topic => {
-                    last = Instant::now();
-                    let (partition, offset) = (message.partition(), message.offset());
-                    let end = ends.get(&partition).copied().unwrap_or_default();
-                    if offset < end {
-                        let timestamp = message.timestamp().to_millis().unwrap_or(-1);
-                        // Most records have no headers, and cost no allocation here.
-                        let headers: Vec<Header> = message
-                            .headers()
-                            .map(rivulet_headers::read)
-                            .unwrap_or_default();
-                        let (key, value) = (message.key(), message.payload());
-                        read += 1;
-                        if each(&FetchedRecord {
-                            partition,
-                            offset,
-                            timestamp,
-                            key,
-                            value,
-                            headers: &headers,
-                        })
-                        .is_break()
-                        {
-                            open.clear();
-                        }
-                    }
-                    if offset + 1 >= end {
-                        open.remove(&partition);
-                    }
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    last = Instant::now();
-                    open.remove(&partition);
-                }
-                Some(Err(error)) if is_final(&error) => return Err(failed(error)),
-                None if last.elapsed() > TIMEOUT => {
-                    let mut cause = format!("no record arrived for {} s", TIMEOUT.as_secs());
-                    if let Some(last) = self.consumer.context().last() {
-                        cause = format!("{cause}; last error: {last}");
-                    }
-                    return Err(Error::new(doing(), cause)
-                        .of_kind(Kind::Unreachable)
-                        .help("are all brokers running?"));
-                }
-                // Other errors are connection errors, which librdkafka retries. Other records
-                // belong to a topic that was read before.
-                Some(_) | None => (),
+        let (done, total, progress) = (self.done, self.total, &mut *self.progress);
+        let mut read = 0;
+        let mut report = |now_read: u64, waiting| {
+            if waiting || now_read / EVERY > read / EVERY {
+                progress(ReadProgress {
+                    topic,
+                    done: done + now_read,
+                    total,
+                    waiting,
+                });
             }
-            if read >= EVERY {
-                self.done += read;
-                read = 0;
-                self.report(topic, false);
+            read = now_read;
+        };
+        let doing = format!("reading {topic}");
+        let mut patience = ToolPatience::new(doing, self.consumer.context(), &mut report);
+        if waits {
+            for span in spans {
+                let partition = span.partition;
+                committed::wait_until_stable(
+                    &self.consumer,
+                    topic,
+                    partition,
+                    span.end,
+                    &mut patience,
+                )?;
             }
         }
+        let mut each = |message: &BorrowedMessage<'_>| {
+            // Most records have no headers, and cost no allocation here.
+            let headers: Vec<Header> = message
+                .headers()
+                .map(rivulet_headers::read)
+                .unwrap_or_default();
+            each(&FetchedRecord {
+                partition: message.partition(),
+                offset: message.offset(),
+                timestamp: message.timestamp().to_millis().unwrap_or(-1),
+                key: message.key(),
+                value: message.payload(),
+                headers: &headers,
+            })
+        };
+        committed::read(&self.consumer, topic, spans, &mut each, &mut patience)?;
         self.done += read;
-        self.consumer.unassign().map_err(failed)
+        Ok(())
     }
 }
 
@@ -235,9 +157,10 @@ impl TopicReader<'_> {
             topic,
             &[Span {
                 partition,
-                first,
+                first: Some(first),
                 end,
             }],
+            false,
             &mut |record| {
                 each(record);
                 ControlFlow::Continue(())
@@ -265,11 +188,11 @@ impl TopicReader<'_> {
             .iter()
             .map(|(partition, (first, end))| Span {
                 partition: *partition,
-                first: *first,
+                first: Some(*first),
                 end: *end,
             })
             .collect();
-        self.read_spans(topic, &spans, &mut |record| {
+        self.read_spans(topic, &spans, false, &mut |record| {
             *counts.entry(record.partition).or_default() += 1;
             left = left.and_then(|left| left.checked_sub(1));
             if left.is_some() {
@@ -290,15 +213,14 @@ impl TopicSource for TopicReader<'_> {
     fn is_trimmed(&self, topic: &str) -> bool {
         self.topics
             .get(topic)
-            .is_some_and(|spans| spans.iter().any(|span| span.first > 0))
+            .is_some_and(|spans| spans.iter().any(|span| span.first > Some(0)))
     }
 
     fn start(&self, topic: &str, partition: i32) -> i64 {
         let spans = self.topics.get(topic).into_iter().flatten();
         spans
             .filter(|span| span.partition == partition)
-            .map(|span| span.first)
-            .next()
+            .find_map(|span| span.first)
             .unwrap_or_default()
     }
 
@@ -313,28 +235,25 @@ impl TopicSource for TopicReader<'_> {
         let spans: Vec<Span> = spans
             .iter()
             .copied()
-            .filter(|span| span.first < span.end)
+            .filter(|span| span.len() > 0)
             .collect();
         let before = self.done;
-        self.report(topic, false);
-        if self.waits {
-            for span in &spans {
-                self.wait_for_transactions(topic, *span)?;
-            }
-        }
-        self.read_spans(topic, &spans, &mut |record| {
+        self.report(topic);
+        self.read_spans(topic, &spans, self.waits, &mut |record| {
             each(record);
             ControlFlow::Continue(())
         })?;
         // Transaction markers have offsets too, and are never returned.
         self.done = before + spans.iter().map(|span| span.len()).sum::<u64>();
-        self.report(topic, false);
+        self.report(topic);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rdkafka::config::ClientConfig;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};

@@ -1,10 +1,11 @@
-//! Single transactions of tools: records and the offsets of a group, all or none.
+//! Transactions: records and the offsets of a group, all or none.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Result};
 use rivulet_core::log::ProducerRecord;
@@ -13,10 +14,46 @@ use crate::group::{Committed, Membership};
 use crate::record::base_record;
 use crate::tool_client::{self, LastError};
 
-/// How long a step of the transaction may take.
+/// Adds the offsets of a group to the open transaction of a producer, and commits it. `request`
+/// makes a request as often as its caller likes; it is told what the request is for.
+pub(crate) fn commit<C: ProducerContext, E>(
+    producer: &BaseProducer<C>,
+    offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
+    timeout: Duration,
+    mut request: impl FnMut(&str, &dyn Fn() -> KafkaResult<()>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    if let Some((offsets, group)) = offsets {
+        request("adding the offsets to the transaction", &|| {
+            producer.send_offsets_to_transaction(offsets, group, timeout)
+        })?;
+    }
+    request("committing the transaction", &|| {
+        producer.commit_transaction(timeout)
+    })
+}
+
+/// Adds an offset to commit.
+///
+/// # Errors
+/// If it is not the offset of a record.
+pub(crate) fn add_offset(
+    list: &mut TopicPartitionList,
+    (topic, partition): (&str, i32),
+    offset: i64,
+    metadata: &str,
+) -> KafkaResult<()> {
+    let mut added = list.add_partition(topic, partition);
+    added.set_offset(Offset::Offset(offset))?;
+    if !metadata.is_empty() {
+        added.set_metadata(metadata);
+    }
+    Ok(())
+}
+
+/// How long a step of a tool's transaction may take.
 const STEP: Duration = Duration::from_secs(30);
 
-/// An open transaction. It is aborted if it is dropped.
+/// An open transaction of a tool. It is aborted if it is dropped.
 pub struct Transaction {
     client: BaseProducer<LastError>,
     doing: String,
@@ -84,29 +121,25 @@ impl Transaction {
     /// # Errors
     /// If the stage was started meanwhile, or the brokers are unreachable.
     pub fn commit(self, offsets: &[Committed], membership: Option<&Membership>) -> Result<()> {
-        if let Some(membership) = membership.filter(|_| !offsets.is_empty()) {
-            let mut list = TopicPartitionList::new();
-            for Committed {
-                topic,
-                partition,
-                next,
-                metadata,
-            } in offsets
-            {
-                let mut offset = list.add_partition(topic, *partition);
-                offset
-                    .set_offset(Offset::Offset(*next))
-                    .map_err(|error| self.failed("committing", &error))?;
-                offset.set_metadata(metadata);
-            }
-            let sent = self
-                .client
-                .send_offsets_to_transaction(&list, &membership.0, STEP);
-            sent.map_err(|error| self.failed("committing the offsets", &error))?;
+        let mut list = TopicPartitionList::new();
+        for Committed {
+            topic,
+            partition,
+            next,
+            metadata,
+        } in offsets
+        {
+            add_offset(&mut list, (topic, *partition), *next, metadata)
+                .map_err(|error| self.failed("committing", &error))?;
         }
-        self.client.commit_transaction(STEP).map_err(|error| {
-            self.failed("committing", &error)
-                .help("`rivulet state show` shows the result; it is safe to run the command again")
+        let membership = membership.filter(|_| !offsets.is_empty());
+        let offsets = membership.map(|membership| (&list, &membership.0));
+        commit(&self.client, offsets, STEP, |step, request| {
+            request().map_err(|error| {
+                self.failed(step, &error).help(
+                    "`rivulet state show` shows the result; it is safe to run the command again",
+                )
+            })
         })
     }
 }

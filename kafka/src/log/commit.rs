@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rivulet_core::error::Error;
@@ -13,6 +13,7 @@ use rivulet_core::log::Fault;
 use super::KafkaLog;
 use crate::error_class::{self, ErrorClass, is_retriable};
 use crate::monitor::ClientMonitor;
+use crate::transaction;
 use crate::waits::CALL_TIMEOUT;
 
 /// librdkafka may have repeated a commit that takes longer.
@@ -46,19 +47,18 @@ impl KafkaLog {
         offsets: &TopicPartitionList,
     ) -> Result<(), Fault> {
         let start = Instant::now();
-        if offsets.count() > 0 {
-            let Some(group) = self.consumer().group_metadata() else {
-                return Err(Fault::Abortable(Error::new(
-                    "committing",
-                    "the consumer is not a member of its group",
-                )));
-            };
-            self.retry_while_unreachable("adding the offsets to the transaction", || {
-                producer.send_offsets_to_transaction(offsets, &group, CALL_TIMEOUT)
-            })?;
-        }
-        self.retry_while_unreachable("committing the transaction", || {
-            producer.commit_transaction(CALL_TIMEOUT)
+        let group = if offsets.count() > 0 {
+            let group = self.consumer().group_metadata();
+            Some(group.ok_or_else(|| {
+                let cause = "the consumer is not a member of its group";
+                Fault::Abortable(Error::new("committing", cause))
+            })?)
+        } else {
+            None
+        };
+        let offsets = group.as_ref().map(|group| (offsets, group));
+        transaction::commit(producer, offsets, CALL_TIMEOUT, |doing, request| {
+            self.retry_while_unreachable(doing, request)
         })?;
         if start.elapsed() > CLEAN_COMMIT {
             self.may_have_repeated.set(true);
@@ -82,7 +82,7 @@ impl KafkaLog {
     fn retry_while_unreachable(
         &self,
         doing: &str,
-        call: impl Fn() -> Result<(), KafkaError>,
+        call: &dyn Fn() -> KafkaResult<()>,
     ) -> Result<(), Fault> {
         let begun = Instant::now();
         loop {

@@ -29,6 +29,16 @@ impl Transactions {
             .values()
             .all(|transaction| matches!(transaction.state, State::Empty))
     }
+
+    /// The transaction of a producer that is not fenced.
+    fn of(&mut self, identity: &Identity) -> Result<&mut Transaction, BrokerError> {
+        let transaction = self.0.get_mut(&identity.id);
+        let transaction = transaction.ok_or(BrokerError::InvalidTxnState)?;
+        if transaction.epoch != identity.epoch {
+            return Err(BrokerError::ProducerFenced);
+        }
+        Ok(transaction)
+    }
 }
 
 /// The state of a transactional id.
@@ -100,14 +110,7 @@ impl Cluster {
 
     fn ongoing(&mut self, identity: &Identity) -> Result<&mut Transaction, BrokerError> {
         let now = self.now;
-        let transaction = self
-            .transactions
-            .0
-            .get_mut(&identity.id)
-            .ok_or(BrokerError::InvalidTxnState)?;
-        if transaction.epoch != identity.epoch {
-            return Err(BrokerError::ProducerFenced);
-        }
+        let transaction = self.transactions.of(identity)?;
         match transaction.state {
             State::Prepared { .. } => return Err(BrokerError::ConcurrentTransactions),
             State::Empty => transaction.state = State::Ongoing { since: now },
@@ -215,14 +218,7 @@ impl Cluster {
         identity: &Identity,
         commit: bool,
     ) -> Result<(), BrokerError> {
-        let transaction = self
-            .transactions
-            .0
-            .get_mut(&identity.id)
-            .ok_or(BrokerError::InvalidTxnState)?;
-        if transaction.epoch != identity.epoch {
-            return Err(BrokerError::ProducerFenced);
-        }
+        let transaction = self.transactions.of(identity)?;
         match transaction.state {
             State::Ongoing { .. } => {
                 transaction.prepare(commit);
