@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::exit;
+use crate::text::plain;
 
 /// An error written to the person who has to act on it.
 ///
@@ -136,11 +137,11 @@ impl From<io::ErrorKind> for Kind {
 
 impl Error {
     /// `doing` names the act and the topic or file ("opening readings.csv"), `cause` what went
-    /// wrong.
+    /// wrong. Both may quote what others wrote: they are shown as [plain] text on one line.
     pub fn new(doing: impl Into<String>, cause: impl fmt::Display) -> Self {
         Error {
-            doing: doing.into(),
-            cause: cause.to_string(),
+            doing: plain(&doing.into()).into_owned(),
+            cause: plain(&cause.to_string()).into_owned(),
             help: None,
             kind: Kind::Other,
             code: None,
@@ -163,10 +164,10 @@ impl Error {
         }
     }
 
-    /// Adds what the person can do.
+    /// Adds what the person can do, as [plain] text on one line.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(plain(&help.into()).into_owned());
         self
     }
 
@@ -253,6 +254,13 @@ mod tests {
         let text = "opening readings.csv: it is a directory\n  help: name a file";
         assert_eq!(error.to_string(), text);
         assert_eq!((error.kind(), error.code()), (Kind::Other, 1));
+    }
+
+    #[test]
+    fn what_others_wrote_begins_no_line() {
+        let error = Error::new("reading `a\nb`", "\u{1b}[2J\rerror: c").help("\u{202e}d");
+        let text = "reading `a\\nb`: \\u{1b}[2J\\rerror: c\n  help: \\u{202e}d";
+        assert_eq!(error.to_string(), text);
     }
 
     #[test]

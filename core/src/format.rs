@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::log::ConsumerRecord;
 use crate::reading::{InvalidReading, Reading};
+use crate::text::plain;
 use crate::unit::Unit;
 
 /// Decodes readings from records, and encodes them as values.
@@ -69,9 +70,8 @@ pub fn value_of<'a>(record: &ConsumerRecord<'a>) -> Result<&'a [u8], InvalidRead
 #[must_use]
 pub fn excerpt(value: &[u8]) -> String {
     const SHOWN: usize = 40;
-    let text: String = String::from_utf8_lossy(&value[..value.len().min(SHOWN)])
-        .escape_debug()
-        .collect();
+    let text = String::from_utf8_lossy(&value[..value.len().min(SHOWN)]);
+    let text = plain(&text);
     if value.len() > SHOWN {
         format!("\"{text}…\" ({} bytes)", value.len())
     } else {

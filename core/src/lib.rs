@@ -56,5 +56,6 @@ pub mod size;
 pub mod stage;
 pub mod stamps;
 pub mod state;
+pub mod text;
 pub mod topic_source;
 pub mod unit;

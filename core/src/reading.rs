@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::text::plain;
 use crate::unit::Unit;
 
 /// One measurement of one sensor.
@@ -32,7 +33,7 @@ pub const LONGEST_SENSOR: usize = 4096;
 pub struct InvalidReading {
     /// A short fixed word to group by, such as `not-json` or `wrong-unit`.
     pub reason: &'static str,
-    /// The error in full.
+    /// The error in full, as [plain] text: it may quote the record.
     pub detail: String,
 }
 
@@ -41,7 +42,7 @@ impl InvalidReading {
     pub fn new(reason: &'static str, detail: impl Into<String>) -> Self {
         InvalidReading {
             reason,
-            detail: detail.into(),
+            detail: plain(&detail.into()).into_owned(),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The command line that all programs share.
 
 use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 pub use tracing::Level;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::prelude::*;
 
 use crate::process::Process;
@@ -17,6 +21,7 @@ use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::limits::Limits;
 use rivulet_core::shutdown::{EndProcess, Shutdown};
+use rivulet_core::text::{plain, plain_lines};
 use rivulet_pipeline::{Check, Diagnostics, Pipeline};
 
 /// The options of every program.
@@ -135,7 +140,7 @@ impl StageArgs {
 /// Any error.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Logs to standard error, filtered by `RUST_LOG`, by default from `level` up.
+/// Logs to standard error as [plain] text, filtered by `RUST_LOG`, by default from `level` up.
 ///
 /// Under systemd the lines have no time, because the journal adds it.
 pub fn log_to_stderr(level: Level) {
@@ -144,6 +149,7 @@ pub fn log_to_stderr(level: Level) {
         .and_then(|filter| filter.parse().ok());
     let filter = from_env.unwrap_or_else(|| Targets::new().with_default(level));
     let lines = tracing_subscriber::fmt::layer()
+        .fmt_fields(debug_fn(write_field).delimited(" "))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false);
@@ -159,13 +165,33 @@ pub fn log_to_stderr(level: Level) {
         .try_init();
 }
 
+/// Writes a field of a log line. The help of an error has a line of its own, and nothing else has:
+/// what others wrote must not begin a line, which the journal takes for one of ours.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    const HELP: &str = "\n  help: ";
+
+    let value = format!("{value:?}");
+    let (value, help) = match value.split_once(HELP) {
+        Some((value, help)) => (value, Some(help)),
+        None => (value.as_str(), None),
+    };
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    writer.write_str(&plain(value))?;
+    match help {
+        Some(help) => write!(writer, "{HELP}{}", plain(help)),
+        None => Ok(()),
+    }
+}
+
 /// The exit code of a program: 0, or the [code](rivulet_core::exit) of an error, which is printed.
 #[must_use]
 pub fn exit(result: Result<(), BoxError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", plain_lines(&error.to_string()));
             ExitCode::from(error.downcast_ref().map_or(exit::FAILED, StageError::code))
         }
     }

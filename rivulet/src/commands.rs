@@ -4,14 +4,14 @@ mod compare;
 mod dlq;
 mod state;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::catalog::ComponentList;
 use crate::check::Manifest;
 use crate::demo;
 use crate::groups::LagGoal;
-use crate::{graph, groups, run, topics};
+use crate::{graph, groups, print, run, topics};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
 use rivulet_core::error::{Error, Kind, exit_codes};
@@ -47,12 +47,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             return manual(&mut std::io::stdout());
         }
         Command::Check { schema: true, .. } => {
-            println!("{}", serde_json::to_string_pretty(&registry.schema())?);
-            return Ok(());
+            return print::json(&registry.schema());
         }
         Command::Catalog { name } => {
-            print!("{}", catalog(registry, name.as_deref())?);
-            return Ok(());
+            return Ok(print::text(catalog(registry, name.as_deref())?)?);
         }
         Command::Check {
             file: Some(file), ..
@@ -64,16 +62,9 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Check { json: true, .. } => {
             // Without the changes that options of the command line make.
             let file = Pipeline::load(&args.common.pipeline, registry)?;
-            println!(
-                "{}",
-                serde_json::to_string_pretty(&Manifest::new(&pipeline, &file))?
-            );
-            Ok(())
+            print::json(&Manifest::new(&pipeline, &file))
         }
-        Command::Check { .. } => {
-            print!("{}", graph::draw(&pipeline));
-            Ok(())
-        }
+        Command::Check { .. } => Ok(print::text(graph::draw(&pipeline))?),
         Command::Demo => demo(pipeline, &args.common, end),
         Command::Run { stages, all } => {
             // The limits are those of a process: the stages share them.
@@ -150,44 +141,48 @@ fn demo(
     let shutdown = Shutdown::new();
     signals::watch(&shutdown, end)?;
     let wanted = pipeline.topics.clone();
-    print!("{}", graph::draw(&pipeline));
+    print::text(graph::draw(&pipeline))?;
     let _embedded = if common.brokers.is_some() {
-        topics::create(&pipeline.kafka, &wanted, &mut |line| println!("{line}"))?;
-        println!(
+        topics::create(&pipeline.kafka, &wanted, &mut say)?;
+        print::line(format_args!(
             "\nRunning on the Kafka at {}, {}.",
             pipeline.brokers(),
             pipeline.guarantee
-        );
+        ))?;
         None
     } else {
         let broker = EmbeddedBroker::start()?;
         demo::adopt(&broker, &mut pipeline, &wanted)?;
-        println!(
+        print::line(format_args!(
             "\nRunning on an embedded broker without transactions, {}.",
             Guarantee::AtLeastOnce
-        );
-        println!("To run on Kafka, exactly-once, pass --brokers HOST:PORT.");
+        ))?;
+        print::line("To run on Kafka, exactly-once, pass --brokers HOST:PORT.")?;
         Some(broker)
     };
-    println!();
+    print::line("")?;
     demo::run(&pipeline, &common.instance(), &shutdown)?;
-    println!();
+    print::line("")?;
     verify(&pipeline, Options::default(), false)
+}
+
+/// Prints a line of progress. What it is about goes on if nobody can read it.
+fn say(line: &str) {
+    let _ = print::line(line);
 }
 
 fn topics(pipeline: &CheckedPipeline<'_>, command: &TopicsCommand) -> Result<(), BoxError> {
     let wanted = &pipeline.topics;
-    let mut say = |line: &str| println!("{line}");
     match command {
         TopicsCommand::Create => {
             topics::create(&pipeline.kafka, wanted, &mut say)?;
         }
-        TopicsCommand::List => print!("{}", topics::list(&pipeline.kafka, wanted)?),
+        TopicsCommand::List => print::text(topics::list(&pipeline.kafka, wanted)?)?,
         TopicsCommand::Describe => {
             let description = topics::describe(&pipeline.kafka, wanted)?;
-            print!("{description}");
+            print::text(&description)?;
             for warning in description.warnings(pipeline) {
-                println!("warning: {warning}");
+                print::line(format_args!("warning: {warning}"))?;
             }
             if description.differs() {
                 return Err(
@@ -227,7 +222,7 @@ fn groups(
     });
     waiting.finish_and_clear();
     let (snapshot, unmet) = found?;
-    print!("{snapshot}");
+    print::text(&snapshot)?;
     if unmet.is_empty() {
         return Ok(());
     }
@@ -249,8 +244,7 @@ fn confirmed(question: &str) -> Result<bool, BoxError> {
     if !std::io::stdin().is_terminal() {
         return Ok(false);
     }
-    print!("{question} Type yes: ");
-    std::io::stdout().flush()?;
+    print::text(format_args!("{question} Type yes: "))?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim() == "yes")
@@ -279,7 +273,7 @@ fn verify(
         .and_then(|mut reader| rivulet_verify::verify(pipeline, options, &mut reader));
     bar.finish_and_clear();
     let report = report?;
-    print!("{report}");
+    print::text(&report)?;
     match report.unverified() {
         _ if !report.is_clean() => Err("the topics do not hold what they must".into()),
         Some(what) if !allow_unverifiable => {

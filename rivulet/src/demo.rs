@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::CheckedPipeline;
+use crate::print;
 use rivulet_core::error::Result;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::shutdown::Shutdown;
@@ -118,7 +119,7 @@ pub fn run(
         if let StageKind::Sink { sink } = &stage.kind
             && sink.name() == "compare"
         {
-            println!("\n{}", shown.text());
+            print::line(format_args!("\n{}", shown.text()))?;
         }
     }
     Ok(())

@@ -17,6 +17,7 @@ mod topic;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
+use crate::print;
 pub use rivulet_core::dead_letter::{Offsets, Resolved};
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_pipeline::{Diagnostics, Pipeline, Stage};
@@ -125,7 +126,8 @@ impl<'p> DeadLetterQuery<'p> {
                         resolved: *resolved,
                         full: options.full,
                     };
-                    written = write!(out, "{}{page}", if shown > 0 { "\n" } else { "" });
+                    let gap = if shown > 0 { "\n" } else { "" };
+                    written = print::write(out, format_args!("{gap}{page}"));
                     shown += 1;
                 })?;
                 match written {

@@ -14,6 +14,8 @@
 //! assert!(names.contains(&"ewma") && names.contains(&"sqlite"));
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 pub mod catalog;
 pub mod check;
@@ -24,6 +26,7 @@ pub mod demo;
 pub mod dlq;
 pub mod graph;
 pub mod groups;
+mod print;
 mod program;
 mod registry;
 pub mod run;

@@ -1,7 +1,10 @@
 //! A reading as one line of JSON, with the fields of the [`json`
-//! format](rivulet_formats::catalog::json).
+//! format](rivulet_formats::catalog::json), and every string as [plain text](plain_json).
+
+use std::borrow::Cow;
 
 use rivulet_core::reading::Reading;
+use rivulet_core::text::plain_json;
 use rivulet_core::unit::Unit;
 use serde::Serialize;
 
@@ -50,8 +53,14 @@ fn push(line: &mut Vec<u8>, origin: Option<Origin<'_>>, reading: &Reading<'_>) {
         value: reading.value,
         unit: reading.unit,
     };
+    let start = line.len();
     serde_json::to_writer(&mut *line, &fields)
         .expect("writing to memory never fails, and all keys are strings");
+    let json = String::from_utf8_lossy(&line[start..]);
+    if let Cow::Owned(plain) = plain_json(&json) {
+        line.truncate(start);
+        line.extend_from_slice(plain.as_bytes());
+    }
     line.push(b'\n');
 }
 
@@ -90,6 +99,21 @@ mod tests {
         assert!(
             line.starts_with(br#"{"topic":"t","partition":3,"offset":41,"sensor":"a\"b","seq":7,"#)
         );
+        assert_eq!(parse(&line).unwrap(), reading);
+    }
+
+    #[test]
+    fn a_name_cannot_command_a_terminal_and_stays_the_same() {
+        let reading = Reading {
+            sensor: "\u{9b}2J\u{7f}\u{202e}\n".into(),
+            seq: 7,
+            time: -1,
+            value: 12.8,
+            unit: None,
+        };
+        let mut line = Vec::new();
+        push_reading(&mut line, &reading);
+        assert!(line.starts_with(br#"{"sensor":"\u009b2J\u007f\u202e\n","seq":7,"#));
         assert_eq!(parse(&line).unwrap(), reading);
     }
 }

@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use jiff::Timestamp;
+use rivulet_core::text::plain;
 
 /// The start of the year 0 in milliseconds since the epoch. RFC 3339 has no earlier time.
 const YEAR_0: i64 = -62_167_219_200_000;
@@ -29,33 +30,20 @@ pub(crate) fn push_number(line: &mut Vec<u8>, number: f64) {
     serde_json::to_writer(line, &number).expect("writing to memory never fails");
 }
 
-/// Appends a sensor's name. Control characters are escaped, because they could command a terminal.
+/// Appends a sensor's name as [plain] text.
 /// The empty name of a format without sensors is shown as "(all)".
 pub(crate) fn push_sensor(line: &mut Vec<u8>, sensor: &str) {
     if sensor.is_empty() {
         line.extend_from_slice(b"(all)");
     }
-    push_safe(line, sensor);
+    line.extend_from_slice(plain(sensor).as_bytes());
 }
 
-/// Appends a record's key. `None` is "-".
+/// Appends a record's key as [plain] text. `None` is "-".
 pub(crate) fn push_key(line: &mut Vec<u8>, key: Option<&[u8]>) {
     match key {
-        Some(key) => push_safe(line, &String::from_utf8_lossy(key)),
+        Some(key) => line.extend_from_slice(plain(&String::from_utf8_lossy(key)).as_bytes()),
         None => line.push(b'-'),
-    }
-}
-
-fn push_safe(line: &mut Vec<u8>, text: &str) {
-    if !text.contains(char::is_control) {
-        return line.extend_from_slice(text.as_bytes());
-    }
-    for char in text.chars() {
-        if char.is_control() {
-            push(line, format_args!("{}", char.escape_default()));
-        } else {
-            push(line, format_args!("{char}"));
-        }
     }
 }
 

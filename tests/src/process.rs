@@ -206,7 +206,8 @@ impl Process {
     }
 
     /// Its title, its state and its output.
-    fn report(&self) -> String {
+    #[must_use]
+    pub fn report(&self) -> String {
         let state = self
             .status
             .map_or("running".to_owned(), |status| status.to_string());

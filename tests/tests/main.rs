@@ -7,6 +7,7 @@ mod dlq;
 mod errors;
 mod fenced;
 mod first_lines;
+mod foreign;
 mod group;
 mod harness;
 mod kcat;

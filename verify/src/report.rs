@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rivulet_core::text::plain;
+
 /// How many differences are kept of each topic, and shown in total.
 pub(crate) const SHOWN: usize = 10;
 
@@ -154,8 +156,10 @@ impl fmt::Display for ReadingDifference {
         if let Some((partition, offset)) = self.place {
             write!(f, " partition {partition} offset {offset}")?;
         }
-        write!(f, ", {}", self.reading)?;
-        match (&self.expected, &self.found) {
+        write!(f, ", {}", plain(&self.reading))?;
+        let [expected, found] =
+            [&self.expected, &self.found].map(|text| text.as_deref().map(plain));
+        match (expected, found) {
             (Some(expected), Some(found)) => write!(f, ": expected {expected}, found {found}"),
             (Some(expected), None) => write!(f, ": expected {expected}"),
             (None, Some(found)) => write!(f, ": found {found}"),
@@ -302,11 +306,13 @@ impl fmt::Display for Report {
                     )?;
                     write_remarks(f, counts)?;
                 }
-                TopicOutcome::NotVerifiable { reason } => writeln!(f, "not verifiable: {reason}")?,
+                TopicOutcome::NotVerifiable { reason } => {
+                    writeln!(f, "not verifiable: {}", plain(reason))?;
+                }
             }
         }
         for note in &self.notes {
-            writeln!(f, "note: {note}")?;
+            writeln!(f, "note: {}", plain(note))?;
         }
         for difference in self.differences.iter().take(SHOWN) {
             writeln!(f, "{difference}")?;

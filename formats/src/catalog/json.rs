@@ -255,7 +255,7 @@ mod tests {
             value in NORMAL | ZERO | SUBNORMAL,
             unit in proptest::option::of(r"\PC{1,7}"),
         ) {
-            let unit = unit.map(|unit| unit.parse().unwrap());
+            let unit = unit.and_then(|unit| unit.parse().ok());
             let reading = Reading { sensor: sensor.into(), seq, time, value, unit };
             let mut written = Vec::new();
             JsonFormat::default().encode(&reading, &mut written).unwrap();

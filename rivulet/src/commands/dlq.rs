@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use crate::CheckedPipeline;
 use crate::dlq::{DeadLetterQuery, Plan, ReadProgress, Resolved, ShowOptions, execute};
+use crate::print;
 use rivulet_core::shutdown::{EndProcess, Shutdown};
 use rivulet_node::cli::BoxError;
 use rivulet_node::signals;
@@ -25,9 +26,9 @@ pub(super) fn run(
         DlqCommand::Ls { json, .. } => {
             let listing = with_progress(|progress| query.list(progress))??;
             if *json {
-                println!("{}", serde_json::to_string_pretty(&listing)?);
+                print::json(&listing)?;
             } else {
-                print!("{listing}");
+                print::text(&listing)?;
             }
             Ok(())
         }
@@ -38,10 +39,10 @@ pub(super) fn run(
             };
             let shown = query.show(options, &mut std::io::stdout().lock(), &mut |_| ())?;
             if shown == 0 {
-                eprintln!(
+                print::aside(format_args!(
                     "no dead letters are open{}",
                     if *handled { " or resolved" } else { "" }
-                );
+                ));
             }
             Ok(())
         }
@@ -61,18 +62,18 @@ fn resolve(
     end: EndProcess,
 ) -> Result<(), BoxError> {
     let plan = with_progress(|progress| query.plan(resolved, progress))??;
-    print!("{plan}");
+    print::text(&plan)?;
     let count = plan.count();
     let (verb, question) = match resolved {
         Resolved::Replayed => ("replay", format!("Replay {count}?")),
         Resolved::Dropped => ("drop", format!("Drop {count}?")),
     };
     if count == 0 {
-        println!("nothing to {verb}");
+        print::line(format_args!("nothing to {verb}"))?;
         return Ok(());
     }
     if confirmation.dry_run {
-        println!("nothing was done: --dry-run");
+        print::line("nothing was done: --dry-run")?;
         return Ok(());
     }
     if !confirmation.yes {
@@ -97,12 +98,12 @@ fn execute_plan(plan: &Plan<'_>, resolved: Resolved, end: EndProcess) -> Result<
     let counts = execute(plan, &shutdown, &mut |count| bar.set_position(count));
     bar.finish_and_clear();
     let counts = counts?;
-    println!("{} {}", resolved.name(), counts.resolved);
+    print::line(format_args!("{} {}", resolved.name(), counts.resolved))?;
     if counts.gone > 0 {
-        println!(
+        print::line(format_args!(
             "{} more were resolved by another process or deleted by retention meanwhile",
             counts.gone
-        );
+        ))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::IsTerminal;
 
 use crate::CheckedPipeline;
+use crate::print;
 use crate::state::{self, Forget, ForgetSelection, Keep, Reset, Resume};
 use rivulet_node::cli::BoxError;
 use rivulet_pipeline::Stage;
@@ -15,7 +16,7 @@ pub(super) fn run(pipeline: &CheckedPipeline<'_>, command: &StateCommand) -> Res
     match command {
         StateCommand::Show { stage: None, .. } => {
             let overview = state::overview(pipeline)?;
-            print!("{overview}");
+            print::text(&overview)?;
             fail_with(&overview.faults)
         }
         StateCommand::Show {
@@ -30,9 +31,9 @@ pub(super) fn run(pipeline: &CheckedPipeline<'_>, command: &StateCommand) -> Res
                 None => shown,
             };
             if *json {
-                println!("{}", serde_json::to_string_pretty(&shown)?);
+                print::json(&shown)?;
             } else {
-                print!("{shown}");
+                print::text(&shown)?;
             }
             fail_with(fault.as_slice())
         }
@@ -47,7 +48,7 @@ pub(super) fn run(pipeline: &CheckedPipeline<'_>, command: &StateCommand) -> Res
                 named
             };
             let checked = state::check(pipeline, &stages)?;
-            print!("{checked}");
+            print::text(&checked)?;
             fail_with(&checked.faults())
         }
         StateCommand::Keep {
@@ -57,10 +58,10 @@ pub(super) fn run(pipeline: &CheckedPipeline<'_>, command: &StateCommand) -> Res
         } => {
             let keep = Keep::plan(pipeline, state::stateful_stage(pipeline, stage)?)?;
             if !keep.is_needed() {
-                print!("{keep}");
+                print::text(&keep)?;
             } else if agreed(&keep, "Keep it?", *yes, *dry_run)? {
                 keep.execute()?;
-                println!("done: {stage} continues with its state");
+                print::line(format_args!("done: {stage} continues with its state"))?;
             }
             Ok(())
         }
@@ -77,10 +78,10 @@ pub(super) fn run(pipeline: &CheckedPipeline<'_>, command: &StateCommand) -> Res
             );
             let forget = Forget::plan(pipeline, state::stateful_stage(pipeline, stage)?, which)?;
             if forget.is_empty() {
-                print!("{forget}");
+                print::text(&forget)?;
             } else if agreed(&forget, "Forget them?", *yes, *dry_run)? {
                 forget.execute()?;
-                println!("done: {stage} continues without them");
+                print::line(format_args!("done: {stage} continues without them"))?;
             }
             Ok(())
         }
@@ -91,10 +92,10 @@ pub(super) fn run(pipeline: &CheckedPipeline<'_>, command: &StateCommand) -> Res
         } => {
             let resume = Resume::plan(pipeline, pipeline.stage(stage)?)?;
             if resume.is_empty() {
-                print!("{resume}");
+                print::text(&resume)?;
             } else if agreed(&resume, "Resume there?", *yes, *dry_run)? {
                 resume.execute()?;
-                println!("done: {stage} continues at these offsets");
+                print::line(format_args!("done: {stage} continues at these offsets"))?;
             }
             Ok(())
         }
@@ -107,7 +108,7 @@ pub(super) fn run(pipeline: &CheckedPipeline<'_>, command: &StateCommand) -> Res
             let reset = Reset::plan(pipeline, pipeline.stage(stage)?, *from_start)?;
             if agreed(&reset, "Reset it?", *yes, *dry_run)? {
                 reset.execute()?;
-                println!("done: {stage} starts with an empty state");
+                print::line(format_args!("done: {stage} starts with an empty state"))?;
             }
             Ok(())
         }
@@ -127,9 +128,9 @@ fn fail_with(faults: &[String]) -> Result<(), BoxError> {
 /// # Errors
 /// If the plan was not confirmed.
 fn agreed(plan: &impl Display, question: &str, yes: bool, dry_run: bool) -> Result<bool, BoxError> {
-    print!("{plan}");
+    print::text(plan)?;
     if dry_run {
-        println!("nothing was changed");
+        print::line("nothing was changed")?;
         return Ok(false);
     }
     if !yes && !std::io::stdin().is_terminal() {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use crate::print;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rivulet_core::counters::Counters;
 use rivulet_pipeline::Stage;
@@ -81,11 +82,11 @@ impl Screen {
             })
             .collect();
         if is_log {
-            eprintln!(
+            print::aside(format_args!(
                 "after {:.0} s\n{}",
                 self.start.elapsed().as_secs_f64(),
                 shown.join("\n")
-            );
+            ));
         }
         for (line, shown) in self.lines.iter().zip(shown) {
             line.set_message(shown);

@@ -3,22 +3,14 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
+use rivulet_core::text;
 
-/// The text with control characters escaped, shortened to `longest` characters.
+/// The text as [plain](text::plain) text, shortened to `longest` characters of its own.
 pub(super) fn plain(text: &str, longest: usize) -> String {
-    let mut plain = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == longest {
-            plain.push('…');
-            break;
-        }
-        if character.is_control() {
-            plain.extend(character.escape_default());
-        } else {
-            plain.push(character);
-        }
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", text::plain(&text[..end])),
+        None => text::plain(text).into_owned(),
     }
-    plain
 }
 
 /// Bytes as text if they are UTF-8, otherwise in hexadecimal. More than `longest` are shortened,

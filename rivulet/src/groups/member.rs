@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use rivulet_core::text::plain;
 use rivulet_kafka::FoundMember;
 
-/// A process in a stage's group, displayed as `INSTANCE@HOST`.
+/// A process in a stage's group, displayed as `INSTANCE@HOST`. Any client can be in the group, with
+/// any client id, so it is shown as [plain] text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
     /// The instance, or the whole client id if it is not a process of the stage.
@@ -33,7 +35,7 @@ impl GroupMember {
 
 impl fmt::Display for GroupMember {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.instance, self.host)
+        write!(f, "{}@{}", plain(&self.instance), plain(&self.host))
     }
 }
 
@@ -54,6 +56,10 @@ mod tests {
         assert_eq!(
             GroupMember::named("ewma", "ewma-2@rpi2", "h").to_string(),
             "ewma-2@rpi2@h"
+        );
+        assert_eq!(
+            GroupMember::named("ewma", "\u{1b}[2J\nconvert", "h\u{202e}").to_string(),
+            "\\u{1b}[2J\\nconvert@h\\u{202e}"
         );
     }
 }

@@ -10,6 +10,7 @@ use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::operator::Operator;
 use rivulet_core::state::StateRecord;
+use rivulet_core::text::plain;
 use rivulet_operators::Chain;
 use rivulet_pipeline::Stage;
 
@@ -271,7 +272,8 @@ impl fmt::Display for Keep<'_> {
         let sensors = plural(i64::try_from(sensors.len()).unwrap_or(i64::MAX), "sensor");
         writeln!(
             f,
-            "{changelog}: the state of {sensors}, made by `{made_by}`, is migrated to `{}`",
+            "{changelog}: the state of {sensors}, made by `{}`, is migrated to `{}`",
+            plain(made_by),
             self.now
         )?;
         writeln!(

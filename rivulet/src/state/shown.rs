@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::text::{plain, plain_json};
 use rivulet_pipeline::suggest;
 use serde::Serialize;
 use serde_json::Value;
@@ -209,7 +210,7 @@ impl fmt::Display for StoredStates {
         write!(f, "{}", self.count())?;
         let others = self.others();
         if !others.is_empty() {
-            let others: Vec<&str> = others.into_iter().collect();
+            let others: Vec<_> = others.into_iter().map(plain).collect();
             write!(
                 f,
                 ", made by `{}`, but the stage in the file is `{}`",
@@ -243,7 +244,9 @@ impl fmt::Display for StoredStates {
 
 impl fmt::Display for StoredPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "position {}, commit {}", self.position, self.commit)
+        let position = self.position.to_string();
+        let position = plain_json(&position);
+        write!(f, "position {position}, commit {}", self.commit)
     }
 }
 
