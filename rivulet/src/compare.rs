@@ -151,6 +151,7 @@ impl<'p> LiveComparison<'p> {
             settings,
         } = self;
         let context = SinkContext {
+            limits: pipeline.limits,
             output,
             ..SinkContext::new(pipeline.text.folder(), title, topics.clone())
         };

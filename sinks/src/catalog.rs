@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use rivulet_core::error::Result;
+use rivulet_core::limits::Limits;
 use rivulet_pipeline::catalog::{Catalog, CatalogRole};
 use rivulet_pipeline::{ComponentConfig, Diagnostic, Diagnostics};
 
@@ -43,18 +44,21 @@ pub struct SinkContext {
     pub stage: String,
     /// The topics that the stage reads, in the order of the pipeline file.
     pub topics: Vec<String>,
+    /// The limits of the process.
+    pub limits: Limits,
     /// Where the sink shows readings.
     pub output: Box<dyn Write + Send>,
 }
 
 impl SinkContext {
-    /// A context whose output is standard output.
+    /// A context with the default limits, whose output is standard output.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, stage: impl Into<String>, topics: Vec<String>) -> Self {
         SinkContext {
             folder: folder.into(),
             stage: stage.into(),
             topics,
+            limits: Limits::default(),
             output: Box::new(std::io::stdout()),
         }
     }

@@ -30,6 +30,7 @@ pub fn run(
         folder,
         stage: stage.name.clone(),
         topics: stage.from.clone(),
+        limits: process.pipeline.limits,
         output,
     })?;
     let Some(log) = process.open_log()? else {

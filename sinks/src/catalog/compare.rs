@@ -1,6 +1,8 @@
 //! `compare`: how EWMA and moving average differ, and how far each lags behind its input.
 
 mod join;
+mod memory;
+mod numbers;
 mod sensor;
 pub mod statistics;
 mod table;
@@ -14,6 +16,8 @@ use rivulet_pipeline::Diagnostic;
 use serde::Deserialize;
 
 use self::join::Side;
+use self::memory::Memory;
+pub use self::numbers::{LagMax, Seconds, WaitingMax};
 use self::sensor::{CompareRules, SensorComparison};
 use self::table::{Block, Table};
 use super::{SinkContext, SinkSettings};
@@ -33,7 +37,9 @@ use crate::sink::{Delivery, Failure, Sink};
 /// format `number`, which has no sensors, all readings belong to the sensor "(all)".
 ///
 /// `lag-max` and `waiting-max` limit the memory for a sensor: about 100 bytes a step, and about as
-/// much for each waiting time. The figures start empty when the stage starts.
+/// much for each waiting time. All sensors together have the part of `[limits] memory` that an
+/// operator has for its state. When it is used up, readings of further sensors are counted and left
+/// out. The figures start empty when the stage starts.
 ///
 /// ```
 /// use rivulet_sinks::catalog::{SinkContext, read};
@@ -80,88 +86,6 @@ fn default_average() -> String {
     "temperatures_moving_average".to_owned()
 }
 
-/// An interval from a second to a day.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "i64")]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema, serde::Serialize),
-    schemars(extend("minimum" = 1, "maximum" = 86_400))
-)]
-pub struct Seconds(u64);
-
-impl TryFrom<i64> for Seconds {
-    type Error = String;
-
-    fn try_from(seconds: i64) -> Result<Self, String> {
-        match u64::try_from(seconds) {
-            Ok(seconds @ 1..=86_400) => Ok(Seconds(seconds)),
-            _ => Err(format!(
-                "{seconds} is not a number of seconds from 1 to 86400; leave it out to see the \
-                 table at the end only"
-            )),
-        }
-    }
-}
-
-/// A number of steps from 0 to 1000. The default is 24.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "i64")]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema, serde::Serialize),
-    schemars(extend("minimum" = 0, "maximum" = 1000))
-)]
-pub struct LagMax(usize);
-
-impl Default for LagMax {
-    fn default() -> Self {
-        LagMax(24)
-    }
-}
-
-impl TryFrom<i64> for LagMax {
-    type Error = String;
-
-    fn try_from(steps: i64) -> Result<Self, String> {
-        match usize::try_from(steps) {
-            Ok(steps @ 0..=1000) => Ok(LagMax(steps)),
-            _ => Err(format!(
-                "{steps} is not a number of steps from 0 to 1000; a day of hourly readings has 24"
-            )),
-        }
-    }
-}
-
-/// A number of waiting times from 1 to 1,000,000. The default is 4096.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "i64")]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema, serde::Serialize),
-    schemars(extend("minimum" = 1, "maximum" = 1_000_000))
-)]
-pub struct WaitingMax(usize);
-
-impl Default for WaitingMax {
-    fn default() -> Self {
-        WaitingMax(4096)
-    }
-}
-
-impl TryFrom<i64> for WaitingMax {
-    type Error = String;
-
-    fn try_from(times: i64) -> Result<Self, String> {
-        match usize::try_from(times) {
-            Ok(times @ 1..=1_000_000) => Ok(WaitingMax(times)),
-            _ => Err(format!(
-                "{times} is not a number from 1 to 1000000; the default is 4096"
-            )),
-        }
-    }
-}
-
 impl Compare {
     /// The settings' names, with their topics and sides.
     fn sides(&self, topics: &[String]) -> Vec<(&'static str, &str, Side)> {
@@ -199,6 +123,8 @@ impl Compare {
             due: None,
             has_news: false,
             sensors: BTreeMap::new(),
+            memory: Memory::new(context.limits),
+            not_compared: 0,
             output: Output::new(&context.stage, context.output),
         }
     }
@@ -262,6 +188,9 @@ struct CompareSink {
     /// Whether a reading came since the table was last shown.
     has_news: bool,
     sensors: BTreeMap<String, SensorComparison>,
+    memory: Memory,
+    /// Readings of sensors for which there is no memory.
+    not_compared: u64,
     output: Output,
 }
 
@@ -297,7 +226,7 @@ impl CompareSink {
                 format!("{} in {topic}", sum(&|sensor| sensor.join.waiting(*side)))
             })
             .collect();
-        format!(
+        let mut left_out = format!(
             "left out: without a partner {}; duplicates {}; dropped because more than {} were \
              waiting {}; in another unit {}",
             alone.join(", "),
@@ -305,7 +234,28 @@ impl CompareSink {
             self.rules.waiting_max,
             sum(&|sensor| sensor.join.dropped),
             sum(&|sensor| sensor.other_unit),
-        )
+        );
+        if self.not_compared > 0 {
+            let rest = format!(
+                "; of other than the first {} sensors, because the memory is full {}",
+                self.sensors.len(),
+                self.not_compared
+            );
+            left_out += &rest;
+        }
+        left_out
+    }
+
+    /// Counts a reading of a sensor for which there is no memory.
+    fn no_memory(&mut self) {
+        self.not_compared += 1;
+        if self.not_compared == 1 {
+            tracing::warn!(
+                "memory full: only the first {} sensors are compared\n  help: raise memory in \
+                 [limits], or lower lag-max and waiting-max",
+                self.sensors.len()
+            );
+        }
     }
 
     fn show(&mut self) -> Result<()> {
@@ -332,18 +282,21 @@ impl Sink for CompareSink {
         let Delivery {
             partition, reading, ..
         } = delivery;
-        if !self.sensors.contains_key(reading.sensor.as_ref()) {
-            self.sensors.insert(
-                reading.sensor.clone().into_owned(),
-                SensorComparison::new(&self.rules),
-            );
-        }
-        let sensor = self
-            .sensors
-            .get_mut(reading.sensor.as_ref())
-            .expect("inserted above");
-        sensor.add(*side, *partition, reading, &self.rules);
         self.has_news = true;
+        let name = reading.sensor.as_ref();
+        if !self.sensors.contains_key(name) {
+            if !self.memory.take(self.rules.size(name)) {
+                self.no_memory();
+                return Ok(());
+            }
+            let sensor = SensorComparison::new(&self.rules);
+            self.sensors.insert(name.to_owned(), sensor);
+        }
+        let sensor = self.sensors.get_mut(name).expect("inserted above");
+        let room = self.memory.has_room();
+        self.memory.waiting -= sensor.waiting_size();
+        sensor.add(*side, *partition, reading, &self.rules, room);
+        self.memory.waiting += sensor.waiting_size();
         Ok(())
     }
 

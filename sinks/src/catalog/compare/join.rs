@@ -83,6 +83,12 @@ impl Join {
         None
     }
 
+    /// How many points wait for their partners.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// How many readings of a side wait for their partners.
     #[must_use]
     pub fn waiting(&self, side: Side) -> u64 {
@@ -110,6 +116,12 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
+    /// In how many partitions readings have come.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.last.len()
+    }
+
     /// Adds a reading. Returns whether it is a duplicate.
     pub fn is_duplicate(&mut self, partition: i32, seq: u64, time: i64) -> bool {
         let Some(last) = self.last.iter_mut().find(|last| last.0 == partition) else {

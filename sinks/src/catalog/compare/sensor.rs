@@ -1,6 +1,7 @@
 //! The comparison of one sensor.
 
 use std::collections::VecDeque;
+use std::mem::size_of;
 
 use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
@@ -25,7 +26,23 @@ impl CompareRules {
     fn with_input(&self) -> bool {
         self.sides.contains(&Side::Input)
     }
+
+    /// The memory for a sensor of which no reading waits, in bytes: its figures, its name and its
+    /// block of the table.
+    #[must_use]
+    pub fn size(&self, name: &str) -> usize {
+        size_of::<SensorComparison>() + 2 * LagEstimate::size(self.lag_max) + 4 * name.len() + BLOCK
+    }
 }
+
+/// A sensor's block of the table while it is made, in bytes, at most.
+const BLOCK: usize = 2048;
+
+/// A waiting point in its map, in bytes.
+const WAITING_POINT: usize = 2 * (size_of::<Point>() + size_of::<(i64, u32)>());
+
+/// The last reading of a sensor in a partition, in bytes.
+const ARRIVAL: usize = 2 * size_of::<(i32, u64, i64)>();
 
 /// The figures of one sensor, and what they do not include.
 #[derive(Debug)]
@@ -74,8 +91,23 @@ impl SensorComparison {
         }
     }
 
-    /// Adds a reading of one side.
-    pub fn add(&mut self, side: Side, partition: i32, reading: &Reading<'_>, rules: &CompareRules) {
+    /// The memory for the readings that wait, in bytes.
+    #[must_use]
+    pub fn waiting_size(&self) -> usize {
+        let arrivals: usize = self.seen.iter().map(Arrivals::len).sum();
+        let inputs = self.inputs.len() * 2 * size_of::<f64>();
+        self.join.len() * WAITING_POINT + inputs + arrivals * ARRIVAL
+    }
+
+    /// Adds a reading of one side. If there is no `room`, it waits only in the place of another.
+    pub fn add(
+        &mut self,
+        side: Side,
+        partition: i32,
+        reading: &Reading<'_>,
+        rules: &CompareRules,
+        room: bool,
+    ) {
         if self.seen[side as usize].is_duplicate(partition, reading.seq, reading.time) {
             self.duplicates += 1;
             return;
@@ -85,19 +117,22 @@ impl SensorComparison {
             return;
         }
         self.unit = self.unit.or(reading.unit);
+        let (mut waiting_max, mut inputs_max) =
+            (rules.waiting_max, rules.waiting_max + rules.lag_max + 1);
+        if !room {
+            waiting_max = waiting_max.min(self.join.len());
+            inputs_max = inputs_max.min(self.inputs.len());
+        }
         if side == Side::Input {
             self.inputs.push_back(reading.value);
-            if self.inputs.len() > rules.waiting_max + rules.lag_max + 1 {
+            if self.inputs.len() > inputs_max {
                 self.inputs.pop_front();
             }
         }
-        if let Some(point) = self.join.add(
-            side,
-            reading.time,
-            reading.value,
-            &rules.sides,
-            rules.waiting_max,
-        ) {
+        if let Some(point) =
+            self.join
+                .add(side, reading.time, reading.value, &rules.sides, waiting_max)
+        {
             self.compare(point, rules);
         }
     }

@@ -124,6 +124,12 @@ const TIE: f64 = 1e-9;
 const LEAST_POINTS: u64 = 3;
 
 impl LagEstimate {
+    /// Its memory for lags from 0 to `limit` steps, in bytes.
+    #[must_use]
+    pub fn size(limit: usize) -> usize {
+        (limit + 1) * size_of::<Correlation>()
+    }
+
     /// Lags from 0 to `limit` steps.
     #[must_use]
     pub fn new(limit: usize) -> Self {
