@@ -8,9 +8,11 @@ use rivulet_core::error::{Error, Kind};
 
 use crate::sink::Failure;
 
-/// The help for a file without permission.
-pub(crate) const PERMISSION: &str =
-    "the stage's user must be allowed to read and write it, and its folder";
+/// The help for a file that cannot be written. The rest of the disk is read-only for the units of a
+/// deployment.
+pub(crate) const PERMISSION: &str = "the stage's user must be allowed to read and write it, and \
+                                     its folder; on a node a stage writes under /var/lib/rivulet \
+                                     only";
 /// The help for a full disk.
 pub(crate) const FULL: &str = "free some space; the stage waits and goes on by itself";
 /// The help for an error that does not pass.
@@ -58,7 +60,7 @@ pub(crate) fn failure(doing: String, error: &io::Error) -> Failure {
                 .of_kind(error.kind().into())
                 .help(FULL),
         ),
-        ErrorKind::PermissionDenied => Failure::Lasting(
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Failure::Lasting(
             Error::new(doing, error)
                 .of_kind(error.kind().into())
                 .help(PERMISSION),
@@ -68,5 +70,23 @@ pub(crate) fn failure(doing: String, error: &io::Error) -> Failure {
                 .of_kind(error.kind().into())
                 .help(BROKEN),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_read_only_has_its_own_help() {
+        for kind in [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied] {
+            let failure = failure("opening readings.csv".to_owned(), &kind.into());
+            let shown = failure.to_string();
+            assert!(shown.contains("under /var/lib/rivulet only"), "{shown}");
+            let Failure::Lasting(error) = failure else {
+                panic!("{shown} does not pass")
+            };
+            assert_eq!(error.kind(), Kind::Unauthorized);
+        }
     }
 }

@@ -108,20 +108,10 @@ impl Component for File {
 
 impl SinkSettings for File {
     fn open(self: Box<Self>, context: SinkContext) -> Result<Box<dyn Sink>> {
-        let path = context.folder.join(&self.path);
-        let file = match OutputFile::open(&path, self.format) {
-            Ok(file) => Some(file),
-            // The first reading retries.
-            Err(Failure::Passing(_)) => None,
-            Err(Failure::Lasting(error)) => return Err(error),
-        };
-        Ok(Box::new(FileSink {
-            path,
-            format: self.format,
-            file,
-            lines: Vec::new(),
-            skipped: 0,
-        }))
+        Ok(Box::new(FileSink::open(
+            context.folder.join(&self.path),
+            self.format,
+        )?))
     }
 }
 
@@ -135,6 +125,24 @@ struct FileSink {
     lines: Vec<u8>,
     /// How many readings since the last flush were stored already.
     skipped: u64,
+}
+
+impl FileSink {
+    fn open(path: PathBuf, format: OutputFormat) -> Result<Self> {
+        let file = match OutputFile::open(&path, format) {
+            Ok(file) => Some(file),
+            // The first reading retries.
+            Err(Failure::Passing(_)) => None,
+            Err(Failure::Lasting(error)) => return Err(error),
+        };
+        Ok(FileSink {
+            path,
+            format,
+            file,
+            lines: Vec::new(),
+            skipped: 0,
+        })
+    }
 }
 
 impl Sink for FileSink {

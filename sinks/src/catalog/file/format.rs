@@ -13,7 +13,8 @@ use crate::text::{push, push_number, push_time};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 pub enum OutputFormat {
     /// A header, then one row a reading. Times are in RFC 3339. Fields are quoted as in RFC 4180
-    /// where necessary.
+    /// where necessary. A spreadsheet takes a sensor whose name begins with `=`, `+`, `-` or `@`
+    /// for a formula: if others choose the names, import that column as text.
     Csv,
     /// Topic, partition and offset, then the fields of the
     /// [`json` format](rivulet_formats::catalog::json).

@@ -94,6 +94,13 @@ impl OutputFile {
         Ok(output)
     }
 
+    /// From now on every write fails for lack of space.
+    #[cfg(test)]
+    pub(super) fn fill_disk(&mut self) {
+        let full = fs::OpenOptions::new().append(true).open("/dev/full");
+        self.file = full.expect("Linux has it");
+    }
+
     /// Appends complete lines, syncs them, and then updates the record. The record never includes
     /// lines that may not be on disk. After an error the file must be opened again.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), Failure> {

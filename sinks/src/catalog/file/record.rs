@@ -55,7 +55,12 @@ impl CommittedLength {
 
     fn replace(&self, of: &Path, path: &Path) -> io::Result<()> {
         let new = with_suffix(of, ".position.new");
-        let mut file = File::create(&new)?;
+        // One that is left from a power cut. A link of somebody else's is not followed.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
+        let mut file = File::create_new(&new)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;

@@ -5,13 +5,11 @@ use super::*;
 #[test]
 fn a_full_disk_is_waited_for() {
     let folder = TempDir::new().unwrap();
-    let mut sink = opened(&folder, CSV).unwrap();
-    store(&mut *sink, 0..2);
-    // Every write to /dev/full fails for lack of space.
-    let full = folder.path().join("a.csv.position.new");
-    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let mut sink = FileSink::open(folder.path().join("a.csv"), OutputFormat::Csv).unwrap();
+    store(&mut sink, 0..2);
     for _ in 0..2 {
-        write(&mut *sink, 2, &reading("a", 2, 0.5, None));
+        write(&mut sink, 2, &reading("a", 2, 0.5, None));
+        sink.file.as_mut().unwrap().fill_disk();
         let failure = sink.flush().unwrap_err();
         assert!(matches!(&failure, Failure::Passing(_)), "{failure}");
         assert!(
@@ -26,8 +24,24 @@ fn a_full_disk_is_waited_for() {
         );
         sink.rollback();
     }
-    fs::remove_file(full).unwrap();
-    store(&mut *sink, 1..4);
+    store(&mut sink, 1..4);
+    assert_eq!(offsets(&folder), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_link_in_the_place_of_the_new_record_is_not_followed() {
+    let folder = TempDir::new().unwrap();
+    let precious = folder.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    let mut sink = opened(&folder, CSV).unwrap();
+    let link = folder.path().join("a.csv.position.new");
+    std::os::unix::fs::symlink(&precious, &link).unwrap();
+    store(&mut *sink, 0..2);
+    assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
+    assert!(!link.exists());
+    // Nor is what a power cut left there in the way.
+    fs::write(link, "half a rec").unwrap();
+    store(&mut *sink, 2..4);
     assert_eq!(offsets(&folder), [0, 1, 2, 3]);
 }
 
