@@ -1,5 +1,6 @@
 //! A digest of everything in a pipeline file that concerns one stage's process.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::pipeline::Pipeline;
@@ -11,7 +12,8 @@ impl Pipeline {
     /// its own table, how its topics are written and how large their records may be, `[kafka]` with
     /// what that includes, `[commit]`, `[limits]` and the guarantee. Comments, the order of
     /// settings, how topics are kept, and other stages do not count. It is the same on every
-    /// machine.
+    /// machine: of a property that holds a path or a secret, only the name counts. Anybody may see
+    /// the number, and try passwords until it fits.
     #[must_use]
     pub fn digest(&self, stage: &Stage) -> u64 {
         hash(&self.concerning(stage))
@@ -45,12 +47,23 @@ impl Pipeline {
                 );
             }
         }
-        add("kafka", &self.kafka);
+        let kafka = self.kafka.iter().map(|(name, value)| {
+            let value = if is_hidden(name) { "set" } else { value };
+            (name.as_str(), value)
+        });
+        add("kafka", &kafka.collect::<BTreeMap<_, _>>());
         add("commit", &self.commit);
         add("memory", &self.limits.memory().0);
         add("guarantee", &self.guarantee);
         text
     }
+}
+
+/// Whether the value of a property stays out of the digest: a secret, or a path on this machine.
+fn is_hidden(name: &str) -> bool {
+    let whole = ["sasl.jaas.config", "sasl.oauthbearer.config", "ssl.key.pem"];
+    let parts = ["password", "secret", ".location"];
+    whole.contains(&name) || parts.iter().any(|part| name.contains(part))
 }
 
 #[cfg(test)]
@@ -212,6 +225,22 @@ sink = "console"
                 .iter()
                 .all(|one| !plain.contains(one))
         );
+    }
+
+    #[test]
+    fn secrets_and_paths_on_a_machine_stay_out_of_it() {
+        for name in [
+            "sasl.password",
+            "ssl.ca.location",
+            "ssl.key.pem",
+            "ssl.key.password",
+        ] {
+            let with = |value: &str| {
+                digests(&CHAIN.replace("[kafka]", &format!("[kafka]\n\"{name}\" = \"{value}\"")))
+            };
+            assert_eq!(with("/home/alice/pki"), with("/home/bob/pki"), "{name}");
+            assert_ne!(with("/home/alice/pki"), digests(CHAIN), "{name}");
+        }
     }
 
     #[test]
