@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// Records read, or readings of a source.
     pub read: Counter,
+    /// Records read that do not concern the stage: their format yields no reading.
+    pub skipped: Counter,
     /// Records written to output topics, or readings written to a sink.
     pub written: Counter,
     /// Dead letters.

@@ -1,12 +1,14 @@
-//! Formats: how a reading is written in a record's value.
+//! Formats: how records carry readings.
 //!
 //! Each topic has a format. A stage can read one and write another. The formats themselves are in
 //! the crate `rivulet-formats`, one file each.
 
 use std::fmt;
 
+use crate::error::{Error, Result};
 use crate::log::ConsumerRecord;
 use crate::reading::{InvalidReading, Reading};
+use crate::readings::Readings;
 use crate::text::plain;
 use crate::unit::Unit;
 
@@ -16,8 +18,8 @@ pub trait Format: Send {
     /// timestamp.
     ///
     /// # Errors
-    /// Why the record is invalid. It is then routed to the dead-letter topic.
-    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading>;
+    /// Why the record has no readings, or none yet.
+    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Readings<'a>, DecodeError>;
 
     /// Appends the value of one record to `value`.
     ///
@@ -26,8 +28,50 @@ pub trait Format: Send {
     /// routed to the dead-letter topic.
     fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading>;
 
-    /// Whether the key of a record is the sensor.
+    /// Whether records have the [key](Self::key) of their sensor.
     fn keyed(&self) -> bool;
+
+    /// The key of the records of a sensor: its name, or the beginning of it that it has in common
+    /// with the other sensors of the same records.
+    fn key<'s>(&self, sensor: &'s str) -> &'s str {
+        sensor
+    }
+
+    /// Fetches what [`encode`](Self::encode) needs, such as the id of a schema. Called before the
+    /// first record is written, and again after each abort.
+    ///
+    /// # Errors
+    /// What it cannot reach. The stage tries again.
+    fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Why a record cannot be decoded.
+#[derive(Debug)]
+pub enum DecodeError {
+    /// It is invalid, and becomes a dead letter.
+    Invalid(InvalidReading),
+    /// What it takes to decode it cannot be reached. The stage waits for that, as it waits for
+    /// Kafka.
+    Unavailable(Error),
+}
+
+impl From<InvalidReading> for DecodeError {
+    fn from(invalid: InvalidReading) -> Self {
+        DecodeError::Invalid(invalid)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::Invalid(invalid) => invalid.fmt(f),
+            DecodeError::Unavailable(error) => error.fmt(f),
+        }
+    }
 }
 
 /// The valid settings of a format.

@@ -49,6 +49,7 @@ pub mod log;
 pub mod operator;
 pub mod processing;
 pub mod reading;
+pub mod readings;
 pub mod reminder;
 pub mod rules;
 pub mod shutdown;

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::dead_letter::Header;
 use crate::error::Error;
 
 /// A consumer and a producer in one: where a stage's records come from and where its results go.
@@ -145,6 +146,29 @@ pub struct ConsumerRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// The value. `None` is a tombstone.
     pub value: Option<&'a [u8]>,
+    /// The headers, by name.
+    pub headers: &'a dyn Headers,
+}
+
+/// The headers of a record, to be looked up by name.
+pub trait Headers: fmt::Debug {
+    /// The value of the last header of this name. `None` if there is none, or it has no value.
+    fn header(&self, name: &str) -> Option<&[u8]>;
+}
+
+/// No headers.
+impl Headers for () {
+    fn header(&self, _: &str) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// Headers that were copied.
+impl Headers for Vec<Header> {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let header = self.iter().rev().find(|(header, _)| header == name);
+        header.and_then(|(_, value)| value.as_deref())
+    }
 }
 
 impl ConsumerRecord<'_> {

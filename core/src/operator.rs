@@ -45,8 +45,8 @@ pub trait Operator: Send + Sync {
     /// this operator has made.
     ///
     /// # Errors
-    /// If it cannot process the reading. It leaves its state unchanged then. An error of
-    /// [`Emitter::emit`] is passed on.
+    /// If it cannot process the reading. An error of [`Emitter::emit`] is passed on. The record
+    /// becomes a dead letter then, and all states are again as they were before it.
     fn process(
         &self,
         reading: Reading<'_>,

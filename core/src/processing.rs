@@ -15,11 +15,12 @@ use crate::checkpoint::Checkpoints;
 use crate::counters::Counters;
 use crate::dead_letter::{self, DeadLetters};
 use crate::error::{Error, Kind};
-use crate::format::Format;
+use crate::format::{DecodeError, Format};
 use crate::guarantee::Guarantee;
 use crate::log::{ConsumerRecord, Fault, Log, ProducerRecord, Record, Rejection, TopicPartition};
 use crate::operator::{Emitter, Operator};
 use crate::reading::{InvalidReading, Reading};
+use crate::readings::Readings;
 use crate::rules::Rules;
 use crate::stage::{Assignment, Task};
 use crate::stamps::Stamps;
@@ -45,8 +46,8 @@ pub struct Processing {
     guarantee: Guarantee,
     /// How many records a commit holds at most.
     commit_records: u64,
-    /// How many records of each partition were skipped because the state contained them.
-    skipped: BTreeMap<TopicPartition, u64>,
+    /// How many records of each partition have readings that the state contained already.
+    repeated: BTreeMap<TopicPartition, u64>,
     stamps: Stamps,
     /// Whether a record whose key is not its sensor was logged.
     has_warned_of_key: bool,
@@ -57,9 +58,11 @@ pub struct Processing {
 enum Outcome {
     /// The results are encoded.
     Applied,
+    /// The results are encoded of those readings that the state does not contain already.
+    PartlyApplied,
+    /// It has no readings.
+    Skipped,
     Invalid(InvalidReading),
-    /// The state contains the record already.
-    AlreadyApplied,
 }
 
 impl Processing {
@@ -99,28 +102,54 @@ impl Processing {
             rules: config.rules,
             guarantee: config.guarantee,
             commit_records: config.commit_records,
-            skipped: BTreeMap::new(),
+            repeated: BTreeMap::new(),
             stamps: Stamps::default(),
             has_warned_of_key: false,
             counters,
         }
     }
 
-    /// Applies the chain to a record. Its results are encoded before the first is sent: they go to
-    /// all outputs or to none.
-    fn apply(&mut self, record: &ConsumerRecord<'_>) -> Outcome {
+    /// Applies the chain to the readings of a record. All results are encoded before the first is
+    /// sent: they go to all outputs or to none.
+    fn apply(&mut self, record: &ConsumerRecord<'_>) -> Result<Outcome, Fault> {
         self.results.clear();
-        let format = &self.formats[record.topic];
-        let reading = match format.decode(record) {
-            Ok(reading) => reading,
-            Err(invalid) => return Outcome::Invalid(invalid),
+        let readings = match self.formats[record.topic].decode(record) {
+            Ok(Readings::None) => return Ok(Outcome::Skipped),
+            Ok(readings) => readings,
+            Err(DecodeError::Invalid(invalid)) => return Ok(Outcome::Invalid(invalid)),
+            Err(DecodeError::Unavailable(error)) => return Err(Fault::Abortable(error)),
         };
-        if format.keyed()
-            && record.key != Some(reading.sensor.as_bytes())
-            && let Err(invalid) = self.check_key(record, &reading)
-        {
-            return Outcome::Invalid(invalid);
+        if let Err(invalid) = self.check_key(record, readings.as_slice()) {
+            return Ok(Outcome::Invalid(invalid));
         }
+        if let Some(state) = &mut self.state {
+            state.begin_record();
+        }
+        let mut outcome = Outcome::Applied;
+        let applied = readings.try_for_each(|reading| {
+            if !self.apply_reading(record, reading)? {
+                outcome = Outcome::PartlyApplied;
+            }
+            Ok(())
+        });
+        Ok(match applied {
+            Ok(()) => outcome,
+            Err(invalid) => {
+                if let Some(state) = &mut self.state {
+                    state.undo().map_err(Fault::Fatal)?;
+                }
+                Outcome::Invalid(invalid)
+            }
+        })
+    }
+
+    /// Applies the chain to one reading of a record. Returns `false` if the state contains it
+    /// already.
+    fn apply_reading(
+        &mut self,
+        record: &ConsumerRecord<'_>,
+        reading: Reading<'_>,
+    ) -> Result<bool, InvalidReading> {
         let states = match &mut self.state {
             None => &mut [],
             Some(state) => {
@@ -129,41 +158,43 @@ impl Processing {
                 let time = record
                     .stamped()
                     .map_or(reading.time, |entered| reading.time.min(entered));
-                match state.apply(
-                    record.topic,
-                    record.partition,
-                    record.offset,
-                    &reading.sensor,
-                    time,
-                ) {
+                let ConsumerRecord {
+                    topic,
+                    partition,
+                    offset,
+                    ..
+                } = *record;
+                match state.apply(topic, partition, offset, &reading.sensor, time) {
                     Ok(Some(states)) => states,
-                    Ok(None) => return Outcome::AlreadyApplied,
+                    Ok(None) => return Ok(false),
                     Err(exceeded) => {
-                        return Outcome::Invalid(InvalidReading::new(
-                            "state-full",
-                            format!("{exceeded}; {}", BudgetExceeded::HELP),
-                        ));
+                        let detail = format!("{exceeded}; {}", BudgetExceeded::HELP);
+                        return Err(InvalidReading::new("state-full", detail));
                     }
                 }
             }
         };
         let (results, outputs) = (&mut self.results, &self.outputs);
         let mut encode = |reading: Reading<'_>| results.encode(outputs, &reading);
-        match self
-            .operator
-            .process(reading, states, &mut Emitter::new(&mut encode))
-        {
-            Ok(()) => Outcome::Applied,
-            Err(invalid) => Outcome::Invalid(invalid),
-        }
+        self.operator
+            .process(reading, states, &mut Emitter::new(&mut encode))?;
+        Ok(true)
     }
 
-    /// Handles a record whose key is not its sensor: it may be in any partition.
+    /// Checks the key of a record. If it is not that of its sensors, their readings may be in any
+    /// partition.
     fn check_key(
         &mut self,
         record: &ConsumerRecord<'_>,
-        reading: &Reading<'_>,
+        readings: &[Reading<'_>],
     ) -> Result<(), InvalidReading> {
+        let format = &self.formats[record.topic];
+        let is_wrong = |reading: &&Reading<'_>| {
+            format.keyed() && record.key != Some(format.key(&reading.sensor).as_bytes())
+        };
+        let Some(reading) = readings.iter().find(is_wrong) else {
+            return Ok(());
+        };
         let key = record.key.map_or("no key".to_owned(), |key| {
             format!("the key {:?}", String::from_utf8_lossy(key))
         });
@@ -207,9 +238,16 @@ impl Processing {
 
     fn process_record<L: Log>(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
         let fields = record.fields();
-        let invalid = match self.apply(&fields) {
+        let invalid = match self.apply(&fields)? {
             Outcome::Applied => return self.send(log, &fields),
-            Outcome::AlreadyApplied => return self.skip(&fields),
+            Outcome::PartlyApplied => {
+                self.count_repeated(&fields)?;
+                return self.send(log, &fields);
+            }
+            Outcome::Skipped => {
+                self.counters.skipped.add(1);
+                return Ok(());
+            }
             Outcome::Invalid(invalid) => invalid,
         };
         let topic = &self.inputs[fields.topic];
@@ -221,13 +259,13 @@ impl Processing {
             .route(log, topic, &fields, &record.headers(), &invalid)
     }
 
-    /// Skips a record that the state contains already. Under `at-least-once` a crash between state
-    /// and offsets leaves such records, at most as many as a commit holds. Under `exactly-once`
-    /// there are none.
-    fn skip(&mut self, record: &ConsumerRecord<'_>) -> Result<(), Fault> {
-        let skipped = self.skipped.entry(record.partition()).or_default();
-        *skipped += 1;
-        if self.guarantee == Guarantee::AtLeastOnce && *skipped <= self.commit_records {
+    /// Counts a record of which the state contains readings already; they are skipped. Under
+    /// `at-least-once` a crash between state and offsets leaves such records, at most as many as a
+    /// commit holds. Under `exactly-once` there are none.
+    fn count_repeated(&mut self, record: &ConsumerRecord<'_>) -> Result<(), Fault> {
+        let repeated = self.repeated.entry(record.partition()).or_default();
+        *repeated += 1;
+        if self.guarantee == Guarantee::AtLeastOnce && *repeated <= self.commit_records {
             return Ok(());
         }
         let doing = format!(
@@ -254,6 +292,9 @@ impl<L: Log> Task<L> for Processing {
     }
 
     fn restore(&mut self, log: &mut L, assignments: &[Assignment]) -> Result<(), Fault> {
+        for output in &self.outputs {
+            output.format.prepare().map_err(Fault::Abortable)?;
+        }
         self.restore_partitions(log, assignments)
     }
 
@@ -261,7 +302,7 @@ impl<L: Log> Task<L> for Processing {
         if let Some(state) = &mut self.state {
             state.clear();
         }
-        self.skipped.clear();
+        self.repeated.clear();
         self.dead_letters.rolled_back();
     }
 

@@ -93,6 +93,7 @@ mod tests {
             timestamp,
             key: None,
             value: None,
+            headers: &(),
         }
     }
 

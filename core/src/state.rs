@@ -4,6 +4,7 @@ mod budget;
 mod digest;
 mod partition;
 mod record;
+mod undo;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ pub use self::digest::hash;
 pub use self::digest::{StateDigest, StateMetadata};
 use self::partition::{PartitionState, SensorState, UNKNOWN};
 pub use self::record::StateRecord;
+use self::undo::{UndoEntry, UndoLog};
 use crate::error::{Error, Kind, Result};
 use crate::key_state::{self, KeyState};
 use crate::operator::Operator;
@@ -38,6 +40,8 @@ pub struct State {
     partitions: Vec<PartitionState>,
     /// The entries that changed since the last commit, as indices of partition and entry.
     changed: Vec<(usize, usize)>,
+    /// What the current record has changed.
+    undo_log: UndoLog,
     /// The first sensor that was found in two partitions.
     split_sensor: Option<SplitSensor>,
 }
@@ -80,6 +84,7 @@ impl State {
             ttl: ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)),
             partitions: Vec::new(),
             changed: Vec::new(),
+            undo_log: UndoLog::default(),
             split_sensor: None,
         }
     }
@@ -110,6 +115,7 @@ impl State {
     pub fn clear(&mut self) {
         self.partitions.clear();
         self.changed.clear();
+        self.undo_log.clear();
         self.budget.left = self.budget.total;
     }
 
@@ -123,9 +129,30 @@ impl State {
         Some(split_sensor.clone())
     }
 
-    /// The state of a sensor, for the record at `offset` of an input topic to change. `None` if the
-    /// state contains that record already. `time` is the reading's, in milliseconds since the
-    /// epoch.
+    /// Begins with a record: [`undo`](Self::undo) goes back to here.
+    pub fn begin_record(&mut self) {
+        self.undo_log.clear();
+    }
+
+    /// Gives the operators the states back that they had before the current record, because it
+    /// becomes a dead letter. The state contains the record nevertheless: it is processed.
+    ///
+    /// # Errors
+    /// If an operator rejects the numbers of a state that it has made.
+    pub fn undo(&mut self) -> Result<()> {
+        for UndoEntry { at, numbers } in self.undo_log.drain() {
+            let entry = &mut self.partitions[at.0].entries[at.1];
+            let states = self.operator.restore(numbers);
+            entry.states = states
+                .map_err(|why| Error::new(format!("undoing a record of `{}`", self.chain), why))?
+                .into();
+        }
+        Ok(())
+    }
+
+    /// The state of a sensor, for the current record to change, which is at `offset` of an input
+    /// topic. `None` if the state contains that record already. `time` is the reading's, in
+    /// milliseconds since the epoch.
     ///
     /// # Errors
     /// If the sensor is new and the memory budget is used up.
@@ -148,11 +175,14 @@ impl State {
         } = &mut self.partitions[at];
         let entry = &mut entries[index];
         if entry.last_offsets[topic] >= offset {
-            return Ok(None);
+            // The record may hold another reading of this sensor.
+            let is_current = self.undo_log.contains((at, index));
+            return Ok(is_current.then_some(&mut entry.states));
         }
         if self.ttl.is_some_and(|ttl| entry.is_expired(ttl, *now)) {
             entry.states = self.operator.new_states().into();
         }
+        self.undo_log.push((at, index), &entry.states);
         entry.time = entry.time.max(time);
         digests[topic].replace(entry.hash, entry.last_offsets[topic], offset);
         entry.last_offsets[topic] = offset;

@@ -17,8 +17,10 @@
 //!     timestamp: 1_325_376_000_000,
 //!     key: None,
 //!     value: Some(b"54.5"),
+//!     headers: &(),
 //! };
-//! let reading = format.decode(&record)?;
+//! let readings = format.decode(&record)?;
+//! let [reading] = readings.as_slice() else { panic!("a number is one reading") };
 //! assert_eq!((reading.value, reading.seq), (54.5, 41));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -140,6 +140,7 @@ fn route(message: &Message) {
         timestamp: 9,
         key: key.as_deref(),
         value: value.as_deref(),
+        headers,
     };
     let invalid = match json::parse(record.value.unwrap_or_default()) {
         Ok(_) => InvalidReading::new("wrong-unit", "the reading is in another unit"),

@@ -7,7 +7,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rivulet_core::format::Format;
+use rivulet_core::format::{DecodeError, Format};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::unit::Unit;
 use rivulet_formats::catalog::number::NumberFormat;
@@ -24,12 +24,16 @@ fuzz_target!(|value: &[u8]| {
         timestamp: -1,
         key: Some(b"key"),
         value: Some(value),
+        headers: &(),
     };
     let plain = serde_json::from_slice::<Value>(value)
         .ok()
         .and_then(|value| value.as_f64());
     match format.decode(&record) {
-        Ok(reading) => {
+        Ok(readings) => {
+            let [reading] = readings.as_slice() else {
+                panic!("a number is one reading")
+            };
             assert_eq!(
                 (&*reading.sensor, reading.seq, reading.time, reading.unit),
                 ("", 7, -1, Some(Unit::Kelvin))
@@ -42,16 +46,17 @@ fuzz_target!(|value: &[u8]| {
             assert_eq!(plain, Some(reading.value));
 
             let mut written = Vec::new();
-            format.encode(&reading, &mut written).unwrap();
+            format.encode(reading, &mut written).unwrap();
             let back = format
                 .decode(&ConsumerRecord {
                     value: Some(&written),
                     ..record
                 })
                 .unwrap();
-            assert_eq!(back.value.to_bits(), reading.value.to_bits());
+            assert_eq!(back.as_slice()[0].value.to_bits(), reading.value.to_bits());
         }
-        Err(invalid) => {
+        Err(DecodeError::Unavailable(error)) => panic!("it needs nothing else: {error}"),
+        Err(DecodeError::Invalid(invalid)) => {
             assert_eq!(plain, None, "{invalid}");
             assert!(
                 ["empty", "not-a-number"].contains(&invalid.reason) && !invalid.detail.is_empty(),

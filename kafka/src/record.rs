@@ -1,8 +1,10 @@
 //! Records as librdkafka has them.
 
+use std::fmt;
+
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
-use rivulet_core::log::{ConsumerRecord, ProducerRecord, Record};
+use rivulet_core::log::{ConsumerRecord, Headers, ProducerRecord, Record};
 
 /// A record in librdkafka's memory.
 pub struct KafkaRecord<'a> {
@@ -19,7 +21,7 @@ impl<'a> KafkaRecord<'a> {
 
 impl Record for KafkaRecord<'_> {
     fn fields(&self) -> ConsumerRecord<'_> {
-        fields(self.topic, &self.message)
+        fields(self.topic, &self.message, self)
     }
 
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
@@ -30,8 +32,26 @@ impl Record for KafkaRecord<'_> {
     }
 }
 
+impl Headers for KafkaRecord<'_> {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        self.message
+            .headers()
+            .and_then(|headers| rivulet_headers::last(headers, name))
+    }
+}
+
+impl fmt::Debug for KafkaRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
 /// The fields of a record of the topic with this index.
-pub(crate) fn fields(topic: usize, message: &impl Message) -> ConsumerRecord<'_> {
+pub(crate) fn fields<'a>(
+    topic: usize,
+    message: &'a impl Message,
+    headers: &'a dyn Headers,
+) -> ConsumerRecord<'a> {
     ConsumerRecord {
         topic,
         partition: message.partition(),
@@ -39,6 +59,7 @@ pub(crate) fn fields(topic: usize, message: &impl Message) -> ConsumerRecord<'_>
         timestamp: message.timestamp().to_millis().unwrap_or(-1),
         key: message.key(),
         value: message.payload(),
+        headers,
     }
 }
 

@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Kind, Result};
-use rivulet_core::log::ConsumerRecord;
+use rivulet_core::log::{ConsumerRecord, Headers};
 
 use crate::cluster::Cluster;
 use crate::record;
@@ -56,7 +56,14 @@ impl TailRecord {
     /// Its fields, borrowed.
     #[must_use]
     pub fn fields(&self) -> ConsumerRecord<'_> {
-        record::fields(self.topic, &self.message)
+        record::fields(self.topic, &self.message, self)
+    }
+}
+
+impl Headers for TailRecord {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let headers = self.message.headers();
+        headers.and_then(|headers| rivulet_headers::last(headers.as_borrowed(), name))
     }
 }
 

@@ -149,8 +149,8 @@ fn process(
 }
 
 impl Operator for Chain {
-    /// If a later step returns an error, earlier steps have already changed their states, just as
-    /// if each step were a stage of its own.
+    /// If a later step returns an error, earlier steps have already changed their states. The stage
+    /// gives them the states back that they had before the record.
     fn process(
         &self,
         reading: Reading<'_>,

@@ -40,6 +40,7 @@ pub fn run(registry: &OperatorRegistry, process: &Process<'_>) -> Result<(), Box
         stage = process.stage.name,
         read = counters.read.get(),
         written = counters.written.get(),
+        skipped = counters.skipped.get(),
         dead_letters = counters.dead.get(),
         commits = counters.commits.get(),
         "stage stopped"

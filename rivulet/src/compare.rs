@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::CheckedPipeline;
 use rivulet_core::error::{Error, Kind, Result};
-use rivulet_core::format::Format;
+use rivulet_core::format::{DecodeError, Format};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::InvalidReading;
+use rivulet_core::readings::Readings;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_node::cli::BoxError;
 use rivulet_pipeline::{Check, ComponentConfig, Diagnostic, Diagnostics, Role, StageKind, suggest};
@@ -235,9 +236,11 @@ fn deliver(
     format: &dyn Format,
     record: &ConsumerRecord<'_>,
 ) -> Result<Result<(), InvalidReading>> {
-    let reading = match format.decode(record) {
-        Ok(reading) => reading,
-        Err(invalid) => return Ok(Err(invalid)),
+    let readings = match format.decode(record) {
+        Ok(Readings::None) => return Ok(Ok(())),
+        Ok(readings) => readings,
+        Err(DecodeError::Invalid(invalid)) => return Ok(Err(invalid)),
+        Err(DecodeError::Unavailable(error)) => return Err(error),
     };
     let written = sink.write(&Delivery {
         topic,
@@ -245,7 +248,7 @@ fn deliver(
         offset: record.offset,
         timestamp: record.timestamp,
         key: record.key,
-        reading: &reading,
+        readings: readings.as_slice(),
     });
     written.map_err(|(Failure::Passing(error) | Failure::Lasting(error))| error)?;
     Ok(Ok(()))

@@ -34,14 +34,14 @@ pub(crate) fn push_reading(line: &mut Vec<u8>, reading: &Reading<'_>) {
     push(line, None, reading);
 }
 
-/// Appends topic, partition and offset, the reading and a newline.
-pub(crate) fn push_delivery(line: &mut Vec<u8>, delivery: &Delivery<'_>) {
+/// Appends topic, partition and offset, one of the readings and a newline.
+pub(crate) fn push_delivery(line: &mut Vec<u8>, delivery: &Delivery<'_>, reading: &Reading<'_>) {
     let origin = Origin {
         topic: delivery.topic,
         partition: delivery.partition,
         offset: delivery.offset,
     };
-    push(line, Some(origin), delivery.reading);
+    push(line, Some(origin), reading);
 }
 
 fn push(line: &mut Vec<u8>, origin: Option<Origin<'_>>, reading: &Reading<'_>) {
@@ -93,9 +93,9 @@ mod tests {
             offset: 41,
             timestamp: 0,
             key: None,
-            reading: &reading,
+            readings: &[],
         };
-        push_delivery(&mut line, &delivery);
+        push_delivery(&mut line, &delivery, &reading);
         assert!(
             line.starts_with(br#"{"topic":"t","partition":3,"offset":41,"sensor":"a\"b","seq":7,"#)
         );

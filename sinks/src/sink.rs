@@ -17,7 +17,7 @@ use rivulet_core::reading::Reading;
     reason = "each fails if the readings cannot be shown or stored"
 )]
 pub trait Sink: Send {
-    /// Takes one reading.
+    /// Takes the readings of one record.
     fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure>;
 
     /// Stores or shows all readings taken so far, before their offsets are committed.
@@ -61,7 +61,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A reading and the record that it came from.
+/// The readings of a record, and where it was.
 #[derive(Debug)]
 pub struct Delivery<'a> {
     /// The topic's name.
@@ -75,6 +75,6 @@ pub struct Delivery<'a> {
     pub timestamp: i64,
     /// The record's key.
     pub key: Option<&'a [u8]>,
-    /// The reading.
-    pub reading: &'a Reading<'a>,
+    /// The readings, in the order of the record: at least one.
+    pub readings: &'a [Reading<'a>],
 }

@@ -7,9 +7,10 @@ use std::time::Instant;
 use rivulet_core::counters::Counters;
 use rivulet_core::dead_letter::{self, DeadLetters};
 use rivulet_core::error::Result;
-use rivulet_core::format::Format;
+use rivulet_core::format::{DecodeError, Format};
 use rivulet_core::log::{Fault, Log, Record, Rejection, TopicPartition};
 use rivulet_core::processing::InputTopic;
+use rivulet_core::readings::Readings;
 use rivulet_core::rules::OnGap;
 use rivulet_core::stage::{Assignment, Task, gap_error};
 use rivulet_pipeline::{Pipeline, Stage};
@@ -139,26 +140,32 @@ impl<L: Log> Task<L> for SinkTask {
     fn process(&mut self, log: &L, record: &L::Record<'_>) -> Result<(), Fault> {
         let incoming = record.fields();
         let topic = &self.inputs[incoming.topic];
-        let reading = match self.formats[incoming.topic].decode(&incoming) {
-            Ok(reading) => reading,
-            Err(invalid) => {
+        let readings = match self.formats[incoming.topic].decode(&incoming) {
+            Ok(Readings::None) => {
+                self.counters.skipped.add(1);
+                return Ok(());
+            }
+            Ok(readings) => readings,
+            Err(DecodeError::Unavailable(error)) => return Err(Fault::Abortable(error)),
+            Err(DecodeError::Invalid(invalid)) => {
                 return self
                     .dead_letters
                     .route(log, topic, &incoming, &record.headers(), &invalid);
             }
         };
+        let count = readings.as_slice().len() as u64;
         let delivery = Delivery {
             topic,
             partition: incoming.partition,
             offset: incoming.offset,
             timestamp: incoming.timestamp,
             key: incoming.key,
-            reading: &reading,
+            readings: readings.as_slice(),
         };
         self.sink
             .write(&delivery)
             .map_err(|failure| self.fault(failure))?;
-        self.counters.written.add(1);
+        self.counters.written.add(count);
         Ok(())
     }
 

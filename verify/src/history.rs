@@ -269,10 +269,15 @@ impl StageHistory {
                 if expired.is_some_and(|expired| expired.contains(&index)) {
                     states.fill_with(StepState::default);
                 }
+                // A dead letter leaves the state as it was.
+                let before = can_undo(steps).then(|| states.clone());
                 match apply_chain(steps, sensor.1, &mut states, *entry) {
                     (ChainOutcome::Pass, entry) => out.entries.push(entry),
                     (ChainOutcome::Drop, _) => (),
-                    (ChainOutcome::DeadLetter, _) => counts.dead_letters += 1,
+                    (ChainOutcome::DeadLetter, _) => {
+                        counts.dead_letters += 1;
+                        states = before.unwrap_or(states);
+                    }
                     (ChainOutcome::Unknown(at), _) => {
                         counts.unknown += 1;
                         if let Some(result) = found.get(&(entry.seq, entry.time)) {
@@ -302,6 +307,12 @@ fn keeps_state(migration: &Migration, sensor: &str) -> bool {
         MigrationKind::Forgotten => !migration.sensors.contains(sensor),
         MigrationKind::Reset | MigrationKind::Anew => false,
     }
+}
+
+/// Whether a step with state is before another step, which may not be able to process its result.
+fn can_undo(steps: &[Step]) -> bool {
+    let earlier = &steps[..steps.len().saturating_sub(1)];
+    earlier.iter().any(|step| step.is_stateful())
 }
 
 /// What a chain makes of a reading.

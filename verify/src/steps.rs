@@ -26,7 +26,7 @@ pub(crate) enum Step {
 }
 
 /// The state of one sensor in one step.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct StepState {
     ewma: Option<f64>,
     window: VecDeque<f64>,

@@ -32,9 +32,11 @@ impl Results {
         outputs: &[OutputTopic],
         reading: &Reading<'_>,
     ) -> Result<(), InvalidReading> {
-        let key = self.bytes.len()..self.bytes.len() + reading.sensor.len();
+        let sensor = self.bytes.len();
         self.bytes.extend_from_slice(reading.sensor.as_bytes());
         for (output, topic) in outputs.iter().enumerate() {
+            // A key begins a sensor's name.
+            let key = sensor..sensor + topic.format.key(&reading.sensor).len();
             let start = self.bytes.len();
             topic.format.encode(reading, &mut self.bytes)?;
             let value = start..self.bytes.len();
@@ -44,11 +46,7 @@ impl Results {
                     format!("the result has {} bytes", value.len()),
                 ));
             }
-            self.records.push(ResultRecord {
-                output,
-                key: key.clone(),
-                value,
-            });
+            self.records.push(ResultRecord { output, key, value });
         }
         Ok(())
     }

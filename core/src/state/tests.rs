@@ -69,6 +69,7 @@ fn apply_at<'s>(
     sensor: &str,
     time: i64,
 ) -> &'s mut Vec<f64> {
+    state.begin_record();
     own(state
         .apply(0, partition, offset, sensor, time)
         .unwrap()

@@ -15,9 +15,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use rivulet_core::component::Component;
-use rivulet_core::format::{Format, FormatSettings, excerpt, finite, value_of};
+use rivulet_core::format::{DecodeError, Format, FormatSettings, excerpt, finite, value_of};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::{InvalidReading, LONGEST_SENSOR, Reading};
+use rivulet_core::readings::Readings;
 use rivulet_core::unit::Unit;
 
 /// Each record carries one reading, an object with `sensor`, `seq`, `time` in milliseconds since
@@ -58,12 +59,12 @@ struct Wire<'a> {
 }
 
 impl Format for JsonFormat {
-    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading> {
+    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Readings<'a>, DecodeError> {
         let mut reading = parse(value_of(record)?)?;
         if reading.unit.is_none() {
             reading.unit = self.unit;
         }
-        Ok(reading)
+        Ok(reading.into())
     }
 
     fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading> {

@@ -4,9 +4,10 @@
 //! unit is the topic's `unit`, if it has one.
 
 use rivulet_core::component::Component;
-use rivulet_core::format::{Format, FormatSettings, excerpt, finite, value_of};
+use rivulet_core::format::{DecodeError, Format, FormatSettings, excerpt, finite, value_of};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::{InvalidReading, Reading};
+use rivulet_core::readings::Readings;
 use rivulet_core::unit::Unit;
 use serde::Deserialize;
 
@@ -37,19 +38,20 @@ pub struct NumberFormat {
 }
 
 impl Format for NumberFormat {
-    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Reading<'a>, InvalidReading> {
+    fn decode<'a>(&self, record: &ConsumerRecord<'a>) -> Result<Readings<'a>, DecodeError> {
         let value = value_of(record)?;
         let number = serde_json::from_slice(value).map_err(|error| {
             InvalidReading::new("not-a-number", format!("{error}, in {}", excerpt(value)))
         })?;
-        Ok(Reading {
+        let reading = Reading {
             sensor: "".into(),
             // Kafka's offsets are never negative.
             seq: u64::try_from(record.offset).unwrap_or_default(),
             time: record.timestamp,
             value: finite(number)?,
             unit: self.unit,
-        })
+        };
+        Ok(reading.into())
     }
 
     fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading> {
@@ -66,7 +68,7 @@ impl Format for NumberFormat {
 mod tests {
     use super::*;
 
-    fn decode(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
+    fn decode(value: &[u8]) -> Result<Reading<'_>, DecodeError> {
         let record = ConsumerRecord {
             topic: 0,
             partition: 0,
@@ -74,11 +76,15 @@ mod tests {
             timestamp: 1000,
             key: None,
             value: Some(value),
+            headers: &(),
         };
-        NumberFormat {
+        let format = NumberFormat {
             unit: Some(Unit::Celsius),
-        }
-        .decode(&record)
+        };
+        let Readings::One(reading) = format.decode(&record)? else {
+            panic!("a number is one reading")
+        };
+        Ok(reading)
     }
 
     #[test]

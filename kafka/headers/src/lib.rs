@@ -3,7 +3,7 @@
 //! rdkafka panics if a header's name is not UTF-8, which Kafka allows. One such record would stop a
 //! stage for ever. So this crate asks librdkafka directly. It is the only unsafe code of rivulet.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::ptr;
 
 use rdkafka::message::{BorrowedHeaders, Headers};
@@ -17,6 +17,25 @@ pub fn read(headers: &BorrowedHeaders) -> Vec<(String, Option<Vec<u8>>)> {
     (0..headers.count())
         .filter_map(|index| one(native, index))
         .collect()
+}
+
+/// The value of the last header of this name. `None` if there is none, or it has no value.
+#[must_use]
+pub fn last<'h>(headers: &'h BorrowedHeaders, name: &str) -> Option<&'h [u8]> {
+    let native = ptr::from_ref(headers).cast::<sys::rd_kafka_headers_t>();
+    // A name with a zero byte in it is none that librdkafka has.
+    let name = CString::new(name).ok()?;
+    let (mut value, mut size) = (ptr::null(), 0);
+    // SAFETY: `headers` is a valid pointer of librdkafka, borrowed for as long as the result, and
+    // the name ends with a zero. The two out-pointers point to local variables.
+    let error = unsafe {
+        sys::rd_kafka_header_get_last(native, name.as_ptr(), &raw mut value, &raw mut size)
+    };
+    let is_found = error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    (is_found && !value.is_null()).then(|| {
+        // SAFETY: librdkafka returns the value's length, and keeps it as long as the headers.
+        unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) }
+    })
 }
 
 fn one(headers: *const sys::rd_kafka_headers_t, index: usize) -> Option<(String, Option<Vec<u8>>)> {
@@ -75,6 +94,23 @@ mod tests {
         assert_eq!(
             read,
             expected.map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
+        );
+    }
+
+    #[test]
+    fn the_last_header_of_a_name_is_found() {
+        let header = |key, value| Header { key, value };
+        let headers = OwnedHeaders::new()
+            .insert(header("a", Some(&b"1"[..])))
+            .insert(header("b", Some(b"")))
+            .insert(header("c", None))
+            .insert(header("a", Some(b"\xff\x00")));
+        let found =
+            ["a", "b", "c", "d", "A", "", "a\0"].map(|name| last(headers.as_borrowed(), name));
+        let empty = Some(&b""[..]);
+        assert_eq!(
+            found,
+            [Some(&b"\xff\x00"[..]), empty, None, None, None, None, None]
         );
     }
 }

@@ -43,6 +43,9 @@ impl<L: Log> SourceLoop<L> {
         from_start: bool,
         resumed: &mut Option<Value>,
     ) -> Result<(), Fault> {
+        for output in &self.outputs {
+            output.format.prepare().map_err(Fault::Abortable)?;
+        }
         loop {
             let found = self.read_changelog()?;
             if found.own.is_some() {

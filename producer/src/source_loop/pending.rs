@@ -120,7 +120,9 @@ impl Pending {
         let sensor = self.push_bytes(reading.sensor.as_bytes());
         for (output, topic) in outputs.iter().enumerate() {
             let start = self.bytes.len();
-            let key = topic.format.keyed().then(|| sensor.clone());
+            // A key begins a sensor's name.
+            let key_end = sensor.start + topic.format.key(&reading.sensor).len();
+            let key = topic.format.keyed().then_some(sensor.start..key_end);
             let encoded = topic
                 .format
                 .encode(reading, &mut self.bytes)

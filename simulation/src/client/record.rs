@@ -21,6 +21,7 @@ impl Record for SimulatedRecord {
             timestamp: self.content.timestamp,
             key: self.content.key.as_deref(),
             value: self.content.value.as_deref(),
+            headers: &self.content.headers,
         }
     }
 

@@ -9,7 +9,7 @@ use rivulet_core::counters::Counters;
 use rivulet_core::key_state::KeyState;
 use rivulet_core::keyed::Keyed;
 use rivulet_core::operator::Emitter;
-use rivulet_core::processing::Processing;
+use rivulet_core::processing::{Processing, ProcessingConfig};
 use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::shutdown::Shutdown;
 use rivulet_pipeline::{Pipeline, Text};
@@ -22,6 +22,7 @@ use rivulet_simulation::world::{CommitOutcome, SimulatedProcess, World};
 
 mod damaged;
 mod limits;
+mod several;
 
 /// Adds up the values of each sensor: one reading too many or too few changes all later results.
 struct Sum;
@@ -147,12 +148,17 @@ fn outcome_of(
     world: &Rc<World>,
     pipeline: &Pipeline,
 ) -> (Counters, rivulet_core::error::Result<()>) {
+    let config = plan::processing_config(pipeline, &pipeline.stages[0]);
+    outcome_with(world, pipeline, config)
+}
+
+fn outcome_with(
+    world: &Rc<World>,
+    pipeline: &Pipeline,
+    config: ProcessingConfig,
+) -> (Counters, rivulet_core::error::Result<()>) {
     let counters = Arc::new(Counters::default());
-    let processing = Processing::new(
-        plan::processing_config(pipeline, &pipeline.stages[0]),
-        Box::new(Sum),
-        counters.clone(),
-    );
+    let processing = Processing::new(config, Box::new(Sum), counters.clone());
     let shutdown = Shutdown::new();
     shutdown.drain();
     let log = SimulatedLog::open(

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rivulet_core::component::Component;
 use rivulet_core::error::{Error, Result};
+use rivulet_core::reading::Reading;
 use rivulet_pipeline::Diagnostic;
 use serde::Deserialize;
 
@@ -246,6 +247,24 @@ impl CompareSink {
         left_out
     }
 
+    /// Compares one more reading, if there is memory for its sensor.
+    fn add(&mut self, side: Side, partition: i32, reading: &Reading<'_>) {
+        let name = reading.sensor.as_ref();
+        if !self.sensors.contains_key(name) {
+            if !self.memory.take(self.rules.size(name)) {
+                self.no_memory();
+                return;
+            }
+            let sensor = SensorComparison::new(&self.rules);
+            self.sensors.insert(name.to_owned(), sensor);
+        }
+        let sensor = self.sensors.get_mut(name).expect("inserted above");
+        let room = self.memory.has_room();
+        self.memory.waiting -= sensor.waiting_size();
+        sensor.add(side, partition, reading, &self.rules, room);
+        self.memory.waiting += sensor.waiting_size();
+    }
+
     /// Counts a reading of a sensor for which there is no memory.
     fn no_memory(&mut self) {
         self.not_compared += 1;
@@ -279,24 +298,11 @@ impl Sink for CompareSink {
             .help("name the same topics in `from` and in the settings of `compare`")
             .into());
         };
-        let Delivery {
-            partition, reading, ..
-        } = delivery;
+        let side = *side;
         self.has_news = true;
-        let name = reading.sensor.as_ref();
-        if !self.sensors.contains_key(name) {
-            if !self.memory.take(self.rules.size(name)) {
-                self.no_memory();
-                return Ok(());
-            }
-            let sensor = SensorComparison::new(&self.rules);
-            self.sensors.insert(name.to_owned(), sensor);
+        for reading in delivery.readings {
+            self.add(side, delivery.partition, reading);
         }
-        let sensor = self.sensors.get_mut(name).expect("inserted above");
-        let room = self.memory.has_room();
-        self.memory.waiting -= sensor.waiting_size();
-        sensor.add(*side, *partition, reading, &self.rules, room);
-        self.memory.waiting += sensor.waiting_size();
         Ok(())
     }
 

@@ -29,8 +29,9 @@ use crate::text::{pad, push, push_key, push_number, push_sensor, push_time};
 /// let mut sink = settings.open(SinkContext::new("config", "out-ewma", topics))?;
 /// let unit = Some(Unit::Fahrenheit);
 /// let reading = Reading { sensor: "seattle".into(), seq: 7, time: 0, value: 54.05, unit };
+/// let readings = &[reading][..];
 /// let (topic, partition, offset) = ("temperatures_ewma", 0, 41);
-/// sink.write(&Delivery { topic, partition, offset, timestamp: 0, key: None, reading: &reading })?;
+/// sink.write(&Delivery { topic, partition, offset, timestamp: 0, key: None, readings })?;
 /// sink.flush()?; // EWMA, and below it: seattle   1970-01-01T00:00:00Z          54.050 °F
 /// # Ok::<(), rivulet_sinks::sink::Failure>(())
 /// ```
@@ -119,15 +120,15 @@ impl ConsoleSink {
     }
 }
 
-impl Sink for ConsoleSink {
-    fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
+impl ConsoleSink {
+    fn show(&mut self, delivery: &Delivery<'_>, reading: &Reading<'_>) -> Result<()> {
         self.line.clear();
         match self.show {
-            Show::Value => push_number(&mut self.line, delivery.reading.value),
-            Show::Reading => self.push_aligned(delivery.reading),
+            Show::Value => push_number(&mut self.line, reading.value),
+            Show::Reading => self.push_aligned(reading),
             Show::Json => {
-                json::push_reading(&mut self.line, delivery.reading);
-                return Ok(self.output.write(&self.line)?);
+                json::push_reading(&mut self.line, reading);
+                return self.output.write(&self.line);
             }
             Show::Record => {
                 push_key(&mut self.line, delivery.key);
@@ -141,11 +142,20 @@ impl Sink for ConsoleSink {
                     &mut self.line,
                     format_args!(" {topic}[{partition}] {offset} "),
                 );
-                push_number(&mut self.line, delivery.reading.value);
+                push_number(&mut self.line, reading.value);
             }
         }
         self.line.push(b'\n');
-        Ok(self.output.write(&self.line)?)
+        self.output.write(&self.line)
+    }
+}
+
+impl Sink for ConsoleSink {
+    fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
+        for reading in delivery.readings {
+            self.show(delivery, reading)?;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
@@ -163,6 +173,8 @@ impl Sink for ConsoleSink {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use rivulet_core::unit::Unit;
     use rivulet_pipeline::ComponentConfig;
 
@@ -204,7 +216,7 @@ mod tests {
                 offset,
                 timestamp: 0,
                 key,
-                reading,
+                readings: slice::from_ref(reading),
             };
             sink.write(&delivery).unwrap();
         }

@@ -156,7 +156,7 @@ impl Sink for FileSink {
         if stored.advance(delivery.offset, delivery.timestamp, &self.path)? {
             self.format.push(&mut self.lines, delivery);
         } else {
-            self.skipped += 1;
+            self.skipped += delivery.readings.len() as u64;
         }
         // The size of a commit limits records, not bytes. Readings that are stored before their
         // commit are skipped if they come again.

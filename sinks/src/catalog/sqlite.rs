@@ -162,6 +162,8 @@ struct Row {
     topic: String,
     partition: i32,
     offset: i64,
+    /// Which of the record's readings, from 0.
+    number: i64,
     timestamp: i64,
     sensor: String,
     seq: u64,
@@ -177,21 +179,24 @@ impl Sink for SqliteSink {
             partition,
             offset,
             timestamp,
-            reading,
+            readings,
             ..
         } = *delivery;
-        self.rows.push(Row {
-            topic: topic.to_owned(),
-            partition,
-            offset,
-            timestamp,
-            sensor: reading.sensor.clone().into_owned(),
-            seq: reading.seq,
-            time: reading.time,
-            value: reading.value,
-            unit: reading.unit,
-        });
-        self.bytes += size_of::<Row>() + topic.len() + reading.sensor.len();
+        for (reading, number) in readings.iter().zip(0..) {
+            self.rows.push(Row {
+                topic: topic.to_owned(),
+                partition,
+                offset,
+                number,
+                timestamp,
+                sensor: reading.sensor.clone().into_owned(),
+                seq: reading.seq,
+                time: reading.time,
+                value: reading.value,
+                unit: reading.unit,
+            });
+            self.bytes += size_of::<Row>() + topic.len() + reading.sensor.len();
+        }
         // The size of a commit limits records, not bytes. Readings that are stored before their
         // commit are skipped if they come again.
         if self.bytes >= LARGEST_BATCH {
@@ -236,16 +241,20 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
     let failed = |error| failure("writing", path, &error);
     let transaction =
         Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
-    let (mut offsets, mut skipped) = (SinkOffsets::default(), 0);
+    let (mut offsets, mut skipped, mut is_new) = (SinkOffsets::default(), 0, true);
     let mut insert = transaction
-        .prepare("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+        .prepare("INSERT INTO readings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
         .map_err(failed)?;
     for row in rows {
         let read = || read_offset(&transaction, &row.topic, row.partition);
         let stored = offsets
             .find(&row.topic, row.partition, read)
             .map_err(failed)?;
-        if !stored.advance(row.offset, row.timestamp, path)? {
+        // The readings of a record are stored together.
+        if row.number == 0 {
+            is_new = stored.advance(row.offset, row.timestamp, path)?;
+        }
+        if !is_new {
             skipped += 1;
             continue;
         }
@@ -255,6 +264,7 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
             topic,
             partition,
             offset,
+            number,
             sensor,
             time,
             value,
@@ -262,7 +272,7 @@ fn store(connection: &mut Connection, rows: &[Row], path: &Path) -> Result<u64, 
         } = row;
         insert
             .execute(params![
-                topic, partition, offset, timestamp, sensor, seq, time, value, unit
+                topic, partition, offset, timestamp, sensor, seq, time, value, unit, number
             ])
             .map_err(failed)?;
     }

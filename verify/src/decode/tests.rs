@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 use rivulet_core::format::Format;
 use rivulet_core::log::ConsumerRecord;
-use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
 use rivulet_formats::catalog::built_in;
 use rivulet_pipeline::{ComponentConfig, Role};
@@ -35,6 +34,21 @@ fn build(topic: &Topic) -> Box<dyn Format> {
     settings.build(topic.unit)
 }
 
+/// The only reading of a record, as the stages decode it.
+fn theirs(topic: &Topic, record: &ConsumerRecord<'_>) -> Option<(String, Entry)> {
+    let readings = build(topic).decode(record).ok()?;
+    let [reading] = readings.as_slice() else {
+        panic!("these formats have one reading a record")
+    };
+    let entry = Entry {
+        seq: reading.seq,
+        time: reading.time,
+        value: reading.value,
+        unit: reading.unit,
+    };
+    Some((reading.sensor.clone().into_owned(), entry))
+}
+
 fn record(offset: i64, value: Option<&[u8]>) -> FetchedRecord<'_> {
     FetchedRecord {
         partition: 0,
@@ -56,11 +70,9 @@ fn both(format: KnownFormat, value: &[u8]) -> (Option<f64>, Option<f64>) {
         timestamp: 9,
         key: None,
         value: Some(value),
+        headers: &(),
     };
-    let theirs = build(&topic)
-        .decode(&incoming)
-        .ok()
-        .map(|reading| reading.value);
+    let theirs = theirs(&topic, &incoming).map(|(_, entry)| entry.value);
     (
         decode(&topic, &record).ok().map(|(_, entry)| entry.value),
         theirs,
@@ -157,28 +169,9 @@ fn decoded(format: KnownFormat, record: &FetchedRecord<'_>) -> [Option<(String, 
         timestamp,
         key,
         value,
+        headers: &(),
     };
-    let theirs = build(&topic).decode(&incoming).ok();
-    let theirs = theirs.map(
-        |Reading {
-             sensor,
-             seq,
-             time,
-             value,
-             unit,
-         }| {
-            (
-                sensor.into_owned(),
-                Entry {
-                    seq,
-                    time,
-                    value,
-                    unit,
-                },
-            )
-        },
-    );
-    [decode(&topic, record).ok(), theirs]
+    [decode(&topic, record).ok(), theirs(&topic, &incoming)]
 }
 
 /// Names and values as they may appear in a line, with their quotes.

@@ -172,3 +172,18 @@ fn a_reading_in_another_unit_is_a_dead_letter() {
     let output = output.unwrap();
     assert_eq!((output.stream.len(), output.counts.dead_letters), (0, 2));
 }
+
+#[test]
+fn a_dead_letter_leaves_the_state_as_it_was() {
+    let mut sensors = Sensors::default();
+    let mut input = stream(&mut sensors, "a", &[10.0, 100.0, 20.0]);
+    let series = input.series.values_mut().next().unwrap();
+    series.entries[1].unit = Some(Unit::Kelvin);
+    let smooth = Step::Ewma {
+        alpha: 0.5,
+        emit_seed: true,
+    };
+    let output = process(&[smooth, CONVERT], &[("in", &input)], &sensors);
+    assert_close(&values(&output), &[50.0, 59.0]);
+    assert_eq!(output.unwrap().counts.dead_letters, 1);
+}

@@ -1,5 +1,7 @@
 //! The comparison alone, and its table.
 
+use std::slice;
+
 use rivulet_core::limits::Limits;
 use rivulet_core::reading::Reading;
 use rivulet_core::size::Size;
@@ -57,7 +59,7 @@ fn write(sink: &mut CompareSink, topic: &str, reading: &Reading<'_>) {
         offset,
         timestamp: 0,
         key: None,
-        reading,
+        readings: slice::from_ref(reading),
     })
     .unwrap();
 }
@@ -337,7 +339,7 @@ fn a_topic_that_is_not_compared_is_an_error() {
         offset: 0,
         timestamp: 0,
         key: None,
-        reading: &reading,
+        readings: &[reading],
     };
     assert!(
         sink.write(&delivery)

@@ -1,5 +1,6 @@
 //! The formats of a file.
 
+use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
 use serde::Deserialize;
 
@@ -30,21 +31,22 @@ impl OutputFormat {
         }
     }
 
-    /// Appends one line.
-    pub(super) fn push(self, line: &mut Vec<u8>, delivery: &Delivery<'_>) {
-        match self {
-            OutputFormat::Csv => push_row(line, delivery),
-            OutputFormat::JsonLines => json::push_delivery(line, delivery),
+    /// Appends one line for each reading.
+    pub(super) fn push(self, lines: &mut Vec<u8>, delivery: &Delivery<'_>) {
+        for reading in delivery.readings {
+            match self {
+                OutputFormat::Csv => push_row(lines, delivery, reading),
+                OutputFormat::JsonLines => json::push_delivery(lines, delivery, reading),
+            }
         }
     }
 }
 
-fn push_row(line: &mut Vec<u8>, delivery: &Delivery<'_>) {
+fn push_row(line: &mut Vec<u8>, delivery: &Delivery<'_>, reading: &Reading<'_>) {
     let Delivery {
         topic,
         partition,
         offset,
-        reading,
         ..
     } = delivery;
     push(line, format_args!("{topic},{partition},{offset},"));
@@ -75,7 +77,6 @@ fn push_field(line: &mut Vec<u8>, field: &str) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rivulet_core::reading::Reading;
 
     use super::*;
 
@@ -101,7 +102,7 @@ mod tests {
                 offset,
                 timestamp: 0,
                 key: None,
-                reading: &reading,
+                readings: &[reading],
             };
             OutputFormat::Csv.push(&mut row, &delivery);
             let mut rows = csv::Reader::from_reader(row.as_slice());

@@ -126,7 +126,7 @@ mod tests {
                     offset,
                     timestamp: 0,
                     key: None,
-                    reading: &reading,
+                    readings: &[reading],
                 };
                 format.push(&mut text, &delivery);
                 ends.push((text.len(), offset + 1));

@@ -35,7 +35,7 @@ fn write(sink: &mut dyn Sink, offset: i64, reading: &Reading<'_>) {
         offset,
         timestamp: offset,
         key: None,
-        reading,
+        readings: std::slice::from_ref(reading),
     };
     sink.write(&delivery).unwrap();
 }

@@ -13,7 +13,8 @@ const APPLICATION: i32 = 0x5249_5655;
 
 /// The migration from each version, an index into this list, to the next. The version is in
 /// `PRAGMA user_version`. Released entries never change: a change is a new entry.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE readings (
     topic      TEXT    NOT NULL,
     partition  INTEGER NOT NULL,
@@ -34,7 +35,28 @@ CREATE TABLE positions (
     latest     INTEGER NOT NULL,  -- the latest timestamp below it
     PRIMARY KEY (topic, partition)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+ALTER TABLE readings RENAME TO old;
+
+CREATE TABLE readings (
+    topic      TEXT    NOT NULL,
+    partition  INTEGER NOT NULL,
+    offset     INTEGER NOT NULL,
+    timestamp  INTEGER,           -- when it entered the pipeline, in milliseconds since the epoch
+    sensor     TEXT    NOT NULL,  -- '' in a format without sensors
+    seq        INTEGER NOT NULL,
+    time       INTEGER NOT NULL,  -- when it was measured, in milliseconds since the epoch
+    value      REAL    NOT NULL,
+    unit       TEXT,
+    number     INTEGER NOT NULL,  -- which of the readings of its record, from 0
+    PRIMARY KEY (topic, partition, offset, number)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO readings SELECT *, 0 FROM old;
+DROP TABLE old;
+",
+];
 
 /// Upgrades a database to the newest version. An empty one gets the tables.
 pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), Failure> {
@@ -119,6 +141,12 @@ mod tests {
             .map_err(|failure| failure.to_string())
     }
 
+    /// How a row is inserted in each version.
+    const INSERT: [&str; 2] = [
+        "INSERT INTO readings VALUES ('t', 0, 41, 7, 'a', 1, 2, 3.5, NULL)",
+        "INSERT INTO readings VALUES ('t', 0, 41, 7, 'a', 1, 2, 3.5, NULL, 0)",
+    ];
+
     fn count(connection: &Connection, query: &str) -> i64 {
         connection.query_row(query, [], |row| row.get(0)).unwrap()
     }
@@ -131,12 +159,7 @@ mod tests {
             let mut connection = Connection::open_in_memory().unwrap();
             if from > 0 {
                 upgrade_by(&next[..from], &mut connection).unwrap();
-                connection
-                    .execute(
-                        "INSERT INTO readings VALUES ('t', 0, 41, 7, 'a', 1, 2, 3.5, NULL)",
-                        [],
-                    )
-                    .unwrap();
+                connection.execute(INSERT[from - 1], []).unwrap();
             }
             upgrade_by(&next, &mut connection).unwrap();
             upgrade_by(&next, &mut connection).unwrap();

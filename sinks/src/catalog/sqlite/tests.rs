@@ -36,7 +36,7 @@ fn write(sink: &mut dyn Sink, partition: i32, offset: i64, reading: &Reading<'_>
         offset,
         timestamp: offset,
         key: None,
-        reading,
+        readings: std::slice::from_ref(reading),
     };
     sink.write(&delivery).unwrap();
 }
@@ -73,6 +73,36 @@ fn offsets(folder: &TempDir) -> Vec<i64> {
         .unwrap()
         .map(Result::unwrap)
         .collect()
+}
+
+#[test]
+fn the_readings_of_a_record_are_stored_together_and_once() {
+    let folder = TempDir::new().unwrap();
+    let mut sink = sink(&folder);
+    let reading = |sensor: &str| Reading {
+        sensor: sensor.to_owned().into(),
+        seq: 7,
+        time: 0,
+        value: 0.5,
+        unit: None,
+    };
+    // Two of one sensor, as a message with several measurements has.
+    let readings = ["a/warm", "a/damp", "a/damp"].map(reading);
+    for _ in 0..2 {
+        for offset in 0..2 {
+            sink.write(&Delivery {
+                topic: "t",
+                partition: 0,
+                offset,
+                timestamp: 0,
+                key: None,
+                readings: &readings,
+            })
+            .unwrap();
+        }
+        sink.flush().unwrap();
+    }
+    assert_eq!(offsets(&folder), [0, 0, 0, 1, 1, 1]);
 }
 
 /// A commit may hold thousands of records of a megabyte.
@@ -116,17 +146,13 @@ fn a_reading_is_read_back_as_it_was() {
         offset: 0,
         timestamp: -1,
         key: None,
-        reading: &reading,
-    };
-    sink.write(&Delivery {
-        reading: &Reading {
+        readings: &[Reading {
             unit: None,
             seq: u64::MAX,
             ..reading.clone()
-        },
-        ..delivery
-    })
-    .unwrap();
+        }],
+    };
+    sink.write(&delivery).unwrap();
     sink.flush().unwrap();
     let other = Connection::open(folder.path().join("a.db")).unwrap();
     let (record, reading) = row(&other, "SELECT * FROM readings WHERE topic = 't'");
