@@ -7,7 +7,7 @@ KAFKA := $(shell cat tests/kafka/version)
 export RIVULET_TEST_KAFKA := $(KAFKA)
 
 # The profile of the nodes' programs: dev builds faster, release is for Pis.
-PROFILE := release
+PROFILE ?= release
 
 SEEDS := 20000
 FROM := 0

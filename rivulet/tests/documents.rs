@@ -1,8 +1,10 @@
-//! The documents against the code: the glossary's words are in use, and links lead somewhere.
+//! The documents against the code: the glossary's words are in use, links lead somewhere, and
+//! `make` does what it says.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use rivulet::Registry;
 use rivulet::catalog::ComponentList;
@@ -139,6 +141,33 @@ fn the_page_of_the_catalog_is_what_the_command_prints() {
         page == printed,
         "docs/catalog.md is not what the catalogs say\n  help: make catalog"
     );
+}
+
+/// What a command in the repository's folder prints.
+fn output(command: &mut Command) -> String {
+    let output = command.current_dir(root()).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn make_takes_its_variables_from_anywhere() {
+    let make = || {
+        let mut make = Command::new("make");
+        make.args(["--dry-run", "--no-print-directory", "aarch64"]);
+        // This test may run under `make test PROFILE=…`.
+        for name in ["PROFILE", "MAKEFLAGS", "MAKELEVEL"] {
+            make.env_remove(name);
+        }
+        make
+    };
+    let way = |printed: String| printed.lines().last().unwrap_or_default().trim().to_owned();
+    assert_eq!(way(output(&mut make())), "scripts/aarch64 release");
+    let environment = output(make().env("PROFILE", "dev"));
+    assert_eq!(way(environment), "scripts/aarch64 dev");
+    let argument = output(make().args(["PROFILE=dev"]));
+    assert_eq!(way(argument), "scripts/aarch64 dev");
 }
 
 /// The packages of a lock file with their versions.
