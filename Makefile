@@ -14,7 +14,7 @@ FROM := 0
 
 .PHONY: help demo test test-kafka aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: setup catalog
+.PHONY: setup catalog bundled
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -108,9 +108,11 @@ fuzz: ## fuzzes every decoder, or TARGET=json, for SECONDS=600 each
 	scripts/setup
 	scripts/fuzz $(or $(SECONDS),600) $(TARGET)
 
-audit: ## checks the dependencies for licences, duplicates and known vulnerabilities
-	command -v cargo-deny || cargo install --locked cargo-deny
-	cargo deny check $(ARGS)
+audit: ## checks all dependencies: licences, origin, known vulnerabilities; ADVISORIES=must
+	scripts/audit $(ADVISORIES)
+
+bundled: ## writes docs/bundled.md, which lists the C libraries in the programs
+	scripts/bundled > docs/bundled.md
 
 doc: ## builds the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps $(ARGS)
@@ -128,6 +130,7 @@ lint: ## checks format and lints
 	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(BUILT) --bins --all-features -- -D warnings
 	cargo fmt --manifest-path examples/own-operator/Cargo.toml --check
 	scripts/example clippy --all-targets -- -D warnings
+	scripts/shellcheck
 	scripts/ansible lint
 
 setup: ## installs what building and testing need

@@ -1,5 +1,5 @@
-//! The documents against the code: the glossary's words are in use, links lead somewhere, and
-//! `make` does what it says.
+//! The documents against the code: the glossary's words are in use, links lead somewhere, and pages
+//! that are generated are up to date.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -149,6 +149,21 @@ fn output(command: &mut Command) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {error}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_page_of_c_libraries_is_what_the_script_prints() {
+    let page = fs::read_to_string(root().join("docs/bundled.md")).unwrap();
+    assert!(
+        page == output(&mut Command::new("scripts/bundled")),
+        "docs/bundled.md is not what Cargo.lock says\n  help: make bundled"
+    );
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    for row in rows.skip(2) {
+        let version = row.split(" | ").nth(1).unwrap();
+        let is_version = version.split('.').all(|part| part.parse::<u32>().is_ok());
+        assert!(is_version, "{row}");
+    }
 }
 
 #[test]
