@@ -78,6 +78,14 @@ impl fmt::Display for DecodeError {
 pub trait FormatSettings: fmt::Debug + Send {
     /// The format itself. `unit` is the unit of readings whose record does not say it.
     fn build(&self, unit: Option<Unit>) -> Box<dyn Format>;
+
+    /// Checks that the format can write readings: a stage writes a topic of it.
+    ///
+    /// # Errors
+    /// Why it can only read them, and what to write instead.
+    fn check_write(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Checks a value.

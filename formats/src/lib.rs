@@ -25,4 +25,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod avro;
 pub mod catalog;
+pub mod mapping;

@@ -37,12 +37,26 @@ pub(crate) fn check(
         if unread.has(&table, "format") {
             continue;
         }
-        let Err(errors) = formats.read(&topic.format) else {
-            continue;
-        };
-        unread.add(table, "format");
-        if reported.insert(topic.format.place().start) {
-            diagnostics.extend(errors);
+        let place = topic.format.place();
+        match formats.read(&topic.format) {
+            Ok(settings) => {
+                let writer = pipeline.writers(name).next();
+                if let (Some(writer), Err(why)) = (writer, settings.check_write())
+                    && reported.insert(place.start)
+                {
+                    let message = format!(
+                        "`{}` writes {name}, and the format can only be read: {why}",
+                        writer.name
+                    );
+                    diagnostics.push(Diagnostic::at(place, message));
+                }
+            }
+            Err(errors) => {
+                unread.add(table, "format");
+                if reported.insert(place.start) {
+                    diagnostics.extend(errors);
+                }
+            }
         }
     }
 }

@@ -7,12 +7,20 @@
 //! `time` is in milliseconds since the epoch. Numbers are written in the shortest form that reads
 //! back as the same 64-bit float. `unit` is any text, and is left out if it is not known. Unknown
 //! fields are skipped, so that a newer writer does not stop an older reader.
+//!
+//! With settings, it is somebody else's JSON: a [mapping](crate::mapping) says where each part of a
+//! reading is.
 
+mod fields;
+pub mod mapped;
 mod own;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+
+use self::mapped::MappedJson;
+use crate::mapping::{Mapping, MappingTable};
 
 use rivulet_core::component::Component;
 use rivulet_core::format::{DecodeError, Format, FormatSettings, excerpt, finite, value_of};
@@ -21,22 +29,53 @@ use rivulet_core::reading::{InvalidReading, LONGEST_SENSOR, Reading};
 use rivulet_core::readings::Readings;
 use rivulet_core::unit::Unit;
 
-/// Each record carries one reading, an object with `sensor`, `seq`, `time` in milliseconds since
-/// the epoch, `value` and, if it is known, `unit`. Other fields are skipped. It has no settings.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Json {}
+/// Without settings, each record carries one reading, an object with `sensor`, `seq`, `time` in
+/// milliseconds since the epoch, `value` and, if it is known, `unit`. Other fields are skipped.
+///
+/// With settings, they say where each part of a reading is in somebody else's messages.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(try_from = "MappingTable")]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(with = "MappingTable")
+)]
+pub struct Json {
+    mapping: Option<Mapping>,
+}
+
+impl TryFrom<MappingTable> for Json {
+    type Error = String;
+
+    fn try_from(table: MappingTable) -> Result<Self, String> {
+        if table.schema.is_some() {
+            return Err("`schema` is for Avro: JSON has none".to_owned());
+        }
+        let mapping = (!table.is_empty()).then(|| table.try_into());
+        Ok(Json {
+            mapping: mapping.transpose()?,
+        })
+    }
+}
 
 impl Component for Json {
     const NAME: &'static str = "json";
-    const ABOUT: &'static str = "a JSON object for each reading, keyed by sensor";
-    const EXAMPLE: &'static str = "json = {}";
+    const ABOUT: &'static str = "a JSON object for each reading, or anybody's JSON by a mapping";
+    const EXAMPLE: &'static str =
+        r#"json = { sensor = "/device/id", time = "/ts", value = "/t", unit = "celsius" }"#;
 }
 
 impl FormatSettings for Json {
     fn build(&self, unit: Option<Unit>) -> Box<dyn Format> {
-        Box::new(JsonFormat { unit })
+        match &self.mapping {
+            None => Box::new(JsonFormat { unit }),
+            Some(mapping) => Box::new(MappedJson::new(mapping.clone(), unit)),
+        }
+    }
+
+    fn check_write(&self) -> Result<(), String> {
+        let layout = self.mapping.as_ref().map(Mapping::layout).transpose();
+        layout.map(drop)
     }
 }
 
