@@ -7,10 +7,10 @@ use rivulet_core::dead_letter::{DeadLetter, GAP, LedgerRecord, Migration, Resolv
 use rivulet_core::error::Result;
 use rivulet_pipeline::{Pipeline, Stage};
 
-use crate::decode::decode;
+use crate::decode::Decoder;
 use crate::diff::close;
 use crate::history::StageHistory;
-use crate::truth::{Entry, Sensors, Stream};
+use crate::truth::{Entry, RecordReadings, Sensors, Stream};
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
 /// The dead letters of one stage.
@@ -35,8 +35,8 @@ pub(crate) struct StageDeadLetters {
 struct ResolvedRecord {
     /// The topic that the stage read it from.
     topic: String,
-    /// Its sensor and reading; `None` if it is not a reading.
-    reading: Option<(u32, Entry)>,
+    /// Its sensors and readings; `None` if it is invalid.
+    readings: RecordReadings,
     resolution: Resolved,
     /// Whether the record was deleted from its topic.
     is_deleted: bool,
@@ -45,9 +45,9 @@ struct ResolvedRecord {
 /// A dead letter while the topic is read.
 #[derive(Debug)]
 struct Read {
-    /// The topic and reading of the record. `None` if they are unknown: such a dead letter counts
+    /// The topic and readings of the record. `None` if they are unknown: such a dead letter counts
     /// even after it is resolved.
-    record: Option<(String, Option<(u32, Entry)>)>,
+    record: Option<(String, RecordReadings)>,
     /// The topic that the record was deleted from.
     deleted_from: Option<String>,
     /// Topic, partition and offset of the record, if it is a dead letter because of a limit.
@@ -132,11 +132,11 @@ impl StageDeadLetters {
         }
         for dead_letter in read.into_values() {
             match (dead_letter.resolution, dead_letter.record) {
-                (Some(resolution), Some((topic, reading))) => {
+                (Some(resolution), Some((topic, readings))) => {
                     let is_deleted = dead_letter.deleted_from.is_some();
                     dead_letters.resolved.push(ResolvedRecord {
                         topic,
-                        reading,
+                        readings,
                         resolution,
                         is_deleted,
                     });
@@ -162,14 +162,14 @@ impl StageDeadLetters {
             .resolved
             .iter()
             .filter(move |record| record.resolution == Resolved::Replayed && record.topic == topic);
-        replayed.filter_map(|record| record.reading)
+        replayed.flat_map(|record| record.readings.iter().flatten().copied())
     }
 
     /// How many records of a topic are resolved, not readings, and not deleted.
     pub(crate) fn resolved_undecodable(&self, topic: &str) -> u64 {
         let of_topic = self.resolved.iter().filter(|record| record.topic == topic);
         of_topic
-            .filter(|record| record.reading.is_none() && !record.is_deleted)
+            .filter(|record| record.readings.is_none() && !record.is_deleted)
             .count() as u64
     }
 
@@ -184,12 +184,12 @@ impl StageDeadLetters {
         of_topic.map(|(_, partition, offset)| (*partition, *offset))
     }
 
-    /// Records the reading of a record that is a dead letter because of a limit.
-    pub(crate) fn found_limited(&mut self, topic: &str, reading: Option<(u32, Entry)>) {
+    /// Records the readings of a record that is a dead letter because of a limit.
+    pub(crate) fn found_limited(&mut self, topic: &str, readings: RecordReadings) {
         let topic = topic.to_owned();
         self.resolved.push(ResolvedRecord {
             topic,
-            reading,
+            readings,
             resolution: Resolved::Dropped,
             is_deleted: false,
         });
@@ -220,8 +220,8 @@ impl StageDeadLetters {
             .resolved
             .iter()
             .filter(|record| record.topic == topic && !(record.is_deleted && is_lost));
-        for (sensor, resolved) in resolved.filter_map(|record| record.reading) {
-            let entries = left.series.get(&sensor).map(|series| &series.entries[..]);
+        for (sensor, resolved) in resolved.flat_map(|record| record.readings.iter().flatten()) {
+            let entries = left.series.get(sensor).map(|series| &series.entries[..]);
             // The first one: the replayed reading comes after it.
             let index = entries.unwrap_or_default().iter().position(|entry| {
                 (!stream.numbered || entry.seq == resolved.seq)
@@ -231,14 +231,14 @@ impl StageDeadLetters {
             let Some(index) = index else {
                 continue;
             };
-            let with_right_key = left.to_mut().remove(sensor, index);
+            let with_right_key = left.to_mut().remove(*sensor, index);
             let observed = if history.requires_key() {
                 with_right_key
             } else {
                 Some(index)
             };
             if let Some(index) = observed {
-                history.remove_observed(topic, sensor, index);
+                history.remove_observed(topic, *sensor, index);
             }
         }
         left
@@ -266,13 +266,13 @@ impl Gap {
     }
 }
 
-/// The record in a dead letter: its topic, and its reading if it is one.
+/// The record in a dead letter: its topic, and its readings if it is valid.
 fn original(
     pipeline: &Pipeline,
     dead_letter: &LedgerRecord<'_>,
     record: &FetchedRecord<'_>,
     sensors: &mut Sensors,
-) -> Option<(String, Option<(u32, Entry)>)> {
+) -> Option<(String, RecordReadings)> {
     let LedgerRecord::DeadLetter(dead_letter) = dead_letter else {
         return None;
     };
@@ -281,16 +281,16 @@ fn original(
         .filter(|_| dead_letter.truncated.is_none())?;
     let topic = pipeline.topics.get(dead_letter.topic)?;
     // As the stage read it.
-    let reading = decode(
-        topic,
-        &FetchedRecord {
-            partition,
-            offset,
-            headers: dead_letter.original,
-            ..*record
-        },
-    )
-    .ok();
-    let reading = reading.map(|(sensor, entry)| (sensors.id(&sensor), entry));
-    Some((dead_letter.topic.to_owned(), reading))
+    let original = FetchedRecord {
+        partition,
+        offset,
+        headers: dead_letter.original,
+        ..*record
+    };
+    let decoded = Decoder::of(topic).and_then(|decoder| decoder.decode(&original).ok());
+    let readings = decoded.map(|readings| {
+        let named = |(sensor, entry): (String, Entry)| (sensors.id(&sensor), entry);
+        readings.into_iter().map(named).collect()
+    });
+    Some((dead_letter.topic.to_owned(), readings))
 }

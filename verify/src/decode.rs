@@ -1,64 +1,136 @@
 //! Decoding, implemented a second time and naively: every field becomes a [`Value`] first.
 
+mod avro;
+mod mapped;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
+use rivulet_core::topic_source::FetchedRecord;
 use rivulet_pipeline::Topic;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use crate::truth::Entry;
-use rivulet_core::topic_source::FetchedRecord;
+use self::mapped::{Encoding, MappedFormat};
+use crate::truth::{Entry, Stream};
+
+/// Decodes the records of a topic whose format is known here.
+#[derive(Debug, Clone)]
+pub(crate) struct Decoder<'t> {
+    topic: &'t Topic,
+    format: KnownFormat,
+}
 
 /// A format that is known here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KnownFormat {
+#[derive(Debug, Clone)]
+enum KnownFormat {
     Json,
     Number,
+    Mapped(Encoding, Box<MappedFormat>),
 }
 
-impl KnownFormat {
-    /// The format of a topic; `None` if it is not known here.
-    pub(crate) fn of(topic: &Topic) -> Option<Self> {
-        match topic.format.name() {
-            "json" => Some(KnownFormat::Json),
-            "number" => Some(KnownFormat::Number),
-            _ => None,
+impl<'t> Decoder<'t> {
+    /// The decoder of a topic; `None` if its format is not known here.
+    pub(crate) fn of(topic: &'t Topic) -> Option<Self> {
+        let settings: Option<Value> = topic.format.settings().ok();
+        let is_empty = settings
+            .as_ref()
+            .is_none_or(|settings| *settings == Value::Object(<_>::default()));
+        let format = match topic.format.name() {
+            "json" if is_empty => KnownFormat::Json,
+            "json" => KnownFormat::Mapped(Encoding::Json, Box::deserialize(settings?).ok()?),
+            "avro-file" => {
+                KnownFormat::Mapped(Encoding::AvroFile, Box::deserialize(settings?).ok()?)
+            }
+            "number" => KnownFormat::Number,
+            _ => return None,
+        };
+        Some(Decoder { topic, format })
+    }
+
+    /// Whether its readings have a sensor.
+    pub(crate) fn has_sensors(&self) -> bool {
+        !matches!(self.format, KnownFormat::Number)
+    }
+
+    /// Whether a record can have readings of several sensors.
+    pub(crate) fn has_several(&self) -> bool {
+        match &self.format {
+            // A file may hold several data.
+            KnownFormat::Mapped(Encoding::AvroFile, _) => true,
+            KnownFormat::Mapped(Encoding::Json, mapped) => mapped.has_several(),
+            KnownFormat::Json | KnownFormat::Number => false,
         }
     }
-}
 
-/// Whether the records of a topic have the sensor, the time and the number of a reading.
-pub(crate) fn is_json(topic: &Topic) -> bool {
-    KnownFormat::of(topic) == Some(KnownFormat::Json)
-}
-
-/// The sensor and the rest of the reading in a record, or why it is not a reading.
-pub(crate) fn decode(topic: &Topic, record: &FetchedRecord<'_>) -> Result<(String, Entry), String> {
-    let bytes = record.value.ok_or("no value")?;
-    match KnownFormat::of(topic).ok_or("of a format that is not known here")? {
-        KnownFormat::Json => {
-            let Fields(fields) =
-                serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-            json(topic, &fields).ok_or_else(|| "not a reading".to_owned())
+    /// Whether a record has the key of a sensor.
+    pub(crate) fn is_keyed(&self, key: Option<&[u8]>, sensor: &str) -> bool {
+        match &self.format {
+            KnownFormat::Number => true,
+            KnownFormat::Json => key == Some(sensor.as_bytes()),
+            KnownFormat::Mapped(_, mapped) => key == Some(mapped.key(sensor).as_bytes()),
         }
-        KnownFormat::Number => {
-            let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-            let value = value
-                .as_f64()
-                .filter(|value| value.is_finite())
-                .ok_or("not a number")?;
-            // What the format does not have comes from the record.
-            let seq = u64::try_from(record.offset).unwrap_or_default();
-            Ok((
-                String::new(),
-                Entry {
-                    seq,
+    }
+
+    /// The sensors and the rest of the readings in a record, or why it is invalid.
+    pub(crate) fn decode(
+        &self,
+        record: &FetchedRecord<'_>,
+    ) -> Result<Vec<(String, Entry)>, String> {
+        let topic = self.topic;
+        let bytes = || record.value.ok_or("no value");
+        match &self.format {
+            KnownFormat::Mapped(encoding, mapped) => mapped.decode(*encoding, record, topic.unit),
+            KnownFormat::Json => {
+                let Fields(fields) =
+                    serde_json::from_slice(bytes()?).map_err(|error| error.to_string())?;
+                let reading = json(topic, &fields).ok_or_else(|| "not a reading".to_owned())?;
+                Ok(vec![reading])
+            }
+            KnownFormat::Number => {
+                let value: Value =
+                    serde_json::from_slice(bytes()?).map_err(|error| error.to_string())?;
+                let value = value
+                    .as_f64()
+                    .filter(|value| value.is_finite())
+                    .ok_or("not a number")?;
+                // What the format does not have comes from the record.
+                let entry = Entry {
+                    seq: u64::try_from(record.offset).unwrap_or_default(),
                     time: record.timestamp,
                     value,
                     unit: topic.unit,
-                },
-            ))
+                };
+                Ok(vec![(String::new(), entry)])
+            }
+        }
+    }
+
+    /// A stream as a reader of the topic sees it, once it is written to `partitions` partitions.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub(crate) fn written(
+        &self,
+        stream: Stream,
+        partitions: usize,
+        sensors: &mut crate::truth::Sensors,
+    ) -> Result<Stream, String> {
+        let unit = self.topic.unit;
+        match &self.format {
+            KnownFormat::Json => Ok(stream.with_unit(|_, own| Ok(own.or(unit)))?),
+            KnownFormat::Number => Ok(stream.into_numbers(partitions, unit, sensors)),
+            KnownFormat::Mapped(_, mapped) => {
+                let mut stream = stream
+                    .with_unit(|sensor, own| mapped.unit_of(sensors.name(sensor), own, unit))?;
+                for (sensor, series) in &mut stream.series {
+                    for entry in &mut series.entries {
+                        entry.value = mapped.value_of(sensors.name(*sensor), entry.value)?;
+                    }
+                }
+                stream.numbered &= mapped.is_numbered();
+                Ok(stream)
+            }
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The steps that a stage has now, and those that it had before its settings were changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rivulet_core::dead_letter::{Migration, MigrationKind};
 use rivulet_core::rules::Rules;
 
 use self::expiry::Expiry;
 pub(crate) use self::expiry::SeenReading;
+pub(crate) use self::run::{Applied, SensorRun};
 use crate::steps::{Step, StepOutcome, StepState};
 use crate::truth::{Entry, Series, StageCounts};
 
 mod expiry;
+mod run;
 
 /// The steps of a stage, past and present, and which readings were processed with which.
 #[derive(Debug, Default)]
@@ -198,9 +200,23 @@ impl StageHistory {
         self.unverifiable.clone().map_or(Ok(()), Err)
     }
 
-    /// Computes the output for the readings of one sensor (its number and name) in one input, and
-    /// counts the readings without output. If readings were deleted, `found` is the actual output
-    /// of all of them.
+    /// Begins to compute the output for the readings of one sensor (its number and name) in one
+    /// input. If readings were deleted, `found` is the actual output of all of them.
+    ///
+    /// # Errors
+    /// Why the output cannot be computed.
+    pub(crate) fn start<'h>(
+        &'h self,
+        topic: &str,
+        sensor: (u32, &'h str),
+        series: &'h Series,
+        found: Option<&Series>,
+    ) -> Result<SensorRun<'h>, String> {
+        SensorRun::new(self, topic, sensor, series, found)
+    }
+
+    /// Computes the output for the readings of one sensor, and counts the readings without output.
+    /// See [`start`](Self::start).
     ///
     /// # Errors
     /// Why the output cannot be computed.
@@ -212,91 +228,17 @@ impl StageHistory {
         found: Option<&Series>,
         counts: &mut StageCounts,
     ) -> Result<Series, String> {
-        let none = vec![0; self.past.len()];
-        let ends = self
-            .before
-            .get(&(topic.to_owned(), sensor.0))
-            .unwrap_or(&none);
-        let past = self.past.iter().zip(ends);
-        let past = past.map(|(past, end)| {
-            let is_kept = keeps_state(&past.migration, sensor.1);
-            (past.steps.as_deref(), *end, is_kept)
-        });
-        let expired = self
-            .expiry
-            .as_ref()
-            .and_then(|expiry| expiry.expired.get(&(topic.to_owned(), sensor.0)));
-        let found: HashMap<(u64, i64), Entry> = if series.lost {
-            let found = found
-                .into_iter()
-                .flat_map(|series| series.entries.iter().rev());
-            found
-                .map(|entry| ((entry.seq, entry.time), *entry))
-                .collect()
-        } else {
-            HashMap::new()
-        };
-        let mut out = Series {
-            order: series.order,
-            lost: series.lost,
-            ..Series::default()
-        };
-        let (mut begin, mut is_lost) = (0, series.lost);
-        let mut kept: Option<(&[Step], Vec<StepState>)> = None;
-        for (steps, end, is_kept) in past.chain([(Ok(&self.now[..]), series.entries.len(), false)])
-        {
-            let Some(part) = series.entries.get(begin..end) else {
-                return Err(format!(
-                    "its offsets were set back: sensor \"{}\" in `{topic}`",
-                    sensor.1
-                ));
-            };
-            let indices = begin..;
-            begin = end;
-            let steps = match steps {
-                Ok(steps) => steps,
-                Err(_) if part.is_empty() && kept.is_none() => {
-                    is_lost &= is_kept;
-                    continue;
-                }
-                Err(why) => return Err(why.clone()),
-            };
-            let mut states = match kept.take() {
-                Some((before, states)) => migrate(steps, before, states)?,
-                None => steps.iter().map(|_| StepState::begin(is_lost)).collect(),
-            };
-            for (index, entry) in indices.zip(part) {
-                if expired.is_some_and(|expired| expired.contains(&index)) {
-                    states.fill_with(StepState::default);
-                }
-                // A dead letter leaves the state as it was.
-                let before = can_undo(steps).then(|| states.clone());
-                match apply_chain(steps, sensor.1, &mut states, *entry) {
-                    (ChainOutcome::Pass, entry) => out.entries.push(entry),
-                    (ChainOutcome::Drop, _) => (),
-                    (ChainOutcome::DeadLetter, _) => {
-                        counts.dead_letters += 1;
-                        states = before.unwrap_or(states);
-                    }
-                    (ChainOutcome::Unknown(at), _) => {
-                        counts.unknown += 1;
-                        if let Some(result) = found.get(&(entry.seq, entry.time)) {
-                            if at + 1 == steps.len() {
-                                states[at].seed(steps[at], result.value);
-                            }
-                            out.entries.push(*result);
-                            out.unverified += 1;
-                        } else {
-                            out.unsure = out.entries.len();
-                        }
-                    }
-                }
+        let mut run = self.start(topic, sensor, series, found)?;
+        for index in 0..series.entries.len() {
+            let applied = run.apply(index, true)?;
+            if applied.is_dead_letter() {
+                counts.dead_letters += 1;
+                run.undo();
+            } else {
+                run.keep(&applied, counts);
             }
-            is_lost = false;
-            kept = is_kept.then_some((steps, states));
         }
-        out.entries.shrink_to_fit();
-        Ok(out)
+        run.finish()
     }
 }
 
@@ -309,9 +251,10 @@ fn keeps_state(migration: &Migration, sensor: &str) -> bool {
     }
 }
 
-/// Whether a step with state is before another step, which may not be able to process its result.
-fn can_undo(steps: &[Step]) -> bool {
-    let earlier = &steps[..steps.len().saturating_sub(1)];
+/// Whether a step has changed its state when a reading turns out to be a dead letter: because of a
+/// later step, or of another reading of the same record.
+fn can_undo(steps: &[Step], has_several: bool) -> bool {
+    let earlier = &steps[..steps.len().saturating_sub(usize::from(!has_several))];
     earlier.iter().any(|step| step.is_stateful())
 }
 

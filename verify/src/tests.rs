@@ -2,6 +2,7 @@
 
 mod dead_letters;
 mod deleted;
+mod mapped;
 mod migrations;
 mod order;
 mod table;

@@ -8,6 +8,8 @@ use rivulet_core::unit::Unit;
 
 use crate::history::StageHistory;
 
+mod records;
+
 /// A reading without its sensor. There can be millions of them, so it is small.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Entry {
@@ -16,6 +18,9 @@ pub(crate) struct Entry {
     pub(crate) value: f64,
     pub(crate) unit: Option<Unit>,
 }
+
+/// The readings of a record, each with its sensor; `None` if the record is invalid.
+pub(crate) type RecordReadings = Option<Vec<(u32, Entry)>>;
 
 /// The names of sensors, each stored once.
 #[derive(Debug, Default)]
@@ -46,6 +51,9 @@ impl Sensors {
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Series {
     pub(crate) entries: Vec<Entry>,
+    /// The record of each entry, as its number in the order of reading. Empty if each record has
+    /// one reading.
+    pub(crate) records: Vec<u32>,
     /// Whether Kafka keeps them in this order.
     pub(crate) order: Order,
     /// Whether earlier readings of the sensor were deleted.
@@ -111,18 +119,23 @@ impl Stream {
         }
     }
 
-    /// Removes the readings whose record has another key than their sensor. Returns their number.
+    /// Removes the readings whose record has another key than their sensor. Returns the number of
+    /// records.
     pub(crate) fn drop_wrong_keys(&mut self) -> u64 {
-        let mut dropped = 0;
+        let (mut dropped, mut records) = (0, HashSet::new());
         for (sensor, (places, order)) in std::mem::take(&mut self.wrong_keys) {
             let series = self.series.entry(sensor).or_default();
             for place in places.iter().rev() {
                 series.entries.remove(*place);
+                if series.records.is_empty() {
+                    dropped += 1;
+                } else {
+                    records.insert(series.records.remove(*place));
+                }
             }
             series.order = order;
-            dropped += places.len() as u64;
         }
-        dropped
+        dropped + records.len() as u64
     }
 
     /// Removes a reading, given by its index among those of its sensor. Returns its index among
@@ -130,6 +143,9 @@ impl Stream {
     pub(crate) fn remove(&mut self, sensor: u32, place: usize) -> Option<usize> {
         let series = self.series.get_mut(&sensor)?;
         series.entries.remove(place);
+        if !series.records.is_empty() {
+            series.records.remove(place);
+        }
         series.deleted -= usize::from(place < series.deleted);
         let Some((wrong, _)) = self.wrong_keys.get_mut(&sensor) else {
             return Some(place);
@@ -227,14 +243,20 @@ impl Stream {
         }
     }
 
-    /// The stream as a reader of a topic sees it whose readings without a unit have this one.
-    pub(crate) fn with_unit(mut self, unit: Option<Unit>) -> Stream {
-        for series in self.series.values_mut() {
+    /// The stream as a reader of a topic sees it where a sensor's readings have other units.
+    ///
+    /// # Errors
+    /// Those of `unit`.
+    pub(crate) fn with_unit(
+        mut self,
+        unit: impl Fn(u32, Option<Unit>) -> Result<Option<Unit>, String>,
+    ) -> Result<Stream, String> {
+        for (sensor, series) in &mut self.series {
             for entry in &mut series.entries {
-                entry.unit = entry.unit.or(unit);
+                entry.unit = unit(*sensor, entry.unit)?;
             }
         }
-        self
+        Ok(self)
     }
 
     /// The stream as a reader of a topic of format `number` sees it: bare values in `partitions`
@@ -309,6 +331,7 @@ pub(crate) fn process(
             lost: input.lost,
             ..Stream::new()
         };
+        let mut has_records = false;
         for (&sensor, series) in &input.series {
             let name = sensors.name(sensor);
             if stateful && series.order == Order::Undefined && series.entries.len() > 1 {
@@ -337,11 +360,24 @@ pub(crate) fn process(
                         .collect(),
                 );
             }
+            if !series.records.is_empty() {
+                has_records = true;
+                continue;
+            }
             let found = found.series.get(&sensor);
             stream.series.insert(
                 sensor,
                 history.run(topic, (sensor, name), &series, found, &mut output.counts)?,
             );
+        }
+        if has_records {
+            records::process(
+                history,
+                (topic, input),
+                sensors,
+                &mut stream,
+                &mut output.counts,
+            )?;
         }
         output.stream.join(stream);
     }

@@ -211,9 +211,9 @@ impl<'p> Verification<'p> {
     }
 
     fn found_limited(&mut self, name: &str, limited: Limited<'_>) {
-        for (stage, reading) in limited.found {
+        for (stage, readings) in limited.found {
             if let Some(dead_letters) = self.dead_letters.get_mut(stage) {
-                dead_letters.found_limited(name, reading);
+                dead_letters.found_limited(name, readings);
             }
         }
     }

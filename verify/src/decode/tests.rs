@@ -9,13 +9,14 @@ use rivulet_pipeline::{ComponentConfig, Role};
 
 use super::*;
 
-const FORMATS: [KnownFormat; 2] = [KnownFormat::Json, KnownFormat::Number];
+mod avro;
+mod mapped;
 
-fn topic(format: KnownFormat) -> Topic {
-    let format = match format {
-        KnownFormat::Json => "json = {}",
-        KnownFormat::Number => "number = {}",
-    };
+const JSON: &str = "json = {}";
+const NUMBER: &str = "number = {}";
+const FORMATS: [&str; 2] = [JSON, NUMBER];
+
+fn topic(format: &str) -> Topic {
     let format = ComponentConfig::parse(format).unwrap();
     Topic {
         partitions: 1,
@@ -34,19 +35,42 @@ fn build(topic: &Topic) -> Box<dyn Format> {
     settings.build(topic.unit)
 }
 
-/// The only reading of a record, as the stages decode it.
-fn theirs(topic: &Topic, record: &ConsumerRecord<'_>) -> Option<(String, Entry)> {
+/// The readings of a record, as the stages decode them.
+fn theirs(topic: &Topic, record: &ConsumerRecord<'_>) -> Option<Vec<(String, Entry)>> {
     let readings = build(topic).decode(record).ok()?;
-    let [reading] = readings.as_slice() else {
-        panic!("these formats have one reading a record")
+    let readings = readings.as_slice().iter().map(|reading| {
+        let entry = Entry {
+            seq: reading.seq,
+            time: reading.time,
+            value: reading.value,
+            unit: reading.unit,
+        };
+        (reading.sensor.clone().into_owned(), entry)
+    });
+    Some(readings.collect())
+}
+
+/// The results of both decoders.
+fn decoded(topic: &Topic, record: &FetchedRecord<'_>) -> [Option<Vec<(String, Entry)>>; 2] {
+    let FetchedRecord {
+        partition,
+        offset,
+        timestamp,
+        key,
+        value,
+        headers,
+    } = *record;
+    let incoming = ConsumerRecord {
+        topic: 0,
+        partition,
+        offset,
+        timestamp,
+        key,
+        value,
+        headers: &headers.to_vec(),
     };
-    let entry = Entry {
-        seq: reading.seq,
-        time: reading.time,
-        value: reading.value,
-        unit: reading.unit,
-    };
-    Some((reading.sensor.clone().into_owned(), entry))
+    let ours = Decoder::of(topic).unwrap().decode(record).ok();
+    [ours, theirs(topic, &incoming)]
 }
 
 fn record(offset: i64, value: Option<&[u8]>) -> FetchedRecord<'_> {
@@ -60,23 +84,8 @@ fn record(offset: i64, value: Option<&[u8]>) -> FetchedRecord<'_> {
     }
 }
 
-fn both(format: KnownFormat, value: &[u8]) -> (Option<f64>, Option<f64>) {
-    let topic = topic(format);
-    let record = record(7, Some(value));
-    let incoming = ConsumerRecord {
-        topic: 0,
-        partition: 0,
-        offset: 7,
-        timestamp: 9,
-        key: None,
-        value: Some(value),
-        headers: &(),
-    };
-    let theirs = theirs(&topic, &incoming).map(|(_, entry)| entry.value);
-    (
-        decode(&topic, &record).ok().map(|(_, entry)| entry.value),
-        theirs,
-    )
+fn decode(format: &str, record: &FetchedRecord<'_>) -> Result<Vec<(String, Entry)>, String> {
+    Decoder::of(&topic(format)).unwrap().decode(record)
 }
 
 #[test]
@@ -89,8 +98,8 @@ fn a_reading_is_read_in_both_formats() {
         unit: Some(Unit::Celsius),
     };
     assert_eq!(
-        decode(&topic(KnownFormat::Json), &record(3, Some(line))),
-        Ok(("a".into(), entry))
+        decode(JSON, &record(3, Some(line))),
+        Ok(vec![("a".into(), entry)])
     );
     let entry = Entry {
         seq: 3,
@@ -99,8 +108,8 @@ fn a_reading_is_read_in_both_formats() {
         unit: Some(Unit::Kelvin),
     };
     assert_eq!(
-        decode(&topic(KnownFormat::Number), &record(3, Some(b"-1.5"))),
-        Ok((String::new(), entry))
+        decode(NUMBER, &record(3, Some(b"-1.5"))),
+        Ok(vec![(String::new(), entry)])
     );
 }
 
@@ -142,36 +151,13 @@ fn it_rejects_what_the_stages_reject() {
             .chain([&b"\xff\xfe"[..], &[b'x'; 1000]])
         {
             assert_eq!(
-                both(format, value),
-                (None, None),
+                decoded(&topic(format), &record(7, Some(value))),
+                [None, None],
                 "{}",
                 String::from_utf8_lossy(value)
             );
         }
     }
-}
-
-/// The results of both decoders.
-fn decoded(format: KnownFormat, record: &FetchedRecord<'_>) -> [Option<(String, Entry)>; 2] {
-    let topic = topic(format);
-    let FetchedRecord {
-        partition,
-        offset,
-        timestamp,
-        key,
-        value,
-        ..
-    } = *record;
-    let incoming = ConsumerRecord {
-        topic: 0,
-        partition,
-        offset,
-        timestamp,
-        key,
-        value,
-        headers: &(),
-    };
-    [decode(&topic, record).ok(), theirs(&topic, &incoming)]
 }
 
 /// Names and values as they may appear in a line, with their quotes.
@@ -278,14 +264,14 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
 const UNITS: [&str; 3] = ["celsius", "fahrenheit", "kelvin"];
 
 /// A bare number.
-const NUMBER: &str =
+const NUMBERS: &str =
     "[ \n]{0,1}-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?[ \n]{0,1}";
 
 /// What a topic may hold: readings in both formats, intact or corrupt, and anything else.
 fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     let intact = prop_oneof![
         4 => any_line(),
-        2 => NUMBER.prop_map(String::into_bytes),
+        2 => NUMBERS.prop_map(String::into_bytes),
         1 => any_value(),
     ];
     let edit = (any::<proptest::sample::Index>(), any::<u8>(), 0..3_u8);
@@ -326,7 +312,7 @@ proptest! {
         };
         let text = String::from_utf8_lossy(value.unwrap_or_default());
         for format in FORMATS {
-            let [ours, theirs] = decoded(format, &record);
+            let [ours, theirs] = decoded(&topic(format), &record);
             prop_assert_eq!(ours, theirs, "{}", text);
         }
     }

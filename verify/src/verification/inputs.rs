@@ -8,7 +8,7 @@ use rivulet_core::topic_source::TopicSource;
 
 use super::Verification;
 use super::topic::{observing_readers, seen, trimmed, unknown_format};
-use crate::decode::{KnownFormat, is_json};
+use crate::decode::Decoder;
 use crate::report::TopicOutcome;
 use crate::truth::{Order, Stream};
 
@@ -33,18 +33,18 @@ impl<'p> Verification<'p> {
         topics: &mut dyn TopicSource,
     ) -> Result<()> {
         let topic = self.pipeline.topic(name);
-        if KnownFormat::of(topic).is_none() {
+        let Some(decoder) = Decoder::of(topic) else {
             let reason = unverified.unwrap_or_else(|| unknown_format(topic));
             self.known.insert(name, Err(reason.clone()));
             self.add(name, TopicOutcome::NotVerifiable { reason });
             return Ok(());
-        }
+        };
         if unverified.is_some() && topics.partitions(name).is_none() {
             self.known.insert(name, Ok(Rc::new(Stream::new())));
             self.add_given(name, unverified, 0, 0);
             return Ok(());
         }
-        let (mut stream, mut undecodable) = (Stream::new(), 0);
+        let (mut stream, mut undecodable, mut records) = (Stream::new(), 0, 0_u32);
         let (mut partitions, mut keyed): (BTreeMap<u32, i32>, BTreeMap<u32, i32>) = <_>::default();
         let mut scattered = BTreeSet::new();
         let trimmed = trimmed(topics, name);
@@ -53,28 +53,33 @@ impl<'p> Verification<'p> {
         let sensors = &mut self.sensors;
         topics.read(
             name,
-            &mut |record| match limited.decode(topic, record, sensors) {
-                Ok((named, entry)) => {
-                    let sensor = sensors.id(&named);
-                    let series = stream.series.entry(sensor).or_default();
-                    if *partitions.entry(sensor).or_insert(record.partition) != record.partition {
-                        series.order = Order::Undefined;
-                    }
-                    if is_json(topic) && record.key != Some(named.as_bytes()) {
-                        stream
-                            .wrong_keys
-                            .entry(sensor)
-                            .or_default()
-                            .0
-                            .push(series.entries.len());
-                    } else if *keyed.entry(sensor).or_insert(record.partition) != record.partition {
-                        scattered.insert(sensor);
-                    }
-                    series.entries.push(entry);
-                    series.lost |= trimmed.contains_key(&record.partition);
-                    let seen = seen((name, topic), (sensor, &named), &entry, record);
-                    for history in &mut readers {
-                        history.observe(seen);
+            &mut |record| match limited.decode(&decoder, record, sensors) {
+                Ok(readings) => {
+                    records += 1;
+                    for (named, entry) in readings {
+                        let sensor = sensors.id(&named);
+                        let series = stream.series.entry(sensor).or_default();
+                        let first = *partitions.entry(sensor).or_insert(record.partition);
+                        if first != record.partition {
+                            series.order = Order::Undefined;
+                        }
+                        if !decoder.is_keyed(record.key, &named) {
+                            let wrong_keys = stream.wrong_keys.entry(sensor).or_default();
+                            wrong_keys.0.push(series.entries.len());
+                        } else if *keyed.entry(sensor).or_insert(record.partition)
+                            != record.partition
+                        {
+                            scattered.insert(sensor);
+                        }
+                        series.entries.push(entry);
+                        if decoder.has_several() {
+                            series.records.push(records);
+                        }
+                        series.lost |= trimmed.contains_key(&record.partition);
+                        let seen = seen((name, &decoder), (sensor, &named), &entry, record);
+                        for history in &mut readers {
+                            history.observe(seen);
+                        }
                     }
                 }
                 Err(_) => undecodable += 1,
@@ -103,7 +108,7 @@ impl<'p> Verification<'p> {
             .series
             .iter()
             .filter(|(_, series)| series.order == Order::Undefined);
-        if let (true, Some((sensor, _))) = (is_json(topic), in_several.next()) {
+        if let (true, Some((sensor, _))) = (decoder.has_sensors(), in_several.next()) {
             self.report.notes.push(format!(
                 "the readings of {} sensors, such as \"{}\", are in several partitions of {name}, \
                  so their order is not defined; use the sensor as the key of the records",
@@ -111,7 +116,7 @@ impl<'p> Verification<'p> {
                 self.sensors.name(*sensor)
             ));
         }
-        if is_json(topic) && !topic.external && unverified.is_none() {
+        if decoder.has_sensors() && !topic.external && unverified.is_none() {
             let replayed = self
                 .dead_letters
                 .values()

@@ -10,7 +10,7 @@ use rivulet_pipeline::{Stage, StageKind};
 use super::Verification;
 use super::topic::{observing_readers, seen, trimmed, unknown_format};
 use crate::compare::{Compared, Comparison};
-use crate::decode::{KnownFormat, is_json};
+use crate::decode::Decoder;
 use crate::diff::{FoundReading, TopicDiff};
 use crate::report::{ReadingCounts, TopicOutcome};
 use crate::truth::{Order, Output, Stream};
@@ -57,13 +57,16 @@ impl<'p> Verification<'p> {
             return Ok(all);
         }
         for name in &stage.to {
-            let topic = self.pipeline.topic(name);
-            if !is_json(topic) || self.is_source(name) || topics.partitions(name).is_none() {
+            let decoder = Decoder::of(self.pipeline.topic(name));
+            let Some(decoder) = decoder.filter(Decoder::has_sensors) else {
+                continue;
+            };
+            if self.is_source(name) || topics.partitions(name).is_none() {
                 continue;
             }
             let (mut found, sensors) = (Stream::new(), &mut self.sensors);
             topics.read(name, &mut |record| {
-                if let Ok((sensor, entry)) = crate::decode::decode(topic, record) {
+                for (sensor, entry) in decoder.decode(record).unwrap_or_default() {
                     found
                         .series
                         .entry(sensors.id(&sensor))
@@ -159,7 +162,10 @@ impl<'p> Verification<'p> {
                 return Ok(());
             }
         };
-        let topic = self.pipeline.topic(name);
+        // What it must hold is known, so its format is.
+        let Some(decoder) = Decoder::of(self.pipeline.topic(name)) else {
+            return Ok(());
+        };
         let trimmed = trimmed(topics, name);
         self.note_trimmed(name, &trimmed);
         for (sensor, entry) in self
@@ -204,19 +210,21 @@ impl<'p> Verification<'p> {
             let sensors = &mut self.sensors;
             topics.read(
                 name,
-                &mut |record| match limited.decode(topic, record, sensors) {
-                    Ok((named, entry)) => {
-                        let sensor = sensors.id(&named);
-                        let found = FoundReading {
-                            sensor,
-                            entry,
-                            partition: record.partition,
-                            offset: record.offset,
-                        };
-                        comparison.found(found, sensors);
-                        let seen = seen((name, topic), (sensor, &named), &entry, record);
-                        for history in &mut readers {
-                            history.observe(seen);
+                &mut |record| match limited.decode(&decoder, record, sensors) {
+                    Ok(readings) => {
+                        for (named, entry) in readings {
+                            let sensor = sensors.id(&named);
+                            let found = FoundReading {
+                                sensor,
+                                entry,
+                                partition: record.partition,
+                                offset: record.offset,
+                            };
+                            comparison.found(found, sensors);
+                            let seen = seen((name, &decoder), (sensor, &named), &entry, record);
+                            for history in &mut readers {
+                                history.observe(seen);
+                            }
                         }
                     }
                     Err(why) => comparison.undecodable(record.partition, record.offset, why),
@@ -256,12 +264,8 @@ impl<'p> Verification<'p> {
         let (mut expected, writers) = (Stream::new(), streams.len());
         for stream in streams {
             let stream = stream?;
-            match KnownFormat::of(topic).ok_or_else(|| unknown_format(topic))? {
-                KnownFormat::Json => expected.join(stream.with_unit(topic.unit)),
-                KnownFormat::Number => {
-                    expected.join(stream.into_numbers(partitions, topic.unit, &mut self.sensors));
-                }
-            }
+            let decoder = Decoder::of(topic).ok_or_else(|| unknown_format(topic))?;
+            expected.join(decoder.written(stream, partitions, &mut self.sensors)?);
         }
         let found = self.found.remove(name);
         if expected.has_lost() {

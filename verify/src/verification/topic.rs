@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 use rivulet_pipeline::{Pipeline, Topic};
 
-use crate::decode::is_json;
+use crate::decode::Decoder;
 use crate::history::{SeenReading, StageHistory};
 use crate::truth::Entry;
 
@@ -22,7 +22,7 @@ pub(super) fn trimmed(topics: &dyn TopicSource, name: &str) -> BTreeMap<i32, i64
 
 /// A reading at its position in an input.
 pub(super) fn seen<'s>(
-    (name, topic): (&'s str, &Topic),
+    (name, decoder): (&'s str, &Decoder<'_>),
     sensor: (u32, &'s str),
     entry: &Entry,
     record: &FetchedRecord<'_>,
@@ -39,7 +39,7 @@ pub(super) fn seen<'s>(
     } else {
         entry.time.min(timestamp)
     };
-    let is_keyed = !is_json(topic) || record.key == Some(sensor.1.as_bytes());
+    let is_keyed = decoder.is_keyed(record.key, sensor.1);
     SeenReading {
         topic: name,
         sensor,
