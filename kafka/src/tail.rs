@@ -58,6 +58,15 @@ impl TailRecord {
     pub fn fields(&self) -> ConsumerRecord<'_> {
         record::fields(self.topic, &self.message, self)
     }
+
+    /// Its headers, copied.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let headers = self.message.headers();
+        headers
+            .map(|headers| rivulet_headers::read(headers.as_borrowed()))
+            .unwrap_or_default()
+    }
 }
 
 impl Headers for TailRecord {

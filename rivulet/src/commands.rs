@@ -2,6 +2,7 @@
 
 mod compare;
 mod dlq;
+mod formats;
 mod state;
 
 use std::io::IsTerminal;
@@ -52,6 +53,7 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Catalog { name } => {
             return Ok(print::text(catalog(registry, name.as_deref())?)?);
         }
+        Command::Formats(command) => return formats::run(command, &args.common, registry),
         Command::Check {
             file: Some(file), ..
         } => args.common.pipeline.clone_from(file),
@@ -98,7 +100,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             allow_duplicates,
             allow_unverifiable,
         } => verify(&pipeline, Options { allow_duplicates }, allow_unverifiable),
-        Command::Completions { .. } | Command::Man | Command::Catalog { .. } => Ok(()),
+        Command::Completions { .. }
+        | Command::Man
+        | Command::Catalog { .. }
+        | Command::Formats(_) => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! on an embedded broker. [`groups`] shows members and consumer lag, [`compare`] shows how two
 //! branches differ, `rivulet_verify` checks the contents of the topics, [`state`] shows, checks,
 //! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
+//! [`formats`] shows what a format makes of a sample, and guesses a mapping.
 //!
 //! ```
 //! use rivulet::Registry;
@@ -24,6 +25,7 @@ mod commands;
 pub mod compare;
 pub mod demo;
 pub mod dlq;
+pub mod formats;
 pub mod graph;
 pub mod groups;
 mod print;

@@ -84,16 +84,23 @@ fn a_header_name_that_is_not_utf_8_stops_nothing() {
 
 const KCAT: &str = "kcat (which `make test` installs)";
 
-fn kcat_produces(scenario: &Scenario, topic: &str, lines: &[String]) {
+pub(crate) fn kcat_produces(scenario: &Scenario, topic: &str, lines: &[String]) {
     scenario.write("lines", lines.join("\n") + "\n");
     let lines = File::open(scenario.path("lines")).expect("it was just written");
-    Process::start(KCAT, kcat(scenario, topic, "-P").stdin(lines)).succeeds();
+    let mut command = kcat(scenario, topic, "-P");
+    // A key and a tab may come before the value.
+    Process::start(KCAT, command.args(["-K", "\t"]).stdin(lines)).succeeds();
+}
+
+/// The values in a topic, a line each.
+pub(crate) fn kcat_reads(scenario: &Scenario, topic: &str) -> String {
+    let mut kcat = Process::start(KCAT, kcat(scenario, topic, "-C").stdin(Stdio::null()));
+    kcat.succeeds();
+    kcat.out()
 }
 
 fn kcat_consumes(scenario: &Scenario, topic: &str) -> Vec<f64> {
-    let mut kcat = Process::start(KCAT, kcat(scenario, topic, "-C").stdin(Stdio::null()));
-    kcat.succeeds();
-    numbers(&kcat.out())
+    numbers(&kcat_reads(scenario, topic))
 }
 
 /// The command of kcat. As a consumer it reads from the beginning to the end.

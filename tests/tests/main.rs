@@ -15,6 +15,7 @@ mod kill;
 mod leader;
 mod limits;
 mod log;
+mod mapped;
 mod margins;
 mod own_operator;
 mod repeats;

@@ -1,0 +1,122 @@
+//! `rivulet formats`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rivulet_core::error::{Error, Kind, Result};
+use rivulet_node::cli::{BoxError, Common};
+use rivulet_pipeline::{Check, ComponentConfig};
+
+use crate::args::FormatsCommand;
+use crate::formats::attempt::Attempt;
+use crate::formats::guess::Guess;
+use crate::formats::sample::{self, SampleRecord};
+use crate::{CheckedPipeline, Registry};
+
+pub(super) fn run(
+    command: &FormatsCommand,
+    common: &Common,
+    registry: &Registry,
+) -> Result<(), BoxError> {
+    match command {
+        FormatsCommand::Try {
+            from,
+            format,
+            unit,
+            records,
+        } => {
+            let sample = Sample::read(from, *records, common, registry)?;
+            let (format, unit) = match (format, &sample.pipeline) {
+                (Some(format), _) => (ComponentConfig::parse(&named(format))?, *unit),
+                (None, Some(pipeline)) if pipeline.topics.contains_key(from) => {
+                    let topic = pipeline.topic(from);
+                    (topic.format.clone(), unit.or(topic.unit))
+                }
+                (None, _) => {
+                    let cause = format!("no pipeline file says the format of {from}");
+                    return Err(Error::new("trying a format", cause)
+                        .of_kind(Kind::Usage)
+                        .help("give one: --format 'json = { value = \"/t\" }'")
+                        .into());
+                }
+            };
+            let format = registry.formats().read(&format)?.build(unit);
+            let attempt = Attempt::new(&*format, &sample.records)?;
+            print!("{attempt}");
+            Ok(attempt.check()?)
+        }
+        FormatsCommand::Guess { from, records } => {
+            let sample = Sample::read(from, *records, common, registry)?;
+            let guess = Guess::new(&sample.records)?;
+            let stem = Path::new(from)
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy();
+            print!("{}", guess.table(if sample.is_file { &stem } else { from }));
+            let settings = ComponentConfig::parse(&guess.format())?;
+            let format = registry.formats().read(&settings)?.build(None);
+            let attempt = Attempt::new(&*format, &sample.records)?;
+            println!(
+                "# of {} records: {} with {} readings, {} skipped, {} dead letters",
+                sample.records.len(),
+                attempt.decoded,
+                attempt.readings,
+                attempt.skipped,
+                attempt.invalid
+            );
+            Ok(attempt.check()?)
+        }
+    }
+}
+
+/// A format may be only a name.
+fn named(format: &str) -> String {
+    if format.contains('=') {
+        format.to_owned()
+    } else {
+        format!("{format} = {{}}")
+    }
+}
+
+struct Sample<'r> {
+    records: Vec<SampleRecord>,
+    is_file: bool,
+    /// The pipeline, if the sample is from a topic and there is a file.
+    pipeline: Option<CheckedPipeline<'r>>,
+}
+
+impl<'r> Sample<'r> {
+    /// A sample of a file, or of a topic if there is no such file.
+    fn read(
+        from: &str,
+        count: usize,
+        common: &Common,
+        registry: &'r Registry,
+    ) -> Result<Self, BoxError> {
+        let path = PathBuf::from(from);
+        if path.exists() {
+            return Ok(Sample {
+                records: sample::of_file(&path, count)?,
+                is_file: true,
+                pipeline: None,
+            });
+        }
+        let pipeline = match &common.brokers {
+            Some(_) if !common.pipeline.exists() => None,
+            _ => Some(CheckedPipeline::load(common, registry)?),
+        };
+        let mut kafka: BTreeMap<String, String> = BTreeMap::new();
+        match (&pipeline, &common.brokers) {
+            (Some(pipeline), _) => kafka.clone_from(&pipeline.kafka),
+            (None, brokers) => {
+                let brokers = brokers.clone().unwrap_or_default();
+                kafka.insert("bootstrap.servers".into(), brokers);
+            }
+        }
+        Ok(Sample {
+            records: sample::of_topic(&kafka, from, count)?,
+            is_file: false,
+            pipeline,
+        })
+    }
+}
