@@ -1,13 +1,16 @@
 //! The command line.
 
+mod formats;
+
 use std::path::PathBuf;
 
 use crate::dlq::{Offsets, Selection, TimeBound};
 use crate::state::Age;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use rivulet_core::unit::Unit;
 use rivulet_node::cli::Common;
+
+pub use self::formats::FormatsCommand;
 
 /// Chains of small stream operators over Kafka: check, run, watch and verify them
 #[derive(Parser)]
@@ -172,47 +175,6 @@ pub enum TopicsCommand {
         /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
-    },
-}
-
-#[derive(Subcommand)]
-pub enum FormatsCommand {
-    /// Show what a format makes of records, one by one
-    ///
-    /// A file is a JSON array, one JSON value, JSON lines or an Avro object container file. A topic
-    /// needs brokers, and its own format is tried by default. The exit status is 65 if no record
-    /// has a reading.
-    #[command(after_help = "Examples:
-  rivulet formats try sample.json --format 'json = { sensor = \"/id\", value = \"/t\" }'
-  rivulet formats try greenhouse            # with its format in the pipeline file")]
-    Try {
-        /// The file, or the topic if there is no such file
-        #[arg(value_name = "FILE|TOPIC")]
-        from: String,
-        /// The format, as in a pipeline file
-        #[arg(long, value_name = "TOML")]
-        format: Option<String>,
-        /// The topic's unit
-        #[arg(long)]
-        unit: Option<Unit>,
-        /// How many records at most
-        #[arg(long, value_name = "COUNT", default_value_t = 10)]
-        records: usize,
-    },
-    /// Propose the mapping of JSON messages, as a table to paste into a pipeline file
-    ///
-    /// It looks at the names and the values of all fields. Check what it proposes: it only knows
-    /// the sample.
-    #[command(after_help = "Examples:
-  rivulet formats guess sample.json
-  rivulet formats guess greenhouse --brokers localhost:9092")]
-    Guess {
-        /// The file, or the topic if there is no such file
-        #[arg(value_name = "FILE|TOPIC")]
-        from: String,
-        /// How many records at most
-        #[arg(long, value_name = "COUNT", default_value_t = 1000)]
-        records: usize,
     },
 }
 
