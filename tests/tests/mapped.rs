@@ -25,7 +25,7 @@ const BATCH: usize = 150;
 /// A message of a station, with a key. The numbers are text; humidity is missing in some.
 fn message(station: usize, n: usize) -> String {
     let degrees = 15.0 + (n % 40) as f64 / 4.0;
-    let humidity = if n % 7 == 0 {
+    let humidity = if n.is_multiple_of(7) {
         String::new()
     } else {
         format!("{}.5", 30 + n % 50)
@@ -85,9 +85,9 @@ fn mapped_messages_survive_kills_and_verify() {
         }
     }
     running.iter_mut().for_each(Process::kill);
-    ["above", "smoothing"]
-        .iter()
-        .for_each(|stage| scenario.drain(stage));
+    for stage in ["above", "smoothing"] {
+        scenario.drain(stage);
+    }
     scenario.verify();
 
     let written = kcat_reads(&scenario, "smooth");

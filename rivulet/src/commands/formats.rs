@@ -11,7 +11,7 @@ use crate::args::FormatsCommand;
 use crate::formats::attempt::Attempt;
 use crate::formats::guess::Guess;
 use crate::formats::sample::{self, SampleRecord};
-use crate::{CheckedPipeline, Registry};
+use crate::{CheckedPipeline, Registry, print};
 
 pub(super) fn run(
     command: &FormatsCommand,
@@ -42,7 +42,7 @@ pub(super) fn run(
             };
             let format = registry.formats().read(&format)?.build(unit);
             let attempt = Attempt::new(&*format, &sample.records)?;
-            print!("{attempt}");
+            print::text(&attempt)?;
             Ok(attempt.check()?)
         }
         FormatsCommand::Guess { from, records } => {
@@ -52,18 +52,18 @@ pub(super) fn run(
                 .file_stem()
                 .unwrap_or_default()
                 .to_string_lossy();
-            print!("{}", guess.table(if sample.is_file { &stem } else { from }));
+            print::text(guess.table(if sample.is_file { &stem } else { from }))?;
             let settings = ComponentConfig::parse(&guess.format())?;
             let format = registry.formats().read(&settings)?.build(None);
             let attempt = Attempt::new(&*format, &sample.records)?;
-            println!(
+            print::line(format_args!(
                 "# of {} records: {} with {} readings, {} skipped, {} dead letters",
                 sample.records.len(),
                 attempt.decoded,
                 attempt.readings,
                 attempt.skipped,
                 attempt.invalid
-            );
+            ))?;
             Ok(attempt.check()?)
         }
     }

@@ -184,14 +184,16 @@ impl Guess {
             text += "# the format is rivulet's own JSON, the default\n";
             return text;
         }
-        text += &format!("\n[topic.{topic}.format.json]\n");
+        text += "\n[topic.";
+        text += &topic;
+        text += ".format.json]\n";
         for (name, value, about) in &self.settings {
             let about = if about.is_empty() {
                 String::new()
             } else {
                 format!("  # {about}")
             };
-            text += &format!("{name} = {value}{about}\n");
+            text.extend([name, " = ", value, &about, "\n"]);
         }
         text
     }
