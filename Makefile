@@ -9,12 +9,16 @@ export RIVULET_TEST_KAFKA := $(KAFKA)
 # The profile of the nodes' programs: dev builds faster, release is for Pis.
 PROFILE ?= release
 
+# What builds the nodes' programs: debian, zig or cross. scripts/aarch64 says how they differ, and
+# chooses.
+BUILD ?=
+
 SEEDS := 20000
 FROM := 0
 
 .PHONY: help demo test test-kafka aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: setup catalog bundled
+.PHONY: setup catalog same-bytes bundled
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -37,13 +41,15 @@ test-kafka: ## runs the main scenarios on another version: KAFKA=3.8.0 (with Zoo
 	cargo build --locked --workspace --bins
 	cargo test --locked --package rivulet-tests --test scenarios $(or $(ARGS),-- --test-threads 1 vector:: kill:: chaos::)
 
-aarch64: ## builds and checks the nodes' programs for 64-bit Pis, with Debian's cross compilers
+aarch64: ## builds and checks the nodes' programs for 64-bit Pis; BUILD=zig, cross or debian
 	scripts/setup
-	scripts/aarch64 $(PROFILE)
+	scripts/aarch64 $(PROFILE) $(BUILD)
 
-aarch64-cross: ## the same in a container, with Docker and cross
-	command -v cross || cargo install --locked cross
-	cross build --release --locked --target aarch64-unknown-linux-gnu -p rivulet-producer -p rivulet-operators -p rivulet-sinks --bins
+aarch64-cross: BUILD = cross
+aarch64-cross: aarch64 ## the same in a container, with Docker and cross
+
+same-bytes: ## checks that two checkouts build the same programs for nodes, byte for byte
+	scripts/same-bytes $(PROFILE) $(BUILD)
 
 deploy: deployable ## builds for the Pis of ansible/inventory/pis.yml and deploys to them
 	scripts/ansible playbook ansible/site.yml $(ARGS)

@@ -172,17 +172,17 @@ fn make_takes_its_variables_from_anywhere() {
         let mut make = Command::new("make");
         make.args(["--dry-run", "--no-print-directory", "aarch64"]);
         // This test may run under `make test PROFILE=…`.
-        for name in ["PROFILE", "MAKEFLAGS", "MAKELEVEL"] {
+        for name in ["PROFILE", "BUILD", "MAKEFLAGS", "MAKELEVEL"] {
             make.env_remove(name);
         }
         make
     };
     let way = |printed: String| printed.lines().last().unwrap_or_default().trim().to_owned();
     assert_eq!(way(output(&mut make())), "scripts/aarch64 release");
-    let environment = output(make().env("PROFILE", "dev"));
-    assert_eq!(way(environment), "scripts/aarch64 dev");
-    let argument = output(make().args(["PROFILE=dev"]));
-    assert_eq!(way(argument), "scripts/aarch64 dev");
+    let environment = output(make().env("PROFILE", "dev").env("BUILD", "zig"));
+    assert_eq!(way(environment), "scripts/aarch64 dev zig");
+    let argument = output(make().args(["PROFILE=dev", "BUILD=zig"]));
+    assert_eq!(way(argument), "scripts/aarch64 dev zig");
 }
 
 /// The packages of a lock file with their versions.

@@ -5,7 +5,7 @@
 //!
 //! They need glibc 2.36 at run time (Debian 12, Ubuntu 22.10 and later). A program for this machine
 //! is packed only if this machine can run it. One for another machine always is, because Debian 12
-//! is what rivulet asks of a Pi.
+//! is what rivulet asks of a Pi. Zig's linker cannot pack them.
 //!
 //! In the `main` of `build.rs`:
 //!
@@ -22,7 +22,8 @@ pub fn pack_relocations() {
     println!("cargo::rerun-if-changed=build.rs");
     let is_glibc = env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|target| target == "gnu");
     let is_cross = env::var("TARGET") != env::var("HOST");
-    if is_glibc && (is_cross || host_packs()) {
+    let is_zig = env::var("RUSTC_LINKER").is_ok_and(|linker| linker.contains("zigcc"));
+    if is_glibc && !is_zig && (is_cross || host_packs()) {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
 }
