@@ -206,6 +206,10 @@ mod schema {
 
     use super::{Place, UnitPlace};
 
+    fn text(description: &str, shortest: usize) -> Schema {
+        json_schema!({ "description": description, "type": "string", "minLength": shortest })
+    }
+
     fn text_or_table(description: &str) -> Schema {
         json_schema!({
             "description": description,
@@ -214,9 +218,9 @@ mod schema {
                 {
                     "type": "object",
                     "properties": {
-                        "field": { "type": "string", "minLength": 1 },
-                        "header": { "type": "string" },
-                        "constant": { "type": "string" },
+                        "field": text("A field's name, or a JSON pointer to it.", 1),
+                        "header": text("The name of a header.", 0),
+                        "constant": text("What it always is.", 0),
                     },
                     "additionalProperties": false,
                     "minProperties": 1,
