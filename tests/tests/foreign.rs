@@ -156,6 +156,16 @@ fn ways(command: &str) -> &'static [&'static [&'static str]] {
         "dlq show" => &[&[], &["--handled", "--full"]],
         "dlq replay" => &[&["--dry-run"], &["convert@", "--yes"]],
         "dlq drop" => &[&["--dry-run"], &["ewma@", "--yes"]],
+        "formats try" => &[
+            &["in@"],
+            &["in@", "--format", "number"],
+            &[
+                "in@",
+                "--format",
+                "json = { sensor = \"sensor\", value = \"value\" }",
+            ],
+        ],
+        "formats guess" => &[&["in@"]],
         "verify" => &[&[], &["--allow-unverifiable", "--allow-duplicates"]],
         "completions" => &[&["bash"]],
         _ => panic!("how to run `rivulet {command}` is missing in tests/foreign.rs"),
