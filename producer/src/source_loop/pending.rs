@@ -194,13 +194,14 @@ impl Pending {
         self.push_bad(place, record.value.as_deref().unwrap_or_default(), invalid);
     }
 
-    fn mark(&self) -> (usize, usize) {
-        (self.bytes.len(), self.records.len())
+    fn mark(&self) -> (usize, usize, usize) {
+        (self.bytes.len(), self.records.len(), self.header_bytes)
     }
 
-    fn rewind(&mut self, (bytes, records): (usize, usize)) {
+    fn rewind(&mut self, (bytes, records, header_bytes): (usize, usize, usize)) {
         self.bytes.truncate(bytes);
         self.records.truncate(records);
+        self.header_bytes = header_bytes;
     }
 }
 
