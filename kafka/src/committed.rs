@@ -18,9 +18,6 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 const POLL: Duration = Duration::from_millis(100);
 /// The pause after a failure. Some errors return immediately, such as a missing leader.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The pause between two looks at the last stable offset.
-const LOOK: Duration = Duration::from_millis(5);
-
 /// How long to wait for open transactions. The broker aborts that of a dead process after its
 /// `transaction.timeout.ms`, by default a minute.
 pub(crate) const OPEN_TRANSACTION: Duration = Duration::from_secs(90);
@@ -32,19 +29,21 @@ pub(crate) trait Patience {
     /// Why the wait ended.
     type Error;
 
-    /// How long one request may take.
-    fn request_timeout(&self) -> Duration;
+    /// How long one request may take, after so long a wait for an answer.
+    fn request_timeout(&self, waited: Duration) -> Duration;
 
-    /// A request for watermarks failed. `metadata` is that of the topic, if a broker answered.
+    /// A request for watermarks failed, after so long a wait for an answer. `metadata` is that of
+    /// the topic, if a broker answered.
     fn watermarks_failed(
         &mut self,
         topic: &str,
         partition: i32,
         error: KafkaError,
         metadata: Option<Metadata>,
+        waited: Duration,
     ) -> Result<(), Self::Error>;
 
-    /// A transaction has been open at this offset for so long.
+    /// A transaction has been open at this offset for so long. It waits for a moment.
     fn transaction_is_open(
         &mut self,
         topic: &str,
@@ -57,14 +56,14 @@ pub(crate) trait Patience {
     fn read_failed(&mut self, topic: &str, error: KafkaError) -> Result<(), Self::Error>;
 
     /// Called with each record, and about ten times a second.
-    fn reading(&mut self, topic: &str, reading: &Reading) -> Result<(), Self::Error>;
+    fn reading(&mut self, topic: &str, progress: &SpanProgress) -> Result<(), Self::Error>;
 
     /// The error for a call that the client rejected.
     fn rejected(&self, topic: &str, error: KafkaError) -> Self::Error;
 }
 
 /// How far reading is.
-pub(crate) struct Reading {
+pub(crate) struct SpanProgress {
     /// How many records were read.
     pub(crate) read: u64,
     /// When the last record or end was read.
@@ -98,8 +97,9 @@ pub(crate) fn watermarks<C: ConsumerContext, P: Patience>(
     partition: i32,
     patience: &mut P,
 ) -> Result<(i64, i64), P::Error> {
-    let timeout = patience.request_timeout();
+    let begun = Instant::now();
     loop {
+        let timeout = patience.request_timeout(begun.elapsed());
         let error = match client.fetch_watermarks(topic, partition, timeout) {
             Ok(watermarks) => return Ok(watermarks),
             Err(error) => error,
@@ -107,7 +107,8 @@ pub(crate) fn watermarks<C: ConsumerContext, P: Patience>(
         let _ = client.poll(Duration::ZERO);
         // This also refreshes the leader, which librdkafka would not do by itself.
         let metadata = client.fetch_metadata(Some(topic), timeout).ok();
-        patience.watermarks_failed(topic, partition, error, metadata)?;
+        let waited = begun.elapsed();
+        patience.watermarks_failed(topic, partition, error, metadata, waited)?;
         thread::sleep(PAUSE);
     }
 }
@@ -128,7 +129,6 @@ pub(crate) fn wait_until_stable<C: ConsumerContext, P: Patience>(
             return Ok(());
         }
         patience.transaction_is_open(topic, partition, stable, begun.elapsed())?;
-        thread::sleep(LOOK);
     }
 }
 
@@ -157,36 +157,36 @@ pub(crate) fn read<C: ConsumerContext, P: Patience>(
         .iter()
         .map(|span| (span.partition, span.end))
         .collect();
-    let mut reading = Reading {
+    let mut progress = SpanProgress {
         read: 0,
         last_progress: Instant::now(),
         partitions: ends.keys().copied().collect(),
     };
-    while !reading.partitions.is_empty() {
+    while !progress.partitions.is_empty() {
         match consumer.poll(POLL) {
             Some(Ok(message)) if message.topic() == topic => {
-                reading.last_progress = Instant::now();
+                progress.last_progress = Instant::now();
                 let (partition, offset) = (message.partition(), message.offset());
                 let end = ends.get(&partition).copied().unwrap_or_default();
                 if offset < end {
-                    reading.read += 1;
+                    progress.read += 1;
                     if each(&message).is_break() {
-                        reading.partitions.clear();
+                        progress.partitions.clear();
                     }
                 }
                 if offset + 1 >= end {
-                    reading.partitions.remove(&partition);
+                    progress.partitions.remove(&partition);
                 }
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                reading.last_progress = Instant::now();
-                reading.partitions.remove(&partition);
+                progress.last_progress = Instant::now();
+                progress.partitions.remove(&partition);
             }
             Some(Err(error)) => patience.read_failed(topic, error)?,
             // Other records belong to a topic that was read before.
             Some(Ok(_)) | None => {}
         }
-        patience.reading(topic, &reading)?;
+        patience.reading(topic, &progress)?;
     }
     consumer
         .unassign()

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
 
-use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, Reading, Span};
+use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, Span, SpanProgress};
 use crate::config::Clients;
 use crate::monitor::ClientMonitor;
 use crate::waits::{CALL_TIMEOUT, TOPIC_GRACE, close};
@@ -18,6 +18,8 @@ use rivulet_core::log::{Fault, RestoreCallback, Watermarks};
 use rivulet_core::reminder::{Reminder, lasting};
 use rivulet_core::shutdown::Shutdown;
 
+/// The pause between two looks at an open transaction. It delays a restart.
+const LOOK: Duration = Duration::from_millis(5);
 /// How often a long restore logs its progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -211,7 +213,7 @@ impl StagePatience<'_> {
 impl Patience for StagePatience<'_> {
     type Error = Fault;
 
-    fn request_timeout(&self) -> Duration {
+    fn request_timeout(&self, _: Duration) -> Duration {
         CALL_TIMEOUT
     }
 
@@ -221,6 +223,7 @@ impl Patience for StagePatience<'_> {
         partition: i32,
         error: KafkaError,
         metadata: Option<Metadata>,
+        _: Duration,
     ) -> Result<(), Fault> {
         if metadata.is_some_and(|metadata| lacks(&metadata, partition)) {
             let since = *self.missing_since.get_or_insert_with(Instant::now);
@@ -275,7 +278,9 @@ impl Patience for StagePatience<'_> {
             );
         }
         self.reader.monitor.broker_reachable();
-        self.check()
+        self.check()?;
+        std::thread::sleep(LOOK);
+        Ok(())
     }
 
     fn read_failed(&mut self, _: &str, error: KafkaError) -> Result<(), Fault> {
@@ -283,18 +288,18 @@ impl Patience for StagePatience<'_> {
         Ok(())
     }
 
-    fn reading(&mut self, topic: &str, reading: &Reading) -> Result<(), Fault> {
+    fn reading(&mut self, topic: &str, progress: &SpanProgress) -> Result<(), Fault> {
         self.check()?;
         if self.last_logged.elapsed() > PROGRESS_INTERVAL {
             self.last_logged = Instant::now();
-            let (read, total) = (reading.read, self.total);
+            let (read, total) = (progress.read, self.total);
             tracing::info!(topic, "read {read} of at most {total} records");
         }
-        if reading.last_progress.elapsed() > NO_PROGRESS {
+        if progress.last_progress.elapsed() > NO_PROGRESS {
             let cause = format!(
                 "no records for {} s from partitions {:?}",
                 NO_PROGRESS.as_secs(),
-                reading.partitions
+                progress.partitions
             );
             let doing = format!("reading {topic} to the end");
             return Err(Fault::Abortable(Error::new(doing, cause)));

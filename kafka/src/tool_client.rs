@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
@@ -13,13 +14,15 @@ use rdkafka::metadata::Metadata;
 use rdkafka::producer::ProducerContext;
 use rivulet_core::error::{Error, Kind, Result};
 
-use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, Reading};
+use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, SpanProgress};
 use crate::error_class;
 
 /// How long one request may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a partition may be without a leader: a new leader is elected within seconds.
 const LEADERLESS: Duration = Duration::from_secs(30);
+/// The pause between two looks at an open transaction.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The properties of the pipeline, with timeouts for a person who waits.
 pub(crate) fn config(kafka: &BTreeMap<String, String>) -> ClientConfig {
@@ -103,7 +106,6 @@ pub(crate) fn watermarks(
 pub(crate) struct ToolPatience<'p> {
     doing: String,
     seen: &'p LastError,
-    begun: Instant,
     /// Is told how many records were read, and whether the tool waits for a transaction.
     report: &'p mut dyn FnMut(u64, bool),
 }
@@ -117,7 +119,6 @@ impl<'p> ToolPatience<'p> {
         ToolPatience {
             doing,
             seen,
-            begun: Instant::now(),
             report,
         }
     }
@@ -126,8 +127,9 @@ impl<'p> ToolPatience<'p> {
 impl Patience for ToolPatience<'_> {
     type Error = Error;
 
-    fn request_timeout(&self) -> Duration {
-        DEADLINE / 4
+    /// Short at first: a partition may have moved to another broker.
+    fn request_timeout(&self, waited: Duration) -> Duration {
+        waited.clamp(DEADLINE / 8, DEADLINE)
     }
 
     fn watermarks_failed(
@@ -136,8 +138,9 @@ impl Patience for ToolPatience<'_> {
         _: i32,
         error: KafkaError,
         _: Option<Metadata>,
+        waited: Duration,
     ) -> Result<()> {
-        if !is_final(&error) && self.begun.elapsed() < LEADERLESS {
+        if !is_final(&error) && waited < LEADERLESS {
             return Ok(());
         }
         Err(unreachable_error(self.doing.clone(), &error, self.seen))
@@ -158,9 +161,8 @@ impl Patience for ToolPatience<'_> {
                  transaction.timeout.ms",
             ));
         }
-        // The time for a leader to answer begins now.
-        self.begun = Instant::now();
         (self.report)(0, true);
+        thread::sleep(LOOK);
         Ok(())
     }
 
@@ -173,9 +175,9 @@ impl Patience for ToolPatience<'_> {
         }
     }
 
-    fn reading(&mut self, _: &str, reading: &Reading) -> Result<()> {
-        (self.report)(reading.read, false);
-        if reading.last_progress.elapsed() <= NO_PROGRESS {
+    fn reading(&mut self, _: &str, progress: &SpanProgress) -> Result<()> {
+        (self.report)(progress.read, false);
+        if progress.last_progress.elapsed() <= NO_PROGRESS {
             return Ok(());
         }
         let mut cause = format!("no record arrived for {} s", NO_PROGRESS.as_secs());
