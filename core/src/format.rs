@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::log::ConsumerRecord;
-use crate::reading::{InvalidReading, Reading};
+use crate::reading::{InvalidReading, LONGEST_SENSOR, Reading};
 use crate::readings::Readings;
 use crate::text::plain;
 use crate::unit::Unit;
@@ -101,6 +101,22 @@ pub fn finite(value: f64) -> Result<f64, InvalidReading> {
             format!("the value is {value}, not a finite number"),
         ))
     }
+}
+
+/// Checks a sensor's name.
+///
+/// # Errors
+/// If it has more than [`LONGEST_SENSOR`] bytes: it would be too long for a key.
+pub fn check_sensor(sensor: &str) -> Result<&str, InvalidReading> {
+    if sensor.len() <= LONGEST_SENSOR {
+        return Ok(sensor);
+    }
+    let detail = format!(
+        "the sensor's name has {} bytes, and may have at most {LONGEST_SENSOR}: {}",
+        sensor.len(),
+        excerpt(sensor.as_bytes())
+    );
+    Err(InvalidReading::new("too-large", detail))
 }
 
 /// The record's value.

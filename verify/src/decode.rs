@@ -11,7 +11,7 @@ use rivulet_pipeline::Topic;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use self::mapped::{Encoding, MappedFormat};
+use self::mapped::{Encoding, MappedFormat, single};
 use crate::truth::{Entry, Stream};
 
 /// Decodes the records of a topic whose format is known here.
@@ -124,8 +124,10 @@ impl<'t> Decoder<'t> {
                 let mut stream = stream
                     .with_unit(|sensor, own| mapped.unit_of(sensors.name(sensor), own, unit))?;
                 for (sensor, series) in &mut stream.series {
-                    for entry in &mut series.entries {
-                        entry.value = mapped.value_of(sensors.name(*sensor), entry.value)?;
+                    if mapped.is_single(sensors.name(*sensor))? {
+                        for entry in &mut series.entries {
+                            entry.value = single(entry.value)?;
+                        }
                     }
                 }
                 stream.numbered &= mapped.is_numbered();

@@ -23,9 +23,11 @@ use self::mapped::MappedJson;
 use crate::mapping::{Mapping, MappingTable};
 
 use rivulet_core::component::Component;
-use rivulet_core::format::{DecodeError, Format, FormatSettings, excerpt, finite, value_of};
+use rivulet_core::format::{
+    DecodeError, Format, FormatSettings, check_sensor, excerpt, finite, value_of,
+};
 use rivulet_core::log::ConsumerRecord;
-use rivulet_core::reading::{InvalidReading, LONGEST_SENSOR, Reading};
+use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::readings::Readings;
 use rivulet_core::unit::Unit;
 
@@ -108,7 +110,7 @@ impl Format for JsonFormat {
 
     fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading> {
         let wire = Wire {
-            sensor: Cow::Borrowed(check_length(&reading.sensor)?),
+            sensor: Cow::Borrowed(check_sensor(&reading.sensor)?),
             seq: reading.seq,
             time: reading.time,
             value: finite(reading.value)?,
@@ -129,21 +131,8 @@ impl Format for JsonFormat {
 /// Why it is not a valid reading.
 pub fn parse(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
     let reading = own::parse(value).map_or_else(|| by_parser(value), Ok)?;
-    check_length(&reading.sensor)?;
+    check_sensor(&reading.sensor)?;
     Ok(reading)
-}
-
-/// Rejects a sensor's name that is too long for a key.
-fn check_length(sensor: &str) -> Result<&str, InvalidReading> {
-    if sensor.len() <= LONGEST_SENSOR {
-        return Ok(sensor);
-    }
-    let detail = format!(
-        "the sensor's name has {} bytes, and may have at most {LONGEST_SENSOR}: {}",
-        sensor.len(),
-        excerpt(sensor.as_bytes())
-    );
-    Err(InvalidReading::new("too-large", detail))
 }
 
 fn by_parser(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
@@ -171,6 +160,7 @@ fn by_parser(value: &[u8]) -> Result<Reading<'_>, InvalidReading> {
 mod tests {
     use proptest::num::f64::{NORMAL, SUBNORMAL, ZERO};
     use proptest::prelude::*;
+    use rivulet_core::reading::LONGEST_SENSOR;
 
     use super::*;
 

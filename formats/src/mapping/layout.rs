@@ -1,13 +1,12 @@
 //! How a mapping writes readings.
 
-use rivulet_core::format::finite;
-use rivulet_core::reading::{InvalidReading, LONGEST_SENSOR, Reading};
+use rivulet_core::format::{check_sensor, finite};
+use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::unit::Unit;
 
 use super::field::Field;
 use super::place::Pointer;
 use super::plan::{MappedUnit, Mapping, Source};
-use super::readings::too_long;
 use super::table::Missing;
 
 /// The fields that a mapping writes, as objects in objects.
@@ -129,9 +128,7 @@ impl Mapping {
         reading: &'r Reading<'_>,
     ) -> Result<(&'r str, usize), InvalidReading> {
         finite(reading.value)?;
-        if reading.sensor.len() > LONGEST_SENSOR {
-            return Err(too_long(&reading.sensor));
-        }
+        check_sensor(&reading.sensor)?;
         match self.split(&reading.sensor) {
             Some(("", _)) => {
                 let detail = "the reading's sensor has no name";

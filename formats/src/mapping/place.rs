@@ -90,15 +90,6 @@ impl Place {
             field => Place::Field(Pointer::parse(field)?),
         })
     }
-
-    /// The field, if it is one.
-    #[must_use]
-    pub fn field(&self) -> Option<&Pointer> {
-        match self {
-            Place::Field(pointer) => Some(pointer),
-            _ => None,
-        }
-    }
 }
 
 impl fmt::Display for Place {

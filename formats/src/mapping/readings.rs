@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use rivulet_core::format::excerpt;
+use rivulet_core::format::check_sensor;
 use rivulet_core::log::ConsumerRecord;
-use rivulet_core::reading::{InvalidReading, LONGEST_SENSOR, Reading};
+use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::readings::Readings;
 use rivulet_core::unit::Unit;
 
@@ -78,9 +78,7 @@ impl Mapping {
                 .number()
                 .map_err(|error| self.of(&mapped.source, error))?;
             let unit = self.unit(&mapped.unit, record, fields)?.or(unit);
-            if sensor.len() > LONGEST_SENSOR {
-                return Err(too_long(&sensor));
-            }
+            check_sensor(&sensor)?;
             Ok(Some(Reading {
                 sensor,
                 seq,
@@ -157,14 +155,4 @@ fn holds<'m, 'a>(
             texts => texts.iter().any(|text| field.is(text)),
         }
     })
-}
-
-/// The error for a sensor's name that is too long for a key.
-pub(super) fn too_long(sensor: &str) -> InvalidReading {
-    let detail = format!(
-        "the sensor's name has {} bytes, and may have at most {LONGEST_SENSOR}: {}",
-        sensor.len(),
-        excerpt(sensor.as_bytes())
-    );
-    InvalidReading::new("too-large", detail)
 }

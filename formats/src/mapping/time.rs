@@ -111,12 +111,6 @@ impl TimeFormat {
         (time.round().abs() <= 9e15).then(|| nearest(time))
     }
 
-    /// Whether a time that is written is the same when it is read.
-    #[must_use]
-    pub fn is_exact(&self) -> bool {
-        !matches!(self, TimeFormat::Pattern(_))
-    }
-
     /// Writes a time, as a number or as text.
     pub(super) fn write(&self, time: i64) -> Result<Field<'static>, InvalidReading> {
         let failed = |why: String| InvalidReading::new("not-a-time", why);

@@ -93,11 +93,11 @@ impl MappedFormat {
         }
     }
 
-    /// The value that a reading has once it is written and read again; an error if it cannot be
+    /// Whether the values of a sensor are written as 32-bit floats; an error if they cannot be
     /// written.
-    pub(crate) fn value_of(&self, sensor: &str, value: f64) -> Result<f64, String> {
+    pub(crate) fn is_single(&self, sensor: &str) -> Result<bool, String> {
         let Some(schema) = &self.schema else {
-            return Ok(value);
+            return Ok(false);
         };
         let name = sensor.rsplit_once('/').map_or("", |(_, name)| name);
         let place = self.value.as_ref().or_else(|| self.values.get(name));
@@ -117,21 +117,7 @@ impl MappedFormat {
         let branches = kind.as_array().into_iter().flatten();
         let mut kinds = branches.chain([kind]);
         let number = |kind: &&Value| is_float(kind) || **kind == "double";
-        if !kinds.find(number).is_some_and(is_float) {
-            return Ok(value);
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the schema has no more digits"
-        )]
-        let rounded = f64::from(value as f32);
-        if rounded.is_finite() {
-            Ok(rounded)
-        } else {
-            Err(format!(
-                "{value} is too large for the schema, so its reading is a dead letter"
-            ))
-        }
+        Ok(kinds.find(number).is_some_and(is_float))
     }
 
     /// Whether a record that a stage has written holds the sequence number and the exact time.
@@ -341,6 +327,25 @@ impl MappedFormat {
         } else {
             Err(no_time())
         }
+    }
+}
+
+/// The value that is read again of one that was written as a 32-bit float.
+///
+/// # Errors
+/// If it is too large for one.
+pub(crate) fn single(value: f64) -> Result<f64, String> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the schema has no more digits"
+    )]
+    let rounded = f64::from(value as f32);
+    if rounded.is_finite() {
+        Ok(rounded)
+    } else {
+        Err(format!(
+            "{value} is too large for the schema, so its reading is a dead letter"
+        ))
     }
 }
 
