@@ -222,13 +222,13 @@ const MUTATIONS: &[(&str, &str, &str)] = &[
     ("commit", "records = 10000", "recrods = 10000"),
     (
         "commit",
-        "longest-interval-ms = 100",
+        "longest-interval-ms = 200",
         "longest-interval-ms = 10",
     ),
     (
         "commit",
-        "longest-interval-ms = 100",
-        "longest-interval-ms = \"100\"",
+        "longest-interval-ms = 200",
+        "longest-interval-ms = \"200\"",
     ),
     ("limits", "memory = \"64 MB\"", "memory = \"64 parsecs\""),
     ("limits", "memory = \"64 MB\"", "memory = \"1 kB\""),
