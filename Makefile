@@ -31,6 +31,7 @@ demo: ## runs the whole chain on real readings in some 40 s, without Kafka
 test: ## runs every test; starts and stops an Apache Kafka for those that need it
 	scripts/setup test
 	scripts/kafka-jars $(KAFKA)
+	scripts/registry-jars
 	cargo build --locked --workspace --bins
 	scripts/example build
 	$(if $(ARGS),$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS),scripts/test $(SEEDS))

@@ -37,7 +37,7 @@ pub enum Kind {
     Corrupt,
     /// A file, a topic, a partition or a group does not exist.
     Missing,
-    /// No broker answers, or a device does not.
+    /// No broker answers, or a schema registry or a device does not.
     Unreachable,
     /// Something exceeds a limit: a record, the state, a disk.
     TooLarge,
@@ -83,7 +83,7 @@ impl Kind {
             Kind::Usage => "an option or a property of librdkafka is wrong",
             Kind::Corrupt => "a file, a record or a state cannot be read",
             Kind::Missing => "a file, a topic or a group does not exist",
-            Kind::Unreachable => "no broker answers",
+            Kind::Unreachable => "no broker answers, or no schema registry",
             Kind::TooLarge => "a record, the state or a disk is full",
             Kind::Unauthorized => "the user may not do it",
             Kind::Conflict => "another process, other settings or another state is there",
@@ -98,7 +98,7 @@ pub fn exit_codes() -> Vec<(u8, &'static str)> {
         (0, "all is done, or committed and left in order"),
         (
             exit::UNDONE,
-            "it was stopped while no broker answered: the next start processes the rest",
+            "it was stopped while nobody answered: the next start processes the rest",
         ),
         (
             exit::UNVERIFIABLE,

@@ -17,13 +17,13 @@ pub const CORRUPT: u8 = 65;
 /// A file, a topic or a group does not exist: `EX_NOINPUT`.
 pub const MISSING: u8 = 66;
 
-/// No broker answers: `EX_UNAVAILABLE`.
+/// No broker answers, or no schema registry: `EX_UNAVAILABLE`.
 pub const UNREACHABLE: u8 = 69;
 
 /// Something exceeds a limit: `EX_CANTCREAT`.
 pub const TOO_LARGE: u8 = 73;
 
-/// It was asked to stop and left something undone, because no broker answers. The next start
+/// It was asked to stop and left something undone, because nobody answers. The next start
 /// processes again what is not committed: `EX_TEMPFAIL`.
 pub const UNDONE: u8 = 75;
 

@@ -4,6 +4,7 @@
 //! the crate `rivulet-formats`, one file each.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::log::ConsumerRecord;
@@ -74,16 +75,48 @@ impl fmt::Display for DecodeError {
     }
 }
 
+/// The topic that a format is built for.
+#[derive(Debug, Clone, Copy)]
+pub struct FormatContext<'c> {
+    /// Its name.
+    pub topic: &'c str,
+    /// The unit of readings whose record does not say it.
+    pub unit: Option<Unit>,
+    /// The folder of the pipeline file. Relative paths start here.
+    pub folder: &'c Path,
+}
+
+impl<'c> FormatContext<'c> {
+    /// A topic without a unit, of a pipeline file in the working directory.
+    #[must_use]
+    pub fn new(topic: &'c str) -> Self {
+        FormatContext {
+            topic,
+            unit: None,
+            folder: Path::new(""),
+        }
+    }
+
+    /// The same topic with a unit.
+    #[must_use]
+    pub fn with_unit(self, unit: Option<Unit>) -> Self {
+        FormatContext { unit, ..self }
+    }
+}
+
 /// The valid settings of a format.
 pub trait FormatSettings: fmt::Debug + Send {
-    /// The format itself. `unit` is the unit of readings whose record does not say it.
-    fn build(&self, unit: Option<Unit>) -> Box<dyn Format>;
+    /// The format of a topic. It reads the files that the settings name, and connects to nothing.
+    ///
+    /// # Errors
+    /// What is wrong with a file that the settings name.
+    fn build(&self, context: &FormatContext<'_>) -> Result<Box<dyn Format>, String>;
 
     /// Checks that the format can write readings: a stage writes a topic of it.
     ///
     /// # Errors
     /// Why it can only read them, and what to write instead.
-    fn check_write(&self) -> Result<(), String> {
+    fn check_write(&self, _: &FormatContext<'_>) -> Result<(), String> {
         Ok(())
     }
 }

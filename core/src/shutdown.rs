@@ -124,7 +124,7 @@ impl Shutdown {
         if !self.0.undone.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let cause = "no broker answers, so not everything is committed";
+        let cause = "a broker or a schema registry does not answer, so not everything is committed";
         Err(Error::new("shutting down", cause)
             .help("the next start processes it again")
             .exit_code(exit::UNDONE))

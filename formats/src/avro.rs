@@ -8,5 +8,7 @@
 pub mod container;
 pub mod datum;
 pub mod input;
+mod resolve;
 pub mod schema;
+pub mod source;
 pub mod writer;

@@ -7,6 +7,7 @@
 use rivulet_core::format::FormatSettings;
 
 rivulet_pipeline::catalog! { "format", dyn FormatSettings:
+    avro::Avro,
     avro_file::AvroFile,
     json::Json,
     number::Number,

@@ -4,12 +4,14 @@
 //! [`Format`](rivulet_core::format::Format) decodes the fields of a record and encodes a value.
 //!
 //! ```
+//! use rivulet_core::format::FormatContext;
 //! use rivulet_core::log::ConsumerRecord;
 //! use rivulet_formats::catalog;
 //! use rivulet_pipeline::ComponentConfig;
 //!
 //! let number = ComponentConfig::parse("number = {}")?;
-//! let format = catalog::built_in().read(&number)?.build("percent".parse().ok());
+//! let context = FormatContext::new("soil").with_unit("percent".parse().ok());
+//! let format = catalog::built_in().read(&number)?.build(&context)?;
 //! let record = ConsumerRecord {
 //!     topic: 0,
 //!     partition: 0,
@@ -28,3 +30,4 @@
 pub mod avro;
 pub mod catalog;
 pub mod mapping;
+pub mod schema_registry;

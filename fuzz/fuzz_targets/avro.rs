@@ -1,22 +1,22 @@
-//! The format `avro-file`. The input is a datum of a schema, or a whole file.
+//! The formats `avro` and `avro-file`. The input is a datum of a schema, or a whole record or file.
 //!
-//! - A file is decoded, skipped or invalid; nothing panics, and all values are finite.
-//! - The reason of an invalid file is a fixed word.
+//! - A record is decoded, skipped or invalid; nothing panics, and all values are finite.
+//! - The reason of an invalid record is a fixed word.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rivulet_core::format::{DecodeError, Format};
+use rivulet_core::error::Error;
+use rivulet_core::format::{DecodeError, Format, FormatContext};
 use rivulet_core::log::ConsumerRecord;
+use rivulet_core::reading::InvalidReading;
 use rivulet_formats::avro::writer::{header, push_bytes, push_long};
+use rivulet_formats::catalog::avro::{Avro, AvroFormat};
 use rivulet_formats::catalog::built_in;
+use rivulet_formats::schema_registry::SchemaRegistry;
 use rivulet_pipeline::ComponentConfig;
 
-const SETTINGS: &str = r#"
-    avro-file.sensor = "/s/name"
-    avro-file.time = "t"
-    avro-file.values = { x = "x", y = "/m/y" }
-    avro-file.missing = "skip"
-"#;
+const SETTINGS: &str = r#"sensor = "/s/name", time = "t", values = { x = "x", y = "/m/y" },
+    missing = "skip""#;
 
 /// A schema with every type. The settings name some of its fields.
 const SCHEMA: &str = r#"{"type":"record","name":"r","fields":[
@@ -39,12 +39,41 @@ const REASONS: &[&str] = &[
     "not-finite",
     "not-text",
     "too-large",
+    "unknown-schema",
 ];
 
+/// A registry with one schema, whose id is 1.
+#[derive(Debug)]
+struct Registry;
+
+impl SchemaRegistry for Registry {
+    fn schema(&self, id: u32) -> Result<String, DecodeError> {
+        match id {
+            1 => Ok(SCHEMA.to_owned()),
+            _ => Err(InvalidReading::new("unknown-schema", "there is only one").into()),
+        }
+    }
+
+    fn id(&self, _: &str, _: &str, _: bool) -> Result<u32, Error> {
+        unreachable!("nothing is written")
+    }
+
+    fn latest(&self, _: &str) -> Result<(u32, String), Error> {
+        unreachable!("nothing is written")
+    }
+}
+
 thread_local! {
-    static FORMAT: Box<dyn Format> = {
-        let config = ComponentConfig::parse(SETTINGS).unwrap();
-        built_in().read(&config).unwrap().build(None)
+    static FILES: Box<dyn Format> = {
+        let config = format!("avro-file = {{ {SETTINGS} }}");
+        let settings = built_in().read(&ComponentConfig::parse(&config).unwrap()).unwrap();
+        settings.build(&FormatContext::new("t")).unwrap()
+    };
+    static RECORDS: AvroFormat = {
+        let config = format!("avro = {{ registry = \"http://localhost\", {SETTINGS} }}");
+        let settings: Avro = ComponentConfig::parse(&config).unwrap().settings().unwrap();
+        let built = settings.with_registry(&FormatContext::new("t"), Box::new(Registry));
+        built.unwrap()
     };
 }
 
@@ -53,9 +82,13 @@ fuzz_target!(|input: &[u8]| {
     push_long(&mut file, 1);
     push_bytes(&mut file, input);
     file.extend_from_slice(&sync);
-    FORMAT.with(|format| {
+    FILES.with(|format| {
         check(&**format, &file);
         check(&**format, input);
+    });
+    RECORDS.with(|format| {
+        check(format, &[&[0, 0, 0, 0, 1], input].concat());
+        check(format, input);
     });
 });
 

@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rivulet_core::format::{DecodeError, Format};
+use rivulet_core::format::{DecodeError, Format, FormatContext};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_formats::catalog::built_in;
 use rivulet_pipeline::ComponentConfig;
@@ -54,7 +54,8 @@ thread_local! {
 
 fn format(mapping: &str) -> Box<dyn Format> {
     let config = ComponentConfig::parse(mapping).unwrap();
-    built_in().read(&config).unwrap().build(None)
+    let settings = built_in().read(&config).unwrap();
+        settings.build(&FormatContext::new("t")).unwrap()
 }
 
 fuzz_target!(|input: &[u8]| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rivulet_core::format::Format;
+use rivulet_core::format::{Format, FormatContext};
 
 use crate::catalog::Formats;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -18,9 +18,24 @@ impl Pipeline {
     /// # Panics
     /// If no stage names the topic.
     pub fn format(&self, topic: &str, formats: &Formats) -> Result<Box<dyn Format>, Diagnostics> {
-        let topic = self.topic(topic);
-        let settings = formats.read(&topic.format)?;
-        Ok(settings.build(topic.unit))
+        let config = &self.topic(topic).format;
+        let built = formats.read(config)?.build(&self.format_context(topic));
+        built.map_err(|why| config.errors([Diagnostic::at(config.place(), why)]))
+    }
+}
+
+impl Pipeline {
+    /// What the format of a topic is built with.
+    ///
+    /// # Panics
+    /// If no stage names the topic.
+    #[must_use]
+    pub fn format_context<'p>(&'p self, topic: &'p str) -> FormatContext<'p> {
+        FormatContext {
+            topic,
+            unit: self.topic(topic).unit,
+            folder: self.text.folder(),
+        }
     }
 }
 
@@ -40,15 +55,20 @@ pub(crate) fn check(
         let place = topic.format.place();
         match formats.read(&topic.format) {
             Ok(settings) => {
-                let writer = pipeline.writers(name).next();
-                if let (Some(writer), Err(why)) = (writer, settings.check_write())
+                let context = pipeline.format_context(name);
+                let checked = settings.build(&context).and_then(|_| {
+                    let Some(writer) = pipeline.writers(name).next() else {
+                        return Ok(());
+                    };
+                    let writer = &writer.name;
+                    settings.check_write(&context).map_err(|why| {
+                        format!("`{writer}` writes {name}, and the format can only be read: {why}")
+                    })
+                });
+                if let Err(why) = checked
                     && reported.insert(place.start)
                 {
-                    let message = format!(
-                        "`{}` writes {name}, and the format can only be read: {why}",
-                        writer.name
-                    );
-                    diagnostics.push(Diagnostic::at(place, message));
+                    diagnostics.push(Diagnostic::at(place, why));
                 }
             }
             Err(errors) => {

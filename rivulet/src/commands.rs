@@ -12,6 +12,7 @@ use crate::catalog::ComponentList;
 use crate::check::Manifest;
 use crate::demo;
 use crate::groups::LagGoal;
+use crate::schemas::TopicSchemas;
 use crate::{graph, groups, print, run, topics};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -274,10 +275,12 @@ fn verify(
         bar.set_position(progress.done);
         bar.set_message(format!("verifying {}", progress.topic));
     };
+    let schemas = TopicSchemas::new(pipeline);
     let report = TopicReader::new(&pipeline.kafka, &topics, &mut progress)
-        .and_then(|mut reader| rivulet_verify::verify(pipeline, options, &mut reader));
+        .and_then(|mut reader| rivulet_verify::verify(pipeline, options, &schemas, &mut reader));
     bar.finish_and_clear();
     let report = report?;
+    schemas.check()?;
     print::text(&report)?;
     match report.unverified() {
         _ if !report.is_clean() => Err("the topics do not hold what they must".into()),

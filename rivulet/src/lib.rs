@@ -32,6 +32,7 @@ mod print;
 mod program;
 mod registry;
 pub mod run;
+mod schemas;
 pub mod state;
 mod table;
 pub mod topics;

@@ -15,7 +15,7 @@ use rivulet_core::operator::Operator;
 use rivulet_core::state::{State, StateMetadata};
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 use rivulet_pipeline::{ComponentConfig, Pipeline, Stage, StageKind};
-use rivulet_verify::{Options, TopicOutcome, verify};
+use rivulet_verify::{NoRegistry, Options, TopicOutcome, verify};
 use serde_json::Value;
 
 use crate::cluster::{Content, Partition};
@@ -69,7 +69,8 @@ fn compare(
     let options = Options {
         allow_duplicates: pipeline.guarantee == Guarantee::AtLeastOnce,
     };
-    let report = verify(pipeline, options, &mut records).map_err(|error| error.to_string())?;
+    let report =
+        verify(pipeline, options, &NoRegistry, &mut records).map_err(|error| error.to_string())?;
     if !has_stopped
         && report
             .topics

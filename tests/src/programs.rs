@@ -40,14 +40,20 @@ pub(crate) fn kafka_version() -> String {
     asked.unwrap_or_else(|| include_str!("../kafka/version").trim().to_owned())
 }
 
+/// The folder that everything is built into.
+#[must_use]
+pub fn target() -> PathBuf {
+    let profile = profile();
+    let target = profile.parent();
+    target
+        .expect("a profile is in the target folder")
+        .to_owned()
+}
+
 /// The folder with Kafka's jars.
 pub(crate) fn kafka_jars() -> PathBuf {
     let version = kafka_version();
-    let target = profile()
-        .parent()
-        .expect("a profile is in the target folder")
-        .to_owned();
-    let jars = target.join("kafka").join(&version).join("libs");
+    let jars = target().join("kafka").join(&version).join("libs");
     assert!(
         jars.is_dir(),
         "{} does not exist: run `make test`, or `scripts/kafka-jars {version}` first",

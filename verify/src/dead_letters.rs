@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rivulet_core::dead_letter::{DeadLetter, GAP, LedgerRecord, Migration, Resolved};
 use rivulet_core::error::Result;
-use rivulet_pipeline::{Pipeline, Stage};
+use rivulet_pipeline::Stage;
 
-use crate::decode::Decoder;
+use crate::decode::Decoders;
 use crate::diff::close;
 use crate::history::StageHistory;
 use crate::truth::{Entry, RecordReadings, Sensors, Stream};
@@ -59,7 +59,7 @@ struct Read {
 impl StageDeadLetters {
     /// Reads the stage's dead-letter topic, if there is one.
     pub(crate) fn read(
-        pipeline: &Pipeline,
+        decoders: Decoders<'_>,
         stage: &Stage,
         sensors: &mut Sensors,
         topics: &mut dyn TopicSource,
@@ -119,7 +119,7 @@ impl StageDeadLetters {
                             _ => None,
                         };
                         let dead_letter = Read {
-                            record: original(pipeline, &entry, record, sensors),
+                            record: original(decoders, &entry, record, sensors),
                             deleted_from,
                             limited,
                             is_foreign,
@@ -268,7 +268,7 @@ impl Gap {
 
 /// The record in a dead letter: its topic, and its readings if it is valid.
 fn original(
-    pipeline: &Pipeline,
+    decoders: Decoders<'_>,
     dead_letter: &LedgerRecord<'_>,
     record: &FetchedRecord<'_>,
     sensors: &mut Sensors,
@@ -279,7 +279,9 @@ fn original(
     let (partition, offset) = dead_letter
         .place
         .filter(|_| dead_letter.truncated.is_none())?;
-    let topic = pipeline.topics.get(dead_letter.topic)?;
+    if !decoders.pipeline.topics.contains_key(dead_letter.topic) {
+        return None;
+    }
     // As the stage read it.
     let original = FetchedRecord {
         partition,
@@ -287,7 +289,8 @@ fn original(
         headers: dead_letter.original,
         ..*record
     };
-    let decoded = Decoder::of(topic).and_then(|decoder| decoder.decode(&original).ok());
+    let decoder = decoders.of(dead_letter.topic);
+    let decoded = decoder.and_then(|decoder| decoder.decode(&original).ok());
     let readings = decoded.map(|readings| {
         let named = |(sensor, entry): (String, Entry)| (sensors.id(&sensor), entry);
         readings.into_iter().map(named).collect()

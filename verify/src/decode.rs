@@ -3,22 +3,76 @@
 mod avro;
 mod mapped;
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
+use std::path::Path;
 
 use rivulet_core::topic_source::FetchedRecord;
-use rivulet_pipeline::Topic;
+use rivulet_pipeline::{Pipeline, Topic};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use self::mapped::{Encoding, MappedFormat, single};
+use self::avro::Tree;
+use self::mapped::{MappedFormat, single};
 use crate::truth::{Entry, Stream};
 
+/// What schema registries know. A topic says in its format which registry is its own.
+pub trait Schemas {
+    /// The Avro schema with an id in the registry of a topic.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn schema(&self, topic: &str, id: u32) -> Result<String, String>;
+
+    /// The latest schema of the subject under which a topic is written.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn latest(&self, topic: &str) -> Result<String, String>;
+}
+
+/// No registry at all.
+#[derive(Debug, Clone, Copy)]
+pub struct NoRegistry;
+
+impl Schemas for NoRegistry {
+    fn schema(&self, _: &str, _: u32) -> Result<String, String> {
+        Err("there is no schema registry".to_owned())
+    }
+
+    fn latest(&self, topic: &str) -> Result<String, String> {
+        self.schema(topic, 0)
+    }
+}
+
+/// The decoders of the topics of a pipeline.
+#[derive(Clone, Copy)]
+pub(crate) struct Decoders<'p> {
+    pub(crate) pipeline: &'p Pipeline,
+    pub(crate) schemas: &'p dyn Schemas,
+}
+
+impl<'p> Decoders<'p> {
+    /// The decoder of a topic; `None` if its format is not known here.
+    pub(crate) fn of(self, name: &str) -> Option<Decoder<'p>> {
+        let (name, topic) = self.pipeline.topics.get_key_value(name)?;
+        Decoder::new(name, topic, self.pipeline.text.folder(), self.schemas)
+    }
+}
+
 /// Decodes the records of a topic whose format is known here.
-#[derive(Debug, Clone)]
 pub(crate) struct Decoder<'t> {
+    name: &'t str,
     topic: &'t Topic,
     format: KnownFormat,
+    /// The schema of the topic, if its format has one.
+    schema: Option<Value>,
+    schemas: &'t dyn Schemas,
+    /// What the registry has said.
+    known: RefCell<BTreeMap<u32, Result<Value, String>>>,
 }
 
 /// A format that is known here.
@@ -29,10 +83,30 @@ enum KnownFormat {
     Mapped(Encoding, Box<MappedFormat>),
 }
 
+/// How mapped messages are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Json,
+    AvroFile,
+    Registry,
+}
+
 impl<'t> Decoder<'t> {
-    /// The decoder of a topic; `None` if its format is not known here.
-    pub(crate) fn of(topic: &'t Topic) -> Option<Self> {
+    fn new(
+        name: &'t str,
+        topic: &'t Topic,
+        folder: &Path,
+        schemas: &'t dyn Schemas,
+    ) -> Option<Self> {
         let settings: Option<Value> = topic.format.settings().ok();
+        let inline = settings.as_ref().and_then(|table| table.get("schema"));
+        let file = settings.as_ref().and_then(|table| table.get("schema-file"));
+        let schema = match (inline, file) {
+            (Some(text), _) => Some(text.as_str()?.to_owned()),
+            (_, Some(path)) => Some(fs::read_to_string(folder.join(path.as_str()?)).ok()?),
+            _ => None,
+        };
+        let schema = schema.map(|text| serde_json::from_str(&text).ok());
         let is_empty = settings
             .as_ref()
             .is_none_or(|settings| *settings == Value::Object(<_>::default()));
@@ -42,10 +116,21 @@ impl<'t> Decoder<'t> {
             "avro-file" => {
                 KnownFormat::Mapped(Encoding::AvroFile, Box::deserialize(settings?).ok()?)
             }
+            "avro" => KnownFormat::Mapped(Encoding::Registry, Box::deserialize(settings?).ok()?),
             "number" => KnownFormat::Number,
             _ => return None,
         };
-        Some(Decoder { topic, format })
+        Some(Decoder {
+            name,
+            topic,
+            format,
+            schema: match schema {
+                Some(schema) => Some(schema?),
+                None => None,
+            },
+            schemas,
+            known: RefCell::default(),
+        })
     }
 
     /// Whether its readings have a sensor.
@@ -58,7 +143,9 @@ impl<'t> Decoder<'t> {
         match &self.format {
             // A file may hold several data.
             KnownFormat::Mapped(Encoding::AvroFile, _) => true,
-            KnownFormat::Mapped(Encoding::Json, mapped) => mapped.has_several(),
+            KnownFormat::Mapped(Encoding::Json | Encoding::Registry, mapped) => {
+                mapped.has_several()
+            }
             KnownFormat::Json | KnownFormat::Number => false,
         }
     }
@@ -80,7 +167,9 @@ impl<'t> Decoder<'t> {
         let topic = self.topic;
         let bytes = || record.value.ok_or("no value");
         match &self.format {
-            KnownFormat::Mapped(encoding, mapped) => mapped.decode(*encoding, record, topic.unit),
+            KnownFormat::Mapped(encoding, mapped) => {
+                mapped.decode(record, topic.unit, |bytes| self.trees(*encoding, bytes))
+            }
             KnownFormat::Json => {
                 let Fields(fields) =
                     serde_json::from_slice(bytes()?).map_err(|error| error.to_string())?;
@@ -106,6 +195,46 @@ impl<'t> Decoder<'t> {
         }
     }
 
+    /// The data in a record. `None` is JSON, which is looked up as it is.
+    fn trees(&self, encoding: Encoding, bytes: &[u8]) -> Result<Vec<Option<Tree>>, String> {
+        let reader = self.schema.as_ref();
+        match encoding {
+            Encoding::Json => Ok(vec![None]),
+            _ if bytes.is_empty() => Err("empty".to_owned()),
+            Encoding::AvroFile => {
+                let trees = avro::decode(bytes, reader)?;
+                Ok(trees.into_iter().map(Some).collect())
+            }
+            Encoding::Registry => {
+                let (head, datum) = bytes.split_at_checked(5).ok_or("no schema's id")?;
+                let number = head
+                    .iter()
+                    .fold(0, |number, byte| number << 8 | u64::from(*byte));
+                let id = u32::try_from(number).map_err(|_| "no zero byte")?;
+                let mut known = self.known.borrow_mut();
+                let schema = known.entry(id).or_insert_with(|| {
+                    let text = self.schemas.schema(self.name, id)?;
+                    serde_json::from_str(&text).map_err(|error| error.to_string())
+                });
+                let tree = avro::decode_one(datum, schema.as_ref()?, reader)?;
+                Ok(vec![Some(tree)])
+            }
+        }
+    }
+
+    /// The schema with which the topic is written, if its format has one.
+    fn written_schema(&self) -> Result<Option<Cow<'_, Value>>, String> {
+        match (&self.schema, &self.format) {
+            (Some(schema), _) => Ok(Some(Cow::Borrowed(schema))),
+            (None, KnownFormat::Mapped(Encoding::Registry, _)) => {
+                let text = self.schemas.latest(self.name)?;
+                let schema = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                Ok(Some(Cow::Owned(schema)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// A stream as a reader of the topic sees it, once it is written to `partitions` partitions.
     ///
     /// # Errors
@@ -123,8 +252,9 @@ impl<'t> Decoder<'t> {
             KnownFormat::Mapped(_, mapped) => {
                 let mut stream = stream
                     .with_unit(|sensor, own| mapped.unit_of(sensors.name(sensor), own, unit))?;
+                let schema = self.written_schema()?;
                 for (sensor, series) in &mut stream.series {
-                    if mapped.is_single(sensors.name(*sensor))? {
+                    if mapped.is_single(sensors.name(*sensor), schema.as_deref())? {
                         for entry in &mut series.entries {
                             entry.value = single(entry.value)?;
                         }

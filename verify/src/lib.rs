@@ -74,6 +74,7 @@ use rivulet_core::error::Result;
 use rivulet_core::topic_source::TopicSource;
 use rivulet_pipeline::Pipeline;
 
+pub use self::decode::{NoRegistry, Schemas};
 pub use self::report::{
     DifferenceKind, ReadingCounts, ReadingDifference, Report, TopicOutcome, TopicReport,
 };
@@ -90,19 +91,21 @@ pub struct Options {
 /// The topics of a pipeline that [`verify`] reads, each once.
 #[must_use]
 pub fn topics(pipeline: &Pipeline) -> Vec<String> {
-    Verification::new(pipeline, Options::default()).topics()
+    Verification::new(pipeline, Options::default(), &NoRegistry).topics()
 }
 
-/// Compares all topics of a pipeline with what must be in them.
+/// Compares all topics of a pipeline with what must be in them. `schemas` is asked for the schemas
+/// of topics that have a schema registry.
 ///
 /// # Errors
 /// Those of [`TopicSource::read`].
 pub fn verify(
     pipeline: &Pipeline,
     options: Options,
+    schemas: &dyn Schemas,
     topics: &mut dyn TopicSource,
 ) -> Result<Report> {
-    Verification::new(pipeline, options).run(topics)
+    Verification::new(pipeline, options, schemas).run(topics)
 }
 
 #[cfg(test)]

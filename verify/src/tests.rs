@@ -22,7 +22,7 @@ fn verified(pipeline: &str, table: &mut Table) -> Report {
         text: pipeline.into(),
     });
     let pipeline = Pipeline::parse(text).unwrap_or_else(|diagnostics| panic!("{diagnostics}"));
-    let verification = Verification::new(&pipeline, Options::default());
+    let verification = Verification::new(&pipeline, Options::default(), &NoRegistry);
     for name in verification.topics() {
         table.topics.entry(name).or_insert_with(|| vec![Vec::new()]);
     }

@@ -9,6 +9,7 @@ use rivulet_pipeline::{Pipeline, Stage, StageKind};
 
 use self::limited::Limited;
 use super::dead_letters::StageDeadLetters;
+use super::decode::{Decoders, Schemas};
 use super::history::StageHistory;
 use super::report::{Report, TopicOutcome, TopicReport};
 use super::steps::Step;
@@ -26,6 +27,7 @@ pub(crate) type Known = Result<Rc<Stream>, String>;
 /// One verification of a pipeline.
 pub(crate) struct Verification<'p> {
     pipeline: &'p Pipeline,
+    decoders: Decoders<'p>,
     options: Options,
     /// The stages that read topics, with their steps. Each comes after the stages that write its
     /// inputs.
@@ -49,7 +51,7 @@ pub(crate) struct Verification<'p> {
 }
 
 impl<'p> Verification<'p> {
-    pub(crate) fn new(pipeline: &'p Pipeline, options: Options) -> Self {
+    pub(crate) fn new(pipeline: &'p Pipeline, options: Options, schemas: &'p dyn Schemas) -> Self {
         let (mut stages, mut unknown) = (Vec::new(), BTreeMap::new());
         for stage in pipeline.in_order() {
             match &stage.kind {
@@ -72,6 +74,7 @@ impl<'p> Verification<'p> {
         };
         Verification {
             pipeline,
+            decoders: Decoders { pipeline, schemas },
             options,
             stages,
             unknown,
@@ -108,7 +111,7 @@ impl<'p> Verification<'p> {
         // First, because replayed records are in topics that are compared before the stage itself.
         for (stage, steps) in &self.stages {
             let mut dead_letters =
-                StageDeadLetters::read(self.pipeline, stage, &mut self.sensors, topics)?;
+                StageDeadLetters::read(self.decoders, stage, &mut self.sensors, topics)?;
             let migrations = std::mem::take(&mut dead_letters.migrations);
             let mut history = StageHistory::new(steps.clone(), migrations).with(stage.rules);
             if history.expires() && stage.from.len() > 1 {

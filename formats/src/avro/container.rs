@@ -21,6 +21,8 @@ const SCHEMAS: usize = 16;
 /// Reads files. It keeps the schemas that it has parsed.
 #[derive(Debug, Default)]
 pub struct ContainerReader {
+    /// The schema to which those of the files are resolved.
+    reader: Option<Schema>,
     schemas: RefCell<Vec<KnownSchema>>,
 }
 
@@ -39,6 +41,15 @@ struct Header<'a> {
 }
 
 impl ContainerReader {
+    /// Reads files as data of `reader`, or each with its own schema.
+    #[must_use]
+    pub fn new(reader: Option<Schema>) -> Self {
+        ContainerReader {
+            reader,
+            schemas: RefCell::default(),
+        }
+    }
+
     /// Calls `each` with the fields of each datum in a file. `count` is the number of fields.
     ///
     /// # Errors
@@ -94,7 +105,7 @@ impl ContainerReader {
             return Ok(known.schema.clone());
         }
         let parsed = str::from_utf8(text).map_err(|error| error.to_string());
-        let parsed = parsed.and_then(Schema::parse);
+        let parsed = parsed.and_then(|text| Schema::read_as(text, self.reader.as_ref()));
         let schema = Arc::new(parsed.map_err(|why| format!("its schema cannot be read: {why}"))?);
         schemas.truncate(SCHEMAS - 1);
         let known = KnownSchema {

@@ -48,14 +48,7 @@ impl<'a> Reader<'_, 'a> {
                 if *is_int && i32::try_from(number).is_err() {
                     return Err(format!("a number of 32 bits is {number}"));
                 }
-                match meaning {
-                    Meaning::Number => Field::Integer(number.into()),
-                    // Not larger than 32 bits.
-                    Meaning::Days => Field::Time(number * 86_400_000),
-                    Meaning::Milliseconds => Field::Time(number),
-                    Meaning::Microseconds => Field::Time(number.div_euclid(1000)),
-                    Meaning::Nanoseconds => Field::Time(number.div_euclid(1_000_000)),
-                }
+                whole(number, *meaning)
             }
             Type::Float => Field::Float(f32::from_le_bytes(self.input.array()?).into()),
             Type::Double => Field::Float(f64::from_le_bytes(self.input.array()?)),
@@ -70,10 +63,14 @@ impl<'a> Reader<'_, 'a> {
                 }
             }
             Type::Text => Field::Text(self.input.text()?.into()),
-            Type::Enum(symbols) => {
+            Type::Unresolved(why) => return Err(why.clone()),
+            Type::Enum(words) => {
                 let number = self.input.length()?;
-                let symbol = symbols.get(number);
+                let symbol = words.symbols.get(number);
                 let symbol = symbol.ok_or_else(|| format!("an enum has no symbol {number}"))?;
+                let symbol = symbol.as_ref().ok_or_else(|| {
+                    format!("symbol {number} of an enum is not in the schema of the topic")
+                })?;
                 match tree {
                     Some(_) => Field::Text(symbol.clone().into()),
                     None => Field::Missing,
@@ -102,9 +99,15 @@ impl<'a> Reader<'_, 'a> {
     fn compound(&mut self, of: &Type, tree: Option<&FieldTree>) -> Result<(), String> {
         let child = |name: &str| tree.and_then(|tree| tree.child(name));
         match of {
-            Type::Record(fields) => {
-                for field in fields {
+            Type::Record(record) => {
+                for field in &record.fields {
                     self.read(field.of, child(&field.name))?;
+                }
+                for (path, default) in &record.absent {
+                    let at = path
+                        .iter()
+                        .try_fold(tree, |tree, name| Some(tree?.child(name)));
+                    self.put(at.flatten(), default.clone());
                 }
                 self.put(tree, Field::Other("a record"));
             }
@@ -160,8 +163,21 @@ impl<'a> Reader<'_, 'a> {
     }
 }
 
+/// A whole number, as what it counts.
+pub(super) fn whole(number: i64, meaning: Meaning) -> Field<'static> {
+    match meaning {
+        Meaning::Number => Field::Integer(number.into()),
+        Meaning::Fraction => Field::Float(number as f64),
+        // Not larger than 32 bits.
+        Meaning::Days => Field::Time(number.saturating_mul(86_400_000)),
+        Meaning::Milliseconds => Field::Time(number),
+        Meaning::Microseconds => Field::Time(number.div_euclid(1000)),
+        Meaning::Nanoseconds => Field::Time(number.div_euclid(1_000_000)),
+    }
+}
+
 /// A decimal number: a whole number, and how many of its digits are after the point.
-fn decimal<'a>(bytes: &[u8], scale: u32) -> Field<'a> {
+pub(super) fn decimal(bytes: &[u8], scale: u32) -> Field<'static> {
     // More have no room in the number, and no sensor measures so exactly.
     let Some(first) = bytes.first().filter(|_| bytes.len() <= 16) else {
         return Field::Other("a decimal number of more than 16 bytes");

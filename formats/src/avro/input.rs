@@ -25,6 +25,12 @@ impl<'a> Input<'a> {
         self.bytes.is_empty()
     }
 
+    /// How many bytes are left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The next bytes.
     ///
     /// # Errors

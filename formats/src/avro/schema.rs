@@ -1,11 +1,12 @@
 //! Schemas.
 
-use std::collections::HashMap;
+mod parser;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// How deep types may be in each other.
-const DEEPEST: usize = 64;
+use self::parser::Parser;
+use super::resolve::resolve;
+use crate::mapping::{Field, Pointer};
 
 /// A schema: its types, each by its index.
 #[derive(Debug, Clone)]
@@ -42,15 +43,17 @@ pub enum Type {
     /// Text.
     Text,
     /// Named fields.
-    Record(Vec<RecordField>),
+    Record(RecordType),
     /// One of some words.
-    Enum(Vec<String>),
+    Enum(EnumType),
     /// A list.
     Array(usize),
     /// Values by their names.
     Map(usize),
     /// One of several types.
     Union(Vec<usize>),
+    /// What cannot be read as the reader's type, and why. It is an error where it occurs.
+    Unresolved(String),
 }
 
 /// What a whole number counts.
@@ -58,6 +61,8 @@ pub enum Type {
 pub enum Meaning {
     /// Anything.
     Number,
+    /// Anything, and the reader's type has fractions.
+    Fraction,
     /// Days since the epoch.
     Days,
     /// Milliseconds since the epoch.
@@ -68,11 +73,34 @@ pub enum Meaning {
     Nanoseconds,
 }
 
+/// Named fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordType {
+    /// Its full name.
+    pub name: String,
+    /// The fields, in the order in which they are written.
+    pub fields: Vec<RecordField>,
+    /// What is in fields that are not written: the defaults of the reader's schema, each with the
+    /// names on the way to it.
+    pub absent: Vec<(Vec<String>, Field<'static>)>,
+}
+
+/// One of some words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnumType {
+    /// The words, in order. `None` for one that the reader's schema does not have.
+    pub symbols: Vec<Option<String>>,
+    /// What a reader takes a word for that it does not have.
+    pub default: Option<String>,
+}
+
 /// A field of a record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordField {
     /// Its name.
     pub name: String,
+    /// Other names under which a writer may know it.
+    pub aliases: Vec<String>,
     /// The index of its type.
     pub of: usize,
     /// Its value if it is not written.
@@ -86,15 +114,60 @@ impl Schema {
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let mut parser = Parser {
-            types: Vec::new(),
-            named: HashMap::new(),
+        let (types, root) = Parser::default().schema(&json)?;
+        Ok(Schema { types, root })
+    }
+
+    /// Parses the schema of a writer, and resolves it to that of a reader.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read_as(text: &str, reader: Option<&Schema>) -> Result<Self, String> {
+        let writer = Schema::parse(text)?;
+        Ok(reader.map_or_else(|| writer.clone(), |reader| resolve(&writer, reader)))
+    }
+
+    /// A schema with these types.
+    pub(super) fn new(types: Vec<Type>, root: usize) -> Self {
+        Schema { types, root }
+    }
+
+    /// The full name of the record that a whole datum is; `None` if it is something else.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self.of(self.root) {
+            Type::Record(record) => Some(&record.name),
+            _ => None,
+        }
+    }
+
+    /// Checks that a datum can have a field.
+    ///
+    /// # Errors
+    /// Where the way to it ends.
+    pub fn check_field(&self, pointer: &Pointer) -> Result<(), String> {
+        if self.has(self.root, pointer.names()) {
+            Ok(())
+        } else {
+            Err(format!("the schema has no field {pointer}"))
+        }
+    }
+
+    fn has(&self, of: usize, names: &[String]) -> bool {
+        let Some((first, rest)) = names.split_first() else {
+            return true;
         };
-        let root = parser.parse(&json, "", 0)?;
-        Ok(Schema {
-            types: parser.types,
-            root,
-        })
+        match self.of(of) {
+            Type::Record(record) => {
+                let mut fields = record.fields.iter();
+                let field = fields.find(|field| field.name == *first);
+                field.is_some_and(|field| self.has(field.of, rest))
+            }
+            Type::Array(of) => first.parse::<usize>().is_ok() && self.has(*of, rest),
+            Type::Map(of) => self.has(*of, rest),
+            Type::Union(branches) => branches.iter().any(|branch| self.has(*branch, names)),
+            _ => false,
+        }
     }
 
     /// The type of a whole datum.
@@ -107,215 +180,6 @@ impl Schema {
     #[must_use]
     pub fn of(&self, index: usize) -> &Type {
         &self.types[index]
-    }
-}
-
-struct Parser {
-    types: Vec<Type>,
-    /// The indices of named types, by their full names.
-    named: HashMap<String, usize>,
-}
-
-impl Parser {
-    fn add(&mut self, one: Type) -> usize {
-        self.types.push(one);
-        self.types.len() - 1
-    }
-
-    fn parse(&mut self, json: &Value, space: &str, depth: usize) -> Result<usize, String> {
-        if depth > DEEPEST {
-            return Err(format!(
-                "its types are more than {DEEPEST} deep in each other"
-            ));
-        }
-        match json {
-            Value::String(name) => self.by_name(name, space),
-            Value::Array(branches) => {
-                let branches = branches
-                    .iter()
-                    .map(|branch| self.parse(branch, space, depth + 1));
-                let branches = branches.collect::<Result<Vec<_>, _>>()?;
-                if branches
-                    .iter()
-                    .any(|branch| matches!(self.types[*branch], Type::Union(_)))
-                {
-                    return Err("a union is in a union".to_owned());
-                }
-                Ok(self.add(Type::Union(branches)))
-            }
-            Value::Object(object) => self.object(object, space, depth),
-            other => Err(format!("{other} is no type")),
-        }
-    }
-
-    fn by_name(&mut self, name: &str, space: &str) -> Result<usize, String> {
-        let plain = |meaning, is_int| Type::Long { is_int, meaning };
-        let primitive = match name {
-            "null" => Type::Null,
-            "boolean" => Type::Boolean,
-            "int" => plain(Meaning::Number, true),
-            "long" => plain(Meaning::Number, false),
-            "float" => Type::Float,
-            "double" => Type::Double,
-            "bytes" => Type::Bytes {
-                size: None,
-                scale: None,
-            },
-            "string" => Type::Text,
-            _ => {
-                let known = self
-                    .named
-                    .get(&full(name, space))
-                    .or_else(|| self.named.get(name));
-                return known
-                    .copied()
-                    .ok_or_else(|| format!("there is no type `{name}`"));
-            }
-        };
-        Ok(self.add(primitive))
-    }
-
-    fn object(
-        &mut self,
-        object: &Map<String, Value>,
-        space: &str,
-        depth: usize,
-    ) -> Result<usize, String> {
-        let kind = object.get("type").ok_or("a type has no `type`")?;
-        let Some(kind) = kind.as_str() else {
-            return self.parse(kind, space, depth + 1);
-        };
-        let items = |name: &str| {
-            object
-                .get(name)
-                .ok_or_else(|| format!("a type `{kind}` has no `{name}`"))
-        };
-        match kind {
-            "array" => {
-                let of = self.parse(items("items")?, space, depth + 1)?;
-                Ok(self.add(Type::Array(of)))
-            }
-            "map" => {
-                let of = self.parse(items("values")?, space, depth + 1)?;
-                Ok(self.add(Type::Map(of)))
-            }
-            "record" | "error" => {
-                let (name, space) = name_of(object, space)?;
-                let index = self.add(Type::Record(Vec::new()));
-                self.define(name, index)?;
-                let fields = items("fields")?.as_array().ok_or("`fields` is no list")?;
-                let mut parsed: Vec<RecordField> = Vec::with_capacity(fields.len());
-                for field in fields {
-                    let name = field.get("name").and_then(Value::as_str);
-                    let name = name.ok_or("a field has no `name`")?;
-                    if parsed.iter().any(|other| other.name == name) {
-                        return Err(format!("there are two fields `{name}`"));
-                    }
-                    let of = field
-                        .get("type")
-                        .ok_or_else(|| format!("`{name}` has no `type`"))?;
-                    parsed.push(RecordField {
-                        name: name.to_owned(),
-                        of: self.parse(of, &space, depth + 1)?,
-                        default: field.get("default").cloned(),
-                    });
-                }
-                self.types[index] = Type::Record(parsed);
-                Ok(index)
-            }
-            "enum" => {
-                let (name, _) = name_of(object, space)?;
-                let symbols = items("symbols")?.as_array().ok_or("`symbols` is no list")?;
-                let symbols = symbols
-                    .iter()
-                    .map(|symbol| symbol.as_str().map(str::to_owned));
-                let symbols = symbols
-                    .collect::<Option<_>>()
-                    .ok_or("a symbol is no text")?;
-                let index = self.add(Type::Enum(symbols));
-                self.define(name, index)?;
-                Ok(index)
-            }
-            "fixed" => {
-                let (name, _) = name_of(object, space)?;
-                let size = items("size")?
-                    .as_u64()
-                    .and_then(|size| usize::try_from(size).ok());
-                let size = Some(size.ok_or("`size` is no number")?);
-                let scale = scale(object);
-                let index = self.add(Type::Bytes { size, scale });
-                self.define(name, index)?;
-                Ok(index)
-            }
-            primitive => {
-                let index = self.by_name(primitive, space)?;
-                let logical = object.get("logicalType").and_then(Value::as_str);
-                let meaning = match logical {
-                    Some("date") => Meaning::Days,
-                    Some("timestamp-millis" | "local-timestamp-millis") => Meaning::Milliseconds,
-                    Some("timestamp-micros" | "local-timestamp-micros") => Meaning::Microseconds,
-                    Some("timestamp-nanos" | "local-timestamp-nanos") => Meaning::Nanoseconds,
-                    _ => Meaning::Number,
-                };
-                let with = match self.types[index] {
-                    Type::Long { is_int, .. } if is_int == (meaning == Meaning::Days) => {
-                        Type::Long { is_int, meaning }
-                    }
-                    Type::Bytes { size: None, .. } => Type::Bytes {
-                        size: None,
-                        scale: scale(object),
-                    },
-                    _ => return Ok(index),
-                };
-                Ok(self.add(with))
-            }
-        }
-    }
-
-    fn define(&mut self, name: String, index: usize) -> Result<(), String> {
-        if self.named.contains_key(&name) {
-            return Err(format!("there are two types `{name}`"));
-        }
-        self.named.insert(name, index);
-        Ok(())
-    }
-}
-
-/// The full name of a named type, and the namespace for the names in it.
-fn name_of(object: &Map<String, Value>, space: &str) -> Result<(String, String), String> {
-    let name = object
-        .get("name")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if name.is_empty() {
-        return Err("a record, enum or fixed has no `name`".to_owned());
-    }
-    let space = object
-        .get("namespace")
-        .and_then(Value::as_str)
-        .unwrap_or(space);
-    let name = full(name, space);
-    let space = name
-        .rsplit_once('.')
-        .map_or("", |(space, _)| space)
-        .to_owned();
-    Ok((name, space))
-}
-
-/// The scale, if it is a decimal number.
-fn scale(object: &Map<String, Value>) -> Option<u32> {
-    let is_decimal = object.get("logicalType")? == "decimal";
-    let scale = object.get("scale").map_or(Some(0), Value::as_u64);
-    scale
-        .and_then(|scale| u32::try_from(scale).ok())
-        .filter(|_| is_decimal)
-}
-
-fn full(name: &str, space: &str) -> String {
-    if name.contains('.') || space.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{space}.{name}")
     }
 }
 
@@ -333,7 +197,7 @@ mod tests {
                 {"name":"beside","type":"long","logicalType":"timestamp-millis"}]}"#,
         )
         .unwrap();
-        let Type::Record(fields) = schema.of(schema.root()) else {
+        let Type::Record(RecordType { fields, .. }) = schema.of(schema.root()) else {
             panic!("it is a record")
         };
         let Type::Union(branches) = schema.of(fields[0].of) else {

@@ -4,7 +4,7 @@ use rivulet_core::reading::{InvalidReading, Reading};
 use serde_json::Value;
 
 use super::container::{MAGIC, SYNC};
-use super::schema::{Meaning, Schema, Type};
+use super::schema::{Meaning, RecordType, Schema, Type};
 use crate::mapping::{Field, Layout, Mapping, Node, Part};
 
 /// Writes readings as data of a schema.
@@ -57,7 +57,7 @@ impl Writer {
         object: &[(String, Node)],
         path: &str,
     ) -> Result<(), String> {
-        let Type::Record(fields) = schema.of(of) else {
+        let Type::Record(RecordType { fields, .. }) = schema.of(of) else {
             let at = if path.is_empty() { "the schema" } else { path };
             return Err(format!("{at} is no record, so it has no fields"));
         };
@@ -218,7 +218,7 @@ fn scalar(of: &Type, part: &Part) -> Option<Scalar> {
 fn time(milliseconds: i64, meaning: Meaning) -> i128 {
     let milliseconds = i128::from(milliseconds);
     match meaning {
-        Meaning::Number | Meaning::Milliseconds => milliseconds,
+        Meaning::Number | Meaning::Fraction | Meaning::Milliseconds => milliseconds,
         Meaning::Days => milliseconds.div_euclid(86_400_000),
         Meaning::Microseconds => milliseconds * 1000,
         Meaning::Nanoseconds => milliseconds * 1_000_000,
@@ -301,10 +301,10 @@ fn push_default(
             out.extend_from_slice(&number.as_f64().ok_or_else(wrong)?.to_le_bytes());
         }
         (Type::Text, Value::String(text)) => push_bytes(out, text.as_bytes()),
-        (Type::Enum(symbols), Value::String(text)) => {
+        (Type::Enum(words), Value::String(text)) => {
+            let mut symbols = words.symbols.iter();
             let place = symbols
-                .iter()
-                .position(|symbol| symbol == text)
+                .position(|symbol| symbol.as_ref() == Some(text))
                 .ok_or_else(wrong)?;
             push_long(out, i64::try_from(place).map_err(|_| wrong())?);
         }
@@ -315,8 +315,8 @@ fn push_default(
             push_long(out, 0);
             push_default(schema, *branches.first().ok_or_else(wrong)?, default, out)?;
         }
-        (Type::Record(fields), Value::Object(values)) => {
-            for field in fields {
+        (Type::Record(record), Value::Object(values)) => {
+            for field in &record.fields {
                 let value = values.get(&field.name).or(field.default.as_ref());
                 push_default(schema, field.of, value.ok_or_else(wrong)?, out)?;
             }

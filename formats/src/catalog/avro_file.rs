@@ -4,7 +4,7 @@
 //! several data, and its schema may change from record to record.
 
 use rivulet_core::component::Component;
-use rivulet_core::format::{DecodeError, Format, FormatSettings, value_of};
+use rivulet_core::format::{DecodeError, Format, FormatContext, FormatSettings, value_of};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::readings::Readings;
@@ -12,52 +12,43 @@ use rivulet_core::unit::Unit;
 use serde::Deserialize;
 
 use crate::avro::container::{ContainerReader, SYNC};
-use crate::avro::schema::Schema;
+use crate::avro::source::{SchemaSource, TopicSchema};
 use crate::avro::writer::{Writer, header, push_bytes, push_long};
-use crate::mapping::{FieldTree, Mapping, MappingTable};
+use crate::mapping::{FieldTree, Mapping, MappingTable, SCHEMA};
 
 /// Each record is an object container file with the codec `null`, `deflate` or `snappy`. The
 /// settings say where each part of a reading is, and which schema is written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "MappingTable")]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(with = "MappingTable")
-)]
 pub struct AvroFile {
     mapping: Mapping,
-    /// The schema that is written, as text and parsed.
-    schema: Option<(String, Schema)>,
+    schema: Option<SchemaSource>,
 }
 
 impl TryFrom<MappingTable> for AvroFile {
     type Error = String;
 
     fn try_from(mut table: MappingTable) -> Result<Self, String> {
-        let schema = table.schema.take();
-        let parse = |text: String| match Schema::parse(&text) {
-            Ok(schema) => Ok((text, schema)),
-            Err(why) => Err(format!("`schema` is no Avro schema: {why}")),
-        };
-        let settings = AvroFile {
+        table.check_has_only(SCHEMA, Self::NAME)?;
+        Ok(AvroFile {
+            schema: SchemaSource::take(&mut table)?,
             mapping: table.try_into()?,
-            schema: schema.map(parse).transpose()?,
-        };
-        // What cannot be written may still be read, but not if it is only the schema's fault.
-        if settings.schema.is_some() && settings.mapping.layout().is_ok() {
-            settings.writer()?;
-        }
-        Ok(settings)
+        })
     }
 }
 
 impl AvroFile {
-    fn writer(&self) -> Result<Writer, String> {
-        let layout = self.mapping.layout()?;
-        match &self.schema {
-            Some((_, schema)) => Writer::new(schema, &layout),
-            None => Err("add schema = '''{ … }''', the schema that is written".to_owned()),
+    fn schema(&self, context: &FormatContext<'_>) -> Result<Option<TopicSchema>, String> {
+        let schema = self.schema.as_ref();
+        schema
+            .map(|schema| schema.load(context.folder, &self.mapping))
+            .transpose()
+    }
+
+    fn writer(&self, schema: Option<&TopicSchema>) -> Result<Writer, String> {
+        match schema {
+            Some(schema) => schema.writer(&self.mapping),
+            None => Err("add schema-file = \"NAME.avsc\", the schema that is written".to_owned()),
         }
     }
 }
@@ -69,23 +60,36 @@ impl Component for AvroFile {
         r#"avro-file = { time = "/timestamp", time-format = "seconds", value = "temperature" }"#;
 }
 
-impl FormatSettings for AvroFile {
-    fn build(&self, unit: Option<Unit>) -> Box<dyn Format> {
-        let text = self.schema.as_ref().map_or("", |(text, _)| text);
-        let (header, sync) = header(text);
-        Box::new(AvroFileFormat {
-            tree: FieldTree::new(self.mapping.pointers()),
-            mapping: self.mapping.clone(),
-            reader: ContainerReader::default(),
-            writer: self.writer(),
-            header,
-            sync,
-            unit,
-        })
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for AvroFile {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AvroFile".into()
     }
 
-    fn check_write(&self) -> Result<(), String> {
-        self.writer().map(drop)
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        MappingTable::schema_with_only(SCHEMA, generator)
+    }
+}
+
+impl FormatSettings for AvroFile {
+    fn build(&self, context: &FormatContext<'_>) -> Result<Box<dyn Format>, String> {
+        let schema = self.schema(context)?;
+        let text = schema.as_ref().map_or("", |schema| &schema.text);
+        let (header, sync) = header(text);
+        Ok(Box::new(AvroFileFormat {
+            tree: FieldTree::new(self.mapping.pointers()),
+            mapping: self.mapping.clone(),
+            writer: self.writer(schema.as_ref()),
+            reader: ContainerReader::new(schema.map(|schema| schema.schema)),
+            header,
+            sync,
+            unit: context.unit,
+        }))
+    }
+
+    fn check_write(&self, context: &FormatContext<'_>) -> Result<(), String> {
+        let schema = self.schema(context)?;
+        self.writer(schema.as_ref()).map(drop)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::mapping::{Mapping, MappingTable};
 
 use rivulet_core::component::Component;
 use rivulet_core::format::{
-    DecodeError, Format, FormatSettings, check_sensor, excerpt, finite, value_of,
+    DecodeError, Format, FormatContext, FormatSettings, check_sensor, excerpt, finite, value_of,
 };
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::{InvalidReading, Reading};
@@ -37,11 +37,6 @@ use rivulet_core::unit::Unit;
 /// With settings, they say where each part of a reading is in somebody else's messages.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(try_from = "MappingTable")]
-#[cfg_attr(
-    feature = "schema",
-    derive(schemars::JsonSchema),
-    schemars(with = "MappingTable")
-)]
 pub struct Json {
     mapping: Option<Mapping>,
 }
@@ -50,9 +45,7 @@ impl TryFrom<MappingTable> for Json {
     type Error = String;
 
     fn try_from(table: MappingTable) -> Result<Self, String> {
-        if table.schema.is_some() {
-            return Err("`schema` is for Avro: JSON has none".to_owned());
-        }
+        table.check_has_only(&[], Self::NAME)?;
         let mapping = (!table.is_empty()).then(|| table.try_into());
         Ok(Json {
             mapping: mapping.transpose()?,
@@ -67,15 +60,27 @@ impl Component for Json {
         r#"json = { sensor = "/device/id", time = "/ts", value = "/t", unit = "celsius" }"#;
 }
 
-impl FormatSettings for Json {
-    fn build(&self, unit: Option<Unit>) -> Box<dyn Format> {
-        match &self.mapping {
-            None => Box::new(JsonFormat { unit }),
-            Some(mapping) => Box::new(MappedJson::new(mapping.clone(), unit)),
-        }
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Json {
+    fn schema_name() -> Cow<'static, str> {
+        "Json".into()
     }
 
-    fn check_write(&self) -> Result<(), String> {
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        MappingTable::schema_with_only(&[], generator)
+    }
+}
+
+impl FormatSettings for Json {
+    fn build(&self, context: &FormatContext<'_>) -> Result<Box<dyn Format>, String> {
+        let unit = context.unit;
+        Ok(match &self.mapping {
+            None => Box::new(JsonFormat { unit }),
+            Some(mapping) => Box::new(MappedJson::new(mapping.clone(), unit)),
+        })
+    }
+
+    fn check_write(&self, _: &FormatContext<'_>) -> Result<(), String> {
         let layout = self.mapping.as_ref().map(Mapping::layout).transpose();
         layout.map(drop)
     }

@@ -4,7 +4,9 @@
 //! unit is the topic's `unit`, if it has one.
 
 use rivulet_core::component::Component;
-use rivulet_core::format::{DecodeError, Format, FormatSettings, excerpt, finite, value_of};
+use rivulet_core::format::{
+    DecodeError, Format, FormatContext, FormatSettings, excerpt, finite, value_of,
+};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::{InvalidReading, Reading};
 use rivulet_core::readings::Readings;
@@ -25,8 +27,8 @@ impl Component for Number {
 }
 
 impl FormatSettings for Number {
-    fn build(&self, unit: Option<Unit>) -> Box<dyn Format> {
-        Box::new(NumberFormat { unit })
+    fn build(&self, context: &FormatContext<'_>) -> Result<Box<dyn Format>, String> {
+        Ok(Box::new(NumberFormat { unit: context.unit }))
     }
 }
 

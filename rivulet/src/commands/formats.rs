@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::format::{Format, FormatContext};
 use rivulet_node::cli::{BoxError, Common};
 use rivulet_pipeline::{Check, ComponentConfig};
 
@@ -40,7 +41,16 @@ pub(super) fn run(
                         .into());
                 }
             };
-            let format = registry.formats().read(&format)?.build(unit);
+            let folder = sample
+                .pipeline
+                .as_ref()
+                .map(|pipeline| pipeline.text.folder());
+            let context = FormatContext {
+                topic: from,
+                unit,
+                folder: folder.unwrap_or(Path::new("")),
+            };
+            let format = built(&format, &context, registry)?;
             let attempt = Attempt::new(&*format, &sample.records)?;
             print::text(&attempt)?;
             Ok(attempt.check()?)
@@ -54,7 +64,7 @@ pub(super) fn run(
                 .to_string_lossy();
             print::text(guess.table(if sample.is_file { &stem } else { from }))?;
             let settings = ComponentConfig::parse(&guess.format())?;
-            let format = registry.formats().read(&settings)?.build(None);
+            let format = built(&settings, &FormatContext::new(from), registry)?;
             let attempt = Attempt::new(&*format, &sample.records)?;
             print::line(format_args!(
                 "# of {} records: {} with {} readings, {} skipped, {} dead letters",
@@ -67,6 +77,16 @@ pub(super) fn run(
             Ok(attempt.check()?)
         }
     }
+}
+
+fn built(
+    format: &ComponentConfig,
+    context: &FormatContext<'_>,
+    registry: &Registry,
+) -> Result<Box<dyn Format>, BoxError> {
+    let settings = registry.formats().read(format)?;
+    let built = settings.build(context);
+    Ok(built.map_err(|why| Error::new("trying a format", why).of_kind(Kind::Usage))?)
 }
 
 /// A format may be only a name.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use self::places::{Source, always, find, is_missing, nearest, number, pointer, text};
-use super::avro;
+use super::avro::Tree;
 use crate::truth::Entry;
 
 mod places;
@@ -43,9 +43,6 @@ pub(crate) struct MappedFormat {
     when: Value,
     #[serde(default)]
     missing: Option<String>,
-    /// The Avro schema that is written.
-    #[serde(default)]
-    schema: Option<String>,
 }
 
 fn key() -> Value {
@@ -58,13 +55,6 @@ fn offset() -> Value {
 
 fn timestamp() -> Value {
     "timestamp".into()
-}
-
-/// How the messages are encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Encoding {
-    Json,
-    AvroFile,
 }
 
 /// Why a record has no readings.
@@ -93,16 +83,15 @@ impl MappedFormat {
         }
     }
 
-    /// Whether the values of a sensor are written as 32-bit floats; an error if they cannot be
-    /// written.
-    pub(crate) fn is_single(&self, sensor: &str) -> Result<bool, String> {
-        let Some(schema) = &self.schema else {
+    /// Whether the values of a sensor are written as 32-bit floats with this schema; an error if
+    /// they cannot be written.
+    pub(crate) fn is_single(&self, sensor: &str, schema: Option<&Value>) -> Result<bool, String> {
+        let Some(schema) = schema else {
             return Ok(false);
         };
         let name = sensor.rsplit_once('/').map_or("", |(_, name)| name);
         let place = self.value.as_ref().or_else(|| self.values.get(name));
-        let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-        let mut of = &schema;
+        let mut of = schema;
         for name in place.and_then(pointer).unwrap_or_default() {
             let fields = of["fields"]
                 .as_array()
@@ -132,7 +121,7 @@ impl MappedFormat {
     }
 
     /// The unit that a reading has once it is written and read again; an error if it cannot be
-    /// written.
+    /// they cannot be written.
     pub(crate) fn unit_of(
         &self,
         sensor: &str,
@@ -158,12 +147,12 @@ impl MappedFormat {
         })
     }
 
-    /// The readings of a record, each with its sensor.
+    /// The readings of a record, each with its sensor. `trees` decodes its value.
     pub(crate) fn decode(
         &self,
-        encoding: Encoding,
         record: &FetchedRecord<'_>,
         unit: Option<Unit>,
+        trees: impl FnOnce(&[u8]) -> Result<Vec<Option<Tree>>, String>,
     ) -> Result<Vec<(String, Entry)>, String> {
         match pick_all(&self.conditions(true), Source { record, tree: None }) {
             Err(Nothing::Skipped) => return Ok(Vec::new()),
@@ -171,11 +160,7 @@ impl MappedFormat {
             Ok(()) => (),
         }
         let bytes = record.value.ok_or("no value")?;
-        let trees = match encoding {
-            Encoding::Json => vec![None],
-            Encoding::AvroFile if bytes.is_empty() => return Err("empty".to_owned()),
-            Encoding::AvroFile => avro::decode(bytes)?.into_iter().map(Some).collect(),
-        };
+        let trees = trees(bytes)?;
         let mut all = Vec::new();
         for tree in &trees {
             let source = Source {

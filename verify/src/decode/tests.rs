@@ -1,10 +1,13 @@
 //! The decoder beside the formats of the stages.
 
 use proptest::prelude::*;
-use rivulet_core::format::Format;
+use rivulet_core::format::{DecodeError, Format, FormatContext};
 use rivulet_core::log::ConsumerRecord;
+use rivulet_core::reading::InvalidReading;
 use rivulet_core::unit::Unit;
+use rivulet_formats::catalog::avro::Avro;
 use rivulet_formats::catalog::built_in;
+use rivulet_formats::schema_registry::SchemaRegistry;
 use rivulet_pipeline::{ComponentConfig, Role};
 
 use super::*;
@@ -29,10 +32,53 @@ fn topic(format: &str) -> Topic {
     }
 }
 
+/// A registry whose schemas are those of the tests, by their index.
+#[derive(Debug)]
+struct Registry(&'static [&'static str]);
+
+impl Schemas for Registry {
+    fn schema(&self, _: &str, id: u32) -> Result<String, String> {
+        let schema = self.0.get(usize::try_from(id).unwrap());
+        Ok((*schema.ok_or("no such schema")?).to_owned())
+    }
+
+    fn latest(&self, _: &str) -> Result<String, String> {
+        Err("nothing is written".to_owned())
+    }
+}
+
+impl SchemaRegistry for Registry {
+    fn schema(&self, id: u32) -> Result<String, DecodeError> {
+        let schema = Schemas::schema(self, "t", id);
+        Ok(schema.map_err(|why| InvalidReading::new("unknown-schema", why))?)
+    }
+
+    fn id(&self, _: &str, _: &str, _: bool) -> rivulet_core::error::Result<u32> {
+        unreachable!("nothing is written")
+    }
+
+    fn latest(&self, _: &str) -> rivulet_core::error::Result<(u32, String)> {
+        unreachable!("nothing is written")
+    }
+}
+
+const REGISTRY: Registry = Registry(avro::SCHEMAS);
+
 /// The format of a topic as the stages have it.
 fn build(topic: &Topic) -> Box<dyn Format> {
+    if topic.format.name() == "avro" {
+        let settings: Avro = topic.format.settings().unwrap();
+        let context = FormatContext::new("t").with_unit(topic.unit);
+        let built = settings.with_registry(&context, Box::new(REGISTRY));
+        return Box::new(built.unwrap());
+    }
     let settings = built_in().read(&topic.format).unwrap();
-    settings.build(topic.unit)
+    let context = FormatContext::new("t").with_unit(topic.unit);
+    settings.build(&context).unwrap()
+}
+
+fn decoder(topic: &Topic) -> Decoder<'_> {
+    Decoder::new("t", topic, Path::new(""), &REGISTRY).unwrap()
 }
 
 /// The readings of a record, as the stages decode them.
@@ -69,7 +115,7 @@ fn decoded(topic: &Topic, record: &FetchedRecord<'_>) -> [Option<Vec<(String, En
         value,
         headers: &headers.to_vec(),
     };
-    let ours = Decoder::of(topic).unwrap().decode(record).ok();
+    let ours = decoder(topic).decode(record).ok();
     [ours, theirs(topic, &incoming)]
 }
 
@@ -85,7 +131,7 @@ fn record(offset: i64, value: Option<&[u8]>) -> FetchedRecord<'_> {
 }
 
 fn decode(format: &str, record: &FetchedRecord<'_>) -> Result<Vec<(String, Entry)>, String> {
-    Decoder::of(&topic(format)).unwrap().decode(record)
+    decoder(&topic(format)).decode(record)
 }
 
 #[test]

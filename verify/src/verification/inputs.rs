@@ -8,7 +8,6 @@ use rivulet_core::topic_source::TopicSource;
 
 use super::Verification;
 use super::topic::{observing_readers, seen, trimmed, unknown_format};
-use crate::decode::Decoder;
 use crate::report::TopicOutcome;
 use crate::truth::{Order, Stream};
 
@@ -33,7 +32,7 @@ impl<'p> Verification<'p> {
         topics: &mut dyn TopicSource,
     ) -> Result<()> {
         let topic = self.pipeline.topic(name);
-        let Some(decoder) = Decoder::of(topic) else {
+        let Some(decoder) = self.decoders.of(name) else {
             let reason = unverified.unwrap_or_else(|| unknown_format(topic));
             self.known.insert(name, Err(reason.clone()));
             self.add(name, TopicOutcome::NotVerifiable { reason });

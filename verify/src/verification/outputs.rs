@@ -57,7 +57,7 @@ impl<'p> Verification<'p> {
             return Ok(all);
         }
         for name in &stage.to {
-            let decoder = Decoder::of(self.pipeline.topic(name));
+            let decoder = self.decoders.of(name);
             let Some(decoder) = decoder.filter(Decoder::has_sensors) else {
                 continue;
             };
@@ -163,7 +163,7 @@ impl<'p> Verification<'p> {
             }
         };
         // What it must hold is known, so its format is.
-        let Some(decoder) = Decoder::of(self.pipeline.topic(name)) else {
+        let Some(decoder) = self.decoders.of(name) else {
             return Ok(());
         };
         let trimmed = trimmed(topics, name);
@@ -264,7 +264,8 @@ impl<'p> Verification<'p> {
         let (mut expected, writers) = (Stream::new(), streams.len());
         for stream in streams {
             let stream = stream?;
-            let decoder = Decoder::of(topic).ok_or_else(|| unknown_format(topic))?;
+            let decoder = self.decoders.of(name);
+            let decoder = decoder.ok_or_else(|| unknown_format(topic))?;
             expected.join(decoder.written(stream, partitions, &mut self.sensors)?);
         }
         let found = self.found.remove(name);

@@ -28,7 +28,8 @@ fn settings(text: &str) -> Result<AvroFile, String> {
 }
 
 fn format(text: &str) -> Box<dyn Format> {
-    settings(text).unwrap().build(None)
+    let settings = settings(text).unwrap();
+    settings.build(&FormatContext::new("t")).unwrap()
 }
 
 /// A file with this codec and these blocks, each with its number of data.
@@ -201,7 +202,7 @@ fn readings_are_written_with_the_schema() {
 fn a_schema_that_does_not_fit_is_an_error() {
     for (schema, expected) in [
         ("{", "is no Avro schema: EOF"),
-        ("\"string\"", "the schema is no record"),
+        ("\"string\"", "the schema has no field /sensor"),
         (SCHEMA, "/experiment has no default"),
         (
             r#"{"type":"record","name":"r","fields":[{"name":"sensor","type":"string"},
@@ -220,12 +221,14 @@ fn a_schema_that_does_not_fit_is_an_error() {
             "the default of /x is wrong",
         ),
     ] {
-        let error =
-            settings(&format!("{SETTINGS}\navro-file.schema = '''{schema}'''")).unwrap_err();
+        let read = settings(&format!("{SETTINGS}\navro-file.schema = '''{schema}'''"));
+        let error = read.unwrap().check_write(&FormatContext::new("t"));
+        let error = error.unwrap_err();
         assert!(error.contains(expected), "{schema}: {error}");
     }
-    let error = settings(SETTINGS).unwrap().check_write().unwrap_err();
-    assert!(error.contains("add schema"), "{error}");
+    let read = settings(SETTINGS).unwrap();
+    let error = read.check_write(&FormatContext::new("t")).unwrap_err();
+    assert!(error.contains("add schema-file"), "{error}");
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! Messages as other programs send them.
 
+use rivulet_core::format::FormatContext;
 use rivulet_formats::catalog::built_in;
 use rivulet_pipeline::ComponentConfig;
 
@@ -20,7 +21,8 @@ fn guessed(messages: &[&str]) -> Vec<String> {
     let records = records(messages);
     let guess = Guess::new(&records).unwrap();
     let settings = ComponentConfig::parse(&guess.format()).unwrap();
-    let format = built_in().read(&settings).unwrap().build(None);
+    let format = built_in().read(&settings).unwrap();
+    let format = format.build(&FormatContext::new("t")).unwrap();
     let attempt = Attempt::new(&*format, &records).unwrap();
     assert_eq!(
         attempt.decoded,

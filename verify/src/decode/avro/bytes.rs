@@ -60,4 +60,8 @@ impl<'b> Bytes<'b> {
             .ok_or("too many elements")?;
         Ok(count)
     }
+
+    pub(super) fn text(&mut self) -> Result<&'b str, String> {
+        str::from_utf8(self.sized()?).map_err(|error| error.to_string())
+    }
 }

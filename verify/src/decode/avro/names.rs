@@ -54,11 +54,12 @@ pub(super) fn collect_names(schema: &Value, space: &str, names: &mut Names) {
     }
 }
 
+const PRIMITIVE: [&str; 8] = [
+    "null", "boolean", "int", "long", "float", "double", "bytes", "string",
+];
+
 /// Whether every type of a schema is known.
 pub(super) fn check(schema: &Value, space: &str, names: &Names) -> Result<(), String> {
-    const PRIMITIVE: [&str; 8] = [
-        "null", "boolean", "int", "long", "float", "double", "bytes", "string",
-    ];
     match schema {
         Value::Array(branches) => {
             if branches.iter().any(Value::is_array) {
@@ -106,4 +107,34 @@ pub(super) fn namespace(schema: &Value, space: &str) -> String {
         .and_then(Value::as_str)
         .unwrap_or(space)
         .to_owned()
+}
+
+/// The type itself, where a type is only named or stands in another `type`.
+pub(super) fn settle(placed: &(Value, String), names: &Names) -> Result<(Value, String), String> {
+    const KINDS: [&str; 7] = ["record", "error", "enum", "array", "map", "fixed", "union"];
+    let (schema, space) = placed;
+    let name = match schema {
+        Value::Array(_) => return Ok(placed.clone()),
+        Value::String(name) => name,
+        Value::Object(object) => match object.get("type") {
+            Some(Value::String(kind)) if KINDS.contains(&kind.as_str()) => {
+                let name = object.get("name").and_then(Value::as_str);
+                let name = full(name.unwrap_or_default(), &namespace(schema, space));
+                // The fields of a record are in its own namespace.
+                let inner = names.get(&name).map_or(space, |(_, inner)| inner);
+                return Ok((schema.clone(), inner.clone()));
+            }
+            Some(Value::String(name)) if PRIMITIVE.contains(&name.as_str()) => {
+                return Ok(placed.clone());
+            }
+            Some(inner) => return settle(&(inner.clone(), space.clone()), names),
+            None => return Err("a type without a type".to_owned()),
+        },
+        _ => return Err("no schema".to_owned()),
+    };
+    if PRIMITIVE.contains(&name.as_str()) {
+        return Ok(placed.clone());
+    }
+    let named = names.get(&full(name, space)).or_else(|| names.get(name));
+    named.cloned().ok_or_else(|| "no such type".to_owned())
 }

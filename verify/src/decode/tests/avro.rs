@@ -5,7 +5,7 @@ use rivulet_formats::avro::writer::{push_bytes, push_long};
 
 use super::*;
 
-const SCHEMAS: &[&str] = &[
+pub(super) const SCHEMAS: &[&str] = &[
     r#"{"type":"record","name":"r","fields":[{"name":"a","type":"string"},
         {"name":"b","type":{"type":"long","logicalType":"timestamp-micros"}},
         {"name":"c","type":["null","double","string"]}]}"#,
@@ -22,6 +22,39 @@ const SCHEMAS: &[&str] = &[
     "\"double\"",
 ];
 
+/// Schemas of topics. Some of the others can be resolved to them.
+const READERS: &[&str] = &[
+    r#"{"type":"record","name":"r","fields":[{"name":"a","type":"string"},
+        {"name":"b","type":{"type":"long","logicalType":"timestamp-micros"}},
+        {"name":"c","type":"double"},{"name":"d","default":{"k":2},
+            "type":{"type":"map","values":"float"}}]}"#,
+    r#"{"type":"record","name":"q","fields":[{"name":"a","default":null,"type":["null",
+            {"type":"record","name":"s","fields":[{"name":"a","type":"int","default":3},
+                {"name":"b","type":"boolean","default":true}]},"bytes"]},
+        {"name":"b","type":["double","long"],"default":7},
+        {"name":"c","type":["string","double","null"],"default":"21"},
+        {"name":"d","type":{"type":"map","values":"double"},"default":{}}]}"#,
+    r#"{"type":"record","name":"r","fields":[{"name":"a","type":{"type":"record","name":"s",
+            "fields":[{"name":"a","type":"float"},{"name":"b","type":"boolean"}]}},
+        {"name":"b","default":"\u0001\u00ff",
+            "type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},
+        {"name":"c","type":["double",{"type":"fixed","name":"f","size":2},"null"]},
+        {"name":"d","type":{"type":"map","values":"double"},"default":{"k":0.5}}]}"#,
+    r#"{"type":"record","name":"r","fields":[
+        {"name":"a","aliases":["x","b"],"type":["null","string","long"],"default":null},
+        {"name":"b","aliases":["d"],"type":["null","string","long"]},
+        {"name":"c","aliases":["a"],"type":{"type":"array","items":"double"},"default":[1,2]},
+        {"name":"d","aliases":["c"],"type":{"type":"map","values":"double"},"default":{}}]}"#,
+    r#"{"type":"record","name":"r","namespace":"y","fields":[
+        {"name":"a","type":["null","r"],"default":null},
+        {"name":"b","type":{"type":"enum","name":"e","symbols":["q","s"],"default":"s"}},
+        {"name":"c","type":{"type":"array","items":"y.e"},"default":["q"]},
+        {"name":"d","type":{"type":"map","values":"float"},"default":{}}]}"#,
+    r#"{"type":"record","name":"r","fields":[{"name":"a","type":"string"},
+        {"name":"b","type":{"type":"long","logicalType":"timestamp-millis"}},
+        {"name":"c","type":"int","default":0.5},{"name":"d","type":"int"}]}"#,
+];
+
 /// Settings, whose places may or may not be in the schema.
 const SETTINGS: &[&str] = &[
     "value = \"c\"\nsensor = \"a\"\ntime = \"b\"",
@@ -30,11 +63,22 @@ const SETTINGS: &[&str] = &[
     "value = \"/c/1\"\nsensor = \"b\"\ntime = \"/d/k\"\ntime-format = \"seconds\"",
 ];
 
+/// The settings of a format.
+fn of(format: &str, settings: &str) -> String {
+    let lines = settings.lines().map(|line| format!("{format}.{line}\n"));
+    lines.collect::<Vec<_>>().concat()
+}
+
 fn settings() -> impl Strategy<Value = String> {
-    proptest::sample::select(SETTINGS).prop_map(|settings| {
-        let lines = settings.lines().map(|line| format!("avro-file.{line}\n"));
-        lines.collect::<Vec<_>>().concat()
-    })
+    proptest::sample::select(SETTINGS).prop_map(|settings| of("avro-file", settings))
+}
+
+/// The first byte, which is zero, and the id of a schema.
+fn any_head() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        20 => (0..SCHEMAS.len()).prop_map(|id| vec![0, 0, 0, 0, u8::try_from(id).unwrap()]),
+        1 => proptest::collection::vec(any::<u8>(), 0..6),
+    ]
 }
 
 /// Bytes that are often a datum.
@@ -118,6 +162,34 @@ proptest! {
         let record = record(7, Some(&value));
         let [ours, theirs] = decoded(&topic(&settings), &record);
         prop_assert_eq!(ours, theirs, "{}", settings);
+    }
+
+    #[test]
+    fn it_resolves_schemas_as_the_stages_do(
+        settings in proptest::sample::select(SETTINGS),
+        reader in proptest::option::weighted(0.9, proptest::sample::select(READERS)),
+        schema in 0..SCHEMAS.len(),
+        head in any_head(),
+        datum in any_datum(),
+    ) {
+        let reader = reader.map(|reader| format!("schema = '{}'", reader.replace('\n', " ")));
+        let settings = format!("{settings}\n{}", reader.unwrap_or_default());
+        let file = file(SCHEMAS[schema], "null", &[(1, datum.clone())]);
+        let records = [
+            ("avro-file", "", file),
+            ("avro", "registry = \"http://localhost\"\n", [head, datum].concat()),
+        ];
+        for (format, registry, value) in records {
+            let topic = topic(&of(format, &format!("{registry}{settings}")));
+            let read = built_in().read(&topic.format).unwrap();
+            let built = read.build(&FormatContext::new("t"));
+            // The schema may lack a field that the mapping names.
+            if format == "avro-file" && built.is_err() {
+                return Ok(());
+            }
+            let [ours, theirs] = decoded(&topic, &record(7, Some(&value)));
+            prop_assert_eq!(ours, theirs, "{}", settings);
+        }
     }
 
     #[test]

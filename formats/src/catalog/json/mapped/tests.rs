@@ -1,7 +1,7 @@
 //! Messages of other programs, and mistakes in mappings.
 
 use proptest::prelude::*;
-use rivulet_core::format::FormatSettings;
+use rivulet_core::format::{FormatContext, FormatSettings};
 use rivulet_pipeline::ComponentConfig;
 
 use super::super::Json;
@@ -26,7 +26,8 @@ fn settings(table: &str) -> Result<Json, String> {
 }
 
 fn format(table: &str) -> Box<dyn Format> {
-    settings(table).unwrap().build("kelvin".parse().ok())
+    let context = FormatContext::new("t").with_unit("kelvin".parse().ok());
+    settings(table).unwrap().build(&context).unwrap()
 }
 
 fn record<'a>(value: &'a [u8], key: Option<&'a [u8]>) -> ConsumerRecord<'a> {
@@ -348,14 +349,16 @@ fn a_mapping_that_cannot_write_says_why() {
             "`time-plus` can be read",
         ),
     ] {
-        let error = settings(table).unwrap().check_write().unwrap_err();
+        let read = settings(table).unwrap();
+        let error = read.check_write(&FormatContext::new("t")).unwrap_err();
         assert!(error.contains(expected), "{table}: {error}");
     }
     for table in [
         "value = \"a\"",
         &format!("{GREENHOUSE}\nmissing = \"skip\""),
     ] {
-        settings(table).unwrap().check_write().unwrap();
+        let read = settings(table).unwrap();
+        read.check_write(&FormatContext::new("t")).unwrap();
     }
 }
 

@@ -1,0 +1,37 @@
+//! Schema registries with the interface of Confluent's: Confluent, Apicurio, Karapace, Redpanda.
+//!
+//! A record names its schema by a number, and the [registry](SchemaRegistry) has the schema. The
+//! client is in programs that are built with the feature `schema-registry`.
+
+#[cfg(feature = "schema-registry")]
+mod client;
+mod settings;
+
+use std::fmt;
+
+use rivulet_core::error::Result;
+use rivulet_core::format::DecodeError;
+
+pub use self::settings::{ContentType, RegistrySettings, SubjectNameStrategy};
+
+/// A schema registry.
+pub trait SchemaRegistry: fmt::Debug + Send {
+    /// The text of the schema with this id.
+    ///
+    /// # Errors
+    /// If there is none, or it is not Avro: no record with it can be decoded. Or if the registry
+    /// cannot be reached: later it may.
+    fn schema(&self, id: u32) -> Result<String, DecodeError>;
+
+    /// The id of a schema. One that the subject does not have is registered, if `register` says so.
+    ///
+    /// # Errors
+    /// If the registry cannot be reached, does not have it, or does not take it.
+    fn id(&self, subject: &str, schema: &str, register: bool) -> Result<u32>;
+
+    /// The id and the text of the latest schema of a subject.
+    ///
+    /// # Errors
+    /// If the registry cannot be reached, or there is none.
+    fn latest(&self, subject: &str) -> Result<(u32, String)>;
+}
