@@ -339,15 +339,7 @@ impl<L: Log> SourceLoop<L> {
     /// Aborts the transaction, and sends and commits the pending records again, unless the failed
     /// commit went through nevertheless. `is_rejected`: the brokers reject one of the records.
     fn abort_and_resend(&mut self, cause: &Error, is_rejected: bool) -> Result<(), Fault> {
-        match self.warnings.due(cause, self.log.now()) {
-            Some(lasted) => {
-                tracing::warn!(
-                    "transaction aborted, sending again{}: {cause}",
-                    lasting(lasted)
-                );
-            }
-            None => tracing::debug!("transaction aborted, sending again: {cause}"),
-        }
+        self.warn_of_abort("sending again", cause);
         self.counters.aborts.add(1);
         self.abort()?;
         let found = self.read_changelog()?;
@@ -372,6 +364,16 @@ impl<L: Log> SourceLoop<L> {
     }
 
     /// Backs off and aborts the transaction.
+    fn warn_of_abort(&mut self, next: &str, cause: &Error) {
+        match self.warnings.due(cause, self.log.now()) {
+            Some(lasted) => {
+                let lasted = lasting(lasted);
+                tracing::warn!("transaction aborted, {next}{lasted}: {cause}");
+            }
+            None => tracing::debug!("transaction aborted, {next}: {cause}"),
+        }
+    }
+
     fn abort(&mut self) -> Result<(), Fault> {
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.end = None;

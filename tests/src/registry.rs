@@ -29,8 +29,8 @@ struct Shared {
     answer: Answer,
     /// The connections of clients.
     open: Vec<TcpStream>,
-    /// How the last request began that was answered with a status.
-    asked: String,
+    /// How each request began that was answered with a status.
+    asked: Vec<String>,
 }
 
 /// What the relay does with a connection.
@@ -89,7 +89,7 @@ impl SchemaRegistry {
         let shared = Arc::new(Mutex::new(Shared {
             answer: Answer::Registry,
             open: Vec::new(),
-            asked: String::new(),
+            asked: Vec::new(),
         }));
         let of_thread = shared.clone();
         thread::spawn(move || {
@@ -137,9 +137,9 @@ impl SchemaRegistry {
         }
     }
 
-    /// How the last request began that was answered with a status.
+    /// How each request began that was answered with a status.
     #[must_use]
-    pub fn asked(&self) -> String {
+    pub fn asked(&self) -> Vec<String> {
         self.shared.lock().expect(NO_PANIC).asked.clone()
     }
 
@@ -209,7 +209,7 @@ fn serve(mut client: &TcpStream, to: u16, shared: &Mutex<Shared>) -> io::Result<
             let mut head = [0; 16 << 10];
             let length = client.read(&mut head)?;
             let head = String::from_utf8_lossy(&head[..length]).into_owned();
-            shared.lock().expect(NO_PANIC).asked = head;
+            shared.lock().expect(NO_PANIC).asked.push(head);
             let body = format!("{{\"error_code\":{status},\"message\":\"out of order\"}}");
             write!(
                 client,

@@ -198,8 +198,8 @@ fn refused(doing: String, status: u16, message: &str) -> Error {
              /apis/ccompat/v7",
         ),
         409 => error.of_kind(Kind::Conflict).help(
-            "the schema is not compatible with the subject's others: change it, or the \
-             compatibility of the subject",
+            "if the schema is not compatible with the subject's others, change it, or the \
+             subject's compatibility",
         ),
         415 => error
             .of_kind(Kind::Usage)

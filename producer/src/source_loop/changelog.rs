@@ -19,7 +19,7 @@ impl<L: Log> SourceLoop<L> {
         let mut resumed = None;
         let mut outcome = self.claim_and_resume(from_start, &mut resumed);
         while let Err(Fault::Abortable(cause) | Fault::Rejected(_, cause)) = outcome {
-            tracing::warn!("transaction aborted, claiming the source again: {cause}");
+            self.warn_of_abort("claiming the source again", &cause);
             outcome = self
                 .abort()
                 .and_then(|()| self.claim_and_resume(from_start, &mut resumed));
