@@ -5,6 +5,7 @@
 //!
 //! [specification]: https://avro.apache.org/docs/1.12.0/specification/
 
+mod codec;
 pub mod container;
 pub mod datum;
 pub mod input;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::codec::decompressed;
 use super::datum::read;
 use super::input::Input;
 use super::schema::Schema;
@@ -13,8 +14,6 @@ use crate::mapping::{Field, FieldTree};
 pub const MAGIC: &[u8; 4] = b"Obj\x01";
 /// How long a sync marker is.
 pub const SYNC: usize = 16;
-/// How many bytes a block may have once it is decompressed.
-const LARGEST: usize = 64 << 20;
 /// How many schemas are kept. Almost every topic has one.
 const SCHEMAS: usize = 16;
 
@@ -149,39 +148,4 @@ fn header<'a>(input: &mut Input<'a>) -> Result<Header<'a>, String> {
         codec,
         sync: input.take(SYNC)?,
     })
-}
-
-fn decompressed<'a>(codec: &[u8], block: &'a [u8]) -> Result<Cow<'a, [u8]>, String> {
-    match codec {
-        b"null" | b"" => Ok(block.into()),
-        b"deflate" => miniz_oxide::inflate::decompress_to_vec_with_limit(block, LARGEST)
-            .map(Cow::Owned)
-            .map_err(|error| format!("a block cannot be decompressed: {error}")),
-        b"snappy" => snappy(block).map(Cow::Owned),
-        other => Err(format!(
-            "its codec is `{}`; null, deflate and snappy are known",
-            String::from_utf8_lossy(other)
-        )),
-    }
-}
-
-/// A block of snappy, with the checksum of the data after it.
-fn snappy(block: &[u8]) -> Result<Vec<u8>, String> {
-    let failed = |why: String| format!("a block cannot be decompressed: {why}");
-    let (compressed, checksum) = block
-        .split_last_chunk::<4>()
-        .ok_or_else(|| failed("it has no checksum".to_owned()))?;
-    let length =
-        snap::raw::decompress_len(compressed).map_err(|error| failed(error.to_string()))?;
-    if length > LARGEST {
-        return Err(failed(format!("it has {length} bytes")));
-    }
-    let mut decoder = snap::raw::Decoder::new();
-    let data = decoder
-        .decompress_vec(compressed)
-        .map_err(|error| failed(error.to_string()))?;
-    if crc32fast::hash(&data) != u32::from_be_bytes(*checksum) {
-        return Err(failed("its checksum is wrong".to_owned()));
-    }
-    Ok(data)
 }

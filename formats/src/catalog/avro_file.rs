@@ -16,8 +16,8 @@ use crate::avro::source::{SchemaSource, TopicSchema};
 use crate::avro::writer::{Writer, header, push_bytes, push_long};
 use crate::mapping::{FieldTree, Mapping, MappingTable, SCHEMA};
 
-/// Each record is an object container file with the codec `null`, `deflate` or `snappy`. The
-/// settings say where each part of a reading is, and which schema is written.
+/// Each record is an object container file, of any codec of the specification. The settings say
+/// where each part of a reading is, and which schema is written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "MappingTable")]
 pub struct AvroFile {

@@ -12,6 +12,9 @@ mod datum;
 mod names;
 mod reader;
 
+/// How many bytes a block may have.
+const MOST: usize = 8 << 20;
+
 /// A decoded datum.
 #[derive(Debug, Clone)]
 pub(super) enum Tree {
@@ -94,9 +97,17 @@ pub(super) fn decode(file: &[u8], reader: Option<&Value>) -> Result<Vec<Tree>, S
         }
         let block = match &codec[..] {
             b"" | b"null" => block.to_vec(),
-            b"deflate" => miniz_oxide::inflate::decompress_to_vec_with_limit(block, 64 << 20)
+            b"deflate" => miniz_oxide::inflate::decompress_to_vec_with_limit(block, MOST)
                 .map_err(|error| error.to_string())?,
             b"snappy" => snappy(block)?,
+            b"bzip2" => whole(bzip2::read::BzDecoder::new(block))?,
+            b"xz" => whole(lzma_rust2::XzReader::new_mem_limit(block, false, 16 << 10))?,
+            b"zstandard" => {
+                let window = 16 << 20;
+                let decoder =
+                    ruzstd::decoding::StreamingDecoder::new_with_max_window_size(block, window);
+                whole(decoder.map_err(|error| error.to_string())?)?
+            }
             _ => return Err("an unknown codec".to_owned()),
         };
         let mut block = Bytes::new(&block);
@@ -110,10 +121,23 @@ pub(super) fn decode(file: &[u8], reader: Option<&Value>) -> Result<Vec<Tree>, S
     Ok(data)
 }
 
+fn whole(mut decoder: impl std::io::Read) -> Result<Vec<u8>, String> {
+    let (mut data, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        match decoder.read(&mut part).map_err(|error| error.to_string())? {
+            0 => return Ok(data),
+            count => data.extend_from_slice(&part[..count]),
+        }
+        if data.len() > MOST {
+            return Err("too long".to_owned());
+        }
+    }
+}
+
 fn snappy(block: &[u8]) -> Result<Vec<u8>, String> {
     let end = block.len().checked_sub(4).ok_or("no checksum")?;
     let length = snap::raw::decompress_len(&block[..end]).map_err(|error| error.to_string())?;
-    if length > 64 << 20 {
+    if length > MOST {
         return Err("too long".to_owned());
     }
     let data = snap::raw::Decoder::new().decompress_vec(&block[..end]);

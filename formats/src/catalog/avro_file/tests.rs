@@ -20,6 +20,28 @@ const SETTINGS: &str = r#"
     avro-file.unit = "celsius"
 "#;
 
+/// The data of two measurements, compressed by other programs, in hexadecimal digits.
+const BZIP2: &str = "\
+    425a6839314159265359f31c4b360000056fd6d400400030006000040002020800400000044000002000\
+    042000212a0191a310a1a69800e0a3d6e51158bf4ab34112781c4264d9f177245385090f31c4b360\
+";
+const XZ: &str = "\
+    fd377a585a000004e6d6b4460200210116000000742fe5a3e0002700215d00011a3e378112d42038ae18\
+    1938fba8fb5ba1e46cf508c568529b6efd2d6800000000000000a0b9abf19227ddbc00013d286f55db7f\
+    1fb6f37d010000000004595a\
+";
+const ZSTANDARD: &str = "\
+    28b52ffd04584101000265047331026d00001040fc54d9410000ac41000265047332026d00004040fc54\
+    d941000080c00081e36931\
+";
+
+fn bytes(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
+}
+
 fn settings(text: &str) -> Result<AvroFile, String> {
     let config = ComponentConfig::parse(text).unwrap();
     config
@@ -91,13 +113,18 @@ fn a_file_is_read_with_its_own_schema_and_codec() {
     let deflated = miniz_oxide::deflate::compress_to_vec(&two, 6);
     let mut snapped = snap::raw::Encoder::new().compress_vec(&two).unwrap();
     snapped.extend_from_slice(&crc32fast::hash(&two).to_be_bytes());
+    // As Python's bz2 and lzma and zstd write them.
+    let [bzipped, xz, zstd] = [BZIP2, XZ, ZSTANDARD].map(bytes);
     let first = ("s1".to_owned(), 1_700_000_000_250, 21.5);
     let both = vec![first.clone(), ("s2".to_owned(), 1_700_000_001_000, -4.0)];
     for (codec, blocks, expected) in [
         ("null", vec![(1, one.clone())], vec![first.clone()]),
         ("null", vec![(2, two.clone())], both.clone()),
         ("deflate", vec![(2, deflated)], both.clone()),
-        ("snappy", vec![(2, snapped)], both),
+        ("snappy", vec![(2, snapped)], both.clone()),
+        ("bzip2", vec![(2, bzipped)], both.clone()),
+        ("xz", vec![(2, xz)], both.clone()),
+        ("zstandard", vec![(2, zstd)], both),
         (
             "null",
             vec![(1, one.clone()), (1, one.clone())],
@@ -155,7 +182,19 @@ fn a_file_that_is_not_whole_is_invalid() {
             "cannot be decompressed",
         ),
         (
-            file(SCHEMA, "snappy", &[(1, datum)]),
+            file(SCHEMA, "snappy", &[(1, datum.clone())]),
+            "cannot be decompressed",
+        ),
+        (
+            file(SCHEMA, "bzip2", &[(1, datum.clone())]),
+            "cannot be decompressed",
+        ),
+        (
+            file(SCHEMA, "xz", &[(1, datum.clone())]),
+            "cannot be decompressed",
+        ),
+        (
+            file(SCHEMA, "zstandard", &[(1, datum)]),
             "cannot be decompressed",
         ),
     ] {
