@@ -77,6 +77,7 @@ mistakes: ## checks that the simulation finds each deliberate mistake
 bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/setup test
 	scripts/kafka-jars $(KAFKA)
+	scripts/registry-jars
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package rivulet-bench -- $(ARGS)
 

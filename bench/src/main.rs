@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use rivulet_core::guarantee::Guarantee;
-use rivulet_tests::{Kafka, programs};
+use rivulet_tests::{Kafka, SchemaRegistry, programs};
 
 use self::probe::Probe;
-use self::subject::{STEPS, Subject, Version};
+use self::subject::{FORMATS, SCHEMA, STEPS, Subject, Version};
 use self::table::{Measured, ResultTable};
 
 /// Measure stages and a byte relay
@@ -46,7 +46,8 @@ const DEADLINE: Duration = Duration::from_mins(5);
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let subjects = subject::all(&args.against);
-    let bench = Bench::new(&args, &subjects, Kafka::shared())?;
+    let registry = SchemaRegistry::start();
+    let bench = Bench::new(&args, &subjects, Kafka::shared(), &registry.url())?;
     bench.rivulet(&["topics", "create"])?;
     let start = Instant::now();
     bench.finish("rivulet-producer", "fill")?;
@@ -55,6 +56,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         args.readings,
         start.elapsed().as_secs_f64()
     );
+    for (format, _) in FORMATS {
+        bench.finish("rivulet-producer", &format!("fill-{format}"))?;
+    }
 
     let mut table = ResultTable::default();
     for round in 0..args.rounds {
@@ -81,10 +85,17 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(args: &Args, subjects: &[Subject], brokers: &str) -> Result<Self, Box<dyn Error>> {
+    fn new(
+        args: &Args,
+        subjects: &[Subject],
+        brokers: &str,
+        registry: &str,
+    ) -> Result<Self, Box<dyn Error>> {
         let folder = std::env::temp_dir().join(format!("rivulet-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("bench.toml"), pipeline(args, subjects)?)?;
+        let text = pipeline(args, subjects)?.replace("REGISTRY", registry);
+        std::fs::write(folder.join("bench.toml"), text)?;
+        std::fs::write(folder.join("reading.avsc"), SCHEMA)?;
         Ok(Bench {
             brokers: brokers.to_owned(),
             folder,
@@ -175,7 +186,7 @@ impl Bench {
         } else {
             self.operator(subject, &stage, guarantee)?
         };
-        let probe = Probe::new(&self.brokers, &stage, "input", running.0.id())?;
+        let probe = Probe::new(&self.brokers, &stage, &subject.input(), running.0.id())?;
         let end = probe.end()?;
         let start = Instant::now();
         // From the first commit to the last: joining the group is not measured.
@@ -212,7 +223,7 @@ impl Bench {
         );
         let stages: Vec<&Subject> = subjects
             .iter()
-            .filter(|subject| subject.step.is_some())
+            .filter(|subject| subject.step.is_some() && subject.format.is_none())
             .collect();
         let operators: Vec<Running> = stages
             .iter()
@@ -267,18 +278,27 @@ fn pipeline(args: &Args, subjects: &[Subject]) -> Result<String, std::fmt::Error
              to = \"{to}\""
         )?;
     }
+    for (name, format) in FORMATS {
+        writeln!(
+            text,
+            "[producer.fill-{name}]\n\
+             source = {{ simulated = {{ sensors = {SENSORS}, {fill} }} }}\n\
+             to = \"input-{name}\"\n\
+             [topic.input-{name}]\nformat = {format}"
+        )?;
+    }
     let mut operators = Vec::new();
     for subject in subjects {
-        operators.extend(
-            subject
-                .step
-                .map(|step| (steady(subject), "trickle".to_owned(), step)),
-        );
+        let steadily = subject.step.filter(|_| subject.format.is_none());
+        operators.extend(steadily.map(|step| (steady(subject), "trickle".to_owned(), step)));
         for round in 0..args.rounds {
             for guarantee in GUARANTEES {
                 let stage = stage(&subject.name, guarantee, round);
+                if let Some((_, format)) = subject.format {
+                    writeln!(text, "[topic.{stage}]\nformat = {format}")?;
+                }
                 operators.push(match subject.step {
-                    Some(step) => (stage, "input".to_owned(), step),
+                    Some(step) => (stage, subject.input(), step),
                     // The relay is not a stage: a stage that reads its output makes it a topic of
                     // the file.
                     None => (format!("after-{stage}"), stage, STEPS[0].1),

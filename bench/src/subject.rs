@@ -12,15 +12,54 @@ pub(crate) const STEPS: [(&str, &str); 2] = [
     ("ewma", "{ ewma = { alpha = 0.5 } }"),
 ];
 
-/// A subject, such as `relay`, `convert` or `convert-old`.
+/// The formats in which the first step is measured too, with the same parts of a reading. `REGISTRY`
+/// stands for the URL of a schema registry.
+pub(crate) const FORMATS: [(&str, &str); 3] = [
+    (
+        "mapped",
+        "{ json = { sensor = \"sensor\", seq = \"seq\", time = \"time\", value = \"value\", unit = \
+         \"/unit\" } }",
+    ),
+    (
+        "avro",
+        "{ avro = { registry = \"REGISTRY\", schema-file = \"reading.avsc\", subject = \"reading\", \
+         sensor = \"sensor\", seq = \"seq\", time = \"time\", value = \"value\", unit = \"/unit\" } }",
+    ),
+    (
+        "avro-file",
+        "{ avro-file = { schema-file = \"reading.avsc\", sensor = \"sensor\", seq = \"seq\", time = \
+         \"time\", value = \"value\", unit = \"/unit\" } }",
+    ),
+];
+
+/// The schema of both formats of Avro.
+pub(crate) const SCHEMA: &str = r#"{"type":"record","name":"reading","fields":[
+    {"name":"sensor","type":"string"},{"name":"seq","type":"long"},
+    {"name":"time","type":{"type":"long","logicalType":"timestamp-millis"}},
+    {"name":"value","type":"double"},{"name":"unit","type":["null","string"]}]}"#;
+
+/// A subject, such as `relay`, `convert`, `convert-old` or `convert-mapped`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Subject {
     /// Its name in the table, and the beginning of the names of its stages.
     pub(crate) name: String,
     /// Its step; `None` for the relay.
     pub(crate) step: Option<&'static str>,
+    /// The name and the settings of the format that it reads and writes; `None` for rivulet's own
+    /// JSON.
+    pub(crate) format: Option<(&'static str, &'static str)>,
     /// The folder of its program; `None` for the programs of this build.
     pub(crate) folder: Option<PathBuf>,
+}
+
+impl Subject {
+    /// The topic that it reads.
+    pub(crate) fn input(&self) -> String {
+        self.format.map_or_else(
+            || "input".to_owned(),
+            |(format, _)| format!("input-{format}"),
+        )
+    }
 }
 
 /// The programs of another version.
@@ -54,19 +93,29 @@ pub(crate) fn all(versions: &[Version]) -> Vec<Subject> {
     let mut subjects = vec![Subject {
         name: "relay".to_owned(),
         step: None,
+        format: None,
         folder: None,
     }];
     for (step, settings) in STEPS {
         subjects.push(Subject {
             name: step.to_owned(),
             step: Some(settings),
+            format: None,
             folder: None,
         });
         subjects.extend(versions.iter().map(|version| Subject {
             name: format!("{step}-{}", version.name),
             step: Some(settings),
+            format: None,
             folder: Some(version.folder.clone()),
         }));
     }
+    let (step, settings) = STEPS[0];
+    subjects.extend(FORMATS.map(|format| Subject {
+        name: format!("{step}-{}", format.0),
+        step: Some(settings),
+        format: Some(format),
+        folder: None,
+    }));
     subjects
 }

@@ -74,7 +74,7 @@ impl fmt::Display for ResultTable {
         ];
         writeln!(
             f,
-            "{:14} {:14} {:>22} {:>22} {:>22} {:>22}",
+            "{:17} {:14} {:>22} {:>22} {:>22} {:>22}",
             "", "", head[0], head[1], head[2], head[3]
         )?;
         for (subject, guarantee, runs) in &self.rows {
@@ -85,7 +85,7 @@ impl fmt::Display for ResultTable {
             let memory = spread(column(|run| run.memory), 1);
             writeln!(
                 f,
-                "{subject:14} {:14} {speed:>22} {cpu:>22} {ratio:>22} {memory:>22}",
+                "{subject:17} {:14} {speed:>22} {cpu:>22} {ratio:>22} {memory:>22}",
                 guarantee.name()
             )?;
         }
