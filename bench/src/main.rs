@@ -7,6 +7,7 @@ mod probe;
 mod subject;
 mod table;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use rivulet_core::guarantee::Guarantee;
 use rivulet_tests::{Kafka, SchemaRegistry, programs};
 
 use self::probe::Probe;
-use self::subject::{FORMATS, SCHEMA, STEPS, Subject, Version};
+use self::subject::{FORMATS, PARTS, SCHEMA, STEPS, Subject, Version};
 use self::table::{Measured, ResultTable};
 
 /// Measure stages and a byte relay
@@ -56,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         args.readings,
         start.elapsed().as_secs_f64()
     );
-    for (format, _) in FORMATS {
+    for (format, ..) in FORMATS {
         bench.finish("rivulet-producer", &format!("fill-{format}"))?;
     }
 
@@ -278,13 +279,19 @@ fn pipeline(args: &Args, subjects: &[Subject]) -> Result<String, std::fmt::Error
              to = \"{to}\""
         )?;
     }
-    for (name, format) in FORMATS {
+    let mut topics = BTreeMap::new();
+    for (name, format, settings) in FORMATS {
+        topics.insert(
+            name,
+            format!("format = {{ {format} = {{ {settings} {PARTS} }} }}"),
+        );
         writeln!(
             text,
             "[producer.fill-{name}]\n\
              source = {{ simulated = {{ sensors = {SENSORS}, {fill} }} }}\n\
              to = \"input-{name}\"\n\
-             [topic.input-{name}]\nformat = {format}"
+             [topic.input-{name}]\n{}",
+            topics[name]
         )?;
     }
     let mut operators = Vec::new();
@@ -294,8 +301,8 @@ fn pipeline(args: &Args, subjects: &[Subject]) -> Result<String, std::fmt::Error
         for round in 0..args.rounds {
             for guarantee in GUARANTEES {
                 let stage = stage(&subject.name, guarantee, round);
-                if let Some((_, format)) = subject.format {
-                    writeln!(text, "[topic.{stage}]\nformat = {format}")?;
+                if let Some(format) = subject.format {
+                    writeln!(text, "[topic.{stage}]\n{}", topics[format])?;
                 }
                 operators.push(match subject.step {
                     Some(step) => (stage, subject.input(), step),

@@ -12,25 +12,21 @@ pub(crate) const STEPS: [(&str, &str); 2] = [
     ("ewma", "{ ewma = { alpha = 0.5 } }"),
 ];
 
-/// The formats in which the first step is measured too, with the same parts of a reading. `REGISTRY`
-/// stands for the URL of a schema registry.
-pub(crate) const FORMATS: [(&str, &str); 3] = [
-    (
-        "mapped",
-        "{ json = { sensor = \"sensor\", seq = \"seq\", time = \"time\", value = \"value\", unit = \
-         \"/unit\" } }",
-    ),
+/// The formats in which the first step is measured too: a name, the format, and its settings beside
+/// [`PARTS`]. `REGISTRY` stands for the URL of a schema registry.
+pub(crate) const FORMATS: [(&str, &str, &str); 3] = [
+    ("mapped", "json", ""),
     (
         "avro",
-        "{ avro = { registry = \"REGISTRY\", schema-file = \"reading.avsc\", subject = \"reading\", \
-         sensor = \"sensor\", seq = \"seq\", time = \"time\", value = \"value\", unit = \"/unit\" } }",
+        "avro",
+        r#"registry = "REGISTRY", subject = "reading", schema-file = "reading.avsc","#,
     ),
-    (
-        "avro-file",
-        "{ avro-file = { schema-file = \"reading.avsc\", sensor = \"sensor\", seq = \"seq\", time = \
-         \"time\", value = \"value\", unit = \"/unit\" } }",
-    ),
+    ("avro-file", "avro-file", r#"schema-file = "reading.avsc","#),
 ];
+
+/// Where the parts of a reading are: where rivulet's own JSON has them.
+pub(crate) const PARTS: &str =
+    r#"sensor = "sensor", seq = "seq", time = "time", value = "value", unit = "/unit""#;
 
 /// The schema of both formats of Avro.
 pub(crate) const SCHEMA: &str = r#"{"type":"record","name":"reading","fields":[
@@ -45,9 +41,8 @@ pub(crate) struct Subject {
     pub(crate) name: String,
     /// Its step; `None` for the relay.
     pub(crate) step: Option<&'static str>,
-    /// The name and the settings of the format that it reads and writes; `None` for rivulet's own
-    /// JSON.
-    pub(crate) format: Option<(&'static str, &'static str)>,
+    /// Which of [`FORMATS`] it reads and writes; `None` for rivulet's own JSON.
+    pub(crate) format: Option<&'static str>,
     /// The folder of its program; `None` for the programs of this build.
     pub(crate) folder: Option<PathBuf>,
 }
@@ -55,10 +50,8 @@ pub(crate) struct Subject {
 impl Subject {
     /// The topic that it reads.
     pub(crate) fn input(&self) -> String {
-        self.format.map_or_else(
-            || "input".to_owned(),
-            |(format, _)| format!("input-{format}"),
-        )
+        let named = |format| format!("input-{format}");
+        self.format.map_or_else(|| "input".to_owned(), named)
     }
 }
 
@@ -111,8 +104,8 @@ pub(crate) fn all(versions: &[Version]) -> Vec<Subject> {
         }));
     }
     let (step, settings) = STEPS[0];
-    subjects.extend(FORMATS.map(|format| Subject {
-        name: format!("{step}-{}", format.0),
+    subjects.extend(FORMATS.map(|(format, ..)| Subject {
+        name: format!("{step}-{format}"),
         step: Some(settings),
         format: Some(format),
         folder: None,
