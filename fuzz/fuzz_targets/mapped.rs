@@ -55,7 +55,7 @@ thread_local! {
 fn format(mapping: &str) -> Box<dyn Format> {
     let config = ComponentConfig::parse(mapping).unwrap();
     let settings = built_in().read(&config).unwrap();
-        settings.build(&FormatContext::new("t")).unwrap()
+    settings.build(&FormatContext::new("t")).unwrap()
 }
 
 fuzz_target!(|input: &[u8]| {

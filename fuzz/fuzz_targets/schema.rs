@@ -28,7 +28,9 @@ fuzz_target!(|input: &[u8]| {
     let end = |schema: &Schema| {
         let mut input = Input::new(datum);
         let mut fields = vec![Field::Missing; pointers.len()];
-        read(schema, &tree, &mut input, &mut fields).ok().map(|()| input.len())
+        read(schema, &tree, &mut input, &mut fields)
+            .ok()
+            .map(|()| input.len())
     };
     if let Some(left) = end(&resolved) {
         assert_eq!(Some(left), end(&plain));

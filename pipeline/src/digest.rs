@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs;
 
 use crate::pipeline::Pipeline;
 use crate::stage::Stage;
@@ -9,11 +10,11 @@ use rivulet_core::state::hash;
 
 impl Pipeline {
     /// A number that changes when anything changes in the file that concerns the stage's process:
-    /// its own table, how its topics are written and how large their records may be, `[kafka]` with
-    /// what that includes, `[commit]`, `[limits]` and the guarantee. Comments, the order of
-    /// settings, how topics are kept, and other stages do not count. It is the same on every
-    /// machine: of a property that holds a path or a secret, only the name counts. Anybody may see
-    /// the number, and try passwords until it fits.
+    /// its own table, how its topics are written, also by which schema, and how large their records
+    /// may be, `[kafka]` with what that includes, `[commit]`, `[limits]` and the guarantee.
+    /// Comments, the order of settings, how topics are kept, and other stages do not count. It is
+    /// the same on every machine: of a property that holds a path or a secret, only the name
+    /// counts. Anybody may see the number, and try passwords until it fits.
     #[must_use]
     pub fn digest(&self, stage: &Stage) -> u64 {
         hash(&self.concerning(stage))
@@ -35,11 +36,16 @@ impl Pipeline {
         {
             // A sink has no changelog.
             if let Some(topic) = self.topics.get(name) {
+                let settings: toml::Table = topic.format.settings().unwrap_or_default();
+                if let Some(path) = settings.get("schema-file").and_then(toml::Value::as_str) {
+                    let schema = fs::read_to_string(self.text.folder().join(path));
+                    add("schema", &schema.unwrap_or_default());
+                }
                 add(
                     name,
                     &(
                         topic.format.name(),
-                        topic.format.settings::<toml::Table>().unwrap_or_default(),
+                        settings,
                         topic.unit,
                         topic.partitions,
                         topic.largest_message(),
@@ -225,6 +231,24 @@ sink = "console"
                 .iter()
                 .all(|one| !plain.contains(one))
         );
+    }
+
+    #[test]
+    fn the_schema_of_a_topic_is_a_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let format = "format = { avro-file = { value = \"v\", schema-file = \"warm.avsc\" } }";
+        let text = CHAIN.replace("format = \"json\"", format);
+        let with = |schema: &str| {
+            std::fs::write(folder.path().join("warm.avsc"), schema).unwrap();
+            digests_in(folder.path(), &text)
+        };
+        let (before, after) = (with("\"string\""), with("\"bytes\""));
+        let changed = before
+            .iter()
+            .zip(&after)
+            .filter(|(one, other)| one != other);
+        let changed: Vec<&str> = changed.map(|((name, _), _)| name.as_str()).collect();
+        assert_eq!(changed, ["in", "ewma", "average"]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::schema_registry::{RegistrySettings, SchemaRegistry, SubjectNameStrate
 /// How a record begins.
 const MAGIC: u8 = 0;
 /// How many schemas are kept. A topic with more has a writer that registers one for each record.
-const SCHEMAS: usize = 1000;
+const SCHEMAS: usize = 100;
 /// How long the answer that there is no such schema is kept: each record with it would ask again.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 

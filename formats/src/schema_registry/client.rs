@@ -21,8 +21,8 @@ use super::{ContentType, RegistrySettings, SchemaRegistry};
 
 /// How long an answer may take. The stage waits for it, and asks again later.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How many bytes an answer may have.
-const LARGEST: u64 = 4 << 20;
+/// How many bytes an answer may have. A registry keeps its schemas in records of Kafka.
+const LARGEST: u64 = 1 << 20;
 /// The codes of Confluent's interface for what does not exist.
 const NO_SUBJECT: u32 = 40401;
 const NO_VERSION: u32 = 40402;
@@ -53,27 +53,27 @@ struct Answer {
 
 impl Client {
     pub(super) fn new(settings: &RegistrySettings, folder: &Path) -> Result<Self, String> {
-        let read = |path: &Path| {
+        let read = |setting: &str, path: &Path| {
             let path = folder.join(path);
             let text = fs::read_to_string(&path);
-            text.map_err(|error| format!("{}: {error}", path.display()))
+            text.map_err(|error| format!("`{setting}`: {}: {error}", path.display()))
         };
-        let secret = |path: &Path| match read(path)?.trim() {
-            "" => Err(format!("{} is empty", path.display())),
+        let secret = |setting: &str, path: &Path| match read(setting, path)?.trim() {
+            "" => Err(format!("`{setting}`: {} is empty", path.display())),
             secret => Ok(secret.to_owned()),
         };
         let authorization = match &settings.credentials {
             None => None,
-            Some(Credentials::ApiKey(file)) => Some(secret(file)?),
+            Some(Credentials::ApiKey(file)) => Some(secret("api-key-file", file)?),
             Some(Credentials::Basic(user, file)) => {
-                let pair = format!("{user}:{}", secret(file)?);
+                let pair = format!("{user}:{}", secret("password-file", file)?);
                 Some(format!("Basic {}", BASE64_STANDARD.encode(pair)))
             }
         };
         let roots = match &settings.ca_file {
             None => RootCerts::PlatformVerifier,
             Some(file) => {
-                let certificates = certificates(read(file)?.as_bytes());
+                let certificates = certificates(read("ca-file", file)?.as_bytes());
                 let certificates = certificates.ok_or_else(|| {
                     format!("{} has no certificate in PEM", folder.join(file).display())
                 })?;
