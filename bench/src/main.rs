@@ -94,8 +94,12 @@ impl Bench {
     ) -> Result<Self, Box<dyn Error>> {
         let folder = std::env::temp_dir().join(format!("rivulet-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let text = pipeline(args, subjects)?.replace("REGISTRY", registry);
+        let text = pipeline(args, subjects, &FORMATS)?.replace("REGISTRY", registry);
         std::fs::write(folder.join("bench.toml"), text)?;
+        // Other versions may not know all formats.
+        let plain = subjects.iter().filter(|subject| subject.format.is_none());
+        let text = pipeline(args, &plain.cloned().collect::<Vec<_>>(), &[])?;
+        std::fs::write(folder.join("plain.toml"), text)?;
         std::fs::write(folder.join("reading.avsc"), SCHEMA)?;
         Ok(Bench {
             brokers: brokers.to_owned(),
@@ -121,10 +125,12 @@ impl Bench {
         self.with_pipeline(self.command(program))
     }
 
-    fn with_pipeline(&self, mut command: Command) -> Command {
-        command
-            .arg("--pipeline")
-            .arg(self.folder.join("bench.toml"));
+    fn with_pipeline(&self, command: Command) -> Command {
+        self.with_file(command, "bench.toml")
+    }
+
+    fn with_file(&self, mut command: Command, file: &str) -> Command {
+        command.arg("--pipeline").arg(self.folder.join(file));
         command
     }
 
@@ -154,7 +160,9 @@ impl Bench {
             .folder
             .as_ref()
             .map_or_else(|| programs::program(PROGRAM), |folder| folder.join(PROGRAM));
-        let mut command = self.with_pipeline(self.command_of(&program));
+        let is_other = subject.folder.is_some();
+        let file = if is_other { "plain.toml" } else { "bench.toml" };
+        let mut command = self.with_file(self.command_of(&program), file);
         Ok(Running(
             command
                 .arg(stage)
@@ -265,7 +273,11 @@ fn steady(subject: &Subject) -> String {
 }
 
 /// The pipeline of the benchmark: each stage has its own output topic.
-fn pipeline(args: &Args, subjects: &[Subject]) -> Result<String, std::fmt::Error> {
+fn pipeline(
+    args: &Args,
+    subjects: &[Subject],
+    formats: &[(&'static str, &str, &str)],
+) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let fill = format!("readings = {}", args.readings / SENSORS);
     for (producer, settings, to) in [
@@ -280,7 +292,7 @@ fn pipeline(args: &Args, subjects: &[Subject]) -> Result<String, std::fmt::Error
         )?;
     }
     let mut topics = BTreeMap::new();
-    for (name, format, settings) in FORMATS {
+    for &(name, format, settings) in formats {
         topics.insert(
             name,
             format!("format = {{ {format} = {{ {settings} {PARTS} }} }}"),

@@ -6,5 +6,5 @@ use rivulet_tests::{Chaos, Kind};
 /// result may come earlier.
 #[test]
 fn nothing_is_lost_at_least_once() {
-    Chaos::start("at-least-once", Kind::KILLS, 25).run(&["--allow-duplicates"], ": 0 missing");
+    Chaos::start("at-least-once", Kind::KILLS, 20).run(&["--allow-duplicates"], ": 0 missing");
 }
