@@ -51,6 +51,8 @@ pub struct Processing {
     stamps: Stamps,
     /// Whether a record whose key is not its sensor was logged.
     has_warned_of_key: bool,
+    /// The partitions and the number of sensors that were last logged as restored.
+    restored: Option<(Vec<i32>, usize)>,
     counters: Arc<Counters>,
 }
 
@@ -105,6 +107,7 @@ impl Processing {
             repeated: BTreeMap::new(),
             stamps: Stamps::default(),
             has_warned_of_key: false,
+            restored: None,
             counters,
         }
     }

@@ -144,7 +144,12 @@ fn failing(registry: &SchemaRegistry, settings: &str, files: &[(&str, &str)]) ->
     let pipeline = PipelineBuilder::new()
         .topic("sensors", &topic)
         .topic("warm", &format!("format = {{ avro = {{ {written} }} }}"))
-        .operator("above", "sensors", "{ threshold = { above = 0 } }", "warm");
+        .operator(
+            "above",
+            "sensors",
+            "{ ewma = { alpha = 0.5, emit-seed = true } }",
+            "warm",
+        );
     let scenario = Scenario::on(Kafka::shared(), pipeline);
     scenario.write("sensor.avsc", SENSOR);
     for (name, content) in files {
@@ -208,12 +213,14 @@ fn a_registry_that_fails_is_waited_for() {
     wait::until_true("a known schema is read", || {
         scenario.written("warm") > before
     });
+    registry.answers(Answer::Status(500));
+    let asked = registry.asked().len();
     produce(&scenario, &[float, unknown]);
-    stage.says(&[
-        "transaction aborted, retrying",
-        &format!("schema {id}"),
-        "is the registry up",
-    ]);
+    wait::until_true("it asks again", || registry.asked().len() > asked + 4);
+    for line in ["transaction aborted, retrying", "sensors=1"] {
+        assert_eq!(stage.err().matches(line).count(), 1, "{}", stage.err());
+    }
+    assert!(stage.err().contains(&format!("schema {id}")));
     registry.answers(Answer::Registry);
     stage.says(&["dead letter 1", "unknown-schema", "no schema 99"]);
     stage.stop();

@@ -67,7 +67,9 @@ impl Processing {
         };
         let sensors = state.sensors();
         self.counters.restored.add(sensors as u64);
-        if !assignments.is_empty() {
+        let restored = Some((numbers(assignments), sensors));
+        // After each abort it is restored again, which is no news.
+        if !assignments.is_empty() && self.restored != restored {
             tracing::info!(
                 stage = self.stage,
                 topic = self.changelog,
@@ -75,6 +77,7 @@ impl Processing {
                 sensors,
                 "state restored"
             );
+            self.restored = restored;
         }
         Ok(())
     }
