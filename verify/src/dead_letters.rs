@@ -59,7 +59,7 @@ struct Read {
 impl StageDeadLetters {
     /// Reads the stage's dead-letter topic, if there is one.
     pub(crate) fn read(
-        decoders: Decoders<'_>,
+        decoders: &Decoders<'_>,
         stage: &Stage,
         sensors: &mut Sensors,
         topics: &mut dyn TopicSource,
@@ -268,7 +268,7 @@ impl Gap {
 
 /// The record in a dead letter: its topic, and its readings if it is valid.
 fn original(
-    decoders: Decoders<'_>,
+    decoders: &Decoders<'_>,
     dead_letter: &LedgerRecord<'_>,
     record: &FetchedRecord<'_>,
     sensors: &mut Sensors,

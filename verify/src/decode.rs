@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
 
 use rivulet_core::topic_source::FetchedRecord;
 use rivulet_pipeline::{Pipeline, Topic};
@@ -48,18 +49,31 @@ impl Schemas for NoRegistry {
     }
 }
 
-/// The decoders of the topics of a pipeline.
-#[derive(Clone, Copy)]
+/// The decoders of the topics of a pipeline, one each: a decoder keeps the schemas that it was told.
 pub(crate) struct Decoders<'p> {
     pub(crate) pipeline: &'p Pipeline,
-    pub(crate) schemas: &'p dyn Schemas,
+    schemas: &'p dyn Schemas,
+    made: RefCell<BTreeMap<&'p str, Option<Rc<Decoder<'p>>>>>,
 }
 
 impl<'p> Decoders<'p> {
-    /// The decoder of a topic; `None` if its format is not known here.
-    pub(crate) fn of(self, name: &str) -> Option<Decoder<'p>> {
+    pub(crate) fn new(pipeline: &'p Pipeline, schemas: &'p dyn Schemas) -> Self {
+        Decoders {
+            pipeline,
+            schemas,
+            made: RefCell::default(),
+        }
+    }
+
+    /// The decoder of a topic; `None` if there is no such topic, or its format is not known here.
+    pub(crate) fn of(&self, name: &str) -> Option<Rc<Decoder<'p>>> {
         let (name, topic) = self.pipeline.topics.get_key_value(name)?;
-        Decoder::new(name, topic, self.pipeline.text.folder(), self.schemas)
+        let mut made = self.made.borrow_mut();
+        let decoder = made.entry(name).or_insert_with(|| {
+            let folder = self.pipeline.text.folder();
+            Decoder::new(name, topic, folder, self.schemas).map(Rc::new)
+        });
+        decoder.clone()
     }
 }
 
@@ -106,7 +120,10 @@ impl<'t> Decoder<'t> {
             (_, Some(path)) => Some(fs::read_to_string(folder.join(path.as_str()?)).ok()?),
             _ => None,
         };
-        let schema = schema.map(|text| serde_json::from_str(&text).ok());
+        let schema = match schema {
+            Some(text) => Some(serde_json::from_str(&text).ok()?),
+            None => None,
+        };
         let is_empty = settings
             .as_ref()
             .is_none_or(|settings| *settings == Value::Object(<_>::default()));
@@ -124,10 +141,7 @@ impl<'t> Decoder<'t> {
             name,
             topic,
             format,
-            schema: match schema {
-                Some(schema) => Some(schema?),
-                None => None,
-            },
+            schema,
             schemas,
             known: RefCell::default(),
         })

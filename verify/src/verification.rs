@@ -74,7 +74,7 @@ impl<'p> Verification<'p> {
         };
         Verification {
             pipeline,
-            decoders: Decoders { pipeline, schemas },
+            decoders: Decoders::new(pipeline, schemas),
             options,
             stages,
             unknown,
@@ -111,7 +111,7 @@ impl<'p> Verification<'p> {
         // First, because replayed records are in topics that are compared before the stage itself.
         for (stage, steps) in &self.stages {
             let mut dead_letters =
-                StageDeadLetters::read(self.decoders, stage, &mut self.sensors, topics)?;
+                StageDeadLetters::read(&self.decoders, stage, &mut self.sensors, topics)?;
             let migrations = std::mem::take(&mut dead_letters.migrations);
             let mut history = StageHistory::new(steps.clone(), migrations).with(stage.rules);
             if history.expires() && stage.from.len() > 1 {

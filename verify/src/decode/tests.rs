@@ -1,19 +1,19 @@
 //! The decoder beside the formats of the stages.
 
 use proptest::prelude::*;
-use rivulet_core::format::{DecodeError, Format, FormatContext};
+use rivulet_core::format::{Format, FormatContext};
 use rivulet_core::log::ConsumerRecord;
-use rivulet_core::reading::InvalidReading;
 use rivulet_core::unit::Unit;
 use rivulet_formats::catalog::avro::Avro;
 use rivulet_formats::catalog::built_in;
-use rivulet_formats::schema_registry::SchemaRegistry;
 use rivulet_pipeline::{ComponentConfig, Role};
 
+use self::registry::REGISTRY;
 use super::*;
 
 mod avro;
 mod mapped;
+mod registry;
 
 const JSON: &str = "json = {}";
 const NUMBER: &str = "number = {}";
@@ -31,38 +31,6 @@ fn topic(format: &str) -> Topic {
         role: Role::Readings,
     }
 }
-
-/// A registry whose schemas are those of the tests, by their index.
-#[derive(Debug)]
-struct Registry(&'static [&'static str]);
-
-impl Schemas for Registry {
-    fn schema(&self, _: &str, id: u32) -> Result<String, String> {
-        let schema = self.0.get(usize::try_from(id).unwrap());
-        Ok((*schema.ok_or("no such schema")?).to_owned())
-    }
-
-    fn latest(&self, _: &str) -> Result<String, String> {
-        Err("nothing is written".to_owned())
-    }
-}
-
-impl SchemaRegistry for Registry {
-    fn schema(&self, id: u32) -> Result<String, DecodeError> {
-        let schema = Schemas::schema(self, "t", id);
-        Ok(schema.map_err(|why| InvalidReading::new("unknown-schema", why))?)
-    }
-
-    fn id(&self, _: &str, _: &str, _: bool) -> rivulet_core::error::Result<u32> {
-        unreachable!("nothing is written")
-    }
-
-    fn latest(&self, _: &str) -> rivulet_core::error::Result<(u32, String)> {
-        unreachable!("nothing is written")
-    }
-}
-
-const REGISTRY: Registry = Registry(avro::SCHEMAS);
 
 /// The format of a topic as the stages have it.
 fn build(topic: &Topic) -> Box<dyn Format> {

@@ -10,7 +10,6 @@ use rivulet_pipeline::{Stage, StageKind};
 use super::Verification;
 use super::topic::{observing_readers, seen, trimmed, unknown_format};
 use crate::compare::{Compared, Comparison};
-use crate::decode::Decoder;
 use crate::diff::{FoundReading, TopicDiff};
 use crate::report::{ReadingCounts, TopicOutcome};
 use crate::truth::{Order, Output, Stream};
@@ -58,7 +57,7 @@ impl<'p> Verification<'p> {
         }
         for name in &stage.to {
             let decoder = self.decoders.of(name);
-            let Some(decoder) = decoder.filter(Decoder::has_sensors) else {
+            let Some(decoder) = decoder.filter(|decoder| decoder.has_sensors()) else {
                 continue;
             };
             if self.is_source(name) || topics.partitions(name).is_none() {
