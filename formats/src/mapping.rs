@@ -18,6 +18,8 @@ pub use self::field::Field;
 pub use self::layout::{Layout, Node, Part};
 pub use self::place::{Place, Pointer, UnitPlace};
 pub use self::plan::{Fields, Mapping};
-pub use self::table::{MappingTable, Missing, REGISTRY, SCHEMA};
+#[cfg(feature = "schema")]
+pub use self::table::REGISTRY;
+pub use self::table::{MappingTable, Missing, SCHEMA};
 pub use self::time::TimeFormat;
 pub use self::tree::FieldTree;

@@ -14,6 +14,15 @@ use rivulet_core::format::DecodeError;
 
 pub use self::settings::{ContentType, RegistrySettings, SubjectNameStrategy};
 
+/// The registry of a topic.
+#[derive(Debug)]
+pub struct RegisteredTopic {
+    /// Its registry.
+    pub registry: Box<dyn SchemaRegistry>,
+    /// Its subject, or why that cannot be told: who only reads needs none.
+    pub subject: Result<String, String>,
+}
+
 /// A schema registry.
 pub trait SchemaRegistry: fmt::Debug + Send {
     /// The text of the schema with this id.

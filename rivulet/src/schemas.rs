@@ -7,20 +7,17 @@ use rivulet_core::error::{Error, Kind, Result as OrError};
 use rivulet_core::format::DecodeError;
 use rivulet_core::reading::InvalidReading;
 use rivulet_formats::catalog::avro::Avro;
-use rivulet_formats::schema_registry::SchemaRegistry;
+use rivulet_formats::schema_registry::RegisteredTopic;
 use rivulet_pipeline::Pipeline;
 use rivulet_verify::Schemas;
 
 /// The schema registries of a pipeline's topics.
 pub struct TopicSchemas<'p> {
     pipeline: &'p Pipeline,
-    /// The registry and the subject of each topic that was asked for.
-    topics: RefCell<BTreeMap<String, Registered>>,
+    /// Those that were asked for.
+    topics: RefCell<BTreeMap<String, RegisteredTopic>>,
     failure: RefCell<Option<Error>>,
 }
-
-/// The registry and the subject of a topic.
-type Registered = (Box<dyn SchemaRegistry>, String);
 
 impl<'p> TopicSchemas<'p> {
     /// The registries of a pipeline. They are asked when it is necessary.
@@ -45,7 +42,7 @@ impl<'p> TopicSchemas<'p> {
     fn ask<T>(
         &self,
         topic: &str,
-        ask: impl FnOnce(&dyn SchemaRegistry, &str) -> Result<T, DecodeError>,
+        ask: impl FnOnce(&RegisteredTopic) -> Result<T, DecodeError>,
     ) -> Result<T, String> {
         let mut failure = self.failure.borrow_mut();
         if let Some(failure) = &*failure {
@@ -56,8 +53,7 @@ impl<'p> TopicSchemas<'p> {
             let registered = self.registered(topic)?;
             topics.insert(topic.to_owned(), registered);
         }
-        let (registry, subject) = &topics[topic];
-        ask(&**registry, subject).map_err(|error| match error {
+        ask(&topics[topic]).map_err(|error| match error {
             DecodeError::Invalid(invalid) => invalid.to_string(),
             DecodeError::Unavailable(error) => {
                 let why = error.to_string();
@@ -67,7 +63,7 @@ impl<'p> TopicSchemas<'p> {
         })
     }
 
-    fn registered(&self, topic: &str) -> Result<Registered, String> {
+    fn registered(&self, topic: &str) -> Result<RegisteredTopic, String> {
         let config = &self.pipeline.topic(topic).format;
         let settings: Avro = config.settings().map_err(|error| error.to_string())?;
         settings.registered(&self.pipeline.format_context(topic))
@@ -76,17 +72,49 @@ impl<'p> TopicSchemas<'p> {
 
 impl Schemas for TopicSchemas<'_> {
     fn schema(&self, topic: &str, id: u32) -> Result<String, String> {
-        self.ask(topic, |registry, _| registry.schema(id))
+        self.ask(topic, |topic| topic.registry.schema(id))
     }
 
     fn latest(&self, topic: &str) -> Result<String, String> {
-        self.ask(topic, |registry, subject| match registry.latest(subject) {
-            Ok((_, text)) => Ok(text),
-            // What was never written has no schema.
-            Err(error) if error.kind() == Kind::Missing => {
-                Err(InvalidReading::new("unknown-schema", error.to_string()).into())
-            }
-            Err(error) => Err(DecodeError::Unavailable(error)),
+        let unknown = |why: String| Err(InvalidReading::new("unknown-schema", why).into());
+        self.ask(topic, |topic| match &topic.subject {
+            Err(why) => unknown(why.clone()),
+            Ok(subject) => match topic.registry.latest(subject) {
+                Ok((_, text)) => Ok(text),
+                // What was never written has no schema.
+                Err(error) if error.kind() == Kind::Missing => unknown(error.to_string()),
+                Err(error) => Err(DecodeError::Unavailable(error)),
+            },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checked::tests::parse;
+
+    #[test]
+    fn a_topic_that_is_only_read_needs_no_subject() {
+        let pipeline = parse(
+            r#"
+            [topic.t]
+            external = true
+            [topic.t.format.avro]
+            registry = "http://127.0.0.1:1"
+            value = "v"
+            subject-name-strategy = "record"
+            [sink.show]
+            from = "t"
+            sink = "console"
+            "#,
+        );
+        let pipeline = pipeline.unwrap();
+        let schemas = TopicSchemas::new(&pipeline);
+        let error = schemas.latest("t").unwrap_err();
+        assert!(error.contains("named after the record"), "{error}");
+        let error = schemas.schema("t", 7).unwrap_err();
+        assert!(error.contains("for schema 7"), "{error}");
+        assert_eq!(schemas.check().unwrap_err().kind(), Kind::Unreachable);
     }
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rivulet_core::format::FormatContext;
+
 use super::schema::Schema;
 use super::writer::Writer;
 use crate::mapping::{Mapping, MappingTable};
@@ -40,11 +42,20 @@ impl SchemaSource {
         }
     }
 
-    /// Reads it. Relative paths start at `folder`.
+    /// Reads the schema of a topic, if it has one.
     ///
     /// # Errors
     /// If it cannot be read, is no schema, or lacks a field of the mapping.
-    pub fn load(&self, folder: &Path, mapping: &Mapping) -> Result<TopicSchema, String> {
+    pub fn load(
+        source: Option<&Self>,
+        context: &FormatContext<'_>,
+        mapping: &Mapping,
+    ) -> Result<Option<TopicSchema>, String> {
+        let read = |source: &Self| source.read(context.folder, mapping);
+        source.map(read).transpose()
+    }
+
+    fn read(&self, folder: &Path, mapping: &Mapping) -> Result<TopicSchema, String> {
         let (text, name) = match self {
             SchemaSource::Inline(text) => (text.clone(), "`schema`".to_owned()),
             SchemaSource::File(path) => {

@@ -23,8 +23,10 @@ use crate::avro::input::Input;
 use crate::avro::schema::Schema;
 use crate::avro::source::{SchemaSource, TopicSchema};
 use crate::avro::writer::Writer;
-use crate::mapping::{Field, FieldTree, Mapping, MappingTable, REGISTRY};
-use crate::schema_registry::{RegistrySettings, SchemaRegistry, SubjectNameStrategy};
+use crate::mapping::{Field, FieldTree, Mapping, MappingTable};
+use crate::schema_registry::{
+    RegisteredTopic, RegistrySettings, SchemaRegistry, SubjectNameStrategy,
+};
 
 /// How a record begins.
 const MAGIC: u8 = 0;
@@ -50,7 +52,6 @@ impl TryFrom<MappingTable> for Avro {
     type Error = String;
 
     fn try_from(mut table: MappingTable) -> Result<Self, String> {
-        table.check_has_only(REGISTRY, Self::NAME)?;
         let schema = SchemaSource::take(&mut table)?;
         if table.subject.is_some() && table.subject_name_strategy.is_some() {
             return Err(
@@ -90,7 +91,7 @@ impl schemars::JsonSchema for Avro {
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        MappingTable::schema_with_only(REGISTRY, generator)
+        MappingTable::schema_with_only(crate::mapping::REGISTRY, generator)
     }
 }
 
@@ -104,12 +105,11 @@ impl Avro {
         context: &FormatContext<'_>,
         registry: Box<dyn SchemaRegistry>,
     ) -> Result<AvroFormat, String> {
-        let schema = self.schema(context)?;
+        let schema = SchemaSource::load(self.schema.as_ref(), context, &self.mapping)?;
         Ok(AvroFormat {
             tree: FieldTree::new(self.mapping.pointers()),
             mapping: self.mapping.clone(),
             unit: context.unit,
-            reader: schema.as_ref().map(|schema| schema.schema.clone()),
             registry,
             known: RefCell::default(),
             subject: self.subject(context, schema.as_ref()),
@@ -123,20 +123,12 @@ impl Avro {
     ///
     /// # Errors
     /// What is wrong with a file that the settings name.
-    pub fn registered(
-        &self,
-        context: &FormatContext<'_>,
-    ) -> Result<(Box<dyn SchemaRegistry>, String), String> {
-        let schema = self.schema(context)?;
-        let subject = self.subject(context, schema.as_ref())?;
-        Ok((self.registry.client(context.folder)?, subject))
-    }
-
-    fn schema(&self, context: &FormatContext<'_>) -> Result<Option<TopicSchema>, String> {
-        let schema = self.schema.as_ref();
-        schema
-            .map(|schema| schema.load(context.folder, &self.mapping))
-            .transpose()
+    pub fn registered(&self, context: &FormatContext<'_>) -> Result<RegisteredTopic, String> {
+        let schema = SchemaSource::load(self.schema.as_ref(), context, &self.mapping)?;
+        Ok(RegisteredTopic {
+            registry: self.registry.client(context.folder)?,
+            subject: self.subject(context, schema.as_ref()),
+        })
     }
 
     fn subject(
@@ -161,7 +153,7 @@ impl FormatSettings for Avro {
     }
 
     fn check_write(&self, context: &FormatContext<'_>) -> Result<(), String> {
-        let schema = self.schema(context)?;
+        let schema = SchemaSource::load(self.schema.as_ref(), context, &self.mapping)?;
         self.subject(context, schema.as_ref())?;
         match schema {
             Some(schema) => schema.writer(&self.mapping).map(drop),
@@ -176,13 +168,12 @@ pub struct AvroFormat {
     mapping: Mapping,
     tree: FieldTree,
     unit: Option<Unit>,
-    /// The schema to which those of the records are resolved.
-    reader: Option<Schema>,
     registry: Box<dyn SchemaRegistry>,
     known: RefCell<BTreeMap<u32, KnownSchema>>,
     /// Under which subject the written schema is, or why that cannot be told.
     subject: Result<String, String>,
-    /// The schema that is written. Without one it is the latest of the subject.
+    /// The schema to which those of the records are resolved, and which is written. Without one, the
+    /// latest of the subject is written.
     schema: Option<TopicSchema>,
     register: bool,
     encoder: RefCell<Option<Encoder>>,
@@ -207,19 +198,21 @@ impl AvroFormat {
     /// The schema with an id.
     fn schema(&self, id: u32) -> Result<Arc<Schema>, DecodeError> {
         let mut known = self.known.borrow_mut();
-        let now = Instant::now();
         if let Some(known) = known.get(&id)
-            && known.until.is_none_or(|until| now < until)
+            && known.until.is_none_or(|until| Instant::now() < until)
         {
             return Ok(known.schema.clone()?);
         }
         let (schema, until) = match self.registry.schema(id) {
             Ok(text) => {
-                let schema = Schema::read_as(&text, self.reader.as_ref());
+                let reader = self.schema.as_ref().map(|schema| &schema.schema);
+                let schema = Schema::read_as(&text, reader);
                 let invalid = |why| not_avro(format!("schema {id} cannot be read: {why}"));
                 (schema.map(Arc::new).map_err(invalid), None)
             }
-            Err(DecodeError::Invalid(invalid)) => (Err(invalid), Some(now + UNKNOWN_FOR)),
+            Err(DecodeError::Invalid(invalid)) => {
+                (Err(invalid), Some(Instant::now() + UNKNOWN_FOR))
+            }
             Err(unavailable) => return Err(unavailable),
         };
         if known.len() == SCHEMAS {

@@ -38,13 +38,6 @@ impl TryFrom<MappingTable> for AvroFile {
 }
 
 impl AvroFile {
-    fn schema(&self, context: &FormatContext<'_>) -> Result<Option<TopicSchema>, String> {
-        let schema = self.schema.as_ref();
-        schema
-            .map(|schema| schema.load(context.folder, &self.mapping))
-            .transpose()
-    }
-
     fn writer(&self, schema: Option<&TopicSchema>) -> Result<Writer, String> {
         match schema {
             Some(schema) => schema.writer(&self.mapping),
@@ -73,7 +66,7 @@ impl schemars::JsonSchema for AvroFile {
 
 impl FormatSettings for AvroFile {
     fn build(&self, context: &FormatContext<'_>) -> Result<Box<dyn Format>, String> {
-        let schema = self.schema(context)?;
+        let schema = SchemaSource::load(self.schema.as_ref(), context, &self.mapping)?;
         let text = schema.as_ref().map_or("", |schema| &schema.text);
         let (header, sync) = header(text);
         Ok(Box::new(AvroFileFormat {
@@ -88,7 +81,7 @@ impl FormatSettings for AvroFile {
     }
 
     fn check_write(&self, context: &FormatContext<'_>) -> Result<(), String> {
-        let schema = self.schema(context)?;
+        let schema = SchemaSource::load(self.schema.as_ref(), context, &self.mapping)?;
         self.writer(schema.as_ref()).map(drop)
     }
 }
