@@ -100,9 +100,12 @@ impl Client {
         })
     }
 
+    fn doing(&self, what: &str) -> String {
+        format!("asking the schema registry {} for {what}", self.url)
+    }
+
     /// Asks for a path, or sends a schema to it. `what` completes the error.
     fn ask(&self, what: &str, path: &str, schema: Option<&str>) -> Result<Answer> {
-        let doing = || format!("asking the schema registry {} for {what}", self.url);
         if !self.verifies {
             self.warned.call_once(|| {
                 tracing::warn!(
@@ -145,7 +148,7 @@ impl Client {
             }
         };
         let unreachable = |error: ureq::Error| {
-            Error::caused_by(doing(), error)
+            Error::caused_by(self.doing(what), error)
                 .of_kind(Kind::Unreachable)
                 .or_help("is the registry up, and `registry` in the topic's format its URL?")
         };
@@ -157,9 +160,12 @@ impl Client {
         let status = response.status();
         if status.is_success() {
             return answer.map_err(|error| {
-                Error::new(doing(), format!("its answer cannot be read: {error}"))
-                    .of_kind(Kind::Corrupt)
-                    .help("is `registry` in the topic's format the URL of a schema registry?")
+                Error::new(
+                    self.doing(what),
+                    format!("its answer cannot be read: {error}"),
+                )
+                .of_kind(Kind::Corrupt)
+                .help("is `registry` in the topic's format the URL of a schema registry?")
             });
         }
         match answer {
@@ -167,7 +173,7 @@ impl Client {
             Ok(answer) if answer.error_code.is_some_and(|code| code / 100 == 404) => Ok(answer),
             answer => {
                 let message = answer.map_or_else(|_| String::new(), |answer| answer.message);
-                Err(refused(doing(), status.as_u16(), &message))
+                Err(refused(self.doing(what), status.as_u16(), &message))
             }
         }
     }
@@ -255,13 +261,12 @@ impl SchemaRegistry for Client {
         };
         let answer = self.ask(&what, &path, Some(schema))?;
         answer.id.ok_or_else(|| {
-            let doing = format!("asking the schema registry {} for {what}", self.url);
             let cause = match answer.error_code {
                 Some(NO_SUBJECT) => "there is no such subject".to_owned(),
                 Some(NO_SCHEMA) => "the subject does not have this schema".to_owned(),
                 _ => answer.message,
             };
-            Error::new(doing, cause)
+            Error::new(self.doing(&what), cause)
                 .of_kind(Kind::Missing)
                 .help("register the schema, or remove register = false")
         })
@@ -274,12 +279,11 @@ impl SchemaRegistry for Client {
         if let (Some(id), Some(schema)) = (answer.id, answer.schema) {
             return Ok((id, schema));
         }
-        let doing = format!("asking the schema registry {} for {what}", self.url);
         let cause = match answer.error_code {
             Some(NO_SUBJECT | NO_VERSION) => "there is no such subject".to_owned(),
             _ => answer.message,
         };
-        let error = Error::new(doing, cause).of_kind(Kind::Missing);
+        let error = Error::new(self.doing(&what), cause).of_kind(Kind::Missing);
         Err(error.help("register a schema, or add `schema-file` to the topic's format"))
     }
 }
