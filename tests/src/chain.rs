@@ -80,6 +80,16 @@ pub fn fused(pipeline: PipelineBuilder) -> PipelineBuilder {
         )
 }
 
+/// The exponentially weighted moving average with α = 0.5, seeded and begun with the first value.
+#[must_use]
+pub fn smoothed(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let smooth = values.scan(None, |smooth, value| {
+        *smooth = Some(smooth.map_or(value, |before| 0.5 * value + 0.5 * before));
+        *smooth
+    });
+    smooth.collect()
+}
+
 /// Fails unless both are equal within a relative error of 1e-9.
 pub fn assert_close(found: &[f64], expected: &[f64]) {
     let close = |(found, expected): (&f64, &f64)| (found - expected).abs() <= 1e-9 * expected.abs();

@@ -170,6 +170,33 @@ impl Scenario {
         self.rivulet(&["topics", "create"]).succeeds();
     }
 
+    /// Kills stages with `kill -9` while records flow, and verifies: `produce` writes the records of
+    /// each round, and each stage is killed once new ones have arrived in the topic `to`.
+    pub fn survives_kills(
+        &self,
+        stages: &[&str],
+        to: &str,
+        rounds: usize,
+        mut produce: impl FnMut(usize),
+    ) {
+        let mut running: Vec<Process> = stages.iter().map(|stage| self.start(stage)).collect();
+        for round in 0..rounds {
+            let before = self.written(to);
+            produce(round);
+            // All are at work.
+            wait::until_true("results arrive", || self.written(to) > before + 20);
+            for (stage, process) in stages.iter().zip(&mut running) {
+                process.kill();
+                *process = self.start(stage);
+            }
+        }
+        running.iter_mut().for_each(Process::kill);
+        for stage in stages {
+            self.drain(stage);
+        }
+        self.verify();
+    }
+
     /// Fails unless `rivulet verify` finds no differences.
     pub fn verify(&self) {
         let mut verify = self.rivulet(&["verify"]);

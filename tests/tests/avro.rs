@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-use rivulet_tests::chain::assert_close;
+use rivulet_tests::chain::{assert_close, smoothed};
 use rivulet_tests::records::Record;
 use rivulet_tests::{
     Answer, Kafka, PipelineBuilder, Process, Scenario, SchemaRegistry, Signal, programs, wait,
@@ -59,11 +59,7 @@ fn client(scenario: &Scenario, act: [&str; 2], topic: &str, registry: Option<&st
 
 /// Kills both stages while readings flow, verifies, and compares what a plain client reads.
 fn survives_kills(scenario: &Scenario, kind: &str, registry: Option<&str>) {
-    let mut running: Vec<Process> = ["above", "smoothing"]
-        .iter()
-        .map(|stage| scenario.start(stage))
-        .collect();
-    for round in 0..ROUNDS {
+    scenario.survives_kills(&["above", "smoothing"], "smooth", ROUNDS, |round| {
         let numbers = round * BATCH..(round + 1) * BATCH;
         let lines: Vec<String> = numbers
             .flat_map(|n| (0..3).map(move |sensor| (n, format!("sensor{sensor}"))))
@@ -73,24 +69,10 @@ fn survives_kills(scenario: &Scenario, kind: &str, registry: Option<&str>) {
             })
             .collect();
         scenario.write("lines", lines.concat());
-        let before = scenario.written("smooth");
         let mut produce = client(scenario, ["produce", kind], "sensors", registry);
         let lines = File::open(scenario.path("lines")).expect("it was just written");
         Process::start("the producer", produce.stdin(lines)).succeeds();
-        // Both are at work.
-        wait::until_true("results arrive", || {
-            scenario.written("smooth") > before + 20
-        });
-        for (stage, process) in ["above", "smoothing"].iter().zip(&mut running) {
-            process.kill();
-            *process = scenario.start(stage);
-        }
-    }
-    running.iter_mut().for_each(Process::kill);
-    for stage in ["above", "smoothing"] {
-        scenario.drain(stage);
-    }
-    scenario.verify();
+    });
 
     let mut consume = client(scenario, ["consume", kind], "smooth", registry);
     let mut consumer = Process::start("the consumer", consume.stdin(Stdio::null()));
@@ -107,12 +89,8 @@ fn survives_kills(scenario: &Scenario, kind: &str, registry: Option<&str>) {
         .filter_map(|record| record["timestamp"].as_u64())
         .collect();
     assert_eq!(times, warm().map(|n| 1000 * n as u64).collect::<Vec<_>>());
-    let smooth = warm().scan(None, |smooth, n| {
-        *smooth = Some(smooth.map_or(value(n), |before| 0.5 * value(n) + 0.5 * before));
-        *smooth
-    });
     let values = found.iter().filter_map(|record| record["value"].as_f64());
-    assert_close(&values.collect::<Vec<_>>(), &smooth.collect::<Vec<_>>());
+    assert_close(&values.collect::<Vec<_>>(), &smoothed(warm().map(value)));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rivulet_tests::chain::assert_close;
-use rivulet_tests::{PipelineBuilder, Process, Scenario, wait};
+use rivulet_tests::chain::{assert_close, smoothed};
+use rivulet_tests::{PipelineBuilder, Scenario};
 use serde_json::Value;
 
 use crate::kcat::{kcat_produces, kcat_reads};
@@ -61,11 +61,7 @@ fn mapped_messages_survive_kills_and_verify() {
             "smooth",
         );
     let scenario = Scenario::new(pipeline);
-    let mut running: Vec<Process> = ["above", "smoothing"]
-        .iter()
-        .map(|stage| scenario.start(stage))
-        .collect();
-    for round in 0..ROUNDS {
+    scenario.survives_kills(&["above", "smoothing"], "smooth", ROUNDS, |round| {
         let numbers = round * BATCH..(round + 1) * BATCH;
         let mut lines: Vec<String> = numbers
             .flat_map(|n| (0..3).map(move |station| message(station, n)))
@@ -73,22 +69,8 @@ fn mapped_messages_survive_kills_and_verify() {
         // One that does not concern the chain, and one that is no JSON.
         lines.insert(7, "bme-0\t{\"type\":\"status\"}".to_owned());
         lines.insert(9, "bme-0\t{\"type\":".to_owned());
-        let before = scenario.written("smooth");
         kcat_produces(&scenario, "greenhouse", &lines);
-        // Both are at work.
-        wait::until_true("results arrive", || {
-            scenario.written("smooth") > before + 20
-        });
-        for (stage, process) in ["above", "smoothing"].iter().zip(&mut running) {
-            process.kill();
-            *process = scenario.start(stage);
-        }
-    }
-    running.iter_mut().for_each(Process::kill);
-    for stage in ["above", "smoothing"] {
-        scenario.drain(stage);
-    }
-    scenario.verify();
+    });
 
     let written = kcat_reads(&scenario, "smooth");
     let found: Vec<f64> = written
@@ -100,11 +82,7 @@ fn mapped_messages_survive_kills_and_verify() {
     let warm = (0..ROUNDS * BATCH)
         .map(|n| 15.0 + (n % 40) as f64 / 4.0)
         .filter(|t| *t > 17.0);
-    let expected = warm.scan(None, |smooth, value| {
-        *smooth = Some(smooth.map_or(value, |before| 0.5 * value + 0.5 * before));
-        *smooth
-    });
-    assert_close(&found, &expected.collect::<Vec<_>>());
+    assert_close(&found, &smoothed(warm));
     let mut ls = scenario.rivulet(&["dlq", "ls"]);
     ls.succeeds();
     ls.says(&["above", "not-json", &ROUNDS.to_string()]);
