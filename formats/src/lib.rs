@@ -31,3 +31,5 @@ pub mod avro;
 pub mod catalog;
 pub mod mapping;
 pub mod schema_registry;
+#[cfg(test)]
+mod testing;

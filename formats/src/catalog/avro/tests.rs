@@ -6,6 +6,7 @@ use rivulet_pipeline::ComponentConfig;
 
 use super::*;
 use crate::avro::writer::{push_bytes, push_long};
+use crate::testing::{decode, record};
 
 const SCHEMA: &str = r#"{"type":"record","name":"sensor","namespace":"lab","fields":[
     {"name":"timestamp","type":{"type":"long","logicalType":"timestamp-millis"}},
@@ -104,28 +105,6 @@ fn value(id: u32, time: i64, sensor: &str, value: f64) -> Vec<u8> {
     push_bytes(&mut bytes, sensor.as_bytes());
     bytes.extend_from_slice(&value.to_le_bytes());
     bytes
-}
-
-fn record(value: &[u8]) -> ConsumerRecord<'_> {
-    ConsumerRecord {
-        topic: 0,
-        partition: 0,
-        offset: 41,
-        timestamp: 0,
-        key: None,
-        value: Some(value),
-        headers: &(),
-    }
-}
-
-fn decode(format: &AvroFormat, value: &[u8]) -> Result<Vec<(String, i64, f64)>, String> {
-    let readings = format.decode(&record(value));
-    let readings = readings.map_err(|error| error.to_string())?;
-    let parts = |reading: &Reading<'_>| {
-        let sensor = reading.sensor.clone().into_owned();
-        (sensor, reading.time, reading.value)
-    };
-    Ok(readings.as_slice().iter().map(parts).collect())
 }
 
 #[test]

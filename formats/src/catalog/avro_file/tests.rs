@@ -5,6 +5,7 @@ use rivulet_pipeline::ComponentConfig;
 
 use super::*;
 use crate::avro::container::MAGIC;
+use crate::testing::{decode, record};
 
 const SCHEMA: &str = r#"{"type":"record","name":"sensor_temperature_measured","fields":[
     {"name":"experiment","type":"string"},{"name":"sensor","type":"string"},
@@ -82,27 +83,6 @@ fn measured(sensor: &str, time: f64, degrees: f32) -> Vec<u8> {
     datum.extend_from_slice(&degrees.to_le_bytes());
     push_long(&mut datum, 0);
     datum
-}
-
-fn decode(format: &dyn Format, value: &[u8]) -> Result<Vec<(String, i64, f64)>, String> {
-    let record = ConsumerRecord {
-        topic: 0,
-        partition: 0,
-        offset: 41,
-        timestamp: 0,
-        key: None,
-        value: Some(value),
-        headers: &(),
-    };
-    let readings = format.decode(&record).map_err(|error| error.to_string())?;
-    let parts = |reading: &Reading<'_>| {
-        (
-            reading.sensor.clone().into_owned(),
-            reading.time,
-            reading.value,
-        )
-    };
-    Ok(readings.as_slice().iter().map(parts).collect())
 }
 
 #[test]
@@ -299,16 +279,7 @@ proptest! {
         let reading = Reading { sensor: sensor.into(), seq, time, value, unit };
         let mut written = Vec::new();
         format.encode(&reading, &mut written).unwrap();
-        let record = ConsumerRecord {
-            topic: 0,
-            partition: 0,
-            offset: 0,
-            timestamp: 0,
-            key: None,
-            value: Some(&written),
-            headers: &(),
-        };
-        let readings = format.decode(&record).unwrap();
+        let readings = format.decode(&record(&written)).unwrap();
         prop_assert_eq!(readings.as_slice(), &[reading][..]);
     }
 }
