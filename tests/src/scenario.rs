@@ -170,8 +170,8 @@ impl Scenario {
         self.rivulet(&["topics", "create"]).succeeds();
     }
 
-    /// Kills stages with `kill -9` while records flow, and verifies: `produce` writes the records of
-    /// each round, and each stage is killed once new ones have arrived in the topic `to`.
+    /// Kills stages with `kill -9` while records flow, and verifies: `produce` writes the records
+    /// of each round, and each stage is killed once new ones have arrived in the topic `to`.
     pub fn survives_kills(
         &self,
         stages: &[&str],

@@ -49,7 +49,8 @@ impl Schemas for NoRegistry {
     }
 }
 
-/// The decoders of the topics of a pipeline, one each: a decoder keeps the schemas that it was told.
+/// The decoders of the topics of a pipeline, one each: a decoder keeps the schemas that it was
+/// told.
 pub(crate) struct Decoders<'p> {
     pub(crate) pipeline: &'p Pipeline,
     schemas: &'p dyn Schemas,

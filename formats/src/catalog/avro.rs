@@ -172,8 +172,8 @@ pub struct AvroFormat {
     known: RefCell<BTreeMap<u32, KnownSchema>>,
     /// Under which subject the written schema is, or why that cannot be told.
     subject: Result<String, String>,
-    /// The schema to which those of the records are resolved, and which is written. Without one, the
-    /// latest of the subject is written.
+    /// The schema to which those of the records are resolved, and which is written. Without one,
+    /// the latest of the subject is written.
     schema: Option<TopicSchema>,
     register: bool,
     encoder: RefCell<Option<Encoder>>,
