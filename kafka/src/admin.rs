@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rivulet_core::error::{Error, Result};
 
 use crate::cluster::{Cluster, Inventory};
+use crate::connection::Connection;
 use crate::error_class;
 use crate::tool_client::{self, LastError};
 
@@ -60,14 +61,14 @@ impl Admin {
     ///
     /// # Errors
     /// If librdkafka rejects a property.
-    pub fn new(kafka: &BTreeMap<String, String>) -> Result<Self> {
+    pub fn new(connection: &Connection) -> Result<Self> {
         // librdkafka has its own threads: the runtime only waits.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|error| Error::new("setting up the Kafka client", error))?;
         Ok(Admin {
-            cluster: Cluster::new(kafka)?,
-            client: tool_client::client(&tool_client::config(kafka))?,
+            cluster: Cluster::new(connection)?,
+            client: tool_client::client(&tool_client::config(connection))?,
             runtime,
         })
     }

@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Kind, Result};
 
 use crate::cluster::Cluster;
+use crate::connection::Connection;
 use crate::tool_client::{self, DEADLINE, LastError};
 
 /// How long it may take to join an empty group: brokers may wait some seconds for other members.
@@ -45,12 +46,8 @@ impl Group {
     ///
     /// # Errors
     /// If the brokers are unreachable or an input does not exist.
-    pub fn new(
-        properties: &BTreeMap<String, String>,
-        name: &str,
-        topics: &[String],
-    ) -> Result<Self> {
-        let cluster = Cluster::new(properties)?;
+    pub fn new(connection: &Connection, name: &str, topics: &[String]) -> Result<Self> {
+        let cluster = Cluster::new(connection)?;
         let inventory = cluster.inventory()?;
         let mut inputs = Vec::new();
         for topic in topics {
@@ -64,7 +61,7 @@ impl Group {
                 })?;
             inputs.push((topic.clone(), found.partitions));
         }
-        let mut config = tool_client::config(properties);
+        let mut config = tool_client::config(connection);
         config
             .set("group.id", name)
             .set("client.id", "rivulet")
@@ -75,7 +72,7 @@ impl Group {
             ("partition.assignment.strategy", "range"),
             ("queued.max.messages.kbytes", "1024"),
         ] {
-            if !properties.contains_key(property) {
+            if !connection.properties.contains_key(property) {
                 config.set(property, value);
             }
         }

@@ -6,12 +6,14 @@
 //! stage goes on from.
 //!
 //! ```
+//! use std::collections::BTreeMap;
+//!
 //! use rivulet_kafka::{Cluster, EmbeddedBroker};
 //!
 //! let broker = EmbeddedBroker::start()?;
 //! broker.create_topic("temperatures", 4)?;
-//! let properties = [("bootstrap.servers".to_owned(), broker.brokers())].into();
-//! let topics = Cluster::new(&properties)?.inventory()?.topics;
+//! let properties = BTreeMap::from([("bootstrap.servers".to_owned(), broker.brokers())]);
+//! let topics = Cluster::new(&properties.into())?.inventory()?.topics;
 //! assert_eq!(topics["temperatures"].partitions, 4);
 //! # Ok::<(), rivulet_core::error::Error>(())
 //! ```
@@ -20,6 +22,7 @@ mod admin;
 mod cluster;
 mod committed;
 mod config;
+mod connection;
 mod embedded;
 mod error_class;
 mod group;
@@ -38,6 +41,7 @@ mod waits;
 pub use self::admin::{Admin, NewTopic, TopicCreation};
 pub use self::cluster::{Cluster, FoundTopic, Inventory};
 pub use self::config::is_known_property;
+pub use self::connection::Connection;
 pub use self::embedded::EmbeddedBroker;
 pub use self::group::{Committed, Group, Membership};
 pub use self::log::KafkaLog;

@@ -1,6 +1,5 @@
 //! Reading several topics at once without a consumer group, in the order of timestamps.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::{ConsumerRecord, Headers};
 
 use crate::cluster::Cluster;
+use crate::connection::Connection;
 use crate::record;
 use crate::tool_client::{self, LastError, is_final};
 
@@ -96,13 +96,9 @@ impl Tail {
     ///
     /// # Errors
     /// If the brokers are unreachable, or a topic does not exist.
-    pub fn new(
-        kafka: &BTreeMap<String, String>,
-        topics: &[String],
-        from: ReadFrom,
-    ) -> Result<Self> {
-        let inventory = Cluster::new(kafka)?.inventory()?;
-        let mut config = tool_client::consumer_config(kafka, "1024", "50");
+    pub fn new(connection: &Connection, topics: &[String], from: ReadFrom) -> Result<Self> {
+        let inventory = Cluster::new(connection)?.inventory()?;
+        let mut config = tool_client::consumer_config(connection, "1024", "50");
         config.set("client.id", "rivulet");
         let consumer: Arc<BaseConsumer<LastError>> = Arc::new(tool_client::client(&config)?);
         let mut list = TopicPartitionList::new();
@@ -246,6 +242,8 @@ fn check(error: &KafkaError) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use rdkafka::config::ClientConfig;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -274,9 +272,18 @@ mod tests {
         producer.flush(WAIT).unwrap();
     }
 
+    fn connection(brokers: &str) -> Connection {
+        let brokers = ("bootstrap.servers".to_owned(), brokers.to_owned());
+        BTreeMap::from([brokers]).into()
+    }
+
     fn tail(brokers: &str, from: ReadFrom) -> Tail {
-        let kafka = [("bootstrap.servers".to_owned(), brokers.to_owned())].into();
-        Tail::new(&kafka, &["first", "second"].map(String::from), from).unwrap()
+        Tail::new(
+            &connection(brokers),
+            &["first", "second"].map(String::from),
+            from,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -330,11 +337,14 @@ mod tests {
     #[test]
     fn a_missing_topic_is_an_error_with_a_remedy() {
         let mock = MockCluster::new(1).unwrap();
-        let kafka = [("bootstrap.servers".to_owned(), mock.bootstrap_servers())].into();
-        let error = Tail::new(&kafka, &["missing".to_owned()], ReadFrom::All)
-            .err()
-            .expect("it is missing")
-            .to_string();
+        let error = Tail::new(
+            &connection(&mock.bootstrap_servers()),
+            &["missing".to_owned()],
+            ReadFrom::All,
+        )
+        .err()
+        .expect("it is missing")
+        .to_string();
         assert!(
             error.contains("reading missing: there is no such topic"),
             "{error}"

@@ -1,6 +1,6 @@
 //! The clients of tools that people wait for, and why the brokers are unreachable.
 
-use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use rdkafka::producer::ProducerContext;
 use rivulet_core::error::{Error, Kind, Result};
 
 use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, SpanProgress};
+use crate::connection::Connection;
 use crate::error_class;
 
 /// How long one request may take.
@@ -24,14 +25,14 @@ const LEADERLESS: Duration = Duration::from_secs(30);
 /// The pause between two looks at an open transaction.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The properties of the pipeline, with timeouts for a person who waits.
-pub(crate) fn config(kafka: &BTreeMap<String, String>) -> ClientConfig {
+/// The properties of the connection, with timeouts for a person who waits.
+pub(crate) fn config(connection: &Connection) -> ClientConfig {
     let mut config = ClientConfig::new();
     // The defaults of 60 s and 30 s are meant for services that run unattended.
     config
         .set("socket.timeout.ms", "10000")
         .set("socket.connection.setup.timeout.ms", "5000");
-    for (name, value) in kafka {
+    for (name, value) in &connection.properties {
         config.set(name, value);
     }
     config
@@ -42,11 +43,11 @@ pub(crate) fn config(kafka: &BTreeMap<String, String>) -> ClientConfig {
 /// most `queue_kib` KiB of each partition, and an end is reported after `end_ms` ms, unless the
 /// pipeline sets these properties.
 pub(crate) fn consumer_config(
-    kafka: &BTreeMap<String, String>,
+    connection: &Connection,
     queue_kib: &str,
     end_ms: &str,
 ) -> ClientConfig {
-    let mut config = config(kafka);
+    let mut config = config(connection);
     // librdkafka requires a group id although partitions are assigned manually. The group is never
     // joined.
     config
@@ -65,7 +66,7 @@ pub(crate) fn consumer_config(
         ("fetch.wait.max.ms", end_ms),
     ];
     for (name, value) in quick {
-        if !kafka.contains_key(name) {
+        if !connection.properties.contains_key(name) {
             config.set(name, value);
         }
     }
@@ -230,6 +231,7 @@ pub(crate) fn unreachable_error(doing: String, error: &KafkaError, seen: &LastEr
 #[derive(Debug, Default)]
 pub(crate) struct LastError {
     last: Mutex<Option<String>>,
+    is_down: AtomicBool,
 }
 
 impl LastError {
@@ -239,6 +241,11 @@ impl LastError {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+
+    /// Whether no broker took a connection, at least once.
+    pub(crate) fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
+    }
 }
 
 impl ClientContext for LastError {
@@ -246,6 +253,9 @@ impl ClientContext for LastError {
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.is_down.store(true, Ordering::Relaxed);
+        }
         // "All brokers are down" follows the error of each broker and says less. The end of a
         // partition is not an error.
         let ignored = [

@@ -12,6 +12,7 @@ use rivulet_core::topic_source::{FetchedRecord, ReadProgress, TopicSource};
 
 use crate::cluster::Cluster;
 use crate::committed::{self, Span};
+use crate::connection::Connection;
 use crate::tool_client::{self, LastError, ToolPatience};
 
 /// How many records are read between two progress reports.
@@ -34,11 +35,11 @@ impl<'p> TopicReader<'p> {
     /// # Errors
     /// If the brokers are unreachable.
     pub fn new(
-        kafka: &BTreeMap<String, String>,
+        connection: &Connection,
         names: &[String],
         progress: &'p mut dyn FnMut(ReadProgress<'_>),
     ) -> Result<Self> {
-        let cluster = Cluster::new(kafka)?;
+        let cluster = Cluster::new(connection)?;
         let inventory = cluster.inventory()?;
         let mut topics = BTreeMap::new();
         for name in names {
@@ -57,7 +58,7 @@ impl<'p> TopicReader<'p> {
             topics.insert(name.clone(), spans);
         }
         let total = topics.values().flatten().map(|span| span.len()).sum();
-        let consumer = tool_client::client(&tool_client::consumer_config(kafka, "8192", "5"))?;
+        let consumer = tool_client::client(&tool_client::consumer_config(connection, "8192", "5"))?;
         Ok(TopicReader {
             consumer,
             topics,

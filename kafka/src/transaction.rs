@@ -1,6 +1,5 @@
 //! Transactions: records and the offsets of a group, all or none.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -10,6 +9,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Result};
 use rivulet_core::log::ProducerRecord;
 
+use crate::connection::Connection;
 use crate::group::{Committed, Membership};
 use crate::record::base_record;
 use crate::tool_client::{self, LastError};
@@ -65,8 +65,8 @@ impl Transaction {
     ///
     /// # Errors
     /// If the brokers are unreachable, or do not support transactions.
-    pub fn begin(properties: &BTreeMap<String, String>, id: &str, doing: &str) -> Result<Self> {
-        let mut config = tool_client::config(properties);
+    pub fn begin(connection: &Connection, id: &str, doing: &str) -> Result<Self> {
+        let mut config = tool_client::config(connection);
         config
             .set("transactional.id", id)
             .set("client.id", "rivulet");

@@ -1,7 +1,9 @@
 //! The command line that all programs share.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,6 +26,9 @@ use rivulet_core::shutdown::{EndProcess, Shutdown};
 use rivulet_core::text::{plain, plain_lines};
 use rivulet_pipeline::{Check, Diagnostics, Pipeline};
 
+/// Where the pipeline file is by default.
+pub const DEFAULT_PIPELINE: &str = "/etc/rivulet/pipeline.toml";
+
 /// The options of every program.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
@@ -32,7 +37,7 @@ pub struct Common {
         long,
         short,
         env = "RIVULET_PIPELINE",
-        default_value = "/etc/rivulet/pipeline.toml",
+        default_value = DEFAULT_PIPELINE,
         value_name = "FILE",
         global = true
     )]
@@ -69,11 +74,7 @@ impl Common {
     /// All errors in the file.
     pub fn load(&self, catalogs: &dyn Check) -> Result<Pipeline, Diagnostics> {
         let mut pipeline = Pipeline::load(&self.pipeline, catalogs)?;
-        if let Some(brokers) = &self.brokers {
-            pipeline
-                .kafka
-                .insert("bootstrap.servers".into(), brokers.clone());
-        }
+        pipeline.kafka = self.client_properties(pipeline.kafka);
         if let Some(guarantee) = self.guarantee {
             pipeline.guarantee = guarantee;
         }
@@ -81,6 +82,18 @@ impl Common {
             pipeline.limits = limits;
         }
         Ok(pipeline)
+    }
+
+    /// The properties of clients: those of a file, overridden by the options.
+    #[must_use]
+    pub fn client_properties(
+        &self,
+        mut of_file: BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        if let Some(brokers) = &self.brokers {
+            of_file.insert("bootstrap.servers".into(), brokers.clone());
+        }
+        of_file
     }
 
     /// The name of this instance.
@@ -186,13 +199,23 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -
 }
 
 /// The exit code of a program: 0, or the [code](rivulet_core::exit) of an error, which is printed.
+///
+/// A closed pipe is no error: whoever read has seen enough.
 #[must_use]
 pub fn exit(result: Result<(), BoxError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", plain_lines(&error.to_string()));
             ExitCode::from(error.downcast_ref().map_or(exit::FAILED, StageError::code))
         }
     }
+}
+
+/// Whether standard output is a pipe that its reader has closed.
+#[must_use]
+pub fn is_closed_pipe(error: &BoxError) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

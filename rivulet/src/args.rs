@@ -3,6 +3,7 @@
 mod formats;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::dlq::{Offsets, Selection, TimeBound};
 use crate::state::Age;
@@ -19,8 +20,20 @@ pub struct Args {
     #[command(flatten)]
     pub common: Common,
 
+    /// How long to wait for the first answer of a broker; by default 10, and less than 2 if none
+    /// takes a connection
+    #[arg(long, value_name = "SECONDS", global = true)]
+    timeout: Option<u64>,
+
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Args {
+    /// How long to wait for the first answer of a broker.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from_secs)
+    }
 }
 
 #[derive(Subcommand)]

@@ -2,7 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
+use rivulet_kafka::Connection;
 use rivulet_node::cli::Common;
 use rivulet_operators::Chain;
 use rivulet_pipeline::{Diagnostics, Pipeline, Stage, StageKind, Text};
@@ -16,6 +18,8 @@ pub struct CheckedPipeline<'r> {
     pub pipeline: Pipeline,
     /// The registry that it was checked with.
     pub registry: &'r Registry,
+    /// How long commands wait for the first answer of a broker; `None` is as by default.
+    pub timeout: Option<Duration>,
 }
 
 impl<'r> CheckedPipeline<'r> {
@@ -27,6 +31,7 @@ impl<'r> CheckedPipeline<'r> {
         Ok(CheckedPipeline {
             pipeline: common.load(registry)?,
             registry,
+            timeout: None,
         })
     }
 
@@ -38,7 +43,17 @@ impl<'r> CheckedPipeline<'r> {
         Ok(CheckedPipeline {
             pipeline: Pipeline::parse_with(text, registry)?,
             registry,
+            timeout: None,
         })
+    }
+
+    /// How commands reach the cluster.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection {
+            properties: self.kafka.clone(),
+            timeout: self.timeout,
+        }
     }
 
     /// The chain of an operator stage that keeps state.

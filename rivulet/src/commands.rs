@@ -5,7 +5,7 @@ mod dlq;
 mod formats;
 mod state;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use crate::catalog::ComponentList;
@@ -28,8 +28,7 @@ use rivulet_pipeline::Stage;
 use rivulet_pipeline::{Pipeline, suggest};
 use rivulet_verify::Options;
 
-use crate::CheckedPipeline;
-use crate::Registry;
+use crate::{CheckedPipeline, Registry, Target};
 use rivulet_core::shutdown::Shutdown;
 
 use crate::args::{Args, Command, LagOption, TopicsCommand};
@@ -37,13 +36,10 @@ use crate::args::{Args, Command, LagOption, TopicsCommand};
 pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Result<(), BoxError> {
     match &args.command {
         Command::Completions { shell } => {
-            clap_complete::generate(
-                *shell,
-                &mut Args::command(),
-                "rivulet",
-                &mut std::io::stdout(),
-            );
-            return Ok(());
+            // The generator panics if it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Args::command(), "rivulet", &mut script);
+            return Ok(std::io::stdout().write_all(&script)?);
         }
         Command::Man => {
             return manual(&mut std::io::stdout());
@@ -54,13 +50,17 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Catalog { name } => {
             return Ok(print::text(catalog(registry, name.as_deref())?)?);
         }
-        Command::Formats(command) => return formats::run(command, &args.common, registry),
+        Command::Formats(command) => {
+            let target = || Target::new(&args.common, args.timeout(), registry);
+            return formats::run(command, target, registry);
+        }
         Command::Check {
             file: Some(file), ..
         } => args.common.pipeline.clone_from(file),
         _ => {}
     }
     let mut pipeline = CheckedPipeline::load(&args.common, registry)?;
+    pipeline.timeout = args.timeout();
     match args.command {
         Command::Check { json: true, .. } => {
             // Without the changes that options of the command line make.
@@ -149,7 +149,7 @@ fn demo(
     let wanted = pipeline.topics.clone();
     print::text(graph::draw(&pipeline))?;
     let _embedded = if common.brokers.is_some() {
-        topics::create(&pipeline.kafka, &wanted, &mut say)?;
+        topics::create(&pipeline.connection(), &wanted, &mut say)?;
         print::line(format_args!(
             "\nRunning on the Kafka at {}, {}.",
             pipeline.brokers(),
@@ -181,11 +181,11 @@ fn topics(pipeline: &CheckedPipeline<'_>, command: &TopicsCommand) -> Result<(),
     let wanted = &pipeline.topics;
     match command {
         TopicsCommand::Create => {
-            topics::create(&pipeline.kafka, wanted, &mut say)?;
+            topics::create(&pipeline.connection(), wanted, &mut say)?;
         }
-        TopicsCommand::List => print::text(topics::list(&pipeline.kafka, wanted)?)?,
+        TopicsCommand::List => print::text(topics::list(&pipeline.connection(), wanted)?)?,
         TopicsCommand::Describe => {
-            let description = topics::describe(&pipeline.kafka, wanted)?;
+            let description = topics::describe(&pipeline.connection(), wanted)?;
             print::text(&description)?;
             for warning in description.warnings(pipeline) {
                 print::line(format_args!("warning: {warning}"))?;
@@ -204,7 +204,7 @@ fn topics(pipeline: &CheckedPipeline<'_>, command: &TopicsCommand) -> Result<(),
             if !yes && !confirmed(&question)? {
                 return Err("nothing was deleted\n  help: answer yes, or pass --yes".into());
             }
-            topics::delete(&pipeline.kafka, wanted, &mut say)?;
+            topics::delete(&pipeline.connection(), wanted, &mut say)?;
         }
     }
     Ok(())
@@ -276,7 +276,7 @@ fn verify(
         bar.set_message(format!("verifying {}", progress.topic));
     };
     let schemas = TopicSchemas::new(pipeline);
-    let report = TopicReader::new(&pipeline.kafka, &topics, &mut progress)
+    let report = TopicReader::new(&pipeline.connection(), &topics, &mut progress)
         .and_then(|mut reader| rivulet_verify::verify(pipeline, options, &schemas, &mut reader));
     bar.finish_and_clear();
     let report = report?;

@@ -157,7 +157,7 @@ impl<'p> LiveComparison<'p> {
             ..SinkContext::new(pipeline.text.folder(), title, topics.clone())
         };
         let mut sink = Box::new(settings).open(context)?;
-        let mut tail = Tail::new(&pipeline.kafka, &topics, from)?;
+        let mut tail = Tail::new(&pipeline.connection(), &topics, from)?;
         let (mut invalid_count, mut last) = (0_u64, Instant::now());
         while !shutdown.is_stopping() && !tail.is_done() {
             if let Some(record) = tail.next(TICK)? {

@@ -17,10 +17,10 @@ mod topic;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
-use crate::print;
+use crate::{CheckedPipeline, print};
 pub use rivulet_core::dead_letter::{Offsets, Resolved};
 use rivulet_core::error::{Error, Kind, Result};
-use rivulet_pipeline::{Diagnostics, Pipeline, Stage};
+use rivulet_pipeline::{Diagnostics, Stage};
 
 pub use self::handling::{ResolvedCounts, execute};
 pub use self::listing::{DeadLetterGroup, DlqListing};
@@ -34,7 +34,7 @@ use rivulet_kafka::TopicReader;
 /// A query for dead letters of a pipeline.
 #[derive(Debug)]
 pub struct DeadLetterQuery<'p> {
-    pipeline: &'p Pipeline,
+    pipeline: &'p CheckedPipeline<'p>,
     stages: Vec<&'p Stage>,
     selection: Selection,
 }
@@ -54,7 +54,7 @@ impl<'p> DeadLetterQuery<'p> {
     /// # Errors
     /// If there is no such stage.
     pub fn new(
-        pipeline: &'p Pipeline,
+        pipeline: &'p CheckedPipeline<'p>,
         stage: Option<&str>,
         selection: Selection,
     ) -> Result<Self, Diagnostics> {
@@ -164,7 +164,7 @@ impl<'p> DeadLetterQuery<'p> {
     }
 
     fn reader<'r>(&self, progress: &'r mut dyn FnMut(ReadProgress<'_>)) -> Result<TopicReader<'r>> {
-        TopicReader::new(&self.pipeline.kafka, &self.topics(), progress)
+        TopicReader::new(&self.pipeline.connection(), &self.topics(), progress)
     }
 
     fn read<'r>(

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::CheckedPipeline;
 use rivulet_core::error::Result;
 use rivulet_pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
 
@@ -63,7 +64,7 @@ pub fn readers<'p>(
 /// # Errors
 /// If the brokers are unreachable at the time limit, or a topic does not exist.
 pub fn wait(
-    pipeline: &Pipeline,
+    pipeline: &CheckedPipeline<'_>,
     stages: &[&Stage],
     goal: LagGoal,
     limit: Duration,
@@ -106,7 +107,7 @@ pub fn wait(
 
 /// The consumer groups of stages, and the connection that takes snapshots of them.
 struct Groups<'p> {
-    pipeline: &'p Pipeline,
+    pipeline: &'p CheckedPipeline<'p>,
     cluster: Cluster,
     stages: Vec<(&'p Stage, Group)>,
     /// The lags of the last snapshot, by topic, partition and two offsets: they do not change.
@@ -114,19 +115,19 @@ struct Groups<'p> {
 }
 
 impl<'p> Groups<'p> {
-    fn new(pipeline: &'p Pipeline, stages: &[&'p Stage]) -> Result<Self> {
+    fn new(pipeline: &'p CheckedPipeline<'p>, stages: &[&'p Stage]) -> Result<Self> {
         let stages = stages
             .iter()
             .map(|stage| {
                 Ok((
                     *stage,
-                    Group::new(&pipeline.kafka, &stage.name, &stage.from)?,
+                    Group::new(&pipeline.connection(), &stage.name, &stage.from)?,
                 ))
             })
             .collect::<Result<_>>()?;
         Ok(Groups {
             pipeline,
-            cluster: Cluster::new(&pipeline.kafka)?,
+            cluster: Cluster::new(&pipeline.connection())?,
             stages,
             known: BTreeMap::new(),
         })
@@ -214,7 +215,11 @@ impl<'p> Groups<'p> {
         let mut reader = if unknown.is_empty() {
             None
         } else {
-            Some(TopicReader::new(&self.pipeline.kafka, &[], &mut silent)?)
+            Some(TopicReader::new(
+                &self.pipeline.connection(),
+                &[],
+                &mut silent,
+            )?)
         };
         for (topic, spans) in unknown {
             let Some(reader) = &mut reader else { break };

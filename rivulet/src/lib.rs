@@ -35,8 +35,10 @@ pub mod run;
 mod schemas;
 pub mod state;
 mod table;
+mod target;
 pub mod topics;
 
 pub use self::checked::CheckedPipeline;
 pub use self::program::program;
 pub use self::registry::Registry;
+pub use self::target::Target;

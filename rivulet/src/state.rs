@@ -78,7 +78,9 @@ fn is_stateful(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> bool {
 /// transaction on it stays open.
 pub fn show(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<StageState> {
     let kept = match pipeline.stateful_chain(stage) {
-        None => Stored::Position(Changelog::read(&pipeline.kafka, &stage.changelog())?.position()?),
+        None => Stored::Position(
+            Changelog::read(&pipeline.connection(), &stage.changelog())?.position()?,
+        ),
         Some(chain) => Stored::States(states(pipeline, stage, &chain)?),
     };
     Ok(StageState {
@@ -88,11 +90,11 @@ pub fn show(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<StageState>
 }
 
 fn states(pipeline: &CheckedPipeline<'_>, stage: &Stage, chain: &Chain) -> Result<StoredStates> {
-    let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
+    let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
     let mut before = group.committed()?;
     let mut attempts = 0;
     loop {
-        let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
+        let changelog = Changelog::read(&pipeline.connection(), &stage.changelog())?;
         let mut sensors = changelog.sensors()?;
         // A running stage may have committed meanwhile: the state may match either commit.
         let after = group.committed()?;

@@ -1,22 +1,21 @@
 //! `rivulet formats`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::format::{Format, FormatContext};
-use rivulet_node::cli::{BoxError, Common};
+use rivulet_node::cli::BoxError;
 use rivulet_pipeline::{Check, ComponentConfig};
 
 use crate::args::FormatsCommand;
 use crate::formats::attempt::Attempt;
 use crate::formats::guess::Guess;
 use crate::formats::sample::{self, SampleRecord};
-use crate::{CheckedPipeline, Registry, print};
+use crate::{CheckedPipeline, Registry, Target, print};
 
-pub(super) fn run(
+pub(super) fn run<'r>(
     command: &FormatsCommand,
-    common: &Common,
+    target: impl FnOnce() -> Result<Target<'r>, BoxError>,
     registry: &Registry,
 ) -> Result<(), BoxError> {
     match command {
@@ -26,7 +25,7 @@ pub(super) fn run(
             unit,
             records,
         } => {
-            let sample = Sample::read(from, *records, common, registry)?;
+            let sample = Sample::read(from, *records, target)?;
             let (format, unit) = match (format, &sample.pipeline) {
                 (Some(format), _) => (ComponentConfig::parse(&named(format))?, *unit),
                 (None, Some(pipeline)) if pipeline.topics.contains_key(from) => {
@@ -56,7 +55,7 @@ pub(super) fn run(
             Ok(attempt.check()?)
         }
         FormatsCommand::Guess { from, records } => {
-            let sample = Sample::read(from, *records, common, registry)?;
+            let sample = Sample::read(from, *records, target)?;
             let guess = Guess::new(&sample.records)?;
             let stem = Path::new(from)
                 .file_stem()
@@ -110,8 +109,7 @@ impl<'r> Sample<'r> {
     fn read(
         from: &str,
         count: usize,
-        common: &Common,
-        registry: &'r Registry,
+        target: impl FnOnce() -> Result<Target<'r>, BoxError>,
     ) -> Result<Self, BoxError> {
         let path = PathBuf::from(from);
         if path.exists() {
@@ -121,22 +119,11 @@ impl<'r> Sample<'r> {
                 pipeline: None,
             });
         }
-        let pipeline = match &common.brokers {
-            Some(_) if !common.pipeline.exists() => None,
-            _ => Some(CheckedPipeline::load(common, registry)?),
-        };
-        let mut kafka: BTreeMap<String, String> = BTreeMap::new();
-        match (&pipeline, &common.brokers) {
-            (Some(pipeline), _) => kafka.clone_from(&pipeline.kafka),
-            (None, brokers) => {
-                let brokers = brokers.clone().unwrap_or_default();
-                kafka.insert("bootstrap.servers".into(), brokers);
-            }
-        }
+        let target = target()?;
         Ok(Sample {
-            records: sample::of_topic(&kafka, from, count)?,
+            records: sample::of_topic(&target.connection, from, count)?,
             is_file: false,
-            pipeline,
+            pipeline: target.pipeline,
         })
     }
 }

@@ -85,7 +85,7 @@ fn execute_part(
     let mut log = open(plan.pipeline, part, shutdown)?;
     let mut silent = |_: ReadProgress<'_>| ();
     let mut reader = TopicReader::new(
-        &plan.pipeline.kafka,
+        &plan.pipeline.connection(),
         std::slice::from_ref(&topic),
         &mut silent,
     )

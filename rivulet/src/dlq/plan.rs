@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rivulet_core::dead_letter::{Offsets, Resolved};
-use rivulet_pipeline::{Pipeline, Stage};
+use rivulet_pipeline::Stage;
+
+use crate::CheckedPipeline;
 
 use super::Selection;
 use super::text;
@@ -16,7 +18,7 @@ const OFFSETS: usize = 80;
 /// A plan to replay or drop dead letters. Displayed, it has a line for each action.
 #[derive(Debug)]
 pub struct Plan<'p> {
-    pub(super) pipeline: &'p Pipeline,
+    pub(super) pipeline: &'p CheckedPipeline<'p>,
     pub(super) resolved: Resolved,
     pub(super) parts: Vec<PlanPart<'p>>,
 }
@@ -33,7 +35,7 @@ pub(super) struct PlanPart<'p> {
 
 impl<'p> Plan<'p> {
     pub(super) fn new(
-        pipeline: &'p Pipeline,
+        pipeline: &'p CheckedPipeline<'p>,
         resolved: Resolved,
         dlqs: &[DeadLetterTopic<'p>],
         selection: &Selection,

@@ -1,11 +1,9 @@
 //! Dead-letter topics in memory, and what is shown of them.
 
-use std::sync::Arc;
-
 use rivulet_core::dead_letter::{DeadLetter, Header, Migration, MigrationKind, Resolution};
-use rivulet_pipeline::Text;
 
 use super::*;
+use crate::checked::tests::parse;
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
 const PIPELINE: &str = r#"
@@ -21,12 +19,8 @@ const PIPELINE: &str = r#"
     sink = "console"
 "#;
 
-fn pipeline() -> Pipeline {
-    Pipeline::parse(Arc::new(Text {
-        path: "p.toml".into(),
-        text: PIPELINE.into(),
-    }))
-    .unwrap()
+fn pipeline() -> CheckedPipeline<'static> {
+    parse(PIPELINE).unwrap()
 }
 
 /// A dead-letter topic in memory: the partition and headers of each record. The timestamp of a
@@ -78,7 +72,7 @@ impl Table {
         self
     }
 
-    fn read_all<'p>(&mut self, pipeline: &'p Pipeline) -> DeadLetterTopic<'p> {
+    fn read_all<'p>(&mut self, pipeline: &'p CheckedPipeline<'p>) -> DeadLetterTopic<'p> {
         DeadLetterTopic::read(pipeline, pipeline.stage("convert").unwrap(), self).unwrap()
     }
 }

@@ -1,13 +1,12 @@
 //! A sample of records, from a topic or a file.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rivulet_core::dead_letter::Header;
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::ConsumerRecord;
-use rivulet_kafka::{ReadFrom, Tail};
+use rivulet_kafka::{Connection, ReadFrom, Tail};
 use serde_json::Value;
 
 /// How long to wait for the next record of a topic.
@@ -53,12 +52,8 @@ impl SampleRecord {
 ///
 /// # Errors
 /// If it cannot be read, or has no records.
-pub fn of_topic(
-    kafka: &BTreeMap<String, String>,
-    topic: &str,
-    count: usize,
-) -> Result<Vec<SampleRecord>> {
-    let mut tail = Tail::new(kafka, &[topic.to_owned()], ReadFrom::Now)?;
+pub fn of_topic(connection: &Connection, topic: &str, count: usize) -> Result<Vec<SampleRecord>> {
+    let mut tail = Tail::new(connection, &[topic.to_owned()], ReadFrom::Now)?;
     let (mut records, mut last) = (Vec::new(), Instant::now());
     while records.len() < count && !tail.is_done() {
         let Some(record) = tail.next(TICK)? else {

@@ -11,7 +11,7 @@ use rivulet_producer::source_loop;
 
 use super::{StoredPosition, StoredSensor};
 use rivulet_core::topic_source::{FetchedRecord, ReadProgress, TopicSource};
-use rivulet_kafka::TopicReader;
+use rivulet_kafka::{Connection, TopicReader};
 
 /// The latest committed records of a changelog.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ impl Changelog {
     ///
     /// # Errors
     /// If the brokers are unreachable, the topic does not exist, or a transaction on it stays open.
-    pub(super) fn read(kafka: &BTreeMap<String, String>, topic: &str) -> Result<Self> {
-        let found = Self::find(kafka, topic)?;
+    pub(super) fn read(connection: &Connection, topic: &str) -> Result<Self> {
+        let found = Self::find(connection, topic)?;
         found.ok_or_else(|| {
             let doing = format!("reading {topic}");
             let error = Error::new(doing, "there is no such topic").of_kind(Kind::Missing);
@@ -41,7 +41,7 @@ impl Changelog {
     }
 
     /// As [`read`](Self::read); `None` if there is no such topic.
-    pub(super) fn find(kafka: &BTreeMap<String, String>, topic: &str) -> Result<Option<Self>> {
+    pub(super) fn find(connection: &Connection, topic: &str) -> Result<Option<Self>> {
         let (topics, mut is_logged) = ([topic.to_owned()], false);
         let progress: &mut dyn FnMut(ReadProgress<'_>) = &mut |progress| {
             if progress.waiting && !is_logged {
@@ -50,7 +50,7 @@ impl Changelog {
                 tracing::info!("waiting for an open transaction on {topic} to end");
             }
         };
-        Self::find_with(&mut TopicReader::new(kafka, &topics, progress)?, topic)
+        Self::find_with(&mut TopicReader::new(connection, &topics, progress)?, topic)
     }
 
     /// As [`find`](Self::find), with a reader that was made for the topic.

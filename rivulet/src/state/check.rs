@@ -39,7 +39,8 @@ pub struct Finding {
 pub fn check(pipeline: &CheckedPipeline<'_>, stages: &[&Stage]) -> Result<Checked> {
     let changelogs: Vec<String> = stages.iter().map(|stage| stage.changelog()).collect();
     let mut silent = |_: ReadProgress<'_>| ();
-    let mut reader = TopicReader::new(&pipeline.kafka, &changelogs, &mut silent)?.without_waiting();
+    let mut reader =
+        TopicReader::new(&pipeline.connection(), &changelogs, &mut silent)?.without_waiting();
     let mut findings = Vec::new();
     for stage in stages {
         let state = match pipeline.stateful_chain(stage) {

@@ -126,7 +126,7 @@ impl<'p> Forget<'p> {
     pub fn execute(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
         transaction::create_topics(pipeline, stage)?;
-        let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
+        let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.join()?;
         let found = inspect(pipeline, stage, &group, &self.which)?;
@@ -155,7 +155,7 @@ fn inspect(
     which: &ForgetSelection,
 ) -> Result<Selected> {
     let committed = group.committed()?;
-    let sensors = Changelog::read(&pipeline.kafka, &stage.changelog())?.sensors()?;
+    let sensors = Changelog::read(&pipeline.connection(), &stage.changelog())?.sensors()?;
     choose(sensors, committed, which, pipeline.guarantee).map_err(|(cause, help)| {
         let help = if help.is_empty() {
             format!(

@@ -95,7 +95,7 @@ impl<'p> Keep<'p> {
             return Ok(());
         };
         transaction::create_topics(pipeline, stage)?;
-        let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
+        let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.join()?;
         let (Some(migrated), committed) = inspect(pipeline, stage, &chain, &group)? else {
@@ -152,7 +152,7 @@ fn inspect(
     group: &Group,
 ) -> Result<(Option<Migrated>, Vec<Committed>)> {
     let committed = group.committed()?;
-    let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
+    let changelog = Changelog::find(&pipeline.connection(), &stage.changelog())?;
     let sensors = changelog.map_or(Ok(Vec::new()), |changelog| changelog.sensors())?;
     let migrated = migrate(chain, sensors, &committed, pipeline.guarantee).map_err(
         |CannotKeep { cause, help }| {

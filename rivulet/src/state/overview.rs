@@ -37,7 +37,7 @@ pub struct OverviewRow {
 /// # Errors
 /// As [`show`], except that a missing changelog is a line of the overview.
 pub fn overview(pipeline: &CheckedPipeline<'_>) -> Result<Overview> {
-    let inventory = Cluster::new(&pipeline.kafka)?.inventory()?;
+    let inventory = Cluster::new(&pipeline.connection())?.inventory()?;
     let mut overview = Overview {
         rows: Vec::new(),
         faults: Vec::new(),
@@ -77,7 +77,7 @@ fn lag(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<Option<i64>> {
     if pipeline.stateful_chain(stage).is_none() {
         return Ok(None);
     }
-    let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
+    let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
     let committed = group.committed()?;
     let mut lag = 0;
     for ((topic, partition), (first, end)) in group.watermarks()? {

@@ -66,7 +66,7 @@ impl<'p> Reset<'p> {
         from_start: bool,
     ) -> Result<Self> {
         let group = transaction::stopped_group(pipeline, stage, &doing(stage))?;
-        let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?;
+        let changelog = Changelog::find(&pipeline.connection(), &stage.changelog())?;
         if group.is_none() && changelog.is_some() {
             check_for_commits(pipeline, stage)?;
         }
@@ -98,14 +98,19 @@ impl<'p> Reset<'p> {
         let group = if stage.from.is_empty() {
             None
         } else {
-            Some(Group::new(&pipeline.kafka, &stage.name, &stage.from)?)
+            Some(Group::new(
+                &pipeline.connection(),
+                &stage.name,
+                &stage.from,
+            )?)
         };
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.as_ref().map(Group::join).transpose()?;
         let moves = group
             .as_ref()
             .map_or(Ok(Vec::new()), |group| moves(group, self.from_start))?;
-        let changelog = Changelog::find(&pipeline.kafka, &stage.changelog())?.unwrap_or_default();
+        let changelog =
+            Changelog::find(&pipeline.connection(), &stage.changelog())?.unwrap_or_default();
 
         let transaction = Transaction::begin(pipeline, stage, &doing(stage))?;
         for (partition, key) in changelog.last.keys() {
@@ -198,7 +203,7 @@ fn moves(group: &Group, from_start: bool) -> Result<Vec<Move>> {
 
 /// Fails if a source commits right now. A source that is idle or slow is not detected.
 fn check_for_commits(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<()> {
-    let cluster = Cluster::new(&pipeline.kafka)?;
+    let cluster = Cluster::new(&pipeline.connection())?;
     let topic = stage.changelog();
     let (_, end) = cluster.watermarks(&topic, 0)?;
     let start = Instant::now();

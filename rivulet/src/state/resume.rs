@@ -60,7 +60,11 @@ impl<'p> Resume<'p> {
     /// If the stage was started meanwhile, or the brokers fail. Nothing has changed then unless the
     /// error says otherwise.
     pub fn execute(&self) -> Result<()> {
-        let group = Group::new(&self.pipeline.kafka, &self.stage.name, &self.stage.from)?;
+        let group = Group::new(
+            &self.pipeline.connection(),
+            &self.stage.name,
+            &self.stage.from,
+        )?;
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.join()?;
         let offsets = inspect(self.pipeline, self.stage, &group)?;
@@ -75,7 +79,7 @@ fn doing(stage: &Stage) -> String {
 
 fn inspect(pipeline: &CheckedPipeline<'_>, stage: &Stage, group: &Group) -> Result<Vec<Committed>> {
     let committed = group.committed()?;
-    let changelog = Changelog::read(&pipeline.kafka, &stage.changelog())?;
+    let changelog = Changelog::read(&pipeline.connection(), &stage.changelog())?;
     let is_stateful = pipeline.stateful_chain(stage).is_some();
     let sensors = if is_stateful {
         changelog.sensors()?

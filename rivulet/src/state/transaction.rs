@@ -6,23 +6,23 @@ use rivulet_core::dead_letter::Migration;
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::ProducerRecord;
 use rivulet_kafka::{Cluster, Committed, Group, Membership};
-use rivulet_pipeline::{Pipeline, Stage};
+use rivulet_pipeline::Stage;
 
-use crate::topics;
+use crate::{CheckedPipeline, topics};
 
 /// The consumer group of a stopped stage; `None` if the stage has no inputs.
 ///
 /// # Errors
 /// If the stage runs, or the brokers are unreachable.
 pub(super) fn stopped_group(
-    pipeline: &Pipeline,
+    pipeline: &CheckedPipeline<'_>,
     stage: &Stage,
     doing: &str,
 ) -> Result<Option<Group>> {
     if stage.from.is_empty() {
         return Ok(None);
     }
-    let group = Group::new(&pipeline.kafka, &stage.name, &stage.from)?;
+    let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
     let members = group.members()?;
     if members.is_empty() {
         Ok(Some(group))
@@ -45,8 +45,8 @@ pub(super) fn still_running(doing: &str, cause: &str) -> Error {
 ///
 /// # Errors
 /// If the brokers are unreachable or reject a topic.
-pub(super) fn create_topics(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
-    let inventory = Cluster::new(&pipeline.kafka)?.inventory()?;
+pub(super) fn create_topics(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<()> {
+    let inventory = Cluster::new(&pipeline.connection())?.inventory()?;
     let own = [stage.changelog(), stage.dead_letters()].into_iter();
     let missing: BTreeMap<_, _> = own
         .filter(|name| !inventory.topics.contains_key(name))
@@ -54,7 +54,7 @@ pub(super) fn create_topics(pipeline: &Pipeline, stage: &Stage) -> Result<()> {
         .filter_map(|name| Some((name.clone(), pipeline.topics.get(&name)?.clone())))
         .collect();
     if !missing.is_empty() {
-        topics::create(&pipeline.kafka, &missing, &mut |line| {
+        topics::create(&pipeline.connection(), &missing, &mut |line| {
             tracing::info!("{line}");
         })?;
     }
@@ -72,12 +72,16 @@ impl<'p> Transaction<'p> {
     ///
     /// # Errors
     /// If the brokers are unreachable, or do not support transactions.
-    pub(super) fn begin(pipeline: &Pipeline, stage: &'p Stage, doing: &str) -> Result<Self> {
+    pub(super) fn begin(
+        pipeline: &CheckedPipeline<'_>,
+        stage: &'p Stage,
+        doing: &str,
+    ) -> Result<Self> {
         // Its own id: that of an instance would fence an instance that still runs.
         let id = format!("{}@rivulet-state", stage.name);
         Ok(Transaction {
             stage,
-            transaction: rivulet_kafka::Transaction::begin(&pipeline.kafka, &id, doing)?,
+            transaction: rivulet_kafka::Transaction::begin(&pipeline.connection(), &id, doing)?,
         })
     }
 
