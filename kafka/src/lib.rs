@@ -2,7 +2,7 @@
 //!
 //! [`KafkaLog`] is the [`Log`](rivulet_core::log::Log) of a stage. The other types are for tools:
 //! [`Cluster`] and [`Admin`] ask for topics and groups and change them, [`TopicReader`] reads
-//! topics to their ends, [`Tail`] follows them, [`Group`] and [`Transaction`] change what a stopped
+//! topics to their ends, [`Tail`] follows them, [`Consumer`] reads them as any program may, [`Group`] and [`Transaction`] change what a stopped
 //! stage goes on from.
 //!
 //! ```
@@ -23,6 +23,7 @@ mod cluster;
 mod committed;
 mod config;
 mod connection;
+mod consumer;
 mod embedded;
 mod error_class;
 mod group;
@@ -42,12 +43,13 @@ pub use self::admin::{Admin, NewTopic, TopicCreation};
 pub use self::cluster::{Cluster, FoundTopic, Inventory};
 pub use self::config::is_known_property;
 pub use self::connection::Connection;
+pub use self::consumer::{Consumer, ConsumerEvent, ConsumerSettings, Position};
 pub use self::embedded::EmbeddedBroker;
 pub use self::group::{Committed, Group, Membership};
 pub use self::log::KafkaLog;
 pub use self::log_config::LogConfig;
 pub use self::member::{FoundGroup, FoundMember};
-pub use self::record::KafkaRecord;
-pub use self::tail::{ReadFrom, Tail, TailRecord};
+pub use self::record::{KafkaRecord, OwnedRecord};
+pub use self::tail::{ReadFrom, Tail};
 pub use self::topic_reader::TopicReader;
 pub use self::transaction::Transaction;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::BaseRecord;
 use rivulet_core::log::{ConsumerRecord, Headers, ProducerRecord, Record};
 
@@ -43,6 +43,42 @@ impl Headers for KafkaRecord<'_> {
 impl fmt::Debug for KafkaRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.message.fmt(f)
+    }
+}
+
+/// A record, with the index of its topic.
+#[derive(Debug)]
+pub struct OwnedRecord {
+    topic: usize,
+    message: OwnedMessage,
+}
+
+impl OwnedRecord {
+    /// A record of the topic with this index.
+    pub(crate) fn new(topic: usize, message: OwnedMessage) -> Self {
+        OwnedRecord { topic, message }
+    }
+
+    /// Its fields, borrowed.
+    #[must_use]
+    pub fn fields(&self) -> ConsumerRecord<'_> {
+        fields(self.topic, &self.message, self)
+    }
+
+    /// Its headers, copied.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let headers = self.message.headers();
+        headers
+            .map(|headers| rivulet_headers::read(headers.as_borrowed()))
+            .unwrap_or_default()
+    }
+}
+
+impl Headers for OwnedRecord {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        let headers = self.message.headers();
+        headers.and_then(|headers| rivulet_headers::last(headers.as_borrowed(), name))
     }
 }
 

@@ -11,11 +11,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Kind, Result};
-use rivulet_core::log::{ConsumerRecord, Headers};
 
 use crate::cluster::Cluster;
 use crate::connection::Connection;
-use crate::record;
+use crate::record::OwnedRecord;
 use crate::tool_client::{self, LastError, is_final};
 
 /// How long a partition may delay the others: its leader may be unreachable.
@@ -43,37 +42,6 @@ pub enum ReadFrom {
     All,
     /// From the current end on.
     Latest,
-}
-
-/// A record, with the index of its topic.
-#[derive(Debug)]
-pub struct TailRecord {
-    topic: usize,
-    message: OwnedMessage,
-}
-
-impl TailRecord {
-    /// Its fields, borrowed.
-    #[must_use]
-    pub fn fields(&self) -> ConsumerRecord<'_> {
-        record::fields(self.topic, &self.message, self)
-    }
-
-    /// Its headers, copied.
-    #[must_use]
-    pub fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        let headers = self.message.headers();
-        headers
-            .map(|headers| rivulet_headers::read(headers.as_borrowed()))
-            .unwrap_or_default()
-    }
-}
-
-impl Headers for TailRecord {
-    fn header(&self, name: &str) -> Option<&[u8]> {
-        let headers = self.message.headers();
-        headers.and_then(|headers| rivulet_headers::last(headers.as_borrowed(), name))
-    }
 }
 
 /// A partition.
@@ -153,7 +121,7 @@ impl Tail {
     ///
     /// # Errors
     /// If a retry is pointless.
-    pub fn next(&mut self, wait: Duration) -> Result<Option<TailRecord>> {
+    pub fn next(&mut self, wait: Duration) -> Result<Option<OwnedRecord>> {
         let deadline = Instant::now() + wait;
         loop {
             let mut earliest: Option<(i64, usize)> = None;
@@ -175,10 +143,10 @@ impl Tail {
             }
             if !must_wait && let Some((_, index)) = earliest {
                 let partition = &mut self.partitions[index];
-                return Ok(partition.head.take().map(|message| TailRecord {
-                    topic: partition.topic,
-                    message,
-                }));
+                return Ok(partition
+                    .head
+                    .take()
+                    .map(|message| OwnedRecord::new(partition.topic, message)));
             }
             // Connection errors are in the client's own queue.
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {

@@ -78,13 +78,19 @@ pub(crate) fn consumer_config(
 /// # Errors
 /// If librdkafka rejects a property.
 pub(crate) fn client<C: FromClientConfigAndContext<LastError>>(config: &ClientConfig) -> Result<C> {
-    config
-        .create_with_context(LastError::default())
-        .map_err(|error| {
-            Error::caused_by("setting up the Kafka client", error)
-                .of_kind(Kind::Usage)
-                .help("correct the [kafka] table of the pipeline file")
-        })
+    client_with(config, LastError::default())
+}
+
+/// As [`client`], with a context.
+pub(crate) fn client_with<X: ClientContext, C: FromClientConfigAndContext<X>>(
+    config: &ClientConfig,
+    context: X,
+) -> Result<C> {
+    config.create_with_context(context).map_err(|error| {
+        Error::caused_by("setting up the Kafka client", error)
+            .of_kind(Kind::Usage)
+            .help("correct the [kafka] table of the pipeline file")
+    })
 }
 
 /// The low watermark of a partition, and its high watermark or last stable offset, depending on the
@@ -202,6 +208,7 @@ pub(crate) fn is_final(error: &KafkaError) -> bool {
             error.rdkafka_error_code(),
             Some(
                 RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
                     | RDKafkaErrorCode::UnknownTopic
                     | RDKafkaErrorCode::UnknownTopicOrPartition
             )
@@ -240,6 +247,12 @@ impl LastError {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The last connection error, once each time that no broker takes a connection.
+    pub(crate) fn take_outage(&self) -> Option<String> {
+        let is_down = self.is_down.swap(false, Ordering::Relaxed);
+        is_down.then(|| self.last()).flatten()
     }
 
     /// Whether no broker took a connection, at least once.

@@ -1,0 +1,549 @@
+//! A tool's consumer: it reads topics as any program may, alone or in a consumer group.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::OwnedMessage;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Message};
+use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::log::TopicPartition;
+
+use crate::cluster::Cluster;
+use crate::connection::Connection;
+use crate::record::OwnedRecord;
+use crate::tool_client::{self, DEADLINE, LastError, is_final, unreachable_error};
+use crate::transaction::add_offset;
+use crate::waits::close;
+
+/// How long to wait if no partition has a record.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How long it may take to leave the group.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// What a [`Consumer`] reads, and how.
+#[derive(Debug, Clone, Default)]
+pub struct ConsumerSettings {
+    /// The topics.
+    pub topics: Vec<String>,
+    /// Only this partition of each topic. It excludes a group.
+    pub partition: Option<i32>,
+    /// The consumer group to join. Without one, all partitions are read and no offset is committed.
+    pub group: Option<String>,
+    /// The name of this client.
+    pub client_id: String,
+    /// Start after the last record where the group has no committed offset.
+    pub latest: bool,
+    /// Read uncommitted records, too.
+    pub read_uncommitted: bool,
+    /// Commit automatically what is [done](Consumer::done).
+    pub auto_commit: bool,
+}
+
+/// Where the reading of a partition starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// At the committed offset of the group.
+    Committed,
+    /// At the first record.
+    Beginning,
+    /// After the last record.
+    End,
+    /// At this offset.
+    Offset(i64),
+    /// At the first record with this timestamp or a later one, in milliseconds since the epoch.
+    Timestamp(i64),
+}
+
+/// What [`Consumer::poll`] returns.
+#[derive(Debug)]
+pub enum ConsumerEvent {
+    /// The next record.
+    Record(OwnedRecord),
+    /// These partitions are assigned. Nothing is read before [`Consumer::assign`].
+    Assigned(Vec<TopicPartition>),
+    /// All partitions are taken back.
+    Revoked,
+    /// All records of a partition were read.
+    End(TopicPartition),
+    /// Nothing happened in time.
+    Nothing,
+}
+
+/// Reads topics as any program may.
+pub struct Consumer {
+    // Dropped first: a queue must not outlive the consumer that fills it.
+    partitions: Vec<AssignedPartition>,
+    /// `Some` until this is dropped.
+    client: Option<Arc<BaseConsumer<Rebalances>>>,
+    settings: ConsumerSettings,
+    /// The index of the partition that is read.
+    current: usize,
+}
+
+struct AssignedPartition {
+    place: TopicPartition,
+    queue: PartitionQueue<Rebalances>,
+}
+
+impl Consumer {
+    /// Connects, and joins the group if there is one.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable, or a topic or the partition does not exist.
+    pub fn new(connection: &Connection, settings: &ConsumerSettings) -> Result<Self> {
+        let inventory = Cluster::new(connection)?.inventory()?;
+        let mut all = Vec::new();
+        for (index, topic) in settings.topics.iter().enumerate() {
+            let missing =
+                |what: String| Error::new(format!("reading {topic}"), what).of_kind(Kind::Missing);
+            let Some(found) = inventory.topics.get(topic) else {
+                return Err(missing("there is no such topic".to_owned()).help(format!(
+                    "`rivulet topics list` lists them; `rivulet topics create {topic}` creates it"
+                )));
+            };
+            let partitions = match settings.partition {
+                Some(partition) if !(0..found.partitions).contains(&partition) => {
+                    let last = found.partitions - 1;
+                    return Err(missing(format!("it has no partition {partition}"))
+                        .help(format!("give one from 0 to {last}")));
+                }
+                Some(partition) => partition..partition + 1,
+                None => 0..found.partitions,
+            };
+            all.extend(partitions.map(|partition| TopicPartition {
+                topic: index,
+                partition,
+            }));
+        }
+        let mut config = tool_client::consumer_config(connection, "8192", "50");
+        let reset = if settings.latest {
+            "latest"
+        } else {
+            "earliest"
+        };
+        let isolation = if settings.read_uncommitted {
+            "read_uncommitted"
+        } else {
+            "read_committed"
+        };
+        config
+            .set("client.id", &settings.client_id)
+            .set("auto.offset.reset", reset)
+            .set("isolation.level", isolation)
+            .set("enable.auto.commit", settings.auto_commit.to_string())
+            .set("enable.auto.offset.store", "false");
+        // A cooperative assignment is told in parts.
+        config.set("partition.assignment.strategy", "range,roundrobin");
+        let context = Rebalances::default();
+        match &settings.group {
+            Some(group) => _ = config.set("group.id", group),
+            None => context.push(Rebalance::Assigned(
+                all.iter()
+                    .map(|place| (settings.topics[place.topic].clone(), place.partition))
+                    .collect(),
+            )),
+        }
+        let consumer = Consumer {
+            partitions: Vec::new(),
+            client: Some(Arc::new(tool_client::client_with(&config, context)?)),
+            settings: settings.clone(),
+            current: 0,
+        };
+        if settings.group.is_some() {
+            let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
+            let subscribed = consumer.client().subscribe(&topics);
+            subscribed.map_err(|error| consumer.failed("subscribing to", &error))?;
+        }
+        Ok(consumer)
+    }
+
+    fn client(&self) -> &Arc<BaseConsumer<Rebalances>> {
+        self.client.as_ref().expect("it is there until the drop")
+    }
+
+    fn failed(&self, doing: &str, error: &KafkaError) -> Error {
+        let doing = format!("{doing} {}", self.settings.topics.join(", "));
+        unreachable_error(doing, error, &self.client().context().errors)
+    }
+
+    /// The next event. Waits for at most `wait`.
+    ///
+    /// # Errors
+    /// If a retry is pointless.
+    pub fn poll(&mut self, wait: Duration) -> Result<ConsumerEvent> {
+        for _ in 0..self.partitions.len() {
+            let partition = &self.partitions[self.current];
+            match partition.queue.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    let record = OwnedRecord::new(partition.place.topic, message.detach());
+                    return Ok(ConsumerEvent::Record(record));
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    return Ok(ConsumerEvent::End(partition.place));
+                }
+                Some(Err(error)) => self.check(&error)?,
+                None => self.current = (self.current + 1) % self.partitions.len(),
+            }
+        }
+        let wait = if self.partitions.is_empty() {
+            wait
+        } else {
+            wait.min(PAUSE)
+        };
+        let found = self
+            .client()
+            .poll(wait)
+            .map(|found| found.map(|message| message.detach()));
+        match found {
+            Some(Err(error)) => self.check(&error)?,
+            // Records come to the queue of a partition once it has one.
+            Some(Ok(message)) => {
+                return Ok(self
+                    .of_topic(message)
+                    .map_or(ConsumerEvent::Nothing, ConsumerEvent::Record));
+            }
+            None => (),
+        }
+        let rebalance = self.client().context().next();
+        Ok(match rebalance {
+            None => ConsumerEvent::Nothing,
+            Some(Rebalance::Revoked) => {
+                self.partitions.clear();
+                ConsumerEvent::Revoked
+            }
+            Some(Rebalance::Assigned(partitions)) => {
+                let places = partitions.iter();
+                let places = places.filter_map(|(topic, number)| self.place(topic, *number));
+                ConsumerEvent::Assigned(places.collect())
+            }
+        })
+    }
+
+    fn of_topic(&self, message: OwnedMessage) -> Option<OwnedRecord> {
+        let place = self.place(message.topic(), message.partition())?;
+        Some(OwnedRecord::new(place.topic, message))
+    }
+
+    fn place(&self, topic: &str, partition: i32) -> Option<TopicPartition> {
+        let mut topics = self.settings.topics.iter();
+        let topic = topics.position(|known| known == topic)?;
+        Some(TopicPartition { topic, partition })
+    }
+
+    fn check(&self, error: &KafkaError) -> Result<()> {
+        if is_final(error) {
+            return Err(self.failed("reading", error));
+        }
+        Ok(())
+    }
+
+    /// Starts to read assigned partitions.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable.
+    pub fn assign(&mut self, from: &[(TopicPartition, Position)]) -> Result<()> {
+        let failed = |error: KafkaError| self.failed("starting to read", &error);
+        let mut list = TopicPartitionList::new();
+        let mut by_time = TopicPartitionList::new();
+        for (place, position) in from {
+            let offset = match position {
+                Position::Committed => Offset::Invalid,
+                Position::Beginning => Offset::Beginning,
+                Position::End => Offset::End,
+                Position::Offset(offset) => Offset::Offset(*offset),
+                Position::Timestamp(time) => {
+                    let topic = &self.settings.topics[place.topic];
+                    by_time
+                        .add_partition_offset(topic, place.partition, Offset::Offset(*time))
+                        .map_err(failed)?;
+                    continue;
+                }
+            };
+            let topic = &self.settings.topics[place.topic];
+            list.add_partition_offset(topic, place.partition, offset)
+                .map_err(failed)?;
+        }
+        if by_time.count() > 0 {
+            let found = self
+                .client()
+                .offsets_for_times(by_time, DEADLINE)
+                .map_err(failed)?;
+            for element in found.elements() {
+                element.error().map_err(failed)?;
+                let (topic, partition) = (element.topic(), element.partition());
+                list.add_partition_offset(topic, partition, element.offset())
+                    .map_err(failed)?;
+            }
+        }
+        self.client().assign(&list).map_err(failed)?;
+        let mut partitions = Vec::new();
+        for (place, _) in from {
+            let topic = &self.settings.topics[place.topic];
+            let queue = self.client().split_partition_queue(topic, place.partition);
+            partitions.extend(queue.map(|queue| AssignedPartition {
+                place: *place,
+                queue,
+            }));
+        }
+        (self.partitions, self.current) = (partitions, 0);
+        Ok(())
+    }
+
+    /// Gives all partitions back, after [`ConsumerEvent::Revoked`].
+    ///
+    /// # Errors
+    /// If librdkafka refuses.
+    pub fn unassign(&mut self) -> Result<()> {
+        self.partitions.clear();
+        self.client()
+            .unassign()
+            .map_err(|error| self.failed("giving back the partitions of", &error))
+    }
+
+    /// Notes that a record is done. Its offset is committed automatically, if that is set.
+    ///
+    /// # Errors
+    /// If the partition is no longer assigned.
+    pub fn done(&self, place: TopicPartition, offset: i64) -> Result<()> {
+        if !self.settings.auto_commit {
+            return Ok(());
+        }
+        let topic = &self.settings.topics[place.topic];
+        let stored = self.client().store_offset(topic, place.partition, offset);
+        stored.map_err(|error| self.failed("noting an offset of", &error))
+    }
+
+    /// Commits the offset after a record, and waits for the answer.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable, or the partition belongs to another member.
+    pub fn commit(&self, place: TopicPartition, offset: i64) -> Result<()> {
+        let failed = |error| self.failed("committing an offset of", &error);
+        let mut list = TopicPartitionList::new();
+        let topic = &self.settings.topics[place.topic];
+        add_offset(&mut list, (topic, place.partition), offset + 1, "").map_err(failed)?;
+        self.client()
+            .commit(&list, CommitMode::Sync)
+            .map_err(failed)
+    }
+
+    /// The last connection error, once after no broker could be reached.
+    #[must_use]
+    pub fn outage(&self) -> Option<String> {
+        self.client().context().errors.take_outage()
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.partitions.clear();
+        if let Some(client) = self.client.take() {
+            client.context().close();
+            close(client, LEAVING);
+        }
+    }
+}
+
+/// What the group says to a member.
+#[derive(Debug)]
+enum Rebalance {
+    Assigned(Vec<(String, i32)>),
+    Revoked,
+}
+
+/// Keeps what the group says until it is polled for.
+#[derive(Debug, Default)]
+struct Rebalances {
+    errors: LastError,
+    queue: Mutex<VecDeque<Rebalance>>,
+    is_closed: AtomicBool,
+}
+
+impl Rebalances {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Rebalance>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, rebalance: Rebalance) {
+        self.lock().push_back(rebalance);
+    }
+
+    fn next(&self) -> Option<Rebalance> {
+        self.lock().pop_front()
+    }
+
+    /// From now on partitions are given back at once.
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.errors.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.errors.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        if self.is_closed.load(Ordering::Relaxed) {
+            let _ = consumer.unassign();
+            return;
+        }
+        self.push(match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                let elements = partitions.elements();
+                let places = elements.iter();
+                let places = places.map(|place| (place.topic().to_owned(), place.partition()));
+                Rebalance::Assigned(places.collect())
+            }
+            _ => Rebalance::Revoked,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::time::Instant;
+
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(30);
+
+    /// Two topics of two partitions, with the records 0 to 99 in each.
+    fn cluster() -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
+        let mock = MockCluster::new(1).unwrap();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", mock.bootstrap_servers())
+            .create()
+            .unwrap();
+        for topic in ["a", "b"] {
+            mock.create_topic(topic, 2, 1).unwrap();
+            for (number, partition) in (0..100).flat_map(|number| [(number, 0), (number, 1)]) {
+                let value = number.to_string();
+                let record = BaseRecord::<str, str>::to(topic).payload(&value);
+                let record = record.partition(partition).timestamp(1000 + number);
+                producer.send(record).unwrap();
+            }
+        }
+        producer.flush(WAIT).unwrap();
+        mock
+    }
+
+    fn consumer(
+        mock: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>,
+        change: impl FnOnce(&mut ConsumerSettings),
+    ) -> Result<Consumer> {
+        let brokers = ("bootstrap.servers".to_owned(), mock.bootstrap_servers());
+        let mut settings = ConsumerSettings {
+            topics: ["a", "b"].map(String::from).to_vec(),
+            ..ConsumerSettings::default()
+        };
+        change(&mut settings);
+        Consumer::new(&BTreeMap::from([brokers]).into(), &settings)
+    }
+
+    /// Reads to the ends of `partitions` partitions, and counts the records of each.
+    fn counts(consumer: &mut Consumer, from: Position) -> BTreeMap<(usize, i32), usize> {
+        let (mut counts, mut ended) = (BTreeMap::new(), BTreeSet::new());
+        let deadline = Instant::now() + WAIT;
+        while ended.is_empty() || ended.len() < counts.len() {
+            assert!(Instant::now() < deadline, "{counts:?}, {ended:?}");
+            match consumer.poll(Duration::from_millis(100)).unwrap() {
+                ConsumerEvent::Assigned(places) => {
+                    counts.extend(
+                        places
+                            .iter()
+                            .map(|place| ((place.topic, place.partition), 0)),
+                    );
+                    let from: Vec<_> = places.into_iter().map(|place| (place, from)).collect();
+                    consumer.assign(&from).unwrap();
+                }
+                ConsumerEvent::Record(record) => {
+                    let fields = record.fields();
+                    *counts.entry((fields.topic, fields.partition)).or_default() += 1;
+                    consumer.done(fields.partition(), fields.offset).unwrap();
+                }
+                ConsumerEvent::End(place) => _ = ended.insert(place),
+                ConsumerEvent::Revoked => consumer.unassign().unwrap(),
+                ConsumerEvent::Nothing => (),
+            }
+        }
+        counts
+    }
+
+    fn all(count: usize) -> BTreeMap<(usize, i32), usize> {
+        [(0, 0), (0, 1), (1, 0), (1, 1)]
+            .map(|place| (place, count))
+            .into()
+    }
+
+    #[test]
+    fn all_partitions_are_read_to_their_ends_without_a_group() {
+        let mock = cluster();
+        let mut reader = consumer(&mock, |_| ()).unwrap();
+        assert_eq!(counts(&mut reader, Position::Beginning), all(100));
+        for (from, left) in [
+            (Position::Offset(90), 10),
+            (Position::End, 0),
+            (Position::Offset(0), 100),
+        ] {
+            let mut reader = consumer(&mock, |_| ()).unwrap();
+            assert_eq!(counts(&mut reader, from), all(left), "{from:?}");
+        }
+        let mut reader = consumer(&mock, |settings| settings.partition = Some(1)).unwrap();
+        let found = counts(&mut reader, Position::Beginning);
+        assert_eq!(found, [((0, 1), 100), ((1, 1), 100)].into());
+    }
+
+    #[test]
+    fn a_group_reads_from_the_beginning_at_first() {
+        let mock = cluster();
+        let mut member = consumer(&mock, |settings| {
+            settings.group = Some("g".to_owned());
+            settings.auto_commit = true;
+        });
+        let found = counts(member.as_mut().unwrap(), Position::Committed);
+        assert_eq!(found, all(100));
+    }
+
+    #[test]
+    fn what_is_missing_is_an_error_with_a_remedy() {
+        let mock = cluster();
+        let error = consumer(&mock, |settings| settings.topics = vec!["c".to_owned()]);
+        let error = error.err().expect("there is no such topic").to_string();
+        assert!(
+            error.contains("reading c: there is no such topic"),
+            "{error}"
+        );
+        assert!(error.contains("rivulet topics create c"), "{error}");
+        let error = consumer(&mock, |settings| settings.partition = Some(2));
+        let error = error.err().expect("there is no such partition").to_string();
+        assert!(
+            error.contains("it has no partition 2") && error.contains("0 to 1"),
+            "{error}"
+        );
+    }
+}
