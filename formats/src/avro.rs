@@ -9,6 +9,7 @@ mod codec;
 pub mod container;
 pub mod datum;
 pub mod input;
+pub mod json;
 mod resolve;
 pub mod schema;
 pub mod source;

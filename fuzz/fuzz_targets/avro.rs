@@ -2,6 +2,7 @@
 //!
 //! - A record is decoded, skipped or invalid; nothing panics, and all values are finite.
 //! - The reason of an invalid record is a fixed word.
+//! - What is printed of a file is JSON, and its bytes are whole if the format decodes them.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,6 +10,7 @@ use rivulet_core::error::Error;
 use rivulet_core::format::{DecodeError, Format, FormatContext};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::InvalidReading;
+use rivulet_formats::avro::container::ContainerReader;
 use rivulet_formats::avro::writer::{header, push_bytes, push_long};
 use rivulet_formats::catalog::avro::{Avro, AvroFormat};
 use rivulet_formats::catalog::built_in;
@@ -83,14 +85,23 @@ fuzz_target!(|input: &[u8]| {
     push_bytes(&mut file, input);
     file.extend_from_slice(&sync);
     FILES.with(|format| {
-        check(&**format, &file);
-        check(&**format, input);
+        for file in [&file, input] {
+            check(&**format, file);
+            print(file);
+        }
     });
     RECORDS.with(|format| {
         check(format, &[&[0, 0, 0, 0, 1], input].concat());
         check(format, input);
     });
 });
+
+fn print(file: &[u8]) {
+    for datum in ContainerReader::default().json(file).unwrap_or_default() {
+        let parsed = serde_json::from_str::<serde_json::Value>(&datum);
+        assert!(parsed.is_ok(), "{datum}: {parsed:?}");
+    }
+}
 
 fn check(format: &dyn Format, value: &[u8]) {
     let record = ConsumerRecord {

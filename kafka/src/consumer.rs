@@ -245,11 +245,11 @@ impl Consumer {
         Ok(())
     }
 
-    /// Starts to read assigned partitions.
+    /// Starts to read assigned partitions, or holds them until [`resume`](Self::resume).
     ///
     /// # Errors
     /// If the brokers are unreachable.
-    pub fn assign(&mut self, from: &[(TopicPartition, Position)]) -> Result<()> {
+    pub fn assign(&mut self, from: &[(TopicPartition, Position)], is_paused: bool) -> Result<()> {
         let failed = |error: KafkaError| self.failed("starting to read", &error);
         let mut list = TopicPartitionList::new();
         let mut by_time = TopicPartitionList::new();
@@ -284,6 +284,9 @@ impl Consumer {
             }
         }
         self.client().assign(&list).map_err(failed)?;
+        if is_paused {
+            self.client().pause(&list).map_err(failed)?;
+        }
         let mut partitions = Vec::new();
         for (place, _) in from {
             let topic = &self.settings.topics[place.topic];
@@ -295,6 +298,16 @@ impl Consumer {
         }
         (self.partitions, self.current) = (partitions, 0);
         Ok(())
+    }
+
+    /// Reads the partitions that were assigned and paused.
+    ///
+    /// # Errors
+    /// If librdkafka refuses.
+    pub fn resume(&self) -> Result<()> {
+        let resumed = self.client().assignment();
+        let resumed = resumed.and_then(|assigned| self.client().resume(&assigned));
+        resumed.map_err(|error| self.failed("resuming to read", &error))
     }
 
     /// Gives all partitions back, after [`ConsumerEvent::Revoked`].
@@ -479,7 +492,7 @@ mod tests {
                             .map(|place| ((place.topic, place.partition), 0)),
                     );
                     let from: Vec<_> = places.into_iter().map(|place| (place, from)).collect();
-                    consumer.assign(&from).unwrap();
+                    consumer.assign(&from, false).unwrap();
                 }
                 ConsumerEvent::Record(record) => {
                     let fields = record.fields();

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod consume;
 mod formats;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rivulet_node::cli::Common;
 
+pub use self::consume::{CommitOption, ConsumeArgs, Isolation};
 pub use self::formats::FormatsCommand;
 
 /// Chains of small stream operators over Kafka: check, run, watch and verify them
@@ -60,6 +62,13 @@ pub enum Command {
         #[arg(long, conflicts_with_all = ["file", "json"])]
         schema: bool,
     },
+    /// Read topics and show their records
+    ///
+    /// It needs no pipeline file. Each record is a line: key, topic, partition, offset, timestamp,
+    /// headers and value. Avro is decoded, and bytes that are not text are in hexadecimal. What is not
+    /// a record goes to standard error: assigned partitions, a count every 1000 records, and the sum.
+    #[command(after_help = consume::EXAMPLES)]
+    Consume(Box<ConsumeArgs>),
     /// List what a pipeline file can name: sources, operators, sinks and formats
     ///
     /// Each has its settings, their defaults and an example. The output is Markdown. No file is

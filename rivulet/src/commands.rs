@@ -1,6 +1,7 @@
 //! What each command does with the library.
 
 mod compare;
+mod consume;
 mod dlq;
 mod formats;
 mod state;
@@ -54,6 +55,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             let target = || Target::new(&args.common, args.timeout(), registry);
             return formats::run(command, target, registry);
         }
+        Command::Consume(command) => {
+            let target = Target::new(&args.common, args.timeout(), registry)?;
+            return consume::run(command, &target, end);
+        }
         Command::Check {
             file: Some(file), ..
         } => args.common.pipeline.clone_from(file),
@@ -104,6 +109,7 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Completions { .. }
         | Command::Man
         | Command::Catalog { .. }
+        | Command::Consume(_)
         | Command::Formats(_) => Ok(()),
     }
 }

@@ -4,7 +4,7 @@
 //! Lints forbid `println!` and its relatives in this crate.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Stdout, Write};
 
 use rivulet_core::text::{plain_json, plain_lines};
 use rivulet_node::cli::BoxError;
@@ -31,6 +31,32 @@ pub(crate) fn line(line: impl Display) -> io::Result<()> {
 /// Prints a line to standard error, unless nobody can read it.
 pub(crate) fn aside(line: impl Display) {
     let _ = write(&mut io::stderr().lock(), format_args!("{line}\n"));
+}
+
+/// Many lines to standard output. They are kept until they are flushed, or there are enough.
+pub(crate) struct Lines(BufWriter<Stdout>);
+
+impl Lines {
+    pub(crate) fn new() -> Self {
+        Lines(BufWriter::new(io::stdout()))
+    }
+
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// As for [`text`].
+    pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
+        self.0.write_all(plain_lines(line).as_bytes())?;
+        self.0.write_all(b"\n")
+    }
+
+    /// Writes what was kept.
+    ///
+    /// # Errors
+    /// As for [`text`].
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Prints a value as JSON.

@@ -22,6 +22,7 @@ mod cluster;
 mod guard;
 mod java;
 mod kafka;
+pub mod lessons;
 mod observer;
 mod pipeline;
 mod process;

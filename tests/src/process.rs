@@ -15,6 +15,8 @@ use crate::{guard, wait};
 pub enum Signal {
     /// `SIGTERM`: asks it to shut down.
     Terminate,
+    /// `SIGINT`: Ctrl-C.
+    Interrupt,
     /// `SIGKILL`: ends it at once.
     Kill,
     /// `SIGSTOP`: freezes it.
@@ -27,6 +29,7 @@ impl Signal {
     fn name(self) -> &'static str {
         match self {
             Signal::Terminate => "TERM",
+            Signal::Interrupt => "INT",
             Signal::Kill => "KILL",
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",

@@ -129,6 +129,12 @@ fn commands(scenario: &Scenario, of: &[&str]) -> Vec<String> {
 /// What to add to a command, once for each way to run it. STAGE@ is the name of a stage.
 fn ways(command: &str) -> &'static [&'static [&'static str]] {
     match command {
+        "consume" => &[
+            &["in@", "--until-end"],
+            &["in@", "--until-end", "--json"],
+            &["in@", "--until-end", "--key", HOSTILE],
+            &[HOSTILE],
+        ],
         "topics create" | "topics list" | "topics describe" | "catalog" | "man" => &[&[]],
         "topics delete" => &[&["--yes"]],
         "check" => &[&[], &["--json"], &["--schema"]],

@@ -3,6 +3,7 @@
 mod avro;
 mod away;
 mod chaos;
+mod consume;
 mod dead_letters;
 mod dlq;
 mod errors;

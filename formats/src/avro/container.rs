@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::codec::decompressed;
 use super::datum::read;
 use super::input::Input;
+use super::json::json;
 use super::schema::Schema;
 use crate::mapping::{Field, FieldTree};
 
@@ -60,6 +61,56 @@ impl ContainerReader {
         count: usize,
         mut each: impl FnMut(&[Field<'a>]) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.blocks(file, |schema, data, block| {
+            match block {
+                Cow::Borrowed(block) => {
+                    let mut block = Input::new(block);
+                    for _ in 0..data {
+                        let mut fields = vec![Field::Missing; count];
+                        read(schema, tree, &mut block, &mut fields)?;
+                        each(&fields)?;
+                    }
+                    end(&block)?;
+                }
+                Cow::Owned(block) => {
+                    let mut block = Input::new(&block);
+                    for _ in 0..data {
+                        let mut fields = vec![Field::Missing; count];
+                        read(schema, tree, &mut block, &mut fields)?;
+                        let fields: Vec<Field<'a>> =
+                            fields.into_iter().map(Field::into_owned).collect();
+                        each(&fields)?;
+                    }
+                    end(&block)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The [JSON](json()) of each datum in a file.
+    ///
+    /// # Errors
+    /// If it is no such file or not whole.
+    pub fn json(&self, file: &[u8]) -> Result<Vec<String>, String> {
+        let mut all = Vec::new();
+        self.blocks(file, |schema, data, block| {
+            let mut block = Input::new(&block);
+            for _ in 0..data {
+                all.push(json(schema, &mut block)?);
+            }
+            end(&block)
+        })?;
+        Ok(all)
+    }
+
+    /// Calls `each` with the schema of a file and each of its blocks: how many data it has, and
+    /// their bytes.
+    fn blocks<'a, E: From<String>>(
+        &self,
+        file: &'a [u8],
+        mut each: impl FnMut(&Schema, usize, Cow<'a, [u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut input = Input::new(file);
         let header = header(&mut input)?;
         let schema = self.schema(header.schema)?;
@@ -71,29 +122,7 @@ impl ContainerReader {
                     .to_owned()
                     .into());
             }
-            let block = decompressed(header.codec, block)?;
-            match block {
-                Cow::Borrowed(block) => {
-                    let mut block = Input::new(block);
-                    for _ in 0..data {
-                        let mut fields = vec![Field::Missing; count];
-                        read(&schema, tree, &mut block, &mut fields)?;
-                        each(&fields)?;
-                    }
-                    end(&block)?;
-                }
-                Cow::Owned(block) => {
-                    let mut block = Input::new(&block);
-                    for _ in 0..data {
-                        let mut fields = vec![Field::Missing; count];
-                        read(&schema, tree, &mut block, &mut fields)?;
-                        let fields: Vec<Field<'a>> =
-                            fields.into_iter().map(Field::into_owned).collect();
-                        each(&fields)?;
-                    }
-                    end(&block)?;
-                }
-            }
+            each(&schema, data, decompressed(header.codec, block)?)?;
         }
         Ok(())
     }

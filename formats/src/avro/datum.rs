@@ -5,7 +5,7 @@ use super::schema::{Meaning, Schema, Type};
 use crate::mapping::{Field, FieldTree};
 
 /// How deep data may be in each other.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// Reads a datum of a type, and the fields of `tree` in it. One that is not there stays as it is.
 ///
