@@ -15,9 +15,10 @@ use rivulet_producer::source::{Next, Source};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     "file = { path = \"a.csv\", repeat = 2 }",
     "list = { values = [20, 21, 19.5] }",
+    "seasonal = { sensors = { a = {}, b = { phase = -7 } }, events = 3, delay-ms = 0 }",
     "simulated = { sensors = 2, readings = 3 }",
     "simulated = { sensors = 2 }",
 ];

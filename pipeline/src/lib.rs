@@ -37,6 +37,7 @@ mod digest;
 #[cfg(feature = "schema")]
 mod file_schema;
 mod formats;
+mod in_order;
 mod load;
 mod pipeline;
 mod reserved;
@@ -54,6 +55,7 @@ pub use self::component::ComponentConfig;
 pub use self::diagnostic::{Diagnostic, Diagnostics, Text, suggest};
 #[cfg(feature = "schema")]
 pub use self::file_schema::file_schema;
+pub use self::in_order::InOrder;
 pub use self::load::Check;
 pub use self::pipeline::Pipeline;
 pub use self::reserved::names as reserved_properties;

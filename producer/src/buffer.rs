@@ -225,6 +225,7 @@ mod tests {
         }
         for config in [
             "list = { values = [1] }",
+            "seasonal = {}",
             "simulated = {}",
             "file = { path = \"a.csv\", value = \"v\" }",
         ] {

@@ -41,6 +41,7 @@ rivulet_pipeline::catalog! { "source", dyn SourceSettings:
     lines::Lines,
     list::List,
     records::RecordsFile,
+    seasonal::Seasonal,
     simulated::Simulated,
     thermal::Thermal,
 }

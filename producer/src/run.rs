@@ -70,5 +70,8 @@ pub fn run(
         dead_letters = dead.get(),
         "producer stopped"
     );
+    if let Some(hint) = producer.resume_hint() {
+        tracing::info!("{hint}");
+    }
     Ok(())
 }

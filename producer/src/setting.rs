@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rivulet_core::reading::LONGEST_SENSOR;
 use rivulet_core::unit::Unit;
 use serde::Deserialize;
 
@@ -30,24 +31,24 @@ impl TryFrom<f64> for Rate {
     }
 }
 
-/// A count from 1 to `MOST`.
+/// A count from `LEAST` to `MOST`.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "i64")]
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema, serde::Serialize),
-    schemars(extend("minimum" = 1, "maximum" = MOST))
+    schemars(extend("minimum" = LEAST, "maximum" = MOST))
 )]
-pub struct Count<const MOST: u64>(pub u64);
+pub struct Count<const MOST: u64, const LEAST: u64 = 1>(pub u64);
 
-impl<const MOST: u64> TryFrom<i64> for Count<MOST> {
+impl<const MOST: u64, const LEAST: u64> TryFrom<i64> for Count<MOST, LEAST> {
     type Error = String;
 
     fn try_from(count: i64) -> Result<Self, String> {
         match u64::try_from(count) {
-            Ok(count) if (1..=MOST).contains(&count) => Ok(Count(count)),
+            Ok(count) if (LEAST..=MOST).contains(&count) => Ok(Count(count)),
             _ => Err(format!(
-                "{count} is out of range; give a whole number from 1 to {MOST}"
+                "{count} is out of range; give a whole number from {LEAST} to {MOST}"
             )),
         }
     }
@@ -59,7 +60,7 @@ impl<const MOST: u64> TryFrom<i64> for Count<MOST> {
 #[cfg_attr(
     feature = "schema",
     derive(schemars::JsonSchema),
-    schemars(extend("pattern" = r"^\S+$"))
+    schemars(extend("pattern" = r"^\S+$", "maxLength" = LONGEST_SENSOR))
 )]
 pub struct SensorName(pub String);
 
@@ -69,6 +70,11 @@ impl TryFrom<String> for SensorName {
     fn try_from(name: String) -> Result<Self, String> {
         if name.is_empty() || name.contains(char::is_whitespace) {
             Err(format!("\"{name}\" is not a sensor's name; give one word"))
+        } else if name.len() > LONGEST_SENSOR {
+            let length = name.len();
+            Err(format!(
+                "a sensor's name has at most {LONGEST_SENSOR} bytes, and this one has {length}"
+            ))
         } else {
             Ok(SensorName(name))
         }

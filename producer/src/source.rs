@@ -42,6 +42,12 @@ pub trait Source: Send {
     fn progress(&self) -> Option<Progress> {
         None
     }
+
+    /// Which settings make a new start go on here, for the last log line of the process. A live
+    /// source is not asked.
+    fn resume_hint(&self) -> Option<String> {
+        None
+    }
 }
 
 /// How far a source is, in readings.

@@ -118,6 +118,17 @@ impl<L: Log> SourceLoop<L> {
         self
     }
 
+    /// What the source says about [going on here](Source::resume_hint). `None` unless everything
+    /// that it has yielded is committed.
+    #[must_use]
+    pub fn resume_hint(&self) -> Option<String> {
+        // Before the claim the source may not be at its position yet.
+        let is_claimed = self.commits > 0;
+        (is_claimed && self.pending.records.is_empty())
+            .then(|| self.source.resume_hint())
+            .flatten()
+    }
+
     /// Reads the source once, sends the reading, and commits if a commit is due. `watch` receives
     /// the source's progress about ten times a second.
     ///

@@ -46,7 +46,18 @@ fn start(
     source: Box<dyn Source>,
     counters: &Arc<Counters>,
 ) -> SourceLoop<SimulatedLog> {
-    let shutdown = Shutdown::new();
+    let mut source = unclaimed(world, pipeline, source, counters, &Shutdown::new());
+    source.resume(false).unwrap();
+    source
+}
+
+fn unclaimed(
+    world: &Rc<World>,
+    pipeline: &Pipeline,
+    source: Box<dyn Source>,
+    counters: &Arc<Counters>,
+    shutdown: &Shutdown,
+) -> SourceLoop<SimulatedLog> {
     let stage = &pipeline.stages[0];
     let log = SimulatedLog::open(
         world,
@@ -54,20 +65,18 @@ fn start(
         pipeline,
         stage,
         "a",
-        &shutdown,
+        shutdown,
     )
     .unwrap();
-    let mut source = SourceLoop::new(
+    SourceLoop::new(
         log,
         source,
         pipeline,
         stage,
         plan::outputs(pipeline, stage),
-        shutdown,
+        shutdown.clone(),
         counters.clone(),
-    );
-    source.resume(false).unwrap();
-    source
+    )
 }
 
 fn values(world: &World, topic: &str) -> Vec<String> {
@@ -196,6 +205,47 @@ fn a_replaced_process_recognises_commits_that_are_not_its_own() {
         })
         .collect();
     assert_eq!(seqs, [0, 1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn the_step_to_resume_from_has_no_uncommitted_reading_before_it() {
+    let pipeline = pipeline("seasonal = { sensors = { a = {}, b = {}, c = {} }, delay-ms = 0 }");
+    let world = World::new(0, false);
+    make_topics(&world, &pipeline);
+    let open = |shutdown: &Shutdown| {
+        let source = plan::source(&pipeline, source_config(&pipeline));
+        unclaimed(&world, &pipeline, source, &Arc::default(), shutdown)
+    };
+    let shutdown = Shutdown::new();
+    let mut source = open(&shutdown);
+    assert_eq!(source.resume_hint(), None, "its position is not known yet");
+    source.resume(false).unwrap();
+    for _ in 0..4 {
+        assert_eq!(source.step(&mut |_| ()).unwrap(), Step::Continue);
+        assert_eq!(source.resume_hint(), None, "a reading is not committed");
+    }
+    shutdown.stop();
+    assert_eq!(source.step(&mut |_| ()).unwrap(), Step::Done);
+    let hint = "resume with start-step = 1; 1 of the 3 readings of that step are sent";
+    assert_eq!(source.resume_hint().as_deref(), Some(hint));
+
+    let mut again = open(&Shutdown::new());
+    again.resume(false).unwrap();
+    assert_eq!(again.resume_hint().as_deref(), Some(hint));
+    while again.step(&mut |_| ()).unwrap() == Step::Continue {}
+    assert_eq!(
+        again.resume_hint().as_deref(),
+        Some("resume with start-step = 1000")
+    );
+    let found = values(&world, "out");
+    let parse = |value: &String| serde_json::from_str::<Value>(value).unwrap();
+    let found: Vec<Value> = found.iter().map(parse).collect();
+    assert_eq!(found.len(), 3000);
+    for (index, reading) in found.iter().enumerate() {
+        assert_eq!(reading["sensor"], ["a", "b", "c"][index % 3]);
+        assert_eq!(reading["seq"], index / 3);
+        assert_eq!(reading["time"], found[index / 3 * 3]["time"]);
+    }
 }
 
 /// Yields whole records, by number.
