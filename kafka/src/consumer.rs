@@ -140,6 +140,16 @@ impl Consumer {
             .set("isolation.level", isolation)
             .set("enable.auto.commit", settings.auto_commit.to_string())
             .set("enable.auto.offset.store", "false");
+        // Somebody waits for the partitions of a member that was killed. By default it keeps them for
+        // 45 s. Brokers accept 6 s and more.
+        for (property, value) in [
+            ("session.timeout.ms", "6000"),
+            ("heartbeat.interval.ms", "2000"),
+        ] {
+            if !connection.properties.contains_key(property) {
+                config.set(property, value);
+            }
+        }
         // A cooperative assignment is told in parts.
         config.set("partition.assignment.strategy", "range,roundrobin");
         let context = Rebalances::default();

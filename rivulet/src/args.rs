@@ -149,7 +149,13 @@ pub enum Command {
         #[arg(long)]
         allow_unverifiable: bool,
     },
-    /// Print completions for a shell
+    /// Print what a shell needs to complete commands, options, topics and groups
+    ///
+    /// Topics and groups are asked for when you press Tab, if a broker answers within a second.
+    #[command(after_help = "Examples:
+  source <(rivulet completions bash)        # in ~/.bashrc
+  source <(rivulet completions zsh)         # in ~/.zshrc
+  rivulet completions fish | source")]
     Completions {
         /// The shell
         shell: Shell,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::catalog::ComponentList;
 use crate::check::Manifest;
+use crate::complete;
 use crate::demo;
 use crate::groups::LagGoal;
 use crate::schemas::TopicSchemas;
@@ -37,9 +38,8 @@ use crate::args::{Args, Command, LagOption, TopicsCommand};
 pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Result<(), BoxError> {
     match &args.command {
         Command::Completions { shell } => {
-            // The generator panics if it cannot write.
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Args::command(), "rivulet", &mut script);
+            complete::registration(&shell.to_string(), &mut script)?;
             return Ok(std::io::stdout().write_all(&script)?);
         }
         Command::Man => {

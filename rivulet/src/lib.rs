@@ -23,6 +23,7 @@ pub mod check;
 mod checked;
 mod commands;
 pub mod compare;
+mod complete;
 pub mod consume;
 pub mod demo;
 pub mod dlq;

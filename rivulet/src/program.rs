@@ -9,12 +9,18 @@ use rivulet_node::cli;
 
 use crate::args::{Args, Command};
 use crate::commands;
+use crate::complete;
 use crate::registry::Registry;
 
 /// Runs the program `rivulet` with what is in the registry. `end` ends a process that cannot stop
 /// in time.
 #[must_use]
 pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
+    match complete::answer() {
+        Ok(false) => (),
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => return cli::exit(Err(error.into())),
+    }
     let args = Args::parse();
     // Log lines would disturb what is drawn at a terminal: only warnings are printed then. A
     // comparison has no other log lines that matter.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use clap_complete::ArgValueCompleter;
 use rivulet_formats::schema_registry::RegistrySettings;
 use rivulet_pipeline::ComponentConfig;
 
+use crate::complete;
 use crate::consume::Start;
 use crate::state::Age;
 
@@ -16,10 +18,11 @@ use crate::state::Age;
 )]
 pub struct ConsumeArgs {
     /// The topics
-    #[arg(required = true, value_name = "TOPIC")]
+    #[arg(required = true, value_name = "TOPIC", add = ArgValueCompleter::new(complete::topics))]
     pub topics: Vec<String>,
     /// The consumer group to join; without one, all partitions are read and nothing is committed
-    #[arg(long, short, value_name = "NAME", conflicts_with = "partition")]
+    #[arg(long, short, value_name = "NAME", conflicts_with = "partition",
+          add = ArgValueCompleter::new(complete::groups))]
     pub group: Option<String>,
     /// Where to start: earliest, latest, an offset, a time (RFC 3339), or how long ago, such as 2h.
     /// A group goes on at its committed offsets; earliest and latest are for partitions without one
