@@ -17,10 +17,56 @@ pub use self::page::{Action, Step, steps};
 
 use self::sight::{matches, matches_start};
 use self::terminal::Terminal;
-use crate::{Kafka, guard};
+use crate::{Kafka, SchemaRegistry, guard};
 
 /// The address of the broker on a page.
 const BROKER: &str = "localhost:9092";
+/// The URL of the schema registry on a page that needs one.
+const REGISTRY: &str = "http://localhost:8081/apis/ccompat/v7";
+
+/// How many lines of a terminal a difference shows.
+const MOST: usize = 40;
+
+/// What runs for a page.
+struct Services {
+    kafka: Kafka,
+    registry: Option<SchemaRegistry>,
+}
+
+impl Services {
+    fn start(page: &str) -> Self {
+        Services {
+            kafka: Kafka::start(&[]),
+            registry: page.contains(REGISTRY).then(SchemaRegistry::start),
+        }
+    }
+
+    /// The addresses on the page, each with the one here.
+    fn addresses(&self) -> Vec<(&'static str, String)> {
+        let registry = self.registry.as_ref();
+        let registry = registry.map(|registry| (REGISTRY, registry.url()));
+        registry
+            .into_iter()
+            .chain([(BROKER, self.kafka.brokers())])
+            .collect()
+    }
+
+    /// A text of the page with the addresses here.
+    fn here(&self, text: &str) -> String {
+        let addresses = self.addresses().into_iter();
+        addresses.fold(text.to_owned(), |text, (page, here)| {
+            text.replace(page, &here)
+        })
+    }
+
+    /// A text of a terminal with the addresses of the page.
+    fn on_page(&self, text: &str) -> String {
+        let addresses = self.addresses().into_iter();
+        addresses.fold(text.to_owned(), |text, (page, here)| {
+            text.replace(&here, page)
+        })
+    }
+}
 
 /// What was found on a page.
 #[derive(Debug, Default)]
@@ -52,14 +98,18 @@ impl fmt::Display for Difference {
         for line in &self.expected {
             writeln!(f, "  page     {line}")?;
         }
-        for line in self.found.lines() {
+        for line in self.found.lines().take(MOST) {
             writeln!(f, "  terminal {line}")?;
+        }
+        if self.found.lines().nth(MOST).is_some() {
+            writeln!(f, "  terminal … and more")?;
         }
         Ok(())
     }
 }
 
-/// Types what a page says on a broker of its own, and compares.
+/// Types what a page says on a broker of its own, and compares. A page with the URL of a registry has
+/// one, too.
 ///
 /// # Errors
 /// If the page cannot be read.
@@ -67,7 +117,7 @@ pub fn run(path: &Path) -> Result<Outcome, String> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
     let steps = steps(&text).map_err(|why| format!("{}: {why}", path.display()))?;
-    let kafka = Kafka::start(&[]);
+    let services = Services::start(&text);
     let folder = guard::folder("lesson");
     let mut terminals: BTreeMap<&str, Terminal> = BTreeMap::new();
     let mut outcome = Outcome::default();
@@ -82,12 +132,12 @@ pub fn run(path: &Path) -> Result<Outcome, String> {
         match &step.action {
             Action::Type(command) => {
                 outcome.commands += 1;
-                terminal.type_command(&command.replace(BROKER, &kafka.brokers()));
+                terminal.type_command(&services.here(command));
             }
             Action::Interrupt => terminal.interrupt(),
             Action::Look => (),
         }
-        let seen = see(terminal, step, runs_on, &kafka.brokers());
+        let seen = see(terminal, step, runs_on, &services);
         outcome.differences.extend(seen.err());
     }
     guard::remove(&folder);
@@ -99,7 +149,7 @@ fn see(
     terminal: &mut Terminal,
     step: &Step,
     runs_on: bool,
-    brokers: &str,
+    services: &Services,
 ) -> Result<(), Difference> {
     let differs = |found: String, why: &str| Difference {
         line: step.line,
@@ -108,18 +158,20 @@ fn see(
         found,
         why: why.to_owned(),
     };
-    let as_on_page = |text: &str| text.replace(brokers, BROKER);
     if runs_on {
-        let expected = |text: &str| matches_start(&step.sees, &as_on_page(text));
-        return terminal
-            .wait_for(expected)
-            .map_err(|found| differs(as_on_page(&found), "it does not show what the page says"));
+        let expected = |text: &str| matches_start(&step.sees, &services.on_page(text));
+        return terminal.wait_for(expected).map_err(|found| {
+            differs(
+                services.on_page(&found),
+                "it does not show what the page says",
+            )
+        });
     }
     let Some((found, status)) = terminal.wait_for_end() else {
-        let found = as_on_page(&terminal.text());
+        let found = services.on_page(&terminal.text());
         return Err(differs(found, "it does not end"));
     };
-    let found = as_on_page(&found);
+    let found = services.on_page(&found);
     if !matches(&step.sees, &found) {
         return Err(differs(found, "it shows something else"));
     }

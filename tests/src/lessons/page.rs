@@ -72,7 +72,7 @@ pub fn steps(text: &str) -> Result<Vec<Step>, String> {
                 sees,
                 ..
             }),
-        ) = (line.strip_prefix("> "), last)
+        ) = (continued(line), last)
             && sees.is_empty()
         {
             *command = format!("{command}\n{more}");
@@ -91,6 +91,12 @@ pub fn steps(text: &str) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
+/// What a line adds to the command before it.
+fn continued(line: &str) -> Option<&str> {
+    line.strip_prefix("> ")
+        .or_else(|| line.strip_prefix('>').filter(|rest| rest.is_empty()))
+}
+
 fn step(line: usize, terminal: Option<&String>, action: Action) -> Step {
     Step {
         line,
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_page_has_commands_terminals_and_what_they_show() {
-        let page = "# Title\n\n```toml\n$ not typed\n```\n\n```console\n$ one\na\n\n$ two \\\n> more\n```\n\
+        let page = "# Title\n\n```toml\n$ not typed\n```\n\n```console\n$ one\na\n\n$ two \\\n>\n> more\n```\n\
                     text\n```console second\n$ live\n```\n\n```console second\nb\n^C\nc\n```\n";
         let step = |line, terminal: &str, action, sees: &[&str]| Step {
             line,
@@ -116,10 +122,10 @@ mod tests {
         };
         let expected = [
             step(8, "", Action::Type("one".into()), &["a", ""]),
-            step(11, "", Action::Type("two \\\nmore".into()), &[]),
-            step(16, "second", Action::Type("live".into()), &[]),
-            step(20, "second", Action::Look, &["b"]),
-            step(21, "second", Action::Interrupt, &["c"]),
+            step(11, "", Action::Type("two \\\n\nmore".into()), &[]),
+            step(17, "second", Action::Type("live".into()), &[]),
+            step(21, "second", Action::Look, &["b"]),
+            step(22, "second", Action::Interrupt, &["c"]),
         ];
         assert_eq!(steps(page).unwrap(), expected);
     }
