@@ -4,6 +4,7 @@ mod compare;
 mod dlq;
 mod formats;
 mod state;
+mod topics;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::check::Manifest;
 use crate::demo;
 use crate::groups::LagGoal;
 use crate::schemas::TopicSchemas;
-use crate::{graph, groups, print, run, topics};
+use crate::{graph, groups, print, run};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
 use rivulet_core::error::{Error, Kind, exit_codes};
@@ -31,7 +32,7 @@ use rivulet_verify::Options;
 use crate::{CheckedPipeline, Registry, Target};
 use rivulet_core::shutdown::Shutdown;
 
-use crate::args::{Args, Command, LagOption, TopicsCommand};
+use crate::args::{Args, Command, LagOption};
 
 pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Result<(), BoxError> {
     match &args.command {
@@ -53,6 +54,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Formats(command) => {
             let target = || Target::new(&args.common, args.timeout(), registry);
             return formats::run(command, target, registry);
+        }
+        Command::Topics(command) => {
+            let target = Target::new(&args.common, args.timeout(), registry)?;
+            return topics::run(command, &target, end);
         }
         Command::Check {
             file: Some(file), ..
@@ -90,7 +95,6 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             signals::watch(&shutdown, end)?;
             run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
         }
-        Command::Topics(command) => topics(&pipeline, &command),
         Command::Groups { wait, stages, lag } => {
             groups(&pipeline, &stages, Duration::from_secs(wait), lag)
         }
@@ -104,7 +108,8 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Completions { .. }
         | Command::Man
         | Command::Catalog { .. }
-        | Command::Formats(_) => Ok(()),
+        | Command::Formats(_)
+        | Command::Topics(_) => Ok(()),
     }
 }
 
@@ -149,7 +154,7 @@ fn demo(
     let wanted = pipeline.topics.clone();
     print::text(graph::draw(&pipeline))?;
     let _embedded = if common.brokers.is_some() {
-        topics::create(&pipeline.connection(), &wanted, &mut say)?;
+        crate::topics::create(&pipeline.connection(), &wanted, &mut say)?;
         print::line(format_args!(
             "\nRunning on the Kafka at {}, {}.",
             pipeline.brokers(),
@@ -175,39 +180,6 @@ fn demo(
 /// Prints a line of progress. What it is about goes on if nobody can read it.
 fn say(line: &str) {
     let _ = print::line(line);
-}
-
-fn topics(pipeline: &CheckedPipeline<'_>, command: &TopicsCommand) -> Result<(), BoxError> {
-    let wanted = &pipeline.topics;
-    match command {
-        TopicsCommand::Create => {
-            topics::create(&pipeline.connection(), wanted, &mut say)?;
-        }
-        TopicsCommand::List => print::text(topics::list(&pipeline.connection(), wanted)?)?,
-        TopicsCommand::Describe => {
-            let description = topics::describe(&pipeline.connection(), wanted)?;
-            print::text(&description)?;
-            for warning in description.warnings(pipeline) {
-                print::line(format_args!("warning: {warning}"))?;
-            }
-            if description.differs() {
-                return Err(
-                    "the cluster differs from the file\n  help: create missing topics with \
-                     `rivulet topics create`; change different settings in the file or on the \
-                     cluster"
-                        .into(),
-                );
-            }
-        }
-        TopicsCommand::Delete { yes } => {
-            let question = format!("Delete {} topics with all their records?", wanted.len());
-            if !yes && !confirmed(&question)? {
-                return Err("nothing was deleted\n  help: answer yes, or pass --yes".into());
-            }
-            topics::delete(&pipeline.connection(), wanted, &mut say)?;
-        }
-    }
-    Ok(())
 }
 
 fn groups(

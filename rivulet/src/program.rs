@@ -7,7 +7,7 @@ use clap::Parser;
 use rivulet_core::shutdown::EndProcess;
 use rivulet_node::cli;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, TopicsCommand};
 use crate::commands;
 use crate::registry::Registry;
 
@@ -16,11 +16,11 @@ use crate::registry::Registry;
 #[must_use]
 pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
     let args = Args::parse();
-    // Log lines would disturb what is drawn at a terminal: only warnings are printed then. A
-    // comparison has no other log lines that matter.
+    // Log lines would disturb what is drawn at a terminal: only warnings are printed then. Live
+    // tables have no other log lines that matter.
     let is_drawn = match args.command {
         Command::Demo => std::io::stderr().is_terminal(),
-        Command::Compare(_) => true,
+        Command::Compare(_) | Command::Topics(TopicsCommand::Watch { .. }) => true,
         _ => false,
     };
     cli::log_to_stderr(if is_drawn {

@@ -146,6 +146,17 @@ impl Scenario {
         self.program("rivulet", arguments)
     }
 
+    /// Starts `rivulet` with these arguments and the brokers, without a pipeline file.
+    #[must_use]
+    pub fn rivulet_without_file(&self, arguments: &[&str]) -> Process {
+        let mut command = self.command("rivulet");
+        command.args(arguments).args(["--brokers", &self.brokers]);
+        Process::start(
+            format!("rivulet {} without a file", arguments.join(" ")),
+            &mut command,
+        )
+    }
+
     /// Starts one of the project's programs with these arguments, the pipeline and the brokers.
     #[must_use]
     pub fn program(&self, program: &str, arguments: &[&str]) -> Process {
