@@ -1,19 +1,23 @@
 //! The admin client.
 
+mod records;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{
-    self, AdminClient, AdminOptions, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
-};
+use rdkafka::admin::{self, AdminClient, AdminOptions, TopicReplication};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 
 use crate::cluster::{Cluster, Inventory};
 use crate::connection::Connection;
 use crate::error_class;
 use crate::tool_client::{self, LastError};
+use crate::wire;
+
+pub use self::settings::TopicSetting;
 
 /// How long a request may take, and how long until new topics are ready or deleted ones are gone.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -80,77 +84,6 @@ impl Admin {
         })
     }
 
-    /// The settings of topics, by name. Those that this user may not describe are left out, and
-    /// the error code is in `denied`.
-    ///
-    /// # Errors
-    /// If the brokers are unreachable.
-    pub fn topic_settings(
-        &self,
-        topics: &[&str],
-        denied: &mut Option<String>,
-    ) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
-        let doing = "asking for the settings of the topics";
-        let topics: Vec<ResourceSpecifier<'_>> = topics
-            .iter()
-            .map(|name| ResourceSpecifier::Topic(name))
-            .collect();
-        let mut found = BTreeMap::new();
-        for (specifier, settings) in self.settings(doing, &topics, denied)? {
-            if let OwnedResourceSpecifier::Topic(name) = specifier {
-                found.insert(name, settings);
-            }
-        }
-        Ok(found)
-    }
-
-    /// The settings of a broker. None if this user may not describe them: the error code is in
-    /// `denied` then.
-    ///
-    /// # Errors
-    /// If the broker is unreachable.
-    pub fn broker_settings(
-        &self,
-        broker: i32,
-        denied: &mut Option<String>,
-    ) -> Result<Option<BTreeMap<String, String>>> {
-        let doing = format!("asking broker {broker} for its settings");
-        let found = self.settings(&doing, &[ResourceSpecifier::Broker(broker)], denied)?;
-        Ok(found.into_iter().map(|(_, settings)| settings).next())
-    }
-
-    /// The settings of topics or of a broker, including defaults. Resources that this user may not
-    /// describe are left out, and `denied` becomes the error code.
-    fn settings(
-        &self,
-        doing: &str,
-        wanted: &[ResourceSpecifier<'_>],
-        denied: &mut Option<String>,
-    ) -> Result<Vec<(OwnedResourceSpecifier, BTreeMap<String, String>)>> {
-        let mut found = Vec::new();
-        for answer in self.ask(doing, self.client.describe_configs(wanted, &options()))? {
-            match answer {
-                Ok(resource) => {
-                    let entries = resource.entries.into_iter();
-                    let settings = entries
-                        .filter_map(|entry| Some((entry.name, entry.value?)))
-                        .collect();
-                    found.push((resource.specifier, settings));
-                }
-                Err(
-                    code @ (RDKafkaErrorCode::TopicAuthorizationFailed
-                    | RDKafkaErrorCode::ClusterAuthorizationFailed),
-                ) => {
-                    denied.get_or_insert_with(|| code.to_string());
-                }
-                Err(code) => {
-                    return Err(Error::new(doing, code).of_kind(error_class::kind(code)));
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// Creates topics. Returns the result for each.
     ///
     /// # Errors
@@ -159,8 +92,8 @@ impl Admin {
         if topics.is_empty() {
             return Ok(Vec::new());
         }
-        let topics: Vec<admin::NewTopic<'_>> = topics
-            .iter()
+        let wanted = topics.iter();
+        let wanted: Vec<admin::NewTopic<'_>> = wanted
             .map(|topic| admin::NewTopic {
                 name: &topic.name,
                 num_partitions: topic.partitions,
@@ -176,7 +109,7 @@ impl Admin {
             .collect();
         let results = self.ask(
             "creating the topics",
-            self.client.create_topics(&topics, &options()),
+            self.client.create_topics(&wanted, &options()),
         )?;
         Ok(results
             .into_iter()
@@ -184,11 +117,25 @@ impl Admin {
                 Ok(name) => (name, TopicCreation::Created),
                 Err((name, RDKafkaErrorCode::TopicAlreadyExists)) => (name, TopicCreation::Existed),
                 Err((name, code)) => {
-                    let error = rejection("creating", &name, code);
+                    let mut rejected = topics.iter().filter(|topic| topic.name == name);
+                    let reason = rejected.next().and_then(|topic| self.reason(topic));
+                    let error = rejection("creating", &name, code, reason);
                     (name, TopicCreation::Rejected(error))
                 }
             })
             .collect())
+    }
+
+    /// Why the brokers reject a topic, in their own words. librdkafka has them, and its wrapper
+    /// keeps only the error code.
+    fn reason(&self, topic: &NewTopic) -> Option<String> {
+        let metadata = self.cluster.metadata().ok()?;
+        let properties = &self.cluster.connection.properties;
+        let mut brokers = metadata.brokers().iter();
+        brokers.find_map(|broker| {
+            let (host, port) = (broker.host(), u16::try_from(broker.port()).ok()?);
+            wire::creation::reason(properties, (host, port), topic)
+        })
     }
 
     /// Deletes topics. One that does not exist is no error.
@@ -205,7 +152,7 @@ impl Admin {
         )? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => (),
-                Err((name, code)) => return Err(rejection("deleting", &name, code)),
+                Err((name, code)) => return Err(rejection("deleting", &name, code, None)),
             }
         }
         Ok(())
@@ -241,15 +188,20 @@ fn options() -> AdminOptions {
         .operation_timeout(Some(TIMEOUT))
 }
 
-fn rejection(doing: &str, name: &str, code: RDKafkaErrorCode) -> Error {
+fn rejection(doing: &str, name: &str, code: RDKafkaErrorCode, reason: Option<String>) -> Error {
+    let is_explained = reason.is_some();
+    let cause = reason.map_or_else(|| code.to_string(), |reason| format!("{code}: {reason}"));
     let error =
-        Error::new(format!("{doing} the topic {name}"), code).of_kind(error_class::kind(code));
+        Error::new(format!("{doing} the topic {name}"), cause).of_kind(error_class::kind(code));
     match code {
         RDKafkaErrorCode::InvalidConfig => error.help(format!(
-            "correct the settings in [topic.{name}] config: the broker's log says which is invalid"
+            "correct the setting in [topic.{name}] config of the pipeline file, or in --config"
         )),
+        RDKafkaErrorCode::InvalidTopic => error
+            .of_kind(Kind::Usage)
+            .help("choose a name of at most 249 letters, digits, `.`, `_` and `-`"),
         RDKafkaErrorCode::InvalidReplicationFactor => {
-            error.help("lower `replication`, or start the other brokers")
+            error.help("lower the number of copies, or start the other brokers")
         }
         RDKafkaErrorCode::TopicDeletionDisabled => {
             error.help("set delete.topic.enable=true on the brokers")
@@ -258,6 +210,7 @@ fn rejection(doing: &str, name: &str, code: RDKafkaErrorCode) -> Error {
         | RDKafkaErrorCode::ClusterAuthorizationFailed => error.help(
             "the user in [kafka] is not authorized; the cluster's administrator can add an ACL",
         ),
+        _ if is_explained => error,
         _ => error.help("see the brokers' logs"),
     }
 }

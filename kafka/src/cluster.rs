@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::metadata::MetadataBroker;
+use rdkafka::metadata::{Metadata, MetadataBroker};
 use rivulet_core::error::{Error, Result};
 
 use crate::connection::Connection;
@@ -15,8 +15,8 @@ use crate::tool_client::{self, DEADLINE, LastError, client, config, unreachable_
 /// A connection for requests about topics and groups.
 pub struct Cluster {
     // In no group: it never reads.
-    consumer: BaseConsumer<LastError>,
-    connection: Connection,
+    pub(crate) consumer: BaseConsumer<LastError>,
+    pub(crate) connection: Connection,
 }
 
 /// The brokers and topics of the cluster.
@@ -47,9 +47,21 @@ impl Cluster {
     /// # Errors
     /// If librdkafka rejects a property.
     pub fn new(connection: &Connection) -> Result<Self> {
+        Self::with_isolation(connection, "read_uncommitted")
+    }
+
+    /// As [`new`](Self::new), but a partition ends at its last stable offset instead of its high
+    /// watermark: readers of committed records stop at the first open transaction.
+    ///
+    /// # Errors
+    /// If librdkafka rejects a property.
+    pub fn of_committed(connection: &Connection) -> Result<Self> {
+        Self::with_isolation(connection, "read_committed")
+    }
+
+    fn with_isolation(connection: &Connection, level: &str) -> Result<Self> {
         let mut config = config(connection);
-        // High watermarks, not last stable offsets.
-        config.set("isolation.level", "read_uncommitted");
+        config.set("isolation.level", level);
         config.remove("group.id");
         Ok(Cluster {
             consumer: client(&config)?,
@@ -62,13 +74,7 @@ impl Cluster {
     /// # Errors
     /// If no broker answers in time.
     pub fn inventory(&self) -> Result<Inventory> {
-        let doing = format!("asking {} for the topics", self.connection.brokers());
-        let metadata = self
-            .connection
-            .first_answer(&self.consumer, |wait| {
-                self.consumer.fetch_metadata(None, wait)
-            })
-            .map_err(|error| self.unreachable_error(doing, &error))?;
+        let metadata = self.metadata()?;
         let topics = metadata
             .topics()
             .iter()
@@ -93,6 +99,16 @@ impl Cluster {
             nodes,
             topics: topics.collect(),
         })
+    }
+
+    /// The metadata of all brokers and topics.
+    pub(crate) fn metadata(&self) -> Result<Metadata> {
+        let doing = format!("asking {} for the topics", self.connection.brokers());
+        self.connection
+            .first_answer(&self.consumer, |wait| {
+                self.consumer.fetch_metadata(None, wait)
+            })
+            .map_err(|error| self.unreachable_error(doing, &error))
     }
 
     /// All consumer groups with their members.
@@ -120,7 +136,7 @@ impl Cluster {
         tool_client::watermarks(&self.consumer, topic, partition, doing)
     }
 
-    fn unreachable_error(&self, doing: String, error: &KafkaError) -> Error {
+    pub(crate) fn unreachable_error(&self, doing: String, error: &KafkaError) -> Error {
         // Connection errors are in the client's queue.
         let enough = 100;
         (0..enough).find(|_| self.consumer.poll(Duration::from_millis(20)).is_none());

@@ -2,8 +2,9 @@
 //!
 //! [`KafkaLog`] is the [`Log`](rivulet_core::log::Log) of a stage. The other types are for tools:
 //! [`Cluster`] and [`Admin`] ask for topics and groups and change them, [`TopicReader`] reads
-//! topics to their ends, [`Tail`] follows them, [`Consumer`] reads them as any program may, [`Group`] and [`Transaction`] change what a stopped
-//! stage goes on from.
+//! topics to their ends, [`Tail`] follows them, and [`Consumer`] reads them as any program may.
+//! [`Group`] and [`Transaction`] change what a stopped stage goes on from, and [`GroupOffsets`] what
+//! any other group does.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -27,10 +28,13 @@ mod consumer;
 mod embedded;
 mod error_class;
 mod group;
+mod group_offsets;
 mod log;
 mod log_config;
+mod log_dirs;
 mod member;
 mod monitor;
+mod partitions;
 mod reader;
 mod record;
 mod tail;
@@ -38,17 +42,21 @@ mod tool_client;
 mod topic_reader;
 mod transaction;
 mod waits;
+mod wire;
 
-pub use self::admin::{Admin, NewTopic, TopicCreation};
+pub use self::admin::{Admin, NewTopic, TopicCreation, TopicSetting};
 pub use self::cluster::{Cluster, FoundTopic, Inventory};
 pub use self::config::is_known_property;
 pub use self::connection::Connection;
 pub use self::consumer::{Consumer, ConsumerEvent, ConsumerSettings, Position};
 pub use self::embedded::EmbeddedBroker;
 pub use self::group::{Committed, Group, Membership};
+pub use self::group_offsets::GroupOffsets;
 pub use self::log::KafkaLog;
 pub use self::log_config::LogConfig;
+pub use self::log_dirs::ReplicaSize;
 pub use self::member::{FoundGroup, FoundMember};
+pub use self::partitions::{FoundPartition, PartitionOffset};
 pub use self::record::{KafkaRecord, OwnedRecord};
 pub use self::tail::{ReadFrom, Tail};
 pub use self::topic_reader::TopicReader;

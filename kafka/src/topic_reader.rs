@@ -171,6 +171,29 @@ impl TopicReader<'_> {
         read
     }
 
+    /// Waits until every transaction below these ends, by partition, is committed or aborted.
+    ///
+    /// # Errors
+    /// If one stays open, or the brokers are unreachable.
+    pub fn settle(&mut self, topic: &str, ends: &BTreeMap<i32, i64>) -> Result<()> {
+        let (done, total, progress) = (self.done, self.total, &mut *self.progress);
+        let mut report = |_, waiting| {
+            progress(ReadProgress {
+                topic,
+                done,
+                total,
+                waiting,
+            });
+        };
+        let doing = format!("reading {topic}");
+        let mut patience = ToolPatience::new(doing, self.consumer.context(), &mut report);
+        for (partition, end) in ends {
+            let (consumer, partition) = (&self.consumer, *partition);
+            committed::wait_until_stable(consumer, topic, partition, *end, &mut patience)?;
+        }
+        Ok(())
+    }
+
     /// Counts the records in these spans of a topic (partition, first offset, end offset); `None`
     /// if there are more than `limit`. No transaction in the spans may be open.
     ///
@@ -286,7 +309,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut progress = |progress: ReadProgress<'_>| seen.push((progress.done, progress.total));
         let brokers = ("bootstrap.servers".to_owned(), mock.bootstrap_servers());
-        let kafka = std::collections::BTreeMap::from([brokers]).into();
+        let kafka = BTreeMap::from([brokers]).into();
         let names = ["first", "missing", "second"].map(String::from);
         let mut reader = TopicReader::new(&kafka, &names, &mut progress).unwrap();
         assert_eq!(

@@ -2,6 +2,7 @@
 
 mod consume;
 mod formats;
+mod topics;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use rivulet_node::cli::Common;
 
 pub use self::consume::{CommitOption, ConsumeArgs, Isolation};
 pub use self::formats::FormatsCommand;
+pub use self::topics::TopicsCommand;
 
 /// Chains of small stream operators over Kafka: check, run, watch and verify them
 #[derive(Parser)]
@@ -90,7 +92,7 @@ pub enum Command {
         #[arg(long, conflicts_with = "stages")]
         all: bool,
     },
-    /// Create, list, describe or delete the topics of the pipeline
+    /// Create, show, watch, empty or delete topics: those of the pipeline, or any
     #[command(subcommand)]
     Topics(TopicsCommand),
     /// Show the consumer groups of the stages: members, assigned partitions and lag
@@ -188,22 +190,6 @@ pub enum LagOption {
     #[default]
     Zero,
     Any,
-}
-
-#[derive(Subcommand)]
-pub enum TopicsCommand {
-    /// Create the missing topics
-    Create,
-    /// List the existing topics
-    List,
-    /// Show the file and the cluster side by side; the exit status is 1 if they differ
-    Describe,
-    /// Delete the topics with all their records
-    Delete {
-        /// Do not ask for confirmation
-        #[arg(long)]
-        yes: bool,
-    },
 }
 
 #[derive(Subcommand)]

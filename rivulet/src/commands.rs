@@ -5,6 +5,7 @@ mod consume;
 mod dlq;
 mod formats;
 mod state;
+mod topics;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::complete;
 use crate::demo;
 use crate::groups::LagGoal;
 use crate::schemas::TopicSchemas;
-use crate::{graph, groups, print, run, topics};
+use crate::{graph, groups, print, run};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
 use rivulet_core::error::{Error, Kind, exit_codes};
@@ -33,7 +34,7 @@ use rivulet_verify::Options;
 use crate::{CheckedPipeline, Registry, Target};
 use rivulet_core::shutdown::Shutdown;
 
-use crate::args::{Args, Command, LagOption, TopicsCommand};
+use crate::args::{Args, Command, LagOption};
 
 pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Result<(), BoxError> {
     match &args.command {
@@ -58,6 +59,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Consume(command) => {
             let target = Target::new(&args.common, args.timeout(), registry)?;
             return consume::run(command, &target, end);
+        }
+        Command::Topics(command) => {
+            let target = Target::new(&args.common, args.timeout(), registry)?;
+            return topics::run(command, &target, end);
         }
         Command::Check {
             file: Some(file), ..
@@ -95,7 +100,6 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             signals::watch(&shutdown, end)?;
             run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
         }
-        Command::Topics(command) => topics(&pipeline, &command),
         Command::Groups { wait, stages, lag } => {
             groups(&pipeline, &stages, Duration::from_secs(wait), lag)
         }
@@ -110,7 +114,8 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         | Command::Man
         | Command::Catalog { .. }
         | Command::Consume(_)
-        | Command::Formats(_) => Ok(()),
+        | Command::Formats(_)
+        | Command::Topics(_) => Ok(()),
     }
 }
 
@@ -155,7 +160,7 @@ fn demo(
     let wanted = pipeline.topics.clone();
     print::text(graph::draw(&pipeline))?;
     let _embedded = if common.brokers.is_some() {
-        topics::create(&pipeline.connection(), &wanted, &mut say)?;
+        crate::topics::create(&pipeline.connection(), &wanted, &mut say)?;
         print::line(format_args!(
             "\nRunning on the Kafka at {}, {}.",
             pipeline.brokers(),
@@ -181,39 +186,6 @@ fn demo(
 /// Prints a line of progress. What it is about goes on if nobody can read it.
 fn say(line: &str) {
     let _ = print::line(line);
-}
-
-fn topics(pipeline: &CheckedPipeline<'_>, command: &TopicsCommand) -> Result<(), BoxError> {
-    let wanted = &pipeline.topics;
-    match command {
-        TopicsCommand::Create => {
-            topics::create(&pipeline.connection(), wanted, &mut say)?;
-        }
-        TopicsCommand::List => print::text(topics::list(&pipeline.connection(), wanted)?)?,
-        TopicsCommand::Describe => {
-            let description = topics::describe(&pipeline.connection(), wanted)?;
-            print::text(&description)?;
-            for warning in description.warnings(pipeline) {
-                print::line(format_args!("warning: {warning}"))?;
-            }
-            if description.differs() {
-                return Err(
-                    "the cluster differs from the file\n  help: create missing topics with \
-                     `rivulet topics create`; change different settings in the file or on the \
-                     cluster"
-                        .into(),
-                );
-            }
-        }
-        TopicsCommand::Delete { yes } => {
-            let question = format!("Delete {} topics with all their records?", wanted.len());
-            if !yes && !confirmed(&question)? {
-                return Err("nothing was deleted\n  help: answer yes, or pass --yes".into());
-            }
-            topics::delete(&pipeline.connection(), wanted, &mut say)?;
-        }
-    }
-    Ok(())
 }
 
 fn groups(

@@ -1,5 +1,6 @@
 //! The consumer groups of a pipeline's stages: members and consumer lag.
 
+mod counting;
 mod member;
 mod snapshot;
 
@@ -11,18 +12,16 @@ use crate::CheckedPipeline;
 use rivulet_core::error::Result;
 use rivulet_pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
 
+pub(crate) use self::counting::LagCounter;
 pub use self::member::GroupMember;
-pub use self::snapshot::{GroupLag, GroupRow, InputPartition, LagGoal, LagPosition, Snapshot};
-use rivulet_core::topic_source::ReadProgress;
+pub use self::snapshot::{
+    GroupLag, GroupRow, InputPartition, LagGoal, LagPosition, LagTrend, Snapshot,
+};
 use rivulet_kafka::Cluster;
 use rivulet_kafka::Group;
-use rivulet_kafka::TopicReader;
 
 /// The time between two snapshots, long enough to see progress.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Up to this number the records of a topic are counted. A larger lag is a difference of offsets.
-const MAX_COUNTED: usize = 10_000;
 
 /// The stages with these names, or all that read topics, in the order of the data flow.
 ///
@@ -110,8 +109,7 @@ struct Groups<'p> {
     pipeline: &'p CheckedPipeline<'p>,
     cluster: Cluster,
     stages: Vec<(&'p Stage, Group)>,
-    /// The lags of the last snapshot, by topic, partition and two offsets: they do not change.
-    known: BTreeMap<(String, i32, i64, i64), GroupLag>,
+    lags: LagCounter,
 }
 
 impl<'p> Groups<'p> {
@@ -129,7 +127,7 @@ impl<'p> Groups<'p> {
             pipeline,
             cluster: Cluster::new(&pipeline.connection())?,
             stages,
-            known: BTreeMap::new(),
+            lags: LagCounter::default(),
         })
     }
 
@@ -168,7 +166,7 @@ impl<'p> Groups<'p> {
                 positions,
             });
         }
-        self.count(&mut rows)?;
+        self.lags.count(&self.pipeline.connection(), &mut rows)?;
         let groups = self.cluster.groups()?;
         for row in &mut rows {
             let Some(group) = groups.iter().find(|group| group.name == row.stage) else {
@@ -186,60 +184,6 @@ impl<'p> Groups<'p> {
                 .count();
         }
         Ok(Snapshot { rows })
-    }
-
-    /// Counts the records between positions and ends. Offsets do not show the lag: some belong to
-    /// transaction markers.
-    fn count(&mut self, rows: &mut [GroupRow]) -> Result<()> {
-        let (mut known, mut unknown) = (BTreeMap::new(), Vec::new());
-        for row in &*rows {
-            let mut spans: BTreeMap<&str, BTreeMap<i32, (i64, i64)>> = BTreeMap::new();
-            for ((topic, partition), LagPosition { next, end, .. }) in &row.positions {
-                let span = (topic.clone(), *partition, *next, *end);
-                if next >= end {
-                    known.insert(span, GroupLag::default());
-                } else if let Some(lag) = self.known.get(&span) {
-                    known.insert(span, *lag);
-                } else {
-                    spans
-                        .entry(topic)
-                        .or_default()
-                        .insert(*partition, (*next, *end));
-                }
-            }
-            unknown.extend(spans);
-        }
-        // Stages that read the same topic are often at the same offsets.
-        unknown.dedup();
-        let mut silent = |_: ReadProgress<'_>| ();
-        let mut reader = if unknown.is_empty() {
-            None
-        } else {
-            Some(TopicReader::new(
-                &self.pipeline.connection(),
-                &[],
-                &mut silent,
-            )?)
-        };
-        for (topic, spans) in unknown {
-            let Some(reader) = &mut reader else { break };
-            let counts = reader.count(topic, &spans, MAX_COUNTED)?;
-            for (partition, (next, end)) in spans {
-                let counted = counts.as_ref().and_then(|counts| counts.get(&partition));
-                let lag = counted.map_or(GroupLag::AtMost(end - next), |count| {
-                    GroupLag::Records(*count)
-                });
-                known.insert((topic.to_owned(), partition, next, end), lag);
-            }
-        }
-        for row in rows {
-            for ((topic, partition), position) in &mut row.positions {
-                let lag = known.get(&(topic.clone(), *partition, position.next, position.end));
-                position.lag = lag.copied().unwrap_or(position.lag);
-            }
-        }
-        self.known = known;
-        Ok(())
     }
 }
 

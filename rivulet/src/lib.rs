@@ -1,7 +1,7 @@
 //! The commands of the laptop program.
 //!
 //! [`check`] finds the errors in a pipeline, [`graph`] draws it, [`topics`] creates, shows and
-//! deletes its topics, [`run`] runs any of its stages in one process, and [`demo`] runs all of them
+//! deletes topics, [`run`] runs any of its stages in one process, and [`demo`] runs all of them
 //! on an embedded broker. [`groups`] shows members and consumer lag, [`compare`] shows how two
 //! branches differ, `rivulet_verify` checks the contents of the topics, [`state`] shows, checks,
 //! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.

@@ -7,7 +7,7 @@ use clap::Parser;
 use rivulet_core::shutdown::EndProcess;
 use rivulet_node::cli;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, TopicsCommand};
 use crate::commands;
 use crate::complete;
 use crate::registry::Registry;
@@ -22,11 +22,11 @@ pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
         Err(error) => return cli::exit(Err(error.into())),
     }
     let args = Args::parse();
-    // Log lines would disturb what is drawn at a terminal: only warnings are printed then. A
-    // comparison has no other log lines that matter.
+    // Log lines would disturb what is drawn at a terminal: only warnings are printed then. Live
+    // tables have no other log lines that matter.
     let is_drawn = match args.command {
         Command::Demo => std::io::stderr().is_terminal(),
-        Command::Compare(_) => true,
+        Command::Compare(_) | Command::Topics(TopicsCommand::Watch { .. }) => true,
         _ => false,
     };
     cli::log_to_stderr(if is_drawn {

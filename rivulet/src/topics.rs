@@ -1,18 +1,33 @@
-//! The topics of a pipeline: created, listed, compared with the file, and deleted.
+//! Topics: those of a pipeline and any others.
 //!
-//! Each function takes how to reach the cluster, and the wanted topics. None
-//! changes an existing topic, and every request has a timeout.
+//! [`create`], [`list`] and [`describe`] are about the wanted topics of a pipeline. The others are
+//! about topics by name. None changes an existing topic unless its name says so, and every request
+//! has a timeout.
 
+mod clean;
+mod deletion;
 mod description;
+mod details;
+mod named;
+mod size;
+mod truncate;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use rivulet_core::error::{Error, Kind, Result};
-use rivulet_kafka::{Admin, Cluster, Connection, Inventory, NewTopic, TopicCreation};
+use rivulet_kafka::{Admin, Cluster, Connection, Inventory, NewTopic};
 use rivulet_pipeline::{Role, Topic};
 
+pub use self::clean::Clean;
+pub use self::deletion::TopicDeletion;
 pub use self::description::{Description, SettingDifference, TopicRow};
+pub use self::details::{OffsetRange, TopicDetails, details};
+pub use self::named::{NewTopicOptions, create_named, is_internal, list_all};
+pub use self::size::{TopicSizes, sizes};
+pub use self::truncate::{TruncateBound, Truncation};
+pub use self::watch::{TopicWatch, WatchTable};
 
 /// The settings that a topic is created with: those of its role and those of the pipeline file.
 #[must_use]
@@ -97,41 +112,8 @@ pub fn create(
             settings: settings(topic),
         })
         .collect();
-    let results = admin.create(&new)?;
-    admin.wait_until("waiting for the new topics", |inventory| {
-        let ready = |name: &str| inventory.topics.get(name).is_some_and(|found| found.ready);
-        let waiting = results
-            .iter()
-            .find(|(name, result)| *result == TopicCreation::Created && !ready(name));
-        waiting.map(|(name, _)| format!("{name} has no leader yet"))
-    })?;
-    for (name, result) in &results {
-        let topic = missing[name.as_str()];
-        match result {
-            TopicCreation::Created => {
-                created.created += 1;
-                let copies = topic.replication.map_or_else(String::new, |copies| {
-                    format!(", {}", plural(copies, "copy"))
-                });
-                say(&format!(
-                    "created  {name} ({}{copies})",
-                    plural(topic.partitions, "partition")
-                ));
-            }
-            TopicCreation::Existed => {
-                created.existed += 1;
-                say(&format!(
-                    "exists   {name} (another program has just created it)"
-                ));
-            }
-            TopicCreation::Rejected(_) => (),
-        }
-    }
-    let rejected = results.into_iter().find_map(|(_, result)| match result {
-        TopicCreation::Created | TopicCreation::Existed => None,
-        TopicCreation::Rejected(error) => Some(error),
-    });
-    rejected.map_or(Ok(created), Err)
+    named::create_new(&admin, &new, &mut created, say)?;
+    Ok(created)
 }
 
 /// The topics of the pipeline that exist on the cluster.
@@ -186,42 +168,17 @@ fn described(
         .with_denied(denied))
 }
 
-/// Deletes the topics that exist, with all their records, and waits until they are gone. Returns
-/// their number.
-///
-/// The caller must ask for confirmation.
-///
-/// # Errors
-/// If the brokers are unreachable, or reject the deletion.
-pub fn delete(
-    connection: &Connection,
-    wanted: &BTreeMap<String, Topic>,
-    say: &mut dyn FnMut(&str),
-) -> Result<usize> {
-    let admin = Admin::new(connection)?;
-    let inventory = admin.cluster.inventory()?;
-    let existing: Vec<&str> = wanted
-        .keys()
-        .map(String::as_str)
-        .filter(|name| inventory.topics.contains_key(*name))
-        .collect();
-    admin.delete(&existing)?;
+/// Deletes topics and waits until they are gone.
+fn delete_existing(admin: &Admin, names: &[&str]) -> Result<()> {
+    admin.delete(names)?;
     admin.wait_until("waiting for the deletion of the topics", |inventory| {
-        let mut existing = existing.iter();
-        let left = existing.find(|name| inventory.topics.contains_key(**name));
+        let mut names = names.iter();
+        let left = names.find(|name| inventory.topics.contains_key(**name));
         left.map(|name| format!("{name} still exists"))
-    })?;
-    for name in wanted.keys() {
-        say(&if existing.contains(&name.as_str()) {
-            format!("deleted  {name}")
-        } else {
-            format!("missing  {name}")
-        });
-    }
-    Ok(existing.len())
+    })
 }
 
-/// The result of [`list`]. Displayed, it has a line for each topic.
+/// The result of [`list`] or [`list_all`]. Displayed, it has a line for each topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicListing {
     /// The name, partitions and replicas of each topic.

@@ -76,7 +76,14 @@ impl Kafka {
         Kafka::with_second_listener("SASL_PLAINTEXT", "", &settings)
     }
 
-    fn with_second_listener(protocol: &str, announced: &str, settings: &[(&str, &str)]) -> Self {
+    /// Starts a broker whose second listener has this protocol, such as `SSL`. It advertises its
+    /// own address if `announced` is empty.
+    #[must_use]
+    pub fn with_second_listener(
+        protocol: &str,
+        announced: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let [port, controller, second] = [free_port(), free_port(), free_port()];
         let announced = if announced.is_empty() {
             format!("127.0.0.1:{second}")

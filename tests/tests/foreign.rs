@@ -135,8 +135,13 @@ fn ways(command: &str) -> &'static [&'static [&'static str]] {
             &["in@", "--until-end", "--key", HOSTILE],
             &[HOSTILE],
         ],
-        "topics create" | "topics list" | "topics describe" | "catalog" | "man" => &[&[]],
-        "topics delete" => &[&["--yes"]],
+        "catalog" | "man" => &[&[]],
+        "topics create" => &[&[], &["new@", "--config", "retention.ms=\u{1b}[2J\nFORGED"]],
+        "topics list" => &[&[], &["--all"], &["--internal"]],
+        "topics describe" | "topics size" => &[&[], &["in@"]],
+        "topics delete" => &[&["in@"], &["--yes"]],
+        "topics clean" => &[&["visitor@", "in@", "--yes"], &[HOSTILE, "in@"]],
+        "topics watch" => &[&["--once"], &["in@", "--once"]],
         "check" => &[&[], &["--json"], &["--schema"]],
         "groups" => &[&[], &["--lag", "any"]],
         "compare" => &[&["smooth@", "average@", "--input", "in@", "--once"]],
@@ -171,11 +176,29 @@ fn ways(command: &str) -> &'static [&'static [&'static str]] {
                 "json = { sensor = \"sensor\", value = \"value\" }",
             ],
         ],
-        "formats guess" => &[&["in@"]],
+        "formats guess" | "topics truncate" => &[&["in@"]],
         "verify" => &[&[], &["--allow-unverifiable", "--allow-duplicates"]],
         "completions" => &[&["bash"]],
         _ => panic!("how to run `rivulet {command}` is missing in tests/foreign.rs"),
     }
+}
+
+/// A member of a group that reads the input and commits nothing.
+fn guest(scenario: &Scenario, group: &str) -> BaseConsumer {
+    let guest: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", scenario.brokers())
+        .set("group.id", group)
+        .set("client.id", HOSTILE)
+        .create()
+        .expect("the settings are valid");
+    guest
+        .subscribe(&[&scenario.name("in")])
+        .expect("the topic exists");
+    wait::until_true("the guest is a member", || {
+        guest.poll(std::time::Duration::ZERO);
+        records::members(scenario.brokers(), group) == Some(1)
+    });
+    guest
 }
 
 #[test]
@@ -234,19 +257,14 @@ fn no_command_shows_what_others_wrote_as_it_is() {
         is_safe(&process);
     }
 
-    let guest: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", scenario.brokers())
-        .set("group.id", scenario.name("guest"))
-        .set("client.id", HOSTILE)
-        .create()
-        .expect("the settings are valid");
-    guest
-        .subscribe(&[&scenario.name("in")])
-        .expect("the topic exists");
-    wait::until_true("the guest is a member", || {
-        guest.poll(std::time::Duration::ZERO);
-        records::members(scenario.brokers(), &scenario.name("guest")) == Some(1)
-    });
+    // The first is in the group of a stage, the second in one of its own, and the third in a group
+    // with a name that nobody wants to see.
+    let groups = [
+        scenario.name("guest"),
+        scenario.name("visitor"),
+        scenario.name(HOSTILE),
+    ];
+    let _guests: Vec<BaseConsumer> = groups.iter().map(|group| guest(&scenario, group)).collect();
 
     let mut commands = commands(&scenario, &[]);
     assert!(commands.len() > 20, "{commands:?}");

@@ -28,6 +28,7 @@ mod spool;
 mod state;
 mod statements;
 mod tools;
+mod topics;
 mod vector;
 
 /// Tests in a file without a `mod` line would not run.

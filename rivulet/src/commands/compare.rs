@@ -29,10 +29,7 @@ pub(super) fn run(
     if let Some(input) = input {
         comparison = comparison.with_input(input);
     }
-    let screen = Screen {
-        is_terminal: std::io::stdout().is_terminal(),
-        table: Vec::new(),
-    };
+    let screen = Screen::new();
     if screen.is_terminal {
         comparison = comparison.live();
     }
@@ -47,9 +44,18 @@ pub(super) fn run(
 }
 
 /// Standard output. Writes a table at once when it is flushed.
-struct Screen {
-    is_terminal: bool,
+pub(super) struct Screen {
+    pub(super) is_terminal: bool,
     table: Vec<u8>,
+}
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        Screen {
+            is_terminal: std::io::stdout().is_terminal(),
+            table: Vec::new(),
+        }
+    }
 }
 
 /// The escape sequence that clears the screen of a terminal.

@@ -127,7 +127,12 @@ fn fail_with(faults: &[String]) -> Result<(), BoxError> {
 ///
 /// # Errors
 /// If the plan was not confirmed.
-fn agreed(plan: &impl Display, question: &str, yes: bool, dry_run: bool) -> Result<bool, BoxError> {
+pub(super) fn agreed(
+    plan: &impl Display,
+    question: &str,
+    yes: bool,
+    dry_run: bool,
+) -> Result<bool, BoxError> {
     print::text(plan)?;
     if dry_run {
         print::line("nothing was changed")?;

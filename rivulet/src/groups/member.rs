@@ -16,7 +16,7 @@ pub struct GroupMember {
 }
 
 impl GroupMember {
-    pub(super) fn new(stage: &str, member: &FoundMember) -> Self {
+    pub(crate) fn new(stage: &str, member: &FoundMember) -> Self {
         Self::named(stage, &member.client_id, &member.client_host)
     }
 

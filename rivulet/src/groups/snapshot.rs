@@ -93,6 +93,27 @@ pub enum LagGoal {
     Steady,
 }
 
+/// Where a consumer lag goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LagTrend {
+    /// The group reads slower than records arrive.
+    Grows,
+    /// The group catches up.
+    Shrinks,
+    /// The group keeps up, or nothing happens.
+    Steady,
+}
+
+impl fmt::Display for LagTrend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LagTrend::Grows => "grows",
+            LagTrend::Shrinks => "shrinks",
+            LagTrend::Steady => "steady",
+        })
+    }
+}
+
 impl Snapshot {
     /// The unmet conditions, a line for each stage that has one. `before` is an earlier snapshot of
     /// the same stages.
@@ -119,6 +140,26 @@ impl GroupRow {
             .fold(GroupLag::default(), |sum, position| sum.and(position.lag))
     }
 
+    /// Where the lag goes since an earlier snapshot of the same group. It does not grow if all that
+    /// was left then has been read, however much is left now.
+    #[must_use]
+    pub fn trend(&self, before: &GroupRow) -> LagTrend {
+        let mut positions = self.positions.iter();
+        let is_growing = positions.any(|(partition, position)| {
+            before.positions.get(partition).map_or_else(
+                || position.lag != GroupLag::default(),
+                |earlier| position.lag.most() > earlier.lag.most() && position.next < earlier.end,
+            )
+        });
+        if is_growing {
+            LagTrend::Grows
+        } else if self.lag().most() < before.lag().most() {
+            LagTrend::Shrinks
+        } else {
+            LagTrend::Steady
+        }
+    }
+
     fn unmet(&self, goal: LagGoal, before: Option<&GroupRow>) -> Option<String> {
         let (lag, partitions) = (self.lag(), self.positions.len());
         if self.members.is_empty() {
@@ -137,17 +178,7 @@ impl GroupRow {
             LagGoal::Zero if lag != GroupLag::default() => Some(format!("lag: {}", records(lag))),
             LagGoal::Steady => {
                 let before = before?;
-                let mut positions = self.positions.iter();
-                let is_growing =
-                    positions.any(
-                        |(partition, position)| match before.positions.get(partition) {
-                            Some(earlier) => {
-                                position.lag.most() > earlier.lag.most()
-                                    && position.next < earlier.end
-                            }
-                            None => position.lag != GroupLag::default(),
-                        },
-                    );
+                let is_growing = self.trend(before) == LagTrend::Grows;
                 let (now, before) = (records(lag), before.lag());
                 is_growing.then(|| format!("the lag grows: {now}, {before} before"))
             }
@@ -290,6 +321,22 @@ out      -       -                             0/1         3
             "e: lag: 3 records",
         ];
         assert_eq!(found.unmet(LagGoal::Zero, None), expected);
+    }
+
+    #[test]
+    fn a_lag_grows_shrinks_or_is_steady() {
+        let trend = |before, now| row("a", &[now]).trend(&row("a", &[before]));
+        assert_eq!(trend(position(0, 100), position(50, 180)), LagTrend::Grows);
+        assert_eq!(trend(position(0, 100), position(0, 101)), LagTrend::Grows);
+        assert_eq!(
+            trend(position(0, 100), position(50, 140)),
+            LagTrend::Shrinks
+        );
+        assert_eq!(trend(position(0, 100), position(0, 100)), LagTrend::Steady);
+        assert_eq!(
+            trend(position(98, 100), position(100, 110)),
+            LagTrend::Steady
+        );
     }
 
     #[test]
