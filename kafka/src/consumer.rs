@@ -1,27 +1,27 @@
 //! A tool's consumer: it reads topics as any program may, alone or in a consumer group.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::Message;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Message};
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::TopicPartition;
 
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::record::OwnedRecord;
-use crate::tool_client::{self, DEADLINE, LastError, is_final, unreachable_error};
+use crate::tool_client::{self, DEADLINE, is_final, unreachable_error};
 use crate::transaction::add_offset;
 use crate::waits::close;
+
+use self::rebalances::{Rebalance, Rebalances};
+
+mod rebalances;
 
 /// How long to wait if no partition has a record.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -375,198 +375,5 @@ impl Drop for Consumer {
     }
 }
 
-/// What the group says to a member.
-#[derive(Debug)]
-enum Rebalance {
-    Assigned(Vec<(String, i32)>),
-    Revoked,
-}
-
-/// Keeps what the group says until it is polled for.
-#[derive(Debug, Default)]
-struct Rebalances {
-    errors: LastError,
-    queue: Mutex<VecDeque<Rebalance>>,
-    is_closed: AtomicBool,
-}
-
-impl Rebalances {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Rebalance>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, rebalance: Rebalance) {
-        self.lock().push_back(rebalance);
-    }
-
-    fn next(&self) -> Option<Rebalance> {
-        self.lock().pop_front()
-    }
-
-    /// From now on partitions are given back at once.
-    fn close(&self) {
-        self.is_closed.store(true, Ordering::Relaxed);
-    }
-}
-
-impl ClientContext for Rebalances {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.errors.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.errors.error(error, reason);
-    }
-}
-
-impl ConsumerContext for Rebalances {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        code: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        if self.is_closed.load(Ordering::Relaxed) {
-            let _ = consumer.unassign();
-            return;
-        }
-        self.push(match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                let elements = partitions.elements();
-                let places = elements.iter();
-                let places = places.map(|place| (place.topic().to_owned(), place.partition()));
-                Rebalance::Assigned(places.collect())
-            }
-            _ => Rebalance::Revoked,
-        });
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-    use std::time::Instant;
-
-    use rdkafka::ClientConfig;
-    use rdkafka::mocking::MockCluster;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-
-    use super::*;
-
-    const WAIT: Duration = Duration::from_secs(30);
-
-    /// Two topics of two partitions, with the records 0 to 99 in each.
-    fn cluster() -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> {
-        let mock = MockCluster::new(1).unwrap();
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", mock.bootstrap_servers())
-            .create()
-            .unwrap();
-        for topic in ["a", "b"] {
-            mock.create_topic(topic, 2, 1).unwrap();
-            for (number, partition) in (0..100).flat_map(|number| [(number, 0), (number, 1)]) {
-                let value = number.to_string();
-                let record = BaseRecord::<str, str>::to(topic).payload(&value);
-                let record = record.partition(partition).timestamp(1000 + number);
-                producer.send(record).unwrap();
-            }
-        }
-        producer.flush(WAIT).unwrap();
-        mock
-    }
-
-    fn consumer(
-        mock: &MockCluster<'_, rdkafka::producer::DefaultProducerContext>,
-        change: impl FnOnce(&mut ConsumerSettings),
-    ) -> Result<Consumer> {
-        let brokers = ("bootstrap.servers".to_owned(), mock.bootstrap_servers());
-        let mut settings = ConsumerSettings {
-            topics: ["a", "b"].map(String::from).to_vec(),
-            ..ConsumerSettings::default()
-        };
-        change(&mut settings);
-        Consumer::new(&BTreeMap::from([brokers]).into(), &settings)
-    }
-
-    /// Reads to the ends of `partitions` partitions, and counts the records of each.
-    fn counts(consumer: &mut Consumer, from: Position) -> BTreeMap<(usize, i32), usize> {
-        let (mut counts, mut ended) = (BTreeMap::new(), BTreeSet::new());
-        let deadline = Instant::now() + WAIT;
-        while ended.is_empty() || ended.len() < counts.len() {
-            assert!(Instant::now() < deadline, "{counts:?}, {ended:?}");
-            match consumer.poll(Duration::from_millis(100)).unwrap() {
-                ConsumerEvent::Assigned(places) => {
-                    counts.extend(
-                        places
-                            .iter()
-                            .map(|place| ((place.topic, place.partition), 0)),
-                    );
-                    let from: Vec<_> = places.into_iter().map(|place| (place, from)).collect();
-                    consumer.assign(&from, false).unwrap();
-                }
-                ConsumerEvent::Record(record) => {
-                    let fields = record.fields();
-                    *counts.entry((fields.topic, fields.partition)).or_default() += 1;
-                    consumer.done(fields.partition(), fields.offset).unwrap();
-                }
-                ConsumerEvent::End(place) => _ = ended.insert(place),
-                ConsumerEvent::Revoked => consumer.unassign().unwrap(),
-                ConsumerEvent::Nothing => (),
-            }
-        }
-        counts
-    }
-
-    fn all(count: usize) -> BTreeMap<(usize, i32), usize> {
-        [(0, 0), (0, 1), (1, 0), (1, 1)]
-            .map(|place| (place, count))
-            .into()
-    }
-
-    #[test]
-    fn all_partitions_are_read_to_their_ends_without_a_group() {
-        let mock = cluster();
-        let mut reader = consumer(&mock, |_| ()).unwrap();
-        assert_eq!(counts(&mut reader, Position::Beginning), all(100));
-        for (from, left) in [
-            (Position::Offset(90), 10),
-            (Position::End, 0),
-            (Position::Offset(0), 100),
-        ] {
-            let mut reader = consumer(&mock, |_| ()).unwrap();
-            assert_eq!(counts(&mut reader, from), all(left), "{from:?}");
-        }
-        let mut reader = consumer(&mock, |settings| settings.partition = Some(1)).unwrap();
-        let found = counts(&mut reader, Position::Beginning);
-        assert_eq!(found, [((0, 1), 100), ((1, 1), 100)].into());
-    }
-
-    #[test]
-    fn a_group_reads_from_the_beginning_at_first() {
-        let mock = cluster();
-        let mut member = consumer(&mock, |settings| {
-            settings.group = Some("g".to_owned());
-            settings.auto_commit = true;
-        });
-        let found = counts(member.as_mut().unwrap(), Position::Committed);
-        assert_eq!(found, all(100));
-    }
-
-    #[test]
-    fn what_is_missing_is_an_error_with_a_remedy() {
-        let mock = cluster();
-        let error = consumer(&mock, |settings| settings.topics = vec!["c".to_owned()]);
-        let error = error.err().expect("there is no such topic").to_string();
-        assert!(
-            error.contains("reading c: there is no such topic"),
-            "{error}"
-        );
-        assert!(error.contains("rivulet topics create c"), "{error}");
-        let error = consumer(&mock, |settings| settings.partition = Some(2));
-        let error = error.err().expect("there is no such partition").to_string();
-        assert!(
-            error.contains("it has no partition 2") && error.contains("0 to 1"),
-            "{error}"
-        );
-    }
-}
+mod tests;

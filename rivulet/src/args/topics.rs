@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use clap::builder::RangedI64ValueParser;
+use clap_complete::ArgValueCompleter;
 
+use crate::complete;
 use crate::state::Age;
 use crate::topics::{NewTopicOptions, TruncateBound};
 
@@ -52,7 +54,7 @@ pub enum TopicsCommand {
   rivulet topics describe weather --brokers localhost:9092")]
     Describe {
         /// The topics; by default those of the pipeline file
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::topics))]
         names: Vec<String>,
     },
     /// Delete topics with all their records: those of the pipeline file, or these
@@ -64,7 +66,7 @@ pub enum TopicsCommand {
   rivulet topics delete weather --yes --brokers localhost:9092")]
     Delete {
         /// The topics; by default those of the pipeline file
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::topics))]
         names: Vec<String>,
         /// Do not ask for confirmation
         #[arg(long)]
@@ -80,8 +82,10 @@ pub enum TopicsCommand {
   rivulet topics clean dashboard weather --yes --brokers localhost:9092")]
     Clean {
         /// The consumer group; for a stage of the pipeline see `rivulet state reset`
+        #[arg(add = ArgValueCompleter::new(complete::groups))]
         group: String,
         /// The topic
+        #[arg(add = ArgValueCompleter::new(complete::topics))]
         topic: String,
         /// Do not ask for confirmation
         #[arg(long)]
@@ -98,6 +102,7 @@ pub enum TopicsCommand {
   rivulet topics truncate weather --before 1500       # the same offset in each partition")]
     Truncate {
         /// The topic
+        #[arg(add = ArgValueCompleter::new(complete::topics))]
         name: String,
         /// Only records before this offset, or before the first one of this time: RFC 3339, or
         /// how long ago, such as 2h
@@ -117,7 +122,7 @@ pub enum TopicsCommand {
   rivulet topics size weather --brokers localhost:9092")]
     Size {
         /// The topics; by default those of the pipeline file, or all if there is none
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::topics))]
         names: Vec<String>,
     },
     /// Watch the records that arrive in topics, and the groups that read them
@@ -131,7 +136,7 @@ pub enum TopicsCommand {
   rivulet topics watch --once               # one table, after one interval")]
     Watch {
         /// The topics; by default those of the pipeline file, or all if there is none
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::topics))]
         names: Vec<String>,
         /// How long to wait between two tables, such as 10s
         #[arg(long, value_name = "SPAN", default_value = "1s", value_parser = interval)]
