@@ -285,7 +285,8 @@ mod tests {
         producer.flush(Duration::from_secs(30)).unwrap();
         let mut seen = Vec::new();
         let mut progress = |progress: ReadProgress<'_>| seen.push((progress.done, progress.total));
-        let kafka = [("bootstrap.servers".to_owned(), mock.bootstrap_servers())].into();
+        let kafka =
+            BTreeMap::from([("bootstrap.servers".to_owned(), mock.bootstrap_servers())]).into();
         let names = ["first", "missing", "second"].map(String::from);
         let mut reader = TopicReader::new(&kafka, &names, &mut progress).unwrap();
         assert_eq!(
