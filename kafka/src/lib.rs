@@ -2,8 +2,8 @@
 //!
 //! [`KafkaLog`] is the [`Log`](rivulet_core::log::Log) of a stage. The other types are for tools:
 //! [`Cluster`] and [`Admin`] ask for topics and groups and change them, [`TopicReader`] reads
-//! topics to their ends, [`Tail`] follows them, [`Group`] and [`Transaction`] change what a stopped
-//! stage goes on from.
+//! topics to their ends, [`Tail`] follows them, [`Producer`] sends records, [`Group`] and
+//! [`Transaction`] change what a stopped stage goes on from.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ mod log;
 mod log_config;
 mod member;
 mod monitor;
+mod producer;
 mod reader;
 mod record;
 mod tail;
@@ -47,6 +48,7 @@ pub use self::group::{Committed, Group, Membership};
 pub use self::log::KafkaLog;
 pub use self::log_config::LogConfig;
 pub use self::member::{FoundGroup, FoundMember};
+pub use self::producer::{DeliveryReport, Producer, ProducerSettings};
 pub use self::record::KafkaRecord;
 pub use self::tail::{ReadFrom, Tail, TailRecord};
 pub use self::topic_reader::TopicReader;

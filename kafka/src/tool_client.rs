@@ -9,9 +9,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::ProducerContext;
 use rivulet_core::error::{Error, Kind, Result};
 
 use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, SpanProgress};
@@ -78,13 +76,22 @@ pub(crate) fn consumer_config(
 /// # Errors
 /// If librdkafka rejects a property.
 pub(crate) fn client<C: FromClientConfigAndContext<LastError>>(config: &ClientConfig) -> Result<C> {
-    config
-        .create_with_context(LastError::default())
-        .map_err(|error| {
-            Error::caused_by("setting up the Kafka client", error)
-                .of_kind(Kind::Usage)
-                .help("correct the [kafka] table of the pipeline file")
-        })
+    client_with(config, LastError::default())
+}
+
+/// The same with another context.
+///
+/// # Errors
+/// If librdkafka rejects a property.
+pub(crate) fn client_with<T: ClientContext, C: FromClientConfigAndContext<T>>(
+    config: &ClientConfig,
+    context: T,
+) -> Result<C> {
+    config.create_with_context(context).map_err(|error| {
+        Error::caused_by("setting up the Kafka client", error)
+            .of_kind(Kind::Usage)
+            .help("correct the [kafka] table of the pipeline file")
+    })
 }
 
 /// The low watermark of a partition, and its high watermark or last stable offset, depending on the
@@ -272,10 +279,3 @@ impl ClientContext for LastError {
 }
 
 impl ConsumerContext for LastError {}
-
-impl ProducerContext for LastError {
-    type DeliveryOpaque = ();
-
-    // A transaction is only committed if all its records were delivered.
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
