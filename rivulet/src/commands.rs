@@ -3,6 +3,7 @@
 mod compare;
 mod dlq;
 mod formats;
+mod produce;
 mod state;
 
 use std::io::{IsTerminal, Write};
@@ -54,6 +55,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             let target = || Target::new(&args.common, args.timeout(), registry);
             return formats::run(command, target, registry);
         }
+        Command::Produce(produce) => {
+            let target = || Target::new(&args.common, args.timeout(), registry);
+            return produce::run(produce, target, end);
+        }
         Command::Check {
             file: Some(file), ..
         } => args.common.pipeline.clone_from(file),
@@ -104,7 +109,8 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Completions { .. }
         | Command::Man
         | Command::Catalog { .. }
-        | Command::Formats(_) => Ok(()),
+        | Command::Formats(_)
+        | Command::Produce(_) => Ok(()),
     }
 }
 

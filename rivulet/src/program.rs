@@ -17,10 +17,10 @@ use crate::registry::Registry;
 pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
     let args = Args::parse();
     // Log lines would disturb what is drawn at a terminal: only warnings are printed then. A
-    // comparison has no other log lines that matter.
+    // comparison and `produce` have no other log lines that matter.
     let is_drawn = match args.command {
         Command::Demo => std::io::stderr().is_terminal(),
-        Command::Compare(_) => true,
+        Command::Compare(_) | Command::Produce(_) => true,
         _ => false,
     };
     cli::log_to_stderr(if is_drawn {
