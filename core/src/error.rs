@@ -181,6 +181,13 @@ impl Error {
         }
     }
 
+    /// Says that it happened in a larger act.
+    #[must_use]
+    pub fn within(mut self, act: &str) -> Self {
+        self.doing = format!("{}: {}", plain(act), self.doing);
+        self
+    }
+
     /// Says of what kind it is.
     #[must_use]
     pub fn of_kind(mut self, kind: Kind) -> Self {
@@ -254,6 +261,12 @@ mod tests {
         let text = "opening readings.csv: it is a directory\n  help: name a file";
         assert_eq!(error.to_string(), text);
         assert_eq!((error.kind(), error.code()), (Kind::Other, 1));
+    }
+
+    #[test]
+    fn an_act_within_another_names_both() {
+        let error = Error::new("committing", "no answer").within("forgetting \n");
+        assert_eq!(error.to_string(), "forgetting \\n: committing: no answer");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! [`KafkaLog`] is the [`Log`](rivulet_core::log::Log) of a stage. The other types are for tools:
 //! [`Cluster`] and [`Admin`] ask for topics and groups and change them, [`TopicReader`] reads
-//! topics to their ends, [`Tail`] follows them, and [`Consumer`] reads them as any program may.
-//! [`Group`] and [`Transaction`] change what a stopped stage goes on from, and [`GroupOffsets`] what
-//! any other group does.
+//! topics to their ends, [`Tail`] follows them, [`Consumer`] reads them as any program may, and
+//! [`Producer`] sends records. [`Group`] and [`Transaction`] change what a stopped stage goes on
+//! from, and [`GroupOffsets`] what any other group does.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -35,6 +35,7 @@ mod log_dirs;
 mod member;
 mod monitor;
 mod partitions;
+mod producer;
 mod reader;
 mod record;
 mod tail;
@@ -57,6 +58,7 @@ pub use self::log_config::LogConfig;
 pub use self::log_dirs::ReplicaSize;
 pub use self::member::{FoundGroup, FoundMember};
 pub use self::partitions::{FoundPartition, PartitionOffset};
+pub use self::producer::{DeliveryReport, Producer, ProducerSettings};
 pub use self::record::{KafkaRecord, OwnedRecord};
 pub use self::tail::{ReadFrom, Tail};
 pub use self::topic_reader::TopicReader;

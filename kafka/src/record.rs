@@ -4,6 +4,7 @@ use std::fmt;
 
 use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::BaseRecord;
+use rdkafka::util::IntoOpaque;
 use rivulet_core::log::{ConsumerRecord, Headers, ProducerRecord, Record};
 
 /// A record in librdkafka's memory.
@@ -101,7 +102,15 @@ pub(crate) fn fields<'a>(
 
 /// A record as a producer takes it.
 pub(crate) fn base_record<'a>(record: &ProducerRecord<'a>) -> BaseRecord<'a, [u8], [u8]> {
-    let mut message = BaseRecord::to(record.topic);
+    marked_record(record, ())
+}
+
+/// The same with a mark that comes back with the report of its delivery.
+pub(crate) fn marked_record<'a, M: IntoOpaque>(
+    record: &ProducerRecord<'a>,
+    mark: M,
+) -> BaseRecord<'a, [u8], [u8], M> {
+    let mut message = BaseRecord::with_opaque_to(record.topic, mark);
     (message.key, message.payload) = (record.key, record.value);
     (message.partition, message.timestamp) = (record.partition, record.timestamp);
     if !record.headers.is_empty() {

@@ -9,9 +9,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::ProducerContext;
 use rivulet_core::error::{Error, Kind, Result};
 
 use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, SpanProgress};
@@ -81,10 +79,13 @@ pub(crate) fn client<C: FromClientConfigAndContext<LastError>>(config: &ClientCo
     client_with(config, LastError::default())
 }
 
-/// As [`client`], with a context.
-pub(crate) fn client_with<X: ClientContext, C: FromClientConfigAndContext<X>>(
+/// The same with another context.
+///
+/// # Errors
+/// If librdkafka rejects a property.
+pub(crate) fn client_with<T: ClientContext, C: FromClientConfigAndContext<T>>(
     config: &ClientConfig,
-    context: X,
+    context: T,
 ) -> Result<C> {
     config.create_with_context(context).map_err(|error| {
         Error::caused_by("setting up the Kafka client", error)
@@ -285,10 +286,3 @@ impl ClientContext for LastError {
 }
 
 impl ConsumerContext for LastError {}
-
-impl ProducerContext for LastError {
-    type DeliveryOpaque = ();
-
-    // A transaction is only committed if all its records were delivered.
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Result};
 use rivulet_core::log::ProducerRecord;
+use rivulet_core::shutdown::Shutdown;
 
 use crate::connection::Connection;
 use crate::group::{Committed, Membership};
-use crate::record::base_record;
-use crate::tool_client::{self, LastError};
+use crate::producer::{Producer, ProducerSettings};
 
 /// Adds the offsets of a group to the open transaction of a producer, and commits it. `request`
 /// makes a request as often as its caller likes; it is told what the request is for.
@@ -55,8 +55,9 @@ const STEP: Duration = Duration::from_secs(30);
 
 /// An open transaction of a tool. It is aborted if it is dropped.
 pub struct Transaction {
-    client: BaseProducer<LastError>,
+    producer: Producer,
     doing: String,
+    shutdown: Shutdown,
 }
 
 impl Transaction {
@@ -66,34 +67,32 @@ impl Transaction {
     /// # Errors
     /// If the brokers are unreachable, or do not support transactions.
     pub fn begin(connection: &Connection, id: &str, doing: &str) -> Result<Self> {
-        let mut config = tool_client::config(connection);
-        config
-            .set("transactional.id", id)
-            .set("client.id", "rivulet");
-        let transaction = Transaction {
-            client: tool_client::client(&config)?,
-            doing: doing.to_owned(),
+        let settings = ProducerSettings {
+            client_id: "rivulet".to_owned(),
+            transactional_id: Some(id.to_owned()),
+            ..ProducerSettings::default()
         };
-        let begun = transaction
-            .client
-            .init_transactions(STEP)
-            .and_then(|()| transaction.client.begin_transaction());
-        begun.map_err(|error| {
-            transaction.failed("beginning a transaction", &error).help(
+        let begun = Producer::new(connection, &settings).and_then(|producer| {
+            producer.begin()?;
+            Ok(producer)
+        });
+        let producer = begun.map_err(|error| {
+            error.within(doing).help(
                 "the command needs transactions, whatever the stage's guarantee: does the cluster \
                  support them? a single broker needs transaction.state.log.replication.factor=1 \
                  and transaction.state.log.min.isr=1",
             )
         })?;
-        Ok(transaction)
+        Ok(Transaction {
+            producer,
+            doing: doing.to_owned(),
+            // Nobody stops it: what it waits for has limits.
+            shutdown: Shutdown::new(),
+        })
     }
 
     fn failed(&self, step: &str, error: &KafkaError) -> Error {
-        tool_client::unreachable_error(
-            format!("{}: {step}", self.doing),
-            error,
-            self.client.context(),
-        )
+        self.producer.failed(step, error).within(&self.doing)
     }
 
     /// Sends a record.
@@ -101,19 +100,8 @@ impl Transaction {
     /// # Errors
     /// If it cannot be sent.
     pub fn send(&self, record: &ProducerRecord<'_>) -> Result<()> {
-        let mut record = base_record(record);
-        loop {
-            match self.client.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
-                    record = unsent;
-                    self.client.poll(Duration::from_millis(10));
-                }
-                Err((error, unsent)) => {
-                    return Err(self.failed(&format!("sending to {}", unsent.topic), &error));
-                }
-            }
-        }
+        let sent = self.producer.send(record, &self.shutdown);
+        sent.map(|_| ()).map_err(|error| error.within(&self.doing))
     }
 
     /// Commits the transaction with the offsets of the group.
@@ -134,7 +122,7 @@ impl Transaction {
         }
         let membership = membership.filter(|_| !offsets.is_empty());
         let offsets = membership.map(|membership| (&list, &membership.0));
-        commit(&self.client, offsets, STEP, |step, request| {
+        commit(self.producer.client(), offsets, STEP, |step, request| {
             request().map_err(|error| {
                 self.failed(step, &error).help(
                     "`rivulet state show` shows the result; it is safe to run the command again",

@@ -24,7 +24,7 @@ pub mod catalog;
 mod check;
 pub mod clock;
 pub mod line_reader;
-mod pace;
+pub mod pace;
 mod position;
 #[cfg(feature = "program")]
 mod program;

@@ -4,6 +4,7 @@ mod compare;
 mod consume;
 mod dlq;
 mod formats;
+mod produce;
 mod state;
 mod topics;
 
@@ -64,6 +65,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             let target = Target::new(&args.common, args.timeout(), registry)?;
             return topics::run(command, &target, end);
         }
+        Command::Produce(command) => {
+            let target = || Target::new(&args.common, args.timeout(), registry);
+            return produce::run(command, target, end);
+        }
         Command::Check {
             file: Some(file), ..
         } => args.common.pipeline.clone_from(file),
@@ -115,6 +120,7 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         | Command::Catalog { .. }
         | Command::Consume(_)
         | Command::Formats(_)
+        | Command::Produce(_)
         | Command::Topics(_) => Ok(()),
     }
 }

@@ -5,7 +5,8 @@
 //! on an embedded broker. [`groups`] shows members and consumer lag, [`compare`] shows how two
 //! branches differ, `rivulet_verify` checks the contents of the topics, [`state`] shows, checks,
 //! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
-//! [`formats`] shows what a format makes of a sample, and guesses a mapping.
+//! [`formats`] shows what a format makes of a sample, and guesses a mapping. [`produce`] sends
+//! records to any topic.
 //!
 //! ```
 //! use rivulet::Registry;
@@ -31,6 +32,7 @@ pub mod formats;
 pub mod graph;
 pub mod groups;
 mod print;
+pub mod produce;
 mod program;
 mod registry;
 pub mod run;

@@ -23,10 +23,12 @@ pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
     }
     let args = Args::parse();
     // Log lines would disturb what is drawn at a terminal: only warnings are printed then. Live
-    // tables have no other log lines that matter.
+    // tables and `produce` have no other log lines that matter.
     let is_drawn = match args.command {
         Command::Demo => std::io::stderr().is_terminal(),
-        Command::Compare(_) | Command::Topics(TopicsCommand::Watch { .. }) => true,
+        Command::Compare(_)
+        | Command::Produce(_)
+        | Command::Topics(TopicsCommand::Watch { .. }) => true,
         _ => false,
     };
     cli::log_to_stderr(if is_drawn {

@@ -20,6 +20,7 @@ mod log;
 mod mapped;
 mod margins;
 mod own_operator;
+mod produce;
 mod repeats;
 mod shutdown;
 mod silent;

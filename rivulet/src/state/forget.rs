@@ -36,7 +36,7 @@ pub enum ForgetSelection {
     Idle(Age),
 }
 
-/// A duration. As text: `30d`, `12h` or `2h 30m`.
+/// A duration. As text: `30d`, `2h 30m` or `250ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Age(pub Duration);
 
@@ -48,7 +48,7 @@ impl FromStr for Age {
         let age = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
         let age = age.and_then(|age| Duration::try_from(age).ok());
         age.map(Age)
-            .ok_or_else(|| format!("`{text}` is not a duration; write 30d, 12h or 2h 30m"))
+            .ok_or_else(|| format!("`{text}` is not a duration; write 30d, 2h 30m or 250ms"))
     }
 }
 
