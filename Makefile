@@ -18,7 +18,7 @@ FROM := 0
 
 .PHONY: help demo test test-kafka aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: setup catalog same-bytes bundled
+.PHONY: setup lessons catalog same-bytes bundled
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -63,6 +63,13 @@ chaos: ## injects FAULTS=100 faults into the chain on three brokers; SEED=… re
 
 soak: FAULTS := $(or $(FAULTS),1000)
 soak: chaos ## the same with 1,000 faults, in half an hour
+
+lessons: ## types what each page of docs/lessons says, and compares what it says one sees
+	scripts/setup lessons
+	scripts/kafka-jars $(KAFKA)
+	scripts/registry-jars
+	cargo build --locked --workspace --bins
+	$(BUILT)/debug/lessons $(or $(ARGS),$(wildcard docs/lessons/[0-9]*.md))
 
 simulate: ## runs pipelines in memory through SEEDS=20000 schedules of faults; SEED=17 prints one
 	scripts/setup
