@@ -121,20 +121,18 @@ impl<'r> Sample<'r> {
                 pipeline: None,
             });
         }
-        let pipeline = match &common.brokers {
-            Some(_) if !common.pipeline.exists() => None,
-            _ => Some(CheckedPipeline::load(common, registry)?),
+        let without = common.client_properties(BTreeMap::new())?;
+        let needs_file = common.pipeline.exists() || !without.contains_key("bootstrap.servers");
+        let pipeline = if needs_file {
+            Some(CheckedPipeline::load(common, registry)?)
+        } else {
+            None
         };
-        let mut kafka: BTreeMap<String, String> = BTreeMap::new();
-        match (&pipeline, &common.brokers) {
-            (Some(pipeline), _) => kafka.clone_from(&pipeline.kafka),
-            (None, brokers) => {
-                let brokers = brokers.clone().unwrap_or_default();
-                kafka.insert("bootstrap.servers".into(), brokers);
-            }
-        }
+        let kafka = pipeline
+            .as_ref()
+            .map_or(&without, |pipeline| &pipeline.kafka);
         Ok(Sample {
-            records: sample::of_topic(&kafka, from, count)?,
+            records: sample::of_topic(kafka, from, count)?,
             is_file: false,
             pipeline,
         })
