@@ -20,6 +20,7 @@ mod mapped;
 mod margins;
 mod own_operator;
 mod repeats;
+mod secured;
 mod shutdown;
 mod silent;
 mod sinks;
