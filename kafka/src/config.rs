@@ -1,7 +1,6 @@
 //! librdkafka's properties for each kind of client.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +12,8 @@ use rdkafka::producer::BaseProducer;
 
 use crate::log_config::LogConfig;
 use crate::monitor::ClientMonitor;
-use rivulet_core::error::{Error, Kind, Result};
+use crate::setup::setup_error;
+use rivulet_core::error::Result;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::limits::Limits;
 
@@ -234,24 +234,8 @@ impl Clients {
         config
             .create_with_context(monitor.clone())
             .map_err(|error| {
-                // librdkafka's error does not name the file.
-                let files = self
-                    .properties
-                    .iter()
-                    .filter(|(name, _)| name.ends_with(".location"));
-                let files = files.map(|(name, path)| match File::open(path) {
-                    Ok(_) => format!("{name} is {path}"),
-                    Err(error) => format!("{name} is {path}: {error}"),
-                });
-                let cause = [error.to_string()]
-                    .into_iter()
-                    .chain(files)
-                    .collect::<Vec<_>>()
-                    .join("; ");
                 let doing = format!("creating a Kafka client for {}", self.stage);
-                Error::new(doing, cause).of_kind(Kind::Usage).help(
-                    "check [kafka] in the pipeline file: its properties are passed to librdkafka",
-                )
+                setup_error(&doing, &error, config)
             })
     }
 

@@ -152,18 +152,22 @@ impl Consumer {
         }
         // A cooperative assignment is told in parts.
         config.set("partition.assignment.strategy", "range,roundrobin");
-        let context = Rebalances::default();
-        match &settings.group {
-            Some(group) => _ = config.set("group.id", group),
-            None => context.push(Rebalance::Assigned(
+        let assigned = match &settings.group {
+            Some(group) => {
+                config.set("group.id", group);
+                None
+            }
+            None => Some(Rebalance::Assigned(
                 all.iter()
                     .map(|place| (settings.topics[place.topic].clone(), place.partition))
                     .collect(),
             )),
-        }
+        };
         let consumer = Consumer {
             partitions: Vec::new(),
-            client: Some(Arc::new(tool_client::client_with(&config, context)?)),
+            client: Some(Arc::new(tool_client::client_with(&config, |errors| {
+                Rebalances::new(errors, assigned)
+            })?)),
             settings: settings.clone(),
             current: 0,
         };

@@ -9,7 +9,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 pub(crate) use self::delivery::FailedDelivery;
 use self::membership::Membership;
-use self::message::describe_failure;
+pub(crate) use self::message::reason_of;
+use crate::trust::Trust;
 use rivulet_core::reminder::{Reminder, lasting};
 
 mod addresses;
@@ -18,6 +19,7 @@ mod commits;
 mod delivery;
 mod membership;
 mod message;
+mod unreachable;
 
 /// A commit that takes longer counts as unanswered.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
@@ -64,6 +66,7 @@ struct ProducerMonitor {
 struct MonitorState {
     stage: String,
     brokers: String,
+    trust: Trust,
     /// When requests began to fail, if they still do.
     failing_since: Option<Instant>,
     /// The same, once the brokers count as unreachable.
@@ -126,35 +129,6 @@ impl MonitorState {
         self.committing_since
             .is_some_and(|since| since.elapsed() > time)
     }
-
-    fn broker_unreachable(&mut self, error: &str) {
-        let now = Instant::now();
-        let since = *self.unreachable_since.get_or_insert(now);
-        let Some(lasted) = self.unreachable_logged.due(&(), now) else {
-            return;
-        };
-        let lasted = if lasted.is_zero() {
-            lasted
-        } else {
-            now - since
-        };
-        let reason = if self.last_failure.is_empty() {
-            error
-        } else {
-            &self.last_failure
-        };
-        let brokers = if self.brokers.is_empty() {
-            "an empty list"
-        } else {
-            &self.brokers
-        };
-        let (what, help) = describe_failure(reason, brokers);
-        tracing::warn!(
-            stage = self.stage,
-            "{what} at {brokers}{}, waiting: {reason}\n  help: {help}",
-            lasting(lasted)
-        );
-    }
 }
 
 impl ClientMonitor {
@@ -163,12 +137,14 @@ impl ClientMonitor {
     pub(super) fn new(
         stage: &str,
         brokers: &str,
+        trust: Trust,
         answers: impl Fn(&ClientMonitor) -> bool + Send + 'static,
         on_stuck: impl FnOnce() + Send + 'static,
     ) -> Self {
         let lock = MonitorState {
             stage: stage.to_owned(),
             brokers: brokers.to_owned(),
+            trust,
             failing_since: None,
             unreachable_since: None,
             unreachable_logged: Reminder::new(),
@@ -291,66 +267,23 @@ impl ClientMonitor {
         }
     }
 
-    /// A request has failed. If requests keep failing, logs that the brokers are unreachable.
-    pub(super) fn broker_unreachable(&self, error: &str) {
-        let mut lock = self.lock();
-        let since = *lock.failing_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= UNREACHABLE_AFTER {
-            lock.broker_unreachable(error);
-        }
-    }
-
-    /// A broker has answered. Logs it if the brokers were unreachable before. During a slow commit
-    /// other answers do not show that the stage can go on.
-    pub(super) fn broker_reachable(&self) {
-        let mut lock = self.lock();
-        (lock.needs_probe, lock.failing_since) = (false, None);
-        if lock.is_committing_for(SLOW_COMMIT) {
-            return;
-        }
-        lock.unreachable_logged.clear();
-        if let Some(since) = lock.unreachable_since.take() {
-            tracing::info!(
-                stage = lock.stage,
-                "brokers reachable again, after {:.1} s",
-                since.elapsed().as_secs_f64()
-            );
-        }
-        lock.last_failure.clear();
-    }
-
-    /// Whether the brokers count as unreachable.
-    pub(super) fn is_unreachable(&self) -> bool {
-        self.lock().unreachable_since.is_some()
-    }
-
-    /// Whether it is time to ask whether a broker answers.
-    pub(super) fn probe_due(&self) -> bool {
-        let mut lock = self.lock();
-        let is_unreached = lock
-            .unreached
-            .iter()
-            .any(|(address, since)| since.elapsed() >= lock.grace(address));
-        let due = (lock.needs_probe || lock.unreachable_since.is_some() || is_unreached)
-            && lock
-                .last_probe
-                .is_none_or(|probe| probe.elapsed() >= PROBE_INTERVAL);
-        if due {
-            lock.last_probe = Some(Instant::now());
-        }
-        due
-    }
-
     /// What a client reports of its connections. The report can be late and the brokers back
     /// already, so it only asks for a probe.
     pub(super) fn client_error(&self, error: &KafkaError) {
         use RDKafkaErrorCode::{
-            AllBrokersDown, BrokerTransportFailure, FencedInstanceId, OperationTimedOut,
-            PartitionEOF, PollExceeded, Resolve,
+            AllBrokersDown, Authentication, BrokerTransportFailure, FencedInstanceId,
+            OperationTimedOut, PartitionEOF, PollExceeded, Resolve, SSL,
         };
         let mut lock = self.lock();
         match error.rdkafka_error_code() {
-            Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
+            Some(
+                AllBrokersDown
+                | Authentication
+                | BrokerTransportFailure
+                | OperationTimedOut
+                | Resolve
+                | SSL,
+            ) => {
                 lock.needs_probe = true;
                 tracing::debug!("librdkafka: {error}");
             }

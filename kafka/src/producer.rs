@@ -80,9 +80,10 @@ impl Producer {
     /// transactions.
     pub fn new(connection: &Connection, settings: &ProducerSettings) -> Result<Self> {
         let config = settings.config(connection);
-        let context = Deliveries::new(settings.reports);
         let producer = Producer {
-            client: tool_client::client_with(&config, context)?,
+            client: tool_client::client_with(&config, |seen| {
+                Deliveries::new(seen, settings.reports)
+            })?,
             reports: settings.reports,
             sent: Cell::new(0),
             in_transaction: Cell::new(false),

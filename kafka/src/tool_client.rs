@@ -1,7 +1,7 @@
 //! The clients of tools that people wait for, and why the brokers are unreachable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,10 @@ use rivulet_core::error::{Error, Kind, Result};
 use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, SpanProgress};
 use crate::connection::Connection;
 use crate::error_class;
+use crate::failure;
+use crate::monitor::reason_of;
+use crate::setup::setup_error;
+use crate::trust::Trust;
 
 /// How long one request may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -76,22 +80,23 @@ pub(crate) fn consumer_config(
 /// # Errors
 /// If librdkafka rejects a property.
 pub(crate) fn client<C: FromClientConfigAndContext<LastError>>(config: &ClientConfig) -> Result<C> {
-    client_with(config, LastError::default())
+    client_with(config, |errors| errors)
 }
 
-/// The same with another context.
+/// The same with another context, which keeps the connection errors.
 ///
 /// # Errors
 /// If librdkafka rejects a property.
 pub(crate) fn client_with<T: ClientContext, C: FromClientConfigAndContext<T>>(
     config: &ClientConfig,
-    context: T,
+    context: impl FnOnce(LastError) -> T,
 ) -> Result<C> {
-    config.create_with_context(context).map_err(|error| {
-        Error::caused_by("setting up the Kafka client", error)
-            .of_kind(Kind::Usage)
-            .help("correct the [kafka] table of the pipeline file")
-    })
+    let mut config = config.clone();
+    // Only the log says that a connection was closed.
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config
+        .create_with_context(context(LastError::new(&config)))
+        .map_err(|error| setup_error("setting up the Kafka client", &error, &config))
 }
 
 /// The low watermark of a partition, and its high watermark or last stable offset, depending on the
@@ -224,30 +229,50 @@ pub(crate) fn unreachable_error(doing: String, error: &KafkaError, seen: &LastEr
         .map(error_class::kind)
         .filter(|kind| *kind != Kind::Other)
         .unwrap_or(Kind::Unreachable);
-    match seen.last() {
-        Some(seen) => Error::new(doing, seen),
+    // A broken connection explains no other error.
+    let reason = if kind == Kind::Unreachable {
+        seen.last()
+    } else {
+        lock(&seen.reported).clone()
+    };
+    let reason = reason.map(|reason| seen.trust.explain(&reason));
+    let refused = reason
+        .as_deref()
+        .and_then(failure::refused)
+        .filter(|_| matches!(kind, Kind::Unreachable | Kind::Unauthorized));
+    match reason {
+        Some(reason) => Error::new(doing, reason),
         None => Error::caused_by(doing, error.clone()),
     }
-    .of_kind(kind)
-    .help(
+    .of_kind(refused.map_or(kind, |refused| refused.kind))
+    .help(refused.map_or(
         "is Kafka running there? set its address with --brokers HOST:PORT or brokers = \"…\" in \
          [kafka]",
-    )
+        |refused| refused.help,
+    ))
 }
 
 /// A client context that keeps the last connection error.
 #[derive(Debug, Default)]
 pub(crate) struct LastError {
-    last: Mutex<Option<String>>,
+    reported: Mutex<Option<String>>,
+    /// Why a connection failed last. Some failures are only logged.
+    failed: Mutex<Option<String>>,
+    trust: Trust,
     is_down: AtomicBool,
 }
 
 impl LastError {
+    fn new(config: &ClientConfig) -> Self {
+        LastError {
+            trust: Trust::new(|name| config.get(name).map(str::to_owned)),
+            ..LastError::default()
+        }
+    }
+
     pub(crate) fn last(&self) -> Option<String> {
-        self.last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let reported = lock(&self.reported).clone();
+        reported.or_else(|| lock(&self.failed).clone())
     }
 
     /// The last connection error, once each time that no broker takes a connection.
@@ -262,9 +287,18 @@ impl LastError {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds one of these can panic half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl ClientContext for LastError {
-    // Everything that matters is reported as an error, too.
-    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Everything else that matters is reported as an error, too.
+        if facility == "FAIL" && !message.contains("brokers are down") {
+            *lock(&self.failed) = Some(reason_of(message).to_owned());
+        }
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -280,7 +314,7 @@ impl ClientContext for LastError {
             .rdkafka_error_code()
             .is_some_and(|code| ignored.contains(&code))
         {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            *lock(&self.reported) = Some(reason.to_owned());
         }
     }
 }

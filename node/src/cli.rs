@@ -43,7 +43,16 @@ pub struct Common {
     )]
     pub pipeline: PathBuf,
 
-    /// The bootstrap brokers, as HOST:PORT,…; overrides the file
+    /// A file of key=value lines for librdkafka, such as TLS and passwords; overrides `[kafka]`
+    #[arg(
+        long,
+        env = "RIVULET_COMMAND_CONFIG",
+        value_name = "FILE",
+        global = true
+    )]
+    pub command_config: Option<PathBuf>,
+
+    /// The bootstrap brokers, as HOST:PORT,…; overrides the files
     #[arg(long, env = "RIVULET_BROKERS", value_name = "LIST", global = true)]
     pub brokers: Option<String>,
 
@@ -71,10 +80,10 @@ impl Common {
     /// knows.
     ///
     /// # Errors
-    /// All errors in the file.
+    /// All errors in the file, or else all in the command config.
     pub fn load(&self, catalogs: &dyn Check) -> Result<Pipeline, Diagnostics> {
         let mut pipeline = Pipeline::load(&self.pipeline, catalogs)?;
-        pipeline.kafka = self.client_properties(pipeline.kafka);
+        pipeline.kafka = self.client_properties(pipeline.kafka)?;
         if let Some(guarantee) = self.guarantee {
             pipeline.guarantee = guarantee;
         }
@@ -84,16 +93,27 @@ impl Common {
         Ok(pipeline)
     }
 
-    /// The properties of clients: those of a file, overridden by the options.
-    #[must_use]
+    /// The properties of librdkafka that the options ask for: `of_file`, those of the pipeline file
+    /// if there is one, then those of the command config, then the brokers. Later ones override
+    /// earlier ones.
+    ///
+    /// # Errors
+    /// All errors in the command config, each with its line and what to do.
     pub fn client_properties(
         &self,
-        mut of_file: BTreeMap<String, String>,
-    ) -> BTreeMap<String, String> {
-        if let Some(brokers) = &self.brokers {
-            of_file.insert("bootstrap.servers".into(), brokers.clone());
+        of_file: BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, Diagnostics> {
+        let mut properties = of_file;
+        if let Some(path) = &self.command_config {
+            properties.extend(rivulet_pipeline::client_properties(
+                path,
+                rivulet_kafka::is_known_property,
+            )?);
         }
-        of_file
+        if let Some(brokers) = &self.brokers {
+            properties.insert("bootstrap.servers".into(), brokers.clone());
+        }
+        Ok(properties)
     }
 
     /// The name of this instance.
@@ -218,4 +238,47 @@ pub fn exit(result: Result<(), BoxError>) -> ExitCode {
 pub fn is_closed_pipe(error: &BoxError) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brokers_go_over_the_command_config_and_that_over_the_file() {
+        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let path = folder.path().join("client.properties");
+        std::fs::write(
+            &path,
+            "sasl.mechanisms=PLAIN\nmetadata.broker.list=b:1\nlinger.ms=3\n",
+        )
+        .expect("a file in it");
+        let common = |brokers: Option<&str>| Common {
+            pipeline: PathBuf::new(),
+            command_config: Some(path.clone()),
+            brokers: brokers.map(str::to_owned),
+            guarantee: None,
+            memory_max: None,
+            instance: None,
+        };
+        let map = |properties: [(&str, &str); 4]| {
+            BTreeMap::from(properties.map(|(name, value)| (name.to_owned(), value.to_owned())))
+        };
+        let of_file = map([
+            ("bootstrap.servers", "a:1"),
+            ("linger.ms", "2"),
+            ("sasl.mechanism", "SCRAM-SHA-256"),
+            ("sasl.username", "alice"),
+        ]);
+        for (brokers, expected) in [(None, "b:1"), (Some("c:1"), "c:1")] {
+            let properties = common(brokers).client_properties(of_file.clone());
+            let expected = map([
+                ("bootstrap.servers", expected),
+                ("linger.ms", "3"),
+                ("sasl.mechanism", "PLAIN"),
+                ("sasl.username", "alice"),
+            ]);
+            assert_eq!(properties.unwrap(), expected);
+        }
+    }
 }

@@ -59,6 +59,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn librdkafka_has_no_property_that_is_called_javas() {
+        // librdkafka has errors of its own for these two, so it knows them.
+        let its_own = ["ssl.truststore.location", "sasl.jaas.config"];
+        for name in rivulet_pipeline::java_properties() {
+            let is_known = rivulet_kafka::is_known_property(name);
+            assert_eq!(is_known, its_own.contains(&name), "{name}");
+        }
+    }
+
     fn smallest_message(settings: &str) -> usize {
         let text = format!("{settings}\n[producer.p]\nsource = \"lines\"\nto = [\"t\", \"u\"]\n");
         let pipeline = Pipeline::parse(Arc::new(Text {

@@ -67,6 +67,13 @@ impl Diagnostic {
         self.place.clone()
     }
 
+    /// Says that the error is in another file, which the text names.
+    #[must_use]
+    pub(crate) fn of_file(mut self, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message);
+        self
+    }
+
     /// Gives the error a place if it has none of its own.
     #[must_use]
     pub fn or_at(mut self, place: Range<usize>) -> Self {

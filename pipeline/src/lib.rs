@@ -25,6 +25,7 @@
 //! assert!(errors.to_string().contains("did you mean `from`?"));
 //! ```
 
+mod alias;
 mod buffer;
 pub mod catalog;
 #[cfg(feature = "schema")]
@@ -38,6 +39,7 @@ mod digest;
 mod file_schema;
 mod formats;
 mod in_order;
+mod java_property;
 mod load;
 mod pipeline;
 mod reserved;
@@ -51,11 +53,13 @@ mod tables;
 mod topic;
 
 pub use self::buffer::{ClockPolicy, SpoolSettings, WhenFull};
+pub use self::client_file::client_properties;
 pub use self::component::ComponentConfig;
 pub use self::diagnostic::{Diagnostic, Diagnostics, Text, suggest};
 #[cfg(feature = "schema")]
 pub use self::file_schema::file_schema;
 pub use self::in_order::InOrder;
+pub use self::java_property::names as java_properties;
 pub use self::load::Check;
 pub use self::pipeline::Pipeline;
 pub use self::reserved::names as reserved_properties;

@@ -35,6 +35,12 @@ pub fn adopt(
     for (name, topic) in topics {
         broker.create_topic(name, topic.partitions)?;
     }
+    // The embedded broker has neither TLS nor passwords.
+    pipeline.kafka.retain(|name, _| {
+        !["security.", "ssl.", "sasl."]
+            .iter()
+            .any(|start| name.starts_with(start))
+    });
     pipeline
         .kafka
         .insert("bootstrap.servers".into(), broker.brokers());

@@ -39,7 +39,7 @@ impl<'r> Target<'r> {
         };
         let properties = match &pipeline {
             Some(pipeline) => pipeline.kafka.clone(),
-            None => common.client_properties(BTreeMap::new()),
+            None => common.client_properties(BTreeMap::new())?,
         };
         if !properties.contains_key("bootstrap.servers") {
             let cause = format!("no brokers are given, and there is no {DEFAULT_PIPELINE}");

@@ -18,6 +18,7 @@ use crate::process::{Signal, send};
 use crate::zookeeper::ZooKeeper;
 use crate::{guard, java, programs, wait};
 
+mod listeners;
 mod settings;
 
 /// A broker. It is stopped and removed on drop.
@@ -25,8 +26,8 @@ mod settings;
 pub struct Kafka {
     folder: PathBuf,
     port: u16,
-    /// The port of a second listener, if it has one.
-    second: Option<u16>,
+    /// The names and ports of more listeners.
+    listeners: Vec<(String, u16)>,
     /// The number of nodes in the cluster.
     nodes: usize,
     java: Option<Child>,
@@ -58,71 +59,6 @@ impl Kafka {
         let mut kafka = Kafka::prepare(settings);
         kafka.run();
         kafka
-    }
-
-    /// Starts a broker whose second listener advertises another address.
-    #[must_use]
-    pub fn advertised_as(address: &str) -> Self {
-        Kafka::with_second_listener("PLAINTEXT", address, &[])
-    }
-
-    /// Starts a broker whose second listener requires SASL PLAIN, with this JAAS configuration.
-    #[must_use]
-    pub fn with_sasl(jaas: &str) -> Self {
-        let settings = [
-            ("sasl.enabled.mechanisms", "PLAIN"),
-            ("listener.name.second.plain.sasl.jaas.config", jaas),
-        ];
-        Kafka::with_second_listener("SASL_PLAINTEXT", "", &settings)
-    }
-
-    /// Starts a broker whose second listener has this protocol, such as `SSL`. It advertises its
-    /// own address if `announced` is empty.
-    #[must_use]
-    pub fn with_second_listener(
-        protocol: &str,
-        announced: &str,
-        settings: &[(&str, &str)],
-    ) -> Self {
-        let [port, controller, second] = [free_port(), free_port(), free_port()];
-        let announced = if announced.is_empty() {
-            format!("127.0.0.1:{second}")
-        } else {
-            announced.to_owned()
-        };
-        let own = [
-            ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
-            (
-                "listener.security.protocol.map",
-                format!("PLAINTEXT:PLAINTEXT,SECOND:{protocol},CONTROLLER:PLAINTEXT"),
-            ),
-            (
-                "listeners",
-                format!(
-                    "PLAINTEXT://127.0.0.1:{port},SECOND://127.0.0.1:{second},\
-                     CONTROLLER://127.0.0.1:{controller}"
-                ),
-            ),
-            (
-                "advertised.listeners",
-                format!("PLAINTEXT://127.0.0.1:{port},SECOND://{announced}"),
-            ),
-        ];
-        let own = own.iter().map(|(name, value)| (*name, value.as_str()));
-        let settings: Vec<_> = own.chain(settings.iter().copied()).collect();
-        let mut kafka = Kafka::node(1, &[[port, controller]], &settings);
-        kafka.second = Some(second);
-        kafka.run();
-        kafka
-    }
-
-    /// The address of the second listener.
-    #[must_use]
-    pub fn second(&self) -> String {
-        format!(
-            "127.0.0.1:{}",
-            self.second.expect("it has a second listener")
-        )
     }
 
     /// A broker with an address and a folder, not started yet.
@@ -162,7 +98,7 @@ impl Kafka {
         let kafka = Kafka {
             folder,
             port,
-            second: None,
+            listeners: Vec::new(),
             nodes: ports.len(),
             java: None,
             killed: None,

@@ -15,6 +15,7 @@
 )]
 
 mod cage;
+mod certificates;
 pub mod chain;
 mod chaos;
 mod clock;
@@ -36,6 +37,7 @@ pub mod wait;
 mod zookeeper;
 
 pub use self::cage::MemoryLimit;
+pub use self::certificates::Certificate;
 pub use self::chaos::{Chaos, Kind};
 pub use self::cluster::Cluster;
 pub use self::kafka::Kafka;

@@ -201,3 +201,32 @@ fn a_certificate_file_that_is_wrong() {
         );
     }
 }
+
+#[test]
+fn a_command_config_that_is_wrong() {
+    let scenario = Scenario::on(UNREACHABLE, lines().operator("ewma", "in", EWMA, "out"));
+    scenario.write(
+        "client.properties",
+        "ssl.truststore.location=/x.jks\nsasl.pasword=open-sesame\nopen-sesame\n",
+    );
+    let stage = scenario.name("ewma");
+    let config = ["--command-config", "client.properties"];
+    for (program, arguments) in [
+        ("rivulet", &["topics", "list"][..]),
+        ("rivulet-operator", &[&stage]),
+    ] {
+        let error = scenario
+            .program(program, &[arguments, &config].concat())
+            .fails();
+        for words in [
+            "client.properties: line 1: `ssl.truststore.location`",
+            "ssl.ca.location",
+            "line 2: `sasl.pasword`",
+            "did you mean `sasl.password`?",
+            "line 3 is not key=value",
+        ] {
+            assert!(error.contains(words), "`{words}` is missing in:\n{error}");
+        }
+        assert!(!error.contains("open-sesame"), "{error}");
+    }
+}

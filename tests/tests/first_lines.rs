@@ -42,7 +42,7 @@ impl Fault<'_> {
 }
 
 /// The first warning or error, with its help line if there is one.
-fn first_warning(text: &str) -> Option<String> {
+pub(crate) fn first_warning(text: &str) -> Option<String> {
     let mut lines = text.lines().skip_while(|line| {
         !["WARN", "ERROR", "error: "]
             .iter()

@@ -22,6 +22,7 @@ mod margins;
 mod own_operator;
 mod produce;
 mod repeats;
+mod secured;
 mod shutdown;
 mod silent;
 mod sinks;

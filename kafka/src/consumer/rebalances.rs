@@ -21,7 +21,7 @@ pub(super) enum Rebalance {
 }
 
 /// Keeps what the group says until it is polled for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rebalances {
     pub(super) errors: LastError,
     queue: Mutex<VecDeque<Rebalance>>,
@@ -29,6 +29,15 @@ pub(super) struct Rebalances {
 }
 
 impl Rebalances {
+    /// With what is assigned without a group.
+    pub(super) fn new(errors: LastError, assigned: Option<Rebalance>) -> Self {
+        Rebalances {
+            errors,
+            queue: Mutex::new(assigned.into_iter().collect()),
+            is_closed: AtomicBool::new(false),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<Rebalance>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,6 +13,7 @@ use crate::config::Clients;
 use crate::log_config::LogConfig;
 use crate::monitor::ClientMonitor;
 use crate::reader::Reader;
+use crate::trust::Trust;
 use crate::waits::CALL_TIMEOUT;
 
 impl KafkaLog {
@@ -29,6 +30,7 @@ impl KafkaLog {
         let monitor = ClientMonitor::new(
             &config.stage,
             config.brokers(),
+            Trust::new(|name| config.properties.get(name).cloned()),
             move |monitor| {
                 asking
                     .observer(monitor)

@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::delivery::FailedDelivery;
-use super::message::{advertised_address, is_connect_failure, may_repeat_request};
+use super::message::{advertised_address, is_connect_failure, may_repeat_request, reason_of};
 use super::{ClientMonitor, Rebalance};
 
 impl ClientContext for ClientMonitor {
@@ -34,9 +34,7 @@ impl ClientContext for ClientMonitor {
             // It may be one connection of several, or an idle one, so the brokers are probed.
             // `broker_unreachable` logs the last reason if they are unreachable.
             "FAIL" | "ERROR" => {
-                let reason = message
-                    .split_once("]: ")
-                    .map_or(message, |(_thread, reason)| reason);
+                let reason = reason_of(message);
                 tracing::debug!("librdkafka: {facility} {message}");
                 let mut lock = self.lock();
                 lock.needs_probe = true;

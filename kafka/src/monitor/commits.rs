@@ -42,9 +42,8 @@ impl ClientMonitor {
     }
 
     fn warn_of_slow_commit(&self) {
-        let mut lock = self.lock();
-        if lock.is_committing_for(SLOW_COMMIT) {
-            lock.broker_unreachable("a commit is not answered");
+        if self.lock().is_committing_for(SLOW_COMMIT) {
+            self.unreachable("a commit is not answered");
         }
     }
 

@@ -6,7 +6,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use super::*;
 
 fn monitor() -> ClientMonitor {
-    ClientMonitor::new("ewma", "rpi0:9092", |_| false, || ())
+    ClientMonitor::new("ewma", "rpi0:9092", Trust::default(), |_| false, || ())
 }
 
 fn ago(time: Duration) -> Instant {
@@ -114,4 +114,21 @@ fn a_single_late_answer_does_not_count_as_unreachable() {
         !monitor.is_unreachable(),
         "failures before the answer do not count"
     );
+}
+
+#[test]
+fn a_broker_that_refuses_while_others_answer_is_named() {
+    let warned = |unreachable: bool, reason: &str| {
+        let monitor = monitor();
+        monitor.lock().unreachable_since = unreachable.then(Instant::now);
+        reason.clone_into(&mut monitor.lock().last_failure);
+        monitor.broker_reachable();
+        let is_clear = monitor.lock().errors_logged.is_clear();
+        !is_clear
+    };
+    let refused = "ssl://rpi1:9093/1: SSL handshake failed: certificate verify failed (after 5ms)";
+    assert!(warned(false, refused));
+    assert!(!warned(true, refused), "the reason is past");
+    let stopped = "ssl://rpi1:9093/1: Disconnected: closed by peer (after 5ms in state UP)";
+    assert!(!warned(false, stopped));
 }

@@ -56,8 +56,9 @@ pub(crate) struct Deliveries {
 
 impl Deliveries {
     /// Keeps the reports of successful deliveries if `collects` is true.
-    pub(super) fn new(collects: bool) -> Self {
+    pub(super) fn new(seen: LastError, collects: bool) -> Self {
         Deliveries {
+            seen,
             collects,
             ..Self::default()
         }

@@ -13,6 +13,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::named::Named;
 use super::written::{CommitTable, LimitsTable, Scalar, TOP};
+use crate::alias::canonical;
+use crate::client_file::ClientFile;
 use crate::diagnostic::{Diagnostic, Text, closest, suggest};
 use crate::pipeline::Pipeline;
 use crate::reserved;
@@ -216,25 +218,15 @@ impl Reader<'_> {
             return properties;
         };
         if let Some(include) = table.remove("include") {
-            match crate::client_file::read(&self.text.folder().join(include.get_ref().to_string()))
-            {
-                Ok(included) => {
-                    for (name, value) in included {
-                        if let Some(why) = reserved::in_client_file(&name) {
-                            let message = format!(
-                                "{} sets `{name}`, which is not yours to set",
-                                include.get_ref()
-                            );
-                            self.diagnostics
-                                .push(Diagnostic::at(include.span(), message).help(why));
-                        }
-                        properties.insert(name, value);
-                    }
-                }
-                Err(error) => self
-                    .diagnostics
-                    .push(Diagnostic::from(error).or_at(include.span())),
-            }
+            let name = include.get_ref().to_string();
+            // What librdkafka knows, only the programs can tell.
+            let file = ClientFile::read(&self.text.folder().join(&name), |_| true);
+            properties.extend(file.properties);
+            self.diagnostics.extend(
+                file.errors
+                    .into_iter()
+                    .map(|error| error.of_file(&name).or_at(include.span())),
+            );
         }
         if let Some(brokers) = table.remove("brokers") {
             properties.insert("bootstrap.servers".into(), brokers.get_ref().to_string());
@@ -245,7 +237,7 @@ impl Reader<'_> {
                     Diagnostic::at(value.span(), format!("`{name}` is not yours to set")).help(why),
                 );
             }
-            properties.insert(name, value.get_ref().to_string());
+            properties.insert(canonical(&name).to_owned(), value.get_ref().to_string());
         }
         properties
     }

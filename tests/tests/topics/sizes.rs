@@ -69,7 +69,7 @@ fn size_counts_records_and_bytes_over_tls() {
             store.to_str().expect("it is ASCII"),
         ),
     ];
-    let kafka = Kafka::with_second_listener("SSL", "", &settings);
+    let kafka = Kafka::with_listeners(&[("second", "SSL")], &settings);
     let properties = format!(
         "\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"{}\"",
         certificate.display()
