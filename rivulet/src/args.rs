@@ -51,10 +51,15 @@ pub enum Command {
     /// Without --brokers it runs on an embedded broker. That has no transactions, so the pipeline
     /// runs at-least-once. With --brokers it runs on that Kafka, with the guarantee of the
     /// pipeline.
+    #[command(after_help = "Examples:
+  rivulet demo --pipeline config/chain.toml
+  rivulet demo --pipeline config/fused.toml     # two stages, the same results
+  rivulet demo --pipeline config/chain.toml --brokers localhost:9092   # exactly-once")]
     Demo,
     /// Show every error in a pipeline file, or draw the pipeline
     #[command(after_help = "Examples:
   rivulet check config/chain.toml
+  rivulet check config/chain.toml --json          # stages and digests, for deployments
   rivulet check --schema > pipeline.schema.json   # for editors: #:schema ./pipeline.schema.json")]
     Check {
         /// The pipeline file; by default that of --pipeline
@@ -79,7 +84,10 @@ pub enum Command {
     ///
     /// Each has its settings, their defaults and an example. The output is Markdown. No file is
     /// read.
-    #[command(after_help = "Example: rivulet catalog ewma")]
+    #[command(after_help = "Examples:
+  rivulet catalog                           # everything
+  rivulet catalog ewma
+  rivulet catalog sqlite | less")]
     Catalog {
         /// Only the one of this name
         name: Option<String>,
@@ -89,6 +97,12 @@ pub enum Command {
     Formats(FormatsCommand),
     Produce(Box<ProduceArgs>),
     /// Run stages in this process, one thread each
+    ///
+    /// They run until they are asked to stop, as on nodes.
+    #[command(after_help = "Examples:
+  rivulet run convert threshold             # these two
+  rivulet run --all                         # the whole pipeline
+  rivulet run --all --memory-max '64 MB'")]
     Run {
         /// The stages to run
         #[arg(required_unless_present = "all")]
@@ -148,6 +162,10 @@ pub enum Command {
     /// wrong or out of order, or if something cannot be verified: because retention has deleted its
     /// input, because the order of readings is not defined, or because inputs were read again after
     /// a reset.
+    #[command(after_help = "Examples:
+  rivulet verify
+  rivulet verify --allow-duplicates         # for an at-least-once pipeline
+  rivulet verify --allow-unverifiable; echo $?")]
     Verify {
         /// Count repeated readings with the same value, but not as errors
         #[arg(long)]
@@ -168,6 +186,10 @@ pub enum Command {
         shell: Shell,
     },
     /// Print the manual page: `rivulet man | man -l -`
+    #[command(after_help = "Examples:
+  rivulet man | man -l -
+  rivulet man > rivulet.1
+  rivulet man | sudo tee /usr/local/share/man/man1/rivulet.1 > /dev/null")]
     Man,
 }
 
@@ -223,7 +245,10 @@ pub enum StateCommand {
     /// A stage does not start with a state that other steps or settings have made. The command
     /// changes nothing, and stages may run. The exit status is 1 if a stage would not start; the
     /// remedies are named.
-    #[command(after_help = "Example: rivulet state check ewma average")]
+    #[command(after_help = "Examples:
+  rivulet state check                       # all that keep state
+  rivulet state check ewma average
+  rivulet state check ewma && systemctl restart rivulet-operator@ewma")]
     Check {
         /// The stages; by default all that keep state
         stages: Vec<String>,
@@ -233,7 +258,10 @@ pub enum StateCommand {
     /// The stage must not run, and only the settings of its steps may have changed. An average with
     /// a shorter window keeps the last readings; one with a longer window fills it first. No record
     /// is processed twice. `rivulet verify` takes the change into account.
-    #[command(after_help = "Example: rivulet state keep ewma --dry-run")]
+    #[command(after_help = "Examples:
+  rivulet state keep ewma --dry-run         # what would be done
+  rivulet state keep ewma                   # asks first
+  rivulet state keep average --yes")]
     Keep {
         /// The stage
         stage: String,
@@ -251,7 +279,8 @@ pub enum StateCommand {
     /// stage forgets idle sensors by itself.
     #[command(group = clap::ArgGroup::new("which").required(true), after_help = "Examples:
   rivulet state forget ewma --idle 30d --dry-run   # which sensors have been idle for that long
-  rivulet state forget ewma --sensor attic cellar")]
+  rivulet state forget ewma --sensor attic cellar
+  rivulet state forget average --idle 12h --yes")]
     Forget {
         /// The stage
         stage: String,
@@ -273,7 +302,10 @@ pub enum StateCommand {
     ///
     /// Kafka deletes the committed offsets of a stage that is stopped for longer than the brokers'
     /// offsets.retention.minutes. The stage's changelog still has them. The stage must not run.
-    #[command(after_help = "Example: rivulet state resume convert --dry-run")]
+    #[command(after_help = "Examples:
+  rivulet state resume convert --dry-run    # where it would go on
+  rivulet state resume convert              # asks first
+  rivulet state resume ewma --yes")]
     Resume {
         /// The stage: an operator, with or without state
         stage: String,
@@ -290,6 +322,7 @@ pub enum StateCommand {
     /// twice. A producer, whose only state is its position, starts from the beginning.
     #[command(after_help = "Examples:
   rivulet state reset ewma --dry-run        # what would be done
+  rivulet state reset thermometer           # the source starts from its beginning
   rivulet state reset ewma --from-start     # process the inputs again; results are written again")]
     Reset {
         /// The stage
@@ -304,4 +337,35 @@ pub enum StateCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Args;
+
+    /// The commands without commands of their own.
+    fn leaves(command: &Command) -> Vec<&Command> {
+        let mut subcommands = command.get_subcommands().peekable();
+        if subcommands.peek().is_none() {
+            return vec![command];
+        }
+        subcommands.flat_map(leaves).collect()
+    }
+
+    #[test]
+    fn every_command_has_three_examples() {
+        let args = Args::command();
+        let leaves = leaves(&args);
+        assert!(leaves.len() > 25, "{}", leaves.len());
+        for command in leaves {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let examples = help.matches("\n  ").count();
+            let name = command.get_name();
+            assert!(help.starts_with("Examples:\n"), "{name}: {help}");
+            assert!(examples >= 3, "{name} has {examples}: {help}");
+        }
+    }
 }

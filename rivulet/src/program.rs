@@ -23,10 +23,11 @@ pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
     }
     let args = Args::parse();
     // Log lines would disturb what is drawn at a terminal: only warnings are printed then. Live
-    // tables and `produce` have no other log lines that matter.
+    // tables, `produce` and `consume` have no other log lines that matter.
     let is_drawn = match args.command {
         Command::Demo => std::io::stderr().is_terminal(),
         Command::Compare(_)
+        | Command::Consume(_)
         | Command::Produce(_)
         | Command::Topics(TopicsCommand::Watch { .. }) => true,
         _ => false,

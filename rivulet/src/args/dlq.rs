@@ -15,7 +15,10 @@ pub enum DlqCommand {
     /// Count the dead letters by stage and reason
     ///
     /// Dead letters that were replayed or dropped are no longer open and are counted apart.
-    #[command(after_help = "Example: rivulet dlq ls --since 2h")]
+    #[command(after_help = "Examples:
+  rivulet dlq ls
+  rivulet dlq ls convert --since 2h
+  rivulet dlq ls --json | jq '.[].open'")]
     Ls {
         #[command(flatten)]
         which: DlqSelection,
@@ -24,7 +27,10 @@ pub enum DlqCommand {
         json: bool,
     },
     /// Print dead letters: origin, reason, error, time, key, headers and value
-    #[command(after_help = "Example: rivulet dlq show convert --reason not-json --full")]
+    #[command(after_help = "Examples:
+  rivulet dlq show convert                  # each open one
+  rivulet dlq show convert --reason not-json --full
+  rivulet dlq show convert --offset 3,7..9 --handled")]
     Show {
         #[command(flatten)]
         which: DlqSelection,
@@ -41,7 +47,10 @@ pub enum DlqCommand {
     /// that reads the topic processes the record again. If the command is killed, run it again to
     /// continue with the open dead letters. Of two that run at once, the last to start fences the
     /// other. It needs a Kafka with transactions, whatever the pipeline's guarantee.
-    #[command(after_help = "Example: rivulet dlq replay convert --reason wrong-unit --dry-run")]
+    #[command(after_help = "Examples:
+  rivulet dlq replay convert --dry-run      # which records would be sent again
+  rivulet dlq replay convert --reason wrong-unit
+  rivulet dlq replay convert --since 2h --yes")]
     Replay {
         #[command(flatten)]
         which: DlqSelection,
@@ -51,7 +60,10 @@ pub enum DlqCommand {
     /// Drop dead letters: they are no longer open
     ///
     /// No record is deleted until the topic's retention deletes it.
-    #[command(after_help = "Example: rivulet dlq drop convert --offset 3,7..9")]
+    #[command(after_help = "Examples:
+  rivulet dlq drop convert --offset 3,7..9
+  rivulet dlq drop convert --reason gap --yes
+  rivulet dlq drop --until 30d --dry-run    # of all stages")]
     Drop {
         #[command(flatten)]
         which: DlqSelection,

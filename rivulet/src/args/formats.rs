@@ -12,7 +12,8 @@ pub enum FormatsCommand {
     /// has a reading.
     #[command(after_help = "Examples:
   rivulet formats try sample.json --format 'json = { sensor = \"/id\", value = \"/t\" }'
-  rivulet formats try greenhouse            # with its format in the pipeline file")]
+  rivulet formats try greenhouse            # with its format in the pipeline file
+  rivulet formats try greenhouse --format number --records 3 --brokers localhost:9092")]
     Try {
         /// The file, or the topic if there is no such file
         #[arg(value_name = "FILE|TOPIC")]
@@ -33,6 +34,7 @@ pub enum FormatsCommand {
     /// the sample.
     #[command(after_help = "Examples:
   rivulet formats guess sample.json
+  rivulet formats guess sample.json >> pipeline.toml
   rivulet formats guess greenhouse --brokers localhost:9092")]
     Guess {
         /// The file, or the topic if there is no such file

@@ -50,8 +50,9 @@ pub enum TopicsCommand {
     /// that have a replica and of those that are in sync, its first offset and its end, and the
     /// settings that differ from Kafka's defaults.
     #[command(after_help = "Examples:
-  rivulet topics describe
-  rivulet topics describe weather --brokers localhost:9092")]
+  rivulet topics describe                   # the file and the cluster side by side
+  rivulet topics describe weather --brokers localhost:9092
+  rivulet topics describe weather wind")]
     Describe {
         /// The topics; by default those of the pipeline file
         #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::topics))]
@@ -63,6 +64,7 @@ pub enum TopicsCommand {
     /// have some, too. Kafka's internal topics are never deleted.
     #[command(after_help = "Examples:
   rivulet topics delete                     # all topics of the pipeline file
+  rivulet topics delete weather wind        # asks first
   rivulet topics delete weather --yes --brokers localhost:9092")]
     Delete {
         /// The topics; by default those of the pipeline file
@@ -79,6 +81,7 @@ pub enum TopicsCommand {
     /// record is deleted: other groups still read them. The group must have no members.
     #[command(after_help = "Examples:
   rivulet topics clean dashboard weather    # how many records, and asks
+  rivulet topics clean dashboard weather --timeout 60
   rivulet topics clean dashboard weather --yes --brokers localhost:9092")]
     Clean {
         /// The consumer group; for a stage of the pipeline see `rivulet state reset`
@@ -119,6 +122,7 @@ pub enum TopicsCommand {
     /// each broker's disk.
     #[command(after_help = "Examples:
   rivulet topics size                       # the topics of the pipeline file, or all
+  rivulet topics size weather wind
   rivulet topics size weather --brokers localhost:9092")]
     Size {
         /// The topics; by default those of the pipeline file, or all if there is none

@@ -229,7 +229,7 @@ impl<'m> Member<'m> {
         }
         self.consumer.done(place, fields.offset)?;
         if self.counts.read.is_multiple_of(EVERY) {
-            self.say(format_args!("{} records", self.counts.read));
+            self.say(format_args!("{} records so far", self.counts.read));
         }
         Ok(())
     }
