@@ -12,6 +12,7 @@ mod first_lines;
 mod foreign;
 mod group;
 mod harness;
+mod interop;
 mod kcat;
 mod kill;
 mod leader;
