@@ -140,8 +140,8 @@ impl Consumer {
             .set("isolation.level", isolation)
             .set("enable.auto.commit", settings.auto_commit.to_string())
             .set("enable.auto.offset.store", "false");
-        // Somebody waits for the partitions of a member that was killed. By default it keeps them for
-        // 45 s. Brokers accept 6 s and more.
+        // Somebody waits for the partitions of a member that was killed. By default it keeps them
+        // for 45 s. Brokers accept 6 s and more.
         for (property, value) in [
             ("session.timeout.ms", "6000"),
             ("heartbeat.interval.ms", "2000"),

@@ -76,8 +76,9 @@ pub enum Command {
     /// Read topics and show their records
     ///
     /// It needs no pipeline file. Each record is a line: key, topic, partition, offset, timestamp,
-    /// headers and value. Avro is decoded, and bytes that are not text are in hexadecimal. What is not
-    /// a record goes to standard error: assigned partitions, a count every 1000 records, and the sum.
+    /// headers and value. Avro is decoded, and bytes that are not text are in hexadecimal. What is
+    /// not a record goes to standard error: assigned partitions, a count every 1000 records, and
+    /// the sum.
     #[command(after_help = consume::EXAMPLES)]
     Consume(Box<ConsumeArgs>),
     /// List what a pipeline file can name: sources, operators, sinks and formats

@@ -37,7 +37,7 @@ pub struct Consumption {
     /// What each member reads, and how. The name of a client is made from it.
     pub settings: ConsumerSettings,
     /// Where to start.
-    pub start: Start,
+    pub start: StartAt,
     /// How many members read.
     pub members: u32,
     /// End when all records have been read.
@@ -67,7 +67,7 @@ pub struct StoreSettings {
 
 /// Where to start. As text: `earliest`, `latest`, an offset, a time, or how long ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
+pub enum StartAt {
     /// At the first record, or where the group has committed.
     Earliest,
     /// After the last record, or where the group has committed.
@@ -78,16 +78,16 @@ pub enum Start {
     Time(i64),
 }
 
-impl FromStr for Start {
+impl FromStr for StartAt {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match (text, text.parse()) {
-            ("earliest", _) => Ok(Start::Earliest),
-            ("latest", _) => Ok(Start::Latest),
-            (_, Ok(offset)) if offset >= 0 => Ok(Start::Offset(offset)),
+            ("earliest", _) => Ok(StartAt::Earliest),
+            ("latest", _) => Ok(StartAt::Latest),
+            (_, Ok(offset)) if offset >= 0 => Ok(StartAt::Offset(offset)),
             _ => match text.parse() {
-                Ok(TimeBound(time)) => Ok(Start::Time(time)),
+                Ok(TimeBound(time)) => Ok(StartAt::Time(time)),
                 Err(_) => Err(format!(
                     "`{text}` is no start; write earliest, latest, an offset such as 17, a time \
                      such as 2026-03-01T12:00:00Z, or how long ago, such as 2h"
@@ -97,15 +97,15 @@ impl FromStr for Start {
     }
 }
 
-impl Start {
+impl StartAt {
     /// Where a partition starts.
     fn position(self, has_group: bool) -> Position {
         match self {
-            Start::Earliest | Start::Latest if has_group => Position::Committed,
-            Start::Earliest => Position::Beginning,
-            Start::Latest => Position::End,
-            Start::Offset(offset) => Position::Offset(offset),
-            Start::Time(time) => Position::Timestamp(time),
+            StartAt::Earliest | StartAt::Latest if has_group => Position::Committed,
+            StartAt::Earliest => Position::Beginning,
+            StartAt::Latest => Position::End,
+            StartAt::Offset(offset) => Position::Offset(offset),
+            StartAt::Time(time) => Position::Timestamp(time),
         }
     }
 }

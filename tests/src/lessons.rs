@@ -108,8 +108,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Types what a page says on a broker of its own, and compares. A page with the URL of a registry has
-/// one, too.
+/// Types what a page says on a broker of its own, and compares. A page with the URL of a registry
+/// has one, too.
 ///
 /// # Errors
 /// If the page cannot be read.

@@ -228,7 +228,7 @@ fn stored(topic: &Topic, file: &str) -> i64 {
 }
 
 #[test]
-fn a_kill_between_store_and_commit_stores_twice_only_without_offsets() {
+fn a_kill_before_the_commit_stores_twice_only_without_offsets() {
     for (option, expected) in [("--store", 1), ("--commit-after-store", 2)] {
         let topic = Topic::new(1);
         topic.produce(&[Record::of("20.5")]);

@@ -8,7 +8,7 @@ use rivulet_formats::schema_registry::RegistrySettings;
 use rivulet_pipeline::ComponentConfig;
 
 use crate::complete;
-use crate::consume::Start;
+use crate::consume::StartAt;
 use crate::state::Age;
 
 #[derive(clap::Args)]
@@ -27,7 +27,7 @@ pub struct ConsumeArgs {
     /// Where to start: earliest, latest, an offset, a time (RFC 3339), or how long ago, such as 2h.
     /// A group goes on at its committed offsets; earliest and latest are for partitions without one
     #[arg(long, short, value_name = "START", default_value = "earliest")]
-    pub from: Start,
+    pub from: StartAt,
     /// End when all records have been read
     #[arg(long, short = 'e')]
     pub until_end: bool,
@@ -35,7 +35,8 @@ pub struct ConsumeArgs {
     #[arg(long, short = 'n', value_name = "COUNT")]
     pub limit: Option<u64>,
     /// How many members of the group read at once, in this process
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "COUNT", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=100))]
     pub members: u32,
     /// Only records with this key
     #[arg(long, value_name = "TEXT")]

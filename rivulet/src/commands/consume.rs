@@ -12,7 +12,7 @@ use rivulet_node::cli::BoxError;
 use rivulet_node::signals;
 
 use crate::args::{CommitOption, ConsumeArgs, Isolation};
-use crate::consume::{self, Consumption, Shown, Start, StoreSettings};
+use crate::consume::{self, Consumption, Shown, StartAt, StoreSettings};
 use crate::{Target, print};
 
 pub(super) fn run(
@@ -30,7 +30,7 @@ pub(super) fn run(
             partition: command.partition,
             group,
             client_id: "rivulet-consume".to_owned(),
-            latest: command.from == Start::Latest,
+            latest: command.from == StartAt::Latest,
             read_uncommitted: command.isolation == Isolation::ReadUncommitted,
             auto_commit: commits && command.store.is_none(),
         },

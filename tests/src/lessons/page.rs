@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_page_has_commands_terminals_and_what_they_show() {
-        let page = "# Title\n\n```toml\n$ not typed\n```\n\n```console\n$ one\na\n\n$ two \\\n>\n> more\n```\n\
+        let page = "# Title\n\n```toml\n$ not typed\n```\n\n```console\n$ one\na\n\n$ two \\\n>\n> \
+                    more\n```\n\
                     text\n```console second\n$ live\n```\n\n```console second\nb\n^C\nc\n```\n";
         let step = |line, terminal: &str, action, sees: &[&str]| Step {
             line,

@@ -106,7 +106,8 @@ impl Terminal {
         })
     }
 
-    /// Waits until `has` finds so many lines that it looks for, and returns what is there otherwise.
+    /// Waits until `has` finds what it looks for, in so many lines, and takes these. Returns what
+    /// is there otherwise.
     pub(super) fn wait_for(&mut self, has: impl Fn(&str) -> Option<usize>) -> Result<(), String> {
         let found = wait::until(wait::LONG, || has(&self.text()));
         match found {
