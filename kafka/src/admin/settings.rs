@@ -60,18 +60,10 @@ impl Admin {
         topics: &[&str],
         denied: &mut Option<String>,
     ) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
-        let doing = "asking for the settings of the topics";
-        let topics: Vec<ResourceSpecifier<'_>> = topics
-            .iter()
-            .map(|name| ResourceSpecifier::Topic(name))
-            .collect();
-        let mut found = BTreeMap::new();
-        for resource in self.settings(doing, &topics, denied)? {
-            if let OwnedResourceSpecifier::Topic(name) = resource.specifier {
-                found.insert(name, values(resource.entries));
-            }
-        }
-        Ok(found)
+        let found = self.of_topics(topics, denied)?.into_iter();
+        Ok(found
+            .map(|(name, entries)| (name, values(entries)))
+            .collect())
     }
 
     /// The settings of topics that differ from Kafka's defaults, by the topic's name, each list in
@@ -84,21 +76,32 @@ impl Admin {
         topics: &[&str],
         denied: &mut Option<String>,
     ) -> Result<BTreeMap<String, Vec<TopicSetting>>> {
-        let doing = "asking for the settings of the topics";
-        let topics: Vec<ResourceSpecifier<'_>> = topics
-            .iter()
-            .map(|name| ResourceSpecifier::Topic(name))
-            .collect();
-        let mut found = BTreeMap::new();
-        for resource in self.settings(doing, &topics, denied)? {
-            if let OwnedResourceSpecifier::Topic(name) = resource.specifier {
-                let entries = resource.entries.into_iter();
-                let mut own: Vec<TopicSetting> = entries.filter_map(TopicSetting::own).collect();
+        let found = self.of_topics(topics, denied)?.into_iter();
+        Ok(found
+            .map(|(name, entries)| {
+                let own = entries.into_iter().filter_map(TopicSetting::own);
+                let mut own: Vec<TopicSetting> = own.collect();
                 own.sort_by(|one, other| one.name.cmp(&other.name));
-                found.insert(name, own);
-            }
-        }
-        Ok(found)
+                (name, own)
+            })
+            .collect())
+    }
+
+    fn of_topics(
+        &self,
+        topics: &[&str],
+        denied: &mut Option<String>,
+    ) -> Result<Vec<(String, Vec<ConfigEntry>)>> {
+        let doing = "asking for the settings of the topics";
+        let topics = topics.iter().map(|name| ResourceSpecifier::Topic(name));
+        let topics: Vec<ResourceSpecifier<'_>> = topics.collect();
+        let found = self.settings(doing, &topics, denied)?.into_iter();
+        Ok(found
+            .filter_map(|resource| match resource.specifier {
+                OwnedResourceSpecifier::Topic(name) => Some((name, resource.entries)),
+                _ => None,
+            })
+            .collect())
     }
 
     /// The settings of a broker. None if this user may not describe them: the error code is in
