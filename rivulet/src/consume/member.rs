@@ -93,7 +93,8 @@ pub(super) struct Member<'m> {
     consumer: Consumer,
     output: &'m Mutex<Output>,
     together: &'m Together,
-    assigned: BTreeSet<TopicPartition>,
+    /// `None` while the group has not said which.
+    assigned: Option<BTreeSet<TopicPartition>>,
     ended: BTreeSet<TopicPartition>,
     /// Whether it waits until all members are there. Otherwise the first would read everything.
     is_waiting: bool,
@@ -115,7 +116,7 @@ impl<'m> Member<'m> {
             consumer,
             output,
             together,
-            assigned: BTreeSet::new(),
+            assigned: None,
             ended: BTreeSet::new(),
             is_waiting: false,
             counts: Counts::default(),
@@ -146,7 +147,7 @@ impl<'m> Member<'m> {
                 ConsumerEvent::Revoked => {
                     self.consumer.unassign()?;
                     self.say(format_args!("revoked all partitions"));
-                    (self.assigned, self.ended) = (BTreeSet::new(), BTreeSet::new());
+                    (self.assigned, self.ended) = (None, BTreeSet::new());
                     self.together.set_joined(self.number, false);
                     self.together.set_at_end(self.number, false);
                 }
@@ -176,7 +177,7 @@ impl<'m> Member<'m> {
         }
         self.is_waiting = !self.together.is_complete() && self.what.members > 1;
         self.consumer.assign(&from, self.is_waiting)?;
-        self.assigned = places.into_iter().collect();
+        self.assigned = Some(places.into_iter().collect());
         self.say(format_args!("assigned {}", self.assignment()));
         self.together.set_joined(self.number, true);
         Ok(())
@@ -185,7 +186,7 @@ impl<'m> Member<'m> {
     /// The assigned partitions, by topic.
     fn assignment(&self) -> String {
         let mut by_topic: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for place in &self.assigned {
+        for place in self.assigned.iter().flatten() {
             let partitions = by_topic.entry(self.topic(*place)).or_default();
             partitions.push(place.partition.to_string());
         }
@@ -253,7 +254,7 @@ impl<'m> Member<'m> {
         let is_at_end = self.what.until_end
             && self.together.is_complete()
             && !self.is_waiting
-            && self.ended == self.assigned;
+            && self.assigned.as_ref() == Some(&self.ended);
         if is_at_end {
             self.together.set_at_end(self.number, true);
         }
