@@ -16,6 +16,7 @@ mod interop;
 mod kcat;
 mod kill;
 mod leader;
+mod lessons;
 mod limits;
 mod log;
 mod mapped;
