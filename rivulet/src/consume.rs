@@ -1,6 +1,6 @@
 //! Reading any topic: alone, as members of a group, or into a database.
 //!
-//! [`run`] reads with some members, each in a thread of its own. They share an [`Output`], which
+//! [`run`] reads with some members, each in a thread of its own. They share one output, which
 //! shows or stores the records.
 
 mod member;
