@@ -184,7 +184,9 @@ fn closed_at_once(reason: &str) -> Option<&str> {
     let (_, after) = reason.split_once("(after ")?;
     let (time, _) = after.split_once("ms in state ")?;
     let is_short = time.parse::<u64>().is_ok_and(|time| time < 2000);
-    (reason.contains("Disconnected") && is_short).then_some(after)
+    // Who knows a coordinator was let in before: that broker has just gone down.
+    let was_in = reason.contains("Coordinator: ");
+    (reason.contains("Disconnected") && is_short && !was_in).then_some(after)
 }
 
 #[cfg(test)]
