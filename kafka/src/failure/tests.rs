@@ -104,7 +104,7 @@ fn each_reason_has_a_help_of_its_own() {
 fn an_unreachable_broker_has_refused_nobody() {
     for reason in [
         "Disconnected: closed by peer (after 42031ms in state UP)",
-        "TxnCoordinator: rpi0:9092: Disconnected: connection closed by peer (after 17ms in state UP)",
+        "TxnCoordinator: rpi0:9092: Disconnected: closed by peer (after 17ms in state UP)",
         "ssl://rpi0:9093/1: Disconnected: SSL connection closed by peer (after 4203ms in state UP)",
         "ssl://rpi0:9093/1: Receive failed: SSL transport error: Connection timed out (after 9ms \
          in state UP)",
