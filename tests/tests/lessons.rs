@@ -2,7 +2,7 @@
 
 use rivulet_tests::{PipelineBuilder, Scenario, lessons};
 
-const PAGE: &str = r#"# A lesson
+const PAGE: &str = r"# A lesson
 
 ```console
 $ export RIVULET_BROKERS=localhost:9092
@@ -29,7 +29,7 @@ hall  crumbs [1] @0  …Z  20.5
 ^C
 1 record
 ```
-"#;
+";
 
 #[test]
 fn a_page_that_lies_is_found() {
