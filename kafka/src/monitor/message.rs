@@ -33,15 +33,9 @@ fn without_protocol(reason: &str) -> &str {
 }
 
 /// Whether the address that failed is advertised by a broker, and not in the bootstrap list.
-/// librdkafka puts it in front as `rpi1:9092/2: `, with the broker's id.
 fn is_advertised(reason: &str, brokers: &str) -> bool {
-    let Some((address, rest)) = without_protocol(reason).split_once('/') else {
-        return false;
-    };
-    let is_number = rest
-        .split_once(':')
-        .is_some_and(|(number, _)| number.parse::<u32>().is_ok());
-    is_number && brokers.split(',').all(|broker| broker.trim() != address)
+    let is_other = |address| brokers.split(',').all(|broker| broker.trim() != address);
+    advertised_address(reason).is_some_and(is_other)
 }
 
 /// Whether a client that logs this may send a request for a second time. Failed attempts to connect
@@ -97,6 +91,11 @@ mod tests {
                 "ssl://rpi0:9093/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused",
                 "brokers unreachable",
                 "Kafka runs there",
+            ),
+            (
+                "GroupCoordinator: rpi9:9093: Failed to resolve 'rpi9:9093'",
+                "brokers unreachable",
+                "advertised.listeners",
             ),
             (
                 "ssl://rpi9:9093/2: Connect to ipv4#127.0.0.1:1 failed: Connection refused",
