@@ -104,11 +104,10 @@ impl Cluster {
     /// The metadata of all brokers and topics.
     pub(crate) fn metadata(&self) -> Result<Metadata> {
         let doing = format!("asking {} for the topics", self.connection.brokers());
-        self.connection
-            .first_answer(&self.consumer, |wait| {
-                self.consumer.fetch_metadata(None, wait)
-            })
-            .map_err(|error| self.unreachable_error(doing, &error))
+        tool_client::first_answer(&self.connection, &self.consumer, |wait| {
+            self.consumer.fetch_metadata(None, wait)
+        })
+        .map_err(|error| self.unreachable_error(doing, &error))
     }
 
     /// All consumer groups with their members.

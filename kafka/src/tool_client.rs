@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rivulet_core::error::{Error, Kind, Result};
 
@@ -22,6 +22,10 @@ use crate::trust::Trust;
 
 /// How long one request may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long to wait for the first answer if no broker takes a connection: one may be starting.
+const REFUSED: Duration = Duration::from_millis(1500);
+/// How long a try lasts before the errors of the brokers are looked at.
+const TRY: Duration = Duration::from_millis(250);
 /// How long a partition may be without a leader: a new leader is elected within seconds.
 const LEADERLESS: Duration = Duration::from_secs(30);
 /// The pause between two looks at an open transaction.
@@ -97,6 +101,33 @@ pub(crate) fn client_with<T: ClientContext, C: FromClientConfigAndContext<T>>(
     config
         .create_with_context(context(LastError::new(&config)))
         .map_err(|error| setup_error("setting up the Kafka client", &error, &config))
+}
+
+/// The answer to the first request of a client, which is repeated until there is one.
+pub(crate) fn first_answer<T>(
+    connection: &Connection,
+    client: &BaseConsumer<LastError>,
+    request: impl Fn(Duration) -> KafkaResult<T>,
+) -> KafkaResult<T> {
+    let begun = Instant::now();
+    loop {
+        let error = match request(TRY) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // What happened to the connections is in the client's queue.
+        let enough = 100;
+        (0..enough).find(|_| client.poll(Duration::ZERO).is_none());
+        let patience = match connection.timeout {
+            Some(timeout) => timeout,
+            None if client.context().is_down() => REFUSED,
+            None => DEADLINE,
+        };
+        if begun.elapsed() >= patience {
+            return Err(error);
+        }
+        thread::sleep(TRY / 10);
+    }
 }
 
 /// The low watermark of a partition, and its high watermark or last stable offset, depending on the
