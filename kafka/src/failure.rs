@@ -173,10 +173,16 @@ pub(crate) fn refused(reason: &str) -> Option<Failure> {
             .into_iter()
             .find(|failure| failure.is_in(state));
     }
-    let is_broken = ["Disconnected", "transport error"]
-        .iter()
-        .any(|words| reason.contains(words));
+    let is_broken = is_closed(reason) || reason.contains("transport error");
     (OTHER_TLS.is_in(reason) && !is_broken).then_some(OTHER_TLS)
+}
+
+/// Whether the other side closed the connection. librdkafka notices it when it receives, or when it
+/// sends.
+fn is_closed(reason: &str) -> bool {
+    ["Disconnected", "Broken pipe", "Connection reset"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 /// How a message ends if the broker closed the connection within two seconds: with its state.
@@ -186,7 +192,7 @@ fn closed_at_once(reason: &str) -> Option<&str> {
     let is_short = time.parse::<u64>().is_ok_and(|time| time < 2000);
     // Who knows a coordinator was let in before: that broker has just gone down.
     let was_in = reason.contains("Coordinator: ");
-    (reason.contains("Disconnected") && is_short && !was_in).then_some(after)
+    (is_closed(reason) && is_short && !was_in).then_some(after)
 }
 
 #[cfg(test)]

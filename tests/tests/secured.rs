@@ -279,7 +279,7 @@ fn a_listener_that_expects_something_else_is_named() {
             "plain text to TLS",
             "tls",
             String::new(),
-            &["Disconnected", "TLS", "security.protocol"][..],
+            &["requires TLS closes", "security.protocol"][..],
         ),
         (
             "TLS to plain text",
@@ -301,13 +301,13 @@ fn a_listener_that_expects_something_else_is_named() {
             "no SASL over TLS",
             "login",
             TLS.to_owned(),
-            &["Disconnected", "SASL", "sasl_ssl", "sasl.mechanism"],
+            &["requires SASL closes", "sasl_ssl", "sasl.mechanism"],
         ),
         (
             "no SASL",
             "unencrypted",
             String::new(),
-            &["Disconnected", "SASL", "sasl_plaintext", "sasl.mechanism"],
+            &["requires SASL closes", "sasl_plaintext", "sasl.mechanism"],
         ),
     ];
     are_named(exit::UNREACHABLE, &mistakes);

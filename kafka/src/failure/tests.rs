@@ -93,6 +93,18 @@ fn each_reason_has_a_help_of_its_own() {
             "connection closed by the brokers",
             "ssl.ca.location",
         ),
+        (
+            "ssl://rpi0:9093/bootstrap: Send failed: error:80000020:system library::Broken pipe: \
+             tls_retry_write_records failure (after 0ms in state UP)",
+            "connection closed by the brokers",
+            "sasl_ssl",
+        ),
+        (
+            "rpi0:9092/bootstrap: Send failed: Connection reset by peer (after 1ms in state \
+             APIVERSION_QUERY)",
+            "connection closed by the brokers",
+            "ssl.ca.location",
+        ),
     ] {
         let failure = refused(reason).expect(reason);
         assert_eq!(failure.what, what, "{reason}");
@@ -108,6 +120,8 @@ fn an_unreachable_broker_has_refused_nobody() {
         "ssl://rpi0:9093/1: Disconnected: SSL connection closed by peer (after 4203ms in state UP)",
         "ssl://rpi0:9093/1: Receive failed: SSL transport error: Connection timed out (after 9ms \
          in state UP)",
+        "ssl://rpi0:9093/1: Send failed: error:80000020:system library::Broken pipe: \
+         tls_retry_write_records failure (after 42031ms in state UP)",
         "Connect to ipv4#127.0.0.1:1 failed: Connection refused",
         "sasl_ssl://rpi0:9093/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused",
         "ssl://rpi0:9093/bootstrap: Failed to resolve 'rpi0:9093': Name or service not known",
