@@ -6,8 +6,9 @@ use std::time::Duration;
 use rivulet_core::error::{Error, Result};
 use rivulet_core::exit;
 use rivulet_core::shutdown::{EndProcess, Shutdown};
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 /// How long a process that was asked to stop may wait for a broker.
 const GRACE: Duration = Duration::from_millis(3500);
@@ -21,28 +22,14 @@ const GRACE: Duration = Duration::from_millis(3500);
 /// # Errors
 /// If the signals cannot be watched.
 pub fn watch(shutdown: &Shutdown, end: EndProcess) -> Result<()> {
-    let failed = |cause| Error::caused_by("watching for SIGTERM and SIGINT", cause);
     // The first program decides; there is one.
     shutdown.ends_by(end);
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    let (mut term, mut int) = {
-        let _inside = runtime.enter();
-        (
-            signal(SignalKind::terminate()).map_err(failed)?,
-            signal(SignalKind::interrupt()).map_err(failed)?,
-        )
-    };
     let shutdown = shutdown.clone();
-    let watch = move || {
-        let mut signal = async || tokio::select! { _ = term.recv() => (), _ = int.recv() => () };
-        runtime.block_on(signal());
+    on_thread(move |mut signals| {
+        signals.wait();
         tracing::info!("shutting down: committing");
         shutdown.stop();
-        let again = runtime.block_on(async { tokio::time::timeout(GRACE, signal()).await });
-        if again.is_ok() {
+        if signals.wait_for(GRACE) {
             tracing::warn!("second signal: exiting at once");
             shutdown.abandon(exit::INTERRUPTED);
         } else {
@@ -52,10 +39,62 @@ pub fn watch(shutdown: &Shutdown, end: EndProcess) -> Result<()> {
             );
             shutdown.abandon(exit::UNDONE);
         }
-    };
+    })
+}
+
+/// Ends the process at SIGTERM and at SIGINT (Ctrl-C), with success. For a command that only shows
+/// something until somebody stops it: it leaves nothing undone, whatever it waits for.
+///
+/// # Errors
+/// If the signals cannot be watched.
+pub fn end_at_once(end: EndProcess) -> Result<()> {
+    on_thread(move |mut signals| {
+        signals.wait();
+        end(0);
+    })
+}
+
+/// Lets a thread wait for the signals. They are caught when this returns.
+fn on_thread(wait: impl FnOnce(Signals) + Send + 'static) -> Result<()> {
+    let failed = |cause| Error::caused_by("watching for SIGTERM and SIGINT", cause);
+    let signals = Signals::new().map_err(failed)?;
     thread::Builder::new()
         .name("signals".into())
-        .spawn(watch)
+        .spawn(move || wait(signals))
         .map_err(failed)?;
     Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    runtime: Runtime,
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let inside = runtime.enter();
+        let term = signal(SignalKind::terminate())?;
+        let int = signal(SignalKind::interrupt())?;
+        drop(inside);
+        Ok(Signals { runtime, term, int })
+    }
+
+    /// Waits for the next one.
+    fn wait(&mut self) {
+        self.runtime.block_on(next(&mut self.term, &mut self.int));
+    }
+
+    /// Waits for the next one. `false` if none comes in this time.
+    fn wait_for(&mut self, time: Duration) -> bool {
+        let next = next(&mut self.term, &mut self.int);
+        self.runtime
+            .block_on(async { timeout(time, next).await.is_ok() })
+    }
+}
+
+async fn next(term: &mut Signal, int: &mut Signal) {
+    tokio::select! { _ = term.recv() => (), _ = int.recv() => () }
 }

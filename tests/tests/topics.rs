@@ -1,5 +1,6 @@
 //! `rivulet topics` for topics of a pipeline and for any others.
 
+use std::net::TcpListener;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -330,4 +331,15 @@ fn watch_shows_the_rate_of_a_topic_and_the_lag_of_its_groups() {
         ["0", &lag, "steady"],
         "{shown}"
     );
+}
+
+#[test]
+fn a_watch_ends_at_once_while_no_broker_answers() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let scenario = Scenario::on(&address, PipelineBuilder::new());
+    let mut watch = scenario.tool(&["topics", "watch"]);
+    let _open = listener.accept().expect("the command connects");
+    watch.stop();
+    assert_eq!(watch.err(), "");
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rivulet_core::error::{Error, Kind};
-use rivulet_core::shutdown::{EndProcess, Shutdown};
+use rivulet_core::shutdown::EndProcess;
 use rivulet_core::topic_source::ReadProgress;
 use rivulet_kafka::Connection;
 use rivulet_node::cli::BoxError;
@@ -22,9 +22,6 @@ use super::compare::Screen;
 use super::state::agreed;
 use super::{bar, say};
 use crate::args::TopicsCommand;
-
-/// How often a watch looks whether it was asked to stop.
-const TICK: Duration = Duration::from_millis(50);
 
 pub(super) fn run(
     command: &TopicsCommand,
@@ -206,17 +203,13 @@ fn watch(
     once: bool,
     end: EndProcess,
 ) -> Result<(), BoxError> {
-    let shutdown = Shutdown::new();
-    signals::watch(&shutdown, end)?;
+    signals::end_at_once(end)?;
     let mut screen = Screen::new();
     // A wrong name is an error; a broker that leaves later is not.
     watch.look()?;
     let mut next = Instant::now() + every;
-    while !shutdown.is_stopping() {
-        if Instant::now() < next {
-            thread::sleep(TICK.min(next.saturating_duration_since(Instant::now())));
-            continue;
-        }
+    loop {
+        thread::sleep(next.saturating_duration_since(Instant::now()));
         match watch.look() {
             Ok(table) => {
                 if let Some(table) = table {
@@ -233,5 +226,4 @@ fn watch(
         }
         next = (next + every).max(Instant::now());
     }
-    Ok(())
 }
