@@ -88,6 +88,15 @@ pub fn diagnostic(config: &str) -> String {
     )
 }
 
+/// Fails unless the source rejects the position for this reason, and names the way out.
+pub fn rejects(source: &mut dyn Source, position: &Value, expected: &str) {
+    let error = source.resume(position).unwrap_err().to_string();
+    assert!(
+        error.contains(expected) && error.contains("--from-start"),
+        "{error}"
+    );
+}
+
 /// What the source yields next, at most `most` items.
 pub fn take(source: &mut dyn Source, most: usize) -> Vec<Observed> {
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -13,7 +13,7 @@ use openssl::pkcs12::Pkcs12;
 use openssl::pkey::{PKey, Private};
 use openssl::symm::Cipher;
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
-use openssl::x509::{X509, X509Builder, X509Name, X509NameBuilder};
+use openssl::x509::{X509, X509Builder, X509Name, X509NameBuilder, X509Ref};
 
 use crate::Process;
 
@@ -31,8 +31,15 @@ impl Certificate {
     /// The certificate of an authority, signed by itself.
     #[must_use]
     pub fn authority(name: &str) -> Self {
-        Self::made(name, [-1, 30], None, |builder| {
-            builder.append_extension(BasicConstraints::new().critical().ca().build()?)
+        Self::made(name, [-1, 30], None, is_authority).expect(OPENSSL)
+    }
+
+    /// The certificate of a server that is its own authority. `host` is a name or an address.
+    #[must_use]
+    pub fn self_signed(host: &str) -> Self {
+        Self::made(host, [-1, 30], None, |builder| {
+            is_authority(builder)?;
+            is_for(host, builder, None)
         })
         .expect(OPENSSL)
     }
@@ -42,15 +49,7 @@ impl Certificate {
     #[must_use]
     pub fn sign(&self, host: &str, days: [i64; 2]) -> Self {
         Self::made(host, days, Some(self), |builder| {
-            let mut names = SubjectAlternativeName::new();
-            if host.parse::<std::net::IpAddr>().is_ok() {
-                names.ip(host);
-            } else {
-                names.dns(host);
-            }
-            let context = builder.x509v3_context(Some(&self.certificate), None);
-            let names = names.build(&context)?;
-            builder.append_extension(names)
+            is_for(host, builder, Some(&self.certificate))
         })
         .expect(OPENSSL)
     }
@@ -138,6 +137,25 @@ impl Certificate {
         Process::start("openssl", openssl.arg("-out").arg(&pkcs12)).succeeds();
         std::fs::read(&pkcs12).expect("openssl has written it")
     }
+}
+
+fn is_authority(builder: &mut X509Builder) -> Result<(), ErrorStack> {
+    builder.append_extension(BasicConstraints::new().critical().ca().build()?)
+}
+
+fn is_for(
+    host: &str,
+    builder: &mut X509Builder,
+    issuer: Option<&X509Ref>,
+) -> Result<(), ErrorStack> {
+    let mut names = SubjectAlternativeName::new();
+    if host.parse::<std::net::IpAddr>().is_ok() {
+        names.ip(host);
+    } else {
+        names.dns(host);
+    }
+    let names = names.build(&builder.x509v3_context(issuer, None))?;
+    builder.append_extension(names)
 }
 
 fn named(name: &str) -> Result<X509Name, ErrorStack> {

@@ -1,6 +1,7 @@
 //! Where cargo has put the programs, and Maven the jars of Kafka.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The folder that this test was built into, such as `target/debug`.
 fn profile() -> PathBuf {
@@ -27,6 +28,21 @@ pub fn program(name: &str) -> PathBuf {
         file.display()
     );
     file
+}
+
+/// Hides the user's own settings of rivulet from a command.
+pub fn forget_settings(command: &mut Command) {
+    for setting in [
+        "PIPELINE",
+        "COMMAND_CONFIG",
+        "BROKERS",
+        "GUARANTEE",
+        "MEMORY_MAX",
+        "INSTANCE",
+    ] {
+        command.env_remove(format!("RIVULET_{setting}"));
+    }
+    command.env_remove("RUST_LOG");
 }
 
 /// The environment variable for the version of Kafka.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::kafka::free_port;
-use crate::{Process, guard, programs, wait};
+use crate::{Certificate, Process, guard, programs, wait};
 
 const NO_PANIC: &str = "nothing panics while it holds this";
 
@@ -54,15 +54,15 @@ impl SchemaRegistry {
     /// The same over TLS. Its certificate is in the file `ca.pem` of the folder.
     #[must_use]
     pub fn with_tls(folder: &Path) -> Self {
-        let (key, certificate) = (folder.join("key.pem"), folder.join("ca.pem"));
-        let mut openssl = Command::new("openssl");
-        let options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj \
-                       /CN=registry -addext subjectAltName=IP:127.0.0.1 -keyout";
-        openssl.args(options.split(' ')).arg(&key);
-        Process::start("openssl", openssl.arg("-out").arg(&certificate)).succeeds();
-        let options = [("files", certificate), ("key-files", key)];
-        Self::run(Some(options.map(|(name, file)| {
-            format!("-Dquarkus.http.ssl.certificate.{name}={}", file.display())
+        let own = Certificate::self_signed("127.0.0.1");
+        let files = [
+            ("files", "ca.pem", own.pem()),
+            ("key-files", "key.pem", own.key_pem()),
+        ];
+        Self::run(Some(files.map(|(option, name, pem)| {
+            let file = folder.join(name);
+            std::fs::write(&file, pem).expect("the folder is there");
+            format!("-Dquarkus.http.ssl.certificate.{option}={}", file.display())
         })))
     }
 

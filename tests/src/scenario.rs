@@ -282,18 +282,7 @@ impl Scenario {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(programs::program(program));
         command.current_dir(&self.folder).stdin(Stdio::null());
-        // The user's own settings of rivulet must not matter.
-        for variable in [
-            "PIPELINE",
-            "COMMAND_CONFIG",
-            "BROKERS",
-            "GUARANTEE",
-            "MEMORY_MAX",
-            "INSTANCE",
-        ] {
-            command.env_remove(format!("RIVULET_{variable}"));
-        }
-        command.env_remove("RUST_LOG");
+        programs::forget_settings(&mut command);
         command
     }
 }

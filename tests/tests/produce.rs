@@ -41,8 +41,8 @@ fn produce(scenario: &Scenario, input: impl Into<Stdio>, arguments: &[&str]) -> 
         .args(named)
         .args(["--brokers", scenario.brokers()])
         .current_dir(scenario.path(""))
-        .env_remove("RIVULET_PIPELINE")
         .stdin(input);
+    programs::forget_settings(&mut command);
     Process::start(
         format!("rivulet produce {}", arguments.join(" ")),
         &mut command,

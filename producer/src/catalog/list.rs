@@ -147,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{diagnostic, open, readings};
+    use crate::testing::{diagnostic, open, readings, rejects};
 
     #[test]
     fn a_value_has_the_time_at_which_it_is_sent() {
@@ -193,11 +193,7 @@ mod tests {
             (json!({ "value": 2 }), "only 1"),
             (json!({ "reading": 0 }), "this kind of source"),
         ] {
-            let error = source.resume(&position).unwrap_err().to_string();
-            assert!(
-                error.contains(expected) && error.contains("--from-start"),
-                "{error}"
-            );
+            rejects(&mut *source, &position, expected);
         }
     }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::line_reader::LONGEST;
-use crate::testing::{Observed, all, folder, open_in, take};
+use crate::testing::{Observed, all, folder, open_in, rejects, take};
 
 const A: &str = "file = { path = \"a.csv\" }";
 
@@ -179,15 +179,8 @@ fn a_file_that_has_changed_is_an_error_with_help() {
         ("value,time,sensor\n1,1,ab\n1,2,abc\n1,3,a\n", CHANGED),
     ] {
         let folder = folder("a.csv", now);
-        let error = open_in(folder.path(), A)
-            .unwrap()
-            .resume(&position)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(expected) && error.contains("--from-start"),
-            "{error}"
-        );
+        let mut source = open_in(folder.path(), A).unwrap();
+        rejects(&mut *source, &position, expected);
     }
     let half = folder("a.csv", text.trim_end());
     let config = "file = { path = \"a.csv\", last-line = \"take\" }";

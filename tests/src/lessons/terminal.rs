@@ -31,15 +31,7 @@ impl Terminal {
             .env("PATH", format!("{}:{path}", programs.display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        for variable in [
-            "PIPELINE",
-            "BROKERS",
-            "GUARANTEE",
-            "INSTANCE",
-            "COMMAND_CONFIG",
-        ] {
-            command.env_remove(format!("RIVULET_{variable}"));
-        }
+        programs::forget_settings(&mut command);
         let mut shell = command.spawn().expect("bash is installed");
         guard::watch(shell.id());
         let output = Arc::new(Mutex::new(Vec::new()));

@@ -1,9 +1,7 @@
 //! `rivulet topics size`, over every protocol that it understands.
 
-use std::process::Command;
-
 use rivulet_tests::records::{self, Record};
-use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario};
+use rivulet_tests::{Certificate, Kafka, PipelineBuilder, Scenario};
 
 use super::line;
 
@@ -49,19 +47,12 @@ fn size_counts_records_and_bytes_with_and_without_sasl() {
 #[test]
 fn size_counts_records_and_bytes_over_tls() {
     let folder = tempfile::tempdir().expect("there is a folder for temporary files");
-    let [key, certificate, store] =
-        ["key.pem", "ca.pem", "store.pem"].map(|name| folder.path().join(name));
-    let options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext \
-                   subjectAltName=IP:127.0.0.1 -keyout";
-    let mut openssl = Command::new("openssl");
-    openssl
-        .args(options.split(' '))
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate);
-    Process::start("openssl", &mut openssl).succeeds();
-    let parts = [&key, &certificate].map(|part| std::fs::read_to_string(part).expect("it is new"));
-    std::fs::write(&store, parts.concat()).expect("the folder is there");
+    let [ca, store] = ["ca.pem", "store.pem"].map(|name| folder.path().join(name));
+    let broker = Certificate::self_signed("127.0.0.1");
+    let both = [broker.key_pem(), broker.pem()].concat();
+    for (file, pem) in [(&ca, broker.pem()), (&store, both)] {
+        std::fs::write(file, pem).expect("the folder is there");
+    }
     let settings = [
         ("listener.name.second.ssl.keystore.type", "PEM"),
         (
@@ -72,7 +63,7 @@ fn size_counts_records_and_bytes_over_tls() {
     let kafka = Kafka::with_listeners(&[("second", "SSL")], &settings);
     let properties = format!(
         "\"security.protocol\" = \"ssl\"\n\"ssl.ca.location\" = \"{}\"",
-        certificate.display()
+        ca.display()
     );
     has_sizes(&kafka, &kafka.second(), &properties);
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{Got, diagnostic, open, readings};
+use crate::testing::{Got, diagnostic, open, readings, rejects};
 
 /// The values were also computed in another language from the published algorithm.
 #[test]
@@ -90,13 +90,10 @@ fn it_does_not_resume_with_another_number_of_sensors() {
     source
         .resume(&open("simulated = { sensors = 3 }").position())
         .unwrap();
-    let error = source
-        .resume(&open("simulated = { sensors = 4 }").position())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("there were 4 sensors, and now there are 3"),
-        "{error}"
+    rejects(
+        &mut *source,
+        &open("simulated = { sensors = 4 }").position(),
+        "there were 4 sensors, and now there are 3",
     );
 }
 
