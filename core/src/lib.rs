@@ -42,6 +42,7 @@ pub mod error;
 pub mod exit;
 pub mod format;
 pub mod guarantee;
+pub mod json;
 pub mod key_state;
 pub mod keyed;
 pub mod limits;

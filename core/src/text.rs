@@ -3,7 +3,7 @@
 //! A sensor's name, a key, a header or a client id can hold any character. Some of them command a
 //! terminal, begin a line that looks like ours, or change the order in which people see the rest.
 //! Whatever a terminal or the journal shows of such text goes through [`plain`], [`plain_lines`] or
-//! [`plain_json`].
+//! [`plain_json`]. Bytes that are not text are shown in [`hex`].
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -50,6 +50,20 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     escaped(text, is_plain, |plain, character| {
         plain.extend(character.escape_default());
     })
+}
+
+/// Bytes in hexadecimal, two digits each.
+///
+/// ```
+/// assert_eq!(rivulet_core::text::hex(b"\x00\xff"), "00ff");
+/// ```
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        write!(digits, "{byte:02x}").expect("writing to a string cannot fail");
+    }
+    digits
 }
 
 /// As [`plain`], but line breaks stay. For text of our own that holds text of others, which must

@@ -1,12 +1,13 @@
 //! A connection to the cluster: its topics and groups.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataBroker};
-use rivulet_core::error::{Error, Result};
+use rivulet_core::error::{Error, Kind, Result};
 
 use crate::connection::Connection;
 use crate::member::FoundGroup;
@@ -39,6 +40,44 @@ pub struct FoundTopic {
     pub replication: i32,
     /// Whether every partition has a leader, so that it can be written and read.
     pub ready: bool,
+}
+
+impl Inventory {
+    /// A topic that must exist. `doing` is what for.
+    ///
+    /// # Errors
+    /// If there is no such topic.
+    pub fn topic(&self, name: &str, doing: impl Into<String>) -> Result<&FoundTopic> {
+        self.topics.get(name).ok_or_else(|| {
+            Error::new(doing, "there is no such topic")
+                .of_kind(Kind::Missing)
+                .help(format!(
+                    "create it with `rivulet topics create {name}`, or name the right brokers \
+                     with --brokers"
+                ))
+        })
+    }
+}
+
+impl FoundTopic {
+    /// The numbers of its partitions: all, or `only` one, which must exist. `doing` is what for.
+    ///
+    /// # Errors
+    /// If there is no such partition.
+    pub fn numbers(&self, only: Option<i32>, doing: impl Into<String>) -> Result<Range<i32>> {
+        let all = 0..self.partitions;
+        match only {
+            None => Ok(all),
+            Some(partition) if all.contains(&partition) => Ok(partition..partition + 1),
+            Some(partition) => {
+                let last = self.partitions - 1;
+                let cause = format!("it has no partition {partition}; the last one is {last}");
+                Err(Error::new(doing, cause)
+                    .of_kind(Kind::Missing)
+                    .help(format!("give one from 0 to {last}")))
+            }
+        }
+    }
 }
 
 impl Cluster {

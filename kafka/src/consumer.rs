@@ -9,14 +9,14 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::error::{Error, Result};
 use rivulet_core::log::TopicPartition;
 
 use crate::cluster::Cluster;
+use crate::commit::add_offset;
 use crate::connection::Connection;
 use crate::record::OwnedRecord;
 use crate::tool_client::{self, DEADLINE, is_final, unreachable_error};
-use crate::transaction::add_offset;
 use crate::waits::close;
 
 use self::rebalances::{Rebalance, Rebalances};
@@ -45,6 +45,24 @@ pub struct ConsumerSettings {
     pub read_uncommitted: bool,
     /// Commit automatically what is [done](Consumer::done).
     pub auto_commit: bool,
+}
+
+impl ConsumerSettings {
+    /// The partitions that are read, by all members together.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable, or a topic or the partition does not exist.
+    pub fn partitions(&self, connection: &Connection) -> Result<Vec<TopicPartition>> {
+        let inventory = Cluster::new(connection)?.inventory()?;
+        let mut all = Vec::new();
+        for (topic, name) in self.topics.iter().enumerate() {
+            let doing = || format!("reading {name}");
+            let found = inventory.topic(name, doing())?;
+            let numbers = found.numbers(self.partition, doing())?;
+            all.extend(numbers.map(|partition| TopicPartition { topic, partition }));
+        }
+        Ok(all)
+    }
 }
 
 /// Where the reading of a partition starts.
@@ -94,35 +112,16 @@ struct AssignedPartition {
 }
 
 impl Consumer {
-    /// Connects, and joins the group if there is one.
+    /// Connects, and joins the group if there is one. Without a group it reads these `partitions`
+    /// of the [settings](ConsumerSettings::partitions).
     ///
     /// # Errors
-    /// If the brokers are unreachable, or a topic or the partition does not exist.
-    pub fn new(connection: &Connection, settings: &ConsumerSettings) -> Result<Self> {
-        let inventory = Cluster::new(connection)?.inventory()?;
-        let mut all = Vec::new();
-        for (index, topic) in settings.topics.iter().enumerate() {
-            let missing =
-                |what: String| Error::new(format!("reading {topic}"), what).of_kind(Kind::Missing);
-            let Some(found) = inventory.topics.get(topic) else {
-                return Err(missing("there is no such topic".to_owned()).help(format!(
-                    "`rivulet topics list` lists them; `rivulet topics create {topic}` creates it"
-                )));
-            };
-            let partitions = match settings.partition {
-                Some(partition) if !(0..found.partitions).contains(&partition) => {
-                    let last = found.partitions - 1;
-                    return Err(missing(format!("it has no partition {partition}"))
-                        .help(format!("give one from 0 to {last}")));
-                }
-                Some(partition) => partition..partition + 1,
-                None => 0..found.partitions,
-            };
-            all.extend(partitions.map(|partition| TopicPartition {
-                topic: index,
-                partition,
-            }));
-        }
+    /// If librdkafka rejects a property.
+    pub fn new(
+        connection: &Connection,
+        settings: &ConsumerSettings,
+        partitions: &[TopicPartition],
+    ) -> Result<Self> {
         let mut config = tool_client::consumer_config(connection, "8192", "50");
         let reset = if settings.latest {
             "latest"
@@ -142,14 +141,11 @@ impl Consumer {
             .set("enable.auto.offset.store", "false");
         // Somebody waits for the partitions of a member that was killed. By default it keeps them
         // for 45 s. Brokers accept 6 s and more.
-        for (property, value) in [
+        let session = [
             ("session.timeout.ms", "6000"),
             ("heartbeat.interval.ms", "2000"),
-        ] {
-            if !connection.properties.contains_key(property) {
-                config.set(property, value);
-            }
-        }
+        ];
+        tool_client::set_defaults(&mut config, connection, session);
         // A cooperative assignment is told in parts.
         config.set("partition.assignment.strategy", "range,roundrobin");
         let assigned = match &settings.group {
@@ -158,7 +154,8 @@ impl Consumer {
                 None
             }
             None => Some(Rebalance::Assigned(
-                all.iter()
+                partitions
+                    .iter()
                     .map(|place| (settings.topics[place.topic].clone(), place.partition))
                     .collect(),
             )),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::groups::GroupInfo;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Kind, Result};
@@ -41,6 +41,31 @@ pub struct Committed {
 /// The membership of a group that a [`Transaction`](crate::Transaction) commits offsets for.
 pub struct Membership(pub(crate) ConsumerGroupMetadata);
 
+/// The committed offsets of these partitions. A partition without one is left out.
+pub(crate) fn committed_offsets<'p>(
+    consumer: &BaseConsumer<LastError>,
+    partitions: impl IntoIterator<Item = (&'p str, i32)>,
+) -> KafkaResult<Vec<Committed>> {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition(topic, partition);
+    }
+    let found = consumer.committed_offsets(list, DEADLINE)?;
+    let mut committed = Vec::new();
+    for element in found.elements() {
+        element.error()?;
+        if let Offset::Offset(next) = element.offset() {
+            committed.push(Committed {
+                topic: element.topic().to_owned(),
+                partition: element.partition(),
+                next,
+                metadata: element.metadata().to_owned(),
+            });
+        }
+    }
+    Ok(committed)
+}
+
 impl Group {
     /// Looks up the `topics` that the members of the group `name` read. Does not join the group.
     ///
@@ -52,13 +77,7 @@ impl Group {
         let mut inputs = Vec::new();
         for topic in topics {
             let found =
-                inventory.topics.get(topic).ok_or_else(|| {
-                    let doing = format!("looking for {topic}, which {name} reads");
-                    Error::new(doing, "there is no such topic").of_kind(Kind::Missing).help(
-                    "create it with `rivulet topics create`, or name the right brokers with \
-                     --brokers",
-                )
-                })?;
+                inventory.topic(topic, format!("looking for {topic}, which {name} reads"))?;
             inputs.push((topic.clone(), found.partitions));
         }
         let mut config = tool_client::config(connection);
@@ -68,14 +87,11 @@ impl Group {
             .set("enable.auto.commit", "false");
         // Watermarks are those of committed records; offsets of open transactions are waited for.
         config.set("isolation.level", "read_committed");
-        for (property, value) in [
+        let defaults = [
             ("partition.assignment.strategy", "range"),
             ("queued.max.messages.kbytes", "1024"),
-        ] {
-            if !connection.properties.contains_key(property) {
-                config.set(property, value);
-            }
-        }
+        ];
+        tool_client::set_defaults(&mut config, connection, defaults);
         Ok(Group {
             name: name.to_owned(),
             inputs,
@@ -112,30 +128,11 @@ impl Group {
     /// # Errors
     /// If the brokers are unreachable.
     pub fn committed(&self) -> Result<Vec<Committed>> {
-        let mut list = TopicPartitionList::new();
-        for (topic, partitions) in &self.inputs {
-            (0..*partitions).for_each(|partition| _ = list.add_partition(topic, partition));
-        }
-        let found = self
-            .consumer
-            .committed_offsets(list, DEADLINE)
-            .map_err(self.failed("asking for the offsets of"))?;
-        let mut committed = Vec::new();
-        for element in found.elements() {
-            element
-                .error()
-                .map_err(self.failed("asking for the offsets of"))?;
-            if let Offset::Offset(next) = element.offset() {
-                let (topic, metadata) = (element.topic().to_owned(), element.metadata().to_owned());
-                committed.push(Committed {
-                    topic,
-                    partition: element.partition(),
-                    next,
-                    metadata,
-                });
-            }
-        }
-        Ok(committed)
+        let inputs = self.inputs.iter();
+        let places = inputs.flat_map(|(topic, count)| {
+            (0..*count).map(move |partition| (topic.as_str(), partition))
+        });
+        committed_offsets(&self.consumer, places).map_err(self.failed("asking for the offsets of"))
     }
 
     /// The low and high watermarks of each partition of the inputs.

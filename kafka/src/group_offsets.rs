@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rivulet_core::error::{Error, Kind, Result};
 
+use crate::commit::add_offset;
 use crate::connection::Connection;
+use crate::group::committed_offsets;
 use crate::tool_client::{self, DEADLINE, LastError};
-use crate::transaction::add_offset;
 
 /// The pause before a request is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -50,23 +51,17 @@ impl GroupOffsets {
     /// # Errors
     /// If the brokers are unreachable.
     pub fn committed(&self, partitions: &[(String, i32)]) -> Result<BTreeMap<(String, i32), i64>> {
-        let doing = "asking for the offsets of";
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in partitions {
-            list.add_partition(topic, *partition);
-        }
-        let found = patiently(|| self.consumer.committed_offsets(list.clone(), DEADLINE))
-            .map_err(|error| self.failed(doing, &error))?;
-        let mut committed = BTreeMap::new();
-        for element in found.elements() {
-            element
-                .error()
-                .map_err(|error| self.failed(doing, &error))?;
-            if let Offset::Offset(next) = element.offset() {
-                committed.insert((element.topic().to_owned(), element.partition()), next);
-            }
-        }
-        Ok(committed)
+        let places = || {
+            partitions
+                .iter()
+                .map(|(topic, number)| (topic.as_str(), *number))
+        };
+        let found = patiently(|| committed_offsets(&self.consumer, places()));
+        let found = found.map_err(|error| self.failed("asking for the offsets of", &error))?;
+        let found = found.into_iter();
+        Ok(found
+            .map(|found| ((found.topic, found.partition), found.next))
+            .collect())
     }
 
     /// Commits these offsets. The brokers reject that while the group has a member.

@@ -21,6 +21,7 @@
 
 mod admin;
 mod cluster;
+mod commit;
 mod committed;
 mod config;
 mod connection;
@@ -61,7 +62,7 @@ pub use self::log_config::LogConfig;
 pub use self::log_dirs::ReplicaSize;
 pub use self::member::{FoundGroup, FoundMember};
 pub use self::partitions::{FoundPartition, PartitionOffset};
-pub use self::producer::{DeliveryReport, Producer, ProducerSettings};
+pub use self::producer::{DEFAULT_MAX_MESSAGE, DeliveryReport, Producer, ProducerSettings};
 pub use self::record::{KafkaRecord, OwnedRecord};
 pub use self::tail::{ReadFrom, Tail};
 pub use self::topic_reader::TopicReader;

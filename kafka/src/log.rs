@@ -10,12 +10,12 @@ use rdkafka::message::Message;
 use rdkafka::producer::BaseProducer;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+use crate::commit::add_offset;
 use crate::config::Clients;
 use crate::error_class::has_fatal_error;
 use crate::monitor::ClientMonitor;
 use crate::reader::Reader;
 use crate::record::{KafkaRecord, base_record};
-use crate::transaction::add_offset;
 use crate::waits::{CALL_TIMEOUT, pause};
 use rivulet_core::error::Error;
 use rivulet_core::guarantee::Guarantee;

@@ -15,14 +15,14 @@ use rivulet_core::log::ProducerRecord;
 use rivulet_core::shutdown::Shutdown;
 
 pub use self::deliveries::DeliveryReport;
-pub use self::settings::ProducerSettings;
+pub use self::settings::{DEFAULT_MAX_MESSAGE, ProducerSettings};
 
 use self::deliveries::{Deliveries, Undelivered};
+use crate::commit::commit;
 use crate::connection::Connection;
 use crate::error_class;
 use crate::record::marked_record;
 use crate::tool_client::{self, unreachable_error};
-use crate::transaction;
 use crate::waits::CALL_TIMEOUT;
 
 /// How long a step of a transaction may take.
@@ -221,7 +221,7 @@ impl Producer {
         let request = |step: &str, request: &dyn Fn() -> KafkaResult<()>| {
             self.request(step, request, shutdown)
         };
-        let committed = transaction::commit(&self.client, None, CALL_TIMEOUT, request);
+        let committed = commit(&self.client, None, CALL_TIMEOUT, request);
         self.in_transaction.set(committed.is_err());
         committed
     }

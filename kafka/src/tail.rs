@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::error::{Error, Result};
 
 use crate::cluster::Cluster;
 use crate::connection::Connection;
@@ -72,14 +72,7 @@ impl Tail {
         let mut list = TopicPartitionList::new();
         let mut places = Vec::new();
         for (index, topic) in topics.iter().enumerate() {
-            let Some(found) = inventory.topics.get(topic) else {
-                let doing = format!("reading {topic}");
-                let error = Error::new(doing, "there is no such topic").of_kind(Kind::Missing);
-                return Err(error.help(
-                    "create it with `rivulet topics create`, or name the right brokers with \
-                     --brokers",
-                ));
-            };
+            let found = inventory.topic(topic, format!("reading {topic}"))?;
             for partition in 0..found.partitions {
                 let doing = || format!("asking for the watermarks of {topic}/{partition}");
                 let (_, end) = tool_client::watermarks(&consumer, topic, partition, doing())?;

@@ -71,12 +71,21 @@ pub(crate) fn consumer_config(
         ("fetch.queue.backoff.ms", "2"),
         ("fetch.wait.max.ms", end_ms),
     ];
-    for (name, value) in quick {
+    set_defaults(&mut config, connection, quick);
+    config
+}
+
+/// Sets properties, unless the connection sets them.
+pub(crate) fn set_defaults<V: Into<String>>(
+    config: &mut ClientConfig,
+    connection: &Connection,
+    defaults: impl IntoIterator<Item = (&'static str, V)>,
+) {
+    for (name, value) in defaults {
         if !connection.properties.contains_key(name) {
             config.set(name, value);
         }
     }
-    config
 }
 
 /// Creates a client of any kind.

@@ -2,53 +2,16 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use rivulet_core::error::{Error, Result};
 use rivulet_core::log::ProducerRecord;
 use rivulet_core::shutdown::Shutdown;
 
+use crate::commit::{add_offset, commit};
 use crate::connection::Connection;
 use crate::group::{Committed, Membership};
 use crate::producer::{Producer, ProducerSettings};
-
-/// Adds the offsets of a group to the open transaction of a producer, and commits it. `request`
-/// makes a request as often as its caller likes; it is told what the request is for.
-pub(crate) fn commit<C: ProducerContext, E>(
-    producer: &BaseProducer<C>,
-    offsets: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
-    timeout: Duration,
-    mut request: impl FnMut(&str, &dyn Fn() -> KafkaResult<()>) -> std::result::Result<(), E>,
-) -> std::result::Result<(), E> {
-    if let Some((offsets, group)) = offsets {
-        request("adding the offsets to the transaction", &|| {
-            producer.send_offsets_to_transaction(offsets, group, timeout)
-        })?;
-    }
-    request("committing the transaction", &|| {
-        producer.commit_transaction(timeout)
-    })
-}
-
-/// Adds an offset to commit.
-///
-/// # Errors
-/// If it is not the offset of a record.
-pub(crate) fn add_offset(
-    list: &mut TopicPartitionList,
-    (topic, partition): (&str, i32),
-    offset: i64,
-    metadata: &str,
-) -> KafkaResult<()> {
-    let mut added = list.add_partition(topic, partition);
-    added.set_offset(Offset::Offset(offset))?;
-    if !metadata.is_empty() {
-        added.set_metadata(metadata);
-    }
-    Ok(())
-}
 
 /// How long a step of a tool's transaction may take.
 const STEP: Duration = Duration::from_secs(30);

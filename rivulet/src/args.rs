@@ -9,7 +9,7 @@ mod topics;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::state::Age;
+use crate::times::TimeSpan;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rivulet_node::cli::Common;
@@ -18,7 +18,7 @@ pub use self::consume::{CommitOption, ConsumeArgs, Isolation};
 use self::dlq::DLQ_EXAMPLES;
 pub use self::dlq::{Confirmation, DlqCommand};
 pub use self::formats::FormatsCommand;
-pub use self::produce::ProduceArgs;
+pub use self::produce::{KeyArgs, ProduceArgs, TransactionArgs};
 pub use self::topics::TopicsCommand;
 
 /// Chains of small stream operators over Kafka: check, run, watch and verify them
@@ -291,7 +291,7 @@ pub enum StateCommand {
         /// Sensors whose last reading is older than the newest one in the state by this time, such
         /// as 30d, 12h or 2h 30m
         #[arg(long, value_name = "SPAN", group = "which")]
-        idle: Option<Age>,
+        idle: Option<TimeSpan>,
         /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,

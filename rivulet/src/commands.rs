@@ -38,6 +38,7 @@ use rivulet_core::shutdown::Shutdown;
 use crate::args::{Args, Command, LagOption};
 
 pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Result<(), BoxError> {
+    let target = || Target::new(&args.common, args.timeout(), registry);
     match &args.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -54,20 +55,16 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             return Ok(print::text(catalog(registry, name.as_deref())?)?);
         }
         Command::Formats(command) => {
-            let target = || Target::new(&args.common, args.timeout(), registry);
             return formats::run(command, target, registry);
         }
         Command::Consume(command) => {
-            let target = Target::new(&args.common, args.timeout(), registry)?;
-            return consume::run(command, &target, end);
+            return consume::run(command, &target()?, end);
         }
         Command::Topics(command) => {
-            let target = Target::new(&args.common, args.timeout(), registry)?;
-            return topics::run(command, &target, end);
+            return topics::run(command, &target()?, end);
         }
         Command::Produce(command) => {
-            let target = || Target::new(&args.common, args.timeout(), registry);
-            return produce::run(command, target, end);
+            return produce::run(command, &target()?.connection, end);
         }
         Command::Check {
             file: Some(file), ..

@@ -19,7 +19,7 @@ use rivulet_sinks::catalog::compare::{Compare, Seconds};
 use rivulet_sinks::catalog::{SinkContext, SinkSettings};
 use rivulet_sinks::sink::{Delivery, Failure, Sink};
 
-use crate::topics::plural;
+use crate::text::plural;
 pub use rivulet_kafka::ReadFrom;
 use rivulet_kafka::Tail;
 

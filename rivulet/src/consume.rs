@@ -22,8 +22,8 @@ use rivulet_formats::schema_registry::SchemaRegistry;
 use rivulet_kafka::{Connection, Consumer, ConsumerSettings, Position};
 use rivulet_node::cli::BoxError;
 
-use crate::dlq::TimeBound;
-use crate::topics::plural;
+use crate::text::plural;
+use crate::times::TimeBound;
 
 use self::member::{Member, Together};
 use self::output::Output;
@@ -129,7 +129,7 @@ pub struct Counts {
 impl fmt::Display for Consumed {
     /// A line for each member, and the sum.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let records = |count: u64| plural(i64::try_from(count).unwrap_or(i64::MAX), "record");
+        let records = |count: u64| plural(count, "record");
         if self.members.len() > 1 {
             for (counts, number) in self.members.iter().zip(1..) {
                 writeln!(f, "member {number}: {}", records(counts.taken))?;
@@ -161,13 +161,14 @@ pub fn run(
     let store = what.store.as_ref().map(Store::open).transpose()?;
     let output = Mutex::new(Output::new(what.shown, store, registry));
     let together = Together::new(what.members, shutdown.clone());
+    let partitions = what.settings.partitions(connection)?;
     let mut consumers = Vec::new();
     for number in 1..=what.members {
         let mut settings = what.settings.clone();
         if what.members > 1 {
             settings.client_id = format!("{}-{number}", settings.client_id);
         }
-        consumers.push(Consumer::new(connection, &settings)?);
+        consumers.push(Consumer::new(connection, &settings, &partitions)?);
     }
     let members: Vec<Result<Counts, BoxError>> = thread::scope(|scope| {
         let threads: Vec<_> = consumers

@@ -11,7 +11,6 @@ mod listing;
 mod page;
 mod plan;
 mod selection;
-mod text;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -26,7 +25,7 @@ pub use self::handling::{ResolvedCounts, execute};
 pub use self::listing::{DeadLetterGroup, DlqListing};
 use self::page::Page;
 pub use self::plan::Plan;
-pub use self::selection::{Selection, TimeBound};
+pub use self::selection::Selection;
 use self::topic::{DeadLetterTopic, Id};
 pub use rivulet_core::topic_source::ReadProgress;
 use rivulet_kafka::TopicReader;

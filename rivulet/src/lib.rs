@@ -40,6 +40,8 @@ mod schemas;
 pub mod state;
 mod table;
 mod target;
+mod text;
+pub mod times;
 pub mod topics;
 
 pub use self::checked::CheckedPipeline;

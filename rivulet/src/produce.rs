@@ -20,7 +20,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::shutdown::Shutdown;
-use rivulet_kafka::{Admin, Cluster, Connection, Producer, ProducerSettings};
+use rivulet_kafka::{Admin, Cluster, Connection, DEFAULT_MAX_MESSAGE, Producer, ProducerSettings};
 
 pub use self::field::FieldPath;
 pub use self::input::{InputFormat, InputSource};
@@ -28,9 +28,6 @@ pub use self::keys::{KeyChoice, KeyRange};
 pub use self::tally::{Produced, ProducedCounts};
 
 use self::worker::Worker;
-
-/// Kafka's default of a topic's `max.message.bytes`, in bytes.
-const LARGEST: usize = 1_048_588;
 
 /// Prints text, whole lines of it. Several threads call it.
 pub type Say<'s> = &'s (dyn Fn(&str) -> io::Result<()> + Sync);
@@ -242,26 +239,11 @@ fn worker<'w>(
 
 /// Checks that the topics and the partition exist.
 fn check_topics(cluster: &Cluster, options: &ProduceOptions) -> Result<()> {
-    let found = cluster.inventory()?.topics;
+    let found = cluster.inventory()?;
     for name in &options.topics {
-        let looking = format!("looking for the topic {name}");
-        let Some(topic) = found.get(name) else {
-            return Err(Error::new(looking, "it does not exist")
-                .of_kind(Kind::Missing)
-                .help(format!("create it: `rivulet topics create {name}`")));
-        };
-        match options.partition {
-            Some(partition) if !(0..topic.partitions).contains(&partition) => {
-                let cause = format!(
-                    "it has no partition {partition}; the last one is {}",
-                    topic.partitions - 1
-                );
-                return Err(Error::new(looking, cause)
-                    .of_kind(Kind::Missing)
-                    .help("choose another with --partition, or leave it out"));
-            }
-            _ => {}
-        }
+        let doing = || format!("looking for the topic {name}");
+        let topic = found.topic(name, doing())?;
+        topic.numbers(options.partition, doing())?;
     }
     Ok(())
 }
@@ -275,10 +257,15 @@ fn message_bytes(admin: &Admin, options: &ProduceOptions) -> (usize, usize) {
         let size = settings.get(*name)?.get("max.message.bytes")?;
         size.parse().ok()
     });
-    let sizes: Vec<usize> = sizes.map(|size| size.unwrap_or(LARGEST)).collect();
+    let sizes: Vec<usize> = sizes
+        .map(|size| size.unwrap_or(DEFAULT_MAX_MESSAGE))
+        .collect();
     let smallest = sizes.iter().min().copied();
     let largest = sizes.iter().max().copied();
-    (smallest.unwrap_or(LARGEST), largest.unwrap_or(LARGEST))
+    (
+        smallest.unwrap_or(DEFAULT_MAX_MESSAGE),
+        largest.unwrap_or(DEFAULT_MAX_MESSAGE),
+    )
 }
 
 #[cfg(test)]

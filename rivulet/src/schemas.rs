@@ -1,4 +1,4 @@
-//! What `rivulet verify` asks schema registries for.
+//! The schema registries of a pipeline's topics, and what `rivulet verify` asks them for.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl<'p> TopicSchemas<'p> {
         }
         let mut topics = self.topics.borrow_mut();
         if !topics.contains_key(topic) {
-            let registered = self.registered(topic)?;
+            let registered = registered(self.pipeline, topic)?;
             topics.insert(topic.to_owned(), registered);
         }
         ask(&topics[topic]).map_err(|error| match error {
@@ -62,12 +62,16 @@ impl<'p> TopicSchemas<'p> {
             }
         })
     }
+}
 
-    fn registered(&self, topic: &str) -> Result<RegisteredTopic, String> {
-        let config = &self.pipeline.topic(topic).format;
-        let settings: Avro = config.settings().map_err(|error| error.to_string())?;
-        settings.registered(&self.pipeline.format_context(topic))
-    }
+/// The registry of a topic whose format is Avro.
+///
+/// # Errors
+/// What is wrong with the settings, or with a file that they name.
+pub(crate) fn registered(pipeline: &Pipeline, topic: &str) -> Result<RegisteredTopic, String> {
+    let config = &pipeline.topic(topic).format;
+    let settings: Avro = config.settings().map_err(|error| error.to_string())?;
+    settings.registered(&pipeline.format_context(topic))
 }
 
 impl Schemas for TopicSchemas<'_> {

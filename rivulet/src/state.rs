@@ -26,7 +26,7 @@ use rivulet_pipeline::{Diagnostic, Diagnostics, Stage, StageKind, suggest};
 use self::changelog::Changelog;
 pub use self::check::{Checked, Finding, check};
 pub use self::completeness::{Completeness, StateDifference};
-pub use self::forget::{Age, Forget, ForgetSelection};
+pub use self::forget::{Forget, ForgetSelection};
 pub use self::keep::Keep;
 pub use self::overview::{Overview, OverviewRow, overview};
 pub use self::reset::{Move, Reset};

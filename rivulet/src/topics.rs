@@ -20,6 +20,8 @@ use rivulet_core::error::{Error, Kind, Result};
 use rivulet_kafka::{Admin, Cluster, Connection, Inventory, NewTopic};
 use rivulet_pipeline::{Role, Topic};
 
+use crate::text::plural;
+
 pub use self::clean::Clean;
 pub use self::deletion::TopicDeletion;
 pub use self::description::{Description, SettingDifference, TopicRow};
@@ -202,15 +204,6 @@ impl fmt::Display for TopicListing {
             )?;
         }
         Ok(())
-    }
-}
-
-pub(crate) fn plural(count: impl Into<i64>, noun: &str) -> String {
-    let count = count.into();
-    match (count, noun.strip_suffix('y')) {
-        (1, _) => format!("{count} {noun}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        (_, None) => format!("{count} {noun}s"),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Data as JSON, for people and for programs that do not know Avro.
 
-use std::fmt::Write;
-
 use jiff::Timestamp;
 use jiff::civil::Date;
+use rivulet_core::text::hex;
 use serde_json::Value;
 
 use super::datum::{DEEPEST, decimal};
@@ -66,7 +65,7 @@ impl Printer<'_, '_> {
                 };
                 match scale.map(|scale| decimal(bytes, scale)) {
                     Some(Field::Float(number)) => self.number(number, number.is_finite()),
-                    _ => self.bytes(bytes),
+                    _ => self.text(&format!("0x{}", hex(bytes))),
                 }
             }
             Type::Text => {
@@ -167,14 +166,6 @@ impl Printer<'_, '_> {
         } else {
             self.text(&text);
         }
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.json.push_str("\"0x");
-        for byte in bytes {
-            write!(self.json, "{byte:02x}").expect("writing to a string cannot fail");
-        }
-        self.json.push('"');
     }
 
     fn whole(&mut self, number: i64, meaning: Meaning) {

@@ -7,8 +7,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Result};
 
 use super::{Admin, options};
+use crate::commit::add_offset;
 use crate::error_class;
-use crate::transaction::add_offset;
 
 impl Admin {
     /// Deletes the records of a topic before an offset of each of these partitions. Returns the

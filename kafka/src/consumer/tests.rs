@@ -41,7 +41,8 @@ fn consumer(
         ..ConsumerSettings::default()
     };
     change(&mut settings);
-    Consumer::new(&BTreeMap::from([brokers]).into(), &settings)
+    let connection = BTreeMap::from([brokers]).into();
+    Consumer::new(&connection, &settings, &settings.partitions(&connection)?)
 }
 
 /// Reads to the ends of `partitions` partitions, and counts the records of each.

@@ -11,9 +11,9 @@ use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::Fault;
 
 use super::KafkaLog;
+use crate::commit::commit;
 use crate::error_class::{self, ErrorClass, is_retriable};
 use crate::monitor::ClientMonitor;
-use crate::transaction;
 use crate::waits::CALL_TIMEOUT;
 
 /// librdkafka may have repeated a commit that takes longer.
@@ -57,7 +57,7 @@ impl KafkaLog {
             None
         };
         let offsets = group.as_ref().map(|group| (offsets, group));
-        transaction::commit(producer, offsets, CALL_TIMEOUT, |doing, request| {
+        commit(producer, offsets, CALL_TIMEOUT, |doing, request| {
             self.retry_while_unreachable(doing, request)
         })?;
         if start.elapsed() > CLEAN_COMMIT {

@@ -14,8 +14,8 @@ const DELIVERY: Duration = Duration::from_secs(30);
 const TRANSACTION: Duration = Duration::from_mins(1);
 /// The least memory of the queue of records that are not delivered yet, in KiB.
 const QUEUE_KIB: usize = 32 * 1024;
-/// Kafka's default of `max.message.bytes`, in bytes.
-const LARGEST: usize = 1_048_588;
+/// Kafka's default of a topic's `max.message.bytes`, in bytes.
+pub const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
 /// The room for what a batch has besides its records, in bytes.
 const BATCH_OVERHEAD: usize = 100;
 
@@ -38,7 +38,8 @@ pub struct ProducerSettings {
 impl ProducerSettings {
     /// The properties of the client. Those of the connection override the defaults of a tool.
     pub(super) fn config(&self, connection: &Connection) -> ClientConfig {
-        let (smallest, largest) = self.message_bytes.unwrap_or((LARGEST, LARGEST));
+        let default = (DEFAULT_MAX_MESSAGE, DEFAULT_MAX_MESSAGE);
+        let (smallest, largest) = self.message_bytes.unwrap_or(default);
         let delivery = connection.timeout.unwrap_or(DELIVERY).max(CALL_TIMEOUT);
         let transaction = TRANSACTION.max(delivery) + self.hold;
         // The limits are those of librdkafka.
@@ -66,19 +67,11 @@ impl ProducerSettings {
             ),
         ];
         let mut config = tool_client::config(connection);
-        let mut set = |name: &str, value: &str| {
-            if !connection.properties.contains_key(name) {
-                config.set(name, value);
-            }
-        };
-        for (name, value) in &defaults {
-            set(name, value);
-        }
+        tool_client::set_defaults(&mut config, connection, defaults);
         if self.transactional_id.is_some() {
-            set(
-                "transaction.timeout.ms",
-                &transaction.as_millis().to_string(),
-            );
+            let transaction = transaction.as_millis().to_string();
+            let timeout = [("transaction.timeout.ms", transaction)];
+            tool_client::set_defaults(&mut config, connection, timeout);
         }
         config
             .set("client.id", &self.client_id)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rivulet_core::component::Component;
 use rivulet_core::error::Result as OrError;
+use rivulet_core::json::unquoted;
 use rivulet_core::reading::InvalidReading;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -125,11 +126,12 @@ impl LineParser for RecordLines {
     ) -> Result<Next<'a>, InvalidReading> {
         let line: Line<'a> =
             serde_json::from_slice(without_mark(line)).map_err(|error| not_a_record(&error))?;
+        let value = line.value.map(|json| unquoted(json.get()).map(into_bytes));
         let headers = line.headers.into_iter();
         Ok(Next::Record(SourceRecord {
             topic: line.topic,
             key: line.key.map(into_bytes),
-            value: line.value.map(value).transpose()?,
+            value: value.transpose().map_err(|error| not_a_record(&error))?,
             headers: headers
                 .map(|(name, value)| (name, value.map(String::into_bytes)))
                 .collect(),
@@ -139,16 +141,6 @@ impl LineParser for RecordLines {
 
 fn not_a_record(error: &serde_json::Error) -> InvalidReading {
     InvalidReading::new("not-a-record", format!("not a record: {error}"))
-}
-
-/// A text without its quotes; any other JSON as it stands.
-fn value(raw: &RawValue) -> Result<Cow<'_, [u8]>, InvalidReading> {
-    if raw.get().starts_with('"') {
-        let text: Cow<'_, str> =
-            serde_json::from_str(raw.get()).map_err(|error| not_a_record(&error))?;
-        return Ok(into_bytes(text));
-    }
-    Ok(raw.get().as_bytes().into())
 }
 
 fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {

@@ -9,7 +9,7 @@ use rivulet_pipeline::ComponentConfig;
 
 use crate::complete;
 use crate::consume::StartAt;
-use crate::state::Age;
+use crate::times::TimeSpan;
 
 #[derive(clap::Args)]
 #[expect(
@@ -62,7 +62,7 @@ pub struct ConsumeArgs {
     /// Wait between storing a record and committing its offset, so that you have time to kill the
     /// process in between
     #[arg(long, value_name = "SPAN", requires = "store")]
-    pub store_delay: Option<Age>,
+    pub store_delay: Option<TimeSpan>,
     /// Print each record as a JSON object on a line
     #[arg(long, short)]
     pub json: bool,

@@ -2,7 +2,8 @@
 
 use clap::Subcommand;
 
-use crate::dlq::{Offsets, Selection, TimeBound};
+use crate::dlq::{Offsets, Selection};
+use crate::times::TimeBound;
 
 pub(super) const DLQ_EXAMPLES: &str = "Examples:
   rivulet dlq ls                                    # open dead letters by stage and reason

@@ -8,7 +8,7 @@ use clap_complete::ArgValueCompleter;
 
 use crate::complete;
 use crate::produce::{FieldPath, InputFormat, KeyRange};
-use crate::state::Age;
+use crate::times::TimeSpan;
 
 const EXAMPLES: &str = "Examples:
   rivulet produce readings measured.json --producers 2 --reports   # who wrote what where
@@ -33,102 +33,85 @@ pub struct ProduceArgs {
     #[arg(long = "as", value_enum, value_name = "FORMAT")]
     pub format: Option<InputFormat>,
 
+    #[command(flatten, next_help_heading = "Keys and headers")]
+    pub keys: KeyArgs,
+    #[command(flatten, next_help_heading = "How fast")]
+    pub pace: PaceArgs,
+    #[command(flatten, next_help_heading = "Transactions")]
+    pub transactions: TransactionArgs,
+}
+
+#[derive(clap::Args)]
+pub struct KeyArgs {
     /// Give every record this key
-    #[arg(
-        long,
-        value_name = "TEXT",
-        group = "keys",
-        help_heading = "Keys and headers"
-    )]
+    #[arg(long, value_name = "TEXT", group = "keys")]
     pub key: Option<String>,
     /// Give the records the keys 0, 1, 2 and so on
-    #[arg(long, group = "keys", help_heading = "Keys and headers")]
+    #[arg(long, group = "keys")]
     pub count_keys: bool,
     /// Give each record a whole number of this range as its key, both ends included, each with the
     /// same chance
-    #[arg(
-        long,
-        value_name = "LO..HI",
-        group = "keys",
-        help_heading = "Keys and headers"
-    )]
+    #[arg(long, value_name = "LO..HI", group = "keys")]
     pub random_key: Option<KeyRange>,
     /// Take the key from this field of the value, which is JSON: a name, or a JSON pointer such as
     /// /device/id; there must be text or a number in it
-    #[arg(
-        long,
-        value_name = "FIELD",
-        group = "keys",
-        help_heading = "Keys and headers"
-    )]
+    #[arg(long, value_name = "FIELD", group = "keys")]
     pub key_field: Option<FieldPath>,
     /// Repeat what a run with this seed drew at random; the seed of a run is printed
-    #[arg(long, value_name = "NUMBER", help_heading = "Keys and headers")]
+    #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
     /// Send all records to this partition; otherwise the key decides, as in Java clients
-    #[arg(long, value_name = "NUMBER", help_heading = "Keys and headers",
-          value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..))]
     pub partition: Option<i32>,
     /// Add this header to every record; can be given several times
-    #[arg(long, value_name = "NAME=VALUE", value_parser = header,
-          help_heading = "Keys and headers")]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
     pub header: Vec<(String, Option<Vec<u8>>)>,
+}
 
+#[derive(clap::Args)]
+pub struct PaceArgs {
     /// Let this many producers send the whole file at once, each with a client and a key of its
     /// own: producer0, producer1 and so on
-    #[arg(long, value_name = "COUNT", help_heading = "How fast")]
+    #[arg(long, value_name = "COUNT")]
     pub producers: Option<NonZeroUsize>,
     /// How many records a second each producer sends at most
-    #[arg(long, value_name = "NUMBER", value_parser = rate, help_heading = "How fast")]
+    #[arg(long, value_name = "NUMBER", value_parser = rate)]
     pub rate: Option<f64>,
     /// Wait for this long after each record, such as 250ms or 2s
-    #[arg(long, value_name = "SPAN", help_heading = "How fast")]
-    pub pause: Option<Age>,
+    #[arg(long, value_name = "SPAN")]
+    pub pause: Option<TimeSpan>,
     /// Pause after every so many records only
-    #[arg(
-        long,
-        value_name = "COUNT",
-        requires = "pause",
-        help_heading = "How fast"
-    )]
+    #[arg(long, value_name = "COUNT", requires = "pause")]
     pub pause_every: Option<NonZeroU64>,
     /// Wait after every so many records until all are delivered; 1 is after each
-    #[arg(long, value_name = "COUNT", help_heading = "How fast")]
+    #[arg(long, value_name = "COUNT")]
     pub flush_every: Option<NonZeroU64>,
     /// How many records each producer sends at most
-    #[arg(long, value_name = "COUNT", help_heading = "How fast")]
+    #[arg(long, value_name = "COUNT")]
     pub limit: Option<u64>,
     /// Print a line for each delivery: key, topic, partition, offset
     ///
     /// A report arrives when the client is polled: after each send, in a pause and at a flush. So
     /// the reports of the last records may be printed later than these are delivered. `-` stands
     /// for a record without a key.
-    #[arg(long, help_heading = "How fast")]
+    #[arg(long)]
     pub reports: bool,
+}
 
+#[derive(clap::Args)]
+pub struct TransactionArgs {
     /// Put this many records into each transaction, then commit it; the last one may have fewer
-    #[arg(long, value_name = "COUNT", help_heading = "Transactions")]
+    #[arg(long, value_name = "COUNT")]
     pub transaction: Option<NonZeroU64>,
     /// Hold each transaction open for this long before it ends
-    #[arg(
-        long,
-        value_name = "SPAN",
-        requires = "transaction",
-        help_heading = "Transactions"
-    )]
-    pub hold: Option<Age>,
+    #[arg(long, value_name = "SPAN", requires = "transaction")]
+    pub hold: Option<TimeSpan>,
     /// Abort a transaction with this chance, from 0 (never, the default) to 1 (always)
-    #[arg(long, value_name = "CHANCE", requires = "transaction", value_parser = chance,
-          help_heading = "Transactions")]
+    #[arg(long, value_name = "CHANCE", requires = "transaction", value_parser = chance)]
     pub abort: Option<f64>,
     /// The transactional id; by default one that no other process has. With several producers,
     /// the number of each is added
-    #[arg(
-        long,
-        value_name = "ID",
-        requires = "transaction",
-        help_heading = "Transactions"
-    )]
+    #[arg(long, value_name = "ID", requires = "transaction")]
     pub transactional_id: Option<String>,
 }
 
@@ -196,8 +179,8 @@ mod tests {
         assert_eq!(args.topics.0, ["a", "b"]);
         assert_eq!(args.file, Some("-".into()));
         let header = |name: &str, value: &[u8]| (name.to_owned(), Some(value.to_vec()));
-        assert_eq!(args.header, [header("x", b"1=2"), header("y", b"")]);
-        assert_eq!(args.pause.map(|span| span.0.as_millis()), Some(250));
+        assert_eq!(args.keys.header, [header("x", b"1=2"), header("y", b"")]);
+        assert_eq!(args.pace.pause.map(|span| span.0.as_millis()), Some(250));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::builder::RangedI64ValueParser;
 use clap_complete::ArgValueCompleter;
 
 use crate::complete;
-use crate::state::Age;
+use crate::times::TimeSpan;
 use crate::topics::{NewTopicOptions, TruncateBound};
 
 #[derive(Subcommand)]
@@ -187,7 +187,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let Age(every) = text.parse()?;
+    let TimeSpan(every) = text.parse()?;
     if every < Duration::from_millis(100) {
         return Err("write at least 100ms".to_owned());
     }

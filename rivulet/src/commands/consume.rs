@@ -5,7 +5,6 @@ use std::process;
 
 use rivulet_core::error::{Error, Kind};
 use rivulet_core::shutdown::{EndProcess, Shutdown};
-use rivulet_formats::catalog::avro::Avro;
 use rivulet_formats::schema_registry::SchemaRegistry;
 use rivulet_kafka::ConsumerSettings;
 use rivulet_node::cli::BoxError;
@@ -13,6 +12,7 @@ use rivulet_node::signals;
 
 use crate::args::{CommitOption, ConsumeArgs, Isolation};
 use crate::consume::{self, Consumption, Shown, StartAt, StoreSettings};
+use crate::schemas::registered;
 use crate::{Target, print};
 
 pub(super) fn run(
@@ -74,14 +74,13 @@ fn registry(
     let Some(pipeline) = &target.pipeline else {
         return Ok(None);
     };
-    for name in &command.topics {
-        let known = pipeline.topics.get(name);
-        let Some(topic) = known.filter(|topic| topic.format.name() == "avro") else {
-            continue;
-        };
-        let settings: Avro = topic.format.settings()?;
-        let registered = settings.registered(&pipeline.format_context(name));
-        return Ok(Some(registered.map_err(failed)?.registry));
-    }
-    Ok(None)
+    let is_avro = |name: &&String| {
+        let topic = pipeline.topics.get(*name);
+        topic.is_some_and(|topic| topic.format.name() == "avro")
+    };
+    let Some(topic) = command.topics.iter().find(is_avro) else {
+        return Ok(None);
+    };
+    let registered = registered(pipeline, topic).map_err(failed)?;
+    Ok(Some(registered.registry))
 }

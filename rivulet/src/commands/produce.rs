@@ -7,30 +7,30 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rivulet_core::shutdown::{EndProcess, Shutdown};
+use rivulet_kafka::Connection;
 use rivulet_node::cli::BoxError;
 use rivulet_node::signals;
 
-use crate::args::ProduceArgs;
+use crate::args::{KeyArgs, ProduceArgs, TransactionArgs};
+use crate::print;
 use crate::produce::{
     InputSource, KeyChoice, PaceOptions, ProduceOptions, TransactionOptions, produce,
 };
-use crate::{Target, print};
 
-pub(super) fn run<'r>(
+pub(super) fn run(
     args: &ProduceArgs,
-    target: impl FnOnce() -> Result<Target<'r>, BoxError>,
+    connection: &Connection,
     end: EndProcess,
 ) -> Result<(), BoxError> {
-    let connection = target()?.connection;
     let options = options(args);
-    if options.is_random() && args.seed.is_none() {
+    if options.is_random() && args.keys.seed.is_none() {
         print::aside(format_args!("seed {}", options.seed));
     }
     let shutdown = Shutdown::new();
     signals::watch(&shutdown, end)?;
     let bar = bar(&options)?;
     let say = |text: &str| print::text(text);
-    let (produced, result) = produce(&connection, &options, &say, &bar, &shutdown);
+    let (produced, result) = produce(connection, &options, &say, &bar, &shutdown);
     bar.finish_and_clear();
     if !produced.producers.is_empty() {
         print::aside(&produced);
@@ -43,40 +43,47 @@ fn options(args: &ProduceArgs) -> ProduceOptions {
         Some(path) if path != Path::new("-") => InputSource::File(path.clone()),
         _ => InputSource::Standard,
     };
+    let (keys, pace) = (&args.keys, &args.pace);
+    ProduceOptions {
+        topics: args.topics.0.clone(),
+        input,
+        format: args.format,
+        keys: key_choice(keys),
+        partition: keys.partition,
+        headers: keys.header.clone(),
+        producers: pace.producers,
+        pace: PaceOptions {
+            rate: pace.rate,
+            pause: pace.pause.map(|span| span.0),
+            pause_every: pace.pause_every.map_or(1, NonZeroU64::get),
+            flush_every: pace.flush_every.map(NonZeroU64::get),
+        },
+        limit: pace.limit,
+        reports: pace.reports,
+        transactions: transactions(&args.transactions),
+        // Short enough to type.
+        seed: keys.seed.unwrap_or_else(|| any_number() % 1_000_000),
+    }
+}
+
+fn key_choice(args: &KeyArgs) -> KeyChoice {
     // They exclude each other.
-    let keys = match (&args.key, &args.random_key, &args.key_field) {
+    match (&args.key, &args.random_key, &args.key_field) {
         (Some(key), ..) => KeyChoice::Text(key.clone()),
         (_, Some(range), _) => KeyChoice::Random(*range),
         (.., Some(field)) => KeyChoice::Field(field.clone()),
         _ if args.count_keys => KeyChoice::Count,
         _ => KeyChoice::None,
-    };
-    let transactions = args.transaction.map(|records| TransactionOptions {
+    }
+}
+
+fn transactions(args: &TransactionArgs) -> Option<TransactionOptions> {
+    args.transaction.map(|records| TransactionOptions {
         records: records.get(),
         hold: args.hold.map_or(Duration::ZERO, |span| span.0),
         abort: args.abort.unwrap_or_default(),
         id: args.transactional_id.clone().unwrap_or_else(unique_id),
-    });
-    ProduceOptions {
-        topics: args.topics.0.clone(),
-        input,
-        format: args.format,
-        keys,
-        partition: args.partition,
-        headers: args.header.clone(),
-        producers: args.producers,
-        pace: PaceOptions {
-            rate: args.rate,
-            pause: args.pause.map(|span| span.0),
-            pause_every: args.pause_every.map_or(1, NonZeroU64::get),
-            flush_every: args.flush_every.map(NonZeroU64::get),
-        },
-        limit: args.limit,
-        reports: args.reports,
-        transactions,
-        // Short enough to type.
-        seed: args.seed.unwrap_or_else(|| any_number() % 1_000_000),
-    }
+    })
 }
 
 /// A number that differs from process to process.

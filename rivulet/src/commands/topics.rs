@@ -13,6 +13,7 @@ use rivulet_node::cli::BoxError;
 use rivulet_node::signals;
 use rivulet_pipeline::{Pipeline, Topic};
 
+use crate::text::plural;
 use crate::topics::{
     self, Clean, NewTopicOptions, TopicDeletion, TopicWatch, TruncateBound, Truncation,
 };
@@ -174,7 +175,7 @@ fn clean(
         print::text(&plan)?;
     } else if agreed(&plan, "Let it skip them?", yes, false)? {
         plan.execute()?;
-        let records = topics::plural(plan.records(), "record");
+        let records = plural(plan.records(), "record");
         print::line(format_args!("done: the group continues after {records}"))?;
     }
     Ok(())

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use jiff::Timestamp;
 use rivulet_core::dead_letter::Header;
 use rivulet_core::log::ConsumerRecord;
-use rivulet_core::text::{plain, plain_json};
+use rivulet_core::text::{hex, plain, plain_json};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::value::Value;
+use crate::text::time;
 
 /// The header that names the type of a record. It is shown before the others.
 const RECORD_NAME: &str = "record_name";
@@ -41,9 +41,8 @@ pub(super) fn text(
     }
     let (topic, partition, offset) = (plain(topic), record.partition, record.offset);
     write!(line, "  {topic} [{partition}] @{offset}  ")?;
-    match record.stamped().map(Timestamp::from_millisecond) {
-        Some(Ok(time)) => write!(line, "{time}")?,
-        Some(Err(_)) => write!(line, "{}", record.timestamp)?,
+    match record.stamped() {
+        Some(millis) => line.push_str(&time(millis)),
         None => line.push('-'),
     }
     let (first, others): (Vec<&Header>, Vec<&Header>) =
@@ -62,7 +61,7 @@ pub(super) fn text(
         Value::Text(text) => line.push_str(&plain(text)),
         Value::Avro(json) => line.push_str(&plain(json)),
         Value::Bytes(value, why) => {
-            hex(line, "0x", value)?;
+            write!(line, "0x{}", hex(value))?;
             if let Some(why) = why {
                 write!(line, "  ({})", plain(why))?;
             }
@@ -126,11 +125,7 @@ struct JsonRecord<'r> {
 fn object(bytes: &[u8]) -> Json {
     match str::from_utf8(bytes) {
         Ok(text) => text.into(),
-        Err(_) => {
-            let mut digits = String::new();
-            hex(&mut digits, "", bytes).expect("writing to a string cannot fail");
-            json!({ "hex": digits })
-        }
+        Err(_) => json!({ "hex": hex(bytes) }),
     }
 }
 
@@ -139,17 +134,8 @@ pub(super) fn bytes(bytes: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(bytes) {
         Ok("") => "\"\"".into(),
         Ok(text) => plain(text),
-        Err(_) => {
-            let mut digits = String::new();
-            hex(&mut digits, "0x", bytes).expect("writing to a string cannot fail");
-            digits.into()
-        }
+        Err(_) => format!("0x{}", hex(bytes)).into(),
     }
-}
-
-fn hex(line: &mut String, before: &str, bytes: &[u8]) -> fmt::Result {
-    line.push_str(before);
-    bytes.iter().try_for_each(|byte| write!(line, "{byte:02x}"))
 }
 
 #[cfg(test)]

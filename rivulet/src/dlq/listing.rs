@@ -7,8 +7,9 @@ use std::rc::Rc;
 use rivulet_core::dead_letter::Resolved;
 use serde::Serialize;
 
+use super::Selection;
 use super::topic::{DeadLetterTopic, Entry};
-use super::{Selection, text};
+use crate::text;
 
 /// How many characters of an error the table shows.
 const SAMPLE: usize = 60;

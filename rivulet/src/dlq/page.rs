@@ -4,8 +4,8 @@ use std::fmt;
 
 use rivulet_core::dead_letter::{Header, LedgerRecord, Resolved};
 
-use super::text;
 use super::topic::Id;
+use crate::text;
 
 /// How many characters or bytes are shown of a key, a header or a value.
 const SHORT: usize = 200;

@@ -9,8 +9,8 @@ use rivulet_pipeline::Stage;
 use crate::CheckedPipeline;
 
 use super::Selection;
-use super::text;
 use super::topic::{DeadLetterTopic, Id, NotReplayable};
+use crate::text;
 
 /// How many characters of a list of offsets are shown.
 const OFFSETS: usize = 80;

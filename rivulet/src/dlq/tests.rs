@@ -4,6 +4,7 @@ use rivulet_core::dead_letter::{DeadLetter, Header, Migration, MigrationKind, Re
 
 use super::*;
 use crate::checked::tests::parse;
+use crate::times::TimeBound;
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
 const PIPELINE: &str = r#"

@@ -9,7 +9,7 @@ use rivulet_core::error::Result;
 use rivulet_pipeline::{Pipeline, Role, Stage};
 
 use super::Selection;
-use super::text;
+use crate::text;
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
 /// The reason shown for records that no stage wrote.

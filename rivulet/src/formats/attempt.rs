@@ -10,7 +10,7 @@ use rivulet_core::readings::Readings;
 use rivulet_core::unit::Unit;
 
 use super::sample::SampleRecord;
-use crate::topics::plural;
+use crate::text::plural;
 
 /// What a format makes of a sample, record by record.
 #[derive(Debug, Default)]
@@ -105,7 +105,7 @@ impl fmt::Display for Attempt {
         for record in &self.records {
             writeln!(f, "{record}")?;
         }
-        let count = |count: usize, what| plural(i64::try_from(count).unwrap_or(i64::MAX), what);
+        let count = |count: usize, what| plural(count, what);
         writeln!(
             f,
             "{}: {} with {}, {} skipped, {}",

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::GroupMember;
 use crate::table::aligned;
-use crate::topics::plural;
+use crate::text::plural;
 
 /// A partition of a topic.
 pub type InputPartition = (String, i32);

@@ -1,6 +1,5 @@
 //! The elements of a JSON array, one by one.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, BufReader, Read};
@@ -8,8 +7,9 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::json::unquoted;
+use serde::Deserializer;
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::input::{EachRecord, ReadRules};
@@ -110,8 +110,8 @@ impl<'de> Visitor<'de> for Elements<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         while let Some(element) = elements.next_element::<Box<RawValue>>()? {
             self.budget.refill();
-            let each = match value(element.get()) {
-                Ok(value) => (self.each)(&value),
+            let each = match unquoted(element.get()) {
+                Ok(value) => (self.each)(value.as_bytes()),
                 // Such as half of a surrogate pair. The parser knows its place.
                 Err(error) => return Err(A::Error::custom(error)),
             };
@@ -124,22 +124,6 @@ impl<'de> Visitor<'de> for Elements<'_> {
         }
         Ok(())
     }
-}
-
-/// A text without its quotes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// What is sent for an element.
-fn value(element: &str) -> serde_json::Result<Cow<'_, [u8]>> {
-    if !element.starts_with('"') {
-        return Ok(element.as_bytes().into());
-    }
-    let Text(text) = serde_json::from_str(element)?;
-    Ok(match text {
-        Cow::Borrowed(text) => text.as_bytes().into(),
-        Cow::Owned(text) => text.into_bytes().into(),
-    })
 }
 
 #[cfg(test)]

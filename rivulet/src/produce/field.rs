@@ -5,34 +5,27 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use rivulet_core::json::unquoted;
+use rivulet_formats::mapping::Pointer;
 use serde_json::value::RawValue;
 
 /// A place in a JSON value: the name of a field, or a JSON pointer such as `/device/id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath {
     text: String,
-    steps: Vec<String>,
+    pointer: Pointer,
 }
 
 impl FromStr for FieldPath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let steps = match text.strip_prefix('/') {
-            // As RFC 6901 says.
-            Some(pointer) => pointer
-                .split('/')
-                .map(|step| step.replace("~1", "/").replace("~0", "~"))
-                .collect(),
-            None if text.is_empty() => {
-                return Err("it needs a name, or a JSON pointer such as /device/id".to_owned());
-            }
-            None => vec![text.to_owned()],
-        };
+        if text.is_empty() {
+            return Err("it needs a name, or a JSON pointer such as /device/id".to_owned());
+        }
         Ok(FieldPath {
             text: text.to_owned(),
-            steps,
+            pointer: Pointer::parse(text)?,
         })
     }
 }
@@ -43,10 +36,6 @@ impl fmt::Display for FieldPath {
     }
 }
 
-/// A text without its quotes.
-#[derive(Deserialize)]
-struct Quoted<'a>(#[serde(borrow)] Cow<'a, str>);
-
 impl FieldPath {
     /// The text or the number there, the number as it stands.
     ///
@@ -55,14 +44,13 @@ impl FieldPath {
     pub(super) fn text<'v>(&self, value: &'v [u8]) -> Result<Cow<'v, str>, String> {
         let mut at: &RawValue = serde_json::from_slice(value)
             .map_err(|error| format!("its value is not JSON: {error}"))?;
-        for step in &self.steps {
-            at = part(at, step).ok_or_else(|| format!("its value has no field `{}`", self.text))?;
+        for name in self.pointer.names() {
+            at = part(at, name).ok_or_else(|| format!("its value has no field `{}`", self.text))?;
         }
         match at.get().as_bytes().first() {
-            Some(b'"') => serde_json::from_str(at.get())
-                .map(|Quoted(text)| text)
-                .map_err(|error| format!("its field `{}`: {error}", self.text)),
-            Some(b'-' | b'0'..=b'9') => Ok(at.get().into()),
+            Some(b'"' | b'-' | b'0'..=b'9') => {
+                unquoted(at.get()).map_err(|error| format!("its field `{}`: {error}", self.text))
+            }
             _ => Err(format!(
                 "its field `{}` is neither text nor a number",
                 self.text
@@ -72,12 +60,12 @@ impl FieldPath {
 }
 
 /// What an object or an array has there, as it stands.
-fn part<'v>(whole: &'v RawValue, step: &str) -> Option<&'v RawValue> {
+fn part<'v>(whole: &'v RawValue, name: &str) -> Option<&'v RawValue> {
     if let Ok(mut object) = serde_json::from_str::<BTreeMap<Cow<'_, str>, _>>(whole.get()) {
-        return object.remove(step);
+        return object.remove(name);
     }
     let array: Vec<&RawValue> = serde_json::from_str(whole.get()).ok()?;
-    array.get(step.parse::<usize>().ok()?).copied()
+    array.get(name.parse::<usize>().ok()?).copied()
 }
 
 #[cfg(test)]
@@ -115,5 +103,6 @@ mod tests {
         let path: FieldPath = "a".parse().unwrap();
         assert!(path.text(b"21.5 C").unwrap_err().contains("not JSON"));
         assert!(text("").unwrap_err().contains("/device/id"));
+        assert!(text("/a~b").unwrap_err().contains("not a JSON pointer"));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rivulet_core::text::plain;
 
-use crate::topics::plural;
+use crate::text::plural;
 
 /// What one producer has sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,14 +48,13 @@ impl Produced {
     }
 
     fn line(&self, counts: &ProducedCounts) -> String {
-        let records = |count| plural(i64::try_from(count).unwrap_or(i64::MAX), "record");
+        let records = |count: u64| plural(count, "record");
         if self.is_transactional {
             let (committed, aborted) = (counts.committed, counts.aborted);
-            let count = i64::try_from(committed.1).unwrap_or(i64::MAX);
             format!(
                 "committed {} in {}, aborted {} in {}",
                 records(committed.0),
-                plural(count, "transaction"),
+                plural(committed.1, "transaction"),
                 aborted.0,
                 aborted.1
             )

@@ -57,7 +57,7 @@ fn run(options: &ProduceOptions) -> (Produced, Result<()>, Vec<String>) {
         Ok(()) => send_all(
             &connection,
             options,
-            (LARGEST, LARGEST),
+            (DEFAULT_MAX_MESSAGE, DEFAULT_MAX_MESSAGE),
             &say,
             &bar,
             &shutdown,

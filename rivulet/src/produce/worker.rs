@@ -18,6 +18,7 @@ use super::input::Input;
 use super::keys::Keys;
 use super::tally::ProducedCounts;
 use super::{ProduceOptions, Say};
+use crate::text::plural;
 
 /// How long it takes at most until a stop is seen in a pause.
 const TICK: Duration = Duration::from_millis(20);
@@ -214,9 +215,8 @@ impl<'w> Worker<'w> {
         *ended += records;
         *transactions += 1;
         let number = self.counts.committed.1 + self.counts.aborted.1;
-        let noun = if records == 1 { "record" } else { "records" };
-        let prefix = &self.prefix;
-        let line = format!("{prefix}transaction {number}: {how} {records} {noun}\n");
+        let (prefix, records) = (&self.prefix, plural(records, "record"));
+        let line = format!("{prefix}transaction {number}: {how} {records}\n");
         self.say(&line);
     }
 

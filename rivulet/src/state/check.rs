@@ -11,7 +11,7 @@ use rivulet_pipeline::Stage;
 
 use super::{Changelog, StoredSensor};
 use crate::table::aligned;
-use crate::topics::plural;
+use crate::text::plural;
 use rivulet_core::topic_source::ReadProgress;
 use rivulet_kafka::TopicReader;
 
@@ -66,10 +66,7 @@ fn judge(stage: &str, chain: &Chain, sensors: &[StoredSensor]) -> Result<String>
     if made_by.iter().all(|chain| *chain == now) {
         return Ok(match sensors.len() {
             0 => "has no state yet".to_owned(),
-            count => format!(
-                "{}, made by `{now}`",
-                plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor")
-            ),
+            count => format!("{}, made by `{now}`", plural(count, "sensor")),
         });
     }
     let migrated = match made_by.len() {

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
 
 use crate::CheckedPipeline;
-use jiff::{Span, SpanRelativeTo, Timestamp};
+use jiff::Timestamp;
 use rivulet_core::dead_letter::{Migration, MigrationKind};
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::guarantee::Guarantee;
@@ -17,7 +15,8 @@ use super::keep::is_ahead;
 use super::transaction::{self, Transaction};
 use super::{Changelog, Completeness, Group, StoredSensor};
 use crate::table::aligned;
-use crate::topics::plural;
+use crate::text::plural;
+use crate::times::TimeSpan;
 use rivulet_kafka::Committed;
 
 /// How many sensors are shown.
@@ -33,23 +32,7 @@ pub enum ForgetSelection {
     Named(BTreeSet<String>),
     /// The sensors whose last reading is older than the newest reading in the state by this age, by
     /// the readings' own times.
-    Idle(Age),
-}
-
-/// A duration. As text: `30d`, `2h 30m` or `250ms`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Age(pub Duration);
-
-impl FromStr for Age {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let span = text.parse::<Span>().ok();
-        let age = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-        let age = age.and_then(|age| Duration::try_from(age).ok());
-        age.map(Age)
-            .ok_or_else(|| format!("`{text}` is not a duration; write 30d, 2h 30m or 250ms"))
-    }
+    Idle(TimeSpan),
 }
 
 /// A plan to forget the state of some sensors. Displayed, it says what will be done.
@@ -226,7 +209,7 @@ fn choose(
 fn is_selected(sensor: &StoredSensor, which: &ForgetSelection, newest: Option<i64>) -> bool {
     match which {
         ForgetSelection::Named(names) => names.contains(&sensor.name),
-        ForgetSelection::Idle(Age(age)) => {
+        ForgetSelection::Idle(TimeSpan(age)) => {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             let times = sensor.time.zip(newest);
             times.is_some_and(|(time, newest)| time.saturating_add(age) < newest)
@@ -324,7 +307,7 @@ impl fmt::Display for Forget<'_> {
         if forgotten.len() > SHOWN {
             writeln!(f, "and {} more", forgotten.len() - SHOWN)?;
         }
-        let sensors = |count: usize| plural(i64::try_from(count).unwrap_or(i64::MAX), "sensor");
+        let sensors = |count: usize| plural(count, "sensor");
         if let (ForgetSelection::Idle(_), 1..) = (&self.which, *timeless) {
             writeln!(
                 f,

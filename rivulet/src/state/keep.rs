@@ -17,7 +17,7 @@ use rivulet_pipeline::Stage;
 use super::transaction::{self, Transaction};
 use super::{Changelog, Completeness, Group, StoredSensor};
 use crate::table::aligned;
-use crate::topics::plural;
+use crate::text::plural;
 use rivulet_kafka::Committed;
 
 /// A plan to keep the state of a stage whose settings have changed. Displayed, it says what will be
@@ -269,7 +269,7 @@ impl fmt::Display for Keep<'_> {
                 &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
             ))?;
         }
-        let sensors = plural(i64::try_from(sensors.len()).unwrap_or(i64::MAX), "sensor");
+        let sensors = plural(sensors.len(), "sensor");
         writeln!(
             f,
             "{changelog}: the state of {sensors}, made by `{}`, is migrated to `{}`",

@@ -15,7 +15,7 @@ use super::keep::is_ahead;
 use super::transaction::{self, Transaction, still_running};
 use super::{Changelog, Group};
 use crate::table::aligned;
-use crate::topics::plural;
+use crate::text::plural;
 use rivulet_kafka::Cluster;
 use rivulet_kafka::Committed;
 
@@ -251,7 +251,7 @@ impl fmt::Display for Reset<'_> {
             Some(0) => writeln!(f, "{changelog} is empty")?,
             Some(_) if from.is_empty() => writeln!(f, "the position in {changelog} is forgotten")?,
             Some(keys) => {
-                let sensors = plural(i64::try_from(keys).unwrap_or(i64::MAX), "sensor");
+                let sensors = plural(keys, "sensor");
                 writeln!(f, "{changelog}: the state of {sensors} is forgotten")?;
             }
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::Completeness;
 use crate::table::aligned;
-use crate::topics::plural;
+use crate::text::plural;
 
 /// The state of a stage.
 ///
@@ -190,7 +190,7 @@ impl StoredStates {
         }
         let partitions: BTreeSet<i32> =
             self.sensors.iter().map(|sensor| sensor.partition).collect();
-        let count = |count: usize, noun| plural(i64::try_from(count).unwrap_or(i64::MAX), noun);
+        let count = |count: usize, noun| plural(count, noun);
         format!(
             "{} in {}",
             count(self.sensors.len(), "sensor"),

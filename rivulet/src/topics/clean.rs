@@ -11,8 +11,8 @@ use rivulet_pipeline::Pipeline;
 
 use super::details::{OffsetRange, no_leader, with_offsets};
 use super::named::no_such_topic;
-use super::plural;
 use crate::table::aligned;
+use crate::text::plural;
 
 /// A plan to skip what a group has not read of a topic. Displayed, it is a table of the partitions.
 pub struct Clean {
@@ -161,8 +161,7 @@ fn no_members(cluster: &Cluster, group: &str) -> Result<()> {
         format!("{}@{host}", member.client_id)
     });
     let names = names.collect::<Vec<_>>().join(", ");
-    let count = i64::try_from(members.len()).unwrap_or(i64::MAX);
-    let cause = format!("it has {}: {names}", plural(count, "member"));
+    let cause = format!("it has {}: {names}", plural(members.len(), "member"));
     Err(Error::new(doing(group), cause)
         .of_kind(Kind::Conflict)
         .help("stop the members, and try again once their session has timed out"))

@@ -9,8 +9,8 @@ use rivulet_pipeline::Pipeline;
 
 use super::details::with_offsets;
 use super::named::{chosen, is_internal};
-use super::plural;
 use crate::table::aligned;
+use crate::text::plural;
 
 /// A plan to delete topics. Displayed, it says what each of them has.
 pub struct TopicDeletion {
@@ -20,7 +20,7 @@ pub struct TopicDeletion {
 
 struct Doomed {
     name: String,
-    partitions: i64,
+    partitions: usize,
     /// How many offsets it has; `None` if a partition has no leader.
     records: Option<i64>,
     /// What it is to the pipeline.
@@ -53,7 +53,7 @@ impl TopicDeletion {
                 .iter()
                 .map(|(_, range)| Some(range.as_ref()?.len()));
             topics.push(Doomed {
-                partitions: i64::try_from(partitions.len()).unwrap_or(i64::MAX),
+                partitions: partitions.len(),
                 records: offsets.sum(),
                 remark: match pipeline {
                     Some(file) if !names.is_empty() && is_ours(&name) => remark(file, &name),

@@ -7,8 +7,8 @@ use rivulet_core::text::plain;
 use rivulet_kafka::{Admin, Cluster, Connection, FoundPartition, PartitionOffset, TopicSetting};
 
 use super::named::chosen;
-use super::plural;
 use crate::table::aligned;
+use crate::text::plural;
 
 /// What is known of topics. Displayed, each has a table of its partitions and its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,9 +114,12 @@ impl fmt::Display for TopicDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, topic) in self.topics.iter().enumerate() {
             let break_before = if index == 0 { "" } else { "\n" };
-            let count = i64::try_from(topic.partitions.len()).unwrap_or(i64::MAX);
             let name = plain(&topic.name);
-            writeln!(f, "{break_before}{name}: {}", plural(count, "partition"))?;
+            writeln!(
+                f,
+                "{break_before}{name}: {}",
+                plural(topic.partitions.len(), "partition")
+            )?;
             let head = [
                 "partition",
                 "leader",

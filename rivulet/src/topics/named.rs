@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_kafka::{Admin, Cluster, Connection, NewTopic, TopicCreation};
 
-use super::{Created, TopicListing, plural};
+use super::{Created, TopicListing};
+use crate::text::plural;
 
 /// The value of the protocol for the brokers' `num.partitions`.
 const DEFAULT_PARTITIONS: i32 = -1;

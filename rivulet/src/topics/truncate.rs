@@ -11,9 +11,9 @@ use rivulet_pipeline::{Pipeline, Role};
 
 use super::details::{OffsetRange, no_leader, with_offsets};
 use super::named::{is_internal, no_such_topic};
-use super::plural;
-use crate::dlq::TimeBound;
 use crate::table::aligned;
+use crate::text::plural;
+use crate::times::TimeBound;
 
 /// Before which record a topic is truncated. As text: an offset, or a [`TimeBound`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,10 @@
-//! Untrusted data as text that is safe to print to a terminal.
-
-use std::fmt::Write;
+//! Text that commands show: counts, times, and what others wrote.
 
 use jiff::Timestamp;
 use rivulet_core::text;
 
 /// The text as [plain](text::plain) text, shortened to `longest` characters of its own.
-pub(super) fn plain(text: &str, longest: usize) -> String {
+pub(crate) fn plain(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", text::plain(&text[..end])),
         None => text::plain(text).into_owned(),
@@ -15,18 +13,15 @@ pub(super) fn plain(text: &str, longest: usize) -> String {
 
 /// Bytes as text if they are UTF-8, otherwise in hexadecimal. More than `longest` are shortened,
 /// and their number is added.
-pub(super) fn bytes(bytes: &[u8], longest: usize) -> String {
+pub(crate) fn bytes(bytes: &[u8], longest: usize) -> String {
     let (shown, is_cut) = match std::str::from_utf8(bytes) {
         Ok("") => ("(empty)".to_owned(), false),
         Ok(text) => (plain(text, longest), text.chars().nth(longest).is_some()),
         Err(_) => {
-            let mut hex = "0x".to_owned();
-            for byte in &bytes[..bytes.len().min(longest)] {
-                write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
-            }
             let is_cut = bytes.len() > longest;
-            hex.push_str(if is_cut { "…" } else { "" });
-            (hex, is_cut)
+            let dots = if is_cut { "…" } else { "" };
+            let shown = text::hex(&bytes[..bytes.len().min(longest)]);
+            (format!("0x{shown}{dots}"), is_cut)
         }
     };
     if is_cut {
@@ -37,8 +32,18 @@ pub(super) fn bytes(bytes: &[u8], longest: usize) -> String {
 }
 
 /// A time in milliseconds since the epoch as RFC 3339.
-pub(super) fn time(millis: i64) -> String {
+pub(crate) fn time(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
+}
+
+/// A count with its noun: `1 record`, `2 copies`.
+pub(crate) fn plural(count: impl TryInto<i64>, noun: &str) -> String {
+    let count = count.try_into().unwrap_or(i64::MAX);
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("{count} {noun}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {noun}s"),
+    }
 }
 
 #[cfg(test)]
