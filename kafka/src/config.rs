@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::BaseConsumer;
-use rdkafka::producer::BaseProducer;
 
 use crate::log_config::LogConfig;
-use crate::monitor::ClientMonitor;
+use crate::monitor::{ClientMonitor, Forgetful, StageConsumer, StageProducer};
 use crate::setup::setup_error;
 use rivulet_core::error::Result;
 use rivulet_core::guarantee::Guarantee;
@@ -226,21 +224,24 @@ impl Clients {
         config
     }
 
-    fn make<T: FromClientConfigAndContext<ClientMonitor>>(
+    fn make<T: FromClientConfigAndContext<ClientMonitor> + Forgetful + 'static>(
         &self,
         config: &ClientConfig,
         monitor: &ClientMonitor,
-    ) -> Result<T> {
-        config
+    ) -> Result<Arc<T>> {
+        let client = config
             .create_with_context(monitor.clone())
             .map_err(|error| {
                 let doing = format!("creating a Kafka client for {}", self.stage);
                 setup_error(&doing, &error, config)
-            })
+            })?;
+        let client = Arc::new(client);
+        monitor.add_client(&client);
+        Ok(client)
     }
 
     /// The stage's consumer, a static member of its group.
-    pub(super) fn consumer(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
+    pub(super) fn consumer(&self, monitor: &ClientMonitor) -> Result<StageConsumer> {
         let identity = self.identity();
         let config = self.config(
             &[CONSUMER],
@@ -262,7 +263,7 @@ impl Clients {
     }
 
     /// The stage's producer: idempotent, and transactional if the guarantee is exactly-once.
-    pub(super) fn producer(&self, monitor: &ClientMonitor) -> Result<BaseProducer<ClientMonitor>> {
+    pub(super) fn producer(&self, monitor: &ClientMonitor) -> Result<StageProducer> {
         let identity = self.identity();
         // At least one record must fit.
         let queue = (2 * self.largest_message as u64).max(self.limits.producer_queue()) / 1024;
@@ -316,7 +317,7 @@ impl Clients {
     }
 
     /// A client without a group that reads uncommitted: for metadata and watermarks.
-    pub(super) fn observer(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
+    pub(super) fn observer(&self, monitor: &ClientMonitor) -> Result<StageConsumer> {
         self.make(
             &self.config(&[CONSUMER], &[], &[("isolation.level", "read_uncommitted")]),
             monitor,
@@ -324,7 +325,7 @@ impl Clients {
     }
 
     /// A client without a group that reads committed records and reports the ends of partitions.
-    pub(super) fn reader(&self, monitor: &ClientMonitor) -> Result<BaseConsumer<ClientMonitor>> {
+    pub(super) fn reader(&self, monitor: &ClientMonitor) -> Result<StageConsumer> {
         let sized = [(
             "queued.max.messages.kbytes",
             self.limits.reader_queue() / 1024,

@@ -4,16 +4,15 @@ use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::BaseProducer;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::commit::add_offset;
 use crate::config::Clients;
 use crate::error_class::has_fatal_error;
-use crate::monitor::ClientMonitor;
+use crate::monitor::{ClientMonitor, StageConsumer, StageProducer};
 use crate::reader::Reader;
 use crate::record::{KafkaRecord, base_record};
 use crate::waits::{CALL_TIMEOUT, pause};
@@ -51,14 +50,14 @@ pub struct KafkaLog {
     shutdown: Shutdown,
     monitor: ClientMonitor,
     /// `None` for a stage without inputs.
-    consumer: Option<BaseConsumer<ClientMonitor>>,
+    consumer: Option<StageConsumer>,
     /// Whether the consumer reads partitions.
     is_reading: Cell<bool>,
     /// Whether the consumer was fenced while it was not a member of its group, so that it must be
     /// replaced.
     is_fenced: Cell<bool>,
     /// Created at the first use for a sink, which may never send a dead letter.
-    producer: OnceCell<BaseProducer<ClientMonitor>>,
+    producer: OnceCell<StageProducer>,
     /// A reader that connects early, for the first use.
     reader: Option<Reader>,
     in_transaction: Cell<bool>,
@@ -136,11 +135,13 @@ impl Log for KafkaLog {
             self.check_delivery()?;
         }
         let mut last_probe = Instant::now();
+        let mut waiting = None;
         loop {
             match producer.send(message) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), rejected)) => {
                     message = rejected;
+                    waiting.get_or_insert_with(|| self.monitor.waiting());
                     pause(producer);
                     self.check_delivery()?;
                     self.probe_brokers();
@@ -228,6 +229,7 @@ impl Log for KafkaLog {
                 .iter()
                 .map(|partition| (*partition, Offset::Invalid)),
         );
+        let _waiting = self.monitor.waiting();
         let begun = Instant::now();
         let committed = loop {
             match self.committed_offsets(list.clone()) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -10,16 +10,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 pub(crate) use self::delivery::FailedDelivery;
 use self::membership::Membership;
 pub(crate) use self::message::reason_of;
+pub(crate) use self::watch::{Forgetful, StageConsumer, StageProducer};
 use crate::trust::Trust;
 use rivulet_core::reminder::{Reminder, lasting};
 
 mod addresses;
 mod callbacks;
-mod commits;
 mod delivery;
 mod membership;
 mod message;
 mod unreachable;
+mod watch;
 
 /// A commit that takes longer counts as unanswered.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
@@ -85,6 +86,10 @@ struct MonitorState {
     concurrent_transaction: bool,
     /// When the commit in progress began.
     committing_since: Option<Instant>,
+    /// When the stage began to wait for what brokers do, if it waits.
+    waiting_since: Option<Instant>,
+    /// The stage's clients.
+    clients: Vec<Weak<dyn Forgetful>>,
     /// Advertised addresses to which connections fail, each with the time of the first failure or
     /// of the last attempt since.
     unreached: BTreeMap<String, Instant>,
@@ -129,6 +134,12 @@ impl MonitorState {
         self.committing_since
             .is_some_and(|since| since.elapsed() > time)
     }
+
+    /// Whether the stage has waited for brokers for so long.
+    fn is_waiting_for(&self, time: Duration) -> bool {
+        let since = [self.unreachable_since, self.waiting_since];
+        since.iter().flatten().any(|since| since.elapsed() > time)
+    }
 }
 
 impl ClientMonitor {
@@ -155,6 +166,8 @@ impl ClientMonitor {
             rebalances: VecDeque::new(),
             concurrent_transaction: false,
             committing_since: None,
+            waiting_since: None,
+            clients: Vec::new(),
             unreached: BTreeMap::new(),
             reached: BTreeSet::new(),
             addresses_logged: Reminder::new(),
@@ -165,11 +178,11 @@ impl ClientMonitor {
         let lock = Arc::new(Mutex::new(lock));
         let weak = Arc::downgrade(&lock);
         let span = tracing::Span::current();
-        // Without this thread slow commits are not logged, and a stuck one stays stuck. All else
+        // Without this thread slow commits are not logged, and what is stuck stays stuck. All else
         // works.
         let _ = std::thread::Builder::new()
-            .name("commits".into())
-            .spawn(move || span.in_scope(|| Self::watch_commits(&weak, answers, on_stuck)));
+            .name("watch".into())
+            .spawn(move || span.in_scope(|| Self::watch(&weak, answers, on_stuck)));
         ClientMonitor {
             lock,
             has_rebalance: Arc::default(),

@@ -11,7 +11,7 @@ use rdkafka::metadata::Metadata;
 
 use crate::committed::{self, NO_PROGRESS, OPEN_TRANSACTION, Patience, Span, SpanProgress};
 use crate::config::Clients;
-use crate::monitor::ClientMonitor;
+use crate::monitor::{ClientMonitor, StageConsumer};
 use crate::waits::{CALL_TIMEOUT, TOPIC_GRACE, close};
 use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::{Fault, RestoreCallback, Watermarks};
@@ -29,9 +29,9 @@ pub(super) type KeepAlive<'k> = &'k dyn Fn() -> Result<(), Fault>;
 
 pub(super) struct Reader {
     /// Reads uncommitted. Both clients are `Some` until the reader is dropped.
-    observer: Option<BaseConsumer<ClientMonitor>>,
+    observer: Option<StageConsumer>,
     /// Reads committed.
-    committed: Option<BaseConsumer<ClientMonitor>>,
+    committed: Option<StageConsumer>,
     monitor: ClientMonitor,
     shutdown: Shutdown,
 }
@@ -91,6 +91,7 @@ impl Reader {
         each: RestoreCallback<'_>,
         keep_alive: KeepAlive<'_>,
     ) -> Result<(), Fault> {
+        let _waiting = self.monitor.waiting();
         let mut patience = self.patience(keep_alive);
         let mut spans = Vec::new();
         for &partition in partitions {
@@ -151,6 +152,7 @@ impl Reader {
         topic: &str,
         from: &[(i32, Option<i64>)],
     ) -> Result<bool, Fault> {
+        let _waiting = self.monitor.waiting();
         let mut patience = self.patience(&|| Ok(()));
         let mut spans = Vec::new();
         for (partition, from) in from {

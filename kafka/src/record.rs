@@ -28,7 +28,7 @@ impl Record for KafkaRecord<'_> {
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
         self.message
             .headers()
-            .map(rivulet_headers::read)
+            .map(rivulet_native::headers::read)
             .unwrap_or_default()
     }
 }
@@ -37,7 +37,7 @@ impl Headers for KafkaRecord<'_> {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.message
             .headers()
-            .and_then(|headers| rivulet_headers::last(headers, name))
+            .and_then(|headers| rivulet_native::headers::last(headers, name))
     }
 }
 
@@ -71,7 +71,7 @@ impl OwnedRecord {
     pub fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
         let headers = self.message.headers();
         headers
-            .map(|headers| rivulet_headers::read(headers.as_borrowed()))
+            .map(|headers| rivulet_native::headers::read(headers.as_borrowed()))
             .unwrap_or_default()
     }
 }
@@ -79,7 +79,7 @@ impl OwnedRecord {
 impl Headers for OwnedRecord {
     fn header(&self, name: &str) -> Option<&[u8]> {
         let headers = self.message.headers();
-        headers.and_then(|headers| rivulet_headers::last(headers.as_borrowed(), name))
+        headers.and_then(|headers| rivulet_native::headers::last(headers.as_borrowed(), name))
     }
 }
 

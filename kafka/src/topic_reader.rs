@@ -123,7 +123,7 @@ impl<'p> TopicReader<'p> {
             // Most records have no headers, and cost no allocation here.
             let headers: Vec<Header> = message
                 .headers()
-                .map(rivulet_headers::read)
+                .map(rivulet_native::headers::read)
                 .unwrap_or_default();
             each(&FetchedRecord {
                 partition: message.partition(),

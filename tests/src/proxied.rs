@@ -1,4 +1,4 @@
-//! A broker behind a proxy that can hold back requests.
+//! A broker behind a proxy that can hold back requests and hide the broker.
 
 use crate::kafka::{Kafka, free_port};
 use crate::proxy::{Api, Proxy};
@@ -75,5 +75,11 @@ impl Proxied {
     /// gets.
     pub fn release(&self, api: Api) {
         self.proxy.release(api);
+    }
+
+    /// From now on metadata names no brokers, or does again. Cuts all connections, so that clients
+    /// ask for metadata.
+    pub fn hide_brokers(&self, hides: bool) {
+        self.proxy.hide_brokers(hides);
     }
 }

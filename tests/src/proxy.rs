@@ -1,11 +1,15 @@
-//! A proxy for TCP connections, which can cut them and hold back requests.
+//! A proxy for TCP connections, which can cut them, hold back requests and hide the brokers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use self::frame::{api, frame, without_brokers};
+
+mod frame;
 
 /// A kind of request, by its API key in Kafka's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +17,8 @@ use std::time::Duration;
 pub enum Api {
     /// Writes records.
     Produce = 0,
+    /// Asks for brokers, topics and leaders.
+    Metadata = 3,
     /// Initialises a producer, and fences the previous one of its transactional id.
     InitProducerId = 22,
     /// Ends a transaction.
@@ -37,6 +43,8 @@ pub(crate) struct Proxy {
 struct Shared {
     open: Mutex<Vec<Arc<Connection>>>,
     closed: AtomicBool,
+    /// Whether responses name no brokers.
+    hides_brokers: AtomicBool,
     requests: Mutex<Requests>,
 }
 
@@ -51,9 +59,13 @@ struct Requests {
     passed: BTreeMap<i16, usize>,
 }
 
-/// Both halves of a connection: to the client, and to the broker.
 #[derive(Debug)]
-struct Connection([TcpStream; 2]);
+struct Connection {
+    client: TcpStream,
+    broker: TcpStream,
+    /// The correlation ids of the requests for metadata that are not answered.
+    asked: Mutex<BTreeSet<Vec<u8>>>,
+}
 
 impl Proxy {
     /// Starts a proxy for a port of 127.0.0.1. While no process listens there, connections are
@@ -128,6 +140,15 @@ impl Proxy {
             .expect("the broker answers in full");
     }
 
+    /// From now on metadata names no brokers, as that of a broker that has just started and knows of
+    /// none, or does again. Cuts all connections, so that clients ask for metadata.
+    pub(crate) fn hide_brokers(&self, hides: bool) {
+        self.shared.hides_brokers.store(hides, Ordering::Release);
+        if hides {
+            self.cut();
+        }
+    }
+
     /// Cuts all connections.
     pub(crate) fn cut(&self) {
         for connection in self
@@ -162,10 +183,7 @@ impl Shared {
 impl Requests {
     /// Counts a request. True if it is the one to hold back, which is then stored.
     fn take(&mut self, request: &[u8]) -> bool {
-        let Some(api) = request
-            .get(4..6)
-            .map(|api| i16::from_be_bytes([api[0], api[1]]))
-        else {
+        let Some(api) = api(request) else {
             return false;
         };
         let is_wanted = self.wanted.is_some_and(|wanted| wanted as i16 == api);
@@ -181,34 +199,68 @@ impl Requests {
 
 impl Connection {
     fn close(&self) {
-        for half in &self.0 {
+        for half in [&self.client, &self.broker] {
             // The other side may have closed it already.
             let _ = half.shutdown(Shutdown::Both);
         }
     }
+
+    fn asked(&self) -> std::sync::MutexGuard<'_, BTreeSet<Vec<u8>>> {
+        self.asked
+            .lock()
+            .expect("nothing panics while it holds this")
+    }
+
+    /// Passes requests on one by one, until one is held back or a side closes.
+    fn pass_requests_on(&self, shared: &Shared) -> io::Result<()> {
+        loop {
+            let request = frame(&self.client)?;
+            if shared.requests().take(&request) {
+                return Ok(());
+            }
+            if api(&request) == Some(Api::Metadata as i16)
+                && let Some(id) = request.get(8..12)
+            {
+                self.asked().insert(id.to_vec());
+            }
+            (&self.broker).write_all(&request)?;
+        }
+    }
+
+    /// Passes responses on one by one, until a side closes.
+    fn pass_responses_on(&self, shared: &Shared) -> io::Result<()> {
+        loop {
+            let mut response = frame(&self.broker)?;
+            let is_metadata = response.get(4..8).is_some_and(|id| self.asked().remove(id));
+            if is_metadata && shared.hides_brokers.load(Ordering::Acquire) {
+                response = without_brokers(&response);
+            }
+            (&self.client).write_all(&response)?;
+        }
+    }
 }
 
-fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()> {
-    let outgoing = TcpStream::connect(("127.0.0.1", to))?;
-    for half in [&incoming, &outgoing] {
+fn pass_on(shared: &Arc<Shared>, client: TcpStream, to: u16) -> io::Result<()> {
+    let broker = TcpStream::connect(("127.0.0.1", to))?;
+    for half in [&client, &broker] {
         half.set_nodelay(true)?;
     }
-    let connection = Arc::new(Connection([incoming, outgoing]));
+    let asked = Mutex::default();
+    let connection = Arc::new(Connection {
+        client,
+        broker,
+        asked,
+    });
     shared
         .open
         .lock()
         .expect("nothing panics while it holds this")
         .push(connection.clone());
-    for (from, to) in [(0, 1), (1, 0)] {
+    for pass_on in [Connection::pass_requests_on, Connection::pass_responses_on] {
         let (shared, connection) = (shared.clone(), connection.clone());
         std::thread::spawn(move || {
             // If one direction ends, the connection is over.
-            let [from, to] = [from, to].map(|half| &connection.0[half]);
-            let _ = if std::ptr::eq(from, &raw const connection.0[0]) {
-                pass_requests_on(&shared, from, to)
-            } else {
-                io::copy(&mut { from }, &mut { to }).map(drop)
-            };
+            let _ = pass_on(&connection, &shared);
             connection.close();
             let mut open = shared
                 .open
@@ -218,20 +270,6 @@ fn pass_on(shared: &Arc<Shared>, incoming: TcpStream, to: u16) -> io::Result<()>
         });
     }
     Ok(())
-}
-
-/// Passes requests on one by one, until one is held back or a side closes.
-fn pass_requests_on(shared: &Shared, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
-    loop {
-        let mut request = vec![0; 4];
-        from.read_exact(&mut request)?;
-        let length = u32::from_be_bytes([request[0], request[1], request[2], request[3]]);
-        (&mut from).take(length.into()).read_to_end(&mut request)?;
-        if shared.requests().take(&request) {
-            return Ok(());
-        }
-        to.write_all(&request)?;
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod errors;
 mod fenced;
 mod first_lines;
 mod foreign;
+mod forgotten;
 mod group;
 mod harness;
 mod interop;

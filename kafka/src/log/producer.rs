@@ -12,7 +12,7 @@ use rivulet_core::reminder::{Reminder, lasting};
 
 use super::KafkaLog;
 use crate::error_class::{self, is_retriable};
-use crate::monitor::{ClientMonitor, FailedDelivery};
+use crate::monitor::{ClientMonitor, FailedDelivery, StageProducer};
 use crate::waits::{CALL_TIMEOUT, pause};
 
 /// How long one attempt to initialise transactions waits before its failure is looked into.
@@ -30,17 +30,15 @@ impl KafkaLog {
     }
 
     /// A producer that is ready to send. A transactional one has fenced its predecessor.
-    pub(super) fn make_producer(&self) -> Result<BaseProducer<ClientMonitor>, Fault> {
+    pub(super) fn make_producer(&self) -> Result<StageProducer, Fault> {
         self.initialise(self.clients.producer(&self.monitor).map_err(Fault::Fatal)?)
     }
 
-    pub(super) fn initialise(
-        &self,
-        mut producer: BaseProducer<ClientMonitor>,
-    ) -> Result<BaseProducer<ClientMonitor>, Fault> {
+    pub(super) fn initialise(&self, mut producer: StageProducer) -> Result<StageProducer, Fault> {
         if self.guarantee == Guarantee::AtLeastOnce {
             return Ok(producer);
         }
+        let _waiting = self.monitor.waiting();
         let mut since = Instant::now();
         let mut reminder = Reminder::new();
         let mut pause = FIRST_PAUSE;
@@ -151,6 +149,7 @@ impl KafkaLog {
         let Some(producer) = self.producer.get() else {
             return Ok(());
         };
+        let _waiting = self.monitor.waiting();
         let mut last_probe = Instant::now();
         while producer.in_flight_count() > 0 {
             pause(producer);

@@ -5,21 +5,18 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::Producer;
 use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::Fault;
 
 use super::KafkaLog;
 use crate::error_class::NO_TOPIC;
-use crate::monitor::ClientMonitor;
+use crate::monitor::StageProducer;
 use crate::waits::{CALL_TIMEOUT, TOPIC_GRACE};
 
 impl KafkaLog {
     /// Waits until a broker answers and all topics exist.
-    pub(super) fn wait_for_topics(
-        &self,
-        producer: Option<&BaseProducer<ClientMonitor>>,
-    ) -> Result<(), Fault> {
+    pub(super) fn wait_for_topics(&self, producer: Option<&StageProducer>) -> Result<(), Fault> {
         let mut missing_since = None;
         for topic in &self.topics {
             loop {
@@ -67,7 +64,7 @@ impl KafkaLog {
     pub(super) fn metadata(
         &self,
         topic: &str,
-        producer: Option<&BaseProducer<ClientMonitor>>,
+        producer: Option<&StageProducer>,
         wait: Duration,
     ) -> Result<Metadata, KafkaError> {
         match (&self.consumer, producer) {
@@ -84,7 +81,7 @@ impl KafkaLog {
         self.probe_brokers_with(self.producer.get());
     }
 
-    pub(super) fn probe_brokers_with(&self, producer: Option<&BaseProducer<ClientMonitor>>) {
+    pub(super) fn probe_brokers_with(&self, producer: Option<&StageProducer>) {
         if !self.monitor.probe_due() {
             return;
         }

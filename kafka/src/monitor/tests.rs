@@ -3,6 +3,7 @@
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::watch::{FORGOTTEN_AFTER, Reminding};
 use super::*;
 
 fn monitor() -> ClientMonitor {
@@ -29,6 +30,40 @@ fn a_commit_is_stuck_only_while_brokers_answer() {
         true
     });
     assert!(!is_stuck, "it has ended meanwhile");
+}
+
+#[test]
+fn clients_are_reminded_while_others_get_answers() {
+    let monitor = monitor();
+    let now = || Reminding::new();
+    assert!(
+        !monitor.must_be_reminded(&mut now(), |_| true),
+        "it does not wait"
+    );
+    let waiting = monitor.waiting();
+    assert!(
+        !monitor.must_be_reminded(&mut now(), |_| true),
+        "it has just begun"
+    );
+    let long = Some(ago(FORGOTTEN_AFTER + PROBE_INTERVAL));
+    monitor.lock().waiting_since = long;
+    assert!(
+        !monitor.must_be_reminded(&mut now(), |_| false),
+        "no broker answers"
+    );
+    let mut reminding = now();
+    assert!(monitor.must_be_reminded(&mut reminding, |_| true));
+    assert!(
+        !monitor.must_be_reminded(&mut reminding, |_| true),
+        "it was just reminded"
+    );
+    drop(waiting);
+    assert!(
+        !monitor.must_be_reminded(&mut now(), |_| true),
+        "it has what it waited for"
+    );
+    monitor.lock().unreachable_since = long;
+    assert!(monitor.must_be_reminded(&mut now(), |_| true));
 }
 
 #[test]

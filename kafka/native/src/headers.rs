@@ -1,7 +1,7 @@
 //! Reads record headers with any names.
 //!
 //! rdkafka panics if a header's name is not UTF-8, which Kafka allows. One such record would stop a
-//! stage for ever. So this crate asks librdkafka directly. It is the only unsafe code of rivulet.
+//! stage for ever. So this module asks librdkafka directly.
 
 use std::ffi::{CStr, CString};
 use std::ptr;
