@@ -82,4 +82,10 @@ impl Proxied {
     pub fn hide_brokers(&self, hides: bool) {
         self.proxy.hide_brokers(hides);
     }
+
+    /// Whether a client with this id has got metadata without brokers.
+    #[must_use]
+    pub fn has_misled(&self, client: &str) -> bool {
+        self.proxy.has_misled(client)
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use self::frame::{api, frame, without_brokers};
+use self::frame::{api, frame, ids, without_brokers};
 
 mod frame;
 
@@ -43,8 +43,10 @@ pub(crate) struct Proxy {
 struct Shared {
     open: Mutex<Vec<Arc<Connection>>>,
     closed: AtomicBool,
-    /// Whether responses name no brokers.
+    /// Whether metadata names no brokers.
     hides_brokers: AtomicBool,
+    /// The ids of the clients that got such metadata.
+    misled: Mutex<BTreeSet<String>>,
     requests: Mutex<Requests>,
 }
 
@@ -63,8 +65,8 @@ struct Requests {
 struct Connection {
     client: TcpStream,
     broker: TcpStream,
-    /// The correlation ids of the requests for metadata that are not answered.
-    asked: Mutex<BTreeSet<Vec<u8>>>,
+    /// The requests for metadata that are not answered: their correlation ids, and the clients.
+    asked: Mutex<BTreeMap<[u8; 4], String>>,
 }
 
 impl Proxy {
@@ -149,6 +151,11 @@ impl Proxy {
         }
     }
 
+    /// Whether a client with this id has got metadata without brokers.
+    pub(crate) fn has_misled(&self, client: &str) -> bool {
+        self.shared.misled().contains(client)
+    }
+
     /// Cuts all connections.
     pub(crate) fn cut(&self) {
         for connection in self
@@ -173,6 +180,12 @@ impl Drop for Proxy {
 }
 
 impl Shared {
+    fn misled(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.misled
+            .lock()
+            .expect("nothing panics while it holds this")
+    }
+
     fn requests(&self) -> std::sync::MutexGuard<'_, Requests> {
         self.requests
             .lock()
@@ -205,7 +218,7 @@ impl Connection {
         }
     }
 
-    fn asked(&self) -> std::sync::MutexGuard<'_, BTreeSet<Vec<u8>>> {
+    fn asked(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 4], String>> {
         self.asked
             .lock()
             .expect("nothing panics while it holds this")
@@ -219,9 +232,9 @@ impl Connection {
                 return Ok(());
             }
             if api(&request) == Some(Api::Metadata as i16)
-                && let Some(id) = request.get(8..12)
+                && let Some((correlation, client)) = ids(&request)
             {
-                self.asked().insert(id.to_vec());
+                self.asked().insert(correlation, client);
             }
             (&self.broker).write_all(&request)?;
         }
@@ -231,9 +244,13 @@ impl Connection {
     fn pass_responses_on(&self, shared: &Shared) -> io::Result<()> {
         loop {
             let mut response = frame(&self.broker)?;
-            let is_metadata = response.get(4..8).is_some_and(|id| self.asked().remove(id));
-            if is_metadata && shared.hides_brokers.load(Ordering::Acquire) {
+            let correlation = response.get(4..8).and_then(|id| id.try_into().ok());
+            let client = correlation.and_then(|id: [u8; 4]| self.asked().remove(&id));
+            if let Some(client) = client
+                && shared.hides_brokers.load(Ordering::Acquire)
+            {
                 response = without_brokers(&response);
+                shared.misled().insert(client);
             }
             (&self.client).write_all(&response)?;
         }

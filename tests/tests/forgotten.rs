@@ -2,7 +2,7 @@
 //! its session with the controllers. librdkafka then forgets all brokers (its issue 5301).
 
 use rivulet_tests::chain::CONVERT;
-use rivulet_tests::{PipelineBuilder, Process, Proxied, Scenario, stop_all};
+use rivulet_tests::{PipelineBuilder, Process, Proxied, Scenario, stop_all, wait};
 
 const STAGES: [&str; 3] = ["thermometers", "convert", "out"];
 
@@ -35,8 +35,11 @@ fn are_found_again(guarantee: &str) {
     let flows = || scenario.grows("fahrenheit", 200);
     flows();
     broker.hide_brokers(true);
-    for process in &mut running {
-        process.says(&["WARN", "brokers unreachable"]);
+    for stage in STAGES {
+        let client = format!("{}@a", scenario.name(stage));
+        wait::until_true(&format!("{client} asks for the brokers"), || {
+            broker.has_misled(&client)
+        });
     }
     broker.hide_brokers(false);
     flows();

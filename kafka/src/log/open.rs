@@ -32,9 +32,10 @@ impl KafkaLog {
             config.brokers(),
             Trust::new(|name| config.properties.get(name).cloned()),
             move |monitor| {
-                asking
-                    .observer(monitor)
-                    .is_ok_and(|client| client.fetch_metadata(Some(&topic), CALL_TIMEOUT).is_ok())
+                let client = asking.observer(monitor).ok();
+                let answer = client
+                    .and_then(|client| client.fetch_metadata(Some(&topic), CALL_TIMEOUT).ok());
+                answer.is_some_and(|answer| !answer.brokers().is_empty())
             },
             move || ending.abandon(exit::FAILED),
         );

@@ -21,6 +21,14 @@ pub(super) fn api(request: &[u8]) -> Option<i16> {
     Some(i16::from_be_bytes([api[0], api[1]]))
 }
 
+/// The correlation id and the client id of a request.
+pub(super) fn ids(request: &[u8]) -> Option<([u8; 4], String)> {
+    let (correlation, rest) = request.get(8..)?.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let client = rest.get(..u16::from_be_bytes(*length).into())?;
+    Some((*correlation, String::from_utf8_lossy(client).into_owned()))
+}
+
 /// A response to a request for metadata, as if the cluster had no brokers. Its version is 9 or
 /// later, and its texts are short.
 pub(super) fn without_brokers(response: &[u8]) -> Vec<u8> {
