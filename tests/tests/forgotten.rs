@@ -16,10 +16,9 @@ fn forgotten_brokers_are_found_again_at_least_once() {
     are_found_again("at-least-once");
 }
 
-fn are_found_again(guarantee: &str) {
+fn are_found_again(guarantee: &'static str) {
     let broker = Proxied::start();
     let pipeline = PipelineBuilder::new()
-        .settings(&format!("guarantee = \"{guarantee}\""))
         .producer(
             "thermometers",
             "{ simulated = { sensors = 10, rate = 100 } }",
@@ -27,7 +26,7 @@ fn are_found_again(guarantee: &str) {
         )
         .operator("convert", "celsius", CONVERT, "fahrenheit")
         .sink("out", "fahrenheit", "{ file = { path = \"out.csv\" } }");
-    let scenario = Scenario::on(broker.direct_brokers(), pipeline);
+    let scenario = Scenario::on(broker.direct_brokers(), pipeline).guarantee(guarantee);
     scenario.create_topics();
     let mut running: Vec<Process> = STAGES
         .map(|stage| scenario.start_through(&broker.brokers(), stage))
