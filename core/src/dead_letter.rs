@@ -12,11 +12,11 @@ use std::fmt::Write;
 use std::ops::Range;
 
 pub use self::change::{Migration, MigrationKind};
-pub use self::entry::{DeadLetter, Header, LedgerRecord, Resolution, Resolved};
+pub use self::entry::{DeadLetter, LedgerRecord, Resolution, Resolved};
 pub use self::offsets::Offsets;
 
 use crate::counters::Counters;
-use crate::log::{ConsumerRecord, Fault, Log, ProducerRecord, Rejection};
+use crate::log::{ConsumerRecord, Fault, Header, Log, ProducerRecord, Rejection};
 use crate::reading::InvalidReading;
 
 /// The headers that rivulet adds in a dead-letter topic.

@@ -7,7 +7,6 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::dead_letter::Header;
 use crate::error::Error;
 
 /// A consumer and a producer in one: where a stage's records come from and where its results go.
@@ -149,6 +148,9 @@ pub struct ConsumerRecord<'a> {
     /// The headers, by name.
     pub headers: &'a dyn Headers,
 }
+
+/// A header's name and value.
+pub type Header = (String, Option<Vec<u8>>);
 
 /// The headers of a record, to be looked up by name.
 pub trait Headers: fmt::Debug {

@@ -1,7 +1,7 @@
 //! Whole topics as a source of records, for tools that read them to their ends.
 
-use crate::dead_letter::Header;
 use crate::error::Result;
+use crate::log::Header;
 
 /// A record in a topic.
 #[derive(Debug, Clone, Copy)]

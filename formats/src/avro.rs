@@ -10,7 +10,7 @@ pub mod container;
 pub mod datum;
 pub mod input;
 pub mod json;
-mod resolve;
+pub mod resolve;
 pub mod schema;
 pub mod source;
 pub mod writer;

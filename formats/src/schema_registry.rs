@@ -8,6 +8,7 @@ mod client;
 mod settings;
 
 use std::fmt;
+use std::path::Path;
 
 use rivulet_core::error::Result;
 use rivulet_core::format::DecodeError;
@@ -43,4 +44,20 @@ pub trait SchemaRegistry: fmt::Debug + Send {
     /// # Errors
     /// If the registry cannot be reached, or there is none.
     fn latest(&self, subject: &str) -> Result<(u32, String)>;
+}
+
+impl RegistrySettings {
+    /// The client of the registry. It reads the files that are named, and connects later.
+    ///
+    /// # Errors
+    /// What is wrong with a file, or that this program has no such client.
+    pub fn client(&self, folder: &Path) -> Result<Box<dyn SchemaRegistry>, String> {
+        #[cfg(feature = "schema-registry")]
+        return Ok(Box::new(client::Client::new(self, folder)?));
+        #[cfg(not(feature = "schema-registry"))]
+        {
+            let _ = folder;
+            Err("this program is built without the client of schema registries".to_owned())
+        }
+    }
 }

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use rivulet_core::counters::Counters;
-use rivulet_core::dead_letter::{Header, LedgerRecord};
+use rivulet_core::dead_letter::LedgerRecord;
+use rivulet_core::log::Header;
 use rivulet_core::log::{
     ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
     TopicPartition, Watermarks,

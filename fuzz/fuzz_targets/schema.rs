@@ -9,6 +9,7 @@
 use libfuzzer_sys::fuzz_target;
 use rivulet_formats::avro::datum::read;
 use rivulet_formats::avro::input::Input;
+use rivulet_formats::avro::resolve::read_as;
 use rivulet_formats::avro::schema::Schema;
 use rivulet_formats::mapping::{Field, FieldTree, Pointer};
 
@@ -23,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let (Ok(plain), Ok(reader)) = (Schema::parse(writer), Schema::parse(reader)) else {
         return;
     };
-    let resolved = Schema::read_as(writer, Some(&reader)).unwrap();
+    let resolved = read_as(writer, Some(&reader)).unwrap();
     let pointers = ["/a", "/a/b", "/c/0", "/"].map(|text| Pointer::parse(text).unwrap());
     let tree = FieldTree::new(&pointers);
     let end = |schema: &Schema| {

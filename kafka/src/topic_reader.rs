@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
-use rivulet_core::dead_letter::Header;
 use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::log::Header;
 use rivulet_core::topic_source::{FetchedRecord, ReadProgress, TopicSource};
 
 use crate::cluster::Cluster;

@@ -1,11 +1,10 @@
 //! The JSON Schema of pipeline files.
 
-use schemars::{Schema, SchemaGenerator, json_schema};
-use serde_json::{Value, json};
+use schemars::Schema;
+use serde_json::json;
 
-use crate::reserved;
 use crate::schema::settings;
-use crate::tables::written::{File, Scalar};
+use crate::tables::written::File;
 
 /// The schema of pipeline files, with those of the components of each catalog.
 #[must_use]
@@ -27,52 +26,10 @@ pub fn file_schema(source: &Schema, step: &Schema, sink: &Schema, format: &Schem
     schema
 }
 
-/// What names a stage or a topic.
-pub(super) fn name(length: usize) -> Value {
-    json!({ "pattern": "^[A-Za-z0-9._-]+$", "maxLength": length, "not": { "enum": [".", ".."] } })
-}
-
-pub(super) fn source(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "allOf": [{ "$ref": "#/definitions/source" }] })
-}
-
-pub(super) fn steps(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "minItems": 1,
-        "items": { "$ref": "#/definitions/step" },
-    })
-}
-
-pub(super) fn sink(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "allOf": [{ "$ref": "#/definitions/sink" }] })
-}
-
-pub(super) fn format(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "allOf": [{ "$ref": "#/definitions/format" }] })
-}
-
-pub(super) fn kafka(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "properties": {
-            "brokers": {
-                "description": "The brokers to ask first, as HOST:PORT,…",
-                "type": "string",
-            },
-            "include": {
-                "description": "A file of key=value lines, as other clients use them; relative to \
-                                the pipeline file's folder.",
-                "type": "string",
-            },
-        },
-        "propertyNames": { "not": { "enum": reserved::names() } },
-        "additionalProperties": settings::<Scalar>(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::tables::written::TOP;
 

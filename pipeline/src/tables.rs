@@ -12,6 +12,9 @@ use crate::settings::Unread;
 
 mod named;
 mod reader;
+mod scalar;
+#[cfg(feature = "schema")]
+mod shapes;
 mod stages;
 mod topics;
 pub(crate) mod written;

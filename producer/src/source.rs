@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use rivulet_core::dead_letter::Header;
 use rivulet_core::error::Result;
+use rivulet_core::log::Header;
 use rivulet_core::reading::{InvalidReading, Reading};
 use serde_json::Value;
 

@@ -5,31 +5,19 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::time::Duration;
 
-use clap::{ArgMatches, Args as _, Command, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Args as _, Command, FromArgMatches};
+use clap_complete::CompletionCandidate;
 use clap_complete::env::Shells;
-use clap_complete::{CompleteEnv, CompletionCandidate};
 use rivulet_core::error::Result;
 use rivulet_kafka::Cluster;
 use rivulet_node::cli::Common;
 
-use crate::args::Args;
 use crate::{Registry, Target};
 
 /// How long somebody who has pressed Tab waits for a broker.
 const PATIENCE: Duration = Duration::from_millis(800);
 /// The variable with which the shell asks for completions.
-const VARIABLE: &str = "COMPLETE";
-
-/// Answers a shell that asks for completions. Whether one has asked.
-///
-/// # Errors
-/// If the answer cannot be written.
-pub(crate) fn answer() -> clap::error::Result<bool> {
-    let folder = env::current_dir().ok();
-    CompleteEnv::with_factory(Args::command)
-        .var(VARIABLE)
-        .try_complete(env::args_os(), folder.as_deref())
-}
+pub(crate) const VARIABLE: &str = "COMPLETE";
 
 /// Writes what a shell reads to complete `rivulet`.
 ///

@@ -8,6 +8,7 @@ mod elements;
 mod field;
 mod input;
 mod keys;
+mod rules;
 mod standard_input;
 mod tally;
 mod worker;

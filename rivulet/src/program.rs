@@ -1,22 +1,24 @@
 //! The program `rivulet`.
 
+use std::env;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 use rivulet_core::shutdown::EndProcess;
 use rivulet_node::cli;
 
 use crate::args::{Args, Command, TopicsCommand};
 use crate::commands;
-use crate::complete;
+use crate::complete::VARIABLE;
 use crate::registry::Registry;
 
 /// Runs the program `rivulet` with what is in the registry. `end` ends a process that cannot stop
 /// in time.
 #[must_use]
 pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
-    match complete::answer() {
+    match complete() {
         Ok(false) => (),
         Ok(true) => return ExitCode::SUCCESS,
         Err(error) => return cli::exit(Err(error.into())),
@@ -38,4 +40,15 @@ pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
         cli::Level::INFO
     });
     cli::exit(commands::run(args, registry, end))
+}
+
+/// Answers a shell that asks for completions. Whether one has asked.
+///
+/// # Errors
+/// If the answer cannot be written.
+fn complete() -> clap::error::Result<bool> {
+    let folder = env::current_dir().ok();
+    CompleteEnv::with_factory(Args::command)
+        .var(VARIABLE)
+        .try_complete(env::args_os(), folder.as_deref())
 }

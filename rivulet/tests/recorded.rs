@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rivulet_core::checkpoint::Checkpoint;
-use rivulet_core::dead_letter::{Header, LedgerRecord, MigrationKind, Resolved};
+use rivulet_core::dead_letter::{LedgerRecord, MigrationKind, Resolved};
 use rivulet_core::key_state::numbers;
+use rivulet_core::log::Header;
 use rivulet_core::reading::Reading;
 use rivulet_core::state::{State, StateMetadata};
 use rivulet_core::unit::Unit;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::{Header, last, text};
+use super::entry::{last, text};
 use super::header;
+use crate::log::Header;
 
 /// The offsets up to which a stage ran as another chain, or with another state.
 ///

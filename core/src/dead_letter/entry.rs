@@ -1,9 +1,7 @@
 //! The records of a dead-letter topic, read from their headers.
 
 use super::{Migration, Offsets, header};
-
-/// A header's name and value.
-pub type Header = (String, Option<Vec<u8>>);
+use crate::log::Header;
 
 /// A record of a dead-letter topic.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use super::codec::decompressed;
 use super::datum::read;
 use super::input::Input;
 use super::json::json;
+use super::resolve::read_as;
 use super::schema::Schema;
 use crate::mapping::{Field, FieldTree};
 
@@ -133,7 +134,7 @@ impl ContainerReader {
             return Ok(known.schema.clone());
         }
         let parsed = str::from_utf8(text).map_err(|error| error.to_string());
-        let parsed = parsed.and_then(|text| Schema::read_as(text, self.reader.as_ref()));
+        let parsed = parsed.and_then(|text| read_as(text, self.reader.as_ref()));
         let schema = Arc::new(parsed.map_err(|why| format!("its schema cannot be read: {why}"))?);
         schemas.truncate(SCHEMAS - 1);
         let known = KnownSchema {

@@ -17,8 +17,7 @@ use crate::mapping::Field;
 const DEEPEST: usize = 64;
 
 /// The schema with which data of `writer` are read as those of `reader`.
-#[must_use]
-pub fn resolve(writer: &Schema, reader: &Schema) -> Schema {
+fn resolve(writer: &Schema, reader: &Schema) -> Schema {
     let mut resolver = Resolver {
         writer,
         reader,
@@ -27,6 +26,15 @@ pub fn resolve(writer: &Schema, reader: &Schema) -> Schema {
     };
     let root = resolver.index(writer.root(), reader.root(), 0);
     Schema::new(resolver.types, root)
+}
+
+/// The schema with which data of `writer` are read as those of `reader`, if there is one.
+///
+/// # Errors
+/// What is wrong with the writer's schema.
+pub fn read_as(writer: &str, reader: Option<&Schema>) -> Result<Schema, String> {
+    let writer = Schema::parse(writer)?;
+    Ok(reader.map_or_else(|| writer.clone(), |reader| resolve(&writer, reader)))
 }
 
 struct Resolver<'s> {

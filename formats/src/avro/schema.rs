@@ -5,7 +5,6 @@ mod parser;
 use serde_json::Value;
 
 use self::parser::Parser;
-use super::resolve::resolve;
 use crate::mapping::{Field, Pointer};
 
 /// A schema: its types, each by its index.
@@ -116,15 +115,6 @@ impl Schema {
         let json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let (types, root) = Parser::default().schema(&json)?;
         Ok(Schema { types, root })
-    }
-
-    /// Parses the schema of a writer, and resolves it to that of a reader.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn read_as(text: &str, reader: Option<&Schema>) -> Result<Self, String> {
-        let writer = Schema::parse(text)?;
-        Ok(reader.map_or_else(|| writer.clone(), |reader| resolve(&writer, reader)))
     }
 
     /// A schema with these types.

@@ -20,6 +20,7 @@ use serde::Deserialize;
 
 use crate::avro::datum::read;
 use crate::avro::input::Input;
+use crate::avro::resolve::read_as;
 use crate::avro::schema::Schema;
 use crate::avro::source::{SchemaSource, TopicSchema};
 use crate::avro::writer::Writer;
@@ -206,7 +207,7 @@ impl AvroFormat {
         let (schema, until) = match self.registry.schema(id) {
             Ok(text) => {
                 let reader = self.schema.as_ref().map(|schema| &schema.schema);
-                let schema = Schema::read_as(&text, reader);
+                let schema = read_as(&text, reader);
                 let invalid = |why| not_avro(format!("schema {id} cannot be read: {why}"));
                 (schema.map(Arc::new).map_err(invalid), None)
             }

@@ -1,13 +1,11 @@
 //! Where a registry is, and who asks.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-
-use super::SchemaRegistry;
 
 /// Where a registry is, and who asks. Its URL alone, or a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,22 +164,6 @@ impl<'de> Visitor<'de> for RegistryVisitor {
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RegistrySettings, A::Error> {
         let table = RegistryTable::deserialize(MapAccessDeserializer::new(table))?;
         table.try_into().map_err(A::Error::custom)
-    }
-}
-
-impl RegistrySettings {
-    /// The client of the registry. It reads the files that are named, and connects later.
-    ///
-    /// # Errors
-    /// What is wrong with a file, or that this program has no such client.
-    pub fn client(&self, folder: &Path) -> Result<Box<dyn SchemaRegistry>, String> {
-        #[cfg(feature = "schema-registry")]
-        return Ok(Box::new(super::client::Client::new(self, folder)?));
-        #[cfg(not(feature = "schema-registry"))]
-        {
-            let _ = folder;
-            Err("this program is built without the client of schema registries".to_owned())
-        }
     }
 }
 

@@ -12,7 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::named::Named;
-use super::written::{CommitTable, LimitsTable, Scalar, TOP};
+use super::scalar::Scalar;
+use super::written::{CommitTable, LimitsTable, TOP};
 use crate::alias::canonical;
 use crate::client_file::ClientFile;
 use crate::diagnostic::{Diagnostic, Text, closest, suggest};

@@ -1,7 +1,6 @@
 //! The tables of a pipeline file as types, as they are written.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use rivulet_core::rules::OnGap;
 use rivulet_core::size::Size;
@@ -10,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
+use super::scalar::Scalar;
 use crate::buffer::{ClockPolicy, SpoolSettings};
 use crate::span::Span;
 
@@ -60,10 +60,7 @@ pub(crate) struct TopicTable {
     pub(crate) replication: Option<Count>,
     /// How records carry readings; `json` unless it is set here or in `[defaults]`.
     #[serde(rename = "format", default)]
-    #[cfg_attr(
-        feature = "schema",
-        schemars(schema_with = "crate::file_schema::format")
-    )]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::shapes::format"))]
     _format: Option<IgnoredAny>,
     /// The unit of readings whose record does not say it: any text.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Unit>"))]
@@ -86,10 +83,7 @@ pub(crate) struct DefaultsTable {
     pub(crate) replication: Option<Count>,
     /// How records carry readings; `json` unless it is set.
     #[serde(rename = "format", default)]
-    #[cfg_attr(
-        feature = "schema",
-        schemars(schema_with = "crate::file_schema::format")
-    )]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::shapes::format"))]
     _format: Option<IgnoredAny>,
 }
 
@@ -103,10 +97,7 @@ pub(crate) struct DefaultsTable {
 pub(crate) struct ProducerTable {
     /// Where the readings come from.
     #[serde(rename = "source")]
-    #[cfg_attr(
-        feature = "schema",
-        schemars(schema_with = "crate::file_schema::source")
-    )]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::shapes::source"))]
     _source: Option<IgnoredAny>,
     /// The topics that the stage writes.
     pub(crate) to: Option<Names>,
@@ -129,10 +120,7 @@ pub(crate) struct OperatorTable {
     pub(crate) from: Option<Names>,
     /// What is done with each reading, in order.
     #[serde(rename = "steps")]
-    #[cfg_attr(
-        feature = "schema",
-        schemars(schema_with = "crate::file_schema::steps")
-    )]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::shapes::steps"))]
     _steps: Option<IgnoredAny>,
     /// The topics that the stage writes.
     pub(crate) to: Option<Names>,
@@ -159,7 +147,7 @@ pub(crate) struct SinkTable {
     pub(crate) from: Option<Names>,
     /// Where the readings are shown or kept.
     #[serde(rename = "sink")]
-    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::file_schema::sink"))]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "super::shapes::sink"))]
     _sink: Option<IgnoredAny>,
     /// What the stage does when records were deleted before it read them. It goes on unless this is
     /// set.
@@ -176,7 +164,7 @@ pub(crate) struct File {
     /// What a crash may do to the results; `exactly-once` unless it is set.
     guarantee: Option<rivulet_core::guarantee::Guarantee>,
     /// Properties of librdkafka, and the brokers.
-    #[schemars(schema_with = "crate::file_schema::kafka")]
+    #[schemars(schema_with = "super::shapes::kafka")]
     kafka: Option<BTreeMap<String, Scalar>>,
     /// When stages commit.
     commit: Option<CommitTable>,
@@ -185,16 +173,16 @@ pub(crate) struct File {
     /// Settings of the topics that have no others.
     defaults: Option<DefaultsTable>,
     /// Topics that are not like the others.
-    #[schemars(extend("propertyNames" = crate::file_schema::name(249)))]
+    #[schemars(extend("propertyNames" = super::shapes::name(249)))]
     topic: Option<BTreeMap<String, TopicTable>>,
     /// Stages that bring readings in.
-    #[schemars(extend("propertyNames" = crate::file_schema::name(200)))]
+    #[schemars(extend("propertyNames" = super::shapes::name(200)))]
     producer: Option<BTreeMap<String, ProducerTable>>,
     /// Stages that process readings.
-    #[schemars(extend("propertyNames" = crate::file_schema::name(200)))]
+    #[schemars(extend("propertyNames" = super::shapes::name(200)))]
     operator: Option<BTreeMap<String, OperatorTable>>,
     /// Stages that show or keep readings.
-    #[schemars(extend("propertyNames" = crate::file_schema::name(200)))]
+    #[schemars(extend("propertyNames" = super::shapes::name(200)))]
     sink: Option<BTreeMap<String, SinkTable>>,
 }
 
@@ -235,28 +223,6 @@ impl From<Names> for Vec<String> {
         match names {
             Names::One(name) => vec![name],
             Names::Many(names) => names,
-        }
-    }
-}
-
-/// A property's value; Kafka takes them all as text.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected text, a number, true or false")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub(crate) enum Scalar {
-    Text(String),
-    Integer(i64),
-    Float(f64),
-    Boolean(bool),
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Scalar::Text(text) => f.write_str(text),
-            Scalar::Integer(integer) => integer.fmt(f),
-            Scalar::Float(float) => float.fmt(f),
-            Scalar::Boolean(boolean) => boolean.fmt(f),
         }
     }
 }

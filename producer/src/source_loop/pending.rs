@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use rivulet_core::dead_letter::Header;
+use rivulet_core::log::Header;
 use rivulet_core::processing::OutputTopic;
 use rivulet_core::reading::{InvalidReading, Reading};
 

@@ -8,7 +8,7 @@ use std::fmt;
 
 use std::borrow::Cow;
 
-use rivulet_core::dead_letter::Header;
+use rivulet_core::log::Header;
 use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
 

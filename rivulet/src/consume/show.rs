@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use rivulet_core::dead_letter::Header;
 use rivulet_core::log::ConsumerRecord;
+use rivulet_core::log::Header;
 use rivulet_core::text::{hex, plain, plain_json};
 use serde::Serialize;
 use serde_json::{Value as Json, json};

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rivulet_core::dead_letter::Header;
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::ConsumerRecord;
+use rivulet_core::log::Header;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreSettings;

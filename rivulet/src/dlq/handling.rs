@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rivulet_core::dead_letter::{Header, LedgerRecord, Resolution, Resolved};
+use rivulet_core::dead_letter::{LedgerRecord, Resolution, Resolved};
 use rivulet_core::error::{Error, Result};
 use rivulet_core::guarantee::Guarantee;
+use rivulet_core::log::Header;
 use rivulet_core::log::{Fault, Log, ProducerRecord};
 use rivulet_core::shutdown::Shutdown;
 use rivulet_kafka::{KafkaLog, LogConfig};

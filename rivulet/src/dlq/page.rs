@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use rivulet_core::dead_letter::{Header, LedgerRecord, Resolved};
+use rivulet_core::dead_letter::{LedgerRecord, Resolved};
+use rivulet_core::log::Header;
 
 use super::topic::Id;
 use crate::text;

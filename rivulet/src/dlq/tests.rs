@@ -1,6 +1,7 @@
 //! Dead-letter topics in memory, and what is shown of them.
 
-use rivulet_core::dead_letter::{DeadLetter, Header, Migration, MigrationKind, Resolution};
+use rivulet_core::dead_letter::{DeadLetter, Migration, MigrationKind, Resolution};
+use rivulet_core::log::Header;
 
 use super::*;
 use crate::checked::tests::parse;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rivulet_core::dead_letter::Header;
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::ConsumerRecord;
+use rivulet_core::log::Header;
 use rivulet_kafka::{Connection, ReadFrom, Tail};
 use serde_json::Value;
 

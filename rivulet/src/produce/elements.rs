@@ -12,7 +12,7 @@ use serde::Deserializer;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::input::{EachRecord, ReadRules};
+use super::rules::{EachRecord, ReadRules};
 
 /// How many bytes JSON may take for one byte of a text, at most: `\u0001`.
 const ESCAPED: u64 = 6;

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, IsTerminal, Read};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -11,6 +10,7 @@ use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::shutdown::Shutdown;
 
 use super::elements::each_element;
+use super::rules::{EachRecord, ReadRules};
 use super::standard_input::StandardInput;
 use crate::print;
 
@@ -18,9 +18,6 @@ use crate::print;
 const BLOCK: usize = 128 * 1024;
 /// The byte order mark that some editors write at the beginning of a file.
 const MARK: &[u8] = "\u{feff}".as_bytes();
-
-/// Is called with each record. Says whether to go on.
-pub(super) type EachRecord<'e> = &'e mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>>;
 
 /// Where records come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,28 +97,6 @@ pub(super) struct Input {
     is_typed: bool,
     prompts: bool,
     shutdown: Shutdown,
-}
-
-/// What the readers of both formats need to know.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ReadRules<'r> {
-    /// The input's name.
-    pub place: &'r str,
-    /// How many bytes a record may have.
-    pub largest: usize,
-    /// How many bytes are read at once.
-    pub block: usize,
-    pub shutdown: &'r Shutdown,
-}
-
-impl ReadRules<'_> {
-    /// What a failed read means: nothing if a stop has interrupted it.
-    pub(super) fn failed(&self, error: io::Error) -> Result<()> {
-        if self.shutdown.is_stopping() {
-            return Ok(());
-        }
-        Err(Error::caused_by(format!("reading {}", self.place), error))
-    }
 }
 
 impl Input {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rivulet_core::dead_letter::{
-    DeadLetter, Header, Migration, MigrationKind, Resolution, Resolved,
-};
+use rivulet_core::dead_letter::{DeadLetter, Migration, MigrationKind, Resolution, Resolved};
 use rivulet_core::error::Result;
+use rivulet_core::log::Header;
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
 /// Topics in memory: the records of each partition, and the headers of records that have any.

@@ -1,5 +1,7 @@
 //! Tests of the formats of an input.
 
+use std::ops::ControlFlow;
+
 use super::*;
 
 /// The records of an input that comes in pieces.
