@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diff::{FoundReading, TopicDiff, close};
 use crate::sequence;
-use crate::truth::{Entry, Order, Sensors, Series, Stream};
+use crate::stream::{Entry, Order, Sensors, Series, Stream};
 
 /// Compares the records of one topic while they are read.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use rivulet_pipeline::Stage;
 use crate::decode::Decoders;
 use crate::diff::close;
 use crate::history::StageHistory;
-use crate::truth::{Entry, RecordReadings, Sensors, Stream};
+use crate::stream::{Entry, RecordReadings, Sensors, Stream};
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
 /// The dead letters of one stage.

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use self::avro::Tree;
 use self::mapped::{MappedFormat, single};
-use crate::truth::{Entry, Stream};
+use crate::stream::{Entry, Stream};
 
 /// What schema registries know. A topic says in its format which registry is its own.
 pub trait Schemas {
@@ -258,7 +258,7 @@ impl<'t> Decoder<'t> {
         &self,
         stream: Stream,
         partitions: usize,
-        sensors: &mut crate::truth::Sensors,
+        sensors: &mut crate::stream::Sensors,
     ) -> Result<Stream, String> {
         let unit = self.topic.unit;
         match &self.format {

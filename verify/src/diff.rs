@@ -1,7 +1,7 @@
 //! The differences in one topic, and when two values are equal.
 
 use crate::report::{DifferenceKind, ReadingCounts, ReadingDifference, SHOWN};
-use crate::truth::Entry;
+use crate::stream::Entry;
 
 /// Two values are equal if they differ by at most this part of the greater one.
 const RELATIVE: f64 = 1e-9;

@@ -9,7 +9,7 @@ use self::expiry::Expiry;
 pub(crate) use self::expiry::SeenReading;
 pub(crate) use self::run::{Applied, SensorRun};
 use crate::steps::{Step, StepOutcome, StepState};
-use crate::truth::{Entry, Series, StageCounts};
+use crate::stream::{Entry, Series, StageCounts};
 
 mod expiry;
 mod run;

@@ -67,6 +67,7 @@ mod history;
 mod report;
 mod sequence;
 mod steps;
+mod stream;
 mod truth;
 mod verification;
 

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use crate::diff::{FoundReading, TopicDiff, close};
-use crate::truth::Entry;
+use crate::stream::Entry;
 
 /// How many readings must be equal before two sequences count as aligned again.
 const RUN: usize = 8;

@@ -9,7 +9,7 @@ use rivulet_core::unit::Unit;
 use rivulet_pipeline::ComponentConfig;
 use serde::Deserialize;
 
-use crate::truth::Entry;
+use crate::stream::Entry;
 
 /// One step of a stage.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -261,7 +261,7 @@ fn many_readings_are_compared_quickly_and_in_little_memory() {
         report.is_clean() && report.total().found == 19_990,
         "{report}"
     );
-    assert_eq!(std::mem::size_of::<truth::Entry>(), 56);
+    assert_eq!(std::mem::size_of::<stream::Entry>(), 56);
 }
 
 /// `middle` has a step that is not known here. `after` reads its output, `beside` does not.

@@ -13,7 +13,7 @@ use super::decode::{Decoders, Schemas};
 use super::history::StageHistory;
 use super::report::{Report, TopicOutcome, TopicReport};
 use super::steps::Step;
-use super::truth::{Sensors, Stream};
+use super::stream::{Sensors, Stream};
 use crate::Options;
 
 mod inputs;
@@ -164,7 +164,7 @@ impl<'p> Verification<'p> {
             let counts = match &stage.kind {
                 StageKind::Operator { .. } => self.verify_operator(index, topics)?,
                 StageKind::Producer { .. } | StageKind::Sink { .. } => {
-                    Some(crate::truth::StageCounts::default())
+                    Some(crate::stream::StageCounts::default())
                 }
             };
             if let Some(counts) = counts {

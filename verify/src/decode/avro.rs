@@ -9,6 +9,7 @@ use self::datum::Schemas;
 
 mod bytes;
 mod datum;
+mod kinds;
 mod names;
 mod reader;
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use self::places::{Source, always, find, is_missing, nearest, number, pointer, text};
 use super::avro::Tree;
-use crate::truth::Entry;
+use crate::stream::Entry;
 
 mod places;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{ChainOutcome, StageHistory, apply_chain, can_undo, keeps_state, migrate};
 use crate::steps::{Step, StepState};
-use crate::truth::{Entry, Series, StageCounts};
+use crate::stream::{Entry, Series, StageCounts};
 
 /// The readings of one sensor in one input, as they go through the steps of their times.
 pub(crate) struct SensorRun<'h> {

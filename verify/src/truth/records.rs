@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Sensors, StageCounts, Stream};
 use crate::history::{Applied, SensorRun, StageHistory};
+use crate::stream::{Sensors, StageCounts, Stream};
 
 /// Computes the output of a stage for an input whose records have several readings, record by
 /// record.

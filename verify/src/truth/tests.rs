@@ -1,7 +1,10 @@
 //! The worked example, and streams that have no order.
 
-use super::super::steps::Step;
+use rivulet_core::unit::Unit;
+
 use super::*;
+use crate::steps::Step;
+use crate::stream::{Entry, Series};
 
 pub(crate) const CELSIUS: [f64; 14] = [
     7.0, 6.0, 9.0, 14.0, 12.0, 17.0, 9.0, 13.0, 11.0, 12.0, 13.0, 16.0, 16.0, 19.0,

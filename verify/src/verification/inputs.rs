@@ -9,7 +9,7 @@ use rivulet_core::topic_source::TopicSource;
 use super::Verification;
 use super::topic::{observing_readers, seen, trimmed, unknown_format};
 use crate::report::TopicOutcome;
-use crate::truth::{Order, Stream};
+use crate::stream::{Order, Stream};
 
 impl<'p> Verification<'p> {
     pub(super) fn read_source(

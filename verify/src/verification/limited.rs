@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rivulet_core::topic_source::FetchedRecord;
 
 use crate::decode::Decoder;
-use crate::truth::{Entry, RecordReadings, Sensors};
+use crate::stream::{Entry, RecordReadings, Sensors};
 
 /// The records of a topic that are dead letters because of limits, and their readings, once they
 /// are read.

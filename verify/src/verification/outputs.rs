@@ -12,7 +12,8 @@ use super::topic::{observing_readers, seen, trimmed, unknown_format};
 use crate::compare::{Compared, Comparison};
 use crate::diff::{FoundReading, TopicDiff};
 use crate::report::{ReadingCounts, TopicOutcome};
-use crate::truth::{Order, Output, Stream};
+use crate::stream::{Order, Stream};
+use crate::truth::Output;
 
 impl<'p> Verification<'p> {
     /// Computes what an operator stage must have written, and compares the topics whose writers
@@ -21,7 +22,7 @@ impl<'p> Verification<'p> {
         &mut self,
         index: usize,
         topics: &mut dyn TopicSource,
-    ) -> Result<Option<crate::truth::StageCounts>> {
+    ) -> Result<Option<crate::stream::StageCounts>> {
         let stage = self.stages[index].0;
         let found = self.read_outputs(stage, topics)?;
         let output = self.process(stage, &found);
@@ -290,7 +291,7 @@ impl<'p> Verification<'p> {
     pub(super) fn compare_dead_letters(
         &mut self,
         stage: &Stage,
-        counts: crate::truth::StageCounts,
+        counts: crate::stream::StageCounts,
         is_trimmed: bool,
     ) {
         let name = stage.dead_letters();

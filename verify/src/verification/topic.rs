@@ -7,7 +7,7 @@ use rivulet_pipeline::{Pipeline, Topic};
 
 use crate::decode::Decoder;
 use crate::history::{SeenReading, StageHistory};
-use crate::truth::Entry;
+use crate::stream::Entry;
 
 pub(super) fn unknown_format(topic: &Topic) -> String {
     format!("its format `{}` is not known here", topic.format.name())

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Tree;
 use super::bytes::Bytes;
+use super::kinds::{Placed, decimal, float_value, kind, whole};
 use super::names::{Names, check, collect_names, settle};
 use super::reader::{choose, default_tree, field_of, symbol};
 
@@ -20,9 +21,6 @@ pub(super) struct Schemas<'v> {
     writer: NamedSchema<'v>,
     pub(super) reader: Option<NamedSchema<'v>>,
 }
-
-/// A type, and the namespace in which it stands.
-pub(super) type Placed = (Value, String);
 
 impl<'v> Schemas<'v> {
     pub(super) fn new(writer: &'v Value, reader: Option<&'v Value>) -> Result<Self, String> {
@@ -147,41 +145,6 @@ impl<'v> Schemas<'v> {
     }
 }
 
-/// What a type is.
-pub(super) fn kind(schema: &Value) -> &str {
-    match schema {
-        Value::Array(_) => "union",
-        Value::String(kind) => kind,
-        object => object["type"].as_str().unwrap_or_default(),
-    }
-}
-
-/// What a number counts, if that is a time.
-pub(super) fn time_unit(schema: &Value) -> Option<&str> {
-    let logical = schema.get("logicalType")?.as_str()?;
-    match kind(schema) {
-        "int" => (logical == "date").then_some(logical),
-        "long" => {
-            let unit = logical.strip_prefix("local-").unwrap_or(logical);
-            let known = ["timestamp-millis", "timestamp-micros", "timestamp-nanos"];
-            known.contains(&unit).then_some(unit)
-        }
-        _ => None,
-    }
-}
-
-/// A number in a type.
-pub(super) fn whole(number: i64, schema: &Value) -> Value {
-    match time_unit(schema) {
-        _ if ["float", "double"].contains(&kind(schema)) => float_value(number as f64),
-        Some("date") => json!({ "time": number.saturating_mul(86_400_000) }),
-        Some("timestamp-micros") => json!({ "time": number.div_euclid(1000) }),
-        Some("timestamp-nanos") => json!({ "time": number.div_euclid(1_000_000) }),
-        Some(_) => json!({ "time": number }),
-        None => number.into(),
-    }
-}
-
 /// What is neither a record nor in another type.
 fn scalar(schema: &Value, wanted: &Value, bytes: &mut Bytes<'_>) -> Result<Value, String> {
     Ok(match kind(schema) {
@@ -215,38 +178,4 @@ fn scalar(schema: &Value, wanted: &Value, bytes: &mut Bytes<'_>) -> Result<Value
         }
         _ => return Err("no such type".to_owned()),
     })
-}
-
-/// JSON has no infinite numbers.
-pub(super) fn float_value(float: f64) -> Value {
-    if float.is_finite() {
-        float.into()
-    } else {
-        json!([])
-    }
-}
-
-/// The digits after the point of a decimal number.
-pub(super) fn scale(schema: &Value) -> Option<u64> {
-    if *schema.get("logicalType")? != "decimal" {
-        return None;
-    }
-    let scale = schema.get("scale").map_or(Some(0), Value::as_u64)?;
-    u32::try_from(scale).ok().map(u64::from)
-}
-
-pub(super) fn decimal(schema: &Value, bytes: &[u8]) -> Value {
-    let (Some(scale), Some(first)) = (scale(schema), bytes.first()) else {
-        return json!([]);
-    };
-    if bytes.len() > 16 {
-        return json!([]);
-    }
-    let mut number = if *first >= 0x80 { -1_i128 } else { 0 };
-    for byte in bytes {
-        number = (number << 8) | i128::from(*byte);
-    }
-    format!("{number}e-{scale}")
-        .parse()
-        .map_or(json!([]), float_value)
 }

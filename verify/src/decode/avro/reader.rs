@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Tree;
-use super::datum::{Placed, decimal, float_value, kind, scale, time_unit, whole};
+use super::kinds::{Placed, decimal, float_value, kind, scale, time_unit, whole};
 use super::names::{Names, settle};
 
 /// The reader's type for a datum of the writer's type.
