@@ -142,8 +142,8 @@ impl Proxy {
             .expect("the broker answers in full");
     }
 
-    /// From now on metadata names no brokers, as that of a broker that has just started and knows of
-    /// none, or does again. Cuts all connections, so that clients ask for metadata.
+    /// From now on metadata names no brokers, as that of a broker that has just started, or it does
+    /// again. Cuts all connections, so that clients ask for metadata.
     pub(crate) fn hide_brokers(&self, hides: bool) {
         self.shared.hides_brokers.store(hides, Ordering::Release);
         if hides {
