@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 
 /// A duration. As text: `30d`, `2h 30m` or `250ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,7 @@ fn time_bound(text: &str, now: Timestamp) -> Option<TimeBound> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(TimeBound(time.as_millisecond()));
     }
-    let span: Span = text.parse().ok()?;
-    let ago = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    let ago = Some(ago).filter(|ago| *ago >= SignedDuration::ZERO)?;
+    let TimeSpan(ago) = text.parse().ok()?;
     now.checked_sub(ago)
         .ok()
         .map(|time| TimeBound(time.as_millisecond()))
