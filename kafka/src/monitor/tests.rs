@@ -35,7 +35,7 @@ fn a_commit_is_stuck_only_while_brokers_answer() {
 #[test]
 fn clients_are_reminded_while_others_get_answers() {
     let monitor = monitor();
-    let now = || Reminding::new();
+    let now = Reminding::new;
     assert!(
         !monitor.must_be_reminded(&mut now(), |_| true),
         "it does not wait"
