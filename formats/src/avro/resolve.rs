@@ -28,13 +28,17 @@ fn resolve(writer: &Schema, reader: &Schema) -> Schema {
     Schema::new(resolver.types, root)
 }
 
-/// The schema with which data of `writer` are read as those of `reader`, if there is one.
+/// The schema with which data of `writer`, a schema in JSON, are read as those of `reader`. Without
+/// a reader that is the writer's own.
 ///
 /// # Errors
 /// What is wrong with the writer's schema.
 pub fn read_as(writer: &str, reader: Option<&Schema>) -> Result<Schema, String> {
     let writer = Schema::parse(writer)?;
-    Ok(reader.map_or_else(|| writer.clone(), |reader| resolve(&writer, reader)))
+    Ok(match reader {
+        Some(reader) => resolve(&writer, reader),
+        None => writer,
+    })
 }
 
 struct Resolver<'s> {
