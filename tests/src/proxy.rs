@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use self::frame::{api, frame, ids, without_brokers};
@@ -102,18 +102,17 @@ impl Proxy {
     /// Holds back the next request of a kind, and cuts its connection. The client assumes that the
     /// request was lost.
     pub(crate) fn hold(&self, api: Api) {
-        self.shared.requests().wanted = Some(api);
+        lock(&self.shared.requests).wanted = Some(api);
     }
 
     /// Whether a request of a kind is held back.
     pub(crate) fn holds(&self, api: Api) -> bool {
-        self.shared.requests().held.contains_key(&(api as i16))
+        lock(&self.shared.requests).held.contains_key(&(api as i16))
     }
 
     /// How many requests of a kind were passed on.
     pub(crate) fn passed(&self, api: Api) -> usize {
-        self.shared
-            .requests()
+        lock(&self.shared.requests)
             .passed
             .get(&(api as i16))
             .copied()
@@ -123,9 +122,7 @@ impl Proxy {
     /// Releases the request that is held back, on a new connection, and waits for the broker's
     /// response. No client gets it.
     pub(crate) fn release(&self, api: Api) {
-        let held = self
-            .shared
-            .requests()
+        let held = lock(&self.shared.requests)
             .held
             .remove(&(api as i16))
             .expect("a request is held back");
@@ -153,18 +150,12 @@ impl Proxy {
 
     /// Whether a client with this id has got metadata without brokers.
     pub(crate) fn has_misled(&self, client: &str) -> bool {
-        self.shared.misled().contains(client)
+        lock(&self.shared.misled).contains(client)
     }
 
     /// Cuts all connections.
     pub(crate) fn cut(&self) {
-        for connection in self
-            .shared
-            .open
-            .lock()
-            .expect("nothing panics while it holds this")
-            .drain(..)
-        {
+        for connection in lock(&self.shared.open).drain(..) {
             connection.close();
         }
     }
@@ -176,20 +167,6 @@ impl Drop for Proxy {
         // Wakes the thread that waits for connections.
         let _ = TcpStream::connect(self.address);
         self.cut();
-    }
-}
-
-impl Shared {
-    fn misled(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.misled
-            .lock()
-            .expect("nothing panics while it holds this")
-    }
-
-    fn requests(&self) -> std::sync::MutexGuard<'_, Requests> {
-        self.requests
-            .lock()
-            .expect("nothing panics while it holds this")
     }
 }
 
@@ -218,23 +195,17 @@ impl Connection {
         }
     }
 
-    fn asked(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 4], String>> {
-        self.asked
-            .lock()
-            .expect("nothing panics while it holds this")
-    }
-
     /// Passes requests on one by one, until one is held back or a side closes.
     fn pass_requests_on(&self, shared: &Shared) -> io::Result<()> {
         loop {
             let request = frame(&self.client)?;
-            if shared.requests().take(&request) {
+            if lock(&shared.requests).take(&request) {
                 return Ok(());
             }
             if api(&request) == Some(Api::Metadata as i16)
                 && let Some((correlation, client)) = ids(&request)
             {
-                self.asked().insert(correlation, client);
+                lock(&self.asked).insert(correlation, client);
             }
             (&self.broker).write_all(&request)?;
         }
@@ -245,16 +216,20 @@ impl Connection {
         loop {
             let mut response = frame(&self.broker)?;
             let correlation = response.get(4..8).and_then(|id| id.try_into().ok());
-            let client = correlation.and_then(|id: [u8; 4]| self.asked().remove(&id));
+            let client = correlation.and_then(|id: [u8; 4]| lock(&self.asked).remove(&id));
             if let Some(client) = client
                 && shared.hides_brokers.load(Ordering::Acquire)
             {
                 response = without_brokers(&response);
-                shared.misled().insert(client);
+                lock(&shared.misled).insert(client);
             }
             (&self.client).write_all(&response)?;
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds this")
 }
 
 fn pass_on(shared: &Arc<Shared>, client: TcpStream, to: u16) -> io::Result<()> {
@@ -268,21 +243,14 @@ fn pass_on(shared: &Arc<Shared>, client: TcpStream, to: u16) -> io::Result<()> {
         broker,
         asked,
     });
-    shared
-        .open
-        .lock()
-        .expect("nothing panics while it holds this")
-        .push(connection.clone());
+    lock(&shared.open).push(connection.clone());
     for pass_on in [Connection::pass_requests_on, Connection::pass_responses_on] {
         let (shared, connection) = (shared.clone(), connection.clone());
         std::thread::spawn(move || {
             // If one direction ends, the connection is over.
             let _ = pass_on(&connection, &shared);
             connection.close();
-            let mut open = shared
-                .open
-                .lock()
-                .expect("nothing panics while it holds this");
+            let mut open = lock(&shared.open);
             open.retain(|other| !Arc::ptr_eq(other, &connection));
         });
     }
