@@ -33,6 +33,10 @@ impl Check for OperatorRegistry {
         &self.formats
     }
 
+    fn encodes(&self, stage: &Stage) -> bool {
+        matches!(stage.kind, StageKind::Operator { .. })
+    }
+
     fn check_stage(&self, pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
         match &stage.kind {
             StageKind::Operator { steps } => check_steps(self, pipeline, unread, stage, steps).1,

@@ -6,6 +6,7 @@ use rivulet_core::format::{Format, FormatContext};
 
 use crate::catalog::Formats;
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::load::Check;
 use crate::pipeline::Pipeline;
 use crate::settings::Unread;
 
@@ -42,7 +43,7 @@ impl Pipeline {
 /// Checks the formats of all topics. One in `[defaults]` is that of many.
 pub(crate) fn check(
     pipeline: &Pipeline,
-    formats: &Formats,
+    catalogs: &dyn Check,
     unread: &mut Unread,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
@@ -53,11 +54,12 @@ pub(crate) fn check(
             continue;
         }
         let place = topic.format.place();
-        match formats.read(&topic.format) {
+        match catalogs.formats().read(&topic.format) {
             Ok(settings) => {
                 let context = pipeline.format_context(name);
                 let checked = settings.build(&context).and_then(|_| {
-                    let Some(writer) = pipeline.writers(name).next() else {
+                    let mut writers = pipeline.writers(name);
+                    let Some(writer) = writers.find(|writer| catalogs.encodes(writer)) else {
                         return Ok(());
                     };
                     let writer = &writer.name;

@@ -16,6 +16,10 @@ pub trait Check {
     /// The formats that topics can have.
     fn formats(&self) -> &Formats;
 
+    /// Whether the formats of a stage's topics must be able to write what it sends. Whole records
+    /// are sent as they are. `false` if this program does not know the stage's components.
+    fn encodes(&self, stage: &Stage) -> bool;
+
     /// Checks the components of a stage, without opening any of them. The pipeline may have errors:
     /// what depends on a setting that is [`Unread`] is not known, so it is no error.
     fn check_stage(&self, pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic>;
@@ -71,7 +75,7 @@ impl Pipeline {
         };
         check::check(&mut pipeline, &unread, &mut diagnostics);
         if let Some(catalogs) = catalogs {
-            formats::check(&pipeline, catalogs.formats(), &mut unread, &mut diagnostics);
+            formats::check(&pipeline, catalogs, &mut unread, &mut diagnostics);
             for stage in &pipeline.stages {
                 diagnostics.extend(catalogs.check_stage(&pipeline, &unread, stage));
             }

@@ -11,6 +11,16 @@ impl Check for ProducerRegistry {
         &self.formats
     }
 
+    fn encodes(&self, stage: &Stage) -> bool {
+        let StageKind::Producer { source, .. } = &stage.kind else {
+            return false;
+        };
+        // Whether a source has whole records does not depend on its settings.
+        let settings = self.sources.read(source).ok();
+        let settings = settings.or_else(|| self.sources.example(source));
+        settings.is_some_and(|settings| !settings.has_records())
+    }
+
     fn check_stage(&self, _: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
         match &stage.kind {
             StageKind::Producer { source, spool, .. } if !unread.has(&stage.table(), "source") => {

@@ -23,6 +23,7 @@ pub mod buffer;
 pub mod catalog;
 mod check;
 pub mod clock;
+pub mod experiment;
 pub mod line_reader;
 pub mod pace;
 mod position;

@@ -90,9 +90,15 @@ pub fn celsius() -> Unit {
 /// The wall clock in milliseconds since the epoch: the event time of a reading measured now.
 #[must_use]
 pub fn now() -> i64 {
+    now_us() / 1000
+}
+
+/// The wall clock in microseconds since the epoch.
+#[must_use]
+pub fn now_us() -> i64 {
     // A clock before 1970 was never set.
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

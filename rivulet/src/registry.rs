@@ -70,6 +70,14 @@ impl Check for Registry {
         &self.operators.formats
     }
 
+    fn encodes(&self, stage: &Stage) -> bool {
+        match &stage.kind {
+            StageKind::Producer { .. } => self.producer.encodes(stage),
+            StageKind::Operator { .. } => self.operators.encodes(stage),
+            StageKind::Sink { .. } => self.sinks.encodes(stage),
+        }
+    }
+
     fn check_stage(&self, pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
         match &stage.kind {
             StageKind::Producer { .. } => self.producer.check_stage(pipeline, unread, stage),

@@ -11,6 +11,10 @@ impl Check for SinkRegistry {
         &self.formats
     }
 
+    fn encodes(&self, _: &Stage) -> bool {
+        false
+    }
+
     fn check_stage(&self, _: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic> {
         let table = stage.table();
         let StageKind::Sink { sink } = &stage.kind else {

@@ -88,6 +88,10 @@ impl SourceSettings for RecordsFile {
             &context.folder,
         )?))
     }
+
+    fn has_records(&self) -> bool {
+        true
+    }
 }
 
 struct RecordContent;
