@@ -13,7 +13,8 @@ use crate::unit::Unit;
 pub struct Reading<'a> {
     /// The sensor's name. It is the record's key if the format has keys, and "" otherwise.
     pub sensor: Cow<'a, str>,
-    /// The sequence number. The source counts it up by one for each sensor. Operators keep it.
+    /// The sequence number. The source counts it up by one for each sensor. Operators keep it, and
+    /// the time with it: a result has both of one of its readings.
     pub seq: u64,
     /// The event time in milliseconds since the epoch: when it was measured, not when it was sent.
     pub time: i64,

@@ -11,6 +11,7 @@ rivulet_pipeline::catalog! { "operator", dyn Operator:
     average::Average,
     convert::Convert,
     ewma::Ewma,
+    mean_of::MeanOf,
     noise::Noise,
     round::Round,
     threshold::Threshold,

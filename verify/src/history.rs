@@ -147,6 +147,11 @@ impl StageHistory {
         self.all().any(|step| matches!(step, Step::Noise { .. }))
     }
 
+    /// Whether results depend on times.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.all().any(|step| matches!(step, Step::MeanOf { .. }))
+    }
+
     /// Records the position of a reading in an input. Must be called for the readings of a
     /// partition in the order of their offsets.
     pub(crate) fn observe(&mut self, seen: SeenReading<'_>) {

@@ -21,7 +21,8 @@
 //! If retention has deleted the first records of a topic, their results cannot be computed. Those
 //! results are counted apart and accepted as found, so that what the next stages make of them is
 //! verified. A stage with state is verified again as soon as its state no longer depends on deleted
-//! records: an average once its window is full, an EWMA after the first result that is found.
+//! records: an average once its window is full, an EWMA after the first result that is found, the
+//! mean of a measurement from the second measurement on.
 //! Readings that are missing because the beginning of a stage's own output was deleted are counted
 //! apart, too.
 //!

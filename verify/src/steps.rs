@@ -3,12 +3,15 @@
 //! Nothing is shared with the crate `rivulet-operators`, on purpose: a bug goes unnoticed only if
 //! it is in both.
 
+mod mean_of;
+
 use std::collections::VecDeque;
 
 use rivulet_core::unit::Unit;
 use rivulet_pipeline::ComponentConfig;
 use serde::Deserialize;
 
+use self::mean_of::{MeanOf, Measurement};
 use crate::stream::Entry;
 
 /// One step of a stage.
@@ -21,6 +24,7 @@ pub(crate) enum Step {
     AtMost(f64),
     Ewma { alpha: f64, emit_seed: bool },
     Average { window: usize },
+    MeanOf { sensors: Option<u32> },
     Noise { amplitude: f64, seed: u64 },
     Round { digits: i32 },
 }
@@ -30,6 +34,7 @@ pub(crate) enum Step {
 pub(crate) struct StepState {
     ewma: Option<f64>,
     window: VecDeque<f64>,
+    measurement: Measurement,
     /// Whether it depends on deleted readings.
     lost: bool,
 }
@@ -186,6 +191,9 @@ impl Step {
             "average" => Step::Average {
                 window: config.settings::<Average>()?.window,
             },
+            "mean-of" => Step::MeanOf {
+                sensors: config.settings::<MeanOf>()?.sensors,
+            },
             "noise" => {
                 let Noise { amplitude, seed } = config.settings()?;
                 Step::Noise { amplitude, seed }
@@ -199,14 +207,18 @@ impl Step {
 
     /// Whether it keeps state, so that the order of readings matters.
     pub(crate) fn is_stateful(self) -> bool {
-        matches!(self, Step::Ewma { .. } | Step::Average { .. })
+        matches!(
+            self,
+            Step::Ewma { .. } | Step::Average { .. } | Step::MeanOf { .. }
+        )
     }
 
     /// Whether the two steps keep the same kind of state.
     pub(crate) fn keeps_same_state_as(self, other: Self) -> bool {
         match (self, other) {
             (Step::Ewma { .. }, Step::Ewma { .. })
-            | (Step::Average { .. }, Step::Average { .. }) => true,
+            | (Step::Average { .. }, Step::Average { .. })
+            | (Step::MeanOf { .. }, Step::MeanOf { .. }) => true,
             _ => !self.is_stateful() && !other.is_stateful(),
         }
     }
@@ -270,6 +282,9 @@ impl Step {
                 }
                 state.lost = false;
                 mean(&state.window)
+            }
+            Step::MeanOf { sensors } => {
+                return state.measurement.add(sensors, &mut state.lost, entry);
             }
             Step::Noise { amplitude, seed } => value + noise(seed, sensor, entry.seq) * amplitude,
             Step::Round { digits } => {

@@ -83,7 +83,7 @@ pub(crate) struct Stream {
     /// readings, and the order of the others.
     pub(crate) wrong_keys: BTreeMap<u32, (Vec<usize>, Order)>,
     /// For each sensor with deleted readings, the input readings that are left: sequence number and
-    /// time, which no operator changes.
+    /// time. Every result has both of one reading.
     pub(crate) origins: BTreeMap<u32, HashSet<(u64, i64)>>,
 }
 

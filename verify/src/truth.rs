@@ -38,6 +38,12 @@ pub(crate) fn process(
                  on when stages committed"
             ));
         }
+        if history.is_timed() && !input.numbered {
+            return Err(format!(
+                "its means depend on times, and the records of `{topic}` do not hold the sequence \
+                 number and the exact time of a reading"
+            ));
+        }
         if !input.numbered && input.has_lost() {
             return Err(format!(
                 "the first records of `{topic}` were deleted, and bare numbers do not show which \

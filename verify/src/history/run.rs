@@ -39,7 +39,6 @@ struct Version<'h> {
 
 /// A reading that went through the chain.
 pub(crate) struct Applied {
-    entry: Entry,
     outcome: ChainOutcome,
     result: Entry,
 }
@@ -168,11 +167,7 @@ impl<'h> SensorRun<'h> {
             self.before = can_undo(steps, self.has_several).then(|| states.clone());
         }
         let (outcome, result) = apply_chain(steps, self.sensor, states, entry);
-        Ok(Applied {
-            entry,
-            outcome,
-            result,
-        })
+        Ok(Applied { outcome, result })
     }
 
     /// Keeps what became of a reading that is no dead letter.
@@ -182,7 +177,7 @@ impl<'h> SensorRun<'h> {
             ChainOutcome::Drop | ChainOutcome::DeadLetter => (),
             ChainOutcome::Unknown(at) => {
                 counts.unknown += 1;
-                let origin = (applied.entry.seq, applied.entry.time);
+                let origin = (applied.result.seq, applied.result.time);
                 let (Some(result), Some((steps, states))) =
                     (self.found.get(&origin), &mut self.current)
                 else {

@@ -18,6 +18,8 @@ const OTHERS: &[&str] = &[
     "convert = { from = \"celsius\", to = \"celsius\" }",
     "ewma = { alpha = 1 }",
     "ewma = { alpha = 0.1, emit-seed = true }",
+    "mean-of = { sensors = 1 }",
+    "mean-of = { sensors = 3 }",
     "noise = { amplitude = 0.25, seed = 18446744073709551615 }",
     "round = { digits = 1 }",
     "round = { digits = 15 }",
@@ -58,8 +60,8 @@ fn it_knows_exactly_the_steps_of_the_operators() {
     }
 }
 
-/// The outcome, value and unit of a reading.
-type Out = (StepOutcome, f64, Option<Unit>);
+/// The outcome of a reading, and the result.
+type Out = (StepOutcome, Entry);
 
 /// What an operator makes of readings of two sensors.
 fn by_operator(config: &ComponentConfig, readings: &[(bool, Entry)]) -> Vec<Out> {
@@ -84,13 +86,28 @@ fn by_operator(config: &ComponentConfig, readings: &[(bool, Entry)]) -> Vec<Out>
         };
         let emitted = emitted(&chain, reading, &mut states[usize::from(*is_other)]);
         out.push(match emitted.as_deref() {
-            Ok([reading]) => (StepOutcome::Pass, reading.value, reading.unit),
-            Ok([]) => (StepOutcome::Drop, value, unit),
+            Ok([reading]) => {
+                let Reading {
+                    seq,
+                    time,
+                    value,
+                    unit,
+                    ..
+                } = *reading;
+                let result = Entry {
+                    seq,
+                    time,
+                    value,
+                    unit,
+                };
+                (StepOutcome::Pass, result)
+            }
+            Ok([]) => (StepOutcome::Drop, *entry),
             Ok(_) => panic!(
                 "{}: verify knows no step that emits several",
                 chain.describe()
             ),
-            Err(_) => (StepOutcome::DeadLetter, value, unit),
+            Err(_) => (StepOutcome::DeadLetter, *entry),
         });
     }
     out
@@ -105,7 +122,7 @@ fn by_oracle(config: &ComponentConfig, readings: &[(bool, Entry)]) -> Vec<Out> {
     for (is_other, entry) in readings {
         let (index, mut entry) = (usize::from(*is_other), *entry);
         let outcome = step.apply(NAMES[index], &mut states[index], &mut entry);
-        out.push((outcome, entry.value, entry.unit));
+        out.push((outcome, entry));
     }
     out
 }
@@ -134,7 +151,9 @@ fn any_reading() -> impl Strategy<Value = (bool, Entry)> {
         1 => Just(Some(Unit::Fahrenheit)),
         1 => Just(Some(Unit::Kelvin)),
     ];
-    let entry = (any::<u64>(), any::<i64>(), value, unit);
+    // Some follow each other with one time.
+    let time = prop_oneof![4 => 0..2_i64, 1 => any::<i64>()];
+    let entry = (any::<u64>(), time, value, unit);
     (
         any::<bool>(),
         entry.prop_map(|(seq, time, value, unit)| Entry {
@@ -160,7 +179,8 @@ proptest! {
             let theirs = by_operator(&config, &readings);
             let ours = by_oracle(&config, &readings);
             for (index, (theirs, ours)) in theirs.into_iter().zip(ours).enumerate() {
-                let same_result = close(ours.1, theirs.1) && theirs.2 == ours.2;
+                let same_result = close(ours.1.value, theirs.1.value)
+                    && ours.1 == Entry { value: ours.1.value, ..theirs.1 };
                 prop_assert!(
                     theirs.0 == ours.0 && (theirs.0 != StepOutcome::Pass || same_result),
                     "{text}, reading {index}: the operator {theirs:?}, verify {ours:?}"

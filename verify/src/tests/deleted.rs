@@ -188,13 +188,21 @@ fn bare_numbers_with_deleted_records_are_not_verifiable() {
 
 /// The steps of the two stages of the property. Not `round`: after an average the result depends on
 /// the last bit, which is not guaranteed.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 8] = [
     "threshold = { above = -20 }",
     "ewma = { alpha = 0.5 }",
     "ewma = { alpha = 0.25, emit-seed = true }",
     "average = { window = 2 }",
     "average = { window = 4 }",
+    "mean-of = {}",
+    "mean-of = { sensors = 2 }",
+    "mean-of = { sensors = 3 }",
 ];
+
+/// The time of a reading: three of a sensor have the same.
+fn time(seq: u64) -> i64 {
+    i64::try_from(seq / 3).unwrap()
+}
 
 /// The output of the operators for readings (sensor, sequence number, value), without those at the
 /// offsets in `unread`.
@@ -215,13 +223,14 @@ fn made(
         let reading = Reading {
             sensor: "".into(),
             seq: *seq,
-            time: 0,
+            time: time(*seq),
             value: *value,
             unit,
         };
         if !unread.contains(&offset) {
             let emitted = emitted(&chain, reading, &mut states[*sensor]).unwrap_or_default();
-            out.extend(emitted.iter().map(|reading| (*sensor, *seq, reading.value)));
+            let emitted = emitted.iter();
+            out.extend(emitted.map(|reading| (*sensor, reading.seq, reading.value)));
         }
     }
     out
@@ -231,7 +240,13 @@ fn lines(readings: &[(usize, u64, f64)]) -> Vec<String> {
     readings
         .iter()
         .map(|(sensor, seq, value)| {
-            json(["a", "b"][*sensor], "celsius", &[(*seq, *value)]).remove(0)
+            let (sensor, time) = (["a", "b"][*sensor], time(*seq));
+            json(sensor, "celsius", &[(*seq, *value)])
+                .remove(0)
+                .replace(
+                    &format!("\"time\":{}", seq * 1000),
+                    &format!("\"time\":{time}"),
+                )
         })
         .collect()
 }

@@ -158,6 +158,8 @@ fn bare_numbers_in_several_partitions_have_no_order() {
     )
     .unwrap_err();
     assert!(reason.contains("offsets"), "{reason}");
+    let reason = process(&[Step::MeanOf { sensors: None }], &[("n", &one)], &sensors).unwrap_err();
+    assert!(reason.contains("depend on times"), "{reason}");
 }
 
 #[test]
