@@ -153,6 +153,15 @@ impl<'t> Decoder<'t> {
         !matches!(self.format, KnownFormat::Number)
     }
 
+    /// Whether the sequence numbers of its readings were counted by their source.
+    pub(crate) fn has_numbers(&self) -> bool {
+        match &self.format {
+            KnownFormat::Json => true,
+            KnownFormat::Number => false,
+            KnownFormat::Mapped(_, mapped) => mapped.has_numbers(),
+        }
+    }
+
     /// Whether a record can have readings of several sensors.
     pub(crate) fn has_several(&self) -> bool {
         match &self.format {

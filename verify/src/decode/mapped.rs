@@ -109,6 +109,11 @@ impl MappedFormat {
         Ok(kinds.find(number).is_some_and(is_float))
     }
 
+    /// Whether the records hold sequence numbers, so that they are more than offsets.
+    pub(crate) fn has_numbers(&self) -> bool {
+        self.seq != "offset"
+    }
+
     /// Whether a record that a stage has written holds the sequence number and the exact time.
     pub(crate) fn is_numbered(&self) -> bool {
         let is_field = |place: &Value| pointer(place).is_some();

@@ -76,3 +76,34 @@ fn no_reading_of_a_dead_letter_is_in_a_state() {
     let extra = report(&input, written(&x, &y), 2);
     assert!(extra.contains("1 extra"), "{extra}");
 }
+
+#[test]
+fn offsets_that_are_not_in_a_row_are_no_missing_numbers() {
+    let pipeline = r#"
+[producer.p]
+source = { records = { path = "messages.jsonl" } }
+to = "in"
+[topic.in]
+partitions = 1
+format.json.sensor = "id"
+format.json.value = "x"
+format.json.when = { field = "x" }
+[operator.smooth]
+from = "in"
+steps = [{ threshold = { above = 0 } }]
+to = "out"
+"#;
+    let is_noted = |pipeline: &str| {
+        let lines = [
+            r#"{"id":"a","x":-1,"n":1}"#,
+            r#"{"id":"a"}"#,
+            r#"{"id":"a","x":-1,"n":3}"#,
+        ];
+        let mut table = Table::default().with("in", vec![lines.map(str::to_owned).to_vec()]);
+        let notes = verified(pipeline, &mut table).notes.concat();
+        notes.contains("1 sequence numbers are missing")
+    };
+    assert!(!is_noted(pipeline));
+    let numbered = "format.json.seq = \"n\"\nformat.json.value";
+    assert!(is_noted(&pipeline.replace("format.json.value", numbered)));
+}

@@ -115,7 +115,7 @@ impl<'p> Verification<'p> {
                 self.sensors.name(*sensor)
             ));
         }
-        if decoder.has_sensors() && !topic.external && unverified.is_none() {
+        if decoder.has_numbers() && !topic.external && unverified.is_none() {
             let replayed = self
                 .dead_letters
                 .values()
