@@ -22,6 +22,7 @@ mod limits;
 mod log;
 mod mapped;
 mod margins;
+mod mean_of;
 mod own_operator;
 mod produce;
 mod repeats;
