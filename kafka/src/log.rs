@@ -134,20 +134,20 @@ impl Log for KafkaLog {
             producer.poll(Duration::ZERO);
             self.check_delivery()?;
         }
-        let mut last_probe = Instant::now();
         let mut waiting = None;
         loop {
             match producer.send(message) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), rejected)) => {
                     message = rejected;
-                    waiting.get_or_insert_with(|| self.monitor.waiting());
+                    let (_, last_probe) =
+                        waiting.get_or_insert_with(|| (self.monitor.waiting(), Instant::now()));
                     pause(producer);
                     self.check_delivery()?;
                     self.probe_brokers();
                     if last_probe.elapsed() > CALL_TIMEOUT {
                         self.probe_topics()?;
-                        last_probe = Instant::now();
+                        *last_probe = Instant::now();
                     }
                     self.check_shutdown()?;
                 }
