@@ -17,7 +17,7 @@ mod own;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use self::mapped::MappedJson;
 use crate::mapping::{Mapping, MappingTable};
@@ -93,14 +93,14 @@ pub struct JsonFormat {
     pub unit: Option<Unit>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Wire<'a> {
     #[serde(borrow)]
     sensor: Cow<'a, str>,
     seq: u64,
     time: i64,
     value: f64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     unit: Option<Unit>,
 }
 
@@ -114,14 +114,9 @@ impl Format for JsonFormat {
     }
 
     fn encode(&self, reading: &Reading<'_>, value: &mut Vec<u8>) -> Result<(), InvalidReading> {
-        let wire = Wire {
-            sensor: Cow::Borrowed(check_sensor(&reading.sensor)?),
-            seq: reading.seq,
-            time: reading.time,
-            value: finite(reading.value)?,
-            unit: reading.unit,
-        };
-        serde_json::to_writer(value, &wire)
+        check_sensor(&reading.sensor)?;
+        finite(reading.value)?;
+        own::write(reading, value)
             .map_err(|error| InvalidReading::new("not-json", error.to_string()))
     }
 
