@@ -18,7 +18,7 @@ FROM := 0
 
 .PHONY: help demo test test-kafka aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: setup lessons catalog same-bytes bundled
+.PHONY: setup lessons catalog same-bytes bundled instructions
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -87,6 +87,11 @@ bench: ## measures the stages beside a byte relay, on Apache Kafka
 	scripts/registry-jars
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package rivulet-bench -- $(ARGS)
+
+instructions: ## counts the instructions of a record in memory, and compares; ARGS=--write
+	scripts/setup instructions
+	cargo build --release --locked --package rivulet-instructions
+	scripts/instructions $(ARGS)
 
 recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 	scripts/setup test
