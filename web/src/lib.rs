@@ -1,0 +1,28 @@
+//! The laptop's pages: a small web server that only shows something.
+//!
+//! A [`WebServer`] runs [`Router`]'s routes in a thread of its own until it is dropped, so what has
+//! a page needs no async code but its handlers. It answers `GET` and `HEAD` only. It listens on the
+//! loopback interface, unless a [`ListenAddress`] names another. Its headers let a page run only
+//! scripts of its own, and ask nobody else. Plotly's script is at `/plotly.min.js`.
+//!
+//! ```
+//! use rivulet_web::{ListenAddress, Router, WebServer, asset};
+//!
+//! let routes = Router::new().route("/", asset("text/html; charset=utf-8", "<p>Hello</p>"));
+//! let any_port: ListenAddress = "0".parse()?;
+//! let server = WebServer::start("the page", any_port, "--page", routes)?;
+//! assert!(server.url().starts_with("http://127.0.0.1:"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod headers;
+mod listen_address;
+mod plotly;
+mod server;
+
+pub use axum::Router;
+/// What handlers take and return.
+pub use axum::{extract, http, response, routing};
+
+pub use self::listen_address::ListenAddress;
+pub use self::server::{WebServer, asset};

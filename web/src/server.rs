@@ -1,0 +1,137 @@
+//! The server: [`WebServer`].
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::thread::{self, JoinHandle};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get};
+use rivulet_core::error::{Error, Kind, Result};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+use crate::headers::checked;
+use crate::listen_address::ListenAddress;
+use crate::plotly::plotly;
+
+/// The media type of scripts.
+pub(crate) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// A server that runs in a thread of its own. It ends when this is dropped, with all its answers.
+#[derive(Debug)]
+pub struct WebServer {
+    address: SocketAddr,
+    /// The server ends when it is gone.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WebServer {
+    /// Starts a server. `name` is what it shows, for errors and the log, and `option` is the one
+    /// that sets its address.
+    ///
+    /// # Errors
+    /// If it cannot listen there: another program does, or this machine has no such address.
+    pub fn start(name: &str, listen: ListenAddress, option: &str, routes: Router) -> Result<Self> {
+        let failed = |error| cannot_listen(error, name, listen, option);
+        let listener = TcpListener::bind(listen.socket()).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let inside = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+        drop(inside);
+
+        let routes = routes
+            .route("/plotly.min.js", get(plotly))
+            .fallback(async || (StatusCode::NOT_FOUND, "there is nothing here\n"))
+            .layer(from_fn_with_state(address.ip(), checked));
+        let (stop, stopped) = oneshot::channel();
+        let serve = async move {
+            tokio::select! {
+                _ = stopped => (),
+                _ = axum::serve(listener, routes).into_future() => (),
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("web".into())
+            .spawn(move || runtime.block_on(serve))
+            .map_err(failed)?;
+        tracing::info!("{name} is at {}", url(address));
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "everybody in this network can read {name}");
+        }
+        Ok(WebServer {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens, with the port that it has.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of its first page, on this machine.
+    #[must_use]
+    pub fn url(&self) -> String {
+        url(self.address)
+    }
+}
+
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // It has shown its panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The route of a file that is a part of the program. Browsers ask for it again each time, because
+/// the next version of the program may have another.
+pub fn asset<S>(media_type: &'static str, body: &'static str) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    get(move || async move { ([(CONTENT_TYPE, media_type)], body) })
+}
+
+/// The URL at an address. Who listens on all interfaces also listens on the loopback interface.
+fn url(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => (),
+    }
+    format!("http://{address}/")
+}
+
+fn cannot_listen(error: io::Error, name: &str, listen: ListenAddress, option: &str) -> Error {
+    let kind = error.kind();
+    let failed = Error::caused_by(format!("opening {name} at {listen}"), error);
+    match kind {
+        io::ErrorKind::AddrInUse => failed.of_kind(Kind::Conflict).help(format!(
+            "another program listens there; name another port with {option}, or 0 for any"
+        )),
+        io::ErrorKind::AddrNotAvailable => failed.of_kind(Kind::Usage).help(format!(
+            "this machine has no such address; name another with {option}"
+        )),
+        io::ErrorKind::PermissionDenied => failed.help(format!(
+            "ports below 1024 are for root; name another with {option}"
+        )),
+        _ => failed,
+    }
+}
+
+#[cfg(test)]
+mod tests;
