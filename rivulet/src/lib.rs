@@ -6,7 +6,7 @@
 //! branches differ, `rivulet_verify` checks the contents of the topics, [`state`] shows, checks,
 //! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
 //! [`formats`] shows what a format makes of a sample, and guesses a mapping. [`produce`] sends
-//! records to any topic.
+//! records to any topic, and the page of an [`experiment`] shows how many events it sends.
 //!
 //! ```
 //! use rivulet::Registry;
@@ -28,6 +28,7 @@ mod complete;
 pub mod consume;
 pub mod demo;
 pub mod dlq;
+pub mod experiment;
 pub mod formats;
 pub mod graph;
 pub mod groups;
