@@ -30,6 +30,7 @@ demo: ## runs the whole chain on real readings in some 40 s, without Kafka
 
 test: ## runs every test; starts and stops an Apache Kafka for those that need it
 	scripts/setup test
+	scripts/setup browser
 	scripts/kafka-jars $(KAFKA)
 	scripts/registry-jars
 	cargo build --locked --workspace --bins
@@ -155,4 +156,5 @@ lint: ## checks format and lints
 
 setup: ## installs what building and testing need
 	scripts/setup test
+	scripts/setup browser
 	scripts/kafka-jars $(KAFKA)

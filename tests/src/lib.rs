@@ -4,7 +4,7 @@
 //! by one. A [`PipelineBuilder`] is the text of a pipeline file. Broker and pipeline make a
 //! [`Scenario`], which starts stages as [`Process`]es. The names of its stages and topics are
 //! unique, so all scenarios share one broker. [`records`] is a plain Kafka client that knows
-//! nothing of rivulet, and [`chain`] is the worked example.
+//! nothing of rivulet, and [`chain`] is the worked example. A [`Browser`] opens pages.
 //!
 //! `make test` installs what this needs, and starts the shared broker. A test that lacks something
 //! fails and says what. `kafka/version` is the version of Kafka, unless `RIVULET_TEST_KAFKA` names
@@ -14,6 +14,7 @@
     reason = "whatever goes wrong in here is a failed test"
 )]
 
+mod browser;
 mod cage;
 mod certificates;
 pub mod chain;
@@ -36,6 +37,7 @@ mod scenario;
 pub mod wait;
 mod zookeeper;
 
+pub use self::browser::Browser;
 pub use self::cage::MemoryLimit;
 pub use self::certificates::Certificate;
 pub use self::chaos::{Chaos, Kind};

@@ -24,6 +24,7 @@ mod mapped;
 mod margins;
 mod mean_of;
 mod own_operator;
+mod pages;
 mod produce;
 mod repeats;
 mod secured;
