@@ -1,6 +1,6 @@
 //! Decoding, implemented a second time and naively: every field becomes a [`Value`] first.
 
-mod avro;
+pub(crate) mod avro;
 mod mapped;
 
 use std::borrow::Cow;

@@ -26,6 +26,8 @@
 //! Readings that are missing because the beginning of a stage's own output was deleted are counted
 //! apart, too.
 //!
+//! [`experiment`] verifies something else: experiments, by the ground truth log of their producer.
+//!
 //! This crate shares nothing with `rivulet-operators`, and its decoding nothing with
 //! `rivulet-core`. Run it when the consumer lag is zero: readings that are still in flight count as
 //! missing.
@@ -64,6 +66,7 @@ mod compare;
 mod dead_letters;
 mod decode;
 mod diff;
+pub mod experiment;
 mod history;
 mod report;
 mod sequence;

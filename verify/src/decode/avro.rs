@@ -18,7 +18,7 @@ const MOST: usize = 8 << 20;
 
 /// A decoded datum.
 #[derive(Debug, Clone)]
-pub(super) enum Tree {
+pub(crate) enum Tree {
     Leaf(Value),
     List(Vec<Tree>),
     Named(Vec<(String, Tree)>),
@@ -72,7 +72,7 @@ pub(super) fn decode_one(
 }
 
 /// All data of a file, as data of the reader's schema.
-pub(super) fn decode(file: &[u8], reader: Option<&Value>) -> Result<Vec<Tree>, String> {
+pub(crate) fn decode(file: &[u8], reader: Option<&Value>) -> Result<Vec<Tree>, String> {
     let mut bytes = Bytes::new(file);
     if bytes.take(4)? != b"Obj\x01" {
         return Err("no magic bytes".to_owned());
