@@ -2,14 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use rivulet_core::error::{Error, Kind, Result as OrError};
 use rivulet_core::format::DecodeError;
 use rivulet_core::reading::InvalidReading;
 use rivulet_formats::catalog::avro::Avro;
-use rivulet_formats::schema_registry::RegisteredTopic;
+use rivulet_formats::schema_registry::{RegisteredTopic, RegistrySettings, SchemaRegistry};
+use rivulet_node::cli::BoxError;
 use rivulet_pipeline::Pipeline;
 use rivulet_verify::Schemas;
+
+use crate::Target;
 
 /// The schema registries of a pipeline's topics.
 pub struct TopicSchemas<'p> {
@@ -72,6 +76,37 @@ pub(crate) fn registered(pipeline: &Pipeline, topic: &str) -> Result<RegisteredT
     let config = &pipeline.topic(topic).format;
     let settings: Avro = config.settings().map_err(|error| error.to_string())?;
     settings.registered(&pipeline.format_context(topic))
+}
+
+/// The registry that has the schemas of records: that of the settings, or that of the first of the
+/// topics whose format is Avro.
+///
+/// # Errors
+/// What is wrong with the settings, or with a file that they name.
+pub(crate) fn registry(
+    settings: Option<&RegistrySettings>,
+    topics: &[String],
+    target: &Target<'_>,
+) -> Result<Option<Box<dyn SchemaRegistry>>, BoxError> {
+    let failed = |why| Error::new("setting up the client of the schema registry", why);
+    if let Some(settings) = settings {
+        let client = settings.client(Path::new(""));
+        return Ok(Some(
+            client.map_err(|why| failed(why).of_kind(Kind::Usage))?,
+        ));
+    }
+    let Some(pipeline) = &target.pipeline else {
+        return Ok(None);
+    };
+    let is_avro = |name: &&String| {
+        let topic = pipeline.topics.get(*name);
+        topic.is_some_and(|topic| topic.format.name() == "avro")
+    };
+    let Some(topic) = topics.iter().find(is_avro) else {
+        return Ok(None);
+    };
+    let registered = registered(pipeline, topic).map_err(failed)?;
+    Ok(Some(registered.registry))
 }
 
 impl Schemas for TopicSchemas<'_> {

@@ -1,18 +1,15 @@
 //! `rivulet consume`.
 
-use std::path::Path;
 use std::process;
 
-use rivulet_core::error::{Error, Kind};
 use rivulet_core::shutdown::{EndProcess, Shutdown};
-use rivulet_formats::schema_registry::SchemaRegistry;
 use rivulet_kafka::ConsumerSettings;
 use rivulet_node::cli::BoxError;
 use rivulet_node::signals;
 
 use crate::args::{CommitOption, ConsumeArgs, Isolation};
 use crate::consume::{self, Consumption, Shown, StartAt, StoreSettings};
-use crate::schemas::registered;
+use crate::schemas::registry;
 use crate::{Target, print};
 
 pub(super) fn run(
@@ -51,36 +48,10 @@ pub(super) fn run(
             commits,
         }),
     };
-    let registry = registry(command, target)?;
+    let registry = registry(command.registry.as_ref(), &command.topics, target)?;
     let shutdown = Shutdown::new();
     signals::watch(&shutdown, end)?;
     let consumed = consume::run(&target.connection, &what, registry, &shutdown)?;
     print::aside(consumed);
     Ok(())
-}
-
-/// The registry that has the schemas.
-fn registry(
-    command: &ConsumeArgs,
-    target: &Target<'_>,
-) -> Result<Option<Box<dyn SchemaRegistry>>, BoxError> {
-    let failed = |why| Error::new("setting up the client of the schema registry", why);
-    if let Some(settings) = &command.registry {
-        let client = settings.client(Path::new(""));
-        return Ok(Some(
-            client.map_err(|why| failed(why).of_kind(Kind::Usage))?,
-        ));
-    }
-    let Some(pipeline) = &target.pipeline else {
-        return Ok(None);
-    };
-    let is_avro = |name: &&String| {
-        let topic = pipeline.topics.get(*name);
-        topic.is_some_and(|topic| topic.format.name() == "avro")
-    };
-    let Some(topic) = command.topics.iter().find(is_avro) else {
-        return Ok(None);
-    };
-    let registered = registered(pipeline, topic).map_err(failed)?;
-    Ok(Some(registered.registry))
 }
