@@ -5,6 +5,7 @@ mod dlq;
 mod formats;
 mod produce;
 mod topics;
+mod truth;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub use self::dlq::{Confirmation, DlqCommand};
 pub use self::formats::FormatsCommand;
 pub use self::produce::{KeyArgs, ProduceArgs, TransactionArgs};
 pub use self::topics::TopicsCommand;
+pub use self::truth::TruthArgs;
 
 /// Chains of small stream operators over Kafka: check, run, watch and verify them
 #[derive(Parser)]
@@ -175,6 +177,7 @@ pub enum Command {
         #[arg(long)]
         allow_unverifiable: bool,
     },
+    Truth(Box<TruthArgs>),
     /// Print what a shell needs to complete commands, options, topics and groups
     ///
     /// Topics and groups are asked for when you press Tab, if a broker answers within a second.

@@ -7,6 +7,7 @@ mod formats;
 mod produce;
 mod state;
 mod topics;
+mod truth;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -63,6 +64,9 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Topics(command) => {
             return topics::run(command, &target()?, end);
         }
+        Command::Truth(command) => {
+            return truth::run(command, target);
+        }
         Command::Produce(command) => {
             return produce::run(command, &target()?.connection, end);
         }
@@ -118,7 +122,8 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         | Command::Consume(_)
         | Command::Formats(_)
         | Command::Produce(_)
-        | Command::Topics(_) => Ok(()),
+        | Command::Topics(_)
+        | Command::Truth(_) => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ mod member;
 mod output;
 mod show;
 mod store;
-mod value;
+pub(crate) mod value;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -6,7 +6,8 @@
 //! branches differ, `rivulet_verify` checks the contents of the topics, [`state`] shows, checks,
 //! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
 //! [`formats`] shows what a format makes of a sample, and guesses a mapping. [`produce`] sends
-//! records to any topic, and the page of an [`experiment`] shows how many events it sends.
+//! records to any topic. [`experiment`] sends those of experiments, and its page shows how many.
+//! [`truth`] compares the ground truth of experiments with topics and with results.
 //!
 //! ```
 //! use rivulet::Registry;
@@ -44,6 +45,7 @@ mod target;
 mod text;
 pub mod times;
 pub mod topics;
+pub mod truth;
 
 pub use self::checked::CheckedPipeline;
 pub use self::program::program;

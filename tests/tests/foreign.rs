@@ -69,6 +69,25 @@ fn input() -> Vec<Record> {
     records
 }
 
+/// The ground truth log of a hostile experiment.
+fn truth() -> String {
+    let span = json!({ "experiment_id": HOSTILE, "measurement_id": HOSTILE });
+    let line = |timestamp: &str, fields: Value| {
+        let line = json!({ "timestamp": timestamp, "fields": fields, "spans": [&span] });
+        line.to_string() + "\n"
+    };
+    let time = "2026-11-29T12:00:00Z";
+    [
+        line(time, json!({ "stage": "configuration" })),
+        line(HOSTILE, json!({ "avg_temperature": 1 })),
+        line(time, json!({ "range_event": HOSTILE })),
+        line(HOSTILE, json!({ "stage": "terminated" })),
+        line(time, json!({ "stage": HOSTILE })),
+        HOSTILE.to_owned(),
+    ]
+    .concat()
+}
+
 /// Records in a dead-letter topic that no stage has written.
 fn letters(topic: &str) -> Vec<Record> {
     let letter = |headers: &[(&str, &str)]| {
@@ -191,6 +210,13 @@ fn ways(command: &str) -> &'static [&'static [&'static str]] {
             &[HOSTILE, "/dev/null"],
         ],
         "verify" => &[&[], &["--allow-unverifiable", "--allow-duplicates"]],
+        "truth" => &[
+            &["truth.log"],
+            &["truth.log", "--compare", "in@"],
+            &["truth.log", "--results", "truth.log"],
+            &["truth.log", "--results-topic", "in@", "--json"],
+            &["pipeline.toml"],
+        ],
         "completions" => &[&["bash"]],
         _ => panic!("how to run `rivulet {command}` is missing in tests/foreign.rs"),
     }
@@ -279,6 +305,7 @@ fn no_command_shows_what_others_wrote_as_it_is() {
     ];
     let _guests: Vec<BaseConsumer> = groups.iter().map(|group| guest(&scenario, group)).collect();
 
+    scenario.write("truth.log", truth());
     let mut commands = commands(&scenario, &[]);
     assert!(commands.len() > 20, "{commands:?}");
     // What deletes the rest comes last. These two were tried above.

@@ -36,6 +36,7 @@ mod state;
 mod statements;
 mod tools;
 mod topics;
+mod truth;
 mod vector;
 
 /// Tests in a file without a `mod` line would not run.

@@ -103,7 +103,8 @@ pub const EXAMPLES: &str = "Examples:
   rivulet consume readings --from 2h --key sensor0 --json | jq .value
   rivulet consume readings --group drill --store readings.db       # none is stored twice";
 
-fn registry(text: &str) -> Result<RegistrySettings, String> {
+/// Parses the settings of a schema registry, or its URL.
+pub(super) fn registry(text: &str) -> Result<RegistrySettings, String> {
     let settings = if text.contains('=') {
         format!("registry = {{ {text} }}")
     } else {

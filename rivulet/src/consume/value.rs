@@ -15,7 +15,7 @@ const SCHEMAS: usize = 100;
 
 /// A value, as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// A tombstone.
     None,
     /// Text.
@@ -28,7 +28,7 @@ pub(super) enum Value<'a> {
 
 /// Decodes values.
 #[derive(Debug)]
-pub(super) struct Values {
+pub(crate) struct Values {
     registry: Option<Box<dyn SchemaRegistry>>,
     schemas: BTreeMap<u32, Result<Schema, String>>,
     containers: ContainerReader,
@@ -36,7 +36,7 @@ pub(super) struct Values {
 
 impl Values {
     /// With a registry, values that begin with a zero byte and the id of a schema are Avro.
-    pub(super) fn new(registry: Option<Box<dyn SchemaRegistry>>) -> Self {
+    pub(crate) fn new(registry: Option<Box<dyn SchemaRegistry>>) -> Self {
         Values {
             registry,
             schemas: BTreeMap::new(),
@@ -48,7 +48,7 @@ impl Values {
     ///
     /// # Errors
     /// If the registry cannot be reached.
-    pub(super) fn decode<'a>(&mut self, value: Option<&'a [u8]>) -> Result<Value<'a>> {
+    pub(crate) fn decode<'a>(&mut self, value: Option<&'a [u8]>) -> Result<Value<'a>> {
         let Some(bytes) = value else {
             return Ok(Value::None);
         };
