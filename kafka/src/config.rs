@@ -24,6 +24,7 @@ use rivulet_core::limits::Limits;
 pub(super) struct Clients {
     properties: BTreeMap<String, String>,
     stage: String,
+    group: String,
     instance: String,
     guarantee: Guarantee,
     limits: Limits,
@@ -128,6 +129,7 @@ impl Clients {
             batch_size: Arc::new(AtomicU64::new(batch)),
             properties: config.properties.clone(),
             stage: config.stage.clone(),
+            group: config.group.clone(),
             instance: config.instance.clone(),
             guarantee: config.guarantee,
             limits: config.limits,
@@ -183,7 +185,7 @@ impl Clients {
     }
 
     pub(super) fn identity(&self) -> String {
-        format!("{}@{}", self.stage, self.instance)
+        format!("{}@{}", self.group, self.instance)
     }
 
     /// The properties of a client: `defaults`, then `sized` by the limits, then those of the
@@ -250,7 +252,7 @@ impl Clients {
                 self.limits.consumer_queue() / 1024,
             )],
             &[
-                ("group.id", &self.stage),
+                ("group.id", &self.group),
                 // A restart within the session timeout keeps its partitions, and fences the
                 // process that it replaces.
                 ("group.instance.id", &identity),
@@ -293,7 +295,7 @@ impl Clients {
             fixed.push((
                 "transactional.id",
                 if self.is_source {
-                    &self.stage
+                    &self.group
                 } else {
                     &identity
                 },
@@ -331,7 +333,7 @@ impl Clients {
             self.limits.reader_queue() / 1024,
         )];
         let fixed = [
-            ("group.id", self.stage.as_str()),
+            ("group.id", self.group.as_str()),
             ("enable.auto.commit", "false"),
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "true"),
@@ -348,6 +350,7 @@ mod tests {
         Clients::new(&LogConfig {
             properties: BTreeMap::new(),
             stage: "p".into(),
+            group: "p".into(),
             instance: "a".into(),
             guarantee: Guarantee::ExactlyOnce,
             limits: Limits::default(),

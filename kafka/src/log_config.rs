@@ -10,8 +10,10 @@ use rivulet_core::limits::Limits;
 pub struct LogConfig {
     /// The properties of all clients, by librdkafka's names: `bootstrap.servers` and others.
     pub properties: BTreeMap<String, String>,
-    /// The stage's name: its consumer group, and the stem of its transactional id.
+    /// The stage's name, in log lines and errors.
     pub stage: String,
+    /// Its name in Kafka: its consumer group, and the stem of its transactional id.
+    pub group: String,
     /// The name of this process among those that run the same stage.
     pub instance: String,
     /// What a crash may do to the results. The results of a sink leave Kafka, so a transaction

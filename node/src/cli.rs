@@ -24,7 +24,7 @@ use rivulet_core::guarantee::Guarantee;
 use rivulet_core::limits::Limits;
 use rivulet_core::shutdown::{EndProcess, Shutdown};
 use rivulet_core::text::{plain, plain_lines};
-use rivulet_pipeline::{Check, Diagnostics, Pipeline};
+use rivulet_pipeline::{Check, Diagnostics, Pipeline, Prefix};
 
 /// Where the pipeline file is by default.
 pub const DEFAULT_PIPELINE: &str = "/etc/rivulet/pipeline.toml";
@@ -56,6 +56,10 @@ pub struct Common {
     #[arg(long, env = "RIVULET_BROKERS", value_name = "LIST", global = true)]
     pub brokers: Option<String>,
 
+    /// What stands before every name in Kafka, such as `team7-`; overrides the file
+    #[arg(long, env = "RIVULET_PREFIX", value_name = "TEXT", global = true)]
+    pub prefix: Option<Prefix>,
+
     /// `exactly-once` or `at-least-once`; overrides the file
     #[arg(long, env = "RIVULET_GUARANTEE", global = true)]
     pub guarantee: Option<Guarantee>,
@@ -82,7 +86,7 @@ impl Common {
     /// # Errors
     /// All errors in the file, or else all in the command config.
     pub fn load(&self, catalogs: &dyn Check) -> Result<Pipeline, Diagnostics> {
-        let mut pipeline = Pipeline::load(&self.pipeline, catalogs)?;
+        let mut pipeline = Pipeline::load_with(&self.pipeline, catalogs, self.prefix.as_ref())?;
         pipeline.kafka = self.client_properties(pipeline.kafka)?;
         if let Some(guarantee) = self.guarantee {
             pipeline.guarantee = guarantee;
@@ -257,6 +261,7 @@ mod tests {
             pipeline: PathBuf::new(),
             command_config: Some(path.clone()),
             brokers: brokers.map(str::to_owned),
+            prefix: None,
             guarantee: None,
             memory_max: None,
             instance: None,

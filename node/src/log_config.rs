@@ -14,6 +14,7 @@ pub fn log_config(pipeline: &Pipeline, stage: &Stage, instance: &str) -> LogConf
     LogConfig {
         properties: pipeline.kafka.clone(),
         stage: stage.name.clone(),
+        group: stage.group(),
         instance: instance.to_owned(),
         guarantee: if is_sink {
             Guarantee::AtLeastOnce

@@ -198,7 +198,9 @@ fn largest_state(stage: &Stage, chain: &Chain) -> usize {
     const NUMBER: usize = 25;
     const OFFSET: usize = 24;
     const OVERHEAD: usize = 100;
-    let offsets: usize = stage.from.iter().map(|topic| topic.len() + OFFSET).sum();
+    const LONGEST_TOPIC: usize = 249;
+    // The prefix before a topic's name may be any.
+    let offsets = stage.from.len() * (LONGEST_TOPIC + OFFSET);
     // JSON escapes the few quotes and control characters in a description.
     LONGEST_SENSOR
         + OVERHEAD

@@ -5,6 +5,7 @@ use std::path::Component;
 
 use crate::diagnostic::{Diagnostic, suggest, typing_error};
 use crate::pipeline::Pipeline;
+use crate::prefix::LONGEST_TOPIC;
 use crate::settings::Unread;
 use crate::stage::{Stage, StageKind};
 
@@ -69,7 +70,7 @@ fn spools(pipeline: &Pipeline, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-fn legal(name: &str, length: usize) -> bool {
+pub(super) fn legal(name: &str, length: usize) -> bool {
     let letter = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     !name.is_empty()
         && name.len() <= length
@@ -104,7 +105,7 @@ fn topics(pipeline: &Pipeline, unread: &Unread, stage: &Stage, diagnostics: &mut
     }
     let mut seen = BTreeSet::new();
     for topic in stage.from.iter().chain(&stage.to) {
-        if !legal(topic, 249) {
+        if !legal(topic, LONGEST_TOPIC) {
             diagnostics.push(
                 at(format!("`{topic}` cannot name a topic"))
                     .help("use up to 249 letters, digits, dots, underscores and hyphens"),
@@ -163,7 +164,7 @@ fn sources_of_topics(pipeline: &mut Pipeline, unread: &Unread, diagnostics: &mut
             let is_written = written.contains(&topic.as_str())
                 || pipeline.topics[topic].external
                 || unread.has(&format!("topic.{topic}"), "external");
-            if is_written || !legal(topic, 249) || is_own(pipeline, topic) {
+            if is_written || !legal(topic, LONGEST_TOPIC) || is_own(pipeline, topic) {
                 continue;
             }
             let typing_error = typing_error(topic, &written);

@@ -11,10 +11,10 @@ use rivulet_core::state::hash;
 impl Pipeline {
     /// A number that changes when anything changes in the file that concerns the stage's process:
     /// its own table, how its topics are written, also by which schema, and how large their records
-    /// may be, `[kafka]` with what that includes, `[commit]`, `[limits]` and the guarantee.
-    /// Comments, the order of settings, how topics are kept, and other stages do not count. It is
-    /// the same on every machine: of a property that holds a path or a secret, only the name
-    /// counts. Anybody may see the number, and try passwords until it fits.
+    /// may be, `[kafka]` with what that includes, `[commit]`, `[limits]`, the guarantee and
+    /// the prefix. Comments, the order of settings, how topics are kept, and other stages do not
+    /// count. It is the same on every machine: of a property that holds a path or a secret, only
+    /// the name counts. Anybody may see the number, and try passwords until it fits.
     #[must_use]
     pub fn digest(&self, stage: &Stage) -> u64 {
         hash(&self.concerning(stage))
@@ -61,6 +61,10 @@ impl Pipeline {
         add("commit", &self.commit);
         add("memory", &self.limits.memory().0);
         add("guarantee", &self.guarantee);
+        // Without one the digest is that of versions that knew none.
+        if !self.prefix.is_empty() {
+            add("prefix", &self.prefix);
+        }
         text
     }
 }

@@ -42,6 +42,7 @@ mod in_order;
 mod java_property;
 mod load;
 mod pipeline;
+mod prefix;
 mod reserved;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -62,6 +63,7 @@ pub use self::in_order::InOrder;
 pub use self::java_property::names as java_properties;
 pub use self::load::Check;
 pub use self::pipeline::Pipeline;
+pub use self::prefix::Prefix;
 pub use self::reserved::names as reserved_properties;
 pub use self::settings::Unread;
 pub use self::stage::{Stage, StageKind};

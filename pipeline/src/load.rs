@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::catalog::Formats;
 use crate::diagnostic::{Diagnostic, Diagnostics, Text};
 use crate::pipeline::Pipeline;
+use crate::prefix::{self, Prefix};
 use crate::settings::Unread;
 use crate::stage::Stage;
 use crate::tables::{self, Tables};
@@ -31,13 +32,25 @@ impl Pipeline {
     /// # Errors
     /// Every error in it, each with its place and what to do.
     pub fn load(path: &Path, catalogs: &dyn Check) -> Result<Self, Diagnostics> {
+        Self::load_with(path, catalogs, None)
+    }
+
+    /// Reads a pipeline file as [`load`](Self::load) does, with this prefix instead of its own.
+    ///
+    /// # Errors
+    /// Every error in it, each with its place and what to do.
+    pub fn load_with(
+        path: &Path,
+        catalogs: &dyn Check,
+        prefix: Option<&Prefix>,
+    ) -> Result<Self, Diagnostics> {
         let read = std::fs::read_to_string(path);
         let text = Arc::new(Text {
             path: path.to_owned(),
             text: read.as_deref().unwrap_or_default().to_owned(),
         });
         match read {
-            Ok(_) => Self::parse_with(text, catalogs),
+            Ok(_) => Self::checked(text, Some(catalogs), prefix),
             Err(error) => Err(Diagnostics::new(
                 text,
                 vec![
@@ -53,7 +66,7 @@ impl Pipeline {
     /// # Errors
     /// Every error in it, each with its place and what to do.
     pub fn parse(text: Arc<Text>) -> Result<Self, Diagnostics> {
-        Self::checked(text, None)
+        Self::checked(text, None, None)
     }
 
     /// Checks the text of a pipeline file; its components with `catalogs`.
@@ -61,19 +74,29 @@ impl Pipeline {
     /// # Errors
     /// Every error in it, each with its place and what to do.
     pub fn parse_with(text: Arc<Text>, catalogs: &dyn Check) -> Result<Self, Diagnostics> {
-        Self::checked(text, Some(catalogs))
+        Self::checked(text, Some(catalogs), None)
     }
 
-    fn checked(text: Arc<Text>, catalogs: Option<&dyn Check>) -> Result<Self, Diagnostics> {
+    fn checked(
+        text: Arc<Text>,
+        catalogs: Option<&dyn Check>,
+        other_prefix: Option<&Prefix>,
+    ) -> Result<Self, Diagnostics> {
         let Tables {
             mut pipeline,
+            mut prefix_place,
             mut unread,
             mut diagnostics,
         } = match tables::read(&text) {
             Ok(tables) => tables,
             Err(syntax) => return Err(Diagnostics::new(text, syntax)),
         };
+        if let Some(other) = other_prefix {
+            pipeline.prefix = other.clone();
+            prefix_place = None;
+        }
         check::check(&mut pipeline, &unread, &mut diagnostics);
+        prefix::check(&pipeline, prefix_place.as_ref(), &mut diagnostics);
         if let Some(catalogs) = catalogs {
             formats::check(&pipeline, catalogs, &mut unread, &mut diagnostics);
             for stage in &pipeline.stages {
@@ -81,6 +104,8 @@ impl Pipeline {
             }
         }
         if diagnostics.is_empty() {
+            // Only now: errors name what the file names.
+            pipeline.add_prefix();
             Ok(pipeline)
         } else {
             Err(Diagnostics::new(text, diagnostics))

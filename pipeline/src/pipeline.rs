@@ -8,6 +8,7 @@ use rivulet_core::limits::Limits;
 use rivulet_core::stage::CommitPolicy;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Text, suggest};
+use crate::prefix::Prefix;
 use crate::stage::Stage;
 use crate::topic::Topic;
 
@@ -16,6 +17,8 @@ use crate::topic::Topic;
 pub struct Pipeline {
     /// The file, for messages that point into it and paths that are relative to it.
     pub text: Arc<Text>,
+    /// What stands before its names in Kafka.
+    pub prefix: Prefix,
     /// What a crash may do to the results.
     pub guarantee: Guarantee,
     /// When stages commit.
@@ -24,7 +27,7 @@ pub struct Pipeline {
     pub limits: Limits,
     /// librdkafka properties, `bootstrap.servers` among them.
     pub kafka: BTreeMap<String, String>,
-    /// Every topic that the stages name, by name.
+    /// Every topic that the stages name, by its name in Kafka.
     pub topics: BTreeMap<String, Topic>,
     /// The stages in the order of the file.
     pub stages: Vec<Stage>,
@@ -51,7 +54,7 @@ impl Pipeline {
             })
     }
 
-    /// The topic of that name, which must be one that a stage names.
+    /// The topic of that name in Kafka, which must be one that a stage names.
     ///
     /// # Panics
     /// If no stage names it.

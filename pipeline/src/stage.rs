@@ -4,17 +4,20 @@ use rivulet_core::rules::Rules;
 
 use crate::buffer::{ClockPolicy, SpoolSettings};
 use crate::component::ComponentConfig;
+use crate::prefix::Prefix;
 
 /// A stage: one process, one consumer group, one unit.
 #[derive(Debug, Clone)]
 pub struct Stage {
-    /// Its name everywhere: consumer group, transactional id, unit, log field.
+    /// Its name everywhere but in Kafka: unit, log field, command line.
     pub name: String,
+    /// What stands before its name in Kafka.
+    pub prefix: Prefix,
     /// Where it stands in the file.
     pub place: std::ops::Range<usize>,
-    /// The topics it reads; none for a producer.
+    /// The topics it reads, by their names in Kafka; none for a producer.
     pub from: Vec<String>,
-    /// The topics it writes; none for a sink.
+    /// The topics it writes, by their names in Kafka; none for a sink.
     pub to: Vec<String>,
     /// What it does.
     pub kind: StageKind,
@@ -59,6 +62,13 @@ impl StageKind {
 }
 
 impl Stage {
+    /// Its name in Kafka: its consumer group, and the stem of its transactional id and of its own
+    /// topics.
+    #[must_use]
+    pub fn group(&self) -> String {
+        self.prefix.with(&self.name)
+    }
+
     /// Its table in the pipeline file, such as `operator.ewma`.
     #[must_use]
     pub fn table(&self) -> String {
@@ -74,12 +84,12 @@ impl Stage {
     /// The topic that holds the stage's state, or a source's position.
     #[must_use]
     pub fn changelog(&self) -> String {
-        format!("{}-changelog", self.name)
+        format!("{}-changelog", self.group())
     }
 
     /// The topic that holds the stage's dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> String {
-        format!("{}-dead-letters", self.name)
+        format!("{}-dead-letters", self.group())
     }
 }

@@ -1,8 +1,10 @@
 //! The tables of a pipeline file, as they are written.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
+use toml::Spanned;
 use toml::de::DeTable;
 
 use self::reader::Reader;
@@ -23,6 +25,8 @@ pub(crate) mod written;
 pub(super) struct Tables {
     /// Whole only if there are no errors.
     pub pipeline: Pipeline,
+    /// Where the prefix stands, if the file has one.
+    pub prefix_place: Option<Range<usize>>,
     pub unread: Unread,
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -39,9 +43,11 @@ pub(super) fn read(text: &Arc<Text>) -> Result<Tables, Vec<Diagnostic>> {
         unread: Unread::default(),
         diagnostics: Vec::new(),
     };
-    let pipeline = reader.pipeline(document.into_inner());
+    let mut document = document.into_inner();
+    let pipeline = reader.pipeline(&mut document);
     Ok(Tables {
         pipeline,
+        prefix_place: document.get("prefix").map(Spanned::span),
         unread: reader.unread,
         diagnostics: reader.diagnostics,
     })

@@ -9,6 +9,8 @@ use crate::component::ComponentConfig;
 /// A topic as the pipeline wants it.
 #[derive(Debug, Clone)]
 pub struct Topic {
+    /// Its name in the pipeline file. In Kafka the pipeline's prefix may stand before it.
+    pub name: String,
     /// How many partitions it is created with.
     pub partitions: i32,
     /// How many replicas the cluster keeps; `None` for the cluster's own default.

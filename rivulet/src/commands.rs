@@ -68,7 +68,7 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             return truth::run(command, target);
         }
         Command::Produce(command) => {
-            return produce::run(command, &target()?.connection, end);
+            return produce::run(command, &target()?, end);
         }
         Command::Check {
             file: Some(file), ..

@@ -33,6 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct LiveComparison<'p> {
     pipeline: &'p CheckedPipeline<'p>,
     title: String,
+    /// As the settings name them.
     topics: Vec<String>,
     settings: Compare,
 }
@@ -89,7 +90,10 @@ impl<'p> LiveComparison<'p> {
         Ok(LiveComparison {
             pipeline,
             title: (*title).to_owned(),
-            topics: topics.to_vec(),
+            topics: topics
+                .iter()
+                .map(|topic| pipeline.in_file(topic).to_owned())
+                .collect(),
             settings,
         })
     }
@@ -144,16 +148,17 @@ impl<'p> LiveComparison<'p> {
         output: Box<dyn Write + Send>,
         shutdown: &Shutdown,
     ) -> Result<(), BoxError> {
-        let formats = self.formats()?;
+        let (topics, formats) = (self.in_kafka(), self.formats()?);
         let LiveComparison {
             pipeline,
             title,
-            topics,
+            topics: names,
             settings,
         } = self;
         let context = SinkContext {
             limits: pipeline.limits,
             output,
+            names,
             ..SinkContext::new(pipeline.text.folder(), title, topics.clone())
         };
         let mut sink = Box::new(settings).open(context)?;
@@ -198,18 +203,26 @@ impl<'p> LiveComparison<'p> {
         Ok(())
     }
 
+    /// The topics by their names in Kafka.
+    fn in_kafka(&self) -> Vec<String> {
+        let names = self.topics.iter();
+        names.map(|name| self.pipeline.in_kafka(name)).collect()
+    }
+
     /// The format of each topic.
     fn formats(&self) -> Result<Vec<Box<dyn Format>>, Diagnostics> {
+        let topics = self.in_kafka();
         let known = self
             .pipeline
             .topics
             .iter()
             .filter(|(_, topic)| topic.role == Role::Readings);
-        let known: Vec<&str> = known.map(|(name, _)| name.as_str()).collect();
-        let lacking = self
-            .topics
+        let (in_kafka, known): (Vec<&str>, Vec<&str>) = known
+            .map(|(name, topic)| (name.as_str(), topic.name.as_str()))
+            .unzip();
+        let lacking = topics
             .iter()
-            .filter(|topic| !known.contains(&topic.as_str()))
+            .filter(|topic| !in_kafka.contains(&topic.as_str()))
             .map(|topic| {
                 Diagnostic::nowhere(format!("no stage reads or writes the topic `{topic}`"))
                     .help(suggest(topic, &known))
@@ -219,7 +232,7 @@ impl<'p> LiveComparison<'p> {
             .collect();
         if diagnostics.is_empty() {
             let formats = self.pipeline.registry.formats();
-            self.topics
+            topics
                 .iter()
                 .map(|topic| self.pipeline.format(topic, formats))
                 .collect()
@@ -300,6 +313,19 @@ sink = { compare = { ewma = \"ewma\", average = \"average\", every-seconds = 10 
             error.contains("no sink `comapre` that compares") && error.contains("`compare`?"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn with_a_prefix_topics_are_named_as_in_the_file_or_in_kafka() {
+        let sink = SINK.replace("NAME", "compare");
+        let pipeline = parse(format!("prefix = \"team7-\"\n{BRANCHES}{sink}")).unwrap();
+        let of_sink = LiveComparison::find(&pipeline, None).unwrap();
+        let of_file = LiveComparison::between(&pipeline, "ewma", "average");
+        let of_kafka = LiveComparison::between(&pipeline, "team7-ewma", "team7-average");
+        for found in [of_sink, of_file, of_kafka] {
+            assert_eq!(found.in_kafka(), ["team7-ewma", "team7-average"]);
+            assert!(found.formats().is_ok());
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl<'p> Groups<'p> {
             .map(|stage| {
                 Ok((
                     *stage,
-                    Group::new(&pipeline.connection(), &stage.name, &stage.from)?,
+                    Group::new(&pipeline.connection(), &stage.group(), &stage.from)?,
                 ))
             })
             .collect::<Result<_>>()?;
@@ -168,15 +168,16 @@ impl<'p> Groups<'p> {
         }
         self.lags.count(&self.pipeline.connection(), &mut rows)?;
         let groups = self.cluster.groups()?;
-        for row in &mut rows {
-            let Some(group) = groups.iter().find(|group| group.name == row.stage) else {
+        for (row, (stage, _)) in rows.iter_mut().zip(&self.stages) {
+            let name = stage.group();
+            let Some(group) = groups.iter().find(|group| group.name == name) else {
                 continue;
             };
             row.state.clone_from(&group.state);
             row.members = group
                 .members
                 .iter()
-                .map(|member| GroupMember::new(&row.stage, member))
+                .map(|member| GroupMember::new(&name, member))
                 .collect();
             let assigned = group.members.iter().flat_map(|member| &member.partitions);
             row.assigned = assigned

@@ -90,7 +90,7 @@ pub fn show(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<StageState>
 }
 
 fn states(pipeline: &CheckedPipeline<'_>, stage: &Stage, chain: &Chain) -> Result<StoredStates> {
-    let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
+    let group = Group::new(&pipeline.connection(), &stage.group(), &stage.from)?;
     let mut before = group.committed()?;
     let mut attempts = 0;
     loop {

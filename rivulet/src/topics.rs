@@ -220,8 +220,9 @@ fn enough_brokers(name: &str, topic: &Topic, inventory: &Inventory) -> Result<()
     Err(Error::new(format!("creating the topic {name}"), cause)
         .of_kind(Kind::Usage)
         .help(format!(
-            "set replication = {brokers} in [defaults] or [topic.{name}], or start the other \
-             brokers"
+            "set replication = {brokers} in [defaults] or [topic.{}], or start the other \
+             brokers",
+            topic.name
         )))
 }
 
@@ -236,6 +237,7 @@ mod tests {
 
     fn topic(role: Role, replication: i32) -> Topic {
         Topic {
+            name: "t".to_owned(),
             partitions: 1,
             replication: Some(replication),
             format: ComponentConfig::parse("json = {}").unwrap(),

@@ -37,7 +37,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 pub struct SimulatedLog {
     world: Rc<World>,
     process: Rc<SimulatedProcess>,
-    stage: String,
+    group: String,
     transactional_id: String,
     inputs: Vec<String>,
     guarantee: Guarantee,
@@ -85,12 +85,12 @@ impl SimulatedLog {
         let mut log = SimulatedLog {
             world: world.clone(),
             process: process.clone(),
-            stage: stage.name.clone(),
+            group: stage.group(),
             // A source is one producer, whichever instance runs it.
             transactional_id: if stage.from.is_empty() {
-                stage.name.clone()
+                stage.group()
             } else {
-                format!("{}@{instance}", stage.name)
+                format!("{}@{instance}", stage.group())
             },
             inputs: stage.from.clone(),
             guarantee: pipeline.guarantee,
@@ -202,7 +202,7 @@ impl Log for SimulatedLog {
         let response = self
             .world
             .cluster()
-            .group(&self.stage)
+            .group(&self.group)
             .heartbeat(&self.transactional_id, member);
         match response {
             HeartbeatResponse::Fenced => (),
@@ -308,7 +308,7 @@ impl Log for SimulatedLog {
         let mut committed = Vec::new();
         for partition in partitions {
             let place = self.place(*partition);
-            let ask = |cluster: &mut Cluster| cluster.group(&self.stage).fetch_offset(&place);
+            let ask = |cluster: &mut Cluster| cluster.group(&self.group).fetch_offset(&place);
             if let Some((offset, metadata)) = self.retry("asking for the offsets", ask)? {
                 committed.push(OffsetAndMetadata {
                     partition: *partition,
@@ -364,9 +364,9 @@ impl Drop for SimulatedLog {
         let member = consumer.borrow().member;
         let mut cluster = self.world.cluster();
         if self.process.is_dead.get() {
-            cluster.dies(&self.stage, member);
+            cluster.dies(&self.group, member);
         } else {
-            cluster.leave(&self.stage, member);
+            cluster.leave(&self.group, member);
         }
     }
 }

@@ -288,12 +288,12 @@ impl Instances {
         let stage = &self.plan.pipeline.stages[self.slots.borrow()[at].stage];
         let chance = &mut self.world.chance();
         let mut cluster = self.world.cluster();
-        if cluster.group(&stage.name).members().next().is_some() {
+        if cluster.group(&stage.group()).members().next().is_some() {
             return;
         }
         if chance.one_in(2)
             && self.world.has(FaultKind::Expiry)
-            && cluster.group(&stage.name).expire_offsets()
+            && cluster.group(&stage.group()).expire_offsets()
         {
             self.world.count(FaultKind::Expiry);
             self.world

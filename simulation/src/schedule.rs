@@ -157,7 +157,7 @@ fn is_read(world: &World, instances: &Instances, pipeline: &Pipeline) -> bool {
                 (0..cluster.topics[topic].partitions.len()).all(|partition| {
                     let place = (topic.clone(), partition);
                     let next = cluster
-                        .group(&stage.name)
+                        .group(&stage.group())
                         .committed
                         .get(&place)
                         .map_or(0, |(next, _)| *next);

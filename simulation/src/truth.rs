@@ -146,7 +146,7 @@ impl TopicSource for Simulated<'_> {
             .iter()
             .filter(|(_, readers)| match self.reader {
                 Some(stage) if stage.from.iter().any(|from| from == topic) => {
-                    readers.contains(&stage.name)
+                    readers.contains(&stage.group())
                 }
                 _ => true,
             });
@@ -304,7 +304,7 @@ fn check_state(
             restored.map_err(|error| error.to_string())?;
         }
     }
-    for ((topic, partition), (next, metadata)) in &cluster.group(&stage.name).committed {
+    for ((topic, partition), (next, metadata)) in &cluster.group(&stage.group()).committed {
         let index = stage
             .from
             .iter()

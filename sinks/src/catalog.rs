@@ -42,8 +42,10 @@ pub struct SinkContext {
     pub folder: PathBuf,
     /// The stage's name.
     pub stage: String,
-    /// The topics that the stage reads, in the order of the pipeline file.
+    /// The topics that the stage reads, by their names in Kafka, in the order of the pipeline file.
     pub topics: Vec<String>,
+    /// The same topics by their names in the pipeline file, which settings use.
+    pub names: Vec<String>,
     /// The limits of the process.
     pub limits: Limits,
     /// Where the sink shows readings.
@@ -51,16 +53,26 @@ pub struct SinkContext {
 }
 
 impl SinkContext {
-    /// A context with the default limits, whose output is standard output.
+    /// A context with the default limits, whose output is standard output. The topics have the same
+    /// names in Kafka and in the pipeline file.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, stage: impl Into<String>, topics: Vec<String>) -> Self {
         SinkContext {
             folder: folder.into(),
             stage: stage.into(),
+            names: topics.clone(),
             topics,
             limits: Limits::default(),
             output: Box::new(std::io::stdout()),
         }
+    }
+
+    /// The name in Kafka of a topic that a setting names.
+    #[must_use]
+    pub fn in_kafka(&self, name: &str) -> String {
+        let mut both = self.names.iter().zip(&self.topics);
+        let found = both.find(|(in_file, _)| *in_file == name);
+        found.map_or(name, |(_, in_kafka)| in_kafka).to_owned()
     }
 }
 

@@ -23,13 +23,16 @@ pub fn run(
     let StageKind::Sink { sink } = &stage.kind else {
         return Err(process.wrong_program().into());
     };
-    let settings = catalog::read_from(&registry.sinks, sink, &stage.from)?;
+    let in_file = |name: &String| process.pipeline.in_file(name).to_owned();
+    let names: Vec<String> = stage.from.iter().map(in_file).collect();
+    let settings = catalog::read_from(&registry.sinks, sink, &names)?;
     let inputs = process.pipeline.inputs(stage, &registry.formats)?;
     let folder = process.pipeline.text.folder().to_owned();
     let sink = settings.open(SinkContext {
         folder,
         stage: stage.name.clone(),
         topics: stage.from.clone(),
+        names,
         limits: process.pipeline.limits,
         output,
     })?;

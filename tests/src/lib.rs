@@ -49,4 +49,4 @@ pub use self::process::{Process, Signal, stop_all};
 pub use self::proxied::Proxied;
 pub use self::proxy::Api;
 pub use self::registry::{Answer, SchemaRegistry};
-pub use self::scenario::Scenario;
+pub use self::scenario::{Prefix, Scenario};

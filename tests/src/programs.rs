@@ -36,6 +36,7 @@ pub fn forget_settings(command: &mut Command) {
         "PIPELINE",
         "COMMAND_CONFIG",
         "BROKERS",
+        "PREFIX",
         "GUARANTEE",
         "MEMORY_MAX",
         "INSTANCE",

@@ -16,6 +16,18 @@ pub struct Scenario {
     suffix: String,
     folder: PathBuf,
     guarantee: &'static str,
+    prefix: Prefix,
+}
+
+/// What stands before the names in Kafka, and where the programs have it from.
+#[derive(Debug, Clone, Copy)]
+pub enum Prefix {
+    /// The pipeline file, if it has one.
+    None,
+    /// The option `--prefix`.
+    Option(&'static str),
+    /// The environment variable `RIVULET_PREFIX`.
+    Environment(&'static str),
 }
 
 impl Scenario {
@@ -44,9 +56,35 @@ impl Scenario {
             suffix,
             folder,
             guarantee: "exactly-once",
+            prefix: Prefix::None,
         };
-        scenario.write("pipeline.toml", scenario.pipeline.text(&scenario.suffix));
+        scenario.write_pipeline();
         scenario
+    }
+
+    /// The same pipeline file on the same broker, in a folder of its own.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let twin = Scenario {
+            pipeline: self.pipeline.clone(),
+            brokers: self.brokers.clone(),
+            suffix: self.suffix.clone(),
+            folder: guard::folder("scenario"),
+            ..*self
+        };
+        twin.write_pipeline();
+        twin
+    }
+
+    /// The same with this prefix of all names in Kafka.
+    #[must_use]
+    pub fn prefix(mut self, prefix: Prefix) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    fn write_pipeline(&self) {
+        self.write("pipeline.toml", self.pipeline.text(&self.suffix));
     }
 
     /// The same with this guarantee. The default is `exactly-once`.
@@ -68,22 +106,31 @@ impl Scenario {
         self.folder.join(name)
     }
 
-    /// The full name of a stage or topic.
+    /// The full name of a stage or topic in the pipeline file.
     #[must_use]
     pub fn name(&self, name: &str) -> String {
         format!("{name}{}", self.suffix)
     }
 
+    /// The full name of a topic or group in Kafka.
+    #[must_use]
+    pub fn in_kafka(&self, name: &str) -> String {
+        let (Prefix::Option(prefix) | Prefix::Environment(prefix)) = self.prefix else {
+            return self.name(name);
+        };
+        format!("{prefix}{}", self.name(name))
+    }
+
     /// The full name of a stage's dead-letter topic.
     #[must_use]
     pub fn dead_letters(&self, stage: &str) -> String {
-        format!("{}-dead-letters", self.name(stage))
+        format!("{}-dead-letters", self.in_kafka(stage))
     }
 
     /// The full name of a stage's changelog.
     #[must_use]
     pub fn changelog(&self, stage: &str) -> String {
-        format!("{}-changelog", self.name(stage))
+        format!("{}-changelog", self.in_kafka(stage))
     }
 
     /// The broker's address.
@@ -215,7 +262,7 @@ impl Scenario {
     /// All committed records of a topic, once there are at least `at_least`.
     #[must_use]
     pub fn read(&self, topic: &str, at_least: usize) -> Vec<Record> {
-        records::read(&self.brokers, &self.name(topic), at_least)
+        records::read(&self.brokers, &self.in_kafka(topic), at_least)
     }
 
     /// The values of all committed readings of a topic, once there are at least `at_least`.
@@ -230,13 +277,13 @@ impl Scenario {
     /// The sum of the end offsets of a topic's partitions, including transaction markers.
     #[must_use]
     pub fn written(&self, topic: &str) -> i64 {
-        records::written(&self.brokers, &self.name(topic))
+        records::written(&self.brokers, &self.in_kafka(topic))
     }
 
     /// The sum of the offsets that a stage has committed for a topic.
     #[must_use]
     pub fn committed(&self, stage: &str, topic: &str) -> i64 {
-        records::committed(&self.brokers, &self.name(stage), &self.name(topic))
+        records::committed(&self.brokers, &self.in_kafka(stage), &self.in_kafka(topic))
     }
 
     /// Waits until a topic has grown by `by` records.
@@ -249,7 +296,7 @@ impl Scenario {
 
     /// Waits until the stage's group is stable with `count` members.
     pub fn has_members(&self, stage: &str, count: usize) {
-        let group = self.name(stage);
+        let group = self.in_kafka(stage);
         let what = format!("{stage}'s group is stable with {count} members");
         wait::until_true(&what, || {
             records::members(&self.brokers, &group) == Some(count)
@@ -276,7 +323,12 @@ impl Scenario {
             brokers,
             "--guarantee",
             self.guarantee,
-        ])
+        ]);
+        match self.prefix {
+            Prefix::None => command,
+            Prefix::Option(prefix) => command.args(["--prefix", prefix]),
+            Prefix::Environment(prefix) => command.env("RIVULET_PREFIX", prefix),
+        }
     }
 
     fn command(&self, program: &str) -> Command {

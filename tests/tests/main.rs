@@ -25,6 +25,7 @@ mod margins;
 mod mean_of;
 mod own_operator;
 mod pages;
+mod prefix;
 mod produce;
 mod repeats;
 mod secured;

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::component::Key;
+use crate::prefix::Prefix;
 use crate::stage::{Stage, StageKind};
 
 /// A table with its name.
@@ -39,6 +40,7 @@ impl<'d, 'i> Named<'d, 'i> {
         let (name, place) = (self.name.clone(), self.place.clone());
         Stage {
             name,
+            prefix: Prefix::default(),
             place,
             from,
             to,

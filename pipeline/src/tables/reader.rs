@@ -30,16 +30,18 @@ pub(super) struct Reader<'t> {
 }
 
 impl Reader<'_> {
-    pub(super) fn pipeline(&mut self, mut document: DeTable<'_>) -> Pipeline {
-        self.names(&mut document);
-        let guarantee = self.value(&document, "guarantee").unwrap_or_default();
-        let commit = self.commit(&document);
-        let limits = self.limits(&document);
-        let kafka = self.kafka(&document);
-        let stages = self.stages(&document);
-        let topics = self.topics(&document, &stages);
+    pub(super) fn pipeline(&mut self, document: &mut DeTable<'_>) -> Pipeline {
+        self.names(document);
+        let prefix = self.value(document, "prefix").unwrap_or_default();
+        let guarantee = self.value(document, "guarantee").unwrap_or_default();
+        let commit = self.commit(document);
+        let limits = self.limits(document);
+        let kafka = self.kafka(document);
+        let stages = self.stages(document);
+        let topics = self.topics(document, &stages);
         Pipeline {
             text: self.text.clone(),
+            prefix,
             guarantee,
             commit,
             limits,
@@ -233,6 +235,13 @@ impl Reader<'_> {
             properties.insert("bootstrap.servers".into(), brokers.get_ref().to_string());
         }
         for (name, value) in table {
+            if TOP.contains(&name.as_str()) {
+                let message = format!("`{name}` is no property of Kafka");
+                self.diagnostics.push(
+                    Diagnostic::at(value.span(), message)
+                        .help("write it at the top of the file, above the first [table]"),
+                );
+            }
             if let Some(why) = reserved::in_table(&name) {
                 self.diagnostics.push(
                     Diagnostic::at(value.span(), format!("`{name}` is not yours to set")).help(why),

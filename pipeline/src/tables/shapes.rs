@@ -4,6 +4,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::scalar::Scalar;
+use super::written::TOP;
 use crate::reserved;
 use crate::schema::settings;
 
@@ -33,6 +34,7 @@ pub(super) fn format(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn kafka(_: &mut SchemaGenerator) -> Schema {
+    let not_kafkas = [reserved::names(), TOP.to_vec()].concat();
     json_schema!({
         "type": "object",
         "properties": {
@@ -46,7 +48,7 @@ pub(super) fn kafka(_: &mut SchemaGenerator) -> Schema {
                 "type": "string",
             },
         },
-        "propertyNames": { "not": { "enum": reserved::names() } },
+        "propertyNames": { "not": { "enum": not_kafkas } },
         "additionalProperties": settings::<Scalar>(),
     })
 }

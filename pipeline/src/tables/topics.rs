@@ -57,6 +57,7 @@ impl Reader<'_> {
                 }
             }
             let topic = Topic {
+                name: name.clone(),
                 partitions: table
                     .partitions
                     .or(defaults.partitions)
@@ -271,7 +272,8 @@ fn add_topics_of_stages(
     replication: Option<i32>,
 ) {
     for stage in stages {
-        let plain = |partitions, role| Topic {
+        let plain = |name, partitions, role| Topic {
+            name,
             partitions,
             replication,
             format: ComponentConfig::default_of("json"),
@@ -289,7 +291,7 @@ fn add_topics_of_stages(
                 .map(|largest| (MAX_MESSAGE_BYTES.to_owned(), largest))
                 .into_iter()
                 .collect(),
-            ..plain(1, Role::DeadLetters)
+            ..plain(stage.dead_letters(), 1, Role::DeadLetters)
         };
         topics.entry(stage.dead_letters()).or_insert(dead_letters);
         if stage.has_changelog() {
@@ -301,7 +303,7 @@ fn add_topics_of_stages(
                 .max();
             let changelog = Topic {
                 config: [("cleanup.policy".to_owned(), "compact".to_owned())].into(),
-                ..plain(partitions.unwrap_or(1), Role::Changelog)
+                ..plain(stage.changelog(), partitions.unwrap_or(1), Role::Changelog)
             };
             topics.entry(stage.changelog()).or_insert(changelog);
         }

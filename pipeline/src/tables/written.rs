@@ -14,7 +14,8 @@ use crate::buffer::{ClockPolicy, SpoolSettings};
 use crate::span::Span;
 
 /// The keys at the top of the file.
-pub(crate) const TOP: [&str; 9] = [
+pub(crate) const TOP: [&str; 10] = [
+    "prefix",
     "guarantee",
     "kafka",
     "commit",
@@ -161,6 +162,9 @@ pub(crate) struct SinkTable {
 #[schemars(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct File {
+    /// What stands before every name in Kafka but those of external topics, such as `team7-`;
+    /// nothing unless it is set.
+    prefix: Option<crate::prefix::Prefix>,
     /// What a crash may do to the results; `exactly-once` unless it is set.
     guarantee: Option<rivulet_core::guarantee::Guarantee>,
     /// Properties of librdkafka, and the brokers.

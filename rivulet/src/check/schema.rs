@@ -129,6 +129,8 @@ fn it_says_what_the_program_says() {
     let right = [
         top(""),
         top("guarantee = \"at-least-once\""),
+        top("prefix = \"team7-\""),
+        top("prefix = \"\""),
         top("[limits]\nmemory = \"64mib\""),
         top("[kafka]\nbrokers = \"a:1\"\n\"linger.ms\" = 5\n\"ssl.key\" = true"),
         top("[commit]\nrecords = 1\nleast-interval-ms = 0"),
@@ -151,6 +153,8 @@ fn it_says_what_the_program_says() {
     }
     let wrong = [
         top("guarantee = \"twice\""),
+        top("prefix = \"team 7\""),
+        top("[kafka]\nprefix = \"team7-\""),
         top("[limits]\nmemory = \"64 parsecs\""),
         top("[limits]\nmemory = 64"),
         top("[kafka]\n\"isolation.level\" = \"read_uncommitted\""),

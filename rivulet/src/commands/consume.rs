@@ -18,12 +18,17 @@ pub(super) fn run(
     end: EndProcess,
 ) -> Result<(), BoxError> {
     // Several members need a group. One of its own gets everything.
-    let own_group = || (command.members > 1).then(|| format!("rivulet-consume-{}", process::id()));
+    let own_name = || {
+        target
+            .prefix
+            .with(&format!("rivulet-consume-{}", process::id()))
+    };
+    let own_group = || (command.members > 1).then(own_name);
     let group = command.group.clone().or_else(own_group);
     let commits = command.group.is_some() && command.commit == CommitOption::Auto;
     let what = Consumption {
         settings: ConsumerSettings {
-            topics: command.topics.clone(),
+            topics: target.topics(&command.topics),
             partition: command.partition,
             group,
             client_id: "rivulet-consume".to_owned(),
@@ -48,7 +53,7 @@ pub(super) fn run(
             commits,
         }),
     };
-    let registry = registry(command.registry.as_ref(), &command.topics, target)?;
+    let registry = registry(command.registry.as_ref(), &what.settings.topics, target)?;
     let shutdown = Shutdown::new();
     signals::watch(&shutdown, end)?;
     let consumed = consume::run(&target.connection, &what, registry, &shutdown)?;

@@ -28,8 +28,8 @@ pub(super) fn run<'r>(
             let sample = Sample::read(from, *records, target)?;
             let (format, unit) = match (format, &sample.pipeline) {
                 (Some(format), _) => (ComponentConfig::parse(&named(format))?, *unit),
-                (None, Some(pipeline)) if pipeline.topics.contains_key(from) => {
-                    let topic = pipeline.topic(from);
+                (None, Some(pipeline)) if pipeline.topics.contains_key(&sample.topic) => {
+                    let topic = pipeline.topic(&sample.topic);
                     (topic.format.clone(), unit.or(topic.unit))
                 }
                 (None, _) => {
@@ -45,7 +45,7 @@ pub(super) fn run<'r>(
                 .as_ref()
                 .map(|pipeline| pipeline.text.folder());
             let context = FormatContext {
-                topic: from,
+                topic: &sample.topic,
                 unit,
                 folder: folder.unwrap_or(Path::new("")),
             };
@@ -100,6 +100,8 @@ fn named(format: &str) -> String {
 struct Sample<'r> {
     records: Vec<SampleRecord>,
     is_file: bool,
+    /// The topic's name in Kafka, or the file's.
+    topic: String,
     /// The pipeline, if the sample is from a topic and there is a file.
     pipeline: Option<CheckedPipeline<'r>>,
 }
@@ -116,13 +118,16 @@ impl<'r> Sample<'r> {
             return Ok(Sample {
                 records: sample::of_file(&path, count)?,
                 is_file: true,
+                topic: from.to_owned(),
                 pipeline: None,
             });
         }
         let target = target()?;
+        let topic = target.topic(from);
         Ok(Sample {
-            records: sample::of_topic(&target.connection, from, count)?,
+            records: sample::of_topic(&target.connection, &topic, count)?,
             is_file: false,
+            topic,
             pipeline: target.pipeline,
         })
     }

@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rivulet_core::shutdown::{EndProcess, Shutdown};
-use rivulet_kafka::Connection;
 use rivulet_node::cli::BoxError;
 use rivulet_node::signals;
+use rivulet_pipeline::Prefix;
 
 use crate::args::{KeyArgs, ProduceArgs, TransactionArgs};
-use crate::print;
 use crate::produce::{
     InputSource, KeyChoice, PaceOptions, ProduceOptions, TransactionOptions, produce,
 };
+use crate::{Target, print};
 
 pub(super) fn run(
     args: &ProduceArgs,
-    connection: &Connection,
+    target: &Target<'_>,
     end: EndProcess,
 ) -> Result<(), BoxError> {
-    let options = options(args);
+    let options = options(args, target);
     if options.is_random() && args.keys.seed.is_none() {
         print::aside(format_args!("seed {}", options.seed));
     }
@@ -30,7 +30,7 @@ pub(super) fn run(
     signals::watch(&shutdown, end)?;
     let bar = bar(&options)?;
     let say = |text: &str| print::text(text);
-    let (produced, result) = produce(connection, &options, &say, &bar, &shutdown);
+    let (produced, result) = produce(&target.connection, &options, &say, &bar, &shutdown);
     bar.finish_and_clear();
     if !produced.producers.is_empty() {
         print::aside(&produced);
@@ -38,14 +38,14 @@ pub(super) fn run(
     Ok(result?)
 }
 
-fn options(args: &ProduceArgs) -> ProduceOptions {
+fn options(args: &ProduceArgs, target: &Target<'_>) -> ProduceOptions {
     let input = match &args.file {
         Some(path) if path != Path::new("-") => InputSource::File(path.clone()),
         _ => InputSource::Standard,
     };
     let (keys, pace) = (&args.keys, &args.pace);
     ProduceOptions {
-        topics: args.topics.0.clone(),
+        topics: target.topics(&args.topics.0),
         input,
         format: args.format,
         keys: key_choice(keys),
@@ -60,7 +60,7 @@ fn options(args: &ProduceArgs) -> ProduceOptions {
         },
         limit: pace.limit,
         reports: pace.reports,
-        transactions: transactions(&args.transactions),
+        transactions: transactions(&args.transactions, &target.prefix),
         // Short enough to type.
         seed: keys.seed.unwrap_or_else(|| any_number() % 1_000_000),
     }
@@ -77,12 +77,15 @@ fn key_choice(args: &KeyArgs) -> KeyChoice {
     }
 }
 
-fn transactions(args: &TransactionArgs) -> Option<TransactionOptions> {
+fn transactions(args: &TransactionArgs, prefix: &Prefix) -> Option<TransactionOptions> {
     args.transaction.map(|records| TransactionOptions {
         records: records.get(),
         hold: args.hold.map_or(Duration::ZERO, |span| span.0),
         abort: args.abort.unwrap_or_default(),
-        id: args.transactional_id.clone().unwrap_or_else(unique_id),
+        id: args
+            .transactional_id
+            .clone()
+            .unwrap_or_else(|| prefix.with(&unique_id())),
     })
 }
 

@@ -32,9 +32,12 @@ pub(super) fn run(
     let connection = &target.connection;
     let pipeline = target.pipeline.as_ref().map(|checked| &checked.pipeline);
     match command {
-        TopicsCommand::Create { names, options } => {
-            create(connection, pipeline, names, &options.options())
-        }
+        TopicsCommand::Create { names, options } => create(
+            connection,
+            pipeline,
+            &target.topics(names),
+            &options.options(),
+        ),
         TopicsCommand::List { all, internal } => {
             let listing = match pipeline {
                 Some(file) if !all && !internal => topics::list(connection, &file.topics)?,
@@ -45,12 +48,15 @@ pub(super) fn run(
         TopicsCommand::Describe { names } if names.is_empty() => {
             describe(connection, of_file(pipeline, "describing the topics")?)
         }
-        TopicsCommand::Describe { names } => Ok(print::text(topics::details(connection, names)?)?),
+        TopicsCommand::Describe { names } => Ok(print::text(topics::details(
+            connection,
+            &target.topics(names),
+        )?)?),
         TopicsCommand::Delete { names, yes } => {
             if names.is_empty() {
                 of_file(pipeline, "deleting the topics")?;
             }
-            let deletion = TopicDeletion::plan(connection, pipeline, names)?;
+            let deletion = TopicDeletion::plan(connection, pipeline, &target.topics(names))?;
             if deletion.is_empty() {
                 print::line("none of the topics exists")?;
             } else if agreed(
@@ -64,13 +70,13 @@ pub(super) fn run(
             Ok(())
         }
         TopicsCommand::Clean { group, topic, yes } => {
-            clean(connection, pipeline, (group, topic), *yes)
+            clean(connection, pipeline, (group, &target.topic(topic)), *yes)
         }
         TopicsCommand::Truncate { name, before, yes } => {
-            truncate(connection, pipeline, name, *before, *yes)
+            truncate(connection, pipeline, &target.topic(name), *before, *yes)
         }
         TopicsCommand::Size { names } => {
-            let sizes = topics::sizes(connection, pipeline, names)?;
+            let sizes = topics::sizes(connection, pipeline, &target.topics(names))?;
             print::text(&sizes)?;
             if let Some(why) = &sizes.without_bytes {
                 print::aside(format_args!("warning: the bytes are not known: {why}"));
@@ -78,7 +84,7 @@ pub(super) fn run(
             Ok(())
         }
         TopicsCommand::Watch { names, every, once } => watch(
-            TopicWatch::new(connection, pipeline, names),
+            TopicWatch::new(connection, pipeline, &target.topics(names)),
             *every,
             *once,
             end,

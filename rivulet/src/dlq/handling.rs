@@ -154,7 +154,8 @@ fn open(pipeline: &Pipeline, part: &PlanPart<'_>, shutdown: &Shutdown) -> Result
     };
     let config = LogConfig {
         properties: pipeline.kafka.clone(),
-        stage: part.stage.dead_letters(),
+        stage: part.stage.name.clone(),
+        group: part.stage.dead_letters(),
         instance: INSTANCE.to_owned(),
         // Whatever the pipeline's guarantee: otherwise a record could be replayed without its
         // resolution.

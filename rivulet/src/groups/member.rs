@@ -16,13 +16,13 @@ pub struct GroupMember {
 }
 
 impl GroupMember {
-    pub(crate) fn new(stage: &str, member: &FoundMember) -> Self {
-        Self::named(stage, &member.client_id, &member.client_host)
+    pub(crate) fn new(group: &str, member: &FoundMember) -> Self {
+        Self::named(group, &member.client_id, &member.client_host)
     }
 
-    fn named(stage: &str, client: &str, host: &str) -> Self {
+    fn named(group: &str, client: &str, host: &str) -> Self {
         let instance = client
-            .strip_prefix(stage)
+            .strip_prefix(group)
             .and_then(|rest| rest.strip_prefix('@'))
             .unwrap_or(client);
         // Java prints an address without a host name as `/10.42.0.250`.

@@ -20,7 +20,7 @@ pub struct Snapshot {
 /// The group of one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRow {
-    /// The name of the stage and of its group.
+    /// The name of the stage.
     pub stage: String,
     /// The state of the group, such as `Stable`. Empty if there is no such group.
     pub state: String,

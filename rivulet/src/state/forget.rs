@@ -109,7 +109,7 @@ impl<'p> Forget<'p> {
     pub fn execute(&self) -> Result<()> {
         let (pipeline, stage) = (self.pipeline, self.stage);
         transaction::create_topics(pipeline, stage)?;
-        let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
+        let group = Group::new(&pipeline.connection(), &stage.group(), &stage.from)?;
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.join()?;
         let found = inspect(pipeline, stage, &group, &self.which)?;

@@ -95,7 +95,7 @@ impl<'p> Keep<'p> {
             return Ok(());
         };
         transaction::create_topics(pipeline, stage)?;
-        let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
+        let group = Group::new(&pipeline.connection(), &stage.group(), &stage.from)?;
         // From here on no other process has the partitions. One may have committed since the plan.
         let membership = group.join()?;
         let (Some(migrated), committed) = inspect(pipeline, stage, &chain, &group)? else {

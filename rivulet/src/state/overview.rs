@@ -77,7 +77,7 @@ fn lag(pipeline: &CheckedPipeline<'_>, stage: &Stage) -> Result<Option<i64>> {
     if pipeline.stateful_chain(stage).is_none() {
         return Ok(None);
     }
-    let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
+    let group = Group::new(&pipeline.connection(), &stage.group(), &stage.from)?;
     let committed = group.committed()?;
     let mut lag = 0;
     for ((topic, partition), (first, end)) in group.watermarks()? {

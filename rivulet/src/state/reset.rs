@@ -100,7 +100,7 @@ impl<'p> Reset<'p> {
         } else {
             Some(Group::new(
                 &pipeline.connection(),
-                &stage.name,
+                &stage.group(),
                 &stage.from,
             )?)
         };

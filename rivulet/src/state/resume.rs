@@ -62,7 +62,7 @@ impl<'p> Resume<'p> {
     pub fn execute(&self) -> Result<()> {
         let group = Group::new(
             &self.pipeline.connection(),
-            &self.stage.name,
+            &self.stage.group(),
             &self.stage.from,
         )?;
         // From here on no other process has the partitions. One may have committed since the plan.

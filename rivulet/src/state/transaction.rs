@@ -22,7 +22,7 @@ pub(super) fn stopped_group(
     if stage.from.is_empty() {
         return Ok(None);
     }
-    let group = Group::new(&pipeline.connection(), &stage.name, &stage.from)?;
+    let group = Group::new(&pipeline.connection(), &stage.group(), &stage.from)?;
     let members = group.members()?;
     if members.is_empty() {
         Ok(Some(group))
@@ -78,7 +78,7 @@ impl<'p> Transaction<'p> {
         doing: &str,
     ) -> Result<Self> {
         // Its own id: that of an instance would fence an instance that still runs.
-        let id = format!("{}@rivulet-state", stage.name);
+        let id = format!("{}@rivulet-state", stage.group());
         Ok(Transaction {
             stage,
             transaction: rivulet_kafka::Transaction::begin(&pipeline.connection(), &id, doing)?,

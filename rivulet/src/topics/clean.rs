@@ -46,13 +46,15 @@ impl Clean {
         (group, topic): (&str, &str),
         progress: &mut dyn FnMut(ReadProgress<'_>),
     ) -> Result<Self> {
-        let stages = pipeline.into_iter().flat_map(|file| &file.stages);
-        if stages.into_iter().any(|stage| stage.name == group) {
+        let mut stages = pipeline.into_iter().flat_map(|file| &file.stages);
+        let stage = stages.find(|stage| stage.name == group || stage.group() == group);
+        if let Some(stage) = stage {
             return Err(Error::new(doing(group), "it is a stage of the pipeline")
                 .of_kind(Kind::Usage)
                 .help(format!(
-                    "the state of a stage belongs to its offsets; `rivulet state reset {group}` \
-                     changes both"
+                    "the state of a stage belongs to its offsets; `rivulet state reset {}` \
+                     changes both",
+                    stage.name
                 )));
         }
         let cluster = Cluster::new(connection)?;

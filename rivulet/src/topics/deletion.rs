@@ -91,12 +91,15 @@ impl TopicDeletion {
 }
 
 fn remark(file: &Pipeline, name: &str) -> String {
-    let stages = file.stages.iter();
-    let owner = stages
-        .map(|stage| stage.name.as_str())
-        .find(|stage| name == format!("{stage}-changelog"));
+    let mut stages = file.stages.iter();
+    let owner = stages.find(|stage| stage.has_changelog() && name == stage.changelog());
     match owner {
-        Some(stage) => format!("the changelog of {stage}, which does not start without it"),
+        Some(stage) => {
+            format!(
+                "the changelog of {}, which does not start without it",
+                stage.name
+            )
+        }
         None => "of the pipeline file".to_owned(),
     }
 }

@@ -225,8 +225,9 @@ impl Description {
             let (topic, limit) = (&row.topic, row.cluster.as_deref().unwrap_or_default());
             warnings.push(format!(
                 "{LARGEST} of {topic} is {limit}, and the pipeline assumes {LARGEST_BY_DEFAULT}: \
-                 set config = {{ \"{LARGEST}\" = {limit} }} in [topic.{topic}], or raise it on \
-                 the cluster"
+                 set config = {{ \"{LARGEST}\" = {limit} }} in [topic.{}], or raise it on \
+                 the cluster",
+                pipeline.in_file(topic)
             ));
         }
         let mut ahead = BTreeSet::new();

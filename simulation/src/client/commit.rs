@@ -22,7 +22,7 @@ impl SimulatedLog {
                 member, generation, ..
             } = *self.consumer().borrow();
             self.retry("adding the group", |cluster| {
-                cluster.add_offsets(&identity, &self.stage)
+                cluster.add_offsets(&identity, &self.group)
             })?;
             self.retry("adding the offsets", |cluster| {
                 if offsets
@@ -33,7 +33,7 @@ impl SimulatedLog {
                 }
                 cluster.txn_offset_commit(
                     &identity,
-                    &self.stage,
+                    &self.group,
                     member,
                     generation,
                     offsets.to_vec(),
@@ -75,7 +75,7 @@ impl SimulatedLog {
             } = *self.consumer().borrow();
             Late::TxnOffsetCommit(
                 identity.clone(),
-                self.stage.clone(),
+                self.group.clone(),
                 member,
                 generation,
                 offsets.to_vec(),
@@ -109,7 +109,7 @@ impl SimulatedLog {
             } = *self.consumer().borrow();
             self.retry("committing the offsets", |cluster| {
                 cluster
-                    .group(&self.stage)
+                    .group(&self.group)
                     .commit_offsets(member, generation, offsets.to_vec())
             })?;
             self.world.trace(&self.process.name, || {

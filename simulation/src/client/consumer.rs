@@ -19,9 +19,9 @@ impl SimulatedLog {
         let member =
             self.world
                 .cluster()
-                .join(&self.stage, &self.transactional_id, member, &self.inputs);
+                .join(&self.group, &self.transactional_id, member, &self.inputs);
         self.consumer().borrow_mut().member = member;
-        *self.process.member.borrow_mut() = Some((self.stage.clone(), member));
+        *self.process.member.borrow_mut() = Some((self.group.clone(), member));
     }
 
     /// The next event of the group, if there is one.
@@ -35,7 +35,7 @@ impl SimulatedLog {
         let response = self
             .world
             .cluster()
-            .group(&self.stage)
+            .group(&self.group)
             .heartbeat(&self.transactional_id, member);
         let is_change = !(matches!(response, HeartbeatResponse::Stable(..)) && is_assigned);
         // Members learn of changes by heartbeats, which take a while.

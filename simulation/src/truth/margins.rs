@@ -89,9 +89,9 @@ fn check_spread(world: &World, pipeline: &Pipeline, stage: &Stage) -> Result<(),
     let mut grown = stage.from.clone();
     grown.retain(|topic| {
         let readers = &cluster.topics[topic].readers_when_grown;
-        readers.contains(&stage.name)
+        readers.contains(&stage.group())
     });
-    for ((topic, partition), (next, _)) in &cluster.group(&stage.name).committed {
+    for ((topic, partition), (next, _)) in &cluster.group(&stage.group()).committed {
         if grown.contains(topic) && *partition >= partitions(pipeline, topic) {
             return Err(format!(
                 "{} committed offset {next} of the added partition {topic} [{partition}], with new \
@@ -121,7 +121,7 @@ fn gaps(world: &World, stage: &Stage) -> Records {
 fn before(world: &World, stage: &Stage) -> Records {
     let mut before = Records::new();
     let mut cluster = world.cluster();
-    let start_offsets = cluster.group(&stage.name).start_offsets.clone();
+    let start_offsets = cluster.group(&stage.group()).start_offsets.clone();
     for topic in &stage.from {
         for (number, partition) in (0..).zip(&cluster.topics[topic].partitions) {
             // A partition without a start offset was never read.

@@ -102,7 +102,7 @@ impl Compare {
     }
 
     fn sink(&self, context: SinkContext) -> CompareSink {
-        let sides = self.sides(&context.topics);
+        let sides = self.sides(&context.names);
         let named: Vec<String> = sides
             .iter()
             .map(|(setting, topic, _)| format!("{setting} = {topic}"))
@@ -111,7 +111,7 @@ impl Compare {
             title: format!("{}: {}", context.stage, named.join(", ")),
             topics: sides
                 .iter()
-                .map(|(_, topic, side)| ((*topic).to_owned(), *side))
+                .map(|(_, topic, side)| (context.in_kafka(topic), *side))
                 .collect(),
             rules: CompareRules {
                 sides: sides.iter().map(|(_, _, side)| *side).collect(),

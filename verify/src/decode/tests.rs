@@ -22,6 +22,7 @@ const FORMATS: [&str; 2] = [JSON, NUMBER];
 fn topic(format: &str) -> Topic {
     let format = ComponentConfig::parse(format).unwrap();
     Topic {
+        name: "t".to_owned(),
         partitions: 1,
         replication: None,
         format,

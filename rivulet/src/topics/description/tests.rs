@@ -7,6 +7,7 @@ use super::*;
 
 fn topic(partitions: i32, config: &[(&str, &str)]) -> Topic {
     Topic {
+        name: "t".to_owned(),
         partitions,
         replication: Some(1),
         format: ComponentConfig::parse("json = {}").unwrap(),

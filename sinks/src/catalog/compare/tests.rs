@@ -44,6 +44,17 @@ fn sink_within(limits: Limits, settings: &str, names: &[&str]) -> (CompareSink, 
     )
 }
 
+#[test]
+fn settings_name_topics_as_the_file_does() {
+    let config = ComponentConfig::parse("compare = {}").unwrap();
+    let in_kafka = ALL.map(|name| format!("team7-{name}"));
+    let sink = config.settings::<Compare>().unwrap().sink(SinkContext {
+        names: topics(&ALL),
+        ..SinkContext::new("", "compare", in_kafka.to_vec())
+    });
+    assert!(sink.topics.iter().map(|(topic, _)| topic).eq(&in_kafka));
+}
+
 fn diagnostic(settings: &str, names: &[&str]) -> String {
     format!(
         "{:?}",
