@@ -84,7 +84,7 @@ impl Kind {
             Kind::Corrupt => "a file, a record or a state cannot be read",
             Kind::Missing => "a file, a topic or a group does not exist",
             Kind::Unreachable => "no broker answers, or no schema registry",
-            Kind::TooLarge => "a record, the state or a disk is full",
+            Kind::TooLarge => "a record, the state, a disk or the memory is full",
             Kind::Unauthorized => "the user may not do it",
             Kind::Conflict => "another process, other settings or another state is there",
         }

@@ -55,3 +55,14 @@ pub struct ReadProgress<'a> {
     /// minute.
     pub waiting: bool,
 }
+
+/// How much of a topic was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadAmount<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// How many of its records were read.
+    pub records: u64,
+    /// How many offsets it has.
+    pub offsets: u64,
+}

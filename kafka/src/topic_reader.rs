@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::log::Header;
-use rivulet_core::topic_source::{FetchedRecord, ReadProgress, TopicSource};
+use rivulet_core::topic_source::{FetchedRecord, ReadAmount, ReadProgress, TopicSource};
 
 use crate::cluster::Cluster;
 use crate::committed::{self, Span};
@@ -18,6 +19,12 @@ use crate::tool_client::{self, LastError, ToolPatience};
 /// How many records are read between two progress reports.
 const EVERY: u64 = 4096;
 
+/// How many records are read between two checks.
+const CHECK: u64 = 1024;
+
+/// Ends reading with an error.
+type Check = dyn Fn(ReadAmount<'_>) -> Result<()>;
+
 /// Reads topics up to the ends that they had when the reader was created.
 pub struct TopicReader<'p> {
     consumer: BaseConsumer<LastError>,
@@ -25,6 +32,7 @@ pub struct TopicReader<'p> {
     progress: &'p mut dyn FnMut(ReadProgress<'_>),
     /// Whether it waits for open transactions instead of ending before them.
     waits: bool,
+    check: Option<Rc<Check>>,
     done: u64,
     total: u64,
 }
@@ -64,6 +72,7 @@ impl<'p> TopicReader<'p> {
             topics,
             progress,
             waits: true,
+            check: None,
             done: 0,
             total,
         })
@@ -73,6 +82,14 @@ impl<'p> TopicReader<'p> {
     #[must_use]
     pub fn without_waiting(mut self) -> Self {
         self.waits = false;
+        self
+    }
+
+    /// Makes the reader ask `check` before each topic and again and again while it reads it. Its
+    /// error ends the reading.
+    #[must_use]
+    pub fn checked(mut self, check: impl Fn(ReadAmount<'_>) -> Result<()> + 'static) -> Self {
+        self.check = Some(Rc::new(check));
         self
     }
 
@@ -261,14 +278,35 @@ impl TopicSource for TopicReader<'_> {
             .copied()
             .filter(|span| span.len() > 0)
             .collect();
-        let before = self.done;
+        let (before, check) = (self.done, self.check.clone());
+        let (offsets, mut records) = (spans.iter().map(|span| span.len()).sum(), 0);
+        let check = |records| {
+            check.as_ref().map_or(Ok(()), |check| {
+                check(ReadAmount {
+                    topic,
+                    records,
+                    offsets,
+                })
+            })
+        };
+        check(records)?;
+        let mut checked = Ok(());
         self.report(topic);
         self.read_spans(topic, &spans, self.waits, &mut |record| {
             each(record);
-            ControlFlow::Continue(())
+            records += 1;
+            if records % CHECK == 0 {
+                checked = check(records);
+            }
+            if checked.is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
+        checked?;
         // Transaction markers have offsets too, and are never returned.
-        self.done = before + spans.iter().map(|span| span.len()).sum::<u64>();
+        self.done = before + offsets;
         self.report(topic);
         Ok(())
     }
@@ -339,5 +377,18 @@ mod tests {
         );
         assert_eq!(seen.last(), Some(&(3000, 3000)));
         assert!(seen.is_sorted());
+        drop(producer);
+        let mut silent = |_: ReadProgress<'_>| ();
+        let mut reader = TopicReader::new(&kafka, &names, &mut silent)
+            .unwrap()
+            .checked(|amount| {
+                assert_eq!((amount.topic, amount.offsets), ("first", 1500));
+                match amount.records {
+                    0 => Ok(()),
+                    records => Err(Error::new("reading", format!("enough after {records}"))),
+                }
+            });
+        let error = reader.read("first", &mut |_| ()).unwrap_err().to_string();
+        assert_eq!(error, "reading: enough after 1024");
     }
 }

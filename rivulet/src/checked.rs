@@ -4,11 +4,15 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rivulet_kafka::Connection;
+use rivulet_core::error::Result as OrError;
+use rivulet_core::limits::Limits;
+use rivulet_core::topic_source::ReadProgress;
+use rivulet_kafka::{Connection, TopicReader};
 use rivulet_node::cli::Common;
 use rivulet_operators::Chain;
 use rivulet_pipeline::{Diagnostics, Pipeline, Stage, StageKind, Text};
 
+use crate::memory::MemoryLimit;
 use crate::registry::Registry;
 
 /// A pipeline without errors, with the registry that has its components.
@@ -20,6 +24,9 @@ pub struct CheckedPipeline<'r> {
     pub registry: &'r Registry,
     /// How long commands wait for the first answer of a broker; `None` is as by default.
     pub timeout: Option<Duration>,
+    /// How much memory commands may take that keep what they read; `None` is a part of what the
+    /// machine has.
+    pub memory_max: Option<Limits>,
 }
 
 impl<'r> CheckedPipeline<'r> {
@@ -32,6 +39,7 @@ impl<'r> CheckedPipeline<'r> {
             pipeline: common.load(registry)?,
             registry,
             timeout: None,
+            memory_max: common.memory_max,
         })
     }
 
@@ -44,6 +52,7 @@ impl<'r> CheckedPipeline<'r> {
             pipeline: Pipeline::parse_with(text, registry)?,
             registry,
             timeout: None,
+            memory_max: None,
         })
     }
 
@@ -54,6 +63,22 @@ impl<'r> CheckedPipeline<'r> {
             properties: self.kafka.clone(),
             timeout: self.timeout,
         }
+    }
+
+    /// A reader of topics for a command that keeps what it reads. `help` is what to do if that
+    /// takes too much memory.
+    ///
+    /// # Errors
+    /// If the brokers are unreachable.
+    pub(crate) fn reader<'t>(
+        &self,
+        topics: &[String],
+        help: &'static str,
+        progress: &'t mut dyn FnMut(ReadProgress<'_>),
+    ) -> OrError<TopicReader<'t>> {
+        let limit = MemoryLimit::new(self.memory_max);
+        let reader = TopicReader::new(&self.connection(), topics, progress)?;
+        Ok(reader.checked(move |amount| limit.check(amount, help)))
     }
 
     /// The chain of an operator stage that keeps state.

@@ -26,7 +26,7 @@ use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::shutdown::EndProcess;
 use rivulet_core::topic_source::ReadProgress;
-use rivulet_kafka::{EmbeddedBroker, TopicReader};
+use rivulet_kafka::EmbeddedBroker;
 use rivulet_node::cli::{BoxError, Common};
 use rivulet_node::signals;
 use rivulet_pipeline::Stage;
@@ -188,6 +188,8 @@ fn demo(
     print::line("")?;
     demo::run(&pipeline, &common.instance(), &shutdown)?;
     print::line("")?;
+    // Its limit was that of the stages, which have run in this process.
+    pipeline.memory_max = None;
     verify(&pipeline, Options::default(), false)
 }
 
@@ -262,7 +264,9 @@ fn verify(
         bar.set_message(format!("verifying {}", progress.topic));
     };
     let schemas = TopicSchemas::new(pipeline);
-    let report = TopicReader::new(&pipeline.connection(), &topics, &mut progress)
+    let help = "allow more with --memory-max SIZE, or verify a file with fewer stages";
+    let report = pipeline
+        .reader(&topics, help, &mut progress)
         .and_then(|mut reader| rivulet_verify::verify(pipeline, options, &schemas, &mut reader));
     bar.finish_and_clear();
     let report = report?;

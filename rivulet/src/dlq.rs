@@ -10,6 +10,7 @@ mod handling;
 mod listing;
 mod page;
 mod plan;
+mod retention;
 mod selection;
 mod topic;
 
@@ -25,10 +26,15 @@ pub use self::handling::{ResolvedCounts, execute};
 pub use self::listing::{DeadLetterGroup, DlqListing};
 use self::page::Page;
 pub use self::plan::Plan;
+pub use self::retention::DlqRetention;
 pub use self::selection::Selection;
 use self::topic::{DeadLetterTopic, Id};
 pub use rivulet_core::topic_source::ReadProgress;
 use rivulet_kafka::TopicReader;
+
+/// What to do if there are too many dead letters for the memory.
+const HELP: &str = "choose fewer dead letters, by their stage, --since, --until or --reason, or \
+                    allow more with --memory-max SIZE";
 
 /// A query for dead letters of a pipeline.
 #[derive(Debug)]
@@ -73,8 +79,9 @@ impl<'p> DeadLetterQuery<'p> {
     /// # Errors
     /// If the brokers are unreachable or the topics do not exist.
     pub fn list(&self, progress: &mut dyn FnMut(ReadProgress<'_>)) -> Result<DlqListing> {
-        let (dlqs, _) = self.read(self.reader(progress)?)?;
-        Ok(DlqListing::new(&dlqs, &self.selection))
+        let (dlqs, reader) = self.read(self.reader(progress)?)?;
+        let retentions = retention::of(self.pipeline, &dlqs, &reader)?;
+        Ok(DlqListing::new(&dlqs).with_retentions(retentions))
     }
 
     /// Writes them to `out` one by one, and returns their number.
@@ -92,7 +99,7 @@ impl<'p> DeadLetterQuery<'p> {
         for dlq in &dlqs {
             let topic = dlq.stage.dead_letters();
             let mut chosen: BTreeMap<i32, BTreeMap<i64, Option<Resolved>>> = BTreeMap::new();
-            for (id, entry) in dlq.selected(&self.selection) {
+            for (id, entry) in &dlq.entries {
                 if entry.resolved.is_none() || options.resolved {
                     chosen
                         .entry(id.partition)
@@ -152,7 +159,7 @@ impl<'p> DeadLetterQuery<'p> {
     ) -> Result<Plan<'p>> {
         // The open transaction of a killed replay is aborted by the next replay, after this plan.
         let (dlqs, _) = self.read(self.reader(progress)?.without_waiting())?;
-        Ok(Plan::new(self.pipeline, resolved, &dlqs, &self.selection))
+        Ok(Plan::new(self.pipeline, resolved, &dlqs))
     }
 
     fn topics(&self) -> Vec<String> {
@@ -163,16 +170,18 @@ impl<'p> DeadLetterQuery<'p> {
     }
 
     fn reader<'r>(&self, progress: &'r mut dyn FnMut(ReadProgress<'_>)) -> Result<TopicReader<'r>> {
-        TopicReader::new(&self.pipeline.connection(), &self.topics(), progress)
+        self.pipeline.reader(&self.topics(), HELP, progress)
     }
 
     fn read<'r>(
         &self,
         mut reader: TopicReader<'r>,
     ) -> Result<(Vec<DeadLetterTopic<'p>>, TopicReader<'r>)> {
+        let keeps = |id: Id, reason: &str, time: i64| self.selection.matches(id, reason, time);
         let mut dlqs = Vec::new();
         for stage in &self.stages {
-            dlqs.push(DeadLetterTopic::read(self.pipeline, stage, &mut reader)?);
+            let dlq = DeadLetterTopic::read(self.pipeline, stage, &keeps, &mut reader)?;
+            dlqs.push(dlq);
         }
         if dlqs.iter().all(|dlq| !dlq.exists) {
             let topics = self.topics().join(", ");

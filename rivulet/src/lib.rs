@@ -33,6 +33,7 @@ pub mod experiment;
 pub mod formats;
 pub mod graph;
 pub mod groups;
+mod memory;
 mod print;
 pub mod produce;
 mod program;

@@ -36,6 +36,23 @@ pub(crate) fn time(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| time.to_string())
 }
 
+/// A time in milliseconds as text, in the largest unit that divides it.
+pub(crate) fn span(time: i64) -> String {
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1000, "s"),
+    ];
+    let unit = units
+        .into_iter()
+        .find(|(length, _)| time >= *length && time % length == 0);
+    unit.map_or_else(
+        || format!("{time} ms"),
+        |(length, name)| format!("{} {name}", time / length),
+    )
+}
+
 /// A count with its noun: `1 record`, `2 copies`.
 pub(crate) fn plural(count: impl TryInto<i64>, noun: &str) -> String {
     let count = count.try_into().unwrap_or(i64::MAX);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use rivulet_core::exit;
 use rivulet_tests::chain::CONVERT;
 use rivulet_tests::records::{self, Record};
 use rivulet_tests::{PipelineBuilder, Scenario};
@@ -178,7 +179,7 @@ fn dead_letters_are_listed_shown_replayed_and_dropped() {
             .map(|(reason, counts)| (reason.to_owned(), counts))
             .into()
     );
-    assert!(dlq(&scenario, &["ls"]).ends_with("no dead letters are open\n"));
+    assert!(dlq(&scenario, &["ls"]).contains("\nno dead letters are open\n"));
     assert_eq!(dlq(&scenario, &["show"]), "");
     assert!(dlq(&scenario, &["show", "--handled", "--offset", "0"]).contains(", replayed\n"));
 
@@ -311,7 +312,30 @@ fn a_dead_letter_without_a_topic_is_skipped_and_can_be_dropped() {
     );
     assert!(said.ends_with("nothing to replay\n"), "{said}");
     assert!(dlq(&scenario, &["drop", "--yes"]).ends_with("dropped 1\n"));
-    assert!(dlq(&scenario, &["ls"]).ends_with("no dead letters are open\n"));
+    let kept = format!(
+        "\nno dead letters are open\n{} keeps records for 7 d\n",
+        scenario.dead_letters("replay")
+    );
+    assert!(dlq(&scenario, &["ls"]).ends_with(&kept));
+}
+
+#[test]
+fn more_dead_letters_than_memory_are_an_error() {
+    const FLOOD: usize = 100_000;
+    let scenario = scenario(1);
+    let dead_letters = scenario.dead_letters("convert");
+    let sent = vec![Record::of("x"); FLOOD];
+    records::produce(scenario.brokers(), &dead_letters, &sent);
+    assert!(dlq(&scenario, &["ls"]).contains(&format!("{FLOOD} open")));
+    let limit = ["dlq", "ls", "--memory-max", "16 MB"];
+    let said = scenario.rivulet(&limit).fails_with(exit::TOO_LARGE);
+    for words in [
+        &format!("reading {dead_letters}: it takes more than the 16 MB of memory"),
+        "--since",
+        "--memory-max",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use rivulet_core::shutdown::Shutdown;
 use rivulet_kafka::{KafkaLog, LogConfig};
 use rivulet_pipeline::{Pipeline, Topic};
 
+use super::HELP;
 use super::plan::{Plan, PlanPart, dead_letters};
 use super::topic::{DeadLetterTopic, Id};
 use rivulet_core::topic_source::ReadProgress;
@@ -85,14 +86,13 @@ fn execute_part(
     // which dead letters are open.
     let mut log = open(plan.pipeline, part, shutdown)?;
     let mut silent = |_: ReadProgress<'_>| ();
-    let mut reader = TopicReader::new(
-        &plan.pipeline.connection(),
-        std::slice::from_ref(&topic),
-        &mut silent,
-    )
-    .map_err(Fault::Fatal)?;
-    let dlq =
-        DeadLetterTopic::read(plan.pipeline, part.stage, &mut reader).map_err(Fault::Fatal)?;
+    let mut reader = plan
+        .pipeline
+        .reader(std::slice::from_ref(&topic), HELP, &mut silent)
+        .map_err(Fault::Fatal)?;
+    let keeps = |id: Id, _: &str, _: i64| part.ids.contains(&id);
+    let dlq = DeadLetterTopic::read(plan.pipeline, part.stage, &keeps, &mut reader)
+        .map_err(Fault::Fatal)?;
     let open = part.ids.iter().filter_map(|id| {
         let entry = dlq.entries.get(id)?;
         entry.resolved.is_none().then_some((*id, entry.size))

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rivulet_core::dead_letter::Resolved;
 use serde::Serialize;
 
-use super::Selection;
+use super::retention::DlqRetention;
 use super::topic::{DeadLetterTopic, Entry};
 use crate::text;
 
@@ -22,6 +22,9 @@ const REASON: usize = 30;
 pub struct DlqListing {
     /// One for each stage and reason.
     pub groups: Vec<DeadLetterGroup>,
+    /// How long the topics keep dead letters; none if nobody has asked.
+    #[serde(skip)]
+    pub retentions: Vec<DlqRetention>,
 }
 
 /// The dead letters of one stage and reason.
@@ -45,14 +48,19 @@ pub struct DeadLetterGroup {
     pub last: Option<String>,
     /// The error of an open one.
     pub sample: Option<String>,
+    /// How long the topic keeps them, in milliseconds: −1 is for ever. `None` is unknown.
+    pub retention_ms: Option<i64>,
+    /// How many offsets of the topic were deleted. Resolutions and transaction markers have some,
+    /// too.
+    pub deleted_offsets: i64,
 }
 
 impl DlqListing {
-    pub(super) fn new(dlqs: &[DeadLetterTopic<'_>], selection: &Selection) -> Self {
+    pub(super) fn new(dlqs: &[DeadLetterTopic<'_>]) -> Self {
         let mut groups = Vec::new();
         for dlq in dlqs {
             let mut by_reason: BTreeMap<&Rc<str>, Vec<&Entry>> = BTreeMap::new();
-            for (_, entry) in dlq.selected(selection) {
+            for entry in dlq.entries.values() {
                 by_reason.entry(&entry.reason).or_default().push(entry);
             }
             groups.extend(
@@ -61,7 +69,23 @@ impl DlqListing {
                     .map(|(reason, entries)| DeadLetterGroup::new(dlq, reason, &entries)),
             );
         }
-        DlqListing { groups }
+        DlqListing {
+            groups,
+            retentions: Vec::new(),
+        }
+    }
+
+    /// Adds how long the topics keep dead letters.
+    pub(super) fn with_retentions(mut self, retentions: Vec<DlqRetention>) -> Self {
+        for group in &mut self.groups {
+            let mut all = retentions.iter();
+            if let Some(found) = all.find(|retention| retention.topic() == group.topic) {
+                group.retention_ms = found.millis();
+                group.deleted_offsets = found.deleted;
+            }
+        }
+        self.retentions = retentions;
+        self
     }
 
     /// How many dead letters are open.
@@ -91,7 +115,12 @@ impl DeadLetterGroup {
             dropped,
             first: times.clone().min().map(text::time),
             last: times.max().map(text::time),
-            sample: open.last().map(|entry| entry.error.to_string()),
+            sample: open
+                .iter()
+                .rev()
+                .find_map(|entry| Some(entry.error.as_deref()?.to_owned())),
+            retention_ms: None,
+            deleted_offsets: 0,
         }
     }
 }
@@ -99,7 +128,8 @@ impl DeadLetterGroup {
 impl fmt::Display for DlqListing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.groups.is_empty() {
-            return writeln!(f, "no dead letters");
+            writeln!(f, "no dead letters")?;
+            return self.write_retentions(f);
         }
         let mut rows = vec![
             [
@@ -138,14 +168,28 @@ impl fmt::Display for DlqListing {
         }
         let open = self.open();
         if open == 0 {
-            writeln!(f, "no dead letters are open")
+            writeln!(f, "no dead letters are open")?;
         } else {
             writeln!(
                 f,
                 "{open} open: `rivulet dlq show` shows them, `replay` sends the records again, \
                  `drop` closes them"
-            )
+            )?;
         }
+        self.write_retentions(f)
+    }
+}
+
+impl DlqListing {
+    /// Writes a line for each topic that has dead letters, or has lost some.
+    fn write_retentions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for retention in &self.retentions {
+            let mut groups = self.groups.iter();
+            if retention.deleted > 0 || groups.any(|group| group.topic == retention.topic()) {
+                writeln!(f, "{retention}")?;
+            }
+        }
+        Ok(())
     }
 }
 

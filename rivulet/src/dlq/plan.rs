@@ -8,7 +8,6 @@ use rivulet_pipeline::Stage;
 
 use crate::CheckedPipeline;
 
-use super::Selection;
 use super::topic::{DeadLetterTopic, Id, NotReplayable};
 use crate::text;
 
@@ -38,7 +37,6 @@ impl<'p> Plan<'p> {
         pipeline: &'p CheckedPipeline<'p>,
         resolved: Resolved,
         dlqs: &[DeadLetterTopic<'p>],
-        selection: &Selection,
     ) -> Self {
         let parts = dlqs.iter().map(|dlq| {
             let stage = dlq.stage;
@@ -48,10 +46,9 @@ impl<'p> Plan<'p> {
                 topics: BTreeMap::new(),
                 skipped: BTreeMap::new(),
             };
-            for (id, entry) in dlq
-                .selected(selection)
-                .filter(|(_, entry)| entry.resolved.is_none())
-            {
+            let open = dlq.entries.iter();
+            let open = open.filter(|(_, entry)| entry.resolved.is_none());
+            for (&id, entry) in open {
                 match (resolved, &entry.replay_to) {
                     (Resolved::Dropped, _) => (),
                     (Resolved::Replayed, Ok(topic)) => {

@@ -2,7 +2,7 @@
 
 use rivulet_core::dead_letter::Offsets;
 
-use super::topic::{Entry, Id};
+use super::topic::Id;
 use crate::times::TimeBound;
 
 /// A selection of dead letters: those that match all its conditions.
@@ -19,12 +19,10 @@ pub struct Selection {
 }
 
 impl Selection {
-    pub(super) fn matches(&self, id: Id, entry: &Entry) -> bool {
-        self.reason
-            .as_deref()
-            .is_none_or(|reason| reason == &*entry.reason)
-            && self.since.is_none_or(|since| entry.timestamp >= since.0)
-            && self.until.is_none_or(|until| entry.timestamp < until.0)
+    pub(super) fn matches(&self, id: Id, reason: &str, timestamp: i64) -> bool {
+        self.reason.as_deref().is_none_or(|wanted| wanted == reason)
+            && self.since.is_none_or(|since| timestamp >= since.0)
+            && self.until.is_none_or(|until| timestamp < until.0)
             && self
                 .offsets
                 .as_ref()

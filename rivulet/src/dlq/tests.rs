@@ -30,6 +30,8 @@ fn pipeline() -> CheckedPipeline<'static> {
 #[derive(Default)]
 struct Table {
     records: Vec<(i32, Vec<Header>)>,
+    /// The first offset of the first partition.
+    first: i64,
 }
 
 impl Table {
@@ -75,7 +77,17 @@ impl Table {
     }
 
     fn read_all<'p>(&mut self, pipeline: &'p CheckedPipeline<'p>) -> DeadLetterTopic<'p> {
-        DeadLetterTopic::read(pipeline, pipeline.stage("convert").unwrap(), self).unwrap()
+        self.read_some(pipeline, &Selection::default())
+    }
+
+    fn read_some<'p>(
+        &mut self,
+        pipeline: &'p CheckedPipeline<'p>,
+        selection: &Selection,
+    ) -> DeadLetterTopic<'p> {
+        let keeps = |id: Id, reason: &str, timestamp| selection.matches(id, reason, timestamp);
+        let stage = pipeline.stage("convert").unwrap();
+        DeadLetterTopic::read(pipeline, stage, &keeps, self).unwrap()
     }
 }
 
@@ -85,7 +97,11 @@ impl TopicSource for Table {
     }
 
     fn is_trimmed(&self, _: &str) -> bool {
-        false
+        self.first > 0
+    }
+
+    fn start(&self, _: &str, partition: i32) -> i64 {
+        if partition == 0 { self.first } else { 0 }
     }
 
     fn read(&mut self, _: &str, each: &mut dyn FnMut(&FetchedRecord<'_>)) -> Result<()> {
@@ -131,7 +147,7 @@ fn dead_letters_are_counted_by_reason_and_resolution() {
     let mut table = dead_letters()
         .resolution(0, Resolved::Replayed, "0..0,2")
         .resolution(0, Resolved::Dropped, "2,4");
-    let listing = DlqListing::new(&[table.read_all(&pipeline)], &Selection::default());
+    let listing = DlqListing::new(&[table.read_all(&pipeline)]);
     let expected = "\
 stage    reason      open  replayed  dropped  first                 last                  sample
 convert  foreign        1         0        0  1970-01-01T00:00:06Z  1970-01-01T00:00:06Z  its \
@@ -151,20 +167,61 @@ convert  wrong-unit     0         1        0  -                     -           
 #[test]
 fn an_empty_listing_says_so() {
     let pipeline = pipeline();
-    let listing = DlqListing::new(
-        &[Table::default().read_all(&pipeline)],
-        &Selection::default(),
-    );
+    let listing = DlqListing::new(&[Table::default().read_all(&pipeline)]);
     assert_eq!(listing.to_string(), "no dead letters\n");
     assert_eq!(serde_json::to_string(&listing).unwrap(), "[]");
     let mut table = Table::default()
         .dead_letter("in", Some((0, 4)), "not-json", None)
         .resolution(0, Resolved::Dropped, "0");
-    let listing = DlqListing::new(&[table.read_all(&pipeline)], &Selection::default());
+    let listing = DlqListing::new(&[table.read_all(&pipeline)]);
     assert!(
         listing.to_string().ends_with("no dead letters are open\n"),
         "{listing}"
     );
+}
+
+#[test]
+fn a_listing_says_how_long_dead_letters_are_kept() {
+    const WEEK: i64 = 7 * 86_400_000;
+    let pipeline = pipeline();
+    let mut table = dead_letters();
+    table.first = 5;
+    let listing = |settings: &[(&str, &str)]| {
+        let settings = settings.iter();
+        let settings = settings.map(|(name, value)| (String::from(*name), String::from(*value)));
+        let settings = [("convert-dead-letters".to_owned(), settings.collect())].into();
+        let dlq = dead_letters().read_all(&pipeline);
+        // In a day those of the first three seconds are a week old.
+        let now = WEEK + 2000 - 86_400_000;
+        let retention = DlqRetention::new(&dlq, &settings, &table, now);
+        DlqListing::new(&[dlq]).with_retentions(vec![retention])
+    };
+    for (settings, millis, line) in [
+        (
+            &[("retention.ms", "604800000"), ("cleanup.policy", "delete")][..],
+            Some(WEEK),
+            "convert-dead-letters keeps records for 7 d; 5 offsets were deleted; 3 open may be \
+             deleted within a day",
+        ),
+        (
+            &[("retention.ms", "-1")],
+            Some(-1),
+            "convert-dead-letters keeps records for ever; 5 offsets were deleted",
+        ),
+        (
+            &[],
+            None,
+            "how long convert-dead-letters keeps records is unknown; 5 offsets were deleted",
+        ),
+    ] {
+        let listing = listing(settings);
+        let shown = listing.to_string();
+        assert_eq!(shown.lines().last(), Some(line));
+        let groups = listing.groups.iter();
+        for group in groups {
+            assert_eq!((group.retention_ms, group.deleted_offsets), (millis, 5));
+        }
+    }
 }
 
 #[test]
@@ -200,11 +257,8 @@ fn a_migration_is_not_a_dead_letter() {
     };
     table.records.push((0, migration.headers()));
     let dlqs = [table.read_all(&pipeline)];
-    assert_eq!(
-        Plan::new(&pipeline, Resolved::Dropped, &dlqs, &Selection::default()).count(),
-        1
-    );
-    let listing = DlqListing::new(&dlqs, &Selection::default());
+    assert_eq!(Plan::new(&pipeline, Resolved::Dropped, &dlqs).count(), 1);
+    let listing = DlqListing::new(&dlqs);
     assert!(
         listing.open() == 1 && !listing.to_string().contains("foreign"),
         "{listing}"
@@ -217,7 +271,7 @@ fn a_plan_says_what_is_replayed_where_and_what_is_skipped() {
     let dlqs = [dead_letters()
         .resolution(0, Resolved::Dropped, "0")
         .read_all(&pipeline)];
-    let plan = Plan::new(&pipeline, Resolved::Replayed, &dlqs, &Selection::default());
+    let plan = Plan::new(&pipeline, Resolved::Replayed, &dlqs);
     let expected = "\
 replay  2 dead letters of convert to in
 note    in is also read by raw: they process these records again
@@ -229,7 +283,7 @@ skip    1 dead letter of convert, [0] at 5: it comes from elsewhere, which is no
                     pipeline; it can be dropped
 ";
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 2));
-    let plan = Plan::new(&pipeline, Resolved::Dropped, &dlqs, &Selection::default());
+    let plan = Plan::new(&pipeline, Resolved::Dropped, &dlqs);
     assert_eq!(plan.to_string(), "drop    6 dead letters of convert\n");
 }
 
@@ -239,20 +293,20 @@ fn a_gap_can_only_be_dropped() {
     let dlqs = [Table::default()
         .dead_letter("in [0] offsets 100..150", None, "gap", None)
         .read_all(&pipeline)];
-    let plan = Plan::new(&pipeline, Resolved::Replayed, &dlqs, &Selection::default());
+    let plan = Plan::new(&pipeline, Resolved::Replayed, &dlqs);
     let expected = "skip    1 dead letter of convert, [0] at 0: it stands for records that were \
                     deleted before they were read; it can be dropped\n";
     assert_eq!((plan.to_string().as_str(), plan.count()), (expected, 0));
-    let plan = Plan::new(&pipeline, Resolved::Dropped, &dlqs, &Selection::default());
+    let plan = Plan::new(&pipeline, Resolved::Dropped, &dlqs);
     assert_eq!(plan.to_string(), "drop    1 dead letter of convert\n");
 }
 
 #[test]
 fn a_selection_matches_if_all_its_conditions_do() {
     let pipeline = pipeline();
-    let dlq = dead_letters().read_all(&pipeline);
     let selected = |selection: Selection| {
-        let selected = dlq.selected(&selection).map(|(id, _)| id.offset);
+        let dlq = dead_letters().read_some(&pipeline, &selection);
+        let selected = dlq.entries.keys().map(|id| id.offset);
         selected.collect::<Vec<i64>>()
     };
     assert_eq!(selected(selection(Some("wrong-unit"), None)), [2]);

@@ -8,7 +8,6 @@ use rivulet_core::dead_letter::{DeadLetter, GAP, LedgerRecord, Resolved};
 use rivulet_core::error::Result;
 use rivulet_pipeline::{Pipeline, Role, Stage};
 
-use super::Selection;
 use crate::text;
 use rivulet_core::topic_source::{FetchedRecord, TopicSource};
 
@@ -17,6 +16,11 @@ const FOREIGN: &str = "foreign";
 
 /// How many characters of an error are kept.
 const ERROR: usize = 80;
+/// How many different texts are kept before errors are left out: each may quote another value.
+const TEXTS: usize = 10_000;
+
+/// Whether a dead letter is kept, by its position, its reason and its timestamp.
+pub(super) type Keeps<'k> = &'k dyn Fn(Id, &str, i64) -> bool;
 
 /// All dead letters of one stage.
 #[derive(Debug)]
@@ -40,8 +44,8 @@ pub(super) struct Entry {
     /// The topic to replay it to, or why it cannot be replayed.
     pub(super) replay_to: Result<Rc<str>, NotReplayable>,
     pub(super) reason: Rc<str>,
-    /// The error, shortened.
-    pub(super) error: Rc<str>,
+    /// The error, shortened. `None` once there are many others.
+    pub(super) error: Option<Rc<str>>,
     /// When the record entered the pipeline, in milliseconds since the epoch.
     pub(super) timestamp: i64,
     /// The bytes of key and value.
@@ -88,13 +92,14 @@ impl fmt::Display for NotReplayable {
 }
 
 impl<'p> DeadLetterTopic<'p> {
-    /// Reads the stage's dead-letter topic to its end.
+    /// Reads the stage's dead-letter topic to its end, and keeps those that `keeps` wants.
     ///
     /// # Errors
     /// If the brokers are unreachable.
     pub(super) fn read(
         pipeline: &Pipeline,
         stage: &'p Stage,
+        keeps: Keeps<'_>,
         topics: &mut dyn TopicSource,
     ) -> Result<Self> {
         let topic = stage.dead_letters();
@@ -105,12 +110,20 @@ impl<'p> DeadLetterTopic<'p> {
         };
         let mut texts = Texts::default();
         if dlq.exists {
-            topics.read(&topic, &mut |record| dlq.add(pipeline, record, &mut texts))?;
+            topics.read(&topic, &mut |record| {
+                dlq.add(pipeline, record, keeps, &mut texts);
+            })?;
         }
         Ok(dlq)
     }
 
-    fn add(&mut self, pipeline: &Pipeline, record: &FetchedRecord<'_>, texts: &mut Texts) {
+    fn add(
+        &mut self,
+        pipeline: &Pipeline,
+        record: &FetchedRecord<'_>,
+        keeps: Keeps<'_>,
+        texts: &mut Texts,
+    ) {
         let id = Id {
             partition: record.partition,
             offset: record.offset,
@@ -118,7 +131,7 @@ impl<'p> DeadLetterTopic<'p> {
         let entry = match LedgerRecord::read(record.headers) {
             LedgerRecord::Resolution(resolution) => {
                 // It comes after its dead letters in the same partition, so they were read before,
-                // unless retention has deleted them.
+                // unless retention has deleted them or nobody asked for them.
                 for (first, last) in resolution.letters.ranges() {
                     let [first, last] = [*first, *last].map(|offset| Id { offset, ..id });
                     for entry in self.entries.range_mut(first..=last).map(|(_, entry)| entry) {
@@ -128,35 +141,34 @@ impl<'p> DeadLetterTopic<'p> {
                 return;
             }
             LedgerRecord::Migration(_) => return,
-            LedgerRecord::DeadLetter(dead_letter) => Entry {
-                replay_to: replay_to(pipeline, &dead_letter, size(record), texts),
-                reason: texts.keep(dead_letter.reason),
-                error: texts.keep(&text::plain(dead_letter.error, ERROR)),
-                timestamp: record.timestamp,
-                size: size(record),
-                resolved: None,
-            },
-            LedgerRecord::Foreign => Entry {
-                replay_to: Err(NotReplayable::Foreign),
-                reason: texts.keep(FOREIGN),
-                error: texts.keep("its headers are not those of a dead letter"),
-                timestamp: record.timestamp,
-                size: size(record),
-                resolved: None,
-            },
+            LedgerRecord::DeadLetter(dead_letter) => {
+                if !keeps(id, dead_letter.reason, record.timestamp) {
+                    return;
+                }
+                Entry {
+                    replay_to: replay_to(pipeline, &dead_letter, size(record), texts),
+                    reason: texts.keep(dead_letter.reason),
+                    error: texts.keep_some(&text::plain(dead_letter.error, ERROR)),
+                    timestamp: record.timestamp,
+                    size: size(record),
+                    resolved: None,
+                }
+            }
+            LedgerRecord::Foreign => {
+                if !keeps(id, FOREIGN, record.timestamp) {
+                    return;
+                }
+                Entry {
+                    replay_to: Err(NotReplayable::Foreign),
+                    reason: texts.keep(FOREIGN),
+                    error: texts.keep_some("its headers are not those of a dead letter"),
+                    timestamp: record.timestamp,
+                    size: size(record),
+                    resolved: None,
+                }
+            }
         };
         self.entries.insert(id, entry);
-    }
-
-    /// The selected dead letters, open or resolved.
-    pub(super) fn selected<'l>(
-        &'l self,
-        selection: &'l Selection,
-    ) -> impl Iterator<Item = (Id, &'l Entry)> {
-        self.entries
-            .iter()
-            .filter(|(id, entry)| selection.matches(**id, entry))
-            .map(|(id, entry)| (*id, entry))
     }
 }
 
@@ -202,5 +214,10 @@ impl Texts {
         let kept: Rc<str> = text.into();
         self.0.insert(kept.clone());
         kept
+    }
+
+    /// Keeps a text unless there are too many.
+    fn keep_some(&mut self, text: &str) -> Option<Rc<str>> {
+        (self.0.len() < TEXTS || self.0.contains(text)).then(|| self.keep(text))
     }
 }

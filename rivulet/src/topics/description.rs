@@ -7,6 +7,7 @@ use std::time::Duration;
 use rivulet_pipeline::{Pipeline, Role, Topic};
 
 use super::settings;
+use crate::text::span;
 use rivulet_kafka::FoundTopic;
 
 /// Settings of a topic or a broker, by name.
@@ -246,8 +247,8 @@ impl Description {
                     warnings.push(format!(
                         "{to} rejects records with timestamps more than {} in the future, and its \
                          input {from} accepts up to {}: set {AHEAD} of both to the same value",
-                        millis(output),
-                        millis(input)
+                        span(output),
+                        span(input)
                     ));
                 }
             }
@@ -270,7 +271,7 @@ impl Description {
             let kept = if kept < 0 {
                 "for ever".to_owned()
             } else {
-                format!("for {}", millis(kept))
+                format!("for {}", span(kept))
             };
             let readers: Vec<&str> = pipeline
                 .readers(topic)
@@ -281,29 +282,12 @@ impl Description {
                  group without members only for {}: a stage that is stopped for longer loses its \
                  offsets ({}). Set {OFFSETS_RETENTION} of the brokers to 2147483647, or \
                  {RETENTION} of the topic to at most that time",
-                millis(i64::try_from(offsets.as_millis()).unwrap_or(i64::MAX)),
+                span(i64::try_from(offsets.as_millis()).unwrap_or(i64::MAX)),
                 readers.join(", ")
             ));
         }
         warnings
     }
-}
-
-/// A time in milliseconds as text, in the largest unit that divides it.
-fn millis(time: i64) -> String {
-    let units = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "min"),
-        (1000, "s"),
-    ];
-    let unit = units
-        .into_iter()
-        .find(|(length, _)| time >= *length && time % length == 0);
-    unit.map_or_else(
-        || format!("{time} ms"),
-        |(length, name)| format!("{} {name}", time / length),
-    )
 }
 
 impl fmt::Display for Description {
