@@ -78,6 +78,8 @@ impl<L: Log> SourceLoop<L> {
         counters: Arc<Counters>,
     ) -> Self {
         let now = log.now();
+        let in_file = |topic: &String| pipeline.in_file(topic).to_owned();
+        let names = stage.to.iter().map(in_file).collect();
         SourceLoop {
             log,
             pace: Pace::new(source.rate(), now),
@@ -87,7 +89,7 @@ impl<L: Log> SourceLoop<L> {
             outputs,
             changelog: stage.changelog(),
             dead_letters: pipeline.dead_letters(stage),
-            pending: Pending::default(),
+            pending: Pending::new(names),
             memory_budget: pipeline.limits.state(),
             commits: 0,
             name: stage.name.clone(),

@@ -13,8 +13,9 @@ const LONGEST_NAME: usize = 200;
 
 /// The records since the last commit. Not every source can go back, so they are kept here to be
 /// sent again after an abort. The size of a commit limits them.
-#[derive(Default)]
 pub(super) struct Pending {
+    /// The names of the outputs in the pipeline file. A source knows no others.
+    names: Vec<String>,
     pub(super) bytes: Vec<u8>,
     pub(super) records: Vec<PendingRecord>,
     /// The size of the headers in bytes.
@@ -42,6 +43,17 @@ pub(super) enum PendingRecord {
 }
 
 impl Pending {
+    /// Without records. `names` are those of the outputs in the pipeline file.
+    pub(super) fn new(names: Vec<String>) -> Self {
+        Pending {
+            names,
+            bytes: Vec::new(),
+            records: Vec::new(),
+            header_bytes: 0,
+            items: 0,
+        }
+    }
+
     /// How much memory the records take, in bytes.
     pub(super) fn size(&self) -> usize {
         self.bytes.len() + self.header_bytes
@@ -158,12 +170,8 @@ impl Pending {
         let value = record.value.as_deref().map(|value| self.push_bytes(value));
         let size = record.size();
         let mut checked = Ok(false);
-        for (output, topic) in outputs.iter().enumerate() {
-            if record
-                .topic
-                .as_ref()
-                .is_some_and(|name| *name != topic.name)
-            {
+        for (output, (topic, name)) in outputs.iter().zip(&self.names).enumerate() {
+            if record.topic.as_ref().is_some_and(|topic| topic != name) {
                 continue;
             }
             checked = checked.and_then(|_| check_size(size, topic)).map(|()| true);
@@ -221,4 +229,47 @@ fn check_size(size: usize, topic: &OutputTopic) -> Result<(), InvalidReading> {
 /// The beginning of a name, for people.
 fn beginning(name: &str) -> String {
     name.chars().take(LONGEST_NAME).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rivulet_core::format::FormatContext;
+    use rivulet_pipeline::ComponentConfig;
+
+    use super::*;
+
+    /// An output that Kafka calls `team7-NAME`.
+    fn output(name: &str) -> OutputTopic {
+        let number = ComponentConfig::parse("number = {}").unwrap();
+        let formats = rivulet_formats::catalog::built_in();
+        let settings = formats.read(&number).unwrap();
+        OutputTopic {
+            name: format!("team7-{name}"),
+            format: settings.build(&FormatContext::new(name)).unwrap(),
+            largest_record: 100,
+        }
+    }
+
+    #[test]
+    fn a_record_goes_to_the_topic_that_the_file_calls_so() {
+        let outputs = ["warm", "cold"].map(output);
+        let mut pending = Pending::new(vec!["warm".to_owned(), "cold".to_owned()]);
+        let record = |topic: Option<&'static str>| SourceRecord {
+            topic: topic.map(Into::into),
+            key: None,
+            value: Some(b"21"[..].into()),
+            headers: Vec::new(),
+        };
+        for topic in [Some("cold"), None, Some("team7-warm")] {
+            pending.push_record(&outputs, &record(topic));
+        }
+        let found = pending.records.iter().map(|record| match record {
+            PendingRecord::Output { output, .. } => Ok(*output),
+            PendingRecord::Bad { invalid, .. } => Err(invalid.reason),
+        });
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [Ok(1), Ok(0), Ok(1), Err("wrong-topic")]
+        );
+    }
 }
