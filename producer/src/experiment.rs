@@ -32,11 +32,11 @@ use serde_json::{Value, json};
 
 use self::hash::{NONCE_LENGTH, SecretKey};
 use self::lateness::{Lateness, Notice};
-use self::life_cycle::{Event, LifeCycle};
+use self::life_cycle::{LifeCycle, LifeCycleEvent};
 use self::messages::{MOST_IN_DOCUMENT, Messages, Milestone, RECORD_NAME};
-use self::plan::Plan;
-use self::schedule::{Place, Schedule};
-use self::truth_log::{StageTimes, TruthLog};
+use self::plan::ExperimentPlan;
+use self::schedule::{Schedule, SchedulePlace};
+use self::truth_log::{StageTimes, TruthLogWriter};
 use crate::position;
 use crate::source::{Next, Progress, Source, SourceRecord};
 use crate::unique::unique;
@@ -48,7 +48,7 @@ pub const TRUTH_LOG: &str = "producer.json.log";
 #[derive(Debug, Clone)]
 pub struct ExperimentOptions {
     /// The experiments, which run at the same time.
-    pub plans: Vec<Plan>,
+    pub plans: Vec<ExperimentPlan>,
     /// Encrypts the measurement hashes.
     pub key: SecretKey,
     /// The topic of the messages. `None` is each of the stage's.
@@ -71,9 +71,11 @@ pub struct ExperimentSource {
     seed: u64,
     /// Identifies what the experiments are to do.
     plans: u32,
-    log: Option<TruthLog>,
+    log: Option<TruthLogWriter>,
     /// `None` before the first event.
     schedule: Option<Schedule>,
+    /// How many experiments have begun and are not over.
+    running: usize,
     /// The experiment with an event that has begun.
     active: Option<usize>,
     /// The nonce of a sample that an earlier process has sent in part.
@@ -103,7 +105,7 @@ impl ExperimentSource {
         }
         let [bytes @ .., _, _, _, _, _, _, _, _] = unique();
         let seed = options.seed.unwrap_or_else(|| u64::from_be_bytes(bytes));
-        let log = options.truth_log.as_deref().map(TruthLog::open);
+        let log = options.truth_log.as_deref().map(TruthLogWriter::open);
         let experiments = experiments(options.plans, has_document, seed);
         Ok(ExperimentSource {
             plans: resume::digest(&experiments, has_document),
@@ -114,6 +116,7 @@ impl ExperimentSource {
             seed,
             log: log.transpose()?,
             schedule: None,
+            running: 0,
             active: None,
             nonce: None,
             messages: Messages::default(),
@@ -125,8 +128,13 @@ impl ExperimentSource {
     /// How many experiments have begun and are not over.
     #[must_use]
     pub fn running(&self) -> usize {
-        let running = self.experiments.iter().filter(|one| one.is_running());
-        running.count()
+        self.running
+    }
+
+    /// Whether some messages of a sample are sent, and some are not.
+    #[must_use]
+    pub fn is_within_sample(&self) -> bool {
+        self.active.is_some()
     }
 
     /// How many messages were sent, and how many there will be.
@@ -150,29 +158,34 @@ impl ExperimentSource {
     }
 
     /// The event that comes next, and its experiment.
-    fn next_event(&self) -> Option<(Place, Event)> {
+    fn next_event(&self) -> Option<(SchedulePlace, LifeCycleEvent)> {
         let places = self.experiments.iter().enumerate();
         let places = places.filter_map(|(experiment, life)| {
             let event = life.event()?;
             let offset = life.offset(event);
-            Some((Place { offset, experiment }, event))
+            Some((SchedulePlace { offset, experiment }, event))
         });
         places.min_by_key(|(place, _)| *place)
     }
 
     /// Begins an event: its time has come.
-    fn begin(&mut self, schedule: &Schedule, place: Place, event: Event) -> Result<()> {
+    fn begin(
+        &mut self,
+        schedule: &Schedule,
+        place: SchedulePlace,
+        event: LifeCycleEvent,
+    ) -> Result<()> {
         let experiment = &mut self.experiments[place.experiment];
         let timestamp = schedule.seconds(place);
         match event {
-            Event::Sample(number) => {
+            LifeCycleEvent::Sample(number) => {
                 let nonce = self.nonce.take().unwrap_or_else(nonce);
                 experiment.measure(number, timestamp, nonce, &self.key)?;
                 if let Some(log) = &mut self.log {
                     log.measurement(experiment)?;
                 }
             }
-            Event::Configured => {
+            LifeCycleEvent::Configured => {
                 let sensors = experiment.sensors();
                 let plan = experiment.plan();
                 let value = &mut self.value;
@@ -180,7 +193,7 @@ impl ExperimentSource {
                     .configured(experiment.id(), plan, sensors, value);
                 self.enter(place.experiment, "configuration", None)?;
             }
-            Event::Milestone(milestone) => {
+            LifeCycleEvent::Milestone(milestone) => {
                 let value = &mut self.value;
                 self.messages
                     .milestone(milestone, experiment.id(), timestamp, value);
@@ -194,12 +207,12 @@ impl ExperimentSource {
                 };
                 self.enter(place.experiment, stage, elapsed)?;
             }
-            Event::Document => {
+            LifeCycleEvent::Document => {
                 let carried_out = experiment.carried_out().into_iter();
                 let measurements: Vec<(f64, f32)> = carried_out
                     .map(|(sample, temperature)| {
-                        let offset = experiment.offset(Event::Sample(sample));
-                        let place = Place { offset, ..place };
+                        let offset = experiment.offset(LifeCycleEvent::Sample(sample));
+                        let place = SchedulePlace { offset, ..place };
                         (schedule.seconds(place), temperature)
                     })
                     .collect();
@@ -252,14 +265,18 @@ impl ExperimentSource {
             self.messages
                 .measured(id, sensor, measurement, temperature, value);
         }
-        if self.experiments[index].sent() {
+        let was_running = experiment.is_running();
+        let experiment = &mut self.experiments[index];
+        if experiment.sent() {
             self.active = None;
         }
+        self.running += usize::from(experiment.is_running());
+        self.running -= usize::from(was_running);
         let name = match event {
-            Some(Event::Configured) => Some("experiment_configured"),
-            Some(Event::Milestone(milestone)) => Some(milestone.record_name()),
-            Some(Event::Sample(_)) => Some("sensor_temperature_measured"),
-            Some(Event::Document) | None => None,
+            Some(LifeCycleEvent::Configured) => Some("experiment_configured"),
+            Some(LifeCycleEvent::Milestone(milestone)) => Some(milestone.record_name()),
+            Some(LifeCycleEvent::Sample(_)) => Some("sensor_temperature_measured"),
+            Some(LifeCycleEvent::Document) | None => None,
         };
         let topic = match name {
             Some(_) => &self.topic,
@@ -321,7 +338,7 @@ impl Source for ExperimentSource {
 }
 
 /// The experiments, each with a seed of its own.
-fn experiments(plans: Vec<Plan>, has_document: bool, seed: u64) -> Vec<LifeCycle> {
+fn experiments(plans: Vec<ExperimentPlan>, has_document: bool, seed: u64) -> Vec<LifeCycle> {
     let mut seeds = Xoshiro256PlusPlus::seed_from_u64(seed);
     let plans = plans.into_iter();
     plans
@@ -340,11 +357,11 @@ fn elapsed(experiment: &LifeCycle, schedule: &Schedule, index: usize) -> StageTi
     let time = |event| {
         let offset = experiment.offset(event);
         let experiment = index;
-        schedule.time(Place { offset, experiment }) / 1000
+        schedule.time(SchedulePlace { offset, experiment }) / 1000
     };
-    let start = time(Event::Configured);
-    let middle = time(Event::Milestone(Milestone::Started));
-    let end = time(Event::Milestone(Milestone::Terminated));
+    let start = time(LifeCycleEvent::Configured);
+    let middle = time(LifeCycleEvent::Milestone(Milestone::Started));
+    let end = time(LifeCycleEvent::Milestone(Milestone::Terminated));
     StageTimes {
         elapsed: end - start,
         stabilization: middle - start,

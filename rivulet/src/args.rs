@@ -2,6 +2,7 @@
 
 mod consume;
 mod dlq;
+mod experiment;
 mod formats;
 mod produce;
 mod topics;
@@ -18,6 +19,7 @@ use rivulet_node::cli::Common;
 pub use self::consume::{CommitOption, ConsumeArgs, Isolation};
 use self::dlq::DLQ_EXAMPLES;
 pub use self::dlq::{Confirmation, DlqCommand};
+pub use self::experiment::ExperimentArgs;
 pub use self::formats::FormatsCommand;
 pub use self::produce::{KeyArgs, ProduceArgs, TransactionArgs};
 pub use self::topics::TopicsCommand;
@@ -99,6 +101,7 @@ pub enum Command {
     #[command(subcommand)]
     Formats(FormatsCommand),
     Produce(Box<ProduceArgs>),
+    Experiment(Box<ExperimentArgs>),
     /// Run stages in this process, one thread each
     ///
     /// They run until they are asked to stop, as on nodes.

@@ -3,6 +3,7 @@
 mod compare;
 mod consume;
 mod dlq;
+mod experiment;
 mod formats;
 mod produce;
 mod state;
@@ -70,6 +71,9 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Produce(command) => {
             return produce::run(command, &target()?, end);
         }
+        Command::Experiment(command) => {
+            return experiment::run(command, &target()?, end);
+        }
         Command::Check {
             file: Some(file), ..
         } => args.common.pipeline.clone_from(file),
@@ -120,6 +124,7 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         | Command::Man
         | Command::Catalog { .. }
         | Command::Consume(_)
+        | Command::Experiment(_)
         | Command::Formats(_)
         | Command::Produce(_)
         | Command::Topics(_)

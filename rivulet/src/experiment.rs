@@ -6,7 +6,9 @@
 mod counts;
 mod page;
 mod rates;
+mod send;
 
-pub use self::counts::{EventCounts, RunningExperiment};
+pub use self::counts::EventCounts;
 pub use self::page::ExperimentPage;
 pub use self::rates::RateHistory;
+pub use self::send::{producer, send};

@@ -96,6 +96,10 @@ impl ProduceOptions {
         self.producers.map_or(1, NonZeroUsize::get)
     }
 
+    fn topic_names(&self) -> Vec<&str> {
+        self.topics.iter().map(String::as_str).collect()
+    }
+
     /// Whether the seed matters.
     #[must_use]
     pub fn is_random(&self) -> bool {
@@ -163,8 +167,9 @@ pub fn produce(
 ) -> (Produced, Result<()>) {
     let checked = options.check().and_then(|()| {
         let admin = Admin::new(connection)?;
-        check_topics(&admin.cluster, options)?;
-        Ok(message_bytes(&admin, options))
+        let topics = options.topic_names();
+        check_topics(&admin.cluster, &topics, options.partition)?;
+        Ok(message_bytes(&admin, &topics))
     });
     match checked {
         Ok(message_bytes) => send_all(connection, options, message_bytes, say, bar, shutdown),
@@ -239,22 +244,25 @@ fn worker<'w>(
 }
 
 /// Checks that the topics and the partition exist.
-fn check_topics(cluster: &Cluster, options: &ProduceOptions) -> Result<()> {
+pub(crate) fn check_topics(
+    cluster: &Cluster,
+    topics: &[&str],
+    partition: Option<i32>,
+) -> Result<()> {
     let found = cluster.inventory()?;
-    for name in &options.topics {
+    for name in topics {
         let doing = || format!("looking for the topic {name}");
         let topic = found.topic(name, doing())?;
-        topic.numbers(options.partition, doing())?;
+        topic.numbers(partition, doing())?;
     }
     Ok(())
 }
 
 /// The smallest and the largest `max.message.bytes` of the topics, in bytes. It is Kafka's default
 /// where it is not known: whoever may write a topic need not be allowed to see its settings.
-fn message_bytes(admin: &Admin, options: &ProduceOptions) -> (usize, usize) {
-    let names: Vec<&str> = options.topics.iter().map(String::as_str).collect();
-    let settings = admin.topic_settings(&names, &mut None).unwrap_or_default();
-    let sizes = names.iter().map(|name| {
+pub(crate) fn message_bytes(admin: &Admin, topics: &[&str]) -> (usize, usize) {
+    let settings = admin.topic_settings(topics, &mut None).unwrap_or_default();
+    let sizes = topics.iter().map(|name| {
         let size = settings.get(*name)?.get("max.message.bytes")?;
         size.parse().ok()
     });

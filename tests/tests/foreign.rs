@@ -9,6 +9,9 @@ use rivulet_tests::records::{self, Record};
 use rivulet_tests::{PipelineBuilder, Process, Scenario, wait};
 use serde_json::{Value, json};
 
+/// A secret key of experiments.
+const KEY: &str = "0123456789abcdefghijklmnopqrstuv";
+
 /// It clears the screen, runs text backwards, hides some, and begins lines that look like ours.
 const HOSTILE: &str = "\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{200b}\u{2028}\r\n<0>FORGED\nFORGED\n  \
                        help: FORGED\u{85}";
@@ -208,6 +211,20 @@ fn ways(command: &str) -> &'static [&'static [&'static str]] {
                 HOSTILE,
             ],
             &[HOSTILE, "/dev/null"],
+        ],
+        "experiment" => &[
+            &[
+                "--secret-key",
+                KEY,
+                "--topic",
+                "in@",
+                "--sample-rate=1",
+                "--researcher",
+                HOSTILE,
+            ],
+            &["--secret-key", KEY, "--topic", HOSTILE],
+            &["--secret-key", KEY, "--config-file", HOSTILE],
+            &["--secret-key", HOSTILE],
         ],
         "verify" => &[&[], &["--allow-unverifiable", "--allow-duplicates"]],
         "truth" => &[

@@ -7,6 +7,7 @@ mod consume;
 mod dead_letters;
 mod dlq;
 mod errors;
+mod experiment;
 mod fenced;
 mod first_lines;
 mod foreign;

@@ -1,46 +1,66 @@
 //! The page of the experiments, in a real browser: what a person sees, and what the page must not
 //! do.
 
+use std::fs;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rivulet::experiment::{EventCounts, ExperimentPage};
+use rivulet_producer::experiment::hash::SecretKey;
+use rivulet_producer::experiment::plan::read_load;
+use rivulet_producer::experiment::{ExperimentOptions, ExperimentSource};
+use rivulet_producer::source::{Next, Source};
 use rivulet_tests::{Browser, wait};
 use serde_json::{Value, json};
 
-/// How many events a second are sent in each step: those of the first experiment, and all.
+/// The second load of a course, in a fraction of its time: how many events a second the first
+/// experiment sends in each step, and all.
 const STEPS: [(f64, f64); 3] = [(10.0, 10.0), (10.0, 50.0), (10.0, 10.0)];
 /// How long a step takes, in seconds. The last one goes on until the feeder is stopped.
 const LENGTH: f64 = 5.0;
+
+/// Two sensors that measure every 200 ms, and eight more for the second step.
+const LOAD: &str = r#"[
+  { "start_time": 0, "researcher": "ada", "num_sensors": 2, "sample_rate": 200,
+    "carry_out_samples": 10000 },
+  { "start_time": 5, "researcher": "bob", "num_sensors": 8, "sample_rate": 200,
+    "stabilization_samples": 5, "carry_out_samples": 20 }
+]"#;
 
 const FIRST: &str = "5f0c6c8e-4f3b-4c6a-9a53-0f2d1c7b9e10";
 /// A page that takes a name for markup shows it in bold, or asks for the image.
 const SECOND: &str = "<b>b</b><img src=//example.org onerror=alert(1)>&amp;";
 
-/// Counts as the steps say, until it is stopped.
-fn feed(counts: &EventCounts, stopped: &Receiver<()>) {
-    let _running = (counts.run(), counts.run());
-    let begun = Instant::now();
-    let mut sent = [0.0, 0.0];
-    while stopped.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
-        let now = begun.elapsed().as_secs_f64();
-        let mut due = [0.0, 0.0];
-        for (number, (first, all)) in (0_u8..).zip(STEPS) {
-            let is_last = usize::from(number) == STEPS.len() - 1;
-            let longest = if is_last { f64::MAX } else { LENGTH };
-            let passed = (now - f64::from(number) * LENGTH).clamp(0.0, longest);
-            due[0] += first * passed;
-            due[1] += (all - first) * passed;
+/// Runs the experiments, and counts their events, until it is stopped. The keys are not theirs.
+fn feed(mut source: ExperimentSource, counts: &EventCounts, stopped: &Receiver<()>) {
+    let mut first = None;
+    while stopped.try_recv() == Err(TryRecvError::Empty) {
+        let next = source.next(Duration::from_millis(20));
+        if let Next::Record(record) = next.unwrap_or_else(|error| panic!("{error}")) {
+            let key = record.key.unwrap_or_default().into_owned();
+            let is_first = *first.get_or_insert_with(|| key.clone()) == key;
+            counts.count(if is_first { FIRST } else { SECOND }, "experiment");
         }
-        for (key, (sent, due)) in [FIRST, SECOND].into_iter().zip(sent.iter_mut().zip(due)) {
-            while *sent < due.floor() {
-                counts.count(key, "experiment");
-                *sent += 1.0;
-            }
-        }
+        counts.set_running(source.running());
     }
+}
+
+/// The experiments of the load.
+fn experiments() -> ExperimentSource {
+    let folder = tempfile::tempdir().expect("a folder");
+    let load = folder.path().join("load.json");
+    fs::write(&load, LOAD).expect("it is written");
+    let options = ExperimentOptions {
+        plans: read_load(&load).unwrap_or_else(|error| panic!("{error}")),
+        key: SecretKey::new("0123456789abcdefghijklmnopqrstuv").expect("it has 32 characters"),
+        topic: None,
+        document_topic: None,
+        truth_log: None,
+        seed: None,
+    };
+    ExperimentSource::new(options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn is_near(rate: f64, expected: f64) -> bool {
@@ -95,12 +115,12 @@ fn the_page_shows_the_steps_of_the_rate_live() {
     browser.open(&url);
     let (stop, stopped) = mpsc::channel();
     let begun = opened.elapsed().as_secs_f64();
-    let feeder = thread::spawn(move || feed(&counts, &stopped));
+    let feeder = thread::spawn(move || feed(experiments(), &counts, &stopped));
 
     // Live: each step is on the page while it lasts.
-    for (first, all) in STEPS {
+    for (running, (first, all)) in ["1", "2", "1"].into_iter().zip(STEPS) {
         wait::until_true("the rate of the next step is shown", || {
-            browser.text("#running") == "2"
+            browser.text("#running") == running
                 && number(&browser, "#rate").is_some_and(|rate| is_near(rate, all))
                 && number(&browser, "tbody tr:nth-child(1) td")
                     .is_some_and(|rate| is_near(rate, first))

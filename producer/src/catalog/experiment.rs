@@ -8,8 +8,9 @@ use serde::Deserialize;
 
 use super::{SourceContext, SourceSettings};
 use crate::experiment::hash::SecretKey;
-use crate::experiment::plan::{MOST_SAMPLE_RATE, MOST_SAMPLES, MOST_SENSORS, Plan, read_load};
-use crate::experiment::temperature::TemperatureRange;
+use crate::experiment::plan::{
+    ExperimentPlan, MOST_SAMPLE_RATE, MOST_SAMPLES, MOST_SENSORS, PlanOptions, read_load,
+};
 use crate::experiment::{ExperimentOptions, ExperimentSource};
 use crate::setting::Count;
 use crate::source::Source;
@@ -21,7 +22,8 @@ use crate::source::Source;
 ///
 /// The messages are Avro object container files, with the experiment's UUID as their key and the
 /// header `record_name`. A time is that of the schedule, in seconds: a message that is late has the
-/// time at which it was due. [The lesson](lessons/14-varying-the-load.md) shows a run.
+/// time at which it was due. Lesson 14 in docs/lessons shows
+/// a run.
 ///
 /// Everything random follows from `seed`, except for the nonces of the hashes. A restart goes on
 /// with the same experiments at the next message. Their schedule pauses while no process is there.
@@ -57,7 +59,7 @@ use crate::source::Source;
 )]
 pub struct Experiment {
     config_file: Option<PathBuf>,
-    plan: Plan,
+    plan: ExperimentPlan,
     secret_key_file: PathBuf,
     topic: Option<String>,
     document_topic: Option<String>,
@@ -104,42 +106,18 @@ struct Table {
 }
 
 impl Table {
-    /// The experiment of the options, and whether there are any.
-    fn plan(&self) -> Result<(Plan, bool), String> {
-        let usual = Plan::default();
-        let range = TemperatureRange::new(
-            self.lower_threshold.unwrap_or(usual.range.lower()),
-            self.upper_threshold.unwrap_or(usual.range.upper()),
-        )?;
-        let count = |count: Option<u64>, usual| count.unwrap_or(usual);
-        let sensors = self.num_sensors.map(|count| usize::try_from(count.0));
-        let plan = Plan {
-            start: 0,
-            researcher: self.researcher.clone().unwrap_or(usual.researcher.clone()),
-            sensors: sensors.transpose().unwrap_or(None).unwrap_or(usual.sensors),
-            sample_rate: count(self.sample_rate.map(|count| count.0), usual.sample_rate),
-            stabilization_samples: count(
-                self.stabilization_samples.map(|count| count.0),
-                usual.stabilization_samples,
-            ),
-            carry_out_samples: count(
-                self.carry_out_samples.map(|count| count.0),
-                usual.carry_out_samples,
-            ),
-            start_temperature: self.start_temperature.unwrap_or(usual.start_temperature),
-            range,
-        };
-        let is_set = [
-            self.researcher.is_some(),
-            self.num_sensors.is_some(),
-            self.sample_rate.is_some(),
-            self.stabilization_samples.is_some(),
-            self.carry_out_samples.is_some(),
-            self.start_temperature.is_some(),
-            self.lower_threshold.is_some(),
-            self.upper_threshold.is_some(),
-        ];
-        Ok((plan, is_set.contains(&true)))
+    /// The options of a single experiment.
+    fn single(&self) -> PlanOptions {
+        PlanOptions {
+            researcher: self.researcher.clone(),
+            sensors: self.num_sensors.map(|count| count.0),
+            sample_rate: self.sample_rate.map(|count| count.0),
+            stabilization_samples: self.stabilization_samples.map(|count| count.0),
+            carry_out_samples: self.carry_out_samples.map(|count| count.0),
+            start_temperature: self.start_temperature,
+            lower_threshold: self.lower_threshold,
+            upper_threshold: self.upper_threshold,
+        }
     }
 }
 
@@ -147,8 +125,8 @@ impl TryFrom<Table> for Experiment {
     type Error = String;
 
     fn try_from(table: Table) -> Result<Self, String> {
-        let (plan, is_set) = table.plan()?;
-        if is_set && table.config_file.is_some() {
+        let single = table.single();
+        if single != PlanOptions::default() && table.config_file.is_some() {
             return Err(
                 "`config-file` has the experiments; leave out `researcher`, `num-sensors`, \
                  `sample-rate` and what follows them"
@@ -160,7 +138,7 @@ impl TryFrom<Table> for Experiment {
         }
         Ok(Experiment {
             config_file: table.config_file,
-            plan,
+            plan: single.plan()?,
             secret_key_file: table.secret_key_file,
             topic: table.topic,
             document_topic: table.document_topic,

@@ -17,8 +17,9 @@ const KEY_LENGTH: usize = 32;
 /// How many bytes a nonce of GCM has.
 pub const NONCE_LENGTH: usize = 12;
 
-const HELP: &str = "generate one with `openssl rand -hex 16`, which prints 32 characters; whoever \
-                    checks the measurement hashes needs the same key";
+/// Where a key comes from.
+pub const HELP: &str = "generate one with `openssl rand -hex 16`, which prints 32 characters; \
+                        whoever checks the measurement hashes needs the same key";
 
 /// Encrypts measurement hashes with a secret key.
 #[derive(Clone)]
@@ -60,8 +61,8 @@ impl SecretKey {
             .map_err(|error| error.within(&path.display().to_string()))
     }
 
-    /// The hash of a measurement, as text: the nonce and the encrypted JSON of the measurement, each
-    /// in base64 without padding, with a `.` between them. The cipher is AES-256-GCM without
+    /// The hash of a measurement, as text: the nonce and the encrypted JSON of the measurement,
+    /// each in base64 without padding, with a `.` between them. The cipher is AES-256-GCM without
     /// associated data.
     ///
     /// # Errors
@@ -129,9 +130,9 @@ mod tests {
             .unwrap();
         assert_eq!(
             hash,
-            "bm9uY2Utbm9uY2Uh.SLKLXhrANx3vBYsj/OUpI99h9T3S4giu5LebL65I63m9n2hcw6kwuFZHs50RX0w/rkwpcHsp57O\
-             /QLaycW5bioNidbTmqze6bRqmcjCK+qMRsOp29tS0OuFW3Vyn9v8il6VybHU4aKSVCauCTCCXw4/fC8adBTBbmro1KS\
-             2cOKBUfc/t/IabDw"
+            "bm9uY2Utbm9uY2Uh.SLKLXhrANx3vBYsj/OUpI99h9T3S4giu5LebL65I63m9n2hcw6kwuFZHs50RX0w\
+             /rkwpcHsp57O/QLaycW5bioNidbTmqze6bRqmcjCK+qMRsOp29tS0OuFW3Vyn9v8il6VybHU4aKSVCau\
+             CTCCXw4/fC8adBTBbmro1KS2cOKBUfc/t/IabDw"
         );
         let silent = MeasurementHash {
             notification_type: None,
@@ -140,7 +141,8 @@ mod tests {
         let plain = serde_json::to_string(&silent).unwrap();
         assert_eq!(
             plain,
-            r#"{"notification_type":null,"researcher":"ada","experiment_id":"e","measurement_id":"m","timestamp":1764000000.25}"#
+            "{\"notification_type\":null,\"researcher\":\"ada\",\"experiment_id\":\"e\",\
+             \"measurement_id\":\"m\",\"timestamp\":1764000000.25}"
         );
     }
 }

@@ -8,12 +8,12 @@ use uuid::Builder;
 
 use super::hash::{MeasurementHash, NONCE_LENGTH, SecretKey};
 use super::messages::Milestone;
-use super::plan::Plan;
+use super::plan::ExperimentPlan;
 use super::temperature::{Course, RangeEvent, spread};
 
 /// What happens next in an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum LifeCycleEvent {
     /// Its configuration is told.
     Configured,
     /// A stage begins, or it ends.
@@ -47,7 +47,7 @@ pub struct Measurement {
 /// temperatures. Only the nonces do not, because a nonce must not be used for two texts.
 #[derive(Debug)]
 pub struct LifeCycle {
-    plan: Plan,
+    plan: ExperimentPlan,
     has_document: bool,
     id: String,
     sensors: Vec<String>,
@@ -76,7 +76,7 @@ pub struct LifeCyclePosition {
 impl LifeCycle {
     /// An experiment before its first event.
     #[must_use]
-    pub fn new(plan: Plan, has_document: bool, seed: u64) -> Self {
+    pub fn new(plan: ExperimentPlan, has_document: bool, seed: u64) -> Self {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
         LifeCycle {
             id: uuid(&mut random),
@@ -94,7 +94,7 @@ impl LifeCycle {
 
     /// What it is to do.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &ExperimentPlan {
         &self.plan
     }
 
@@ -112,28 +112,31 @@ impl LifeCycle {
 
     /// What happens next. `None` if it is over.
     #[must_use]
-    pub fn event(&self) -> Option<Event> {
+    pub fn event(&self) -> Option<LifeCycleEvent> {
         let (ramp, all) = (self.plan.stabilization_samples, self.plan.samples());
         Some(match self.next {
-            0 => Event::Configured,
-            1 => Event::Milestone(Milestone::StabilizationStarted),
-            next if next - 2 < ramp => Event::Sample(next - 2),
-            next if next - 2 == ramp => Event::Milestone(Milestone::Started),
-            next if next - 3 < all => Event::Sample(next - 3),
-            next if next - 3 == all => Event::Milestone(Milestone::Terminated),
-            next if next - 4 == all && self.has_document => Event::Document,
+            0 => LifeCycleEvent::Configured,
+            1 => LifeCycleEvent::Milestone(Milestone::StabilizationStarted),
+            next if next - 2 < ramp => LifeCycleEvent::Sample(next - 2),
+            next if next - 2 == ramp => LifeCycleEvent::Milestone(Milestone::Started),
+            next if next - 3 < all => LifeCycleEvent::Sample(next - 3),
+            next if next - 3 == all => LifeCycleEvent::Milestone(Milestone::Terminated),
+            next if next - 4 == all && self.has_document => LifeCycleEvent::Document,
             _ => return None,
         })
     }
 
     /// How many milliseconds after the launch an event is due.
     #[must_use]
-    pub fn offset(&self, event: Event) -> u64 {
+    pub fn offset(&self, event: LifeCycleEvent) -> u64 {
         let samples = match event {
-            Event::Configured | Event::Milestone(Milestone::StabilizationStarted) => 0,
-            Event::Sample(number) => number,
-            Event::Milestone(Milestone::Started) => self.plan.stabilization_samples,
-            Event::Milestone(Milestone::Terminated) | Event::Document => self.plan.samples(),
+            LifeCycleEvent::Configured
+            | LifeCycleEvent::Milestone(Milestone::StabilizationStarted) => 0,
+            LifeCycleEvent::Sample(number) => number,
+            LifeCycleEvent::Milestone(Milestone::Started) => self.plan.stabilization_samples,
+            LifeCycleEvent::Milestone(Milestone::Terminated) | LifeCycleEvent::Document => {
+                self.plan.samples()
+            }
         };
         self.plan.start * 1000 + samples * self.plan.sample_rate
     }
@@ -152,14 +155,14 @@ impl LifeCycle {
         let (ramp, all) = (self.plan.stabilization_samples, self.plan.samples());
         let sent = match self.event() {
             None => all * sensors + others,
-            Some(Event::Configured) => 0,
-            Some(Event::Milestone(Milestone::StabilizationStarted)) => 1,
-            Some(Event::Sample(number)) => {
+            Some(LifeCycleEvent::Configured) => 0,
+            Some(LifeCycleEvent::Milestone(Milestone::StabilizationStarted)) => 1,
+            Some(LifeCycleEvent::Sample(number)) => {
                 number * sensors + 2 + u64::from(number >= ramp) + self.sent as u64
             }
-            Some(Event::Milestone(Milestone::Started)) => ramp * sensors + 2,
-            Some(Event::Milestone(Milestone::Terminated)) => all * sensors + 3,
-            Some(Event::Document) => all * sensors + 4,
+            Some(LifeCycleEvent::Milestone(Milestone::Started)) => ramp * sensors + 2,
+            Some(LifeCycleEvent::Milestone(Milestone::Terminated)) => all * sensors + 3,
+            Some(LifeCycleEvent::Document) => all * sensors + 4,
         };
         (sent, all * sensors + others)
     }
@@ -273,9 +276,12 @@ impl LifeCycle {
             return Err(format!("event {} of {end} comes next", self.next));
         }
         let samples = match self.event() {
-            Some(Event::Sample(number)) => number,
-            Some(Event::Configured | Event::Milestone(Milestone::StabilizationStarted)) => 0,
-            Some(Event::Milestone(Milestone::Started)) => self.plan.stabilization_samples,
+            Some(LifeCycleEvent::Sample(number)) => number,
+            Some(
+                LifeCycleEvent::Configured
+                | LifeCycleEvent::Milestone(Milestone::StabilizationStarted),
+            ) => 0,
+            Some(LifeCycleEvent::Milestone(Milestone::Started)) => self.plan.stabilization_samples,
             _ => self.plan.samples(),
         };
         self.course = Course::new(&self.plan);
@@ -285,7 +291,7 @@ impl LifeCycle {
         let Some((sent, nonce)) = position.sample else {
             return Ok(None);
         };
-        if !matches!(self.event(), Some(Event::Sample(_))) || sent >= self.sensors.len() {
+        if !matches!(self.event(), Some(LifeCycleEvent::Sample(_))) || sent >= self.sensors.len() {
             let sensors = self.sensors.len();
             return Err(format!("{sent} of {sensors} sensors are sent"));
         }

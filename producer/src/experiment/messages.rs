@@ -4,7 +4,7 @@ use rivulet_formats::avro::container::SYNC;
 use rivulet_formats::avro::writer::{header, push_bytes, push_long};
 
 use super::life_cycle::Measurement;
-use super::plan::Plan;
+use super::plan::ExperimentPlan;
 use super::temperature::TemperatureRange;
 
 /// The header that says what a message is. A consumer must not rely on the name of the schema:
@@ -72,7 +72,13 @@ impl Default for Messages {
 
 impl Messages {
     /// What the experiment is about to do.
-    pub fn configured(&mut self, id: &str, plan: &Plan, sensors: &[String], out: &mut Vec<u8>) {
+    pub fn configured(
+        &mut self,
+        id: &str,
+        plan: &ExperimentPlan,
+        sensors: &[String],
+        out: &mut Vec<u8>,
+    ) {
         let datum = cleared(&mut self.datum);
         push_bytes(datum, id.as_bytes());
         push_bytes(datum, plan.researcher.as_bytes());

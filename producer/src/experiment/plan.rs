@@ -1,4 +1,4 @@
-//! What one experiment is to do: [`Plan`].
+//! What one experiment is to do: [`ExperimentPlan`].
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ const MOST_EXPERIMENTS: usize = 1000;
 
 /// What one experiment is to do.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct ExperimentPlan {
     /// When it starts, in seconds after the launch.
     pub start: u64,
     /// Who it belongs to.
@@ -41,10 +41,10 @@ pub struct Plan {
     pub range: TemperatureRange,
 }
 
-impl Default for Plan {
+impl Default for ExperimentPlan {
     /// The experiment of a producer without options.
     fn default() -> Self {
-        Plan {
+        ExperimentPlan {
             start: 0,
             researcher: "researcher".to_owned(),
             sensors: 2,
@@ -57,11 +57,58 @@ impl Default for Plan {
     }
 }
 
-impl Plan {
+impl ExperimentPlan {
     /// How many samples it has.
     #[must_use]
     pub fn samples(&self) -> u64 {
         self.stabilization_samples + self.carry_out_samples
+    }
+}
+
+/// The options of a single experiment. `None` is that of [`ExperimentPlan::default`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PlanOptions {
+    /// See [`ExperimentPlan::researcher`].
+    pub researcher: Option<String>,
+    /// See [`ExperimentPlan::sensors`].
+    pub sensors: Option<u64>,
+    /// See [`ExperimentPlan::sample_rate`].
+    pub sample_rate: Option<u64>,
+    /// See [`ExperimentPlan::stabilization_samples`].
+    pub stabilization_samples: Option<u64>,
+    /// See [`ExperimentPlan::carry_out_samples`].
+    pub carry_out_samples: Option<u64>,
+    /// See [`ExperimentPlan::start_temperature`].
+    pub start_temperature: Option<f32>,
+    /// The lowest temperature in the range.
+    pub lower_threshold: Option<f32>,
+    /// The highest temperature in the range.
+    pub upper_threshold: Option<f32>,
+}
+
+impl PlanOptions {
+    /// The experiment.
+    ///
+    /// # Errors
+    /// If the thresholds are exchanged.
+    pub fn plan(self) -> Result<ExperimentPlan, String> {
+        let usual = ExperimentPlan::default();
+        let sensors = self.sensors.map(usize::try_from);
+        Ok(ExperimentPlan {
+            start: 0,
+            researcher: self.researcher.unwrap_or(usual.researcher),
+            sensors: sensors.map_or(usual.sensors, |count| count.unwrap_or(usize::MAX)),
+            sample_rate: self.sample_rate.unwrap_or(usual.sample_rate),
+            stabilization_samples: self
+                .stabilization_samples
+                .unwrap_or(usual.stabilization_samples),
+            carry_out_samples: self.carry_out_samples.unwrap_or(usual.carry_out_samples),
+            start_temperature: self.start_temperature.unwrap_or(usual.start_temperature),
+            range: TemperatureRange::new(
+                self.lower_threshold.unwrap_or(usual.range.lower()),
+                self.upper_threshold.unwrap_or(usual.range.upper()),
+            )?,
+        })
     }
 }
 
@@ -107,9 +154,9 @@ fn twenty_samples() -> Count<MOST_SAMPLES, 0> {
     Count(20)
 }
 
-impl From<Entry> for Plan {
+impl From<Entry> for ExperimentPlan {
     fn from(entry: Entry) -> Self {
-        Plan {
+        ExperimentPlan {
             start: entry.start_time.0,
             researcher: entry.researcher,
             sensors: usize::try_from(entry.num_sensors.0).unwrap_or(usize::MAX),
@@ -126,7 +173,7 @@ impl From<Entry> for Plan {
 ///
 /// # Errors
 /// If the file cannot be read, or an experiment in it is not possible: the line and the column.
-pub fn read_load(path: &Path) -> Result<Vec<Plan>> {
+pub fn read_load(path: &Path) -> Result<Vec<ExperimentPlan>> {
     let doing = || format!("reading the experiments of {}", path.display());
     let text = std::fs::read(path).map_err(|error| Error::caused_by(doing(), error))?;
     let wrong = |cause: String| {
@@ -140,7 +187,7 @@ pub fn read_load(path: &Path) -> Result<Vec<Plan>> {
         serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     match entries.len() {
         0 => Err(wrong("there is no experiment in it".to_owned())),
-        1..=MOST_EXPERIMENTS => Ok(entries.into_iter().map(Plan::from).collect()),
+        1..=MOST_EXPERIMENTS => Ok(entries.into_iter().map(ExperimentPlan::from).collect()),
         many => Err(wrong(format!(
             "there are {many} experiments in it, and {MOST_EXPERIMENTS} at most can run at once"
         ))),
@@ -152,7 +199,7 @@ mod tests {
     use super::*;
     use crate::testing::folder;
 
-    fn load(text: &str) -> Result<Vec<Plan>> {
+    fn load(text: &str) -> Result<Vec<ExperimentPlan>> {
         let folder = folder("load.json", text);
         read_load(&folder.path().join("load.json"))
     }
@@ -160,11 +207,11 @@ mod tests {
     #[test]
     fn an_experiment_has_defaults() {
         let plans = load(r#"[{"start_time": 3, "researcher": "ada"}]"#).unwrap();
-        let expected = Plan {
+        let expected = ExperimentPlan {
             start: 3,
             researcher: "ada".to_owned(),
             start_temperature: 0.0,
-            ..Plan::default()
+            ..ExperimentPlan::default()
         };
         assert_eq!(plans, [expected]);
     }

@@ -4,7 +4,7 @@ use rivulet_core::error::Result;
 use serde::{Deserialize, Serialize};
 
 use super::life_cycle::{LifeCycle, LifeCyclePosition};
-use super::schedule::{Pause, Place, Schedule};
+use super::schedule::{Pause, Schedule, SchedulePlace};
 use super::{ExperimentSource, experiments};
 use crate::position;
 
@@ -64,6 +64,8 @@ impl ExperimentSource {
                 begun = Some(index);
             }
         }
+        let running = self.experiments.iter().filter(|one| one.is_running());
+        self.running = running.count();
         self.continue_at(launch, pauses, begun)
     }
 
@@ -94,9 +96,9 @@ impl ExperimentSource {
         let after = others
             .filter_map(|(experiment, life)| {
                 let offset = life.offset(life.event()?);
-                Some(Place { offset, experiment })
+                Some(SchedulePlace { offset, experiment })
             })
-            .fold(after, Place::min);
+            .fold(after, SchedulePlace::min);
         let schedule = Schedule::resume(launch, pauses, Some(after));
         self.begin(&schedule, place, event)?;
         self.schedule = Some(schedule);

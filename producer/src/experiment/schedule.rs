@@ -8,7 +8,7 @@ use crate::setting;
 
 /// A place in the order of all events of all experiments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place {
+pub struct SchedulePlace {
     /// Milliseconds after the launch, pauses left out.
     pub offset: u64,
     /// The number of the experiment. Of events with the same offset the first experiment's is
@@ -35,7 +35,7 @@ pub struct Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     /// The first event after it.
-    before: Place,
+    before: SchedulePlace,
     /// How long it took, in microseconds.
     length: i64,
 }
@@ -55,7 +55,7 @@ impl Schedule {
     /// Continues a schedule that was launched by an earlier process. `next` is the first event that
     /// has not begun.
     #[must_use]
-    pub fn resume(launch: i64, pauses: Vec<Pause>, next: Option<Place>) -> Self {
+    pub fn resume(launch: i64, pauses: Vec<Pause>, next: Option<SchedulePlace>) -> Self {
         let now = setting::now_us();
         let mut schedule = Schedule {
             launch,
@@ -85,7 +85,7 @@ impl Schedule {
 
     /// When an event is due, in microseconds since the epoch.
     #[must_use]
-    pub fn time(&self, place: Place) -> i64 {
+    pub fn time(&self, place: SchedulePlace) -> i64 {
         let offset = i64::try_from(place.offset.saturating_mul(1000)).unwrap_or(i64::MAX);
         let pauses = self.pauses.iter().filter(|pause| pause.before <= place);
         let paused = pauses
@@ -96,12 +96,12 @@ impl Schedule {
 
     /// When an event is due, in seconds since the epoch.
     #[must_use]
-    pub fn seconds(&self, place: Place) -> f64 {
+    pub fn seconds(&self, place: SchedulePlace) -> f64 {
         self.time(place) as f64 / 1e6
     }
 
     /// How long it takes until an event is due, or else how late it is.
-    pub fn wait(&self, place: Place) -> Result<Duration, Duration> {
+    pub fn wait(&self, place: SchedulePlace) -> Result<Duration, Duration> {
         let (instant, time) = self.start;
         let elapsed = i64::try_from(instant.elapsed().as_micros()).unwrap_or(i64::MAX);
         let left = self
@@ -117,8 +117,8 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn place(offset: u64, experiment: usize) -> Place {
-        Place { offset, experiment }
+    fn place(offset: u64, experiment: usize) -> SchedulePlace {
+        SchedulePlace { offset, experiment }
     }
 
     #[test]

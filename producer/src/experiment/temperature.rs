@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::plan::Plan;
+use super::plan::ExperimentPlan;
 
 /// How near to a threshold no average is sent. Otherwise the rounding of a consumer that averages
 /// could change a verdict.
@@ -105,7 +105,7 @@ pub enum RangeEvent {
 
 /// One average.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Average {
+pub struct SampleAverage {
     /// The temperature that the sensors measure on average.
     pub temperature: f32,
     /// What it means for the range.
@@ -127,7 +127,7 @@ pub struct Course {
 impl Course {
     /// The course of an experiment, before its first sample.
     #[must_use]
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &ExperimentPlan) -> Self {
         Course {
             current: plan.start_temperature,
             samples: 0,
@@ -136,7 +136,11 @@ impl Course {
     }
 
     /// The next average. `random` is the sample's own generator.
-    pub fn next(&mut self, plan: &Plan, random: &mut Xoshiro256PlusPlus) -> Average {
+    pub fn next(
+        &mut self,
+        plan: &ExperimentPlan,
+        random: &mut Xoshiro256PlusPlus,
+    ) -> SampleAverage {
         let range = plan.range;
         let stabilizes = self.samples < plan.stabilization_samples;
         if self.samples == plan.stabilization_samples {
@@ -158,7 +162,7 @@ impl Course {
             (false, true) if was_out != Some(true) => Some(RangeEvent::OutOfRange),
             _ => None,
         };
-        Average { temperature, event }
+        SampleAverage { temperature, event }
     }
 }
 
@@ -193,24 +197,24 @@ mod tests {
 
     use super::*;
 
-    fn plan(start: f32, range: (f32, f32), samples: (u64, u64)) -> Plan {
-        Plan {
+    fn plan(start: f32, range: (f32, f32), samples: (u64, u64)) -> ExperimentPlan {
+        ExperimentPlan {
             start_temperature: start,
             range: TemperatureRange::new(range.0, range.1).unwrap(),
             stabilization_samples: samples.0,
             carry_out_samples: samples.1,
-            ..Plan::default()
+            ..ExperimentPlan::default()
         }
     }
 
-    fn course(plan: &Plan) -> Vec<Average> {
+    fn course(plan: &ExperimentPlan) -> Vec<SampleAverage> {
         let (mut course, mut random) = (Course::new(plan), Xoshiro256PlusPlus::seed_from_u64(1));
         let all = plan.stabilization_samples + plan.carry_out_samples;
         (0..all).map(|_| course.next(plan, &mut random)).collect()
     }
 
     /// The averages of a ramp, and at which sample (from 1) it stabilized.
-    fn ramp(plan: &Plan) -> (Vec<f32>, Vec<usize>) {
+    fn ramp(plan: &ExperimentPlan) -> (Vec<f32>, Vec<usize>) {
         let averages = course(plan);
         let stabilized = averages.iter().enumerate();
         let stabilized = stabilized.filter(|(_, average)| average.event.is_some());
@@ -289,7 +293,7 @@ mod tests {
             let (ramp, walk) = averages.split_at(samples.0);
             for (stage, event) in [(ramp, RangeEvent::Stabilized), (walk, RangeEvent::OutOfRange)] {
                 for (index, average) in stage.iter().enumerate() {
-                    let counts = |average: &Average| {
+                    let counts = |average: &SampleAverage| {
                         plan.range.is_out(average.temperature) == (event == RangeEvent::OutOfRange)
                     };
                     let is_new = index == 0 || !counts(&stage[index - 1]);

@@ -11,17 +11,17 @@ use crate::testing::{Observed, all, rejects, take};
 
 const KEY: &str = "0123456789abcdefghijklmnopqrstuv";
 
-fn plan(sensors: usize, samples: (u64, u64)) -> Plan {
-    Plan {
+fn plan(sensors: usize, samples: (u64, u64)) -> ExperimentPlan {
+    ExperimentPlan {
         sensors,
         sample_rate: 1,
         stabilization_samples: samples.0,
         carry_out_samples: samples.1,
-        ..Plan::default()
+        ..ExperimentPlan::default()
     }
 }
 
-fn options(plans: Vec<Plan>) -> ExperimentOptions {
+fn options(plans: Vec<ExperimentPlan>) -> ExperimentOptions {
     ExperimentOptions {
         plans,
         key: SecretKey::new(KEY).unwrap(),
@@ -32,7 +32,7 @@ fn options(plans: Vec<Plan>) -> ExperimentOptions {
     }
 }
 
-fn source(plans: Vec<Plan>) -> ExperimentSource {
+fn source(plans: Vec<ExperimentPlan>) -> ExperimentSource {
     ExperimentSource::new(options(plans)).unwrap()
 }
 
@@ -94,7 +94,7 @@ fn messages(observed: Vec<Observed>) -> Vec<Message> {
 }
 
 #[test]
-fn an_experiment_tells_its_stages_and_all_that_its_sensors_measure() {
+fn an_experiment_tells_its_stages_and_measurements() {
     let mut source = ExperimentSource::new(ExperimentOptions {
         document_topic: Some("documents".to_owned()),
         ..options(vec![plan(3, (2, 5))])
@@ -198,7 +198,7 @@ fn rates(load: &str) -> BTreeMap<u64, usize> {
     let mut rates = BTreeMap::new();
     for mut life in source.experiments {
         while let Some(event) = life.event() {
-            if let Event::Sample(_) = event {
+            if let LifeCycleEvent::Sample(_) = event {
                 *rates.entry(life.offset(event) / 1000).or_default() += life.sensors().len();
             }
             life.sent();
@@ -235,14 +235,14 @@ fn the_loads_have_the_rates_that_they_promise() {
 }
 
 #[test]
-fn the_events_of_all_experiments_are_in_the_order_of_the_schedule() {
-    let later = Plan {
+fn all_events_are_in_the_order_of_the_schedule() {
+    let later = ExperimentPlan {
         start: 1,
         ..plan(3, (5, 30))
     };
     let mut source = source(vec![
         later,
-        Plan {
+        ExperimentPlan {
             sample_rate: 30,
             ..plan(2, (2, 40))
         },
@@ -282,7 +282,7 @@ proptest! {
         // Each measurement has one time and one hash, also if two processes have sent it.
         let mut once = BTreeMap::new();
         for message in seen.iter().filter(|message| message.name.starts_with("sensor")) {
-            let same = (message.datum["timestamp"].clone(), message.datum["measurement_hash"].clone());
+            let same = ["timestamp", "measurement_hash"].map(|field| message.datum[field].clone());
             let known = once.entry(message.text("measurement_id")).or_insert_with(|| same.clone());
             prop_assert_eq!(&*known, &same);
         }

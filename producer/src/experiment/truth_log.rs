@@ -1,4 +1,4 @@
-//! The ground truth: what the experiments really were, as a log: [`TruthLog`].
+//! The ground truth: what the experiments really were, as a log: [`TruthLogWriter`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,7 +23,7 @@ const CHUNK: u64 = 64 * 1024;
 /// An event is written before its first message is sent, so a message is in the log whatever dies.
 /// The log is not synced: after a power cut its last seconds can be missing.
 #[derive(Debug)]
-pub struct TruthLog {
+pub struct TruthLogWriter {
     path: PathBuf,
     day: Date,
     file: File,
@@ -85,14 +85,14 @@ pub struct StageTimes {
     pub carry_out: i64,
 }
 
-impl TruthLog {
+impl TruthLogWriter {
     /// Opens today's file, and creates it if it does not exist.
     ///
     /// # Errors
     /// If that is not possible.
     pub fn open(path: &Path) -> Result<Self> {
         let day = today();
-        Ok(TruthLog {
+        Ok(TruthLogWriter {
             file: open(path, day)?,
             path: path.to_owned(),
             day,

@@ -51,8 +51,10 @@ fn compared<'r>(
         show: how.show,
     };
     if let Some(topic) = &with.compare {
-        let report = read(&target()?, topic, |reader| {
-            compare_topic(log, topic, options, reader)
+        let target = target()?;
+        let topic = target.topic(topic);
+        let report = read(&target, &topic, |reader| {
+            compare_topic(log, &topic, options, reader)
         })?;
         return Ok(Some(report));
     }
@@ -66,10 +68,11 @@ fn compared<'r>(
         }
         (None, Some(topic)) => {
             let target = target()?;
-            let topics = std::slice::from_ref(topic);
+            let topic = target.topic(topic);
+            let topics = std::slice::from_ref(&topic);
             let registry = registry(how.registry.as_ref(), topics, &target)?;
-            read(&target, topic, |reader| {
-                add_topic(&mut check, &fields, topic, reader, registry)
+            read(&target, &topic, |reader| {
+                add_topic(&mut check, &fields, &topic, reader, registry)
             })?;
             Ok(Some(check.report(&format!("the topic {topic}"))))
         }

@@ -180,7 +180,7 @@ mod tests {
         let counts = Arc::new(EventCounts::default());
         let page = ExperimentPage::start(ListenAddress::loopback(0), "--page", counts.clone());
         let page = page.unwrap();
-        let _running = counts.run();
+        counts.set_running(1);
         for _ in 0..3 {
             counts.count("9d41e7b6", "experiment");
         }

@@ -53,7 +53,9 @@ fn run(options: &ProduceOptions) -> (Produced, Result<()>, Vec<String>) {
     let cluster = Cluster::new(&connection).unwrap();
     let checked = options.check();
     // The embedded broker does not answer when it is asked for settings.
-    let (produced, result) = match checked.and_then(|()| check_topics(&cluster, options)) {
+    let topics = options.topic_names();
+    let checked = checked.and_then(|()| check_topics(&cluster, &topics, options.partition));
+    let (produced, result) = match checked {
         Ok(()) => send_all(
             &connection,
             options,

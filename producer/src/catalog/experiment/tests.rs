@@ -31,7 +31,7 @@ fn settings_that_make_no_experiment_are_errors() {
 }
 
 #[test]
-fn a_key_that_is_missing_or_too_short_is_an_error_with_the_remedy() {
+fn a_wrong_key_is_an_error_with_the_remedy() {
     let folder = folder("key", &KEY[1..]);
     for (file, words) in [("key", "31 characters"), ("nothing", "No such file")] {
         let config = format!("experiment = {{ secret-key-file = \"{file}\" }}");

@@ -24,7 +24,7 @@ fn log(folder: &Path) -> Vec<Value> {
 fn the_log_has_the_stages_and_all_that_was_measured() {
     let folder = tempfile::tempdir().unwrap();
     let range = TemperatureRange::new(20.0, 20.5).unwrap();
-    let plan = Plan {
+    let plan = ExperimentPlan {
         range,
         start_temperature: 18.25,
         ..plan(2, (2, 1))
@@ -41,9 +41,13 @@ fn the_log_has_the_stages_and_all_that_was_measured() {
     let out = walk.as_f64().unwrap() > 20.5 || walk.as_f64().unwrap() < 20.0;
     let sensors = |sample: usize| {
         let first = 2 + sample * 2 + sample / 2;
-        sent[first..first + 2].iter().map(|message| {
-            json!({ "sensor": message.text("sensor"), "temperature": message.number("temperature") })
-        }).collect::<Vec<_>>()
+        sent[first..first + 2]
+            .iter()
+            .map(|message| {
+                let temperature = message.number("temperature");
+                json!({ "sensor": message.text("sensor"), "temperature": temperature })
+            })
+            .collect::<Vec<_>>()
     };
     let expected = [
         vec![
