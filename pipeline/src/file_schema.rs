@@ -31,7 +31,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::tables::written::TOP;
+    use crate::tables::top::TOP;
 
     #[test]
     fn it_has_the_keys_that_a_file_can_have() {

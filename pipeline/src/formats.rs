@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use rivulet_core::format::{Format, FormatContext};
 
 use crate::catalog::Formats;
+use crate::catalogs::Check;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::load::Check;
 use crate::pipeline::Pipeline;
 use crate::settings::Unread;
 

@@ -3,28 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::catalog::Formats;
+use crate::catalogs::Check;
 use crate::diagnostic::{Diagnostic, Diagnostics, Text};
 use crate::pipeline::Pipeline;
-use crate::prefix::{self, Prefix};
-use crate::settings::Unread;
-use crate::stage::Stage;
+use crate::prefix::Prefix;
 use crate::tables::{self, Tables};
-use crate::{check, formats};
-
-/// Checks what only those know who have the catalogs.
-pub trait Check {
-    /// The formats that topics can have.
-    fn formats(&self) -> &Formats;
-
-    /// Whether the formats of a stage's topics must be able to write what it sends. Whole records
-    /// are sent as they are. `false` if this program does not know the stage's components.
-    fn encodes(&self, stage: &Stage) -> bool;
-
-    /// Checks the components of a stage, without opening any of them. The pipeline may have errors:
-    /// what depends on a setting that is [`Unread`] is not known, so it is no error.
-    fn check_stage(&self, pipeline: &Pipeline, unread: &Unread, stage: &Stage) -> Vec<Diagnostic>;
-}
+use crate::{check, formats, names};
 
 impl Pipeline {
     /// Reads a pipeline file and checks it; its components with `catalogs`.
@@ -96,7 +80,7 @@ impl Pipeline {
             prefix_place = None;
         }
         check::check(&mut pipeline, &unread, &mut diagnostics);
-        prefix::check(&pipeline, prefix_place.as_ref(), &mut diagnostics);
+        names::check(&pipeline, prefix_place.as_ref(), &mut diagnostics);
         if let Some(catalogs) = catalogs {
             formats::check(&pipeline, catalogs, &mut unread, &mut diagnostics);
             for stage in &pipeline.stages {

@@ -18,6 +18,7 @@ mod scalar;
 #[cfg(feature = "schema")]
 mod shapes;
 mod stages;
+pub(crate) mod top;
 mod topics;
 pub(crate) mod written;
 

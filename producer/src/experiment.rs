@@ -11,14 +11,16 @@
 //!
 //! [experiment producer]: https://github.com/EC-labs/cec-assignment
 
+mod course;
 pub mod hash;
 pub mod lateness;
 mod life_cycle;
+mod measurement;
 mod messages;
 pub mod plan;
+pub mod range;
 mod resume;
 mod schedule;
-pub mod temperature;
 mod truth_log;
 
 use std::path::PathBuf;

@@ -7,7 +7,8 @@ use axum::http::header::{
 use axum::response::{IntoResponse, Response};
 use miniz_oxide::inflate::decompress_to_vec;
 
-use crate::server::JAVASCRIPT;
+/// The media type of scripts.
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// As a gzip file.
 const COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plotly.min.js.gz"));

@@ -17,9 +17,6 @@ use crate::headers::checked;
 use crate::listen_address::ListenAddress;
 use crate::plotly::plotly;
 
-/// The media type of scripts.
-pub(crate) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
-
 /// A server that runs in a thread of its own. It ends when this is dropped, with all its answers.
 #[derive(Debug)]
 pub struct WebServer {

@@ -13,7 +13,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::named::Named;
 use super::scalar::Scalar;
-use super::written::{CommitTable, LimitsTable, TOP};
+use super::top::TOP;
+use super::written::{CommitTable, LimitsTable};
 use crate::alias::canonical;
 use crate::client_file::ClientFile;
 use crate::diagnostic::{Diagnostic, Text, closest, suggest};

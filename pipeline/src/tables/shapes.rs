@@ -4,7 +4,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::scalar::Scalar;
-use super::written::TOP;
+use super::top::TOP;
 use crate::reserved;
 use crate::schema::settings;
 

@@ -13,20 +13,6 @@ use super::scalar::Scalar;
 use crate::buffer::{ClockPolicy, SpoolSettings};
 use crate::span::Span;
 
-/// The keys at the top of the file.
-pub(crate) const TOP: [&str; 10] = [
-    "prefix",
-    "guarantee",
-    "kafka",
-    "commit",
-    "limits",
-    "defaults",
-    "topic",
-    "producer",
-    "operator",
-    "sink",
-];
-
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

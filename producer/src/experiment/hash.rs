@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rivulet_core::error::{Error, Kind, Result};
 use serde::Serialize;
 
-use super::temperature::RangeEvent;
+use super::range::RangeEvent;
 
 /// How many bytes a secret key has: it is a key of AES-256.
 const KEY_LENGTH: usize = 32;

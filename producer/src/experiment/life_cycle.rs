@@ -6,10 +6,11 @@ use rivulet_core::error::Result;
 use serde::{Deserialize, Serialize};
 use uuid::Builder;
 
+use super::course::{Course, spread};
 use super::hash::{MeasurementHash, NONCE_LENGTH, SecretKey};
+use super::measurement::Measurement;
 use super::messages::Milestone;
 use super::plan::ExperimentPlan;
-use super::temperature::{Course, RangeEvent, spread};
 
 /// What happens next in an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,23 +23,6 @@ pub enum LifeCycleEvent {
     Sample(u64),
     /// A document of the whole experiment is sent.
     Document,
-}
-
-/// One measurement of all sensors.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Measurement {
-    /// A UUID.
-    pub id: String,
-    /// Its time in seconds since the epoch.
-    pub timestamp: f64,
-    /// The average.
-    pub temperature: f32,
-    /// What the average means for the range.
-    pub event: Option<RangeEvent>,
-    /// See [`SecretKey::hash`].
-    pub hash: String,
-    /// The nonce of the hash.
-    nonce: [u8; NONCE_LENGTH],
 }
 
 /// One experiment.

@@ -3,9 +3,9 @@
 use rivulet_formats::avro::container::SYNC;
 use rivulet_formats::avro::writer::{header, push_bytes, push_long};
 
-use super::life_cycle::Measurement;
+use super::measurement::Measurement;
 use super::plan::ExperimentPlan;
-use super::temperature::TemperatureRange;
+use super::range::TemperatureRange;
 
 /// The header that says what a message is. A consumer must not rely on the name of the schema:
 /// there are producers that write `experiment_terminated` with the schema of `experiment_started`.

@@ -5,7 +5,7 @@ use std::path::Path;
 use rivulet_core::error::{Error, Kind, Result};
 use serde::Deserialize;
 
-use super::temperature::TemperatureRange;
+use super::range::TemperatureRange;
 use crate::setting::Count;
 
 /// The most sensors of an experiment.

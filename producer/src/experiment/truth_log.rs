@@ -11,7 +11,7 @@ use rivulet_core::error::{Error, Result};
 use serde::Serialize;
 
 use super::life_cycle::LifeCycle;
-use super::temperature::RangeEvent;
+use super::range::RangeEvent;
 
 const TARGET: &str = "rivulet_producer::experiment";
 /// How many bytes are read at once to find the last whole line.

@@ -197,7 +197,7 @@ impl ExperimentArgs {
 mod tests {
     use clap::Parser;
 
-    use rivulet_producer::experiment::temperature::TemperatureRange;
+    use rivulet_producer::experiment::range::TemperatureRange;
 
     use super::*;
     use crate::args::{Args, Command};

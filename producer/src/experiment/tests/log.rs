@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::experiment::temperature::TemperatureRange;
+use crate::experiment::range::TemperatureRange;
 
 /// The lines of the only log in a folder, without their times.
 fn log(folder: &Path) -> Vec<Value> {
