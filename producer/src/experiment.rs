@@ -159,15 +159,19 @@ impl ExperimentSource {
         self.seed
     }
 
-    /// The event that comes next, and its experiment.
-    fn next_event(&self) -> Option<(SchedulePlace, LifeCycleEvent)> {
-        let places = self.experiments.iter().enumerate();
-        let places = places.filter_map(|(experiment, life)| {
+    /// What comes next in each experiment.
+    fn next_events(&self) -> impl Iterator<Item = (SchedulePlace, LifeCycleEvent)> {
+        let experiments = self.experiments.iter().enumerate();
+        experiments.filter_map(|(experiment, life)| {
             let event = life.event()?;
             let offset = life.offset(event);
             Some((SchedulePlace { offset, experiment }, event))
-        });
-        places.min_by_key(|(place, _)| *place)
+        })
+    }
+
+    /// The event that comes next, and its experiment.
+    fn next_event(&self) -> Option<(SchedulePlace, LifeCycleEvent)> {
+        self.next_events().min_by_key(|(place, _)| *place)
     }
 
     /// Begins an event: its time has come.
@@ -274,12 +278,7 @@ impl ExperimentSource {
         }
         self.running += usize::from(experiment.is_running());
         self.running -= usize::from(was_running);
-        let name = match event {
-            Some(LifeCycleEvent::Configured) => Some("experiment_configured"),
-            Some(LifeCycleEvent::Milestone(milestone)) => Some(milestone.record_name()),
-            Some(LifeCycleEvent::Sample(_)) => Some("sensor_temperature_measured"),
-            Some(LifeCycleEvent::Document) | None => None,
-        };
+        let name = event.and_then(LifeCycleEvent::record_name);
         let topic = match name {
             Some(_) => &self.topic,
             None => &self.document_topic,

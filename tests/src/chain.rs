@@ -25,6 +25,16 @@ const THRESHOLD: &str = "{ threshold = { above = 50 } }";
 const WEIGHTED: &str = "{ ewma = { alpha = 0.5 } }";
 const SLIDING: &str = "{ average = { window = 3 } }";
 
+/// How a topic is read that has the messages of experiments: the experiment is the sensor.
+pub const EXPERIMENT: &str = r#"
+format.avro-file.sensor = "/experiment"
+format.avro-file.time = "/timestamp"
+format.avro-file.time-format = "seconds"
+format.avro-file.value = "temperature"
+format.avro-file.unit = "celsius"
+format.avro-file.when = { header = "record_name", is = "sensor_temperature_measured" }
+"#;
+
 /// A source of the [`CELSIUS`] readings.
 #[must_use]
 pub fn source() -> String {

@@ -5,21 +5,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use rivulet_tests::chain::EXPERIMENT;
 use rivulet_tests::records::{self, Record};
 use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario, programs, wait};
 use serde_json::{Value, json};
 
 const KEY: &str = "0123456789abcdefghijklmnopqrstuv";
-/// How a chain reads the measurements of an experiment.
-const MEASURED: &str = r#"
-partitions = 3
-format.avro-file.sensor = "/experiment"
-format.avro-file.time = "/timestamp"
-format.avro-file.time-format = "seconds"
-format.avro-file.value = "temperature"
-format.avro-file.unit = "celsius"
-format.avro-file.when = { header = "record_name", is = "sensor_temperature_measured" }
-"#;
 
 /// The files of the ground truth log in the scenario's folder.
 fn logs(scenario: &Scenario) -> Vec<PathBuf> {
@@ -55,7 +46,7 @@ fn an_experiment_that_is_killed_is_what_its_log_says() {
     let source = "{ experiment = { secret-key-file = \"secret-key\", config-file = \"load.json\", \
                   truth-log = \"producer.json.log\" } }";
     let pipeline = PipelineBuilder::new()
-        .topic("events", MEASURED)
+        .topic("events", &format!("partitions = 3\n{EXPERIMENT}"))
         .topic("means", "partitions = 3")
         .producer("measuring", source, "events")
         .operator(

@@ -1,20 +1,10 @@
 //! The means of experiments that several sensors measure together.
 
+use rivulet_tests::chain::EXPERIMENT;
 use rivulet_tests::records::{self, Record};
 use rivulet_tests::{PipelineBuilder, Scenario, wait};
 use serde_json::{Value, json};
 
-/// Where the parts of a reading are: the experiment is the sensor.
-const EXPERIMENT: &str = r#"
-external = true
-partitions = 2
-format.avro-file.sensor = "/experiment"
-format.avro-file.time = "/timestamp"
-format.avro-file.time-format = "seconds"
-format.avro-file.value = "temperature"
-format.avro-file.unit = "celsius"
-format.avro-file.when = { header = "record_name", is = "sensor_temperature_measured" }
-"#;
 const EXPERIMENTS: [&str; 2] = [
     "2b93c1de-79a4-4f1c-9a5e-0d6a43b7a001",
     "77aa0f35-3b1f-4bd0-8f5c-1c2f2f6be002",
@@ -135,7 +125,10 @@ fn found(scenario: &Scenario, topic: &str, index: usize, at_least: usize) -> Vec
 fn means_of_experiments_survive_a_kill_in_a_measurement() {
     let pipeline = PipelineBuilder::new()
         .settings("[defaults]\npartitions = 2")
-        .topic("experiment", EXPERIMENT)
+        .topic(
+            "experiment",
+            &format!("external = true\npartitions = 2\n{EXPERIMENT}"),
+        )
         .operator(
             "counted",
             "experiment",

@@ -25,6 +25,23 @@ pub enum LifeCycleEvent {
     Document,
 }
 
+impl LifeCycleEvent {
+    /// The header of its messages that says what they are. A document has none.
+    #[must_use]
+    pub fn record_name(self) -> Option<&'static str> {
+        match self {
+            LifeCycleEvent::Configured => Some("experiment_configured"),
+            LifeCycleEvent::Milestone(Milestone::StabilizationStarted) => {
+                Some("stabilization_started")
+            }
+            LifeCycleEvent::Milestone(Milestone::Started) => Some("experiment_started"),
+            LifeCycleEvent::Milestone(Milestone::Terminated) => Some("experiment_terminated"),
+            LifeCycleEvent::Sample(_) => Some("sensor_temperature_measured"),
+            LifeCycleEvent::Document => None,
+        }
+    }
+}
+
 /// One experiment.
 ///
 /// Everything random follows from its seed: its id, those of its sensors and measurements, and all

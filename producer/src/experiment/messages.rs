@@ -32,18 +32,6 @@ pub enum Milestone {
     Terminated,
 }
 
-impl Milestone {
-    /// The value of the header.
-    #[must_use]
-    pub fn record_name(self) -> &'static str {
-        match self {
-            Milestone::StabilizationStarted => "stabilization_started",
-            Milestone::Started => "experiment_started",
-            Milestone::Terminated => "experiment_terminated",
-        }
-    }
-}
-
 /// Writes messages.
 #[derive(Debug)]
 pub struct Messages {

@@ -88,17 +88,9 @@ impl ExperimentSource {
         // The rest of the sample has the time of its beginning: only what comes after it moves.
         let mut after = place;
         after.offset += self.experiments[index].plan().sample_rate;
-        let others = self
-            .experiments
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != index);
-        let after = others
-            .filter_map(|(experiment, life)| {
-                let offset = life.offset(life.event()?);
-                Some(SchedulePlace { offset, experiment })
-            })
-            .fold(after, SchedulePlace::min);
+        let others = self.next_events().map(|(other, _)| other);
+        let others = others.filter(|other| other.experiment != index);
+        let after = others.fold(after, SchedulePlace::min);
         let schedule = Schedule::resume(launch, pauses, Some(after));
         self.begin(&schedule, place, event)?;
         self.schedule = Some(schedule);

@@ -25,7 +25,7 @@ pub(super) fn run(
         .filter_map(Option::as_deref)
         .collect();
     let producer = producer(&target.connection, &topics)?;
-    let mut source = ExperimentSource::new(options.clone())?;
+    let mut source = ExperimentSource::new(options)?;
     if args.seed.is_none() {
         print::aside(format_args!("seed {}", source.seed()));
     }
