@@ -8,6 +8,7 @@ mod change;
 mod entry;
 mod offsets;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -15,8 +16,8 @@ pub use self::change::{Migration, MigrationKind};
 pub use self::entry::{DeadLetter, LedgerRecord, Resolution, Resolved};
 pub use self::offsets::Offsets;
 
-use crate::counters::Counters;
 use crate::log::{ConsumerRecord, Fault, Header, Log, ProducerRecord, Rejection};
+use crate::metrics::Metrics;
 use crate::reading::InvalidReading;
 
 /// The headers that rivulet adds in a dead-letter topic.
@@ -87,8 +88,8 @@ pub struct DeadLetters {
 #[derive(Debug, Default)]
 struct Pending {
     committed: u64,
-    /// How many were sent since the last commit.
-    sent: u64,
+    /// How many were sent since the last commit, by reason.
+    sent: BTreeMap<&'static str, u64>,
     /// What to log of those once they are committed.
     lines: Vec<String>,
 }
@@ -133,7 +134,7 @@ impl DeadLetters {
             record.value,
             self.largest_message,
         )?;
-        self.pending.add(line);
+        self.pending.add(invalid.reason, line);
         Ok(())
     }
 
@@ -172,7 +173,7 @@ impl DeadLetters {
             self.largest_message.min(size / 4 + LEAST)
         };
         let line = self.send(log, dead_letter, None, key, value, largest)?;
-        self.pending.add(line);
+        self.pending.add(invalid.reason, line);
         Ok(())
     }
 
@@ -190,7 +191,7 @@ impl DeadLetters {
         };
         let value = Some(bytes);
         let line = self.send(log, dead_letter, None, None, value, self.largest_message)?;
-        self.pending.add(line);
+        self.pending.add(invalid.reason, line);
         Ok(())
     }
 
@@ -213,19 +214,21 @@ impl DeadLetters {
             ..dead_letter(&self.stage, &[], &invalid)
         };
         let line = self.send(log, dead_letter, None, None, None, self.largest_message)?;
-        self.pending.add(line);
+        self.pending.add(invalid.reason, line);
         Ok(())
     }
 
     /// Everything that was sent is committed: counts and logs it.
-    pub fn committed(&mut self, counters: &Counters) {
+    pub fn committed(&mut self, metrics: &Metrics) {
         let Pending {
             committed,
             sent,
             lines,
         } = &mut self.pending;
-        counters.dead.add(*sent);
-        *committed += std::mem::take(sent);
+        for (reason, count) in std::mem::take(sent) {
+            metrics.dead.add(reason, count);
+            *committed += count;
+        }
         for line in lines.drain(..) {
             tracing::warn!(stage = self.stage, "{line}");
         }
@@ -233,7 +236,7 @@ impl DeadLetters {
 
     /// Everything that was sent since the last commit is aborted.
     pub fn rolled_back(&mut self) {
-        self.pending.sent = 0;
+        self.pending.sent.clear();
         self.pending.lines.clear();
     }
 
@@ -281,11 +284,11 @@ impl DeadLetters {
 
 impl Pending {
     fn next(&self) -> u64 {
-        self.committed + self.sent + 1
+        self.committed + self.sent.values().sum::<u64>() + 1
     }
 
-    fn add(&mut self, line: Option<String>) {
-        self.sent += 1;
+    fn add(&mut self, reason: &'static str, line: Option<String>) {
+        *self.sent.entry(reason).or_default() += 1;
         self.lines.extend(line);
     }
 }

@@ -75,6 +75,21 @@ impl Kind {
         }
     }
 
+    /// Its name in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Other => "other",
+            Kind::Usage => "usage",
+            Kind::Corrupt => "corrupt",
+            Kind::Missing => "missing",
+            Kind::Unreachable => "unreachable",
+            Kind::TooLarge => "too-large",
+            Kind::Unauthorized => "unauthorized",
+            Kind::Conflict => "conflict",
+        }
+    }
+
     /// In a few words, for the manual.
     #[must_use]
     pub fn about(self) -> &'static str {

@@ -35,7 +35,6 @@
 
 pub mod checkpoint;
 pub mod component;
-pub mod counters;
 pub mod dead_letter;
 pub mod description;
 pub mod error;
@@ -46,7 +45,9 @@ pub mod json;
 pub mod key_state;
 pub mod keyed;
 pub mod limits;
+pub mod listen_address;
 pub mod log;
+pub mod metrics;
 pub mod operator;
 pub mod processing;
 pub mod reading;

@@ -12,12 +12,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::checkpoint::Checkpoints;
-use crate::counters::Counters;
 use crate::dead_letter::{self, DeadLetters};
 use crate::error::{Error, Kind};
 use crate::format::{DecodeError, Format};
 use crate::guarantee::Guarantee;
 use crate::log::{ConsumerRecord, Fault, Log, ProducerRecord, Record, Rejection, TopicPartition};
+use crate::metrics::Metrics;
 use crate::operator::{Emitter, Operator};
 use crate::reading::{InvalidReading, Reading};
 use crate::readings::Readings;
@@ -53,7 +53,7 @@ pub struct Processing {
     has_warned_of_key: bool,
     /// The partitions and the number of sensors that were last logged as restored.
     restored: Option<(Vec<i32>, usize)>,
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
 }
 
 /// The outcome of applying the chain to a record.
@@ -73,7 +73,7 @@ impl Processing {
     pub fn new(
         config: ProcessingConfig,
         operator: Box<dyn Operator>,
-        counters: Arc<Counters>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let (inputs, formats): (Vec<String>, _) = config
             .inputs
@@ -108,7 +108,7 @@ impl Processing {
             stamps: Stamps::default(),
             has_warned_of_key: false,
             restored: None,
-            counters,
+            metrics,
         }
     }
 
@@ -234,7 +234,7 @@ impl Processing {
                 value: Some(&bytes[value.clone()]),
                 headers: &[],
             })?;
-            self.counters.written.add(1);
+            self.metrics.written.add(1);
         }
         Ok(())
     }
@@ -248,7 +248,7 @@ impl Processing {
                 return self.send(log, &fields);
             }
             Outcome::Skipped => {
-                self.counters.skipped.add(1);
+                self.metrics.skipped.add(1);
                 return Ok(());
             }
             Outcome::Invalid(invalid) => invalid,
@@ -392,6 +392,7 @@ impl<L: Log> Task<L> for Processing {
 
     fn on_committed(&mut self) {
         self.checkpoints.committed();
-        self.dead_letters.committed(&self.counters);
+        self.dead_letters.committed(&self.metrics);
+        self.measure_state();
     }
 }

@@ -1,7 +1,7 @@
 //! The one signal to stop, and how urgently.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub struct Shutdown(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     how: AtomicU8,
+    asked: AtomicU64,
     undone: AtomicBool,
     hooks: Mutex<Vec<ExitHook>>,
     end: OnceLock<EndProcess>,
@@ -57,10 +58,18 @@ impl Shutdown {
         self.0.how.load(Ordering::Relaxed) == DRAIN
     }
 
-    /// Whether to stop now.
+    /// Whether to stop now. Whoever runs a stage asks this again and again, however long it waits
+    /// for something: see [`asked`](Self::asked).
     #[must_use]
     pub fn is_stopping(&self) -> bool {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
         self.0.how.load(Ordering::Relaxed) == STOP
+    }
+
+    /// How often somebody has asked whether to stop. A stage whose thread no longer asks hangs.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.0.asked.load(Ordering::Relaxed)
     }
 
     /// For whoever waits.

@@ -10,25 +10,27 @@ mod assignment;
 mod back_off;
 mod commit_policy;
 mod commit_timer;
+mod entered;
 mod phase;
 mod rejection_search;
 mod task;
 mod transitions;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use self::assigned::{AssignedPartition, out_of_order};
 pub use self::assignment::{Assignment, gap_error};
 pub use self::back_off::BackOff;
 pub use self::commit_policy::CommitPolicy;
 pub use self::commit_timer::CommitTimer;
+use self::entered::EntryTimes;
 use self::phase::Phase;
 use self::rejection_search::RejectionSearch;
 pub use self::task::Task;
-use crate::counters::Counters;
 use crate::error::{Error, Result};
 use crate::log::{Event, Fault, Log, OffsetAndMetadata, Record, TopicPartition};
+use crate::metrics::{Activity, Metrics, TroubleKind, milliseconds};
 use crate::reminder::Reminder;
 use crate::shutdown::Shutdown;
 
@@ -50,9 +52,9 @@ pub fn run<L: Log, T: Task<L>>(
     task: T,
     policy: CommitPolicy,
     shutdown: &Shutdown,
-    counters: &Arc<Counters>,
+    metrics: &Arc<Metrics>,
 ) -> Result<T> {
-    let mut stage = StageLoop::new(log, task, policy, shutdown.clone(), counters.clone());
+    let mut stage = StageLoop::new(log, task, policy, shutdown.clone(), metrics.clone());
     while stage.step()? == Step::Continue {}
     Ok(stage.task)
 }
@@ -82,7 +84,7 @@ pub struct StageLoop<L, T> {
     log: L,
     task: T,
     shutdown: Shutdown,
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
     timer: CommitTimer,
     phase: Phase,
     /// The partitions that the group has assigned; `None` before it has assigned any, be it none.
@@ -93,6 +95,10 @@ pub struct StageLoop<L, T> {
     /// Why it was aborted, until the next commit: what lasts is logged more and more rarely.
     warnings: Reminder<Error>,
     rejection_search: RejectionSearch,
+    /// When the uncommitted records entered the pipeline.
+    entered: EntryTimes,
+    /// Whether the last poll has brought nothing.
+    is_drained: bool,
 }
 
 /// Whether there is another step.
@@ -120,14 +126,15 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         task: T,
         policy: CommitPolicy,
         shutdown: Shutdown,
-        counters: Arc<Counters>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let timer = CommitTimer::new(policy, log.now());
+        metrics.health.enter(Activity::Joining);
         StageLoop {
             log,
             task,
             shutdown,
-            counters,
+            metrics,
             timer,
             phase: Phase::Unassigned,
             assigned: None,
@@ -135,6 +142,8 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             failure: None,
             warnings: Reminder::new(),
             rejection_search: RejectionSearch::default(),
+            entered: EntryTimes::default(),
+            is_drained: false,
         }
     }
 
@@ -143,6 +152,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
     /// # Errors
     /// What this process cannot go on from; a restart may. Nothing uncommitted is visible then.
     pub fn step(&mut self) -> Result<Step> {
+        self.metrics.uncommitted.set(self.timer.uncommitted());
         let failure = self.failure.take();
         let has_failed = failure.is_some();
         let outcome = match failure {
@@ -182,7 +192,10 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             match self.poll_once(wait)? {
                 Polled::Record if self.timer.is_full() => break,
                 Polled::Record => wait = Duration::ZERO,
-                Polled::Timeout if wait > Duration::ZERO => return self.idle(),
+                Polled::Timeout if wait > Duration::ZERO => {
+                    self.set_drained(true);
+                    return self.idle();
+                }
                 Polled::Timeout => {
                     if self.timer.is_due_when_drained(self.log.now()) {
                         self.commit()?;
@@ -209,6 +222,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
                 let fields = record.fields();
                 let (partition, offset) = (fields.partition(), fields.offset);
                 // Records come in runs of one partition, and there are few: a search beats a map.
+                let entered = fields.timestamp;
                 let mut assigned = self.assigned.iter().flatten();
                 let position = assigned
                     .find(|assigned| assigned.partition == partition)
@@ -222,7 +236,8 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
                     Phase::Running,
                     "a record came before its partition"
                 );
-                self.counters.read.add(1);
+                self.metrics.read.add(1);
+                self.entered.push(entered);
                 match self.rejection_search.begin(partition, offset) {
                     None => self.task.process(&self.log, &record)?,
                     Some(rejections) => {
@@ -238,8 +253,10 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         self.timer.record_processed();
         let mut assigned = self.assigned.iter_mut().flatten();
         if let Some(assigned) = assigned.find(|assigned| assigned.partition == partition) {
-            assigned.position = Some(offset + 1);
-            assigned.is_committed = false;
+            assigned.processed(offset);
+        }
+        if self.is_drained {
+            self.set_drained(false);
         }
         if self.rejection_search.is_on() {
             self.log.flush()?;
@@ -253,6 +270,10 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             self.commit()?;
         }
         self.task.on_idle()?;
+        if !self.timer.is_dirty() {
+            // What could not be committed is committed by now, if not by this process.
+            self.metrics.health.solved(TroubleKind::Rollback);
+        }
         let Some(assigned) = &self.assigned else {
             return Ok(Step::Continue);
         };
@@ -272,6 +293,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
 
     /// Commits what is processed, and what the next start finds out from.
     fn end(&mut self) -> Result<Step, Fault> {
+        self.metrics.health.enter(Activity::Stopping);
         let is_dirty = self.timer.is_dirty();
         if is_dirty || self.assigned.iter().flatten().next().is_some() {
             match self.commit_all(true) {
@@ -293,6 +315,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
 
     /// Commits results, state and offsets in one transaction.
     fn commit_all(&mut self, is_last: bool) -> Result<(), Fault> {
+        let begun = self.log.now();
         let offsets = self.offsets(|assigned| is_last || !assigned.is_committed);
         self.task
             .prepare_commit(&mut self.log, &offsets, is_last)
@@ -306,15 +329,23 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             })
             .map_err(|fault| self.rejection_search.outside_of_records(fault))?;
         for assigned in self.assigned.iter_mut().flatten() {
-            assigned.is_committed = true;
+            assigned.committed();
         }
         self.task.on_committed();
         self.rejection_search.committed(&offsets);
-        self.counters.commits.add(1);
         self.timer.committed(self.log.now());
         self.back_off.reset();
         self.warnings.clear();
+        let time = milliseconds(SystemTime::now());
+        self.entered.committed(time, &self.metrics.end_to_end);
+        let took = self.log.now().duration_since(begun);
+        self.metrics.committed(took, time);
         Ok(())
+    }
+
+    fn set_drained(&mut self, is_drained: bool) {
+        self.is_drained = is_drained;
+        self.metrics.set_drained(is_drained);
     }
 
     fn partitions(&self) -> Vec<TopicPartition> {
@@ -341,5 +372,6 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             tracing::debug!("{:?} → {next:?}", self.phase);
         }
         self.phase = next;
+        self.metrics.health.enter(next.activity());
     }
 }

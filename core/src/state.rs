@@ -4,6 +4,7 @@ mod budget;
 mod digest;
 mod partition;
 mod record;
+mod size;
 mod undo;
 
 use std::borrow::Cow;
@@ -87,16 +88,6 @@ impl State {
             undo_log: UndoLog::default(),
             split_sensor: None,
         }
-    }
-
-    /// How many sensors have state.
-    #[must_use]
-    pub fn sensors(&self) -> usize {
-        let known = |entry: &&SensorState| entry.last_offsets.iter().any(|offset| *offset >= 0);
-        self.partitions
-            .iter()
-            .map(|sensors| sensors.entries.iter().filter(known).count())
-            .sum()
     }
 
     /// The digest of the state that the records of one partition of an input topic have made.

@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use rivulet_core::counters::Counters;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::dead_letter::LedgerRecord;
 use rivulet_core::log::Header;
 use rivulet_core::log::{
@@ -148,13 +148,13 @@ fn route(message: &Message) {
         Err(invalid) => invalid,
     };
     let stage = PIPELINE.stage("show").unwrap();
-    let (log, counters) = (Outbox::default(), Counters::default());
+    let (log, metrics) = (Outbox::default(), Metrics::default());
     let mut dead_letters = PIPELINE.dead_letters(stage);
     dead_letters
         .route(&log, "in", &record, headers, &invalid)
         .unwrap();
-    dead_letters.committed(&counters);
-    assert_eq!(counters.dead.get(), 1);
+    dead_letters.committed(&metrics);
+    assert_eq!(metrics.dead.get(), 1);
     let sent = log.0.into_inner();
 
     assert!(

@@ -32,6 +32,8 @@ pub(super) struct Clients {
     largest_message: usize,
     /// Whether the stage has no inputs. A source is one producer, whichever instance runs it.
     is_source: bool,
+    /// Whether the clients report statistics.
+    has_statistics: bool,
     /// The largest batch, in bytes. A broker rejects a batch that is larger than the topic's
     /// `max.message.bytes`.
     batch_size: Arc<AtomicU64>,
@@ -104,6 +106,10 @@ const PRODUCER: &[(&str, &str)] = &[
     ("partitioner", "murmur2_random"),
 ];
 
+/// How often a client reports, in milliseconds. A consumer reports what is left to read.
+const CONSUMER_STATISTICS: (&str, &str) = ("statistics.interval.ms", "1000");
+const PRODUCER_STATISTICS: (&str, &str) = ("statistics.interval.ms", "5000");
+
 /// How long a request may stay unanswered. librdkafka's default of a minute would stop the stage
 /// for a minute. For a transactional producer librdkafka itself sets a little less than
 /// `transaction.timeout.ms`.
@@ -135,6 +141,7 @@ impl Clients {
             limits: config.limits,
             largest_message: config.largest_message,
             is_source: config.inputs.is_empty(),
+            has_statistics: config.has_statistics,
         }
     }
 
@@ -245,21 +252,24 @@ impl Clients {
     /// The stage's consumer, a static member of its group.
     pub(super) fn consumer(&self, monitor: &ClientMonitor) -> Result<StageConsumer> {
         let identity = self.identity();
+        let mut fixed = vec![
+            ("group.id", self.group.as_str()),
+            // A restart within the session timeout keeps its partitions, and fences its predecessor.
+            ("group.instance.id", &identity),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("isolation.level", "read_committed"),
+        ];
+        if self.has_statistics {
+            fixed.push(CONSUMER_STATISTICS);
+        }
         let config = self.config(
             &[CONSUMER],
             &[(
                 "queued.max.messages.kbytes",
                 self.limits.consumer_queue() / 1024,
             )],
-            &[
-                ("group.id", &self.group),
-                // A restart within the session timeout keeps its partitions, and fences the
-                // process that it replaces.
-                ("group.instance.id", &identity),
-                ("enable.auto.commit", "false"),
-                ("enable.auto.offset.store", "false"),
-                ("isolation.level", "read_committed"),
-            ],
+            &fixed,
         );
         self.make(&config, monitor)
     }
@@ -291,6 +301,9 @@ impl Clients {
             // records in flight is enough.
             ("delivery.report.only.error", "true"),
         ];
+        if self.has_statistics {
+            fixed.push(PRODUCER_STATISTICS);
+        }
         if self.guarantee == Guarantee::ExactlyOnce {
             fixed.push((
                 "transactional.id",
@@ -360,6 +373,7 @@ mod tests {
             has_outputs: true,
             largest_message: 1_048_588,
             smallest_message,
+            has_statistics: false,
         })
     }
 

@@ -20,6 +20,7 @@
 //! ```
 
 mod admin;
+mod certificates;
 mod cluster;
 mod commit;
 mod committed;
@@ -50,6 +51,7 @@ mod waits;
 mod wire;
 
 pub use self::admin::{Admin, NewTopic, TopicCreation, TopicSetting};
+pub use self::certificates::certificate_expiries;
 pub use self::cluster::{Cluster, FoundTopic, Inventory};
 pub use self::config::is_known_property;
 pub use self::connection::Connection;

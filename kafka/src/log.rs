@@ -22,6 +22,7 @@ use rivulet_core::log::{
     Event, Fault, Log, OffsetAndMetadata, ProducerRecord, RestoreCallback, TopicPartition,
     Watermarks,
 };
+use rivulet_core::metrics::TroubleKind;
 use rivulet_core::shutdown::Shutdown;
 
 mod commit;
@@ -194,6 +195,8 @@ impl Log for KafkaLog {
         }
         self.missing_since.set(None);
         self.monitor.broker_reachable();
+        self.monitor.solved(TroubleKind::Topic);
+        self.monitor.solved(TroubleKind::Coordinator);
         if self.guarantee == Guarantee::ExactlyOnce {
             self.replace_if_repeated()?;
         }

@@ -33,6 +33,8 @@ pub struct LogConfig {
     pub largest_message: usize,
     /// The smallest `max.message.bytes` of all topics that it writes.
     pub smallest_message: usize,
+    /// Whether the clients report their statistics, for metrics.
+    pub has_statistics: bool,
 }
 
 impl LogConfig {

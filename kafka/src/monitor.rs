@@ -12,6 +12,7 @@ use self::membership::Membership;
 pub(crate) use self::message::reason_of;
 pub(crate) use self::watch::{Forgetful, StageConsumer, StageProducer};
 use crate::trust::Trust;
+use rivulet_core::metrics::{Metrics, TroubleKind};
 use rivulet_core::reminder::{Reminder, lasting};
 
 mod addresses;
@@ -19,6 +20,7 @@ mod callbacks;
 mod delivery;
 mod membership;
 mod message;
+mod statistics;
 mod unreachable;
 mod watch;
 
@@ -45,6 +47,7 @@ const KNOWN_ADDRESS_GRACE: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub(super) struct ClientMonitor {
     lock: Arc<Mutex<MonitorState>>,
+    metrics: Arc<Metrics>,
     /// Whether a rebalance is pending. It is read before every record, so it must cost nothing.
     has_rebalance: Arc<AtomicBool>,
     /// The generation of the stage's consumer that has this clone: 0 for the first.
@@ -151,6 +154,7 @@ impl ClientMonitor {
         trust: Trust,
         answers: impl Fn(&ClientMonitor) -> bool + Send + 'static,
         on_stuck: impl FnOnce() + Send + 'static,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let lock = MonitorState {
             stage: stage.to_owned(),
@@ -178,13 +182,15 @@ impl ClientMonitor {
         let lock = Arc::new(Mutex::new(lock));
         let weak = Arc::downgrade(&lock);
         let span = tracing::Span::current();
+        let watched = metrics.clone();
         // Without this thread slow commits are not logged, and what is stuck stays stuck. All else
         // works.
         let _ = std::thread::Builder::new()
             .name("watch".into())
-            .spawn(move || span.in_scope(|| Self::watch(&weak, answers, on_stuck)));
+            .spawn(move || span.in_scope(|| Self::watch(&weak, &watched, answers, on_stuck)));
         ClientMonitor {
             lock,
+            metrics,
             has_rebalance: Arc::default(),
             consumer: 0,
             producer: Arc::default(),
@@ -307,6 +313,16 @@ impl ClientMonitor {
             // Any other error repeats until somebody fixes its cause.
             _ => lock.warn(&error.to_string(), None),
         }
+    }
+
+    /// Something keeps the stage from going on.
+    pub(super) fn report(&self, kind: TroubleKind, reason: &str) {
+        self.metrics.health.report(kind, reason);
+    }
+
+    /// It is over.
+    pub(super) fn solved(&self, kind: TroubleKind) {
+        self.metrics.health.solved(kind);
     }
 
     /// Logs an error that repeats until somebody fixes its cause, with the remedy.

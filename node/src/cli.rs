@@ -15,13 +15,14 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::prelude::*;
 
+use crate::observe::{ObserveArgs, ObservedStage, Observer};
 use crate::process::Process;
 use crate::signals;
-use rivulet_core::counters::Counters;
 use rivulet_core::error::Error as StageError;
 use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::limits::Limits;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::shutdown::{EndProcess, Shutdown};
 use rivulet_core::text::{plain, plain_lines};
 use rivulet_pipeline::{Check, Diagnostics, Pipeline, Prefix};
@@ -141,6 +142,9 @@ pub struct StageArgs {
 
     #[command(flatten)]
     common: Common,
+
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 impl StageArgs {
@@ -163,13 +167,25 @@ impl StageArgs {
         if drain {
             shutdown.drain();
         }
-        stage(&Process {
+        let process = Process {
             pipeline: &pipeline,
             stage: pipeline.stage(&self.stage)?,
             instance: self.common.instance(),
             shutdown: shutdown.clone(),
-            counters: Arc::new(Counters::default()),
-        })?;
+            metrics: Arc::new(Metrics::default()),
+            is_observed: self.observe.metrics.is_some(),
+        };
+        let Process {
+            stage: it,
+            instance,
+            metrics,
+            ..
+        } = &process;
+        let observed = vec![ObservedStage::new(
+            &pipeline, it, instance, metrics, &shutdown,
+        )];
+        Observer::start(&self.observe, observed, pipeline.limits.memory().0)?;
+        stage(&process)?;
         Ok(shutdown.check_done()?)
     }
 }

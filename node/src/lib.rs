@@ -17,6 +17,7 @@
 
 pub mod cli;
 mod log_config;
+pub mod observe;
 pub mod process;
 pub mod signals;
 

@@ -41,6 +41,7 @@ pub fn log_config(pipeline: &Pipeline, stage: &Stage, instance: &str) -> LogConf
             .filter_map(largest_message)
             .min()
             .unwrap_or(usize::MAX),
+        has_statistics: false,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rivulet_core::counters::Counters;
 use rivulet_core::error::Result;
+use rivulet_core::metrics::Metrics;
 use rivulet_kafka::KafkaLog;
 
 use rivulet_core::log::Fault;
@@ -23,8 +23,10 @@ pub struct Process<'p> {
     pub instance: String,
     /// Asks it to stop.
     pub shutdown: Shutdown,
-    /// Its counters.
-    pub counters: Arc<Counters>,
+    /// Its metrics.
+    pub metrics: Arc<Metrics>,
+    /// Whether somebody reads the metrics, so that the Kafka clients report theirs, too.
+    pub is_observed: bool,
 }
 
 impl Process<'_> {
@@ -33,8 +35,9 @@ impl Process<'_> {
     /// # Errors
     /// Errors that do not go away by waiting.
     pub fn open_log(&self) -> Result<Option<KafkaLog>> {
-        let config = log_config(self.pipeline, self.stage, &self.instance);
-        match KafkaLog::open(&config, &self.shutdown) {
+        let mut config = log_config(self.pipeline, self.stage, &self.instance);
+        config.has_statistics = self.is_observed;
+        match KafkaLog::open(&config, &self.shutdown, &self.metrics) {
             Ok(log) => {
                 tracing::info!(
                     stage = self.stage.name,

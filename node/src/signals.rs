@@ -10,6 +10,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
+use crate::observe;
+
 /// How long a process that was asked to stop may wait for a broker.
 const GRACE: Duration = Duration::from_millis(3500);
 
@@ -28,6 +30,7 @@ pub fn watch(shutdown: &Shutdown, end: EndProcess) -> Result<()> {
     on_thread(move |mut signals| {
         signals.wait();
         tracing::info!("shutting down: committing");
+        observe::stopping();
         shutdown.stop();
         if signals.wait_for(GRACE) {
             tracing::warn!("second signal: exiting at once");

@@ -21,28 +21,28 @@ pub fn run(registry: &OperatorRegistry, process: &Process<'_>) -> Result<(), Box
     let Some(log) = process.open_log()? else {
         return Ok(());
     };
-    let counters = &process.counters;
+    let metrics = &process.metrics;
     let task = Processing::new(
         process
             .pipeline
             .processing_config(process.stage, &registry.formats)?,
         Box::new(chain),
-        counters.clone(),
+        metrics.clone(),
     );
     rivulet_core::stage::run(
         log,
         task,
         process.pipeline.commit_policy(),
         &process.shutdown,
-        counters,
+        metrics,
     )?;
     tracing::info!(
         stage = process.stage.name,
-        read = counters.read.get(),
-        written = counters.written.get(),
-        skipped = counters.skipped.get(),
-        dead_letters = counters.dead.get(),
-        commits = counters.commits.get(),
+        read = metrics.read.get(),
+        written = metrics.written.get(),
+        skipped = metrics.skipped.get(),
+        dead_letters = metrics.dead.get(),
+        commits = metrics.commits.get(),
         "stage stopped"
     );
     Ok(())

@@ -118,7 +118,7 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["statistics.interval.ms"],
-        why: "nothing reads librdkafka's statistics",
+        why: "--metrics sets it for what it shows",
         harmless_in_client_file: false,
     },
     Reserved {

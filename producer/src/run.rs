@@ -1,6 +1,6 @@
 //! Running a producer stage.
 
-use rivulet_core::counters::Counters;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::stage::Step;
 use rivulet_node::cli::BoxError;
 use rivulet_node::process::Process;
@@ -50,7 +50,7 @@ pub fn run(
     let Some(log) = process.open_log()? else {
         return Ok(());
     };
-    let counters = &process.counters;
+    let metrics = &process.metrics;
     let mut producer = SourceLoop::new(
         log,
         source,
@@ -58,12 +58,19 @@ pub fn run(
         process.stage,
         outputs,
         process.shutdown.clone(),
-        counters.clone(),
+        metrics.clone(),
     )
     .on(&process.instance);
     producer.resume(from_start)?;
-    while producer.step(watch)? == Step::Continue {}
-    let Counters { written, dead, .. } = &**counters;
+    let mut watch = |progress| {
+        // What the kernel does not say is left out.
+        if let Some(is_synchronised) = rivulet_kernel_clock::is_synchronised() {
+            metrics.clock_synchronised.set(is_synchronised.into());
+        }
+        watch(progress);
+    };
+    while producer.step(&mut watch)? == Step::Continue {}
+    let Metrics { written, dead, .. } = &**metrics;
     tracing::info!(
         topics = process.stage.to.join(", "),
         readings = written.get(),

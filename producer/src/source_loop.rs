@@ -8,15 +8,15 @@
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use rivulet_core::counters::Counters;
 use rivulet_core::dead_letter::{self, DeadLetters};
 use rivulet_core::error::{Error, Result};
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::{Fault, Log, ProducerRecord, Rejection};
+use rivulet_core::metrics::{Activity, Metrics, milliseconds};
 use rivulet_core::processing::OutputTopic;
-use rivulet_core::reminder::{Reminder, lasting};
+use rivulet_core::reminder::Reminder;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_core::stage::{BackOff, CommitTimer, Step};
 use rivulet_pipeline::{Pipeline, Stage};
@@ -31,6 +31,7 @@ use crate::source::{Next, Progress, Source};
 mod changelog;
 mod claim;
 mod pending;
+mod rollback;
 
 /// The longest wait for a reading, so that a stop is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
@@ -58,10 +59,12 @@ pub struct SourceLoop<L> {
     end: Option<i64>,
     /// When the source's progress was last reported.
     reported: Instant,
+    /// When the current commit began, or the last one.
+    commit_begun: Instant,
     /// The causes of aborts since the last commit. A cause that lasts is logged more and more
     /// rarely.
     warnings: Reminder<Error>,
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
     shutdown: Shutdown,
 }
 
@@ -75,7 +78,7 @@ impl<L: Log> SourceLoop<L> {
         stage: &Stage,
         outputs: Vec<OutputTopic>,
         shutdown: Shutdown,
-        counters: Arc<Counters>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let now = log.now();
         let in_file = |topic: &String| pipeline.in_file(topic).to_owned();
@@ -100,8 +103,9 @@ impl<L: Log> SourceLoop<L> {
             },
             end: None,
             reported: now,
+            commit_begun: now,
             warnings: Reminder::new(),
-            counters,
+            metrics,
             shutdown,
         }
     }
@@ -172,9 +176,20 @@ impl<L: Log> SourceLoop<L> {
         let now = self.log.now();
         if step == Step::Done || now.duration_since(self.reported) >= LONGEST_WAIT {
             self.reported = now;
+            self.measure();
             watch(self.source.progress());
         }
         Ok(step)
+    }
+
+    fn measure(&self) {
+        let metrics = &self.metrics;
+        metrics.uncommitted.set(self.pending.records.len() as u64);
+        if let Some(spool) = self.source.spool() {
+            metrics.spool_readings.set(spool.readings);
+            metrics.spool_bytes.set(spool.bytes);
+            metrics.spool_dropped.set(spool.dropped);
+        }
     }
 
     fn read_and_commit(&mut self) -> Result<Step, Fault> {
@@ -189,6 +204,7 @@ impl<L: Log> SourceLoop<L> {
             self.commit()?;
         }
         if self.shutdown.is_stopping() {
+            self.metrics.health.enter(Activity::Stopping);
             self.commit()?;
             return Ok(Step::Done);
         }
@@ -204,11 +220,11 @@ impl<L: Log> SourceLoop<L> {
             .map_err(Fault::Fatal)?
         {
             Next::Reading(reading) | Next::Measured(reading) => {
-                self.counters.read.add(1);
+                self.metrics.read.add(1);
                 self.pending.push_reading(&self.outputs, &reading);
             }
             Next::Record(record) => {
-                self.counters.read.add(1);
+                self.metrics.read.add(1);
                 self.pending.push_record(&self.outputs, &record);
             }
             Next::Bad {
@@ -294,6 +310,7 @@ impl<L: Log> SourceLoop<L> {
         if !self.timer.is_dirty() {
             return Ok(());
         }
+        self.commit_begun = self.log.now();
         self.log.flush_unless_transactional()?;
         self.check_not_replaced()?;
         self.write(self.source.position())?;
@@ -338,58 +355,17 @@ impl<L: Log> SourceLoop<L> {
             .iter()
             .filter(|record| matches!(record, PendingRecord::Output { .. }))
             .count();
-        self.counters.written.add(written as u64);
-        self.counters.commits.add(1);
-        self.dead_letters.committed(&self.counters);
+        self.metrics.written.add(written as u64);
+        let took = self.log.now().duration_since(self.commit_begun);
+        self.metrics
+            .committed(took, milliseconds(SystemTime::now()));
+        self.metrics.health.enter(Activity::Running);
+        self.dead_letters.committed(&self.metrics);
         self.source.committed();
         self.commits += 1;
         self.pending.clear();
         self.warnings.clear();
         self.timer.committed(self.log.now());
         self.back_off.reset();
-    }
-
-    /// Aborts the transaction, and sends and commits the pending records again, unless the failed
-    /// commit went through nevertheless. `is_rejected`: the brokers reject one of the records.
-    fn abort_and_resend(&mut self, cause: &Error, is_rejected: bool) -> Result<(), Fault> {
-        self.warn_of_abort("sending again", cause);
-        self.counters.aborts.add(1);
-        self.abort()?;
-        let found = self.read_changelog()?;
-        self.check_claim(found.highest.as_ref())?;
-        match found.own {
-            Some(commit) if commit == self.commits + 1 => {
-                self.committed();
-                return Ok(());
-            }
-            Some(commit) if commit == self.commits => {}
-            // A late record of a process that was replaced may have compacted this one's away.
-            _ if self.guarantee == Guarantee::AtLeastOnce => {}
-            _ => return Err(self.lost_commit()),
-        }
-        self.dead_letters.rolled_back();
-        if is_rejected {
-            self.send_one_by_one()?;
-        } else {
-            self.send(0..self.pending.records.len())?;
-        }
-        self.commit()
-    }
-
-    /// Backs off and aborts the transaction.
-    fn warn_of_abort(&mut self, next: &str, cause: &Error) {
-        match self.warnings.due(cause, self.log.now()) {
-            Some(lasted) => {
-                let lasted = lasting(lasted);
-                tracing::warn!("transaction aborted, {next}{lasted}: {cause}");
-            }
-            None => tracing::debug!("transaction aborted, {next}: {cause}"),
-        }
-    }
-
-    fn abort(&mut self) -> Result<(), Fault> {
-        self.back_off.wait(&self.log, &self.shutdown)?;
-        self.end = None;
-        self.log.abort()
     }
 }

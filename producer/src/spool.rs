@@ -191,7 +191,8 @@ impl Spool {
     }
 
     /// The size of the spool in bytes, including what is not written yet.
-    fn bytes(&self) -> u64 {
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum::<u64>() + self.batch.len() as u64
     }
 

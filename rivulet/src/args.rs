@@ -15,6 +15,7 @@ use crate::times::TimeSpan;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rivulet_node::cli::Common;
+use rivulet_node::observe::ObserveArgs;
 
 pub use self::consume::{CommitOption, ConsumeArgs, Isolation};
 use self::dlq::DLQ_EXAMPLES;
@@ -108,7 +109,8 @@ pub enum Command {
     #[command(after_help = "Examples:
   rivulet run convert threshold             # these two
   rivulet run --all                         # the whole pipeline
-  rivulet run --all --memory-max '64 MB'")]
+  rivulet run --all --memory-max '64 MB'
+  rivulet run --all --metrics 9464          # and curl 127.0.0.1:9464/readyz")]
     Run {
         /// The stages to run
         #[arg(required_unless_present = "all")]
@@ -116,6 +118,8 @@ pub enum Command {
         /// Run every stage of the file
         #[arg(long, conflicts_with = "stages")]
         all: bool,
+        #[command(flatten)]
+        observe: ObserveArgs,
     },
     /// Create, show, watch, empty or delete topics: those of the pipeline, or any
     #[command(subcommand)]

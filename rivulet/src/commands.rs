@@ -89,7 +89,11 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         }
         Command::Check { .. } => Ok(print::text(graph::draw(&pipeline))?),
         Command::Demo => demo(pipeline, &args.common, end),
-        Command::Run { stages, all } => {
+        Command::Run {
+            stages,
+            all,
+            observe,
+        } => {
             // The limits are those of a process: the stages share them.
             let count = if all {
                 pipeline.stages.len()
@@ -108,7 +112,8 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             };
             let shutdown = Shutdown::new();
             signals::watch(&shutdown, end)?;
-            run::run(&pipeline, &stages, &args.common.instance(), &shutdown)
+            let instance = args.common.instance();
+            run::run(&pipeline, &stages, &instance, &observe, &shutdown)
         }
         Command::Groups { wait, stages, lag } => {
             groups(&pipeline, &stages, Duration::from_secs(wait), lag)

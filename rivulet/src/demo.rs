@@ -74,14 +74,15 @@ pub fn run(
                     pipeline,
                     stage,
                     instance,
+                    false,
                     Box::new(shown.clone()),
                 ))
             })
             .collect();
-        let counters: Vec<_> = running
+        let metrics: Vec<_> = running
             .iter()
             .flatten()
-            .map(|running| running.counters.clone())
+            .map(|running| running.metrics.clone())
             .collect();
         let mut failure = None;
         let mut last = Instant::now();
@@ -107,9 +108,9 @@ pub fn run(
             }
             thread::sleep(TICK.saturating_sub(last.elapsed()));
             last = Instant::now();
-            let stages = counters.iter().zip(&running).zip(&shown);
-            screen.draw(stages.map(|((counters, running), (_, shown))| {
-                (&**counters, running.is_some(), shown.last_line())
+            let stages = metrics.iter().zip(&running).zip(&shown);
+            screen.draw(stages.map(|((metrics, running), (_, shown))| {
+                (&**metrics, running.is_some(), shown.last_line())
             }));
         }
         screen.close();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use crate::CheckedPipeline;
-use rivulet_core::counters::Counters;
+use rivulet_core::metrics::{Activity, Metrics};
 use rivulet_core::shutdown::Shutdown;
 use rivulet_node::cli::BoxError;
+use rivulet_node::observe::{ObserveArgs, ObservedStage, Observer};
 use rivulet_node::process::Process;
 use rivulet_pipeline::{Stage, StageKind};
 
@@ -15,46 +16,51 @@ use rivulet_pipeline::{Stage, StageKind};
 pub struct Running<'scope, 'p> {
     /// The stage.
     pub stage: &'p Stage,
-    /// Its counters.
-    pub counters: Arc<Counters>,
+    /// Its metrics.
+    pub metrics: Arc<Metrics>,
     /// Stops this stage alone.
     pub shutdown: Shutdown,
     thread: ScopedJoinHandle<'scope, Result<(), BoxError>>,
 }
 
 impl<'scope, 'p: 'scope> Running<'scope, 'p> {
-    /// Starts a stage. A console sink writes to `output`.
+    /// Starts a stage. A console sink writes to `output`. `is_observed`: somebody reads its
+    /// metrics.
     #[must_use]
     pub fn start(
         scope: &'scope Scope<'scope, '_>,
         pipeline: &'p CheckedPipeline<'p>,
         stage: &'p Stage,
         instance: &str,
+        is_observed: bool,
         output: Box<dyn Write + Send>,
     ) -> Self {
-        let (counters, shutdown) = (Arc::new(Counters::default()), Shutdown::new());
+        let (metrics, shutdown) = (Arc::new(Metrics::default()), Shutdown::new());
         let process = Process {
             pipeline,
             stage,
             instance: instance.to_owned(),
             shutdown: shutdown.clone(),
-            counters: counters.clone(),
+            metrics: metrics.clone(),
+            is_observed,
         };
         let registry = pipeline.registry;
         let thread = scope.spawn(move || {
             // All stages log to the same place: each line names its stage.
             let _named = tracing::info_span!("stage", name = process.stage.name).entered();
-            match &process.stage.kind {
+            let ended = match &process.stage.kind {
                 StageKind::Producer { .. } => {
                     rivulet_producer::run(&registry.producer, &process, false, &mut |_| ())
                 }
                 StageKind::Operator { .. } => rivulet_operators::run(&registry.operators, &process),
                 StageKind::Sink { .. } => rivulet_sinks::run(&registry.sinks, &process, output),
-            }
+            };
+            process.metrics.health.enter(Activity::Stopped);
+            ended
         });
         Running {
             stage,
-            counters,
+            metrics,
             shutdown,
             thread,
         }
@@ -86,6 +92,7 @@ pub fn run(
     pipeline: &CheckedPipeline<'_>,
     stages: &[&Stage],
     instance: &str,
+    observe: &ObserveArgs,
     shutdown: &Shutdown,
 ) -> Result<(), BoxError> {
     thread::scope(|scope| {
@@ -96,13 +103,31 @@ pub fn run(
                 pipeline,
                 stage,
                 instance,
+                observe.metrics.is_some(),
                 Box::new(std::io::stdout()),
             );
             let stopped = started.shutdown.clone();
             shutdown.on_exit(move || stopped.run_exit_hooks());
             running.push(started);
         }
-        let mut errors = Vec::new();
+        let observed = running.iter().map(|running| {
+            let Running {
+                stage,
+                metrics,
+                shutdown,
+                ..
+            } = running;
+            ObservedStage::new(pipeline, stage, instance, metrics, shutdown)
+        });
+        let observed = observed.collect();
+        // The stages share the limits of the process.
+        let memory = pipeline.limits.memory().0 * stages.len() as u64;
+        let started = Observer::start(observe, observed, memory);
+        let mut errors: Vec<String> = started
+            .err()
+            .map(|error| error.to_string())
+            .into_iter()
+            .collect();
         while !running.is_empty() {
             if shutdown.is_stopping() || !errors.is_empty() {
                 for running in &running {

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rivulet_core::counters::Counters;
 use rivulet_core::error::Error;
 use rivulet_core::log::Fault;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::processing::Processing;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_core::stage::{StageLoop, Step};
@@ -46,8 +46,8 @@ pub struct Instances {
     failure: RefCell<Option<String>>,
     /// The stages that have ended for good, with an error that reports why.
     stopped: RefCell<BTreeSet<usize>>,
-    /// The counters of each process, with its stage.
-    counters: RefCell<Vec<(usize, Arc<Counters>)>>,
+    /// The metrics of each process, with its stage.
+    metrics: RefCell<Vec<(usize, Arc<Metrics>)>>,
     /// How many readings the outside producer has written.
     outside_count: Cell<u64>,
 }
@@ -72,7 +72,7 @@ impl Instances {
             started: Cell::new(0),
             failure: RefCell::default(),
             stopped: RefCell::default(),
-            counters: RefCell::default(),
+            metrics: RefCell::default(),
             outside_count: Cell::default(),
         })
     }
@@ -98,11 +98,11 @@ impl Instances {
     /// How often processes of a stage started, plus how often they rolled back to the last commit.
     #[must_use]
     pub fn attempts(&self, stage: usize) -> u64 {
-        let counters = self.counters.borrow();
-        counters
+        let metrics = self.metrics.borrow();
+        metrics
             .iter()
             .filter(|(of, _)| *of == stage)
-            .map(|(_, counters)| 1 + counters.aborts.get())
+            .map(|(_, metrics)| 1 + metrics.aborts.get())
             .sum()
     }
 
@@ -200,10 +200,10 @@ impl Instances {
             Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Abortable(error) => error,
             Fault::Shutdown => Error::new("starting", Fault::Shutdown),
         })?;
-        let counters = Arc::<Counters>::default();
-        self.counters
+        let metrics = Arc::<Metrics>::default();
+        self.metrics
             .borrow_mut()
-            .push((at_stage, Arc::clone(&counters)));
+            .push((at_stage, Arc::clone(&metrics)));
         Ok(match &stage.kind {
             StageKind::Producer { source, .. } => {
                 let source = plan::source(pipeline, source);
@@ -216,7 +216,7 @@ impl Instances {
                     stage,
                     plan::outputs(pipeline, stage),
                     shutdown,
-                    counters,
+                    metrics,
                 );
                 let mut source = source.on(&instance).as_run(run);
                 source.resume(false)?;
@@ -227,14 +227,14 @@ impl Instances {
                 let work = Processing::new(
                     plan::processing_config(pipeline, stage),
                     Box::new(chain),
-                    Arc::clone(&counters),
+                    Arc::clone(&metrics),
                 );
                 Loop::Stage(StageLoop::new(
                     log,
                     work,
                     pipeline.commit,
                     shutdown,
-                    counters,
+                    metrics,
                 ))
             }
             StageKind::Sink { .. } => unreachable!("no plan has a sink"),

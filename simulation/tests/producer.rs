@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rivulet_core::counters::Counters;
 use rivulet_core::error::Result;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_core::stage::Step;
 use rivulet_pipeline::{ComponentConfig, Pipeline, StageKind, Text};
@@ -44,9 +44,9 @@ fn start(
     world: &Rc<World>,
     pipeline: &Pipeline,
     source: Box<dyn Source>,
-    counters: &Arc<Counters>,
+    metrics: &Arc<Metrics>,
 ) -> SourceLoop<SimulatedLog> {
-    let mut source = unclaimed(world, pipeline, source, counters, &Shutdown::new());
+    let mut source = unclaimed(world, pipeline, source, metrics, &Shutdown::new());
     source.resume(false).unwrap();
     source
 }
@@ -55,7 +55,7 @@ fn unclaimed(
     world: &Rc<World>,
     pipeline: &Pipeline,
     source: Box<dyn Source>,
-    counters: &Arc<Counters>,
+    metrics: &Arc<Metrics>,
     shutdown: &Shutdown,
 ) -> SourceLoop<SimulatedLog> {
     let stage = &pipeline.stages[0];
@@ -75,7 +75,7 @@ fn unclaimed(
         stage,
         plan::outputs(pipeline, stage),
         shutdown.clone(),
-        counters.clone(),
+        metrics.clone(),
     )
 }
 
@@ -106,11 +106,11 @@ fn assert_exact(commits: impl IntoIterator<Item = CommitOutcome>) {
     let world = World::new(0, false);
     make_topics(&world, &pipeline);
     world.script_commits(commits);
-    let counters = Arc::default();
+    let metrics = Arc::default();
     let source = Box::new(lines.read_from(Cursor::new(text)).unwrap());
-    let mut source = start(&world, &pipeline, source, &counters);
+    let mut source = start(&world, &pipeline, source, &metrics);
     while source.step(&mut |_| ()).unwrap() == Step::Continue {}
-    assert_eq!(counters.written.get(), 6);
+    assert_eq!(metrics.written.get(), 6);
     let readings: Vec<String> = (0..7).filter(|number| *number != 3).map(line).collect();
     assert_eq!(
         (values(&world, "out"), values(&world, "in-dead-letters")),
@@ -162,9 +162,9 @@ fn a_rejected_reading_is_a_dead_letter_and_the_others_arrive() {
             },
         );
     }
-    let counters = Arc::default();
+    let metrics = Arc::default();
     let source = Box::new(lines.read_from(Cursor::new(text)).unwrap());
-    let mut source = start(&world, &pipeline, source, &counters);
+    let mut source = start(&world, &pipeline, source, &metrics);
     while source.step(&mut |_| ()).unwrap() == Step::Continue {}
     let readings: Vec<String> = (0..7)
         .filter(|number| ![3, 5].contains(number))
@@ -173,7 +173,7 @@ fn a_rejected_reading_is_a_dead_letter_and_the_others_arrive() {
     assert_eq!(values(&world, "out"), readings);
     // The dead-letter topic rejects the value too, so the dead letter has none.
     assert_eq!(values(&world, "in-dead-letters"), [line(3), String::new()]);
-    assert_eq!((counters.written.get(), counters.dead.get()), (5, 2));
+    assert_eq!((metrics.written.get(), metrics.dead.get()), (5, 2));
 }
 
 #[test]
@@ -181,11 +181,11 @@ fn a_replaced_process_recognises_commits_that_are_not_its_own() {
     let pipeline = pipeline("list = { values = [1, 2, 3, 4, 5, 6, 7] }");
     let world = World::new(0, false);
     make_topics(&world, &pipeline);
-    let counters = Arc::default();
+    let metrics = Arc::default();
     let source = || plan::source(&pipeline, source_config(&pipeline));
-    let mut first = start(&world, &pipeline, source(), &counters);
+    let mut first = start(&world, &pipeline, source(), &metrics);
     first.step(&mut |_| ()).unwrap();
-    let mut second = start(&world, &pipeline, source(), &counters);
+    let mut second = start(&world, &pipeline, source(), &metrics);
     for _ in 0..5 {
         second.step(&mut |_| ()).unwrap();
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rivulet_core::counters::Counters;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::processing::Processing;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_pipeline::{Pipeline, StageKind, Text};
@@ -75,9 +75,9 @@ fn drain(
         &shutdown,
     )
     .unwrap();
-    let counters = Arc::new(Counters::default());
-    rivulet_core::stage::run(log, processing, pipeline.commit, &shutdown, &counters)?;
-    Ok(counters.aborts.get())
+    let metrics = Arc::new(Metrics::default());
+    rivulet_core::stage::run(log, processing, pipeline.commit, &shutdown, &metrics)?;
+    Ok(metrics.aborts.get())
 }
 
 /// Writes readings once, and has another instance process them.

@@ -44,14 +44,14 @@ pub fn run(
         stage,
         inputs,
         sink,
-        process.counters.clone(),
+        process.metrics.clone(),
     );
     let mut task = rivulet_core::stage::run(
         log,
         task,
         process.pipeline.commit_policy(),
         &process.shutdown,
-        &process.counters,
+        &process.metrics,
     )?;
     task.finish()?;
     Ok(())

@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rivulet_core::counters::Counters;
 use rivulet_core::dead_letter::{self, DeadLetters};
 use rivulet_core::error::Result;
 use rivulet_core::format::{DecodeError, Format};
 use rivulet_core::log::{Fault, Log, Record, Rejection, TopicPartition};
+use rivulet_core::metrics::Metrics;
 use rivulet_core::processing::InputTopic;
 use rivulet_core::readings::Readings;
 use rivulet_core::rules::OnGap;
@@ -28,7 +28,7 @@ pub struct SinkTask {
     /// Whether the stage ends at a gap.
     stops_at_gap: bool,
     dead_letters: DeadLetters,
-    counters: Arc<Counters>,
+    metrics: Arc<Metrics>,
     /// Since when the sink cannot store readings.
     paused: Option<Instant>,
 }
@@ -41,7 +41,7 @@ impl SinkTask {
         stage: &Stage,
         inputs: Vec<InputTopic>,
         sink: Box<dyn Sink>,
-        counters: Arc<Counters>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let (inputs, formats) = inputs
             .into_iter()
@@ -54,7 +54,7 @@ impl SinkTask {
             formats,
             stops_at_gap: stage.rules.on_gap == Some(OnGap::Stop),
             dead_letters: pipeline.dead_letters(stage),
-            counters,
+            metrics,
             paused: None,
         }
     }
@@ -142,7 +142,7 @@ impl<L: Log> Task<L> for SinkTask {
         let topic = &self.inputs[incoming.topic];
         let readings = match self.formats[incoming.topic].decode(&incoming) {
             Ok(Readings::None) => {
-                self.counters.skipped.add(1);
+                self.metrics.skipped.add(1);
                 return Ok(());
             }
             Ok(readings) => readings,
@@ -165,7 +165,7 @@ impl<L: Log> Task<L> for SinkTask {
         self.sink
             .write(&delivery)
             .map_err(|failure| self.fault(failure))?;
-        self.counters.written.add(count);
+        self.metrics.written.add(count);
         Ok(())
     }
 
@@ -186,7 +186,7 @@ impl<L: Log> Task<L> for SinkTask {
     }
 
     fn on_committed(&mut self) {
-        self.dead_letters.committed(&self.counters);
+        self.dead_letters.committed(&self.metrics);
     }
 
     fn on_idle(&mut self) -> Result<(), Fault> {

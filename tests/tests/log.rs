@@ -121,7 +121,7 @@ fn pipeline(broker: &Proxied) -> Pipeline {
 fn open(broker: &Proxied, instance: &str) -> KafkaLog {
     let pipeline = pipeline(broker);
     let config = log_config(&pipeline, &pipeline.stages[0], instance);
-    ok(KafkaLog::open(&config, &Shutdown::new()))
+    ok(KafkaLog::open(&config, &Shutdown::new(), &Arc::default()))
 }
 
 /// A producer with an open transaction in the changelog.

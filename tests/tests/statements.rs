@@ -1,5 +1,6 @@
 //! The statements about a log, checked on Kafka.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rivulet_core::log::Fault;
@@ -59,7 +60,7 @@ impl Broker for ApacheKafka {
 
     fn open(&self, pipeline: &Pipeline, instance: &str) -> Result<KafkaLog, Fault> {
         let config = log_config(pipeline, &pipeline.stages[0], instance);
-        KafkaLog::open(&config, &Shutdown::new())
+        KafkaLog::open(&config, &Shutdown::new(), &Arc::default())
     }
 
     fn write(&self, topic: &str, value: &str) {

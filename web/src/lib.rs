@@ -2,11 +2,13 @@
 //!
 //! A [`WebServer`] runs [`Router`]'s routes in a thread of its own until it is dropped, so what has
 //! a page needs no async code but its handlers. It answers `GET` and `HEAD` only. It listens on the
-//! loopback interface, unless a [`ListenAddress`] names another. Its headers let a page run only
+//! loopback interface, unless its [`ListenAddress`](rivulet_core::listen_address::ListenAddress)
+//! names another. Its headers let a page run only
 //! scripts of its own, and ask nobody else. Plotly's script is at `/plotly.min.js`.
 //!
 //! ```
-//! use rivulet_web::{ListenAddress, Router, WebServer, asset};
+//! use rivulet_core::listen_address::ListenAddress;
+//! use rivulet_web::{Router, WebServer, asset};
 //!
 //! let routes = Router::new().route("/", asset("text/html; charset=utf-8", "<p>Hello</p>"));
 //! let any_port: ListenAddress = "0".parse()?;
@@ -16,7 +18,6 @@
 //! ```
 
 mod headers;
-mod listen_address;
 mod plotly;
 mod server;
 
@@ -24,5 +25,4 @@ pub use axum::Router;
 /// What handlers take and return.
 pub use axum::{extract, http, response, routing};
 
-pub use self::listen_address::ListenAddress;
 pub use self::server::{WebServer, asset};

@@ -1,7 +1,6 @@
 //! The server: [`WebServer`].
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 
 use axum::Router;
@@ -9,12 +8,12 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
-use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::error::{Error, Result};
+use rivulet_core::listen_address::{ListenAddress, url};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
 use crate::headers::checked;
-use crate::listen_address::ListenAddress;
 use crate::plotly::plotly;
 
 /// A server that runs in a thread of its own. It ends when this is dropped, with all its answers.
@@ -33,9 +32,8 @@ impl WebServer {
     /// # Errors
     /// If it cannot listen there: another program does, or this machine has no such address.
     pub fn start(name: &str, listen: ListenAddress, option: &str, routes: Router) -> Result<Self> {
-        let failed = |error| cannot_listen(error, name, listen, option);
-        let listener = TcpListener::bind(listen.socket()).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = listen.bind(name, option)?;
+        let failed = |error| Error::caused_by(format!("opening {name} at {listen}"), error);
         listener.set_nonblocking(true).map_err(failed)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -101,33 +99,6 @@ where
     S: Clone + Send + Sync + 'static,
 {
     get(move || async move { ([(CONTENT_TYPE, media_type)], body) })
-}
-
-/// The URL at an address. Who listens on all interfaces also listens on the loopback interface.
-fn url(mut address: SocketAddr) -> String {
-    match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => (),
-    }
-    format!("http://{address}/")
-}
-
-fn cannot_listen(error: io::Error, name: &str, listen: ListenAddress, option: &str) -> Error {
-    let kind = error.kind();
-    let failed = Error::caused_by(format!("opening {name} at {listen}"), error);
-    match kind {
-        io::ErrorKind::AddrInUse => failed.of_kind(Kind::Conflict).help(format!(
-            "another program listens there; name another port with {option}, or 0 for any"
-        )),
-        io::ErrorKind::AddrNotAvailable => failed.of_kind(Kind::Usage).help(format!(
-            "this machine has no such address; name another with {option}"
-        )),
-        io::ErrorKind::PermissionDenied => failed.help(format!(
-            "ports below 1024 are for root; name another with {option}"
-        )),
-        _ => failed,
-    }
 }
 
 #[cfg(test)]

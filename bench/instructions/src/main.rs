@@ -9,9 +9,9 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rivulet_core::counters::Counters;
 use rivulet_core::dead_letter::DeadLetters;
 use rivulet_core::guarantee::Guarantee;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::processing::{InputTopic, OutputTopic, Processing, ProcessingConfig};
 use rivulet_core::rules::Rules;
 use rivulet_core::shutdown::Shutdown;
@@ -47,7 +47,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         errors.join("\n")
     })?;
     let policy = CommitPolicy::default();
-    let counters = Arc::new(Counters::default());
+    let metrics = Arc::new(Metrics::default());
     let task = Processing::new(
         ProcessingConfig {
             stage: STAGE.to_owned(),
@@ -68,17 +68,17 @@ fn run() -> Result<(), Box<dyn Error>> {
             state_bytes: PLENTY as u64,
         },
         Box::new(chain),
-        counters.clone(),
+        metrics.clone(),
     );
     let shutdown = Shutdown::new();
     shutdown.drain();
     let log = MemoryLog::new(records.parse()?);
-    stage::run(log, task, policy, &shutdown, &counters)?;
+    stage::run(log, task, policy, &shutdown, &metrics)?;
     println!(
         "{} records read, {} written, {} commits",
-        counters.read.get(),
-        counters.written.get(),
-        counters.commits.get()
+        metrics.read.get(),
+        metrics.written.get(),
+        metrics.commits.get()
     );
     Ok(())
 }

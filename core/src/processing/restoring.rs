@@ -66,7 +66,8 @@ impl Processing {
             return Ok(());
         };
         let sensors = state.sensors();
-        self.counters.restored.add(sensors as u64);
+        self.metrics.restored.add(sensors as u64);
+        self.measure_state();
         let restored = Some((numbers(assignments), sensors));
         // After each abort it is restored again, which is no news.
         if !assignments.is_empty() && self.restored != restored {
@@ -80,6 +81,15 @@ impl Processing {
             self.restored = restored;
         }
         Ok(())
+    }
+
+    pub(super) fn measure_state(&self) {
+        if let Some(state) = &self.state {
+            self.metrics.state_sensors.set(state.entries() as u64);
+            let (bytes, limit) = state.bytes();
+            self.metrics.state_bytes.set(bytes);
+            self.metrics.state_limit.set(limit);
+        }
     }
 
     /// Restores the state, if the stage keeps any. Returns the checkpoints by partition of the

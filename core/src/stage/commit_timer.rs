@@ -32,6 +32,12 @@ impl CommitTimer {
         self.uncommitted += 1;
     }
 
+    /// How many records are processed and not committed.
+    #[must_use]
+    pub fn uncommitted(&self) -> u64 {
+        self.uncommitted
+    }
+
     /// Whether there is anything to commit.
     #[must_use]
     pub fn is_dirty(&self) -> bool {

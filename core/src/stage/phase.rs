@@ -1,5 +1,7 @@
 //! The phases of the stage loop.
 
+use crate::metrics::Activity;
+
 /// What the [stage loop](super::StageLoop) is at. The transitions are drawn there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -16,6 +18,17 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// What the stage is at, for others.
+    pub(super) fn activity(self) -> Activity {
+        match self {
+            // Partitions that are taken are those of others soon.
+            Phase::Unassigned | Phase::Revoking => Activity::Joining,
+            Phase::Restoring => Activity::Restoring,
+            Phase::Running => Activity::Running,
+            Phase::RollingBack => Activity::RollingBack,
+        }
+    }
+
     /// Whether the loop may go from this phase to that one.
     pub(super) fn may_become(self, next: Phase) -> bool {
         use Phase::{Restoring, Revoking, RollingBack, Running, Unassigned};

@@ -15,9 +15,17 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         let partitions = self.partitions();
         self.task.clear();
         let assignments = assignment::look_up(&mut self.log, self.task.inputs(), &partitions)?;
+        let begun = self.log.now();
         self.task.restore(&mut self.log, &assignments)?;
-        if let Some(assigned) = &mut self.assigned {
-            *assigned = assignments.iter().map(AssignedPartition::from).collect();
+        self.metrics
+            .restored_in(self.log.now().duration_since(begun));
+        for assigned in self.assigned.iter_mut().flatten() {
+            let mut assignments = assignments.iter();
+            if let Some(assignment) =
+                assignments.find(|assignment| assignment.partition == assigned.partition)
+            {
+                assigned.looked_up(assignment);
+            }
         }
         for assignment in &assignments {
             if let Some(gap) = assignment.gap() {
@@ -45,6 +53,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         let named = named(self.task.inputs(), &self.partitions());
         let how = if lost { "lost" } else { "revoked" };
         tracing::info!(partitions = named, "rebalance: partitions {how}");
+        self.metrics.rebalances.add(how, 1);
         let committed = if lost && self.timer.is_dirty() {
             let cause = "the group has given the partitions to another member";
             Err(Fault::Abortable(Error::new("committing", cause)))
@@ -62,6 +71,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
 
     pub(super) fn unassign(&mut self) -> Result<(), Fault> {
         self.task.clear();
+        self.metrics.unassigned();
         self.log.unassign()?;
         self.enter(Phase::Unassigned);
         Ok(())
@@ -94,12 +104,13 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
     pub(super) fn set_assignment(&mut self, partitions: Vec<TopicPartition>) {
         let named = named(self.task.inputs(), &partitions);
         tracing::info!(partitions = named, "rebalance: partitions assigned");
+        self.metrics.rebalances.add("assigned", 1);
+        self.metrics.health.assigned();
+        self.metrics.unassigned();
         self.rejection_search.keep(&partitions);
-        let assigned = partitions.into_iter().map(|partition| AssignedPartition {
-            partition,
-            position: None,
-            is_committed: true,
-        });
+        let assigned = partitions
+            .into_iter()
+            .map(|partition| AssignedPartition::new(partition, self.task.inputs(), &self.metrics));
         self.assigned = Some(assigned.collect());
     }
 
@@ -111,13 +122,14 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             }
             None => tracing::debug!("transaction aborted, retrying: {cause}"),
         }
-        self.counters.aborts.add(1);
+        self.metrics.rolled_back(cause);
+        self.entered.clear();
         self.rejection_search.rolled_back();
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.log.abort()?;
         self.timer.committed(self.log.now());
         for assigned in self.assigned.iter_mut().flatten() {
-            (assigned.position, assigned.is_committed) = (None, true);
+            assigned.rolled_back();
         }
         Ok(())
     }

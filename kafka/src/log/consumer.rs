@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::{Event, Fault, OffsetAndMetadata, TopicPartition};
+use rivulet_core::metrics::TroubleKind;
 
 use super::KafkaLog;
 use crate::error_class::{NO_TOPIC, has_fatal_error};
@@ -131,6 +132,7 @@ impl KafkaLog {
             )),
             KafkaError::MessageConsumption(code @ RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 let error = format!("reading {}: {code}", self.inputs.join(", "));
+                self.monitor.report(TroubleKind::Topic, &error);
                 self.monitor
                     .warn(&error, &format!("if the topic was deleted, {NO_TOPIC}"));
                 Ok(())

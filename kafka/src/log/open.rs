@@ -1,11 +1,13 @@
 //! Opening a stage's log: topics are found, the predecessor is fenced, the group is joined.
 
 use std::cell::{Cell, OnceCell};
+use std::sync::Arc;
 
 use rdkafka::consumer::Consumer;
 use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::Fault;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::shutdown::Shutdown;
 
 use super::KafkaLog;
@@ -18,12 +20,16 @@ use crate::waits::CALL_TIMEOUT;
 
 impl KafkaLog {
     /// Connects a stage: waits for a broker, checks that the stage's topics exist, fences an older
-    /// process of the same instance and joins the group.
+    /// process of the same instance and joins the group. What it waits for is in the metrics.
     ///
     /// # Errors
     /// If librdkafka rejects a property, a topic does not exist, or the stage is asked to stop
     /// while it waits.
-    pub fn open(config: &LogConfig, shutdown: &Shutdown) -> Result<Self, Fault> {
+    pub fn open(
+        config: &LogConfig,
+        shutdown: &Shutdown,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, Fault> {
         let clients = Clients::new(config);
         let topic = config.topics.first().cloned().unwrap_or_default();
         let (asking, ending) = (clients.clone(), shutdown.clone());
@@ -38,6 +44,7 @@ impl KafkaLog {
                 answer.is_some_and(|answer| !answer.brokers().is_empty())
             },
             move || ending.abandon(exit::FAILED),
+            metrics.clone(),
         );
         let mut log = KafkaLog {
             clients,

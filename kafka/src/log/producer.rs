@@ -8,6 +8,7 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rivulet_core::error::Error;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::Fault;
+use rivulet_core::metrics::TroubleKind;
 use rivulet_core::reminder::{Reminder, lasting};
 
 use super::KafkaLog;
@@ -44,7 +45,10 @@ impl KafkaLog {
         let mut pause = FIRST_PAUSE;
         loop {
             match producer.init_transactions(INIT_TIMEOUT) {
-                Ok(()) => return Ok(producer),
+                Ok(()) => {
+                    self.monitor.solved(TroubleKind::Coordinator);
+                    return Ok(producer);
+                }
                 Err(error) if is_retriable(&error) => {
                     producer.poll(Duration::ZERO);
                     self.shutdown.check()?;
@@ -130,6 +134,10 @@ impl KafkaLog {
             .topics()
             .iter()
             .any(|topic| topic.name() == "__transaction_state");
+        self.monitor.report(
+            TroubleKind::Coordinator,
+            &format!("transaction coordinator not available: {error}"),
+        );
         if has_topic {
             tracing::warn!("transaction coordinator not available{lasted}, waiting: {error}");
         } else {
@@ -155,7 +163,8 @@ impl KafkaLog {
             pause(producer);
             self.check_delivery()?;
             self.probe_brokers();
-            if self.monitor.is_unreachable() {
+            // Brokers that answer acknowledge what was sent, and then it is committed.
+            if self.shutdown.is_stopping() && self.monitor.is_unreachable() {
                 self.check_shutdown()?;
             }
             if last_probe.elapsed() > CALL_TIMEOUT {

@@ -8,6 +8,7 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::Producer;
 use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::Fault;
+use rivulet_core::metrics::TroubleKind;
 
 use super::KafkaLog;
 use crate::error_class::NO_TOPIC;
@@ -36,7 +37,10 @@ impl KafkaLog {
                 };
                 self.monitor.broker_reachable();
                 match error.map(RDKafkaErrorCode::from) {
-                    None => break,
+                    None => {
+                        self.monitor.solved(TroubleKind::Topic);
+                        break;
+                    }
                     Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                         let error =
                             Error::new(format!("looking for the topic {topic}"), "not authorized")
@@ -46,6 +50,8 @@ impl KafkaLog {
                     }
                     Some(code) => {
                         let since = *missing_since.get_or_insert_with(Instant::now);
+                        self.monitor
+                            .report(TroubleKind::Topic, &format!("the topic {topic}: {code}"));
                         if since.elapsed() > TOPIC_GRACE {
                             let error = Error::new(format!("looking for the topic {topic}"), code)
                                 .help(NO_TOPIC)
@@ -123,6 +129,7 @@ impl KafkaLog {
         }
         self.missing_since.set(None);
         self.monitor.broker_reachable();
+        self.monitor.solved(TroubleKind::Topic);
         Ok(())
     }
 
@@ -130,6 +137,10 @@ impl KafkaLog {
     pub(super) fn missing_topic(&self, topic: &str) -> Option<Fault> {
         let since = self.missing_since.get().unwrap_or_else(Instant::now);
         self.missing_since.set(Some(since));
+        self.monitor.report(
+            TroubleKind::Topic,
+            &format!("the topic {topic} does not exist"),
+        );
         if since.elapsed() <= TOPIC_GRACE {
             return None;
         }

@@ -8,12 +8,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, NoCustomPartitioner, ProducerContext};
+use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::delivery::FailedDelivery;
 use super::message::{advertised_address, is_connect_failure, may_repeat_request, reason_of};
-use super::{ClientMonitor, Rebalance};
+use super::{ClientMonitor, Rebalance, statistics};
 
 impl ClientContext for ClientMonitor {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -63,8 +64,9 @@ impl ClientContext for ClientMonitor {
         }
     }
 
-    fn stats_raw(&self, _: &[u8]) {
+    fn stats(&self, statistics: Statistics) {
         self.count_event();
+        statistics::note(&statistics, &self.metrics);
     }
 
     fn error(&self, error: KafkaError, _: &str) {

@@ -7,7 +7,8 @@ use super::watch::{FORGOTTEN_AFTER, Reminding};
 use super::*;
 
 fn monitor() -> ClientMonitor {
-    ClientMonitor::new("ewma", "rpi0:9092", Trust::default(), |_| false, || ())
+    let (trust, metrics) = (Trust::default(), Arc::default());
+    ClientMonitor::new("ewma", "rpi0:9092", trust, |_| false, || (), metrics)
 }
 
 fn ago(time: Duration) -> Instant {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rivulet_core::metrics::TroubleKind;
 use rivulet_core::reminder::lasting;
 
 use super::message::describe_failure;
@@ -69,6 +70,10 @@ impl ClientMonitor {
             &brokers
         };
         let (what, help) = describe_failure(&reason, brokers);
+        self.report(
+            TroubleKind::Brokers,
+            &format!("{what} at {brokers}: {reason}"),
+        );
         tracing::warn!(
             stage,
             "{what} at {brokers}{}, waiting: {reason}\n  help: {help}",
@@ -87,6 +92,7 @@ impl ClientMonitor {
         lock.warn_of_refusing_broker();
         lock.unreachable_logged.clear();
         if let Some(since) = lock.unreachable_since.take() {
+            self.solved(TroubleKind::Brokers);
             tracing::info!(
                 stage = lock.stage,
                 "brokers reachable again, after {:.1} s",

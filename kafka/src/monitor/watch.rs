@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
+use rivulet_core::metrics::Metrics;
 
 use super::{ClientMonitor, MonitorState, PROBE_INTERVAL, SLOW_COMMIT, STUCK_COMMIT};
 use crate::waits::close;
@@ -70,6 +71,7 @@ impl ClientMonitor {
     /// librdkafka, and nothing gets it out.
     pub(super) fn watch(
         lock: &Weak<Mutex<MonitorState>>,
+        metrics: &Arc<Metrics>,
         answers: impl Fn(&ClientMonitor) -> bool,
         on_stuck: impl FnOnce(),
     ) {
@@ -77,6 +79,7 @@ impl ClientMonitor {
         while let Some(lock) = lock.upgrade() {
             let monitor = ClientMonitor {
                 lock,
+                metrics: metrics.clone(),
                 has_rebalance: Arc::default(),
                 consumer: u32::MAX,
                 producer: Arc::default(),

@@ -19,7 +19,7 @@ use super::decode;
 use super::numbers::Numbers;
 use crate::clock::TrustedClock;
 use crate::position;
-use crate::source::{Next, Source};
+use crate::source::{Next, Source, SpoolUse};
 use crate::spool::record::SpoolRecord;
 use crate::spool::{Popped, Spool, record};
 
@@ -324,6 +324,15 @@ impl Source for SpooledSource {
 
     fn committed(&mut self) {
         self.shared.lock().spool.committed(self.next);
+    }
+
+    fn spool(&self) -> Option<SpoolUse> {
+        let spool = &self.shared.lock().spool;
+        Some(SpoolUse {
+            readings: spool.waiting() + u64::from(self.has_current),
+            bytes: spool.bytes(),
+            dropped: spool.dropped(),
+        })
     }
 
     fn rate(&self) -> Option<f64> {

@@ -4,6 +4,7 @@ use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::{Fault, Log};
+use rivulet_core::metrics::{Activity, TroubleKind};
 use serde_json::Value;
 
 use super::SourceLoop;
@@ -17,6 +18,8 @@ impl<L: Log> SourceLoop<L> {
     /// If the position cannot be read, or the source cannot resume there.
     pub fn resume(&mut self, from_start: bool) -> Result<()> {
         let mut resumed = None;
+        self.metrics.health.enter(Activity::Restoring);
+        let begun = self.log.now();
         let mut outcome = self.claim_and_resume(from_start, &mut resumed);
         while let Err(Fault::Abortable(cause) | Fault::Rejected(_, cause)) = outcome {
             self.warn_of_abort("claiming the source again", &cause);
@@ -28,6 +31,11 @@ impl<L: Log> SourceLoop<L> {
             // A shutdown ends the first step.
             Ok(()) | Err(Fault::Shutdown) => {
                 self.back_off.reset();
+                self.warnings.clear();
+                self.metrics
+                    .restored_in(self.log.now().duration_since(begun));
+                self.metrics.health.solved(TroubleKind::Rollback);
+                self.metrics.health.enter(Activity::Running);
                 Ok(())
             }
             Err(Fault::Fatal(error) | Fault::Rejected(_, error) | Fault::Abortable(error)) => {
@@ -68,10 +76,11 @@ impl<L: Log> SourceLoop<L> {
                 }
                 Some(_) => {}
                 None => {
-                    self.claim.epoch = found
-                        .highest
-                        .map_or(0, |highest| highest.epoch)
-                        .saturating_add(1);
+                    let highest = found.highest.unwrap_or_default();
+                    self.claim.epoch = highest.epoch.saturating_add(1);
+                    // Versions without claims leave the name empty, and so does an empty changelog.
+                    let is_other = !["", &self.claim.instance].contains(&&*highest.instance);
+                    self.metrics.taken_over.set(is_other.into());
                 }
             }
             self.commits = found.commit;

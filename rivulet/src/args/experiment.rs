@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::value_parser;
 use clap_complete::ArgValueCompleter;
 use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::listen_address::ListenAddress;
 use rivulet_producer::experiment::hash::{self, SecretKey};
 use rivulet_producer::experiment::plan::{
     ExperimentPlan, MOST_SAMPLE_RATE, MOST_SAMPLES, MOST_SENSORS, PlanOptions, read_load,
 };
 use rivulet_producer::experiment::{ExperimentOptions, TRUTH_LOG};
-use rivulet_web::ListenAddress;
 
 use crate::complete;
 

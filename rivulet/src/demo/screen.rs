@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::print;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use rivulet_core::counters::Counters;
+use rivulet_core::metrics::Metrics;
 use rivulet_pipeline::Stage;
 
 /// How often the lines are printed without a terminal.
@@ -48,8 +48,8 @@ impl Screen {
         }
     }
 
-    /// Shows the counters of each stage, whether it runs, and the last line of its output.
-    pub(super) fn draw<'c>(&mut self, stages: impl Iterator<Item = (&'c Counters, bool, String)>) {
+    /// Shows the metrics of each stage, whether it runs, and the last line of its output.
+    pub(super) fn draw<'c>(&mut self, stages: impl Iterator<Item = (&'c Metrics, bool, String)>) {
         let now = Instant::now();
         let is_log = self.lines.is_empty();
         if is_log && now.duration_since(self.printed) < LOG_INTERVAL {
@@ -61,13 +61,13 @@ impl Screen {
             .names
             .iter()
             .zip(stages)
-            .map(|(name, (counters, runs, last))| {
-                let Counters {
+            .map(|(name, (metrics, runs, last))| {
+                let Metrics {
                     read,
                     written,
                     dead,
                     ..
-                } = counters;
+                } = metrics;
                 let mark = if runs { '▶' } else { '✔' };
                 let dead = if dead.get() > 0 {
                     format!(" {} dead", dead.get())

@@ -167,8 +167,9 @@ fn open(pipeline: &Pipeline, part: &PlanPart<'_>, shutdown: &Shutdown) -> Result
         largest_message: sizes().max().unwrap_or_default(),
         smallest_message: sizes().min().unwrap_or(usize::MAX),
         topics,
+        has_statistics: false,
     };
-    KafkaLog::open(&config, shutdown)
+    KafkaLog::open(&config, shutdown, &std::sync::Arc::default())
 }
 
 /// The dead letters of one transaction, all in one partition.

@@ -6,11 +6,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rivulet_core::error::{Error, Result};
+use rivulet_core::listen_address::ListenAddress;
 use rivulet_web::extract::State;
 use rivulet_web::http::header::CONTENT_TYPE;
 use rivulet_web::response::IntoResponse;
 use rivulet_web::routing::get;
-use rivulet_web::{ListenAddress, Router, WebServer, asset};
+use rivulet_web::{Router, WebServer, asset};
 use serde::Serialize;
 
 use super::counts::EventCounts;

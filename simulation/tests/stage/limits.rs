@@ -7,7 +7,7 @@ fn a_result_too_large_for_its_topic_is_a_dead_letter() {
     let world = world();
     // Four characters are enough for sums below 100.
     let pipeline = limited(pipeline(), FRAMING + 4);
-    let (counters, result) = outcome_of(&world, &pipeline);
+    let (metrics, result) = outcome_of(&world, &pipeline);
     result.unwrap();
     let sums = values(&world, "out");
     assert_eq!(
@@ -21,7 +21,7 @@ fn a_result_too_large_for_its_topic_is_a_dead_letter() {
         values(&world, "sum-dead-letters"),
         ["abc", "15", "16", "17", "18", "19", "20"]
     );
-    assert_eq!(counters.dead.get(), 7);
+    assert_eq!(metrics.dead.get(), 7);
 }
 
 #[test]

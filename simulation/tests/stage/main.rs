@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rivulet_core::counters::Counters;
 use rivulet_core::key_state::KeyState;
 use rivulet_core::keyed::Keyed;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::operator::Emitter;
 use rivulet_core::processing::{Processing, ProcessingConfig};
 use rivulet_core::reading::{InvalidReading, Reading};
@@ -134,20 +134,20 @@ fn content(value: String) -> Content {
 }
 
 /// Runs the stage to the end of its input.
-fn drained(world: &Rc<World>) -> Counters {
-    let (counters, result) = outcome(world);
+fn drained(world: &Rc<World>) -> Metrics {
+    let (metrics, result) = outcome(world);
     result.unwrap();
-    counters
+    metrics
 }
 
-fn outcome(world: &Rc<World>) -> (Counters, rivulet_core::error::Result<()>) {
+fn outcome(world: &Rc<World>) -> (Metrics, rivulet_core::error::Result<()>) {
     outcome_of(world, &pipeline())
 }
 
 fn outcome_of(
     world: &Rc<World>,
     pipeline: &Pipeline,
-) -> (Counters, rivulet_core::error::Result<()>) {
+) -> (Metrics, rivulet_core::error::Result<()>) {
     let config = plan::processing_config(pipeline, &pipeline.stages[0]);
     outcome_with(world, pipeline, config)
 }
@@ -156,9 +156,9 @@ fn outcome_with(
     world: &Rc<World>,
     pipeline: &Pipeline,
     config: ProcessingConfig,
-) -> (Counters, rivulet_core::error::Result<()>) {
-    let counters = Arc::new(Counters::default());
-    let processing = Processing::new(config, Box::new(Sum), counters.clone());
+) -> (Metrics, rivulet_core::error::Result<()>) {
+    let metrics = Arc::new(Metrics::default());
+    let processing = Processing::new(config, Box::new(Sum), metrics.clone());
     let shutdown = Shutdown::new();
     shutdown.drain();
     let log = SimulatedLog::open(
@@ -174,10 +174,10 @@ fn outcome_with(
         processing,
         pipeline.commit,
         &shutdown,
-        &counters,
+        &metrics,
     )
     .map(drop);
-    (Arc::into_inner(counters).unwrap(), result)
+    (Arc::into_inner(metrics).unwrap(), result)
 }
 
 fn values(world: &World, topic: &str) -> Vec<String> {
@@ -211,13 +211,13 @@ fn assert_exact(world: &World) {
 #[test]
 fn records_are_processed_once_and_a_bad_one_is_a_dead_letter() {
     let world = world();
-    let counters = drained(&world);
+    let metrics = drained(&world);
     assert_exact(&world);
     assert_eq!(
         (
-            counters.read.get(),
-            counters.written.get(),
-            counters.dead.get()
+            metrics.read.get(),
+            metrics.written.get(),
+            metrics.dead.get()
         ),
         (20, 19, 1)
     );
@@ -237,9 +237,9 @@ fn a_failed_commit_is_repeated_from_the_state_of_the_last_one() {
         CommitOutcome::Lost,
         CommitOutcome::Lost,
     ]);
-    let counters = drained(&world);
+    let metrics = drained(&world);
     assert_exact(&world);
-    assert_eq!(counters.aborts.get(), 2);
+    assert_eq!(metrics.aborts.get(), 2);
 }
 
 #[test]
@@ -250,9 +250,9 @@ fn a_commit_with_a_lost_response_is_not_repeated() {
         CommitOutcome::Answered,
         CommitOutcome::AnswerLost,
     ]);
-    let counters = drained(&world);
+    let metrics = drained(&world);
     assert_exact(&world);
-    assert_eq!(counters.aborts.get(), 2);
+    assert_eq!(metrics.aborts.get(), 2);
 }
 
 #[test]
@@ -263,9 +263,9 @@ fn a_commit_that_arrives_late_is_not_repeated() {
         CommitOutcome::Answered,
         CommitOutcome::Late,
     ]);
-    let counters = drained(&world);
+    let metrics = drained(&world);
     assert_exact(&world);
-    assert_eq!(counters.aborts.get(), 2);
+    assert_eq!(metrics.aborts.get(), 2);
 }
 
 #[test]
@@ -276,12 +276,12 @@ fn partitions_are_revoked_only_after_a_commit() {
         ("poll", 7, FaultKind::Rebalance),
         ("poll", 12, FaultKind::Rebalance),
     ]);
-    let counters = drained(&world);
+    let metrics = drained(&world);
     assert_exact(&world);
     assert_eq!(
         (
             world.cluster().group("sum").generation(),
-            counters.aborts.get()
+            metrics.aborts.get()
         ),
         (3, 0)
     );
@@ -291,10 +291,10 @@ fn partitions_are_revoked_only_after_a_commit() {
 fn work_on_a_lost_partition_is_not_committed() {
     let world = world();
     world.script_steps([("poll", 7, FaultKind::ThrownOut)]);
-    let counters = drained(&world);
+    let metrics = drained(&world);
     assert_exact(&world);
     assert_eq!(
-        (counters.aborts.get(), counters.read.get()),
+        (metrics.aborts.get(), metrics.read.get()),
         (1, 22),
         "two were read again"
     );

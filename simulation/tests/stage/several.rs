@@ -58,7 +58,7 @@ impl Format for Words {
 }
 
 /// Runs the stage on these records.
-fn run(pipeline: &Pipeline, world: &Rc<World>, records: &[&str], absences: u32) -> Counters {
+fn run(pipeline: &Pipeline, world: &Rc<World>, records: &[&str], absences: u32) -> Metrics {
     let contents = records.iter().map(|record| content((*record).to_owned()));
     let from = ("in".into(), 0);
     world
@@ -73,9 +73,9 @@ fn run(pipeline: &Pipeline, world: &Rc<World>, records: &[&str], absences: u32) 
     };
     config.inputs[0].format = words(absences);
     config.outputs[0].format = words(0);
-    let (counters, result) = outcome_with(world, pipeline, config);
+    let (metrics, result) = outcome_with(world, pipeline, config);
     result.unwrap();
-    counters
+    metrics
 }
 
 fn empty_world(pipeline: &Pipeline) -> Rc<World> {
@@ -87,10 +87,10 @@ fn empty_world(pipeline: &Pipeline) -> Rc<World> {
 #[test]
 fn all_readings_of_a_record_are_processed_in_order() {
     let (pipeline, world) = (pipeline(), empty_world(&pipeline()));
-    let counters = run(&pipeline, &world, &["a=1 b=2 a=3", "a=4", "b=5 b=6"], 0);
+    let metrics = run(&pipeline, &world, &["a=1 b=2 a=3", "a=4", "b=5 b=6"], 0);
     let sums = ["a=1", "b=2", "a=4", "a=8", "b=7", "b=13"];
     assert_eq!(values(&world, "out"), sums);
-    assert_eq!((counters.read.get(), counters.written.get()), (3, 6));
+    assert_eq!((metrics.read.get(), metrics.written.get()), (3, 6));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_record_is_a_dead_letter_as_a_whole() {
         "c=50 c=60",
         "c=7 a=4 b=5",
     ];
-    let counters = run(&pipeline, &world, &records, 0);
+    let metrics = run(&pipeline, &world, &records, 0);
     assert_eq!(
         values(&world, "out"),
         ["a=1", "b=1", "b=3", "c=7", "a=5", "b=8"],
@@ -113,16 +113,16 @@ fn a_record_is_a_dead_letter_as_a_whole() {
     );
     let dead_letters = ["a=2 x", "a=3 b=100 c=1", "c=50 c=60"];
     assert_eq!(values(&world, "sum-dead-letters"), dead_letters);
-    assert_eq!(counters.dead.get(), 3);
+    assert_eq!(metrics.dead.get(), 3);
 }
 
 #[test]
 fn a_record_without_readings_is_skipped_and_counted() {
     let (pipeline, world) = (pipeline(), empty_world(&pipeline()));
-    let counters = run(&pipeline, &world, &["a=1", "-", "-", "a=2"], 0);
+    let metrics = run(&pipeline, &world, &["a=1", "-", "-", "a=2"], 0);
     assert_eq!(values(&world, "out"), ["a=1", "a=3"]);
-    assert_eq!((counters.read.get(), counters.skipped.get()), (4, 2));
-    assert_eq!(counters.dead.get(), 0);
+    assert_eq!((metrics.read.get(), metrics.skipped.get()), (4, 2));
+    assert_eq!(metrics.dead.get(), 0);
     let mut cluster = world.cluster();
     let committed = &cluster.group("sum").committed;
     assert_eq!(committed[&("in".into(), 0)].0, 4);
@@ -151,17 +151,17 @@ fn readings_that_the_state_contains_are_skipped_alone() {
         .committed
         .insert(("in".into(), 0), committed);
     drop(cluster);
-    let counters = run(&pipeline, &world, &["a=10 b=2 c=3", "a=1 b=1"], 0);
+    let metrics = run(&pipeline, &world, &["a=10 b=2 c=3", "a=1 b=1"], 0);
     assert_eq!(values(&world, "out"), ["b=2", "c=3", "a=11", "b=3"]);
-    assert_eq!(counters.aborts.get(), 0);
+    assert_eq!(metrics.aborts.get(), 0);
 }
 
 #[test]
 fn a_stage_waits_for_what_it_needs_to_decode() {
     let (pipeline, world) = (pipeline(), empty_world(&pipeline()));
-    let counters = run(&pipeline, &world, &["a=1", "a=2", "a=3"], 4);
+    let metrics = run(&pipeline, &world, &["a=1", "a=2", "a=3"], 4);
     assert_eq!(values(&world, "out"), ["a=1", "a=3", "a=6"]);
-    assert_eq!((counters.aborts.get(), counters.dead.get()), (4, 0));
+    assert_eq!((metrics.aborts.get(), metrics.dead.get()), (4, 0));
     // Back-off of 50, 100, 200 and 400 ms.
     assert!(
         world.time() > Duration::from_millis(700),

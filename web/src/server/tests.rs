@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use miniz_oxide::inflate::decompress_to_vec;
 
+use rivulet_core::error::Kind;
+
 use super::*;
 
 /// A server on a free port of the loopback interface.

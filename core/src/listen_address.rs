@@ -1,8 +1,11 @@
 //! Where a server listens: [`ListenAddress`].
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::str::FromStr;
+
+use crate::error::{Error, Kind, Result};
 
 /// The address and the port where a server listens. As text: `ADDRESS:PORT`, or only the port, then
 /// it is the loopback interface. Port 0 is any that is free.
@@ -16,10 +19,33 @@ impl ListenAddress {
         ListenAddress((Ipv4Addr::LOCALHOST, port).into())
     }
 
-    /// The address for a socket.
-    #[must_use]
-    pub fn socket(self) -> SocketAddr {
-        self.0
+    /// Listens there. Returns the address with the port that it has. `name` is what is there, for
+    /// errors, and `option` is the one that sets the address.
+    ///
+    /// # Errors
+    /// If another program listens there, or this machine has no such address.
+    pub fn bind(self, name: &str, option: &str) -> Result<(TcpListener, SocketAddr)> {
+        let failed = |error| self.cannot_listen(error, name, option);
+        let listener = TcpListener::bind(self.0).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok((listener, address))
+    }
+
+    fn cannot_listen(self, error: io::Error, name: &str, option: &str) -> Error {
+        let kind = error.kind();
+        let failed = Error::caused_by(format!("opening {name} at {self}"), error);
+        match kind {
+            io::ErrorKind::AddrInUse => failed.of_kind(Kind::Conflict).help(format!(
+                "another program listens there; name another port with {option}, or 0 for any"
+            )),
+            io::ErrorKind::AddrNotAvailable => failed.of_kind(Kind::Usage).help(format!(
+                "this machine has no such address; name another with {option}"
+            )),
+            io::ErrorKind::PermissionDenied => failed.help(format!(
+                "ports below 1024 are for root; name another with {option}"
+            )),
+            _ => failed,
+        }
     }
 }
 
@@ -38,6 +64,17 @@ impl FromStr for ListenAddress {
             )
         })
     }
+}
+
+/// The URL at an address. Who listens on all interfaces also listens on the loopback interface.
+#[must_use]
+pub fn url(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => (),
+    }
+    format!("http://{address}/")
 }
 
 impl fmt::Display for ListenAddress {
