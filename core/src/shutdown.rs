@@ -27,7 +27,7 @@ pub struct Shutdown(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     how: AtomicU8,
-    asked: AtomicU64,
+    beats: AtomicU64,
     undone: AtomicBool,
     hooks: Mutex<Vec<ExitHook>>,
     end: OnceLock<EndProcess>,
@@ -59,17 +59,22 @@ impl Shutdown {
     }
 
     /// Whether to stop now. Whoever runs a stage asks this again and again, however long it waits
-    /// for something: see [`asked`](Self::asked).
+    /// for something. So it counts as a [beat](Self::beat).
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        self.beat();
         self.0.how.load(Ordering::Relaxed) == STOP
     }
 
-    /// How often somebody has asked whether to stop. A stage whose thread no longer asks hangs.
+    /// A sign of life of the stage.
+    pub fn beat(&self) {
+        self.0.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many signs of life there were. A stage without any more of them hangs.
     #[must_use]
-    pub fn asked(&self) -> u64 {
-        self.0.asked.load(Ordering::Relaxed)
+    pub fn beats(&self) -> u64 {
+        self.0.beats.load(Ordering::Relaxed)
     }
 
     /// For whoever waits.

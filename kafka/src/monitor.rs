@@ -14,6 +14,7 @@ pub(crate) use self::watch::{Forgetful, StageConsumer, StageProducer};
 use crate::trust::Trust;
 use rivulet_core::metrics::{Metrics, TroubleKind};
 use rivulet_core::reminder::{Reminder, lasting};
+use rivulet_core::shutdown::Shutdown;
 
 mod addresses;
 mod callbacks;
@@ -146,14 +147,14 @@ impl MonitorState {
 }
 
 impl ClientMonitor {
-    /// `answers` asks, by a client of its own, whether a broker answers. `on_stuck` is called if a
-    /// commit never ends.
+    /// `answers` asks, by a client of its own, whether a broker answers. If a commit never ends,
+    /// the process is [abandoned](Shutdown::abandon).
     pub(super) fn new(
         stage: &str,
         brokers: &str,
         trust: Trust,
         answers: impl Fn(&ClientMonitor) -> bool + Send + 'static,
-        on_stuck: impl FnOnce() + Send + 'static,
+        shutdown: Shutdown,
         metrics: Arc<Metrics>,
     ) -> Self {
         let lock = MonitorState {
@@ -187,7 +188,7 @@ impl ClientMonitor {
         // works.
         let _ = std::thread::Builder::new()
             .name("watch".into())
-            .spawn(move || span.in_scope(|| Self::watch(&weak, &watched, answers, on_stuck)));
+            .spawn(move || span.in_scope(|| Self::watch(&weak, &watched, answers, &shutdown)));
         ClientMonitor {
             lock,
             metrics,

@@ -84,7 +84,8 @@ impl Observer {
                 stage.look(Instant::now());
             }
             if let Some(systemd) = &mut systemd {
-                systemd.tell(&self.stages(), self.stalled_after);
+                let news = systemd.news(&self.stages(), self.stalled_after);
+                news.tell();
             }
             thread::sleep(LOOK);
         }

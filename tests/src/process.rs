@@ -71,14 +71,24 @@ impl Process {
     /// Starts a program. `title` is its name in messages.
     #[must_use]
     pub fn start(title: impl Into<String>, command: &mut Command) -> Self {
+        Self::start_onto(title, command, Stdio::piped())
+    }
+
+    /// Starts a program whose standard output goes elsewhere.
+    #[must_use]
+    pub fn start_onto(
+        title: impl Into<String>,
+        command: &mut Command,
+        out: impl Into<Stdio>,
+    ) -> Self {
         let title = title.into();
         let mut child = command
-            .stdout(Stdio::piped())
+            .stdout(out)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("starting {title} ({command:?}): {error}"));
         guard::watch(child.id());
-        let out = Stream::read(child.stdout.take().expect("it is piped"));
+        let out = child.stdout.take().map(Stream::read).unwrap_or_default();
         let err = Stream::read(child.stderr.take().expect("it is piped"));
         Process {
             title,
@@ -100,6 +110,12 @@ impl Process {
     #[must_use]
     pub fn err(&self) -> String {
         self.err.text()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it has not ended.
@@ -268,7 +284,7 @@ pub fn stop_all(processes: &mut [Process]) {
 }
 
 /// One of a process's two output streams, read by a thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,

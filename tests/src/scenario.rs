@@ -303,7 +303,9 @@ impl Scenario {
         });
     }
 
-    fn stage(&self, stage: &str, instance: &str) -> Command {
+    /// The command that starts a stage as an instance.
+    #[must_use]
+    pub fn stage(&self, stage: &str, instance: &str) -> Command {
         self.stage_on(&self.brokers, stage, instance)
     }
 

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use rivulet_tests::chain::{assert_close, smoothed};
 use rivulet_tests::records::Record;
 use rivulet_tests::{
-    Answer, Kafka, PipelineBuilder, Process, Scenario, SchemaRegistry, Signal, programs, wait,
+    Answer, Endpoint, Kafka, PipelineBuilder, Process, Scenario, SchemaRegistry, Signal, programs,
+    wait,
 };
 use serde_json::{Value, json};
 
@@ -176,7 +177,8 @@ fn a_registry_that_fails_is_waited_for() {
         stage.fails_with(75);
     }
     registry.answers(Answer::Registry);
-    let mut stage = scenario.start("above");
+    let mut command = scenario.stage("above", "a");
+    let (mut stage, endpoint) = Endpoint::start("above", &mut command, 1);
     // What is known is known while it is away. A new schema is waited for, and is no dead letter.
     wait::until_true("the first readings arrive", || scenario.written("warm") > 2);
     let known = record(1, 3.0);
@@ -195,6 +197,11 @@ fn a_registry_that_fails_is_waited_for() {
     let asked = registry.asked().len();
     produce(&scenario, &[float, unknown]);
     wait::until_true("it asks again", || registry.asked().len() > asked + 4);
+    let unready = endpoint.until_ready(false);
+    assert!(
+        unready.contains("no commit for ") && unready.contains("schema registry"),
+        "{unready}"
+    );
     for line in ["transaction aborted, retrying", "sensors=1"] {
         assert_eq!(stage.err().matches(line).count(), 1, "{}", stage.err());
     }

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use rivulet_tests::chain::{OPERATORS, chained};
-use rivulet_tests::{Kafka, Observer, PipelineBuilder, Process, Scenario, stop_all, wait};
+use rivulet_tests::{
+    Endpoint, Kafka, Observer, PipelineBuilder, Process, Scenario, stop_all, wait,
+};
 
 /// The session timeout, shorter than the default of 45 s.
 const SESSION: Duration = Duration::from_secs(6);
@@ -12,6 +14,8 @@ const AWAY: Duration = Duration::from_secs(20);
 /// How soon the throughput must be back, on a busy machine. The test prints how soon it was: within
 /// two seconds is normal.
 const SOON: Duration = Duration::from_secs(5);
+/// How many seconds after that a stage is no longer ready.
+const STALLED_AFTER: u64 = 5;
 /// How many lines each process may log.
 const LINES: usize = 8;
 const PARTITIONS: i32 = 2;
@@ -34,10 +38,11 @@ fn a_broker_down_for_longer_than_a_session_is_only_a_pause() {
         );
     let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
     scenario.create_topics();
-    let mut running: Vec<Process> = OPERATORS
-        .iter()
-        .map(|stage| scenario.start(stage))
-        .collect();
+    let (observed, others) = OPERATORS.split_first().expect("there are four");
+    let mut command = scenario.stage(observed, "a");
+    let (first, endpoint) = Endpoint::start(observed, &mut command, STALLED_AFTER);
+    let mut running = vec![first];
+    running.extend(others.iter().map(|stage| scenario.start(stage)));
     running.push(scenario.start("thermometers"));
     let outputs = OUTPUTS.map(|topic| scenario.name(topic));
     let observer = Observer::new(&kafka.brokers());
@@ -47,6 +52,11 @@ fn a_broker_down_for_longer_than_a_session_is_only_a_pause() {
     let before = log_lines(&running);
 
     kafka.kill();
+    let unready = endpoint.until_ready(false);
+    assert!(
+        unready.contains(": not ready: ") && unready.contains("brokers unreachable at "),
+        "{unready}"
+    );
     let ended = wait::until(AWAY, || {
         (!running.iter_mut().all(Process::is_running)).then_some(())
     });
@@ -73,6 +83,7 @@ fn a_broker_down_for_longer_than_a_session_is_only_a_pause() {
         "a process ended when the broker came back"
     );
     assert!(flowing < SOON, "it took {flowing:?}");
+    let _ = endpoint.until_ready(true);
     assert!(lines.iter().all(|lines| *lines <= LINES), "{lines:?}");
 
     stop_all(&mut running);

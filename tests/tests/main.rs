@@ -14,6 +14,7 @@ mod foreign;
 mod forgotten;
 mod group;
 mod harness;
+mod health;
 mod interop;
 mod kcat;
 mod kill;

@@ -4,7 +4,6 @@ use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 use rdkafka::consumer::Consumer;
-use rivulet_core::exit;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::Fault;
 use rivulet_core::metrics::Metrics;
@@ -32,7 +31,7 @@ impl KafkaLog {
     ) -> Result<Self, Fault> {
         let clients = Clients::new(config);
         let topic = config.topics.first().cloned().unwrap_or_default();
-        let (asking, ending) = (clients.clone(), shutdown.clone());
+        let asking = clients.clone();
         let monitor = ClientMonitor::new(
             &config.stage,
             config.brokers(),
@@ -43,7 +42,7 @@ impl KafkaLog {
                     .and_then(|client| client.fetch_metadata(Some(&topic), CALL_TIMEOUT).ok());
                 answer.is_some_and(|answer| !answer.brokers().is_empty())
             },
-            move || ending.abandon(exit::FAILED),
+            shutdown.clone(),
             metrics.clone(),
         );
         let mut log = KafkaLog {

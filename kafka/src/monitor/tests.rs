@@ -8,7 +8,14 @@ use super::*;
 
 fn monitor() -> ClientMonitor {
     let (trust, metrics) = (Trust::default(), Arc::default());
-    ClientMonitor::new("ewma", "rpi0:9092", trust, |_| false, || (), metrics)
+    ClientMonitor::new(
+        "ewma",
+        "rpi0:9092",
+        trust,
+        |_| false,
+        Shutdown::new(),
+        metrics,
+    )
 }
 
 fn ago(time: Duration) -> Instant {

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
+use rivulet_core::exit;
 use rivulet_core::metrics::Metrics;
+use rivulet_core::shutdown::Shutdown;
 
 use super::{ClientMonitor, MonitorState, PROBE_INTERVAL, SLOW_COMMIT, STUCK_COMMIT};
 use crate::waits::close;
@@ -67,13 +69,13 @@ impl Drop for Waiting<'_> {
 }
 
 impl ClientMonitor {
-    /// Watches while there is a client. Calls `on_stuck` if a commit is stuck: its thread is inside
-    /// librdkafka, and nothing gets it out.
+    /// Watches while there is a client. Abandons the process if a commit is stuck: its thread is
+    /// inside librdkafka, and nothing gets it out.
     pub(super) fn watch(
         lock: &Weak<Mutex<MonitorState>>,
         metrics: &Arc<Metrics>,
         answers: impl Fn(&ClientMonitor) -> bool,
-        on_stuck: impl FnOnce(),
+        shutdown: &Shutdown,
     ) {
         let mut reminding = Reminding::new();
         while let Some(lock) = lock.upgrade() {
@@ -92,7 +94,11 @@ impl ClientMonitor {
                      systemd does",
                     STUCK_COMMIT.as_secs()
                 );
-                return on_stuck();
+                return shutdown.abandon(exit::FAILED);
+            }
+            if monitor.is_committing() {
+                // The stage's thread is in librdkafka, and this one does not let it wait in vain.
+                shutdown.beat();
             }
             if monitor.must_be_reminded(&mut reminding, &answers) {
                 monitor.remind_of_brokers();
@@ -106,6 +112,10 @@ impl ClientMonitor {
     /// commit whatever the timeout, and makes no callbacks meanwhile.
     pub(crate) fn committing(&self, is_committing: bool) {
         self.lock().committing_since = is_committing.then(Instant::now);
+    }
+
+    fn is_committing(&self) -> bool {
+        self.lock().committing_since.is_some()
     }
 
     fn warn_of_slow_commit(&self) {

@@ -21,8 +21,8 @@ pub struct ObservedStage {
     pub(super) properties: BTreeMap<String, String>,
     pub(super) metrics: Arc<Metrics>,
     shutdown: Shutdown,
-    /// How often its thread had asked whether to stop, and when it last did.
-    asked: Seen,
+    /// How many signs of life its thread had given, and when the last one.
+    beats: Seen,
     /// How often it had committed, and when it last did.
     committed: Seen,
     /// Since when there is something to do.
@@ -90,7 +90,7 @@ impl ObservedStage {
             properties: pipeline.kafka.clone(),
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
-            asked: seen,
+            beats: seen,
             committed: seen,
             busy_since: None,
             processed: Rate::default(),
@@ -99,7 +99,7 @@ impl ObservedStage {
 
     /// Looks at the stage.
     pub(super) fn look(&mut self, now: Instant) {
-        self.asked.look(self.shutdown.asked(), now);
+        self.beats.look(self.shutdown.beats(), now);
         self.committed.look(self.metrics.commits.get(), now);
         self.processed.look(self.metrics.read.get(), now);
         if self.metrics.backlog() == 0 {
@@ -116,12 +116,12 @@ impl ObservedStage {
 
     /// How long its thread has not moved.
     pub(super) fn idle(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.asked.at)
+        now.saturating_duration_since(self.beats.at)
     }
 
     /// How often its thread has moved.
     pub(super) fn moves(&self) -> u64 {
-        self.asked.count
+        self.beats.count
     }
 
     /// How long it has had something to do and has committed nothing.

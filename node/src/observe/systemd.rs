@@ -21,6 +21,24 @@ pub(super) struct Systemd {
     told: Option<Told>,
 }
 
+/// What there is to tell.
+#[derive(Debug)]
+pub(super) struct News {
+    is_ready: bool,
+    sign_of_life: Option<NotifyState<'static>>,
+    sentence: Option<String>,
+}
+
+impl News {
+    /// Tells it. Waits until systemd has room for it.
+    pub(super) fn tell(self) {
+        let ready = self.is_ready.then_some(NotifyState::Ready);
+        let status = self.sentence.as_deref().map(NotifyState::Status);
+        let news = ready.into_iter().chain(self.sign_of_life).chain(status);
+        notify(&news.collect::<Vec<_>>());
+    }
+}
+
 /// What systemd was told of the stages.
 #[derive(Debug)]
 struct Told {
@@ -40,38 +58,32 @@ impl Systemd {
         })
     }
 
-    /// Tells how the stages are.
-    pub(super) fn tell(&mut self, stages: &[ObservedStage], stalled_after: Duration) {
+    /// What there is to tell of the stages.
+    pub(super) fn news(&mut self, stages: &[ObservedStage], stalled_after: Duration) -> News {
         let now = Instant::now();
-        let mut news = Vec::new();
-        if !self.is_ready
-            && stages
-                .iter()
-                .all(|stage| stage.metrics.health.is_restored())
-        {
-            self.is_ready = true;
-            news.push(NotifyState::Ready);
-        }
-        // The watchdog runs only once the process is ready. Until then the start may take as long
-        // as it takes, if every thread moves.
+        let are_restored = |stage: &ObservedStage| stage.metrics.health.is_restored();
+        let is_ready = !self.is_ready && stages.iter().all(are_restored);
+        self.is_ready |= is_ready;
         let moves: Vec<u64> = stages.iter().map(ObservedStage::moves).collect();
-        let have_moved = moves
-            .iter()
-            .zip(&self.moves)
-            .all(|(now, before)| now != before);
-        if self.moves.is_empty() || have_moved {
+        let mut pairs = moves.iter().zip(&self.moves);
+        let have_moved = self.moves.is_empty() || pairs.all(|(now, before)| now != before);
+        if have_moved {
             self.moves = moves;
-            news.push(if self.is_ready {
-                NotifyState::Watchdog
-            } else {
-                NotifyState::ExtendTimeoutUsec(u32::try_from(START.as_micros()).unwrap_or(u32::MAX))
-            });
         }
-        let sentence = self.sentence(stages, stalled_after, now);
-        if let Some(sentence) = &sentence {
-            news.push(NotifyState::Status(sentence));
+        News {
+            is_ready,
+            sign_of_life: have_moved.then(|| {
+                // The watchdog runs only once the process is ready. Until then the start may take
+                // as long as it takes, if every thread moves.
+                if self.is_ready {
+                    NotifyState::Watchdog
+                } else {
+                    let start = u32::try_from(START.as_micros()).unwrap_or(u32::MAX);
+                    NotifyState::ExtendTimeoutUsec(start)
+                }
+            }),
+            sentence: self.sentence(stages, stalled_after, now),
         }
-        notify(&news);
     }
 
     /// The sentence for `systemctl status`, if it is time for one.
