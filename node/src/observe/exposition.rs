@@ -292,3 +292,6 @@ fn sources(to: &mut Families<'_>, stages: &[ObservedStage]) -> fmt::Result {
             .filter_map(|stage| Some((named(stage), stage.metrics.spool_dropped.get()?))),
     )
 }
+
+#[cfg(test)]
+mod tests;
