@@ -60,8 +60,6 @@ pub struct Metrics {
     pub spool_bytes: Gauge,
     /// Readings that were dropped because the spool was full.
     pub spool_dropped: Gauge,
-    /// Whether the machine's clock is synchronised: 0 or 1. Only a producer says it.
-    pub clock_synchronised: Gauge,
     /// Whether the producer has replaced one of another instance when it started: 0 or 1.
     pub taken_over: Gauge,
     /// What the stage is at.

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rivulet_core::error::Result as OrError;
 use rivulet_core::format::Format;
+use rivulet_core::metrics::Metrics;
 use rivulet_core::reading::InvalidReading;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_formats::catalog::json::JsonFormat;
@@ -73,6 +74,7 @@ pub fn open(
     policy: ClockPolicy,
     from_start: bool,
     shutdown: &Shutdown,
+    metrics: &Arc<Metrics>,
 ) -> OrError<Box<dyn Source>> {
     let source = settings.open(context)?;
     if !settings.is_live() {
@@ -87,6 +89,7 @@ pub fn open(
                 spool,
                 clock,
                 from_start,
+                metrics.clone(),
             )?;
             shutdown.on_exit(spooled.exit_hook());
             Box::new(spooled)

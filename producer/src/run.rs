@@ -46,6 +46,7 @@ pub fn run(
         *clock,
         from_start,
         &process.shutdown,
+        &process.metrics,
     )?;
     let Some(log) = process.open_log()? else {
         return Ok(());
@@ -62,14 +63,7 @@ pub fn run(
     )
     .on(&process.instance);
     producer.resume(from_start)?;
-    let mut watch = |progress| {
-        // What the kernel does not say is left out.
-        if let Some(is_synchronised) = rivulet_kernel_clock::is_synchronised() {
-            metrics.clock_synchronised.set(is_synchronised.into());
-        }
-        watch(progress);
-    };
-    while producer.step(&mut watch)? == Step::Continue {}
+    while producer.step(watch)? == Step::Continue {}
     let Metrics { written, dead, .. } = &**metrics;
     tracing::info!(
         topics = process.stage.to.join(", "),

@@ -43,11 +43,6 @@ pub trait Source: Send {
         None
     }
 
-    /// What waits in the source's spool. `None` without one.
-    fn spool(&self) -> Option<SpoolUse> {
-        None
-    }
-
     /// Which settings make a new start go on here, for the last log line of the process. A live
     /// source is not asked.
     fn resume_hint(&self) -> Option<String> {
@@ -62,17 +57,6 @@ pub struct Progress {
     pub done: u64,
     /// All readings.
     pub total: u64,
-}
-
-/// What waits in a spool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpoolUse {
-    /// Readings that wait to be committed in Kafka.
-    pub readings: u64,
-    /// The size of the spool on the disk, in bytes.
-    pub bytes: u64,
-    /// Readings that were dropped because it was full, since it was opened.
-    pub dropped: u64,
 }
 
 /// A whole record of a source: the source knows the messages of its topics.

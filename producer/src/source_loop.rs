@@ -176,20 +176,11 @@ impl<L: Log> SourceLoop<L> {
         let now = self.log.now();
         if step == Step::Done || now.duration_since(self.reported) >= LONGEST_WAIT {
             self.reported = now;
-            self.measure();
+            let uncommitted = self.pending.records.len() as u64;
+            self.metrics.uncommitted.set(uncommitted);
             watch(self.source.progress());
         }
         Ok(step)
-    }
-
-    fn measure(&self) {
-        let metrics = &self.metrics;
-        metrics.uncommitted.set(self.pending.records.len() as u64);
-        if let Some(spool) = self.source.spool() {
-            metrics.spool_readings.set(spool.readings);
-            metrics.spool_bytes.set(spool.bytes);
-            metrics.spool_dropped.set(spool.dropped);
-        }
     }
 
     fn read_and_commit(&mut self) -> Result<Step, Fault> {

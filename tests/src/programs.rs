@@ -40,6 +40,11 @@ pub fn forget_settings(command: &mut Command) {
         "GUARANTEE",
         "MEMORY_MAX",
         "INSTANCE",
+        "METRICS",
+        "METRICS_FROM",
+        "STALLED_AFTER",
+        "LOG",
+        "TARGETS",
     ] {
         command.env_remove(format!("RIVULET_{setting}"));
     }

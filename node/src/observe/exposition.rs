@@ -275,14 +275,16 @@ fn sources(to: &mut Families<'_>, stages: &[ObservedStage]) -> fmt::Result {
         &stage.metrics.spool_bytes
     })?;
     of(
-        "rivulet_clock_synchronized",
-        "Whether the machine's clock is synchronised, as the kernel says",
-        |stage| &stage.metrics.clock_synchronised,
-    )?;
-    of(
         "rivulet_source_taken_over",
         "Whether the producer has replaced one of another instance when it started",
         |stage| &stage.metrics.taken_over,
+    )?;
+    to.gauges(
+        "rivulet_clock_synchronized",
+        "Whether the machine's clock is synchronised, as the kernel says",
+        stages
+            .iter()
+            .filter_map(|stage| Some((named(stage), one_if(stage.is_clock_set?)))),
     )?;
     to.counters(
         "rivulet_spool_dropped",

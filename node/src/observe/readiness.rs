@@ -47,7 +47,7 @@ impl Readiness {
         if stalled >= limit {
             said.push(format!("no commit for {}", lasting(stalled)));
         }
-        if stage.metrics.clock_synchronised.get() == Some(0) {
+        if stage.is_clock_set == Some(false) {
             said.push("the clock is not set".to_owned());
         }
         // What comes first explains what comes later.

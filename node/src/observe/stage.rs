@@ -29,6 +29,8 @@ pub struct ObservedStage {
     busy_since: Option<Instant>,
     /// Records that were processed, at the last looks.
     processed: Rate,
+    /// Whether the machine's clock is synchronised. Only a producer asks; the kernel may not say.
+    pub(super) is_clock_set: Option<bool>,
 }
 
 /// A count, and when it last changed.
@@ -94,6 +96,7 @@ impl ObservedStage {
             committed: seen,
             busy_since: None,
             processed: Rate::default(),
+            is_clock_set: None,
         }
     }
 
@@ -102,6 +105,9 @@ impl ObservedStage {
         self.beats.look(self.shutdown.beats(), now);
         self.committed.look(self.metrics.commits.get(), now);
         self.processed.look(self.metrics.read.get(), now);
+        if self.kind == "producer" {
+            self.is_clock_set = rivulet_kernel_clock::is_synchronised();
+        }
         if self.metrics.backlog() == 0 {
             self.busy_since = None;
         } else {

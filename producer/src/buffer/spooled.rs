@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rivulet_core::error::{Error, Result as OrError};
+use rivulet_core::metrics::Metrics;
 use rivulet_core::reading::InvalidReading;
 use rivulet_pipeline::{ClockPolicy, SpoolSettings};
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use super::decode;
 use super::numbers::Numbers;
 use crate::clock::TrustedClock;
 use crate::position;
-use crate::source::{Next, Source, SpoolUse};
+use crate::source::{Next, Source};
 use crate::spool::record::SpoolRecord;
 use crate::spool::{Popped, Spool, record};
 
@@ -40,6 +41,7 @@ pub struct SpooledSource {
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     clock: TrustedClock,
+    metrics: Arc<Metrics>,
     sync: Duration,
     id: String,
     /// One more than the number of the last record that was yielded or is known to be lost.
@@ -87,6 +89,7 @@ impl SpooledSource {
         settings: &SpoolSettings,
         clock: TrustedClock,
         from_start: bool,
+        metrics: Arc<Metrics>,
     ) -> OrError<Self> {
         let spool = Spool::open(folder, settings, from_start)?;
         let position = spool.position().map(str::to_owned);
@@ -111,6 +114,7 @@ impl SpooledSource {
                 stop: AtomicBool::new(false),
             }),
             clock,
+            metrics,
             sync: settings.sync,
             next: 0,
             others: Vec::new(),
@@ -148,6 +152,7 @@ impl SpooledSource {
             source,
             shared: self.shared.clone(),
             clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
             sync: self.sync,
             synced: None,
             dirty: None,
@@ -324,15 +329,6 @@ impl Source for SpooledSource {
 
     fn committed(&mut self) {
         self.shared.lock().spool.committed(self.next);
-    }
-
-    fn spool(&self) -> Option<SpoolUse> {
-        let spool = &self.shared.lock().spool;
-        Some(SpoolUse {
-            readings: spool.waiting() + u64::from(self.has_current),
-            bytes: spool.bytes(),
-            dropped: spool.dropped(),
-        })
     }
 
     fn rate(&self) -> Option<f64> {

@@ -198,8 +198,8 @@ fn a_producer_says_what_waits_and_whether_the_clock_is_set() {
     let (mut stage, metrics, _) = stage("thermometer");
     metrics.health.enter(Activity::Running);
     metrics.spool_readings.set(12);
-    metrics.clock_synchronised.set(0);
     stage.look(Instant::now());
+    stage.is_clock_set = Some(false);
     let look = Readiness::of(&stage, LIMIT, Instant::now());
     assert!(look.is_ready);
     assert!(look.sentence.starts_with("running, 12 in the spool"));

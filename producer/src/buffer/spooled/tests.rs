@@ -49,6 +49,7 @@ impl Machine {
             &settings,
             clock,
             from_start,
+            Arc::default(),
         )
         .unwrap()
     }
@@ -186,7 +187,8 @@ fn a_stage_that_moves_there_and_back_sends_each_reading_once() {
         let source = Box::new(config.read_from(std::io::Cursor::new(text)).unwrap());
         let clock = TrustedClock::new(TestClock::set(), ClockPolicy::Repair);
         let folder = machines[machine].path();
-        let mut spooled = SpooledSource::open(source, folder, &settings, clock, false).unwrap();
+        let mut spooled =
+            SpooledSource::open(source, folder, &settings, clock, false, Arc::default()).unwrap();
         if let Some(position) = &position {
             spooled.resume(position).unwrap();
         }

@@ -6,11 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rivulet_core::error::Result as OrError;
+use rivulet_core::metrics::Metrics;
 
 use super::shared::{Shared, State};
 use crate::buffer::encode;
 use crate::clock::TrustedClock;
 use crate::source::{Next, Source};
+use crate::spool::Spool;
 use crate::spool::record::SpoolRecord;
 
 /// The longest wait for a reading, so that a stop is noticed soon.
@@ -21,6 +23,7 @@ pub(super) struct SpoolWriter {
     pub(super) source: Box<dyn Source>,
     pub(super) shared: Arc<Shared>,
     pub(super) clock: TrustedClock,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) sync: Duration,
     /// The time of the last sync.
     pub(super) synced: Option<Instant>,
@@ -88,11 +91,15 @@ impl SpoolWriter {
         } else {
             None
         };
+        if is_idle {
+            self.measure(&queue.spool);
+        }
         let is_due = self.synced.is_none_or(|synced| now - synced >= self.sync);
         let is_late = self.dirty.is_some_and(|dirty| now - dirty >= self.sync);
         if self.dirty.is_some() && (is_idle && is_due || is_late) {
             queue.spool.sync(Some(self.source.position().to_string()))?;
             (self.synced, self.dirty) = (Some(now), None);
+            self.measure(&queue.spool);
             self.shared.changed.notify_all();
         }
         drop(queue);
@@ -101,5 +108,12 @@ impl SpoolWriter {
             return Ok(true);
         }
         Ok(!is_end)
+    }
+
+    /// The source loop may wait for Kafka for hours, and this thread does not.
+    fn measure(&self, spool: &Spool) {
+        self.metrics.spool_readings.set(spool.waiting());
+        self.metrics.spool_bytes.set(spool.bytes());
+        self.metrics.spool_dropped.set(spool.dropped());
     }
 }
