@@ -44,6 +44,12 @@ impl Endpoint {
         }
     }
 
+    /// Its address and port.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://").trim_end_matches('/')
+    }
+
     /// The status and the text at a path such as `readyz`. `None` if nobody answers.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<(u16, String)> {

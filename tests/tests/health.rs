@@ -1,12 +1,13 @@
 //! What a process says of itself: metrics, readiness, and what systemd hears.
 
 use std::io::Read;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use rivulet_tests::chain::CONVERT;
-use rivulet_tests::{Endpoint, PipelineBuilder, Process, Scenario, ServiceManager, Signal, wait};
+use rivulet_tests::{
+    Disk, Endpoint, PipelineBuilder, Process, Scenario, ServiceManager, Signal, wait,
+};
 
 const STEADY: &str = "{ simulated = { sensors = 10, rate = 200 } }";
 /// It ends within a second.
@@ -109,19 +110,9 @@ fn a_sink_on_a_full_disk_says_so_until_there_is_room() {
             "{ file = { path = \"disk/readings.jsonl\" } }",
         );
     let scenario = Scenario::new(pipeline);
-    let disk = scenario.path("disk");
-    std::fs::create_dir(&disk).expect("the folder is new");
+    let disk = Disk::full(&scenario.path("disk"));
     let mut source = scenario.start("thermometers");
-    // A disk of its own that only this process and its children see.
-    let mut command = Command::new("unshare");
-    let stage = scenario.stage("keep", "a");
-    command
-        .args(["--map-root-user", "--mount", "sh", "-c"])
-        .arg("mount -t tmpfs -o size=256k tmpfs \"$0\" && fallocate -l 200K \"$0/filler\" && exec \"$@\"")
-        .arg(&disk)
-        .arg(stage.get_program())
-        .args(stage.get_args())
-        .current_dir(stage.get_current_dir().expect("it is that of the scenario"));
+    let mut command = disk.command(&scenario.stage("keep", "a"));
     let (mut sink, endpoint) = Endpoint::start("keep", &mut command, 2);
     let _ = endpoint.until_ready(true);
     let unready = endpoint.until_ready(false);
@@ -149,10 +140,7 @@ fn a_sink_on_a_full_disk_says_so_until_there_is_room() {
     );
     // What lasts is still live: a restart would not help.
     assert_eq!(endpoint.get("livez").map(|(status, _)| status), Some(200));
-    let inside = Path::new("/proc").join(sink.id().to_string()).join("root");
-    let filler = disk.join("filler");
-    std::fs::remove_file(inside.join(filler.strip_prefix("/").expect("it is absolute")))
-        .expect("the disk of the process can be reached");
+    disk.make_room(&sink);
     let ready = endpoint.until_ready(true);
     assert!(!ready.contains("No space"), "{ready}");
     source.stop();

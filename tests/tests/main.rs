@@ -1,5 +1,6 @@
 //! All scenarios, in one program: it is linked once, and they run in parallel.
 
+mod alerts;
 mod avro;
 mod away;
 mod chaos;
