@@ -4,6 +4,7 @@ mod consume;
 mod dlq;
 mod experiment;
 mod formats;
+mod groups;
 mod produce;
 mod topics;
 mod truth;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::times::TimeSpan;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use rivulet_node::cli::Common;
 use rivulet_node::observe::ObserveArgs;
@@ -22,6 +23,7 @@ use self::dlq::DLQ_EXAMPLES;
 pub use self::dlq::{Confirmation, DlqCommand};
 pub use self::experiment::ExperimentArgs;
 pub use self::formats::FormatsCommand;
+pub use self::groups::{GroupsArgs, LagOption};
 pub use self::produce::{KeyArgs, ProduceArgs, TransactionArgs};
 pub use self::topics::TopicsCommand;
 pub use self::truth::TruthArgs;
@@ -127,27 +129,16 @@ pub enum Command {
     /// Show the consumer groups of the stages: members, assigned partitions and lag
     ///
     /// The exit status is 1 unless every group has members, all partitions assigned and no lag. The
-    /// lag counts committed records after the committed offset, without transaction markers.
-    #[command(after_help = "Examples:
-  rivulet groups
-  rivulet groups --wait 60 --stages convert,threshold,ewma,average
-  rivulet groups --wait 60 --lag any        # readings keep arriving, and no lag grows")]
-    Groups {
-        /// Wait for that at most this long, even while the brokers are unreachable
-        #[arg(
-            long,
-            value_name = "SECONDS",
-            default_value_t = 0,
-            hide_default_value = true
-        )]
-        wait: u64,
-        /// Only these stages
-        #[arg(long, value_name = "STAGE,…", value_delimiter = ',')]
-        stages: Vec<String>,
-        /// The lag that a group may have: none, or any that does not grow
-        #[arg(long, value_enum, default_value_t)]
-        lag: LagOption,
-    },
+    /// lag counts committed records after the committed offset, without transaction markers; a
+    /// large one, with `~`, counts offsets.
+    ///
+    /// With --watch each look says where the lag goes: `grows 30/s`, `drains in 12 s` or `steady`.
+    /// The rate is the slope of the line through the lags of the last 10 seconds (least squares),
+    /// or of those since the lag turned. A lag is steady if all that was there 2 seconds ago has
+    /// been read, or if the line changes by less than three times the standard deviation of the
+    /// lags around it. At a terminal the table is drawn again each time, elsewhere tables follow
+    /// one another. Brokers that go away are said once, and watching goes on.
+    Groups(Box<GroupsArgs>),
     /// Show how the two branches differ, live
     ///
     /// It shows the table of the sink `compare`, from the first records on, without a consumer
@@ -221,13 +212,6 @@ pub struct CompareArgs {
     /// End when all current records have been read
     #[arg(long)]
     pub once: bool,
-}
-
-#[derive(Clone, Copy, Default, ValueEnum)]
-pub enum LagOption {
-    #[default]
-    Zero,
-    Any,
 }
 
 #[derive(Subcommand)]

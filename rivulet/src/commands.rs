@@ -5,21 +5,20 @@ mod consume;
 mod dlq;
 mod experiment;
 mod formats;
+mod groups;
 mod produce;
 mod state;
 mod topics;
 mod truth;
 
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
 
 use crate::catalog::ComponentList;
 use crate::check::Manifest;
 use crate::complete;
 use crate::demo;
-use crate::groups::LagGoal;
 use crate::schemas::TopicSchemas;
-use crate::{graph, groups, print, run};
+use crate::{graph, print, run};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressStyle};
 use rivulet_core::error::{Error, Kind, exit_codes};
@@ -37,7 +36,7 @@ use rivulet_verify::Options;
 use crate::{CheckedPipeline, Registry, Target};
 use rivulet_core::shutdown::Shutdown;
 
-use crate::args::{Args, Command, LagOption};
+use crate::args::{Args, Command};
 
 pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Result<(), BoxError> {
     let target = || Target::new(&args.common, args.timeout(), registry);
@@ -115,9 +114,7 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             let instance = args.common.instance();
             run::run(&pipeline, &stages, &instance, &observe, &shutdown)
         }
-        Command::Groups { wait, stages, lag } => {
-            groups(&pipeline, &stages, Duration::from_secs(wait), lag)
-        }
+        Command::Groups(args) => groups::run(&pipeline, &args, end),
         Command::Compare(command) => compare::run(&pipeline, &command, end),
         Command::State(command) => state::run(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command, end),
@@ -206,41 +203,6 @@ fn demo(
 /// Prints a line of progress. What it is about goes on if nobody can read it.
 fn say(line: &str) {
     let _ = print::line(line);
-}
-
-fn groups(
-    pipeline: &CheckedPipeline<'_>,
-    stages: &[String],
-    limit: Duration,
-    lag: LagOption,
-) -> Result<(), BoxError> {
-    let stages = groups::readers(pipeline, stages)?;
-    let (goal, failure) = match lag {
-        LagOption::Zero => (LagGoal::Zero, "not all consumer groups have caught up"),
-        LagOption::Any => (LagGoal::Steady, "not all consumer groups keep up"),
-    };
-    let waiting = ProgressBar::new_spinner();
-    let found = groups::wait(pipeline, &stages, goal, limit, &mut |unmet| {
-        waiting.set_message(unmet.join("; "));
-        waiting.tick();
-    });
-    waiting.finish_and_clear();
-    let (snapshot, unmet) = found?;
-    print::text(&snapshot)?;
-    if unmet.is_empty() {
-        return Ok(());
-    }
-    let waited = if limit.is_zero() {
-        String::new()
-    } else {
-        format!(" after {} s", limit.as_secs())
-    };
-    Err(format!(
-        "{failure}{waited}\n  {}\n  help: start the stages without members; wait with --wait \
-         SECONDS; choose stages with --stages",
-        unmet.join("\n  ")
-    )
-    .into())
 }
 
 /// Asks at the terminal. `false` if there is no terminal.

@@ -2,23 +2,27 @@
 
 mod counting;
 mod member;
+mod report;
 mod snapshot;
+mod table;
+mod watch;
+mod window;
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::CheckedPipeline;
 use rivulet_core::error::Result;
 use rivulet_pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
 
 pub(crate) use self::counting::LagCounter;
 pub use self::member::GroupMember;
+pub use self::report::{GroupReport, GroupsReport, LagReport, PartitionReport, StageReport};
 pub use self::snapshot::{
     GroupLag, GroupRow, InputPartition, LagGoal, LagPosition, LagTrend, Snapshot,
 };
-use rivulet_kafka::Cluster;
-use rivulet_kafka::Group;
+pub use self::table::GroupsTable;
+pub use self::watch::GroupWatch;
+pub use self::window::{LagDirection, LagWindow};
 
 /// The time between two snapshots, long enough to see progress.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -56,26 +60,22 @@ pub fn readers<'p>(
         .collect())
 }
 
-/// Takes snapshots of the groups of stages until they reach the goal or the time limit. Waits for
-/// unreachable brokers, too. Calls `progress` with the unmet conditions each time. Returns the last
-/// snapshot and its unmet conditions.
+/// Looks at the groups of stages until they reach the goal or the time limit. Waits for unreachable
+/// brokers, too. Calls `progress` with the unmet conditions each time. Returns the last snapshot and
+/// its unmet conditions.
 ///
 /// # Errors
 /// If the brokers are unreachable at the time limit, or a topic does not exist.
 pub fn wait(
-    pipeline: &CheckedPipeline<'_>,
-    stages: &[&Stage],
+    watch: &mut GroupWatch<'_>,
     goal: LagGoal,
     limit: Duration,
     progress: &mut dyn FnMut(&[String]),
 ) -> Result<(Snapshot, Vec<String>)> {
     let start = Instant::now();
-    let (mut groups, mut before): (Option<Groups<'_>>, Option<Snapshot>) = (None, None);
+    let mut before: Option<Snapshot> = None;
     loop {
-        let looked = match &mut groups {
-            Some(groups) => groups.snapshot(),
-            None => Groups::new(pipeline, stages).and_then(|new| groups.insert(new).snapshot()),
-        };
+        let looked = watch.look();
         let is_over = start.elapsed() >= limit;
         match looked {
             Ok(snapshot) => {
@@ -89,11 +89,7 @@ pub fn wait(
                 before = Some(snapshot);
             }
             Err(error) if is_over => return Err(error),
-            Err(error) => {
-                // New clients ask only the brokers that are reachable now.
-                groups = None;
-                progress(&[error.into_parts().0]);
-            }
+            Err(error) => progress(&[error.into_parts().0]),
         }
         let left = limit.saturating_sub(start.elapsed());
         thread::sleep(if goal == LagGoal::Steady {
@@ -101,90 +97,6 @@ pub fn wait(
         } else {
             INTERVAL.min(left)
         });
-    }
-}
-
-/// The consumer groups of stages, and the connection that takes snapshots of them.
-struct Groups<'p> {
-    pipeline: &'p CheckedPipeline<'p>,
-    cluster: Cluster,
-    stages: Vec<(&'p Stage, Group)>,
-    lags: LagCounter,
-}
-
-impl<'p> Groups<'p> {
-    fn new(pipeline: &'p CheckedPipeline<'p>, stages: &[&'p Stage]) -> Result<Self> {
-        let stages = stages
-            .iter()
-            .map(|stage| {
-                Ok((
-                    *stage,
-                    Group::new(&pipeline.connection(), &stage.group(), &stage.from)?,
-                ))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Groups {
-            pipeline,
-            cluster: Cluster::new(&pipeline.connection())?,
-            stages,
-            lags: LagCounter::default(),
-        })
-    }
-
-    /// Takes a snapshot. Watermarks are read before offsets, and stages in the order of the data
-    /// flow: if all lags are zero, everything that was there at the beginning has been processed by
-    /// all.
-    fn snapshot(&mut self) -> Result<Snapshot> {
-        let mut rows = Vec::new();
-        for (stage, group) in &self.stages {
-            let watermarks = group.stable_watermarks()?;
-            let mut positions: BTreeMap<InputPartition, LagPosition> = watermarks
-                .into_iter()
-                .map(|(place, (first, end))| {
-                    (
-                        place,
-                        LagPosition {
-                            next: first,
-                            end,
-                            lag: GroupLag::default(),
-                        },
-                    )
-                })
-                .collect();
-            for committed in group.committed()? {
-                if let Some(position) = positions.get_mut(&(committed.topic, committed.partition)) {
-                    // Records below the log start offset were deleted.
-                    position.next = committed.next.max(position.next);
-                }
-            }
-            let (state, members) = (String::new(), Vec::new());
-            rows.push(GroupRow {
-                stage: stage.name.clone(),
-                state,
-                members,
-                assigned: 0,
-                positions,
-            });
-        }
-        self.lags.count(&self.pipeline.connection(), &mut rows)?;
-        let groups = self.cluster.groups()?;
-        for (row, (stage, _)) in rows.iter_mut().zip(&self.stages) {
-            let name = stage.group();
-            let Some(group) = groups.iter().find(|group| group.name == name) else {
-                continue;
-            };
-            row.state.clone_from(&group.state);
-            row.members = group
-                .members
-                .iter()
-                .map(|member| GroupMember::new(&name, member))
-                .collect();
-            let assigned = group.members.iter().flat_map(|member| &member.partitions);
-            row.assigned = assigned
-                .filter(|place| row.positions.contains_key(*place))
-                .count();
-        }
-        Ok(Snapshot { rows })
     }
 }
 

@@ -68,6 +68,14 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), BoxError> {
     Ok(writeln!(io::stdout().lock(), "{}", plain_json(&json))?)
 }
 
+/// Prints a value as one line of JSON.
+///
+/// # Errors
+/// As for [`text`].
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), BoxError> {
+    Ok(line(plain_json(&serde_json::to_string(value)?))?)
+}
+
 /// Writes text with what others wrote in it, so that a terminal can show it.
 pub(crate) fn write(out: &mut dyn Write, text: impl Display) -> io::Result<()> {
     out.write_all(plain_lines(&text.to_string()).as_bytes())

@@ -26,8 +26,9 @@ pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
     let args = Args::parse();
     // Log lines would disturb what is drawn at a terminal: only warnings are printed then. Live
     // tables, `produce` and `consume` have no other log lines that matter.
-    let is_drawn = match args.command {
+    let is_drawn = match &args.command {
         Command::Demo => std::io::stderr().is_terminal(),
+        Command::Groups(groups) => groups.watch.is_some(),
         Command::Compare(_)
         | Command::Consume(_)
         | Command::Produce(_)

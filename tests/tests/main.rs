@@ -19,6 +19,7 @@ mod health;
 mod interop;
 mod kcat;
 mod kill;
+mod lag;
 mod leader;
 mod lessons;
 mod limits;

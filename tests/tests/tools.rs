@@ -4,7 +4,7 @@
 use rivulet_core::exit;
 use rivulet_tests::chain::{CELSIUS, OPERATORS, chained, source};
 use rivulet_tests::records::{self, Record};
-use rivulet_tests::{Cluster, Kafka, PipelineBuilder, Process, Scenario, stop_all, wait};
+use rivulet_tests::{Cluster, PipelineBuilder, Process, Scenario, stop_all};
 use serde_json::Value;
 
 mod compared;
@@ -16,11 +16,6 @@ fn worked_example() -> Scenario {
         &source(),
         "temperatures_celsius",
     )))
-}
-
-/// The operators of the chain, as a value of `--stages`.
-fn operators(scenario: &Scenario) -> String {
-    OPERATORS.map(|stage| scenario.name(stage)).join(",")
 }
 
 /// The columns of a stage in the output of `rivulet groups`.
@@ -202,34 +197,6 @@ fn groups_finds_stages_that_do_not_keep_up() {
         !error.contains(&format!("{}:", scenario.name("average"))),
         "{error}"
     );
-    stop_all(&mut running);
-}
-
-#[test]
-fn groups_waits_for_an_unreachable_cluster() {
-    let mut kafka = Kafka::start(&[]);
-    let pipeline =
-        PipelineBuilder::new().producer("thermometer", &source(), "temperatures_celsius");
-    let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
-    scenario.create_topics();
-    scenario.start("thermometer").succeeds();
-    let mut running: Vec<Process> = OPERATORS
-        .iter()
-        .map(|stage| scenario.start(stage))
-        .collect();
-    scenario.rivulet(&["groups", "--wait", "60"]).succeeds();
-
-    kafka.kill();
-    let error = scenario.rivulet(&["groups"]).fails();
-    assert!(
-        error.contains(scenario.brokers()) && error.contains("is Kafka running there?"),
-        "{error}"
-    );
-    let mut waiting =
-        scenario.rivulet(&["groups", "--wait", "120", "--stages", &operators(&scenario)]);
-    assert!(waiting.is_running());
-    kafka.run();
-    assert_eq!(waiting.ends_within(2 * wait::LONG), 0, "{}", waiting.err());
     stop_all(&mut running);
 }
 

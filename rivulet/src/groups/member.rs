@@ -4,10 +4,11 @@ use std::fmt;
 
 use rivulet_core::text::plain;
 use rivulet_kafka::FoundMember;
+use serde::Serialize;
 
 /// A process in a stage's group, displayed as `INSTANCE@HOST`. Any client can be in the group, with
 /// any client id, so it is shown as [plain] text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GroupMember {
     /// The instance, or the whole client id if it is not a process of the stage.
     pub instance: String,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::GroupMember;
-use crate::table::aligned;
 use crate::text::plural;
 
 /// A partition of a topic.
@@ -35,7 +34,9 @@ pub struct GroupRow {
 /// The position of a group in a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LagPosition {
-    /// The next offset to read.
+    /// The committed offset, if there is one.
+    pub committed: Option<i64>,
+    /// The next offset to read: the committed one, or the first that is there.
     pub next: i64,
     /// The last stable offset.
     pub end: i64,
@@ -194,34 +195,13 @@ fn records(lag: GroupLag) -> String {
     }
 }
 
-impl fmt::Display for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["stage", "group", "members", "partitions", "lag"]
-            .map(str::to_owned)
-            .to_vec();
-        let dash = |text: String| if text.is_empty() { "-".into() } else { text };
-        let rows = self.rows.iter().map(|row| {
-            let members: Vec<String> = row.members.iter().map(GroupMember::to_string).collect();
-            vec![
-                row.stage.clone(),
-                dash(row.state.clone()),
-                dash(members.join(", ")),
-                format!("{}/{}", row.assigned, row.positions.len()),
-                row.lag().to_string(),
-            ]
-        });
-        f.write_str(&aligned(
-            &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn position(next: i64, end: i64) -> LagPosition {
         LagPosition {
+            committed: Some(next),
             next,
             end,
             lag: GroupLag::Records(end - next),
@@ -253,32 +233,6 @@ mod tests {
     }
 
     #[test]
-    fn every_stage_is_a_line() {
-        let busy = LagPosition {
-            lag: GroupLag::AtMost(50_000),
-            ..position(0, 50_000)
-        };
-        let absent = GroupRow {
-            state: String::new(),
-            members: vec![],
-            assigned: 0,
-            ..row("out", &[position(1, 4)])
-        };
-        let expected = "\
-stage    group   members                       partitions  lag
-convert  Stable  a@10.42.0.250, b@10.42.0.250  2/2         0
-ewma     Stable  a@10.42.0.250, b@10.42.0.250  2/2         ~50002
-out      -       -                             0/1         3
-";
-        let rows = [
-            row("convert", &[position(7, 7); 2]),
-            row("ewma", &[position(7, 9), busy]),
-            absent,
-        ];
-        assert_eq!(snapshot(&rows).to_string(), expected);
-    }
-
-    #[test]
     fn the_goal_is_members_all_partitions_and_no_lag() {
         let caught_up = row("a", &[position(7, 7), position(9, 9)]);
         let snapshot_of_one = snapshot(std::slice::from_ref(&caught_up));
@@ -287,9 +241,8 @@ out      -       -                             0/1         3
         let markers = row(
             "b",
             &[LagPosition {
-                next: 7,
-                end: 9,
                 lag: GroupLag::Records(0),
+                ..position(7, 9)
             }],
         );
         let rebalancing = GroupRow {

@@ -169,6 +169,7 @@ impl Clients {
             for place in places {
                 let position = committed.get(place).zip(stable.get(place));
                 let position = position.map(|(committed, end)| LagPosition {
+                    committed: Some(*committed),
                     // Records below the first offset were deleted.
                     next: firsts
                         .get(place)

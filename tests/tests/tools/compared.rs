@@ -1,5 +1,7 @@
 //! What `rivulet compare` shows.
 
+use rivulet_tests::wait;
+
 use super::*;
 
 /// The chain with all stages drained, and a `compare` sink that never runs.

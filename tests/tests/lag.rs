@@ -1,0 +1,121 @@
+//! Where the lags of stages go, as `rivulet groups` says it, also while brokers are away.
+
+use rivulet_tests::chain::{OPERATORS, chained, source};
+use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
+use serde_json::Value;
+
+/// A producer that never ends, and an operator that commits each record by itself: it reads some
+/// three times as fast as records arrive, so what it has missed takes seconds.
+fn pipeline() -> PipelineBuilder {
+    PipelineBuilder::new()
+        .settings("[commit]\nrecords = 1\nleast-interval-ms = 10")
+        .producer(
+            "thermometers",
+            "{ simulated = { sensors = 10, readings = 100000, rate = 50 } }",
+            "warm",
+        )
+        .operator("smooth", "warm", "{ ewma = { alpha = 0.5 } }", "smooth")
+}
+
+/// The lines that a watch has printed so far, each a document.
+fn lines(watch: &Process) -> Vec<Value> {
+    let out = watch.out();
+    let lines = out.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
+}
+
+/// Waits for a line with this after the first `seen` ones, and returns how many there are then.
+fn says(watch: &Process, seen: usize, what: &str, is: impl Fn(&Value) -> bool) -> usize {
+    let found = wait::until(wait::LONG, || {
+        let lines = lines(watch);
+        let found = lines[seen..].iter().position(&is);
+        found.map(|index| seen + index + 1)
+    });
+    found.unwrap_or_else(|| panic!("it should have said that it {what}: {}", watch.report()))
+}
+
+#[test]
+fn a_lag_grows_while_its_stage_is_away_and_drains_afterwards() {
+    let scenario = Scenario::new(pipeline());
+    let _producer = scenario.start("thermometers");
+    let mut smooth = scenario.start("smooth");
+    scenario.grows("smooth", 20);
+    let mut watch = scenario.rivulet(&["groups", "--watch", "0.5", "--json"]);
+    let direction = |word| move |line: &Value| line["stages"][0]["direction"] == word;
+    let seen = says(&watch, 0, "is steady", direction("steady"));
+
+    smooth.stop();
+    let seen = says(&watch, seen, "grows", direction("grows"));
+    let seen = says(&watch, seen, "has a lag of 300", |line| {
+        line["stages"][0]["lag"].as_i64() > Some(300)
+    });
+    let grown = &lines(&watch)[seen - 1]["stages"][0];
+    let rate = grown["records_per_second"].as_f64().unwrap_or_default();
+    assert!((25.0..100.0).contains(&rate), "{grown}");
+    assert_eq!(grown["partitions"][0]["direction"], "grows");
+    assert_eq!(
+        (&grown["lag_is"], &grown["members"]),
+        (&"exact".into(), &Value::Array(vec![]))
+    );
+
+    let mut smooth = scenario.start("smooth");
+    let seen = says(&watch, seen, "drains", direction("drains"));
+    let drains = &lines(&watch)[seen - 1]["stages"][0];
+    assert!(drains["drains_in_seconds"].as_f64() > Some(0.0), "{drains}");
+    assert_eq!(drains["members"][0]["instance"], "a");
+    let seen = says(&watch, seen, "is steady", direction("steady"));
+    says(&watch, seen, "has no lag", |line| {
+        line["stages"][0]["lag"] == 0
+    });
+
+    watch.signal(Signal::Interrupt);
+    watch.succeeds();
+    smooth.stop();
+}
+
+#[test]
+fn groups_waits_for_an_unreachable_cluster() {
+    let mut kafka = Kafka::start(&[]);
+    let pipeline =
+        PipelineBuilder::new().producer("thermometer", &source(), "temperatures_celsius");
+    let scenario = Scenario::on(kafka.brokers(), chained(pipeline));
+    scenario.create_topics();
+    scenario.start("thermometer").succeeds();
+    let mut running: Vec<Process> = OPERATORS
+        .iter()
+        .map(|stage| scenario.start(stage))
+        .collect();
+    scenario.rivulet(&["groups", "--wait", "60"]).succeeds();
+    let json = scenario.rivulet(&["groups", "--watch", "--json"]);
+    let mut table = scenario.rivulet(&["groups", "--watch", "--partitions"]);
+    let has_lag_0 = |line: &Value| line["stages"][0]["lag"] == 0;
+    let seen = says(&json, 0, "sees a group", has_lag_0);
+    table.says(&["stage", "committed", "direction"]);
+
+    kafka.kill();
+    let error = scenario.rivulet(&["groups"]).fails();
+    assert!(
+        error.contains(scenario.brokers()) && error.contains("is Kafka running there?"),
+        "{error}"
+    );
+    table.says(&["Connection refused", "watching goes on"]);
+    let seen = says(&json, seen, "cannot reach the brokers", |line| {
+        let error = line["error"].as_str().unwrap_or_default();
+        error.contains(scenario.brokers()) && line["stages"][0].get("lag").is_none()
+    });
+    let stages = OPERATORS.map(|stage| scenario.name(stage)).join(",");
+    let mut waiting = scenario.rivulet(&["groups", "--wait", "120", "--stages", &stages]);
+    assert!(waiting.is_running());
+    kafka.run();
+    assert_eq!(waiting.ends_within(2 * wait::LONG), 0, "{}", waiting.err());
+    says(&json, seen, "sees the group again", has_lag_0);
+    for mut watch in [json, table] {
+        let said = watch.err().matches("watching goes on").count();
+        assert!(said <= 1, "{}", watch.err());
+        watch.signal(Signal::Terminate);
+        assert_eq!(watch.ends_within(wait::LONG), 0);
+    }
+    stop_all(&mut running);
+}
