@@ -2,19 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-pub use tracing::Level;
-use tracing::field::Field;
-use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
-use tracing_subscriber::prelude::*;
-
+use crate::log::{self, Level, LogFormat};
 use crate::observe::{ObserveArgs, ObservedStage, Observer};
 use crate::process::Process;
 use crate::signals;
@@ -24,7 +17,6 @@ use rivulet_core::guarantee::Guarantee;
 use rivulet_core::limits::Limits;
 use rivulet_core::metrics::Metrics;
 use rivulet_core::shutdown::{EndProcess, Shutdown};
-use rivulet_core::text::{plain, plain_lines};
 use rivulet_pipeline::{Check, Diagnostics, Pipeline, Prefix};
 
 /// Where the pipeline file is by default.
@@ -78,6 +70,17 @@ pub struct Common {
     /// The name of this process among those that run the same stage; by default the host's name
     #[arg(long, env = "RIVULET_INSTANCE", value_name = "NAME", global = true)]
     pub instance: Option<String>,
+
+    /// How log lines are written to standard error
+    #[arg(
+        long,
+        env = "RIVULET_LOG",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        global = true
+    )]
+    pub log: LogFormat,
 }
 
 impl Common {
@@ -148,6 +151,13 @@ pub struct StageArgs {
 }
 
 impl StageArgs {
+    /// Logs to standard error from now on.
+    pub fn log(&self) {
+        log::to_stderr(Level::INFO, self.common.log);
+        let prefix = self.common.prefix.clone().unwrap_or_default();
+        log::identify(Some(&prefix.with(&self.stage)), &self.common.instance());
+    }
+
     /// Loads the pipeline, whose components are in `catalogs`, and runs
     /// `stage` until it ends or the process is asked to stop. `end` ends a process that cannot stop
     /// in time.
@@ -162,6 +172,8 @@ impl StageArgs {
         stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
         let pipeline = self.common.load(catalogs)?;
+        let stage_of_file = pipeline.stage(&self.stage)?;
+        log::identify(Some(&stage_of_file.group()), &self.common.instance());
         let shutdown = Shutdown::new();
         signals::watch(&shutdown, end)?;
         if drain {
@@ -169,7 +181,7 @@ impl StageArgs {
         }
         let process = Process {
             pipeline: &pipeline,
-            stage: pipeline.stage(&self.stage)?,
+            stage: stage_of_file,
             instance: self.common.instance(),
             shutdown: shutdown.clone(),
             metrics: Arc::new(Metrics::default()),
@@ -193,51 +205,6 @@ impl StageArgs {
 /// Any error.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Logs to standard error as [plain] text, filtered by `RUST_LOG`, by default from `level` up.
-///
-/// Under systemd the lines have no time, because the journal adds it.
-pub fn log_to_stderr(level: Level) {
-    let from_env = std::env::var("RUST_LOG")
-        .ok()
-        .and_then(|filter| filter.parse().ok());
-    let filter = from_env.unwrap_or_else(|| Targets::new().with_default(level));
-    let lines = tracing_subscriber::fmt::layer()
-        .fmt_fields(debug_fn(write_field).delimited(" "))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false);
-    let lines = if std::env::var_os("JOURNAL_STREAM").is_some() {
-        lines.without_time().boxed()
-    } else {
-        lines.boxed()
-    };
-    // Tests call this more than once. Only the first call counts.
-    let _ = tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .try_init();
-}
-
-/// Writes a field of a log line. The help of an error has a line of its own, and nothing else has:
-/// what others wrote must not begin a line, which the journal takes for one of ours.
-fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    const HELP: &str = "\n  help: ";
-
-    let value = format!("{value:?}");
-    let (value, help) = match value.split_once(HELP) {
-        Some((value, help)) => (value, Some(help)),
-        None => (value.as_str(), None),
-    };
-    if field.name() != "message" {
-        write!(writer, "{}=", field.name())?;
-    }
-    writer.write_str(&plain(value))?;
-    match help {
-        Some(help) => write!(writer, "{HELP}{}", plain(help)),
-        None => Ok(()),
-    }
-}
-
 /// The exit code of a program: 0, or the [code](rivulet_core::exit) of an error, which is printed.
 ///
 /// A closed pipe is no error: whoever read has seen enough.
@@ -247,8 +214,9 @@ pub fn exit(result: Result<(), BoxError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", plain_lines(&error.to_string()));
-            ExitCode::from(error.downcast_ref().map_or(exit::FAILED, StageError::code))
+            let code = error.downcast_ref().map_or(exit::FAILED, StageError::code);
+            log::fatal(&error.to_string(), code);
+            ExitCode::from(code)
         }
     }
 }
@@ -281,6 +249,7 @@ mod tests {
             guarantee: None,
             memory_max: None,
             instance: None,
+            log: LogFormat::Text,
         };
         let map = |properties: [(&str, &str); 4]| {
             BTreeMap::from(properties.map(|(name, value)| (name.to_owned(), value.to_owned())))

@@ -16,6 +16,7 @@
 //! ```
 
 pub mod cli;
+pub mod log;
 mod log_config;
 pub mod observe;
 pub mod process;

@@ -28,7 +28,7 @@ struct Args {
 #[must_use]
 pub fn program(registry: &ProducerRegistry, end: EndProcess) -> ExitCode {
     let args = Args::parse();
-    cli::log_to_stderr(cli::Level::INFO);
+    args.stage.log();
     cli::exit(args.stage.run(false, registry, end, |process| {
         let mut bar = progress::bar(&process.stage.name);
         run(registry, process, args.from_start, &mut |progress| {

@@ -28,7 +28,7 @@ use rivulet_core::shutdown::EndProcess;
 use rivulet_core::topic_source::ReadProgress;
 use rivulet_kafka::EmbeddedBroker;
 use rivulet_node::cli::{BoxError, Common};
-use rivulet_node::signals;
+use rivulet_node::{log, signals};
 use rivulet_pipeline::Stage;
 use rivulet_pipeline::{Pipeline, suggest};
 use rivulet_verify::Options;
@@ -80,6 +80,9 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
     }
     let mut pipeline = CheckedPipeline::load(&args.common, registry)?;
     pipeline.timeout = args.timeout();
+    if let Command::Run { .. } | Command::Demo = args.command {
+        log::identify(None, &args.common.instance());
+    }
     match args.command {
         Command::Check { json: true, .. } => {
             // Without the changes that options of the command line make.

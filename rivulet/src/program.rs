@@ -8,6 +8,7 @@ use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 use rivulet_core::shutdown::EndProcess;
 use rivulet_node::cli;
+use rivulet_node::log::{self, Level};
 
 use crate::args::{Args, Command, TopicsCommand};
 use crate::commands;
@@ -35,11 +36,8 @@ pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
         | Command::Topics(TopicsCommand::Watch { .. }) => true,
         _ => false,
     };
-    cli::log_to_stderr(if is_drawn {
-        cli::Level::WARN
-    } else {
-        cli::Level::INFO
-    });
+    let level = if is_drawn { Level::WARN } else { Level::INFO };
+    log::to_stderr(level, args.common.log);
     cli::exit(commands::run(args, registry, end))
 }
 

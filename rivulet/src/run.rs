@@ -8,6 +8,7 @@ use crate::CheckedPipeline;
 use rivulet_core::metrics::{Activity, Metrics};
 use rivulet_core::shutdown::Shutdown;
 use rivulet_node::cli::BoxError;
+use rivulet_node::log;
 use rivulet_node::observe::{ObserveArgs, ObservedStage, Observer};
 use rivulet_node::process::Process;
 use rivulet_pipeline::{Stage, StageKind};
@@ -47,7 +48,7 @@ impl<'scope, 'p: 'scope> Running<'scope, 'p> {
         let registry = pipeline.registry;
         let thread = scope.spawn(move || {
             // All stages log to the same place: each line names its stage.
-            let _named = tracing::info_span!("stage", name = process.stage.name).entered();
+            let _named = log::span(process.stage).entered();
             let ended = match &process.stage.kind {
                 StageKind::Producer { .. } => {
                     rivulet_producer::run(&registry.producer, &process, false, &mut |_| ())

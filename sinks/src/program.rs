@@ -26,7 +26,7 @@ struct Args {
 #[must_use]
 pub fn program(registry: &SinkRegistry, end: EndProcess) -> ExitCode {
     let args = Args::parse();
-    cli::log_to_stderr(cli::Level::INFO);
+    args.stage.log();
     cli::exit(args.stage.run(args.drain, registry, end, |process| {
         run(registry, process, Box::new(std::io::stdout()))
     }))

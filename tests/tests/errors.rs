@@ -230,3 +230,27 @@ fn a_command_config_that_is_wrong() {
         assert!(!error.contains("open-sesame"), "{error}");
     }
 }
+
+#[test]
+fn an_error_that_ends_a_stage_is_json_if_its_log_is() {
+    let scenario = Scenario::on(UNREACHABLE, lines().operator("work", "in", EWMA, "out"));
+    let work = scenario.name("wrok");
+    let error = scenario
+        .program(
+            "rivulet-operator",
+            &[&work, "--instance", "a", "--log", "json"],
+        )
+        .fails();
+    let line: serde_json::Value = serde_json::from_str(&error).expect("it is one line of JSON");
+    assert_eq!(
+        (
+            &line["level"],
+            &line["stage"],
+            &line["instance"],
+            &line["exit_code"]
+        ),
+        (&"ERROR".into(), &work.into(), &"a".into(), &1.into()),
+    );
+    let message = line["message"].as_str().unwrap_or_default();
+    assert!(message.contains("has no stage"), "{line}");
+}

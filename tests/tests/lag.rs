@@ -85,7 +85,10 @@ fn groups_waits_for_an_unreachable_cluster() {
     scenario.start("thermometer").succeeds();
     let mut running: Vec<Process> = OPERATORS
         .iter()
-        .map(|stage| scenario.start(stage))
+        .map(|stage| {
+            let options = [&scenario.name(stage), "--instance", "a", "--log", "json"];
+            scenario.program("rivulet-operator", &options)
+        })
         .collect();
     scenario.rivulet(&["groups", "--wait", "60"]).succeeds();
     let json = scenario.rivulet(&["groups", "--watch", "--json"]);
@@ -118,4 +121,36 @@ fn groups_waits_for_an_unreachable_cluster() {
         assert_eq!(watch.ends_within(wait::LONG), 0);
     }
     stop_all(&mut running);
+    for (stage, process) in OPERATORS.iter().zip(&running) {
+        log_is_json(process, &scenario.name(stage));
+    }
+}
+
+/// Every line that a stage has logged is an object that names it, also those of Kafka's threads.
+fn log_is_json(process: &Process, stage: &str) {
+    let log = process.err();
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    for line in &lines {
+        let named = (&line["stage"], &line["instance"]);
+        assert_eq!(named, (&stage.into(), &"a".into()), "{line}");
+        assert!(
+            line["timestamp"].is_string() && line["level"].is_string(),
+            "{line}"
+        );
+    }
+    let says = |word: &str| {
+        let mut messages = lines.iter().filter_map(|line| line["message"].as_str());
+        messages.any(|message| message.contains(word))
+    };
+    assert!(
+        says("stage started") && says("brokers unreachable") && says("stage stopped"),
+        "{log}"
+    );
+    assert!(
+        lines.last().is_some_and(|line| line["read"].is_u64()),
+        "{log}"
+    );
 }
