@@ -138,6 +138,10 @@ pub enum Command {
     /// been read, or if the line changes by less than three times the standard deviation of the
     /// lags around it. At a terminal the table is drawn again each time, elsewhere tables follow
     /// one another. Brokers that go away are said once, and watching goes on.
+    ///
+    /// With --targets each process is asked for its `/readyz`, so producers are shown, too. A
+    /// process is not reachable if it does not answer within a second. That changes nothing about
+    /// the exit status.
     Groups(Box<GroupsArgs>),
     /// Show how the two branches differ, live
     ///

@@ -1,10 +1,13 @@
-//! The consumer groups of a pipeline's stages: members and consumer lag.
+//! The consumer groups of a pipeline's stages: members and consumer lag, and what their processes
+//! say of themselves.
 
 mod counting;
 mod member;
+mod processes;
 mod report;
 mod snapshot;
 mod table;
+mod targets;
 mod watch;
 mod window;
 
@@ -16,11 +19,13 @@ use rivulet_pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
 
 pub(crate) use self::counting::LagCounter;
 pub use self::member::GroupMember;
+pub use self::processes::{ProcessAnswers, ProcessReport};
 pub use self::report::{GroupReport, GroupsReport, LagReport, PartitionReport, StageReport};
 pub use self::snapshot::{
     GroupLag, GroupRow, InputPartition, LagGoal, LagPosition, LagTrend, Snapshot,
 };
 pub use self::table::GroupsTable;
+pub use self::targets::{ProcessTarget, ProcessTargets};
 pub use self::watch::GroupWatch;
 pub use self::window::{LagDirection, LagWindow};
 
@@ -35,27 +40,38 @@ pub fn readers<'p>(
     pipeline: &'p Pipeline,
     names: &[String],
 ) -> Result<Vec<&'p Stage>, Diagnostics> {
-    let readers: Vec<&Stage> = pipeline
-        .in_order()
-        .into_iter()
-        .filter(|stage| !stage.from.is_empty())
-        .collect();
+    let stages = stages(pipeline, names)?;
+    let Some(producer) = stages
+        .iter()
+        .find(|stage| stage.from.is_empty() && names.contains(&stage.name))
+    else {
+        let readers = stages.into_iter().filter(|stage| !stage.from.is_empty());
+        return Ok(readers.collect());
+    };
+    let readers = pipeline.in_order().into_iter();
+    let readers = readers.filter(|stage| !stage.from.is_empty());
+    let known: Vec<&str> = readers.map(|stage| stage.name.as_str()).collect();
+    let name = &producer.name;
+    let diagnostic = Diagnostic::at(
+        producer.place.clone(),
+        format!("`{name}` reads no topic, so it has no group"),
+    );
+    Err(Diagnostics::new(
+        pipeline.text.clone(),
+        vec![diagnostic.help(suggest(name, &known))],
+    ))
+}
+
+/// The stages with these names, or all, in the order of the data flow.
+///
+/// # Errors
+/// If a stage does not exist.
+pub fn stages<'p>(pipeline: &'p Pipeline, names: &[String]) -> Result<Vec<&'p Stage>, Diagnostics> {
     for name in names {
-        let stage = pipeline.stage(name)?;
-        if stage.from.is_empty() {
-            let known: Vec<&str> = readers.iter().map(|stage| stage.name.as_str()).collect();
-            let diagnostic = Diagnostic::at(
-                stage.place.clone(),
-                format!("`{name}` reads no topic, so it has no group"),
-            );
-            return Err(Diagnostics::new(
-                pipeline.text.clone(),
-                vec![diagnostic.help(suggest(name, &known))],
-            ));
-        }
+        pipeline.stage(name)?;
     }
-    Ok(readers
-        .into_iter()
+    let all = pipeline.in_order().into_iter();
+    Ok(all
         .filter(|stage| names.is_empty() || names.contains(&stage.name))
         .collect())
 }

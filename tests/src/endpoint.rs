@@ -44,10 +44,11 @@ impl Endpoint {
         }
     }
 
-    /// Its address and port.
+    /// Where it is, as HOST:PORT.
     #[must_use]
     pub fn address(&self) -> &str {
-        self.url.trim_start_matches("http://").trim_end_matches('/')
+        let address = self.url.trim_end_matches('/');
+        address.strip_prefix("http://").unwrap_or(address)
     }
 
     /// The status and the text at a path such as `readyz`. `None` if nobody answers.

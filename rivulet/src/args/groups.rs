@@ -1,5 +1,6 @@
 //! The command line of `rivulet groups`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -11,6 +12,7 @@ use clap::ValueEnum;
   rivulet groups --wait 60 --lag any        # readings keep arriving, and no lag grows
   rivulet groups --watch                    # where each lag goes, once a second
   rivulet groups --partitions --watch 5     # the same of each partition, every 5 seconds
+  rivulet groups --targets targets.json     # which processes are ready, and why not
   rivulet groups --watch --json | jq -c '.stages[] | [.stage, .lag, .direction]'")]
 pub struct GroupsArgs {
     /// Wait for that at most this long, even while the brokers are unreachable
@@ -43,6 +45,9 @@ pub struct GroupsArgs {
     /// As JSON, with the partitions: one document, or with --watch one on each line
     #[arg(long, conflicts_with = "partitions")]
     pub json: bool,
+    /// Ask each process in this file whether it is ready: a list of targets for Prometheus, as JSON
+    #[arg(long, env = "RIVULET_TARGETS", value_name = "FILE")]
+    pub targets: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]

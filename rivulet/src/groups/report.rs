@@ -6,7 +6,8 @@ use rivulet_pipeline::Stage;
 use serde::Serialize;
 
 use super::{
-    GroupLag, GroupMember, GroupRow, GroupWatch, LagDirection, LagPosition, LagWindow, Snapshot,
+    GroupLag, GroupMember, GroupRow, GroupWatch, LagDirection, LagPosition, LagWindow,
+    ProcessAnswers, ProcessReport, Snapshot,
 };
 
 /// What is known of the stages at one time.
@@ -19,6 +20,9 @@ pub struct GroupsReport {
     /// Why nothing is known of the groups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What of the targets does not fit the pipeline.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What is known of one stage.
@@ -31,6 +35,9 @@ pub struct StageReport {
     /// Its consumer group. A producer has none.
     #[serde(flatten)]
     pub group: Option<GroupReport>,
+    /// What its processes say. `None` if none was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Vec<ProcessReport>>,
 }
 
 /// The consumer group of a stage.
@@ -101,6 +108,7 @@ impl GroupsReport {
             time: now(),
             stages: stages.collect(),
             error: None,
+            notes: Vec::new(),
         }
     }
 
@@ -112,7 +120,19 @@ impl GroupsReport {
             time: now(),
             stages: stages.collect(),
             error: Some(error.to_string()),
+            notes: Vec::new(),
         }
+    }
+
+    /// The same with what the processes say.
+    #[must_use]
+    pub fn with(mut self, answers: ProcessAnswers) -> Self {
+        let ProcessAnswers { by_stage, notes } = answers;
+        for stage in &mut self.stages {
+            stage.processes = Some(by_stage.get(&stage.stage).cloned().unwrap_or_default());
+        }
+        self.notes = notes;
+        self
     }
 }
 
@@ -127,6 +147,7 @@ impl StageReport {
             stage: stage.name.clone(),
             kind: stage.kind.table(),
             group,
+            processes: None,
         }
     }
 }
@@ -254,6 +275,7 @@ mod tests {
             stage: "ewma".into(),
             kind: "operator",
             group,
+            processes: None,
         };
         let json = |group| serde_json::to_value(stage(group)).unwrap();
         assert_eq!(

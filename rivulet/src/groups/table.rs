@@ -2,8 +2,12 @@
 
 use std::fmt;
 
-use super::{GroupReport, GroupsReport, PartitionReport, StageReport};
+use super::{GroupReport, GroupsReport, PartitionReport, ProcessReport, StageReport};
 use crate::table::aligned;
+use crate::text::plain;
+
+/// The longest sentence of a process that is shown, in characters. JSON has all of it.
+const LONGEST: usize = 300;
 
 /// A table of stages or of their partitions, with the columns that are wanted.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +18,8 @@ pub struct GroupsTable<'r> {
     pub partitions: bool,
     /// Whether it says where each lag goes.
     pub directions: bool,
+    /// How many columns the terminal has, if it is shown at one. Lines end there.
+    pub width: Option<usize>,
 }
 
 impl GroupsTable<'_> {
@@ -30,41 +36,61 @@ impl GroupsTable<'_> {
         head
     }
 
+    /// The rows of a stage. What its processes say is in the first one.
     fn rows(&self, stage: &StageReport) -> Vec<Vec<String>> {
-        let begin = |group: Option<&GroupReport>| {
-            let state = group.and_then(|group| group.state.clone());
-            vec![stage.stage.clone(), dash(state.unwrap_or_default())]
+        let mut rows = match &stage.group {
+            Some(group) if self.partitions => {
+                let partitions = group.partitions.iter();
+                let rows = partitions.map(|partition| self.of_partition(partition));
+                rows.collect()
+            }
+            Some(group) => vec![self.of_group(group)],
+            None => vec![Vec::new()],
         };
-        let Some(group) = &stage.group else {
-            let mut row = begin(None);
+        for row in &mut rows {
+            let state = stage.group.as_ref().and_then(|group| group.state.clone());
+            row.splice(0..0, [stage.stage.clone(), dash(state.unwrap_or_default())]);
             row.resize(self.head().len(), "-".to_owned());
-            return vec![row];
-        };
-        if !self.partitions {
-            let members: Vec<String> = group.members.iter().map(ToString::to_string).collect();
-            let mut row = begin(Some(group));
-            row.extend([
-                dash(members.join(", ")),
-                format!("{}/{}", group.assigned, group.partitions.len()),
-                group.lag.shown(),
-            ]);
-            row.extend(self.directions.then(|| dash(group.lag.direction())));
-            return vec![row];
         }
-        let of_partition = |partition: &PartitionReport| {
-            let committed = partition.committed.map(|next| next.to_string());
-            let mut row = begin(Some(group));
-            row.extend([
-                partition.topic.clone(),
-                partition.partition.to_string(),
-                dash(committed.unwrap_or_default()),
-                partition.end.to_string(),
-                partition.lag.shown(),
-            ]);
-            row.extend(self.directions.then(|| dash(partition.lag.direction())));
-            row
-        };
-        group.partitions.iter().map(of_partition).collect()
+        if let (Some(row), Some(processes)) = (rows.first_mut(), &stage.processes) {
+            let said: Vec<String> = processes.iter().map(ready).collect();
+            row.push(dash(said.join("; ")));
+        }
+        rows
+    }
+
+    fn of_group(&self, group: &GroupReport) -> Vec<String> {
+        let members: Vec<String> = group.members.iter().map(ToString::to_string).collect();
+        let mut row = vec![
+            dash(members.join(", ")),
+            format!("{}/{}", group.assigned, group.partitions.len()),
+            group.lag.shown(),
+        ];
+        row.extend(self.directions.then(|| dash(group.lag.direction())));
+        row
+    }
+
+    fn of_partition(&self, partition: &PartitionReport) -> Vec<String> {
+        let committed = partition.committed.map(|next| next.to_string());
+        let mut row = vec![
+            partition.topic.clone(),
+            partition.partition.to_string(),
+            dash(committed.unwrap_or_default()),
+            partition.end.to_string(),
+            partition.lag.shown(),
+        ];
+        row.extend(self.directions.then(|| dash(partition.lag.direction())));
+        row
+    }
+
+    fn cut(&self, line: &str) -> String {
+        match self.width {
+            Some(width) if line.chars().count() > width => {
+                let begin: String = line.chars().take(width.saturating_sub(1)).collect();
+                format!("{begin}…")
+            }
+            _ => line.to_owned(),
+        }
     }
 }
 
@@ -72,13 +98,32 @@ fn dash(text: String) -> String {
     if text.is_empty() { "-".into() } else { text }
 }
 
+/// What a process says, in a few words: `rpi0 ready`.
+fn ready(process: &ProcessReport) -> String {
+    let who = plain(process.node.as_deref().unwrap_or(&process.target), LONGEST);
+    match process.readiness {
+        "ready" => format!("{who} ready"),
+        other => format!("{who} {other}: {}", plain(&process.sentence, LONGEST)),
+    }
+}
+
 impl fmt::Display for GroupsTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = self.head().into_iter().map(str::to_owned).collect();
+        let mut stages = self.report.stages.iter();
+        let mut head = self.head();
+        if stages.any(|stage| stage.processes.is_some()) {
+            head.push("readiness");
+        }
+        let head = head.into_iter().map(str::to_owned).collect();
         let rows = self.report.stages.iter().flat_map(|stage| self.rows(stage));
-        f.write_str(&aligned(
-            &std::iter::once(head).chain(rows).collect::<Vec<_>>(),
-        ))
+        let table = aligned(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+        for line in table.lines() {
+            writeln!(f, "{}", self.cut(line))?;
+        }
+        for note in &self.report.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        Ok(())
     }
 }
 
@@ -130,6 +175,7 @@ mod tests {
                     lag,
                     partitions: partitions.to_vec(),
                 }),
+                processes: None,
             }
         };
         let busy_lag = LagReport::new(GroupLag::AtMost(50_002), Some(LagDirection::Grows(30.0)));
@@ -146,6 +192,7 @@ mod tests {
                 ),
             ],
             error: None,
+            notes: Vec::new(),
         }
     }
 
@@ -154,6 +201,7 @@ mod tests {
             report: &report(),
             partitions,
             directions,
+            width: None,
         };
         table.to_string()
     }
@@ -183,5 +231,58 @@ ewma   Stable  t      1          -          50000  ~50000  grows 30/s
 out    -       t      0          -          50000  3       -
 ";
         assert_eq!(shown(true, true), expected);
+    }
+
+    #[test]
+    fn what_processes_say_is_the_last_column_cut_to_the_terminal() {
+        let mut report = report();
+        let process = |node: Option<&str>, readiness, sentence: &str| ProcessReport {
+            target: "10.42.0.250:9464".into(),
+            node: node.map(str::to_owned),
+            readiness,
+            sentence: sentence.into(),
+        };
+        let away = "waiting for Kafka for 41 s";
+        report.stages[0].processes = Some(vec![
+            process(Some("rpi0"), "ready", "running, lag 0"),
+            process(Some("rpi\u{1b}1"), "not ready", away),
+        ]);
+        report.stages[1].processes = Some(vec![]);
+        report.stages.push(StageReport {
+            stage: "in".into(),
+            kind: "producer",
+            group: None,
+            processes: Some(vec![process(None, "not reachable", "Connection refused")]),
+        });
+        report.notes = vec!["a:1 runs `old`, which is not in the pipeline".into()];
+        let shown = |partitions, width| {
+            let table = GroupsTable {
+                report: &report,
+                partitions,
+                directions: false,
+                width,
+            };
+            table.to_string()
+        };
+        let expected = "\
+stage  group   members                       partitions  lag     readiness
+ewma   Stable  a@10.42.0.250, b@10.42.0.250  2/2         ~50002  rpi0 ready; rpi\\u{1b}1 not ready: \
+                        waiting for Kafka for 41 s
+out    -       -                             0/1         3       -
+in     -       -                             -           -       10.42.0.250:9464 not reachable: \
+                        Connection refused
+note: a:1 runs `old`, which is not in the pipeline
+";
+        assert_eq!(shown(false, None), expected);
+        let cut = shown(false, Some(80));
+        let line =
+            "ewma   Stable  a@10.42.0.250, b@10.42.0.250  2/2         ~50002  rpi0 ready; rp…";
+        assert_eq!(cut.lines().nth(1), Some(line));
+        let partitions = shown(true, None);
+        let lines: Vec<&str> = partitions.lines().collect();
+        assert!(
+            lines[1].contains("rpi0 ready") && !lines[2].contains("ready"),
+            "{partitions}"
+        );
     }
 }
