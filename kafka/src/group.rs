@@ -10,8 +10,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rivulet_core::error::{Error, Kind, Result};
 
 use crate::cluster::Cluster;
+use crate::committed;
 use crate::connection::Connection;
-use crate::tool_client::{self, DEADLINE, LastError};
+use crate::tool_client::{self, DEADLINE, LastError, REFUSED, ToolPatience};
 
 /// How long it may take to join an empty group: brokers may wait some seconds for other members.
 const JOINING: Duration = Duration::from_secs(30);
@@ -144,7 +145,8 @@ impl Group {
     }
 
     /// As [`watermarks`](Self::watermarks), with the last stable offset instead of the high
-    /// watermark: readers of committed records stop at the first open transaction.
+    /// watermark: readers of committed records stop at the first open transaction. It gives up
+    /// within seconds if no broker answers, because it is asked again and again.
     ///
     /// # Errors
     /// If the brokers are unreachable.
@@ -154,7 +156,10 @@ impl Group {
                 "asking for the watermarks of the inputs of the group {}",
                 self.name
             );
-            tool_client::watermarks(&self.consumer, topic, number, doing)
+            let mut report = |_, _| ();
+            let context = self.consumer.context();
+            let mut patience = ToolPatience::new(doing, context, &mut report).with_silence(REFUSED);
+            committed::watermarks(&self.consumer, topic, number, &mut patience)
         })
     }
 

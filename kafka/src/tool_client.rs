@@ -23,7 +23,7 @@ use crate::trust::Trust;
 /// How long one request may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait for the first answer if no broker takes a connection: one may be starting.
-const REFUSED: Duration = Duration::from_millis(1500);
+pub(crate) const REFUSED: Duration = Duration::from_millis(1500);
 /// How long a try lasts before the errors of the brokers are looked at.
 const TRY: Duration = Duration::from_millis(250);
 /// How long a partition may be without a leader: a new leader is elected within seconds.
@@ -161,6 +161,8 @@ pub(crate) struct ToolPatience<'p> {
     seen: &'p LastError,
     /// Is told how many records were read, and whether the tool waits for a transaction.
     report: &'p mut dyn FnMut(u64, bool),
+    /// How long to ask for watermarks while no broker answers at all.
+    silence: Duration,
 }
 
 impl<'p> ToolPatience<'p> {
@@ -173,7 +175,13 @@ impl<'p> ToolPatience<'p> {
             doing,
             seen,
             report,
+            silence: LEADERLESS,
         }
+    }
+
+    /// Asks for watermarks no longer than this while no broker answers at all.
+    pub(crate) fn with_silence(self, silence: Duration) -> Self {
+        ToolPatience { silence, ..self }
     }
 }
 
@@ -190,10 +198,15 @@ impl Patience for ToolPatience<'_> {
         _: &str,
         _: i32,
         error: KafkaError,
-        _: Option<Metadata>,
+        metadata: Option<Metadata>,
         waited: Duration,
     ) -> Result<()> {
-        if !is_final(&error) && waited < LEADERLESS {
+        let limit = if metadata.is_some() {
+            LEADERLESS
+        } else {
+            self.silence
+        };
+        if !is_final(&error) && waited < limit {
             return Ok(());
         }
         Err(unreachable_error(self.doing.clone(), &error, self.seen))
