@@ -30,6 +30,11 @@ pub trait SourceSettings: Debug {
     fn has_records(&self) -> bool {
         false
     }
+
+    /// Whether it comes to an end by itself. Nobody then expects its process to run for ever.
+    fn ends(&self) -> bool {
+        false
+    }
 }
 
 /// What a source needs beside its settings.
@@ -94,6 +99,28 @@ mod tests {
                 ),
             }
             assert!(!row.about.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_source_says_whether_it_ends() {
+        for (config, ends) in [
+            ("list = { values = [1] }", true),
+            ("file = { path = \"a.csv\" }", true),
+            ("file = { path = \"a.csv\", repeat = \"forever\" }", false),
+            ("records = { path = \"a.jsonl\" }", true),
+            (
+                "records = { path = \"a.jsonl\", repeat = \"forever\" }",
+                false,
+            ),
+            ("seasonal = {}", true),
+            ("seasonal = { events = \"forever\" }", false),
+            ("simulated = { readings = 5 }", true),
+            ("simulated = {}", false),
+            ("thermal = {}", false),
+        ] {
+            let source = ComponentConfig::parse(config).unwrap();
+            assert_eq!(read(&source).unwrap().ends(), ends, "{config}");
         }
     }
 

@@ -93,6 +93,16 @@ impl<'r> CheckedPipeline<'r> {
             .ok()
             .filter(Chain::is_stateful)
     }
+
+    /// Whether a stage is a source that comes to an end by itself.
+    #[must_use]
+    pub fn ends(&self, stage: &Stage) -> bool {
+        let StageKind::Producer { source, .. } = &stage.kind else {
+            return false;
+        };
+        let settings = self.registry.producer.sources.read(source);
+        settings.is_ok_and(|settings| settings.ends())
+    }
 }
 
 impl Deref for CheckedPipeline<'_> {

@@ -175,6 +175,10 @@ impl SourceSettings for Experiment {
     fn has_records(&self) -> bool {
         true
     }
+
+    fn ends(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

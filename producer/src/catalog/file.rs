@@ -179,6 +179,10 @@ impl SourceSettings for SourceFile {
             &context.folder,
         )?))
     }
+
+    fn ends(&self) -> bool {
+        self.replay.repeat.0.is_some()
+    }
 }
 
 impl Content for Readings {

@@ -84,6 +84,10 @@ impl SourceSettings for List {
             next: 0,
         }))
     }
+
+    fn ends(&self) -> bool {
+        true
+    }
 }
 
 struct ListSource {

@@ -92,6 +92,10 @@ impl SourceSettings for RecordsFile {
     fn has_records(&self) -> bool {
         true
     }
+
+    fn ends(&self) -> bool {
+        self.repeat.0.is_some()
+    }
 }
 
 struct RecordContent;

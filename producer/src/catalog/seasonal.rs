@@ -153,6 +153,10 @@ impl SourceSettings for Seasonal {
             settings: self.clone(),
         }))
     }
+
+    fn ends(&self) -> bool {
+        self.events.0.is_some()
+    }
 }
 
 struct SeasonalSource {

@@ -171,6 +171,10 @@ impl SourceSettings for Simulated {
             seq: 0,
         }))
     }
+
+    fn ends(&self) -> bool {
+        self.readings.is_some()
+    }
 }
 
 struct Sensor {

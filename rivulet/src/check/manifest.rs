@@ -21,11 +21,15 @@ pub struct Manifest<'p> {
 #[derive(Debug, Serialize)]
 struct Entry<'p> {
     name: &'p str,
+    /// Its name in Kafka.
+    group: String,
     program: String,
     from: &'p [String],
     to: &'p [String],
     /// Whether it keeps state of sensors.
     state: bool,
+    /// Whether it is a source that comes to an end by itself.
+    ends: bool,
     /// See [`Pipeline::digest`].
     digest: String,
 }
@@ -37,10 +41,12 @@ impl<'p> Manifest<'p> {
     pub fn new(pipeline: &'p CheckedPipeline<'p>, file: &Pipeline) -> Self {
         let entry = |stage: &'p Stage| Entry {
             name: &stage.name,
+            group: stage.group(),
             program: format!("rivulet-{}", stage.kind.table()),
             from: &stage.from,
             to: &stage.to,
             state: pipeline.stateful_chain(stage).is_some(),
+            ends: pipeline.ends(stage),
             digest: format!("{:016x}", file.digest(stage)),
         };
         Manifest {
@@ -96,14 +102,14 @@ to = "a"
             "brokers": "rpi0:9092,rpi1:9092",
             "memory": 64_000_000,
             "stages": [
-                { "name": "in", "program": "rivulet-producer",
-                  "from": [], "to": ["a"], "state": false },
-                { "name": "warm", "program": "rivulet-operator",
-                  "from": ["a"], "to": ["b"], "state": false },
-                { "name": "smooth", "program": "rivulet-operator",
-                  "from": ["b"], "to": ["c"], "state": true },
-                { "name": "out", "program": "rivulet-sink",
-                  "from": ["c"], "to": [], "state": false },
+                { "name": "in", "group": "in", "program": "rivulet-producer",
+                  "from": [], "to": ["a"], "state": false, "ends": true },
+                { "name": "warm", "group": "warm", "program": "rivulet-operator",
+                  "from": ["a"], "to": ["b"], "state": false, "ends": false },
+                { "name": "smooth", "group": "smooth", "program": "rivulet-operator",
+                  "from": ["b"], "to": ["c"], "state": true, "ends": false },
+                { "name": "out", "group": "out", "program": "rivulet-sink",
+                  "from": ["c"], "to": [], "state": false, "ends": false },
             ],
         });
         assert_eq!(manifest, expected);
