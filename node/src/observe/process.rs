@@ -5,8 +5,13 @@
 //! [names]: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics
 
 use std::fs;
+use std::sync::OnceLock;
 
 use rustix::param::{clock_ticks_per_second, page_size};
+
+/// Computed once: the time of the boot moves with the clock, and who watches takes another time for
+/// another process.
+static STARTED: OnceLock<Option<f64>> = OnceLock::new();
 
 /// What this process uses. What the kernel does not tell is `None`.
 #[derive(Debug, Default, PartialEq)]
@@ -34,16 +39,17 @@ impl ProcessUse {
         let ticks = clock_ticks_per_second() as f64;
         // The numbers of the fields are those of `proc(5)`; the third is the first after the name.
         let field = |number: usize| stat.get(number - 3).copied();
-        let booted = read("/proc/stat").and_then(|text| after(&text, "btime "));
+        let started = || {
+            let booted: u64 = after(&read("/proc/stat")?, "btime ")?;
+            Some(booted as f64 + field(22)? as f64 / ticks)
+        };
         let limits = read("/proc/self/limits");
         let disk = rustix::fs::statvfs(".").ok();
         ProcessUse {
             cpu_seconds: field(14)
                 .zip(field(15))
                 .map(|(user, system)| (user + system) as f64 / ticks),
-            started: field(22)
-                .zip(booted)
-                .map(|(since_boot, booted)| booted as f64 + since_boot as f64 / ticks),
+            started: *STARTED.get_or_init(started),
             virtual_bytes: field(23),
             resident_bytes: field(24).map(|pages| pages * page_size() as u64),
             open_files: fs::read_dir("/proc/self/fd")
