@@ -60,6 +60,8 @@ pub struct Metrics {
     pub spool_bytes: Gauge,
     /// Readings that were dropped because the spool was full.
     pub spool_dropped: Gauge,
+    /// Whether the source needs the machine's clock to be set: it measures, and trusts no other.
+    pub needs_clock: AtomicBool,
     /// Whether the producer has replaced one of another instance when it started: 0 or 1.
     pub taken_over: Gauge,
     /// What the stage is at.

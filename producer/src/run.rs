@@ -1,10 +1,12 @@
 //! Running a producer stage.
 
+use std::sync::atomic::Ordering;
+
 use rivulet_core::metrics::Metrics;
 use rivulet_core::stage::Step;
 use rivulet_node::cli::BoxError;
 use rivulet_node::process::Process;
-use rivulet_pipeline::StageKind;
+use rivulet_pipeline::{ClockPolicy, StageKind};
 
 use crate::buffer;
 use crate::catalog::SourceContext;
@@ -34,6 +36,10 @@ pub fn run(
     let settings = buffer::read(&registry.sources, source, spool.as_ref())?;
     let outputs = process.pipeline.outputs(process.stage, &registry.formats)?;
     let folder = process.pipeline.text.folder().to_owned();
+    // Only a source that measures needs the time, and one that trusts the clock takes any.
+    let needs_clock = settings.is_live() && *clock != ClockPolicy::Trust;
+    let metrics = &process.metrics;
+    metrics.needs_clock.store(needs_clock, Ordering::Relaxed);
     // Opened before Kafka is reachable: a spool buffers readings from here on.
     let context = SourceContext {
         folder,
@@ -46,12 +52,11 @@ pub fn run(
         *clock,
         from_start,
         &process.shutdown,
-        &process.metrics,
+        metrics,
     )?;
     let Some(log) = process.open_log()? else {
         return Ok(());
     };
-    let metrics = &process.metrics;
     let mut producer = SourceLoop::new(
         log,
         source,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rivulet_core::metrics::{Activity, Metrics};
@@ -29,7 +30,8 @@ pub struct ObservedStage {
     busy_since: Option<Instant>,
     /// Records that were processed, at the last looks.
     processed: Rate,
-    /// Whether the machine's clock is synchronised. Only a producer asks; the kernel may not say.
+    /// Whether the machine's clock is synchronised, if the source needs that. The kernel may not
+    /// say.
     pub(super) is_clock_set: Option<bool>,
 }
 
@@ -105,7 +107,7 @@ impl ObservedStage {
         self.beats.look(self.shutdown.beats(), now);
         self.committed.look(self.metrics.commits.get(), now);
         self.processed.look(self.metrics.read.get(), now);
-        if self.kind == "producer" {
+        if self.metrics.needs_clock.load(Ordering::Relaxed) {
             self.is_clock_set = rivulet_kernel_clock::is_synchronised();
         }
         if self.metrics.backlog() == 0 {
