@@ -18,7 +18,7 @@ FROM := 0
 
 .PHONY: help demo test test-kafka aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: setup lessons catalog same-bytes bundled instructions
+.PHONY: setup lessons catalog same-bytes bundled instructions dashboard
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -141,6 +141,9 @@ doc: ## builds the documentation of the code
 catalog: ## writes docs/catalog.md, which lists what a pipeline file can name
 	cargo run --quiet --locked --bin rivulet -- catalog > docs/catalog.md
 
+dashboard: ## writes monitoring/dashboard.json, the dashboard for Grafana
+	scripts/dashboard > monitoring/dashboard.json
+
 lint: ## checks format and lints
 	cargo fmt --all --check
 # rustfmt does not follow the modules that the catalogs name in a macro.
@@ -154,6 +157,7 @@ lint: ## checks format and lints
 	scripts/shellcheck
 # A patch that no longer applies shows nothing.
 	for patch in simulation/mistakes/*.patch; do git apply --check "$$patch" || exit 1; done
+	scripts/prometheus test
 	scripts/ansible lint
 
 setup: ## installs what building and testing need
