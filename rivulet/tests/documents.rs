@@ -185,6 +185,56 @@ fn make_takes_its_variables_from_anywhere() {
     assert_eq!(way(argument), "scripts/aarch64 dev zig");
 }
 
+/// The alerts of Prometheus, in their order, each with its line that names a section.
+fn alerts() -> Vec<(String, String)> {
+    let rules = fs::read_to_string(root().join("monitoring/alerts.yml")).unwrap();
+    let value = |line: &str, key: &str| line.trim().strip_prefix(key).map(str::to_owned);
+    let names = rules.lines().filter_map(|line| value(line, "- alert: "));
+    let runbooks = rules.lines().filter_map(|line| value(line, "runbook: "));
+    names.zip(runbooks).collect()
+}
+
+#[test]
+fn each_alert_has_its_section_and_each_section_its_alert() {
+    let page = fs::read_to_string(root().join("docs/alerts.md")).unwrap();
+    let sections = page.lines().filter_map(|line| line.strip_prefix("## "));
+    let alerts = alerts();
+    let names: Vec<&str> = alerts.iter().map(|(name, _)| &**name).collect();
+    assert!(names.len() > 10, "{names:?}");
+    assert_eq!(sections.collect::<Vec<_>>(), names);
+    for (name, runbook) in &alerts {
+        assert_eq!(
+            *runbook,
+            format!("docs/alerts.md#{}", name.to_lowercase()),
+            "{name}"
+        );
+    }
+}
+
+/// The names of metrics in a text, without what Prometheus adds to them.
+fn metrics(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("rivulet_") || word.starts_with("process_"));
+    names
+        .map(|name| name.trim_end_matches("_total").trim_end_matches("_bucket"))
+        .collect()
+}
+
+#[test]
+fn every_metric_that_is_watched_is_exposed() {
+    let folder = root().join("node/src/observe/exposition");
+    let files = fs::read_dir(&folder).unwrap();
+    let mut code = fs::read_to_string(folder.with_extension("rs")).unwrap();
+    code.extend(files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()));
+    let rules = fs::read_to_string(root().join("monitoring/alerts.yml")).unwrap();
+    let dashboard = output(Command::new("scripts/dashboard").arg("--queries"));
+    let watched = metrics(&rules).len() + metrics(&dashboard).len();
+    assert!(watched > 50, "{watched}");
+    for name in metrics(&rules).union(&metrics(&dashboard)) {
+        assert!(code.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
 /// The packages of a lock file with their versions.
 fn locked(path: &str) -> BTreeSet<(String, String)> {
     let lock = fs::read_to_string(root().join(path)).unwrap();
