@@ -16,7 +16,7 @@ BUILD ?=
 SEEDS := 20000
 FROM := 0
 
-.PHONY: help demo test test-kafka aarch64 aarch64-cross deploy deployable virtual cluster
+.PHONY: help demo test test-kafka test-alerts aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
 .PHONY: setup lessons catalog same-bytes bundled instructions dashboard
 
@@ -42,6 +42,12 @@ test-kafka: ## runs the main scenarios on another version: KAFKA=3.8.0 (with Zoo
 	scripts/kafka-jars $(KAFKA)
 	cargo build --locked --workspace --bins
 	cargo test --locked --package rivulet-tests --test scenarios $(or $(ARGS),-- --test-threads 1 vector:: kill:: chaos::)
+
+test-alerts: ## brings each alert about once, on a Kafka with a Prometheus: 15 minutes
+	scripts/setup test
+	scripts/kafka-jars $(KAFKA)
+	cargo build --locked --workspace --bins
+	$(BUILT)/debug/kafka cargo test --locked --package rivulet-tests --test scenarios alerts:: -- --ignored --nocapture
 
 aarch64: ## builds and checks the nodes' programs for 64-bit Pis; BUILD=zig, cross or debian
 	scripts/setup

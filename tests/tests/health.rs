@@ -83,12 +83,13 @@ fn is_well_formed(metrics: &str) {
     use std::io::Write;
     use std::process::Stdio;
 
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/prometheus");
+    let mut promtool = Command::new(script)
+        .args(["tool", "check", "metrics"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("scripts/setup installs promtool");
+        .expect("the script is there");
     let mut input = promtool.stdin.take().expect("it is piped");
     input.write_all(metrics.as_bytes()).expect("it reads");
     drop(input);
