@@ -77,8 +77,8 @@ pub fn stages<'p>(pipeline: &'p Pipeline, names: &[String]) -> Result<Vec<&'p St
 }
 
 /// Looks at the groups of stages until they reach the goal or the time limit. Waits for unreachable
-/// brokers, too. Calls `progress` with the unmet conditions each time. Returns the last snapshot and
-/// its unmet conditions.
+/// brokers, too. Calls `progress` with the unmet conditions each time. Returns the last snapshot
+/// and its unmet conditions.
 ///
 /// # Errors
 /// If the brokers are unreachable at the time limit, or a topic does not exist.

@@ -279,14 +279,17 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_a_process_has_its_stage_whichever_thread_logs_it() {
+    fn every_line_of_a_process_names_its_stage_and_instance() {
         let origin = origin(Some("team7-ewma"), Some("rpi0"));
         let found = lines(origin, |layer| {
             tracing::info!("from a client's thread");
             tracing::info!(stage = "ewma", "from the stage");
             layer.fatal("it failed\n  help: do this", 69);
         });
-        let line = |level, message| json!({"level": level, "message": message, "stage": "team7-ewma", "instance": "rpi0"});
+        let line = |level: &str, message: &str| {
+            let (stage, instance) = ("team7-ewma", "rpi0");
+            json!({"level": level, "message": message, "stage": stage, "instance": instance})
+        };
         let mut last = line("ERROR", "it failed");
         last["help"] = "do this".into();
         last["exit_code"] = 69.into();

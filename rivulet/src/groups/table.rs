@@ -245,7 +245,7 @@ out    -       t      0          -          50000  3       -
         let away = "waiting for Kafka for 41 s";
         report.stages[0].processes = Some(vec![
             process(Some("rpi0"), "ready", "running, lag 0"),
-            process(Some("rpi\u{1b}1"), "not ready", away),
+            process(Some("r\u{1b}1"), "not ready", away),
         ]);
         report.stages[1].processes = Some(vec![]);
         report.stages.push(StageReport {
@@ -266,7 +266,7 @@ out    -       t      0          -          50000  3       -
         };
         let expected = "\
 stage  group   members                       partitions  lag     readiness
-ewma   Stable  a@10.42.0.250, b@10.42.0.250  2/2         ~50002  rpi0 ready; rpi\\u{1b}1 not ready: \
+ewma   Stable  a@10.42.0.250, b@10.42.0.250  2/2         ~50002  rpi0 ready; r\\u{1b}1 not ready: \
                         waiting for Kafka for 41 s
 out    -       -                             0/1         3       -
 in     -       -                             -           -       10.42.0.250:9464 not reachable: \
@@ -276,7 +276,7 @@ note: a:1 runs `old`, which is not in the pipeline
         assert_eq!(shown(false, None), expected);
         let cut = shown(false, Some(80));
         let line =
-            "ewma   Stable  a@10.42.0.250, b@10.42.0.250  2/2         ~50002  rpi0 ready; rp…";
+            "ewma   Stable  a@10.42.0.250, b@10.42.0.250  2/2         ~50002  rpi0 ready; r\\…";
         assert_eq!(cut.lines().nth(1), Some(line));
         let partitions = shown(true, None);
         let lines: Vec<&str> = partitions.lines().collect();

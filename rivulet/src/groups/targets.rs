@@ -12,7 +12,8 @@ use serde::Deserialize;
 const LARGEST: u64 = 1024 * 1024;
 
 /// What a file of targets looks like.
-const EXAMPLE: &str = r#"write [{"targets": ["10.42.0.250:9464"], "labels": {"stage": "ewma", "node": "rpi0"}}], as the playbook does"#;
+const EXAMPLE: &str = "write [{\"targets\": [\"10.42.0.250:9464\"], \"labels\": {\"stage\": \
+                       \"ewma\", \"node\": \"rpi0\"}}], as the playbook does";
 
 /// The processes of a pipeline, from a file that Prometheus reads, too (`file_sd_configs`).
 #[derive(Debug, Clone, PartialEq, Eq)]

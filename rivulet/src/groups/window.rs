@@ -163,7 +163,8 @@ impl LagWindow {
     }
 }
 
-/// How fast the lags change at last. 0 if that is no more than noise, `None` if all are of one time.
+/// How fast the lags change at last. 0 if that is no more than noise, `None` if all are of one
+/// time.
 fn slope(lags: &[(f64, f64)]) -> Option<f64> {
     let whole = Line::through(lags)?;
     let (mut line, mut squares, mut freedom) = (whole, whole.squares, lags.len() - 2);
