@@ -254,7 +254,7 @@ impl Clients {
         let identity = self.identity();
         let mut fixed = vec![
             ("group.id", self.group.as_str()),
-            // A restart within the session timeout keeps its partitions, and fences its predecessor.
+            // A restart within the session timeout keeps its partitions, and fences the other.
             ("group.instance.id", &identity),
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),

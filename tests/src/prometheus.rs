@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::kafka::free_port;
 use crate::{Endpoint, Process, guard, wait};
 
-/// A Prometheus with the rules and the intervals that it has in a deployment. It is stopped on drop.
+/// A Prometheus with the rules and the intervals of a deployment. It is stopped on drop.
 #[derive(Debug)]
 pub struct Prometheus {
     folder: PathBuf,

@@ -66,7 +66,8 @@ fn observer() -> Arc<Observer> {
 fn samples_have_their_labels_and_values() {
     let text = of(&observer());
     for line in [
-        "rivulet_stage_info{stage=\"convert\",kind=\"operator\",instance=\"rpi0\",guarantee=\"exactly-once\"} 1.0",
+        "rivulet_stage_info{stage=\"convert\",kind=\"operator\",instance=\"rpi0\",\
+         guarantee=\"exactly-once\"} 1.0",
         "rivulet_records_processed_total{stage=\"convert\",topic=\"celsius\",partition=\"0\"} 3",
         "rivulet_lag_records{stage=\"convert\",topic=\"celsius\",partition=\"0\"} 7.0",
         "rivulet_dead_letters_total{stage=\"convert\",reason=\"not-json\"} 2",
@@ -78,7 +79,8 @@ fn samples_have_their_labels_and_values() {
         "rivulet_last_commit_timestamp_seconds{stage=\"convert\"} 1796040184.0",
         "rivulet_stage_state{stage=\"convert\",state=\"running\"} 1.0",
         "rivulet_trouble{stage=\"convert\",trouble=\"rollback\"} 0.0",
-        "rivulet_kafka_broker_rtt_seconds{stage=\"convert\",client=\"consumer\",broker=\"rpi0:9092\"} 0.0015",
+        "rivulet_kafka_broker_rtt_seconds{stage=\"convert\",client=\"consumer\",\
+         broker=\"rpi0:9092\"} 0.0015",
         "rivulet_memory_limit_bytes 64000000.0",
     ] {
         assert!(text.contains(&format!("\n{line}\n")), "{line} in\n{text}");
@@ -98,7 +100,8 @@ fn what_others_wrote_adds_no_line() {
         stalled_after: Duration::from_secs(30),
         memory_limit: 0,
     });
-    let line = "rivulet_records_processed_total{stage=\"convert\",topic=\"a\\\"} 1\\nb\",partition=\"0\"} 1";
+    let line = "rivulet_records_processed_total{stage=\"convert\",topic=\"a\\\"} 1\\nb\",\
+                partition=\"0\"} 1";
     assert!(of(&observer).contains(&format!("\n{line}\n")));
 }
 
