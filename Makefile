@@ -18,7 +18,7 @@ FROM := 0
 
 .PHONY: help demo test test-kafka test-alerts aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: setup lessons catalog same-bytes bundled instructions dashboard
+.PHONY: setup lessons catalog same-bytes bundled instructions dashboard lint-code lint-others
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -151,6 +151,10 @@ dashboard: ## writes monitoring/dashboard.json, the dashboard for Grafana
 	scripts/dashboard > monitoring/dashboard.json
 
 lint: ## checks format and lints
+# The playbooks and scripts take a processor that the compiler leaves alone.
+	+$(MAKE) --jobs=2 --output-sync=recurse lint-code lint-others
+
+lint-code:
 	cargo fmt --all --check
 # rustfmt does not follow the modules that the catalogs name in a macro.
 	rustfmt --check */src/catalog/*.rs
@@ -160,6 +164,8 @@ lint: ## checks format and lints
 	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir $(BUILT) --bins --all-features -- -D warnings
 	cargo fmt --manifest-path examples/own-operator/Cargo.toml --check
 	scripts/example clippy --all-targets -- -D warnings
+
+lint-others:
 	scripts/shellcheck
 # A patch that no longer applies shows nothing.
 	for patch in simulation/mistakes/*.patch; do git apply --check "$$patch" || exit 1; done

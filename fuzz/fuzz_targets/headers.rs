@@ -17,13 +17,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use rivulet_core::metrics::Metrics;
 use rivulet_core::dead_letter::LedgerRecord;
 use rivulet_core::log::Header;
 use rivulet_core::log::{
     ConsumerRecord, Event, Fault, Log, OffsetAndMetadata, ProducerRecord, Record, RestoreCallback,
     TopicPartition, Watermarks,
 };
+use rivulet_core::metrics::Metrics;
 use rivulet_core::reading::InvalidReading;
 use rivulet_formats::catalog::json;
 use rivulet_pipeline::{Pipeline, Text};

@@ -192,6 +192,7 @@ fn each_alert_is_raised_by_its_fault() {
             "{ path = \"spool\", size = \"1 MB\", sync-ms = 100 }",
             "attic-celsius",
         )
+        .topic("garbage", "external = true")
         .operator("dead", "garbage", CONVERT, "fahrenheit")
         .operator(
             "restoring",
