@@ -309,7 +309,9 @@ impl Scenario {
         self.stage_on(&self.brokers, stage, instance)
     }
 
-    fn stage_on(&self, brokers: &str, stage: &str, instance: &str) -> Command {
+    /// The same on other brokers, such as some that do not exist.
+    #[must_use]
+    pub fn stage_on(&self, brokers: &str, stage: &str, instance: &str) -> Command {
         let mut command = self.command(&format!("rivulet-{}", self.pipeline.kind(stage)));
         self.options(
             brokers,

@@ -18,6 +18,8 @@ const STEADY: &str = "{ simulated = { sensors = 10, rate = 200 } }";
 /// A source that commits so seldom that it does not notice its successor.
 const RARE: &str = "{ simulated = { sensors = 1, rate = 0.001 } }";
 const CONSOLE: &str = "\"console\"";
+/// Where no broker is.
+const NOBODY: &str = "127.0.0.1:9";
 /// The longest time from a fault to its alert.
 const LONGEST: Duration = Duration::from_mins(20);
 
@@ -115,8 +117,8 @@ impl Faulty {
 
     /// A source that yields more than its spool holds while there is no Kafka.
     fn spool(&mut self) {
-        let mut stage = self.scenario.stage("attic", "a");
-        stage.args(["--brokers", "127.0.0.1:9", "--metrics", "0"]);
+        let mut stage = self.scenario.stage_on(NOBODY, "attic", "a");
+        stage.args(["--metrics", "0"]);
         let (reader, mut writer) = std::io::pipe().expect("there are file descriptors left");
         let process = Process::start("attic", stage.stdin(reader));
         drop(stage);
@@ -154,13 +156,8 @@ impl Faulty {
             .write("ca.pem", authority.sign("ca", [-1, 3]).pem());
         let settings = "security.protocol=ssl\nssl.ca.location=ca.pem\n";
         self.scenario.write("client.properties", settings);
-        let mut stage = self.scenario.stage("expires", "a");
-        stage.args([
-            "--command-config",
-            "client.properties",
-            "--brokers",
-            "127.0.0.1:9",
-        ]);
+        let mut stage = self.scenario.stage_on(NOBODY, "expires", "a");
+        stage.args(["--command-config", "client.properties"]);
         self.start("expires", &mut stage);
         self.expect("CertificateExpires", "a certificate expires in three days");
     }
