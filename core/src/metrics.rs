@@ -68,7 +68,7 @@ pub struct Metrics {
     pub health: Health,
     partitions: Mutex<Vec<Arc<PartitionMetrics>>>,
     clients: Mutex<[ClientStatistics; Client::ALL.len()]>,
-    /// Whether a poll has brought nothing since the last record.
+    /// Whether all that has come is committed.
     is_drained: AtomicBool,
 }
 
@@ -124,7 +124,7 @@ impl Metrics {
         }
     }
 
-    /// Notes whether the last poll has brought nothing.
+    /// Notes whether all that has come is committed, and nothing came for a moment.
     pub fn set_drained(&self, is_drained: bool) {
         self.is_drained.store(is_drained, Ordering::Relaxed);
     }

@@ -97,7 +97,7 @@ pub struct StageLoop<L, T> {
     rejection_search: RejectionSearch,
     /// When the uncommitted records entered the pipeline.
     entered: EntryTimes,
-    /// Whether the last poll has brought nothing.
+    /// Whether nothing has come since the last commit.
     is_drained: bool,
 }
 
@@ -192,10 +192,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             match self.poll_once(wait)? {
                 Polled::Record if self.timer.is_full() => break,
                 Polled::Record => wait = Duration::ZERO,
-                Polled::Timeout if wait > Duration::ZERO => {
-                    self.set_drained(true);
-                    return self.idle();
-                }
+                Polled::Timeout if wait > Duration::ZERO => return self.idle(),
                 Polled::Timeout => {
                     if self.timer.is_due_when_drained(self.log.now()) {
                         self.commit()?;
@@ -238,6 +235,9 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
                 );
                 self.metrics.read.add(1);
                 self.entered.push(entered);
+                if std::mem::take(&mut self.is_drained) {
+                    self.metrics.set_drained(false);
+                }
                 match self.rejection_search.begin(partition, offset) {
                     None => self.task.process(&self.log, &record)?,
                     Some(rejections) => {
@@ -255,9 +255,6 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         if let Some(assigned) = assigned.find(|assigned| assigned.partition == partition) {
             assigned.processed(offset);
         }
-        if self.is_drained {
-            self.set_drained(false);
-        }
         if self.rejection_search.is_on() {
             self.log.flush()?;
         }
@@ -273,6 +270,8 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         if !self.timer.is_dirty() {
             // What could not be committed is committed by now, if not by this process.
             self.metrics.health.solved(TroubleKind::Rollback);
+            self.is_drained = true;
+            self.metrics.set_drained(true);
         }
         let Some(assigned) = &self.assigned else {
             return Ok(Step::Continue);
@@ -341,11 +340,6 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         let took = self.log.now().duration_since(begun);
         self.metrics.committed(took, time);
         Ok(())
-    }
-
-    fn set_drained(&mut self, is_drained: bool) {
-        self.is_drained = is_drained;
-        self.metrics.set_drained(is_drained);
     }
 
     fn partitions(&self) -> Vec<TopicPartition> {

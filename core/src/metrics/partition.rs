@@ -64,10 +64,10 @@ impl PartitionMetrics {
             .store(next >= last_stable, Ordering::Relaxed);
     }
 
-    /// The records that are not committed. `is_drained`: what was fetched is processed.
+    /// The records that are not committed. `is_drained`: what was fetched is committed.
     ///
     /// It is a difference of offsets, and some of those are transaction markers. If everything is
-    /// fetched and processed it is 0, whatever the offsets say.
+    /// fetched and committed it is 0, whatever the offsets say.
     pub(super) fn lag(&self, is_drained: bool) -> u64 {
         if is_drained && self.is_fetched.load(Ordering::Relaxed) {
             return 0;
