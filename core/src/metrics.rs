@@ -129,8 +129,9 @@ impl Metrics {
         self.is_drained.store(is_drained, Ordering::Relaxed);
     }
 
-    /// The consumer lag of an assigned partition in records, as far as the stage can tell: see
-    /// [`PartitionMetrics::lag`]. `None` if it is not assigned.
+    /// The consumer lag of an assigned partition in records, as far as the stage can tell. It is a
+    /// difference of offsets, and some of those may be transaction markers. At the end it is exact.
+    /// `None` if the partition is not assigned.
     #[must_use]
     pub fn lag(&self, partition: &PartitionMetrics) -> Option<u64> {
         partition
