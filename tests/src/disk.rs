@@ -28,8 +28,8 @@ impl Disk {
     #[must_use]
     pub fn command(&self, command: &Command) -> Command {
         let script = format!(
-            "mount -t tmpfs -o size=256k tmpfs \"$0\" && cd \"$0\" && \
-             fallocate -l 240K {FILLER} && exec \"$@\""
+            "mount -t tmpfs -o size=256k tmpfs \"$0\" && cd \"$0\" || exit; \
+             dd if=/dev/zero of={FILLER} bs=4k 2>/dev/null; exec \"$@\""
         );
         let mut inside = Command::new("unshare");
         inside

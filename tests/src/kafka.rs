@@ -319,7 +319,7 @@ impl Drop for Kafka {
 }
 
 /// A free port, below the range of ports for outgoing connections, so that it stays free.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     // Test processes that run in parallel start at different ports.
     let start = u16::try_from(std::process::id() % 10_000).expect("it is below 10,000");

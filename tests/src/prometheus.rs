@@ -80,6 +80,20 @@ impl Prometheus {
         });
     }
 
+    /// Waits until the process that is watched now was scraped once more.
+    pub fn has_scraped_anew(&self, node: &str) {
+        let query = format!("timestamp(process_start_time_seconds{{node=\"{node}\"}})");
+        let before = self
+            .query(&query)
+            .first()
+            .map(|series| series["value"][1].clone());
+        wait::until_true(&format!("{node} was scraped again"), || {
+            let now = self.query(&query);
+            now.first()
+                .is_some_and(|series| Some(&series["value"][1]) != before.as_ref())
+        });
+    }
+
     /// The names of the alerts that are raised.
     #[must_use]
     pub fn firing(&self) -> Vec<String> {

@@ -101,6 +101,7 @@ impl SpooledSource {
                 "readings found in the spool"
             );
         }
+        writer::measure(&spool, &metrics);
         let mut spooled = SpooledSource {
             source: Some(source),
             thread: None,

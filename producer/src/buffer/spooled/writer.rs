@@ -92,14 +92,14 @@ impl SpoolWriter {
             None
         };
         if is_idle {
-            self.measure(&queue.spool);
+            measure(&queue.spool, &self.metrics);
         }
         let is_due = self.synced.is_none_or(|synced| now - synced >= self.sync);
         let is_late = self.dirty.is_some_and(|dirty| now - dirty >= self.sync);
         if self.dirty.is_some() && (is_idle && is_due || is_late) {
             queue.spool.sync(Some(self.source.position().to_string()))?;
             (self.synced, self.dirty) = (Some(now), None);
-            self.measure(&queue.spool);
+            measure(&queue.spool, &self.metrics);
             self.shared.changed.notify_all();
         }
         drop(queue);
@@ -109,11 +109,12 @@ impl SpoolWriter {
         }
         Ok(!is_end)
     }
+}
 
-    /// The source loop may wait for Kafka for hours, and this thread does not.
-    fn measure(&self, spool: &Spool) {
-        self.metrics.spool_readings.set(spool.waiting());
-        self.metrics.spool_bytes.set(spool.bytes());
-        self.metrics.spool_dropped.set(spool.dropped());
-    }
+/// Notes what is in the spool. The source loop may wait for Kafka for hours, and the thread that
+/// writes does not.
+pub(super) fn measure(spool: &Spool, metrics: &Metrics) {
+    metrics.spool_readings.set(spool.waiting());
+    metrics.spool_bytes.set(spool.bytes());
+    metrics.spool_dropped.set(spool.dropped());
 }
