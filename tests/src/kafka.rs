@@ -319,6 +319,7 @@ impl Drop for Kafka {
 }
 
 /// A free port, below the range of ports for outgoing connections, so that it stays free.
+#[must_use]
 pub fn free_port() -> u16 {
     static COUNT: AtomicU16 = AtomicU16::new(0);
     // Test processes that run in parallel start at different ports.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use rivulet_core::metrics::HistogramSnapshot;
 
@@ -21,19 +21,9 @@ impl<'e> Families<'e> {
         help: &str,
         samples: impl IntoIterator<Item = (L, u64)>,
     ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in samples {
-            family
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
-        }
-        Ok(())
+        self.family(name, help, MetricType::Counter, samples, |mut to, value| {
+            to.encode_counter::<NoLabelSet, _, u64>(&value, None)
+        })
     }
 
     /// A number that only grows, without labels.
@@ -56,17 +46,9 @@ impl<'e> Families<'e> {
         help: &str,
         samples: impl IntoIterator<Item = (L, f64)>,
     ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (labels, value) in samples {
-            family.encode_family(&labels)?.encode_gauge(&value)?;
-        }
-        Ok(())
+        self.family(name, help, MetricType::Gauge, samples, |mut to, value| {
+            to.encode_gauge(&value)
+        })
     }
 
     /// Histograms.
@@ -76,17 +58,26 @@ impl<'e> Families<'e> {
         help: &str,
         samples: impl IntoIterator<Item = (L, HistogramSnapshot)>,
     ) -> fmt::Result {
+        self.family(name, help, MetricType::Histogram, samples, |mut to, it| {
+            to.encode_histogram::<NoLabelSet>(it.sum, it.count, &it.buckets, None)
+        })
+    }
+
+    fn family<L: EncodeLabelSet, V>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = (L, V)>,
+        encode: impl Fn(MetricEncoder<'_>, V) -> fmt::Result,
+    ) -> fmt::Result {
         let mut samples = samples.into_iter().peekable();
         if samples.peek().is_none() {
             return Ok(());
         }
-        let mut family = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, it) in samples {
-            family
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(it.sum, it.count, &it.buckets, None)?;
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        for (labels, value) in samples {
+            encode(family.encode_family(&labels)?, value)?;
         }
         Ok(())
     }
