@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use rivulet_tests::chain::{EWMA, OPERATORS, assert_close, chained, source};
+use rivulet_tests::records;
 use rivulet_tests::{Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
 
 /// The exit code of a process with uncommitted readings.
@@ -172,6 +173,10 @@ fn a_shutdown_without_kafka_syncs_the_spool() {
         writeln!(write, "0").unwrap();
         wait::until_true("the reading arrives", || {
             scenario.written("temperatures") >= 1
+        });
+        // Without transactions it is sent again if its position is not committed: after the claim.
+        wait::until_true("its position is committed", || {
+            records::written(scenario.brokers(), &scenario.changelog("attic")) >= 2
         });
         kafka.kill();
         for number in 1..50 {
