@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rivulet_tests::chain::CONVERT;
 use rivulet_tests::records::{self, Record};
 use rivulet_tests::{
-    Certificate, Disk, Endpoint, PipelineBuilder, Process, Prometheus, Scenario, free_port,
+    Certificate, Disk, Endpoint, PipelineBuilder, Process, Prometheus, Scenario, free_port, wait,
 };
 
 const STEADY: &str = "{ simulated = { sensors = 10, rate = 200 } }";
@@ -108,12 +108,16 @@ impl Faulty {
     /// A source that yields more than its spool holds while there is no Kafka.
     fn spool(&mut self) {
         // A new spool waits for the position of its source, which is in Kafka.
-        let mut first = self.scenario.start_on("attic", Stdio::piped());
-        first.says(&["stage started"]);
+        let (reader, mut writer) = std::io::pipe().expect("there are file descriptors left");
+        let same = reader.try_clone().expect("it is a file descriptor");
+        let mut first = self.scenario.start_on("attic", same);
+        writeln!(writer, "0").expect("somebody reads it");
+        wait::until_true("the first reading arrives", || {
+            self.scenario.written("attic-celsius") >= 1
+        });
         first.stop();
         let mut stage = self.scenario.stage_on(NOBODY, "attic", "a");
         stage.args(["--metrics", "0"]);
-        let (reader, mut writer) = std::io::pipe().expect("there are file descriptors left");
         let process = Process::start("attic", stage.stdin(reader));
         drop(stage);
         self.watch("attic", process);
