@@ -77,22 +77,53 @@ pub struct PartitionReport {
 
 /// A consumer lag, and where it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(into = "LagFields")]
 pub struct LagReport {
+    /// The lag.
+    pub lag: GroupLag,
+    /// Where it goes. `None` after one look.
+    pub direction: Option<LagDirection>,
+}
+
+/// The same in JSON.
+#[derive(Serialize)]
+struct LagFields {
     /// In records.
-    pub lag: i64,
+    lag: i64,
     /// `exact`, or `at most`: there are too many records to count, and offsets include transaction
     /// markers.
-    pub lag_is: &'static str,
-    /// `grows`, `drains` or `steady`. `None` after one look.
-    pub direction: Option<&'static str>,
+    lag_is: &'static str,
+    /// `grows`, `drains` or `steady`.
+    direction: Option<&'static str>,
     /// By how many records the lag changes in a second.
-    pub records_per_second: Option<f64>,
+    records_per_second: Option<f64>,
     /// How long it takes until there is no lag.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub drains_in_seconds: Option<f64>,
-    /// The same in one.
-    #[serde(skip)]
-    found: Option<LagDirection>,
+    drains_in_seconds: Option<f64>,
+}
+
+impl From<LagReport> for LagFields {
+    fn from(LagReport { lag, direction }: LagReport) -> Self {
+        let (lag, lag_is) = match lag {
+            GroupLag::Records(records) => (records, "exact"),
+            GroupLag::AtMost(records) => (records, "at most"),
+        };
+        let left = match direction {
+            Some(LagDirection::Drains { left, .. }) => Some(left),
+            _ => None,
+        };
+        LagFields {
+            lag,
+            lag_is,
+            direction: direction.map(|direction| match direction {
+                LagDirection::Grows(_) => "grows",
+                LagDirection::Drains { .. } => "drains",
+                LagDirection::Steady => "steady",
+            }),
+            records_per_second: direction.map(|direction| tenths(direction.rate())),
+            drains_in_seconds: left.map(|left| tenths(left.as_secs_f64())),
+        }
+    }
 }
 
 impl GroupsReport {
@@ -164,7 +195,10 @@ impl GroupReport {
             state: (!row.state.is_empty()).then(|| row.state.clone()),
             members: row.members.clone(),
             assigned: row.assigned,
-            lag: LagReport::new(row.lag(), direction),
+            lag: LagReport {
+                lag: row.lag(),
+                direction,
+            },
             partitions: partitions.collect(),
         }
     }
@@ -181,46 +215,11 @@ impl PartitionReport {
             partition,
             committed: position.committed,
             end: position.end,
-            lag: LagReport::new(position.lag, direction),
+            lag: LagReport {
+                lag: position.lag,
+                direction,
+            },
         }
-    }
-}
-
-impl LagReport {
-    pub(super) fn new(lag: GroupLag, found: Option<LagDirection>) -> Self {
-        let (lag, lag_is) = match lag {
-            GroupLag::Records(records) => (records, "exact"),
-            GroupLag::AtMost(records) => (records, "at most"),
-        };
-        let left = match found {
-            Some(LagDirection::Drains { left, .. }) => Some(left),
-            _ => None,
-        };
-        LagReport {
-            lag,
-            lag_is,
-            direction: found.map(|found| match found {
-                LagDirection::Grows(_) => "grows",
-                LagDirection::Drains { .. } => "drains",
-                LagDirection::Steady => "steady",
-            }),
-            records_per_second: found.map(|found| tenths(found.rate())),
-            drains_in_seconds: left.map(|left| tenths(left.as_secs_f64())),
-            found,
-        }
-    }
-
-    /// The lag in words.
-    pub(super) fn shown(&self) -> String {
-        let sign = if self.lag_is == "exact" { "" } else { "~" };
-        format!("{sign}{}", self.lag)
-    }
-
-    /// Where it goes, in words. Empty after one look.
-    pub(super) fn direction(&self) -> String {
-        self.found
-            .map(|found| found.to_string())
-            .unwrap_or_default()
     }
 }
 
@@ -239,7 +238,7 @@ mod tests {
     fn the_json_of_a_lag_has_numbers_and_no_words_of_ours() {
         let left = std::time::Duration::from_millis(12_340);
         let drains = LagDirection::Drains { rate: 30.04, left };
-        let json = |lag, found| serde_json::to_value(LagReport::new(lag, found)).unwrap();
+        let json = |lag, direction| serde_json::to_value(LagReport { lag, direction }).unwrap();
         assert_eq!(
             json(GroupLag::AtMost(370), Some(drains)),
             json!({"lag": 370, "lag_is": "at most", "direction": "drains",
@@ -268,7 +267,10 @@ mod tests {
             state: None,
             members: vec![],
             assigned: 0,
-            lag: LagReport::new(GroupLag::Records(4), None),
+            lag: LagReport {
+                lag: GroupLag::Records(4),
+                direction: None,
+            },
             partitions: vec![partition],
         };
         let stage = |group| StageReport {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{GroupReport, GroupsReport, PartitionReport, ProcessReport, StageReport};
+use super::{GroupReport, GroupsReport, LagReport, PartitionReport, ProcessReport, StageReport};
 use crate::table::aligned;
 use crate::text::plain;
 
@@ -64,9 +64,9 @@ impl GroupsTable<'_> {
         let mut row = vec![
             dash(members.join(", ")),
             format!("{}/{}", group.assigned, group.partitions.len()),
-            group.lag.shown(),
+            group.lag.lag.to_string(),
         ];
-        row.extend(self.directions.then(|| dash(group.lag.direction())));
+        row.extend(self.directions.then(|| direction(group.lag)));
         row
     }
 
@@ -77,9 +77,9 @@ impl GroupsTable<'_> {
             partition.partition.to_string(),
             dash(committed.unwrap_or_default()),
             partition.end.to_string(),
-            partition.lag.shown(),
+            partition.lag.lag.to_string(),
         ];
-        row.extend(self.directions.then(|| dash(partition.lag.direction())));
+        row.extend(self.directions.then(|| direction(partition.lag)));
         row
     }
 
@@ -92,6 +92,11 @@ impl GroupsTable<'_> {
             _ => line.to_owned(),
         }
     }
+}
+
+/// Where a lag goes, in words.
+fn direction(lag: LagReport) -> String {
+    dash(lag.direction.map(|it| it.to_string()).unwrap_or_default())
 }
 
 fn dash(text: String) -> String {
@@ -130,7 +135,7 @@ impl fmt::Display for GroupsTable<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::groups::{GroupLag, GroupMember, LagDirection, LagReport};
+    use crate::groups::{GroupLag, GroupMember, LagDirection};
 
     fn report() -> GroupsReport {
         let partition = |partition, committed, lag, direction| PartitionReport {
@@ -138,7 +143,7 @@ mod tests {
             partition,
             committed,
             end: 50_000,
-            lag: LagReport::new(lag, direction),
+            lag: LagReport { lag, direction },
         };
         let busy = [
             partition(
@@ -178,8 +183,14 @@ mod tests {
                 processes: None,
             }
         };
-        let busy_lag = LagReport::new(GroupLag::AtMost(50_002), Some(LagDirection::Grows(30.0)));
-        let lag = LagReport::new(GroupLag::Records(3), None);
+        let busy_lag = LagReport {
+            lag: GroupLag::AtMost(50_002),
+            direction: Some(LagDirection::Grows(30.0)),
+        };
+        let lag = LagReport {
+            lag: GroupLag::Records(3),
+            direction: None,
+        };
         GroupsReport {
             time: String::new(),
             stages: vec![
