@@ -121,25 +121,19 @@ impl Prometheus {
     /// What a query answers: a value for each series.
     #[must_use]
     pub fn query(&self, query: &str) -> Vec<Value> {
-        let agent = ureq::agent();
-        let answer = agent
-            .get(format!("{}/api/v1/query", self.url))
-            .query("query", query)
-            .call();
-        let mut answer = answer.unwrap_or_else(|error| panic!("{query}: {error}"));
-        let text = answer.body_mut().read_to_string().unwrap_or_default();
-        let found: Value = serde_json::from_str(&text).unwrap_or_default();
-        found["data"]["result"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
+        let found = self.ask_for("query", &[("query", query)]);
+        let found = found.unwrap_or_else(|| panic!("Prometheus does not answer: {query}"));
+        found["result"].as_array().cloned().unwrap_or_default()
     }
 
     fn ask(&self, path: &str) -> Option<Value> {
-        let mut answer = ureq::get(format!("{}/api/v1/{path}", self.url))
-            .call()
-            .ok()?;
-        let text = answer.body_mut().read_to_string().ok()?;
+        self.ask_for(path, &[])
+    }
+
+    fn ask_for(&self, path: &str, parameters: &[(&str, &str)]) -> Option<Value> {
+        let request = ureq::get(format!("{}/api/v1/{path}", self.url));
+        let request = request.query_pairs(parameters.iter().copied());
+        let text = request.call().ok()?.body_mut().read_to_string().ok()?;
         Some(serde_json::from_str::<Value>(&text).ok()?["data"].clone())
     }
 }

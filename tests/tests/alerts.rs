@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{PipeReader, Read, Write};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ struct Faulty {
     scenario: Scenario,
     prometheus: Prometheus,
     running: Vec<Process>,
+    /// What processes print and nobody reads.
+    unread: Vec<PipeReader>,
     /// The alerts that should be raised: the alert, the fault, when it was brought about.
     expected: Vec<(&'static str, String, Instant)>,
 }
@@ -59,28 +61,29 @@ impl Faulty {
         }
     }
 
+    /// Starts a sink that is watched, and returns what it prints.
+    fn printing(&mut self, name: &str) -> PipeReader {
+        let (reader, writer) = std::io::pipe().expect("there are file descriptors left");
+        let mut stage = self.scenario.stage(name, "a");
+        let process = Process::start_onto(name, stage.args(["--metrics", "0"]), writer);
+        self.watch(name, process);
+        reader
+    }
+
     /// A sink whose output nobody reads.
     fn hung(&mut self) {
-        let (reader, writer) = std::io::pipe().expect("there are file descriptors left");
-        let mut stage = self.scenario.stage("hung", "a");
-        let process = Process::start_onto("hung", stage.args(["--metrics", "0"]), writer);
-        drop(stage);
-        self.watch("hung", process);
+        let unread = self.printing("hung");
         self.expect("LoopHangs", "the loop of a sink hangs in a write");
-        std::mem::forget(reader);
+        self.unread.push(unread);
     }
 
     /// A sink whose output somebody reads at a fifth of the rate.
     fn slow(&mut self) {
-        let (mut reader, writer) = std::io::pipe().expect("there are file descriptors left");
-        let mut stage = self.scenario.stage("slow", "a");
-        let process = Process::start_onto("slow", stage.args(["--metrics", "0"]), writer);
-        drop(stage);
-        self.watch("slow", process);
+        let mut printed = self.printing("slow");
         self.expect("LagGrows", "a sink is slower than its source");
         thread::spawn(move || {
             let mut part = [0; 200];
-            while reader.read(&mut part).is_ok_and(|read| read > 0) {
+            while printed.read(&mut part).is_ok_and(|read| read > 0) {
                 thread::sleep(Duration::from_millis(100));
             }
         });
@@ -207,6 +210,7 @@ fn each_alert_is_raised_by_its_fault() {
         prometheus: Prometheus::start(),
         scenario,
         running: Vec::new(),
+        unread: Vec::new(),
         expected: Vec::new(),
     };
     let mut source = faulty.scenario.start("thermometers");

@@ -22,18 +22,10 @@ fn the_metrics_of_a_chain_are_what_kafka_has() {
         .operator("ewma", "celsius", EWMA, "smooth")
         .sink("out", "smooth", "{ file = { path = \"out.csv\" } }");
     let scenario = Scenario::new(pipeline);
-    let stages = ["thermometers", "ewma", "out"];
-    let [source, ewma, out] = stages.map(|stage| {
-        let mut command = scenario.stage(stage, "a");
-        // A source ends, and nothing answers any more.
-        if stage == "thermometers" {
-            return (scenario.start(stage), None);
-        }
-        let (process, endpoint) = Endpoint::start(stage, &mut command, 30);
-        (process, Some(endpoint))
-    });
-    let (mut source, (mut ewma, ewma_at), (mut out, out_at)) = (source.0, ewma, out);
-    let (ewma_at, out_at) = (ewma_at.unwrap(), out_at.unwrap());
+    let observed = |stage| Endpoint::start(stage, &mut scenario.stage(stage, "a"), 30);
+    let (mut ewma, ewma_at) = observed("ewma");
+    let (mut out, out_at) = observed("out");
+    let mut source = scenario.start("thermometers");
     source.succeeds();
     let written = |stage: &str| format!("rivulet_records_written_total{{stage=\"{stage}\"}}");
     let (in_kafka, out_stage) = (scenario.name("ewma"), scenario.name("out"));

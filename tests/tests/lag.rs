@@ -36,19 +36,12 @@ fn says(watch: &Process, seen: usize, what: &str, is: impl Fn(&Value) -> bool) -
     found.unwrap_or_else(|| panic!("it should have said that it {what}: {}", watch.report()))
 }
 
-/// Starts a stage that says whether it is ready.
-fn observed(scenario: &Scenario, program: &str, stage: &str) -> (Process, Endpoint) {
-    let options = [&scenario.name(stage), "--instance", "a", "--metrics", "0"];
-    let process = scenario.program(program, &options);
-    let endpoint = Endpoint::of(&process);
-    (process, endpoint)
-}
-
 #[test]
 fn a_lag_grows_while_its_stage_is_away_and_drains_afterwards() {
     let scenario = Scenario::new(pipeline());
-    let (mut producer, of_producer) = observed(&scenario, "rivulet-producer", "thermometers");
-    let (mut smooth, of_smooth) = observed(&scenario, "rivulet-operator", "smooth");
+    let observed = |stage| Endpoint::start(stage, &mut scenario.stage(stage, "a"), 30);
+    let (mut producer, of_producer) = observed("thermometers");
+    let (mut smooth, of_smooth) = observed("smooth");
     scenario.grows("smooth", 20);
     let target = |address: &str, stage: &str| {
         let labels = json!({"stage": scenario.name(stage), "node": "rpi0"});
