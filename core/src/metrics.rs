@@ -9,7 +9,7 @@ mod partition;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 pub use self::client::{BrokerConnection, Client, ClientStatistics};
 pub use self::counter::{Counter, LabelledCounter};
@@ -42,7 +42,8 @@ pub struct Metrics {
     pub rebalances: LabelledCounter,
     /// From a record's entry into the pipeline to the commit of its results here, in seconds.
     pub end_to_end: Histogram,
-    /// Records that are processed and not committed, or readings of a source.
+    /// Records that are processed and not committed, or readings of a source that are to be
+    /// committed.
     pub uncommitted: Gauge,
     /// Sensors whose state was restored.
     pub restored: Counter,
@@ -106,7 +107,6 @@ impl Metrics {
     /// The stage rolls back to the last commit.
     pub fn rolled_back(&self, cause: &Error) {
         self.aborts.add(cause.kind().name(), 1);
-        self.uncommitted.set(0);
         self.health
             .report(TroubleKind::Rollback, &cause.to_string());
     }
@@ -166,13 +166,6 @@ impl Metrics {
     }
 }
 
-/// A time in milliseconds since the epoch.
-#[must_use]
-pub fn milliseconds(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// Nothing that holds one of these locks can panic half-way.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -193,6 +186,17 @@ mod tests {
         assert_eq!(metrics.partition("celsius", 3).processed.get(), 7);
         assert_eq!(metrics.partition("celsius", 2).processed.get(), 0);
         assert_eq!(metrics.partitions().len(), 2);
+    }
+
+    /// A source sends again what it has, and may wait for hours until that is committed.
+    #[test]
+    fn a_rollback_leaves_what_is_to_be_committed() {
+        let metrics = Metrics::default();
+        metrics.uncommitted.set(3);
+        metrics.rolled_back(&Error::new("committing", "no answer"));
+        assert_eq!(metrics.backlog(), 3);
+        metrics.committed(Duration::ZERO, 0);
+        assert_eq!(metrics.backlog(), 0);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod task;
 mod transitions;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use self::assigned::{AssignedPartition, out_of_order};
 pub use self::assignment::{Assignment, gap_error};
@@ -30,9 +30,10 @@ use self::rejection_search::RejectionSearch;
 pub use self::task::Task;
 use crate::error::{Error, Result};
 use crate::log::{Event, Fault, Log, OffsetAndMetadata, Record, TopicPartition};
-use crate::metrics::{Activity, Metrics, TroubleKind, milliseconds};
+use crate::metrics::{Activity, Metrics, TroubleKind};
 use crate::reminder::Reminder;
 use crate::shutdown::Shutdown;
+use crate::stamps;
 
 /// The longest wait for a record, so that a stop is noticed soon.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
@@ -218,8 +219,8 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
             Event::Record(record) => {
                 let fields = record.fields();
                 let (partition, offset) = (fields.partition(), fields.offset);
-                // Records come in runs of one partition, and there are few: a search beats a map.
                 let entered = fields.timestamp;
+                // Records come in runs of one partition, and there are few: a search beats a map.
                 let mut assigned = self.assigned.iter().flatten();
                 let position = assigned
                     .find(|assigned| assigned.partition == partition)
@@ -335,7 +336,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         self.timer.committed(self.log.now());
         self.back_off.reset();
         self.warnings.clear();
-        let time = milliseconds(SystemTime::now());
+        let time = stamps::now();
         self.entered.committed(time, &self.metrics.end_to_end);
         let took = self.log.now().duration_since(begun);
         self.metrics.committed(took, time);

@@ -73,8 +73,10 @@ impl Stamps {
     }
 }
 
-/// Milliseconds since the epoch.
-fn now() -> i64 {
+/// The time of this machine's clock, in milliseconds since the epoch. A clock before 1970 was never
+/// set, and shows 0.
+#[must_use]
+pub fn now() -> i64 {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -4,8 +4,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use rivulet_core::stamps;
 use rivulet_pipeline::ClockPolicy;
 
 use crate::unique::unique;
@@ -78,11 +78,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn wall(&self) -> i64 {
-        // A clock before 1970 was never set.
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        stamps::now()
     }
 
     fn monotonic(&self) -> i64 {

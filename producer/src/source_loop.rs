@@ -8,17 +8,18 @@
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rivulet_core::dead_letter::{self, DeadLetters};
 use rivulet_core::error::{Error, Result};
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::{Fault, Log, ProducerRecord, Rejection};
-use rivulet_core::metrics::{Activity, Metrics, milliseconds};
+use rivulet_core::metrics::{Activity, Metrics};
 use rivulet_core::processing::OutputTopic;
 use rivulet_core::reminder::Reminder;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_core::stage::{BackOff, CommitTimer, Step};
+use rivulet_core::stamps;
 use rivulet_pipeline::{Pipeline, Stage};
 use serde_json::{Value, json};
 
@@ -176,8 +177,6 @@ impl<L: Log> SourceLoop<L> {
         let now = self.log.now();
         if step == Step::Done || now.duration_since(self.reported) >= LONGEST_WAIT {
             self.reported = now;
-            let uncommitted = self.pending.records.len() as u64;
-            self.metrics.uncommitted.set(uncommitted);
             watch(self.source.progress());
         }
         Ok(step)
@@ -302,6 +301,8 @@ impl<L: Log> SourceLoop<L> {
             return Ok(());
         }
         self.commit_begun = self.log.now();
+        let uncommitted = self.pending.records.len() as u64;
+        self.metrics.uncommitted.set(uncommitted);
         self.log.flush_unless_transactional()?;
         self.check_not_replaced()?;
         self.write(self.source.position())?;
@@ -348,8 +349,7 @@ impl<L: Log> SourceLoop<L> {
             .count();
         self.metrics.written.add(written as u64);
         let took = self.log.now().duration_since(self.commit_begun);
-        self.metrics
-            .committed(took, milliseconds(SystemTime::now()));
+        self.metrics.committed(took, stamps::now());
         self.metrics.health.enter(Activity::Running);
         self.dead_letters.committed(&self.metrics);
         self.source.committed();
