@@ -172,32 +172,24 @@ impl StageArgs {
         stage: impl FnOnce(&Process<'_>) -> Result<(), BoxError>,
     ) -> Result<(), BoxError> {
         let pipeline = self.common.load(catalogs)?;
-        let stage_of_file = pipeline.stage(&self.stage)?;
-        log::identify(Some(&stage_of_file.group()), &self.common.instance());
+        let (of_file, instance) = (pipeline.stage(&self.stage)?, self.common.instance());
+        log::identify(Some(&of_file.group()), &instance);
         let shutdown = Shutdown::new();
         signals::watch(&shutdown, end)?;
         if drain {
             shutdown.drain();
         }
-        let process = Process {
+        let metrics = Arc::new(Metrics::default());
+        let observed = ObservedStage::new(&pipeline, of_file, &instance, &metrics, &shutdown);
+        Observer::start(&self.observe, vec![observed], pipeline.limits.memory().0)?;
+        stage(&Process {
             pipeline: &pipeline,
-            stage: stage_of_file,
-            instance: self.common.instance(),
-            shutdown: shutdown.clone(),
-            metrics: Arc::new(Metrics::default()),
-            is_observed: self.observe.metrics.is_some(),
-        };
-        let Process {
-            stage: it,
+            stage: of_file,
             instance,
+            shutdown: shutdown.clone(),
             metrics,
-            ..
-        } = &process;
-        let observed = vec![ObservedStage::new(
-            &pipeline, it, instance, metrics, &shutdown,
-        )];
-        Observer::start(&self.observe, observed, pipeline.limits.memory().0)?;
-        stage(&process)?;
+            is_observed: self.observe.metrics.is_some(),
+        })?;
         Ok(shutdown.check_done()?)
     }
 }
