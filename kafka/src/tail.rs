@@ -15,7 +15,7 @@ use rivulet_core::error::{Error, Result};
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::record::OwnedRecord;
-use crate::tool_client::{self, LastError, is_final};
+use crate::tool_client::{self, DEADLINE, LastError, is_final};
 
 /// How long a partition may delay the others: its leader may be unreachable.
 const MAX_DELAY: Duration = Duration::from_secs(2);
@@ -42,6 +42,12 @@ pub enum ReadFrom {
     All,
     /// From the current end on.
     Latest,
+    /// From the first record on with this timestamp, in milliseconds since the epoch, or a later
+    /// one.
+    Since(i64),
+    /// From that many offsets before the current end on, in each partition. Some of them belong to
+    /// transaction markers.
+    Last(u32),
 }
 
 /// A partition.
@@ -75,11 +81,13 @@ impl Tail {
             let found = inventory.topic(topic, format!("reading {topic}"))?;
             for partition in 0..found.partitions {
                 let doing = || format!("asking for the watermarks of {topic}/{partition}");
-                let (_, end) = tool_client::watermarks(&consumer, topic, partition, doing())?;
-                let first = if from == ReadFrom::Latest {
-                    Offset::Offset(end)
-                } else {
-                    Offset::Beginning
+                let (start, end) = tool_client::watermarks(&consumer, topic, partition, doing())?;
+                let first = match from {
+                    ReadFrom::Latest => Offset::Offset(end),
+                    ReadFrom::Last(count) => Offset::Offset((end - i64::from(count)).max(start)),
+                    ReadFrom::Now | ReadFrom::All => Offset::Beginning,
+                    // Looked up below.
+                    ReadFrom::Since(time) => Offset::Offset(time),
                 };
                 list.add_partition_offset(topic, partition, first)
                     .map_err(|error| Error::new(doing(), error))?;
@@ -89,6 +97,12 @@ impl Tail {
         let failed = |cause: &dyn std::fmt::Display| {
             Error::new(format!("reading {}", topics.join(", ")), cause)
         };
+        if let ReadFrom::Since(_) = from {
+            let doing = format!("looking for the first records of {}", topics.join(", "));
+            list = consumer
+                .offsets_for_times(list, DEADLINE)
+                .map_err(|error| Error::caused_by(doing, error))?;
+        }
         consumer.assign(&list).map_err(|error| failed(&error))?;
         let mut partitions = Vec::new();
         for (topic, partition, end) in places {
@@ -271,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn later_records_are_read_and_only_those_from_the_latest_on() {
+    fn reading_goes_on_with_later_records_from_any_start() {
         let mock = MockCluster::new(1).unwrap();
         for topic in ["first", "second"] {
             mock.create_topic(topic, 2, 1).unwrap();
@@ -292,6 +306,17 @@ mod tests {
         for tail in [&mut all, &mut latest] {
             (0..4).for_each(|_| assert_eq!(next(tail), b"1"));
             assert!(!tail.is_done());
+        }
+        produce(&brokers, 2..3);
+        // The mock cluster finds no offset by its time.
+        for from in [ReadFrom::Last(2), ReadFrom::Last(9)] {
+            let mut last = tail(&brokers, from);
+            if from == ReadFrom::Last(9) {
+                (0..4).for_each(|_| assert_eq!(next(&mut last), b"0"));
+            }
+            for value in [b"1", b"2"] {
+                (0..4).for_each(|_| assert_eq!(next(&mut last), value));
+            }
         }
     }
 

@@ -5,6 +5,8 @@ mod dlq;
 mod experiment;
 mod formats;
 mod groups;
+mod live;
+mod look;
 mod produce;
 mod topics;
 mod truth;
@@ -24,6 +26,8 @@ pub use self::dlq::{Confirmation, DlqCommand};
 pub use self::experiment::ExperimentArgs;
 pub use self::formats::FormatsCommand;
 pub use self::groups::{GroupsArgs, LagOption};
+pub use self::live::{ReportArgs, TopArgs, WebArgs};
+pub use self::look::{PlotArgs, TapArgs};
 pub use self::produce::{KeyArgs, ProduceArgs, TransactionArgs};
 pub use self::topics::TopicsCommand;
 pub use self::truth::TruthArgs;
@@ -154,6 +158,37 @@ pub enum Command {
   rivulet compare --once                    # the records so far
   rivulet compare temperatures_ewma temperatures_moving_average --latest")]
     Compare(CompareArgs),
+    /// Watch the pipeline in the terminal: its stages, and the two branches over one another
+    ///
+    /// Each stage has its node, its state, records in and out a second, its lag and where that goes,
+    /// the latency from end to end, commits and memory. Below, the input, the EWMA and the moving
+    /// average of a sensor are drawn over one another, with their comparison. It reads Kafka, and
+    /// with --targets the metrics of the processes. Nothing is changed, and no group is joined. Keys:
+    /// ? shows them, q ends it.
+    Top(Box<TopArgs>),
+    /// Watch the pipeline on a page: its graph, charts, the comparison, lag and dead letters
+    ///
+    /// Everything on the page comes from this program: it works without an internet. The page can
+    /// change nothing. It is for this machine only, unless you name another address: then it asks
+    /// for a token, which is in the address that the command prints.
+    Web(Box<WebArgs>),
+    /// Write the comparison of a run as one HTML file, and as CSV
+    ///
+    /// The file has the pipeline, charts, the comparison, the verdict of `rivulet verify`, versions
+    /// and dates. It opens without an internet, and prints.
+    Report(Box<ReportArgs>),
+    /// Show what a stage read beside what it made of it
+    ///
+    /// Each record of the inputs is a line with its outputs: the same record, converted; dropped; or
+    /// a dead letter, with the reason. Without --last it shows new records until Ctrl-C. It joins no
+    /// group, and changes nothing.
+    Tap(Box<TapArgs>),
+    /// Draw the sensors of any topics live
+    ///
+    /// Up to eight series are drawn, 1000 points each, in the order of event time. It needs no
+    /// pipeline file; a topic of the file has its format. With --group it commits what it has drawn,
+    /// and goes on there.
+    Plot(Box<PlotArgs>),
     /// Show the state of stages, check it, keep it with new settings, reset or forget it
     #[command(subcommand)]
     State(StateCommand),

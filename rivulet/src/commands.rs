@@ -6,10 +6,15 @@ mod dlq;
 mod experiment;
 mod formats;
 mod groups;
+mod plot;
 mod produce;
+mod report;
 mod state;
+mod tap;
+mod top;
 mod topics;
 mod truth;
+mod web;
 
 use std::io::{IsTerminal, Write};
 
@@ -73,6 +78,9 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         Command::Experiment(command) => {
             return experiment::run(command, &target()?, end);
         }
+        Command::Plot(command) => {
+            return plot::run(command, &target()?, end);
+        }
         Command::Check {
             file: Some(file), ..
         } => args.common.pipeline.clone_from(file),
@@ -119,6 +127,10 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         }
         Command::Groups(args) => groups::run(&pipeline, &args, end),
         Command::Compare(command) => compare::run(&pipeline, &command, end),
+        Command::Top(command) => top::run(&pipeline, &command, end),
+        Command::Web(command) => web::run(&pipeline, &command, end),
+        Command::Report(command) => report::run(&pipeline, &command, end),
+        Command::Tap(command) => tap::run(&pipeline, &command, end),
         Command::State(command) => state::run(&pipeline, &command),
         Command::Dlq(command) => dlq::run(&pipeline, &command, end),
         Command::Verify {
@@ -131,6 +143,7 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
         | Command::Consume(_)
         | Command::Experiment(_)
         | Command::Formats(_)
+        | Command::Plot(_)
         | Command::Produce(_)
         | Command::Topics(_)
         | Command::Truth(_) => Ok(()),

@@ -15,7 +15,7 @@ use rivulet_core::readings::Readings;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_node::cli::BoxError;
 use rivulet_pipeline::{Check, ComponentConfig, Diagnostic, Diagnostics, Role, StageKind, suggest};
-use rivulet_sinks::catalog::compare::{Compare, Seconds};
+use rivulet_sinks::catalog::compare::{Compare, Comparison, Seconds};
 use rivulet_sinks::catalog::{SinkContext, SinkSettings};
 use rivulet_sinks::sink::{Delivery, Failure, Sink};
 
@@ -39,6 +39,14 @@ pub struct LiveComparison<'p> {
 }
 
 impl<'p> LiveComparison<'p> {
+    /// Whether a sink of the pipeline compares.
+    #[must_use]
+    pub fn is_in(pipeline: &CheckedPipeline<'_>) -> bool {
+        pipeline.stages.iter().any(
+            |stage| matches!(&stage.kind, StageKind::Sink { sink } if sink.name() == "compare"),
+        )
+    }
+
     /// The comparison of a sink of the file: the sink of this name, or the only one.
     ///
     /// # Errors
@@ -201,6 +209,17 @@ impl<'p> LiveComparison<'p> {
             );
         }
         Ok(())
+    }
+
+    /// The comparison itself, before the first reading, for whoever shows it in another way.
+    ///
+    /// # Errors
+    /// If a topic is not in the file.
+    pub fn comparison(&self) -> Result<Comparison, Diagnostics> {
+        self.formats()?;
+        let in_kafka = |topic: &str| self.pipeline.in_kafka(topic);
+        let limits = self.pipeline.limits;
+        Ok(self.settings.comparison(&self.topics, in_kafka, limits))
     }
 
     /// The topics by their names in Kafka.

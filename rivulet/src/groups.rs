@@ -19,6 +19,7 @@ use rivulet_pipeline::{Diagnostic, Diagnostics, Pipeline, Stage, suggest};
 
 pub(crate) use self::counting::LagCounter;
 pub use self::member::GroupMember;
+pub(crate) use self::processes::{Answer, get, readiness};
 pub use self::processes::{ProcessAnswers, ProcessReport};
 pub use self::report::{GroupReport, GroupsReport, LagReport, PartitionReport, StageReport};
 pub use self::snapshot::{

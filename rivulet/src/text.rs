@@ -11,20 +11,24 @@ pub(crate) fn plain(text: &str, longest: usize) -> String {
     }
 }
 
-/// Bytes as text if they are UTF-8, otherwise in hexadecimal. More than `longest` are shortened,
-/// and their number is added.
-pub(crate) fn bytes(bytes: &[u8], longest: usize) -> String {
-    let (shown, is_cut) = match std::str::from_utf8(bytes) {
-        Ok("") => ("(empty)".to_owned(), false),
-        Ok(text) => (plain(text, longest), text.chars().nth(longest).is_some()),
+/// Bytes as text if they are UTF-8, otherwise in hexadecimal, shortened to `longest`.
+pub(crate) fn shortened(bytes: &[u8], longest: usize) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok("") => "(empty)".to_owned(),
+        Ok(text) => plain(text, longest),
         Err(_) => {
-            let is_cut = bytes.len() > longest;
-            let dots = if is_cut { "…" } else { "" };
+            let dots = if bytes.len() > longest { "…" } else { "" };
             let shown = text::hex(&bytes[..bytes.len().min(longest)]);
-            (format!("0x{shown}{dots}"), is_cut)
+            format!("0x{shown}{dots}")
         }
-    };
-    if is_cut {
+    }
+}
+
+/// The [shortened] bytes. If some are left out, their number is added.
+pub(crate) fn bytes(bytes: &[u8], longest: usize) -> String {
+    let shown = shortened(bytes, longest);
+    let length = std::str::from_utf8(bytes).map_or(bytes.len(), |text| text.chars().count());
+    if length > longest {
         format!("{shown} ({} bytes; --full shows all)", bytes.len())
     } else {
         shown

@@ -43,35 +43,44 @@ pub struct ProcessReport {
 }
 
 /// What a process says of its stages, each with its name in Kafka, or why it cannot be known.
-type Answer = Result<Vec<(String, bool, String)>, String>;
+pub(crate) type Answer = Result<Vec<(String, bool, String)>, String>;
 
 impl ProcessTargets {
     /// Asks all processes whether they are ready.
     #[must_use]
     pub fn ask(&self, pipeline: &Pipeline) -> ProcessAnswers {
+        let answers = self.each(|agent, target| readiness(agent, &target.address));
+        let answers = answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(|| Err("asking it panicked".to_owned())));
+        self.sorted(pipeline, answers.collect())
+    }
+
+    /// Asks all processes at once. An answer is `None` if asking panicked.
+    pub(crate) fn each<T: Send>(
+        &self,
+        ask: impl Fn(&Agent, &ProcessTarget) -> T + Sync,
+    ) -> Vec<Option<T>> {
         let config = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .http_status_as_error(false)
             .max_redirects(0)
             .proxy(None)
             .user_agent(concat!("rivulet/", env!("CARGO_PKG_VERSION")));
-        let agent = config.build().new_agent();
+        let (agent, ask) = (config.build().new_agent(), &ask);
         let mut answers = Vec::new();
         for targets in self.targets.chunks(AT_ONCE) {
             thread::scope(|scope| {
                 let asked = targets.iter().map(|target| {
                     let agent = &agent;
-                    scope.spawn(move || ask(agent, &target.address))
+                    scope.spawn(move || ask(agent, target))
                 });
                 // All are asked before the first answer is waited for.
                 let asked: Vec<_> = asked.collect();
-                answers.extend(asked.into_iter().map(|asked| {
-                    let answer = asked.join();
-                    answer.unwrap_or_else(|_| Err("asking it panicked".to_owned()))
-                }));
+                answers.extend(asked.into_iter().map(|asked| asked.join().ok()));
             });
         }
-        self.sorted(pipeline, answers)
+        answers
     }
 
     /// The answers by stage.
@@ -146,28 +155,46 @@ impl ProcessAnswers {
 }
 
 /// Asks a process whether its stages are ready.
-fn ask(agent: &Agent, address: &str) -> Answer {
+pub(crate) fn readiness(agent: &Agent, address: &str) -> Answer {
+    let (status, body) = get(agent, address, "/readyz", LARGEST)?;
+    match status {
+        // Ready, and not ready.
+        200 | 503 => (),
+        _ => return Err(refused(status)),
+    }
+    let lines: Option<Vec<_>> = body.lines().map(line).collect();
+    lines
+        .filter(|lines| !lines.is_empty())
+        .ok_or_else(|| "its answer is not about stages: is it a stage's --metrics?".to_owned())
+}
+
+/// The status and the body that a process answers with, of at most `largest` bytes; or why it does
+/// not answer.
+pub(crate) fn get(
+    agent: &Agent,
+    address: &str,
+    path: &str,
+    largest: u64,
+) -> Result<(u16, String), String> {
     let failed = |error: Error| match error {
         Error::Timeout(_) => format!("no answer within {} s", PATIENCE.as_secs()),
         Error::BodyExceedsLimit(_) => "its answer is too large".to_owned(),
         Error::Io(error) => plain(&without_number(&error)).into_owned(),
         error => plain(&error.to_string()).into_owned(),
     };
-    let asked = agent.get(format!("http://{address}/readyz")).call();
+    let asked = agent.get(format!("http://{address}{path}")).call();
     let mut response = asked.map_err(failed)?;
-    let status = response.status().as_u16();
-    match status {
-        // Ready, and not ready.
-        200 | 503 => (),
-        403 => return Err("its --metrics-from does not contain this machine".to_owned()),
-        _ => return Err(format!("it answers {status}: is it a stage's --metrics?")),
-    }
-    let body = response.body_mut().with_config().limit(LARGEST);
+    let body = response.body_mut().with_config().limit(largest);
     let body = body.lossy_utf8(true).read_to_string().map_err(failed)?;
-    let lines: Option<Vec<_>> = body.lines().map(line).collect();
-    lines
-        .filter(|lines| !lines.is_empty())
-        .ok_or_else(|| "its answer is not about stages: is it a stage's --metrics?".to_owned())
+    Ok((response.status().as_u16(), body))
+}
+
+/// Why a process does not answer what it is asked.
+pub(crate) fn refused(status: u16) -> String {
+    match status {
+        403 => "its --metrics-from does not contain this machine".to_owned(),
+        _ => format!("it answers {status}: is it a stage's --metrics?"),
+    }
 }
 
 /// An error of the operating system, without its number.

@@ -1,5 +1,7 @@
 //! `compare`: how EWMA and moving average differ, and how far each lags behind its input.
 
+mod comparison;
+mod figures;
 mod join;
 mod memory;
 mod numbers;
@@ -7,20 +9,19 @@ mod sensor;
 pub mod statistics;
 mod table;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rivulet_core::component::Component;
 use rivulet_core::error::{Error, Result};
-use rivulet_core::reading::Reading;
+use rivulet_core::limits::Limits;
 use rivulet_pipeline::Diagnostic;
 use serde::Deserialize;
 
-use self::join::Side;
-use self::memory::Memory;
+pub use self::comparison::Comparison;
+pub use self::figures::{DifferenceFigures, SensorFigures, SeriesFigures};
+pub use self::join::Side;
 pub use self::numbers::{LagMax, Seconds, WaitingMax};
-use self::sensor::{CompareRules, SensorComparison};
-use self::table::{Block, Table};
+use self::sensor::CompareRules;
 use super::{SinkContext, SinkSettings};
 use crate::output::Output;
 use crate::sink::{Delivery, Failure, Sink};
@@ -101,6 +102,25 @@ impl Compare {
         sides
     }
 
+    /// The comparison without the sink, for whoever shows it in another way. `names` are the topics
+    /// as the settings name them, and `in_kafka` tells the name in Kafka of each.
+    #[must_use]
+    pub fn comparison(
+        &self,
+        names: &[String],
+        in_kafka: impl Fn(&str) -> String,
+        limits: Limits,
+    ) -> Comparison {
+        let sides = self.sides(names);
+        let topics = sides.iter().map(|(_, topic, side)| (in_kafka(topic), *side));
+        let rules = CompareRules {
+            sides: sides.iter().map(|(_, _, side)| *side).collect(),
+            lag_max: self.lag_max.0,
+            waiting_max: self.waiting_max.0,
+        };
+        Comparison::new(topics.collect(), rules, limits)
+    }
+
     fn sink(&self, context: SinkContext) -> CompareSink {
         let sides = self.sides(&context.names);
         let named: Vec<String> = sides
@@ -109,23 +129,16 @@ impl Compare {
             .collect();
         CompareSink {
             title: format!("{}: {}", context.stage, named.join(", ")),
-            topics: sides
-                .iter()
-                .map(|(_, topic, side)| (context.in_kafka(topic), *side))
-                .collect(),
-            rules: CompareRules {
-                sides: sides.iter().map(|(_, _, side)| *side).collect(),
-                lag_max: self.lag_max.0,
-                waiting_max: self.waiting_max.0,
-            },
+            comparison: self.comparison(
+                &context.names,
+                |topic| context.in_kafka(topic),
+                context.limits,
+            ),
             every: self
                 .every_seconds
                 .map(|seconds| Duration::from_secs(seconds.0)),
             due: None,
             has_news: false,
-            sensors: BTreeMap::new(),
-            memory: Memory::new(context.limits),
-            not_compared: 0,
             output: Output::new(&context.stage, context.output),
         }
     }
@@ -181,116 +194,27 @@ impl SinkSettings for Compare {
 #[derive(Debug)]
 struct CompareSink {
     title: String,
-    topics: Vec<(String, Side)>,
-    rules: CompareRules,
+    comparison: Comparison,
     every: Option<Duration>,
     /// When to show the table next.
     due: Option<Instant>,
     /// Whether a reading came since the table was last shown.
     has_news: bool,
-    sensors: BTreeMap<String, SensorComparison>,
-    memory: Memory,
-    /// Readings of sensors for which there is no memory.
-    not_compared: u64,
     output: Output,
 }
 
 impl CompareSink {
-    fn table(&self) -> Table {
-        let mut blocks: Vec<Block> = self
-            .sensors
-            .iter()
-            .map(|(name, sensor)| sensor.block(name, &self.rules))
-            .collect();
-        if blocks.is_empty() {
-            blocks.push(Block {
-                heading: "no readings".to_owned(),
-                rows: Vec::new(),
-            });
-        }
-        Table {
-            title: self.title.clone(),
-            blocks,
-            closing: self.left_out(),
-        }
-    }
-
-    /// What the figures do not include.
-    fn left_out(&self) -> String {
-        let sum = |count: &dyn Fn(&SensorComparison) -> u64| {
-            self.sensors.values().map(count).sum::<u64>()
-        };
-        let alone: Vec<String> = self
-            .topics
-            .iter()
-            .map(|(topic, side)| {
-                format!("{} in {topic}", sum(&|sensor| sensor.join.waiting(*side)))
-            })
-            .collect();
-        let mut left_out = format!(
-            "left out: without a partner {}; duplicates {}; dropped because more than {} were \
-             waiting {}; in another unit {}",
-            alone.join(", "),
-            sum(&|sensor| sensor.duplicates),
-            self.rules.waiting_max,
-            sum(&|sensor| sensor.join.dropped),
-            sum(&|sensor| sensor.other_unit),
-        );
-        if self.not_compared > 0 {
-            let rest = format!(
-                "; of other than the first {} sensors, because the memory is full {}",
-                self.sensors.len(),
-                self.not_compared
-            );
-            left_out += &rest;
-        }
-        left_out
-    }
-
-    /// Compares one more reading, if there is memory for its sensor.
-    fn add(&mut self, side: Side, partition: i32, reading: &Reading<'_>) {
-        let name = reading.sensor.as_ref();
-        if !self.sensors.contains_key(name) {
-            if !self.memory.take(self.rules.size(name)) {
-                self.no_memory();
-                return;
-            }
-            let sensor = SensorComparison::new(&self.rules);
-            self.sensors.insert(name.to_owned(), sensor);
-        }
-        let sensor = self.sensors.get_mut(name).expect("inserted above");
-        let room = self.memory.has_room();
-        self.memory.waiting -= sensor.waiting_size();
-        sensor.add(side, partition, reading, &self.rules, room);
-        self.memory.waiting += sensor.waiting_size();
-    }
-
-    /// Counts a reading of a sensor for which there is no memory.
-    fn no_memory(&mut self) {
-        self.not_compared += 1;
-        if self.not_compared == 1 {
-            tracing::warn!(
-                "memory full: only the first {} sensors are compared\n  help: raise memory in \
-                 [limits], or lower lag-max and waiting-max",
-                self.sensors.len()
-            );
-        }
-    }
-
     fn show(&mut self) -> Result<()> {
         self.has_news = false;
-        self.output.write(self.table().to_string().as_bytes())?;
+        let table = self.comparison.table(&self.title);
+        self.output.write(table.to_string().as_bytes())?;
         self.output.flush()
     }
 }
 
 impl Sink for CompareSink {
     fn write(&mut self, delivery: &Delivery<'_>) -> Result<(), Failure> {
-        let Some((_, side)) = self
-            .topics
-            .iter()
-            .find(|(topic, _)| topic == delivery.topic)
-        else {
+        let Some(side) = self.comparison.side(delivery.topic) else {
             return Err(Error::new(
                 "comparing readings",
                 format!("the topic {} is not compared", delivery.topic),
@@ -298,10 +222,9 @@ impl Sink for CompareSink {
             .help("name the same topics in `from` and in the settings of `compare`")
             .into());
         };
-        let side = *side;
         self.has_news = true;
         for reading in delivery.readings {
-            self.add(side, delivery.partition, reading);
+            self.comparison.add(side, delivery.partition, reading);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
 
 use super::join::{Arrivals, Join, Point, Side};
-use super::statistics::{LagEstimate, Level, MeanDifference};
+use super::statistics::{LagEstimate, Level, MeanDifference, Roughness};
 use super::table::{Block, Cells, TableRow, figure};
 use crate::text::push_sensor;
 
@@ -23,7 +23,7 @@ pub struct CompareRules {
 }
 
 impl CompareRules {
-    fn with_input(&self) -> bool {
+    pub(super) fn with_input(&self) -> bool {
         self.sides.contains(&Side::Input)
     }
 
@@ -62,6 +62,9 @@ pub struct SensorComparison {
     pub(super) average_to_input: MeanDifference,
     pub(super) ewma_lag: LagEstimate,
     pub(super) average_lag: LagEstimate,
+    pub(super) ewma_roughness: Roughness,
+    pub(super) average_roughness: Roughness,
+    pub(super) input_roughness: Roughness,
     /// Readings that came again.
     pub duplicates: u64,
     /// Readings in another unit than the sensor's first.
@@ -86,9 +89,17 @@ impl SensorComparison {
             average_to_input: MeanDifference::default(),
             ewma_lag: LagEstimate::new(rules.lag_max),
             average_lag: LagEstimate::new(rules.lag_max),
+            ewma_roughness: Roughness::default(),
+            average_roughness: Roughness::default(),
+            input_roughness: Roughness::default(),
             duplicates: 0,
             other_unit: 0,
         }
+    }
+
+    /// The unit of the values.
+    pub(super) fn unit(&self) -> Option<Unit> {
+        self.unit
     }
 
     /// The memory for the readings that wait, in bytes.
@@ -144,11 +155,14 @@ impl SensorComparison {
         self.joined += 1;
         self.ewma.add(ewma);
         self.average.add(average);
+        self.ewma_roughness.add(ewma);
+        self.average_roughness.add(average);
         self.ewma_to_average.add(ewma, average);
         let Some(input) = point.get(Side::Input) else {
             return;
         };
         self.input.add(input);
+        self.input_roughness.add(input);
         self.ewma_to_input.add(ewma, input);
         self.average_to_input.add(average, input);
         // The input is missing only if the topics are out of order.

@@ -69,6 +69,32 @@ impl MeanDifference {
     }
 }
 
+/// How much a series changes from one value to the next: the root mean square of its steps,
+/// √((1/(n−1)) Σ (xᵢ − xᵢ₋₁)²).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Roughness {
+    last: Option<f64>,
+    square: Mean,
+}
+
+impl Roughness {
+    /// Adds the next value.
+    pub fn add(&mut self, value: f64) {
+        if let Some(last) = self.last {
+            self.square.add((value - last) * (value - last));
+        }
+        self.last = Some(value);
+    }
+
+    /// How much smaller the steps are than those of the input: 1 − its roughness / that of the
+    /// input. `None` if the input is constant.
+    #[must_use]
+    pub fn smoothness(&self, input: &Roughness) -> Option<f64> {
+        let rough = input.square.get().sqrt();
+        (rough > 0.0).then(|| 1.0 - self.square.get().sqrt() / rough)
+    }
+}
+
 /// Pearson's correlation of two series, from running means and squared deviations.
 #[derive(Debug, Clone, Copy, Default)]
 struct Correlation {
@@ -234,5 +260,22 @@ mod tests {
             let delayed: Vec<f64> = delayed.collect();
             prop_assert_eq!(lag(&delayed, &input, 24), Some(steps));
         }
+    }
+
+    #[test]
+    fn smoothness_compares_the_steps_of_two_series() {
+        let roughness = |values: &[f64]| {
+            let mut roughness = Roughness::default();
+            for value in values {
+                roughness.add(*value);
+            }
+            roughness
+        };
+        let input = roughness(&[0.0, 4.0, 0.0, 4.0]);
+        assert_eq!(roughness(&[1.0, 2.0, 1.0, 2.0]).smoothness(&input), Some(0.75));
+        assert_eq!(roughness(&[7.0; 4]).smoothness(&input), Some(1.0));
+        assert_eq!(input.smoothness(&input), Some(0.0));
+        assert_eq!(input.smoothness(&roughness(&[7.0, 7.0])), None);
+        assert_eq!(Roughness::default().smoothness(&Roughness::default()), None);
     }
 }

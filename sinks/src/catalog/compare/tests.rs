@@ -8,6 +8,7 @@ use rivulet_core::size::Size;
 use rivulet_core::unit::Unit;
 use rivulet_pipeline::ComponentConfig;
 
+use super::sensor::SensorComparison;
 use super::*;
 use crate::catalog::read;
 use crate::output::tests::Screen;
@@ -52,7 +53,7 @@ fn settings_name_topics_as_the_file_does() {
         names: topics(&ALL),
         ..SinkContext::new("", "compare", in_kafka.to_vec())
     });
-    assert!(sink.topics.iter().map(|(topic, _)| topic).eq(&in_kafka));
+    assert!(sink.comparison.topics().iter().map(|(topic, _)| topic).eq(&in_kafka));
 }
 
 fn diagnostic(settings: &str, names: &[&str]) -> String {
@@ -98,7 +99,7 @@ fn classroom(sink: &mut CompareSink) {
         (AVERAGE, &average[..]),
         (EWMA, &ewma[..]),
     ] {
-        if sink.topics.iter().all(|(compared, _)| compared != topic) {
+        if sink.comparison.topics().iter().all(|(compared, _)| compared != topic) {
             continue;
         }
         let behind = input.len() - values.len();
@@ -246,12 +247,13 @@ fn a_flood_of_sensors_stays_within_the_memory() {
         write(&mut sink, EWMA, &reading("waits", number, time, 1.0));
     }
     let used: usize = sink
+        .comparison
         .sensors
         .iter()
-        .map(|(name, sensor)| sink.rules.size(name) + sensor.waiting_size())
+        .map(|(name, sensor)| sink.comparison.rules.size(name) + sensor.waiting_size())
         .sum();
     assert!(used <= most + 1000, "{used} of {most}");
-    let compared = sink.sensors.len();
+    let compared = sink.comparison.sensors.len();
     assert!((100..10_000).contains(&compared), "{compared}");
     // Those that are compared still are.
     for topic in [EWMA, AVERAGE] {
@@ -283,13 +285,14 @@ fn readings_that_wait_stay_within_the_memory() {
     }
     let most = usize::try_from(limits.state()).unwrap() / 2;
     let used: usize = sink
+        .comparison
         .sensors
         .values()
         .map(SensorComparison::waiting_size)
         .sum();
     assert!((most / 2..most + 1000).contains(&used), "{used} of {most}");
     assert!(
-        sink.sensors
+        sink.comparison.sensors
             .values()
             .all(|sensor| sensor.join.dropped > 10_000)
     );

@@ -1,5 +1,6 @@
 //! Any interleaving of the topics gives the result of a batch.
 
+use std::collections::BTreeMap;
 use std::iter::zip;
 
 use proptest::prelude::*;
@@ -164,10 +165,10 @@ proptest! {
         mixed.finish().unwrap();
         prop_assert_eq!(in_turn_screen.text(), mixed_screen.text());
 
-        let found: u64 = mixed.sensors.values().map(|sensor| sensor.duplicates).sum();
+        let found: u64 = mixed.comparison.sensors.values().map(|sensor| sensor.duplicates).sum();
         prop_assert_eq!(found, duplicates);
         for (name, sides) in [("a", &a), ("b", &b)] {
-            let Some(sensor) = mixed.sensors.get(name) else {
+            let Some(sensor) = mixed.comparison.sensors.get(name) else {
                 prop_assert!(sides.iter().all(Vec::is_empty));
                 continue;
             };

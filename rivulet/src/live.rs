@@ -1,0 +1,140 @@
+//! What a pipeline does right now, for everything that shows it: a terminal, a page, a report.
+//!
+//! [`Live`] holds what has been seen: the last readings of the topics that are compared, the
+//! figures of each stage, and the dead letters. [`watch`] keeps it up to date while somebody looks.
+//! Nothing is changed on the cluster, no group is joined, and whoever looks never holds up those
+//! who read.
+
+mod columns;
+mod dead_letters;
+mod exposition;
+mod figures;
+mod rate;
+mod reader;
+mod readings;
+mod series;
+mod topics;
+mod watch;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rivulet_core::shutdown::Shutdown;
+use rivulet_kafka::ReadFrom;
+
+pub use self::columns::Columns;
+pub use self::dead_letters::{DeadLetterLog, ShownDeadLetter, StageDeadLetters};
+pub use self::figures::{PipelineFigures, StageFigures, StageState};
+pub use self::readings::{LiveReadings, LiveTopic};
+pub use self::series::{TimeSeries, TimedValue};
+pub use self::topics::LiveTopics;
+use self::watch::FiguresWatch;
+use crate::CheckedPipeline;
+use crate::groups::ProcessTargets;
+
+/// The time between two looks at the stages.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What has been seen of a pipeline.
+#[derive(Debug)]
+pub struct Live {
+    readings: Mutex<LiveReadings>,
+    reading_error: Mutex<Option<String>>,
+    figures: Mutex<Arc<PipelineFigures>>,
+    dead_letters: Mutex<DeadLetterLog>,
+}
+
+/// How a pipeline is watched.
+#[derive(Debug, Clone)]
+pub struct LiveSettings {
+    /// Where reading starts.
+    pub from: ReadFrom,
+    /// The processes that are asked for their metrics.
+    pub targets: Option<ProcessTargets>,
+    /// Whether the brokers can tell of consumer groups. The embedded one cannot.
+    pub asks_groups: bool,
+}
+
+impl Live {
+    /// Nothing yet of these topics.
+    #[must_use]
+    pub fn new(topics: LiveTopics) -> Self {
+        Live {
+            readings: Mutex::new(topics.readings()),
+            reading_error: Mutex::default(),
+            figures: Mutex::default(),
+            dead_letters: Mutex::default(),
+        }
+    }
+
+    /// The readings. Whoever has them holds up reading, so take what you need and let go.
+    pub fn readings(&self) -> MutexGuard<'_, LiveReadings> {
+        lock(&self.readings)
+    }
+
+    /// Why no readings can be read.
+    #[must_use]
+    pub fn reading_error(&self) -> Option<String> {
+        lock(&self.reading_error).clone()
+    }
+
+    fn set_reading_error(&self, error: Option<String>) {
+        *lock(&self.reading_error) = error;
+    }
+
+    /// The figures of the last look.
+    #[must_use]
+    pub fn figures(&self) -> Arc<PipelineFigures> {
+        lock(&self.figures).clone()
+    }
+
+    /// The dead letters.
+    pub fn dead_letters(&self) -> MutexGuard<'_, DeadLetterLog> {
+        lock(&self.dead_letters)
+    }
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps `live` up to date until `show` returns, and returns what it does.
+pub fn watch<T>(
+    pipeline: &CheckedPipeline<'_>,
+    live: &Live,
+    settings: &LiveSettings,
+    show: impl FnOnce() -> T,
+) -> T {
+    let stop = Shutdown::new();
+    let stop = &stop;
+    thread::scope(|scope| {
+        scope.spawn(|| reader::read(pipeline, live, settings.from, stop));
+        scope.spawn(|| dead_letters::read(pipeline, live, stop));
+        scope.spawn(|| look(pipeline, live, settings, stop));
+        // Also if it panics: otherwise the threads would be waited for.
+        let _stopped = StopOnDrop(stop);
+        show()
+    })
+}
+
+struct StopOnDrop<'s>(&'s Shutdown);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Looks at the stages every second until it is asked to stop.
+fn look(pipeline: &CheckedPipeline<'_>, live: &Live, settings: &LiveSettings, stop: &Shutdown) {
+    let mut watch = FiguresWatch::new(pipeline, settings.targets.as_ref(), settings.asks_groups);
+    let mut next = Instant::now();
+    while !stop.is_stopping() {
+        *lock(&live.figures) = Arc::new(watch.look());
+        next = (next + INTERVAL).max(Instant::now());
+        while Instant::now() < next && !stop.is_stopping() {
+            thread::sleep(INTERVAL / 20);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Looks at the stages of a pipeline again and again: [`FiguresWatch`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rivulet_core::error::Result;
+use rivulet_pipeline::Stage;
+
+use super::exposition::{ProcessMetrics, StageMetrics, quantile};
+use super::figures::{PipelineFigures, StageFigures, StageState};
+use super::rate::RateWindow;
+use crate::CheckedPipeline;
+use crate::groups::{
+    Answer, GroupLag, GroupReport, GroupWatch, GroupsReport, LagReport, ProcessTargets, Snapshot,
+    get, readiness,
+};
+
+/// How many rates a stage's history has: one a second makes a minute.
+const HISTORY: usize = 60;
+
+/// The size of the largest `/metrics`, in bytes.
+const LARGEST: u64 = 4 * 1024 * 1024;
+
+/// The activities of a stage that is not there yet.
+const STARTING: [&str; 3] = ["connecting", "joining", "restoring"];
+
+/// What is said if no process is asked.
+const NOT_ASKED: &str = "No process is asked for its metrics, so this is what Kafka tells. To see \
+                         more, name the processes with --targets FILE.";
+
+/// Looks at the stages of a pipeline again and again: at their consumer groups, and at the metrics
+/// of their processes.
+pub(super) struct FiguresWatch<'p> {
+    pipeline: &'p CheckedPipeline<'p>,
+    stages: Vec<&'p Stage>,
+    readers: Vec<&'p Stage>,
+    /// `None` if the brokers cannot tell.
+    groups: Option<GroupWatch<'p>>,
+    targets: Option<&'p ProcessTargets>,
+    start: Instant,
+    /// By stage and address.
+    metrics: BTreeMap<(String, String), RateWindow<StageMetrics>>,
+    /// The committed offsets of a stage, and the ends of its outputs, by stage.
+    offsets: BTreeMap<String, RateWindow<(f64, Option<f64>)>>,
+    histories: BTreeMap<String, VecDeque<f64>>,
+}
+
+/// What a process has answered: whether its stages are ready, and their metrics.
+type Asked = (Answer, ProcessMetrics);
+
+impl<'p> FiguresWatch<'p> {
+    pub(super) fn new(
+        pipeline: &'p CheckedPipeline<'p>,
+        targets: Option<&'p ProcessTargets>,
+        asks_groups: bool,
+    ) -> Self {
+        let stages = pipeline.in_order();
+        let readers = stages.iter().copied();
+        let readers: Vec<&Stage> = readers.filter(|stage| !stage.from.is_empty()).collect();
+        FiguresWatch {
+            pipeline,
+            groups: asks_groups.then(|| GroupWatch::new(pipeline, &readers)),
+            stages,
+            readers,
+            targets,
+            start: Instant::now(),
+            metrics: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            histories: BTreeMap::new(),
+        }
+    }
+
+    /// Looks once.
+    pub(super) fn look(&mut self) -> PipelineFigures {
+        let (groups, targets) = (&mut self.groups, self.targets);
+        let (seen, asked) = thread::scope(|scope| {
+            let asking = scope.spawn(|| targets.map(ask));
+            let seen = groups.as_mut().map(GroupWatch::look);
+            (seen, asking.join().unwrap_or_default())
+        });
+        let at = self.start.elapsed();
+        let mut figures = PipelineFigures {
+            time: jiff::Timestamp::now().as_millisecond(),
+            ..PipelineFigures::default()
+        };
+        let reports = self.reports(seen.as_ref(), at);
+        if let Some(Err(error)) = seen {
+            figures.error = Some(error.to_string());
+        }
+        if asked.is_none() {
+            figures.notes.push(NOT_ASKED.to_owned());
+        }
+        for stage in &self.stages.clone() {
+            let mut found = StageFigures::new(self.pipeline, stage);
+            if let Some(group) = reports.get(&stage.name) {
+                self.add_group(&mut found, group);
+            }
+            if let (Some(targets), Some(asked)) = (self.targets, &asked) {
+                let note = self.add_processes(&mut found, stage, targets, asked, at);
+                figures.notes.extend(note);
+            }
+            let history = self.histories.entry(stage.name.clone()).or_default();
+            history.extend(found.rate());
+            history.drain(..history.len().saturating_sub(HISTORY));
+            found.history = history.iter().copied().collect();
+            figures.stages.push(found);
+        }
+        figures
+    }
+
+    /// The groups by stage, with the offsets noted for rates.
+    fn reports(
+        &mut self,
+        seen: Option<&Result<Snapshot>>,
+        at: Duration,
+    ) -> BTreeMap<String, GroupReport> {
+        let (Some(Ok(snapshot)), Some(watch)) = (seen, &self.groups) else {
+            return BTreeMap::new();
+        };
+        let mut ends: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
+        for row in &snapshot.rows {
+            for ((topic, partition), position) in &row.positions {
+                ends.entry(topic)
+                    .or_default()
+                    .insert(*partition, position.end);
+            }
+        }
+        let writers = |topic: &String| {
+            self.stages
+                .iter()
+                .filter(|stage| stage.to.contains(topic))
+                .count()
+        };
+        for row in &snapshot.rows {
+            let Some(stage) = self.stages.iter().find(|stage| stage.name == row.stage) else {
+                continue;
+            };
+            let read: i64 = row.positions.values().map(|position| position.next).sum();
+            let sum = |topic: &String| {
+                let ends = ends.get(topic.as_str()).filter(|_| writers(topic) == 1)?;
+                Some(ends.values().sum::<i64>() as f64)
+            };
+            let written: Option<Vec<f64>> = stage.to.iter().map(sum).collect();
+            let written = written.map(|ends| ends.iter().sum());
+            let window = self.offsets.entry(row.stage.clone()).or_default();
+            if window
+                .last()
+                .is_some_and(|(before, _)| *before > read as f64)
+            {
+                window.clear();
+            }
+            window.push(at, (read as f64, written));
+        }
+        let report = GroupsReport::new(&self.readers, watch, snapshot);
+        let stages = report.stages.into_iter();
+        stages
+            .filter_map(|stage| Some((stage.stage, stage.group?)))
+            .collect()
+    }
+
+    /// What Kafka alone tells.
+    fn add_group(&self, found: &mut StageFigures, group: &GroupReport) {
+        let mut hosts: Vec<String> = group
+            .members
+            .iter()
+            .map(|member| member.host.clone())
+            .collect();
+        hosts.sort();
+        hosts.dedup();
+        found.nodes = hosts;
+        found.lag = Some(group.lag);
+        found.partitions.clone_from(&group.partitions);
+        (found.state, found.sentence) = match group.state.as_deref() {
+            _ if group.members.is_empty() => (
+                StageState::Down,
+                "no process is in its consumer group".to_owned(),
+            ),
+            Some("Stable") if group.assigned < group.partitions.len() => (
+                StageState::NotReady,
+                format!(
+                    "{} of {} partitions are assigned",
+                    group.assigned,
+                    group.partitions.len()
+                ),
+            ),
+            Some("Stable") => (
+                StageState::Running,
+                format!("{} partitions are assigned", group.assigned),
+            ),
+            _ => (StageState::Starting, "the group is rebalancing".to_owned()),
+        };
+        if let Some(window) = self.offsets.get(&found.stage) {
+            found.rate_in = window.rate(|(read, _)| *read);
+            let known = window.last().and_then(|(_, written)| *written).is_some();
+            let written = window.rate(|(_, written)| written.unwrap_or_default());
+            found.rate_out = written.filter(|_| known && !found.to.is_empty());
+            found.is_estimate = true;
+        }
+    }
+
+    /// What the processes of a stage tell. Returns what of them cannot be reached, unless it could
+    /// be before: then the process is gone.
+    fn add_processes(
+        &mut self,
+        found: &mut StageFigures,
+        stage: &Stage,
+        targets: &ProcessTargets,
+        asked: &[Option<Asked>],
+        at: Duration,
+    ) -> Option<String> {
+        let (mut said, mut states) = (Vec::new(), BTreeSet::new());
+        let (mut nodes, mut note) = (Vec::new(), None);
+        let mut sum = Sum::default();
+        for (target, asked) in targets.targets.iter().zip(asked) {
+            let Some((answer, metrics)) = asked else {
+                continue;
+            };
+            let is_stage = |name: &str| name == stage.group() || name == stage.name;
+            let key = (stage.name.clone(), target.address.clone());
+            let line = match answer {
+                Ok(lines) => lines.iter().find(|(name, ..)| is_stage(name)),
+                Err(why) if self.metrics.contains_key(&key) => {
+                    said.push(format!("{} is not reachable: {why}", target.address));
+                    states.insert(StageState::Down as u8);
+                    nodes.extend(target.node.clone());
+                    None
+                }
+                Err(why) if target.stage.as_deref().is_some_and(is_stage) => {
+                    note = Some(format!(
+                        "{}: {} is not reachable: {why}; this is what Kafka tells",
+                        stage.name, target.address
+                    ));
+                    None
+                }
+                Err(_) => None,
+            };
+            let Some((_, is_ready, sentence)) = line else {
+                continue;
+            };
+            let of_stage = metrics.stages.iter().find(|(name, _)| is_stage(name));
+            let of_stage = of_stage
+                .map(|(_, of_stage)| of_stage.clone())
+                .unwrap_or_default();
+            let is_starting =
+                (of_stage.activity.as_deref()).is_some_and(|activity| STARTING.contains(&activity));
+            states.insert(match is_ready {
+                true => StageState::Running,
+                false if is_starting => StageState::Starting,
+                false => StageState::NotReady,
+            } as u8);
+            said.push(sentence.clone());
+            let host = target
+                .address
+                .rsplit_once(':')
+                .map(|(host, _)| host.to_owned());
+            nodes.extend(target.node.clone().or(host));
+            sum.memory += metrics.memory.unwrap_or_default();
+            found.shares_process |= metrics.stages.len() > 1;
+            let window = self.metrics.entry(key).or_default();
+            if window
+                .last()
+                .is_some_and(|before| before.read > of_stage.read)
+            {
+                window.clear();
+            }
+            window.push(at, of_stage);
+            sum.add(window);
+        }
+        if !states.is_empty() {
+            // The worst of its processes comes last.
+            let worst = states.iter().next_back().copied();
+            let all = [StageState::Starting, StageState::NotReady, StageState::Down];
+            let worst = all.into_iter().find(|state| Some(*state as u8) == worst);
+            found.state = worst.unwrap_or(StageState::Running);
+            found.sentence = said.join("; ");
+            nodes.sort();
+            nodes.dedup();
+            found.nodes = nodes;
+            sum.put(found);
+        }
+        note
+    }
+}
+
+/// The figures of the processes of a stage together.
+#[derive(Default)]
+struct Sum {
+    memory: f64,
+    rates: Option<(f64, f64, f64)>,
+    lag: Option<i64>,
+    latency: Vec<(f64, f64)>,
+}
+
+impl Sum {
+    fn add(&mut self, window: &RateWindow<StageMetrics>) {
+        let lag = window.last().and_then(|last| last.lag);
+        self.lag = self
+            .lag
+            .map_or(lag, |sum| Some(sum + lag.unwrap_or_default()));
+        let Some((then, now, _)) = window.ends() else {
+            return;
+        };
+        let rate = |number: fn(&StageMetrics) -> f64| window.rate(number).unwrap_or_default();
+        let (read, written, commits) = self.rates.unwrap_or_default();
+        self.rates = Some((
+            read + rate(|metrics| metrics.read),
+            written + rate(|metrics| metrics.written),
+            commits + rate(|metrics| metrics.commits),
+        ));
+        for (index, (bound, within)) in now.latency.iter().enumerate() {
+            let before = then.latency.get(index).map_or(0.0, |(_, before)| *before);
+            match self.latency.get_mut(index) {
+                Some((_, sum)) => *sum += within - before,
+                None => self.latency.push((*bound, within - before)),
+            }
+        }
+    }
+
+    fn put(self, found: &mut StageFigures) {
+        found.memory = (self.memory > 0.0).then_some(self.memory);
+        if let Some((read, written, commits)) = self.rates {
+            found.rate_in = Some(read);
+            found.rate_out = (found.kind != "sink").then_some(written);
+            found.commits = Some(commits);
+            found.is_estimate = false;
+        }
+        found.p50 = quantile(0.5, &self.latency);
+        found.p99 = quantile(0.99, &self.latency);
+        if found.lag.is_none() && found.kind != "producer" {
+            found.lag = self.lag.map(|lag| LagReport {
+                lag: GroupLag::AtMost(lag),
+                direction: None,
+            });
+        }
+    }
+}
+
+/// Asks all processes whether their stages are ready, and for their metrics.
+fn ask(targets: &ProcessTargets) -> Vec<Option<Asked>> {
+    targets.each(|agent, target| {
+        let ready = readiness(agent, &target.address);
+        let metrics = match &ready {
+            Ok(_) => get(agent, &target.address, "/metrics", LARGEST),
+            Err(_) => Ok((0, String::new())),
+        };
+        let metrics = metrics.map_or_else(
+            |_| ProcessMetrics::default(),
+            |(_, text)| ProcessMetrics::parse(&text),
+        );
+        (ready, metrics)
+    })
+}
