@@ -45,6 +45,7 @@ pub fn forget_settings(command: &mut Command) {
         "STALLED_AFTER",
         "LOG",
         "TARGETS",
+        "WEB",
     ] {
         command.env_remove(format!("RIVULET_{setting}"));
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::process::Process;
 use crate::records::{self, Record};
-use crate::{Kafka, MemoryLimit, PipelineBuilder, guard, programs, wait};
+use crate::{Kafka, MemoryLimit, PipelineBuilder, Pty, guard, programs, wait};
 
 /// One pipeline on a broker. Its folder is removed on drop.
 #[derive(Debug)]
@@ -191,6 +191,14 @@ impl Scenario {
     #[must_use]
     pub fn rivulet(&self, arguments: &[&str]) -> Process {
         self.program("rivulet", arguments)
+    }
+
+    /// Starts `rivulet` with these arguments at a terminal with so many columns and rows.
+    #[must_use]
+    pub fn at_terminal(&self, arguments: &[&str], size: (u16, u16)) -> Pty {
+        let mut command = self.command("rivulet");
+        self.options(&self.brokers, command.args(arguments));
+        Pty::start(format!("rivulet {}", arguments.join(" ")), &command, size)
     }
 
     /// Starts `rivulet` with these arguments and the brokers, without a pipeline file.
