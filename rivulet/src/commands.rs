@@ -36,7 +36,7 @@ use rivulet_node::cli::{BoxError, Common};
 use rivulet_node::{log, signals};
 use rivulet_pipeline::Stage;
 use rivulet_pipeline::{Pipeline, suggest};
-use rivulet_verify::Options;
+use rivulet_verify::{Options, Report};
 
 use crate::{CheckedPipeline, Registry, Target};
 use rivulet_core::shutdown::Shutdown;
@@ -238,12 +238,8 @@ fn bar() -> Result<ProgressBar, BoxError> {
     )?))
 }
 
-/// Verifies with a progress bar, and prints the report.
-fn verify(
-    pipeline: &CheckedPipeline<'_>,
-    options: Options,
-    allow_unverifiable: bool,
-) -> Result<(), BoxError> {
+/// Verifies with a progress bar.
+fn verification(pipeline: &CheckedPipeline<'_>, options: Options) -> Result<Report, BoxError> {
     let bar = bar()?;
     let topics = rivulet_verify::topics(pipeline);
     let mut progress = |progress: ReadProgress<'_>| {
@@ -259,6 +255,16 @@ fn verify(
     bar.finish_and_clear();
     let report = report?;
     schemas.check()?;
+    Ok(report)
+}
+
+/// Verifies with a progress bar, and prints the report.
+fn verify(
+    pipeline: &CheckedPipeline<'_>,
+    options: Options,
+    allow_unverifiable: bool,
+) -> Result<(), BoxError> {
+    let report = verification(pipeline, options)?;
     print::text(&report)?;
     match report.unverified() {
         _ if !report.is_clean() => Err("the topics do not hold what they must".into()),

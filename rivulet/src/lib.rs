@@ -20,6 +20,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+pub mod axis;
 pub mod catalog;
 pub mod check;
 mod checked;
@@ -40,6 +41,7 @@ mod print;
 pub mod produce;
 mod program;
 mod registry;
+pub mod report;
 pub mod run;
 mod schemas;
 pub mod state;

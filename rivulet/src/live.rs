@@ -118,6 +118,18 @@ pub fn watch<T>(
     })
 }
 
+/// The figures of the stages now, from two looks one second apart.
+#[must_use]
+pub fn figures_now(
+    pipeline: &CheckedPipeline<'_>,
+    targets: Option<&ProcessTargets>,
+) -> PipelineFigures {
+    let mut watch = FiguresWatch::new(pipeline, targets, true);
+    watch.look();
+    thread::sleep(INTERVAL);
+    watch.look()
+}
+
 struct StopOnDrop<'s>(&'s Shutdown);
 
 impl Drop for StopOnDrop<'_> {

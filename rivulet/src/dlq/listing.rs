@@ -17,7 +17,7 @@ const SAMPLE: usize = 60;
 const REASON: usize = 30;
 
 /// The counts of dead letters by stage and reason. Displayed, it is a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct DlqListing {
     /// One for each stage and reason.

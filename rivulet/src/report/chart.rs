@@ -1,0 +1,209 @@
+//! A chart of a sensor as SVG: [`chart`].
+
+use std::fmt::Write;
+use std::ops::RangeInclusive;
+
+use maud::{Markup, PreEscaped, html};
+use rivulet_sinks::catalog::compare::Side;
+
+use crate::axis::{number_ticks, time_ticks};
+use crate::live::{Columns, LiveTopic, TimeSeries, TimedValue};
+use crate::look;
+
+/// The size of a chart, in its own units, and the room around what is drawn.
+const WIDTH: f64 = 960.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 30.0;
+
+/// How many columns there are for values: more than a printer shows.
+const COLUMNS: usize = 900;
+
+/// The values of a chart, in its own units.
+struct Scale {
+    times: RangeInclusive<i64>,
+    low: f64,
+    high: f64,
+}
+
+impl Scale {
+    /// A scale for these values. `None` if there are none.
+    fn of(series: &[TimeSeries]) -> Option<Self> {
+        let values = || series.iter().flat_map(TimeSeries::values);
+        let start = values().map(|value| value.time).min()?;
+        let end = values().map(|value| value.time).max()?;
+        let low = values()
+            .map(|value| value.value)
+            .fold(f64::INFINITY, f64::min);
+        let high = values()
+            .map(|value| value.value)
+            .fold(f64::NEG_INFINITY, f64::max);
+        let room = f64::max((high - low) * 0.06, 1e-9 * low.abs().max(1.0));
+        Some(Scale {
+            times: start..=end,
+            low: low - room,
+            high: high + room,
+        })
+    }
+
+    fn x(&self, time: i64) -> f64 {
+        let (start, end) = (*self.times.start(), *self.times.end());
+        let span = end.saturating_sub(start).max(1) as f64;
+        LEFT + (WIDTH - LEFT - RIGHT) * (time.saturating_sub(start) as f64 / span)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        let share = (value - self.low) / (self.high - self.low);
+        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share
+    }
+}
+
+/// What a series is in a chart: the class that has its colour, and its name.
+pub(super) fn series_class(topic: &LiveTopic, index: usize) -> String {
+    match topic.side {
+        Some(Side::Input) => "input".to_owned(),
+        Some(Side::Ewma) => "ewma".to_owned(),
+        Some(Side::Average) => "average".to_owned(),
+        None => format!("other{}", index % look::OTHERS.len()),
+    }
+}
+
+/// The name of a series, as people see it.
+pub(super) fn series_name(topic: &LiveTopic) -> String {
+    let name = topic.side.map(look::name_of_side);
+    name.map_or_else(|| topic.name.clone(), str::to_owned)
+}
+
+/// The chart of a sensor: a line for each topic that has readings of it. Empty if none has.
+pub(super) fn chart(sensor: &str, topics: &[LiveTopic], series: &[TimeSeries]) -> Markup {
+    let Some(scale) = Scale::of(series) else {
+        return html! { p.quiet { "There are no readings." } };
+    };
+    let columns = Columns::new(&scale.times, COLUMNS);
+    let (values, digits) = number_ticks(scale.low, scale.high, 6);
+    let times = time_ticks(*scale.times.start(), *scale.times.end(), 8);
+    let unit = series.iter().rev().find_map(TimeSeries::unit);
+    let unit = unit.map(|unit| unit.symbol().to_string());
+    let lines = topics
+        .iter()
+        .zip(series)
+        .enumerate()
+        .filter(|(_, (_, series))| series.count() > 0);
+    html! {
+        figure.chart {
+            p.legend {
+                @for (index, (topic, _)) in lines.clone() {
+                    span.(series_class(topic, index)) { (series_name(topic)) }
+                }
+                @if let Some(unit) = &unit { span.unit { "in " (unit) } }
+            }
+            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img"
+                aria-label={ "Readings of " (sensor) " over event time" } {
+                g.grid {
+                    @for value in &values {
+                        @let y = scale.y(*value);
+                        line x1=(LEFT) x2=(WIDTH - RIGHT) y1=(short(y)) y2=(short(y)) {}
+                        text.value x=(LEFT - 8.0) y=(short(y + 4.0)) {
+                            (look::number(*value, digits))
+                        }
+                    }
+                    @for (time, label) in &times {
+                        @let x = scale.x(*time);
+                        line x1=(short(x)) x2=(short(x)) y1=(HEIGHT - BOTTOM)
+                            y2=(HEIGHT - BOTTOM + 5.0) {}
+                        text.time x=(short(x)) y=(HEIGHT - 8.0) { (label) }
+                    }
+                }
+                @for (index, (topic, series)) in lines {
+                    @let drawn = columns.of(series, scale.times.clone());
+                    path.(series_class(topic, index)) d=(PreEscaped(path(&drawn, &scale))) {}
+                }
+            }
+        }
+    }
+}
+
+/// The line through values, with gaps.
+fn path(values: &[Option<TimedValue>], scale: &Scale) -> String {
+    let mut path = String::new();
+    let mut is_drawing = false;
+    for (index, value) in values.iter().enumerate() {
+        let Some(value) = value else {
+            is_drawing = false;
+            continue;
+        };
+        let (x, y) = (short(scale.x(value.time)), short(scale.y(value.value)));
+        let command = if is_drawing { 'L' } else { 'M' };
+        // Writing to text cannot fail.
+        let _ = write!(path, "{command}{x} {y}");
+        if !is_drawing && !matches!(values.get(index + 1), Some(Some(_))) {
+            // A value alone is a dot.
+            path.push_str("h.01");
+        }
+        is_drawing = true;
+    }
+    path
+}
+
+/// A tenth of a unit is less than anybody sees.
+fn short(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(values: &[(i64, f64)]) -> TimeSeries {
+        let mut series = TimeSeries::default();
+        for (time, value) in values {
+            let (time, value) = (*time, *value);
+            series.push(TimedValue { time, value }, None, 100);
+        }
+        series
+    }
+
+    fn topic(name: &str) -> LiveTopic {
+        LiveTopic {
+            name: name.into(),
+            in_kafka: name.into(),
+            side: None,
+        }
+    }
+
+    #[test]
+    fn a_line_breaks_at_a_gap_and_a_value_alone_is_a_dot() {
+        let series = series(&[
+            (0, 0.0),
+            (1, 10.0),
+            (2, 5.0),
+            (50, 7.0),
+            (99, 7.0),
+            (100, 7.0),
+        ]);
+        let drawn = chart("a", &[topic("warm")], &[series]).into_string();
+        let path = drawn
+            .split(" d=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        assert_eq!(path.matches('M').count(), 3, "{path}");
+        assert_eq!(path.matches("h.01").count(), 1, "{path}");
+        assert!(path.starts_with("M56 "), "{path}");
+    }
+
+    #[test]
+    fn names_are_text() {
+        let drawn = chart("<b>\"", &[topic("<i>")], &[series(&[(0, 1.0)])]).into_string();
+        assert!(
+            drawn.contains("Readings of &lt;b&gt;&quot; over"),
+            "{drawn}"
+        );
+        assert!(drawn.contains("&lt;i&gt;"), "{drawn}");
+        assert!(chart("a", &[], &[]).into_string().contains("no readings"));
+    }
+}
