@@ -9,6 +9,7 @@ mod columns;
 mod dead_letters;
 mod exposition;
 mod figures;
+mod processes;
 mod rate;
 mod reader;
 mod readings;

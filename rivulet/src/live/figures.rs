@@ -62,13 +62,15 @@ pub struct StageFigures {
     pub history: Vec<f64>,
 }
 
-/// How a stage is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+/// How a stage is. What is greater is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StageState {
     /// Nothing is known.
     #[default]
     Unknown,
+    /// It has come to its end, as a source of a file does.
+    Ended,
     /// It does its work.
     Running,
     /// It connects, joins its group or restores its state.
@@ -86,10 +88,17 @@ impl StageState {
         match self {
             StageState::Unknown => "unknown",
             StageState::Running => "running",
+            StageState::Ended => "ended",
             StageState::Starting => "starting",
             StageState::NotReady => "not ready",
             StageState::Down => "down",
         }
+    }
+
+    /// Whether somebody should look after it.
+    #[must_use]
+    pub fn is_trouble(self) -> bool {
+        matches!(self, StageState::NotReady | StageState::Down)
     }
 }
 

@@ -1,19 +1,19 @@
 //! Looks at the stages of a pipeline again and again: [`FiguresWatch`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rivulet_core::error::Result;
 use rivulet_pipeline::Stage;
 
-use super::exposition::{ProcessMetrics, StageMetrics, quantile};
+use super::exposition::{ProcessMetrics, StageMetrics};
 use super::figures::{PipelineFigures, StageFigures, StageState};
+use super::processes::StageProcesses;
 use super::rate::RateWindow;
 use crate::CheckedPipeline;
 use crate::groups::{
-    Answer, GroupLag, GroupReport, GroupWatch, GroupsReport, LagReport, ProcessTargets, Snapshot,
-    get, readiness,
+    Answer, GroupReport, GroupWatch, GroupsReport, ProcessTargets, Snapshot, get, readiness,
 };
 
 /// How many rates a stage's history has: one a second makes a minute.
@@ -21,9 +21,6 @@ const HISTORY: usize = 60;
 
 /// The size of the largest `/metrics`, in bytes.
 const LARGEST: u64 = 4 * 1024 * 1024;
-
-/// The activities of a stage that is not there yet.
-const STARTING: [&str; 3] = ["connecting", "joining", "restoring"];
 
 /// What is said if no process is asked.
 const NOT_ASKED: &str = "No process is asked for its metrics, so this is what Kafka tells. To see \
@@ -209,130 +206,45 @@ impl<'p> FiguresWatch<'p> {
         asked: &[Option<Asked>],
         at: Duration,
     ) -> Option<String> {
-        let (mut said, mut states) = (Vec::new(), BTreeSet::new());
-        let (mut nodes, mut note) = (Vec::new(), None);
-        let mut sum = Sum::default();
+        let (mut processes, mut note) = (StageProcesses::default(), None);
+        let is_stage = |name: &str| name == stage.group() || name == stage.name;
         for (target, asked) in targets.targets.iter().zip(asked) {
             let Some((answer, metrics)) = asked else {
                 continue;
             };
-            let is_stage = |name: &str| name == stage.group() || name == stage.name;
             let key = (stage.name.clone(), target.address.clone());
-            let line = match answer {
-                Ok(lines) => lines.iter().find(|(name, ..)| is_stage(name)),
-                Err(why) if self.metrics.contains_key(&key) => {
-                    said.push(format!("{} is not reachable: {why}", target.address));
-                    states.insert(StageState::Down as u8);
-                    nodes.extend(target.node.clone());
-                    None
+            match answer {
+                Ok(lines) => {
+                    let Some((_, is_ready, sentence)) = lines.iter().find(|line| is_stage(&line.0))
+                    else {
+                        continue;
+                    };
+                    let mut stages = metrics.stages.iter();
+                    let of_stage = stages.find(|(name, _)| is_stage(name));
+                    let of_stage = of_stage.map_or_else(Default::default, |found| found.1.clone());
+                    processes.answered(target, *is_ready, sentence, metrics, &of_stage);
+                    let window = self.metrics.entry(key).or_default();
+                    if window
+                        .last()
+                        .is_some_and(|before| before.read > of_stage.read)
+                    {
+                        window.clear();
+                    }
+                    window.push(at, of_stage);
+                    processes.add(window);
                 }
+                Err(why) if self.metrics.contains_key(&key) => processes.is_gone(target, why),
                 Err(why) if target.stage.as_deref().is_some_and(is_stage) => {
                     note = Some(format!(
                         "{}: {} is not reachable: {why}; this is what Kafka tells",
                         stage.name, target.address
                     ));
-                    None
                 }
-                Err(_) => None,
-            };
-            let Some((_, is_ready, sentence)) = line else {
-                continue;
-            };
-            let of_stage = metrics.stages.iter().find(|(name, _)| is_stage(name));
-            let of_stage = of_stage
-                .map(|(_, of_stage)| of_stage.clone())
-                .unwrap_or_default();
-            let is_starting =
-                (of_stage.activity.as_deref()).is_some_and(|activity| STARTING.contains(&activity));
-            states.insert(match is_ready {
-                true => StageState::Running,
-                false if is_starting => StageState::Starting,
-                false => StageState::NotReady,
-            } as u8);
-            said.push(sentence.clone());
-            let host = target
-                .address
-                .rsplit_once(':')
-                .map(|(host, _)| host.to_owned());
-            nodes.extend(target.node.clone().or(host));
-            sum.memory += metrics.memory.unwrap_or_default();
-            found.shares_process |= metrics.stages.len() > 1;
-            let window = self.metrics.entry(key).or_default();
-            if window
-                .last()
-                .is_some_and(|before| before.read > of_stage.read)
-            {
-                window.clear();
+                Err(_) => (),
             }
-            window.push(at, of_stage);
-            sum.add(window);
         }
-        if !states.is_empty() {
-            // The worst of its processes comes last.
-            let worst = states.iter().next_back().copied();
-            let all = [StageState::Starting, StageState::NotReady, StageState::Down];
-            let worst = all.into_iter().find(|state| Some(*state as u8) == worst);
-            found.state = worst.unwrap_or(StageState::Running);
-            found.sentence = said.join("; ");
-            nodes.sort();
-            nodes.dedup();
-            found.nodes = nodes;
-            sum.put(found);
-        }
+        processes.put(found);
         note
-    }
-}
-
-/// The figures of the processes of a stage together.
-#[derive(Default)]
-struct Sum {
-    memory: f64,
-    rates: Option<(f64, f64, f64)>,
-    lag: Option<i64>,
-    latency: Vec<(f64, f64)>,
-}
-
-impl Sum {
-    fn add(&mut self, window: &RateWindow<StageMetrics>) {
-        let lag = window.last().and_then(|last| last.lag);
-        self.lag = self
-            .lag
-            .map_or(lag, |sum| Some(sum + lag.unwrap_or_default()));
-        let Some((then, now, _)) = window.ends() else {
-            return;
-        };
-        let rate = |number: fn(&StageMetrics) -> f64| window.rate(number).unwrap_or_default();
-        let (read, written, commits) = self.rates.unwrap_or_default();
-        self.rates = Some((
-            read + rate(|metrics| metrics.read),
-            written + rate(|metrics| metrics.written),
-            commits + rate(|metrics| metrics.commits),
-        ));
-        for (index, (bound, within)) in now.latency.iter().enumerate() {
-            let before = then.latency.get(index).map_or(0.0, |(_, before)| *before);
-            match self.latency.get_mut(index) {
-                Some((_, sum)) => *sum += within - before,
-                None => self.latency.push((*bound, within - before)),
-            }
-        }
-    }
-
-    fn put(self, found: &mut StageFigures) {
-        found.memory = (self.memory > 0.0).then_some(self.memory);
-        if let Some((read, written, commits)) = self.rates {
-            found.rate_in = Some(read);
-            found.rate_out = (found.kind != "sink").then_some(written);
-            found.commits = Some(commits);
-            found.is_estimate = false;
-        }
-        found.p50 = quantile(0.5, &self.latency);
-        found.p99 = quantile(0.99, &self.latency);
-        if found.lag.is_none() && found.kind != "producer" {
-            found.lag = self.lag.map(|lag| LagReport {
-                lag: GroupLag::AtMost(lag),
-                direction: None,
-            });
-        }
     }
 }
 

@@ -18,8 +18,14 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 30.0;
 
+/// Half of the width of a label below the chart.
+const LABEL: f64 = 40.0;
+
 /// How many columns there are for values: more than a printer shows.
 const COLUMNS: usize = 900;
+
+/// How many readings are drawn from close by.
+const CLOSE: usize = 60;
 
 /// The values of a chart, in its own units.
 struct Scale {
@@ -29,9 +35,13 @@ struct Scale {
 }
 
 impl Scale {
-    /// A scale for these values. `None` if there are none.
-    fn of(series: &[TimeSeries]) -> Option<Self> {
-        let values = || series.iter().flat_map(TimeSeries::values);
+    /// A scale for the values with these event times. `None` if there are none.
+    fn of(series: &[TimeSeries], times: &RangeInclusive<i64>) -> Option<Self> {
+        let values = || {
+            series
+                .iter()
+                .flat_map(|series| series.within(times.clone()))
+        };
         let start = values().map(|value| value.time).min()?;
         let end = values().map(|value| value.time).max()?;
         let low = values()
@@ -60,6 +70,9 @@ impl Scale {
     }
 }
 
+/// A line of a chart: its number, its topic and its values.
+type Line<'s> = (usize, (&'s LiveTopic, &'s TimeSeries));
+
 /// What a series is in a chart: the class that has its colour, and its name.
 pub(super) fn series_class(topic: &LiveTopic, index: usize) -> String {
     match topic.side {
@@ -76,26 +89,46 @@ pub(super) fn series_name(topic: &LiveTopic) -> String {
     name.map_or_else(|| topic.name.clone(), str::to_owned)
 }
 
-/// The chart of a sensor: a line for each topic that has readings of it. Empty if none has.
-pub(super) fn chart(sensor: &str, topics: &[LiveTopic], series: &[TimeSeries]) -> Markup {
-    let Some(scale) = Scale::of(series) else {
+/// The charts of a sensor: all readings, and if there are many the last ones, where the lines can
+/// be told apart.
+pub(super) fn charts(sensor: &str, topics: &[LiveTopic], series: &[TimeSeries]) -> Markup {
+    let longest = series
+        .iter()
+        .map(TimeSeries::values)
+        .max_by_key(|values| values.len());
+    let last = longest.filter(|values| values.len() > 2 * CLOSE);
+    let last = last.and_then(|values| values.get(values.len() - CLOSE));
+    html! {
+        (chart(sensor, topics, series, i64::MIN..=i64::MAX))
+        @if let Some(last) = last {
+            p.quiet { "The last " (CLOSE) " readings" }
+            (chart(sensor, topics, series, last.time..=i64::MAX))
+        }
+    }
+}
+
+/// A line for each topic that has readings of the sensor with these event times.
+fn chart(
+    sensor: &str,
+    topics: &[LiveTopic],
+    series: &[TimeSeries],
+    times: RangeInclusive<i64>,
+) -> Markup {
+    let Some(scale) = Scale::of(series, &times) else {
         return html! { p.quiet { "There are no readings." } };
     };
     let columns = Columns::new(&scale.times, COLUMNS);
-    let (values, digits) = number_ticks(scale.low, scale.high, 6);
+    let (values, digits) = number_ticks(scale.low, scale.high, 8);
     let times = time_ticks(*scale.times.start(), *scale.times.end(), 8);
     let unit = series.iter().rev().find_map(TimeSeries::unit);
     let unit = unit.map(|unit| unit.symbol().to_string());
-    let lines = topics
-        .iter()
-        .zip(series)
-        .enumerate()
-        .filter(|(_, (_, series))| series.count() > 0);
+    let all = topics.iter().zip(series).enumerate();
+    let lines: Vec<Line<'_>> = all.filter(|(_, (_, series))| series.count() > 0).collect();
     html! {
         figure.chart {
             p.legend {
-                @for (index, (topic, _)) in lines.clone() {
-                    span.(series_class(topic, index)) { (series_name(topic)) }
+                @for (index, (topic, _)) in &lines {
+                    span.(series_class(topic, *index)) { (series_name(topic)) }
                 }
                 @if let Some(unit) = &unit { span.unit { "in " (unit) } }
             }
@@ -113,16 +146,29 @@ pub(super) fn chart(sensor: &str, topics: &[LiveTopic], series: &[TimeSeries]) -
                         @let x = scale.x(*time);
                         line x1=(short(x)) x2=(short(x)) y1=(HEIGHT - BOTTOM)
                             y2=(HEIGHT - BOTTOM + 5.0) {}
-                        text.time x=(short(x)) y=(HEIGHT - 8.0) { (label) }
+                        @let is_last = x > WIDTH - RIGHT - LABEL;
+                        text.time.last[is_last] x=(short(x)) y=(HEIGHT - 8.0) { (label) }
                     }
                 }
-                @for (index, (topic, series)) in lines {
+                @for (index, (topic, series)) in from_below(&lines) {
                     @let drawn = columns.of(series, scale.times.clone());
-                    path.(series_class(topic, index)) d=(PreEscaped(path(&drawn, &scale))) {}
+                    path.(series_class(topic, *index)) d=(PreEscaped(path(&drawn, &scale))) {}
                 }
             }
         }
     }
+}
+
+/// The lines in the order in which they are drawn: what matters most is above the others.
+fn from_below<'l, 's>(lines: &'l [Line<'s>]) -> Vec<&'l Line<'s>> {
+    let mut lines: Vec<&Line<'_>> = lines.iter().collect();
+    lines.sort_by_key(|(_, (topic, _))| match topic.side {
+        Some(Side::Input) => 0,
+        Some(Side::Average) => 1,
+        Some(Side::Ewma) => 2,
+        None => 3,
+    });
+    lines
 }
 
 /// The line through values, with gaps.
@@ -183,7 +229,7 @@ mod tests {
             (99, 7.0),
             (100, 7.0),
         ]);
-        let drawn = chart("a", &[topic("warm")], &[series]).into_string();
+        let drawn = charts("a", &[topic("warm")], &[series]).into_string();
         let path = drawn
             .split(" d=\"")
             .nth(1)
@@ -198,12 +244,12 @@ mod tests {
 
     #[test]
     fn names_are_text() {
-        let drawn = chart("<b>\"", &[topic("<i>")], &[series(&[(0, 1.0)])]).into_string();
+        let drawn = charts("<b>\"", &[topic("<i>")], &[series(&[(0, 1.0)])]).into_string();
         assert!(
             drawn.contains("Readings of &lt;b&gt;&quot; over"),
             "{drawn}"
         );
         assert!(drawn.contains("&lt;i&gt;"), "{drawn}");
-        assert!(chart("a", &[], &[]).into_string().contains("no readings"));
+        assert!(charts("a", &[], &[]).into_string().contains("no readings"));
     }
 }

@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rivulet_core::text::plain;
 use rivulet_verify::Report;
 
-use super::chart::{chart, series_name};
+use super::chart::{charts, series_name};
 use super::figures::table;
 use super::{RunReport, Verdict};
 use crate::groups::GroupLag;
@@ -74,7 +74,7 @@ pub(super) fn page(report: &RunReport<'_>) -> String {
                     }
                     @for sensor in &sensors {
                         h3 { @if sensor.is_empty() { "(all)" } @else { (plain(sensor)) } }
-                        (chart(sensor, readings.topics(), readings.series(sensor)))
+                        (charts(sensor, readings.topics(), readings.series(sensor)))
                     }
                     @if readings.sensor_count() > sensors.len() {
                         p.quiet {
@@ -191,7 +191,12 @@ fn stages(stages: &[StageFigures]) -> Markup {
     html! {
         div.scroll {
             table {
-                caption { "The stages when the report was made" }
+                caption {
+                    "The stages when the report was made"
+                    @if stages.iter().any(|stage| stage.shares_process) {
+                        "; the memory is that of a process that runs several"
+                    }
+                }
                 thead {
                     tr {
                         th scope="col" { "stage" }
@@ -231,11 +236,11 @@ fn state(stage: &StageFigures) -> Markup {
     let class = match stage.state {
         StageState::Running => "good",
         StageState::Down | StageState::NotReady => "bad",
-        StageState::Starting | StageState::Unknown => "quiet",
+        StageState::Starting | StageState::Ended | StageState::Unknown => "quiet",
     };
     html! {
         span.(class) { (stage.state.name()) }
-        @if stage.state != StageState::Running && !stage.sentence.is_empty() {
+        @if stage.state.is_trouble() && !stage.sentence.is_empty() {
             ": " (plain(&stage.sentence))
         }
     }
