@@ -32,6 +32,7 @@ mod pages;
 mod prefix;
 mod produce;
 mod repeats;
+mod report;
 mod secured;
 mod shutdown;
 mod silent;
