@@ -18,7 +18,7 @@ FROM := 0
 
 .PHONY: help demo test test-kafka test-alerts aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: setup lessons catalog same-bytes bundled instructions dashboard lint-code lint-others
+.PHONY: pictures setup lessons catalog same-bytes bundled instructions dashboard lint-code lint-others
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -146,6 +146,13 @@ doc: ## builds the documentation of the code
 
 catalog: ## writes docs/catalog.md, which lists what a pipeline file can name
 	cargo run --quiet --locked --bin rivulet -- catalog > docs/catalog.md
+
+pictures: ## takes the pictures in docs/pictures from a run of the chain, in a minute
+	scripts/setup test
+	scripts/setup browser
+	scripts/kafka-jars $(KAFKA)
+	cargo build --locked --workspace --bins
+	$(BUILT)/debug/pictures config/chain.toml docs/pictures
 
 dashboard: ## writes monitoring/dashboard.json, the dashboard for Grafana
 	scripts/dashboard > monitoring/dashboard.json

@@ -147,12 +147,16 @@ impl Browser {
 
     /// Writes a picture of the page into the folder `target/pages`, for whoever wants to see it.
     pub fn screenshot(&self, name: &str) {
-        let folder = programs::target().join("pages");
+        self.screenshot_to(&programs::target().join("pages"), name);
+    }
+
+    /// Writes a picture of the page into a folder: `NAME.png`.
+    pub fn screenshot_to(&self, folder: &Path, name: &str) {
         let image = self.get("/screenshot");
         let image = image
             .as_str()
             .and_then(|image| BASE64_STANDARD.decode(image).ok());
-        std::fs::create_dir_all(&folder)
+        std::fs::create_dir_all(folder)
             .and_then(|()| {
                 let image = image.expect("a screenshot is in base64");
                 std::fs::write(folder.join(name).with_extension("png"), image)

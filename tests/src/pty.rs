@@ -1,5 +1,7 @@
 //! A program at a terminal: [`Pty`].
 
+mod picture;
+
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::process::Command;
@@ -102,10 +104,10 @@ impl Pty {
         })
     }
 
-    /// The screen with its colours, as the bytes that draw it.
+    /// The screen as a picture: SVG.
     #[must_use]
-    pub fn formatted(&self) -> Vec<u8> {
-        lock(&self.parser).screen().contents_formatted()
+    pub fn picture(&self) -> String {
+        picture::svg(lock(&self.parser).screen())
     }
 
     /// Waits until the screen is as it should be. Returns it.

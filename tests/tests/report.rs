@@ -37,7 +37,8 @@ fn run(scenario: &Scenario, readings: usize, stages: &[&str]) {
     for (second, value) in CELSIUS[..readings].iter().enumerate() {
         for sensor in ["hall", HOSTILE] {
             let sensor = sensor.replace('"', "\"\"");
-            text += &format!("\"{sensor}\",2024-01-01T00:00:{second:02}Z,{value}\n");
+            let line = format!("\"{sensor}\",2024-01-01T00:00:{second:02}Z,{value}\n");
+            text.push_str(&line);
         }
     }
     scenario.write("readings.csv", text);
