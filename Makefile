@@ -18,7 +18,7 @@ FROM := 0
 
 .PHONY: help demo test test-kafka test-alerts aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: pictures setup lessons catalog same-bytes bundled instructions dashboard lint-code lint-others
+.PHONY: pictures viewers setup lessons catalog same-bytes bundled instructions dashboard lint-code lint-others
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -105,6 +105,12 @@ recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
 	scripts/kafka-jars $(KAFKA)
 	cargo build --release --locked --workspace --bins
 	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package rivulet-bench --bin recovery -- $(ARGS)
+
+viewers: ## measures the page: 1,000 sensors, 10,000 readings a second, 50 viewers, 5 minutes
+	scripts/setup test
+	scripts/kafka-jars $(KAFKA)
+	cargo build --release --locked --workspace --bins
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g cargo run --release --locked --package rivulet-bench --bin viewers -- $(ARGS)
 
 # What a deployment needs: the nodes' programs and the laptop's.
 deployable: aarch64

@@ -3,6 +3,7 @@
 //! All subjects are measured in one run, on one Kafka, in turns. Results of different runs cannot
 //! be compared.
 
+mod observed;
 mod probe;
 mod subject;
 mod table;
@@ -18,6 +19,7 @@ use clap::Parser;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_tests::{Kafka, SchemaRegistry, programs};
 
+use self::observed::Observed;
 use self::probe::Probe;
 use self::subject::{FORMATS, PARTS, SCHEMA, STEPS, Subject, Version};
 use self::table::{Measured, ResultTable};
@@ -195,7 +197,8 @@ impl Bench {
         } else {
             self.operator(subject, &stage, guarantee)?
         };
-        let probe = Probe::new(&self.brokers, &stage, &subject.input(), running.0.id())?;
+        let probe = Probe::new(&self.brokers, &stage, &subject.input())?;
+        let process = Observed { id: running.0.id() };
         let end = probe.end()?;
         let start = Instant::now();
         // From the first commit to the last: joining the group is not measured.
@@ -217,8 +220,8 @@ impl Bench {
         let seconds = began.elapsed().as_secs_f64();
         Ok(Measured {
             per_second: (end - first) as f64 / seconds,
-            cpu: probe.cpu()?.as_secs_f64() * 1e6 / self.readings as f64,
-            memory: probe.peak_memory()?,
+            cpu: process.cpu()?.as_secs_f64() * 1e6 / self.readings as f64,
+            memory: process.peak_memory()?,
         })
     }
 
@@ -240,8 +243,8 @@ impl Bench {
             .collect::<Result<_, _>>()?;
         std::thread::sleep(Duration::from_secs(seconds));
         for (subject, running) in stages.iter().zip(&operators) {
-            let probe = Probe::new(&self.brokers, &steady(subject), "trickle", running.0.id())?;
-            println!("  {:16} {:6.1} MB", subject.name, probe.peak_memory()?);
+            let process = Observed { id: running.0.id() };
+            println!("  {:16} {:6.1} MB", subject.name, process.peak_memory()?);
         }
         producer.0.kill()?;
         Ok(())
