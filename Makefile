@@ -132,6 +132,7 @@ cluster: virtual ## boots four virtual Pis in a network of their own and deploys
 
 cluster-test: PROFILE = $(if $(filter quick,$(ARGS)),dev,release)
 cluster-test: virtual ## tests a cluster of virtual Pis: power cuts, upgrades, …; ARGS=quick: a part
+	$(if $(filter quick,$(ARGS)),,cargo build --profile $(PROFILE) --locked --package rivulet-tests --bin screen)
 	PROFILE=$(PROFILE) tests/cluster/test $(ARGS)
 
 cluster-down: ## shuts the virtual Pis down

@@ -235,6 +235,21 @@ fn ways(command: &str) -> &'static [&'static [&'static str]] {
             &["pipeline.toml"],
         ],
         "completions" => &[&["bash"]],
+        "tap" => &[
+            &["convert@", "--last", "50"],
+            &["convert@", "--last", "50", "--json"],
+            &["convert@", "--last", "50", "--sensor", HOSTILE],
+            &[HOSTILE],
+        ],
+        "report" => &[&[], &["--no-verify", "--csv", "report.csv"], &[HOSTILE]],
+        // Without a terminal these say what is wrong with their words. What they show is tested at
+        // one, and in a browser.
+        "top" => &[&[], &[HOSTILE], &["--sensor", HOSTILE]],
+        "plot" => &[&["in@"], &[HOSTILE], &["in@", "--format", HOSTILE]],
+        "web" => &[
+            &[HOSTILE],
+            &["--listen", "0.0.0.0:0", "--token-file", HOSTILE],
+        ],
         _ => panic!("how to run `rivulet {command}` is missing in tests/foreign.rs"),
     }
 }
