@@ -1,5 +1,9 @@
 //! A full screen at the terminal: [`FullScreen`].
 
+mod axis;
+mod chart;
+pub(crate) mod fit;
+
 use std::io::{self, IsTerminal, Stdout};
 use std::panic;
 use std::time::Duration;
@@ -15,6 +19,7 @@ use ratatui::crossterm::terminal::{
 use ratatui::style::Color;
 use rivulet_core::error::{Error, Kind, Result};
 
+pub use self::chart::{ChartLine, LineChart};
 use crate::look::SeriesColours;
 
 /// The whole terminal, until this is dropped. Then, and after a panic, it is as it was before.

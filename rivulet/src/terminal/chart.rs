@@ -1,0 +1,246 @@
+//! Lines over event time, with axes and a legend: [`LineChart`].
+
+use std::ops::RangeInclusive;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Style};
+use ratatui::symbols::Marker;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+use ratatui::widgets::canvas::{Canvas, Context, Line as Segment, Points};
+
+use super::axis::{self, Tick};
+use super::fit;
+use crate::live::TimedValue;
+
+/// Numbers beyond this are drawn at the edge, so that no difference is infinite.
+const FAR: f64 = f64::MAX / 8.0;
+/// How many rows of a chart are not for lines: the legend, the axis and its labels.
+const AROUND: u16 = 3;
+
+/// One line of a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChartLine {
+    /// Its name in the legend, as plain text.
+    pub name: String,
+    /// Its colour, also in the legend.
+    pub colour: Color,
+    /// What it is drawn with. Without colours the marker tells lines apart.
+    pub marker: Marker,
+    /// Its values in the order of time, decimated for the screen; `None` is a gap. Those outside of
+    /// the chart's times are left out.
+    pub values: Vec<Option<TimedValue>>,
+}
+
+/// Lines over event time. Later ones are drawn over earlier ones.
+///
+/// A line needs no more than two values for each column of the terminal:
+/// [`Columns`](crate::live::Columns) has them. No size is too small for it.
+///
+/// ```
+/// use ratatui::buffer::Buffer;
+/// use ratatui::layout::Rect;
+/// use ratatui::style::Color;
+/// use ratatui::symbols::Marker;
+/// use ratatui::widgets::Widget;
+/// use rivulet::live::TimedValue;
+/// use rivulet::terminal::{ChartLine, LineChart};
+///
+/// let values = [(0, 12.0), (60_000, 14.0)];
+/// let line = ChartLine {
+///     name: "seattle".to_owned(),
+///     colour: Color::Reset,
+///     marker: Marker::Braille,
+///     values: values.map(|(time, value)| Some(TimedValue { time, value })).into(),
+/// };
+/// let chart = LineChart { lines: &[line], times: 0..=60_000, unit: "°C" };
+/// let area = Rect::new(0, 0, 40, 10);
+/// let mut buffer = Buffer::empty(area);
+/// chart.render(area, &mut buffer);
+/// ```
+#[derive(Debug, Clone)]
+pub struct LineChart<'c> {
+    /// The lines.
+    pub lines: &'c [ChartLine],
+    /// What the horizontal axis shows: event times in milliseconds since the epoch.
+    pub times: RangeInclusive<i64>,
+    /// The unit of the values, or nothing.
+    pub unit: &'c str,
+}
+
+impl Widget for LineChart<'_> {
+    fn render(self, area: Rect, buffer: &mut Buffer) {
+        let area = area.intersection(*buffer.area());
+        if area.is_empty() {
+            return;
+        }
+        let height = area.height.saturating_sub(AROUND);
+        let values = self.values();
+        let ticks = axis::numbers(values, usize::from(height / 2));
+        let labels = ticks.iter().map(|tick| fit::width(&tick.label)).max();
+        let margin = u16::try_from(labels.unwrap_or_default()).unwrap_or(u16::MAX);
+        let left = margin.saturating_add(1);
+        let plot = Rect {
+            x: area.x.saturating_add(left),
+            y: area.y + 1,
+            width: area.width.saturating_sub(left),
+            height,
+        };
+        let (times, labels) = axis::times(&self.times, plot.width.into());
+        let day = (!labels.has_day).then(|| format!("{} UTC", axis::day(*self.times.end())));
+        self.legend(day, area, buffer);
+        if plot.is_empty() {
+            return;
+        }
+        self.lines(plot, values, buffer);
+        values_axis(&ticks, values, plot, margin, buffer);
+        times_axis(&times, &self.times, plot, buffer);
+    }
+}
+
+impl LineChart<'_> {
+    /// The unit, the name of each line, and at the right the day.
+    fn legend(&self, day: Option<String>, area: Rect, buffer: &mut Buffer) {
+        let mut shown = Line::default();
+        if !self.unit.is_empty() {
+            shown.push_span(format!("{}  ", self.unit));
+        }
+        for line in self.lines {
+            let style = Style::new().fg(line.colour);
+            shown.push_span(Span::styled(sample(line.marker), style));
+            shown.push_span(Span::styled(format!(" {}  ", line.name), style));
+        }
+        let width = usize::from(area.width);
+        let day = day.filter(|day| shown.width() + day.len() <= width);
+        let (x, y) = (area.x, area.y);
+        buffer.set_line(x, y, &shown, area.width);
+        if let Some(day) = day {
+            let day = fit::right(&day, width - shown.width());
+            let x = x + u16::try_from(shown.width()).unwrap_or(area.width);
+            buffer.set_string(x, y, day, Style::new());
+        }
+    }
+
+    /// The values that the vertical axis shows: a little more than there are.
+    fn values(&self) -> [f64; 2] {
+        let drawn = self
+            .lines
+            .iter()
+            .flat_map(|line| line.values.iter().flatten());
+        let drawn = drawn.filter(|value| self.times.contains(&value.time));
+        let drawn = drawn.map(|value| value.value.clamp(-FAR, FAR));
+        let around = |[low, high]: [f64; 2], value: f64| [low.min(value), high.max(value)];
+        let [low, high] = drawn.fold([f64::INFINITY, f64::NEG_INFINITY], around);
+        if low > high {
+            return [0.0, 1.0];
+        }
+        let span = high - low;
+        // A constant has room around it that is large enough for its last digits.
+        let room = if span > 1e-9 * low.abs().max(high.abs()) {
+            span * 0.04
+        } else {
+            (low.abs() * 1e-3).max(0.5)
+        };
+        [low - room, high + room]
+    }
+
+    fn lines(&self, plot: Rect, values: [f64; 2], buffer: &mut Buffer) {
+        let start = *self.times.start() as f64;
+        let span = (*self.times.end() as f64 - start).max(1.0);
+        let paint = |context: &mut Context<'_>| {
+            for line in self.lines {
+                context.marker(line.marker);
+                // A line to a place far outside might never be clipped.
+                let points = line.values.iter().map(|value| {
+                    let value = value.filter(|value| self.times.contains(&value.time))?;
+                    Some((value.time as f64 - start, value.value.clamp(-FAR, FAR)))
+                });
+                draw(points, line.colour, context);
+            }
+        };
+        Canvas::default()
+            .x_bounds([0.0, span])
+            .y_bounds(values)
+            .paint(paint)
+            .render(plot, buffer);
+    }
+}
+
+/// Draws the line through points, interrupted at gaps.
+fn draw(points: impl Iterator<Item = Option<(f64, f64)>>, color: Color, context: &mut Context<'_>) {
+    let mut last = None;
+    for point in points {
+        if let Some((x, y)) = point {
+            match last {
+                Some((x1, y1)) => context.draw(&Segment::new(x1, y1, x, y, color)),
+                // It may be alone between two gaps.
+                None => context.draw(&Points {
+                    coords: &[(x, y)],
+                    color,
+                }),
+            }
+        }
+        last = point;
+    }
+}
+
+/// What stands for a line in the legend.
+fn sample(marker: Marker) -> String {
+    match marker {
+        Marker::Dot => "••".to_owned(),
+        Marker::Block => "██".to_owned(),
+        Marker::Custom(character) => [character; 2].iter().collect(),
+        _ => "⠒⠒".to_owned(),
+    }
+}
+
+/// How far something is along so many cells.
+fn cell(share: f64, cells: u16) -> u16 {
+    let last = f64::from(cells.saturating_sub(1));
+    (share * last).round().clamp(0.0, last) as u16
+}
+
+fn values_axis(
+    ticks: &[Tick<f64>],
+    [low, high]: [f64; 2],
+    plot: Rect,
+    margin: u16,
+    buffer: &mut Buffer,
+) {
+    let x = plot.x - 1;
+    for y in plot.y..plot.bottom() {
+        buffer.set_string(x, y, "│", Style::new());
+    }
+    for tick in ticks {
+        let y = plot.y + cell((high - tick.at) / (high - low), plot.height);
+        let label = fit::right(&tick.label, margin.into());
+        buffer.set_string(x - margin, y, format!("{label}┤"), Style::new());
+    }
+}
+
+fn times_axis(ticks: &[Tick<i64>], times: &RangeInclusive<i64>, plot: Rect, buffer: &mut Buffer) {
+    let (start, y) = (*times.start() as f64, plot.bottom());
+    let span = (*times.end() as f64 - start).max(1.0);
+    if !buffer.area().contains((plot.x, y + 1).into()) {
+        return;
+    }
+    let line = "─".repeat(plot.width.into());
+    buffer.set_string(plot.x - 1, y, format!("└{line}"), Style::new());
+    let mut free = 0;
+    for tick in ticks {
+        let column = cell((tick.at as f64 - start) / span, plot.width);
+        buffer.set_string(plot.x + column, y, "┬", Style::new());
+        let width = u16::try_from(fit::width(&tick.label)).unwrap_or(u16::MAX);
+        // The label is below its tick, or as near as there is room.
+        let column = column.saturating_sub(width / 2);
+        let column = column.min(plot.width.saturating_sub(width));
+        if width <= plot.width && column >= free {
+            free = column + width + 1;
+            buffer.set_string(plot.x + column, y + 1, &tick.label, Style::new());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
