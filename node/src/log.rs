@@ -1,5 +1,6 @@
 //! Log lines on standard error: as text for people, or as JSON for programs.
 
+mod held;
 mod json;
 
 use std::fmt;
@@ -14,6 +15,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::prelude::*;
 
+pub use self::held::HeldLog;
+use self::held::LogOutput;
 use self::json::{JsonLayer, Origin};
 use rivulet_core::text::{plain, plain_lines};
 use rivulet_pipeline::Stage;
@@ -48,7 +51,7 @@ pub fn to_stderr(level: Level, format: LogFormat) {
     let filter = from_env.unwrap_or_else(|| Targets::new().with_default(level));
     let lines = match format {
         LogFormat::Text => text().boxed(),
-        LogFormat::Json => JsonLayer::new(std::io::stderr, &ORIGIN).boxed(),
+        LogFormat::Json => JsonLayer::new(LogOutput::new, &ORIGIN).boxed(),
     };
     // Tests call this more than once. Only the first call counts.
     let is_first = tracing_subscriber::registry()
@@ -69,7 +72,7 @@ where
 {
     let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(debug_fn(write_field).delimited(" "))
-        .with_writer(std::io::stderr)
+        .with_writer(LogOutput::new)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_target(false);
     if std::env::var_os("JOURNAL_STREAM").is_some() {
