@@ -50,6 +50,7 @@ mod target;
 pub mod terminal;
 mod text;
 pub mod times;
+mod top;
 pub mod topics;
 pub mod truth;
 

@@ -33,6 +33,7 @@ pub fn program(registry: &Registry, end: EndProcess) -> ExitCode {
         Command::Compare(_)
         | Command::Consume(_)
         | Command::Produce(_)
+        | Command::Top(_)
         | Command::Topics(TopicsCommand::Watch { .. }) => true,
         _ => false,
     };

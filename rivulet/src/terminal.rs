@@ -96,7 +96,8 @@ fn of_key(key: KeyEvent) -> ScreenEvent {
     ScreenEvent::Key(key.code)
 }
 
-fn restore() {
+/// Gives the terminal back.
+pub(crate) fn restore() {
     // If the terminal is gone, nobody sees it.
     let _ = disable_raw_mode();
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);

@@ -70,7 +70,8 @@ impl GroupLag {
         }
     }
 
-    fn most(self) -> i64 {
+    /// The number, or its upper bound.
+    pub(crate) fn most(self) -> i64 {
         let (GroupLag::Records(records) | GroupLag::AtMost(records)) = self;
         records
     }

@@ -37,7 +37,11 @@ pub(super) fn numbers([low, high]: [f64; 2], most: usize) -> Vec<Tick<f64>> {
     if !step.is_normal() || low.abs().max(high.abs()) / step > 1e12 {
         return Vec::new();
     }
-    let digits = (-step.log10().floor()).clamp(0.0, 12.0) as usize;
+    // As many digits as the step has, and a little less than one is one.
+    let digits = (0..12)
+        .zip(0..)
+        .find(|(_, power)| step * 10_f64.powi(*power) > 0.99);
+    let digits = digits.map_or(12, |(digits, _)| digits);
     let first = (low / step).ceil();
     let steps = (0..most.max(2)).map(|index| (first + index as f64) * step);
     let ticks = steps.filter(|at| *at <= high).map(|at| Tick {

@@ -195,10 +195,13 @@ fn sample(marker: Marker) -> String {
     }
 }
 
-/// How far something is along so many cells.
+/// The cell that is nearest to a share of so many cells.
 fn cell(share: f64, cells: u16) -> u16 {
-    let last = f64::from(cells.saturating_sub(1));
-    (share * last).round().clamp(0.0, last) as u16
+    let last = cells.saturating_sub(1);
+    let at = share * f64::from(last);
+    (0..last)
+        .find(|cell| at < f64::from(*cell) + 0.5)
+        .unwrap_or(last)
 }
 
 fn values_axis(
