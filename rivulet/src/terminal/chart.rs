@@ -145,23 +145,27 @@ impl LineChart<'_> {
         [low - room, high + room]
     }
 
-    fn lines(&self, plot: Rect, values: [f64; 2], buffer: &mut Buffer) {
+    fn lines(&self, plot: Rect, [low, high]: [f64; 2], buffer: &mut Buffer) {
         let start = *self.times.start() as f64;
         let span = (*self.times.end() as f64 - start).max(1.0);
+        // The canvas gets shares of itself: with large numbers its own rounding goes outside, and
+        // then it draws for ever.
+        let share = |part: f64, of: f64| (part / of).clamp(0.0, 1.0);
         let paint = |context: &mut Context<'_>| {
             for line in self.lines {
                 context.marker(line.marker);
-                // A line to a place far outside might never be clipped.
                 let points = line.values.iter().map(|value| {
                     let value = value.filter(|value| self.times.contains(&value.time))?;
-                    Some((value.time as f64 - start, value.value.clamp(-FAR, FAR)))
+                    let x = share(value.time as f64 - start, span);
+                    let y = share(value.value.clamp(-FAR, FAR) - low, high - low);
+                    Some((x, y))
                 });
                 draw(points, line.colour, context);
             }
         };
         Canvas::default()
-            .x_bounds([0.0, span])
-            .y_bounds(values)
+            .x_bounds([0.0, 1.0])
+            .y_bounds([0.0, 1.0])
             .paint(paint)
             .render(plot, buffer);
     }

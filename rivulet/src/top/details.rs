@@ -3,7 +3,7 @@
 use ratatui::text::{Line, Span};
 use rivulet_core::text::plain;
 
-use super::paint::{self, BOLD, DIM, UNKNOWN};
+use super::paint::{BOLD, DIM, UNKNOWN};
 use super::snapshot::TopSnapshot;
 use super::stages;
 use super::state::TopState;
@@ -20,7 +20,7 @@ pub(super) fn lines(state: &TopState, snapshot: &TopSnapshot, width: usize) -> V
     let mut lines = vec![Line::from_iter([
         Span::styled(plain(&stage.stage).into_owned(), BOLD),
         Span::raw(format!(": {}, {}   ", stage.kind, plain(&stage.does))),
-        Span::styled(paint::word(stage), state.of_state(stage)),
+        Span::styled(stage.state.name(), state.of_state(stage)),
     ])];
     lines.extend(facts(stage).into_iter().map(|(name, fact)| {
         Line::from_iter([Span::styled(fit::left(name, 12), DIM), Span::raw(fact)])

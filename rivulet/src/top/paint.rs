@@ -46,7 +46,7 @@ impl TopState {
     /// The style of a state, beside its word.
     pub(super) fn of_state(&self, stage: &StageFigures) -> Style {
         let style = self.coloured(match stage.state {
-            _ if has_ended(stage) => Color::Blue,
+            StageState::Ended => Color::Blue,
             StageState::Unknown => return DIM,
             StageState::Running => Color::Green,
             StageState::Starting => Color::Yellow,
@@ -58,20 +58,6 @@ impl TopState {
             _ => style.add_modifier(Modifier::BOLD),
         }
     }
-}
-
-/// The word for the state of a stage.
-pub(super) fn word(stage: &StageFigures) -> &'static str {
-    if has_ended(stage) {
-        "ended"
-    } else {
-        stage.state.name()
-    }
-}
-
-/// Whether a stage has done everything, while its process goes on with others. Its own words.
-fn has_ended(stage: &StageFigures) -> bool {
-    stage.state == StageState::NotReady && stage.sentence == "ended"
 }
 
 /// Writes lines into an area, as many as fit.

@@ -93,7 +93,7 @@ impl Shown {
         match self {
             Shown::Stage => row.label.clone(),
             Shown::Node => plain(&stage.nodes.join(", ")).into_owned(),
-            Shown::State => paint::word(stage).to_owned(),
+            Shown::State => stage.state.name().to_owned(),
             Shown::RateIn => rate(stage.rate_in, stage.is_estimate),
             Shown::RateOut if is_sink => String::new(),
             Shown::RateOut => rate(stage.rate_out, stage.is_estimate),

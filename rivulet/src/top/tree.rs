@@ -1,6 +1,6 @@
 //! The order of the stages, and the tree that they make: [`rows`].
 
-use crate::live::{StageFigures, StageState};
+use crate::live::StageFigures;
 
 /// The order of the stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,7 +53,8 @@ pub(super) fn rows(stages: &[StageFigures], order: StageOrder) -> Vec<StageRow<'
         StageOrder::Data => 0.0,
         StageOrder::Lag => stage.lag.map_or(-1.0, |lag| lag.lag.most() as f64),
         StageOrder::Rate => stage.rate().unwrap_or(-1.0),
-        StageOrder::State => urgency(stage.state),
+        // What is worse is greater.
+        StageOrder::State => f64::from(stage.state as u8),
     };
     if order == StageOrder::Data {
         return tree(stages);
@@ -65,16 +66,6 @@ pub(super) fn rows(stages: &[StageFigures], order: StageOrder) -> Vec<StageRow<'
     let mut rows: Vec<StageRow<'_>> = rows.collect();
     rows.sort_by(|one, other| rank(other.stage).total_cmp(&rank(one.stage)));
     rows
-}
-
-fn urgency(state: StageState) -> f64 {
-    match state {
-        StageState::Down => 4.0,
-        StageState::NotReady => 3.0,
-        StageState::Starting => 2.0,
-        StageState::Unknown => 1.0,
-        StageState::Running => 0.0,
-    }
 }
 
 /// Where a stage is in the tree.
@@ -156,6 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::live::StageState;
 
     fn stage(name: &str, from: &[&str], to: &[&str]) -> StageFigures {
         let names = |topics: &[&str]| topics.iter().map(|topic| (*topic).to_owned()).collect();
