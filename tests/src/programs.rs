@@ -50,6 +50,7 @@ pub fn forget_settings(command: &mut Command) {
         command.env_remove(format!("RIVULET_{setting}"));
     }
     command.env_remove("RUST_LOG");
+    command.env_remove("NO_COLOR");
 }
 
 /// The environment variable for the version of Kafka.

@@ -11,6 +11,7 @@ use std::thread;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use vt100::Parser;
 
+use crate::process::{Signal, send};
 use crate::{guard, wait};
 
 /// A program at a terminal of its own. Keys are typed, and its screen is read as a person sees it.
@@ -75,6 +76,12 @@ impl Pty {
         let resized = self.master.resize(size(columns, rows));
         resized.unwrap_or_else(|error| panic!("{}: resizing: {error}", self.title));
         lock(&self.parser).screen_mut().set_size(rows, columns);
+    }
+
+    /// Sends it a signal, as somebody at another terminal does.
+    pub fn signal(&mut self, signal: Signal) {
+        let id = self.child.process_id().expect("it runs");
+        send(id, signal);
     }
 
     /// The text on the screen, a line for each row.

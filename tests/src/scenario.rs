@@ -196,8 +196,20 @@ impl Scenario {
     /// Starts `rivulet` with these arguments at a terminal with so many columns and rows.
     #[must_use]
     pub fn at_terminal(&self, arguments: &[&str], size: (u16, u16)) -> Pty {
+        self.at_terminal_with(arguments, size, &[])
+    }
+
+    /// The same with these environment variables.
+    #[must_use]
+    pub fn at_terminal_with(
+        &self,
+        arguments: &[&str],
+        size: (u16, u16),
+        environment: &[(&str, &str)],
+    ) -> Pty {
         let mut command = self.command("rivulet");
         self.options(&self.brokers, command.args(arguments));
+        command.envs(environment.iter().copied());
         Pty::start(format!("rivulet {}", arguments.join(" ")), &command, size)
     }
 

@@ -41,6 +41,7 @@ mod spool;
 mod state;
 mod statements;
 mod tools;
+mod top;
 mod topics;
 mod truth;
 mod vector;

@@ -81,10 +81,17 @@ fn title(state: &TopState, snapshot: &TopSnapshot, width: usize) -> Line<'static
     let time = time.unwrap_or_default();
     let paused = if state.is_paused { " PAUSED " } else { "" };
     let others = fit::width(&about.title) + fit::width(&time) + fit::width(paused);
-    let pipeline = format!("  {}  {}", plain(&about.pipeline), plain(&about.brokers));
+    let room = width.saturating_sub(others);
+    let (path, brokers) = (plain(&about.pipeline), plain(&about.brokers));
+    let mut pipeline = format!("  {path}  {brokers}");
+    if fit::width(&pipeline) > room {
+        // The name of the file says more than its folders.
+        let (_, file) = path.rsplit_once('/').unwrap_or(("", &path));
+        pipeline = format!("  {file}  {brokers}");
+    }
     Line::from_iter([
         Span::styled(about.title.clone(), BOLD),
-        Span::raw(fit::left(&pipeline, width.saturating_sub(others))),
+        Span::raw(fit::left(&pipeline, room)),
         Span::styled(paused, CHOSEN.patch(BOLD)),
         Span::raw(time),
     ])
@@ -106,9 +113,15 @@ fn keys_line(keys: &[(&str, &str)], width: usize) -> Line<'static> {
 
 /// The messages, the stages, and the readings with their comparison.
 fn pipeline(state: &TopState, snapshot: &TopSnapshot, area: Rect, buffer: &mut Buffer) {
-    let said = messages::all(state, snapshot);
-    let room = usize::from(area.height / 12).clamp(1, 3);
-    let said = messages::lines(&said, room, area.width.into());
+    let all = messages::all(state, snapshot);
+    // Without readings there is room for all of them below.
+    let is_empty = snapshot.sensors.is_empty();
+    let room = if is_empty {
+        0
+    } else {
+        usize::from(area.height / 12).clamp(1, 3)
+    };
+    let said = messages::lines(&all, room, area.width.into());
     let messages = u16::try_from(said.len()).unwrap_or(1);
     let left = area.height.saturating_sub(messages);
     // Two more for what is below the table.
@@ -122,8 +135,16 @@ fn pipeline(state: &TopState, snapshot: &TopSnapshot, area: Rect, buffer: &mut B
     paint::lines(said, messages, buffer);
     stages::draw(state, snapshot, table, buffer);
     let [head, lower] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(lower);
-    if snapshot.sensors.is_empty() {
-        readings::draw_nothing(snapshot, head, buffer);
+    if is_empty {
+        let waiting = Line::styled(readings::waiting(snapshot), BOLD);
+        let said = all
+            .into_iter()
+            .map(|(style, text)| Line::styled(text, style));
+        let text = Text::from_iter(std::iter::once(waiting).chain(said));
+        let area = head.union(lower);
+        Paragraph::new(text)
+            .wrap(Wrap { trim: true })
+            .render(area, buffer);
         return;
     }
     paint::lines(

@@ -9,12 +9,12 @@ use ratatui::widgets::Widget;
 use rivulet_core::text::plain;
 use rivulet_sinks::catalog::compare::Side;
 
-use super::paint::{self, BOLD};
+use super::paint::BOLD;
 use super::snapshot::TopSnapshot;
 use super::state::TopState;
 use crate::live::{Columns, TimeSeries};
-use crate::look;
 use crate::terminal::{ChartLine, LineChart, fit};
+use crate::{look, text};
 
 /// What lines are drawn with if there are no colours.
 const MARKERS: [Marker; 6] = [
@@ -45,10 +45,11 @@ pub(super) fn title(state: &TopState, snapshot: &TopSnapshot, width: usize) -> L
     let time = snapshot.times().map_or_else(String::new, |times| {
         let (first, last) = state.times(times);
         let (shown, all) = (last.saturating_sub(first), times.1.saturating_sub(times.0));
+        let until = text::time(last).replace('T', " ").replace('Z', " UTC");
         if shown < all {
-            format!("   last {} of {}", about(shown), about(all))
+            format!("   last {} of {} to {until}", about(shown), about(all))
         } else {
-            format!("   {}", about(all))
+            format!("   {} to {until}", about(all))
         }
     });
     let room = width.saturating_sub(fit::width(&which) + fit::width(&time) + 7);
@@ -124,13 +125,11 @@ fn marker(state: &TopState, side: Option<Side>, index: usize) -> Marker {
     }
 }
 
-/// Draws what there is instead of a chart.
-pub(super) fn draw_nothing(snapshot: &TopSnapshot, area: Rect, buffer: &mut Buffer) {
+/// What is said while there are no readings.
+pub(super) fn waiting(snapshot: &TopSnapshot) -> String {
     let topics = snapshot.topics.iter().map(|topic| plain(&topic.name));
-    let names: Vec<String> = topics.map(std::borrow::Cow::into_owned).collect();
-    let waiting = format!("waiting for readings on {}", names.join(", "));
-    let waiting = Line::raw(fit::shortened(&waiting, area.width.into()));
-    paint::lines([waiting], area, buffer);
+    let names: Vec<_> = topics.collect();
+    format!("waiting for readings on {}", names.join(", "))
 }
 
 #[cfg(test)]
