@@ -14,6 +14,7 @@ mod systemd;
 #[cfg(test)]
 mod testing;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,27 +42,33 @@ pub struct Observer {
 
 impl Observer {
     /// Observes `stages`, as far as `args` or systemd ask for it. `memory_limit` is that of the
-    /// process, in bytes.
+    /// process, in bytes. Returns where it serves metrics, if it does.
     ///
     /// # Errors
     /// If it cannot listen at the address.
-    pub fn start(args: &ObserveArgs, stages: Vec<ObservedStage>, memory_limit: u64) -> Result<()> {
+    pub fn start(
+        args: &ObserveArgs,
+        stages: Vec<ObservedStage>,
+        memory_limit: u64,
+    ) -> Result<Option<SocketAddr>> {
         let systemd = Systemd::new();
         if args.metrics.is_none() && systemd.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let observer = Arc::new(Observer {
             stages: Mutex::new(stages),
             stalled_after: args.stalled_after(),
             memory_limit,
         });
-        if let Some(listen) = args.metrics {
-            observer.serve(listen, args)?;
-        }
-        spawn("observer", move || observer.watch(systemd))
+        let listen = args.metrics;
+        let address = listen
+            .map(|listen| observer.serve(listen, args))
+            .transpose()?;
+        spawn("observer", move || observer.watch(systemd))?;
+        Ok(address)
     }
 
-    fn serve(self: &Arc<Self>, listen: ListenAddress, args: &ObserveArgs) -> Result<()> {
+    fn serve(self: &Arc<Self>, listen: ListenAddress, args: &ObserveArgs) -> Result<SocketAddr> {
         let (listener, address) = listen.bind("the metrics", "--metrics")?;
         tracing::info!("metrics at {}metrics", url(address));
         let server = Arc::new(Server::new(
@@ -74,7 +81,7 @@ impl Observer {
             let server = server.clone();
             spawn(&format!("metrics-{number}"), move || server.run())?;
         }
-        Ok(())
+        Ok(address)
     }
 
     /// Looks at the stages until the process ends.

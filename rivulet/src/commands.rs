@@ -209,7 +209,8 @@ fn demo(
         Some(broker)
     };
     print::line("")?;
-    demo::run(&pipeline, &common.instance(), &shutdown)?;
+    let asks_groups = common.brokers.is_some();
+    demo::run(&pipeline, &common.instance(), asks_groups, &shutdown)?;
     print::line("")?;
     // Its limit was that of the stages, which have run in this process.
     pipeline.memory_max = None;

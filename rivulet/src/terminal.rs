@@ -103,6 +103,12 @@ pub(crate) fn restore() {
     let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
 }
 
+/// Whether there is a terminal that a full screen can be drawn on.
+pub(crate) fn is_there() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !is_dumb && io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
 /// Whether colours are wanted: <https://no-color.org>.
 #[must_use]
 pub fn has_colours() -> bool {

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rivulet_tests::chain::{chained, source};
+use rivulet_tests::programs;
 use rivulet_tests::records::{self, Record};
 use rivulet_tests::{
     Endpoint, Kafka, PipelineBuilder, Process, Pty, Scenario, Signal, free_port, wait,
@@ -242,7 +243,7 @@ fn a_stage_that_is_killed_is_down_until_it_is_back() {
             .lines()
             .find(|line| line.contains("└─smooth"))
             .unwrap_or_default();
-        row.contains(" MB") && row.contains("rpi1") && row.contains('▇') && !row.contains("–")
+        row.contains(" MB") && row.contains("rpi1") && row.contains('█') && !row.contains("–")
     });
     assert!(!screen.contains("No process is asked"), "{screen}");
 
@@ -296,4 +297,52 @@ fn top_says_that_no_broker_answers_and_ends_at_once() {
     let mut top = scenario.rivulet(&["top"]);
     let error = top.fails();
     assert!(error.contains("this is no terminal"), "{error}");
+}
+
+#[test]
+fn the_demo_shows_the_screen_and_then_the_verdict() {
+    let simulated = "{ simulated = { sensors = 2, readings = 400, rate = 80 } }";
+    let pipeline = PipelineBuilder::new().producer("thermometer", simulated, "warm");
+    let pipeline = pipeline.operator("smooth", "warm", "{ ewma = { alpha = 0.5 } }", "smooth");
+    let scenario = Scenario::on("", pipeline.sink("shown", "smooth", "\"console\""));
+    // Without brokers of its own it starts one.
+    let demo = || {
+        let mut command = Command::new(programs::program("rivulet"));
+        programs::forget_settings(&mut command);
+        let file = scenario.path("pipeline.toml");
+        command.args(["demo", "--pipeline"]).arg(file);
+        Pty::start("rivulet demo", &command, LARGE)
+    };
+    let mut shown = demo();
+    sees(
+        &shown,
+        &[
+            "rivulet demo",
+            "└─smooth",
+            "running",
+            " MB*",
+            "sensor ",
+            "q end",
+        ],
+    );
+    assert!(shown.is_full_screen());
+    assert_eq!(shown.ends(), 0, "{}", shown.screen());
+    let screen = sees(
+        &shown,
+        &[
+            "0 missing, 0 extra, 0 wrong",
+            "Running on an embedded broker",
+        ],
+    );
+    assert!(
+        !shown.is_full_screen() && !screen.contains("q end"),
+        "{screen}"
+    );
+
+    let mut left = demo();
+    sees(&left, &["└─smooth", "running", "q end"]);
+    left.keys("q");
+    assert_eq!(left.ends(), 1, "{}", left.screen());
+    sees(&left, &["stopped before all records were processed"]);
+    assert!(!left.is_full_screen());
 }

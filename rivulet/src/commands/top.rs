@@ -23,6 +23,7 @@ pub(super) fn run(
         title: "rivulet top".to_owned(),
         pipeline: pipeline.text.path.display().to_string(),
         brokers: pipeline.brokers().to_owned(),
+        page: None,
         has_colours: terminal::has_colours(),
     };
     let state = TopState::new(about, args.sensor.clone());

@@ -1,103 +1,77 @@
-//! A line for each stage: live at a terminal, otherwise from time to time.
+//! The screen of `rivulet top` while the demo runs.
 
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use rivulet_core::listen_address::ListenAddress;
+use rivulet_core::shutdown::Shutdown;
+use rivulet_kafka::ReadFrom;
+use rivulet_node::cli::BoxError;
+use rivulet_node::log::HeldLog;
+use rivulet_node::observe::{ObserveArgs, Observer};
+use rivulet_pipeline::StageKind;
 
-use crate::print;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use rivulet_core::metrics::Metrics;
-use rivulet_pipeline::Stage;
+use super::stages::DemoStages;
+use crate::CheckedPipeline;
+use crate::groups::{ProcessTarget, ProcessTargets};
+use crate::live::{self, Live, LiveSettings, LiveTopics};
+use crate::terminal::{self, FullScreen};
+use crate::top::{self, TopAbout, TopState};
 
-/// How often the lines are printed without a terminal.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
+/// After so many seconds without a commit a stage is said not to be ready.
+const STALLED_AFTER: u64 = 30;
 
-/// Shows the progress of the stages.
-#[derive(Debug)]
-pub(super) struct Screen {
-    names: Vec<String>,
-    width: usize,
-    /// One for each stage at a terminal, otherwise none.
-    lines: Vec<ProgressBar>,
-    /// Draws the lines until it is dropped.
-    _all: MultiProgress,
-    printed: Instant,
-    start: Instant,
-}
-
-impl Screen {
-    pub(super) fn new(stages: &[&Stage]) -> Self {
-        let names: Vec<String> = stages.iter().map(|stage| stage.name.clone()).collect();
-        let all = MultiProgress::new();
-        let style = ProgressStyle::with_template("{wide_msg}").expect("a valid template");
-        let lines = if std::io::stderr().is_terminal() {
-            names
-                .iter()
-                .map(|_| all.add(ProgressBar::new_spinner().with_style(style.clone())))
-                .collect()
-        } else {
-            Vec::new()
+/// Shows the stages until all have ended. Returns whether somebody wanted to leave before.
+///
+/// # Errors
+/// If the metrics cannot be served, or the terminal is gone.
+pub(super) fn show<'scope, 'p: 'scope>(
+    pipeline: &CheckedPipeline<'_>,
+    instance: &str,
+    asks_groups: bool,
+    stages: &mut DemoStages<'scope, 'p>,
+    shutdown: &Shutdown,
+) -> Result<bool, BoxError> {
+    let observe = ObserveArgs {
+        metrics: Some(ListenAddress::loopback(0)),
+        metrics_from: Vec::new(),
+        stalled_after: STALLED_AFTER,
+    };
+    let log = HeldLog::new();
+    let memory = pipeline.limits.memory().0 * stages.all.len() as u64;
+    let address = Observer::start(&observe, stages.observed(pipeline, instance), memory)?;
+    let target = |address: std::net::SocketAddr| ProcessTarget {
+        address: address.to_string(),
+        stage: None,
+        node: None,
+    };
+    let settings = LiveSettings {
+        from: ReadFrom::All,
+        targets: Some(ProcessTargets {
+            path: "the demo".into(),
+            targets: address.into_iter().map(target).collect(),
+        }),
+        asks_groups,
+    };
+    // Of several comparisons the first one is shown.
+    let comparing = pipeline
+        .stages
+        .iter()
+        .find(|stage| matches!(&stage.kind, StageKind::Sink { sink } if sink.name() == "compare"));
+    let sink = comparing.map(|stage| stage.name.as_str());
+    let live = Live::new(LiveTopics::of_pipeline(pipeline, sink)?);
+    live::watch(pipeline, &live, &settings, || {
+        // The page of `live` starts here: its address is printed, and shown at the top.
+        let page = None;
+        let about = TopAbout {
+            title: "rivulet demo".to_owned(),
+            pipeline: pipeline.text.path.display().to_string(),
+            brokers: pipeline.brokers().to_owned(),
+            page,
+            has_colours: terminal::has_colours(),
         };
-        let width = names.iter().map(String::len).max().unwrap_or_default();
-        Screen {
-            names,
-            width,
-            lines,
-            _all: all,
-            printed: Instant::now(),
-            start: Instant::now(),
-        }
-    }
-
-    /// Shows the metrics of each stage, whether it runs, and the last line of its output.
-    pub(super) fn draw<'c>(&mut self, stages: impl Iterator<Item = (&'c Metrics, bool, String)>) {
-        let now = Instant::now();
-        let is_log = self.lines.is_empty();
-        if is_log && now.duration_since(self.printed) < LOG_INTERVAL {
-            return;
-        }
-        self.printed = now;
-        let width = self.width;
-        let shown: Vec<String> = self
-            .names
-            .iter()
-            .zip(stages)
-            .map(|(name, (metrics, runs, last))| {
-                let Metrics {
-                    read,
-                    written,
-                    dead,
-                    ..
-                } = metrics;
-                let mark = if runs { '▶' } else { '✔' };
-                let dead = if dead.get() > 0 {
-                    format!(" {} dead", dead.get())
-                } else {
-                    String::new()
-                };
-                format!(
-                    "{mark} {name:width$} {:>7} in {:>7} out{dead}   {last}",
-                    read.get(),
-                    written.get()
-                )
-            })
-            .collect();
-        if is_log {
-            print::aside(format_args!(
-                "after {:.0} s\n{}",
-                self.start.elapsed().as_secs_f64(),
-                shown.join("\n")
-            ));
-        }
-        for (line, shown) in self.lines.iter().zip(shown) {
-            line.set_message(shown);
-            line.tick();
-        }
-    }
-
-    /// Ends drawing. The last lines remain.
-    pub(super) fn close(&self) {
-        for line in &self.lines {
-            line.abandon();
-        }
-    }
+        let state = TopState::new(about, None);
+        let mut screen = FullScreen::take("the demo")?;
+        let shown = top::show(&mut screen, &live, state, &mut || stages.go_on(shutdown));
+        drop(screen);
+        drop(log);
+        Ok(shown?)
+    })
 }

@@ -83,11 +83,15 @@ fn title(state: &TopState, snapshot: &TopSnapshot, width: usize) -> Line<'static
     let others = fit::width(&about.title) + fit::width(&time) + fit::width(paused);
     let room = width.saturating_sub(others);
     let (path, brokers) = (plain(&about.pipeline), plain(&about.brokers));
-    let mut pipeline = format!("  {path}  {brokers}");
+    let page = about
+        .page
+        .as_deref()
+        .map_or_else(String::new, |page| format!("{page}  "));
+    let mut pipeline = format!("  {page}{path}  {brokers}");
     if fit::width(&pipeline) > room {
         // The name of the file says more than its folders.
         let (_, file) = path.rsplit_once('/').unwrap_or(("", &path));
-        pipeline = format!("  {file}  {brokers}");
+        pipeline = format!("  {page}{file}  {brokers}");
     }
     Line::from_iter([
         Span::styled(about.title.clone(), BOLD),
@@ -140,7 +144,7 @@ fn pipeline(state: &TopState, snapshot: &TopSnapshot, area: Rect, buffer: &mut B
         let said = all
             .into_iter()
             .map(|(style, text)| Line::styled(text, style));
-        let text = Text::from_iter(std::iter::once(waiting).chain(said));
+        let text: Text<'_> = std::iter::once(waiting).chain(said).collect();
         let area = head.union(lower);
         Paragraph::new(text)
             .wrap(Wrap { trim: true })

@@ -19,6 +19,8 @@ pub(crate) struct TopAbout {
     pub(crate) pipeline: String,
     /// The brokers.
     pub(crate) brokers: String,
+    /// Where a page shows the same.
+    pub(crate) page: Option<String>,
     /// Whether there are colours.
     pub(crate) has_colours: bool,
 }

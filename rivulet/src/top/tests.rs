@@ -112,6 +112,7 @@ fn state(has_colours: bool) -> TopState {
         title: "rivulet top".to_owned(),
         pipeline: "config/classwork.toml".to_owned(),
         brokers: "localhost:9092".to_owned(),
+        page: Some("http://127.0.0.1:8460/".to_owned()),
         has_colours,
     };
     TopState::new(about, None)
@@ -208,6 +209,7 @@ fn a_small_screen_shows_what_matters_and_a_large_one_all() {
     assert!(!small.contains("last minute"), "{small}");
     let large = text(&state, &snapshot, (200, 60));
     has(&large, &all);
+    has(&large, &["http://127.0.0.1:8460/"]);
     has(
         &large,
         &[
