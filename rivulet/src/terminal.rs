@@ -1,6 +1,5 @@
 //! A full screen at the terminal: [`FullScreen`].
 
-mod axis;
 mod chart;
 pub(crate) mod fit;
 

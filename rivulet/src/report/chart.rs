@@ -118,7 +118,7 @@ fn chart(
         return html! { p.quiet { "There are no readings." } };
     };
     let columns = Columns::new(&scale.times, COLUMNS);
-    let (values, digits) = number_ticks(scale.low, scale.high, 8);
+    let values = number_ticks(scale.low, scale.high, 8);
     let times = time_ticks(*scale.times.start(), *scale.times.end(), 8);
     let unit = series.iter().rev().find_map(TimeSeries::unit);
     let unit = unit.map(|unit| unit.symbol().to_string());
@@ -136,18 +136,18 @@ fn chart(
                 aria-label={ "Readings of " (sensor) " over event time" } {
                 g.grid {
                     @for value in &values {
-                        @let y = scale.y(*value);
+                        @let y = scale.y(value.at);
                         line x1=(LEFT) x2=(WIDTH - RIGHT) y1=(short(y)) y2=(short(y)) {}
                         text.value x=(LEFT - 8.0) y=(short(y + 4.0)) {
-                            (look::number(*value, digits))
+                            (value.label)
                         }
                     }
-                    @for (time, label) in &times {
-                        @let x = scale.x(*time);
+                    @for time in &times {
+                        @let x = scale.x(time.at);
                         line x1=(short(x)) x2=(short(x)) y1=(HEIGHT - BOTTOM)
                             y2=(HEIGHT - BOTTOM + 5.0) {}
                         @let is_last = x > WIDTH - RIGHT - LABEL;
-                        text.time.last[is_last] x=(short(x)) y=(HEIGHT - 8.0) { (label) }
+                        text.time.last[is_last] x=(short(x)) y=(HEIGHT - 8.0) { (time.label) }
                     }
                 }
                 @for (index, (topic, series)) in from_below(&lines) {

@@ -10,8 +10,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Context, Line as Segment, Points};
 
-use super::axis::{self, Tick};
 use super::fit;
+use crate::axis::{AxisTick, number_ticks, time_ticks_within};
 use crate::live::TimedValue;
 
 /// Numbers beyond this are drawn at the edge, so that no difference is infinite.
@@ -77,7 +77,8 @@ impl Widget for LineChart<'_> {
         }
         let height = area.height.saturating_sub(AROUND);
         let values = self.values();
-        let ticks = axis::numbers(values, usize::from(height / 2));
+        let [low, high] = values;
+        let ticks = number_ticks(low, high, usize::from(height / 2));
         let labels = ticks.iter().map(|tick| fit::width(&tick.label)).max();
         let margin = u16::try_from(labels.unwrap_or_default()).unwrap_or(u16::MAX);
         let left = margin.saturating_add(1);
@@ -87,21 +88,21 @@ impl Widget for LineChart<'_> {
             width: area.width.saturating_sub(left),
             height,
         };
-        let (times, labels) = axis::times(&self.times, plot.width.into());
-        let day = (!labels.has_day).then(|| format!("{} UTC", axis::day(*self.times.end())));
-        self.legend(day, area, buffer);
+        self.legend(area, buffer);
         if plot.is_empty() {
             return;
         }
         self.lines(plot, values, buffer);
         values_axis(&ticks, values, plot, margin, buffer);
+        let (start, end) = (*self.times.start(), *self.times.end());
+        let times = time_ticks_within(start, end, plot.width.into(), 3);
         times_axis(&times, &self.times, plot, buffer);
     }
 }
 
 impl LineChart<'_> {
-    /// The unit, the name of each line, and at the right the day.
-    fn legend(&self, day: Option<String>, area: Rect, buffer: &mut Buffer) {
+    /// The unit, and the name of each line.
+    fn legend(&self, area: Rect, buffer: &mut Buffer) {
         let mut shown = Line::default();
         if !self.unit.is_empty() {
             shown.push_span(format!("{}  ", self.unit));
@@ -111,15 +112,7 @@ impl LineChart<'_> {
             shown.push_span(Span::styled(sample(line.marker), style));
             shown.push_span(Span::styled(format!(" {}  ", line.name), style));
         }
-        let width = usize::from(area.width);
-        let day = day.filter(|day| shown.width() + day.len() <= width);
-        let (x, y) = (area.x, area.y);
-        buffer.set_line(x, y, &shown, area.width);
-        if let Some(day) = day {
-            let day = fit::right(&day, width - shown.width());
-            let x = x + u16::try_from(shown.width()).unwrap_or(area.width);
-            buffer.set_string(x, y, day, Style::new());
-        }
+        buffer.set_line(area.x, area.y, &shown, area.width);
     }
 
     /// The values that the vertical axis shows: a little more than there are.
@@ -209,7 +202,7 @@ fn cell(share: f64, cells: u16) -> u16 {
 }
 
 fn values_axis(
-    ticks: &[Tick<f64>],
+    ticks: &[AxisTick<f64>],
     [low, high]: [f64; 2],
     plot: Rect,
     margin: u16,
@@ -226,7 +219,12 @@ fn values_axis(
     }
 }
 
-fn times_axis(ticks: &[Tick<i64>], times: &RangeInclusive<i64>, plot: Rect, buffer: &mut Buffer) {
+fn times_axis(
+    ticks: &[AxisTick<i64>],
+    times: &RangeInclusive<i64>,
+    plot: Rect,
+    buffer: &mut Buffer,
+) {
     let (start, y) = (*times.start() as f64, plot.bottom());
     let span = (*times.end() as f64 - start).max(1.0);
     if !buffer.area().contains((plot.x, y + 1).into()) {

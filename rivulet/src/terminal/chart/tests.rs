@@ -45,17 +45,17 @@ fn a_chart_has_axes_a_legend_and_gaps() {
             &[Some((0, 10.0)), Some((200_000, 10.0))],
         ),
     ];
-    let shown = drawn(&lines, 0..=200_000, (44, 9));
+    let shown = drawn(&lines, 0..=200_000, (50, 9));
     let expected = "\
-°C  •• input  xx EWMA         1970-01-01 UTC
-20┤                   ••                   •
-  │               ••••
-15┤           ••••
-  │       ••••
+°C  •• input  xx EWMA
+20┤                     •••                      •
+  │                 ••••
+15┤            •••••
+  │       •••••
   │   ••••
-10┤xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
-  └┬───────────┬───────────┬───────────┬────
-   00:00     00:01       00:02       00:03";
+10┤xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+  └┬─────────────┬─────────────┬────────────┬─────
+   1 Jan 1970 00:00          00:02        00:03";
     assert_eq!(shown, expected);
 }
 
