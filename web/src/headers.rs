@@ -1,6 +1,6 @@
 //! What is checked of every request, and the headers of every answer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -9,6 +9,8 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use crate::token::AccessToken;
 
 /// A page runs scripts and styles of this server only, asks nobody else, and is in no other page.
 ///
@@ -20,19 +22,37 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; \
      img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-const HEADERS: [(axum::http::HeaderName, &str); 3] = [
-    (CONTENT_SECURITY_POLICY, POLICY),
+/// The page that asks for a token has a form, and nothing else.
+const POLICY_OF_FORM: &str = "default-src 'none'; style-src 'self'; img-src data:; \
+     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// What the page that asks for a token needs.
+pub(crate) const STYLE_OF_FORM: &str = "/token.css";
+
+const HEADERS: [(axum::http::HeaderName, &str); 2] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (REFERRER_POLICY, "no-referrer"),
 ];
 
+/// What requests are checked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Checks {
+    /// Where the server listens.
+    pub(crate) address: SocketAddr,
+    /// What everybody must give.
+    pub(crate) token: Option<AccessToken>,
+}
+
 /// Rejects what is not for this server, and adds the headers. Answers are not stored, unless they
 /// say so themselves.
 pub(crate) async fn checked(
-    State(listens_on): State<IpAddr>,
+    State(checks): State<Checks>,
     request: Request,
     next: Next,
 ) -> Response {
+    let (address, uri, asked) = (checks.address, request.uri(), request.headers());
+    let token = checks.token.filter(|_| uri.path() != STYLE_OF_FORM);
+    let mut policy = POLICY;
     let mut response = if *request.method() != Method::GET && *request.method() != Method::HEAD {
         let only = [(ALLOW, "GET, HEAD")];
         (
@@ -41,13 +61,19 @@ pub(crate) async fn checked(
             "nothing can be changed here\n",
         )
             .into_response()
-    } else if !is_for(listens_on, request.headers()) {
+    } else if !is_for(address.ip(), asked) {
         let only = "this page is for this machine only: ask for it as localhost\n";
         (StatusCode::MISDIRECTED_REQUEST, only).into_response()
+    } else if let Some(answer) =
+        token.and_then(|token| token.check(address.port(), uri, asked))
+    {
+        policy = POLICY_OF_FORM;
+        answer
     } else {
         next.run(request).await
     };
     let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }

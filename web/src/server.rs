@@ -13,8 +13,12 @@ use rivulet_core::listen_address::{ListenAddress, url};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-use crate::headers::checked;
+use crate::headers::{Checks, STYLE_OF_FORM, checked};
 use crate::plotly::plotly;
+use crate::token::AccessToken;
+
+/// The media type of style sheets.
+const CSS: &str = "text/css; charset=utf-8";
 
 /// A server that runs in a thread of its own. It ends when this is dropped, with all its answers.
 #[derive(Debug)]
@@ -32,6 +36,30 @@ impl WebServer {
     /// # Errors
     /// If it cannot listen there: another program does, or this machine has no such address.
     pub fn start(name: &str, listen: ListenAddress, option: &str, routes: Router) -> Result<Self> {
+        Self::start_with(name, listen, option, routes, None)
+    }
+
+    /// The same for those who have the token. On the loopback interface nobody needs it.
+    ///
+    /// # Errors
+    /// If it cannot listen there.
+    pub fn start_with_token(
+        name: &str,
+        listen: ListenAddress,
+        option: &str,
+        routes: Router,
+        token: AccessToken,
+    ) -> Result<Self> {
+        Self::start_with(name, listen, option, routes, Some(token))
+    }
+
+    fn start_with(
+        name: &str,
+        listen: ListenAddress,
+        option: &str,
+        routes: Router,
+        token: Option<AccessToken>,
+    ) -> Result<Self> {
         let (listener, address) = listen.bind(name, option)?;
         let failed = |error| Error::caused_by(format!("opening {name} at {listen}"), error);
         listener.set_nonblocking(true).map_err(failed)?;
@@ -43,10 +71,17 @@ impl WebServer {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
         drop(inside);
 
+        let is_for_all = !address.ip().is_loopback();
+        let token = token.filter(|_| is_for_all);
+        let checks = Checks {
+            address,
+            token: token.clone(),
+        };
         let routes = routes
             .route("/plotly.min.js", get(plotly))
+            .route(STYLE_OF_FORM, asset(CSS, include_str!("token/token.css")))
             .fallback(async || (StatusCode::NOT_FOUND, "there is nothing here\n"))
-            .layer(from_fn_with_state(address.ip(), checked));
+            .layer(from_fn_with_state(checks, checked));
         let (stop, stopped) = oneshot::channel();
         let serve = async move {
             tokio::select! {
@@ -58,9 +93,14 @@ impl WebServer {
             .name("web".into())
             .spawn(move || runtime.block_on(serve))
             .map_err(failed)?;
-        tracing::info!("{name} is at {}", url(address));
-        if !address.ip().is_loopback() {
-            tracing::warn!(%address, "everybody in this network can read {name}");
+        let shown = url(address);
+        if let Some(token) = token {
+            tracing::info!("{name} is at {}", token.in_url(&shown));
+        } else {
+            tracing::info!("{name} is at {shown}");
+            if is_for_all {
+                tracing::warn!(%address, "everybody in this network can read {name}");
+            }
         }
         Ok(WebServer {
             address,
