@@ -64,9 +64,7 @@ pub(crate) async fn checked(
     } else if !is_for(address.ip(), asked) {
         let only = "this page is for this machine only: ask for it as localhost\n";
         (StatusCode::MISDIRECTED_REQUEST, only).into_response()
-    } else if let Some(answer) =
-        token.and_then(|token| token.check(address.port(), uri, asked))
-    {
+    } else if let Some(answer) = token.and_then(|token| token.check(address.port(), uri, asked)) {
         policy = POLICY_OF_FORM;
         answer
     } else {

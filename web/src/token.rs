@@ -23,7 +23,9 @@ impl AccessToken {
     pub fn new(text: &str) -> Result<Self, String> {
         let is_kept = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
         if !text.chars().all(is_kept) {
-            return Err("a token has only the letters a to z, digits, `-`, `.`, `_` and `~`".into());
+            return Err(
+                "a token has only the letters a to z, digits, `-`, `.`, `_` and `~`".into(),
+            );
         }
         if text.len() < SHORTEST {
             return Err(format!("a token has at least {SHORTEST} characters"));
@@ -72,7 +74,10 @@ impl AccessToken {
             // With two slashes at the start it would be the address of another machine.
             let path = uri.path().trim_start_matches('/');
             let kept = format!("{cookie}={}; HttpOnly; SameSite=Strict; Path=/", self.0);
-            let headers = [(LOCATION, format!("/{path}{mark}{query}")), (SET_COOKIE, kept)];
+            let headers = [
+                (LOCATION, format!("/{path}{mark}{query}")),
+                (SET_COOKIE, kept),
+            ];
             return Some((StatusCode::SEE_OTHER, headers).into_response());
         }
         let has_cookie = headers
@@ -130,7 +135,10 @@ mod tests {
         assert_eq!((status, location.as_str()), (303, "/?sensor=a%20b&x=1"));
         let expected = "rivulet-token-80=0123456789abcdef; HttpOnly; SameSite=Strict; Path=/";
         assert_eq!(cookie, expected);
-        assert_eq!(answer("/events?a=1", "a=b; rivulet-token-80=0123456789abcdef"), None);
+        assert_eq!(
+            answer("/events?a=1", "a=b; rivulet-token-80=0123456789abcdef"),
+            None
+        );
         let (_, location, _) = answer(&format!("//example.org/?token={TOKEN}"), "").unwrap();
         assert_eq!(location, "/example.org/");
     }
@@ -157,7 +165,12 @@ mod tests {
 
     #[test]
     fn a_token_is_long_and_stays_as_it_is_in_an_address() {
-        for text in ["", "0123456789abcde", "0123456789abcdef;", "0123456789abcde é"] {
+        for text in [
+            "",
+            "0123456789abcde",
+            "0123456789abcdef;",
+            "0123456789abcde é",
+        ] {
             assert!(AccessToken::new(text).is_err(), "{text}");
         }
         let token = AccessToken::of_bits(1);

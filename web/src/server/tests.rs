@@ -122,6 +122,56 @@ fn the_site_of_somebody_else_does_not_lead_here() {
 }
 
 #[test]
+fn whoever_has_no_token_sees_only_the_form() {
+    let everywhere: ListenAddress = "0.0.0.0:0".parse().unwrap();
+    let routes = Router::new().route("/", asset("text/plain", "A page"));
+    let token = AccessToken::new("0123456789abcdef").unwrap();
+    let server =
+        WebServer::start_with_token("the page", everywhere, "--page", routes, token).unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], server.address().port()));
+    for line in [
+        "GET /",
+        "GET /plotly.min.js",
+        "GET /no",
+        "HEAD /?token=guess",
+    ] {
+        let (head, body) = ask(address, line, "Host: rpi0\r\n");
+        assert_eq!(status(&head), "401", "{line}: {head}");
+        assert!(
+            head.contains("form-action 'self'") && !head.contains("script-src"),
+            "{head}"
+        );
+        assert!(head.contains("cache-control: no-store"), "{head}");
+        assert!(!String::from_utf8(body).unwrap().contains("A page"));
+    }
+    assert_eq!(status(&ask(address, "GET /token.css", "").0), "200");
+    assert_eq!(
+        status(&ask(address, "POST /?token=0123456789abcdef", "").0),
+        "405"
+    );
+    let (head, _) = ask(address, "GET /?token=0123456789abcdef", "");
+    assert!(
+        status(&head) == "303" && head.contains("location: /\r\n"),
+        "{head}"
+    );
+    let cookie = format!(
+        "Cookie: rivulet-token-{}=0123456789abcdef\r\n",
+        address.port()
+    );
+    assert_eq!(ask(address, "GET /", &cookie).1, b"A page");
+}
+
+#[test]
+fn on_this_machine_nobody_needs_the_token() {
+    let routes = Router::new().route("/", asset("text/plain", "A page"));
+    let token = AccessToken::of_bits(1);
+    let here = ListenAddress::loopback(0);
+    let server = WebServer::start_with_token("the page", here, "--page", routes, token).unwrap();
+    let (_, body) = ask(server.address(), "GET /", "Host: localhost\r\n");
+    assert_eq!(body, b"A page");
+}
+
+#[test]
 fn the_script_is_the_same_with_and_without_gzip() {
     let server = server();
     let (head, plain) = ask(
