@@ -9,6 +9,7 @@ mod columns;
 mod dead_letters;
 mod exposition;
 mod figures;
+mod groups;
 mod processes;
 mod rate;
 mod reader;
@@ -27,6 +28,7 @@ use rivulet_kafka::ReadFrom;
 pub use self::columns::Columns;
 pub use self::dead_letters::{DeadLetterLog, ShownDeadLetter, StageDeadLetters};
 pub use self::figures::{PipelineFigures, StageFigures, StageState};
+use self::groups::{SeenGroups, look_at_groups};
 pub use self::readings::{LiveReadings, LiveTopic};
 pub use self::series::{TimeSeries, TimedValue};
 pub use self::topics::LiveTopics;
@@ -36,6 +38,9 @@ use crate::groups::ProcessTargets;
 
 /// The time between two looks at the stages.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the first look at the stages waits for that at their groups.
+const FIRST: Duration = Duration::from_secs(10);
 
 /// What has been seen of a pipeline.
 #[derive(Debug)]
@@ -108,11 +113,14 @@ pub fn watch<T>(
     show: impl FnOnce() -> T,
 ) -> T {
     let stop = Shutdown::new();
-    let stop = &stop;
+    let (stop, groups) = (&stop, &SeenGroups::default());
     thread::scope(|scope| {
         scope.spawn(|| reader::read(pipeline, live, settings.from, stop));
         scope.spawn(|| dead_letters::read(pipeline, live, stop));
-        scope.spawn(|| look(pipeline, live, settings, stop));
+        if settings.asks_groups {
+            scope.spawn(|| look_at_groups(pipeline, groups, INTERVAL, stop));
+        }
+        scope.spawn(|| look(pipeline, live, settings, groups, stop));
         // Also if it panics: otherwise the threads would be waited for.
         let _stopped = StopOnDrop(stop);
         show()
@@ -125,10 +133,24 @@ pub fn figures_now(
     pipeline: &CheckedPipeline<'_>,
     targets: Option<&ProcessTargets>,
 ) -> PipelineFigures {
-    let mut watch = FiguresWatch::new(pipeline, targets, true);
-    watch.look();
-    thread::sleep(INTERVAL);
-    watch.look()
+    let (stop, groups) = (Shutdown::new(), SeenGroups::default());
+    thread::scope(|scope| {
+        let _stopped = StopOnDrop(&stop);
+        scope.spawn(|| look_at_groups(pipeline, &groups, INTERVAL, &stop));
+        let mut watch = FiguresWatch::new(pipeline, targets, &groups);
+        first_look(&groups, &stop);
+        watch.look();
+        thread::sleep(INTERVAL);
+        watch.look()
+    })
+}
+
+/// Waits for the first look at the groups, but not for ever.
+fn first_look(groups: &SeenGroups, stop: &Shutdown) {
+    let begun = Instant::now();
+    while lock(groups).is_none() && begun.elapsed() < FIRST && !stop.is_stopping() {
+        thread::sleep(INTERVAL / 20);
+    }
 }
 
 struct StopOnDrop<'s>(&'s Shutdown);
@@ -140,8 +162,17 @@ impl Drop for StopOnDrop<'_> {
 }
 
 /// Looks at the stages every second until it is asked to stop.
-fn look(pipeline: &CheckedPipeline<'_>, live: &Live, settings: &LiveSettings, stop: &Shutdown) {
-    let mut watch = FiguresWatch::new(pipeline, settings.targets.as_ref(), settings.asks_groups);
+fn look(
+    pipeline: &CheckedPipeline<'_>,
+    live: &Live,
+    settings: &LiveSettings,
+    groups: &SeenGroups,
+    stop: &Shutdown,
+) {
+    if settings.asks_groups {
+        first_look(groups, stop);
+    }
+    let mut watch = FiguresWatch::new(pipeline, settings.targets.as_ref(), groups);
     let mut next = Instant::now();
     while !stop.is_stopping() {
         *lock(&live.figures) = Arc::new(watch.look());

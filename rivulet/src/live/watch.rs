@@ -1,20 +1,18 @@
 //! Looks at the stages of a pipeline again and again: [`FiguresWatch`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::thread;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use rivulet_core::error::Result;
 use rivulet_pipeline::Stage;
 
 use super::exposition::{ProcessMetrics, StageMetrics};
 use super::figures::{PipelineFigures, StageFigures, StageState};
+use super::groups::{GroupsLook, SeenGroups};
 use super::processes::StageProcesses;
 use super::rate::RateWindow;
 use crate::CheckedPipeline;
-use crate::groups::{
-    Answer, GroupReport, GroupWatch, GroupsReport, ProcessTargets, Snapshot, get, readiness,
-};
+use crate::groups::{Answer, GroupReport, GroupsReport, ProcessTargets, Snapshot, get, readiness};
 
 /// How many rates a stage's history has: one a second makes a minute.
 const HISTORY: usize = 60;
@@ -31,9 +29,9 @@ const NOT_ASKED: &str = "No process is asked for its metrics, so this is what Ka
 pub(super) struct FiguresWatch<'p> {
     pipeline: &'p CheckedPipeline<'p>,
     stages: Vec<&'p Stage>,
-    readers: Vec<&'p Stage>,
-    /// `None` if the brokers cannot tell.
-    groups: Option<GroupWatch<'p>>,
+    groups: &'p SeenGroups,
+    /// When the groups were looked at that the offsets are from.
+    seen_at: Option<Duration>,
     targets: Option<&'p ProcessTargets>,
     start: Instant,
     /// By stage and address.
@@ -50,16 +48,13 @@ impl<'p> FiguresWatch<'p> {
     pub(super) fn new(
         pipeline: &'p CheckedPipeline<'p>,
         targets: Option<&'p ProcessTargets>,
-        asks_groups: bool,
+        groups: &'p SeenGroups,
     ) -> Self {
-        let stages = pipeline.in_order();
-        let readers = stages.iter().copied();
-        let readers: Vec<&Stage> = readers.filter(|stage| !stage.from.is_empty()).collect();
         FiguresWatch {
             pipeline,
-            groups: asks_groups.then(|| GroupWatch::new(pipeline, &readers)),
-            stages,
-            readers,
+            groups,
+            seen_at: None,
+            stages: pipeline.in_order(),
             targets,
             start: Instant::now(),
             metrics: BTreeMap::new(),
@@ -70,20 +65,26 @@ impl<'p> FiguresWatch<'p> {
 
     /// Looks once.
     pub(super) fn look(&mut self) -> PipelineFigures {
-        let (groups, targets) = (&mut self.groups, self.targets);
-        let (seen, asked) = thread::scope(|scope| {
-            let asking = scope.spawn(|| targets.map(ask));
-            let seen = groups.as_mut().map(GroupWatch::look);
-            (seen, asking.join().unwrap_or_default())
-        });
+        let asked = self.targets.map(ask);
+        let groups = self.groups.lock();
+        let groups = groups.unwrap_or_else(PoisonError::into_inner).clone();
         let at = self.start.elapsed();
         let mut figures = PipelineFigures {
             time: jiff::Timestamp::now().as_millisecond(),
             ..PipelineFigures::default()
         };
-        let reports = self.reports(seen.as_ref(), at);
-        if let Some(Err(error)) = seen {
-            figures.error = Some(error.to_string());
+        let mut reports = BTreeMap::new();
+        match groups.as_deref() {
+            Some(GroupsLook {
+                at,
+                seen: Ok((snapshot, report)),
+            }) => {
+                reports = self.reports(snapshot, report, *at);
+            }
+            Some(GroupsLook {
+                seen: Err(error), ..
+            }) => figures.error = Some(error.to_string()),
+            None => (),
         }
         if asked.is_none() {
             figures.notes.push(NOT_ASKED.to_owned());
@@ -109,12 +110,17 @@ impl<'p> FiguresWatch<'p> {
     /// The groups by stage, with the offsets noted for rates.
     fn reports(
         &mut self,
-        seen: Option<&Result<Snapshot>>,
+        snapshot: &Snapshot,
+        report: &GroupsReport,
         at: Duration,
     ) -> BTreeMap<String, GroupReport> {
-        let (Some(Ok(snapshot)), Some(watch)) = (seen, &self.groups) else {
-            return BTreeMap::new();
-        };
+        let stages = report.stages.iter();
+        let reports = stages
+            .filter_map(|stage| Some((stage.stage.clone(), stage.group.clone()?)))
+            .collect();
+        if self.seen_at.replace(at) == Some(at) {
+            return reports;
+        }
         let mut ends: BTreeMap<&str, BTreeMap<i32, i64>> = BTreeMap::new();
         for row in &snapshot.rows {
             for ((topic, partition), position) in &row.positions {
@@ -149,11 +155,7 @@ impl<'p> FiguresWatch<'p> {
             }
             window.push(at, (read as f64, written));
         }
-        let report = GroupsReport::new(&self.readers, watch, snapshot);
-        let stages = report.stages.into_iter();
-        stages
-            .filter_map(|stage| Some((stage.stage, stage.group?)))
-            .collect()
+        reports
     }
 
     /// What Kafka alone tells.
