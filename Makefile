@@ -18,7 +18,8 @@ FROM := 0
 
 .PHONY: help demo test test-kafka test-alerts aarch64 aarch64-cross deploy deployable virtual cluster
 .PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
-.PHONY: pictures viewers setup lessons catalog same-bytes bundled instructions dashboard lint-code lint-others
+.PHONY: setup web-test pictures viewers lessons catalog same-bytes bundled instructions dashboard
+.PHONY: lint-code lint-others
 
 help: ## prints this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 20
@@ -36,6 +37,13 @@ test: ## runs every test; starts and stops an Apache Kafka for those that need i
 	cargo build --locked --workspace --bins
 	scripts/example build
 	$(if $(ARGS),$(BUILT)/debug/kafka cargo test --locked --workspace --no-fail-fast $(ARGS),scripts/test $(SEEDS))
+
+web-test: ## tests the pages in a real browser
+	scripts/setup test
+	scripts/setup browser
+	scripts/kafka-jars $(KAFKA)
+	cargo build --locked --workspace --bins
+	$(BUILT)/debug/kafka cargo test --locked --package rivulet-tests --test scenarios -- web:: pages:: $(ARGS)
 
 test-kafka: ## runs the main scenarios on another version: KAFKA=3.8.0 (with ZooKeeper), 4.1.2, …
 	scripts/setup test

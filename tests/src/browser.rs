@@ -137,12 +137,73 @@ impl Browser {
     /// Moves the mouse to the middle of an element.
     pub fn hover(&self, selector: &str) {
         let middle = self.run(&format!(
-            "const box = document.querySelector({selector:?}).getBoundingClientRect();
+            "const element = document.querySelector({selector:?});
+             element.scrollIntoView({{ block: 'center' }});
+             const box = element.getBoundingClientRect();
              return [box.x + box.width / 2, box.y + box.height / 2].map(Math.round)"
         ));
         let to = json!({ "type": "pointerMove", "x": middle[0], "y": middle[1], "duration": 0 });
         let mouse = json!({ "type": "pointer", "id": "mouse", "actions": [to] });
         self.post("/actions", &json!({ "actions": [mouse] }));
+    }
+
+    /// Clicks on an element.
+    pub fn click(&self, selector: &str) {
+        let element = self.element(selector);
+        self.post(&format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Types into an element. `\u{e007}` is Enter, as `WebDriver` says.
+    pub fn type_into(&self, selector: &str, text: &str) {
+        let element = self.element(selector);
+        self.post(
+            &format!("/element/{element}/value"),
+            &json!({ "text": text }),
+        );
+    }
+
+    fn element(&self, selector: &str) -> String {
+        let by = json!({ "using": "css selector", "value": selector });
+        let found = self.post("/element", &by);
+        let id = found.as_object().and_then(|found| found.values().next());
+        let id = id.and_then(Value::as_str);
+        id.unwrap_or_else(|| panic!("no element is {selector}"))
+            .to_owned()
+    }
+
+    /// The page asks nobody but its own server, shows no error, and does what its policy allows.
+    pub fn check_clean(&self, url: &str) {
+        assert_eq!(self.console_errors(), Vec::<String>::new());
+        assert_eq!(self.violations(), Vec::<String>::new());
+        let requests = self.requests();
+        let of_plotly = |request: &String| request.ends_with("/plotly.min.js");
+        assert!(requests.iter().any(of_plotly), "{requests:?}");
+        let own = |request: &&String| request.starts_with(url) || request.starts_with("data:");
+        let others: Vec<_> = requests.iter().filter(|request| !own(request)).collect();
+        assert!(others.is_empty(), "{others:?}");
+    }
+
+    /// What axe-core finds on the page that hinders people much: its rule, and where.
+    ///
+    /// # Panics
+    /// If axe-core is not installed.
+    #[must_use]
+    pub fn barriers(&self) -> Vec<String> {
+        let folders = std::fs::read_dir(programs::target().join("axe/lib"));
+        let script = folders.into_iter().flatten().flatten().find_map(|python| {
+            let package = "site-packages/axe_playwright_python/axe.min.js";
+            std::fs::read_to_string(python.path().join(package)).ok()
+        });
+        let script =
+            script.expect("axe-core is there: run `make test`, or `scripts/setup browser`");
+        // What the driver runs is not of the page, so its policy does not hold for it.
+        let found = self.run(&format!(
+            "{script};
+             return axe.run({{ resultTypes: ['violations'] }}).then((found) => found.violations
+                 .filter((one) => ['serious', 'critical'].includes(one.impact))
+                 .map((one) => `${{one.id}}: ${{one.nodes.map((node) => node.html).join(' ')}}`))"
+        ));
+        strings(&found)
     }
 
     /// Writes a picture of the page into the folder `target/pages`, for whoever wants to see it.
@@ -162,6 +223,16 @@ impl Browser {
                 std::fs::write(folder.join(name).with_extension("png"), image)
             })
             .unwrap_or_else(|error| panic!("writing to {}: {error}", folder.display()));
+    }
+
+    /// The same of the whole page, however long it is, on a screen of this width.
+    pub fn whole_screenshot(&self, name: &str, width: u32, is_dark: bool) {
+        let height = self.run("return document.documentElement.scrollHeight");
+        let height = height
+            .as_u64()
+            .and_then(|height| u32::try_from(height).ok());
+        self.emulate(width, height.unwrap_or(2000).min(6000), is_dark);
+        self.screenshot(name);
     }
 
     /// Asks the browser something that `WebDriver` has no word for.

@@ -87,22 +87,6 @@ fn number(browser: &Browser, selector: &str) -> Option<f64> {
     browser.text(selector).replace(',', "").parse().ok()
 }
 
-/// The page asks nobody else, shows no error, and does what its policy allows.
-fn check_clean(browser: &Browser, url: &str) {
-    assert_eq!(browser.console_errors(), Vec::<String>::new());
-    assert_eq!(browser.violations(), Vec::<String>::new());
-    let requests = browser.requests();
-    assert!(
-        requests
-            .iter()
-            .any(|request| request.ends_with("/plotly.min.js")),
-        "{requests:?}"
-    );
-    let own = |request: &&String| request.starts_with(url) || request.starts_with("data:");
-    let others: Vec<_> = requests.iter().filter(|request| !own(request)).collect();
-    assert!(others.is_empty(), "{others:?}");
-}
-
 #[test]
 fn the_page_shows_the_steps_of_the_rate_live() {
     let browser = Browser::start();
@@ -188,7 +172,7 @@ fn the_page_shows_the_steps_of_the_rate_live() {
     assert_eq!(image, "data:image/png;");
     let broken = browser.run("return broken([1, 2, 9], [5, 6, 7])");
     assert_eq!(broken, json!({ "x": [1, 2, 5.5, 9], "y": [5, 6, null, 7] }));
-    check_clean(&browser, &url);
+    browser.check_clean(&url);
 
     // The process goes, and comes back at the same address.
     drop(page);
