@@ -53,6 +53,7 @@ pub mod times;
 mod top;
 pub mod topics;
 pub mod truth;
+pub mod web_page;
 
 pub use self::checked::CheckedPipeline;
 pub use self::program::program;

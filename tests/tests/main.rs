@@ -45,6 +45,7 @@ mod top;
 mod topics;
 mod truth;
 mod vector;
+mod web;
 
 /// Tests in a file without a `mod` line would not run.
 #[test]

@@ -1,0 +1,116 @@
+//! The page of a pipeline: what it does right now, in a browser.
+//!
+//! [`PipelinePage`] serves it. A browser that has the page open gets an event each second, with
+//! what has changed since its last one. The figures of stages are the same for all who look, so
+//! they are made once. Charts are drawn here, so a browser gets no more points than it has pixels.
+
+mod charts;
+mod parts;
+mod query;
+mod shared;
+mod shown;
+mod splice;
+mod viewer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rivulet_core::error::Result;
+use rivulet_core::listen_address::ListenAddress;
+use rivulet_web::extract::{RawQuery, State};
+use rivulet_web::http::StatusCode;
+use rivulet_web::response::{IntoResponse, Response};
+use rivulet_web::routing::get;
+use rivulet_web::{AccessToken, Router, WebServer, asset};
+
+use self::query::ViewQuery;
+use self::shared::SharedPage;
+use self::viewer::PageViewer;
+use crate::CheckedPipeline;
+use crate::live::Live;
+
+/// The time between two events.
+const PERIOD: Duration = Duration::from_secs(1);
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// The page of a pipeline. It is there until this is dropped.
+#[derive(Debug)]
+pub struct PipelinePage {
+    server: WebServer,
+}
+
+impl PipelinePage {
+    /// Opens the page. Who asks from another machine needs the token.
+    ///
+    /// # Errors
+    /// If it cannot listen there.
+    pub fn start(
+        pipeline: &CheckedPipeline<'_>,
+        live: Arc<Live>,
+        listen: ListenAddress,
+        token: AccessToken,
+    ) -> Result<Self> {
+        let shared = Arc::new(SharedPage::new(pipeline, live));
+        let (style, script) = (|text| asset(CSS, text), |text| asset(SCRIPT, text));
+        let routes = Router::new()
+            .route("/", asset(HTML, include_str!("web_page/static/index.html")))
+            .route("/page.css", style(include_str!("web_page/static/page.css")))
+            .route(
+                "/parts.css",
+                style(include_str!("web_page/static/parts.css")),
+            )
+            .route("/page.js", script(include_str!("web_page/static/page.js")))
+            .route(
+                "/chart.js",
+                script(include_str!("web_page/static/chart.js")),
+            )
+            .route(
+                "/graph.js",
+                script(include_str!("web_page/static/graph.js")),
+            )
+            .route(
+                "/picker.js",
+                script(include_str!("web_page/static/picker.js")),
+            )
+            .route(
+                "/stream.js",
+                script(include_str!("web_page/static/stream.js")),
+            )
+            .route(
+                "/tables.js",
+                script(include_str!("web_page/static/tables.js")),
+            )
+            .route("/text.js", script(include_str!("web_page/static/text.js")))
+            .route("/events", get(events))
+            .with_state(shared);
+        let name = "the page of the pipeline";
+        let server = WebServer::start_with_token(name, listen, "--listen", routes, token)?;
+        Ok(PipelinePage { server })
+    }
+
+    /// The URL of the page, without the token.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+}
+
+async fn events(State(page): State<Arc<SharedPage>>, RawQuery(query): RawQuery) -> Response {
+    let query = match ViewQuery::parse(&query.unwrap_or_default()) {
+        Ok(query) => query,
+        Err(sentence) => return (StatusCode::BAD_REQUEST, sentence + "\n").into_response(),
+    };
+    match PageViewer::new(page, query) {
+        Some(mut viewer) => rivulet_web::events(PERIOD, move || viewer.next()),
+        None => {
+            let sentence = "too many look at this page: try again later\n";
+            (StatusCode::SERVICE_UNAVAILABLE, sentence).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
