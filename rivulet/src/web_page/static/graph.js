@@ -247,6 +247,7 @@ export class Graph {
       const is = now.state ?? "unknown";
       dot.setAttribute("class", `dot ${is.replace(" ", "-")}`);
       state.textContent = is;
+      state.setAttribute("class", `small ${is.replace(" ", "-")}`);
       out.textContent = flow;
       box.setAttribute("aria-label", [stage, is, flow].filter((text) => text).join(", "));
       box.setAttribute("aria-pressed", String(stage === chosen));
