@@ -40,6 +40,7 @@ mod sinks;
 mod spool;
 mod state;
 mod statements;
+mod tap;
 mod tools;
 mod top;
 mod topics;

@@ -2,14 +2,23 @@
 
 use rivulet_core::shutdown::EndProcess;
 use rivulet_node::cli::BoxError;
+use rivulet_node::signals;
 
 use crate::CheckedPipeline;
 use crate::args::TapArgs;
+use crate::tap::{self, TapSettings};
 
 pub(super) fn run(
-    _pipeline: &CheckedPipeline<'_>,
-    _args: &TapArgs,
-    _end: EndProcess,
+    pipeline: &CheckedPipeline<'_>,
+    args: &TapArgs,
+    end: EndProcess,
 ) -> Result<(), BoxError> {
-    Err("not yet".into())
+    let settings = TapSettings {
+        last: args.last,
+        follow: args.follow,
+        sensor: args.sensor.clone(),
+        json: args.json,
+    };
+    signals::end_at_once(end)?;
+    tap::run(pipeline, &args.stage, &settings)
 }
