@@ -79,7 +79,7 @@ pub(crate) fn run(mut args: Args, registry: &Registry, end: EndProcess) -> Resul
             return experiment::run(command, &target()?, end);
         }
         Command::Plot(command) => {
-            return plot::run(command, &target()?, end);
+            return plot::run(command, &target()?, registry, end);
         }
         Command::Check {
             file: Some(file), ..

@@ -5,7 +5,7 @@
 //! on an embedded broker. [`groups`] shows members and consumer lag, [`compare`] shows how two
 //! branches differ, `rivulet_verify` checks the contents of the topics, [`state`] shows, checks,
 //! keeps or resets the state of stages, and [`dlq`] lists, replays or drops dead letters.
-//! [`tap`] shows what an operator read beside what it made of it.
+//! [`tap`] shows what an operator read beside what it made of it, and [`plot`] draws any topic.
 //! [`formats`] shows what a format makes of a sample, and guesses a mapping. [`produce`] sends
 //! records to any topic. [`experiment`] sends those of experiments, and its page shows how many.
 //! [`truth`] compares the ground truth of experiments with topics and with results.
@@ -38,6 +38,7 @@ pub mod groups;
 pub mod live;
 pub mod look;
 mod memory;
+pub mod plot;
 mod print;
 pub mod produce;
 mod program;

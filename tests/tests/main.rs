@@ -29,6 +29,7 @@ mod margins;
 mod mean_of;
 mod own_operator;
 mod pages;
+mod plot;
 mod prefix;
 mod produce;
 mod repeats;

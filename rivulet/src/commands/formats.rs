@@ -89,7 +89,7 @@ fn built(
 }
 
 /// A format may be only a name.
-fn named(format: &str) -> String {
+pub(super) fn named(format: &str) -> String {
     if format.contains('=') {
         format.to_owned()
     } else {
