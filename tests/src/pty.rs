@@ -73,9 +73,11 @@ impl Pty {
 
     /// Changes the size of the terminal.
     pub fn resize(&mut self, columns: u16, rows: u16) {
+        // What the program draws at once is for the new size.
+        let mut parser = lock(&self.parser);
+        parser.screen_mut().set_size(rows, columns);
         let resized = self.master.resize(size(columns, rows));
         resized.unwrap_or_else(|error| panic!("{}: resizing: {error}", self.title));
-        lock(&self.parser).screen_mut().set_size(rows, columns);
     }
 
     /// Sends it a signal, as somebody at another terminal does.

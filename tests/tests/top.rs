@@ -260,9 +260,13 @@ fn a_stage_that_is_killed_is_down_until_it_is_back() {
 
     top.keys(" ");
     sees(&top, &["PAUSED"]);
-    running[2].kill();
-    let before = top.screen();
+    // Once another screen is there, this one has long been drawn.
     let other = scenario.at_terminal(&["top", "--targets", "targets.json"], SMALL);
+    other.shows("that all run", |screen| {
+        screen.matches("running").count() >= 3
+    });
+    let before = top.screen();
+    running[2].kill();
     other.shows("that a sink is down", |screen| screen.contains("down"));
     assert_eq!(top.screen(), before);
     top.keys(" ");

@@ -101,7 +101,10 @@ impl<'scope, 'p: 'scope> DemoStages<'scope, 'p> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        let compares = |stage: &&DemoStage<'_, '_>| matches!(&stage.stage.kind, StageKind::Sink { sink } if sink.name() == "compare");
+        let compares = |stage: &&DemoStage<'_, '_>| match &stage.stage.kind {
+            StageKind::Sink { sink } => sink.name() == "compare",
+            _ => false,
+        };
         let found = self.all.iter().filter(compares);
         Ok(found.map(|stage| stage.output.text()).collect())
     }

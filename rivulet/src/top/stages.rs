@@ -10,6 +10,7 @@ use super::paint::{self, BOLD, CHOSEN, UNKNOWN};
 use super::snapshot::TopSnapshot;
 use super::state::TopState;
 use super::tree::{self, StageRow};
+use crate::groups::GroupLag;
 use crate::live::StageFigures;
 use crate::look;
 use crate::terminal::fit;
@@ -133,11 +134,9 @@ pub(super) fn rate(rate: Option<f64>, is_estimate: bool) -> String {
 
 fn lag(stage: &StageFigures) -> String {
     stage.lag.map_or_else(unknown, |lag| {
-        let about = if lag.lag.to_string().starts_with('~') {
-            "~"
-        } else {
-            ""
-        };
+        // No more than nothing is nothing.
+        let is_about = matches!(lag.lag, GroupLag::AtMost(1..));
+        let about = if is_about { "~" } else { "" };
         format!("{about}{}", look::number(lag.lag.most() as f64, 0))
     })
 }

@@ -336,7 +336,7 @@ proptest! {
     fn no_size_is_too_small_or_too_large(
         size in (1..220_u16, 1..70_u16),
         keys in "[jknps+?0 \n\u{1b}]{0,8}",
-        name in "\\PC{0,60}",
+        name in "(?s).{0,60}",
     ) {
         let live = live(&[&name, "二"]);
         let (state, mut snapshot) = pressed(&keys, &live);
@@ -345,6 +345,8 @@ proptest! {
         figures.error = Some(name.clone());
         snapshot.stage = Some(name.clone());
         snapshot.figures = Arc::new(figures);
-        drawn(&state, &snapshot, size);
+        let cells = drawn(&state, &snapshot, size);
+        let is_plain = |cell: &Cell| cell.symbol().chars().all(rivulet_core::text::is_plain);
+        prop_assert!(cells.iter().all(is_plain));
     }
 }
