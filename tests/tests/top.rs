@@ -308,7 +308,8 @@ fn the_demo_shows_the_screen_and_then_the_verdict() {
     let simulated = "{ simulated = { sensors = 2, readings = 400, rate = 80 } }";
     let pipeline = PipelineBuilder::new().producer("thermometer", simulated, "warm");
     let pipeline = pipeline.operator("smooth", "warm", "{ ewma = { alpha = 0.5 } }", "smooth");
-    let scenario = Scenario::on("", pipeline.sink("shown", "smooth", "\"console\""));
+    let pipeline = pipeline.sink("shown", "smooth", "\"console\"");
+    let scenario = Scenario::on("", pipeline.clone());
     // Without brokers of its own it starts one.
     let demo = || {
         let mut command = Command::new(programs::program("rivulet"));
@@ -349,4 +350,13 @@ fn the_demo_shows_the_screen_and_then_the_verdict() {
     assert_eq!(left.ends(), 1, "{}", left.screen());
     sees(&left, &["stopped before all records were processed"]);
     assert!(!left.is_full_screen());
+
+    let scenario = Scenario::on(Kafka::shared(), pipeline);
+    let mut on_kafka = scenario.at_terminal(&["demo"], SMALL);
+    sees(
+        &on_kafka,
+        &["rivulet demo", "└─smooth", "running", "steady"],
+    );
+    assert_eq!(on_kafka.ends(), 0, "{}", on_kafka.screen());
+    sees(&on_kafka, &["0 missing, 0 extra, 0 wrong"]);
 }
