@@ -18,16 +18,18 @@ mod series;
 mod topics;
 mod watch;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rivulet_core::format::Format;
 use rivulet_core::shutdown::Shutdown;
-use rivulet_kafka::ReadFrom;
+use rivulet_kafka::{Connection, ReadFrom};
 
-pub use self::columns::Columns;
+pub use self::columns::ChartColumns;
 pub use self::dead_letters::{DeadLetterLog, ShownDeadLetter, StageDeadLetters};
-pub use self::figures::{PipelineFigures, StageFigures, StageState};
+pub use self::figures::{PipelineFigures, StageCondition, StageFigures};
 use self::groups::{SeenGroups, look_at_groups};
 pub use self::readings::{LiveReadings, LiveTopic};
 pub use self::series::{TimeSeries, TimedValue};
@@ -43,8 +45,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const FIRST: Duration = Duration::from_secs(10);
 
 /// What has been seen of a pipeline.
-#[derive(Debug)]
 pub struct Live {
+    /// How the topics are read, until somebody reads them.
+    formats: Mutex<Vec<Box<dyn Format>>>,
     readings: Mutex<LiveReadings>,
     reading_error: Mutex<Option<String>>,
     figures: Mutex<Arc<PipelineFigures>>,
@@ -66,8 +69,14 @@ impl Live {
     /// Nothing yet of these topics.
     #[must_use]
     pub fn new(topics: LiveTopics) -> Self {
+        let LiveTopics {
+            topics,
+            formats,
+            comparison,
+        } = topics;
         Live {
-            readings: Mutex::new(topics.readings()),
+            formats: Mutex::new(formats),
+            readings: Mutex::new(LiveReadings::new(topics, comparison)),
             reading_error: Mutex::default(),
             figures: Mutex::default(),
             dead_letters: Mutex::default(),
@@ -83,6 +92,10 @@ impl Live {
     #[must_use]
     pub fn reading_error(&self) -> Option<String> {
         lock(&self.reading_error).clone()
+    }
+
+    fn take_formats(&self) -> Vec<Box<dyn Format>> {
+        std::mem::take(&mut *lock(&self.formats))
     }
 
     fn set_reading_error(&self, error: Option<String>) {
@@ -101,6 +114,12 @@ impl Live {
     }
 }
 
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").finish_non_exhaustive()
+    }
+}
+
 fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -114,14 +133,32 @@ pub fn watch<T>(
 ) -> T {
     let stop = Shutdown::new();
     let (stop, groups) = (&stop, &SeenGroups::default());
+    let connection = &pipeline.connection();
     thread::scope(|scope| {
-        scope.spawn(|| reader::read(pipeline, live, settings.from, stop));
+        scope.spawn(|| reader::read(connection, live, settings.from, stop));
         scope.spawn(|| dead_letters::read(pipeline, live, stop));
         if settings.asks_groups {
             scope.spawn(|| look_at_groups(pipeline, groups, INTERVAL, stop));
         }
         scope.spawn(|| look(pipeline, live, settings, groups, stop));
         // Also if it panics: otherwise the threads would be waited for.
+        let _stopped = StopOnDrop(stop);
+        show()
+    })
+}
+
+/// Keeps the readings of `live` up to date until `show` returns, and returns what it does. For topics
+/// without a pipeline.
+pub fn watch_topics<T>(
+    connection: &Connection,
+    live: &Live,
+    from: ReadFrom,
+    show: impl FnOnce() -> T,
+) -> T {
+    let stop = Shutdown::new();
+    let stop = &stop;
+    thread::scope(|scope| {
+        scope.spawn(|| reader::read(connection, live, from, stop));
         let _stopped = StopOnDrop(stop);
         show()
     })

@@ -3,12 +3,13 @@
 //! It reads alone, or as a member of a consumer group. A member draws the sensors of the partitions
 //! that it is assigned, and commits what it has drawn.
 
-mod chart;
 mod lines;
 mod screen;
 mod source;
 
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rivulet_core::error::{Error, Kind, Result};
@@ -18,11 +19,14 @@ use rivulet_core::shutdown::Shutdown;
 use rivulet_core::text::plain;
 use rivulet_kafka::{Connection, OwnedRecord, ReadFrom};
 use rivulet_node::cli::BoxError;
+use rivulet_sinks::catalog::compare::Side;
 
 use self::lines::PlotLines;
 use self::screen::{PlotChange, PlotStatus, PlotView};
 use self::source::{PlotEvent, PlotSource};
+use crate::live::{self, Live, LiveTopic, LiveTopics};
 use crate::terminal::{FullScreen, has_colours};
+use crate::web_page::{PageAbout, PipelinePage, random_token};
 
 /// The time between two pictures.
 const EVERY: Duration = Duration::from_millis(500);
@@ -41,6 +45,8 @@ pub struct PlotTopic {
     pub in_kafka: String,
     /// How its records carry readings.
     pub format: Box<dyn Format>,
+    /// What it is in the comparison of the pipeline, so that it has the colour of that.
+    pub side: Option<Side>,
 }
 
 /// What is drawn.
@@ -55,13 +61,53 @@ pub struct PlotSettings {
     pub group: Option<String>,
 }
 
-/// Draws on a page at this address instead of the terminal.
+/// Draws on a page at this address instead of the terminal, until a signal ends the process.
 ///
 /// # Errors
-/// Always: there is no page yet.
-pub fn page(_: &Connection, _: PlotSettings, address: &ListenAddress) -> Result<(), BoxError> {
-    let doing = format!("drawing on a page at {address}");
-    Err(Error::new(doing, "not yet").into())
+/// If it cannot listen there, or a group is asked for: everybody who looks at a page sees the same.
+pub fn page(
+    connection: &Connection,
+    settings: PlotSettings,
+    brokers: &str,
+    address: ListenAddress,
+) -> Result<(), BoxError> {
+    if settings.group.is_some() {
+        return Err(
+            Error::new("drawing on a page", "a page reads all partitions")
+                .of_kind(Kind::Usage)
+                .help("leave --group out, or leave --page out to draw at the terminal")
+                .into(),
+        );
+    }
+    let (mut topics, mut formats, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for topic in settings.topics {
+        names.push(topic.name.clone());
+        topics.push(LiveTopic {
+            name: topic.name,
+            in_kafka: topic.in_kafka,
+            side: topic.side,
+        });
+        formats.push(topic.format);
+    }
+    let live = Arc::new(Live::new(LiveTopics {
+        topics,
+        formats,
+        comparison: None,
+    }));
+    let about = PageAbout {
+        name: "the page of the plot",
+        title: names.join(", "),
+        brokers: brokers.to_owned(),
+        has_stages: false,
+        option: "--page",
+    };
+    live::watch_topics(connection, &live, settings.from, || {
+        let _page = PipelinePage::start(&about, live.clone(), address, random_token()?)?;
+        loop {
+            // Until a signal ends the process.
+            thread::park();
+        }
+    })
 }
 
 /// Draws at the terminal until somebody ends it.
@@ -83,6 +129,7 @@ pub fn run(
             .into());
     }
     let (mut names, mut in_kafka, mut formats) = (Vec::new(), Vec::new(), Vec::new());
+    let sides = settings.topics.iter().map(|topic| topic.side).collect();
     for topic in settings.topics {
         names.push(topic.name);
         in_kafka.push(topic.in_kafka);
@@ -93,7 +140,7 @@ pub fn run(
         source: PlotSource::new(connection, in_kafka, settings.from, group)?,
         formats,
         title: plain(&names.join(", ")).into_owned(),
-        lines: PlotLines::new(names, settings.sensors),
+        lines: PlotLines::new(names, sides, settings.sensors),
         held: None,
     };
     // It is given back before the group is left, which takes a moment.

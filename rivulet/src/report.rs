@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_core::format::{DecodeError, Format};
 use rivulet_kafka::{OwnedRecord, ReadFrom, Tail};
-use rivulet_pipeline::{Check, Diagnostics};
 use rivulet_verify::Report;
 
 use crate::CheckedPipeline;
@@ -86,14 +85,14 @@ impl<'p> RunReport<'p> {
             made: format!("{:.0}", Timestamp::now()),
             from,
             to,
-            readings: topics.readings(),
+            readings: LiveReadings::new(topics.topics, topics.comparison),
             read: 0,
             entered: None,
             figures: figures_now(pipeline, targets),
             dead_letters: dead_letters(pipeline)?,
             verdict,
         };
-        report.read_topics(pipeline, progress)?;
+        report.read_topics(pipeline, &topics.formats, progress)?;
         Ok(report)
     }
 
@@ -114,16 +113,11 @@ impl<'p> RunReport<'p> {
     fn read_topics(
         &mut self,
         pipeline: &CheckedPipeline<'_>,
+        formats: &[Box<dyn Format>],
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
         let topics = self.readings.topics().iter();
         let topics: Vec<String> = topics.map(|topic| topic.in_kafka.clone()).collect();
-        let formats = pipeline.registry.formats();
-        let formats: Vec<Box<dyn Format>> = topics
-            .iter()
-            .map(|topic| pipeline.format(topic, formats))
-            .collect::<Result<_, Diagnostics>>()
-            .map_err(|wrong| Error::new(format!("reading {}", topics.join(", ")), wrong))?;
         let mut tail = Tail::new(&pipeline.connection(), &topics, ReadFrom::Now)?;
         while !tail.is_done() {
             let Some(record) = tail.next(TIMEOUT)? else {
@@ -136,7 +130,7 @@ impl<'p> RunReport<'p> {
                     .of_kind(Kind::Unreachable)
                     .help("are all brokers running?"));
             };
-            self.take(&record, &formats)?;
+            self.take(&record, formats)?;
             progress(self.read);
         }
         Ok(())

@@ -15,7 +15,9 @@ mod viewer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rivulet_core::error::Result;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rivulet_core::error::{Error, Result};
 use rivulet_core::listen_address::ListenAddress;
 use rivulet_web::extract::{RawQuery, State};
 use rivulet_web::http::StatusCode;
@@ -36,6 +38,48 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
+/// What a page is about.
+#[derive(Debug, Clone)]
+pub struct PageAbout {
+    /// What the log calls it.
+    pub name: &'static str,
+    /// Its title: the name of the pipeline file, or the topics.
+    pub title: String,
+    /// The brokers.
+    pub brokers: String,
+    /// Whether there are stages.
+    pub has_stages: bool,
+    /// The option that sets its address, for errors.
+    pub option: &'static str,
+}
+
+impl PageAbout {
+    /// The page of a pipeline.
+    #[must_use]
+    pub fn pipeline(pipeline: &CheckedPipeline<'_>) -> Self {
+        let path = &pipeline.text.path;
+        let file = path.file_name().unwrap_or(path.as_os_str());
+        PageAbout {
+            name: "the page of the pipeline",
+            title: file.to_string_lossy().into_owned(),
+            brokers: pipeline.brokers().to_owned(),
+            has_stages: true,
+            option: "--listen",
+        }
+    }
+}
+
+/// A token that nobody can guess.
+///
+/// # Errors
+/// If the system has no random bits.
+pub fn random_token() -> Result<AccessToken> {
+    let mut bits = [0; 16];
+    let failed = |error| Error::caused_by("making a token", error);
+    SysRng.try_fill_bytes(&mut bits).map_err(failed)?;
+    Ok(AccessToken::of_bits(u128::from_be_bytes(bits)))
+}
+
 /// The page of a pipeline. It is there until this is dropped.
 #[derive(Debug)]
 pub struct PipelinePage {
@@ -48,12 +92,12 @@ impl PipelinePage {
     /// # Errors
     /// If it cannot listen there.
     pub fn start(
-        pipeline: &CheckedPipeline<'_>,
+        about: &PageAbout,
         live: Arc<Live>,
         listen: ListenAddress,
         token: AccessToken,
     ) -> Result<Self> {
-        let shared = Arc::new(SharedPage::new(pipeline, live));
+        let shared = Arc::new(SharedPage::new(about, live));
         let (style, script) = (|text| asset(CSS, text), |text| asset(SCRIPT, text));
         let routes = Router::new()
             .route("/", asset(HTML, include_str!("web_page/static/index.html")))
@@ -86,8 +130,8 @@ impl PipelinePage {
             .route("/text.js", script(include_str!("web_page/static/text.js")))
             .route("/events", get(events))
             .with_state(shared);
-        let name = "the page of the pipeline";
-        let server = WebServer::start_with_token(name, listen, "--listen", routes, token)?;
+        let (name, option) = (about.name, about.option);
+        let server = WebServer::start_with_token(name, listen, option, routes, token)?;
         Ok(PipelinePage { server })
     }
 

@@ -226,8 +226,6 @@ fn ways(command: &str) -> &'static [&'static [&'static str]] {
             &["--secret-key", KEY, "--config-file", HOSTILE],
             &["--secret-key", HOSTILE],
         ],
-        // It needs a terminal. What it draws there is tested where it is drawn.
-        "top" => &[&[], &["--sensor", HOSTILE]],
         "verify" => &[&[], &["--allow-unverifiable", "--allow-duplicates"]],
         "truth" => &[
             &["truth.log"],

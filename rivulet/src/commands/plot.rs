@@ -11,6 +11,7 @@ use rivulet_pipeline::{Check, ComponentConfig, Role};
 
 use super::formats::named;
 use crate::args::PlotArgs;
+use crate::live::LiveTopics;
 use crate::plot::{self, PlotSettings, PlotTopic};
 use crate::{Registry, Target};
 
@@ -20,9 +21,15 @@ pub(super) fn run(
     registry: &Registry,
     end: EndProcess,
 ) -> Result<(), BoxError> {
+    let compared = target.pipeline.as_ref();
+    // Whatever is wrong with the comparison is no matter here.
+    let compared = compared.and_then(|pipeline| LiveTopics::of_pipeline(pipeline, None).ok());
+    let compared = compared.map_or_else(Vec::new, |topics| topics.topics);
     let topics = args.topics.iter().map(|name| {
         let in_kafka = target.topic(name);
+        let known = compared.iter().find(|topic| topic.in_kafka == in_kafka);
         Ok(PlotTopic {
+            side: known.and_then(|topic| topic.side),
             format: format(&in_kafka, args, target, registry)?,
             name: name.clone(),
             in_kafka,
@@ -34,8 +41,11 @@ pub(super) fn run(
         from: args.from,
         group: args.group.clone(),
     };
-    if let Some(address) = &args.page {
-        return plot::page(&target.connection, settings, address);
+    if let Some(address) = args.page {
+        signals::end_at_once(end)?;
+        let brokers = target.connection.properties.get("bootstrap.servers");
+        let brokers = brokers.map_or("", String::as_str);
+        return plot::page(&target.connection, settings, brokers, address);
     }
     let shutdown = Shutdown::new();
     signals::watch(&shutdown, end)?;

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use rand::TryRng;
-use rand::rngs::SysRng;
 use rivulet_core::error::{Error, Kind, Result as OrError};
 use rivulet_core::shutdown::EndProcess;
 use rivulet_node::cli::BoxError;
@@ -16,7 +14,7 @@ use rivulet_web::AccessToken;
 use crate::CheckedPipeline;
 use crate::args::WebArgs;
 use crate::live::{self, Live, LiveTopics};
-use crate::web_page::PipelinePage;
+use crate::web_page::{PageAbout, PipelinePage, random_token};
 
 pub(super) fn run(
     pipeline: &CheckedPipeline<'_>,
@@ -29,7 +27,8 @@ pub(super) fn run(
     signals::end_at_once(end)?;
     let live = Arc::new(Live::new(topics));
     live::watch(pipeline, &live, &settings, || {
-        let _page = PipelinePage::start(pipeline, live.clone(), args.listen, token)?;
+        let about = PageAbout::pipeline(pipeline);
+        let _page = PipelinePage::start(&about, live.clone(), args.listen, token)?;
         loop {
             // Until a signal ends the process.
             thread::park();
@@ -40,10 +39,7 @@ pub(super) fn run(
 /// The token in a file, or another one each time.
 fn token(file: Option<&Path>) -> OrError<AccessToken> {
     let Some(file) = file else {
-        let mut bits = [0; 16];
-        let failed = |error| Error::caused_by("making a token", error);
-        SysRng.try_fill_bytes(&mut bits).map_err(failed)?;
-        return Ok(AccessToken::of_bits(u128::from_be_bytes(bits)));
+        return random_token();
     };
     let doing = || format!("reading the token in {}", file.display());
     let text = fs::read_to_string(file).map_err(|error| Error::caused_by(doing(), error))?;

@@ -1,5 +1,7 @@
 //! The screen of `rivulet top` while the demo runs.
 
+use std::sync::Arc;
+
 use rivulet_core::listen_address::ListenAddress;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_kafka::ReadFrom;
@@ -14,6 +16,7 @@ use crate::groups::{ProcessTarget, ProcessTargets};
 use crate::live::{self, Live, LiveSettings, LiveTopics};
 use crate::terminal::{self, FullScreen};
 use crate::top::{self, TopAbout, TopState};
+use crate::web_page::{PageAbout, PipelinePage, random_token};
 
 /// After so many seconds without a commit a stage is said not to be ready.
 const STALLED_AFTER: u64 = 30;
@@ -56,15 +59,16 @@ pub(super) fn show<'scope, 'p: 'scope>(
         .iter()
         .find(|stage| matches!(&stage.kind, StageKind::Sink { sink } if sink.name() == "compare"));
     let sink = comparing.map(|stage| stage.name.as_str());
-    let live = Live::new(LiveTopics::of_pipeline(pipeline, sink)?);
+    let live = Arc::new(Live::new(LiveTopics::of_pipeline(pipeline, sink)?));
     live::watch(pipeline, &live, &settings, || {
-        // The page of `live` starts here: its address is printed, and shown at the top.
-        let page = None;
+        let about = PageAbout::pipeline(pipeline);
+        let listen = ListenAddress::loopback(0);
+        let page = PipelinePage::start(&about, live.clone(), listen, random_token()?)?;
         let about = TopAbout {
             title: "rivulet demo".to_owned(),
             pipeline: pipeline.text.path.display().to_string(),
             brokers: pipeline.brokers().to_owned(),
-            page,
+            page: Some(page.url()),
             has_colours: terminal::has_colours(),
         };
         let state = TopState::new(about, None);

@@ -1,4 +1,4 @@
-//! Values for a screen: no more than it can show, and no extreme less: [`Columns`].
+//! Values for a screen: no more than it can show, and no extreme less: [`ChartColumns`].
 
 use std::ops::RangeInclusive;
 
@@ -12,21 +12,21 @@ const WIDEST: i64 = 1 << 61;
 /// The width of a column is a power of two in milliseconds, and columns begin at multiples of it.
 /// So a column stays what it is while time goes on, until all of them become twice as wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Columns {
+pub struct ChartColumns {
     /// The width of a column in milliseconds.
     pub width: i64,
 }
 
-impl Columns {
+impl ChartColumns {
     /// The narrowest columns of which at most `most` (at least 2) show a range of event time.
     #[must_use]
     pub fn new(times: &RangeInclusive<i64>, most: usize) -> Self {
         let most = i64::try_from(most.max(2)).unwrap_or(i64::MAX);
         let mut width = 1_i64;
-        while width < WIDEST && (Columns { width }).count(times) > most {
+        while width < WIDEST && (ChartColumns { width }).count(times) > most {
             width *= 2;
         }
-        Columns { width }
+        ChartColumns { width }
     }
 
     fn count(self, times: &RangeInclusive<i64>) -> i64 {
@@ -124,7 +124,7 @@ mod tests {
         fn no_extreme_of_any_column_is_hidden(values in values(), most in 2..60_usize) {
             let (first, last) = (values[0].0, values[values.len() - 1].0);
             let series = series(&values);
-            let columns = Columns::new(&(first..=last), most);
+            let columns = ChartColumns::new(&(first..=last), most);
             let drawn = columns.of(&series, first..=last);
             let drawn: Vec<TimedValue> = drawn.into_iter().flatten().collect();
             let mut starts: Vec<i64> = values.iter().map(|(time, _)| columns.start(*time)).collect();
@@ -152,7 +152,7 @@ mod tests {
             let longest = series.longest_step(first..=last).unwrap_or(i64::MAX);
             let steps = values.windows(2).map(|pair| pair[1].0 - pair[0].0);
             let gaps = steps.filter(|step| *step > longest).count();
-            let drawn = Columns::new(&(first..=last), most).of(&series, first..=last);
+            let drawn = ChartColumns::new(&(first..=last), most).of(&series, first..=last);
             prop_assert_eq!(drawn.iter().filter(|value| value.is_none()).count(), gaps);
             for value in drawn.into_iter().flatten() {
                 prop_assert!(values.contains(&(value.time, value.value)));
@@ -162,13 +162,13 @@ mod tests {
 
     #[test]
     fn columns_stay_where_they_are_while_time_goes_on() {
-        assert_eq!(Columns::new(&(0..=99), 100).width, 1);
-        assert_eq!(Columns::new(&(0..=100), 100).width, 2);
+        assert_eq!(ChartColumns::new(&(0..=99), 100).width, 1);
+        assert_eq!(ChartColumns::new(&(0..=100), 100).width, 2);
         assert_eq!(
-            Columns::new(&(i64::MIN..=i64::MAX), 2).start(-1),
+            ChartColumns::new(&(i64::MIN..=i64::MAX), 2).start(-1),
             -(1 << 61)
         );
-        let columns = Columns { width: 8 };
+        let columns = ChartColumns { width: 8 };
         assert_eq!([-1, 0, 7, 8].map(|time| columns.start(time)), [-8, 0, 0, 8]);
     }
 }

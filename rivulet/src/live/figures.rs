@@ -34,7 +34,7 @@ pub struct StageFigures {
     /// Where its processes run: nodes, or addresses of group members.
     pub nodes: Vec<String>,
     /// How it is.
-    pub state: StageState,
+    pub state: StageCondition,
     /// What it does, or why it is not as it should be. Plain text.
     pub sentence: String,
     /// Records read in a second, or readings of a source.
@@ -65,7 +65,7 @@ pub struct StageFigures {
 /// How a stage is. What is greater is worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StageState {
+pub enum StageCondition {
     /// Nothing is known.
     #[default]
     Unknown,
@@ -81,24 +81,24 @@ pub enum StageState {
     Down,
 }
 
-impl StageState {
+impl StageCondition {
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            StageState::Unknown => "unknown",
-            StageState::Running => "running",
-            StageState::Ended => "ended",
-            StageState::Starting => "starting",
-            StageState::NotReady => "not ready",
-            StageState::Down => "down",
+            StageCondition::Unknown => "unknown",
+            StageCondition::Running => "running",
+            StageCondition::Ended => "ended",
+            StageCondition::Starting => "starting",
+            StageCondition::NotReady => "not ready",
+            StageCondition::Down => "down",
         }
     }
 
     /// Whether somebody should look after it.
     #[must_use]
     pub fn is_trouble(self) -> bool {
-        matches!(self, StageState::NotReady | StageState::Down)
+        matches!(self, StageCondition::NotReady | StageCondition::Down)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the processes of one stage tell, together: [`StageProcesses`].
 
 use super::exposition::{ProcessMetrics, StageMetrics, quantile};
-use super::figures::{StageFigures, StageState};
+use super::figures::{StageCondition, StageFigures};
 use super::rate::RateWindow;
 use crate::groups::{GroupLag, LagReport, ProcessTarget};
 
@@ -15,7 +15,7 @@ const ENDED: &str = "stopped";
 #[derive(Default)]
 pub(super) struct StageProcesses {
     /// The worst of all. `None` if none is known.
-    state: Option<StageState>,
+    state: Option<StageCondition>,
     said: Vec<String>,
     nodes: Vec<String>,
     memory: f64,
@@ -38,10 +38,10 @@ impl StageProcesses {
     ) {
         let activity = stage.activity.as_deref().unwrap_or_default();
         self.add_state(match is_ready {
-            true => StageState::Running,
-            false if STARTING.contains(&activity) => StageState::Starting,
-            false if activity == ENDED => StageState::Ended,
-            false => StageState::NotReady,
+            true => StageCondition::Running,
+            false if STARTING.contains(&activity) => StageCondition::Starting,
+            false if activity == ENDED => StageCondition::Ended,
+            false => StageCondition::NotReady,
         });
         self.said.push(sentence.to_owned());
         let host = target
@@ -55,13 +55,13 @@ impl StageProcesses {
 
     /// Adds a process that has answered before, and does not any more.
     pub(super) fn is_gone(&mut self, target: &ProcessTarget, why: &str) {
-        self.add_state(StageState::Down);
+        self.add_state(StageCondition::Down);
         self.said
             .push(format!("{} is not reachable: {why}", target.address));
         self.nodes.extend(target.node.clone());
     }
 
-    fn add_state(&mut self, state: StageState) {
+    fn add_state(&mut self, state: StageCondition) {
         self.state = self.state.max(Some(state));
     }
 
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(found.nodes, ["10.42.0.251", "rpi0"]);
         assert_eq!((found.rate_in, found.rate_out), (Some(40.0), Some(20.0)));
         assert_eq!((found.memory, found.p50), (Some(2e7), Some(0.05)));
-        assert_eq!(found.state, StageState::Running);
+        assert_eq!(found.state, StageCondition::Running);
 
         let mut processes = StageProcesses::default();
         let running = metrics(0.0, "running");
@@ -174,7 +174,7 @@ mod tests {
         processes.answered(&target("a:1"), true, "running", &none, &running);
         processes.is_gone(&target("b:1"), "Connection refused");
         processes.put(&mut found);
-        assert_eq!(found.state, StageState::Down);
+        assert_eq!(found.state, StageCondition::Down);
         let expected = "running; b:1 is not reachable: Connection refused";
         assert_eq!(found.sentence, expected);
     }
@@ -182,9 +182,9 @@ mod tests {
     #[test]
     fn what_has_ended_is_not_what_does_not_work() {
         for (activity, expected) in [
-            ("stopped", StageState::Ended),
-            ("restoring", StageState::Starting),
-            ("running", StageState::NotReady),
+            ("stopped", StageCondition::Ended),
+            ("restoring", StageCondition::Starting),
+            ("running", StageCondition::NotReady),
         ] {
             let mut processes = StageProcesses::default();
             let none = ProcessMetrics::default();

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rivulet_core::error::{Error, Kind, Result};
+use rivulet_core::error::{Kind, Result};
 use rivulet_core::format::{DecodeError, Format};
 use rivulet_core::shutdown::Shutdown;
-use rivulet_kafka::{OwnedRecord, ReadFrom, Tail};
-use rivulet_pipeline::Check;
+use rivulet_kafka::{Connection, OwnedRecord, ReadFrom, Tail};
 
 use super::Live;
 use super::readings::LiveReadings;
-use crate::CheckedPipeline;
 
 /// How long to wait for a record before a stop is looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -22,14 +20,10 @@ const BATCH: usize = 256;
 
 /// Reads topics until it is asked to stop. A topic that does not exist and brokers that are away
 /// are said where everybody looks, and asked for again.
-pub(super) fn read(
-    pipeline: &CheckedPipeline<'_>,
-    live: &Live,
-    from: ReadFrom,
-    shutdown: &Shutdown,
-) {
+pub(super) fn read(connection: &Connection, live: &Live, from: ReadFrom, shutdown: &Shutdown) {
     let mut reader = Reader {
-        pipeline,
+        connection,
+        formats: live.take_formats(),
         live,
         from,
         next: BTreeMap::new(),
@@ -52,7 +46,9 @@ pub(super) fn read(
 }
 
 struct Reader<'r> {
-    pipeline: &'r CheckedPipeline<'r>,
+    connection: &'r Connection,
+    /// By topic.
+    formats: Vec<Box<dyn Format>>,
     live: &'r Live,
     from: ReadFrom,
     /// The offset after the last record that was read, by topic and partition. What is read again
@@ -67,16 +63,7 @@ impl Reader<'_> {
             let topics = readings.topics().iter();
             topics.map(|topic| topic.in_kafka.clone()).collect()
         };
-        let formats: Vec<Box<dyn Format>> = topics
-            .iter()
-            .map(|topic| {
-                let format = self
-                    .pipeline
-                    .format(topic, self.pipeline.registry.formats());
-                format.map_err(|wrong| Error::new(format!("reading {topic}"), wrong))
-            })
-            .collect::<Result<_>>()?;
-        let mut tail = Tail::new(&self.pipeline.connection(), &topics, self.from)?;
+        let mut tail = Tail::new(self.connection, &topics, self.from)?;
         self.live.set_reading_error(None);
         // From now on nothing is left out.
         if self.from == ReadFrom::Latest {
@@ -93,18 +80,13 @@ impl Reader<'_> {
             }
             let mut readings = self.live.readings();
             for record in batch.drain(..) {
-                self.take(&record, &formats, &mut readings)?;
+                self.take(&record, &mut readings)?;
             }
         }
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        record: &OwnedRecord,
-        formats: &[Box<dyn Format>],
-        readings: &mut LiveReadings,
-    ) -> Result<()> {
+    fn take(&mut self, record: &OwnedRecord, readings: &mut LiveReadings) -> Result<()> {
         let record = record.fields();
         let next = self
             .next
@@ -113,7 +95,7 @@ impl Reader<'_> {
         if record.offset < *next {
             return Ok(());
         }
-        match formats[record.topic].decode(&record) {
+        match self.formats[record.topic].decode(&record) {
             Ok(decoded) => {
                 for reading in decoded.as_slice() {
                     readings.add(record.topic, record.partition, reading);

@@ -1,20 +1,22 @@
 //! Which topics are worth looking at: [`LiveTopics`].
 
-use rivulet_pipeline::{Diagnostics, Pipeline};
+use rivulet_core::format::Format;
+use rivulet_pipeline::{Check, Diagnostics, Pipeline};
 use rivulet_sinks::catalog::compare::Comparison;
 
-use super::readings::{LiveReadings, LiveTopic};
+use super::readings::LiveTopic;
 use crate::CheckedPipeline;
 use crate::compare::LiveComparison;
 
 /// How many topics are read if nothing is compared.
 const MOST: usize = 8;
 
-/// The topics of a pipeline that are watched, and how they are compared.
-#[derive(Debug)]
+/// The topics that are watched, how they are read, and how they are compared.
 pub struct LiveTopics {
     /// The topics; with a comparison the input first, then the EWMA, then the average.
     pub topics: Vec<LiveTopic>,
+    /// How the records of each carry readings.
+    pub formats: Vec<Box<dyn Format>>,
     /// The comparison of all of them, before the first reading.
     pub comparison: Option<Comparison>,
 }
@@ -30,7 +32,7 @@ impl LiveTopics {
         sink: Option<&str>,
     ) -> Result<Self, Diagnostics> {
         if sink.is_none() && !LiveComparison::is_in(pipeline) {
-            return Ok(Self::of_sinks(pipeline));
+            return Self::read_with_formats(pipeline, of_sinks(pipeline), None);
         }
         let comparison = LiveComparison::find(pipeline, sink)?.comparison()?;
         let mut sides = comparison.topics().to_vec();
@@ -42,38 +44,43 @@ impl LiveTopics {
             in_kafka,
             side: Some(side),
         });
+        Self::read_with_formats(pipeline, topics.collect(), Some(comparison))
+    }
+
+    fn read_with_formats(
+        pipeline: &CheckedPipeline<'_>,
+        topics: Vec<LiveTopic>,
+        comparison: Option<Comparison>,
+    ) -> Result<Self, Diagnostics> {
+        let known = pipeline.registry.formats();
+        let formats = topics
+            .iter()
+            .map(|topic| pipeline.format(&topic.in_kafka, known));
+        let formats = formats.collect::<Result<_, Diagnostics>>()?;
         Ok(LiveTopics {
-            topics: topics.collect(),
-            comparison: Some(comparison),
+            topics,
+            formats,
+            comparison,
         })
     }
+}
 
-    /// The topics that sinks read, or those that operators write.
-    fn of_sinks(pipeline: &Pipeline) -> Self {
-        let sinks = pipeline.stages.iter().filter(|stage| stage.to.is_empty());
-        let read = sinks.flat_map(|stage| &stage.from);
-        let written = pipeline.stages.iter().flat_map(|stage| &stage.to);
-        let mut topics: Vec<LiveTopic> = Vec::new();
-        for in_kafka in read.chain(written) {
-            if topics.len() < MOST && !topics.iter().any(|other| other.in_kafka == *in_kafka) {
-                topics.push(LiveTopic {
-                    name: pipeline.in_file(in_kafka).to_owned(),
-                    in_kafka: in_kafka.clone(),
-                    side: None,
-                });
-            }
-        }
-        LiveTopics {
-            topics,
-            comparison: None,
+/// The topics that sinks read, or those that operators write.
+fn of_sinks(pipeline: &Pipeline) -> Vec<LiveTopic> {
+    let sinks = pipeline.stages.iter().filter(|stage| stage.to.is_empty());
+    let read = sinks.flat_map(|stage| &stage.from);
+    let written = pipeline.stages.iter().flat_map(|stage| &stage.to);
+    let mut topics: Vec<LiveTopic> = Vec::new();
+    for in_kafka in read.chain(written) {
+        if topics.len() < MOST && !topics.iter().any(|other| other.in_kafka == *in_kafka) {
+            topics.push(LiveTopic {
+                name: pipeline.in_file(in_kafka).to_owned(),
+                in_kafka: in_kafka.clone(),
+                side: None,
+            });
         }
     }
-
-    /// Nothing yet of them.
-    #[must_use]
-    pub fn readings(self) -> LiveReadings {
-        LiveReadings::new(self.topics, self.comparison)
-    }
+    topics
 }
 
 #[cfg(test)]
@@ -119,7 +126,9 @@ sink = { compare = { ewma = "ewma", average = "average", input = "warm" } }
             );
             assert_eq!(found.topics[0].in_kafka, "team7-warm");
         }
-        let error = LiveTopics::of_pipeline(&pipeline, Some("out")).unwrap_err();
+        let error = LiveTopics::of_pipeline(&pipeline, Some("out"))
+            .err()
+            .unwrap();
         assert!(
             error.to_string().contains("no sink `out` that compares"),
             "{error}"

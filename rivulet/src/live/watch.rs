@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rivulet_pipeline::Stage;
 
 use super::exposition::{ProcessMetrics, StageMetrics};
-use super::figures::{PipelineFigures, StageFigures, StageState};
+use super::figures::{PipelineFigures, StageCondition, StageFigures};
 use super::groups::{GroupsLook, SeenGroups};
 use super::processes::StageProcesses;
 use super::rate::RateWindow;
@@ -172,11 +172,11 @@ impl<'p> FiguresWatch<'p> {
         found.partitions.clone_from(&group.partitions);
         (found.state, found.sentence) = match group.state.as_deref() {
             _ if group.members.is_empty() => (
-                StageState::Down,
+                StageCondition::Down,
                 "no process is in its consumer group".to_owned(),
             ),
             Some("Stable") if group.assigned < group.partitions.len() => (
-                StageState::NotReady,
+                StageCondition::NotReady,
                 format!(
                     "{} of {} partitions are assigned",
                     group.assigned,
@@ -184,10 +184,13 @@ impl<'p> FiguresWatch<'p> {
                 ),
             ),
             Some("Stable") => (
-                StageState::Running,
+                StageCondition::Running,
                 format!("{} partitions are assigned", group.assigned),
             ),
-            _ => (StageState::Starting, "the group is rebalancing".to_owned()),
+            _ => (
+                StageCondition::Starting,
+                "the group is rebalancing".to_owned(),
+            ),
         };
         if let Some(window) = self.offsets.get(&found.stage) {
             found.rate_in = window.rate(|(read, _)| *read);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rivulet_core::log::TopicPartition;
 use rivulet_core::reading::Reading;
+use rivulet_sinks::catalog::compare::Side;
 
 use crate::live::{TimeSeries, TimedValue};
-use crate::look::OTHERS;
+use crate::look::{self, OTHERS, SeriesColours};
 use crate::text::plain;
 
 /// How many series are drawn: as many as there are colours.
@@ -34,6 +35,8 @@ pub(super) struct PlotLine {
 pub(super) struct PlotLines {
     /// The names of the topics, as they were given.
     topics: Vec<String>,
+    /// What each topic is in the comparison of the pipeline.
+    sides: Vec<Option<Side>>,
     /// Only these sensors. Empty for the first that come.
     wanted: Vec<String>,
     lines: [Option<PlotLine>; MOST],
@@ -45,9 +48,11 @@ pub(super) struct PlotLines {
 }
 
 impl PlotLines {
-    pub(super) fn new(topics: Vec<String>, wanted: Vec<String>) -> Self {
+    /// No series yet of these topics, each with what it is in a comparison.
+    pub(super) fn new(topics: Vec<String>, sides: Vec<Option<Side>>, wanted: Vec<String>) -> Self {
         PlotLines {
             topics,
+            sides,
             wanted,
             lines: [const { None }; MOST],
             others: BTreeMap::new(),
@@ -133,13 +138,25 @@ impl PlotLines {
         lines.filter_map(|(index, line)| Some((index, line.as_ref()?)))
     }
 
+    /// The colours of the series at a place. The series of one sensor have those of the comparison,
+    /// as everywhere.
+    pub(super) fn colours(&self, index: usize) -> SeriesColours {
+        let mut lines = self.iter().map(|(_, line)| line);
+        let first = lines.next().map(|line| &line.sensor);
+        let is_one = lines.all(|line| Some(&line.sensor) == first);
+        let side = self.lines[index].as_ref().filter(|_| is_one);
+        let side = side.and_then(|line| self.sides.get(line.topic).copied().flatten());
+        side.map_or(OTHERS[index], look::of_side)
+    }
+
     /// The name of a series, as plain text.
     pub(super) fn name(&self, line: &PlotLine) -> String {
         let topic = self.topics.get(line.topic).map_or("", String::as_str);
         let name = match (line.sensor.as_str(), self.topics.as_slice()) {
             ("", _) => topic.to_owned(),
             (sensor, [_]) => sensor.to_owned(),
-            (sensor, _) => format!("{topic} {sensor}"),
+            // The end of a topic's name says more than its beginning.
+            (sensor, _) => format!("{sensor} in {topic}"),
         };
         plain(&name, NAME)
     }
@@ -203,7 +220,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_first_eight_are_drawn_and_the_rest_is_counted() {
-        let mut lines = PlotLines::new(vec!["t".into()], Vec::new());
+        let mut lines = PlotLines::new(vec!["t".into()], Vec::new(), Vec::new());
         for number in 0..20 {
             for time in 0..2 {
                 lines.add(place(0, 0), &reading(&format!("s{number}"), time, 1.0));
@@ -228,18 +245,18 @@ pub(super) mod tests {
 
     #[test]
     fn series_leave_with_their_partitions_and_come_back() {
-        let mut lines = PlotLines::new(vec!["a".into(), "b".into()], Vec::new());
+        let mut lines = PlotLines::new(vec!["a".into(), "b".into()], Vec::new(), Vec::new());
         for number in 0..10 {
             let partition = number % 2;
             let sensor = format!("s{number}");
             lines.add(place(1, partition), &reading(&sensor, 0, 1.0));
         }
         lines.keep(&[place(0, 1), place(1, 1)]);
-        let left = [1, 3, 5, 7].map(|n| (n, format!("b s{n}")));
+        let left = [1, 3, 5, 7].map(|n| (n, format!("s{n} in b")));
         assert_eq!(names(&lines), left);
         assert_eq!(lines.notes(), ["and 1 more sensor: choose with --sensors"]);
         lines.add(place(1, 1), &reading("s9", 0, 1.0));
-        assert_eq!(names(&lines)[0], (0, "b s9".to_owned()));
+        assert_eq!(names(&lines)[0], (0, "s9 in b".to_owned()));
         assert_eq!(lines.notes(), Vec::<String>::new());
         lines.keep(&[]);
         assert_eq!(names(&lines), []);
@@ -248,7 +265,7 @@ pub(super) mod tests {
     #[test]
     fn only_the_sensors_that_are_asked_for_are_drawn() {
         let wanted = vec!["x\u{1b}".to_owned(), "y".to_owned()];
-        let mut lines = PlotLines::new(vec!["t".into()], wanted);
+        let mut lines = PlotLines::new(vec!["t".into()], Vec::new(), wanted);
         for sensor in ["other", "y"] {
             lines.add(place(0, 0), &reading(sensor, 0, 1.0));
         }

@@ -6,17 +6,19 @@ use ratatui::Frame;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Style, Stylize};
+use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
-use super::chart::{self, PlotCurve, PlotScale};
 use super::lines::{PlotLine, PlotLines};
-use crate::live::Columns;
-use crate::look::{self, OTHERS};
-use crate::terminal::ScreenEvent;
+use crate::live::ChartColumns;
+use crate::look;
+use crate::terminal::{ChartLine, LineChart, ScreenEvent};
 
 /// How much room is left above and below the values.
 const MARGIN: f64 = 10.0;
+/// Numbers beyond this are drawn at the edge, so that no difference is infinite.
+const FAR: f64 = f64::MAX / 8.0;
 /// How often event time can be halved.
 const CLOSEST: u32 = 20;
 /// What series are drawn with where there are no colours.
@@ -161,28 +163,36 @@ fn draw_chart(
         return;
     };
     // A cell has two columns of dots.
-    let columns = Columns::new(&times, 2 * usize::from(area.width.max(1)));
-    let curve = |(index, line): &(usize, &PlotLine)| PlotCurve {
-        colour: OTHERS[*index].at_terminal(),
-        marker: MARKERS[*index],
-        points: columns.of(&line.values, times.clone()),
-    };
-    let curves: Vec<PlotCurve> = shown.iter().map(curve).collect();
+    let columns = ChartColumns::new(&times, 2 * usize::from(area.width.max(1)));
+    let curves = shown.iter().map(|(index, line)| ChartLine {
+        // The names are below, with the last values.
+        name: String::new(),
+        colour: lines.colours(*index).at_terminal(),
+        marker: if has_colours {
+            Marker::Braille
+        } else {
+            Marker::Custom(MARKERS[*index])
+        },
+        values: columns.of(&line.values, times.clone()),
+    });
+    let curves: Vec<ChartLine> = curves.collect();
     let values = || {
-        curves
+        let values = curves
             .iter()
-            .flat_map(|curve| curve.points.iter().flatten())
+            .flat_map(|curve| curve.values.iter().flatten());
+        values.map(|value| value.value.clamp(-FAR, FAR))
     };
-    let lowest = values().fold(f64::INFINITY, |least, point| least.min(point.value));
-    let highest = values().fold(f64::NEG_INFINITY, |most, point| most.max(point.value));
+    let (lowest, highest) = (values().fold(FAR, f64::min), values().fold(-FAR, f64::max));
     let units: Vec<_> = shown.iter().map(|(_, line)| line.values.unit()).collect();
     let is_one = units.windows(2).all(|pair| pair[0] == pair[1]);
-    let scale = PlotScale {
-        times: (*times.start(), *times.end()),
-        values: (lowest - MARGIN, highest + MARGIN),
-        unit: units.first().copied().flatten().filter(|_| is_one),
+    let unit = units.first().copied().flatten().filter(|_| is_one);
+    let chart = LineChart {
+        lines: &curves,
+        times,
+        bounds: Some([lowest - MARGIN, highest + MARGIN]),
+        unit: unit.as_ref().map_or("", |unit| unit.symbol()),
     };
-    chart::draw(frame, area, &curves, &scale, has_colours);
+    frame.render_widget(chart, area);
 }
 
 /// The names of all series with their last values, in as many columns as there is room for.
@@ -205,7 +215,7 @@ fn legend(lines: &PlotLines, width: usize, has_colours: bool) -> Vec<Line<'stati
     let columns = (width / cell).max(1);
     let rows = entries.chunks(columns).map(|row| {
         let spans = row.iter().flat_map(|(index, is_hidden, text)| {
-            let colour = Style::default().fg(OTHERS[*index].at_terminal());
+            let colour = Style::default().fg(lines.colours(*index).at_terminal());
             let style = if *is_hidden {
                 Style::default().dim()
             } else {

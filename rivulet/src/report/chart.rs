@@ -7,7 +7,7 @@ use maud::{Markup, PreEscaped, html};
 use rivulet_sinks::catalog::compare::Side;
 
 use crate::axis::{number_ticks, time_ticks};
-use crate::live::{Columns, LiveTopic, TimeSeries, TimedValue};
+use crate::live::{ChartColumns, LiveTopic, TimeSeries, TimedValue};
 use crate::look;
 
 /// The size of a chart, in its own units, and the room around what is drawn.
@@ -117,7 +117,7 @@ fn chart(
     let Some(scale) = Scale::of(series, &times) else {
         return html! { p.quiet { "There are no readings." } };
     };
-    let columns = Columns::new(&scale.times, COLUMNS);
+    let columns = ChartColumns::new(&scale.times, COLUMNS);
     let values = number_ticks(scale.low, scale.high, 8);
     let times = time_ticks(*scale.times.start(), *scale.times.end(), 8);
     let unit = series.iter().rev().find_map(TimeSeries::unit);

@@ -10,7 +10,7 @@ use super::chart::{charts, series_name};
 use super::figures::table;
 use super::{RunReport, Verdict};
 use crate::groups::GroupLag;
-use crate::live::{StageFigures, StageState};
+use crate::live::{StageCondition, StageFigures};
 use crate::{look, text};
 
 /// How many sensors have a chart, and how many are in the table.
@@ -234,9 +234,9 @@ fn records(lag: GroupLag) -> String {
 
 fn state(stage: &StageFigures) -> Markup {
     let class = match stage.state {
-        StageState::Running => "good",
-        StageState::Down | StageState::NotReady => "bad",
-        StageState::Starting | StageState::Ended | StageState::Unknown => "quiet",
+        StageCondition::Running => "good",
+        StageCondition::Down | StageCondition::NotReady => "bad",
+        StageCondition::Starting | StageCondition::Ended | StageCondition::Unknown => "quiet",
     };
     html! {
         span.(class) { (stage.state.name()) }

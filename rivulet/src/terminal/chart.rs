@@ -13,6 +13,7 @@ use ratatui::widgets::canvas::{Canvas, Context, Line as Segment, Points};
 use super::fit;
 use crate::axis::{AxisTick, number_ticks, time_ticks_within};
 use crate::live::TimedValue;
+use crate::look;
 
 /// Numbers beyond this are drawn at the edge, so that no difference is infinite.
 const FAR: f64 = f64::MAX / 8.0;
@@ -22,7 +23,7 @@ const AROUND: u16 = 3;
 /// One line of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChartLine {
-    /// Its name in the legend, as plain text.
+    /// Its name in the legend, as plain text. Without a name it is not in the legend.
     pub name: String,
     /// Its colour, also in the legend.
     pub colour: Color,
@@ -36,7 +37,7 @@ pub struct ChartLine {
 /// Lines over event time. Later ones are drawn over earlier ones.
 ///
 /// A line needs no more than two values for each column of the terminal:
-/// [`Columns`](crate::live::Columns) has them. No size is too small for it.
+/// [`ChartColumns`](crate::live::ChartColumns) has them. No size is too small for it.
 ///
 /// ```
 /// use ratatui::buffer::Buffer;
@@ -54,7 +55,7 @@ pub struct ChartLine {
 ///     marker: Marker::Braille,
 ///     values: values.map(|(time, value)| Some(TimedValue { time, value })).into(),
 /// };
-/// let chart = LineChart { lines: &[line], times: 0..=60_000, unit: "°C" };
+/// let chart = LineChart { lines: &[line], times: 0..=60_000, bounds: None, unit: "°C" };
 /// let area = Rect::new(0, 0, 40, 10);
 /// let mut buffer = Buffer::empty(area);
 /// chart.render(area, &mut buffer);
@@ -65,6 +66,9 @@ pub struct LineChart<'c> {
     pub lines: &'c [ChartLine],
     /// What the horizontal axis shows: event times in milliseconds since the epoch.
     pub times: RangeInclusive<i64>,
+    /// What the vertical axis shows, with a label at either end; by default a little more than the
+    /// values.
+    pub bounds: Option<[f64; 2]>,
     /// The unit of the values, or nothing.
     pub unit: &'c str,
 }
@@ -76,9 +80,8 @@ impl Widget for LineChart<'_> {
             return;
         }
         let height = area.height.saturating_sub(AROUND);
-        let values = self.values();
-        let [low, high] = values;
-        let ticks = number_ticks(low, high, usize::from(height / 2));
+        let values = self.bounds.unwrap_or_else(|| self.values());
+        let ticks = self.ticks(values, height);
         let labels = ticks.iter().map(|tick| fit::width(&tick.label)).max();
         let margin = u16::try_from(labels.unwrap_or_default()).unwrap_or(u16::MAX);
         let left = margin.saturating_add(1);
@@ -107,7 +110,7 @@ impl LineChart<'_> {
         if !self.unit.is_empty() {
             shown.push_span(format!("{}  ", self.unit));
         }
-        for line in self.lines {
+        for line in self.lines.iter().filter(|line| !line.name.is_empty()) {
             let style = Style::new().fg(line.colour);
             shown.push_span(Span::styled(sample(line.marker), style));
             shown.push_span(Span::styled(format!(" {}  ", line.name), style));
@@ -136,6 +139,28 @@ impl LineChart<'_> {
             (low.abs() * 1e-3).max(0.5)
         };
         [low - room, high + room]
+    }
+
+    /// The ticks of the vertical axis.
+    fn ticks(&self, [low, high]: [f64; 2], height: u16) -> Vec<AxisTick<f64>> {
+        let round = number_ticks(low, high, usize::from(height / 2));
+        if self.bounds.is_none() {
+            return round;
+        }
+        let end = |at| AxisTick {
+            at,
+            label: look::number(at, 1),
+        };
+        // Two labels have a row between them.
+        let room = 2.0 * (high / f64::from(height.max(1)) - low / f64::from(height.max(1)));
+        let inside = round
+            .into_iter()
+            .filter(|tick| tick.at - low > room && high - tick.at > room);
+        [end(low)]
+            .into_iter()
+            .chain(inside)
+            .chain([end(high)])
+            .collect()
     }
 
     fn lines(&self, plot: Rect, [low, high]: [f64; 2], buffer: &mut Buffer) {

@@ -6,7 +6,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 
 use super::state::TopState;
-use crate::live::{StageFigures, StageState};
+use crate::live::{StageCondition, StageFigures};
 use crate::look::SeriesColours;
 
 /// What a figure is that nobody knows.
@@ -46,15 +46,15 @@ impl TopState {
     /// The style of a state, beside its word.
     pub(super) fn of_state(&self, stage: &StageFigures) -> Style {
         let style = self.coloured(match stage.state {
-            StageState::Ended => Color::Blue,
-            StageState::Unknown => return DIM,
-            StageState::Running => Color::Green,
-            StageState::Starting => Color::Yellow,
-            StageState::NotReady => Color::Magenta,
-            StageState::Down => Color::Red,
+            StageCondition::Ended => Color::Blue,
+            StageCondition::Unknown => return DIM,
+            StageCondition::Running => Color::Green,
+            StageCondition::Starting => Color::Yellow,
+            StageCondition::NotReady => Color::Magenta,
+            StageCondition::Down => Color::Red,
         });
         match stage.state {
-            StageState::Running => style,
+            StageCondition::Running => style,
             _ => style.add_modifier(Modifier::BOLD),
         }
     }

@@ -12,7 +12,7 @@ use rivulet_sinks::catalog::compare::Side;
 use super::paint::BOLD;
 use super::snapshot::TopSnapshot;
 use super::state::TopState;
-use crate::live::{Columns, TimeSeries};
+use crate::live::{ChartColumns, TimeSeries};
 use crate::terminal::{ChartLine, LineChart, fit};
 use crate::{look, text};
 
@@ -86,7 +86,7 @@ pub(super) fn draw(state: &TopState, snapshot: &TopSnapshot, area: Rect, buffer:
         return;
     };
     let most = 2 * usize::from(area.width);
-    let columns = Columns::new(&(first..=last), most);
+    let columns = ChartColumns::new(&(first..=last), most);
     let mut lines = Vec::new();
     for (index, (topic, series)) in snapshot.topics.iter().zip(&snapshot.series).enumerate() {
         let (name, colours) = match topic.side {
@@ -108,6 +108,7 @@ pub(super) fn draw(state: &TopState, snapshot: &TopSnapshot, area: Rect, buffer:
     let chart = LineChart {
         lines: &lines,
         times: first..=last,
+        bounds: None,
         unit: unit.as_deref().unwrap_or_default(),
     };
     chart.render(area, buffer);

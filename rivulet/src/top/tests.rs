@@ -16,7 +16,9 @@ use super::snapshot::TopSnapshot;
 use super::state::{TopAbout, TopState};
 use crate::checked::tests::parse;
 use crate::groups::{GroupLag, LagDirection, LagReport, PartitionReport};
-use crate::live::{Live, LiveTopics, PipelineFigures, ShownDeadLetter, StageFigures, StageState};
+use crate::live::{
+    Live, LiveTopics, PipelineFigures, ShownDeadLetter, StageCondition, StageFigures,
+};
 
 const PIPELINE: &str = r#"
 [producer.in]
@@ -68,7 +70,7 @@ fn stage(name: &str, from: &[&str], to: &[&str]) -> StageFigures {
         from: names(from),
         to: names(to),
         nodes: vec!["rpi0".to_owned(), "rpi1".to_owned()],
-        state: StageState::Running,
+        state: StageCondition::Running,
         sentence: format!("{name} reads and writes"),
         rate_in: Some(1000.0),
         rate_out: Some(999.5),
@@ -98,7 +100,7 @@ fn figures() -> PipelineFigures {
         stage("average", &["warm"], &["average"]),
         stage("compare", &["ewma", "average", "warm"], &[]),
     ];
-    stages[3].state = StageState::Down;
+    stages[3].state = StageCondition::Down;
     PipelineFigures {
         time: 1_772_366_400_000,
         stages,

@@ -147,7 +147,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::live::StageState;
+    use crate::live::StageCondition;
 
     fn stage(name: &str, from: &[&str], to: &[&str]) -> StageFigures {
         let names = |topics: &[&str]| topics.iter().map(|topic| (*topic).to_owned()).collect();
@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn what_needs_somebody_comes_first() {
         let mut stages = [stage("a", &[], &["b"]), stage("b", &["b"], &[])];
-        stages[0].state = StageState::Running;
-        stages[1].state = StageState::Down;
+        stages[0].state = StageCondition::Running;
+        stages[1].state = StageCondition::Down;
         let rows = rows(&stages, StageOrder::State);
         assert_eq!(rows[0].label, "b");
     }

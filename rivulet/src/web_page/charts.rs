@@ -9,7 +9,7 @@ use rivulet_sinks::catalog::compare::SensorFigures;
 
 use super::query::{ViewQuery, ViewRange};
 use super::splice::Point;
-use crate::live::{Columns, LiveReadings, TimeSeries, TimedValue};
+use crate::live::{ChartColumns, LiveReadings, TimeSeries, TimedValue};
 
 /// How long a chart is the same for all who see it.
 const FRESH: Duration = Duration::from_millis(900);
@@ -120,11 +120,11 @@ impl Chart {
             ViewRange::Latest(parts) => {
                 let length = last.saturating_sub(first) / i64::from(*parts);
                 let from = last.saturating_sub(length);
-                let columns = Columns::new(&(from..=last), query.columns);
+                let columns = ChartColumns::new(&(from..=last), query.columns);
                 // So that not each reading moves the start.
                 (columns, columns.start(from).max(first)..=last)
             }
-            ViewRange::Times(times) => (Columns::new(times, query.columns), times.clone()),
+            ViewRange::Times(times) => (ChartColumns::new(times, query.columns), times.clone()),
         };
         let line = |series: &TimeSeries| ChartLine {
             points: columns.of(series, times.clone()),

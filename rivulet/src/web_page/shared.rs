@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::PageAbout;
 use super::charts::ChartCache;
 use super::parts::PageParts;
 use super::shown;
-use crate::CheckedPipeline;
 use crate::live::Live;
 
 /// How many may look at once.
@@ -38,9 +38,9 @@ pub(super) struct SharedPage {
 pub(super) struct ViewerPlace(Arc<SharedPage>);
 
 impl SharedPage {
-    pub(super) fn new(pipeline: &CheckedPipeline<'_>, live: Arc<Live>) -> Self {
+    pub(super) fn new(about: &PageAbout, live: Arc<Live>) -> Self {
         SharedPage {
-            about: shown::about(pipeline, &live).to_string(),
+            about: shown::about(about, &live).to_string(),
             live,
             charts: ChartCache::default(),
             viewers: AtomicUsize::new(0),

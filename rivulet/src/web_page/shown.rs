@@ -5,8 +5,8 @@ use rivulet_sinks::catalog::compare::{SensorFigures, Side};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::PageAbout;
 use super::splice::rounded;
-use crate::CheckedPipeline;
 use crate::groups::LagReport;
 use crate::live::{Live, PipelineFigures, StageFigures};
 use crate::look;
@@ -15,9 +15,7 @@ use crate::look;
 pub(super) const ROWS: usize = 200;
 
 /// What stays as it is while the program runs.
-pub(super) fn about(pipeline: &CheckedPipeline<'_>, live: &Live) -> Value {
-    let file = pipeline.text.path.file_name();
-    let file = file.map(|name| name.to_string_lossy().into_owned());
+pub(super) fn about(about: &PageAbout, live: &Live) -> Value {
     let readings = live.readings();
     let topics: Vec<Value> = readings
         .topics()
@@ -33,8 +31,9 @@ pub(super) fn about(pipeline: &CheckedPipeline<'_>, live: &Live) -> Value {
         })
         .collect();
     json!({
-        "file": file,
-        "brokers": pipeline.brokers(),
+        "title": about.title,
+        "brokers": about.brokers,
+        "stages": about.has_stages,
         "topics": topics,
         "compares": readings.is_comparing(),
     })

@@ -99,7 +99,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::live::{Columns, TimeSeries};
+    use crate::live::{ChartColumns, TimeSeries};
 
     /// What a page makes of it.
     fn points(list: &Value) -> Vec<Option<(i64, f64)>> {
@@ -147,7 +147,7 @@ mod tests {
                     continue;
                 }
                 let (first, last) = (series.values()[0].time, series.values().back().unwrap().time);
-                let new = Columns::new(&(first..=last), columns).of(&series, first..=last);
+                let new = ChartColumns::new(&(first..=last), columns).of(&series, first..=last);
                 if let Some(splice) = Splice::new(&old, &new) {
                     page = apply(&page, &splice);
                 }

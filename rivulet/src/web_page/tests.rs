@@ -22,7 +22,8 @@ fn page() -> (PipelinePage, Arc<Live>) {
     let pipeline = parse(FILE).unwrap();
     let live = Arc::new(Live::new(LiveTopics::of_pipeline(&pipeline, None).unwrap()));
     let token = AccessToken::of_bits(7);
-    let page = PipelinePage::start(&pipeline, live.clone(), ListenAddress::loopback(0), token);
+    let about = PageAbout::pipeline(&pipeline);
+    let page = PipelinePage::start(&about, live.clone(), ListenAddress::loopback(0), token);
     (page.unwrap(), live)
 }
 

@@ -18,7 +18,13 @@ fn drawn(lines: &[ChartLine], times: RangeInclusive<i64>, (width, height): (u16,
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
     let unit = "°C";
-    LineChart { lines, times, unit }.render(area, &mut buffer);
+    let chart = LineChart {
+        lines,
+        times,
+        bounds: None,
+        unit,
+    };
+    chart.render(area, &mut buffer);
     let cells: Vec<&str> = buffer
         .content()
         .iter()

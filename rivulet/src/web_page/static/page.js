@@ -101,8 +101,10 @@ function show() {
     return;
   }
   const { about, status } = known;
-  document.title = `${plain(about.file ?? "rivulet")} – rivulet`;
-  write(element("file"), plain(about.file ?? "Pipeline"));
+  document.title = `${plain(about.title)} – rivulet`;
+  write(element("file"), plain(about.title));
+  element("stages-card").hidden = !about.stages;
+  element("dead-card").hidden = !about.stages;
   write(element("brokers"), plain(about.brokers));
   showNotes(status);
   showStage();
