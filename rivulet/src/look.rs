@@ -53,6 +53,18 @@ pub fn of_side(side: Side) -> SeriesColours {
     }
 }
 
+/// What is drawn above what: the input in the background, and above it the moving average and then
+/// the EWMA, which stays closer to the input.
+#[must_use]
+pub fn layer(side: Option<Side>) -> u8 {
+    match side {
+        Some(Side::Input) => 0,
+        Some(Side::Average) => 1,
+        Some(Side::Ewma) => 2,
+        None => 3,
+    }
+}
+
 /// The name of a side of the comparison, as people see it everywhere.
 #[must_use]
 pub fn name_of_side(side: Side) -> &'static str {

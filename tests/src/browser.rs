@@ -295,6 +295,7 @@ fn capabilities(folder: &Path) -> Value {
     let owner = std::fs::metadata(folder).map(|folder| folder.uid());
     let mut arguments = vec![
         "--headless=new".to_owned(),
+        "--hide-scrollbars".to_owned(),
         // Ends it with its driver.
         "--remote-debugging-pipe".to_owned(),
         format!("--user-data-dir={}", folder.display()),

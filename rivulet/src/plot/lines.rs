@@ -17,7 +17,7 @@ const POINTS: usize = 1000;
 /// How many series are counted that are not drawn.
 const COUNTED: usize = 10_000;
 /// How many characters of a name are shown.
-const NAME: usize = 30;
+const NAME: usize = 48;
 
 /// A series: a sensor of a topic.
 #[derive(Debug, Clone)]
@@ -144,9 +144,14 @@ impl PlotLines {
         let mut lines = self.iter().map(|(_, line)| line);
         let first = lines.next().map(|line| &line.sensor);
         let is_one = lines.all(|line| Some(&line.sensor) == first);
-        let side = self.lines[index].as_ref().filter(|_| is_one);
-        let side = side.and_then(|line| self.sides.get(line.topic).copied().flatten());
+        let side = self.side(index).filter(|_| is_one);
         side.map_or(OTHERS[index], look::of_side)
+    }
+
+    /// What the topic of the series at a place is in the comparison.
+    pub(super) fn side(&self, index: usize) -> Option<Side> {
+        let line = self.lines[index].as_ref()?;
+        self.sides.get(line.topic).copied().flatten()
     }
 
     /// The name of a series, as plain text.

@@ -173,6 +173,7 @@ fn draw_chart(
         } else {
             Marker::Custom(MARKERS[*index])
         },
+        layer: look::layer(lines.side(*index)),
         values: columns.of(&line.values, times.clone()),
     });
     let curves: Vec<ChartLine> = curves.collect();

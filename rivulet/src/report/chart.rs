@@ -162,12 +162,7 @@ fn chart(
 /// The lines in the order in which they are drawn: what matters most is above the others.
 fn from_below<'l, 's>(lines: &'l [Line<'s>]) -> Vec<&'l Line<'s>> {
     let mut lines: Vec<&Line<'_>> = lines.iter().collect();
-    lines.sort_by_key(|(_, (topic, _))| match topic.side {
-        Some(Side::Input) => 0,
-        Some(Side::Average) => 1,
-        Some(Side::Ewma) => 2,
-        None => 3,
-    });
+    lines.sort_by_key(|(_, (topic, _))| look::layer(topic.side));
     lines
 }
 

@@ -29,12 +29,14 @@ pub struct ChartLine {
     pub colour: Color,
     /// What it is drawn with. Without colours the marker tells lines apart.
     pub marker: Marker,
+    /// Lines of a higher layer are drawn over those of a lower one.
+    pub layer: u8,
     /// Its values in the order of time, decimated for the screen; `None` is a gap. Those outside of
     /// the chart's times are left out.
     pub values: Vec<Option<TimedValue>>,
 }
 
-/// Lines over event time. Later ones are drawn over earlier ones.
+/// Lines over event time. Those of a higher layer, and later ones, are drawn over the others.
 ///
 /// A line needs no more than two values for each column of the terminal:
 /// [`ChartColumns`](crate::live::ChartColumns) has them. No size is too small for it.
@@ -53,6 +55,7 @@ pub struct ChartLine {
 ///     name: "seattle".to_owned(),
 ///     colour: Color::Reset,
 ///     marker: Marker::Braille,
+///     layer: 0,
 ///     values: values.map(|(time, value)| Some(TimedValue { time, value })).into(),
 /// };
 /// let chart = LineChart { lines: &[line], times: 0..=60_000, bounds: None, unit: "°C" };
@@ -170,7 +173,9 @@ impl LineChart<'_> {
         // then it draws for ever.
         let share = |part: f64, of: f64| (part / of).clamp(0.0, 1.0);
         let paint = |context: &mut Context<'_>| {
-            for line in self.lines {
+            let mut lines: Vec<&ChartLine> = self.lines.iter().collect();
+            lines.sort_by_key(|line| line.layer);
+            for line in lines {
                 context.marker(line.marker);
                 let points = line.values.iter().map(|value| {
                     let value = value.filter(|value| self.times.contains(&value.time))?;

@@ -100,6 +100,7 @@ pub(super) fn draw(state: &TopState, snapshot: &TopSnapshot, area: Rect, buffer:
             name,
             colour: state.series(colours),
             marker: marker(state, topic.side, index),
+            layer: look::layer(topic.side),
             values: columns.of(series, first..=last),
         });
     }

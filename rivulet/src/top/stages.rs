@@ -149,9 +149,9 @@ pub(super) fn memory(stage: &StageFigures) -> String {
         .map_or_else(unknown, |bytes| format!("{}{mark}", look::megabytes(bytes)))
 }
 
-/// Rates as bars, the latest at the right. The highest one is a whole bar.
+/// Rates as bars, the latest at the right. The highest one leaves room to the row above.
 fn bars(history: &[f64], columns: usize) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    const BARS: [char; 6] = ['▁', '▂', '▃', '▄', '▅', '▆'];
     let shown = &history[history.len().saturating_sub(columns)..];
     let highest = shown.iter().copied().fold(0.0, f64::max);
     let bar = |rate: &f64| {
@@ -159,8 +159,8 @@ fn bars(history: &[f64], columns: usize) -> String {
         let bar = BARS
             .iter()
             .zip(0_u8..)
-            .find(|(_, level)| share * 7.0 < f64::from(*level) + 0.5);
-        bar.map_or('█', |(bar, _)| *bar)
+            .find(|(_, level)| share * 5.0 < f64::from(*level) + 0.5);
+        bar.map_or('▆', |(bar, _)| *bar)
     };
     shown.iter().map(bar).collect()
 }
@@ -238,6 +238,7 @@ impl Columns {
             };
             let style = match shown {
                 Shown::State => state.of_state(row.stage),
+                Shown::Minute => paint::DIM,
                 _ => Style::new(),
             };
             if number > 0 {

@@ -76,9 +76,9 @@ impl Run {
 /// Takes a picture of a terminal.
 fn terminal(browser: &Browser, pty: &Pty, run: &Run, to: &Path, name: &str) {
     let file = run.folder.join(format!("{name}.html"));
-    let style = "margin:0;background:transparent";
     let page = format!(
-        "<!doctype html><body style=\"{style}\">{}</body>",
+        "<!doctype html><meta charset=\"utf-8\">\
+         <style>body {{ margin: 0 }} svg {{ display: block }}</style>{}",
         pty.picture()
     );
     std::fs::write(&file, page).expect("the folder is ours");
@@ -101,9 +101,10 @@ fn page(browser: &Browser, to: &Path, name: &str, (width, height, is_dark): (u32
     browser.emulate(width, height, is_dark);
     wait::until_true("the page has drawn its charts", || {
         browser.run(
-            "return document.readyState === 'complete' &&
-                 (document.querySelector('.plotly, .js-plotly-plot') === null ||
-                  document.querySelectorAll('.scatterlayer .js-line').length > 2)",
+            "const chart = document.querySelector('.js-plotly-plot');
+             return document.readyState === 'complete' && (chart === null ||
+                 chart.querySelectorAll('.scatterlayer .js-line').length > 2 &&
+                 chart.querySelector('.main-svg').getBoundingClientRect().right <= innerWidth)",
         ) == true
     });
     browser.screenshot_to(to, name);
@@ -126,13 +127,17 @@ fn main() -> ExitCode {
         "rivulet web",
         run.rivulet(&["web", "--listen", "0"]).args(watched),
     );
-    let top = Pty::start(
+    let mut top = Pty::start(
         "rivulet top",
         run.rivulet(&["top"]).args(watched),
         (110, 36),
     );
-    let plotted = ["temperatures_above_threshold", "temperatures_ewma"];
-    let plot = Pty::start(
+    let plotted = [
+        "temperatures_above_threshold",
+        "temperatures_ewma",
+        "temperatures_moving_average",
+    ];
+    let mut plot = Pty::start(
         "rivulet plot",
         run.rivulet(&["plot", "--sensors", "seattle"]).args(plotted),
         (110, 30),
@@ -147,13 +152,18 @@ fn main() -> ExitCode {
         screen.contains("seattle") || screen.contains("new-york")
     });
     plot.shows("a sensor", |screen| screen.contains("seattle"));
-    browser.emulate(1280, 1400, false);
-    browser.open(&url);
+    // Close by the lines can be told from each other.
+    top.keys("n++++");
+    plot.keys("++++");
+    browser.emulate(1280, 1900, false);
+    browser.open(&format!("{url}?sensor=seattle&latest=16"));
     wait::until_true("there are many readings", || {
         browser.text("body").contains("running") && run.has_read(1500)
     });
-    page(&browser, &to, "web-light", (1280, 1400, false));
-    page(&browser, &to, "web-dark", (1280, 1400, true));
+    page(&browser, &to, "web-light", (1280, 1900, false));
+    page(&browser, &to, "web-dark", (1280, 1900, true));
+    browser.emulate(390, 844, false);
+    browser.open(&url);
     page(&browser, &to, "web-phone", (390, 844, false));
     terminal(&browser, &top, &run, &to, "top");
     terminal(&browser, &plot, &run, &to, "plot");

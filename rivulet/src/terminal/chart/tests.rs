@@ -10,6 +10,7 @@ fn line(name: &str, marker: Marker, values: &[Option<(i64, f64)>]) -> ChartLine 
         name: name.to_owned(),
         colour: Color::Reset,
         marker,
+        layer: 0,
         values: values.iter().map(|point| point.map(value)).collect(),
     }
 }

@@ -10,7 +10,9 @@ const FEW = 80; // points that can be told from each other
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 // The width of the lines. The input stays in the background.
-const WIDTHS = { input: 1.25, ewma: 2, average: 2 };
+const WIDTHS = { input: 1.25, ewma: 1.5, average: 2.25 };
+// What is above the others: the thinner of the two averages.
+const ABOVE = { input: 0, average: 1, ewma: 2 };
 
 function colour(style, side, index) {
   return style.getPropertyValue(side ? `--${side}` : `--other-${index}`).trim();
@@ -60,6 +62,7 @@ export class Chart {
         mode: points.length < FEW ? "lines+markers" : "lines",
         line: { color: hue, width: WIDTHS[topic.side] ?? 2 },
         marker: { color: hue, size: 5 },
+        zorder: ABOVE[topic.side] ?? index,
         yaxis: row === 0 ? "y" : `y${row + 1}`,
         legendgroup: String(index),
         showlegend: row === 0,

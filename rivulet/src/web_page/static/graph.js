@@ -87,19 +87,21 @@ function placed(layers, room) {
   const boxes = (layer) => layer.filter(({ stage }) => stage !== null).length;
   const others = (layer) => (layer.length - boxes(layer)) * PASSING + (layer.length - 1) * gap;
   const fits = layers.map((layer) => (room - others(layer)) / Math.max(1, boxes(layer)));
-  const width = isWide ? BOX.width : Math.max(NARROWEST, Math.min(BOX.width, ...fits));
-  const [deep, broad] = isWide ? [width, BOX.height] : [BOX.height, width];
-  const breadth = (layer) => boxes(layer) * broad + others(layer);
+  const widths = fits.map((fit) =>
+    (isWide ? BOX.width : Math.max(NARROWEST, Math.min(BOX.width, fit))));
+  const deep = isWide ? BOX.width : BOX.height;
+  const broad = (number) => (isWide ? BOX.height : widths[number]);
+  const breadth = (layer, number) => boxes(layer) * broad(number) + others(layer);
   const broadest = Math.max(...layers.map(breadth));
   for (const [number, layer] of layers.entries()) {
-    let beside = (broadest - breadth(layer)) / 2;
+    let beside = (broadest - breadth(layer, number)) / 2;
     for (const place of layer) {
-      const size = place.stage === null ? PASSING : broad;
+      const size = place.stage === null ? PASSING : broad(number);
       const begin = number * (deep + between);
       // Where an arrow comes in, and where one goes out.
       const middle = beside + size / 2;
       const [inward, outward] = [[begin, middle], [begin + deep, middle]];
-      Object.assign(place, { in: inward, out: outward, beside, width });
+      Object.assign(place, { in: inward, out: outward, beside, width: widths[number] });
       place.x = isWide ? begin : beside;
       place.y = isWide ? beside : begin;
       beside += size + gap;
@@ -211,13 +213,16 @@ export class Graph {
   box({ stage, x, y, width }) {
     const attributes = { class: "stage", tabindex: 0, role: "button" };
     const box = draw("g", { ...attributes, transform: `translate(${x} ${y})` });
+    const edge = width < BOX.width ? 8 : 12;
     const parts = {
       box,
-      longest: width - 24,
-      title: draw("text", { class: "name", x: 12, y: 24 }, plain(stage)),
-      dot: draw("circle", { class: "dot", cx: 16, cy: 42, r: 4 }),
-      state: draw("text", { class: "small", x: 26, y: 46 }),
-      rate: draw("text", { class: "small end", x: width - 12, y: 46 }),
+      // A narrow box has room for the state. The rate is in the table.
+      hasRate: width >= BOX.width,
+      longest: width - 2 * edge,
+      title: draw("text", { class: "name", x: edge, y: 24 }, plain(stage)),
+      dot: draw("circle", { class: "dot", cx: edge + 4, cy: 42, r: 4 }),
+      state: draw("text", { class: "small", x: edge + 14, y: 46 }),
+      rate: draw("text", { class: "small end", x: width - edge, y: 46 }),
     };
     box.append(
       draw("rect", { width, height: BOX.height, rx: 10 }),
@@ -239,7 +244,7 @@ export class Graph {
 
   update(stages, chosen) {
     Object.assign(this, { stages, chosen });
-    for (const [stage, { box, dot, state, rate: out }] of this.boxes) {
+    for (const [stage, { box, dot, state, rate: out, hasRate }] of this.boxes) {
       const now = stages.get(stage) ?? {};
       const of = this.graph.find((other) => other.stage === stage);
       const number = of.to.length > 0 ? now.rate_out : now.rate_in;
@@ -248,7 +253,7 @@ export class Graph {
       dot.setAttribute("class", `dot ${is.replace(" ", "-")}`);
       state.textContent = is;
       state.setAttribute("class", `small ${is.replace(" ", "-")}`);
-      out.textContent = flow;
+      out.textContent = hasRate ? flow : "";
       box.setAttribute("aria-label", [stage, is, flow].filter((text) => text).join(", "));
       box.setAttribute("aria-pressed", String(stage === chosen));
     }
