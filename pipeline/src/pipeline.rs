@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::limits::Limits;
 use rivulet_core::stage::CommitPolicy;
+use rivulet_core::text::plain;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Text, suggest};
 use crate::prefix::Prefix;
@@ -48,7 +49,7 @@ impl Pipeline {
                     .iter()
                     .map(|stage| stage.name.as_str())
                     .collect();
-                let diagnostic = Diagnostic::nowhere(format!("has no stage `{name}`"))
+                let diagnostic = Diagnostic::nowhere(format!("has no stage `{}`", plain(name)))
                     .help(suggest(name, &names));
                 Diagnostics::new(self.text.clone(), vec![diagnostic])
             })

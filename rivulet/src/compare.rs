@@ -13,6 +13,7 @@ use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::InvalidReading;
 use rivulet_core::readings::Readings;
 use rivulet_core::shutdown::Shutdown;
+use rivulet_core::text::plain;
 use rivulet_node::cli::BoxError;
 use rivulet_pipeline::{Check, ComponentConfig, Diagnostic, Diagnostics, Role, StageKind, suggest};
 use rivulet_sinks::catalog::compare::{Compare, Comparison, Seconds};
@@ -88,7 +89,7 @@ impl<'p> LiveComparison<'p> {
                     } else {
                         suggest(name, &names)
                     };
-                    (format!("has no sink `{name}` that compares"), help)
+                    (format!("has no sink `{}` that compares", plain(name)), help)
                 })
             }
         };
@@ -243,8 +244,11 @@ impl<'p> LiveComparison<'p> {
             .iter()
             .filter(|topic| !in_kafka.contains(&topic.as_str()))
             .map(|topic| {
-                Diagnostic::nowhere(format!("no stage reads or writes the topic `{topic}`"))
-                    .help(suggest(topic, &known))
+                Diagnostic::nowhere(format!(
+                    "no stage reads or writes the topic `{}`",
+                    plain(topic)
+                ))
+                .help(suggest(topic, &known))
             });
         let diagnostics: Vec<Diagnostic> = lacking
             .chain(self.settings.check(&self.topics).err())

@@ -32,7 +32,7 @@ pub use self::dead_letters::{DeadLetterLog, ShownDeadLetter, StageDeadLetters};
 pub use self::figures::{PipelineFigures, StageCondition, StageFigures};
 use self::groups::{SeenGroups, look_at_groups};
 pub use self::readings::{LiveReadings, LiveTopic};
-pub use self::series::{TimeSeries, TimedValue};
+pub use self::series::{TimeSeries, TimedValue, common_unit};
 pub use self::topics::LiveTopics;
 use self::watch::FiguresWatch;
 use crate::CheckedPipeline;

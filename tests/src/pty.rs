@@ -192,7 +192,9 @@ fn builder(command: &Command) -> CommandBuilder {
             None => builder.env_remove(name),
         }
     }
-    if let Some(folder) = command.get_current_dir() {
+    // Otherwise it would start in the home folder, as a new terminal does.
+    let here = std::env::current_dir().ok();
+    if let Some(folder) = command.get_current_dir().map(Into::into).or(here) {
         builder.cwd(folder);
     }
     builder

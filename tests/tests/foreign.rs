@@ -166,7 +166,10 @@ fn ways(command: &str) -> &'static [&'static [&'static str]] {
         "topics watch" => &[&["--once"], &["in@", "--once"]],
         "check" => &[&[], &["--json"], &["--schema"]],
         "groups" => &[&[], &["--lag", "any"]],
-        "compare" => &[&["smooth@", "average@", "--input", "in@", "--once"]],
+        "compare" => &[
+            &["smooth@", "average@", "--input", "in@", "--once"],
+            &[HOSTILE],
+        ],
         "state show" => &[
             &[],
             &["ewma@"],

@@ -243,7 +243,7 @@ fn a_stage_that_is_killed_is_down_until_it_is_back() {
             .lines()
             .find(|line| line.contains("└─smooth"))
             .unwrap_or_default();
-        row.contains(" MB") && row.contains("rpi1") && row.contains('█') && !row.contains("–")
+        row.contains(" MB") && row.contains("rpi1") && row.contains('▆') && !row.contains("–")
     });
     assert!(!screen.contains("No process is asked"), "{screen}");
 

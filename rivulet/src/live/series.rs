@@ -111,6 +111,14 @@ impl TimeSeries {
     }
 }
 
+/// The unit that all of these series have which have one. `None` if there are several, or none.
+#[must_use]
+pub fn common_unit(series: &[TimeSeries]) -> Option<Unit> {
+    let mut units = series.iter().filter_map(TimeSeries::unit);
+    let first = units.next()?;
+    units.all(|unit| unit == first).then_some(first)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -157,6 +165,22 @@ mod tests {
         assert_eq!(series.longest_step(0..=100), Some(50));
         assert_eq!(series.longest_step(0..=10), None);
         assert_eq!(series.disorder(), 0);
+    }
+
+    #[test]
+    fn series_have_one_unit_or_none_in_common() {
+        let in_unit = |unit: Option<Unit>| {
+            let mut series = TimeSeries::default();
+            let (time, value) = (0, 0.0);
+            series.push(TimedValue { time, value }, unit, 1);
+            series
+        };
+        let [celsius, kelvin] = [Unit::Celsius, Unit::Kelvin].map(|unit| in_unit(Some(unit)));
+        let none = in_unit(None);
+        let all = [none.clone(), celsius.clone(), celsius.clone()];
+        assert_eq!(common_unit(&all), Some(Unit::Celsius));
+        assert_eq!(common_unit(&[celsius, kelvin]), None);
+        assert_eq!(common_unit(&[none]), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use maud::{Markup, PreEscaped, html};
 use rivulet_sinks::catalog::compare::Side;
 
 use crate::axis::{number_ticks, time_ticks};
-use crate::live::{ChartColumns, LiveTopic, TimeSeries, TimedValue};
+use crate::live::{ChartColumns, LiveTopic, TimeSeries, TimedValue, common_unit};
 use crate::look;
 
 /// The size of a chart, in its own units, and the room around what is drawn.
@@ -120,17 +120,22 @@ fn chart(
     let columns = ChartColumns::new(&scale.times, COLUMNS);
     let values = number_ticks(scale.low, scale.high, 8);
     let times = time_ticks(*scale.times.start(), *scale.times.end(), 8);
-    let unit = series.iter().rev().find_map(TimeSeries::unit);
-    let unit = unit.map(|unit| unit.symbol().to_string());
+    let unit = common_unit(series);
     let all = topics.iter().zip(series).enumerate();
     let lines: Vec<Line<'_>> = all.filter(|(_, (_, series))| series.count() > 0).collect();
     html! {
         figure.chart {
             p.legend {
-                @for (index, (topic, _)) in &lines {
-                    span.(series_class(topic, *index)) { (series_name(topic)) }
+                @for (index, (topic, series)) in &lines {
+                    span.(series_class(topic, *index)) {
+                        (series_name(topic))
+                        // With several units each name has its own.
+                        @if let (None, Some(unit)) = (&unit, series.unit()) {
+                            " " (unit.symbol())
+                        }
+                    }
                 }
-                @if let Some(unit) = &unit { span.unit { "in " (unit) } }
+                @if let Some(unit) = &unit { span.unit { "in " (unit.symbol()) } }
             }
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img"
                 aria-label={ "Readings of " (sensor) " over event time" } {

@@ -12,7 +12,7 @@ use rivulet_sinks::catalog::compare::Side;
 use super::paint::BOLD;
 use super::snapshot::TopSnapshot;
 use super::state::TopState;
-use crate::live::{ChartColumns, TimeSeries};
+use crate::live::{ChartColumns, common_unit};
 use crate::terminal::{ChartLine, LineChart, fit};
 use crate::{look, text};
 
@@ -87,6 +87,7 @@ pub(super) fn draw(state: &TopState, snapshot: &TopSnapshot, area: Rect, buffer:
     };
     let most = 2 * usize::from(area.width);
     let columns = ChartColumns::new(&(first..=last), most);
+    let unit = common_unit(&snapshot.series);
     let mut lines = Vec::new();
     for (index, (topic, series)) in snapshot.topics.iter().zip(&snapshot.series).enumerate() {
         let (name, colours) = match topic.side {
@@ -96,15 +97,17 @@ pub(super) fn draw(state: &TopState, snapshot: &TopSnapshot, area: Rect, buffer:
                 look::OTHERS[index % look::OTHERS.len()],
             ),
         };
+        // With several units each name has its own.
+        let own = series.unit().filter(|_| unit.is_none());
+        let own = own.map_or_else(String::new, |unit| format!(" {}", plain(unit.symbol())));
         lines.push(ChartLine {
-            name,
+            name: name + &own,
             colour: state.series(colours),
             marker: marker(state, topic.side, index),
             layer: look::layer(topic.side),
             values: columns.of(series, first..=last),
         });
     }
-    let unit = snapshot.series.iter().find_map(TimeSeries::unit);
     let unit = unit.map(|unit| plain(unit.symbol()).into_owned());
     let chart = LineChart {
         lines: &lines,

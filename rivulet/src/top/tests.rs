@@ -223,7 +223,7 @@ fn a_small_screen_shows_what_matters_and_a_large_one_all() {
             "commits/s",
             "10.6 MB*",
             "▁",
-            "█",
+            "▆",
             "this is the memory of all",
             "smoothness",
         ],

@@ -91,7 +91,8 @@ pub(super) fn are_those_of_the_topics(scenario: &Scenario, browser: &Browser, se
 /// The values of a line of the chart; gaps have none.
 fn points(browser: &Browser, line: usize) -> Vec<Option<f64>> {
     let list = browser.run(&format!(
-        "return [...(document.getElementById('chart').data?.[{line}]?.y ?? [])]"
+        "const {{ data }} = document.getElementById('chart');
+         return [...(data?.find((line) => line.legendgroup === '{line}')?.y ?? [])]"
     ));
     let list = list.as_array().cloned().unwrap_or_default();
     list.iter().map(Value::as_f64).collect()

@@ -11,8 +11,8 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 
 // The width of the lines. The input stays in the background.
 const WIDTHS = { input: 1.25, ewma: 1.5, average: 2.25 };
-// What is above the others: the thinner of the two averages.
-const ABOVE = { input: 0, average: 1, ewma: 2 };
+// What is drawn above what: the input in the background, the thinner of the averages at the top.
+const LAYERS = { input: 0, average: 1, ewma: 2 };
 
 function colour(style, side, index) {
   return style.getPropertyValue(side ? `--${side}` : `--other-${index}`).trim();
@@ -27,6 +27,18 @@ function axes(points) {
     y.push(point === null ? null : point[1]);
   }
   return { x, y };
+}
+
+// The unit that all lines have which have one.
+function commonUnit(lines) {
+  const units = new Set(lines.map(({ unit }) => unit).filter((unit) => unit));
+  return units.size === 1 ? [...units][0] : null;
+}
+
+// With several units each name has its own.
+function ownUnit(lines, index) {
+  const unit = lines[index]?.unit;
+  return unit && commonUnit(lines) === null ? ` ${label(unit)}` : "";
 }
 
 export class Chart {
@@ -57,18 +69,20 @@ export class Chart {
       const hue = colour(style, topic.side, index);
       return {
         ...axes(points),
-        name: label(topic.name ?? topic.topic),
+        name: label(topic.name ?? topic.topic) + ownUnit(lines, index),
         type: "scatter",
         mode: points.length < FEW ? "lines+markers" : "lines",
         line: { color: hue, width: WIDTHS[topic.side] ?? 2 },
         marker: { color: hue, size: 5 },
-        zorder: ABOVE[topic.side] ?? index,
         yaxis: row === 0 ? "y" : `y${row + 1}`,
         legendgroup: String(index),
+        legendrank: index,
+        layer: LAYERS[topic.side] ?? index,
         showlegend: row === 0,
         hovertemplate: "%{y:.4~g}",
       };
     }));
+    traces.sort((one, other) => one.layer - other.layer);
     const height = (count === 1 ? HEIGHT : LOWER * count) + AROUND;
     const gap = count > 1 ? 34 / (LOWER * count) : 0;
     const layout = {
@@ -100,7 +114,7 @@ export class Chart {
       },
     };
     sensors.forEach(({ name, lines }, row) => {
-      const unit = lines.map((of) => of.unit).find((of) => of);
+      const unit = commonUnit(lines);
       const top = 1 - row / count - (row > 0 ? gap : 0);
       layout[row === 0 ? "yaxis" : `yaxis${row + 1}`] = {
         title: { text: label(unit ?? "value"), standoff: 8 },
