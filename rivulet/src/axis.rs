@@ -51,8 +51,8 @@ pub struct AxisTick<T> {
     pub label: String,
 }
 
-/// At most `most` (at least 2) numbers from `low` to `high`, the lowest first. Their step is 1, 2 or
-/// 5 times a power of ten. None if there is nothing to tell apart.
+/// At most `most` (at least 2) numbers from `low` to `high`, the lowest first. Their step is 1, 2
+/// or 5 times a power of ten. None if there is nothing to tell apart.
 #[must_use]
 pub fn number_ticks(low: f64, high: f64, most: usize) -> Vec<AxisTick<f64>> {
     let span = high - low;

@@ -147,8 +147,8 @@ pub fn watch<T>(
     })
 }
 
-/// Keeps the readings of `live` up to date until `show` returns, and returns what it does. For topics
-/// without a pipeline.
+/// Keeps the readings of `live` up to date until `show` returns, and returns what it does. For
+/// topics without a pipeline.
 pub fn watch_topics<T>(
     connection: &Connection,
     live: &Live,

@@ -64,7 +64,8 @@ pub enum Verdict {
 
 impl<'p> RunReport<'p> {
     /// Reads the topics that are compared to their ends, asks for dead letters, groups and
-    /// processes, and takes what a verification said. `progress` is told how many records were read.
+    /// processes, and takes what a verification said. `progress` is told how many records were
+    /// read.
     ///
     /// # Errors
     /// If a topic does not exist, or the brokers are unreachable.

@@ -24,7 +24,8 @@ fn scenario() -> Scenario {
     let file = fs::read_to_string(scenario.path("pipeline.toml")).expect("it was written");
     let settings = format!("ewma = {ewma:?}, average = {average:?}, input = {input:?}");
     let sink = format!(
-        "[sink.{}]\nfrom = [{ewma:?}, {average:?}, {input:?}]\nsink = {{ compare = {{ {settings} }} }}",
+        "[sink.{}]\nfrom = [{ewma:?}, {average:?}, {input:?}]\n\
+         sink = {{ compare = {{ {settings} }} }}",
         scenario.name("compare")
     );
     scenario.write("pipeline.toml", format!("{file}\n{sink}\n"));

@@ -14,8 +14,8 @@ use crate::times::TimeBound;
 /// What is watched.
 #[derive(clap::Args)]
 pub struct LiveArgs {
-    /// The sink that compares, if the file has several. Without any, the topics are shown that sinks
-    /// read
+    /// The sink that compares, if the file has several. Without any, the topics are shown that
+    /// sinks read
     pub sink: Option<String>,
     /// Ask each process in this file for its metrics: a list of targets for Prometheus, as JSON
     #[arg(long, env = "RIVULET_TARGETS", value_name = "FILE")]

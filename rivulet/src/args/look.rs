@@ -16,7 +16,8 @@ pub struct TapArgs {
     /// The operator stage
     pub stage: String,
     /// Show the last so many records of its inputs, and end
-    #[arg(long, short = 'n', value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, short = 'n', value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub last: Option<u32>,
     /// Go on with new records after the last ones
     #[arg(long, short, requires = "last")]

@@ -127,7 +127,8 @@ mod tests {
             let columns = ChartColumns::new(&(first..=last), most);
             let drawn = columns.of(&series, first..=last);
             let drawn: Vec<TimedValue> = drawn.into_iter().flatten().collect();
-            let mut starts: Vec<i64> = values.iter().map(|(time, _)| columns.start(*time)).collect();
+            let starts = values.iter().map(|(time, _)| columns.start(*time));
+            let mut starts: Vec<i64> = starts.collect();
             starts.dedup();
             prop_assert!(starts.len() <= most);
             prop_assert!(drawn.is_sorted_by_key(|value| value.time));

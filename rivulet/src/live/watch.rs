@@ -13,6 +13,7 @@ use super::processes::StageProcesses;
 use super::rate::RateWindow;
 use crate::CheckedPipeline;
 use crate::groups::{Answer, GroupReport, GroupsReport, ProcessTargets, Snapshot, get, readiness};
+use crate::text::plural;
 
 /// How many rates a stage's history has: one a second makes a minute.
 const HISTORY: usize = 60;
@@ -185,7 +186,7 @@ impl<'p> FiguresWatch<'p> {
             ),
             Some("Stable") => (
                 StageCondition::Running,
-                format!("{} partitions are assigned", group.assigned),
+                format!("{} assigned", plural(group.assigned as u64, "partition")),
             ),
             _ => (
                 StageCondition::Starting,

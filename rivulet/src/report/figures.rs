@@ -150,7 +150,8 @@ pub(super) fn table(readings: &LiveReadings, most: usize) -> Markup {
                                 (figures.average, figures.average_to_input),
                             ] {
                                 td { (number(series.last)) }
-                                td { (to_input.map_or("–".to_owned(), |to| number(to.root_mean_square))) }
+                                @let rms = to_input.map(|to| number(to.root_mean_square));
+                                td { (rms.unwrap_or_else(|| "–".to_owned())) }
                                 td { (lag(series.lag)) }
                                 td { (smooth(series.smoothness)) }
                             }
@@ -160,7 +161,10 @@ pub(super) fn table(readings: &LiveReadings, most: usize) -> Markup {
             }
         }
         @if count > most {
-            p.quiet { "The first " (most) " of " (look::number(count as f64, 0)) " sensors. The CSV file has all." }
+            p.quiet {
+                "The first " (most) " of " (look::number(count as f64, 0))
+                " sensors. The CSV file has all."
+            }
         }
     }
 }

@@ -52,6 +52,12 @@ pub(super) fn page(report: &RunReport<'_>) -> String {
                     (facts(report))
                 }
                 (verdict(&report.verdict))
+                @if is_behind(report) {
+                    p.quiet {
+                        "Some stages had a lag: what they had not processed yet is missing. Make \
+                         the report again when they have caught up: rivulet groups --wait 60"
+                    }
+                }
                 main {
                     h2 { "Pipeline" }
                     pre { (report.graph) }
@@ -63,7 +69,7 @@ pub(super) fn page(report: &RunReport<'_>) -> String {
                     @if readings.is_comparing() {
                         (table(readings, ROWS))
                         @if let Some(left_out) = readings.not_compared() {
-                            p.quiet { (plain(&left_out)) "." }
+                            p.quiet { (plain(&left_out.replacen('l', "L", 1))) "." }
                         }
                     } @else {
                         p.quiet { "No sink of the pipeline compares." }
@@ -90,10 +96,10 @@ pub(super) fn page(report: &RunReport<'_>) -> String {
                 }
                 footer.quiet {
                     p {
-                        "Event times are in UTC. A line is broken where readings are missing for five \
-                         times longer than usual. mean and rms are of the differences; lag is the \
-                         shift with the highest correlation to the input; smoothness says how much \
-                         smaller the steps from value to value are than those of the input."
+                        "Event times are in UTC. A line is broken where readings are missing for \
+                         five times longer than usual. mean and rms are of the differences; lag is \
+                         the shift with the highest correlation to the input; smoothness says how \
+                         much smaller the steps from value to value are than those of the input."
                     }
                 }
             }
@@ -162,6 +168,13 @@ fn verdict(verdict: &Verdict) -> Markup {
             html! { p.verdict.(class) { strong { (word) } (last_line(report)) } }
         }
     }
+}
+
+/// Whether readings are missing because stages have not caught up.
+fn is_behind(report: &RunReport<'_>) -> bool {
+    let lags = report.figures.stages.iter().filter_map(|stage| stage.lag);
+    let has_lag = lags.into_iter().any(|lag| lag.lag != GroupLag::default());
+    matches!(&report.verdict, Verdict::Done(verified) if !verified.is_clean()) && has_lag
 }
 
 /// The sentence with all counts.
@@ -257,7 +270,9 @@ fn dead_letters(report: &RunReport<'_>) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "stage" } th.text scope="col" { "reason" }
-                            @for head in ["open", "replayed", "dropped"] { th scope="col" { (head) } }
+                            @for head in ["open", "replayed", "dropped"] {
+                                th scope="col" { (head) }
+                            }
                             th.text scope="col" { "one of the errors" }
                         }
                     }
@@ -269,7 +284,9 @@ fn dead_letters(report: &RunReport<'_>) -> Markup {
                                 @for count in [group.open, group.replayed, group.dropped] {
                                     td { (look::number(count as f64, 0)) }
                                 }
-                                td.text.wide { (plain(group.sample.as_deref().unwrap_or_default())) }
+                                td.text.wide {
+                                    (plain(group.sample.as_deref().unwrap_or_default()))
+                                }
                             }
                         }
                     }

@@ -19,6 +19,9 @@ const STAGES: [(&str, &str, &str); 8] = [
     ("rivulet-producer", "thermometer", "rpi0"),
 ];
 
+/// How many readings the file of the chain has.
+const READINGS: usize = 2922;
+
 /// A run that is watched.
 struct Run {
     kafka: Kafka,
@@ -168,6 +171,9 @@ fn main() -> ExitCode {
     terminal(&browser, &top, &run, &to, "top");
     terminal(&browser, &plot, &run, &to, "plot");
 
+    let mut waiting = run.rivulet(&["groups", "--wait", "120"]);
+    let _ = records::read(&run.kafka.brokers(), "temperatures_celsius", READINGS);
+    Process::start("rivulet groups", &mut waiting).succeeds();
     let report = &mut run.rivulet(&["report", "--targets", "targets.json"]);
     Process::start("rivulet report", report).succeeds();
     let file = run.folder.join("report.html");
