@@ -97,7 +97,7 @@ fn measure(
         .replace("BROKERS", brokers)
         .replace("SENSORS", &options.sensors.to_string())
         .replace("READINGS", &readings.to_string())
-        .replace("RATE", &(options.rate / options.sensors).max(1).to_string());
+        .replace("RATE", &options.rate.to_string());
     fs::write(&file, pipeline)?;
     let start = |arguments: &[&str]| -> Result<Running, Box<dyn Error>> {
         let mut command = Command::new(programs::program("rivulet"));
@@ -130,7 +130,7 @@ fn measure(
     let received = thread::scope(|scope| {
         let viewers: Vec<_> = (0..options.viewers)
             .map(|number| {
-                let sensor = format!("sensor-{}", number % 1000);
+                let sensor = format!("sensor{}", number % 1000);
                 let is_over = &is_over;
                 scope.spawn(move || follow(address, &sensor, is_over))
             })

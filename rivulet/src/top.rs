@@ -46,7 +46,10 @@ pub(crate) fn show(
     let mut due = Instant::now();
     while goes_on() {
         if due <= Instant::now() {
-            snapshot.look(live, &state);
+            let (is_paused, sensor) = (state.is_paused, state.sensor.as_ref());
+            snapshot.look(live, is_paused, sensor, &|figures| {
+                state.stage_name(figures)
+            });
             let draw = |frame: &mut ratatui::Frame<'_>| layout::draw(frame, &state, &snapshot);
             screen.terminal.draw(draw)?;
             due = Instant::now() + FRAME;

@@ -1,6 +1,6 @@
 //! The worked example: fourteen readings whose results are known.
 
-use crate::PipelineBuilder;
+use crate::{PipelineBuilder, Scenario};
 
 /// The readings in °C.
 pub const CELSIUS: [f64; 14] = [
@@ -88,6 +88,34 @@ pub fn fused(pipeline: PipelineBuilder) -> PipelineBuilder {
             &steps(SLIDING),
             "temperatures_moving_average",
         )
+}
+
+/// Adds a sink to the pipeline file that compares the branches of the chain, with these settings
+/// and with the input of both branches if it is wanted. It need not run: tools look it up.
+pub fn add_comparison(scenario: &Scenario, has_input: bool, settings: &str) {
+    let mut topics = vec![
+        ("ewma", "temperatures_ewma"),
+        ("average", "temperatures_moving_average"),
+    ];
+    topics.extend(has_input.then_some(("input", "temperatures_above_threshold")));
+    let topics: Vec<(&str, String)> = topics
+        .into_iter()
+        .map(|(setting, topic)| (setting, scenario.name(topic)))
+        .collect();
+    let from: Vec<&String> = topics.iter().map(|(_, topic)| topic).collect();
+    let named = topics
+        .iter()
+        .map(|(setting, topic)| format!("{setting} = {topic:?}"));
+    let mut named: Vec<String> = named.collect();
+    named.extend((!settings.is_empty()).then(|| settings.to_owned()));
+    let path = scenario.path("pipeline.toml");
+    let file = std::fs::read_to_string(path).expect("the scenario has written it");
+    let sink = format!(
+        "[sink.{}]\nfrom = {from:?}\nsink = {{ compare = {{ {} }} }}\n",
+        scenario.name("compare"),
+        named.join(", ")
+    );
+    scenario.write("pipeline.toml", format!("{file}\n{sink}"));
 }
 
 /// The exponentially weighted moving average with α = 0.5, seeded and begun with the first value.

@@ -3,7 +3,9 @@
 use std::fs;
 
 use jiff::Timestamp;
-use rivulet_tests::chain::{AVERAGE, CELSIUS, EWMA, OPERATORS, assert_close, chained};
+use rivulet_tests::chain::{
+    AVERAGE, CELSIUS, EWMA, OPERATORS, add_comparison, assert_close, chained,
+};
 use rivulet_tests::{Browser, PipelineBuilder, Scenario};
 use serde_json::json;
 
@@ -15,20 +17,7 @@ fn scenario() -> Scenario {
     let source = "{ file = { path = \"readings.csv\", value = \"celsius\" } }";
     let pipeline = PipelineBuilder::new().producer("thermometer", source, "temperatures_celsius");
     let scenario = Scenario::new(chained(pipeline));
-    let topics = [
-        "temperatures_ewma",
-        "temperatures_moving_average",
-        "temperatures_above_threshold",
-    ];
-    let [ewma, average, input] = topics.map(|topic| scenario.name(topic));
-    let file = fs::read_to_string(scenario.path("pipeline.toml")).expect("it was written");
-    let settings = format!("ewma = {ewma:?}, average = {average:?}, input = {input:?}");
-    let sink = format!(
-        "[sink.{}]\nfrom = [{ewma:?}, {average:?}, {input:?}]\n\
-         sink = {{ compare = {{ {settings} }} }}",
-        scenario.name("compare")
-    );
-    scenario.write("pipeline.toml", format!("{file}\n{sink}\n"));
+    add_comparison(&scenario, true, "");
     scenario
 }
 

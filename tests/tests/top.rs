@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rivulet_tests::chain::{chained, source};
+use rivulet_tests::chain::{add_comparison, chained, source};
 use rivulet_tests::programs;
 use rivulet_tests::records::{self, Record};
 use rivulet_tests::{
@@ -38,21 +38,7 @@ fn compared() -> Scenario {
     let file = "{ file = { path = \"readings.csv\", value = \"celsius\" } }";
     let pipeline = PipelineBuilder::new().producer("thermometer", file, "temperatures_celsius");
     let scenario = Scenario::new(chained(pipeline));
-    let topics = [
-        "temperatures_ewma",
-        "temperatures_moving_average",
-        "temperatures_above_threshold",
-    ];
-    let [ewma, average, input] = topics.map(|topic| scenario.name(topic));
-    let path = scenario.path("pipeline.toml");
-    let file = std::fs::read_to_string(path).expect("the scenario has written it");
-    let name = scenario.name("compare");
-    let settings = format!("ewma = \"{ewma}\", average = \"{average}\", input = \"{input}\"");
-    let sink = format!(
-        "[sink.{name}]\nfrom = [\"{ewma}\", \"{average}\", \"{input}\"]\n\
-         sink = {{ compare = {{ {settings} }} }}\n"
-    );
-    scenario.write("pipeline.toml", format!("{file}\n{sink}"));
+    add_comparison(&scenario, true, "");
     let rows = ["hall", "attic"]
         .into_iter()
         .enumerate()

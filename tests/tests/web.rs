@@ -4,10 +4,9 @@
 mod access;
 mod figures;
 
-use std::fs;
 use std::time::Duration;
 
-use rivulet_tests::chain::chained;
+use rivulet_tests::chain::{add_comparison, chained};
 use rivulet_tests::records::{self, Record};
 use rivulet_tests::{
     Browser, Endpoint, PipelineBuilder, Process, Scenario, free_port, stop_all, wait,
@@ -31,19 +30,7 @@ fn scenario() -> Scenario {
     let source = "{ simulated = { sensors = 2, rate = 20, step-ms = 600000, base = 14 } }";
     let pipeline = PipelineBuilder::new().producer("thermometer", source, "temperatures_celsius");
     let scenario = Scenario::new(chained(pipeline));
-    let [ewma, average, input] = [
-        "temperatures_ewma",
-        "temperatures_moving_average",
-        "temperatures_above_threshold",
-    ]
-    .map(|topic| scenario.name(topic));
-    let sink = format!(
-        "[sink.{}]\nfrom = [\"{ewma}\", \"{average}\", \"{input}\"]\nsink.compare = {{ ewma = \
-         \"{ewma}\", average = \"{average}\", input = \"{input}\" }}\n",
-        scenario.name("compare")
-    );
-    let file = fs::read_to_string(scenario.path("pipeline.toml")).expect("it is there");
-    scenario.write("pipeline.toml", file + "\n" + &sink);
+    add_comparison(&scenario, true, "");
     scenario
 }
 

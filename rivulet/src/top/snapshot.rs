@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use rivulet_sinks::catalog::compare::SensorFigures;
 
-use super::state::TopState;
 use crate::live::{
     Live, LiveReadings, LiveTopic, PipelineFigures, StageDeadLetters, StageFigures, TimeSeries,
 };
@@ -34,9 +33,16 @@ pub(super) struct TopSnapshot {
 }
 
 impl TopSnapshot {
-    /// Looks again. While the screen is paused only what is chosen changes.
-    pub(super) fn look(&mut self, live: &Live, state: &TopState) {
-        let goes_on = !state.is_paused;
+    /// Looks again. While the screen is paused only what is chosen changes: a sensor, and the stage
+    /// that `stage` names among those that there are.
+    pub(super) fn look(
+        &mut self,
+        live: &Live,
+        is_paused: bool,
+        sensor: Option<&String>,
+        stage: &dyn Fn(&PipelineFigures) -> Option<String>,
+    ) {
+        let goes_on = !is_paused;
         if goes_on {
             self.figures = live.figures();
             self.reading_error = live.reading_error();
@@ -49,14 +55,13 @@ impl TopSnapshot {
                 self.sensors = readings.sensors().map(str::to_owned).collect();
                 self.left_out = left_out(&readings);
             }
-            let wanted = state.sensor.as_ref();
-            let wanted = wanted.and_then(|name| self.sensors.binary_search(name).ok());
+            let wanted = sensor.and_then(|name| self.sensors.binary_search(name).ok());
             self.sensor = wanted.or((!self.sensors.is_empty()).then_some(0));
             if goes_on || before.as_deref() != self.sensor_name() {
                 self.copy(&readings);
             }
         }
-        let stage = state.stage(&self.figures).map(|stage| stage.stage.clone());
+        let stage = stage(&self.figures);
         if goes_on || stage != self.stage {
             let log = live.dead_letters();
             let found = stage.as_ref().and_then(|stage| log.stages.get(stage));

@@ -72,6 +72,11 @@ impl TopState {
         chosen.or_else(|| rows().first().map(|row| row.stage))
     }
 
+    /// Its name.
+    pub(super) fn stage_name(&self, figures: &PipelineFigures) -> Option<String> {
+        self.stage(figures).map(|stage| stage.stage.clone())
+    }
+
     /// The event times that the chart shows.
     pub(super) fn times(&self, (first, last): (i64, i64)) -> (i64, i64) {
         let span = last.saturating_sub(first);

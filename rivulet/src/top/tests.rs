@@ -122,12 +122,12 @@ fn state(has_colours: bool) -> TopState {
 
 /// What is seen of these sensors.
 fn look(live: &Live, state: &TopState, snapshot: &mut TopSnapshot) {
-    snapshot.look(live, state);
+    let sensor = state.sensor.as_ref();
+    snapshot.look(live, state.is_paused, sensor, &|figures| {
+        state.stage_name(figures)
+    });
     snapshot.figures = Arc::new(figures());
-    let stage = state
-        .stage(&snapshot.figures)
-        .map(|stage| stage.stage.clone());
-    snapshot.stage = stage;
+    snapshot.stage = state.stage_name(&snapshot.figures);
     snapshot
         .dead_letters
         .by_reason

@@ -1,5 +1,6 @@
 //! What `rivulet compare` shows.
 
+use rivulet_tests::chain::add_comparison;
 use rivulet_tests::wait;
 
 use super::*;
@@ -11,15 +12,7 @@ fn compared(pipeline: PipelineBuilder, source: &str) -> Scenario {
         source,
         "temperatures_celsius",
     )));
-    let [ewma, average] =
-        ["temperatures_ewma", "temperatures_moving_average"].map(|topic| scenario.name(topic));
-    let file = std::fs::read_to_string(scenario.path("pipeline.toml"))
-        .expect("the scenario has written it");
-    let sink =
-        format!("compare = {{ ewma = \"{ewma}\", average = \"{average}\", every-seconds = 1 }}");
-    let name = scenario.name("compare");
-    let sink = format!("[sink.{name}]\nfrom = [\"{ewma}\", \"{average}\"]\nsink = {{ {sink} }}\n");
-    scenario.write("pipeline.toml", format!("{file}\n{sink}"));
+    add_comparison(&scenario, false, "every-seconds = 1");
     let rows = (0..)
         .zip(CELSIUS)
         .map(|(second, value)| format!("hall,2024-01-01T00:00:{second:02}Z,{value}\n"));
