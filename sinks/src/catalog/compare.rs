@@ -112,7 +112,9 @@ impl Compare {
         limits: Limits,
     ) -> Comparison {
         let sides = self.sides(names);
-        let topics = sides.iter().map(|(_, topic, side)| (in_kafka(topic), *side));
+        let topics = sides
+            .iter()
+            .map(|(_, topic, side)| (in_kafka(topic), *side));
         let rules = CompareRules {
             sides: sides.iter().map(|(_, _, side)| *side).collect(),
             lag_max: self.lag_max.0,

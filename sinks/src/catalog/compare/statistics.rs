@@ -272,7 +272,10 @@ mod tests {
             roughness
         };
         let input = roughness(&[0.0, 4.0, 0.0, 4.0]);
-        assert_eq!(roughness(&[1.0, 2.0, 1.0, 2.0]).smoothness(&input), Some(0.75));
+        assert_eq!(
+            roughness(&[1.0, 2.0, 1.0, 2.0]).smoothness(&input),
+            Some(0.75)
+        );
         assert_eq!(roughness(&[7.0; 4]).smoothness(&input), Some(1.0));
         assert_eq!(input.smoothness(&input), Some(0.0));
         assert_eq!(input.smoothness(&roughness(&[7.0, 7.0])), None);

@@ -53,7 +53,13 @@ fn settings_name_topics_as_the_file_does() {
         names: topics(&ALL),
         ..SinkContext::new("", "compare", in_kafka.to_vec())
     });
-    assert!(sink.comparison.topics().iter().map(|(topic, _)| topic).eq(&in_kafka));
+    assert!(
+        sink.comparison
+            .topics()
+            .iter()
+            .map(|(topic, _)| topic)
+            .eq(&in_kafka)
+    );
 }
 
 fn diagnostic(settings: &str, names: &[&str]) -> String {
@@ -99,7 +105,12 @@ fn classroom(sink: &mut CompareSink) {
         (AVERAGE, &average[..]),
         (EWMA, &ewma[..]),
     ] {
-        if sink.comparison.topics().iter().all(|(compared, _)| compared != topic) {
+        if sink
+            .comparison
+            .topics()
+            .iter()
+            .all(|(compared, _)| compared != topic)
+        {
             continue;
         }
         let behind = input.len() - values.len();

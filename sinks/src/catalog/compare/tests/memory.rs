@@ -68,7 +68,8 @@ fn readings_that_wait_stay_within_the_memory() {
         .sum();
     assert!((most / 2..most + 1000).contains(&used), "{used} of {most}");
     assert!(
-        sink.comparison.sensors
+        sink.comparison
+            .sensors
             .values()
             .all(|sensor| sensor.join.dropped > 10_000)
     );
