@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The series that are compared, in the order of their indices in a [`Point`].
+/// The series that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The exponentially weighted moving average.
