@@ -25,6 +25,7 @@ use self::lines::PlotLines;
 use self::screen::{PlotChange, PlotStatus, PlotView};
 use self::source::{PlotEvent, PlotSource};
 use crate::live::{self, Live, LiveTopic, LiveTopics};
+use crate::print;
 use crate::terminal::{FullScreen, has_colours};
 use crate::web_page::{PageAbout, PipelinePage, random_token};
 
@@ -102,7 +103,13 @@ pub fn page(
         option: "--page",
     };
     live::watch_topics(connection, &live, settings.from, || {
-        let _page = PipelinePage::start(&about, live.clone(), address, random_token()?)?;
+        let page = PipelinePage::start(&about, live.clone(), address, random_token()?)?;
+        if !settings.sensors.is_empty() {
+            print::aside(format_args!(
+                "{} shows them",
+                page.url_of(&settings.sensors)
+            ));
+        }
         loop {
             // Until a signal ends the process.
             thread::park();

@@ -15,6 +15,7 @@ mod viewer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use rivulet_core::error::{Error, Result};
@@ -139,6 +140,16 @@ impl PipelinePage {
     #[must_use]
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// The same with these sensors chosen, as many as the page shows at once.
+    #[must_use]
+    pub fn url_of(&self, sensors: &[String]) -> String {
+        let chosen = sensors.iter().take(query::MOST_SENSORS).map(|sensor| {
+            let encoded = utf8_percent_encode(sensor, NON_ALPHANUMERIC);
+            format!("sensor={encoded}")
+        });
+        format!("{}?{}", self.url(), chosen.collect::<Vec<_>>().join("&"))
     }
 }
 

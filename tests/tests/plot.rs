@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use rivulet_tests::records::{self, Record};
-use rivulet_tests::{Answer, Kafka, PipelineBuilder, Pty, Scenario, SchemaRegistry, wait};
+use rivulet_tests::{
+    Answer, Browser, Kafka, PipelineBuilder, Pty, Scenario, SchemaRegistry, Signal, wait,
+};
 use serde_json::json;
 
 const SIZE: (u16, u16) = (110, 36);
@@ -222,4 +224,39 @@ fn avro_is_drawn_once_the_registry_answers() {
         screen.contains("attic 21.25 °C") && !screen.contains("waiting: ")
     });
     quit(pty);
+}
+
+#[test]
+fn topics_are_drawn_on_a_page_too() {
+    let scenario = scenario();
+    produce(&scenario, &["attic", "hall"], 20..31);
+    let topic = scenario.name("temps");
+    let mut page = scenario.rivulet(&["plot", &topic, "--page", "0", "--sensors", "hall"]);
+    let url = wait::until(wait::LONG, || {
+        let said = page.err();
+        let (before, _) = said.split_once(" shows them")?;
+        before.split_whitespace().last().map(str::to_owned)
+    });
+    let url = url.unwrap_or_else(|| panic!("it says no address: {}", page.report()));
+    let browser = Browser::start();
+    browser.emulate(1280, 900, false);
+    browser.open(&url);
+    wait::until_true("the sensor is there with its last value", || {
+        let values = browser.text("#values tbody");
+        values.contains("hall") && values.contains("30.00")
+    });
+    assert!(!browser.text("#chips").contains("attic"));
+    assert_eq!(browser.text("#file"), topic);
+    for absent in ["#stages-card", "#comparison", "#dead-card"] {
+        let hidden = browser.run(&format!("return document.querySelector('{absent}').hidden"));
+        assert_eq!(hidden, true, "{absent}");
+    }
+    browser.check_clean(&url[..url.find('?').expect("it has sensors")]);
+    browser.screenshot("plot-page");
+    page.signal(Signal::Terminate);
+    page.succeeds();
+
+    let together = ["plot", &topic, "--page", "0", "--group", "plots"];
+    let error = scenario.rivulet(&together).fails_with(2);
+    assert!(error.contains("leave --group out"), "{error}");
 }
