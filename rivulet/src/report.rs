@@ -7,7 +7,7 @@ mod chart;
 mod figures;
 mod page;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rivulet_core::error::{Error, Kind, Result};
@@ -21,6 +21,8 @@ use crate::graph;
 use crate::groups::ProcessTargets;
 use crate::live::{LiveReadings, LiveTopics, PipelineFigures, figures_now};
 
+/// How long to wait for a record until the end is looked for.
+const TICK: Duration = Duration::from_millis(100);
 /// How long no record may arrive before that is an error.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -120,17 +122,19 @@ impl<'p> RunReport<'p> {
         let topics = self.readings.topics().iter();
         let topics: Vec<String> = topics.map(|topic| topic.in_kafka.clone()).collect();
         let mut tail = Tail::new(&pipeline.connection(), &topics, ReadFrom::Now)?;
+        let mut last = Instant::now();
         while !tail.is_done() {
-            let Some(record) = tail.next(TIMEOUT)? else {
-                // It may have read the last one meanwhile.
-                if tail.is_done() {
-                    break;
+            // Behind the last record there may be only transaction markers.
+            let Some(record) = tail.next(TICK)? else {
+                if last.elapsed() < TIMEOUT {
+                    continue;
                 }
                 let cause = format!("no record arrived for {} s", TIMEOUT.as_secs());
                 return Err(Error::new(format!("reading {}", topics.join(", ")), cause)
                     .of_kind(Kind::Unreachable)
                     .help("are all brokers running?"));
             };
+            last = Instant::now();
             self.take(&record, formats)?;
             progress(self.read);
         }

@@ -53,7 +53,7 @@ impl ChartColumns {
         let mut last: Option<TimedValue> = None;
         for value in series.within(times) {
             if let Some(last) = last {
-                let is_gap = value.time - last.time > longest;
+                let is_gap = value.time.saturating_sub(last.time) > longest;
                 if is_gap || self.start(last.time) != self.start(value.time) {
                     drawn.extend(extremes(&column).map(Some));
                     column.clear();
@@ -159,6 +159,14 @@ mod tests {
                 prop_assert!(values.contains(&(value.time, value.value)));
             }
         }
+    }
+
+    #[test]
+    fn event_times_may_be_as_far_apart_as_numbers_go() {
+        let series = series(&[(i64::MIN, 1.0), (-1, 2.0), (0, 3.0), (i64::MAX, 4.0)]);
+        let all = i64::MIN..=i64::MAX;
+        let drawn = ChartColumns::new(&all, 10).of(&series, all);
+        assert_eq!(drawn.into_iter().flatten().count(), 4);
     }
 
     #[test]

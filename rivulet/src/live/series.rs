@@ -97,7 +97,7 @@ impl TimeSeries {
         let mut steps: Vec<i64> = self
             .within(times)
             .filter_map(|value| {
-                let step = last.map(|last: i64| value.time - last);
+                let step = last.map(|last: i64| value.time.saturating_sub(last));
                 last = Some(value.time);
                 step.filter(|step| *step > 0)
             })
