@@ -157,7 +157,7 @@ fn top_shows_stages_readings_and_what_is_compared() {
             "partition",
             "1 not-json",
             "nobody reads this",
-            "at offset ",
+            "at offset",
         ],
     );
     top.keys("q");
