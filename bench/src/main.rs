@@ -5,6 +5,7 @@
 
 mod observed;
 mod probe;
+mod running;
 mod subject;
 mod table;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -21,6 +22,7 @@ use rivulet_tests::{Kafka, SchemaRegistry, programs};
 
 use self::observed::Observed;
 use self::probe::Probe;
+use self::running::Running;
 use self::subject::{FORMATS, PARTS, SCHEMA, STEPS, Subject, Version};
 use self::table::{Measured, ResultTable};
 
@@ -254,16 +256,6 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// A process that is killed when this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

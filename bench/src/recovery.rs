@@ -4,15 +4,19 @@
 //! Readings arrive all the time, so the dead process leaves a session and an open transaction
 //! behind.
 
+mod running;
+
 use std::error::Error;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rivulet_tests::{Kafka, programs};
+
+use self::running::Running;
 
 /// Measure how soon a stage is back after kill -9
 #[derive(Parser)]
@@ -113,16 +117,6 @@ impl Setup {
 
     fn run(&self, program: &str, stage: &str) -> Result<Running, Box<dyn Error>> {
         Ok(Running(self.command(program).arg(stage).spawn()?))
-    }
-}
-
-/// A process that is killed when this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

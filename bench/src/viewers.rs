@@ -2,12 +2,13 @@
 //! follow its events.
 
 mod observed;
+mod running;
 
 use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use clap::Parser;
 use rivulet_tests::{Kafka, programs, wait};
 
 use self::observed::Observed;
+use self::running::Running;
 
 /// The stages: both branches read what the source writes.
 const PIPELINE: &str = r#"
@@ -55,16 +57,6 @@ struct Options {
     /// How many readings of all sensors together arrive in a second
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
-}
-
-/// A process that is ended when this is dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// What a page has received.
