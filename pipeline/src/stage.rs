@@ -50,6 +50,16 @@ pub enum StageKind {
 }
 
 impl StageKind {
+    /// The names of its components: of its source, of its steps in order, or of its sink.
+    #[must_use]
+    pub fn components(&self) -> Vec<&str> {
+        match self {
+            StageKind::Producer { source, .. } => vec![source.name()],
+            StageKind::Operator { steps } => steps.iter().map(ComponentConfig::name).collect(),
+            StageKind::Sink { sink } => vec![sink.name()],
+        }
+    }
+
     /// The table of the pipeline file that holds such stages.
     #[must_use]
     pub fn table(&self) -> &'static str {

@@ -56,6 +56,14 @@ impl<'r> CheckedPipeline<'r> {
         })
     }
 
+    /// The name of the pipeline file, without its folder.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let path = &self.text.path;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+
     /// How commands reach the cluster.
     #[must_use]
     pub fn connection(&self) -> Connection {

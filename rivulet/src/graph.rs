@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rivulet_pipeline::{ComponentConfig, Pipeline, Stage, StageKind, Topic};
+use rivulet_pipeline::{Pipeline, Stage, Topic};
 
 /// No line is wider than this, unless a name is too long.
 const WIDTH: usize = 100;
@@ -99,11 +99,7 @@ fn nodes(pipeline: &Pipeline) -> Vec<Node> {
 }
 
 fn stage_label(stage: &Stage) -> String {
-    let does: Vec<&str> = match &stage.kind {
-        StageKind::Producer { source, .. } => vec![source.name()],
-        StageKind::Operator { steps } => steps.iter().map(ComponentConfig::name).collect(),
-        StageKind::Sink { sink } => vec![sink.name()],
-    };
+    let does = stage.kind.components();
     if does == [stage.name.as_str()] {
         format!("[{}]", stage.name)
     } else {

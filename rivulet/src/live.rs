@@ -32,12 +32,14 @@ pub use self::dead_letters::{DeadLetterLog, ShownDeadLetter, StageDeadLetters};
 pub use self::figures::{PipelineFigures, StageCondition, StageFigures};
 use self::groups::{SeenGroups, look_at_groups};
 pub use self::readings::{LiveReadings, LiveTopic};
-pub use self::series::{TimeSeries, TimedValue, common_unit};
+pub use self::series::{TimeSeries, TimedValue, common_unit, event_times};
 pub use self::topics::LiveTopics;
 use self::watch::FiguresWatch;
 use crate::CheckedPipeline;
 use crate::groups::ProcessTargets;
 
+/// How soon a stop is seen.
+const TICK: Duration = Duration::from_millis(50);
 /// The time between two looks at the stages.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -182,11 +184,19 @@ pub fn figures_now(
     })
 }
 
+/// Waits for so long, but not on after a stop.
+fn pause(span: Duration, stop: &Shutdown) {
+    let begun = Instant::now();
+    while begun.elapsed() < span && !stop.is_stopping() {
+        thread::sleep(TICK.min(span));
+    }
+}
+
 /// Waits for the first look at the groups, but not for ever.
 fn first_look(groups: &SeenGroups, stop: &Shutdown) {
     let begun = Instant::now();
     while lock(groups).is_none() && begun.elapsed() < FIRST && !stop.is_stopping() {
-        thread::sleep(INTERVAL / 20);
+        thread::sleep(TICK);
     }
 }
 
@@ -214,8 +224,6 @@ fn look(
     while !stop.is_stopping() {
         *lock(&live.figures) = Arc::new(watch.look());
         next = (next + INTERVAL).max(Instant::now());
-        while Instant::now() < next && !stop.is_stopping() {
-            thread::sleep(INTERVAL / 20);
-        }
+        pause(next.saturating_duration_since(Instant::now()), stop);
     }
 }

@@ -5,6 +5,8 @@
 
 use rivulet_sinks::catalog::compare::Side;
 
+use crate::groups::GroupLag;
+
 /// The colours of one series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeriesColours {
@@ -75,6 +77,16 @@ pub fn name_of_side(side: Side) -> &'static str {
     }
 }
 
+/// The name of a side of the comparison in style sheets and scripts.
+#[must_use]
+pub fn class_of_side(side: Side) -> &'static str {
+    match side {
+        Side::Ewma => "ewma",
+        Side::Average => "average",
+        Side::Input => "input",
+    }
+}
+
 /// A number with thin spaces between groups of three digits, and so many digits after the point.
 #[must_use]
 pub fn number(number: f64, digits: usize) -> String {
@@ -94,6 +106,17 @@ pub fn number(number: f64, digits: usize) -> String {
     let is_zero = text.bytes().all(|byte| matches!(byte, b'0' | b'.'));
     let sign = if number < 0.0 && !is_zero { "−" } else { "" };
     format!("{sign}{grouped}{rest}")
+}
+
+/// A consumer lag in records, with `~` if it may be less. No more than nothing is nothing.
+#[must_use]
+pub fn lag(lag: GroupLag) -> String {
+    let about = if matches!(lag, GroupLag::AtMost(1..)) {
+        "~"
+    } else {
+        ""
+    };
+    format!("{about}{}", number(lag.most() as f64, 0))
 }
 
 /// A time in seconds with its unit and three digits: `3.20 ms`, `61.5 ms`, `1.25 s`, `2.0 min`.
@@ -125,6 +148,12 @@ mod tests {
         assert_eq!(number(-0.004, 2), "0.00");
         assert_eq!(number(f64::NAN, 2), "–");
         assert_eq!(megabytes(10_640_000.0), "10.6 MB");
+        let lags = [
+            GroupLag::Records(5),
+            GroupLag::AtMost(5),
+            GroupLag::AtMost(0),
+        ];
+        assert_eq!(lags.map(lag), ["5", "~5", "0"]);
     }
 
     #[test]

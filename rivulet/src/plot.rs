@@ -7,7 +7,6 @@ mod lines;
 mod screen;
 mod source;
 
-use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use self::screen::{PlotChange, PlotStatus, PlotView};
 use self::source::{PlotEvent, PlotSource};
 use crate::live::{self, Live, LiveTopic, LiveTopics};
 use crate::print;
-use crate::terminal::{FullScreen, has_colours};
+use crate::terminal::{self, FullScreen, has_colours};
 use crate::web_page::{PageAbout, PipelinePage, random_token};
 
 /// The time between two pictures.
@@ -126,7 +125,7 @@ pub fn run(
     settings: PlotSettings,
     shutdown: &Shutdown,
 ) -> Result<(), BoxError> {
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    if !terminal::is_there() {
         return Err(Error::new("drawing a plot", "this is no terminal")
             .of_kind(Kind::Usage)
             .help(

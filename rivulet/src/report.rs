@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rivulet_core::error::{Error, Kind, Result};
-use rivulet_core::format::{DecodeError, Format};
+use rivulet_core::format::Format;
 use rivulet_kafka::{OwnedRecord, ReadFrom, Tail};
 use rivulet_verify::Report;
 
@@ -80,7 +80,7 @@ impl<'p> RunReport<'p> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self> {
         let mut report = RunReport {
-            file: name(pipeline),
+            file: pipeline.file_name(),
             text: &pipeline.text.text,
             graph: graph::draw(pipeline),
             brokers: pipeline.brokers(),
@@ -147,27 +147,12 @@ impl<'p> RunReport<'p> {
         if is_before || self.to.is_some_and(|to| record.timestamp >= to) {
             return Ok(());
         }
-        match formats[record.topic].decode(&record) {
-            Ok(decoded) => {
-                for reading in decoded.as_slice() {
-                    self.readings.add(record.topic, record.partition, reading);
-                }
-            }
-            Err(DecodeError::Invalid(_)) => self.readings.add_invalid(),
-            Err(DecodeError::Unavailable(error)) => return Err(error),
-        }
+        self.readings.take(&record, &*formats[record.topic])?;
         self.read += 1;
         let (first, last) = self.entered.unwrap_or((record.timestamp, record.timestamp));
         self.entered = Some((first.min(record.timestamp), last.max(record.timestamp)));
         Ok(())
     }
-}
-
-/// The name of the pipeline file, without its folder.
-fn name(pipeline: &CheckedPipeline<'_>) -> String {
-    let path = &pipeline.text.path;
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    name.to_string_lossy().into_owned()
 }
 
 fn dead_letters(pipeline: &CheckedPipeline<'_>) -> Result<DlqListing> {

@@ -117,10 +117,10 @@ pub fn has_colours() -> bool {
 }
 
 impl SeriesColours {
-    /// Its colour at a terminal.
+    /// Its colour at a terminal that [has colours](has_colours) or not.
     #[must_use]
-    pub fn at_terminal(self) -> Color {
-        if has_colours() {
+    pub fn at_terminal(self, has_colours: bool) -> Color {
+        if has_colours {
             Color::Indexed(self.terminal)
         } else {
             Color::Reset

@@ -58,11 +58,9 @@ impl PageAbout {
     /// The page of a pipeline.
     #[must_use]
     pub fn pipeline(pipeline: &CheckedPipeline<'_>) -> Self {
-        let path = &pipeline.text.path;
-        let file = path.file_name().unwrap_or(path.as_os_str());
         PageAbout {
             name: "the page of the pipeline",
-            title: file.to_string_lossy().into_owned(),
+            title: pipeline.file_name(),
             brokers: pipeline.brokers().to_owned(),
             has_stages: true,
             option: "--listen",

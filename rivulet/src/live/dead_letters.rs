@@ -9,7 +9,7 @@ use rivulet_core::shutdown::Shutdown;
 use rivulet_kafka::{Cluster, OwnedRecord, ReadFrom, Tail};
 use serde::Serialize;
 
-use super::Live;
+use super::{Live, pause};
 use crate::CheckedPipeline;
 use crate::text;
 
@@ -24,7 +24,7 @@ const ERROR: usize = 160;
 const VALUE: usize = 80;
 
 /// The dead letters of all stages. Those that were replayed or dropped since count, too.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeadLetterLog {
     /// By stage.
     pub stages: BTreeMap<String, StageDeadLetters>,
@@ -84,11 +84,7 @@ pub(super) fn read(pipeline: &CheckedPipeline<'_>, live: &Live, shutdown: &Shutd
     while !shutdown.is_stopping() {
         // Why it cannot be read is what everybody else says, too.
         let _ = follow(pipeline, live, shutdown);
-        let mut left = PAUSE;
-        while !left.is_zero() && !shutdown.is_stopping() {
-            std::thread::sleep(TICK);
-            left = left.saturating_sub(TICK);
-        }
+        pause(PAUSE, shutdown);
     }
 }
 

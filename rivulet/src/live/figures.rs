@@ -1,12 +1,11 @@
 //! What is known of the stages of a pipeline at one time: [`PipelineFigures`].
 
-use rivulet_pipeline::{ComponentConfig, Pipeline, Stage, StageKind};
-use serde::Serialize;
+use rivulet_pipeline::{Pipeline, Stage};
 
 use crate::groups::{LagReport, PartitionReport};
 
 /// What is known of the stages of a pipeline at one time.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct PipelineFigures {
     /// When, in milliseconds since the epoch. 0 before the first look.
     pub time: i64,
@@ -19,7 +18,7 @@ pub struct PipelineFigures {
 }
 
 /// What is known of one stage.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StageFigures {
     /// Its name in the pipeline file.
     pub stage: String,
@@ -63,8 +62,7 @@ pub struct StageFigures {
 }
 
 /// How a stage is. What is greater is worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum StageCondition {
     /// Nothing is known.
     #[default]
@@ -111,11 +109,7 @@ impl StageFigures {
                 .map(|topic| pipeline.in_file(topic).to_owned());
             names.collect()
         };
-        let does: Vec<&str> = match &stage.kind {
-            StageKind::Producer { source, .. } => vec![source.name()],
-            StageKind::Operator { steps } => steps.iter().map(ComponentConfig::name).collect(),
-            StageKind::Sink { sink } => vec![sink.name()],
-        };
+        let does = stage.kind.components();
         StageFigures {
             stage: stage.name.clone(),
             kind: stage.kind.table(),

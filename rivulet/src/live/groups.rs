@@ -5,13 +5,13 @@
 //! meanwhile.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rivulet_core::error::Result;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_pipeline::Stage;
 
+use super::pause;
 use crate::CheckedPipeline;
 use crate::groups::{GroupWatch, GroupsReport, Snapshot};
 
@@ -45,8 +45,6 @@ pub(super) fn look_at_groups(
         let mut last = groups.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(Arc::new(GroupsLook { at, seen }));
         drop(last);
-        while begun.elapsed() < interval && !stop.is_stopping() {
-            thread::sleep(interval / 20);
-        }
+        pause(interval.saturating_sub(begun.elapsed()), stop);
     }
 }

@@ -1,15 +1,15 @@
 //! Reads the topics that are watched: [`read`].
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rivulet_core::error::{Kind, Result};
-use rivulet_core::format::{DecodeError, Format};
+use rivulet_core::format::Format;
 use rivulet_core::shutdown::Shutdown;
 use rivulet_kafka::{Connection, OwnedRecord, ReadFrom, Tail};
 
-use super::Live;
 use super::readings::LiveReadings;
+use super::{Live, pause};
 
 /// How long to wait for a record before a stop is looked for.
 const TICK: Duration = Duration::from_millis(100);
@@ -38,10 +38,7 @@ pub(super) fn read(connection: &Connection, live: &Live, from: ReadFrom, shutdow
             live.readings().clear();
         }
         live.set_reading_error(Some(error.to_string()));
-        let asked = Instant::now();
-        while asked.elapsed() < PAUSE && !shutdown.is_stopping() {
-            std::thread::sleep(TICK);
-        }
+        pause(PAUSE, shutdown);
     }
 }
 
@@ -95,15 +92,7 @@ impl Reader<'_> {
         if record.offset < *next {
             return Ok(());
         }
-        match self.formats[record.topic].decode(&record) {
-            Ok(decoded) => {
-                for reading in decoded.as_slice() {
-                    readings.add(record.topic, record.partition, reading);
-                }
-            }
-            Err(DecodeError::Invalid(_)) => readings.add_invalid(),
-            Err(DecodeError::Unavailable(error)) => return Err(error),
-        }
+        readings.take(&record, &*self.formats[record.topic])?;
         *next = record.offset + 1;
         Ok(())
     }

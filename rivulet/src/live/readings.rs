@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rivulet_core::error::Result;
+use rivulet_core::format::{DecodeError, Format};
+use rivulet_core::log::ConsumerRecord;
 use rivulet_core::reading::Reading;
 use rivulet_sinks::catalog::compare::{Comparison, SensorFigures, Side};
 
@@ -92,9 +95,24 @@ impl LiveReadings {
         (self.most, self.invalid, self.left_out) = (MOST_OF_ONE, 0, 0);
     }
 
-    /// Counts a record that is not a reading.
-    pub fn add_invalid(&mut self) {
-        self.invalid += 1;
+    /// Adds the readings of a record of the topic with its index, or counts it if it has none.
+    ///
+    /// # Errors
+    /// If it cannot be decoded now, because a schema registry does not answer.
+    pub fn take(&mut self, record: &ConsumerRecord<'_>, format: &dyn Format) -> Result<()> {
+        match format.decode(record) {
+            Ok(decoded) => {
+                for reading in decoded.as_slice() {
+                    self.add(record.topic, record.partition, reading);
+                }
+                Ok(())
+            }
+            Err(DecodeError::Invalid(_)) => {
+                self.invalid += 1;
+                Ok(())
+            }
+            Err(DecodeError::Unavailable(error)) => Err(error),
+        }
     }
 
     /// The topics.

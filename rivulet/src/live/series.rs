@@ -111,6 +111,14 @@ impl TimeSeries {
     }
 }
 
+/// The first and the last event time of these series. `None` if they have no values.
+#[must_use]
+pub fn event_times<'s>(series: impl IntoIterator<Item = &'s TimeSeries>) -> Option<(i64, i64)> {
+    let values = series.into_iter().map(TimeSeries::values);
+    let ends = values.filter_map(|values| Some((values.front()?.time, values.back()?.time)));
+    ends.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+}
+
 /// The unit that all of these series have which have one. `None` if there are several, or none.
 #[must_use]
 pub fn common_unit(series: &[TimeSeries]) -> Option<Unit> {

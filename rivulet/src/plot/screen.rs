@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::lines::{PlotLine, PlotLines};
-use crate::live::ChartColumns;
+use crate::live::{ChartColumns, event_times};
 use crate::look;
 use crate::terminal::{ChartLine, LineChart, ScreenEvent};
 
@@ -86,14 +86,7 @@ impl PlotView {
 
     /// The range of event time that is drawn of these series.
     fn times(&self, shown: &[(usize, &PlotLine)]) -> Option<RangeInclusive<i64>> {
-        let values = || shown.iter().map(|(_, line)| line.values.values());
-        let first = values()
-            .filter_map(|values| values.front())
-            .map(|value| value.time);
-        let last = values()
-            .filter_map(|values| values.back())
-            .map(|value| value.time);
-        let (first, last) = (first.min()?, last.max()?);
+        let (first, last) = event_times(shown.iter().map(|(_, line)| &line.values))?;
         let span = last.saturating_sub(first) >> self.zoom;
         Some(last.saturating_sub(span)..=last)
     }
@@ -167,7 +160,7 @@ fn draw_chart(
     let curves = shown.iter().map(|(index, line)| ChartLine {
         // The names are below, with the last values.
         name: String::new(),
-        colour: lines.colours(*index).at_terminal(),
+        colour: lines.colours(*index).at_terminal(has_colours),
         marker: if has_colours {
             Marker::Braille
         } else {
@@ -216,7 +209,7 @@ fn legend(lines: &PlotLines, width: usize, has_colours: bool) -> Vec<Line<'stati
     let columns = (width / cell).max(1);
     let rows = entries.chunks(columns).map(|row| {
         let spans = row.iter().flat_map(|(index, is_hidden, text)| {
-            let colour = Style::default().fg(lines.colours(*index).at_terminal());
+            let colour = Style::default().fg(lines.colours(*index).at_terminal(has_colours));
             let style = if *is_hidden {
                 Style::default().dim()
             } else {

@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use maud::{Markup, PreEscaped, html};
-use rivulet_sinks::catalog::compare::Side;
 
 use crate::axis::{number_ticks, time_ticks};
 use crate::live::{ChartColumns, LiveTopic, TimeSeries, TimedValue, common_unit};
@@ -76,9 +75,7 @@ type Line<'s> = (usize, (&'s LiveTopic, &'s TimeSeries));
 /// What a series is in a chart: the class that has its colour, and its name.
 pub(super) fn series_class(topic: &LiveTopic, index: usize) -> String {
     match topic.side {
-        Some(Side::Input) => "input".to_owned(),
-        Some(Side::Ewma) => "ewma".to_owned(),
-        Some(Side::Average) => "average".to_owned(),
+        Some(side) => look::class_of_side(side).to_owned(),
         None => format!("other{}", index % look::OTHERS.len()),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use rivulet_core::text::plain;
+use rivulet_sinks::catalog::compare::Side;
 use rivulet_verify::Report;
 
 use super::chart::{charts, series_name};
@@ -17,17 +18,30 @@ use crate::{look, text};
 const CHARTS: usize = 12;
 const ROWS: usize = 1000;
 
-/// The rules of the page, with the colours of series that are not compared.
+/// The rules of the page, with the colours of all series.
 fn style() -> String {
     let mut style = include_str!("report.css").to_owned();
-    for (index, colours) in look::OTHERS.iter().enumerate() {
+    let (mut light, mut dark) = (String::new(), String::new());
+    let compared = [Side::Input, Side::Ewma, Side::Average];
+    let compared = compared.map(|side| (look::class_of_side(side).to_owned(), look::of_side(side)));
+    let others = look::OTHERS.iter().enumerate();
+    let others = others.map(|(index, colours)| (format!("other{index}"), *colours));
+    for (class, colours) in compared.into_iter().chain(others) {
         // Writing to text cannot fail.
-        let _ = write!(
-            style,
-            "span.other{index}::before {{ color: {0} }}\nsvg path.other{index} {{ stroke: {0} }}\n",
-            colours.light
-        );
+        let _ = write!(light, "--{class}: {};", colours.light);
+        let _ = write!(dark, "--{class}: {};", colours.dark);
+        if class.starts_with("other") {
+            let _ = write!(
+                style,
+                "span.{class}::before {{ color: var(--{class}) }}\n\
+                 svg path.{class} {{ stroke: var(--{class}) }}\n",
+            );
+        }
     }
+    let _ = write!(
+        style,
+        ":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    );
     style
 }
 
@@ -226,7 +240,7 @@ fn stages(stages: &[StageFigures]) -> Markup {
                             td.text { (stage.does) }
                             td.text { (plain(&stage.nodes.join(", "))) }
                             td.text.wide { (state(stage)) }
-                            td { (dash(stage.lag.map(|lag| records(lag.lag)))) }
+                            td { (dash(stage.lag.map(|lag| look::lag(lag.lag)))) }
                             td { (dash(stage.p50.map(look::seconds))) }
                             td { (dash(stage.p99.map(look::seconds))) }
                             td { (dash(stage.memory.map(look::megabytes))) }
@@ -235,13 +249,6 @@ fn stages(stages: &[StageFigures]) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn records(lag: GroupLag) -> String {
-    match lag {
-        GroupLag::Records(records) => look::number(records as f64, 0),
-        GroupLag::AtMost(records) => format!("~{}", look::number(records as f64, 0)),
     }
 }
 

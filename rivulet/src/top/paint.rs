@@ -31,11 +31,7 @@ impl TopState {
 
     /// The colour of a series.
     pub(super) fn series(&self, colours: SeriesColours) -> Color {
-        if self.about.has_colours {
-            Color::Indexed(colours.terminal)
-        } else {
-            Color::Reset
-        }
+        colours.at_terminal(self.about.has_colours)
     }
 
     /// The style of an error.

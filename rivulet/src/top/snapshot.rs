@@ -6,6 +6,7 @@ use rivulet_sinks::catalog::compare::SensorFigures;
 
 use crate::live::{
     Live, LiveReadings, LiveTopic, PipelineFigures, StageDeadLetters, StageFigures, TimeSeries,
+    event_times,
 };
 
 /// What is drawn in one frame: of all that was seen what the chosen stage and sensor need.
@@ -90,9 +91,7 @@ impl TopSnapshot {
 
     /// The event times of the readings that are shown.
     pub(super) fn times(&self) -> Option<(i64, i64)> {
-        let series = self.series.iter().map(TimeSeries::values);
-        let ends = series.filter_map(|values| Some((values.front()?.time, values.back()?.time)));
-        ends.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+        event_times(&self.series)
     }
 }
 

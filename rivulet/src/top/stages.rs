@@ -10,7 +10,6 @@ use super::paint::{self, BOLD, CHOSEN, UNKNOWN};
 use super::snapshot::TopSnapshot;
 use super::state::TopState;
 use super::tree::{self, StageRow};
-use crate::groups::GroupLag;
 use crate::live::StageFigures;
 use crate::look;
 use crate::terminal::fit;
@@ -133,12 +132,7 @@ pub(super) fn rate(rate: Option<f64>, is_estimate: bool) -> String {
 }
 
 fn lag(stage: &StageFigures) -> String {
-    stage.lag.map_or_else(unknown, |lag| {
-        // No more than nothing is nothing.
-        let is_about = matches!(lag.lag, GroupLag::AtMost(1..));
-        let about = if is_about { "~" } else { "" };
-        format!("{about}{}", look::number(lag.lag.most() as f64, 0))
-    })
+    stage.lag.map_or_else(unknown, |lag| look::lag(lag.lag))
 }
 
 /// The memory, with a mark if other stages have a part of it.

@@ -9,11 +9,11 @@ use rivulet_sinks::catalog::compare::SensorFigures;
 
 use super::query::{ViewQuery, ViewRange};
 use super::splice::Point;
-use crate::live::{ChartColumns, LiveReadings, TimeSeries, TimedValue};
+use crate::live::{ChartColumns, LiveReadings, TimeSeries, TimedValue, event_times};
 
 /// How long a chart is the same for all who see it.
 const FRESH: Duration = Duration::from_millis(900);
-/// How long a chart is kept that nobody asks for.
+/// How long a chart is kept that nobody asks for. Whoever asks has a new one made each second.
 const KEPT: Duration = Duration::from_secs(10);
 
 /// What is drawn of one sensor.
@@ -53,7 +53,6 @@ struct Cached {
     /// How many values each series had, and how many it had kept.
     counts: Vec<(u64, usize)>,
     made: Instant,
-    asked: Instant,
 }
 
 impl ChartCache {
@@ -67,7 +66,7 @@ impl ChartCache {
     ) -> Arc<Chart> {
         let mut charts = self.charts.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        charts.retain(|_, drawn| now.duration_since(drawn.asked) < KEPT);
+        charts.retain(|_, drawn| now.duration_since(drawn.made) < KEPT);
         let key = (sensor.to_owned(), query.columns, query.range.clone());
         let known = charts.get_mut(&key);
         if let Some(drawn) = &known
@@ -86,7 +85,7 @@ impl ChartCache {
             && drawn.counts == counts
             && drawn.chart.figures == figures
         {
-            (drawn.made, drawn.asked) = (now, now);
+            drawn.made = now;
             return drawn.chart.clone();
         }
         // The others wait for the readings, and copying is faster than drawing.
@@ -97,7 +96,6 @@ impl ChartCache {
             chart: chart.clone(),
             counts,
             made: now,
-            asked: now,
         };
         charts.insert(key, drawn);
         chart
@@ -106,14 +104,7 @@ impl ChartCache {
 
 impl Chart {
     fn new(series: &[TimeSeries], figures: Option<&SensorFigures>, query: &ViewQuery) -> Self {
-        let ends = |series: &TimeSeries| {
-            let values = series.values();
-            Some((values.front()?.time, values.back()?.time))
-        };
-        let ends: Vec<(i64, i64)> = series.iter().filter_map(ends).collect();
-        let first = ends.iter().map(|(first, _)| *first).min();
-        let last = ends.iter().map(|(_, last)| *last).max();
-        let (Some(first), Some(last)) = (first, last) else {
+        let Some((first, last)) = event_times(series) else {
             return Chart::default();
         };
         let (columns, times) = match &query.range {

@@ -1,7 +1,7 @@
 //! What the page shows, as JSON: numbers have no more digits than people read.
 
 use rivulet_core::unit::Unit;
-use rivulet_sinks::catalog::compare::{SensorFigures, Side};
+use rivulet_sinks::catalog::compare::SensorFigures;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -22,11 +22,7 @@ pub(super) fn about(about: &PageAbout, live: &Live) -> Value {
         .iter()
         .map(|topic| {
             let name = topic.side.map(look::name_of_side);
-            let side = topic.side.map(|side| match side {
-                Side::Ewma => "ewma",
-                Side::Average => "average",
-                Side::Input => "input",
-            });
+            let side = topic.side.map(look::class_of_side);
             json!({ "topic": topic.name, "name": name, "side": side })
         })
         .collect();
@@ -133,11 +129,8 @@ pub(super) fn table(live: &Live, page: usize) -> Value {
     let pages = readings.sensor_count().div_ceil(ROWS).max(1);
     let page = page.min(pages - 1);
     let sensors = readings.sensors().skip(page * ROWS).take(ROWS);
-    let rows: Vec<(&str, SensorFigures)> = sensors
-        .filter_map(|sensor| Some((sensor, readings.figures(sensor)?)))
-        .collect();
-    let rows: Vec<Value> = rows
-        .into_iter()
+    let figures = sensors.filter_map(|sensor| Some((sensor, readings.figures(sensor)?)));
+    let rows: Vec<Value> = figures
         .map(|(sensor, figures)| json!([sensor, comparison(&figures)]))
         .collect();
     json!({ "page": page, "pages": pages, "rows": rows })

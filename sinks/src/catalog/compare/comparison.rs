@@ -95,11 +95,6 @@ impl Comparison {
         Some(sensor.figures(&self.rules))
     }
 
-    /// The names of the sensors, in alphabetical order.
-    pub fn sensors(&self) -> impl Iterator<Item = &str> {
-        self.sensors.keys().map(String::as_str)
-    }
-
     pub(super) fn table(&self, title: &str) -> Table {
         let mut blocks: Vec<Block> = self
             .sensors
