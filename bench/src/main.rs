@@ -1,364 +1,218 @@
-//! Measures stages and a byte relay written directly on rdkafka: the upper limit for a stage.
-//!
-//! All subjects are measured in one run, on one Kafka, in turns. Results of different runs cannot
-//! be compared.
+//! `bench`: measures rivulet's stages beside other engines that do the same job, on the same Apache
+//! Kafka, in one run. The subjects take turns. All outputs are read and compared with what they
+//! must be.
 
+mod cell;
+mod chain;
+mod committed;
+mod flow;
+mod follower;
+mod fsyncs;
+mod latency;
 mod observed;
-mod probe;
+mod outcome;
+mod pacer;
+mod parts;
+mod place;
+mod readings;
+mod results;
 mod running;
+mod step;
 mod subject;
 mod table;
+mod verified;
 
-use std::collections::BTreeMap;
-use std::error::Error;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
-use rivulet_core::guarantee::Guarantee;
-use rivulet_tests::{Kafka, SchemaRegistry, programs};
+use rivulet_tests::programs;
 
-use self::observed::Observed;
-use self::probe::Probe;
-use self::running::Running;
-use self::subject::{FORMATS, PARTS, SCHEMA, STEPS, Subject, Version};
-use self::table::{Measured, ResultTable};
+use self::cell::{Brokers, Cell};
+use self::outcome::Outcome;
+use self::parts::{NAMES, Parts};
+use self::place::Place;
+use self::results::Results;
+use self::subject::{CONTENDERS, Subject, Version};
+use self::table::{Column, ResultTable};
 
-/// Measure stages and a byte relay
+/// Measure rivulet beside other engines
 #[derive(Parser)]
 struct Args {
-    /// How many readings each subject processes
-    #[arg(long, default_value_t = 2_000_000)]
-    readings: u64,
-    /// How often each subject is measured
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// For how many seconds the memory is measured at 1,000 readings/s
-    #[arg(long, default_value_t = 20)]
-    seconds: u64,
+    /// Measure only this part; can be given several times
+    #[arg(long, value_name = "PART", value_parser = NAMES)]
+    only: Vec<String>,
+    /// Leave an engine out; can be given several times
+    #[arg(long, value_name = "NAME", value_parser = CONTENDERS)]
+    without: Vec<String>,
     /// Also measure the `rivulet-operator` of another version, which is in this folder
     #[arg(long, value_name = "NAME=FOLDER")]
     against: Vec<Version>,
+    /// Measure only what tells within four minutes whether something is much slower than before
+    #[arg(long)]
+    quick: bool,
+    /// How often each subject is measured
+    #[arg(long, value_name = "COUNT")]
+    rounds: Option<usize>,
+    /// How many readings flow at full speed
+    #[arg(long, value_name = "COUNT")]
+    readings: Option<u64>,
+    /// For how many seconds a chain is measured
+    #[arg(long, value_name = "COUNT")]
+    seconds: Option<u64>,
+    /// Where all results go, a line of JSON each; by default target/bench/results.jsonl
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Only say what would be measured, and how long it takes
+    #[arg(long)]
+    plan: bool,
 }
 
-const GUARANTEES: [Guarantee; 2] = [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce];
-const SENSORS: u64 = 10;
-/// Longer than any measurement.
-const DEADLINE: Duration = Duration::from_mins(5);
+/// The tables: part, title and columns.
+const TABLES: &[(&str, &str, &[Column])] = &[
+    ("flow", "One stage at full speed", flow::COLUMNS),
+    ("chain", "Four hops", chain::COLUMNS),
+    ("hop", "One hop", chain::COLUMNS),
+    ("curve", "Four hops by commit interval", chain::COLUMNS),
+    (
+        "cluster",
+        "Four hops on three brokers, each record on two disks",
+        chain::COLUMNS,
+    ),
+];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
-    let subjects = subject::all(&args.against);
-    let registry = SchemaRegistry::start();
-    let bench = Bench::new(&args, &subjects, Kafka::shared(), &registry.url())?;
-    bench.rivulet(&["topics", "create"])?;
-    let start = Instant::now();
-    bench.finish("rivulet-producer", "fill")?;
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Outcome<bool> {
+    let parts = parts(args)?;
+    let names = NAMES.iter().filter(|name| {
+        let is_asked = args.only.iter().any(|asked| asked == *name);
+        is_asked || args.only.is_empty() && (!args.quick || ["flow", "chain"].contains(name))
+    });
+    let plan: Vec<Box<dyn Cell>> = names.flat_map(|name| parts.cells(name)).collect();
+    say_plan(&plan, &args.without);
+    if args.plan {
+        return Ok(true);
+    }
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| programs::target().join("bench").join("results.jsonl"));
+    let mut results = Results::new(&out)?;
+    let folder = std::env::temp_dir().join(format!("rivulet-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let begun = Instant::now();
+    let failed = measure(&plan, &folder, &mut results);
+    std::fs::remove_dir_all(&folder)?;
+    let failed = failed?;
+
+    for (part, title, columns) in TABLES {
+        let table = ResultTable {
+            results: &results,
+            part,
+            title,
+            columns,
+        };
+        print!("{table}");
+    }
+    if !args.without.is_empty() {
+        println!("\nNot measured: {}.", args.without.join(", "));
+    }
     println!(
-        "{} readings of {SENSORS} sensors sent in {:.1} s\n",
-        args.readings,
-        start.elapsed().as_secs_f64()
+        "\nMeasured in {:.0} minutes.",
+        begun.elapsed().as_secs_f64() / 60.0
     );
-    for (format, ..) in FORMATS {
-        bench.finish("rivulet-producer", &format!("fill-{format}"))?;
+    for failure in &failed {
+        eprintln!("error: {failure}");
     }
+    let wrong: Vec<_> = results
+        .all
+        .iter()
+        .filter(|measured| !measured.is_right())
+        .collect();
+    for measured in &wrong {
+        eprintln!("error: the outputs are not right: {measured}");
+    }
+    Ok(failed.is_empty() && wrong.is_empty())
+}
 
-    let mut table = ResultTable::default();
-    for round in 0..args.rounds {
-        for guarantee in GUARANTEES {
-            for subject in &subjects {
-                let measured = bench.flow(subject, guarantee, round)?;
-                let name = &subject.name;
-                eprintln!("round {}: {name} {guarantee}: {measured}", round + 1);
-                table.add(name, guarantee, measured);
-            }
+/// Who is measured.
+fn parts(args: &Args) -> Outcome<Parts> {
+    let is_in = |name: &&str| {
+        let is_needed = !args.quick || *name == "franz-go";
+        is_needed && args.without.iter().all(|without| without != *name)
+    };
+    let contenders = CONTENDERS.iter().copied().filter(is_in);
+    let contenders = contenders.map(Subject::contender).collect::<Outcome<_>>()?;
+    Ok(Parts {
+        rivulet: Subject::rivulet(),
+        versions: args.against.iter().map(Version::subject).collect(),
+        relays: ["relay", "relay-batch"].map(Subject::relay).to_vec(),
+        contenders,
+        rounds: args.rounds.unwrap_or(if args.quick { 1 } else { 3 }),
+        readings: args
+            .readings
+            .unwrap_or(if args.quick { 500_000 } else { 1_000_000 }),
+        seconds: args.seconds.unwrap_or(if args.quick { 10 } else { 12 }),
+        quick: args.quick,
+    })
+}
+
+fn say_plan(plan: &[Box<dyn Cell>], without: &[String]) {
+    eprintln!("The plan:");
+    for part in NAMES {
+        let cells: Vec<_> = plan.iter().filter(|cell| cell.part() == part).collect();
+        if !cells.is_empty() {
+            let seconds: f64 = cells.iter().map(|cell| cell.seconds()).sum();
+            eprintln!(
+                "  {part}: {} runs, {:.1} minutes",
+                cells.len(),
+                seconds / 60.0
+            );
         }
     }
-    println!("{table}");
-    bench.steady(&subjects, args.seconds)?;
-    sizes()?;
-    bench.rivulet(&["topics", "delete", "--yes"])
+    let seconds: f64 = plan.iter().map(|cell| cell.seconds()).sum();
+    eprintln!("  together {:.0} minutes", (seconds / 60.0).ceil());
+    if !without.is_empty() {
+        eprintln!("  without {}", without.join(", "));
+    }
 }
 
-/// A pipeline file with all stages, and the brokers that they run on.
-struct Bench {
-    brokers: String,
-    folder: PathBuf,
-    readings: u64,
-}
-
-impl Bench {
-    fn new(
-        args: &Args,
-        subjects: &[Subject],
-        brokers: &str,
-        registry: &str,
-    ) -> Result<Self, Box<dyn Error>> {
-        let folder = std::env::temp_dir().join(format!("rivulet-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let text = pipeline(args, subjects, &FORMATS)?.replace("REGISTRY", registry);
-        std::fs::write(folder.join("bench.toml"), text)?;
-        // Other versions may not know all formats.
-        let plain = subjects.iter().filter(|subject| subject.format.is_none());
-        let text = pipeline(args, &plain.cloned().collect::<Vec<_>>(), &[])?;
-        std::fs::write(folder.join("plain.toml"), text)?;
-        std::fs::write(folder.join("reading.avsc"), SCHEMA)?;
-        Ok(Bench {
-            brokers: brokers.to_owned(),
-            folder,
-            readings: args.readings / SENSORS * SENSORS,
-        })
-    }
-
-    fn command(&self, program: &str) -> Command {
-        self.command_of(&programs::program(program))
-    }
-
-    fn command_of(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env("RUST_LOG", "warn")
-            .args(["--brokers", &self.brokers])
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn on_pipeline(&self, program: &str) -> Command {
-        self.with_pipeline(self.command(program))
-    }
-
-    fn with_pipeline(&self, command: Command) -> Command {
-        self.with_file(command, "bench.toml")
-    }
-
-    fn with_file(&self, mut command: Command, file: &str) -> Command {
-        command.arg("--pipeline").arg(self.folder.join(file));
-        command
-    }
-
-    fn rivulet(&self, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
-        succeeded(
-            "rivulet",
-            self.on_pipeline("rivulet")
-                .args(arguments)
-                .stdout(Stdio::null())
-                .status()?,
-        )
-    }
-
-    fn finish(&self, program: &str, stage: &str) -> Result<(), Box<dyn Error>> {
-        succeeded(stage, self.on_pipeline(program).arg(stage).status()?)
-    }
-
-    /// Starts a stage with the program of a subject.
-    fn operator(
-        &self,
-        subject: &Subject,
-        stage: &str,
-        guarantee: Guarantee,
-    ) -> Result<Running, Box<dyn Error>> {
-        const PROGRAM: &str = "rivulet-operator";
-        let program = subject
-            .folder
-            .as_ref()
-            .map_or_else(|| programs::program(PROGRAM), |folder| folder.join(PROGRAM));
-        let is_other = subject.folder.is_some();
-        let file = if is_other { "plain.toml" } else { "bench.toml" };
-        let mut command = self.with_file(self.command_of(&program), file);
-        Ok(Running(
-            command
-                .arg(stage)
-                .args(["--guarantee", guarantee.name()])
-                .spawn()?,
-        ))
-    }
-
-    /// Measures one subject while it processes all readings.
-    fn flow(
-        &self,
-        subject: &Subject,
-        guarantee: Guarantee,
-        round: usize,
-    ) -> Result<Measured, Box<dyn Error>> {
-        let stage = stage(&subject.name, guarantee, round);
-        let running = if subject.step.is_none() {
-            let mut relay = self.command("relay");
-            relay.args([
-                "--from",
-                "input",
-                "--to",
-                &stage,
-                "--group",
-                &stage,
-                "--guarantee",
-                guarantee.name(),
-            ]);
-            Running(relay.spawn()?)
-        } else {
-            self.operator(subject, &stage, guarantee)?
-        };
-        let probe = Probe::new(&self.brokers, &stage, &subject.input())?;
-        let process = Observed { id: running.0.id() };
-        let end = probe.end()?;
-        let start = Instant::now();
-        // From the first commit to the last: joining the group is not measured.
-        let (first, began) = loop {
-            match probe.committed()? {
-                Some(offset) if offset > 0 => break (offset, Instant::now()),
-                _ if start.elapsed() > DEADLINE => {
-                    return Err(format!("{stage} does not start").into());
+/// Runs all cells, and returns those that failed.
+fn measure(plan: &[Box<dyn Cell>], folder: &Path, results: &mut Results) -> Outcome<Vec<String>> {
+    let mut failed = Vec::new();
+    let mut place: Option<(Brokers, Place)> = None;
+    for (number, cell) in plan.iter().enumerate() {
+        let here = match place.take() {
+            Some((brokers, here)) if brokers == cell.brokers() => here,
+            other => {
+                drop(other);
+                match cell.brokers() {
+                    Brokers::One => Place::one(folder)?,
+                    Brokers::Three => Place::three(folder)?,
                 }
-                _ => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        while probe.committed()?.unwrap_or_default() < end {
-            if start.elapsed() > DEADLINE {
-                return Err(format!("{stage} does not finish").into());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let seconds = began.elapsed().as_secs_f64();
-        Ok(Measured {
-            per_second: (end - first) as f64 / seconds,
-            cpu: process.cpu()?.as_secs_f64() * 1e6 / self.readings as f64,
-            memory: process.peak_memory()?,
-        })
-    }
-
-    /// Measures the memory of operators at a steady rate of 1,000 readings/s.
-    fn steady(&self, subjects: &[Subject], seconds: u64) -> Result<(), Box<dyn Error>> {
-        println!("peak memory after {seconds} s of 1,000 readings/s, exactly-once:");
-        let mut producer = Running(
-            self.on_pipeline("rivulet-producer")
-                .arg("trickle")
-                .spawn()?,
-        );
-        let stages: Vec<&Subject> = subjects
-            .iter()
-            .filter(|subject| subject.step.is_some() && subject.format.is_none())
-            .collect();
-        let operators: Vec<Running> = stages
-            .iter()
-            .map(|subject| self.operator(subject, &steady(subject), Guarantee::ExactlyOnce))
-            .collect::<Result<_, _>>()?;
-        std::thread::sleep(Duration::from_secs(seconds));
-        for (subject, running) in stages.iter().zip(&operators) {
-            let process = Observed { id: running.0.id() };
-            println!("  {:16} {:6.1} MB", subject.name, process.peak_memory()?);
-        }
-        producer.0.kill()?;
-        Ok(())
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn stage(subject: &str, guarantee: Guarantee, round: usize) -> String {
-    format!("{subject}-{guarantee}-{round}")
-}
-
-fn steady(subject: &Subject) -> String {
-    format!("{}-steady", subject.name)
-}
-
-/// The pipeline of the benchmark: each stage has its own output topic.
-fn pipeline(
-    args: &Args,
-    subjects: &[Subject],
-    formats: &[(&'static str, &str, &str)],
-) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
-    let fill = format!("readings = {}", args.readings / SENSORS);
-    for (producer, settings, to) in [
-        ("fill", fill.as_str(), "input"),
-        ("trickle", "rate = 1000", "trickle"),
-    ] {
-        writeln!(
-            text,
-            "[producer.{producer}]\n\
-             source = {{ simulated = {{ sensors = {SENSORS}, {settings} }} }}\n\
-             to = \"{to}\""
-        )?;
-    }
-    let mut topics = BTreeMap::new();
-    for &(name, format, settings) in formats {
-        topics.insert(
-            name,
-            format!("format = {{ {format} = {{ {settings} {PARTS} }} }}"),
-        );
-        writeln!(
-            text,
-            "[producer.fill-{name}]\n\
-             source = {{ simulated = {{ sensors = {SENSORS}, {fill} }} }}\n\
-             to = \"input-{name}\"\n\
-             [topic.input-{name}]\n{}",
-            topics[name]
-        )?;
-    }
-    let mut operators = Vec::new();
-    for subject in subjects {
-        let steadily = subject.step.filter(|_| subject.format.is_none());
-        operators.extend(steadily.map(|step| (steady(subject), "trickle".to_owned(), step)));
-        for round in 0..args.rounds {
-            for guarantee in GUARANTEES {
-                let stage = stage(&subject.name, guarantee, round);
-                if let Some(format) = subject.format {
-                    writeln!(text, "[topic.{stage}]\n{}", topics[format])?;
-                }
-                operators.push(match subject.step {
-                    Some(step) => (stage, subject.input(), step),
-                    // The relay is not a stage: a stage that reads its output makes it a topic of
-                    // the file.
-                    None => (format!("after-{stage}"), stage, STEPS[0].1),
-                });
+        eprintln!("{}/{}: {}", number + 1, plan.len(), cell.title());
+        let name = format!("b{number}");
+        match cell.run(&here, folder, &name) {
+            Ok(measured) => results.add(measured)?,
+            Err(error) => {
+                let failure = format!("{}: {error}", cell.title());
+                eprintln!("  failed: {failure}");
+                failed.push(failure);
             }
         }
+        here.remove(&format!("{name}-"))?;
+        place = Some((cell.brokers(), here));
     }
-    for (name, from, step) in operators {
-        writeln!(
-            text,
-            "[operator.{name}]\nfrom = \"{from}\"\nsteps = [{step}]\nto = \"{name}\""
-        )?;
-    }
-    for round in 0..args.rounds {
-        for guarantee in GUARANTEES {
-            writeln!(
-                text,
-                "[topic.{}]\nexternal = true",
-                stage("relay", guarantee, round)
-            )?;
-        }
-    }
-    Ok(text)
-}
-
-fn sizes() -> Result<(), Box<dyn Error>> {
-    println!("\nsize of the stripped programs:");
-    for program in [
-        "rivulet-producer",
-        "rivulet-operator",
-        "rivulet-sink",
-        "rivulet",
-    ] {
-        let path = programs::program(program);
-        println!(
-            "  {program:16} {:6.1} MB",
-            std::fs::metadata(Path::new(&path))?.len() as f64 / 1e6
-        );
-    }
-    Ok(())
-}
-
-fn succeeded(what: &str, status: std::process::ExitStatus) -> Result<(), Box<dyn Error>> {
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{what} ended with {status}").into())
-    }
+    Ok(failed)
 }

@@ -5,6 +5,18 @@ use std::process::Child;
 /// A process that is killed when this is dropped.
 pub(crate) struct Running(pub(crate) Child);
 
+impl Running {
+    /// Fails if it has ended by itself.
+    #[allow(dead_code, reason = "not all programs of this package ask")]
+    pub(crate) fn check(&mut self) -> Result<(), String> {
+        match self.0.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(format!("a process that is measured ended: {status}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();

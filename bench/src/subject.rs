@@ -1,65 +1,244 @@
-//! What is measured: the relay, and stages of this version and of others.
+//! What is measured: [`Subject`], and how one stage of it is started.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::str::FromStr;
 
-/// The steps that are measured.
-pub(crate) const STEPS: [(&str, &str); 2] = [
-    (
-        "convert",
-        "{ convert = { from = \"celsius\", to = \"fahrenheit\" } }",
-    ),
-    ("ewma", "{ ewma = { alpha = 0.5 } }"),
+use rivulet_core::guarantee::Guarantee;
+use rivulet_kafka::NewTopic;
+use rivulet_operators::OperatorRegistry;
+use rivulet_pipeline::Pipeline;
+use rivulet_tests::programs;
+
+use crate::outcome::Outcome;
+use crate::running::Running;
+use crate::step::Step;
+
+/// The programs of other engines, in the order of the tables.
+pub(crate) const CONTENDERS: [&str; 4] = [
+    "franz-go",
+    "kafka-streams",
+    "confluent-kafka",
+    "quix-streams",
 ];
 
-/// The formats in which the first step is measured too: a name, the format, and its settings beside
-/// [`PARTS`]. `REGISTRY` stands for the URL of a schema registry.
-pub(crate) const FORMATS: [(&str, &str, &str); 3] = [
-    ("mapped", "json", ""),
-    (
-        "avro",
-        "avro",
-        r#"registry = "REGISTRY", subject = "reading", schema-file = "reading.avsc","#,
-    ),
-    ("avro-file", "avro-file", r#"schema-file = "reading.avsc","#),
-];
-
-/// Where the parts of a reading are: where rivulet's own JSON has them.
-pub(crate) const PARTS: &str =
-    r#"sensor = "sensor", seq = "seq", time = "time", value = "value", unit = "/unit""#;
-
-/// The schema of both formats of Avro.
-pub(crate) const SCHEMA: &str = r#"{"type":"record","name":"reading","fields":[
-    {"name":"sensor","type":"string"},{"name":"seq","type":"long"},
-    {"name":"time","type":{"type":"long","logicalType":"timestamp-millis"}},
-    {"name":"value","type":"double"},{"name":"unit","type":["null","string"]}]}"#;
-
-/// A subject, such as `relay`, `convert`, `convert-old` or `convert-mapped`.
+/// Something that runs stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Subject {
-    /// Its name in the table, and the beginning of the names of its stages.
+    /// Its name in the tables.
     pub(crate) name: String,
-    /// Its step; `None` for the relay.
-    pub(crate) step: Option<&'static str>,
-    /// Which of [`FORMATS`] it reads and writes; `None` for rivulet's own JSON.
-    pub(crate) format: Option<&'static str>,
-    /// The folder of its program; `None` for the programs of this build.
-    pub(crate) folder: Option<PathBuf>,
+    program: Program,
 }
 
-impl Subject {
-    /// The topic that it reads.
-    pub(crate) fn input(&self) -> String {
-        let named = |format| format!("input-{format}");
-        self.format.map_or_else(|| "input".to_owned(), named)
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Program {
+    /// `rivulet-operator`, of this build or of another.
+    Rivulet(PathBuf),
+    /// Has the command line of all contenders.
+    Contender(PathBuf),
+}
+
+/// When a stage commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interval {
+    /// By its own rule.
+    Own,
+    /// Every so many milliseconds.
+    Ms(u64),
+    /// As often as it can.
+    Lowest,
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Interval::Own => f.write_str("own rule"),
+            Interval::Ms(ms) => write!(f, "{ms} ms"),
+            Interval::Lowest => f.write_str("lowest"),
+        }
     }
 }
 
-/// The programs of another version.
+/// How a pipeline file says when stages commit.
+pub(crate) fn commit_setting(interval: Interval) -> String {
+    match interval {
+        Interval::Own => String::new(),
+        Interval::Ms(ms) => {
+            format!("[commit]\nleast-interval-ms = {ms}\nlongest-interval-ms = {ms}\n")
+        }
+        Interval::Lowest => "[commit]\nleast-interval-ms = 0\n".to_owned(),
+    }
+}
+
+/// One stage that runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// The consumer group, and the beginning of the names of its own topics.
+    pub(crate) name: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) step: Step,
+    pub(crate) partitions: i32,
+    pub(crate) guarantee: Guarantee,
+    pub(crate) interval: Interval,
+}
+
+impl Job {
+    fn pipeline(&self) -> String {
+        format!(
+            "{}[defaults]\npartitions = {}\n[topic.{}]\nexternal = true\n\
+             [operator.{}]\nfrom = \"{}\"\nsteps = [{{ {} }}]\nto = \"{}\"\n",
+            commit_setting(self.interval),
+            self.partitions,
+            self.from,
+            self.name,
+            self.from,
+            self.step.settings(),
+            self.to
+        )
+    }
+
+    /// Writes the pipeline file, and returns its place.
+    fn file(&self, folder: &Path) -> Outcome<PathBuf> {
+        let file = folder.join(format!("{}.toml", self.name));
+        std::fs::write(&file, self.pipeline())?;
+        Ok(file)
+    }
+
+    /// The topics that a pipeline with this stage has, as `rivulet topics create` makes them.
+    fn topics(&self, folder: &Path) -> Outcome<Vec<NewTopic>> {
+        let pipeline = Pipeline::load(&self.file(folder)?, &OperatorRegistry::default())?;
+        let topics = pipeline.topics.iter().map(|(name, topic)| NewTopic {
+            name: name.clone(),
+            partitions: topic.partitions,
+            replication: topic.replication,
+            settings: topic.settings(),
+        });
+        Ok(topics.collect())
+    }
+}
+
+impl Subject {
+    /// This build of rivulet.
+    pub(crate) fn rivulet() -> Self {
+        Subject {
+            name: "rivulet".to_owned(),
+            program: Program::Rivulet(programs::program("rivulet-operator")),
+        }
+    }
+
+    /// One of the relays.
+    pub(crate) fn relay(name: &str) -> Self {
+        Subject {
+            name: name.to_owned(),
+            program: Program::Contender(programs::program(name)),
+        }
+    }
+
+    /// One of [`CONTENDERS`].
+    pub(crate) fn contender(name: &str) -> Outcome<Self> {
+        let run = programs::target().join("contenders").join(name).join("run");
+        if !run.is_file() {
+            return Err(format!(
+                "{} does not exist: run `scripts/contenders {name}`, or leave it out with \
+                 `--without {name}`",
+                run.display()
+            )
+            .into());
+        }
+        Ok(Subject {
+            name: name.to_owned(),
+            program: Program::Contender(run),
+        })
+    }
+
+    /// Whether it is a build of rivulet.
+    pub(crate) fn is_rivulet(&self) -> bool {
+        matches!(self.program, Program::Rivulet(_))
+    }
+
+    /// Whether it is slow enough to get a tenth of the readings.
+    pub(crate) fn is_python(&self) -> bool {
+        matches!(self.name.as_str(), "confluent-kafka" | "quix-streams")
+    }
+
+    /// The topics that must be there before it starts.
+    pub(crate) fn topics(&self, job: &Job, folder: &Path) -> Outcome<Vec<NewTopic>> {
+        if job.step == Step::Copy {
+            let step = Step::Convert;
+            return self.topics(
+                &Job {
+                    step,
+                    ..job.clone()
+                },
+                folder,
+            );
+        }
+        let mut topics = job.topics(folder)?;
+        // The output, and the changelog of the relay, which creates nothing.
+        let changelog = format!("{}-changelog", job.name);
+        let is_relay = self.name.starts_with("relay");
+        if !self.is_rivulet() {
+            topics.retain(|topic| {
+                topic.name == job.to
+                    || topic.name == job.from
+                    || is_relay && topic.name == changelog
+            });
+        }
+        Ok(topics)
+    }
+
+    /// Starts a stage.
+    pub(crate) fn start(&self, job: &Job, brokers: &str, folder: &Path) -> Outcome<Running> {
+        let mut command = match &self.program {
+            Program::Rivulet(program) => {
+                let mut command = Command::new(program);
+                programs::forget_settings(&mut command);
+                command
+                    .env("RUST_LOG", "warn")
+                    .args(["--instance", "bench"]);
+                command.arg("--pipeline").arg(job.file(folder)?);
+                command.arg(&job.name);
+                command
+            }
+            Program::Contender(program) => {
+                let mut command = Command::new(program);
+                command.args(["--name", &job.name, "--from", &job.from, "--to", &job.to]);
+                let ms = match job.interval {
+                    Interval::Ms(ms) => ms,
+                    Interval::Own | Interval::Lowest => 100,
+                };
+                command.args(["--step", job.step.name(), "--commit-ms", &ms.to_string()]);
+                command
+            }
+        };
+        command
+            .args(["--brokers", brokers, "--guarantee", job.guarantee.name()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .current_dir(folder);
+        let started = command.spawn();
+        let started = started.map_err(|error| format!("starting {}: {error}", self.name))?;
+        Ok(Running(started))
+    }
+}
+
+/// The programs of another version of rivulet.
 #[derive(Debug, Clone)]
 pub(crate) struct Version {
     name: String,
-    folder: PathBuf,
+    program: PathBuf,
+}
+
+impl Version {
+    /// It as a subject.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            name: self.name.clone(),
+            program: Program::Rivulet(self.program.clone()),
+        }
+    }
 }
 
 impl FromStr for Version {
@@ -70,45 +249,13 @@ impl FromStr for Version {
             .split_once('=')
             .filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
             .ok_or("write NAME=FOLDER, with a name of letters and digits")?;
-        let folder = PathBuf::from(folder);
-        if !folder.join("rivulet-operator").is_file() {
-            return Err(format!("{} has no rivulet-operator", folder.display()));
+        // Stages are started in another folder.
+        let program = std::path::absolute(Path::new(folder).join("rivulet-operator"));
+        let program = program.map_err(|error| error.to_string())?;
+        if !program.is_file() {
+            return Err(format!("{} does not exist", program.display()));
         }
-        Ok(Version {
-            name: name.to_owned(),
-            folder,
-        })
+        let name = name.to_owned();
+        Ok(Version { name, program })
     }
-}
-
-/// The relay, and each step in this version and the others.
-pub(crate) fn all(versions: &[Version]) -> Vec<Subject> {
-    let mut subjects = vec![Subject {
-        name: "relay".to_owned(),
-        step: None,
-        format: None,
-        folder: None,
-    }];
-    for (step, settings) in STEPS {
-        subjects.push(Subject {
-            name: step.to_owned(),
-            step: Some(settings),
-            format: None,
-            folder: None,
-        });
-        subjects.extend(versions.iter().map(|version| Subject {
-            name: format!("{step}-{}", version.name),
-            step: Some(settings),
-            format: None,
-            folder: Some(version.folder.clone()),
-        }));
-    }
-    let (step, settings) = STEPS[0];
-    subjects.extend(FORMATS.map(|(format, ..)| Subject {
-        name: format!("{step}-{format}"),
-        step: Some(settings),
-        format: Some(format),
-        folder: None,
-    }));
-    subjects
 }

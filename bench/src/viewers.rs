@@ -68,7 +68,7 @@ struct Received {
     longest: Duration,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let options = Options::parse();
     let kafka = Kafka::start(&[]);
     let folder = std::env::temp_dir().join(format!("rivulet-viewers-{}", std::process::id()));
@@ -82,7 +82,7 @@ fn measure(
     options: &Options,
     brokers: &str,
     folder: &std::path::Path,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let readings = (options.seconds + 120) * options.rate / options.sensors;
     let file = folder.join("pipeline.toml");
     let pipeline = PIPELINE
@@ -91,7 +91,7 @@ fn measure(
         .replace("READINGS", &readings.to_string())
         .replace("RATE", &options.rate.to_string());
     fs::write(&file, pipeline)?;
-    let start = |arguments: &[&str]| -> Result<Running, Box<dyn Error>> {
+    let start = |arguments: &[&str]| -> Result<Running, Box<dyn Error + Send + Sync>> {
         let mut command = Command::new(programs::program("rivulet"));
         programs::forget_settings(&mut command);
         command
@@ -136,7 +136,7 @@ fn measure(
     let received: Vec<Received> = received
         .into_iter()
         .map(|viewer| viewer.map_err(|_| "a viewer panicked")?.map_err(Into::into))
-        .collect::<Result<_, Box<dyn Error>>>()?;
+        .collect::<Result<_, Box<dyn Error + Send + Sync>>>()?;
     let bytes: u64 = received.iter().map(|page| page.bytes).sum();
     let events: u64 = received.iter().map(|page| page.events).sum();
     let viewers = received.len() as f64;

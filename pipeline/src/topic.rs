@@ -47,6 +47,32 @@ pub(crate) const DEFAULT_MAX_MESSAGE: usize = 1_048_588;
 const FRAMING: usize = 200;
 
 impl Topic {
+    /// The settings that it is created with: those of its role and those of the pipeline file.
+    #[must_use]
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let role: &[(&str, &str)] = match self.role {
+            // Set explicitly: if the cluster compacts by default, readings would be lost.
+            Role::Readings | Role::DeadLetters => &[("cleanup.policy", "delete")],
+            // Kafka never compacts the active segment. By default that grows to 1 GiB or for a
+            // week: a few sensors would fill a Pi's card, and a restart would read all of it. With
+            // these settings a segment is rolled at 4 MiB or after an hour, and compaction leaves
+            // almost nothing of it. By default compaction starts only when half of the log is
+            // dirty.
+            Role::Changelog => &[
+                ("cleanup.policy", "compact"),
+                ("segment.bytes", "4194304"),
+                ("segment.ms", "3600000"),
+                ("min.cleanable.dirty.ratio", "0.1"),
+            ],
+        };
+        let mut settings: BTreeMap<String, String> = role
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        settings.extend(self.config.clone());
+        settings
+    }
+
     /// How many bytes of key and value the topic takes as one reading: its `max.message.bytes`, by
     /// default Kafka's 1,048,588, less its framing.
     #[must_use]

@@ -18,7 +18,7 @@ use std::fmt;
 
 use rivulet_core::error::{Error, Kind, Result};
 use rivulet_kafka::{Admin, Cluster, Connection, Inventory, NewTopic};
-use rivulet_pipeline::{Role, Topic};
+use rivulet_pipeline::Topic;
 
 use crate::text::plural;
 
@@ -30,31 +30,6 @@ pub use self::named::{NewTopicOptions, create_named, is_internal, list_all};
 pub use self::size::{TopicSizes, sizes};
 pub use self::truncate::{TruncateBound, Truncation};
 pub use self::watch::{TopicWatch, WatchTable};
-
-/// The settings that a topic is created with: those of its role and those of the pipeline file.
-#[must_use]
-pub fn settings(topic: &Topic) -> BTreeMap<String, String> {
-    let role: &[(&str, &str)] = match topic.role {
-        // Set explicitly: if the cluster compacts by default, readings would be lost.
-        Role::Readings | Role::DeadLetters => &[("cleanup.policy", "delete")],
-        // Kafka never compacts the active segment. By default that grows to 1 GiB or for a week: a
-        // few sensors would fill a Pi's card, and a restart would read all of it. With these
-        // settings a segment is rolled at 4 MiB or after an hour, and compaction leaves almost
-        // nothing of it. By default compaction starts only when half of the log is dirty.
-        Role::Changelog => &[
-            ("cleanup.policy", "compact"),
-            ("segment.bytes", "4194304"),
-            ("segment.ms", "3600000"),
-            ("min.cleanable.dirty.ratio", "0.1"),
-        ],
-    };
-    let mut settings: BTreeMap<String, String> = role
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    settings.extend(topic.config.clone());
-    settings
-}
 
 /// The result of [`create`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,7 +86,7 @@ pub fn create(
             name: (*name).to_owned(),
             partitions: topic.partitions,
             replication: topic.replication,
-            settings: settings(topic),
+            settings: topic.settings(),
         })
         .collect();
     named::create_new(&admin, &new, &mut created, say)?;

@@ -41,21 +41,36 @@ impl Cluster {
     /// Starts the brokers, and waits until each knows the others.
     #[must_use]
     pub fn start() -> Self {
+        Cluster::start_with(&[], &[])
+    }
+
+    /// Starts the brokers with more settings, and with environment variables of their processes.
+    #[must_use]
+    pub fn start_with(settings: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        let settings: Vec<(&str, &str)> = SETTINGS.iter().chain(settings).copied().collect();
         let ports: Vec<[u16; 2]> = (0..Self::NODES)
             .map(|_| [free_port(), free_port()])
             .collect();
         let zookeeper = Kafka::zookeeper();
         let nodes = (1..=Self::NODES)
-            .map(|id| Node::new(id, &ports, zookeeper.clone()))
+            .map(|id| Node::new(id, &ports, zookeeper.clone(), &settings))
             .collect();
         let mut cluster = Cluster { nodes };
         for node in &mut cluster.nodes {
+            for (name, value) in environment {
+                node.kafka.set_environment(name, value);
+            }
             node.kafka.launch();
         }
         for node in &mut cluster.nodes {
             node.kafka.wait();
         }
         cluster
+    }
+
+    /// The brokers.
+    pub fn nodes(&self) -> impl Iterator<Item = &Kafka> {
+        self.nodes.iter().map(|node| &node.kafka)
     }
 
     /// The addresses of the proxies.
@@ -112,7 +127,12 @@ impl Cluster {
 }
 
 impl Node {
-    fn new(id: usize, ports: &[[u16; 2]], zookeeper: Option<Arc<ZooKeeper>>) -> Self {
+    fn new(
+        id: usize,
+        ports: &[[u16; 2]],
+        zookeeper: Option<Arc<ZooKeeper>>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let port = free_port();
         let proxy = Proxy::start(port);
         Node {
@@ -121,7 +141,7 @@ impl Node {
                 ports,
                 Some((port, proxy.address())),
                 zookeeper,
-                SETTINGS,
+                settings,
             ),
             proxy,
         }

@@ -31,6 +31,8 @@ pub struct Kafka {
     /// The number of nodes in the cluster.
     nodes: usize,
     java: Option<Child>,
+    /// Environment variables of its process.
+    environment: Vec<(String, String)>,
     /// When it was killed.
     killed: Option<Instant>,
     /// ZooKeeper, for versions before Kafka 4. It ends after the last of its brokers.
@@ -67,6 +69,17 @@ impl Kafka {
         Kafka::node(1, &[[free_port(), free_port()]], settings)
     }
 
+    /// Gives its process an environment variable from its next start on.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The id of its process; `None` if it does not run.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.java.as_ref().map(Child::id)
+    }
+
     /// Node `id` of several, counted from 1. `ports` are each node's ports for data and for the
     /// controller.
     pub(crate) fn node(id: usize, ports: &[[u16; 2]], settings: &[(&str, &str)]) -> Self {
@@ -101,6 +114,7 @@ impl Kafka {
             listeners: Vec::new(),
             nodes: ports.len(),
             java: None,
+            environment: Vec::new(),
             killed: None,
             zookeeper,
         };
@@ -183,6 +197,7 @@ impl Kafka {
             .expect("the folder is writable");
         let mut java = self.java("kafka.Kafka");
         java.arg(self.config());
+        java.envs(self.environment.iter().cloned());
         let killed = self.killed.filter(|_| self.zookeeper.is_some());
         let rest = killed.map_or(Duration::ZERO, |killed| {
             ZooKeeper::FORGOTTEN.saturating_sub(killed.elapsed())

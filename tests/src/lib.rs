@@ -52,7 +52,7 @@ pub use self::endpoint::Endpoint;
 pub use self::kafka::{Kafka, free_port};
 pub use self::observer::Observer;
 pub use self::pipeline::PipelineBuilder;
-pub use self::process::{Process, Signal, stop_all};
+pub use self::process::{Process, Signal, send, stop_all};
 pub use self::prometheus::Prometheus;
 pub use self::proxied::Proxied;
 pub use self::proxy::Api;

@@ -38,7 +38,7 @@ impl Signal {
 }
 
 /// Sends a signal to a child process that was not waited for.
-pub(crate) fn send(pid: u32, signal: Signal) {
+pub fn send(pid: u32, signal: Signal) {
     // The shell's own `kill` is there even if no `kill` program is installed.
     let sent = Command::new("sh")
         .args([

@@ -16,7 +16,7 @@ use rivulet_core::guarantee::Guarantee;
 pub mod step;
 
 /// How long a call to the brokers may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A commit holds at most some more records than this.
 const RECORDS: u64 = 10_000;
 /// With nothing left to read, a commit comes no sooner than this after the last one.
@@ -141,14 +141,16 @@ impl Clients {
         Ok(())
     }
 
-    /// Commits what was sent, and the offsets to go on from.
-    ///
-    /// The offsets go out before the records are acknowledged: the client flushes in the commit,
-    /// and does not linger there.
+    /// Commits what was sent, and the offsets to go on from: first the offsets, then `flush`, then
+    /// the transaction. Without a transaction the offsets are the commit, and come last.
     ///
     /// # Errors
     /// What the brokers say.
-    pub fn commit(&self, next: &[Option<i64>]) -> KafkaResult<()> {
+    pub fn commit(
+        &self,
+        next: &[Option<i64>],
+        flush: impl FnOnce(&BaseProducer) -> KafkaResult<()>,
+    ) -> KafkaResult<()> {
         let mut offsets = TopicPartitionList::new();
         for (next, partition) in next.iter().zip(0..) {
             if let Some(next) = next {
@@ -159,9 +161,10 @@ impl Clients {
             let group = self.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
             self.producer
                 .send_offsets_to_transaction(&offsets, &group, PATIENCE)?;
+            flush(&self.producer)?;
             self.producer.commit_transaction(PATIENCE)
         } else {
-            self.producer.flush(PATIENCE)?;
+            flush(&self.producer)?;
             self.consumer.commit(&offsets, CommitMode::Sync)
         }
     }

@@ -12,11 +12,11 @@ use clap::Parser;
 use rdkafka::Message;
 use rdkafka::bindings::{self as sys, rd_kafka_resp_err_t as Code};
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, Producer};
 use rivulet_core::log::ConsumerRecord;
 use rivulet_relays::step::RelayTask;
-use rivulet_relays::{Clients, CommitClock, RelayArgs, RelayError, RelayStep, pause};
+use rivulet_relays::{Clients, CommitClock, PATIENCE, RelayArgs, RelayError, RelayStep, pause};
 
 /// How many records are taken at once.
 const BATCH: usize = 1000;
@@ -121,9 +121,20 @@ impl Relay<'_> {
             let send = |key: &[u8], value: &[u8]| changelog.send(key, value, 0);
             self.task.changed(send).map_err(RelayError::Record)?;
         }
-        self.clients.commit(&self.next)?;
+        self.clients.commit(&self.next, flush)?;
         self.clock.committed();
         Ok(())
+    }
+}
+
+/// Waits until all that was sent is acknowledged, without lingering. rdkafka's own flush looks only
+/// every tenth of a second.
+fn flush(producer: &BaseProducer) -> KafkaResult<()> {
+    let wait = c_int::try_from(PATIENCE.as_millis()).unwrap_or(c_int::MAX);
+    // SAFETY: the client is valid, and any thread may call this function of it.
+    match unsafe { sys::rd_kafka_flush(producer.client().native_ptr(), wait) } {
+        Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(KafkaError::Flush(code.into())),
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rivulet_pipeline::{Pipeline, Role, Topic};
 
-use super::settings;
 use crate::text::span;
 use rivulet_kafka::FoundTopic;
 
@@ -133,7 +132,7 @@ impl Description {
             }
             let config = configs.get(name);
             let on_cluster = |setting: &str| config.and_then(|config| config.get(setting)).cloned();
-            let wanted = settings(topic);
+            let wanted = topic.settings();
             for (setting, file) in &wanted {
                 // A setting that could not be described cannot be compared.
                 if config.is_some() || found.is_none() {

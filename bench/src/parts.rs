@@ -1,0 +1,236 @@
+//! What is measured in which order: [`Parts`].
+
+use rivulet_core::guarantee::Guarantee::{self, AtLeastOnce, ExactlyOnce};
+
+use crate::cell::{Brokers, Cell};
+use crate::chain::Chain;
+use crate::flow::Flow;
+use crate::step::Step;
+use crate::subject::{Interval, Subject};
+
+/// The parts of the bench, in their order.
+pub(crate) const NAMES: [&str; 9] = [
+    "flow", "chain", "hop", "curve", "recovery", "idle", "growth", "uc1", "cluster",
+];
+
+/// What is measured, by which subjects, and how long.
+pub(crate) struct Parts {
+    /// This build of rivulet.
+    pub(crate) rivulet: Subject,
+    /// Others.
+    pub(crate) versions: Vec<Subject>,
+    pub(crate) relays: Vec<Subject>,
+    /// Other engines.
+    pub(crate) contenders: Vec<Subject>,
+    pub(crate) rounds: usize,
+    /// How many readings flow at full speed.
+    pub(crate) readings: u64,
+    /// How long a chain is measured.
+    pub(crate) seconds: u64,
+    pub(crate) quick: bool,
+}
+
+type Cells = Vec<Box<dyn Cell>>;
+
+/// The intervals of other engines, and of rivulet beside them.
+const BESIDE: Interval = Interval::Ms(100);
+
+impl Parts {
+    /// All cells of a part. In each round the subjects take turns.
+    pub(crate) fn cells(&self, part: &str) -> Cells {
+        match part {
+            "flow" => self.flow(),
+            "chain" => self.chain(),
+            "hop" => self.hop(),
+            "curve" => self.curve(),
+            "cluster" => self.cluster(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn contender(&self, name: &str) -> Option<&Subject> {
+        self.contenders.iter().find(|subject| subject.name == name)
+    }
+
+    fn relay(&self, name: &str) -> Option<&Subject> {
+        self.relays.iter().find(|subject| subject.name == name)
+    }
+
+    /// This build of rivulet and the others.
+    fn builds(&self) -> impl Iterator<Item = &Subject> {
+        std::iter::once(&self.rivulet).chain(&self.versions)
+    }
+
+    fn flow(&self) -> Cells {
+        let mut cells: Cells = Vec::new();
+        let guarantees: &[Guarantee] = if self.quick {
+            &[ExactlyOnce]
+        } else {
+            &[ExactlyOnce, AtLeastOnce]
+        };
+        for _ in 0..self.rounds {
+            for guarantee in guarantees {
+                for step in [Step::Copy, Step::Convert, Step::Ewma] {
+                    for subject in self.at_full_speed(step) {
+                        let tenth = if subject.is_python() { 10 } else { 1 };
+                        cells.push(Box::new(Flow {
+                            part: "flow",
+                            case: step.name().to_owned(),
+                            subject: subject.clone(),
+                            step,
+                            guarantee: *guarantee,
+                            interval: if subject.is_rivulet() {
+                                Interval::Own
+                            } else {
+                                BESIDE
+                            },
+                            readings: self.readings / tenth,
+                            partitions: 1,
+                            sensors: 10,
+                        }));
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// Who does a step at full speed.
+    fn at_full_speed(&self, step: Step) -> Vec<&Subject> {
+        let batch = self.relay("relay-batch");
+        match step {
+            Step::Copy => self.relays.iter().collect(),
+            Step::Convert => self.builds().chain(batch).chain(&self.contenders).collect(),
+            _ if self.quick => Vec::new(),
+            _ => {
+                let contenders = self
+                    .contenders
+                    .iter()
+                    .filter(|subject| !subject.is_python());
+                self.builds().chain(batch).chain(contenders).collect()
+            }
+        }
+    }
+
+    fn chain_of(
+        &self,
+        part: &'static str,
+        (subject, interval): (&Subject, Interval),
+        guarantee: Guarantee,
+        rate: u64,
+    ) -> Box<dyn Cell> {
+        let brokers = if part == "cluster" {
+            Brokers::Three
+        } else {
+            Brokers::One
+        };
+        Box::new(Chain {
+            part,
+            subject: subject.clone(),
+            interval,
+            guarantee,
+            steps: if part == "hop" {
+                &[Step::Convert]
+            } else {
+                &Step::CHAIN
+            },
+            rate,
+            seconds: if part == "curve" {
+                self.seconds * 2 / 3
+            } else {
+                self.seconds
+            },
+            brokers,
+        })
+    }
+
+    fn chain(&self) -> Cells {
+        let mut cells = Vec::new();
+        let franz = self.contender("franz-go");
+        let rivulet = &self.rivulet;
+        if self.quick {
+            let turns = [
+                Some((rivulet, Interval::Own)),
+                franz.map(|franz| (franz, BESIDE)),
+            ];
+            for turn in turns.into_iter().flatten() {
+                cells.push(self.chain_of("chain", turn, ExactlyOnce, 1000));
+            }
+            return cells;
+        }
+        let own = [Interval::Own, BESIDE, Interval::Lowest].map(|interval| (rivulet, interval));
+        let versions = self.versions.iter().map(|version| (version, Interval::Own));
+        let contenders = self.contenders.iter().map(|contender| (contender, BESIDE));
+        let turns: Vec<_> = own
+            .into_iter()
+            .chain(versions)
+            .chain(contenders.clone())
+            .collect();
+        for _ in 0..self.rounds {
+            for turn in &turns {
+                cells.push(self.chain_of("chain", *turn, ExactlyOnce, 1000));
+            }
+        }
+        let few = [(rivulet, Interval::Own), (rivulet, Interval::Lowest)];
+        let few: Vec<_> = few
+            .into_iter()
+            .chain(franz.map(|franz| (franz, BESIDE)))
+            .collect();
+        for rate in [10, 100, 10_000] {
+            for turn in &few {
+                cells.push(self.chain_of("chain", *turn, ExactlyOnce, rate));
+            }
+        }
+        for round in 0..self.rounds {
+            for turn in self.at_least_once(round) {
+                cells.push(self.chain_of("chain", turn, AtLeastOnce, 1000));
+            }
+        }
+        cells
+    }
+
+    /// Who is measured at-least-once: the slower engines only in the first round.
+    fn at_least_once(&self, round: usize) -> Vec<(&Subject, Interval)> {
+        let mut turns = vec![(&self.rivulet, Interval::Own)];
+        let contenders = self.contenders.iter();
+        let contenders = contenders.filter(|subject| round == 0 || subject.name == "franz-go");
+        let fast = contenders.filter(|subject| !subject.is_python());
+        turns.extend(fast.map(|subject| (subject, BESIDE)));
+        turns
+    }
+
+    fn hop(&self) -> Cells {
+        let mut cells = Vec::new();
+        for round in 0..self.rounds {
+            for turn in self.at_least_once(round) {
+                cells.push(self.chain_of("hop", turn, AtLeastOnce, 1000));
+            }
+        }
+        cells
+    }
+
+    fn curve(&self) -> Cells {
+        let mut cells =
+            vec![self.chain_of("curve", (&self.rivulet, Interval::Own), ExactlyOnce, 1000)];
+        for ms in [10, 20, 50, 100, 200, 500] {
+            for subject in std::iter::once(&self.rivulet).chain(self.contender("franz-go")) {
+                let turn = (subject, Interval::Ms(ms));
+                cells.push(self.chain_of("curve", turn, ExactlyOnce, 1000));
+            }
+        }
+        cells
+    }
+
+    fn cluster(&self) -> Cells {
+        let mut cells = Vec::new();
+        let builds = self.builds().map(|build| (build, Interval::Own));
+        let franz = self.contender("franz-go").map(|franz| (franz, BESIDE));
+        let turns: Vec<_> = builds.chain(franz).collect();
+        for rate in [10, 100, 1000] {
+            for turn in &turns {
+                cells.push(self.chain_of("cluster", *turn, ExactlyOnce, rate));
+            }
+        }
+        cells
+    }
+}

@@ -1,0 +1,135 @@
+//! The readings that are sent: each is known by its number.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde::Deserialize;
+
+use crate::outcome::Outcome;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+/// 2023-11-14, in milliseconds since the epoch.
+const START: u64 = 1_700_000_000_000;
+
+/// The value of a reading: a temperature with two decimals.
+pub(crate) fn value(index: u64) -> f64 {
+    // The finaliser of splitmix64: neighbours have nothing in common.
+    let mut mixed = index.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    (mixed % 6000) as f64 / 100.0 - 20.0
+}
+
+/// The name of the sensor of a reading.
+pub(crate) fn sensor(index: u64, sensors: u64) -> String {
+    format!("sensor{}", index % sensors)
+}
+
+/// The record's value of a reading, as rivulet writes it.
+pub(crate) fn json(index: u64, sensors: u64, text: &mut String) {
+    let (sensor, seq) = (index % sensors, index / sensors);
+    let (time, value) = (START + seq * 1000, value(index));
+    text.clear();
+    // A number is printed so that it reads back as the same one. Writing to a string cannot fail.
+    let _ = write!(
+        text,
+        "{{\"sensor\":\"sensor{sensor}\",\"seq\":{seq},\"time\":{time},\"value\":{value:?},\
+         \"unit\":\"celsius\"}}"
+    );
+}
+
+/// A reading that comes out.
+#[derive(Deserialize)]
+pub(crate) struct Received<'a> {
+    sensor: &'a str,
+    seq: u64,
+    pub(crate) value: f64,
+}
+
+impl Received<'_> {
+    /// Reads a record's value.
+    pub(crate) fn parse(value: &[u8]) -> Option<Received<'_>> {
+        serde_json::from_slice(value).ok()
+    }
+
+    /// Which reading it came of.
+    pub(crate) fn index(&self, sensors: u64) -> Option<u64> {
+        let sensor: u64 = self.sensor.strip_prefix("sensor")?.parse().ok()?;
+        (sensor < sensors).then_some(self.seq * sensors + sensor)
+    }
+}
+
+/// A producer of readings with keys. It acknowledges nothing early.
+pub(crate) fn producer(brokers: &str, linger_ms: u32) -> Outcome<BaseProducer> {
+    let linger = linger_ms.to_string();
+    Ok(ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", linger)
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.messages", "1000000")
+        .set("delivery.report.only.error", "true")
+        .create()?)
+}
+
+/// Sends one reading.
+pub(crate) fn send(
+    producer: &BaseProducer,
+    topic: &str,
+    index: u64,
+    sensors: u64,
+    text: &mut String,
+) -> Outcome<()> {
+    json(index, sensors, text);
+    let key = sensor(index, sensors);
+    let mut record = BaseRecord::to(topic).key(&key).payload(text.as_str());
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                record = back;
+                producer.poll(Duration::from_millis(1));
+            }
+            Err((error, _)) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends readings as fast as it goes, and waits until all are acknowledged.
+pub(crate) fn fill(
+    brokers: &str,
+    topic: &str,
+    sensors: u64,
+    indices: std::ops::Range<u64>,
+) -> Outcome<()> {
+    let producer = producer(brokers, 20)?;
+    let mut text = String::new();
+    for index in indices {
+        send(&producer, topic, index, sensors, &mut text)?;
+        if index % 1000 == 0 {
+            producer.poll(Duration::ZERO);
+        }
+    }
+    Ok(producer.flush(PATIENCE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_that_was_sent_is_recognised() {
+        let mut text = String::new();
+        for index in [0, 1, 9, 10, 123_456] {
+            json(index, 10, &mut text);
+            let received = Received::parse(text.as_bytes()).expect("it is JSON");
+            assert_eq!(received.index(10), Some(index));
+            assert!((received.value - value(index)).abs() < 1e-300);
+        }
+    }
+}
