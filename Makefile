@@ -13,11 +13,14 @@ PROFILE ?= release
 # chooses.
 BUILD ?=
 
+# What is measured. The laptop's program is not, and takes long to build.
+MEASURED := --package rivulet-operators --package rivulet-relays --package rivulet-bench
+
 SEEDS := 20000
 FROM := 0
 
 .PHONY: help demo test test-kafka test-alerts aarch64 aarch64-cross deploy deployable virtual cluster
-.PHONY: cluster-down cluster-test simulate mistakes chaos soak bench recovery fuzz audit doc lint
+.PHONY: cluster-down cluster-test simulate mistakes chaos soak bench bench-quick fuzz audit doc lint
 .PHONY: setup web-test pictures viewers lessons catalog same-bytes bundled instructions dashboard
 .PHONY: lint-code lint-others
 
@@ -96,23 +99,24 @@ mistakes: ## checks that the simulation finds each deliberate mistake
 	cargo build --locked --package rivulet-simulation --bin simulate
 	scripts/mistakes $(ARGS)
 
-bench: ## measures the stages beside a byte relay, on Apache Kafka
-	scripts/setup test
+bench: ## measures stages beside other engines on Apache Kafka, in 40 minutes; ARGS="--only flow"
+	scripts/setup bench
 	scripts/kafka-jars $(KAFKA)
-	scripts/registry-jars
-	cargo build --release --locked --workspace --bins
-	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package rivulet-bench -- $(ARGS)
+	scripts/contenders
+	cargo build --release --locked $(MEASURED) --bins
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/bench $(ARGS)
+
+bench-quick: ## the same in four minutes: whether something is much slower than it was
+	scripts/setup bench
+	scripts/kafka-jars $(KAFKA)
+	scripts/contenders franz-go
+	cargo build --release --locked $(MEASURED) --bins
+	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/bench --quick $(ARGS)
 
 instructions: ## counts the instructions of a record in memory, and compares; ARGS=--write
 	scripts/setup instructions
 	cargo build --release --locked --package rivulet-instructions
 	scripts/instructions $(ARGS)
-
-recovery: ## measures how soon a stage with 10,000 sensors is back after kill -9
-	scripts/setup test
-	scripts/kafka-jars $(KAFKA)
-	cargo build --release --locked --workspace --bins
-	RIVULET_TEST_JAVA_OPTIONS=-Xmx1g $(BUILT)/release/kafka cargo run --release --locked --package rivulet-bench --bin recovery -- $(ARGS)
 
 viewers: ## measures the page: 1,000 sensors, 10,000 readings a second, 50 viewers, 5 minutes
 	scripts/setup test

@@ -78,6 +78,7 @@ impl Chain {
             partitions: 1,
             guarantee: self.guarantee,
             interval: self.interval,
+            sensors: SENSORS,
         };
         self.steps.iter().enumerate().map(job).collect()
     }

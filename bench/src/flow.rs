@@ -86,6 +86,7 @@ impl Cell for Flow {
             partitions: self.partitions,
             guarantee: self.guarantee,
             interval: self.interval,
+            sensors: self.sensors,
         };
         place.create(&[Place::readings(&input, self.partitions)])?;
         place.create(&self.subject.topics(&job, folder)?)?;

@@ -8,13 +8,17 @@ mod committed;
 mod flow;
 mod follower;
 mod fsyncs;
+mod goals;
+mod idle;
 mod latency;
 mod observed;
 mod outcome;
 mod pacer;
 mod parts;
+mod picture;
 mod place;
 mod readings;
+mod recovery;
 mod results;
 mod running;
 mod step;
@@ -30,8 +34,10 @@ use clap::Parser;
 use rivulet_tests::programs;
 
 use self::cell::{Brokers, Cell};
+use self::goals::Goals;
 use self::outcome::Outcome;
 use self::parts::{NAMES, Parts};
+use self::picture::Picture;
 use self::place::Place;
 use self::results::Results;
 use self::subject::{CONTENDERS, Subject, Version};
@@ -64,6 +70,9 @@ struct Args {
     /// Where all results go, a line of JSON each; by default target/bench/results.jsonl
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Where the picture of commit intervals goes; by default target/bench/commits.svg
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     /// Only say what would be measured, and how long it takes
     #[arg(long)]
     plan: bool,
@@ -74,6 +83,17 @@ const TABLES: &[(&str, &str, &[Column])] = &[
     ("flow", "One stage at full speed", flow::COLUMNS),
     ("chain", "Four hops", chain::COLUMNS),
     ("hop", "One hop", chain::COLUMNS),
+    (
+        "recovery",
+        "Back after kill -9, with a state, four partitions, 2,000 readings/s",
+        recovery::COLUMNS,
+    ),
+    ("idle", "With little to do", idle::COLUMNS),
+    (
+        "growth",
+        "ewma at full speed, by partitions and sensors",
+        flow::COLUMNS,
+    ),
     ("curve", "Four hops by commit interval", chain::COLUMNS),
     (
         "cluster",
@@ -106,6 +126,8 @@ fn run(args: &Args) -> Outcome<bool> {
     }
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| programs::target().join("bench").join("results.jsonl"));
+    let picture = args.picture.clone();
+    let picture = picture.unwrap_or_else(|| programs::target().join("bench").join("commits.svg"));
     let mut results = Results::new(&out)?;
     let folder = std::env::temp_dir().join(format!("rivulet-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -122,6 +144,21 @@ fn run(args: &Args) -> Outcome<bool> {
             columns,
         };
         print!("{table}");
+    }
+    if let Some(drawn) = Picture::new(&results) {
+        std::fs::write(&picture, drawn.to_string())?;
+        println!(
+            "\nThe picture of commit intervals is {}.",
+            picture.display()
+        );
+    }
+    if !args.quick && args.only.is_empty() {
+        let versions = args
+            .against
+            .iter()
+            .map(Version::subject)
+            .map(|version| version.name);
+        print!("{}", Goals::new(&results, &versions.collect::<Vec<_>>()));
     }
     if !args.without.is_empty() {
         println!("\nNot measured: {}.", args.without.join(", "));

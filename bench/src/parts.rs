@@ -5,6 +5,8 @@ use rivulet_core::guarantee::Guarantee::{self, AtLeastOnce, ExactlyOnce};
 use crate::cell::{Brokers, Cell};
 use crate::chain::Chain;
 use crate::flow::Flow;
+use crate::idle::Idle;
+use crate::recovery::Recovery;
 use crate::step::Step;
 use crate::subject::{Interval, Subject};
 
@@ -43,6 +45,9 @@ impl Parts {
             "chain" => self.chain(),
             "hop" => self.hop(),
             "curve" => self.curve(),
+            "recovery" => self.recovery(),
+            "idle" => self.idle(),
+            "growth" => self.growth(),
             "cluster" => self.cluster(),
             _ => Vec::new(),
         }
@@ -216,6 +221,80 @@ impl Parts {
             for subject in std::iter::once(&self.rivulet).chain(self.contender("franz-go")) {
                 let turn = (subject, Interval::Ms(ms));
                 cells.push(self.chain_of("curve", turn, ExactlyOnce, 1000));
+            }
+        }
+        cells
+    }
+
+    fn recovery(&self) -> Cells {
+        let mut cells: Cells = Vec::new();
+        for _ in 0..self.rounds {
+            for sensors in [10_000, 100_000] {
+                for subject in self.builds().chain(self.contender("franz-go")) {
+                    cells.push(Box::new(Recovery {
+                        subject: subject.clone(),
+                        interval: if subject.is_rivulet() {
+                            Interval::Own
+                        } else {
+                            BESIDE
+                        },
+                        sensors,
+                    }));
+                }
+            }
+        }
+        cells
+    }
+
+    fn idle(&self) -> Cells {
+        let subjects = self.builds().chain(&self.contenders);
+        let cell = |subject: &Subject| -> Box<dyn Cell> {
+            Box::new(Idle {
+                subject: subject.clone(),
+                interval: if subject.is_rivulet() {
+                    Interval::Own
+                } else {
+                    BESIDE
+                },
+                seconds: 10,
+            })
+        };
+        subjects.map(cell).collect()
+    }
+
+    fn growth(&self) -> Cells {
+        let mut cells: Cells = Vec::new();
+        let subjects = std::iter::once(&self.rivulet);
+        let subjects = subjects
+            .chain(self.relay("relay-batch"))
+            .chain(self.contender("franz-go"));
+        let subjects: Vec<&Subject> = subjects.collect();
+        let sizes = [
+            (1, 10),
+            (4, 10),
+            (16, 10),
+            (1, 1000),
+            (1, 100_000),
+            (1, 1_000_000),
+        ];
+        for (partitions, sensors) in sizes {
+            for subject in &subjects {
+                cells.push(Box::new(Flow {
+                    part: "growth",
+                    case: format!("{partitions} partitions, {sensors} sensors"),
+                    subject: (*subject).clone(),
+                    step: Step::Ewma,
+                    guarantee: ExactlyOnce,
+                    interval: if subject.is_rivulet() {
+                        Interval::Own
+                    } else {
+                        BESIDE
+                    },
+                    // At least two of each sensor: nothing comes of the first one.
+                    readings: (self.readings / 2).max(sensors * 2),
+                    partitions,
+                    sensors,
+                }));
             }
         }
         cells

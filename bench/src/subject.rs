@@ -82,12 +82,23 @@ pub(crate) struct Job {
     pub(crate) partitions: i32,
     pub(crate) guarantee: Guarantee,
     pub(crate) interval: Interval,
+    /// How many sensors there are: the state may need more memory than a stage has by default.
+    pub(crate) sensors: u64,
 }
+
+/// With more sensors a stage gets more memory.
+const MANY_SENSORS: u64 = 100_000;
 
 impl Job {
     fn pipeline(&self) -> String {
+        let is_large = self.sensors > MANY_SENSORS;
+        let memory = if is_large {
+            "[limits]\nmemory = \"1 GB\"\n"
+        } else {
+            ""
+        };
         format!(
-            "{}[defaults]\npartitions = {}\n[topic.{}]\nexternal = true\n\
+            "{}{memory}[defaults]\npartitions = {}\n[topic.{}]\nexternal = true\n\
              [operator.{}]\nfrom = \"{}\"\nsteps = [{{ {} }}]\nto = \"{}\"\n",
             commit_setting(self.interval),
             self.partitions,
