@@ -120,7 +120,7 @@ fn run(args: &Args) -> Outcome<bool> {
         is_asked || args.only.is_empty() && (!args.quick || ["flow", "chain"].contains(name))
     });
     let plan: Vec<Box<dyn Cell>> = names.flat_map(|name| parts.cells(name)).collect();
-    say_plan(&plan, &args.without);
+    say_plan(&parts, &plan, &args.without);
     if args.plan {
         return Ok(true);
     }
@@ -132,7 +132,7 @@ fn run(args: &Args) -> Outcome<bool> {
     let folder = std::env::temp_dir().join(format!("rivulet-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let begun = Instant::now();
-    let failed = measure(&plan, &folder, &mut results);
+    let failed = measure(&parts, &plan, &folder, &mut results);
     std::fs::remove_dir_all(&folder)?;
     let failed = failed?;
 
@@ -197,13 +197,13 @@ fn parts(args: &Args) -> Outcome<Parts> {
         rounds: args.rounds.unwrap_or(if args.quick { 1 } else { 3 }),
         readings: args
             .readings
-            .unwrap_or(if args.quick { 500_000 } else { 1_000_000 }),
+            .unwrap_or(if args.quick { 500_000 } else { 800_000 }),
         seconds: args.seconds.unwrap_or(if args.quick { 10 } else { 12 }),
         quick: args.quick,
     })
 }
 
-fn say_plan(plan: &[Box<dyn Cell>], without: &[String]) {
+fn say_plan(parts: &Parts, plan: &[Box<dyn Cell>], without: &[String]) {
     eprintln!("The plan:");
     for part in NAMES {
         let cells: Vec<_> = plan.iter().filter(|cell| cell.part() == part).collect();
@@ -216,15 +216,27 @@ fn say_plan(plan: &[Box<dyn Cell>], without: &[String]) {
             );
         }
     }
-    let seconds: f64 = plan.iter().map(|cell| cell.seconds()).sum();
+    let places = [Brokers::One, Brokers::Three];
+    let warm_ups = places
+        .into_iter()
+        .filter(|one| plan.iter().any(|cell| cell.brokers() == *one));
+    let warm_ups: f64 = warm_ups
+        .map(|brokers| parts.warm_up(brokers).seconds())
+        .sum();
+    let seconds = warm_ups + plan.iter().map(|cell| cell.seconds()).sum::<f64>();
     eprintln!("  together {:.0} minutes", (seconds / 60.0).ceil());
     if !without.is_empty() {
         eprintln!("  without {}", without.join(", "));
     }
 }
 
-/// Runs all cells, and returns those that failed.
-fn measure(plan: &[Box<dyn Cell>], folder: &Path, results: &mut Results) -> Outcome<Vec<String>> {
+/// Runs all cells, and returns those that failed. New brokers warm up first.
+fn measure(
+    parts: &Parts,
+    plan: &[Box<dyn Cell>],
+    folder: &Path,
+    results: &mut Results,
+) -> Outcome<Vec<String>> {
     let mut failed = Vec::new();
     let mut place: Option<(Brokers, Place)> = None;
     for (number, cell) in plan.iter().enumerate() {
@@ -232,10 +244,14 @@ fn measure(plan: &[Box<dyn Cell>], folder: &Path, results: &mut Results) -> Outc
             Some((brokers, here)) if brokers == cell.brokers() => here,
             other => {
                 drop(other);
-                match cell.brokers() {
+                let here = match cell.brokers() {
                     Brokers::One => Place::one(folder)?,
                     Brokers::Three => Place::three(folder)?,
-                }
+                };
+                eprintln!("the brokers warm up");
+                parts.warm_up(cell.brokers()).run(&here, folder, "warm")?;
+                here.remove("warm-")?;
+                here
             }
         };
         eprintln!("{}/{}: {}", number + 1, plan.len(), cell.title());

@@ -11,8 +11,8 @@ use crate::step::Step;
 use crate::subject::{Interval, Subject};
 
 /// The parts of the bench, in their order.
-pub(crate) const NAMES: [&str; 9] = [
-    "flow", "chain", "hop", "curve", "recovery", "idle", "growth", "uc1", "cluster",
+pub(crate) const NAMES: [&str; 8] = [
+    "flow", "chain", "hop", "curve", "recovery", "idle", "growth", "cluster",
 ];
 
 /// What is measured, by which subjects, and how long.
@@ -49,7 +49,23 @@ impl Parts {
             "idle" => self.idle(),
             "growth" => self.growth(),
             "cluster" => self.cluster(),
+            // Theodolite's UC1 comes here, once bench/contenders has its job.
             _ => Vec::new(),
+        }
+    }
+
+    /// What brokers do first, which is not kept. A broker uses twice the CPU time for a transaction
+    /// until Java has compiled what runs often.
+    pub(crate) fn warm_up(&self, brokers: Brokers) -> impl Cell + use<> {
+        Chain {
+            part: "warm-up",
+            subject: self.rivulet.clone(),
+            interval: Interval::Lowest,
+            guarantee: ExactlyOnce,
+            steps: &Step::CHAIN,
+            rate: 1000,
+            seconds: 45,
+            brokers,
         }
     }
 
@@ -171,8 +187,11 @@ impl Parts {
             .chain(versions)
             .chain(contenders.clone())
             .collect();
-        for _ in 0..self.rounds {
-            for turn in &turns {
+        for round in 0..self.rounds {
+            for turn in turns
+                .iter()
+                .filter(|turn| round == 0 || !turn.0.is_python())
+            {
                 cells.push(self.chain_of("chain", *turn, ExactlyOnce, 1000));
             }
         }
