@@ -30,13 +30,15 @@ const BESIDE: f64 = 440.0;
 const LINE: f64 = 12.0;
 const CHARACTER: f64 = 6.2;
 
+/// Texts have a halo, so that lines under them do not cross them out.
 const STYLE: &str = "\
-text{font:11px system-ui,sans-serif;fill:#333}.title{font-size:13px;font-weight:600}
-.grid{stroke:#ddd}.axis{stroke:#888}.back{fill:#fff}
+text{font:11px system-ui,sans-serif;fill:#333;paint-order:stroke;stroke:#fff;stroke-width:3px}
+.title{font-size:13px;font-weight:600}.grid{stroke:#ddd}.axis{stroke:#888}.back{fill:#fff}
 .a{stroke:#1f6f8b;fill:#1f6f8b}.b{stroke:#c0562f;fill:#c0562f}path{fill:none!important}
-text.a,text.b{stroke:none}
-@media (prefers-color-scheme:dark){text{fill:#ccc}.grid{stroke:#333}.axis{stroke:#777}
-.back{fill:#111}.a{stroke:#6cc3dd;fill:#6cc3dd}.b{stroke:#f0936d;fill:#f0936d}}";
+text.a,text.b{stroke:#fff}
+@media (prefers-color-scheme:dark){text{fill:#ccc;stroke:#111}.grid{stroke:#333}.back{fill:#111}
+.axis{stroke:#777}.a{stroke:#6cc3dd;fill:#6cc3dd}.b{stroke:#f0936d;fill:#f0936d}
+text.a,text.b{stroke:#111}}";
 
 impl Picture {
     /// Of the part `curve`. `None` if it was not measured.
@@ -116,17 +118,14 @@ impl Picture {
             .into_iter()
             .zip(["a", "b"].into_iter().cycle())
         {
-            let mut points: Vec<&Point> = self
+            // Its own rule is no interval, so it is on no line.
+            let points = self
                 .0
                 .iter()
-                .filter(|point| point.subject == subject)
-                .collect();
-            points.sort_by(|one, other| one.cpu.total_cmp(&other.cpu));
+                .filter(|point| point.subject == subject && point.interval.ends_with(" ms"));
             let mut path = String::new();
-            for (point, verb) in points
-                .iter()
-                .zip(std::iter::once('M').chain(['L'].repeat(99)))
-            {
+            for point in points {
+                let verb = if path.is_empty() { 'M' } else { 'L' };
                 let (x, y) = (across.place(point.cpu), up.place(time(point)));
                 write!(path, "{verb}{x:.1} {y:.1}")?;
             }
@@ -263,7 +262,13 @@ impl Scale {
 
     fn ticks(&self) -> Vec<f64> {
         let decades = (0..6).map(|power| 10_f64.powi(power));
-        let ticks = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * decade));
+        let is_short = self.most / self.least < 10.0;
+        let digits: &[f64] = if is_short {
+            &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0]
+        } else {
+            &[1.0, 2.0, 5.0]
+        };
+        let ticks = decades.flat_map(|decade| digits.iter().map(move |digit| digit * decade));
         ticks
             .filter(|tick| (self.least..=self.most).contains(tick))
             .collect()

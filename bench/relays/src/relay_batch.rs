@@ -146,9 +146,9 @@ struct Batch {
 
 impl Batch {
     fn new(clients: &Clients) -> Self {
+        let client = clients.consumer.client().native_ptr();
         // SAFETY: the consumer lives for as long as the process.
-        let queue =
-            unsafe { sys::rd_kafka_queue_get_consumer(clients.consumer.client().native_ptr()) };
+        let queue = unsafe { sys::rd_kafka_queue_get_consumer(client) };
         Batch {
             queue,
             messages: vec![ptr::null_mut(); BATCH],
@@ -179,8 +179,8 @@ impl Batch {
             }
             // SAFETY: the record is valid, and the kind of its timestamp is not asked for.
             let timestamp = unsafe { sys::rd_kafka_message_timestamp(message, ptr::null_mut()) };
-            // SAFETY: librdkafka returns each length with its pointer, and keeps both as long as the
-            // record.
+            // SAFETY: librdkafka returns each length with its pointer, and keeps both for as long
+            // as the record.
             let (key, value) = unsafe {
                 let value = bytes(fields.payload, fields.len);
                 (bytes(fields.key, fields.key_len), value)
