@@ -206,7 +206,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use rivulet_kafka::EmbeddedBroker;
-    use rivulet_pipeline::ComponentConfig;
+    use rivulet_pipeline::{ComponentConfig, Role};
 
     use super::*;
 
@@ -231,7 +231,7 @@ mod tests {
     fn a_changelog_is_compacted_in_small_segments_and_the_file_wins() {
         let mut changelog = topic(Role::Changelog, 1);
         changelog.config.insert("segment.ms".into(), "60000".into());
-        let settings = settings(&changelog);
+        let settings = changelog.settings();
         assert_eq!(settings["cleanup.policy"], "compact");
         assert_eq!(settings["segment.bytes"], "4194304");
         assert_eq!(settings["segment.ms"], "60000");
