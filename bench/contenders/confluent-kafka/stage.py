@@ -138,6 +138,8 @@ class Stage:
             first, end = reader.get_watermark_offsets(
                 TopicPartition(self.changelog, partition), TIMEOUT
             )
+            if first == end:
+                return states
             reader.assign([TopicPartition(self.changelog, partition, first)])
             deadline = time.monotonic() + TIMEOUT
             while time.monotonic() < deadline:
