@@ -6,30 +6,45 @@
 use std::ffi::{CStr, CString};
 use std::ptr;
 
-use rdkafka::message::{BorrowedHeaders, Headers};
+use rdkafka::message::BorrowedHeaders;
 use rdkafka_sys as sys;
 
 /// The names and values of all headers. Invalid UTF-8 in a name is replaced by U+FFFD.
 #[must_use]
 pub fn read(headers: &BorrowedHeaders) -> Vec<(String, Option<Vec<u8>>)> {
-    // rdkafka creates a `BorrowedHeaders` only from a pointer to librdkafka's headers.
-    let native = ptr::from_ref(headers).cast::<sys::rd_kafka_headers_t>();
-    (0..headers.count())
-        .filter_map(|index| one(native, index))
-        .collect()
+    all(native(headers))
+}
+
+/// rdkafka creates a `BorrowedHeaders` only from a pointer to librdkafka's headers.
+fn native(headers: &BorrowedHeaders) -> *const sys::rd_kafka_headers_t {
+    ptr::from_ref(headers).cast()
+}
+
+/// The names and values of all headers, which live as long as this runs.
+pub(crate) fn all(headers: *const sys::rd_kafka_headers_t) -> Vec<(String, Option<Vec<u8>>)> {
+    // SAFETY: see above.
+    let count = unsafe { sys::rd_kafka_header_cnt(headers) };
+    (0..count).filter_map(|index| one(headers, index)).collect()
 }
 
 /// The value of the last header of this name. `None` if there is none, or it has no value.
 #[must_use]
 pub fn last<'h>(headers: &'h BorrowedHeaders, name: &str) -> Option<&'h [u8]> {
-    let native = ptr::from_ref(headers).cast::<sys::rd_kafka_headers_t>();
+    value_of(native(headers), name)
+}
+
+/// The same for headers that live as long as the result.
+pub(crate) fn value_of<'h>(
+    headers: *const sys::rd_kafka_headers_t,
+    name: &str,
+) -> Option<&'h [u8]> {
     // A name with a zero byte in it is none that librdkafka has.
     let name = CString::new(name).ok()?;
     let (mut value, mut size) = (ptr::null(), 0);
     // SAFETY: `headers` is a valid pointer of librdkafka, borrowed for as long as the result, and
     // the name ends with a zero. The two out-pointers point to local variables.
     let error = unsafe {
-        sys::rd_kafka_header_get_last(native, name.as_ptr(), &raw mut value, &raw mut size)
+        sys::rd_kafka_header_get_last(headers, name.as_ptr(), &raw mut value, &raw mut size)
     };
     let is_found = error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
     (is_found && !value.is_null()).then(|| {

@@ -2,12 +2,39 @@
 //! crate around Kafka may have.
 
 use std::ffi::CString;
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::client::Client;
 use rdkafka_sys as sys;
 
+mod records;
+mod sender;
+#[cfg(test)]
+mod tests;
+
 pub mod headers;
+
+pub use self::records::{BatchRecord, RecordQueue};
+pub use self::sender::RecordSender;
+
+/// Waits until no record of a producer is on its way, for at most `wait`, and sends what lingers.
+/// Returns whether it came to that. A delivery that is reported counts until the report is polled,
+/// so let only failures be: `delivery.report.only.error`.
+///
+/// librdkafka waits without waking up. rdkafka's own `flush` polls, and takes 100 ms at least if
+/// records are left at first.
+#[must_use]
+pub fn flush<C: ClientContext>(client: &Client<C>, wait: Duration) -> bool {
+    // SAFETY: the client is not destroyed while it is borrowed, and any thread may call this.
+    let error = unsafe { sys::rd_kafka_flush(client.native_ptr(), milliseconds(wait)) };
+    error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// A time as librdkafka takes it, rounded up: a wait that is cut to nothing would spin.
+fn milliseconds(time: Duration) -> i32 {
+    i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+}
 
 /// Adds brokers, `HOST:PORT,…`, to those that a client knows.
 ///
@@ -22,29 +49,4 @@ pub fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &str) {
     // SAFETY: the client is not destroyed while it is borrowed, and any thread may call this
     // function of it. librdkafka copies the text, which ends with a zero.
     unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
-    use rdkafka::ClientConfig;
-    use rdkafka::consumer::{BaseConsumer, Consumer};
-
-    use super::*;
-
-    #[test]
-    fn a_client_connects_to_brokers_that_are_added() {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-        listener.set_nonblocking(true).expect("it can be asked");
-        let address = listener.local_addr().expect("it is bound").to_string();
-        let client: BaseConsumer = ClientConfig::new().create().expect("there are defaults");
-        add_brokers(client.client(), "a\0b");
-        add_brokers(client.client(), &address);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while listener.accept().is_err() {
-            assert!(Instant::now() < deadline, "the client does not connect");
-            let _ = client.fetch_metadata(None, Duration::from_millis(100));
-        }
-    }
 }
