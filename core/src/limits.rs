@@ -64,10 +64,11 @@ impl Limits {
         self.sixteenths(2).min(8 << 20)
     }
 
-    /// The largest batch, in bytes.
+    /// The largest batch, in bytes. A commit waits for the last batch of its transaction, so larger
+    /// ones take longer, and save nothing any more.
     #[must_use]
     pub fn batch(self) -> u64 {
-        (self.producer_queue() / 8).clamp(16 << 10, 1_000_000)
+        (self.producer_queue() / 8).clamp(16 << 10, 256 << 10)
     }
 
     /// How many records the producer queue holds. Each costs librdkafka about 500 bytes in addition

@@ -66,7 +66,8 @@ const CONSUMER: &[(&str, &str)] = &[
     // A broker whose machine loses power closes no connection. Only this timeout ends the request,
     // and only then is the new leader looked up.
     SOCKET_TIMEOUT,
-    ("queued.min.messages", "1000"),
+    // Enough for a stage to go on while the next fetch is under way.
+    ("queued.min.messages", "3000"),
     ("fetch.message.max.bytes", "65536"),
     ("fetch.max.bytes", "262144"),
     // Limits what is sent, not what is read: a larger record is still read. It must not exceed
@@ -93,7 +94,6 @@ const READER: &[(&str, &str)] = &[
 ];
 
 const PRODUCER: &[(&str, &str)] = &[
-    ("linger.ms", "2"),
     // A broker is busy for a moment after a commit and returns a retriable error. librdkafka would
     // retry after 100 ms. The pause grows to a second while brokers are unreachable.
     ("retry.backoff.ms", "2"),
@@ -105,6 +105,13 @@ const PRODUCER: &[(&str, &str)] = &[
     // Keys map to the same partitions as in Java clients.
     ("partitioner", "murmur2_random"),
 ];
+
+/// Nobody sees a record before its transaction is committed, and a commit sends what lingers. So
+/// records wait for it, and most transactions need one request for each partition. Batches that
+/// large are worth compressing.
+const IN_TRANSACTIONS: &[(&str, &str)] = &[("linger.ms", "50"), ("compression.type", "lz4")];
+/// Without transactions each hop adds this to the latency.
+const WITHOUT_TRANSACTIONS: &[(&str, &str)] = &[("linger.ms", "1"), SOCKET_TIMEOUT];
 
 /// How often a client reports, in milliseconds. A consumer reports what is left to read. A producer
 /// that reports measures each record, which costs much: only that of a source does.
@@ -306,6 +313,7 @@ impl Clients {
             fixed.push(PRODUCER_STATISTICS);
         }
         if self.guarantee == Guarantee::ExactlyOnce {
+            defaults.push(IN_TRANSACTIONS);
             fixed.push((
                 "transactional.id",
                 if self.is_source {
@@ -317,7 +325,7 @@ impl Clients {
         } else {
             // Retry for ever. In a transaction the transaction timeout applies.
             fixed.push(("message.timeout.ms", "0"));
-            defaults.push(&[SOCKET_TIMEOUT]);
+            defaults.push(WITHOUT_TRANSACTIONS);
         }
         let sized = [
             (
@@ -357,44 +365,4 @@ impl Clients {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn clients(smallest_message: usize) -> Clients {
-        Clients::new(&LogConfig {
-            properties: BTreeMap::new(),
-            stage: "p".into(),
-            group: "p".into(),
-            instance: "a".into(),
-            guarantee: Guarantee::ExactlyOnce,
-            limits: Limits::default(),
-            inputs: Vec::new(),
-            topics: Vec::new(),
-            has_changelog: true,
-            has_outputs: true,
-            largest_message: 1_048_588,
-            smallest_message,
-            has_statistics: false,
-        })
-    }
-
-    #[test]
-    fn a_batch_fits_the_smallest_max_message_bytes() {
-        let by_memory = Limits::default().batch();
-        assert_eq!(clients(1_048_588).batch_size(), by_memory);
-        assert_eq!(clients(20_000).batch_size(), 19_900);
-        assert_eq!(clients(1000).batch_size(), LEAST_BATCH);
-    }
-
-    #[test]
-    fn batches_are_halved_for_later_producers_down_to_the_least() {
-        let clients = clients(20_000);
-        let of_next_producer = clients.clone();
-        clients.halve_batches();
-        assert_eq!(of_next_producer.batch_size(), 9950);
-        for _ in 0..10 {
-            clients.halve_batches();
-        }
-        assert_eq!(of_next_producer.batch_size(), LEAST_BATCH);
-    }
-}
+mod tests;

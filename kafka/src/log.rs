@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
+use rdkafka::producer::BaseProducer;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::commit::add_offset;
 use crate::config::Clients;
 use crate::error_class::has_fatal_error;
-use crate::monitor::{ClientMonitor, StageConsumer, StageProducer};
+use crate::monitor::{ClientMonitor, StageConsumer};
 use crate::reader::Reader;
 use crate::record::{KafkaRecord, base_record};
-use crate::waits::{CALL_TIMEOUT, pause};
+use crate::waits::{CALL_TIMEOUT, flush};
 use rivulet_core::error::Error;
 use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::{
@@ -24,6 +24,7 @@ use rivulet_core::log::{
 };
 use rivulet_core::metrics::TroubleKind;
 use rivulet_core::shutdown::Shutdown;
+use rivulet_native::{RecordQueue, RecordSender};
 
 mod commit;
 mod consumer;
@@ -35,6 +36,9 @@ mod topics;
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many records are sent between two polls of the producer.
 const STRIDE: u32 = 1000;
+/// How long to wait for room in a queue that is full.
+const A_MOMENT: Duration = Duration::from_millis(5);
+const HAS_CONSUMER: &str = "only a stage with inputs is assigned partitions";
 
 /// A stage's consumer and producer.
 ///
@@ -52,13 +56,13 @@ pub struct KafkaLog {
     monitor: ClientMonitor,
     /// `None` for a stage without inputs.
     consumer: Option<StageConsumer>,
-    /// Whether the consumer reads partitions.
-    is_reading: Cell<bool>,
+    /// The records of the assigned partitions, while the consumer reads them.
+    records: Option<RecordQueue<ClientMonitor>>,
     /// Whether the consumer was fenced while it was not a member of its group, so that it must be
     /// replaced.
     is_fenced: Cell<bool>,
     /// Created at the first use for a sink, which may never send a dead letter.
-    producer: OnceCell<StageProducer>,
+    producer: OnceCell<RecordSender<ClientMonitor>>,
     /// A reader that connects early, for the first use.
     reader: Option<Reader>,
     in_transaction: Cell<bool>,
@@ -83,20 +87,26 @@ impl Log for KafkaLog {
         if let Some(event) = self.next_rebalance() {
             return Ok(event);
         }
-        match self.consumer().poll(wait) {
-            Some(Ok(message)) => {
-                let topic = if self.inputs.len() == 1 {
-                    0
-                } else {
-                    self.inputs
-                        .iter()
-                        .position(|input| input == message.topic())
-                        .unwrap_or_default()
-                };
-                return Ok(Event::Record(KafkaRecord::new(topic, message)));
+        match &self.records {
+            None => self.poll_consumer(wait)?,
+            Some(records) => {
+                if !records.has_next() {
+                    self.poll_consumer(Duration::ZERO)?;
+                    if let Some(event) = self.next_rebalance() {
+                        return Ok(event);
+                    }
+                }
+                match records.next(wait) {
+                    Some(Ok(record)) => {
+                        let topic = records.topic(&record);
+                        return Ok(Event::Record(KafkaRecord::new(topic, record)));
+                    }
+                    Some(Err(code)) => {
+                        self.consumer_error(KafkaError::MessageConsumption(code))?;
+                    }
+                    None => {}
+                }
             }
-            Some(Err(error)) => self.consumer_error(error)?,
-            None => {}
         }
         if self.is_fenced.get() {
             return Ok(Event::Revoked { lost: true });
@@ -112,12 +122,19 @@ impl Log for KafkaLog {
     fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<(), Fault> {
         // It is not needed before the next assignment.
         self.reader = None;
-        let from = from
-            .iter()
-            .map(|(partition, offset)| (*partition, Offset::Offset(*offset)));
-        let list = self.list(from);
-        self.is_reading.set(true);
-        let assigned = self.consumer().assign(&list);
+        let list = self.list(
+            from.iter()
+                .map(|(partition, offset)| (*partition, Offset::Offset(*offset))),
+        );
+        let consumer = self.consumer.clone().expect(HAS_CONSUMER);
+        let partitions = from.iter();
+        let partitions = partitions.map(|(place, _)| (place.topic, place.partition));
+        self.records = Some(RecordQueue::new(
+            consumer.clone(),
+            self.inputs.iter().map(String::as_str),
+            partitions,
+        ));
+        let assigned = consumer.assign(&list);
         assigned.map_err(|error| Fault::Abortable(Error::new("assigning partitions", error)))
     }
 
@@ -128,7 +145,6 @@ impl Log for KafkaLog {
     fn send(&self, record: &ProducerRecord<'_>) -> Result<(), Fault> {
         self.begin()?;
         let producer = self.producer()?;
-        let mut message = base_record(record);
         self.sent_since_poll.set(self.sent_since_poll.get() + 1);
         if self.sent_since_poll.get() >= STRIDE {
             self.sent_since_poll.set(0);
@@ -137,13 +153,12 @@ impl Log for KafkaLog {
         }
         let mut waiting = None;
         loop {
-            match producer.send(message) {
+            match queue(producer, record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), rejected)) => {
-                    message = rejected;
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
                     let (_, last_probe) =
                         waiting.get_or_insert_with(|| (self.monitor.waiting(), Instant::now()));
-                    pause(producer);
+                    flush(producer, A_MOMENT);
                     self.check_delivery()?;
                     self.probe_brokers();
                     if last_probe.elapsed() > CALL_TIMEOUT {
@@ -152,7 +167,7 @@ impl Log for KafkaLog {
                     }
                     self.check_shutdown()?;
                 }
-                Err((error, _)) => {
+                Err(error) => {
                     // An earlier failed delivery is the cause, and says more than this error.
                     producer.poll(Duration::ZERO);
                     self.check_delivery()?;
@@ -216,7 +231,7 @@ impl Log for KafkaLog {
         // A new producer instead of `abort_transaction`: once it is initialised, the outcome of the
         // last commit is settled, whatever happened to it. And only one path needs tests.
         let producer = self.make_producer()?;
-        self.producer = OnceCell::from(producer);
+        self.producer = OnceCell::from(RecordSender::new(producer));
         Ok(())
     }
 
@@ -315,4 +330,26 @@ impl Log for KafkaLog {
         }
         Ok(true)
     }
+}
+
+/// Queues a record. Headers are rare: only dead letters have them.
+fn queue(
+    producer: &RecordSender<ClientMonitor>,
+    record: &ProducerRecord<'_>,
+) -> Result<(), KafkaError> {
+    if !record.headers.is_empty() {
+        let sent = BaseProducer::send(producer, base_record(record));
+        return sent.map_err(|(error, _)| error);
+    }
+    let ProducerRecord {
+        topic,
+        partition,
+        timestamp,
+        key,
+        value,
+        ..
+    } = *record;
+    producer
+        .send(topic, partition, timestamp, key, value)
+        .map_err(KafkaError::MessageProduction)
 }

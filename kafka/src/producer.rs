@@ -221,7 +221,7 @@ impl Producer {
         let request = |step: &str, request: &dyn Fn() -> KafkaResult<()>| {
             self.request(step, request, shutdown)
         };
-        let committed = commit(&self.client, None, CALL_TIMEOUT, request);
+        let committed = commit(&self.client, None, CALL_TIMEOUT, request, || Ok(()));
         self.in_transaction.set(committed.is_err());
         committed
     }

@@ -2,48 +2,52 @@
 
 use std::fmt;
 
-use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{Header, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::BaseRecord;
 use rdkafka::util::IntoOpaque;
 use rivulet_core::log::{ConsumerRecord, Headers, ProducerRecord, Record};
+use rivulet_native::BatchRecord;
 
 /// A record in librdkafka's memory.
 pub struct KafkaRecord<'a> {
     topic: usize,
-    message: BorrowedMessage<'a>,
+    record: BatchRecord<'a>,
 }
 
 impl<'a> KafkaRecord<'a> {
     /// A record of an input, by the input's index.
-    pub(crate) fn new(topic: usize, message: BorrowedMessage<'a>) -> Self {
-        KafkaRecord { topic, message }
+    pub(crate) fn new(topic: usize, record: BatchRecord<'a>) -> Self {
+        KafkaRecord { topic, record }
     }
 }
 
 impl Record for KafkaRecord<'_> {
     fn fields(&self) -> ConsumerRecord<'_> {
-        fields(self.topic, &self.message, self)
+        ConsumerRecord {
+            topic: self.topic,
+            partition: self.record.partition(),
+            offset: self.record.offset(),
+            timestamp: self.record.timestamp(),
+            key: self.record.key(),
+            value: self.record.value(),
+            headers: self,
+        }
     }
 
     fn headers(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        self.message
-            .headers()
-            .map(rivulet_native::headers::read)
-            .unwrap_or_default()
+        self.record.headers()
     }
 }
 
 impl Headers for KafkaRecord<'_> {
     fn header(&self, name: &str) -> Option<&[u8]> {
-        self.message
-            .headers()
-            .and_then(|headers| rivulet_native::headers::last(headers, name))
+        self.record.header(name)
     }
 }
 
 impl fmt::Debug for KafkaRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.message.fmt(f)
+        self.record.fmt(f)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rivulet_core::error::{Error, Result};
 use rivulet_core::log::ProducerRecord;
@@ -85,12 +85,13 @@ impl Transaction {
         }
         let membership = membership.filter(|_| !offsets.is_empty());
         let offsets = membership.map(|membership| (&list, &membership.0));
-        commit(self.producer.client(), offsets, STEP, |step, request| {
+        let request = |step: &str, request: &dyn Fn() -> KafkaResult<()>| {
             request().map_err(|error| {
                 self.failed(step, &error).help(
                     "`rivulet state show` shows the result; it is safe to run the command again",
                 )
             })
-        })
+        };
+        commit(self.producer.client(), offsets, STEP, request, || Ok(()))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::producer::BaseProducer;
+use rdkafka::producer::{BaseProducer, Producer};
 
 use crate::monitor::ClientMonitor;
 
@@ -27,9 +27,10 @@ pub(crate) fn close(consumers: impl Send + 'static, wait: Duration) {
     }
 }
 
-/// Leaves the processor to the producer's threads for a moment. A `poll` with a timeout would spin
-/// through its last millisecond.
-pub(crate) fn pause(producer: &BaseProducer<ClientMonitor>) {
+/// Waits until everything that was sent is acknowledged, for at most `wait`, and runs callbacks.
+/// Returns whether it is. A `poll` with a timeout would spin through its last millisecond.
+pub(crate) fn flush(producer: &BaseProducer<ClientMonitor>, wait: Duration) -> bool {
+    let is_flushed = rivulet_native::flush(producer.client(), wait);
     producer.poll(Duration::ZERO);
-    std::thread::sleep(Duration::from_micros(200));
+    is_flushed
 }

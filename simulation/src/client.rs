@@ -5,13 +5,14 @@
 
 mod commit;
 mod consumer;
+mod fetch;
 mod read;
 mod record;
 mod retry;
 mod send;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,8 @@ struct Consumer {
     /// How often the topic of each partition had been created again when its watermarks were read.
     recreated: BTreeMap<TopicPartition, usize>,
     last: Option<TopicPartition>,
+    /// Records that are fetched and not returned yet.
+    batch: VecDeque<SimulatedRecord>,
 }
 
 impl SimulatedLog {
@@ -115,50 +118,6 @@ impl SimulatedLog {
     pub fn process(&self) -> &SimulatedProcess {
         &self.process
     }
-
-    /// The next record of any assigned partition.
-    fn next_record(&self) -> Result<Option<SimulatedRecord>, Fault> {
-        let mut partitions: Vec<TopicPartition> =
-            self.consumer().borrow().positions.keys().copied().collect();
-        if partitions.is_empty() {
-            return Ok(None);
-        }
-        // Records come in runs of one partition.
-        if let Some(last) = self
-            .consumer()
-            .borrow()
-            .last
-            .filter(|_| !self.world.chance().one_in(4))
-        {
-            partitions.sort_by_key(|partition| *partition != last);
-        } else {
-            let first = self.world.chance().index(partitions.len());
-            partitions.swap(0, first);
-        }
-        for partition in partitions {
-            let place = self.place(partition);
-            let from = self.consumer().borrow().positions[&partition];
-            let cluster = self.world.cluster();
-            self.check_topic(&cluster, partition)?;
-            let found = cluster
-                .fetch(&place, from)
-                .map_err(|error| abortable("reading", error))?;
-            let found = found.map(|found| SimulatedRecord {
-                partition,
-                offset: found.offset,
-                content: found.content.clone(),
-            });
-            drop(cluster);
-            let mut consumer = self.consumer().borrow_mut();
-            let next = found.as_ref().map_or(from, |found| found.offset + 1);
-            consumer.positions.insert(partition, next);
-            if found.is_some() {
-                consumer.last = Some(partition);
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
 }
 
 impl Log for SimulatedLog {
@@ -166,11 +125,16 @@ impl Log for SimulatedLog {
 
     fn poll(&self, wait: Duration) -> Result<Event<SimulatedRecord>, Fault> {
         self.step("poll")?;
+        // What is fetched is returned before the group is heard.
+        if let Some(record) = self.consumer().borrow_mut().batch.pop_front() {
+            return Ok(Event::Record(record));
+        }
         if self.world.cluster().is_reachable() {
             if let Some(event) = self.rebalanced()? {
                 return Ok(event);
             }
-            if let Some(record) = self.next_record()? {
+            self.fetch()?;
+            if let Some(record) = self.consumer().borrow_mut().batch.pop_front() {
                 return Ok(Event::Record(record));
             }
         }
@@ -183,8 +147,9 @@ impl Log for SimulatedLog {
 
     fn assign(&mut self, from: &[(TopicPartition, i64)]) -> Result<(), Fault> {
         self.step("assign")?;
-        let mut consumer = self.consumer().borrow_mut();
-        (consumer.positions, consumer.last) = (from.iter().copied().collect(), None);
+        self.consumer()
+            .borrow_mut()
+            .read_from(from.iter().copied().collect());
         Ok(())
     }
 
@@ -192,11 +157,8 @@ impl Log for SimulatedLog {
         self.step("unassign")?;
         let member = {
             let mut consumer = self.consumer().borrow_mut();
-            (
-                consumer.is_assigned,
-                consumer.is_revoking,
-                consumer.positions,
-            ) = (false, false, BTreeMap::new());
+            (consumer.is_assigned, consumer.is_revoking) = (false, false);
+            consumer.read_from(BTreeMap::new());
             consumer.member
         };
         let response = self
@@ -294,7 +256,7 @@ impl Log for SimulatedLog {
         self.world
             .trace(&self.process.name, || "transaction aborted".to_owned());
         if let Some(consumer) = &self.consumer {
-            consumer.borrow_mut().positions.clear();
+            consumer.borrow_mut().read_from(BTreeMap::new());
         }
         self.in_transaction.set(false);
         self.abandon_queue();

@@ -306,10 +306,11 @@ impl Cluster {
     /// If there is no such topic.
     pub fn recreate(&mut self, topic: &str) {
         self.end_transactions_in(topic);
+        let decided = self.decided_producers();
         let readers = self
             .groups
             .iter()
-            .filter(|(_, group)| group.has_read(topic));
+            .filter(|(_, group)| group.has_read(topic, &decided));
         let readers = readers.map(|(name, _)| name.clone()).collect();
         for group in self.groups.values_mut() {
             group.forget(topic);

@@ -293,6 +293,17 @@ pub fn deleted_records_are_not_skipped<B: Broker>(broker: &B) {
     assert_eq!(next(&log), (3, "4".into()));
 }
 
+/// Text that is so irregular that compression does not make it smaller.
+#[must_use]
+pub fn irregular(length: usize) -> String {
+    let letters = (0..length as u64).map(|place| {
+        let mixed = place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        char::from(b'!' + (mixed >> 57) as u8 % 94)
+    });
+    letters.collect()
+}
+
 /// A rejection says what is wrong with the record, and nothing of the transaction is visible.
 pub fn a_rejected_record_is_reported_with_its_reason<B: Broker>(broker: &B) {
     let settings = "\"max.message.bytes\" = 2000, \"message.timestamp.after.max.ms\" = 3600000";
@@ -306,7 +317,7 @@ pub fn a_rejected_record_is_reported_with_its_reason<B: Broker>(broker: &B) {
         (5, ahead, Rejection::Timestamp),
     ] {
         send(&log, &fixture.output, "1");
-        let value = "x".repeat(bytes);
+        let value = irregular(bytes);
         let (topic, value) = (&*fixture.output, Some(value.as_bytes()));
         ok(log.send(&ProducerRecord {
             topic,

@@ -44,7 +44,10 @@ fn the_metrics_of_a_chain_are_what_kafka_has() {
     for (partition, expected) in records.into_iter().enumerate() {
         let processed = "rivulet_records_processed_total";
         let processed = of_partition(processed, &in_kafka, "celsius", partition);
-        assert_eq!(ewma_at.value(&processed), Some(expected), "{processed}");
+        // Its results are visible a moment before its commit is answered.
+        wait::until_true("all records are counted", || {
+            ewma_at.value(&processed) == Some(expected)
+        });
         let lag = of_partition("rivulet_lag_records", &in_kafka, "celsius", partition);
         // Transaction markers at the end are no lag.
         wait::until_true("nothing is left", || ewma_at.value(&lag) == Some(0.0));

@@ -3,6 +3,7 @@
 
 use std::time::SystemTime;
 
+use rivulet_simulation::statements::irregular;
 use rivulet_tests::chain::CONVERT;
 use rivulet_tests::records::{self, Record};
 use rivulet_tests::{Kafka, PipelineBuilder, Scenario};
@@ -18,6 +19,11 @@ fn reading(seq: u64) -> Record {
 
 fn readings(seqs: std::ops::Range<u64>) -> Vec<Record> {
     seqs.map(reading).collect()
+}
+
+/// No reading, and no smaller if it is compressed.
+fn rubbish(length: usize) -> Record {
+    Record::of(irregular(length)).key("a")
 }
 
 /// A stage with an external input of one partition.
@@ -68,7 +74,7 @@ fn a_dead_letter_is_truncated_to_the_limit_of_its_topic() {
     let limit = [("max.message.bytes", "2000")];
     records::create_topic_with(scenario.brokers(), &scenario.dead_letters("work"), 1, limit);
     scenario.create_topics();
-    is_truncated(&scenario, &Record::of("x".repeat(5000)).key("a"));
+    is_truncated(&scenario, &rubbish(5000));
 }
 
 #[test]
@@ -76,7 +82,7 @@ fn a_dead_letter_is_truncated_to_the_limit_of_the_brokers() {
     let kafka = Kafka::start(&[("message.max.bytes", "100000")]);
     let scenario = Scenario::on(kafka.brokers(), stage(CONVERT, ""));
     scenario.create_topics();
-    is_truncated(&scenario, &Record::of("x".repeat(99_800)).key("a"));
+    is_truncated(&scenario, &rubbish(99_800));
 }
 
 #[test]

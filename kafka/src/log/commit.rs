@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rivulet_core::error::Error;
 use rivulet_core::guarantee::Guarantee;
@@ -13,10 +13,9 @@ use rivulet_core::log::Fault;
 use super::KafkaLog;
 use crate::commit::commit;
 use crate::error_class::{self, ErrorClass, is_retriable};
-use crate::monitor::ClientMonitor;
 use crate::waits::CALL_TIMEOUT;
 
-/// librdkafka may have repeated a commit that takes longer.
+/// librdkafka may have repeated a request that takes longer.
 const CLEAN_COMMIT: Duration = Duration::from_secs(1);
 
 impl KafkaLog {
@@ -31,22 +30,6 @@ impl KafkaLog {
 
     pub(super) fn commit_transaction(&self, offsets: &TopicPartitionList) -> Result<(), Fault> {
         self.begin()?;
-        let producer = self.producer()?;
-        self.wait_for_deliveries()?;
-        self.monitor.committing(true);
-        let committed = self.end_transaction(producer, offsets);
-        self.monitor.committing(false);
-        committed?;
-        self.in_transaction.set(false);
-        Ok(())
-    }
-
-    fn end_transaction(
-        &self,
-        producer: &BaseProducer<ClientMonitor>,
-        offsets: &TopicPartitionList,
-    ) -> Result<(), Fault> {
-        let start = Instant::now();
         let group = if offsets.count() > 0 {
             let group = self.consumer().group_metadata();
             Some(group.ok_or_else(|| {
@@ -56,14 +39,27 @@ impl KafkaLog {
         } else {
             None
         };
-        let offsets = group.as_ref().map(|group| (offsets, group));
-        commit(producer, offsets, CALL_TIMEOUT, |doing, request| {
-            self.retry_while_unreachable(doing, request)
-        })?;
+        commit(
+            self.producer()?,
+            group.as_ref().map(|group| (offsets, group)),
+            CALL_TIMEOUT,
+            |doing, request| self.request(doing, request),
+            || self.wait_for_deliveries(),
+        )?;
+        self.in_transaction.set(false);
+        Ok(())
+    }
+
+    /// Makes a request of a commit, and notes whether it may have been made twice.
+    fn request(&self, doing: &str, call: &dyn Fn() -> KafkaResult<()>) -> Result<(), Fault> {
+        let start = Instant::now();
+        self.monitor.committing(true);
+        let answered = self.retry_while_unreachable(doing, call);
+        self.monitor.committing(false);
         if start.elapsed() > CLEAN_COMMIT {
             self.may_have_repeated.set(true);
         }
-        Ok(())
+        answered
     }
 
     pub(super) fn commit_offsets(&self, offsets: &TopicPartitionList) -> Result<(), Fault> {

@@ -11,7 +11,7 @@ use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::{Event, Fault, OffsetAndMetadata, TopicPartition};
 use rivulet_core::metrics::TroubleKind;
 
-use super::KafkaLog;
+use super::{HAS_CONSUMER, KafkaLog};
 use crate::error_class::{NO_TOPIC, has_fatal_error};
 use crate::monitor::{ClientMonitor, Rebalance};
 use crate::waits::{CALL_TIMEOUT, close};
@@ -33,6 +33,7 @@ impl KafkaLog {
 
     /// Unassigns all partitions. A fenced consumer is replaced.
     pub(super) fn drop_assignment(&mut self) -> Result<(), Fault> {
+        self.records = None;
         if self.is_fenced.take() {
             self.monitor.close();
             if let Some(fenced) = self.consumer.take() {
@@ -43,7 +44,6 @@ impl KafkaLog {
             self.subscribe(&consumer)?;
             self.consumer = Some(consumer);
         }
-        self.is_reading.set(false);
         match &self.consumer {
             Some(consumer) if !has_fatal_error(consumer) => consumer
                 .unassign()
@@ -53,9 +53,7 @@ impl KafkaLog {
     }
 
     pub(super) fn consumer(&self) -> &BaseConsumer<ClientMonitor> {
-        self.consumer
-            .as_ref()
-            .expect("only a stage with inputs is assigned partitions")
+        self.consumer.as_ref().expect(HAS_CONSUMER)
     }
 
     /// The next rebalance that the stage has yet to answer.
@@ -88,6 +86,19 @@ impl KafkaLog {
                 .expect("offsets of records are valid");
         }
         list
+    }
+
+    /// Polls the consumer once: for events of the group, and for errors.
+    pub(super) fn poll_consumer(&self, wait: Duration) -> Result<(), Fault> {
+        match self.consumer().poll(wait) {
+            None => Ok(()),
+            Some(Err(error)) => self.consumer_error(error),
+            // It would be the first of several, which must not overtake one another.
+            Some(Ok(_)) => Err(Fault::Abortable(Error::new(
+                format!("reading {}", self.inputs.join(", ")),
+                "a record came before its partition was assigned",
+            ))),
+        }
     }
 
     /// Handles an error that the consumer returns in place of a record.
@@ -154,7 +165,7 @@ impl KafkaLog {
     /// Polls a consumer that does not read, so that the group does not remove it. As no partition
     /// is assigned, only events can come.
     pub(super) fn poll_group(&self) -> Result<(), Fault> {
-        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.is_reading.get()) else {
+        let Some(consumer) = self.consumer.as_ref().filter(|_| self.records.is_none()) else {
             return Ok(());
         };
         while let Some(polled) = consumer.poll(Duration::ZERO) {
@@ -217,6 +228,7 @@ impl Drop for KafkaLog {
     fn drop(&mut self) {
         // Rebalances are answered at once from here on: nobody is left to commit.
         self.monitor.close();
+        self.records = None;
         if let Some(consumer) = self.consumer.take() {
             if has_fatal_error(&consumer) {
                 return close(consumer, CALL_TIMEOUT);

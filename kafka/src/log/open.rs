@@ -8,6 +8,7 @@ use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::Fault;
 use rivulet_core::metrics::Metrics;
 use rivulet_core::shutdown::Shutdown;
+use rivulet_native::RecordSender;
 
 use super::KafkaLog;
 use crate::config::Clients;
@@ -54,7 +55,7 @@ impl KafkaLog {
             shutdown: shutdown.clone(),
             monitor,
             consumer: None,
-            is_reading: Cell::new(false),
+            records: None,
             is_fenced: Cell::new(false),
             producer: OnceCell::new(),
             reader: None,
@@ -77,9 +78,9 @@ impl KafkaLog {
         } else {
             None
         };
-        log.wait_for_topics(producer.as_ref())?;
+        log.wait_for_topics(producer.as_deref())?;
         if let Some(producer) = producer {
-            log.producer = OnceCell::from(log.initialise(producer)?);
+            log.producer = OnceCell::from(RecordSender::new(log.initialise(producer)?));
         }
         if let Some(consumer) = &log.consumer {
             log.subscribe(consumer)?;

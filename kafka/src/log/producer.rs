@@ -10,24 +10,28 @@ use rivulet_core::guarantee::Guarantee;
 use rivulet_core::log::Fault;
 use rivulet_core::metrics::TroubleKind;
 use rivulet_core::reminder::{Reminder, lasting};
+use rivulet_native::RecordSender;
 
 use super::KafkaLog;
 use crate::error_class::{self, is_retriable};
 use crate::monitor::{ClientMonitor, FailedDelivery, StageProducer};
-use crate::waits::{CALL_TIMEOUT, pause};
+use crate::waits::{CALL_TIMEOUT, flush};
 
 /// How long one attempt to initialise transactions waits before its failure is looked into.
 const INIT_TIMEOUT: Duration = Duration::from_millis(20);
+/// How long to wait for acknowledgements before it is looked whether any can come. A delivery that
+/// has failed is noticed after this.
+const FLUSH: Duration = Duration::from_millis(50);
 /// The first wait for the coordinator to end a transaction.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 impl KafkaLog {
-    pub(super) fn producer(&self) -> Result<&BaseProducer<ClientMonitor>, Fault> {
+    pub(super) fn producer(&self) -> Result<&RecordSender<ClientMonitor>, Fault> {
         if let Some(producer) = self.producer.get() {
             return Ok(producer);
         }
         let producer = self.make_producer()?;
-        Ok(self.producer.get_or_init(|| producer))
+        Ok(self.producer.get_or_init(|| RecordSender::new(producer)))
     }
 
     /// A producer that is ready to send. A transactional one has fenced its predecessor.
@@ -159,8 +163,7 @@ impl KafkaLog {
         };
         let _waiting = self.monitor.waiting();
         let mut last_probe = Instant::now();
-        while producer.in_flight_count() > 0 {
-            pause(producer);
+        while !flush(producer, FLUSH) {
             self.check_delivery()?;
             self.probe_brokers();
             // Brokers that answer acknowledge what was sent, and then it is committed.
@@ -172,7 +175,6 @@ impl KafkaLog {
                 last_probe = Instant::now();
             }
         }
-        producer.poll(Duration::ZERO);
         self.check_delivery()
     }
 

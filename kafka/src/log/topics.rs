@@ -5,19 +5,22 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
-use rdkafka::producer::Producer;
+use rdkafka::producer::{BaseProducer, Producer};
 use rivulet_core::error::{Error, Kind};
 use rivulet_core::log::Fault;
 use rivulet_core::metrics::TroubleKind;
 
 use super::KafkaLog;
 use crate::error_class::NO_TOPIC;
-use crate::monitor::StageProducer;
+use crate::monitor::ClientMonitor;
 use crate::waits::{CALL_TIMEOUT, TOPIC_GRACE};
 
 impl KafkaLog {
     /// Waits until a broker answers and all topics exist.
-    pub(super) fn wait_for_topics(&self, producer: Option<&StageProducer>) -> Result<(), Fault> {
+    pub(super) fn wait_for_topics(
+        &self,
+        producer: Option<&BaseProducer<ClientMonitor>>,
+    ) -> Result<(), Fault> {
         let mut missing_since = None;
         for topic in &self.topics {
             loop {
@@ -70,7 +73,7 @@ impl KafkaLog {
     pub(super) fn metadata(
         &self,
         topic: &str,
-        producer: Option<&StageProducer>,
+        producer: Option<&BaseProducer<ClientMonitor>>,
         wait: Duration,
     ) -> Result<Metadata, KafkaError> {
         match (&self.consumer, producer) {
@@ -84,10 +87,10 @@ impl KafkaLog {
 
     /// Asks whether a broker answers, if there is a reason to.
     pub(super) fn probe_brokers(&self) {
-        self.probe_brokers_with(self.producer.get());
+        self.probe_brokers_with(self.producer.get().map(|sender| &**sender));
     }
 
-    pub(super) fn probe_brokers_with(&self, producer: Option<&StageProducer>) {
+    pub(super) fn probe_brokers_with(&self, producer: Option<&BaseProducer<ClientMonitor>>) {
         if !self.monitor.probe_due() {
             return;
         }
@@ -110,7 +113,11 @@ impl KafkaLog {
     /// [`TOPIC_GRACE`].
     pub(super) fn probe_topics(&self) -> Result<(), Fault> {
         for topic in &self.topics {
-            match self.metadata(topic, self.producer.get(), CALL_TIMEOUT) {
+            match self.metadata(
+                topic,
+                self.producer.get().map(|sender| &**sender),
+                CALL_TIMEOUT,
+            ) {
                 Ok(metadata) => {
                     let error = metadata
                         .topics()

@@ -10,7 +10,6 @@ use crate::world::CommitOutcome;
 impl SimulatedLog {
     pub(super) fn commit_transaction(&self, offsets: &[(Place, i64, String)]) -> Result<(), Fault> {
         self.begin()?;
-        self.drain()?;
         let identity = self
             .producer
             .borrow()
@@ -40,6 +39,8 @@ impl SimulatedLog {
                 )
             })?;
         }
+        // The offsets are on their way while the last records are acknowledged.
+        self.drain()?;
         if !offsets.is_empty() || !self.producer.borrow().added.is_empty() {
             let outcome = self.world.commit_outcome(&self.process);
             if outcome == CommitOutcome::Late {

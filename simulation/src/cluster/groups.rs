@@ -1,6 +1,6 @@
 //! The group coordinator: members, generations, assignments and offsets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{BrokerError, Place, SimulatedTopic};
@@ -196,15 +196,22 @@ impl Group {
     }
 
     /// Whether the group has committed records of a topic.
-    pub(super) fn has_read(&self, topic: &str) -> bool {
-        let of_topic = self
+    pub(super) fn has_read(&self, topic: &str, decided: &BTreeSet<i64>) -> bool {
+        let mut of_topic = self
             .start_offsets
             .iter()
             .filter(|((name, _), _)| name == topic);
-        of_topic.into_iter().any(|(place, start_offsets)| {
-            self.committed
-                .get(place)
-                .is_none_or(|(next, _)| next > start_offsets)
+        of_topic.any(|(place, start_offset)| {
+            let held = self
+                .pending
+                .iter()
+                .filter(|(producer, _)| decided.contains(producer));
+            let mut held = held.filter_map(|(_, held)| held.get(place));
+            held.any(|(next, _)| next > start_offset)
+                || self
+                    .committed
+                    .get(place)
+                    .is_none_or(|(next, _)| next > start_offset)
         })
     }
 

@@ -290,6 +290,15 @@ impl Cluster {
         }
     }
 
+    /// The producers whose transaction is committed, while some of its markers are not written yet.
+    pub(super) fn decided_producers(&self) -> BTreeSet<i64> {
+        let transactions = self.transactions.0.values();
+        transactions
+            .filter(|transaction| matches!(transaction.state, State::Prepared { commit: true }))
+            .map(|transaction| transaction.producer)
+            .collect()
+    }
+
     /// Writes one of the outstanding markers of each transaction, in random order.
     pub(super) fn write_a_marker(&mut self, chance: &mut Chance) {
         for transaction in self.transactions.0.values_mut() {
