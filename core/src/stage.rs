@@ -333,7 +333,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         }
         self.task.on_committed();
         self.rejection_search.committed(&offsets);
-        self.timer.committed(self.log.now());
+        self.timer.committed(begun, self.log.now());
         self.back_off.reset();
         self.warnings.clear();
         let time = stamps::now();

@@ -32,7 +32,7 @@ pub fn run(registry: &OperatorRegistry, process: &Process<'_>) -> Result<(), Box
     rivulet_core::stage::run(
         log,
         task,
-        process.pipeline.commit_policy(),
+        process.pipeline.commit_policy(process.stage),
         &process.shutdown,
         metrics,
     )?;

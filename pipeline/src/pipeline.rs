@@ -64,10 +64,19 @@ impl Pipeline {
         &self.topics[name]
     }
 
-    /// When stages commit: what is uncommitted must fit into a process's memory.
+    /// When a stage commits. What is uncommitted must fit into a process's memory.
     #[must_use]
-    pub fn commit_policy(&self) -> CommitPolicy {
+    pub fn commit_policy(&self, stage: &Stage) -> CommitPolicy {
+        // Readers of a topic see records without transactions before the commit. So a commit in a
+        // hurry brings nothing, but to a sink, whose results are elsewhere.
+        let waits_for_commits = self.guarantee == Guarantee::ExactlyOnce || stage.to.is_empty();
+        let least_interval = if waits_for_commits {
+            self.commit.least_interval
+        } else {
+            self.commit.longest_interval
+        };
         CommitPolicy {
+            least_interval,
             records: self.commit.records.min(self.limits.producer_records()),
             ..self.commit
         }

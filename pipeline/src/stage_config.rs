@@ -67,7 +67,7 @@ impl Pipeline {
             dead_letters: self.dead_letters(stage),
             rules: stage.rules,
             guarantee: self.guarantee,
-            commit_records: self.commit_policy().records,
+            commit_records: self.commit_policy(stage).records,
             state_bytes: self.limits.state(),
         })
     }

@@ -87,7 +87,7 @@ impl<L: Log> SourceLoop<L> {
         SourceLoop {
             log,
             pace: Pace::new(source.rate(), now),
-            timer: CommitTimer::new(pipeline.commit_policy(), now),
+            timer: CommitTimer::new(pipeline.commit_policy(stage), now),
             back_off: BackOff::new(),
             source,
             outputs,
@@ -348,7 +348,8 @@ impl<L: Log> SourceLoop<L> {
             .filter(|record| matches!(record, PendingRecord::Output { .. }))
             .count();
         self.metrics.written.add(written as u64);
-        let took = self.log.now().duration_since(self.commit_begun);
+        let now = self.log.now();
+        let took = now.duration_since(self.commit_begun);
         self.metrics.committed(took, stamps::now());
         self.metrics.health.enter(Activity::Running);
         self.dead_letters.committed(&self.metrics);
@@ -356,7 +357,7 @@ impl<L: Log> SourceLoop<L> {
         self.commits += 1;
         self.pending.clear();
         self.warnings.clear();
-        self.timer.committed(self.log.now());
+        self.timer.committed(self.commit_begun, now);
         self.back_off.reset();
     }
 }

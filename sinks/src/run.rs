@@ -49,7 +49,7 @@ pub fn run(
     let mut task = rivulet_core::stage::run(
         log,
         task,
-        process.pipeline.commit_policy(),
+        process.pipeline.commit_policy(process.stage),
         &process.shutdown,
         &process.metrics,
     )?;

@@ -4,15 +4,28 @@ use std::time::{Duration, Instant};
 
 use super::CommitPolicy;
 
+/// How many of the last commits the interval goes by.
+const COMMITS: usize = 5;
+
 /// Decides when to commit.
 ///
-/// If nothing is left to read, it commits at once, for a low latency. It waits for the least
-/// interval since the last commit, because every transaction costs the broker. Under a steady flow
-/// it commits at the longest interval, or when the number of records is reached.
+/// If nothing is left to read, it commits at once, for a low latency. But every transaction costs
+/// the brokers, so on average no two are closer than [`CommitPolicy::interval`], which follows the
+/// median duration of the last commits: one that was slow by chance changes nothing. Under a steady
+/// flow it commits at the longest interval, or when the number of records is reached.
+///
+/// A commit may come half an interval early if the last ones came late. Stages that follow one
+/// another have the same interval. Without that allowance each would wait for its own time, with it
+/// they commit when the records of the stage before arrive.
 #[derive(Debug)]
 pub struct CommitTimer {
     policy: CommitPolicy,
+    /// When the next commit may begin, without the allowance.
+    due: Instant,
     last_commit: Instant,
+    /// How long the last commits took, in a ring.
+    took: [Duration; COMMITS],
+    commits: usize,
     uncommitted: u64,
 }
 
@@ -22,7 +35,10 @@ impl CommitTimer {
     pub fn new(policy: CommitPolicy, now: Instant) -> Self {
         CommitTimer {
             policy,
+            due: now + policy.least_interval,
             last_commit: now,
+            took: [Duration::ZERO; COMMITS],
+            commits: 0,
             uncommitted: 0,
         }
     }
@@ -68,16 +84,38 @@ impl CommitTimer {
     #[must_use]
     pub fn wait(&self, now: Instant) -> Duration {
         if self.is_dirty() {
-            self.policy
-                .least_interval
-                .saturating_sub(now.duration_since(self.last_commit))
+            self.due
+                .saturating_duration_since(now)
+                .saturating_sub(self.interval() / 2)
         } else {
             Duration::MAX
         }
     }
 
-    /// Everything was committed or aborted at `now`.
-    pub fn committed(&mut self, now: Instant) {
+    /// The interval between two commits, as the last ones suggest.
+    fn interval(&self) -> Duration {
+        let mut took = self.took;
+        took.sort_unstable();
+        self.policy.interval(took[COMMITS / 2])
+    }
+
+    /// Everything was committed, between `begun` and `now`.
+    pub fn committed(&mut self, begun: Instant, now: Instant) {
+        self.took[self.commits % COMMITS] = now.saturating_duration_since(begun);
+        self.commits = self.commits.wrapping_add(1);
+        let interval = self.interval();
+        // A commit that was due for another reason does not put off the ones after it.
+        self.due = self.due.clamp(begun, begun + interval / 2) + interval;
+        self.ended(now);
+    }
+
+    /// Everything was aborted at `now`.
+    pub fn aborted(&mut self, now: Instant) {
+        self.due = now + self.interval();
+        self.ended(now);
+    }
+
+    fn ended(&mut self, now: Instant) {
         self.last_commit = now;
         self.uncommitted = 0;
     }
@@ -85,18 +123,21 @@ impl CommitTimer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const POLICY: CommitPolicy = CommitPolicy {
+        least_interval: Duration::from_millis(20),
+        longest_interval: Duration::from_millis(100),
+        time_percent: 10,
+        records: 3,
+    };
 
     fn timer() -> (CommitTimer, Instant) {
         let start = Instant::now();
-        let policy = CommitPolicy {
-            least_interval: 20 * MS,
-            longest_interval: 100 * MS,
-            records: 3,
-        };
-        (CommitTimer::new(policy, start), start)
+        (CommitTimer::new(POLICY, start), start)
     }
 
     #[test]
@@ -107,14 +148,54 @@ mod tests {
     }
 
     #[test]
-    fn a_drained_input_commits_but_not_before_the_least_interval() {
+    fn a_lone_record_is_committed_at_once() {
         let (mut timer, start) = timer();
         timer.record_processed();
-        assert_eq!(timer.wait(start + 5 * MS), 15 * MS);
-        assert!(!timer.is_due_when_drained(start + 19 * MS));
-        assert!(timer.is_due_when_drained(start + 20 * MS));
-        timer.committed(start + 20 * MS);
+        assert!(timer.is_due_when_drained(start + 1000 * MS));
+        timer.committed(start + 1000 * MS, start + 1001 * MS);
         assert!(!timer.is_dirty());
+    }
+
+    #[test]
+    fn a_drained_input_commits_once_an_interval() {
+        let (mut timer, start) = timer();
+        let mut commits = Vec::new();
+        for time in 0..400 {
+            let now = start + time * MS;
+            timer.record_processed();
+            if timer.is_due_when_drained(now) {
+                timer.committed(now, now);
+                commits.push(time);
+            }
+        }
+        // The first is early by the allowance.
+        assert_eq!(commits[..4], [10, 30, 50, 70]);
+        assert_eq!(commits.len(), 20);
+    }
+
+    #[test]
+    fn records_that_come_a_little_early_do_not_wait() {
+        let (mut timer, start) = timer();
+        for (round, early) in (1..).zip([0, 7, 3, 9, 0, 5, 8]) {
+            let now = start + (round * 20 - early) * MS;
+            timer.record_processed();
+            assert_eq!(timer.wait(now), Duration::ZERO, "round {round}");
+            timer.committed(now, now + MS);
+        }
+    }
+
+    #[test]
+    fn slow_commits_become_rarer_but_not_after_a_single_one() {
+        let interval = |took: [u32; COMMITS]| {
+            let (mut timer, start) = timer();
+            for took in took {
+                timer.committed(start, start + took * MS);
+            }
+            timer.interval()
+        };
+        assert_eq!(interval([1; COMMITS]), 20 * MS);
+        assert_eq!(interval([5, 4, 80, 6, 5]), 50 * MS);
+        assert_eq!(interval([60, 70, 70, 70, 70]), 100 * MS);
     }
 
     #[test]
@@ -126,5 +207,22 @@ mod tests {
         timer.record_processed();
         timer.record_processed();
         assert!(timer.is_due(start));
+    }
+
+    proptest! {
+        /// However commits follow one another, what comes after them waits an interval at most.
+        #[test]
+        fn no_wait_is_longer_than_an_interval(
+            commits in prop::collection::vec((0..50u32, 0..50u32), 0..50),
+        ) {
+            let (mut timer, mut now) = timer();
+            for (pause, took) in commits {
+                let begun = now + pause * MS;
+                now = begun + took * MS;
+                timer.committed(begun, now);
+                timer.record_processed();
+                prop_assert!(timer.wait(begun) <= timer.interval());
+            }
+        }
     }
 }

@@ -127,7 +127,7 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
         self.rejection_search.rolled_back();
         self.back_off.wait(&self.log, &self.shutdown)?;
         self.log.abort()?;
-        self.timer.committed(self.log.now());
+        self.timer.aborted(self.log.now());
         for assigned in self.assigned.iter_mut().flatten() {
             assigned.rolled_back();
         }

@@ -176,6 +176,7 @@ impl Reader<'_> {
         set(table.least_interval_ms, &mut policy.least_interval);
         set(table.longest_interval_ms, &mut policy.longest_interval);
         policy.records = table.records.unwrap_or(policy.records);
+        policy.time_percent = table.time_percent.unwrap_or(policy.time_percent);
         let place = document["commit"].span();
         let is_unread = |key| self.unread.has("commit", key);
         if policy.least_interval > policy.longest_interval
@@ -188,6 +189,11 @@ impl Reader<'_> {
             );
             self.diagnostics
                 .push(Diagnostic::at(place.clone(), message).help("raise `longest-interval-ms`"));
+        }
+        if !(1..=100).contains(&policy.time_percent) {
+            let message = format!("{} is no share in percent", policy.time_percent);
+            self.diagnostics
+                .push(Diagnostic::at(place.clone(), message).help("say 1 to 100"));
         }
         if policy.records == 0 {
             self.diagnostics.push(

@@ -17,12 +17,16 @@ use crate::span::Span;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct CommitTable {
-    /// With nothing left to read, a stage commits, but no sooner than this after its last commit.
-    /// 20 unless it is set.
+    /// With nothing left to read, a stage commits, but on average no sooner than this after its
+    /// last commit. 50 unless it is set.
     pub(crate) least_interval_ms: Option<u64>,
-    /// With work uncommitted, a stage commits at the latest after this. 100 unless it is set.
+    /// With work uncommitted, a stage commits at the latest after this. 500 unless it is set.
     pub(crate) longest_interval_ms: Option<u64>,
-    /// With this many records read, a stage commits. 10000 unless it is set.
+    /// A stage spends at most this share of its time on commits: if they take long, it commits more
+    /// rarely, between the two intervals. 10 unless it is set.
+    #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1, "maximum" = 100)))]
+    pub(crate) time_percent: Option<u32>,
+    /// With this many records read, a stage commits. 20000 unless it is set.
     #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1)))]
     pub(crate) records: Option<u64>,
 }
