@@ -67,7 +67,7 @@ pub(crate) fn commit_setting(interval: Interval) -> String {
         Interval::Ms(ms) => {
             format!("[commit]\nleast-interval-ms = {ms}\nlongest-interval-ms = {ms}\n")
         }
-        Interval::Lowest => "[commit]\nleast-interval-ms = 0\n".to_owned(),
+        Interval::Lowest => "[commit]\nleast-interval-ms = 0\ntime-percent = 50\n".to_owned(),
     }
 }
 

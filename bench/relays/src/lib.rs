@@ -18,7 +18,7 @@ pub mod step;
 /// How long a call to the brokers may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A commit holds at most some more records than this.
-const RECORDS: u64 = 10_000;
+const RECORDS: u64 = 20_000;
 /// With nothing left to read, a commit comes no sooner than this after the last one.
 const LEAST_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -92,6 +92,7 @@ impl Clients {
         let mut properties = vec![
             ("queue.buffering.max.kbytes", "8192"),
             ("linger.ms", "2"),
+            ("batch.size", "262144"),
             ("retry.backoff.ms", "2"),
             ("partitioner", "murmur2_random"),
             ("enable.idempotence", "true"),
@@ -110,7 +111,7 @@ impl Clients {
                 ("group.id", &args.name),
                 ("group.instance.id", &args.name),
                 ("queued.max.messages.kbytes", "1024"),
-                ("queued.min.messages", "1000"),
+                ("queued.min.messages", "3000"),
                 ("fetch.message.max.bytes", "65536"),
                 ("fetch.max.bytes", "262144"),
                 ("message.max.bytes", "200000"),
