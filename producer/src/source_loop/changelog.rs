@@ -153,6 +153,9 @@ impl<L: Log> SourceLoop<L> {
                 found.commit = claim.commit;
                 if claim.run == run {
                     found.own = Some(claim.commit);
+                    // Older records say nothing more. Compaction can remove the last of them while
+                    // this one reads, and then it would resume at one before.
+                    before = None;
                 } else {
                     before = value.map(<[u8]>::to_vec);
                 }
