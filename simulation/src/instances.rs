@@ -192,6 +192,8 @@ impl Instances {
             (slot.stage, slot.instance.clone(), slot.shutdown.clone())
         };
         self.world.trace(&process.name, || "starts".to_owned());
+        // Others start while this one connects. The seed decides which run has the higher number.
+        let run = u64::from(self.started.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let pipeline = &self.plan.pipeline;
         let at_stage = stage;
         let stage = &pipeline.stages[stage];
@@ -207,8 +209,6 @@ impl Instances {
         Ok(match &stage.kind {
             StageKind::Producer { source, .. } => {
                 let source = plan::source(pipeline, source);
-                // The seed decides which of two runs has the higher number.
-                let run = u64::from(self.started.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 let source = SourceLoop::new(
                     log,
                     source,
