@@ -36,7 +36,7 @@ use rivulet_tests::programs;
 use self::cell::{Brokers, Cell};
 use self::goals::Goals;
 use self::outcome::Outcome;
-use self::parts::{NAMES, Parts};
+use self::parts::{NAMES, ON_DEMAND, Parts};
 use self::picture::Picture;
 use self::place::Place;
 use self::results::Results;
@@ -100,6 +100,12 @@ const TABLES: &[(&str, &str, &[Column])] = &[
         "Four hops on three brokers, each record on two disks",
         chain::COLUMNS,
     ),
+    ("rule", "Four hops by rate and interval", chain::COLUMNS),
+    (
+        "rule-cluster",
+        "The same on three brokers, each record on two disks",
+        chain::COLUMNS,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -117,7 +123,12 @@ fn run(args: &Args) -> Outcome<bool> {
     let parts = parts(args)?;
     let names = NAMES.iter().filter(|name| {
         let is_asked = args.only.iter().any(|asked| asked == *name);
-        is_asked || args.only.is_empty() && (!args.quick || ["flow", "chain"].contains(name))
+        let is_usual = if args.quick {
+            ["flow", "chain"].contains(name)
+        } else {
+            !ON_DEMAND.contains(name)
+        };
+        is_asked || args.only.is_empty() && is_usual
     });
     let plan: Vec<Box<dyn Cell>> = names.flat_map(|name| parts.cells(name)).collect();
     say_plan(&parts, &plan, &args.without);
@@ -152,7 +163,7 @@ fn run(args: &Args) -> Outcome<bool> {
             picture.display()
         );
     }
-    if !args.quick && args.only.is_empty() {
+    if !args.quick {
         let versions = args
             .against
             .iter()

@@ -11,9 +11,20 @@ use crate::step::Step;
 use crate::subject::{Interval, Subject};
 
 /// The parts of the bench, in their order.
-pub(crate) const NAMES: [&str; 8] = [
-    "flow", "chain", "hop", "curve", "recovery", "idle", "growth", "cluster",
+pub(crate) const NAMES: [&str; 10] = [
+    "flow",
+    "chain",
+    "hop",
+    "curve",
+    "recovery",
+    "idle",
+    "growth",
+    "cluster",
+    "rule",
+    "rule-cluster",
 ];
+/// The parts that run only if they are asked for.
+pub(crate) const ON_DEMAND: [&str; 2] = ["rule", "rule-cluster"];
 
 /// What is measured, by which subjects, and how long.
 pub(crate) struct Parts {
@@ -49,6 +60,8 @@ impl Parts {
             "idle" => self.idle(),
             "growth" => self.growth(),
             "cluster" => self.cluster(),
+            "rule" => self.rule("rule"),
+            "rule-cluster" => self.rule("rule-cluster"),
             // Theodolite's UC1 comes here, once bench/contenders has its job.
             _ => Vec::new(),
         }
@@ -140,7 +153,7 @@ impl Parts {
         guarantee: Guarantee,
         rate: u64,
     ) -> Box<dyn Cell> {
-        let brokers = if part == "cluster" {
+        let brokers = if part.ends_with("cluster") {
             Brokers::Three
         } else {
             Brokers::One
@@ -314,6 +327,19 @@ impl Parts {
                     partitions,
                     sensors,
                 }));
+            }
+        }
+        cells
+    }
+
+    /// What the rule of commits was chosen by: intervals by rates.
+    fn rule(&self, part: &'static str) -> Cells {
+        let fixed = [10, 20, 50, 100, 200].map(Interval::Ms);
+        let intervals = [Interval::Own, Interval::Lowest].into_iter().chain(fixed);
+        let mut cells = Cells::new();
+        for rate in [10, 100, 1000] {
+            for interval in intervals.clone() {
+                cells.push(self.chain_of(part, (&self.rivulet, interval), ExactlyOnce, rate));
             }
         }
         cells
