@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::Message;
 
 use crate::outcome::Outcome;
-use crate::readings::Received;
+use crate::readings::{self, Received};
 use crate::running::Running;
 
 /// A reading that arrived: its number, and when.
@@ -31,18 +30,7 @@ impl Follower {
         partitions: i32,
         sensors: u64,
     ) -> Outcome<Self> {
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("group.id", "follower")
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
-            .set("fetch.wait.max.ms", "10")
-            .create()?;
-        let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
-            list.add_partition_offset(topic, partition, Offset::Beginning)?;
-        }
-        client.assign(&list)?;
+        let client = readings::reader(brokers, topic, partitions, &[("fetch.wait.max.ms", "10")])?;
         let count = Arc::new(AtomicU64::new(0));
         let last = Arc::new(Mutex::new(None));
         let is_over = Arc::new(AtomicBool::new(false));

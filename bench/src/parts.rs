@@ -48,6 +48,15 @@ type Cells = Vec<Box<dyn Cell>>;
 /// The intervals of other engines, and of rivulet beside them.
 const BESIDE: Interval = Interval::Ms(100);
 
+/// When a subject commits, unless a part compares intervals.
+fn usual_interval(subject: &Subject) -> Interval {
+    if subject.is_rivulet() {
+        Interval::Own
+    } else {
+        BESIDE
+    }
+}
+
 impl Parts {
     /// All cells of a part. In each round the subjects take turns.
     pub(crate) fn cells(&self, part: &str) -> Cells {
@@ -113,11 +122,7 @@ impl Parts {
                             subject: subject.clone(),
                             step,
                             guarantee: *guarantee,
-                            interval: if subject.is_rivulet() {
-                                Interval::Own
-                            } else {
-                                BESIDE
-                            },
+                            interval: usual_interval(subject),
                             readings: self.readings / tenth,
                             partitions: 1,
                             sensors: 10,
@@ -265,11 +270,7 @@ impl Parts {
                 for subject in self.builds().chain(self.contender("franz-go")) {
                     cells.push(Box::new(Recovery {
                         subject: subject.clone(),
-                        interval: if subject.is_rivulet() {
-                            Interval::Own
-                        } else {
-                            BESIDE
-                        },
+                        interval: usual_interval(subject),
                         sensors,
                     }));
                 }
@@ -283,11 +284,7 @@ impl Parts {
         let cell = |subject: &Subject| -> Box<dyn Cell> {
             Box::new(Idle {
                 subject: subject.clone(),
-                interval: if subject.is_rivulet() {
-                    Interval::Own
-                } else {
-                    BESIDE
-                },
+                interval: usual_interval(subject),
                 seconds: 10,
             })
         };
@@ -317,11 +314,7 @@ impl Parts {
                     subject: (*subject).clone(),
                     step: Step::Ewma,
                     guarantee: ExactlyOnce,
-                    interval: if subject.is_rivulet() {
-                        Interval::Own
-                    } else {
-                        BESIDE
-                    },
+                    interval: usual_interval(subject),
                     // At least two of each sensor: nothing comes of the first one.
                     readings: (self.readings / 2).max(sensors * 2),
                     partitions,

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde::Deserialize;
 
 use crate::outcome::Outcome;
@@ -75,6 +76,32 @@ pub(crate) fn producer(brokers: &str, linger_ms: u32) -> Outcome<BaseProducer> {
         .set("queue.buffering.max.messages", "1000000")
         .set("delivery.report.only.error", "true")
         .create()?)
+}
+
+/// A consumer of the committed records of a topic, from the first one on, outside of any group.
+/// `properties` are those that only this one has.
+pub(crate) fn reader(
+    brokers: &str,
+    topic: &str,
+    partitions: i32,
+    properties: &[(&str, &str)],
+) -> Outcome<BaseConsumer> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "bench")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed");
+    for (name, value) in properties {
+        config.set(*name, *value);
+    }
+    let client: BaseConsumer = config.create()?;
+    let mut list = TopicPartitionList::new();
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition, Offset::Beginning)?;
+    }
+    client.assign(&list)?;
+    Ok(client)
 }
 
 /// Sends one reading.

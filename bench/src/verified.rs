@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::Message;
 use rdkafka::error::KafkaError;
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use crate::outcome::Outcome;
 use crate::readings::{self, Received};
@@ -127,19 +126,8 @@ pub(crate) fn verify(
     partitions: i32,
     mut checklist: Checklist,
 ) -> Outcome<Verified> {
-    let client: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "verified")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_committed")
-        .set("fetch.wait.max.ms", "5")
-        .create()?;
-    let mut list = TopicPartitionList::new();
-    for partition in 0..partitions {
-        list.add_partition_offset(topic, partition, Offset::Beginning)?;
-    }
-    client.assign(&list)?;
+    let ends = [("enable.partition.eof", "true"), ("fetch.wait.max.ms", "5")];
+    let client = readings::reader(brokers, topic, partitions, &ends)?;
     let mut at_end = vec![false; usize::try_from(partitions)?];
     let mut last = Instant::now();
     while !at_end.iter().all(|is_at_end| *is_at_end) {

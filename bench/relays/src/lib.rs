@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -77,7 +78,7 @@ pub struct Clients {
     /// Has joined the group.
     pub consumer: BaseConsumer,
     /// Has fenced its predecessor.
-    pub producer: BaseProducer,
+    pub producer: Arc<BaseProducer>,
     from: String,
     in_transactions: bool,
 }
@@ -125,7 +126,7 @@ impl Clients {
         consumer.subscribe(&[&args.from])?;
         Ok(Clients {
             consumer,
-            producer,
+            producer: Arc::new(producer),
             from: args.from.clone(),
             in_transactions,
         })

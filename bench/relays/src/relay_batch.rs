@@ -1,9 +1,9 @@
 //! `relay-batch`: the floor under a stage on librdkafka. It takes records in batches, sends to
 //! topics that it has looked up once, and does a step with rivulet's own format and operators.
 //!
-//! rdkafka has neither call, so this file has unsafe code.
+//! It reads the consumer's own queue, without a queue for each assignment, so it has unsafe code.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::process::ExitCode;
 use std::ptr;
 use std::time::Duration;
@@ -13,8 +13,9 @@ use rdkafka::Message;
 use rdkafka::bindings::{self as sys, rd_kafka_resp_err_t as Code};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::{BaseProducer, DefaultProducerContext, Producer};
 use rivulet_core::log::ConsumerRecord;
+use rivulet_native::RecordSender;
 use rivulet_relays::step::RelayTask;
 use rivulet_relays::{Clients, CommitClock, PATIENCE, RelayArgs, RelayError, RelayStep, pause};
 
@@ -36,12 +37,11 @@ fn run(args: &RelayArgs) -> Result<(), RelayError> {
     let clients = Clients::new(args)?;
     let changelog = format!("{}-changelog", args.name);
     let changelog = (args.step == RelayStep::Ewma).then_some(changelog);
-    let changelog = changelog.map(|name| Target::new(&clients.producer, &name));
-    let changelog = changelog.transpose()?;
     let mut relay = Relay {
         clients: &clients,
         task,
-        output: Target::new(&clients.producer, &args.to)?,
+        sender: RecordSender::new(clients.producer.clone()),
+        output: args.to.clone(),
         changelog,
         next: Vec::new(),
         clock: CommitClock::new(args),
@@ -70,8 +70,9 @@ fn run(args: &RelayArgs) -> Result<(), RelayError> {
 struct Relay<'c> {
     clients: &'c Clients,
     task: RelayTask,
-    output: Target<'c>,
-    changelog: Option<Target<'c>>,
+    sender: RecordSender<DefaultProducerContext>,
+    output: String,
+    changelog: Option<String>,
     /// The offsets to go on from, by partition.
     next: Vec<Option<i64>>,
     clock: CommitClock,
@@ -103,7 +104,8 @@ impl Relay<'_> {
         if self.clock.is_clean() {
             self.clients.begin()?;
         }
-        let send = |key: &[u8], value: &[u8]| self.output.send(key, value, record.timestamp);
+        let time = Some(record.timestamp);
+        let send = |key: &[u8], value: &[u8]| send(&self.sender, &self.output, key, value, time);
         self.task
             .process(record, send)
             .map_err(RelayError::Record)?;
@@ -118,7 +120,7 @@ impl Relay<'_> {
 
     fn commit(&mut self) -> Result<(), RelayError> {
         if let Some(changelog) = &self.changelog {
-            let send = |key: &[u8], value: &[u8]| changelog.send(key, value, 0);
+            let send = |key: &[u8], value: &[u8]| send(&self.sender, changelog, key, value, None);
             self.task.changed(send).map_err(RelayError::Record)?;
         }
         self.clients.commit(&self.next, flush)?;
@@ -127,14 +129,28 @@ impl Relay<'_> {
     }
 }
 
-/// Waits until all that was sent is acknowledged, without lingering. rdkafka's own flush looks only
-/// every tenth of a second.
+/// Sends a record. Without a timestamp it has that of now.
+fn send(
+    sender: &RecordSender<DefaultProducerContext>,
+    topic: &str,
+    key: &[u8],
+    value: &[u8],
+    timestamp: Option<i64>,
+) -> Result<(), String> {
+    loop {
+        match sender.send(topic, None, timestamp, Some(key), Some(value)) {
+            Err(RDKafkaErrorCode::QueueFull) => pause(sender),
+            sent => return sent.map_err(|code| code.to_string()),
+        }
+    }
+}
+
+/// Waits until all that was sent is acknowledged, without lingering.
 fn flush(producer: &BaseProducer) -> KafkaResult<()> {
-    let wait = c_int::try_from(PATIENCE.as_millis()).unwrap_or(c_int::MAX);
-    // SAFETY: the client is valid, and any thread may call this function of it.
-    match unsafe { sys::rd_kafka_flush(producer.client().native_ptr(), wait) } {
-        Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-        code => Err(KafkaError::Flush(code.into())),
+    if rivulet_native::flush(producer.client(), PATIENCE) {
+        Ok(())
+    } else {
+        Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
     }
 }
 
@@ -208,60 +224,4 @@ impl Batch {
 unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
     // SAFETY: the caller says so.
     (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start.cast(), length) })
-}
-
-/// A topic to send to, looked up once.
-struct Target<'p> {
-    producer: &'p BaseProducer,
-    topic: *mut sys::rd_kafka_topic_t,
-}
-
-impl<'p> Target<'p> {
-    fn new(producer: &'p BaseProducer, name: &str) -> Result<Self, RelayError> {
-        let name = CString::new(name).map_err(|error| RelayError::Record(error.to_string()))?;
-        let client = producer.client().native_ptr();
-        // SAFETY: the client is valid, and the name ends with a zero and is copied.
-        let topic = unsafe { sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) };
-        if topic.is_null() {
-            return Err(RelayError::Record("the topic cannot be looked up".into()));
-        }
-        Ok(Target { producer, topic })
-    }
-
-    /// Sends a record. A timestamp of 0 is now.
-    fn send(&self, key: &[u8], value: &[u8], timestamp: i64) -> Result<(), String> {
-        const END: c_int = sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END as c_int;
-        const TOPIC: c_int = sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT as c_int;
-        const FLAGS: c_int = sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS as c_int;
-        const VALUE: c_int = sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE as c_int;
-        const KEY: c_int = sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY as c_int;
-        const TIMESTAMP: c_int = sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP as c_int;
-        loop {
-            // SAFETY: each tag is followed by what librdkafka takes after it, the last one is the
-            // end, and librdkafka copies the key and the value.
-            let code = unsafe {
-                sys::rd_kafka_producev(
-                    self.producer.client().native_ptr(),
-                    TOPIC,
-                    self.topic,
-                    FLAGS,
-                    sys::RD_KAFKA_MSG_F_COPY,
-                    VALUE,
-                    value.as_ptr().cast::<c_void>(),
-                    value.len(),
-                    KEY,
-                    key.as_ptr().cast::<c_void>(),
-                    key.len(),
-                    TIMESTAMP,
-                    timestamp,
-                    END,
-                )
-            };
-            match code {
-                Code::RD_KAFKA_RESP_ERR_NO_ERROR => return Ok(()),
-                Code::RD_KAFKA_RESP_ERR__QUEUE_FULL => pause(self.producer),
-                code => return Err(RDKafkaErrorCode::from(code).to_string()),
-            }
-        }
-    }
 }
