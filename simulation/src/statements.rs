@@ -20,6 +20,7 @@ pub use self::restores::{
     a_restart_aborts_the_transaction_of_the_dead_process, a_restore_returns_committed_records_only,
     a_restore_waits_for_open_transactions_below_the_end,
 };
+use crate::chance::Chance;
 
 mod broker;
 mod fixture;
@@ -296,11 +297,8 @@ pub fn deleted_records_are_not_skipped<B: Broker>(broker: &B) {
 /// Text that is so irregular that compression does not make it smaller.
 #[must_use]
 pub fn irregular(length: usize) -> String {
-    let letters = (0..length as u64).map(|place| {
-        let mixed = place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        char::from(b'!' + (mixed >> 57) as u8 % 94)
-    });
+    let (mut chance, all) = (Chance::new(1), (b'!'..=b'~').collect::<Vec<_>>());
+    let letters = (0..length).map(|_| char::from(chance.one_of(&all)));
     letters.collect()
 }
 
