@@ -7,19 +7,22 @@ use std::io::{self, IsTerminal, Stdout};
 use std::panic;
 use std::time::Duration;
 
-use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{
+use crossterm::cursor::Show;
+use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::execute;
+use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
 use ratatui::style::Color;
 use rivulet_core::error::{Error, Kind, Result};
 
 pub use self::chart::{ChartLine, LineChart};
 use crate::look::SeriesColours;
+
+/// How long to wait for a key at least: without any time, crossterm does not even look.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The whole terminal, until this is dropped. Then, and after a panic, it is as it was before.
 pub struct FullScreen {
@@ -59,7 +62,7 @@ impl FullScreen {
     /// # Errors
     /// If the terminal is gone.
     pub fn next(&self, wait: Duration) -> io::Result<Option<ScreenEvent>> {
-        if !event::poll(wait)? {
+        if !event::poll(wait.max(SHORTEST))? {
             return Ok(None);
         }
         Ok(match event::read()? {

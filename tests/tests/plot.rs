@@ -109,6 +109,23 @@ fn values_and_bounds_are_read_off_the_screen() {
 }
 
 #[test]
+fn keys_work_while_the_terminal_changes_its_size() {
+    let scenario = scenario();
+    produce(&scenario, &["attic"], 20..31);
+    let mut pty = plot(&scenario, &[]);
+    pty.shows("the sensor", |screen| screen.contains("attic 30.00"));
+    for (turn, columns) in (90..100).enumerate() {
+        pty.resize(columns, 30);
+        pty.keys("?");
+        let is_helping = turn % 2 == 0;
+        pty.shows("help, or no help", |screen| {
+            screen.contains("attic 30.00") && screen.contains("hide or show") == is_helping
+        });
+    }
+    quit(pty);
+}
+
+#[test]
 fn a_second_member_takes_over_half_of_the_sensors() {
     let scenario = scenario();
     let group = scenario.name("plots");

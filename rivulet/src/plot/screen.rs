@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crossterm::event::KeyCode;
 use ratatui::Frame;
-use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Style, Stylize};
 use ratatui::symbols::Marker;

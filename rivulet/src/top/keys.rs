@@ -1,6 +1,6 @@
 //! The keys of the screen, and what they do: [`TopKey`].
 
-use ratatui::crossterm::event::KeyCode;
+use crossterm::event::KeyCode;
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

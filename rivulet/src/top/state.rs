@@ -1,6 +1,6 @@
 //! What somebody at the screen has chosen: [`TopState`].
 
-use ratatui::crossterm::event::KeyCode;
+use crossterm::event::KeyCode;
 
 use super::keys::{self, TopKey};
 use super::snapshot::TopSnapshot;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crossterm::event::KeyCode;
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Cell;
-use ratatui::crossterm::event::KeyCode;
 use ratatui::style::Color;
 use rivulet_core::reading::Reading;
 use rivulet_core::unit::Unit;
