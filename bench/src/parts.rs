@@ -198,7 +198,9 @@ impl Parts {
             return cells;
         }
         let own = [Interval::Own, BESIDE, Interval::Lowest].map(|interval| (rivulet, interval));
-        let versions = self.versions.iter().map(|version| (version, Interval::Own));
+        let versions = self.versions.iter();
+        let versions = versions
+            .flat_map(|version| [Interval::Own, BESIDE].map(|interval| (version, interval)));
         let contenders = self.contenders.iter().map(|contender| (contender, BESIDE));
         let turns: Vec<_> = own
             .into_iter()
@@ -214,8 +216,10 @@ impl Parts {
             }
         }
         let few = [(rivulet, Interval::Own), (rivulet, Interval::Lowest)];
+        let versions = self.versions.iter().map(|version| (version, Interval::Own));
         let few: Vec<_> = few
             .into_iter()
+            .chain(versions)
             .chain(franz.map(|franz| (franz, BESIDE)))
             .collect();
         for rate in [10, 100, 10_000] {
@@ -233,7 +237,7 @@ impl Parts {
 
     /// Who is measured at-least-once: the slower engines only in the first round.
     fn at_least_once(&self, round: usize) -> Vec<(&Subject, Interval)> {
-        let mut turns = vec![(&self.rivulet, Interval::Own)];
+        let mut turns: Vec<_> = self.builds().map(|build| (build, Interval::Own)).collect();
         let contenders = self.contenders.iter();
         let contenders = contenders.filter(|subject| round == 0 || subject.name == "franz-go");
         let fast = contenders.filter(|subject| !subject.is_python());
@@ -325,10 +329,11 @@ impl Parts {
         cells
     }
 
-    /// What the rule of commits was chosen by: intervals by rates.
+    /// What the rule of commits was chosen by: shares and intervals by rates.
     fn rule(&self, part: &'static str) -> Cells {
-        let fixed = [10, 20, 50, 100, 200].map(Interval::Ms);
-        let intervals = [Interval::Own, Interval::Lowest].into_iter().chain(fixed);
+        let shares = [10, 20, 33].map(Interval::Percent);
+        let fixed = [50, 100, 200].map(Interval::Ms);
+        let intervals = shares.into_iter().chain(fixed);
         let mut cells = Cells::new();
         for rate in [10, 100, 1000] {
             for interval in intervals.clone() {

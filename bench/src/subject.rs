@@ -46,7 +46,9 @@ pub(crate) enum Interval {
     Own,
     /// Every so many milliseconds.
     Ms(u64),
-    /// As often as it can.
+    /// By its own rule, with this share of its time.
+    Percent(u32),
+    /// As often as one broker can.
     Lowest,
 }
 
@@ -55,6 +57,7 @@ impl fmt::Display for Interval {
         match self {
             Interval::Own => f.write_str("own rule"),
             Interval::Ms(ms) => write!(f, "{ms} ms"),
+            Interval::Percent(percent) => write!(f, "{percent} %"),
             Interval::Lowest => f.write_str("lowest"),
         }
     }
@@ -67,7 +70,8 @@ pub(crate) fn commit_setting(interval: Interval) -> String {
         Interval::Ms(ms) => {
             format!("[commit]\nleast-interval-ms = {ms}\nlongest-interval-ms = {ms}\n")
         }
-        Interval::Lowest => "[commit]\nleast-interval-ms = 0\ntime-percent = 50\n".to_owned(),
+        Interval::Percent(percent) => format!("[commit]\ntime-percent = {percent}\n"),
+        Interval::Lowest => "[commit]\nleast-interval-ms = 10\ntime-percent = 50\n".to_owned(),
     }
 }
 
@@ -218,7 +222,8 @@ impl Subject {
                 command.args(["--name", &job.name, "--from", &job.from, "--to", &job.to]);
                 let ms = match job.interval {
                     Interval::Ms(ms) => ms,
-                    Interval::Own | Interval::Lowest => 100,
+                    // They have no rule of their own.
+                    Interval::Own | Interval::Percent(_) | Interval::Lowest => 100,
                 };
                 command.args(["--step", job.step.name(), "--commit-ms", &ms.to_string()]);
                 command
@@ -229,9 +234,8 @@ impl Subject {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .current_dir(folder);
-        let started = command.spawn();
-        let started = started.map_err(|error| format!("starting {}: {error}", self.name))?;
-        Ok(Running(started))
+        let started = Running::start(&mut command);
+        Ok(started.map_err(|error| format!("starting {}: {error}", self.name))?)
     }
 }
 

@@ -104,7 +104,7 @@ fn measure(
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        Ok(Running(command.spawn()?))
+        Ok(Running::start(&mut command)?)
     };
     start(&["topics", "create"])?.0.wait()?;
     let targets = "[{\"targets\": [\"127.0.0.1:19464\"], \"labels\": {\"node\": \"here\"}}]";

@@ -72,12 +72,12 @@ fn tell(verb: &str, pid: u32) {
 }
 
 /// Kills a child process if this process ends before it calls [`forget`].
-pub(crate) fn watch(pid: u32) {
+pub fn watch(pid: u32) {
     tell("watch", pid);
 }
 
 /// The child was waited for, so its process id may be reused.
-pub(crate) fn forget(pid: u32) {
+pub fn forget(pid: u32) {
     tell("forget", pid);
 }
 

@@ -23,7 +23,7 @@ mod clock;
 mod cluster;
 mod disk;
 mod endpoint;
-mod guard;
+pub mod guard;
 mod java;
 mod kafka;
 pub mod lessons;

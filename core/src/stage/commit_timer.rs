@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 use super::CommitPolicy;
 
 /// How many of the last commits the interval goes by.
-const COMMITS: usize = 5;
+const COMMITS: usize = 31;
 
 /// Decides when to commit.
 ///
 /// If nothing is left to read, it commits at once, for a low latency. But every transaction costs
 /// the brokers, so on average no two are closer than [`CommitPolicy::interval`], which follows the
-/// median duration of the last commits: one that was slow by chance changes nothing. Under a steady
-/// flow it commits at the longest interval, or when the number of records is reached.
+/// median duration of the last commits: one that was slow by chance changes nothing. A shorter
+/// interval must leave a margin, or stages would change between two of them, and not in step. Under
+/// a steady flow it commits at the longest interval, or when the number of records is reached.
 ///
 /// A commit may come half an interval early if the last ones came late. Stages that follow one
 /// another have the same interval. Without that allowance each would wait for its own time, with it
@@ -23,6 +24,8 @@ pub struct CommitTimer {
     /// When the next commit may begin, without the allowance.
     due: Instant,
     last_commit: Instant,
+    /// The interval between two commits, as the last ones suggest.
+    interval: Duration,
     /// How long the last commits took, in a ring.
     took: [Duration; COMMITS],
     commits: usize,
@@ -30,13 +33,14 @@ pub struct CommitTimer {
 }
 
 impl CommitTimer {
-    /// A timer that starts as if there was a commit at `now`.
+    /// A timer that starts at `now`. The first commit may come at once.
     #[must_use]
     pub fn new(policy: CommitPolicy, now: Instant) -> Self {
         CommitTimer {
             policy,
-            due: now + policy.least_interval,
+            due: now,
             last_commit: now,
+            interval: policy.least_interval,
             took: [Duration::ZERO; COMMITS],
             commits: 0,
             uncommitted: 0,
@@ -86,32 +90,30 @@ impl CommitTimer {
         if self.is_dirty() {
             self.due
                 .saturating_duration_since(now)
-                .saturating_sub(self.interval() / 2)
+                .saturating_sub(self.interval / 2)
         } else {
             Duration::MAX
         }
-    }
-
-    /// The interval between two commits, as the last ones suggest.
-    fn interval(&self) -> Duration {
-        let mut took = self.took;
-        took.sort_unstable();
-        self.policy.interval(took[COMMITS / 2])
     }
 
     /// Everything was committed, between `begun` and `now`.
     pub fn committed(&mut self, begun: Instant, now: Instant) {
         self.took[self.commits % COMMITS] = now.saturating_duration_since(begun);
         self.commits = self.commits.wrapping_add(1);
-        let interval = self.interval();
+        let mut took = self.took;
+        took.sort_unstable();
+        let median = took[COMMITS / 2];
+        let enough = self.policy.interval(median);
+        let with_margin = self.policy.interval(median * 4 / 3);
+        self.interval = self.interval.clamp(enough, with_margin);
         // A commit that was due for another reason does not put off the ones after it.
-        self.due = self.due.clamp(begun, begun + interval / 2) + interval;
+        self.due = self.due.clamp(begun, begun + self.interval / 2) + self.interval;
         self.ended(now);
     }
 
     /// Everything was aborted at `now`.
     pub fn aborted(&mut self, now: Instant) {
-        self.due = now + self.interval();
+        self.due = now + self.interval;
         self.ended(now);
     }
 
@@ -168,9 +170,9 @@ mod tests {
                 commits.push(time);
             }
         }
-        // The first is early by the allowance.
-        assert_eq!(commits[..4], [10, 30, 50, 70]);
-        assert_eq!(commits.len(), 20);
+        // The second is early by the allowance.
+        assert_eq!(commits[..4], [0, 10, 30, 50]);
+        assert_eq!(commits.len(), 21);
     }
 
     #[test]
@@ -186,16 +188,23 @@ mod tests {
 
     #[test]
     fn slow_commits_become_rarer_but_not_after_a_single_one() {
-        let interval = |took: [u32; COMMITS]| {
-            let (mut timer, start) = timer();
+        let (mut timer, start) = timer();
+        let mut after = |took: [u32; COMMITS]| {
             for took in took {
                 timer.committed(start, start + took * MS);
             }
-            timer.interval()
+            timer.interval
         };
-        assert_eq!(interval([1; COMMITS]), 20 * MS);
-        assert_eq!(interval([5, 4, 80, 6, 5]), 50 * MS);
-        assert_eq!(interval([60, 70, 70, 70, 70]), 100 * MS);
+        assert_eq!(after([1; COMMITS]), 20 * MS);
+        assert_eq!(
+            after(std::array::from_fn(|i| if i % 3 == 0 { 80 } else { 1 })),
+            20 * MS
+        );
+        assert_eq!(after([3; COMMITS]), 40 * MS);
+        // They would just fit into the shorter interval.
+        assert_eq!(after([2; COMMITS]), 40 * MS);
+        assert_eq!(after([1; COMMITS]), 20 * MS);
+        assert_eq!(after([70; COMMITS]), 100 * MS);
     }
 
     #[test]
@@ -221,7 +230,7 @@ mod tests {
                 now = begun + took * MS;
                 timer.committed(begun, now);
                 timer.record_processed();
-                prop_assert!(timer.wait(begun) <= timer.interval());
+                prop_assert!(timer.wait(begun) <= timer.interval);
             }
         }
     }

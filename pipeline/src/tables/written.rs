@@ -22,8 +22,8 @@ pub(crate) struct CommitTable {
     pub(crate) least_interval_ms: Option<u64>,
     /// With work uncommitted, a stage commits at the latest after this. 500 unless it is set.
     pub(crate) longest_interval_ms: Option<u64>,
-    /// A stage spends at most this share of its time on commits: if they take long, it commits more
-    /// rarely, between the two intervals. 10 unless it is set.
+    /// A stage spends at most this share of its time on commits: if they take long, it doubles the
+    /// interval between them, up to the longest. 33 unless it is set.
     #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1, "maximum" = 100)))]
     pub(crate) time_percent: Option<u32>,
     /// With this many records read, a stage commits. 20000 unless it is set.

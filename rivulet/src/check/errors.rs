@@ -220,8 +220,8 @@ const MUTATIONS: &[(&str, &str, &str)] = &[
     ("kafka", "brokers = \"", "\"linger.ms\" = [1]\nbrokers = \""),
     ("commit", "records = 20000", "records = 0"),
     ("commit", "records = 20000", "recrods = 20000"),
-    ("commit", "time-percent = 10", "time-percent = 0"),
-    ("commit", "time-percent = 10", "time-percent = 101"),
+    ("commit", "time-percent = 33", "time-percent = 0"),
+    ("commit", "time-percent = 33", "time-percent = 101"),
     (
         "commit",
         "longest-interval-ms = 500",
