@@ -25,9 +25,9 @@ impl CommitPolicy {
     /// The interval between two commits that take `duration`: so long that they take no more than
     /// [`time_percent`](Self::time_percent) of it, within the two limits.
     ///
-    /// It is the least interval, or that doubled as often as it takes. Stages that follow one another
-    /// then have the same interval, although their commits do not take the same time, and commit in
-    /// step.
+    /// It is the least interval, or that doubled as often as it takes. Stages that follow one
+    /// another then have the same interval, although their commits do not take the same time, and
+    /// commit in step.
     #[must_use]
     pub fn interval(&self, duration: Duration) -> Duration {
         let enough = duration.saturating_mul(100) / self.time_percent.max(1);
