@@ -33,12 +33,12 @@ pub struct CommitTimer {
 }
 
 impl CommitTimer {
-    /// A timer that starts at `now`. The first commit may come at once.
+    /// A timer that starts as if there was a commit at `now`.
     #[must_use]
     pub fn new(policy: CommitPolicy, now: Instant) -> Self {
         CommitTimer {
             policy,
-            due: now,
+            due: now + policy.least_interval,
             last_commit: now,
             interval: policy.least_interval,
             took: [Duration::ZERO; COMMITS],
@@ -170,9 +170,9 @@ mod tests {
                 commits.push(time);
             }
         }
-        // The second is early by the allowance.
-        assert_eq!(commits[..4], [0, 10, 30, 50]);
-        assert_eq!(commits.len(), 21);
+        // The first is early by the allowance.
+        assert_eq!(commits[..4], [10, 30, 50, 70]);
+        assert_eq!(commits.len(), 20);
     }
 
     #[test]
