@@ -107,8 +107,8 @@ const PRODUCER: &[(&str, &str)] = &[
 ];
 
 /// Nobody sees a record before its transaction is committed, and a commit sends what lingers. So
-/// records wait for it, and most transactions need one request for each partition. Batches that
-/// large are worth compressing.
+/// records wait for it, for the longest interval between commits, and most transactions need one
+/// request for each partition. Batches that large are worth compressing.
 const IN_TRANSACTIONS: &[(&str, &str)] = &[("linger.ms", "500"), ("compression.type", "lz4")];
 /// Without transactions each hop adds this to the latency. With 1 ms a stage sends a request for
 /// almost each of 1,000 records a second.
