@@ -50,9 +50,13 @@ impl<L: Log, T: Task<L>> StageLoop<L, T> {
     /// Commits while the partitions are still assigned, and gives them back.
     pub(super) fn revoke(&mut self, lost: bool) -> Result<(), Fault> {
         self.enter(Phase::Revoking);
-        let named = named(self.task.inputs(), &self.partitions());
+        let partitions = self.partitions();
         let how = if lost { "lost" } else { "revoked" };
-        tracing::info!(partitions = named, "rebalance: partitions {how}");
+        // A stage that is removed from its group after its partitions were revoked loses none.
+        if !partitions.is_empty() {
+            let named = named(self.task.inputs(), &partitions);
+            tracing::info!(partitions = named, "rebalance: partitions {how}");
+        }
         self.metrics.rebalances.add(how, 1);
         let committed = if lost && self.timer.is_dirty() {
             let cause = "the group has given the partitions to another member";
