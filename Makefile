@@ -14,7 +14,7 @@ PROFILE ?= release
 BUILD ?=
 
 # What is measured. The laptop's program is not, and takes long to build.
-MEASURED := --package rivulet-operators --package rivulet-relays --package rivulet-bench
+MEASURED := $(addprefix --package rivulet-,operators sinks relays bench)
 
 SEEDS := 20000
 FROM := 0

@@ -210,6 +210,10 @@ impl Goals {
 
 impl fmt::Display for Goals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut measured = self.goals.iter().flat_map(|goal| &goal.measured);
+        if measured.all(Option::is_none) {
+            return Ok(());
+        }
         writeln!(f, "\n### Goals\n")?;
         writeln!(f, "| | at most | {} | |", self.builds.join(" | "))?;
         writeln!(
@@ -264,5 +268,6 @@ mod tests {
         );
         assert!(row("convert: CPU a record, × franz-go").contains("**missed**"));
         assert!(row("ewma: CPU a record, × relay-batch").contains("not measured"));
+        assert_eq!(Goals::new(&Results::of(Vec::new()), &[]).to_string(), "");
     }
 }

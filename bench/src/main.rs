@@ -8,6 +8,7 @@ mod committed;
 mod flow;
 mod follower;
 mod fsyncs;
+mod full_speed;
 mod goals;
 mod idle;
 mod latency;
@@ -24,6 +25,7 @@ mod running;
 mod step;
 mod subject;
 mod table;
+mod uc1;
 mod verified;
 
 use std::path::{Path, PathBuf};
@@ -80,7 +82,7 @@ struct Args {
 
 /// The tables: part, title and columns.
 const TABLES: &[(&str, &str, &[Column])] = &[
-    ("flow", "One stage at full speed", flow::COLUMNS),
+    ("flow", "One stage at full speed", full_speed::COLUMNS),
     ("chain", "Four hops", chain::COLUMNS),
     ("hop", "One hop", chain::COLUMNS),
     (
@@ -92,7 +94,12 @@ const TABLES: &[(&str, &str, &[Column])] = &[
     (
         "growth",
         "ewma at full speed, by partitions and sensors",
-        flow::COLUMNS,
+        full_speed::COLUMNS,
+    ),
+    (
+        "uc1",
+        "Theodolite's use case 1: measurements to lines on standard output",
+        full_speed::COLUMNS,
     ),
     ("curve", "Four hops by commit interval", chain::COLUMNS),
     (

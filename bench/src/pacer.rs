@@ -64,7 +64,8 @@ impl Pacer {
                 }
                 let index = first + times.len() as u64;
                 times.push(Instant::now());
-                readings::send(&producer, &topic, index, sensors, &mut text)?;
+                readings::json(index, sensors, &mut text);
+                readings::send(&producer, &topic, &readings::sensor(index, sensors), &text)?;
                 progress.store(index + 1, Ordering::Relaxed);
             }
             producer.flush(Duration::from_mins(1))?;

@@ -9,9 +9,10 @@ use crate::idle::Idle;
 use crate::recovery::Recovery;
 use crate::step::Step;
 use crate::subject::{Interval, Subject};
+use crate::uc1::Uc1;
 
 /// The parts of the bench, in their order.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 11] = [
     "flow",
     "chain",
     "hop",
@@ -19,6 +20,7 @@ pub(crate) const NAMES: [&str; 10] = [
     "recovery",
     "idle",
     "growth",
+    "uc1",
     "cluster",
     "rule",
     "rule-cluster",
@@ -68,10 +70,10 @@ impl Parts {
             "recovery" => self.recovery(),
             "idle" => self.idle(),
             "growth" => self.growth(),
+            "uc1" => self.uc1(),
             "cluster" => self.cluster(),
             "rule" => self.rule("rule"),
             "rule-cluster" => self.rule("rule-cluster"),
-            // Theodolite's UC1, of which bench/contenders has both jobs, is no part yet.
             _ => Vec::new(),
         }
     }
@@ -323,6 +325,20 @@ impl Parts {
                     readings: (self.readings / 2).max(sensors * 2),
                     partitions,
                     sensors,
+                }));
+            }
+        }
+        cells
+    }
+
+    /// Theodolite's use case 1, of which only these two have a program.
+    fn uc1(&self) -> Cells {
+        let mut cells = Cells::new();
+        for _ in 0..self.rounds {
+            for subject in std::iter::once(&self.rivulet).chain(self.contender("kafka-streams")) {
+                cells.push(Box::new(Uc1 {
+                    subject: subject.clone(),
+                    measurements: self.readings,
                 }));
             }
         }

@@ -1,6 +1,7 @@
 //! The readings that are sent: each is known by its number.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -104,17 +105,9 @@ pub(crate) fn reader(
     Ok(client)
 }
 
-/// Sends one reading.
-pub(crate) fn send(
-    producer: &BaseProducer,
-    topic: &str,
-    index: u64,
-    sensors: u64,
-    text: &mut String,
-) -> Outcome<()> {
-    json(index, sensors, text);
-    let key = sensor(index, sensors);
-    let mut record = BaseRecord::to(topic).key(&key).payload(text.as_str());
+/// Sends one record.
+pub(crate) fn send(producer: &BaseProducer, topic: &str, key: &str, value: &str) -> Outcome<()> {
+    let mut record = BaseRecord::to(topic).key(key).payload(value);
     loop {
         match producer.send(record) {
             Ok(()) => return Ok(()),
@@ -128,16 +121,25 @@ pub(crate) fn send(
 }
 
 /// Sends readings as fast as it goes, and waits until all are acknowledged.
-pub(crate) fn fill(
+pub(crate) fn fill(brokers: &str, topic: &str, sensors: u64, indices: Range<u64>) -> Outcome<()> {
+    fill_with(brokers, topic, indices, |index, text| {
+        json(index, sensors, text);
+        sensor(index, sensors)
+    })
+}
+
+/// The same with records of any kind. `record` writes the value of one, and returns its key.
+pub(crate) fn fill_with(
     brokers: &str,
     topic: &str,
-    sensors: u64,
-    indices: std::ops::Range<u64>,
+    indices: Range<u64>,
+    record: impl Fn(u64, &mut String) -> String,
 ) -> Outcome<()> {
     let producer = producer(brokers, 20)?;
     let mut text = String::new();
     for index in indices {
-        send(&producer, topic, index, sensors, &mut text)?;
+        let key = record(index, &mut text);
+        send(&producer, topic, &key, &text)?;
         if index % 1000 == 0 {
             producer.poll(Duration::ZERO);
         }

@@ -1,6 +1,7 @@
 //! What is measured: [`Subject`], and how one stage of it is started.
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr;
@@ -22,6 +23,9 @@ pub(crate) const CONTENDERS: [&str; 4] = [
     "confluent-kafka",
     "quix-streams",
 ];
+
+/// Rivulet's pipeline file of Theodolite's use case 1.
+pub(crate) const UC1: &str = include_str!("../contenders/theodolite-uc1/uc1.toml");
 
 /// Something that runs stages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,17 +125,44 @@ impl Job {
         Ok(file)
     }
 
-    /// The topics that a pipeline with this stage has, as `rivulet topics create` makes them.
     fn topics(&self, folder: &Path) -> Outcome<Vec<NewTopic>> {
-        let pipeline = Pipeline::load(&self.file(folder)?, &OperatorRegistry::default())?;
-        let topics = pipeline.topics.iter().map(|(name, topic)| NewTopic {
-            name: name.clone(),
-            partitions: topic.partitions,
-            replication: topic.replication,
-            settings: topic.settings(),
-        });
-        Ok(topics.collect())
+        topics_of(&self.file(folder)?)
     }
+}
+
+/// Theodolite's use case 1 as a stage.
+#[derive(Debug, Clone)]
+pub(crate) struct Uc1Job {
+    /// The consumer group, and the beginning of the names of its own topics.
+    pub(crate) name: String,
+    pub(crate) from: String,
+}
+
+impl Uc1Job {
+    /// The pipeline file, with the names of this run.
+    fn file(&self, folder: &Path) -> Outcome<PathBuf> {
+        let file = folder.join(format!("{}.toml", self.name));
+        let pipeline = UC1.replace("uc1-input", &self.from);
+        std::fs::write(&file, pipeline.replace("uc1-database", &self.name))?;
+        Ok(file)
+    }
+
+    /// The topics that must be there before it starts.
+    pub(crate) fn topics(&self, folder: &Path) -> Outcome<Vec<NewTopic>> {
+        topics_of(&self.file(folder)?)
+    }
+}
+
+/// The topics that a pipeline has, as `rivulet topics create` makes them.
+fn topics_of(file: &Path) -> Outcome<Vec<NewTopic>> {
+    let pipeline = Pipeline::load(file, &OperatorRegistry::default())?;
+    let topics = pipeline.topics.iter().map(|(name, topic)| NewTopic {
+        name: name.clone(),
+        partitions: topic.partitions,
+        replication: topic.replication,
+        settings: topic.settings(),
+    });
+    Ok(topics.collect())
 }
 
 impl Subject {
@@ -207,36 +238,80 @@ impl Subject {
     /// Starts a stage.
     pub(crate) fn start(&self, job: &Job, brokers: &str, folder: &Path) -> Outcome<Running> {
         let mut command = match &self.program {
-            Program::Rivulet(program) => {
-                let mut command = Command::new(program);
-                programs::forget_settings(&mut command);
-                command
-                    .env("RUST_LOG", "warn")
-                    .args(["--instance", "bench"]);
-                command.arg("--pipeline").arg(job.file(folder)?);
-                command.arg(&job.name);
-                command
-            }
+            Program::Rivulet(program) => rivulet(program, &job.file(folder)?, &job.name),
             Program::Contender(program) => {
-                let mut command = Command::new(program);
-                command.args(["--name", &job.name, "--from", &job.from, "--to", &job.to]);
-                let ms = match job.interval {
-                    Interval::Ms(ms) => ms,
-                    // They have no rule of their own.
-                    Interval::Own | Interval::Percent(_) | Interval::Lowest => 100,
-                };
-                command.args(["--step", job.step.name(), "--commit-ms", &ms.to_string()]);
+                let mut command = contender(program, &job.name, &job.from, job.interval);
+                command.args(["--to", &job.to, "--step", job.step.name()]);
                 command
             }
         };
+        command.stdout(Stdio::null());
+        self.run(command, brokers, job.guarantee, folder)
+    }
+
+    /// Starts Theodolite's use case 1, which writes to `lines`.
+    pub(crate) fn start_uc1(
+        &self,
+        job: &Uc1Job,
+        brokers: &str,
+        folder: &Path,
+        lines: File,
+    ) -> Outcome<Running> {
+        let Uc1Job { name, from } = job;
+        let mut command = match &self.program {
+            Program::Rivulet(program) => {
+                let program = program.with_file_name("rivulet-sink");
+                rivulet(&program, &job.file(folder)?, name)
+            }
+            Program::Contender(program) => {
+                contender(&program.with_file_name("uc1"), name, from, Interval::Own)
+            }
+        };
+        command.stdout(lines);
+        self.run(command, brokers, Guarantee::AtLeastOnce, folder)
+    }
+
+    fn run(
+        &self,
+        mut command: Command,
+        brokers: &str,
+        guarantee: Guarantee,
+        folder: &Path,
+    ) -> Outcome<Running> {
         command
-            .args(["--brokers", brokers, "--guarantee", job.guarantee.name()])
+            .args(["--brokers", brokers, "--guarantee", guarantee.name()])
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
             .current_dir(folder);
         let started = Running::start(&mut command);
         Ok(started.map_err(|error| format!("starting {}: {error}", self.name))?)
     }
+}
+
+/// A program of rivulet with its stage.
+fn rivulet(program: &Path, pipeline: &Path, stage: &str) -> Command {
+    let mut command = Command::new(program);
+    programs::forget_settings(&mut command);
+    command
+        .env("RUST_LOG", "warn")
+        .args(["--instance", "bench"])
+        .arg("--pipeline")
+        .arg(pipeline)
+        .arg(stage);
+    command
+}
+
+/// A program of another engine with the options that all have.
+fn contender(program: &Path, name: &str, from: &str, interval: Interval) -> Command {
+    let ms = match interval {
+        Interval::Ms(ms) => ms,
+        // They have no rule of their own.
+        Interval::Own | Interval::Percent(_) | Interval::Lowest => 100,
+    };
+    let mut command = Command::new(program);
+    command
+        .args(["--name", name, "--from", from])
+        .args(["--commit-ms", &ms.to_string()]);
+    command
 }
 
 /// The programs of another version of rivulet.

@@ -78,22 +78,33 @@ impl Checklist {
     /// Takes the key and the value of one record.
     pub(crate) fn take(&mut self, key: Option<&[u8]>, value: &[u8]) {
         let received = Received::parse(value);
-        let index = received.as_ref().and_then(|one| one.index(self.sensors));
-        let place = index.and_then(|index| usize::try_from(index).ok());
-        let wanted = place.and_then(|place| *self.expected.get(place)?);
-        let (Some(received), Some(index), Some(place), Some(wanted)) =
-            (received, index, place, wanted)
-        else {
+        let found = received.and_then(|one| Some((one.index(self.sensors)?, one.value)));
+        let is_like = |index: &u64| {
+            let has_key = key == Some(readings::sensor(*index, self.sensors).as_bytes());
+            has_key && self.has_same_bytes(*index, value)
+        };
+        let is_right = found.as_ref().is_some_and(|(index, _)| is_like(index));
+        self.count(found, is_right);
+    }
+
+    /// Counts one output: the reading that it came of, its value, and whether the rest is right.
+    /// `None` is an output of no reading.
+    pub(crate) fn count(&mut self, found: Option<(u64, f64)>, is_right: bool) {
+        let output = found.and_then(|(index, value)| {
+            let place = usize::try_from(index).ok()?;
+            let wanted = (*self.expected.get(place)?)?;
+            Some((place, value, wanted))
+        });
+        let Some((place, value, wanted)) = output else {
             self.found.wrong += 1;
             return;
         };
         if std::mem::replace(&mut self.seen[place], true) {
             self.found.doubled += 1;
         }
-        let most = wanted.abs().max(received.value.abs());
-        let is_same = (wanted - received.value).abs() <= TOLERANCE * most;
-        let has_key = key == Some(readings::sensor(index, self.sensors).as_bytes());
-        if !is_same || !has_key || !self.has_same_bytes(index, value) {
+        let most = wanted.abs().max(value.abs());
+        let is_same = (wanted - value).abs() <= TOLERANCE * most;
+        if !is_same || !is_right {
             self.found.wrong += 1;
         }
     }
