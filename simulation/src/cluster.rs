@@ -10,7 +10,7 @@ mod partition;
 mod topic;
 mod transactions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use self::groups::{Group, HeartbeatResponse, Member, SESSION_TIMEOUT};
@@ -307,18 +307,21 @@ impl Cluster {
     pub fn recreate(&mut self, topic: &str) {
         self.end_transactions_in(topic);
         let decided = self.decided_producers();
-        let readers = self
-            .groups
-            .iter()
-            .filter(|(_, group)| group.has_read(topic, &decided));
-        let readers = readers.map(|(name, _)| name.clone()).collect();
+        let recreated = self
+            .topics
+            .get_mut(topic)
+            .expect("every schedule creates its topics first");
+        let mut readers = BTreeSet::new();
+        for partition in 0..recreated.partitions.len() {
+            let place = (topic.to_owned(), partition);
+            let groups = self.groups.iter();
+            let groups = groups.filter(|(_, group)| group.has_read(&place, &decided));
+            readers.extend(groups.map(|(name, _)| (name.clone(), partition)));
+        }
+        recreated.recreate(readers);
         for group in self.groups.values_mut() {
             group.forget(topic);
         }
-        self.topics
-            .get_mut(topic)
-            .expect("every schedule creates its topics first")
-            .recreate(readers);
     }
 
     /// Adds a partition to a topic. The groups that read it rebalance.

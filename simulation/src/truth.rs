@@ -121,7 +121,8 @@ struct Simulated<'w> {
     world: &'w World,
     /// Records to leave out, by topic, partition and offset.
     excluded: BTreeSet<(String, i32, i64)>,
-    /// The only stage, if there is one. Topics that were deleted before it read them do not count.
+    /// The only stage, if there is one. Partitions of a deleted topic that it had not read do not
+    /// count.
     reader: Option<&'w Stage>,
 }
 
@@ -141,19 +142,20 @@ impl TopicSource for Simulated<'_> {
     fn read(&mut self, topic: &str, each: &mut dyn FnMut(&FetchedRecord<'_>)) -> OrError<()> {
         let cluster = self.world.cluster();
         let topic_now = &cluster.topics[topic];
-        let former = topic_now
-            .former
-            .iter()
-            .filter(|(_, readers)| match self.reader {
-                Some(stage) if stage.from.iter().any(|from| from == topic) => {
-                    readers.contains(&stage.group())
-                }
-                _ => true,
-            });
-        let all = former
-            .map(|(partitions, _)| partitions)
-            .chain([&topic_now.partitions]);
-        for (number, partition) in all.flat_map(|partitions| (0..).zip(partitions)) {
+        let reader = self
+            .reader
+            .filter(|stage| stage.from.iter().any(|from| from == topic))
+            .map(Stage::group);
+        let former = topic_now.former.iter().flat_map(|former| {
+            let reader = reader.clone();
+            let partitions = former.partitions.iter().enumerate();
+            partitions.filter(move |(number, _)| match &reader {
+                Some(group) => former.readers.contains(&(group.clone(), *number)),
+                None => true,
+            })
+        });
+        for (number, partition) in former.chain(topic_now.partitions.iter().enumerate()) {
+            let number = i32::try_from(number).expect("a topic has few partitions");
             for record in partition.committed() {
                 if self
                     .excluded

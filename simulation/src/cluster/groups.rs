@@ -195,24 +195,21 @@ impl Group {
             .any(|member| member.topics.iter().any(|name| name == topic))
     }
 
-    /// Whether the group has committed records of a topic.
-    pub(super) fn has_read(&self, topic: &str, decided: &BTreeSet<i64>) -> bool {
-        let mut of_topic = self
-            .start_offsets
+    /// Whether the group has committed records of a partition.
+    pub(super) fn has_read(&self, place: &Place, decided: &BTreeSet<i64>) -> bool {
+        let Some(start_offset) = self.start_offsets.get(place) else {
+            return false;
+        };
+        let held = self
+            .pending
             .iter()
-            .filter(|((name, _), _)| name == topic);
-        of_topic.any(|(place, start_offset)| {
-            let held = self
-                .pending
-                .iter()
-                .filter(|(producer, _)| decided.contains(producer));
-            let mut held = held.filter_map(|(_, held)| held.get(place));
-            held.any(|(next, _)| next > start_offset)
-                || self
-                    .committed
-                    .get(place)
-                    .is_none_or(|(next, _)| next > start_offset)
-        })
+            .filter(|(producer, _)| decided.contains(producer));
+        let mut held = held.filter_map(|(_, held)| held.get(place));
+        held.any(|(next, _)| next > start_offset)
+            || self
+                .committed
+                .get(place)
+                .is_none_or(|(next, _)| next > start_offset)
     }
 
     /// Drops all offsets of a topic, which was deleted.

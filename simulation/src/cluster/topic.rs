@@ -18,15 +18,23 @@ pub struct SimulatedTopic {
     pub partitions: Vec<Partition>,
     /// Whether the topic is compacted.
     pub compacted: bool,
-    /// The topics of the same name that were deleted, the oldest first, and the groups that had
-    /// read each.
-    pub former: Vec<(Vec<Partition>, BTreeSet<String>)>,
+    /// The topics of the same name that were deleted, the oldest first.
+    pub former: Vec<FormerTopic>,
     /// The groups that had read the topic when partitions were added.
     pub readers_when_grown: BTreeSet<String>,
     /// Its config.
     pub config: TopicConfig,
     /// Nobody is authorized to write it before this time.
     pub(super) forbidden_until: Duration,
+}
+
+/// A topic that was deleted.
+#[derive(Debug)]
+pub struct FormerTopic {
+    /// Its partitions.
+    pub partitions: Vec<Partition>,
+    /// Who had committed records of it: the group and the partition.
+    pub readers: BTreeSet<(String, usize)>,
 }
 
 /// The config of a topic.
@@ -41,21 +49,24 @@ pub struct TopicConfig {
 }
 
 impl SimulatedTopic {
-    pub(super) fn recreate(&mut self, readers: BTreeSet<String>) {
+    pub(super) fn recreate(&mut self, readers: BTreeSet<(String, usize)>) {
         let new = self
             .partitions
             .iter()
             .map(|_| Partition::default())
             .collect();
-        self.former
-            .push((std::mem::replace(&mut self.partitions, new), readers));
+        let partitions = std::mem::replace(&mut self.partitions, new);
+        self.former.push(FormerTopic {
+            partitions,
+            readers,
+        });
     }
 
     /// All partitions, including those of deleted topics of the same name.
     pub fn all_partitions(&self) -> impl Iterator<Item = &Partition> {
         self.former
             .iter()
-            .flat_map(|(partitions, _)| partitions)
+            .flat_map(|former| &former.partitions)
             .chain(&self.partitions)
     }
 
