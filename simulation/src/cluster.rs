@@ -10,7 +10,7 @@ mod partition;
 mod topic;
 mod transactions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use self::groups::{Group, HeartbeatResponse, Member, SESSION_TIMEOUT};
@@ -307,18 +307,18 @@ impl Cluster {
     pub fn recreate(&mut self, topic: &str) {
         self.end_transactions_in(topic);
         let decided = self.decided_producers();
+        let groups = &self.groups;
         let recreated = self
             .topics
             .get_mut(topic)
             .expect("every schedule creates its topics first");
-        let mut readers = BTreeSet::new();
-        for partition in 0..recreated.partitions.len() {
+        recreated.recreate(|partition| {
             let place = (topic.to_owned(), partition);
-            let groups = self.groups.iter();
-            let groups = groups.filter(|(_, group)| group.has_read(&place, &decided));
-            readers.extend(groups.map(|(name, _)| (name.clone(), partition)));
-        }
-        recreated.recreate(readers);
+            let readers = groups
+                .iter()
+                .filter(|(_, group)| group.has_read(&place, &decided));
+            readers.map(|(name, _)| name.clone()).collect()
+        });
         for group in self.groups.values_mut() {
             group.forget(topic);
         }

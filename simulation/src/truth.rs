@@ -146,16 +146,13 @@ impl TopicSource for Simulated<'_> {
             .reader
             .filter(|stage| stage.from.iter().any(|from| from == topic))
             .map(Stage::group);
-        let former = topic_now.former.iter().flat_map(|former| {
-            let reader = reader.clone();
-            let partitions = former.partitions.iter().enumerate();
-            partitions.filter(move |(number, _)| match &reader {
-                Some(group) => former.readers.contains(&(group.clone(), *number)),
-                None => true,
-            })
+        let former = topic_now.former.iter().flat_map(|all| (0..).zip(all));
+        let former = former.filter(|(_, former)| match &reader {
+            Some(group) => former.readers.contains(group),
+            None => true,
         });
-        for (number, partition) in former.chain(topic_now.partitions.iter().enumerate()) {
-            let number = i32::try_from(number).expect("a topic has few partitions");
+        let former = former.map(|(number, former)| (number, &former.partition));
+        for (number, partition) in former.chain((0..).zip(&topic_now.partitions)) {
             for record in partition.committed() {
                 if self
                     .excluded

@@ -18,8 +18,8 @@ pub struct SimulatedTopic {
     pub partitions: Vec<Partition>,
     /// Whether the topic is compacted.
     pub compacted: bool,
-    /// The topics of the same name that were deleted, the oldest first.
-    pub former: Vec<FormerTopic>,
+    /// The partitions of each topic of the same name that was deleted, the oldest first.
+    pub former: Vec<Vec<FormerPartition>>,
     /// The groups that had read the topic when partitions were added.
     pub readers_when_grown: BTreeSet<String>,
     /// Its config.
@@ -28,13 +28,13 @@ pub struct SimulatedTopic {
     pub(super) forbidden_until: Duration,
 }
 
-/// A topic that was deleted.
+/// A partition of a topic that was deleted.
 #[derive(Debug)]
-pub struct FormerTopic {
-    /// Its partitions.
-    pub partitions: Vec<Partition>,
-    /// Who had committed records of it: the group and the partition.
-    pub readers: BTreeSet<(String, usize)>,
+pub struct FormerPartition {
+    /// What it held.
+    pub partition: Partition,
+    /// The groups that had committed records of it.
+    pub readers: BTreeSet<String>,
 }
 
 /// The config of a topic.
@@ -49,24 +49,22 @@ pub struct TopicConfig {
 }
 
 impl SimulatedTopic {
-    pub(super) fn recreate(&mut self, readers: BTreeSet<(String, usize)>) {
-        let new = self
-            .partitions
-            .iter()
-            .map(|_| Partition::default())
-            .collect();
-        let partitions = std::mem::replace(&mut self.partitions, new);
-        self.former.push(FormerTopic {
-            partitions,
-            readers,
+    /// `readers` says which groups have committed records of a partition.
+    pub(super) fn recreate(&mut self, readers: impl Fn(usize) -> BTreeSet<String>) {
+        let former = self.partitions.iter_mut().enumerate();
+        let former = former.map(|(number, partition)| FormerPartition {
+            partition: std::mem::take(partition),
+            readers: readers(number),
         });
+        self.former.push(former.collect());
     }
 
     /// All partitions, including those of deleted topics of the same name.
     pub fn all_partitions(&self) -> impl Iterator<Item = &Partition> {
         self.former
             .iter()
-            .flat_map(|former| &former.partitions)
+            .flatten()
+            .map(|former| &former.partition)
             .chain(&self.partitions)
     }
 
