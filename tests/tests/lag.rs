@@ -4,8 +4,8 @@ use rivulet_tests::chain::{OPERATORS, chained, source};
 use rivulet_tests::{Endpoint, Kafka, PipelineBuilder, Process, Scenario, Signal, stop_all, wait};
 use serde_json::{Value, json};
 
-/// A producer that never ends, slow enough for the operator on a busy machine: that commits each
-/// record by itself, so that what it has missed takes a while.
+/// A producer that never ends, and an operator that commits each record by itself, so that what it
+/// has missed takes a while. On a busy machine too it keeps up with this rate.
 fn pipeline() -> PipelineBuilder {
     PipelineBuilder::new()
         .settings("[commit]\nrecords = 1\nleast-interval-ms = 10")
@@ -83,8 +83,8 @@ fn a_lag_grows_while_its_stage_is_away_and_drains_afterwards() {
         readiness(line, 0, "ready") && readiness(line, 1, "not reachable")
     });
     let seen = says(&watch, seen, "grows", direction("grows"));
-    let seen = says(&watch, seen, "has a lag of 200", |line| {
-        line["stages"][1]["lag"].as_i64() > Some(200)
+    let seen = says(&watch, seen, "has a lag of 300", |line| {
+        line["stages"][1]["lag"].as_i64() > Some(300)
     });
     let grown = &lines(&watch)[seen - 1]["stages"][1];
     let rate = grown["records_per_second"].as_f64().unwrap_or_default();
