@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 /// 2023-11-14, in milliseconds since the epoch.
-const START: u64 = 1_700_000_000_000;
+pub(crate) const START: u64 = 1_700_000_000_000;
 
 /// The value of a reading: a temperature with two decimals.
 pub(crate) fn value(index: u64) -> f64 {

@@ -16,14 +16,12 @@ use crate::committed::GroupProgress;
 use crate::full_speed;
 use crate::outcome::Outcome;
 use crate::place::Place;
-use crate::readings;
+use crate::readings::{self, START};
 use crate::results::Measurement;
 use crate::subject::{Subject, Uc1Job};
 use crate::verified::{Checklist, Verified};
 
 const METERS: u64 = 10;
-/// 2023-11-14, in milliseconds since the epoch.
-const START: u64 = 1_700_000_000_000;
 
 /// The use case on measurements that are all there before it begins.
 #[derive(Debug, Clone)]

@@ -79,11 +79,10 @@ impl Checklist {
     pub(crate) fn take(&mut self, key: Option<&[u8]>, value: &[u8]) {
         let received = Received::parse(value);
         let found = received.and_then(|one| Some((one.index(self.sensors)?, one.value)));
-        let is_like = |index: &u64| {
-            let has_key = key == Some(readings::sensor(*index, self.sensors).as_bytes());
-            has_key && self.has_same_bytes(*index, value)
-        };
-        let is_right = found.as_ref().is_some_and(|(index, _)| is_like(index));
+        let is_right = found.is_some_and(|(index, _)| {
+            let has_key = key == Some(readings::sensor(index, self.sensors).as_bytes());
+            has_key && self.has_same_bytes(index, value)
+        });
         self.count(found, is_right);
     }
 
